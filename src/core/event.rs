@@ -1,0 +1,300 @@
+//! The vocabulary of the loop: all that can happen, as data. The core and the shell emit events and know
+//! nothing of logs; observers make lines, counters and traces of them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::end::Ready;
+use super::key::Key;
+use super::reason::{Ending, Fault};
+use super::time::{Moment, Tick};
+use super::timers::Deadline;
+
+/// Who watches. The subject of an event is a key: an end of a connection, a door, or the loop.
+pub trait Observer {
+    fn on(&mut self, key: Key, event: &Event<'_>);
+
+    /// Whether anybody wants the small steps (each read, write, mark). Asked once a turn at most.
+    fn wants_steps(&self) -> bool {
+        true
+    }
+}
+
+/// Nobody watches.
+impl Observer for () {
+    fn on(&mut self, _: Key, _: &Event<'_>) {}
+
+    fn wants_steps(&self) -> bool {
+        false
+    }
+}
+
+/// Two observers are one observer.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        self.0.on(key, event);
+        self.1.on(key, event);
+    }
+
+    fn wants_steps(&self) -> bool {
+        self.0.wants_steps() || self.1.wants_steps()
+    }
+}
+
+/// Who is at the other end of an accepted connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Inet(SocketAddr),
+    /// A Unix socket; its own name, if it bound one (most clients do not).
+    Unix(Option<String>),
+    /// Our own standard input and output.
+    Stdio,
+}
+
+/// What happened. docs/events.md tells of each: when, what it means, an example line.
+#[derive(Debug)]
+pub enum Event<'a> {
+    // ---- the loop ------------------------------------------------------------------------------
+    /// A turn begins: how long the loop slept, how many events woke it, what was queued already.
+    Turn {
+        number: u64,
+        slept: Duration,
+        events: usize,
+        queued: usize,
+        now: Moment,
+    },
+    /// A door is open: an address is bound and served.
+    Listening {
+        address: &'a str,
+        service: &'a str,
+    },
+    /// Accepting rests: a limit of ours (`fault` is none) or of the system was met.
+    AcceptPaused {
+        address: &'a str,
+        fault: Option<Fault>,
+        connections: usize,
+    },
+    AcceptResumed {
+        address: &'a str,
+        connections: usize,
+    },
+    /// One incoming connection could not be taken; the next may.
+    AcceptFailed {
+        address: &'a str,
+        fault: Fault,
+    },
+    /// A signal arrived.
+    Signal {
+        name: &'a str,
+    },
+    /// We stop: nothing is accepted any more; so many connections are still in progress.
+    Draining {
+        connections: usize,
+        deadline: Duration,
+    },
+    /// A host name was resolved (or was not).
+    Resolved {
+        name: &'a str,
+        addresses: usize,
+        error: Option<&'a str>,
+    },
+    /// A line of a dump that was asked for.
+    Dump {
+        line: &'a str,
+    },
+
+    // ---- the life of a connection --------------------------------------------------------------
+    /// A connection (or a datagram flow) was born.
+    Opened {
+        route: u16,
+        service: &'a str,
+        listen: &'a str,
+        peer: &'a Peer,
+        now: Moment,
+    },
+    /// A target is being tried, the `attempt`th of this connection, counted from 1.
+    Dialing {
+        target: &'a str,
+        attempt: u32,
+    },
+    /// That target did not take us; `left` more will be tried.
+    DialFailed {
+        target: &'a str,
+        fault: Fault,
+        left: usize,
+    },
+    /// The target took us, so long after the birth.
+    Connected {
+        target: &'a str,
+        after: Duration,
+    },
+    /// This end said that it will send no more (FIN); what it sent has been passed on.
+    EndOfFile,
+    /// The end of file was passed on to this end: we shut down its write side.
+    ShutDown,
+    /// A message was heard whole: up to its newline, to the end of the stream, or to the limit.
+    Heard {
+        message: &'a [u8],
+    },
+    /// The connection is gone. `moved` counts the bytes of each flow, in the order of its flows.
+    Closed {
+        ending: Ending,
+        moved: [u64; 2],
+        lasted: Duration,
+        now: Moment,
+    },
+
+    // ---- the steps of a turn ---------------------------------------------------------------------
+    /// The system named this end; these readiness bits were set.
+    Marked {
+        ready: Ready,
+    },
+    /// An event came for a connection that is gone.
+    Stale,
+    /// So many bytes were read, of `room` that would have fitted. `drained`: nothing more waits now.
+    Read {
+        bytes: usize,
+        room: usize,
+        because: Because,
+    },
+    /// So many bytes were written; `left` are kept until this end is writable again.
+    Wrote {
+        bytes: usize,
+        left: usize,
+    },
+    /// The call would have blocked; we wait for the system to name this end again.
+    ReadBlocked,
+    WriteBlocked {
+        left: usize,
+    },
+    /// A signal broke the call off; it is simply made again.
+    Interrupted,
+    /// The connection had its share of this turn and goes on in the next one.
+    Yielded {
+        steps: u32,
+    },
+    /// A deadline was set.
+    Armed {
+        deadline: Deadline,
+        due: Tick,
+        now: Moment,
+    },
+    /// A deadline came due. `again`: it was not meant yet, and is set anew.
+    Fired {
+        deadline: Deadline,
+        again: bool,
+    },
+
+    // ---- datagrams -----------------------------------------------------------------------------------
+    /// A datagram came in at this door or flow.
+    Received {
+        bytes: usize,
+        from: &'a Peer,
+    },
+    /// A datagram went out.
+    Sent {
+        bytes: usize,
+        to: &'a Peer,
+    },
+    /// A datagram was dropped, and why.
+    Dropped {
+        bytes: usize,
+        why: Drop,
+    },
+}
+
+/// What a read tells about what still waits in the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// The buffer was filled: more may wait, read again.
+    Full,
+    /// Shorter than the buffer, and the kernel promises an event for later bytes: drained.
+    Short,
+    /// Shorter, but an end of file or an error is known to wait: read on to it.
+    EndWaits,
+    /// Shorter, but this connection has shown urgent data, which cuts reads short: read on.
+    Urgent,
+    /// Shorter, but on this kind of socket a short read proves nothing: read on.
+    NoPromise,
+}
+
+impl Because {
+    /// Whether another read must follow before the socket counts as drained.
+    pub fn goes_on(self) -> bool {
+        self != Because::Short
+    }
+}
+
+/// Why a datagram was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drop {
+    /// The socket's send buffer is full: datagrams have no backpressure.
+    Blocked,
+    /// Its source is our own address: it would come back for ever.
+    Own,
+    /// Its source is a port below 1024: answering would feed another service.
+    Privileged,
+    /// One in a thousand of the same bytes from the same source: this ends a loop of two echoes.
+    Loop,
+    /// The target refused it (an ICMP message came back).
+    Refused(Fault),
+    /// The system would not send it.
+    Failed(Fault),
+    /// It has nobody to go to: an unnamed Unix sender, an unresolved name.
+    NoWay,
+}
+
+impl Event<'_> {
+    /// Whether this is a small step of a turn rather than a fact about a connection's life.
+    pub fn is_step(&self) -> bool {
+        matches!(
+            self,
+            Event::Turn { .. }
+                | Event::Marked { .. }
+                | Event::Stale
+                | Event::Read { .. }
+                | Event::Wrote { .. }
+                | Event::ReadBlocked
+                | Event::WriteBlocked { .. }
+                | Event::Interrupted
+                | Event::Yielded { .. }
+                | Event::Armed { .. }
+                | Event::Fired { .. }
+                | Event::Received { .. }
+                | Event::Sent { .. }
+        )
+    }
+}
+
+impl From<io::ErrorKind> for Fault {
+    fn from(kind: io::ErrorKind) -> Fault {
+        Fault { kind, code: None }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Inet(address) => write!(f, "{address}"),
+            Peer::Unix(Some(name)) => write!(f, "unix:{}", name.escape_default()),
+            Peer::Unix(None) => f.write_str("unix:"),
+            Peer::Stdio => f.write_str("stdio"),
+        }
+    }
+}
+
+impl fmt::Display for Drop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Drop::Blocked => f.write_str("send buffer full"),
+            Drop::Own => f.write_str("source is our own address"),
+            Drop::Privileged => f.write_str("source port below 1024"),
+            Drop::Loop => f.write_str("loop breaker"),
+            Drop::Refused(fault) => write!(f, "refused ({fault})"),
+            Drop::Failed(fault) => write!(f, "not sent ({fault})"),
+            Drop::NoWay => f.write_str("nobody to send it to"),
+        }
+    }
+}

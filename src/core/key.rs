@@ -1,0 +1,95 @@
+//! A `Key` names one end of one connection, and is never reused. It is what an event, a queue entry or a
+//! deadline holds instead of the connection itself.
+
+/// Eight bytes, the size of one `mio::Token`: the birth number, and the place (slot and end).
+///
+/// A slot is reused at once; a birth number never is. It counts connections, so it is the generation
+/// that makes late events harmless, and the `#1207` of the log. It wraps after 2^32 connections; a key
+/// outlives its connection by at most one timeout, so a false match would need four billion births
+/// within one timeout. Birth 0 is never given to a connection: those keys name the doors of the shell
+/// (listeners, datagram sockets, signals).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    pub birth: u32,
+    place: u32,
+}
+
+// A key is one word of the operating system's event; on 32 bits it would not fit.
+const _: () = assert!(usize::BITS == 64, "oneloop needs a 64-bit system");
+
+/// From this slot on, a place names a datagram flow, which lives in a table of its own.
+const FIRST_FLOW: u32 = 1 << 30;
+
+impl Key {
+    /// The loop itself, as the subject of an event.
+    pub const LOOP: Key = Key { birth: 0, place: u32::MAX };
+
+    pub fn new(birth: u32, slot: usize) -> Key {
+        debug_assert!(slot < FIRST_FLOW as usize);
+        Key { birth, place: (slot as u32) << 1 }
+    }
+
+    /// The key of a listener or of another descriptor of the shell.
+    pub fn door(slot: usize) -> Key {
+        Key::new(0, slot)
+    }
+
+    /// The key of a datagram flow's own socket.
+    pub fn flow(birth: u32, slot: usize) -> Key {
+        debug_assert!(slot < FIRST_FLOW as usize);
+        Key { birth, place: (FIRST_FLOW | slot as u32) << 1 }
+    }
+
+    pub fn slot(self) -> usize {
+        ((self.place >> 1) & (FIRST_FLOW - 1)) as usize
+    }
+
+    /// 0 or 1: which end of the connection.
+    pub fn end(self) -> usize {
+        (self.place & 1) as usize
+    }
+
+    /// The same connection, its other aspect.
+    pub fn at(self, end: usize) -> Key {
+        Key { birth: self.birth, place: self.place & !1 | end as u32 }
+    }
+
+    pub fn is_door(self) -> bool {
+        self.birth == 0
+    }
+
+    pub fn is_flow(self) -> bool {
+        self.place >> 1 >= FIRST_FLOW
+    }
+
+    /// The word that travels through the operating system.
+    pub fn to_word(self) -> usize {
+        (self.birth as usize) << 32 | self.place as usize
+    }
+
+    pub fn from_word(word: usize) -> Key {
+        Key { birth: (word >> 32) as u32, place: word as u32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_the_journey_through_the_system() {
+        for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::door(2), Key::LOOP] {
+            assert_eq!(Key::from_word(key.to_word()), key);
+        }
+    }
+
+    #[test]
+    fn a_key_tells_its_slot_its_end_and_its_kind() {
+        let key = Key::new(1207, 42).at(1);
+        assert_eq!((key.birth, key.slot(), key.end()), (1207, 42, 1));
+        assert!(!key.is_door() && !key.is_flow());
+        assert!(Key::door(5).is_door());
+        let flow = Key::flow(8, 5);
+        assert!(flow.is_flow() && flow.slot() == 5);
+    }
+}

@@ -1,0 +1,18 @@
+//! The deterministic heart. Everything is a relay between two ends; bytes flow from end to end.
+//!
+//! Nothing here polls, reads a clock, opens a socket or logs. Sockets come in as a `Stream`, time as a
+//! `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated network.
+
+pub mod end;
+pub mod event;
+pub mod key;
+pub mod reason;
+pub mod time;
+pub mod timers;
+
+pub use end::Ready;
+pub use event::{Because, Event, Observer, Peer};
+pub use key::Key;
+pub use reason::{Closing, Ending, Fault, Reason, Side};
+pub use time::{Moment, Tick};
+pub use timers::{Deadline, Timeouts, Timers};

@@ -1,0 +1,187 @@
+//! Why a connection ended. Each one ends for exactly one `Reason`.
+
+use std::fmt;
+use std::io;
+
+/// Who: the one that connected to us, the one we connected to, or ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Target,
+    Us,
+}
+
+/// How a side said its last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closing {
+    /// In order: all it sent has been received.
+    Fin,
+    /// At once: what was on the way may be lost.
+    Rst,
+}
+
+/// An error of the system, small enough to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: io::ErrorKind,
+    pub code: Option<i32>,
+}
+
+/// The one reason for which a connection (or a datagram flow) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Both directions ended in order.
+    Finished,
+    /// The service said all it had to say, and closed.
+    Served,
+    /// A side reset the connection, or its network did.
+    Reset { by: Side, fault: Fault },
+    /// The client went away before a target was connected.
+    Abandoned { fault: Fault },
+    /// No target took the connection; this is the error of the last one tried.
+    Refused { fault: Fault },
+    /// No target answered within the connect timeout.
+    ConnectTimeout,
+    /// Nothing moved for the idle timeout.
+    IdleTimeout,
+    /// One side had ended, and the other said nothing for the half-close timeout.
+    HalfCloseTimeout,
+    /// It lived as long as its route allows.
+    Lifetime,
+    /// We are stopping, and it had nothing in progress.
+    Drained,
+    /// We are stopping, and it did not end within the drain timeout.
+    Cut,
+    /// We ran out of something: descriptors, ports, memory.
+    Exhausted { fault: Fault },
+    /// It was the oldest datagram flow when the table was full.
+    Evicted,
+}
+
+/// How a connection ended: the reason, and who said so first, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub reason: Reason,
+    pub first: Side,
+    pub by: Closing,
+}
+
+impl Reason {
+    /// The word for it in logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Reason::Finished => "finished",
+            Reason::Served => "served",
+            Reason::Reset { .. } => "reset",
+            Reason::Abandoned { .. } => "abandoned",
+            Reason::Refused { .. } => "refused",
+            Reason::ConnectTimeout => "connect-timeout",
+            Reason::IdleTimeout => "idle-timeout",
+            Reason::HalfCloseTimeout => "half-close-timeout",
+            Reason::Lifetime => "lifetime",
+            Reason::Drained => "drained",
+            Reason::Cut => "cut",
+            Reason::Exhausted { .. } => "exhausted",
+            Reason::Evicted => "evicted",
+        }
+    }
+
+    /// HAProxy's two letters: who ended it, and in which phase.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::Finished => "--",
+            Reason::Served => "LR",
+            Reason::Reset { by: Side::Client, .. } => "CD",
+            Reason::Reset { by: Side::Target, .. } => "SD",
+            Reason::Reset { by: Side::Us, .. } => "ID",
+            Reason::Abandoned { .. } => "CC",
+            Reason::Refused { .. } => "SC",
+            Reason::ConnectTimeout => "sC",
+            Reason::IdleTimeout => "cD",
+            Reason::HalfCloseTimeout => "cL",
+            Reason::Lifetime => "PD",
+            Reason::Drained | Reason::Cut => "KD",
+            Reason::Exhausted { .. } => "RC",
+            Reason::Evicted => "RD",
+        }
+    }
+
+    /// Whether the other side must be told by a reset, because a clean end would claim too much.
+    pub fn resets(&self) -> bool {
+        !matches!(self, Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::Reset { by, fault } => write!(f, "reset by the {by} ({fault})"),
+            Reason::Abandoned { fault } => write!(f, "abandoned while connecting ({fault})"),
+            Reason::Refused { fault } => write!(f, "refused by every target ({fault})"),
+            Reason::Exhausted { fault } => write!(f, "exhausted ({fault})"),
+            plain => f.write_str(plain.word()),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Client => "client",
+            Side::Target => "target",
+            Side::Us => "proxy",
+        })
+    }
+}
+
+impl fmt::Display for Closing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Closing::Fin => "FIN",
+            Closing::Rst => "RST",
+        })
+    }
+}
+
+impl From<&io::Error> for Fault {
+    fn from(error: &io::Error) -> Fault {
+        Fault { kind: error.kind(), code: error.raw_os_error() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => {
+                let text = io::Error::from_raw_os_error(code).to_string();
+                // The standard library adds "(os error 104)", which says nothing more to a reader.
+                f.write_str(text.split(" (os error").next().unwrap_or(&text))
+            }
+            None => write!(f, "{}", self.kind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_speaks_the_words_of_the_system_without_its_number() {
+        let fault = Fault::from(&io::Error::from(io::ErrorKind::ConnectionReset));
+        assert_eq!(fault.to_string(), "connection reset");
+        #[cfg(target_os = "linux")]
+        {
+            let fault = Fault::from(&io::Error::from_raw_os_error(104));
+            assert_eq!(fault.to_string(), "Connection reset by peer");
+        }
+    }
+
+    #[test]
+    fn only_ends_that_lose_nothing_are_clean() {
+        assert!(!Reason::Finished.resets());
+        assert!(!Reason::Drained.resets());
+        assert!(Reason::Cut.resets());
+        assert!(Reason::Lifetime.resets());
+    }
+}

@@ -1,0 +1,57 @@
+//! Time as the core knows it: a number that comes in as a parameter.
+
+use std::time::Duration;
+
+/// Microseconds since the loop was made. Read from the clock once or twice a turn, by the shell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+/// Tenths of a second since the loop was made: what a deadline is counted in. Wraps after 13 years.
+pub type Tick = u32;
+
+const TICK_MICROS: u64 = 100_000;
+
+impl Moment {
+    pub fn tick(self) -> Tick {
+        (self.0 / TICK_MICROS) as Tick
+    }
+
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// How long until `tick` begins; nothing if it has begun.
+    pub fn until(self, tick: Tick) -> Duration {
+        Duration::from_micros((tick as u64 * TICK_MICROS).saturating_sub(self.0))
+    }
+}
+
+/// A timeout in ticks, rounded up and one more: it may come late by a tick or two, never early.
+pub fn ticks(timeout: Duration) -> Tick {
+    let ticks = timeout.as_micros().div_ceil(TICK_MICROS as u128) + 1;
+    ticks.min(Tick::MAX as u128 / 2) as Tick
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_never_early() {
+        for millis in [1, 99, 100, 101, 5_000] {
+            let timeout = Duration::from_millis(millis);
+            for start in [0, 1, 99_999, 100_000] {
+                let armed = Moment(start);
+                let due = armed.tick() + ticks(timeout);
+                assert!(armed.until(due) >= timeout, "{millis} ms from {start}");
+                assert!(armed.until(due) <= timeout + Duration::from_millis(200));
+            }
+        }
+    }
+
+    #[test]
+    fn a_moment_that_has_come_is_no_longer_waited_for() {
+        assert_eq!(Moment(1_000_000).until(10), Duration::ZERO);
+        assert_eq!(Moment(950_000).until(10), Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,16 @@
+//! oneloop: one thread, one loop. The map of the crate:
+//!
+//! - `cli`: what was typed becomes a plan
+//! - `plan`: what is meant: routes, services, policies
+//! - `core`: the deterministic heart: ends, flows, connections, the engine; no mio, no clock, no log
+//! - `service`: what a new connection becomes
+//! - `shell`: the only code that touches the world: the reactor, sockets, signals, limits
+//! - `observe`: watches events and writes the log; known to `main` alone
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod core;
+pub mod observe;
+pub mod plan;
+pub mod service;
+pub mod shell;

@@ -1,0 +1,1 @@
+//! Units a user types: durations, counts, sizes.
