@@ -2,7 +2,7 @@
 //!
 //! - `cli`: what was typed becomes a plan
 //! - `plan`: what is meant: routes, services, policies
-//! - `core`: the deterministic heart: ends, flows, connections, the engine; no mio, no clock, no log
+//! - `core`: the deterministic heart: ends, flows, connections, the engine; no mio, clock or log
 //! - `service`: what a new connection becomes
 //! - `shell`: the only code that touches the world: the reactor, sockets, signals, limits
 //! - `observe`: watches events and writes the log; known to `main` alone

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// What is known of an end, as bits. The system's events set them; only a call that would block (or a
-/// short read that proves the socket drained) clears READ and WRITE.
+/// What is known of an end, as bits. The system's events set them; only a call that would block (or
+/// a short read that proves the socket drained) clears READ and WRITE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 

@@ -1,5 +1,5 @@
-//! The vocabulary of the loop: all that can happen, as data. The core and the shell emit events and know
-//! nothing of logs; observers make lines, counters and traces of them.
+//! The vocabulary of the loop: all that can happen, as data. The core and the shell emit events and
+//! know nothing of logs; observers make lines, counters and traces of them.
 
 use std::fmt;
 use std::io;
@@ -146,14 +146,15 @@ pub enum Event<'a> {
         now: Moment,
     },
 
-    // ---- the steps of a turn ---------------------------------------------------------------------
+    // ---- the steps of a turn --------------------------------------------------------------------
     /// The system named this end; these readiness bits were set.
     Marked {
         ready: Ready,
     },
     /// An event came for a connection that is gone.
     Stale,
-    /// So many bytes were read, of `room` that would have fitted. `drained`: nothing more waits now.
+    /// So many bytes were read, of `room` that would have fitted. `because`: what that tells of
+    /// the rest.
     Read {
         bytes: usize,
         room: usize,
@@ -187,7 +188,7 @@ pub enum Event<'a> {
         again: bool,
     },
 
-    // ---- datagrams -----------------------------------------------------------------------------------
+    // ---- datagrams ------------------------------------------------------------------------------
     /// A datagram came in at this door or flow.
     Received {
         bytes: usize,

@@ -1,13 +1,13 @@
-//! A `Key` names one end of one connection, and is never reused. It is what an event, a queue entry or a
-//! deadline holds instead of the connection itself.
+//! A `Key` names one end of one connection, and is never reused. It is what an event, a queue entry
+//! or a deadline holds instead of the connection itself.
 
 /// Eight bytes, the size of one `mio::Token`: the birth number, and the place (slot and end).
 ///
-/// A slot is reused at once; a birth number never is. It counts connections, so it is the generation
-/// that makes late events harmless, and the `#1207` of the log. It wraps after 2^32 connections; a key
-/// outlives its connection by at most one timeout, so a false match would need four billion births
-/// within one timeout. Birth 0 is never given to a connection: those keys name the doors of the shell
-/// (listeners, datagram sockets, signals).
+/// A slot is reused at once; a birth number never is. It counts connections, so it is the
+/// generation that makes late events harmless, and the `#1207` of the log. It wraps after 2^32
+/// connections; a key outlives its connection by at most one timeout, so a false match would need
+/// four billion births within one timeout. Birth 0 is never given to a connection: those keys name
+/// the doors of the shell (listeners, datagram sockets, signals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub birth: u32,

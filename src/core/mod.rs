@@ -1,7 +1,8 @@
 //! The deterministic heart. Everything is a relay between two ends; bytes flow from end to end.
 //!
-//! Nothing here polls, reads a clock, opens a socket or logs. Sockets come in as a `Stream`, time as a
-//! `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated network.
+//! Nothing here polls, reads a clock, opens a socket or logs. Sockets come in as a `Stream`, time
+//! as a `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated
+//! network.
 
 pub mod end;
 pub mod event;

@@ -1,9 +1,10 @@
 //! Deadlines: at most one valid entry a connection, never moved on activity.
 //!
-//! A connection's next deadline follows from what is known of it (`Timeouts` and when it was last active).
-//! An entry that comes due is checked against that, and set anew if it was not meant yet. So a busy
-//! connection costs one pop and one push per timeout period, and nothing is ever cancelled: an entry whose
-//! connection is gone, or which was superseded by an earlier one, is ignored when it comes up.
+//! A connection's next deadline follows from what is known of it (`Timeouts` and when it was last
+//! active). An entry that comes due is checked against that, and set anew if it was not meant yet.
+//! So a busy connection costs one pop and one push per timeout period, and nothing is ever
+//! cancelled: an entry whose connection is gone, or which was superseded by an earlier one, is
+//! ignored when it comes up.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,4 +1,5 @@
-//! Addresses: what a user may type for a place to listen at or to connect to, and how it prints back.
+//! Addresses: what a user may type for a place to listen at or to connect to, and how it prints
+//! back.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,8 +16,8 @@ pub enum Address {
 /// The host part of an internet address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one socket;
-    /// as a target: this machine.
+    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one
+    /// socket; as a target: this machine.
     Any,
     Ip(IpAddr),
     Name(String),

@@ -33,7 +33,8 @@ pub enum Service {
     Daytime,
     Time,
     Whoami,
-    /// Sends `text` (placeholders in braces filled in); with `read_one` reads one message and logs it.
+    /// Sends `text` (placeholders in braces filled in); with `read_one` reads one message and logs
+    /// it.
     Greet {
         text: String,
         read_one: bool,
