@@ -58,9 +58,11 @@ pub enum Peer {
 pub enum Event<'a> {
     // ---- the loop ------------------------------------------------------------------------------
     /// A turn begins: how long the loop slept, how many events woke it, what was queued already.
+    /// `limit`: the longest it would have slept; none, if no deadline was set.
     Turn {
         number: u64,
         slept: Duration,
+        limit: Option<Duration>,
         events: usize,
         queued: usize,
         now: Moment,
@@ -138,10 +140,12 @@ pub enum Event<'a> {
     Heard {
         message: &'a [u8],
     },
-    /// The connection is gone. `moved` counts the bytes of each flow, in the order of its flows.
+    /// The connection is gone. `up`: bytes from end a that were passed on; `down`: bytes that were
+    /// written to end a. An echo counts its bytes in both.
     Closed {
         ending: Ending,
-        moved: [u64; 2],
+        up: u64,
+        down: u64,
         lasted: Duration,
         now: Moment,
     },
@@ -248,12 +252,12 @@ pub enum Drop {
 }
 
 impl Event<'_> {
-    /// Whether this is a small step of a turn rather than a fact about a connection's life.
+    /// Whether this is a small step of a turn, which need not be told while nobody wants steps. A turn
+    /// and a datagram are told always: they are counted.
     pub fn is_step(&self) -> bool {
         matches!(
             self,
-            Event::Turn { .. }
-                | Event::Marked { .. }
+            Event::Marked { .. }
                 | Event::Stale
                 | Event::Read { .. }
                 | Event::Wrote { .. }
@@ -263,8 +267,6 @@ impl Event<'_> {
                 | Event::Yielded { .. }
                 | Event::Armed { .. }
                 | Event::Fired { .. }
-                | Event::Received { .. }
-                | Event::Sent { .. }
         )
     }
 }

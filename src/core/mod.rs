@@ -4,6 +4,7 @@
 //! as a `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated
 //! network.
 
+pub mod calendar;
 pub mod end;
 pub mod event;
 pub mod key;
@@ -11,6 +12,7 @@ pub mod reason;
 pub mod time;
 pub mod timers;
 
+pub use calendar::Civil;
 pub use end::Ready;
 pub use event::{Because, Event, Observer, Peer};
 pub use key::Key;
