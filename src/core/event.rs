@@ -249,6 +249,10 @@ pub enum Drop {
     Failed(Fault),
     /// It has nobody to go to: an unnamed Unix sender, an unresolved name.
     NoWay,
+    /// It is shorter than the answer it asks for: to answer would be to amplify.
+    Short,
+    /// It is longer than we take: a part of it would not be what was sent.
+    Long,
 }
 
 impl Event<'_> {
@@ -298,6 +302,8 @@ impl fmt::Display for Drop {
             Drop::Refused(fault) => write!(f, "refused ({fault})"),
             Drop::Failed(fault) => write!(f, "not sent ({fault})"),
             Drop::NoWay => f.write_str("nobody to send it to"),
+            Drop::Short => f.write_str("shorter than its answer"),
+            Drop::Long => f.write_str("longer than we take"),
         }
     }
 }

@@ -1,1 +1,3 @@
-//! shell
+//! The only code that touches the world: sockets, the clock, signals, limits.
+
+pub mod datagram_socket;

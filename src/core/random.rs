@@ -1,0 +1,59 @@
+//! Chance from a seed: the same seed gives the same numbers. Not for secrets.
+
+/// Each number is a mix of a counter's bits, so one word is all of its state and every seed is a good one.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+/// 2^64 divided by the golden ratio, made odd: counting by it spreads over all words.
+const STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(STRIDE);
+        mix(self.0)
+    }
+
+    /// A number below `limit`, which must not be 0. Evenly spread as long as the limit is far below 2^64.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.draw() % limit
+    }
+
+    /// True once in `n` times.
+    pub fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// Scatters the bits of a word: each of them changes about half of the result.
+pub fn mix(word: u64) -> u64 {
+    let word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ word >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_decides_all_numbers() {
+        let run = |seed| {
+            let mut random = Random::new(seed);
+            (0..10).map(|_| random.draw()).collect::<Vec<_>>()
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn chances_come_out_about_right() {
+        let mut random = Random::new(1);
+        let hits = (0..100_000).filter(|_| random.once_in(1000)).count();
+        assert!((50..200).contains(&hits), "{hits} of 100,000");
+        assert!((0..1000).all(|_| random.below(3) < 3));
+    }
+}
