@@ -1,6 +1,47 @@
 //! What a connection has at each side: an end, and what was last learned of its readiness.
 
 use std::fmt;
+use std::io;
+
+use super::buffers::{Loan, Shelf};
+use super::chargen;
+use super::event::Because;
+
+/// What a connection needs of a socket. TCP, Unix and simulated streams have it. No call blocks.
+pub trait Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    fn write(&mut self, from: &[u8]) -> io::Result<usize>;
+    /// Sends FIN behind the last byte.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+    /// Whether a connection attempt has succeeded. An error: it has failed.
+    fn is_connected(&mut self) -> io::Result<bool>;
+    /// The error that waits on the socket, if any.
+    fn take_error(&mut self) -> io::Result<Option<io::Error>>;
+    /// Makes the coming close a reset, where the transport knows one.
+    fn reset_on_drop(&mut self);
+    /// Whether the kernel promises another event for bytes that come after a short read.
+    fn short_read_drains(&self) -> bool;
+}
+
+/// One side of a connection: something that bytes can be read from and written to.
+#[derive(Debug)]
+pub enum End<S> {
+    Socket(S),
+    /// A target that is not dialled yet: neither readable nor writable.
+    Nowhere,
+    /// Swallows all that is written; has nothing to say.
+    Void,
+    /// The characters of RFC 864, for ever; swallows all that is written.
+    Chargen,
+    /// Listens for one message; its own end of file comes once it has heard it.
+    Line {
+        heard: Option<Loan>,
+        whole: bool,
+    },
+}
+
+/// The longest message that is listened for: what is longer counts as whole here.
+pub const LINE_BYTES: usize = 8 * 1024;
 
 /// What is known of an end, as bits. The system's events set them; only a call that would block (or
 /// a short read that proves the socket drained) clears READ and WRITE.
@@ -48,5 +89,195 @@ impl fmt::Display for Ready {
         (0..6)
             .filter(|bit| self.0 & 1 << bit != 0)
             .try_for_each(|bit| f.write_str(&"rwlued"[bit..=bit]))
+    }
+}
+
+/// The two ends of a connection, and what was last learned of each.
+#[derive(Debug)]
+pub struct Ends<S> {
+    ends: [End<S>; 2],
+    ready: [Ready; 2],
+}
+
+/// What became of a read or a write that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io {
+    Moved(usize),
+    Blocked,
+    Interrupted,
+}
+
+impl<S: Stream> Ends<S> {
+    pub fn new(ends: [End<S>; 2]) -> Ends<S> {
+        let ready = [ends[0].at_birth(), ends[1].at_birth()];
+        Ends { ends, ready }
+    }
+
+    /// What may be tried at this end now. Nothing, as long as it is not connected.
+    pub fn ready(&self, end: usize) -> Ready {
+        let ready = self.ready[end];
+        if ready.has(Ready::DIALING) { Ready::NONE } else { ready }
+    }
+
+    /// The bits as they stand.
+    pub fn bits(&self, end: usize) -> Ready {
+        self.ready[end]
+    }
+
+    pub fn set(&mut self, end: usize, bits: Ready) {
+        self.ready[end] = self.ready[end].with(bits);
+    }
+
+    pub fn clear(&mut self, end: usize, bits: Ready) {
+        self.ready[end] = self.ready[end].without(bits);
+    }
+
+    /// Puts a socket that is still connecting at this end; what was there is dropped.
+    pub fn dial(&mut self, end: usize, socket: S) {
+        self.ends[end] = End::Socket(socket);
+        self.ready[end] = Ready::DIALING;
+    }
+
+    /// Forgets the socket at this end: its attempt has failed.
+    pub fn hang_up(&mut self, end: usize) -> Option<S> {
+        self.ready[end] = Ready::NONE;
+        match std::mem::replace(&mut self.ends[end], End::Nowhere) {
+            End::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub fn socket(&mut self, end: usize) -> Option<&mut S> {
+        match &mut self.ends[end] {
+            End::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    pub fn end(&self, end: usize) -> &End<S> {
+        &self.ends[end]
+    }
+
+    /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of file.
+    pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, Because)> {
+        let socket = match &mut self.ends[end] {
+            End::Socket(socket) => socket,
+            End::Chargen => {
+                chargen::fill(at, into);
+                return Ok((Io::Moved(into.len()), Because::Full));
+            }
+            End::Void | End::Line { .. } | End::Nowhere => {
+                return Ok((Io::Moved(0), Because::EndWaits));
+            }
+        };
+        let read = settled(socket.read(into))?;
+        let bits = self.ready[end];
+        let because = match read {
+            Io::Moved(bytes) if bytes == into.len() => Because::Full,
+            Io::Moved(_) if bits.any(Ready::LAST.with(Ready::ERROR)) => Because::EndWaits,
+            Io::Moved(_) if bits.has(Ready::URGENT) => Because::Urgent,
+            Io::Moved(_) if !socket.short_read_drains() => Because::NoPromise,
+            _ => Because::Short,
+        };
+        let drained = read == Io::Blocked || matches!(read, Io::Moved(1..)) && !because.goes_on();
+        if drained {
+            self.clear(end, Ready::READ);
+        }
+        Ok((read, because))
+    }
+
+    pub fn write(&mut self, end: usize, from: &[u8], shelf: &mut Shelf) -> io::Result<Io> {
+        match &mut self.ends[end] {
+            End::Socket(socket) => {
+                let wrote = settled(socket.write(from))?;
+                if wrote == Io::Blocked {
+                    self.clear(end, Ready::WRITE);
+                }
+                Ok(wrote)
+            }
+            End::Line { heard, whole } => {
+                if !*whole && listen(heard, from, shelf) {
+                    *whole = true;
+                    self.set(end, Ready::READ);
+                }
+                Ok(Io::Moved(from.len()))
+            }
+            End::Void | End::Chargen | End::Nowhere => Ok(Io::Moved(from.len())),
+        }
+    }
+
+    /// Passes an end of file on to this end. True if that went out to a peer.
+    pub fn shutdown(&mut self, end: usize) -> io::Result<bool> {
+        match &mut self.ends[end] {
+            // The peer's reset may have come first: there is nobody left to tell, which is no error.
+            End::Socket(socket) => match socket.shutdown_write() {
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                done => done.map(|()| true),
+            },
+            End::Line { whole, .. } => {
+                *whole = true;
+                self.set(end, Ready::READ);
+                Ok(false)
+            }
+            End::Nowhere | End::Void | End::Chargen => Ok(false),
+        }
+    }
+
+    /// The message that was heard at this end, if it listens for one.
+    pub fn heard<'a>(&self, end: usize, shelf: &'a Shelf) -> Option<&'a [u8]> {
+        match &self.ends[end] {
+            End::Line { heard: Some(loan), whole: true } => Some(shelf.data(loan)),
+            End::Line { heard: None, whole: true } => Some(b""),
+            _ => None,
+        }
+    }
+
+    /// Gives back what this end keeps.
+    pub fn release(&mut self, shelf: &mut Shelf) {
+        for end in &mut self.ends {
+            if let End::Line { heard, .. } = end {
+                shelf.give_back(heard);
+            }
+        }
+    }
+}
+
+impl<S> End<S> {
+    pub fn is_socket(&self) -> bool {
+        matches!(self, End::Socket(_))
+    }
+
+    /// What is known of an end before the system has said anything. Of a socket: nothing.
+    fn at_birth(&self) -> Ready {
+        match self {
+            End::Socket(_) | End::Nowhere => Ready::NONE,
+            End::Void | End::Chargen => Ready::READ.with(Ready::WRITE),
+            End::Line { .. } => Ready::WRITE,
+        }
+    }
+}
+
+/// Gathers a message; true once it is whole.
+fn listen(heard: &mut Option<Loan>, bytes: &[u8], shelf: &mut Shelf) -> bool {
+    let newline = bytes.iter().position(|&byte| byte == b'\n');
+    let loan = match heard {
+        Some(loan) => &*loan,
+        None => heard.insert(shelf.keep(b"")),
+    };
+    let room = LINE_BYTES - shelf.data(loan).len();
+    let length = newline.map_or(bytes.len(), |at| at + 1).min(room);
+    shelf.append(loan, &bytes[..length]);
+    newline.is_some() || length == room
+}
+
+/// Would-block and interruption are not errors, and end here.
+fn settled(result: io::Result<usize>) -> io::Result<Io> {
+    match result {
+        Ok(bytes) => Ok(Io::Moved(bytes)),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(Io::Blocked),
+            io::ErrorKind::Interrupted => Ok(Io::Interrupted),
+            _ => Err(error),
+        },
     }
 }

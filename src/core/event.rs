@@ -127,9 +127,8 @@ pub enum Event<'a> {
         fault: Fault,
         left: usize,
     },
-    /// The target took us, so long after the birth.
+    /// The target that was dialled last took us, so long after the birth.
     Connected {
-        target: &'a str,
         after: Duration,
     },
     /// This end said that it will send no more (FIN); what it sent has been passed on.

@@ -72,6 +72,22 @@ impl Key {
     }
 }
 
+/// Gives out birth numbers: 1, 2, 3 … and never 0, which is the doors'.
+#[derive(Debug, Default)]
+pub struct Births(u32);
+
+impl Births {
+    pub fn give(&mut self) -> u32 {
+        self.0 = self.0.wrapping_add(1).max(1);
+        self.0
+    }
+
+    /// How many there have been (until the count wraps).
+    pub fn so_far(&self) -> u32 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,19 +4,29 @@
 //! as a `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated
 //! network.
 
+pub mod buffers;
 pub mod calendar;
+pub mod chargen;
+pub mod conn;
 pub mod end;
+pub mod engine;
 pub mod event;
+pub mod flow;
 pub mod key;
+pub mod pump;
 pub mod random;
 pub mod reason;
 pub mod time;
 pub mod timers;
 
+pub use buffers::{Buffers, Loan};
 pub use calendar::Civil;
-pub use end::Ready;
+pub use conn::{Conn, Driven};
+pub use end::{End, Ends, Io, Ready, Stream};
+pub use engine::Engine;
 pub use event::{Because, Event, Observer, Peer};
-pub use key::Key;
+pub use flow::{Flow, Step};
+pub use key::{Births, Key};
 pub use random::Random;
 pub use reason::{Closing, Ending, Fault, Reason, Side};
 pub use time::{Moment, Tick};

@@ -105,11 +105,6 @@ impl Reason {
             Reason::Evicted => "RD",
         }
     }
-
-    /// Whether the other side must be told by a reset, because a clean end would claim too much.
-    pub fn resets(&self) -> bool {
-        !matches!(self, Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted)
-    }
 }
 
 impl fmt::Display for Reason {
@@ -175,13 +170,5 @@ mod tests {
             let fault = Fault::from(&io::Error::from_raw_os_error(104));
             assert_eq!(fault.to_string(), "Connection reset by peer");
         }
-    }
-
-    #[test]
-    fn only_ends_that_lose_nothing_are_clean() {
-        assert!(!Reason::Finished.resets());
-        assert!(!Reason::Drained.resets());
-        assert!(Reason::Cut.resets());
-        assert!(Reason::Lifetime.resets());
     }
 }

@@ -1,0 +1,286 @@
+//! A connection: two ends and two flows. What it does is how it is wired; how it ends is decided here.
+
+use std::io;
+
+use super::buffers::{Buffers, Loan, Shelf};
+use super::end::{End, Ends, Ready, Stream};
+use super::event::{Event, Observer};
+use super::flow::Flow;
+use super::key::Key;
+use super::pump::{self, Broken, Pumped};
+use super::reason::{Closing, Ending, Fault, Reason, Side};
+use super::time::{Moment, Tick};
+use super::timers::{Deadline, Timeouts};
+
+/// A service that has said its last word waits so long for the peer's end of file before it closes.
+const LINGER: Tick = 20;
+
+/// While we drain, a connection that moved nothing for so long is idle.
+const QUIET: Tick = 10;
+
+/// One connection. At rest it is these 80 bytes and nothing else.
+#[derive(Debug)]
+pub struct Conn<S> {
+    pub ends: Ends<S>,
+    pub flows: [Flow; 2],
+    pub born: Moment,
+    pub birth: u32,
+    /// When bytes last moved; while connecting: when the attempt began.
+    pub active: Tick,
+    /// The one entry among the timers that counts; 0 is none.
+    pub armed: Tick,
+    pub route: u16,
+    /// It stands in the run queue.
+    pub queued: bool,
+    /// Whose end of file came first.
+    first: Option<Side>,
+}
+
+/// What driving a connection came to.
+#[derive(Debug)]
+pub enum Driven {
+    Rest,
+    /// It used its budget and could go on.
+    More,
+    Ended(Reason),
+    /// The attempt to connect failed; another target may be tried.
+    DialFailed(io::Error),
+}
+
+impl<S: Stream> Conn<S> {
+    pub fn echo(socket: S) -> Conn<S> {
+        Conn::wire(End::Socket(socket), End::Void, [Flow::new(0, 0), Flow::none()])
+    }
+
+    pub fn discard(socket: S) -> Conn<S> {
+        Conn::wire(End::Socket(socket), End::Void, [Flow::new(0, 1), Flow::none()])
+    }
+
+    pub fn chargen(socket: S) -> Conn<S> {
+        Conn::wire(End::Socket(socket), End::Chargen, [Flow::new(1, 0), Flow::new(0, 1)])
+    }
+
+    /// Says `text` and closes; what the peer says meanwhile is swallowed.
+    pub fn say(socket: S, text: Loan) -> Conn<S> {
+        Conn::wire(End::Socket(socket), End::Void, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
+    }
+
+    /// Says `text`, hears one message, and closes.
+    pub fn greet(socket: S, text: Loan) -> Conn<S> {
+        let ear = End::Line { heard: None, whole: false };
+        Conn::wire(End::Socket(socket), ear, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
+    }
+
+    /// A relay whose target is still to be dialled: until then nothing is read from the client.
+    pub fn relay(client: S) -> Conn<S> {
+        Conn::wire(End::Socket(client), End::Nowhere, [Flow::new(0, 1), Flow::new(1, 0)])
+    }
+
+    /// A relay between two ends that are both there.
+    pub fn join(client: S, target: S) -> Conn<S> {
+        Conn::wire(End::Socket(client), End::Socket(target), [Flow::new(0, 1), Flow::new(1, 0)])
+    }
+
+    fn wire(a: End<S>, b: End<S>, flows: [Flow; 2]) -> Conn<S> {
+        Conn {
+            ends: Ends::new([a, b]),
+            flows,
+            born: Moment(0),
+            birth: 0,
+            active: 0,
+            armed: 0,
+            route: 0,
+            queued: false,
+            first: None,
+        }
+    }
+
+    /// Runs both flows until they rest or have had their share.
+    pub fn drive(
+        &mut self,
+        key: Key,
+        buffers: &mut Buffers,
+        now: Moment,
+        seen: &mut dyn Observer,
+    ) -> Driven {
+        if self.ends.bits(1).has(Ready::DIALING) {
+            match self.ask_connected(key, now, seen) {
+                Ok(()) => {}
+                Err(error) => return Driven::DialFailed(error),
+            }
+        }
+        let before = self.flows[0].moved + self.flows[1].moved;
+        let lingered = self.lingers();
+        let mut more = false;
+        for index in 0..2 {
+            let (flow, ends) = (&mut self.flows[index], &mut self.ends);
+            match pump::pump(flow, ends, key, buffers, seen) {
+                Ok(Pumped::Rest) => {}
+                Ok(Pumped::More) => more = true,
+                Ok(Pumped::Ended) => {
+                    let side = side(&self.ends, self.flows[index].from as usize);
+                    self.first = self.first.or(Some(side));
+                }
+                Err(broken) => return self.broken(broken, buffers),
+            }
+        }
+        if !lingered && (self.lingers() || self.flows[0].moved + self.flows[1].moved != before) {
+            self.active = now.tick();
+        }
+        if self.flows.iter().all(|flow| flow.done) {
+            return Driven::Ended(self.finished());
+        }
+        if more {
+            return Driven::More;
+        }
+        match self.ask_errors() {
+            Some(broken) => self.broken(broken, buffers),
+            None => Driven::Rest,
+        }
+    }
+
+    /// Whether the attempt at end 1 has come through. An error: it has failed.
+    fn ask_connected(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) -> io::Result<()> {
+        let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
+        if !self.ends.bits(1).any(hints) {
+            return Ok(());
+        }
+        let Some(socket) = self.ends.socket(1) else { return Ok(()) };
+        if socket.is_connected()? {
+            self.ends.clear(1, Ready::DIALING);
+            self.active = now.tick();
+            let after = now.since(self.born);
+            seen.on(key.at(1), &Event::Connected { after });
+        } else {
+            // The event came too early; another follows when the attempt is decided.
+            self.ends.clear(1, hints);
+        }
+        Ok(())
+    }
+
+    /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the socket
+    /// is asked.
+    fn ask_errors(&mut self) -> Option<Broken> {
+        for end in 0..2 {
+            if !self.ends.ready(end).has(Ready::ERROR) {
+                continue;
+            }
+            self.ends.clear(end, Ready::ERROR);
+            match self.ends.socket(end)?.take_error() {
+                Ok(None) => {}
+                Ok(Some(error)) | Err(error) => return Some(Broken { end, error }),
+            }
+        }
+        None
+    }
+
+    /// An end failed. What it sent before is written as far as the other side takes it now; then the
+    /// connection ends with a reset, never with a clean end.
+    fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers) -> Driven {
+        let fault = Fault::from(&error);
+        if self.ends.bits(1).has(Ready::DIALING) || matches!(self.ends.end(1), End::Nowhere) {
+            return Driven::Ended(Reason::Abandoned { fault });
+        }
+        for index in 0..2 {
+            let flow = &self.flows[index];
+            if flow.from as usize == end && flow.to as usize != end && !flow.done {
+                // Whatever goes wrong here: the connection ends all the same.
+                let _ = pump::last_words(&mut self.flows[index], &mut self.ends, buffers);
+            }
+        }
+        Driven::Ended(Reason::Reset { by: side(&self.ends, end), fault })
+    }
+
+    fn finished(&self) -> Reason {
+        if self.first == Some(Side::Us) { Reason::Served } else { Reason::Finished }
+    }
+
+    /// What is next to come due, and when.
+    pub fn deadline(&self, timeouts: &Timeouts, draining: bool) -> Option<(Deadline, Tick)> {
+        let since_active = |timeout: Option<Tick>| timeout.map(|ticks| self.active + ticks);
+        let quiet = (draining && !self.half_closed()).then_some(QUIET);
+        let activity = if self.dialing() {
+            since_active(timeouts.connect).map(|due| (Deadline::Connect, due))
+        } else if self.lingers() {
+            Some((Deadline::Linger, self.active + LINGER))
+        } else if let Some(due) = since_active(quiet.filter(|_| !self.holds())) {
+            Some((Deadline::Quiet, due))
+        } else if self.half_closed() && timeouts.half_close.is_some() {
+            since_active(timeouts.half_close).map(|due| (Deadline::HalfClose, due))
+        } else {
+            since_active(timeouts.idle).map(|due| (Deadline::Idle, due))
+        };
+        let lifetime = timeouts.lifetime.map(|life| (Deadline::Lifetime, self.born.tick() + life));
+        [activity, lifetime].into_iter().flatten().min_by_key(|(_, due)| *due)
+    }
+
+    /// One direction has ended, the other has not.
+    pub fn half_closed(&self) -> bool {
+        !self.flows[1].absent && self.flows[0].done != self.flows[1].done
+    }
+
+    /// The target is not connected yet.
+    pub fn dialing(&self) -> bool {
+        matches!(self.ends.end(1), End::Nowhere) || self.ends.bits(1).has(Ready::DIALING)
+    }
+
+    /// We have said our last word, and wait for the peer's.
+    fn lingers(&self) -> bool {
+        self.flows[0].done && self.flows[0].from == 1 && !self.ends.end(1).is_socket()
+    }
+
+    /// Bytes are held that were not written yet.
+    pub fn holds(&self) -> bool {
+        self.flows.iter().any(|flow| flow.held.is_some())
+    }
+
+    /// Bytes passed on from end 0, and bytes written to it. An echo counts its bytes in both.
+    pub fn moved(&self) -> (u64, u64) {
+        let sum = |chosen: fn(&Flow) -> bool| -> u64 {
+            self.flows.iter().filter(|flow| chosen(flow)).map(|flow| flow.moved).sum()
+        };
+        (sum(|flow| flow.from == 0), sum(|flow| flow.to == 0))
+    }
+
+    /// Prepares the sockets for their close, gives back all loans, and tells how it ended.
+    pub fn close(&mut self, reason: Reason, shelf: &mut Shelf) -> Ending {
+        let relay = self.ends.end(1).is_socket() || matches!(self.ends.end(1), End::Nowhere);
+        let resets = match reason {
+            Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
+            // Our own service cut short a peer that owes nothing: clean, unless it was owed something.
+            Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
+                relay || self.holds()
+            }
+            _ => true,
+        };
+        if resets {
+            for end in 0..2 {
+                if let Some(socket) = self.ends.socket(end) {
+                    socket.reset_on_drop();
+                }
+            }
+        }
+        for flow in &mut self.flows {
+            shelf.give_back(&mut flow.held);
+        }
+        self.ends.release(shelf);
+        let by_us = (Side::Us, if resets { Closing::Rst } else { Closing::Fin });
+        let (first, by) = match (self.first, reason) {
+            (Some(side), _) => (side, Closing::Fin),
+            (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
+            (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
+            (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
+            (None, _) => by_us,
+        };
+        Ending { reason, first, by }
+    }
+}
+
+/// Who is at this end.
+fn side<S: Stream>(ends: &Ends<S>, end: usize) -> Side {
+    match (end, ends.end(end).is_socket()) {
+        (0, _) => Side::Client,
+        (_, true) => Side::Target,
+        (_, false) => Side::Us,
+    }
+}

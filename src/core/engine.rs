@@ -1,0 +1,255 @@
+//! The engine: all connections, the run queue and the deadlines. Mark first, then drive: events only set
+//! readiness bits and queue a connection once; after the batch each queued connection is driven with a
+//! budget, and one that used its budget is queued again.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::buffers::Buffers;
+use super::conn::{Conn, Driven};
+use super::end::{Ready, Stream};
+use super::event::{Event, Observer};
+use super::key::Key;
+use super::reason::Reason;
+use super::time::Moment;
+use super::timers::{Deadline, Timeouts, Timers};
+
+/// Driven by the reactor, or by the simulation.
+pub struct Engine<S> {
+    conns: Slab<Conn<S>>,
+    run: VecDeque<Key>,
+    timers: Timers,
+    timeouts: Vec<Timeouts>,
+    draining: bool,
+    failed: Vec<(Key, io::Error)>,
+    pub buffers: Buffers,
+}
+
+/// So many deadlines are looked at in one turn; the rest in the next one.
+const EXPIRE_BUDGET: usize = 1024;
+
+impl<S: Stream> Engine<S> {
+    /// `timeouts` are those of each route. Room for `capacity` connections is reserved, so that no growth
+    /// ever copies the table in the middle of a turn; untouched pages cost nothing.
+    pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers) -> Engine<S> {
+        Engine {
+            conns: Slab::with_capacity(capacity),
+            run: VecDeque::new(),
+            timers: Timers::default(),
+            timeouts,
+            draining: false,
+            failed: Vec::new(),
+            buffers,
+        }
+    }
+
+    /// The key that the next `insert` with this birth number will have.
+    pub fn vacant(&self, birth: u32) -> Key {
+        Key::new(birth, self.conns.vacant_key())
+    }
+
+    /// Takes a connection in. It is driven at once: it may have something to say.
+    pub fn insert(
+        &mut self,
+        mut conn: Conn<S>,
+        birth: u32,
+        route: u16,
+        now: Moment,
+        seen: &mut dyn Observer,
+    ) -> Key {
+        conn.birth = birth;
+        conn.route = route;
+        conn.born = now;
+        conn.active = now.tick();
+        conn.queued = true;
+        let key = Key::new(birth, self.conns.insert(conn));
+        self.run.push_back(key);
+        self.arm(key, now, seen);
+        key
+    }
+
+    /// The only way from a key to a connection: it compares the generations.
+    pub fn get(&mut self, key: Key) -> Option<&mut Conn<S>> {
+        self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)
+    }
+
+    /// The system named an end: sets its bits, and queues the connection once.
+    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+        match self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth) {
+            Some(conn) => {
+                conn.ends.set(key.end(), ready);
+                seen.on(key, &Event::Marked { ready });
+                if !conn.queued {
+                    conn.queued = true;
+                    self.run.push_back(key);
+                }
+            }
+            None => seen.on(key, &Event::Stale),
+        }
+    }
+
+    /// Drives each queued connection once.
+    pub fn run(&mut self, now: Moment, seen: &mut dyn Observer) {
+        for _ in 0..self.run.len() {
+            let Some(key) = self.run.pop_front() else { return };
+            let key = key.at(0);
+            let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
+            if conn.birth != key.birth {
+                continue;
+            }
+            conn.queued = false;
+            match conn.drive(key, &mut self.buffers, now, seen) {
+                Driven::Rest => self.arm(key, now, seen),
+                Driven::More => {
+                    conn.queued = true;
+                    self.run.push_back(key);
+                    self.arm(key, now, seen);
+                }
+                Driven::Ended(reason) => self.end(key, reason, now, seen),
+                Driven::DialFailed(error) => self.dial_failed(key, error),
+            }
+        }
+    }
+
+    /// Looks at the deadlines that are due.
+    pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
+        for _ in 0..EXPIRE_BUDGET {
+            let Some((due, key)) = self.timers.pop(now.tick()) else { break };
+            let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
+            if conn.birth != key.birth || conn.armed != due {
+                continue;
+            }
+            conn.armed = 0;
+            match conn.deadline(&self.timeouts[conn.route as usize], self.draining) {
+                Some((deadline, due)) if due <= now.tick() => {
+                    seen.on(key, &Event::Fired { deadline, again: false });
+                    self.expired(key, deadline, now, seen);
+                }
+                Some((deadline, _)) => {
+                    seen.on(key, &Event::Fired { deadline, again: true });
+                    self.arm(key, now, seen);
+                }
+                None => {}
+            }
+        }
+        let conns = &self.conns;
+        self.timers.sweep(conns.len(), |due, key| {
+            conns.get(key.slot()).is_some_and(|conn| conn.birth == key.birth && conn.armed == due)
+        });
+    }
+
+    /// How long the loop may sleep: not at all while work is queued; without limit when nothing is due.
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        if !self.run.is_empty() || !self.failed.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.next().map(|due| now.until(due))
+    }
+
+    /// Gives a relay its target's socket, which is still connecting.
+    pub fn attach(&mut self, key: Key, socket: S, now: Moment, seen: &mut dyn Observer) {
+        if let Some(conn) = self.get(key) {
+            conn.ends.dial(1, socket);
+            conn.active = now.tick();
+            self.arm(key, now, seen);
+        }
+    }
+
+    /// The attempts to connect that failed since this was last asked.
+    pub fn failed_dials(&mut self) -> Vec<(Key, io::Error)> {
+        std::mem::take(&mut self.failed)
+    }
+
+    /// Ends a connection: the only place where one is removed.
+    pub fn end(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut dyn Observer) {
+        if self.get(key).is_none() {
+            return;
+        }
+        let mut conn = self.conns.remove(key.slot());
+        let ending = conn.close(reason, &mut self.buffers.shelf);
+        let (up, down) = conn.moved();
+        let lasted = now.since(conn.born);
+        seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+    }
+
+    /// From now on what is idle ends, and what is in progress ends when it comes to rest.
+    pub fn drain(&mut self, now: Moment, seen: &mut dyn Observer) {
+        self.draining = true;
+        for key in self.keys() {
+            self.arm(key, now, seen);
+        }
+    }
+
+    /// Ends all that is left.
+    pub fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
+        for key in self.keys() {
+            self.end(key, Reason::Cut, now, seen);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    /// How many connections wait for their turn.
+    pub fn queued(&self) -> usize {
+        self.run.len()
+    }
+
+    /// How many deadlines are set, dead ones included.
+    pub fn deadlines(&self) -> usize {
+        self.timers.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &Conn<S>)> {
+        self.conns.iter().map(|(slot, conn)| (Key::new(conn.birth, slot), conn))
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.iter().map(|(key, _)| key).collect()
+    }
+
+    /// Sets the deadline that follows from the connection's state, if none as early is set.
+    fn arm(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) {
+        let draining = self.draining;
+        let Some(conn) = self.conns.get_mut(key.slot()) else { return };
+        let Some((deadline, due)) = conn.deadline(&self.timeouts[conn.route as usize], draining)
+        else {
+            return;
+        };
+        if conn.armed == 0 || due < conn.armed {
+            conn.armed = due;
+            self.timers.arm(due, key.at(0));
+            seen.on(key, &Event::Armed { deadline, due, now });
+        }
+    }
+
+    fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut dyn Observer) {
+        let reason = match deadline {
+            Deadline::Connect => {
+                return self.dial_failed(key, io::Error::from(io::ErrorKind::TimedOut));
+            }
+            Deadline::Idle => Reason::IdleTimeout,
+            Deadline::HalfClose => Reason::HalfCloseTimeout,
+            Deadline::Lifetime => Reason::Lifetime,
+            Deadline::Linger => Reason::Served,
+            Deadline::Quiet => Reason::Drained,
+        };
+        self.end(key, reason, now, seen);
+    }
+
+    /// Forgets the target's socket; the shell decides what is tried next.
+    fn dial_failed(&mut self, key: Key, error: io::Error) {
+        if let Some(conn) = self.get(key) {
+            drop(conn.ends.hang_up(1));
+            self.failed.push((key.at(0), error));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! One direction of traffic: bytes read at `from` are written at `to`. What could not be written yet is
+//! held, and nothing more is read until it has gone.
+//!
+//! ```text
+//!            read                       write
+//!   from ----------->  at most one   ----------->  to
+//!                      read's worth
+//! ```
+
+use super::buffers::Loan;
+use super::end::Ready;
+
+/// One direction of a connection. Sixteen bytes.
+#[derive(Debug)]
+pub struct Flow {
+    /// Bytes written at `to` since the birth.
+    pub moved: u64,
+    /// Bytes read and not yet written.
+    pub held: Option<Loan>,
+    pub from: u8,
+    pub to: u8,
+    /// The end of file has been seen, and passed on.
+    pub done: bool,
+    /// There is no such direction; it counts as done from birth.
+    pub absent: bool,
+}
+
+/// What a flow does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Read,
+    Write,
+    Rest,
+}
+
+impl Flow {
+    pub fn new(from: u8, to: u8) -> Flow {
+        Flow { moved: 0, held: None, from, to, done: false, absent: false }
+    }
+
+    /// A flow that begins with something to say: `held` goes out before anything is read.
+    pub fn saying(held: Loan, from: u8, to: u8) -> Flow {
+        Flow { held: Some(held), ..Flow::new(from, to) }
+    }
+
+    pub fn none() -> Flow {
+        Flow { done: true, absent: true, ..Flow::new(0, 0) }
+    }
+
+    /// What to do next. All policy of the pump is in these lines.
+    ///
+    /// Backpressure: while `to` takes nothing, nothing is read. Connecting: an end that is not connected
+    /// is one that is not ready. Draining: bytes held go first, so an end of file is always seen with
+    /// nothing held, and passing it on loses nothing.
+    pub fn next(&self, from: Ready, to: Ready) -> Step {
+        if self.done || !to.has(Ready::WRITE) {
+            Step::Rest
+        } else if self.held.is_some() {
+            Step::Write
+        } else if from.has(Ready::READ) {
+            Step::Read
+        } else {
+            Step::Rest
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::buffers::Shelf;
+
+    #[test]
+    fn the_truth_table_of_next() {
+        use Step::{Read, Rest, Write};
+        // done, held, from readable, to writable => what comes next
+        let table = [
+            (false, false, false, false, Rest),
+            (false, false, false, true, Rest),
+            (false, false, true, false, Rest),
+            (false, false, true, true, Read),
+            (false, true, false, false, Rest),
+            (false, true, false, true, Write),
+            (false, true, true, false, Rest),
+            (false, true, true, true, Write),
+            (true, false, false, false, Rest),
+            (true, false, false, true, Rest),
+            (true, false, true, false, Rest),
+            (true, false, true, true, Rest),
+            (true, true, false, false, Rest),
+            (true, true, false, true, Rest),
+            (true, true, true, false, Rest),
+            (true, true, true, true, Rest),
+        ];
+        let mut shelf = Shelf::default();
+        for (done, held, readable, writable, expected) in table {
+            let mut flow = Flow { done, ..Flow::new(0, 1) };
+            flow.held = held.then(|| shelf.keep(b"x"));
+            let bit = |on: bool, bit| if on { bit } else { Ready::NONE };
+            // Bits of the other direction, and hints, must not matter.
+            for noise in [Ready::NONE, Ready::LAST, Ready::URGENT, Ready::ERROR] {
+                let from = bit(readable, Ready::READ).with(Ready::WRITE).with(noise);
+                let to = bit(writable, Ready::WRITE).with(Ready::READ).with(noise);
+                let row = (done, held, readable, writable);
+                assert_eq!(flow.next(from, to), expected, "{row:?} with {noise}");
+            }
+        }
+    }
+}

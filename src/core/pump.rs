@@ -1,0 +1,172 @@
+//! The pump: runs a flow until it rests. The one place where bytes move from end to end.
+
+use std::io;
+
+use super::buffers::{Buffers, Shelf};
+use super::end::{Ends, Io, Stream};
+use super::event::{Event, Observer};
+use super::flow::{Flow, Step};
+use super::key::Key;
+
+/// The most steps (a read with its write, or a write of what was held) that one flow takes in a turn.
+/// With full buffers this is a mebibyte: a flood delays the others by that and no more.
+pub const BUDGET: u32 = 16;
+
+/// When an end has failed, what it sent before is still passed on, in at most so many steps: more than
+/// the largest receive buffer that Linux allows by default (6 MiB).
+const LAST_WORDS: u32 = 128;
+
+/// What running a flow came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pumped {
+    Rest,
+    /// It used its budget and could go on.
+    More,
+    /// It saw the end of file and passed it on.
+    Ended,
+}
+
+/// An end failed.
+pub struct Broken {
+    pub end: usize,
+    pub error: io::Error,
+}
+
+/// Runs one flow until it rests or has had its share.
+pub fn pump<S: Stream>(
+    flow: &mut Flow,
+    ends: &mut Ends<S>,
+    key: Key,
+    buffers: &mut Buffers,
+    seen: &mut dyn Observer,
+) -> Result<Pumped, Broken> {
+    let (from, to) = (flow.from as usize, flow.to as usize);
+    let Buffers { scratch, shelf } = buffers;
+    for _ in 0..BUDGET {
+        match flow.next(ends.ready(from), ends.ready(to)) {
+            Step::Rest => return Ok(Pumped::Rest),
+            Step::Write => flow.moved += write_held(ends, flow, key.at(to), shelf, seen)?,
+            Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
+                Some(0) => {
+                    if let Some(message) = ends.heard(from, shelf) {
+                        seen.on(key.at(from), &Event::Heard { message });
+                    }
+                    flow.done = true;
+                    return pass_on_end(ends, key, from, to, seen).map(|()| Pumped::Ended);
+                }
+                Some(bytes) => {
+                    let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
+                    flow.moved += wrote as u64;
+                    if wrote < bytes {
+                        flow.held = Some(shelf.keep(&scratch[wrote..bytes]));
+                    }
+                }
+                None => {}
+            },
+        }
+    }
+    if flow.next(ends.ready(from), ends.ready(to)) == Step::Rest {
+        return Ok(Pumped::Rest);
+    }
+    seen.on(key.at(from), &Event::Yielded { steps: BUDGET });
+    Ok(Pumped::More)
+}
+
+/// Passes on what an end that failed had sent before, as far as the other side takes it now.
+pub fn last_words<S: Stream>(
+    flow: &mut Flow,
+    ends: &mut Ends<S>,
+    buffers: &mut Buffers,
+) -> Result<(), Broken> {
+    let from = Key::LOOP.at(flow.from as usize);
+    let Buffers { scratch, shelf } = buffers;
+    for _ in 0..LAST_WORDS {
+        if flow.held.is_some() {
+            let to = Key::LOOP.at(flow.to as usize);
+            flow.moved += write_held(ends, flow, to, shelf, &mut ())?;
+            if flow.held.is_some() {
+                break;
+            }
+        }
+        match read(ends, from, scratch, flow.moved, &mut ()) {
+            Ok(Some(bytes @ 1..)) => flow.held = Some(shelf.keep(&scratch[..bytes])),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+/// One read. Some(0) is the end of file; None: nothing now.
+fn read<S: Stream>(
+    ends: &mut Ends<S>,
+    key: Key,
+    into: &mut [u8],
+    at: u64,
+    seen: &mut dyn Observer,
+) -> Result<Option<usize>, Broken> {
+    let (end, room) = (key.end(), into.len());
+    let (read, because) = ends.read(end, into, at).map_err(|error| Broken { end, error })?;
+    match read {
+        Io::Moved(0) => return Ok(Some(0)),
+        Io::Moved(bytes) => {
+            seen.on(key, &Event::Read { bytes, room, because });
+            return Ok(Some(bytes));
+        }
+        Io::Blocked => seen.on(key, &Event::ReadBlocked),
+        Io::Interrupted => seen.on(key, &Event::Interrupted),
+    }
+    Ok(None)
+}
+
+/// One write; how many bytes were taken.
+fn write<S: Stream>(
+    ends: &mut Ends<S>,
+    key: Key,
+    from: &[u8],
+    shelf: &mut Shelf,
+    seen: &mut dyn Observer,
+) -> Result<usize, Broken> {
+    let end = key.end();
+    let wrote = ends.write(end, from, shelf).map_err(|error| Broken { end, error })?;
+    match wrote {
+        Io::Moved(bytes) => {
+            seen.on(key, &Event::Wrote { bytes, left: from.len() - bytes });
+            return Ok(bytes);
+        }
+        Io::Blocked => seen.on(key, &Event::WriteBlocked { left: from.len() }),
+        Io::Interrupted => seen.on(key, &Event::Interrupted),
+    }
+    Ok(0)
+}
+
+/// Writes what a flow holds, as far as it goes.
+fn write_held<S: Stream>(
+    ends: &mut Ends<S>,
+    flow: &mut Flow,
+    key: Key,
+    shelf: &mut Shelf,
+    seen: &mut dyn Observer,
+) -> Result<u64, Broken> {
+    let Some(loan) = &flow.held else { return Ok(0) };
+    let kept = shelf.take(loan);
+    let wrote = write(ends, key, kept.data(), shelf, seen);
+    shelf.put(loan, kept);
+    let wrote = wrote?;
+    shelf.consume(&mut flow.held, wrote);
+    Ok(wrote as u64)
+}
+
+/// Passes an end of file on; a peer that is gone already counts as told.
+fn pass_on_end<S: Stream>(
+    ends: &mut Ends<S>,
+    key: Key,
+    from: usize,
+    to: usize,
+    seen: &mut dyn Observer,
+) -> Result<(), Broken> {
+    seen.on(key.at(from), &Event::EndOfFile);
+    if ends.shutdown(to).map_err(|error| Broken { end: to, error })? {
+        seen.on(key.at(to), &Event::ShutDown);
+    }
+    Ok(())
+}
