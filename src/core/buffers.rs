@@ -1,8 +1,9 @@
-//! The stock of buffers. One is shared by all reads; bytes that could not be written yet are kept on a
-//! shelf, on loan to the flow that still has to write them.
+//! The stock of buffers. One is shared by all reads; bytes that could not be written yet are kept
+//! on a shelf, on loan to the flow that still has to write them.
 //!
-//! So a connection with nothing unsent holds no buffer at all, and one that is blocked holds exactly its
-//! unsent bytes: at most one scratch buffer's worth a flow, because nothing is read while bytes are kept.
+//! So a connection with nothing unsent holds no buffer at all, and one that is blocked holds
+//! exactly its unsent bytes: at most one scratch buffer's worth a flow, because nothing is read
+//! while bytes are kept.
 
 use std::num::NonZeroU32;
 

@@ -68,8 +68,8 @@ impl Civil {
     }
 }
 
-/// The year that holds this day, and how far into that year the day is. Whole cycles of 400 years are
-/// taken in one step, so at most 399 years are counted one by one.
+/// The year that holds this day, and how far into that year the day is. Whole cycles of 400 years
+/// are taken in one step, so at most 399 years are counted one by one.
 fn year_of(days: i64) -> (i64, i64) {
     let mut year = 1970 + 400 * days.div_euclid(DAYS_IN_400_YEARS);
     let mut left = days.rem_euclid(DAYS_IN_400_YEARS);

@@ -1,5 +1,5 @@
-//! The characters that RFC 864 asks for, as a function of the position in the stream: so a source of them
-//! has no state of its own.
+//! The characters that RFC 864 asks for, as a function of the position in the stream: so a source
+//! of them has no state of its own.
 
 /// A line of the pattern: 72 characters, CR, LF.
 const LINE: u64 = 74;

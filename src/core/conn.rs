@@ -1,4 +1,5 @@
-//! A connection: two ends and two flows. What it does is how it is wired; how it ends is decided here.
+//! A connection: two ends and two flows. What it does is how it is wired; how it ends is decided
+//! here.
 
 use std::io;
 
@@ -158,8 +159,8 @@ impl<S: Stream> Conn<S> {
         Ok(())
     }
 
-    /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the socket
-    /// is asked.
+    /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the
+    /// socket is asked.
     fn ask_errors(&mut self) -> Option<Broken> {
         for end in 0..2 {
             if !self.ends.ready(end).has(Ready::ERROR) {
@@ -174,8 +175,8 @@ impl<S: Stream> Conn<S> {
         None
     }
 
-    /// An end failed. What it sent before is written as far as the other side takes it now; then the
-    /// connection ends with a reset, never with a clean end.
+    /// An end failed. What it sent before is written as far as the other side takes it now; then
+    /// the connection ends with a reset, never with a clean end.
     fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers) -> Driven {
         let fault = Fault::from(&error);
         if self.ends.bits(1).has(Ready::DIALING) || matches!(self.ends.end(1), End::Nowhere) {
@@ -247,7 +248,8 @@ impl<S: Stream> Conn<S> {
         let relay = self.ends.end(1).is_socket() || matches!(self.ends.end(1), End::Nowhere);
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
-            // Our own service cut short a peer that owes nothing: clean, unless it was owed something.
+            // Our own service cut short a peer that owes nothing: clean, unless it was owed
+            // something.
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
                 relay || self.holds()
             }

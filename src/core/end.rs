@@ -158,7 +158,8 @@ impl<S: Stream> Ends<S> {
         &self.ends[end]
     }
 
-    /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of file.
+    /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of
+    /// file.
     pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, Because)> {
         let socket = match &mut self.ends[end] {
             End::Socket(socket) => socket,
@@ -209,7 +210,8 @@ impl<S: Stream> Ends<S> {
     /// Passes an end of file on to this end. True if that went out to a peer.
     pub fn shutdown(&mut self, end: usize) -> io::Result<bool> {
         match &mut self.ends[end] {
-            // The peer's reset may have come first: there is nobody left to tell, which is no error.
+            // The peer's reset may have come first: there is nobody left to tell, which is no
+            // error.
             End::Socket(socket) => match socket.shutdown_write() {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
                 done => done.map(|()| true),

@@ -1,6 +1,6 @@
-//! The engine: all connections, the run queue and the deadlines. Mark first, then drive: events only set
-//! readiness bits and queue a connection once; after the batch each queued connection is driven with a
-//! budget, and one that used its budget is queued again.
+//! The engine: all connections, the run queue and the deadlines. Mark first, then drive: events
+//! only set readiness bits and queue a connection once; after the batch each queued connection is
+//! driven with a budget, and one that used its budget is queued again.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,8 +32,8 @@ pub struct Engine<S> {
 const EXPIRE_BUDGET: usize = 1024;
 
 impl<S: Stream> Engine<S> {
-    /// `timeouts` are those of each route. Room for `capacity` connections is reserved, so that no growth
-    /// ever copies the table in the middle of a turn; untouched pages cost nothing.
+    /// `timeouts` are those of each route. Room for `capacity` connections is reserved, so that no
+    /// growth ever copies the table in the middle of a turn; untouched pages cost nothing.
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers) -> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
@@ -141,7 +141,8 @@ impl<S: Stream> Engine<S> {
         });
     }
 
-    /// How long the loop may sleep: not at all while work is queued; without limit when nothing is due.
+    /// How long the loop may sleep: not at all while work is queued; without limit when nothing is
+    /// due.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         if !self.run.is_empty() || !self.failed.is_empty() {
             return Some(Duration::ZERO);

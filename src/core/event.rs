@@ -255,8 +255,8 @@ pub enum Drop {
 }
 
 impl Event<'_> {
-    /// Whether this is a small step of a turn, which need not be told while nobody wants steps. A turn
-    /// and a datagram are told always: they are counted.
+    /// Whether this is a small step of a turn, which need not be told while nobody wants steps. A
+    /// turn and a datagram are told always: they are counted.
     pub fn is_step(&self) -> bool {
         matches!(
             self,

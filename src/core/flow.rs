@@ -1,5 +1,5 @@
-//! One direction of traffic: bytes read at `from` are written at `to`. What could not be written yet is
-//! held, and nothing more is read until it has gone.
+//! One direction of traffic: bytes read at `from` are written at `to`. What could not be written
+//! yet is held, and nothing more is read until it has gone.
 //!
 //! ```text
 //!            read                       write
@@ -49,9 +49,9 @@ impl Flow {
 
     /// What to do next. All policy of the pump is in these lines.
     ///
-    /// Backpressure: while `to` takes nothing, nothing is read. Connecting: an end that is not connected
-    /// is one that is not ready. Draining: bytes held go first, so an end of file is always seen with
-    /// nothing held, and passing it on loses nothing.
+    /// Backpressure: while `to` takes nothing, nothing is read. Connecting: an end that is not
+    /// connected is one that is not ready. Draining: bytes held go first, so an end of file is
+    /// always seen with nothing held, and passing it on loses nothing.
     pub fn next(&self, from: Ready, to: Ready) -> Step {
         if self.done || !to.has(Ready::WRITE) {
             Step::Rest

@@ -8,12 +8,12 @@ use super::event::{Event, Observer};
 use super::flow::{Flow, Step};
 use super::key::Key;
 
-/// The most steps (a read with its write, or a write of what was held) that one flow takes in a turn.
-/// With full buffers this is a mebibyte: a flood delays the others by that and no more.
+/// The most steps (a read with its write, or a write of what was held) that one flow takes in a
+/// turn. With full buffers this is a mebibyte: a flood delays the others by that and no more.
 pub const BUDGET: u32 = 16;
 
-/// When an end has failed, what it sent before is still passed on, in at most so many steps: more than
-/// the largest receive buffer that Linux allows by default (6 MiB).
+/// When an end has failed, what it sent before is still passed on, in at most so many steps: more
+/// than the largest receive buffer that Linux allows by default (6 MiB).
 const LAST_WORDS: u32 = 128;
 
 /// What running a flow came to.
