@@ -24,8 +24,17 @@ pub struct Engine<S> {
     timers: Timers,
     timeouts: Vec<Timeouts>,
     draining: bool,
-    failed: Vec<(Key, io::Error)>,
+    dials: Vec<(Key, Dial)>,
     pub buffers: Buffers,
+}
+
+/// What became of an attempt to connect to a target.
+#[derive(Debug)]
+pub enum Dial {
+    /// It failed; another may be made.
+    Failed(io::Error),
+    /// It came through, or its connection has ended: there is nothing left to decide.
+    Over,
 }
 
 /// So many deadlines are looked at in one turn; the rest in the next one.
@@ -41,7 +50,7 @@ impl<S: Stream> Engine<S> {
             timers: Timers::default(),
             timeouts,
             draining: false,
-            failed: Vec::new(),
+            dials: Vec::new(),
             buffers,
         }
     }
@@ -101,7 +110,12 @@ impl<S: Stream> Engine<S> {
                 continue;
             }
             conn.queued = false;
-            match conn.drive(key, &mut self.buffers, now, seen) {
+            let dialing = conn.dialing();
+            let driven = conn.drive(key, &mut self.buffers, now, seen);
+            if dialing && !conn.dialing() {
+                self.dials.push((key, Dial::Over));
+            }
+            match driven {
                 Driven::Rest => self.arm(key, now, seen),
                 Driven::More => {
                     conn.queued = true;
@@ -144,7 +158,7 @@ impl<S: Stream> Engine<S> {
     /// How long the loop may sleep: not at all while work is queued; without limit when nothing is
     /// due.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
-        if !self.run.is_empty() || !self.failed.is_empty() {
+        if !self.run.is_empty() || !self.dials.is_empty() {
             return Some(Duration::ZERO);
         }
         self.timers.next().map(|due| now.until(due))
@@ -159,9 +173,9 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// The attempts to connect that failed since this was last asked.
-    pub fn failed_dials(&mut self) -> Vec<(Key, io::Error)> {
-        std::mem::take(&mut self.failed)
+    /// What became of attempts to connect since this was last asked.
+    pub fn dials(&mut self) -> Vec<(Key, Dial)> {
+        std::mem::take(&mut self.dials)
     }
 
     /// Ends a connection: the only place where one is removed.
@@ -170,6 +184,9 @@ impl<S: Stream> Engine<S> {
             return;
         }
         let mut conn = self.conns.remove(key.slot());
+        if conn.dialing() {
+            self.dials.push((key.at(0), Dial::Over));
+        }
         let ending = conn.close(reason, &mut self.buffers.shelf);
         let (up, down) = conn.moved();
         let lasted = now.since(conn.born);
@@ -250,7 +267,7 @@ impl<S: Stream> Engine<S> {
     fn dial_failed(&mut self, key: Key, error: io::Error) {
         if let Some(conn) = self.get(key) {
             drop(conn.ends.hang_up(1));
-            self.failed.push((key.at(0), error));
+            self.dials.push((key.at(0), Dial::Failed(error)));
         }
     }
 }

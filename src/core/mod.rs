@@ -23,7 +23,7 @@ pub use buffers::{Buffers, Loan};
 pub use calendar::Civil;
 pub use conn::{Conn, Driven};
 pub use end::{End, Ends, Io, Ready, Stream};
-pub use engine::Engine;
+pub use engine::{Dial, Engine};
 pub use event::{Because, Event, Observer, Peer};
 pub use flow::{Flow, Step};
 pub use key::{Births, Key};
