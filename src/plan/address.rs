@@ -1,8 +1,12 @@
-//! Addresses: what a user may type for a place to listen at or to connect to, and how it prints
-//! back.
+//! Addresses: a place to listen at or to connect to, as typed and as printed back.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::host::{Host, inet};
+use super::misread::{Misread, Piece, Slip};
 
 /// A place: where to listen, or where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,16 +17,6 @@ pub enum Address {
     UnixDatagram(UnixName),
 }
 
-/// The host part of an internet address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one
-    /// socket; as a target: this machine.
-    Any,
-    Ip(IpAddr),
-    Name(String),
-}
-
 /// The name of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
@@ -31,18 +25,327 @@ pub enum UnixName {
     Abstract(String),
 }
 
-/// An address to listen at, with its options.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    pub address: Address,
-    pub options: ListenOptions,
+/// What an address error says is accepted.
+pub(super) const ADDRESSES: &str = "7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, \
+     udp://…,\n            /path, unix:/path, unix:@name, unix-dgram:/path";
+/// The room for a name in the system's socket address, less the ending zero: 104 bytes on the BSDs
+/// and macOS, 108 elsewhere.
+#[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd"))]
+const UNIX_NAME_BYTES: usize = 103;
+#[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd")))]
+const UNIX_NAME_BYTES: usize = 107;
+impl Address {
+    /// Reads an address. Port 0 is accepted: it means "any free port" where one listens.
+    pub fn parse(text: &str) -> Result<Address, Misread> {
+        read(Piece::whole(text)).map_err(|slip| Misread::new("address", text, slip))
+    }
+
+    /// Reads an address to connect to: port 0 is refused.
+    pub fn parse_target(text: &str) -> Result<Address, Misread> {
+        read_target(Piece::whole(text)).map_err(|slip| Misread::new("address", text, slip))
+    }
+
+    /// Whether it carries datagrams rather than a stream.
+    pub fn is_datagram(&self) -> bool {
+        matches!(self, Address::Udp(..) | Address::UnixDatagram(_))
+    }
+
+    /// The port, where there is one.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Address::Tcp(_, port) | Address::Udp(_, port) => Some(*port),
+            Address::Unix(_) | Address::UnixDatagram(_) => None,
+        }
+    }
 }
 
-/// What may follow a listening address after a comma.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListenOptions {
-    pub v6only: bool,
-    pub backlog: Option<u32>,
-    pub mode: Option<u32>,
-    pub reuseport: bool,
+impl FromStr for Address {
+    type Err = Misread;
+
+    fn from_str(text: &str) -> Result<Address, Misread> {
+        Address::parse(text)
+    }
+}
+
+/// The one canonical form; reading it gives the same address.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(host, port) => write!(f, "tcp://{host}:{port}"),
+            Address::Udp(host, port) => write!(f, "udp://{host}:{port}"),
+            Address::Unix(name) => write!(f, "unix:{name}"),
+            Address::UnixDatagram(name) => write!(f, "unix-dgram:{name}"),
+        }
+    }
+}
+
+impl fmt::Display for UnixName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UnixName::Path(path) => write!(f, "{}", path.display()),
+            UnixName::Abstract(name) => write!(f, "@{name}"),
+        }
+    }
+}
+
+/// What a prefix makes of the rest of the text.
+type Reader = fn(Piece<'_>) -> Result<Address, Slip>;
+
+/// Every prefix, the canonical ones first. The ones with `@` are aliases that fingers know.
+const PREFIXES: [(&str, Reader); 12] = [
+    ("tcp://", |rest| inet(rest).map(|(host, port)| Address::Tcp(host, port))),
+    ("udp://", |rest| inet(rest).map(|(host, port)| Address::Udp(host, port))),
+    ("unix-dgram://", |rest| rooted(rest).map(Address::UnixDatagram)),
+    ("unix-dgram:", |rest| unix_name(rest).map(Address::UnixDatagram)),
+    ("unix://", |rest| rooted(rest).map(Address::Unix)),
+    ("unix:", |rest| unix_name(rest).map(Address::Unix)),
+    ("unix@", |rest| unix_name(rest).map(Address::Unix)),
+    ("abns@", |rest| abstract_name(rest).map(Address::Unix)),
+    ("tcp@", |rest| inet(rest).map(|(host, port)| Address::Tcp(host, port))),
+    ("udp@", |rest| inet(rest).map(|(host, port)| Address::Udp(host, port))),
+    ("ipv4@", |rest| family(rest, IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+    ("ipv6@", |rest| family(rest, IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
+];
+
+pub(super) fn read(piece: Piece<'_>) -> Result<Address, Slip> {
+    let text = piece.text;
+    if let Some(found) = text.find(char::is_control) {
+        let length = text[found..].chars().next().map_or(0, char::len_utf8);
+        return Err(piece.from(found).to(length).wrong("a control character"));
+    }
+    if let Some(found) = text.find(',') {
+        let slip = piece.from(found).wrong("nothing may follow the address here");
+        return Err(slip.or_accepts(ADDRESSES));
+    }
+    let address = if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
+        unix_name(piece).map(Address::Unix)
+    } else if let Some((prefix, reader)) = PREFIXES.iter().find(|(p, _)| begins(text, p)) {
+        reader(piece.from(prefix.len()))
+    } else {
+        unknown_prefix(piece)?;
+        inet(piece).map(|(host, port)| Address::Tcp(host, port))
+    };
+    address.map_err(|slip| slip.or_accepts(ADDRESSES))
+}
+
+pub(super) fn read_target(piece: Piece<'_>) -> Result<Address, Slip> {
+    let address = read(piece)?;
+    if address.port() == Some(0) {
+        let digits =
+            piece.text.len() - piece.text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let port = piece.from(piece.text.len() - digits);
+        return Err(port.wrong("port 0 is no target").or_accepts("a port from 1 to 65535"));
+    }
+    Ok(address)
+}
+
+fn begins(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Names what looks like a prefix and is none.
+fn unknown_prefix(piece: Piece<'_>) -> Result<(), Slip> {
+    const SCHEMES: &str = "tcp://host:port, udp://host:port, unix:/path, unix-dgram:/path";
+    let text = piece.text;
+    if let Some(found) = text.find("://") {
+        return Err(piece.to(found + 3).wrong("an unknown scheme").or_accepts(SCHEMES));
+    }
+    if begins(text, "tcp:") || begins(text, "udp:") {
+        let wrong = format!("a host follows {}//", &text[..4]);
+        return Err(piece.to(4).wrong(wrong).or_accepts(SCHEMES));
+    }
+    match text.find('@') {
+        Some(0) => Err(piece.to(1).wrong("a name without a file is written unix:@name")),
+        Some(found) => Err(piece.to(found + 1).wrong("an unknown prefix").or_accepts(SCHEMES)),
+        None => Ok(()),
+    }
+    .map_err(|slip| slip.or_accepts(ADDRESSES))
+}
+
+/// `ipv4@…` and `ipv6@…`: no host means every address of that family.
+fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, Slip> {
+    match inet(piece)? {
+        (Host::Any, port) => Ok(Address::Tcp(Host::Ip(every), port)),
+        (Host::Ip(ip), port) if ip.is_ipv4() == every.is_ipv4() => {
+            Ok(Address::Tcp(Host::Ip(ip), port))
+        }
+        _ => Err(piece.wrong("the prefix takes an IP address of its family")),
+    }
+}
+
+/// After `unix://` only a path from the root makes sense: `unix://run/x` would lose its first slash.
+fn rooted(piece: Piece<'_>) -> Result<UnixName, Slip> {
+    match piece.text.starts_with('/') {
+        true => unix_name(piece),
+        false => Err(piece.wrong("after :// comes a path from the root: ///run/x.sock")),
+    }
+}
+
+fn unix_name(piece: Piece<'_>) -> Result<UnixName, Slip> {
+    if let Some(name) = piece.after("@") {
+        return abstract_name(name);
+    }
+    let path = sized(piece, "no path")?;
+    // Two slashes at the start mean one, and the printed form must not look like `unix://`.
+    let extra = path.bytes().take_while(|byte| *byte == b'/').count().saturating_sub(1);
+    Ok(UnixName::Path(Path::new(&path[extra..]).to_path_buf()))
+}
+
+fn abstract_name(piece: Piece<'_>) -> Result<UnixName, Slip> {
+    sized(piece, "no name after @").map(|name| UnixName::Abstract(name.to_string()))
+}
+
+fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, Slip> {
+    match piece.text.len() {
+        0 => Err(piece.lacks(none)),
+        1..=UNIX_NAME_BYTES => Ok(piece.text),
+        _ => Err(piece
+            .wrong(format!("longer than {UNIX_NAME_BYTES} bytes, the system's limit"))
+            .or_accepts("a shorter path; a relative one may do")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every accepted form and what it prints back as.
+    const ACCEPTED: [(&str, &str); 39] = [
+        ("7007", "tcp://:7007"),
+        (":7007", "tcp://:7007"),
+        ("*:7007", "tcp://:7007"),
+        ("0", "tcp://:0"),
+        ("0080", "tcp://:80"),
+        ("127.0.0.1:7007", "tcp://127.0.0.1:7007"),
+        ("127.0.0.1:0", "tcp://127.0.0.1:0"),
+        ("0.0.0.0:65535", "tcp://0.0.0.0:65535"),
+        ("[::1]:7007", "tcp://[::1]:7007"),
+        ("[0:0:0:0:0:0:0:1]:7007", "tcp://[::1]:7007"),
+        ("[::ffff:127.0.0.1]:80", "tcp://[::ffff:127.0.0.1]:80"),
+        ("[fe80::1%eth0]:80", "tcp://[fe80::1%eth0]:80"),
+        ("localhost:80", "tcp://localhost:80"),
+        ("Db1.Example.:5432", "tcp://db1.example.:5432"),
+        ("_srv-1:5432", "tcp://_srv-1:5432"),
+        ("1and1:80", "tcp://1and1:80"),
+        ("tcp://127.0.0.1:7", "tcp://127.0.0.1:7"),
+        ("tcp://:7", "tcp://:7"),
+        ("tcp://7", "tcp://:7"),
+        ("TCP://*:7", "tcp://:7"),
+        ("tcp@127.0.0.1:7", "tcp://127.0.0.1:7"),
+        ("udp://:53", "udp://:53"),
+        ("udp://[::]:53", "udp://[::]:53"),
+        ("udp://localhost:53", "udp://localhost:53"),
+        ("udp@:53", "udp://:53"),
+        ("ipv4@:80", "tcp://0.0.0.0:80"),
+        ("ipv4@10.0.0.1:80", "tcp://10.0.0.1:80"),
+        ("ipv6@:80", "tcp://[::]:80"),
+        ("/run/x.sock", "unix:/run/x.sock"),
+        ("//run/x.sock", "unix:/run/x.sock"),
+        ("./x.sock", "unix:./x.sock"),
+        ("../x.sock", "unix:../x.sock"),
+        ("unix:/run/x.sock", "unix:/run/x.sock"),
+        ("unix:///run/x.sock", "unix:/run/x.sock"),
+        ("unix:x.sock", "unix:x.sock"),
+        ("unix@/run/x.sock", "unix:/run/x.sock"),
+        ("unix:@name", "unix:@name"),
+        ("unix-dgram:/run/x.sock", "unix-dgram:/run/x.sock"),
+        ("unix-dgram:@x", "unix-dgram:@x"),
+    ];
+
+    /// Every refused form, the place that is wrong, and what is said about it.
+    const REFUSED: [(&str, &str, &str); 41] = [
+        ("", "", "no address"),
+        ("tcp://", "", "no address"),
+        ("7x", "", "no port: a colon and a number must follow"),
+        ("localhost", "", "no port: a colon and a number must follow"),
+        ("127.0.0.1", "", "no port: a colon and a number must follow"),
+        (":", "", "no port: a number must follow"),
+        ("localhost:", "", "no port: a number must follow"),
+        ("65536", "65536", "a port is a number from 0 to 65535"),
+        ("127.0.0.1:99999", "99999", "a port is a number from 0 to 65535"),
+        ("127.0.0.1:+80", "+80", "a port is a number from 0 to 65535"),
+        ("127.0.0.1:-1", "-1", "a port is a number from 0 to 65535"),
+        ("127.0.0.1: 80", " 80", "a port is a number from 0 to 65535"),
+        ("localhost:http", "http", "a port is a number from 0 to 65535"),
+        ("tcp://a:80/", "80/", "a port is a number from 0 to 65535"),
+        ("127.0.0.256:80", "127.0.0.256", "not an IPv4 address"),
+        ("1.2.3:80", "1.2.3", "not an IPv4 address"),
+        ("::1", "::1", "an IPv6 address stands in brackets, like [::1]:7007"),
+        ("fe80::1:80", "fe80::1:80", "an IPv6 address stands in brackets, like [::1]:7007"),
+        ("a:b:80", "a:b:80", "too many colons"),
+        ("[::1:80", "", "the bracket is not closed"),
+        ("[::1]", "", "no port: a colon and a number must follow"),
+        ("[::1]80", "80", "only a colon and a port may follow the bracket"),
+        ("[::g]:80", "::g", "not an IPv6 address"),
+        ("[127.0.0.1]:80", "127.0.0.1", "not an IPv6 address"),
+        ("[fe80::1%]:80", "", "a zone is the name of an interface, like %eth0"),
+        ("[fe80::1%e 0]:80", "e 0", "a zone is the name of an interface, like %eth0"),
+        ("ho st:80", "ho st", "a host name has letters, digits, hyphens and dots only"),
+        ("höst:80", "höst", "a host name has letters, digits, hyphens and dots only"),
+        ("a..b:80", "a..b", "each part of a host name has 1 to 63 characters"),
+        (".:80", ".", "each part of a host name has 1 to 63 characters"),
+        ("http://a:80", "http://", "an unknown scheme"),
+        ("tcp:a:80", "tcp:", "a host follows tcp://"),
+        ("user@a:80", "user@", "an unknown prefix"),
+        ("@name", "@", "a name without a file is written unix:@name"),
+        ("ipv4@[::1]:80", "[::1]:80", "the prefix takes an IP address of its family"),
+        ("ipv6@localhost:80", "localhost:80", "the prefix takes an IP address of its family"),
+        ("unix:", "", "no path"),
+        ("unix:@", "", "no name after @"),
+        ("unix://run/x", "run/x", "after :// comes a path from the root: ///run/x.sock"),
+        ("unix:/a\tb", "\t", "a control character"),
+        (":80,v6only", ",v6only", "nothing may follow the address here"),
+    ];
+
+    #[test]
+    fn every_form_prints_back_in_one_canonical_form() {
+        for (text, printed) in ACCEPTED {
+            let address = Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(address.to_string(), printed, "{text}");
+            assert_eq!(Address::parse(printed), Ok(address), "{printed}");
+        }
+    }
+
+    #[test]
+    fn every_wrong_form_is_refused_at_its_place() {
+        for (text, place, wrong) in REFUSED {
+            let error = Address::parse(text).expect_err(text);
+            assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
+            assert!(!error.accepted.is_empty() || wrong == "a control character", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_port_is_shown_with_a_caret_line_and_what_is_accepted() {
+        let error = Address::parse("127.0.0.1:99999").unwrap_err();
+        let lines = [
+            "bad address: 127.0.0.1:99999",
+            "  127.0.0.1:99999",
+            "            ^^^^^ a port is a number from 0 to 65535",
+            "  accepted: 7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, udp://…,",
+            "            /path, unix:/path, unix:@name, unix-dgram:/path",
+        ];
+        assert_eq!(error.to_string(), lines.join("\n"));
+    }
+
+    #[test]
+    fn port_0_is_for_listening_only() {
+        for (text, place) in [("0", "0"), ("127.0.0.1:0", "0"), ("udp://a:000", "000")] {
+            assert!(Address::parse(text).is_ok(), "{text}");
+            let error = Address::parse_target(text).unwrap_err();
+            assert_eq!((&text[error.span], error.wrong.as_str()), (place, "port 0 is no target"));
+        }
+        assert!(Address::parse_target("unix:/run/0").is_ok());
+    }
+
+    #[test]
+    fn names_longer_than_the_system_takes_are_refused() {
+        let path = |length: usize| format!("/{}", "x".repeat(length - 1));
+        assert!(Address::parse(&path(UNIX_NAME_BYTES)).is_ok());
+        let error = Address::parse(&path(UNIX_NAME_BYTES + 1)).unwrap_err();
+        assert!(error.wrong.starts_with("longer than"), "{error}");
+        assert!(Address::parse(&format!("{}.a:1", ["x"; 120].join("."))).is_ok());
+        assert!(Address::parse(&format!("{}.a:1", ["x"; 130].join("."))).is_err());
+        assert!(Address::parse(&format!("{}:1", "x".repeat(64))).is_err());
+    }
 }

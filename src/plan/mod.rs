@@ -3,9 +3,18 @@
 use std::time::Duration;
 
 pub mod address;
+pub mod host;
+pub mod listen;
+pub mod misread;
 pub mod unit;
 
-pub use address::{Address, Host, Listen, ListenOptions, UnixName};
+#[cfg(test)]
+mod fuzz;
+
+pub use address::{Address, UnixName};
+pub use host::Host;
+pub use listen::{Listen, ListenOptions};
+pub use misread::Misread;
 
 /// All that one daemon does: its routes, and what they share.
 #[derive(Clone, Debug, PartialEq)]

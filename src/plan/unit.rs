@@ -1,1 +1,281 @@
-//! Units a user types: durations, counts, sizes.
+//! Units a user types: durations, counts, sizes, rates.
+
+use std::time::Duration;
+
+use super::misread::{Misread, Piece, Slip};
+
+/// How often: so many in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u64,
+    pub per: Duration,
+}
+
+impl Rate {
+    pub fn per_second(self) -> f64 {
+        self.count as f64 / self.per.as_secs_f64()
+    }
+}
+
+/// A number and what it is multiplied by.
+type Scale = [(&'static str, u64)];
+
+const DURATIONS: &str = "500ms, 5s, 2m, 1h, 1d (a bare number means seconds)";
+const COUNTS: &str = "a whole number, 10k (thousands), 1m (millions)";
+const SIZES: &str = "a whole number of bytes, 64k (of 1024), 1M, 1G";
+const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
+
+const MICROS: &Scale = &[
+    ("", 1_000_000),
+    ("us", 1),
+    ("ms", 1_000),
+    ("s", 1_000_000),
+    ("m", 60_000_000),
+    ("h", 3_600_000_000),
+    ("d", 86_400_000_000),
+];
+const THOUSANDS: &Scale = &[("", 1), ("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)];
+const KIBI: &Scale = &[
+    ("", 1),
+    ("b", 1),
+    ("k", 1 << 10),
+    ("kib", 1 << 10),
+    ("m", 1 << 20),
+    ("mib", 1 << 20),
+    ("g", 1 << 30),
+    ("gib", 1 << 30),
+];
+/// Ten years: the loop counts tenths of a second in 32 bits.
+const LONGEST_MICROS: u64 = 3_650 * 86_400_000_000;
+
+/// `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`; a bare number means seconds.
+pub fn duration(text: &str) -> Result<Duration, Misread> {
+    read_duration(Piece::whole(text)).map_err(|slip| Misread::new("duration", text, slip))
+}
+
+/// A duration that is not zero, or `off`.
+pub fn timeout(text: &str) -> Result<Option<Duration>, Misread> {
+    read_timeout(Piece::whole(text)).map_err(|slip| Misread::new("duration", text, slip))
+}
+
+/// `10`, `10k`, `1m`: thousands and millions.
+pub fn count(text: &str) -> Result<u64, Misread> {
+    read_count(Piece::whole(text)).map_err(|slip| Misread::new("number", text, slip))
+}
+
+/// `512`, `64k`, `1M`, `1GiB`: bytes, in steps of 1024.
+pub fn size(text: &str) -> Result<u64, Misread> {
+    let read = scaled(Piece::whole(text), KIBI).map_err(|slip| slip.or_accepts(SIZES));
+    read.map_err(|slip| Misread::new("size", text, slip))
+}
+
+/// `2k/s`, `600/m`, `2k`: a count, and in what time.
+pub fn rate(text: &str) -> Result<Rate, Misread> {
+    let read = read_rate(Piece::whole(text)).map_err(|slip| slip.or_accepts(RATES));
+    read.map_err(|slip| Misread::new("rate", text, slip))
+}
+
+/// A duration as a user would type it: in the largest unit that gives a whole number.
+pub fn show_duration(duration: Duration) -> String {
+    let micros = duration.as_micros();
+    let whole = |(_, scale): &&(&str, u64)| micros.is_multiple_of(u128::from(*scale));
+    match MICROS[1..].iter().rev().find(whole) {
+        Some(_) if micros == 0 => "0s".to_string(),
+        Some((unit, scale)) => format!("{}{unit}", micros / u128::from(*scale)),
+        None => format!("{micros}us"),
+    }
+}
+
+pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
+    let micros = scaled(piece, MICROS).map_err(|slip| slip.or_accepts(DURATIONS))?;
+    match micros <= LONGEST_MICROS {
+        true => Ok(Duration::from_micros(micros)),
+        false => Err(piece.wrong("longer than ten years").or_accepts("at most 3650d")),
+    }
+}
+
+/// A duration that is not zero.
+pub fn read_wait(piece: Piece<'_>) -> Result<Duration, Slip> {
+    match read_duration(piece)? {
+        Duration::ZERO => Err(piece.wrong("no time at all").or_accepts(DURATIONS)),
+        duration => Ok(duration),
+    }
+}
+
+pub fn read_timeout(piece: Piece<'_>) -> Result<Option<Duration>, Slip> {
+    match piece.text {
+        "off" | "none" => Ok(None),
+        _ => match read_wait(piece) {
+            Ok(duration) => Ok(Some(duration)),
+            Err(slip) => Err(Slip { accepted: format!("{DURATIONS}, off"), ..slip }),
+        },
+    }
+}
+
+pub fn read_count(piece: Piece<'_>) -> Result<u64, Slip> {
+    scaled(piece, THOUSANDS).map_err(|slip| slip.or_accepts(COUNTS))
+}
+
+/// A count of things one must have at least one of.
+pub fn read_limit(piece: Piece<'_>) -> Result<usize, Slip> {
+    match usize::try_from(read_count(piece)?) {
+        Ok(0) => Err(piece.wrong("none at all").or_accepts("1 or more")),
+        Ok(count) => Ok(count),
+        Err(_) => Err(piece.wrong("too large").or_accepts(COUNTS)),
+    }
+}
+
+fn read_rate(piece: Piece<'_>) -> Result<Rate, Slip> {
+    let (amount, unit) = piece.split('/');
+    let seconds = match unit {
+        None => 1,
+        Some(Piece { text: "s", .. }) => 1,
+        Some(Piece { text: "m", .. }) => 60,
+        Some(Piece { text: "h", .. }) => 3_600,
+        Some(unit) => return Err(unit.wrong("not a unit of time")),
+    };
+    Ok(Rate { count: scaled(amount, THOUSANDS)?, per: Duration::from_secs(seconds) })
+}
+
+/// Digits, perhaps a point and more digits, and a unit in any case of letters.
+fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, Slip> {
+    let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
+    let length = piece.text.bytes().take_while(|byte| is_number(*byte)).count();
+    let (number, unit) = (piece.to(length), piece.from(length));
+    let (whole, fraction) = number.split('.');
+    if whole.is_empty() || fraction.is_some_and(Piece::is_empty) {
+        return Err(if piece.is_empty() {
+            piece.lacks("no number")
+        } else {
+            piece.wrong("not a number")
+        });
+    }
+    let known = |(name, _): &&(&str, u64)| unit.text.eq_ignore_ascii_case(name);
+    let Some((_, factor)) = scale.iter().find(known) else {
+        return Err(unit.wrong("not a unit"));
+    };
+    let whole = whole.text.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
+    match whole {
+        None => Err(piece.wrong("too large")),
+        Some(whole) => match fraction {
+            None => Ok(whole),
+            Some(digits) => {
+                let part = part(digits, *factor)?;
+                whole.checked_add(part).ok_or_else(|| piece.wrong("too large"))
+            }
+        },
+    }
+}
+
+/// `digits` behind a decimal point, of `factor`. What is not a whole number is refused, not rounded.
+fn part(digits: Piece<'_>, factor: u64) -> Result<u64, Slip> {
+    const DIGITS_MAX: usize = 9;
+    let text = digits.text;
+    if text.len() > DIGITS_MAX || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(digits.wrong("not a fraction"));
+    }
+    let number = text.parse::<u128>().unwrap_or(0) * u128::from(factor);
+    let divisor = 10u128.pow(text.len() as u32);
+    match number % divisor {
+        0 => Ok((number / divisor) as u64),
+        _ => Err(digits.wrong("a fraction too fine for this unit")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units_and_a_bare_number_means_seconds() {
+        let cases = [
+            ("500ms", 500),
+            ("5s", 5_000),
+            ("5", 5_000),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("1D", 86_400_000),
+            ("1.5s", 1_500),
+            ("0.25", 250),
+            ("0", 0),
+            ("3650d", 315_360_000_000),
+        ];
+        for (text, millis) in cases {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(duration("100us"), Ok(Duration::from_micros(100)));
+    }
+
+    #[test]
+    fn a_timeout_may_be_off_but_not_zero() {
+        assert_eq!(timeout("off"), Ok(None));
+        assert_eq!(timeout("none"), Ok(None));
+        assert_eq!(timeout("90"), Ok(Some(Duration::from_secs(90))));
+        let error = timeout("0ms").unwrap_err();
+        assert_eq!(error.wrong, "no time at all");
+        assert!(error.accepted.ends_with(", off"), "{error}");
+        assert!(timeout("never").unwrap_err().accepted.ends_with(", off"));
+    }
+
+    #[test]
+    fn counts_go_by_thousands_and_sizes_by_1024() {
+        assert_eq!(count("10"), Ok(10));
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1.5M"), Ok(1_500_000));
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("64k"), Ok(65_536));
+        assert_eq!(size("64KiB"), Ok(65_536));
+        assert_eq!(size("1M"), Ok(1_048_576));
+        assert_eq!(size("0.5g"), Ok(536_870_912));
+    }
+
+    #[test]
+    fn rates_are_counts_in_a_time() {
+        let per = |count, seconds| Ok(Rate { count, per: Duration::from_secs(seconds) });
+        assert_eq!(rate("2k/s"), per(2_000, 1));
+        assert_eq!(rate("50"), per(50, 1));
+        assert_eq!(rate("600/m"), per(600, 60));
+        assert_eq!(rate("600/m").map(Rate::per_second), Ok(10.0));
+        assert_eq!(rate("2k/x").unwrap_err().span, 3..4);
+    }
+
+    #[test]
+    fn a_wrong_number_or_unit_is_shown_at_its_place() {
+        type Parser = fn(&str) -> Option<Misread>;
+        let durations: Parser = |text| duration(text).err();
+        let counts: Parser = |text| count(text).err();
+        let cases = [
+            (durations, "", "", "no number"),
+            (durations, "s", "s", "not a number"),
+            (durations, "-5s", "-5s", "not a number"),
+            (durations, "5x", "x", "not a unit"),
+            (durations, "5 s", " s", "not a unit"),
+            (durations, "1h30m", "h30m", "not a unit"),
+            (durations, "5.s", "5.s", "not a number"),
+            (durations, "5.1.1s", "1.1", "not a fraction"),
+            (durations, "0.0000001s", "0000001", "a fraction too fine for this unit"),
+            (durations, "4000d", "4000d", "longer than ten years"),
+            (durations, "99999999999999999999", "99999999999999999999", "too large"),
+            (counts, "1.5", "5", "a fraction too fine for this unit"),
+            (counts, "10q", "q", "not a unit"),
+            (counts, "99999999999g", "99999999999g", "too large"),
+            (counts, "1e3", "e3", "not a unit"),
+        ];
+        for (parser, text, place, wrong) in cases {
+            let error = parser(text).expect(text);
+            assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
+            assert!(!error.accepted.is_empty(), "{text}");
+        }
+        let shown = duration("5x").unwrap_err().to_string();
+        let lines =
+            ["bad duration: 5x", "  5x", "   ^ not a unit", "  accepted: 500ms, 5s, 2m, 1h, 1d"];
+        assert!(shown.starts_with(&lines.join("\n")), "{shown}");
+    }
+
+    #[test]
+    fn a_duration_prints_in_its_largest_whole_unit() {
+        for text in ["0s", "1us", "1500us", "500ms", "90s", "2m", "1h", "36h", "1d"] {
+            assert_eq!(show_duration(duration(text).unwrap()), text);
+        }
+    }
+}

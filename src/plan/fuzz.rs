@@ -1,0 +1,148 @@
+//! Random texts for the parsers of this module: none may panic, and what is accepted must print back.
+
+use std::hash::{BuildHasher, RandomState};
+
+use super::misread::Misread;
+use super::{Address, Listen, unit};
+
+/// How many texts one run tries.
+const TEXTS: usize = 10_000;
+
+/// Where the mutations start from.
+const SEEDLINGS: [&str; 20] = [
+    "7007",
+    "*:7007",
+    "127.0.0.1:7007",
+    "[::1]:7007",
+    "[fe80::1%eth0]:80",
+    "db1.example.:5432",
+    "tcp://[::]:80,v6only,backlog=4k",
+    "udp://:53,reuseport",
+    "unix:/run/x.sock,mode=0660",
+    "unix:///run/x.sock",
+    "unix-dgram:@x",
+    "abns@x",
+    "ipv6@:80",
+    "//a/../b",
+    "./x",
+    "500ms",
+    "1.25h",
+    "off",
+    "64KiB",
+    "2k/s",
+];
+
+/// What mutations are made of: all signs with a meaning, and some without.
+const SIGNS: [&str; 32] = [
+    "0",
+    "1",
+    "9",
+    "65536",
+    ":",
+    "::",
+    "[",
+    "]",
+    "%",
+    "@",
+    "/",
+    "//",
+    ".",
+    "-",
+    ",",
+    "=",
+    "*",
+    "+",
+    "a",
+    "k",
+    "m",
+    "s",
+    "tcp://",
+    "udp:",
+    "unix:",
+    "v6only",
+    "\\",
+    "{",
+    "}",
+    "ä",
+    "\u{1F980}",
+    "\n",
+];
+
+/// A small generator; a run is a function of its seed.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Thrown anew in each run; `ONELOOP_SEED` replays one. The seed is printed when a test fails.
+    pub fn throw() -> Dice {
+        let replay = std::env::var("ONELOOP_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed: u64 = replay.unwrap_or_else(|| RandomState::new().hash_one(0));
+        println!("ONELOOP_SEED={seed}");
+        Dice(seed)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+    }
+
+    /// One of the seedlings with some pieces put in, taken out or doubled.
+    pub fn text(&mut self, seedlings: &[&str]) -> String {
+        let mut chars: Vec<char> = seedlings[self.below(seedlings.len())].chars().collect();
+        for _ in 0..self.below(5) {
+            let at = self.below(chars.len() + 1);
+            let end = (at + self.below(4)).min(chars.len());
+            let piece: Vec<char> = match self.below(3) {
+                0 => Vec::new(),
+                1 => SIGNS[self.below(SIGNS.len())].chars().collect(),
+                _ => chars[at..end].repeat(2),
+            };
+            let end = if self.below(2) == 0 { at } else { end };
+            chars.splice(at..end, piece);
+        }
+        chars.into_iter().collect()
+    }
+}
+
+/// An error must be printable, and its span a place in the text.
+pub fn check(error: &Misread) {
+    assert!(error.text.get(error.span.clone()).is_some(), "{:?}", error);
+    assert!(error.to_string().lines().count() >= 3, "{error}");
+}
+
+#[test]
+fn any_text_is_refused_in_order_or_prints_back_as_it_was_understood() {
+    let mut dice = Dice::throw();
+    let mut accepted = 0;
+    for _ in 0..TEXTS {
+        let text = dice.text(&SEEDLINGS);
+        match Listen::parse(&text) {
+            Ok(listen) => {
+                accepted += 1;
+                let printed = listen.to_string();
+                assert_eq!(Listen::parse(&printed), Ok(listen), "{text:?} printed {printed:?}");
+            }
+            Err(error) => check(&error),
+        }
+        match Address::parse_target(&text) {
+            Ok(address) => {
+                assert_eq!(Address::parse(&address.to_string()), Ok(address), "{text:?}")
+            }
+            Err(error) => check(&error),
+        }
+        match unit::duration(&text) {
+            Ok(time) => {
+                assert_eq!(unit::duration(&unit::show_duration(time)), Ok(time), "{text:?}")
+            }
+            Err(error) => check(&error),
+        }
+        for error in [unit::timeout(&text).err(), unit::count(&text).err(), unit::size(&text).err()]
+        {
+            error.as_ref().inspect(|error| check(error));
+        }
+        unit::rate(&text).err().as_ref().inspect(|error| check(error));
+    }
+    assert!(accepted > TEXTS / 20, "only {accepted} were accepted: the test has lost its aim");
+}

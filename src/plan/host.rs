@@ -1,0 +1,124 @@
+//! The host and the port of an internet address.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::misread::{Piece, Slip};
+
+/// The host part of an internet address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one socket;
+    /// as a target: this machine.
+    Any,
+    Ip(IpAddr),
+    /// A name the system resolves. An IPv6 address with a zone (`fe80::1%eth0`) is one too: only the
+    /// system knows the number of the zone.
+    Name(String),
+}
+
+/// The longest name the domain name system knows, and the longest part of one.
+const HOST_NAME_BYTES: usize = 253;
+const HOST_LABEL_BYTES: usize = 63;
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Any => Ok(()),
+            Host::Ip(IpAddr::V4(ip)) => write!(f, "{ip}"),
+            Host::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Host::Name(name) if name.contains(':') => write!(f, "[{name}]"),
+            Host::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// `7007`, `:7007`, `*:7007`, `127.0.0.1:7007`, `[::1]:7007`, `name:7007`.
+pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), Slip> {
+    let text = piece.text;
+    if text.is_empty() {
+        return Err(piece.lacks("no address"));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((Host::Any, port(piece)?));
+    }
+    if let Some(inside) = piece.after("[") {
+        return bracketed(piece, inside);
+    }
+    let Some(colon) = text.rfind(':') else {
+        return Err(piece.lacks("no port: a colon and a number must follow"));
+    };
+    let (head, tail) = (piece.to(colon), piece.from(colon + 1));
+    if head.text.contains(':') {
+        let wrong = match text.parse::<Ipv6Addr>().or_else(|_| head.text.parse()) {
+            Ok(_) => "an IPv6 address stands in brackets, like [::1]:7007",
+            Err(_) => "too many colons",
+        };
+        return Err(piece.wrong(wrong));
+    }
+    Ok((host(head)?, port(tail)?))
+}
+
+fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), Slip> {
+    let (name, Some(rest)) = inside.split(']') else {
+        return Err(piece.lacks("the bracket is not closed"));
+    };
+    let (digits, zone) = name.split('%');
+    let Ok(ip) = digits.text.parse::<Ipv6Addr>() else {
+        return Err(name.wrong("not an IPv6 address"));
+    };
+    let host = match zone {
+        None => Host::Ip(IpAddr::V6(ip)),
+        Some(zone) => Host::Name(format!("{ip}%{}", zone_name(zone)?)),
+    };
+    match rest.after(":") {
+        Some(tail) => Ok((host, port(tail)?)),
+        None if rest.is_empty() => Err(rest.lacks("no port: a colon and a number must follow")),
+        None => Err(rest.wrong("only a colon and a port may follow the bracket")),
+    }
+}
+
+fn zone_name(zone: Piece<'_>) -> Result<&str, Slip> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    match !zone.is_empty() && zone.text.chars().all(allowed) {
+        true => Ok(zone.text),
+        false => Err(zone.wrong("a zone is the name of an interface, like %eth0")),
+    }
+}
+
+fn port(piece: Piece<'_>) -> Result<u16, Slip> {
+    if piece.is_empty() {
+        return Err(piece.lacks("no port: a number must follow"));
+    }
+    // Only digits: the standard parser would take a plus sign too.
+    let digits = piece.text.bytes().all(|byte| byte.is_ascii_digit());
+    match piece.text.parse() {
+        Ok(port) if digits => Ok(port),
+        _ => Err(piece.wrong("a port is a number from 0 to 65535")),
+    }
+}
+
+fn host(piece: Piece<'_>) -> Result<Host, Slip> {
+    let text = piece.text;
+    if text.is_empty() || text == "*" {
+        return Ok(Host::Any);
+    }
+    if let Ok(ip) = text.parse::<Ipv4Addr>() {
+        return Ok(Host::Ip(IpAddr::V4(ip)));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !text.chars().all(allowed) {
+        return Err(piece.wrong("a host name has letters, digits, hyphens and dots only"));
+    }
+    let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    if labels.clone().any(|label| label.is_empty() || label.len() > HOST_LABEL_BYTES) {
+        return Err(piece.wrong("each part of a host name has 1 to 63 characters"));
+    }
+    if text.len() > HOST_NAME_BYTES {
+        return Err(piece.wrong("a host name has at most 253 characters"));
+    }
+    if labels.next_back().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
+        return Err(piece.wrong("not an IPv4 address"));
+    }
+    Ok(Host::Name(text.to_ascii_lowercase()))
+}

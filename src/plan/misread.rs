@@ -1,0 +1,167 @@
+//! A text that cannot be read: which, where in it, what is wrong there, and what would be accepted.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+/// The error of everything that reads text a user typed. `Display` gives several lines:
+/// what it is about, the text, carets under the wrong place, and what is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misread {
+    /// What the text was meant to be: "address", "route".
+    pub subject: String,
+    pub text: String,
+    /// The wrong place, in bytes of `text`. Empty, if something is missing there.
+    pub span: Range<usize>,
+    pub wrong: String,
+    pub accepted: String,
+}
+
+/// The same before it is known which whole the piece belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slip {
+    pub span: Range<usize>,
+    pub wrong: String,
+    pub accepted: String,
+}
+
+/// A part of a text that remembers where in the whole it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Piece<'a> {
+    pub text: &'a str,
+    pub at: usize,
+}
+
+/// An error message shows so many characters of a text; a longer one is cut round the wrong place.
+const SHOWN_CHARS: usize = 72;
+
+impl Misread {
+    pub fn new(subject: impl Into<String>, text: impl Into<String>, slip: Slip) -> Misread {
+        let Slip { span, wrong, accepted } = slip;
+        Misread { subject: subject.into(), text: text.into(), span, wrong, accepted }
+    }
+}
+
+impl fmt::Display for Misread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "bad {}: {}", self.subject, window(&self.text, 0..0).0)?;
+        let (line, carets) = window(&self.text, self.span.clone());
+        writeln!(f, "  {line}")?;
+        let marks = "^".repeat(carets.len().max(1));
+        write!(f, "  {:indent$}{marks} {}", "", self.wrong, indent = carets.start)?;
+        match self.accepted.is_empty() {
+            true => Ok(()),
+            false => write!(f, "\n  accepted: {}", self.accepted),
+        }
+    }
+}
+
+impl Error for Misread {}
+
+impl Slip {
+    /// Says what is accepted here, unless a more exact hint was given already.
+    pub fn or_accepts(mut self, accepted: &str) -> Slip {
+        if self.accepted.is_empty() {
+            self.accepted = accepted.to_string();
+        }
+        self
+    }
+}
+
+impl<'a> Piece<'a> {
+    pub fn whole(text: &'a str) -> Piece<'a> {
+        Piece { text, at: 0 }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The bytes from `start` on, counted in this piece.
+    pub fn from(self, start: usize) -> Piece<'a> {
+        Piece { text: &self.text[start..], at: self.at + start }
+    }
+
+    pub fn to(self, end: usize) -> Piece<'a> {
+        Piece { text: &self.text[..end], at: self.at }
+    }
+
+    pub fn after(self, prefix: &str) -> Option<Piece<'a>> {
+        self.text.strip_prefix(prefix).map(|_| self.from(prefix.len()))
+    }
+
+    /// What stands before the first `sign` and after it; all and nothing, if there is none.
+    pub fn split(self, sign: char) -> (Piece<'a>, Option<Piece<'a>>) {
+        match self.text.find(sign) {
+            Some(found) => (self.to(found), Some(self.from(found + sign.len_utf8()))),
+            None => (self, None),
+        }
+    }
+
+    /// All of this piece is wrong.
+    pub fn wrong(self, wrong: impl Into<String>) -> Slip {
+        let span = self.at..self.at + self.text.len();
+        Slip { span, wrong: wrong.into(), accepted: String::new() }
+    }
+
+    /// Something is missing after this piece.
+    pub fn lacks(self, wrong: impl Into<String>) -> Slip {
+        self.from(self.text.len()).wrong(wrong)
+    }
+}
+
+/// The text as one safe line with the place in it, both counted in characters.
+fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
+    let place = |byte: usize| text.char_indices().take_while(|(at, _)| *at < byte).count();
+    let (start, end) = (place(span.start), place(span.end));
+    let total = text.chars().count();
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    if total <= SHOWN_CHARS {
+        return (text.chars().map(visible).collect(), start..end);
+    }
+    let first = start.saturating_sub(SHOWN_CHARS / 2).min(total - SHOWN_CHARS);
+    let last = first + SHOWN_CHARS;
+    let mut line = String::new();
+    line.extend((first > 0).then_some('…'));
+    line.extend(text.chars().skip(first).take(SHOWN_CHARS).map(visible));
+    line.extend((last < total).then_some('…'));
+    let shift = usize::from(first > 0);
+    (line, start - first + shift..end.min(last) - first + shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_carets_stand_under_the_wrong_place() {
+        let slip = Piece::whole("ä=12x").from(3).wrong("not a number").or_accepts("a number");
+        let shown = Misread::new("thing", "ä=12x", slip).to_string();
+        let lines = ["bad thing: ä=12x", "  ä=12x", "    ^^^ not a number", "  accepted: a number"];
+        assert_eq!(shown, lines.join("\n"));
+    }
+
+    #[test]
+    fn a_missing_thing_gets_one_caret_after_the_text() {
+        let shown = Misread::new("thing", "a:", Piece::whole("a:").lacks("no port")).to_string();
+        assert_eq!(shown, "bad thing: a:\n  a:\n    ^ no port");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_round_the_wrong_place() {
+        let text = format!("{}!{}", "x".repeat(300), "y".repeat(300));
+        let slip = Piece::whole(&text).from(300).to(1).wrong("here");
+        let shown = Misread::new("thing", text.as_str(), slip).to_string();
+        let lines: Vec<&str> = shown.lines().collect();
+        let column = |line: &str, sign| line.chars().position(|c| c == sign);
+        assert_eq!(column(lines[1], '!'), column(lines[2], '^'));
+        assert!(lines.iter().all(|line| line.chars().count() < 90), "{shown}");
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        let text = "a\x1b[31m\nb";
+        let shown = Misread::new("thing", text, Piece::whole(text).wrong("no")).to_string();
+        assert_eq!(shown, "bad thing: a?[31m?b\n  a?[31m?b\n  ^^^^^^^^ no");
+    }
+}
