@@ -173,7 +173,7 @@ fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, Slip> {
     }
 }
 
-/// After `unix://` only a path from the root makes sense: `unix://run/x` would lose its first slash.
+/// After `unix://` only a path from the root is taken: `unix://run/x` has lost its first slash.
 fn rooted(piece: Piece<'_>) -> Result<UnixName, Slip> {
     match piece.text.starts_with('/') {
         true => unix_name(piece),

@@ -1,4 +1,4 @@
-//! Random texts for the parsers of this module: none may panic, and what is accepted must print back.
+//! Random texts for the parsers of plans: none may panic, and what is accepted must print back.
 
 use std::hash::{BuildHasher, RandomState};
 

@@ -8,12 +8,12 @@ use super::misread::{Piece, Slip};
 /// The host part of an internet address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one socket;
-    /// as a target: this machine.
+    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one
+    /// socket; as a target: this machine.
     Any,
     Ip(IpAddr),
-    /// A name the system resolves. An IPv6 address with a zone (`fe80::1%eth0`) is one too: only the
-    /// system knows the number of the zone.
+    /// A name the system resolves. An IPv6 address with a zone (`fe80::1%eth0`) is one too: only
+    /// the system knows the number of the zone.
     Name(String),
 }
 
