@@ -9,7 +9,7 @@ pub mod misread;
 pub mod unit;
 
 #[cfg(test)]
-mod fuzz;
+mod tests;
 
 pub use address::{Address, UnixName};
 pub use host::Host;

@@ -167,7 +167,7 @@ fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, Slip> {
     }
 }
 
-/// `digits` behind a decimal point, of `factor`. What is not a whole number is refused, not rounded.
+/// `digits` behind a decimal point, of `factor`. What is no whole number is refused, not rounded.
 fn part(digits: Piece<'_>, factor: u64) -> Result<u64, Slip> {
     const DIGITS_MAX: usize = 9;
     let text = digits.text;

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use super::misread::Misread;
 use super::{Address, Listen, unit};
+use crate::core::random::Random;
 
 /// How many texts one run tries.
 const TEXTS: usize = 10_000;
@@ -68,24 +69,20 @@ const SIGNS: [&str; 32] = [
     "\n",
 ];
 
-/// A small generator; a run is a function of its seed.
-pub struct Dice(u64);
+/// Draws from a seed that is another one in each run.
+pub struct Dice(Random);
 
 impl Dice {
-    /// Thrown anew in each run; `ONELOOP_SEED` replays one. The seed is printed when a test fails.
+    /// `ONELOOP_SEED` replays a run. The seed is printed when a test fails.
     pub fn throw() -> Dice {
         let replay = std::env::var("ONELOOP_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed: u64 = replay.unwrap_or_else(|| RandomState::new().hash_one(0));
         println!("ONELOOP_SEED={seed}");
-        Dice(seed)
+        Dice(Random::new(seed))
     }
 
-    /// A number below `end`.
-    pub fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % end as u64) as usize
+    fn below(&mut self, limit: usize) -> usize {
+        self.0.below(limit as u64) as usize
     }
 
     /// One of the seedlings with some pieces put in, taken out or doubled.
