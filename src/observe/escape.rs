@@ -1,0 +1,210 @@
+//! What came from outside, made fit to be shown: the one way for names, messages and whatever else
+//! a peer, a user or a name server has chosen, into a line of ours.
+//!
+//! A terminal obeys control characters, a reader trusts what looks like a line, and both can be
+//! turned around by invisible characters. So all of these come out as `\xNN`, byte by byte, and a
+//! backslash as two: what is shown can be read in one way only.
+
+use std::fmt::{self, Write};
+
+/// The longest piece of foreign text in a line, in columns. What is longer ends in `...`.
+pub const COLUMNS: usize = 256;
+
+/// Foreign bytes, to be shown with `{}`.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    bytes: &'a [u8],
+    form: Form,
+    columns: usize,
+}
+
+/// How much is escaped, beside what nobody should ever see raw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Text of ours: its backslashes mean what they say.
+    Ours,
+    /// Foreign text: a backslash is doubled.
+    Foreign,
+    /// Foreign text in double quotes.
+    Quoted,
+}
+
+impl<'a> Shown<'a> {
+    pub fn new(bytes: &'a [u8], form: Form) -> Shown<'a> {
+        Shown { bytes, form, columns: COLUMNS }
+    }
+
+    pub fn within(self, columns: usize) -> Shown<'a> {
+        Shown { columns, ..self }
+    }
+}
+
+/// Foreign text as part of a line.
+pub fn plain(text: &str) -> Shown<'_> {
+    Shown::new(text.as_bytes(), Form::Foreign)
+}
+
+/// Foreign bytes in double quotes.
+pub fn quoted(bytes: &[u8]) -> Shown<'_> {
+    Shown::new(bytes, Form::Quoted)
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.form == Form::Quoted {
+            f.write_char('"')?;
+        }
+        let whole = escape(f, self.bytes, self.form, self.columns)?;
+        if self.form == Form::Quoted {
+            f.write_char('"')?;
+        }
+        if whole { Ok(()) } else { f.write_str("...") }
+    }
+}
+
+/// Writes `bytes` as they may be seen, in at most so many columns. False: they did not fit.
+pub fn escape(
+    out: &mut dyn Write,
+    bytes: &[u8],
+    form: Form,
+    columns: usize,
+) -> Result<bool, fmt::Error> {
+    let mut left = columns;
+    for chunk in bytes.utf8_chunks() {
+        for letter in chunk.valid().chars() {
+            let piece = Piece::of(letter, form);
+            let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
+            left = after;
+            piece.write(out)?;
+        }
+        for &byte in chunk.invalid() {
+            let Some(after) = left.checked_sub(4) else { return Ok(false) };
+            left = after;
+            write!(out, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(true)
+}
+
+/// How one character comes out.
+enum Piece {
+    AsIs(char),
+    /// A backslash, and this.
+    Backslash(char),
+    /// Each of its bytes as `\xNN`.
+    Bytes(char),
+}
+
+impl Piece {
+    fn of(letter: char, form: Form) -> Piece {
+        match letter {
+            '\n' => Piece::Backslash('n'),
+            '\r' => Piece::Backslash('r'),
+            '\t' => Piece::Backslash('t'),
+            '\\' if form != Form::Ours => Piece::Backslash('\\'),
+            '"' if form == Form::Quoted => Piece::Backslash('"'),
+            ' '..='~' => Piece::AsIs(letter),
+            _ if is_hidden(letter) => Piece::Bytes(letter),
+            _ => Piece::AsIs(letter),
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Piece::AsIs(_) => 1,
+            Piece::Backslash(_) => 2,
+            Piece::Bytes(letter) => 4 * letter.len_utf8(),
+        }
+    }
+
+    fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        match *self {
+            Piece::AsIs(letter) => out.write_char(letter),
+            Piece::Backslash(letter) => write!(out, "\\{letter}"),
+            Piece::Bytes(letter) => {
+                let mut bytes = [0; 4];
+                letter
+                    .encode_utf8(&mut bytes)
+                    .bytes()
+                    .try_for_each(|byte| write!(out, "\\x{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// Characters that change how others are seen instead of being seen themselves.
+fn is_hidden(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            // The soft hyphen, and marks of direction for one letter.
+            '\u{ad}' | '\u{61c}' | '\u{180e}'
+            // Spaces without width, joiners, and marks of direction.
+            | '\u{200b}'..='\u{200f}'
+            // Line and paragraph separators; embeddings and overrides of direction.
+            | '\u{2028}'..='\u{202e}'
+            // Invisible operators; isolates of direction.
+            | '\u{2060}'..='\u{206f}'
+            // The byte order mark, and annotations.
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            // Tags: whole hidden texts.
+            | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_of_any_script_is_shown_as_it_is() {
+        for text in ["hello, world", "Grüße", "日本語", "смешно", "a/b:c@d"] {
+            assert_eq!(plain(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_terminal_escape_does_not_reach_the_terminal() {
+        assert_eq!(plain("\x1b[2J\x1b]0;owned\x07").to_string(), "\\x1b[2J\\x1b]0;owned\\x07");
+        // The same in one byte of C1, as a character and as a lone byte.
+        assert_eq!(plain("\u{9b}2J").to_string(), "\\xc2\\x9b2J");
+        assert_eq!(quoted(b"\x9b2J\x7f\0").to_string(), "\"\\x9b2J\\x7f\\x00\"");
+    }
+
+    #[test]
+    fn a_line_cannot_be_forged() {
+        let forged = "x\r\n2026-01-01T00:00:00.000Z ERROR all is lost";
+        let shown = plain(forged).to_string();
+        assert_eq!(shown, "x\\r\\n2026-01-01T00:00:00.000Z ERROR all is lost");
+        for separator in ["\u{85}", "\u{2028}", "\u{2029}", "\x0b", "\x0c"] {
+            assert!(plain(separator).to_string().starts_with("\\x"), "{separator:?}");
+        }
+    }
+
+    #[test]
+    fn what_reverses_or_hides_text_is_made_visible() {
+        assert_eq!(plain("exe\u{202e}txt").to_string(), "exe\\xe2\\x80\\xaetxt");
+        for hidden in ["\u{200b}", "\u{2066}", "\u{feff}", "\u{e0041}", "\u{61c}"] {
+            assert!(plain(hidden).to_string().is_ascii(), "{hidden:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_bytes() {
+        assert_eq!(quoted(b"a\xff\xfeb\xe2\x82").to_string(), "\"a\\xff\\xfeb\\xe2\\x82\"");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_in_one_way_only() {
+        assert_eq!(plain("\\x1b").to_string(), "\\\\x1b");
+        assert_eq!(quoted(b"say \"hi\"\\").to_string(), "\"say \\\"hi\\\"\\\\\"");
+        assert_eq!(Shown::new(b"\\x1b \x1b", Form::Ours).to_string(), "\\x1b \\x1b");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters_and_says_so() {
+        assert_eq!(plain("abcdef").within(6).to_string(), "abcdef");
+        assert_eq!(plain("abcdefg").within(6).to_string(), "abcdef...");
+        assert_eq!(quoted(b"ab\x01").within(5).to_string(), "\"ab\"...");
+        let long = "\u{202e}".repeat(1000);
+        assert!(plain(&long).to_string().len() <= COLUMNS + 3);
+    }
+}
