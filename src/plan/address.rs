@@ -27,7 +27,7 @@ pub enum UnixName {
 
 /// What an address error says is accepted.
 pub(super) const ADDRESSES: &str = "7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, \
-     udp://…,\n            /path, unix:/path, unix:@name, unix-dgram:/path";
+     udp://…,\n/path, unix:/path, unix:@name, unix-dgram:/path";
 /// The room for a name in the system's socket address, less the ending zero: 104 bytes on the BSDs
 /// and macOS, 108 elsewhere.
 #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd"))]

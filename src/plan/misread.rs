@@ -51,7 +51,7 @@ impl fmt::Display for Misread {
         write!(f, "  {:indent$}{marks} {}", "", self.wrong, indent = carets.start)?;
         match self.accepted.is_empty() {
             true => Ok(()),
-            false => write!(f, "\n  accepted: {}", self.accepted),
+            false => write!(f, "\n  accepted: {}", self.accepted.replace('\n', "\n            ")),
         }
     }
 }

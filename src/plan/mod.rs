@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 pub mod address;
+pub mod guess;
 pub mod host;
 pub mod listen;
 pub mod misread;
+pub mod template;
 pub mod unit;
 
 #[cfg(test)]
@@ -15,6 +17,7 @@ pub use address::{Address, UnixName};
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
 pub use misread::Misread;
+pub use template::{Placeholder, Template};
 
 /// All that one daemon does: its routes, and what they share.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,7 +48,7 @@ pub enum Service {
     /// Sends `text` (placeholders in braces filled in); with `read_one` reads one message and logs
     /// it.
     Greet {
-        text: String,
+        text: Template,
         read_one: bool,
     },
     Relay(Vec<Address>),

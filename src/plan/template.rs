@@ -1,0 +1,241 @@
+//! The text of a greeting: bytes, and places that are filled in for each connection.
+
+use std::fmt::{self, Write};
+use std::str::FromStr;
+
+use super::guess;
+use super::misread::{Misread, Piece, Slip};
+
+/// A text with escapes and placeholders, read once and filled in often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+/// What a placeholder stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placeholder {
+    /// The peer's whole address.
+    Peer,
+    PeerIp,
+    PeerPort,
+    /// Our own whole address on this connection.
+    Local,
+    LocalIp,
+    LocalPort,
+    /// The word of the service.
+    Service,
+    /// The time at which the connection was made.
+    Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Bytes(Vec<u8>),
+    Place(Placeholder),
+}
+
+/// Every placeholder and its name.
+const PLACEHOLDERS: [(&str, Placeholder); 8] = [
+    ("peer", Placeholder::Peer),
+    ("peer.ip", Placeholder::PeerIp),
+    ("peer.port", Placeholder::PeerPort),
+    ("local", Placeholder::Local),
+    ("local.ip", Placeholder::LocalIp),
+    ("local.port", Placeholder::LocalPort),
+    ("service", Placeholder::Service),
+    ("time", Placeholder::Time),
+];
+
+const NAMES: &str = "{peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}
+\
+     {service} {time}, \\{ for a brace";
+const ESCAPES: &str = "\\n \\r \\t \\\\ \\{ \\} \\xNN";
+
+impl Template {
+    pub fn parse(text: &str) -> Result<Template, Misread> {
+        read(Piece::whole(text)).map_err(|slip| Misread::new("text", text, slip))
+    }
+
+    /// The text for one connection: `lookup` tells what each placeholder is there.
+    pub fn render(&self, lookup: impl Fn(Placeholder) -> String) -> Vec<u8> {
+        let mut out = Vec::new();
+        for part in &self.parts {
+            match part {
+                Part::Bytes(bytes) => out.extend_from_slice(bytes),
+                Part::Place(place) => out.extend_from_slice(lookup(*place).as_bytes()),
+            }
+        }
+        out
+    }
+
+    fn push(&mut self, byte: u8) {
+        match self.parts.last_mut() {
+            Some(Part::Bytes(bytes)) => bytes.push(byte),
+            _ => self.parts.push(Part::Bytes(vec![byte])),
+        }
+    }
+}
+
+impl FromStr for Template {
+    type Err = Misread;
+
+    fn from_str(text: &str) -> Result<Template, Misread> {
+        Template::parse(text)
+    }
+}
+
+/// As it would be typed; reading that gives the same template.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in &self.parts {
+            match part {
+                Part::Place(place) => write!(f, "{{{place}}}")?,
+                Part::Bytes(bytes) => bytes.iter().try_for_each(|byte| show(*byte, f))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Placeholder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = PLACEHOLDERS.iter().find(|(_, place)| place == self);
+        f.write_str(name.map_or("", |(name, _)| name))
+    }
+}
+
+fn show(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match byte {
+        b'\n' => f.write_str("\\n"),
+        b'\r' => f.write_str("\\r"),
+        b'\t' => f.write_str("\\t"),
+        b'\\' | b'{' | b'}' => write!(f, "\\{}", byte as char),
+        b' '..=b'~' => f.write_char(byte as char),
+        _ => write!(f, "\\x{byte:02x}"),
+    }
+}
+
+pub(super) fn read(piece: Piece<'_>) -> Result<Template, Slip> {
+    let mut template = Template::default();
+    let mut rest = piece;
+    while let Some(sign) = rest.text.bytes().next() {
+        rest = match sign {
+            b'\\' => {
+                let (byte, rest) = escape(rest)?;
+                template.push(byte);
+                rest
+            }
+            b'{' => {
+                let (place, rest) = placeholder(rest)?;
+                template.parts.push(Part::Place(place));
+                rest
+            }
+            _ => {
+                // Bytes that mean nothing else go over whole: a character may have several.
+                let length = rest.text.find(['\\', '{']).unwrap_or(rest.text.len());
+                rest.text[..length].bytes().for_each(|byte| template.push(byte));
+                rest.from(length)
+            }
+        };
+    }
+    Ok(template)
+}
+
+/// The byte an escape stands for, and what follows it.
+fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
+    let byte = match piece.text.as_bytes().get(1) {
+        Some(b'n') => b'\n',
+        Some(b'r') => b'\r',
+        Some(b't') => b'\t',
+        Some(byte @ (b'\\' | b'{' | b'}')) => *byte,
+        Some(b'x') => return hex(piece),
+        _ => {
+            let length = piece.text.chars().take(2).map(char::len_utf8).sum();
+            return Err(piece.to(length).wrong("an unknown escape").or_accepts(ESCAPES));
+        }
+    };
+    Ok((byte, piece.from(2)))
+}
+
+fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
+    let length = piece.text.chars().take(4).map(char::len_utf8).sum();
+    let digits = &piece.text[2..length];
+    let are_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match u8::from_str_radix(digits, 16) {
+        Ok(byte) if are_hex => Ok((byte, piece.from(length))),
+        _ => Err(piece.to(length).wrong("two hex digits follow \\x").or_accepts(ESCAPES)),
+    }
+}
+
+/// The placeholder that begins here, and what follows it.
+fn placeholder(piece: Piece<'_>) -> Result<(Placeholder, Piece<'_>), Slip> {
+    let (inside, Some(rest)) = piece.from(1).split('}') else {
+        return Err(piece.wrong("the brace is not closed").or_accepts(NAMES));
+    };
+    match PLACEHOLDERS.iter().find(|(name, _)| *name == inside.text) {
+        Some((_, place)) => Ok((*place, rest)),
+        None => {
+            let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
+            let hint = guess::hint(inside.text, names, |name| format!("{{{name}}}"));
+            Err(inside.wrong(format!("an unknown placeholder{hint}")).or_accepts(NAMES))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::tests::{Dice, check};
+
+    fn rendered(text: &str) -> Vec<u8> {
+        let template = Template::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(Template::parse(&template.to_string()), Ok(template.clone()), "{text}");
+        template.render(|place| format!("<{place}>"))
+    }
+
+    #[test]
+    fn placeholders_and_escapes_are_filled_in() {
+        assert_eq!(rendered("welcome {peer.ip}\\n"), b"welcome <peer.ip>\n");
+        assert_eq!(rendered("{peer}{local.port}"), b"<peer><local.port>");
+        assert_eq!(rendered("{peer.port} {local} {local.ip}"), b"<peer.port> <local> <local.ip>");
+        assert_eq!(rendered("{service} at {time}"), b"<service> at <time>");
+        assert_eq!(rendered("\\r\\t\\\\\\x00\\xFf"), b"\r\t\\\x00\xff");
+        assert_eq!(rendered("\\{peer\\} }"), b"{peer} }");
+        assert_eq!(rendered("grüß {peer}"), "grüß <peer>".as_bytes());
+        assert_eq!(rendered(""), b"");
+    }
+
+    #[test]
+    fn a_wrong_text_is_shown_at_its_place() {
+        let cases = [
+            ("hi {peer.ipp}!", "peer.ipp", "an unknown placeholder; did you mean {peer.ip}?"),
+            ("hi {nonsense}", "nonsense", "an unknown placeholder"),
+            ("hi {}", "", "an unknown placeholder"),
+            ("hi {peer", "{peer", "the brace is not closed"),
+            ("a\\qb", "\\q", "an unknown escape"),
+            ("a\\ß", "\\ß", "an unknown escape"),
+            ("a\\", "\\", "an unknown escape"),
+            ("a\\x4", "\\x4", "two hex digits follow \\x"),
+            ("a\\x+4", "\\x+4", "two hex digits follow \\x"),
+            ("a\\x4ä", "\\x4ä", "two hex digits follow \\x"),
+        ];
+        for (text, place, wrong) in cases {
+            let error = Template::parse(text).expect_err(text);
+            assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
+            assert!(!error.accepted.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_in_order_or_prints_back() {
+        let mut dice = Dice::throw();
+        for _ in 0..10_000 {
+            let text = dice.text(&["welcome {peer.ip}\\n", "\\x41\\{{time}}", "{local.port}\\\\ü"]);
+            match Template::parse(&text) {
+                Ok(template) => assert_eq!(Template::parse(&template.to_string()), Ok(template)),
+                Err(error) => check(&error),
+            }
+        }
+    }
+}
