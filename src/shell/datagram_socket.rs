@@ -29,15 +29,15 @@ pub enum Remote {
     Unix(UnixRemote),
 }
 
-/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an abstract
-/// name behind a zero byte.
+/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an
+/// abstract name behind a zero byte.
 #[cfg(unix)]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UnixRemote(Box<[u8]>);
 
 impl DatagramSocket {
-    /// A socket of our own that speaks with one remote and hears nobody else. It is not bound before it
-    /// is connected, so there is no moment in which a stranger's datagram could slip in.
+    /// A socket of our own that speaks with one remote and hears nobody else. It is not bound
+    /// before it is connected, so there is no moment in which a stranger's datagram could slip in.
     pub fn connected(to: &Remote) -> io::Result<DatagramSocket> {
         match to {
             Remote::Inet(address) => {
@@ -50,8 +50,8 @@ impl DatagramSocket {
             Remote::Unix(name) => {
                 let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
                 socket.set_nonblocking(true)?;
-                // Without a name of its own it could not be answered. Linux picks an abstract one when it
-                // is asked to bind to nothing; elsewhere such a socket can send only.
+                // Without a name of its own it could not be answered. Linux picks an abstract one
+                // when it is asked to bind to nothing; elsewhere such a socket can send only.
                 #[cfg(target_os = "linux")]
                 socket.bind(&SockAddr::unix("")?)?;
                 socket.connect(&name.address()?)?;

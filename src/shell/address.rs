@@ -1,0 +1,104 @@
+//! Addresses as the system has them: ready to be used, and made readable again.
+
+use std::fmt;
+#[cfg(unix)]
+use std::io;
+use std::net::SocketAddr;
+
+use crate::core::Peer;
+use crate::plan::UnixName;
+
+/// Where a socket can be connected to, now: no name is left to resolve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SocketAddress {
+    Inet(SocketAddr),
+    Unix(UnixName),
+}
+
+impl fmt::Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SocketAddress::Inet(address) => write!(f, "tcp://{address}"),
+            SocketAddress::Unix(name) => write!(f, "unix:{name}"),
+        }
+    }
+}
+
+/// An address for the eye: an IPv4 peer of a socket that serves both families is shown as what it
+/// is.
+pub fn inet_peer(address: SocketAddr) -> Peer {
+    match address.ip().to_canonical() {
+        plain if plain.is_ipv4() => Peer::Inet(SocketAddr::new(plain, address.port())),
+        _ => Peer::Inet(address),
+    }
+}
+
+#[cfg(unix)]
+pub fn unix_peer(address: &std::os::unix::net::SocketAddr) -> Peer {
+    if let Some(path) = address.as_pathname() {
+        return Peer::Unix(Some(path.to_string_lossy().into_owned()));
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        if let Some(name) = address.as_abstract_name() {
+            return Peer::Unix(Some(format!("@{}", String::from_utf8_lossy(name))));
+        }
+    }
+    Peer::Unix(None)
+}
+
+/// The system's form of a Unix socket's name.
+#[cfg(unix)]
+pub fn unix_address(name: &UnixName) -> io::Result<std::os::unix::net::SocketAddr> {
+    use std::os::unix::net::SocketAddr;
+    match name {
+        UnixName::Path(path) => SocketAddr::from_pathname(path),
+        #[cfg(target_os = "linux")]
+        UnixName::Abstract(name) => {
+            <SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(name)
+        }
+        #[cfg(not(target_os = "linux"))]
+        UnixName::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_prints_as_one_would_type_it() {
+        let inet = |text: &str| SocketAddress::Inet(text.parse().unwrap()).to_string();
+        assert_eq!(inet("127.0.0.1:80"), "tcp://127.0.0.1:80");
+        assert_eq!(inet("[::1]:80"), "tcp://[::1]:80");
+        let path = SocketAddress::Unix(UnixName::Path("/run/x.sock".into()));
+        assert_eq!(path.to_string(), "unix:/run/x.sock");
+        let hidden = SocketAddress::Unix(UnixName::Abstract("x".to_string()));
+        assert_eq!(hidden.to_string(), "unix:@x");
+    }
+
+    #[test]
+    fn a_peer_of_either_family_is_shown_as_what_it_is() {
+        let shown = |text: &str| inet_peer(text.parse().unwrap()).to_string();
+        assert_eq!(shown("[::ffff:10.0.0.1]:7"), "10.0.0.1:7");
+        assert_eq!(shown("10.0.0.1:7"), "10.0.0.1:7");
+        assert_eq!(shown("[::1]:7"), "[::1]:7");
+        assert_eq!(shown("[fe80::1%3]:7"), "[fe80::1%3]:7");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_unix_name_survives_the_journey_through_the_system() {
+        let through = |name: UnixName| unix_peer(&unix_address(&name).unwrap());
+        let path = through(UnixName::Path("/run/x.sock".into()));
+        assert_eq!(path, Peer::Unix(Some("/run/x.sock".to_string())));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            through(UnixName::Abstract("x".to_string())),
+            Peer::Unix(Some("@x".to_string()))
+        );
+        let long = unix_address(&UnixName::Path("x".repeat(200).into()));
+        assert_eq!(long.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+}
