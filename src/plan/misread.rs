@@ -98,6 +98,12 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// What stands before the first of these signs, and the rest, beginning with that sign.
+    pub fn until(self, signs: &[char]) -> (Piece<'a>, Piece<'a>) {
+        let found = self.text.find(signs).unwrap_or(self.text.len());
+        (self.to(found), self.from(found))
+    }
+
     /// All of this piece is wrong.
     pub fn wrong(self, wrong: impl Into<String>) -> Slip {
         let span = self.at..self.at + self.text.len();
@@ -108,6 +114,11 @@ impl<'a> Piece<'a> {
     pub fn lacks(self, wrong: impl Into<String>) -> Slip {
         self.from(self.text.len()).wrong(wrong)
     }
+}
+
+/// Stores what was read, if it could be read.
+pub fn put<T>(field: &mut T, read: Result<T, Slip>) -> Result<(), Slip> {
+    read.map(|value| *field = value)
 }
 
 /// The text as one safe line with the place in it, both counted in characters.

@@ -47,8 +47,7 @@ const PLACEHOLDERS: [(&str, Placeholder); 8] = [
     ("time", Placeholder::Time),
 ];
 
-const NAMES: &str = "{peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}
-\
+const NAMES: &str = "{peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}\n\
      {service} {time}, \\{ for a brace";
 const ESCAPES: &str = "\\n \\r \\t \\\\ \\{ \\} \\xNN";
 

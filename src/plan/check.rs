@@ -1,0 +1,273 @@
+//! What no plan may say, as far as its text alone can tell: services and targets that do not fit
+//! their listener, and relays that would feed themselves for ever.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::address::{Address, UnixName};
+use super::host::Host;
+use super::listen::Listen;
+use super::misread::{Piece, Slip};
+use super::{Route, Service};
+
+/// Two routes that cannot both be: the number of the later one, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    pub route: usize,
+    pub wrong: String,
+}
+
+/// Whether this service can be had at this kind of listener.
+pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), Slip> {
+    match (service, listen.address.is_datagram()) {
+        (Service::Greet { .. }, true) => Err(piece
+            .wrong("greet needs a stream: a datagram has no connection to greet")
+            .or_accepts("tcp://…, unix:… to listen at")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a relay from this listener to this target can be.
+pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), Slip> {
+    if listen.address.is_datagram() != target.is_datagram() {
+        return Err(mixed(target, piece));
+    }
+    match reaches(target, listen) {
+        true => Err(piece
+            .wrong(format!("this is the relay's own listener, {}: it would feed itself", listen))
+            .or_accepts("a target that is not this relay")),
+        false => Ok(()),
+    }
+}
+
+fn mixed(target: &Address, piece: Piece<'_>) -> Slip {
+    let (wrong, meant) = match target {
+        Address::Tcp(host, port) => ("a stream", Address::Udp(host.clone(), *port)),
+        Address::Unix(name) => ("a stream", Address::UnixDatagram(name.clone())),
+        Address::Udp(host, port) => ("datagrams", Address::Tcp(host.clone(), *port)),
+        Address::UnixDatagram(name) => ("datagrams", Address::Unix(name.clone())),
+    };
+    let other = if wrong == "datagrams" { "a stream" } else { "datagrams" };
+    piece
+        .wrong(format!("{wrong}, but the relay listens for {other}; did you mean {meant}?"))
+        .or_accepts("tcp:// and unix: together, or udp:// and unix-dgram: together")
+}
+
+/// What two routes may not do together: listen at one address, or relay to one another in a ring.
+pub fn routes(routes: &[Route]) -> Result<(), Clash> {
+    for (later, route) in routes.iter().enumerate() {
+        let same = |earlier: &&Route| earlier.listen.address == route.listen.address;
+        let shared = route.listen.options.reuseport || route.listen.address.port() == Some(0);
+        if !shared && routes[..later].iter().any(|earlier| same(&earlier)) {
+            let wrong = format!("{} is listened at twice", route.listen.address);
+            return Err(Clash { route: later, wrong });
+        }
+    }
+    match ring(routes) {
+        Some(route) => {
+            let wrong = format!("the relay at {} would feed itself", routes[route].listen.address);
+            Err(Clash { route, wrong: format!("{wrong} through other routes") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// A route from which a connection comes back to it. Routes that lead nowhere, or only to such,
+/// are struck off until none is left or all that are left go round.
+fn ring(routes: &[Route]) -> Option<usize> {
+    let mut left: Vec<usize> = (0..routes.len()).collect();
+    let next = |from: usize, left: &[usize]| {
+        let Service::Relay(targets) = &routes[from].service else { return None };
+        let meets = |to: &usize| targets.iter().any(|t| reaches(t, &routes[*to].listen));
+        left.iter().copied().find(meets)
+    };
+    loop {
+        let leads_on = |from: &usize| next(*from, &left).is_some();
+        let kept: Vec<usize> = left.iter().copied().filter(leads_on).collect();
+        if kept.len() == left.len() {
+            // From the first one it may take some steps until the ring is entered, but never more
+            // than there are routes.
+            return left.iter().try_fold(*left.first()?, |from, _| next(from, &left));
+        }
+        left = kept;
+    }
+}
+
+/// Whether connecting to `target` surely ends at `listen`. Only names and numbers are compared:
+/// an address of another interface may be ours too, which only the system knows.
+fn reaches(target: &Address, listen: &Listen) -> bool {
+    match (target, &listen.address) {
+        (Address::Tcp(to, port), Address::Tcp(at, own))
+        | (Address::Udp(to, port), Address::Udp(at, own)) => {
+            port == own && *own != 0 && same_host(to, at, listen.options.v6only)
+        }
+        (Address::Unix(to), Address::Unix(at))
+        | (Address::UnixDatagram(to), Address::UnixDatagram(at)) => same_name(to, at),
+        _ => false,
+    }
+}
+
+fn same_name(to: &UnixName, at: &UnixName) -> bool {
+    match (to, at) {
+        (UnixName::Path(to), UnixName::Path(at)) => plain(to) == plain(at),
+        _ => to == at,
+    }
+}
+
+/// A path without a leading `./`, which means nothing.
+fn plain(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
+}
+
+fn same_host(to: &Host, at: &Host, v6only: bool) -> bool {
+    let same_name = matches!((to, at), (Host::Name(to), Host::Name(at)) if to == at);
+    same_name || meant(to).iter().any(|ip| covers(at, *ip, v6only))
+}
+
+/// The addresses a target host surely means. No host, and the unspecified address, mean this
+/// machine.
+fn meant(host: &Host) -> Vec<IpAddr> {
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    match host {
+        Host::Any => vec![V4, V6],
+        Host::Ip(ip) => match ip.to_canonical() {
+            IpAddr::V4(ip) if ip.is_unspecified() => vec![V4],
+            IpAddr::V6(ip) if ip.is_unspecified() => vec![V6],
+            ip => vec![ip],
+        },
+        Host::Name(name) if is_localhost(name) => vec![V4, V6],
+        Host::Name(_) => Vec::new(),
+    }
+}
+
+/// Whether a listener at `at` surely takes connections to `ip`.
+fn covers(at: &Host, ip: IpAddr, v6only: bool) -> bool {
+    match at {
+        Host::Any => ip.is_loopback() && (ip.is_ipv6() || !v6only),
+        Host::Ip(IpAddr::V6(own)) if own.is_unspecified() => {
+            ip.is_loopback() && (ip.is_ipv6() || !v6only)
+        }
+        Host::Ip(own) if own.is_unspecified() => ip.is_ipv4() && ip.is_loopback(),
+        Host::Ip(own) => own.to_canonical() == ip,
+        Host::Name(name) => {
+            is_localhost(name)
+                && (ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST))
+        }
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Policy;
+
+    fn checked(listen: &str, to: &str) -> Result<(), String> {
+        let listen = Listen::parse(listen).unwrap_or_else(|error| panic!("{error}"));
+        let address = Address::parse(to).unwrap_or_else(|error| panic!("{error}"));
+        target(&listen, &address, Piece::whole(to)).map_err(|slip| slip.wrong)
+    }
+
+    #[test]
+    fn a_relay_to_its_own_listener_is_refused_however_it_is_written() {
+        let own = [
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "7"),
+            ("127.0.0.1:7", "localhost:7"),
+            ("127.0.0.1:7", "0.0.0.0:7"),
+            ("127.0.0.1:7", "[::ffff:127.0.0.1]:7"),
+            ("7", "7"),
+            ("7", "127.0.0.1:7"),
+            ("7", "127.8.9.10:7"),
+            ("7", "[::1]:7"),
+            ("7", "[::]:7"),
+            ("7", "localhost.:7"),
+            ("7,v6only", "[::1]:7"),
+            ("0.0.0.0:7", "127.0.0.2:7"),
+            ("[::]:7", "127.0.0.1:7"),
+            ("[::1]:7", "localhost:7"),
+            ("localhost:7", "127.0.0.1:7"),
+            ("localhost:7", "x.localhost:7"),
+            ("db:7", "DB:7"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            ("udp://:7", "udp://127.0.0.1:7"),
+            ("unix:/run/x", "unix:///run/x"),
+            ("unix:x", "./x"),
+            ("unix:@x", "unix:@x"),
+            ("unix-dgram:@x", "unix-dgram:@x"),
+        ];
+        for (listen, to) in own {
+            let wrong = checked(listen, to).expect_err(to);
+            assert!(wrong.contains("own listener"), "{listen} {to}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_relay_to_another_place_is_accepted() {
+        let other = [
+            ("127.0.0.1:7", "127.0.0.1:8"),
+            ("127.0.0.1:7", "127.0.0.2:7"),
+            ("127.0.0.1:7", "[::1]:7"),
+            ("7,v6only", "127.0.0.1:7"),
+            ("0.0.0.0:7", "[::1]:7"),
+            ("7", "10.0.0.1:7"),
+            ("7", "db:7"),
+            ("0", "127.0.0.1:1"),
+            ("unix:@x", "unix:x"),
+            ("unix:/run/x", "unix:x"),
+            ("unix:/run/x", "127.0.0.1:7"),
+            ("udp://:53", "unix-dgram:/run/dns"),
+        ];
+        for (listen, to) in other {
+            assert_eq!(checked(listen, to), Ok(()), "{listen} {to}");
+        }
+    }
+
+    #[test]
+    fn streams_and_datagrams_are_not_mixed() {
+        let cases = [
+            ("7", "udp://a:7", "datagrams, but the relay listens for a stream; tcp://a:7"),
+            ("7", "unix-dgram:/x", "datagrams, but the relay listens for a stream; unix:/x"),
+            ("udp://:7", "a:7", "a stream, but the relay listens for datagrams; udp://a:7"),
+            ("unix-dgram:/a", "/x", "a stream, but the relay listens for datagrams; unix-dgram:/x"),
+        ];
+        for (listen, to, wrong) in cases {
+            let wrong = wrong.replace("; ", "; did you mean ") + "?";
+            assert_eq!(checked(listen, to), Err(wrong));
+        }
+    }
+
+    fn relay(listen: &str, targets: &[&str]) -> Route {
+        let parse = |text: &&str| Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        Route {
+            listen: Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),
+            service: Service::Relay(targets.iter().map(parse).collect()),
+            policy: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn relays_in_a_ring_are_refused_and_in_a_row_accepted() {
+        let row = [relay("1", &["[::1]:2", "a:1"]), relay("2", &["/x"]), relay("/x", &["a:3"])];
+        assert_eq!(routes(&row), Ok(()));
+        let into_ring = [relay("9", &["1"]), relay("1", &["a:1", "2"]), relay("2", &["1"])];
+        let clash = routes(&into_ring).expect_err("a ring");
+        assert!(clash.route > 0, "{clash:?}");
+        assert!(clash.wrong.ends_with("would feed itself through other routes"), "{clash:?}");
+    }
+
+    #[test]
+    fn one_address_has_one_route() {
+        let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
+        let clash = pair("7", "*:7,backlog=5").expect_err("twice");
+        assert_eq!((clash.route, clash.wrong.as_str()), (1, "tcp://:7 is listened at twice"));
+        assert_eq!(pair("7", "127.0.0.1:7"), Ok(()));
+        assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), Ok(()));
+        assert_eq!(pair("7,reuseport", "7,reuseport"), Ok(()));
+    }
+}

@@ -1,0 +1,148 @@
+//! Services: what happens to a connection, and how that is typed behind the `=` of a route.
+
+use super::address::{self, Address};
+use super::check;
+use super::guess;
+use super::listen::Listen;
+use super::misread::{Piece, Slip};
+use super::policy::{self, OPTIONS, Policy};
+use super::template::{self, Template};
+
+/// What happens to a connection (or to a datagram).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Service {
+    Echo,
+    Discard,
+    Chargen,
+    Daytime,
+    Time,
+    Whoami,
+    /// Sends `text` (placeholders in braces filled in); with `read_one` reads one message and logs
+    /// it.
+    Greet {
+        text: Template,
+        read_one: bool,
+    },
+    Relay(Vec<Address>),
+}
+
+impl Service {
+    /// The word of every service.
+    pub const WORDS: [&'static str; 8] =
+        ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
+
+    /// The word a user types for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Service::Echo => "echo",
+            Service::Discard => "discard",
+            Service::Chargen => "chargen",
+            Service::Daytime => "daytime",
+            Service::Time => "time",
+            Service::Whoami => "whoami",
+            Service::Greet { .. } => "greet",
+            Service::Relay(_) => "relay",
+        }
+    }
+
+    /// The service of this word; greet and relay still without their text and targets.
+    pub fn from_word(word: &str) -> Option<Service> {
+        Some(match word {
+            "echo" => Service::Echo,
+            "discard" => Service::Discard,
+            "chargen" => Service::Chargen,
+            "daytime" => Service::Daytime,
+            "time" => Service::Time,
+            "whoami" => Service::Whoami,
+            "greet" => Service::Greet { text: Template::default(), read_one: false },
+            "relay" => Service::Relay(Vec::new()),
+            _ => return None,
+        })
+    }
+}
+
+/// Reads `SERVICE[,option…][:argument]`; the options go into `policy`.
+pub(super) fn read(
+    piece: Piece<'_>,
+    listen: &Listen,
+    policy: &mut Policy,
+) -> Result<Service, Slip> {
+    let (word, rest) = piece.until(&[',', ':']);
+    let Some(mut service) = Service::from_word(word.text) else {
+        let hint = guess::hint(word.text, Service::WORDS, str::to_string);
+        let slip = if word.is_empty() {
+            word.wrong("no service")
+        } else {
+            word.wrong(format!("an unknown service{hint}"))
+        };
+        return Err(slip.or_accepts(&Service::WORDS.join(", ")));
+    };
+    check::service(listen, &service, word)?;
+    let argument = read_options(rest, &mut service, policy)?;
+    match (&mut service, argument) {
+        (Service::Relay(targets), Some(argument)) => {
+            *targets = read_targets(argument, listen, policy)?;
+        }
+        (Service::Greet { text, .. }, Some(argument)) => *text = template::read(argument)?,
+        (Service::Relay(_), None) => {
+            return Err(piece.lacks("no target").or_accepts("relay:TARGET[,TARGET…]"));
+        }
+        (Service::Greet { .. }, None) => {
+            return Err(piece.lacks("no text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
+        }
+        (_, Some(argument)) => {
+            return Err(argument.wrong(format!("{} takes nothing after a colon", word.text)));
+        }
+        (_, None) => {}
+    }
+    Ok(service)
+}
+
+/// The options between the word and the colon. Returns what follows the colon.
+fn read_options<'a>(
+    mut rest: Piece<'a>,
+    service: &mut Service,
+    policy: &mut Policy,
+) -> Result<Option<Piece<'a>>, Slip> {
+    while let Some(more) = rest.after(",") {
+        let (option, next) = more.until(&[',', ':']);
+        match service {
+            Service::Greet { read_one, .. } if option.text == "read-one" => *read_one = true,
+            _ => policy::read_option(option, service, policy)?,
+        }
+        rest = next;
+    }
+    Ok(rest.after(":"))
+}
+
+/// `TARGET,TARGET,option=value`: what reads like an option is one, the rest are targets.
+fn read_targets(
+    argument: Piece<'_>,
+    listen: &Listen,
+    policy: &mut Policy,
+) -> Result<Vec<Address>, Slip> {
+    let mut targets = Vec::new();
+    let mut rest = Some(argument);
+    while let Some(more) = rest {
+        let (item, next) = more.split(',');
+        if is_option(item.text) {
+            policy::read_option(item, &Service::Relay(Vec::new()), policy)?;
+        } else {
+            let target = address::read_target(item)?;
+            check::target(listen, &target, item)?;
+            targets.push(target);
+        }
+        rest = next;
+    }
+    match targets.is_empty() {
+        true => Err(argument.to(0).wrong("no target").or_accepts("relay:TARGET[,TARGET…]")),
+        false => Ok(targets),
+    }
+}
+
+fn is_option(text: &str) -> bool {
+    match text.split_once('=') {
+        Some((name, _)) => name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+        None => OPTIONS.iter().any(|option| option.name == text),
+    }
+}
