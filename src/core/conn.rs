@@ -1,6 +1,7 @@
 //! A connection: two ends and two flows. What it does is how it is wired; how it ends is decided
 //! here.
 
+use std::fmt;
 use std::io;
 
 use super::buffers::{Buffers, Loan, Shelf};
@@ -62,12 +63,12 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Says `text` and closes; what the peer says meanwhile is swallowed.
-    pub fn say(socket: S, text: Loan) -> Conn<S> {
+    pub fn say(socket: S, text: Option<Loan>) -> Conn<S> {
         Conn::wire(End::Socket(socket), End::Void, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
     }
 
     /// Says `text`, hears one message, and closes.
-    pub fn greet(socket: S, text: Loan) -> Conn<S> {
+    pub fn greet(socket: S, text: Option<Loan>) -> Conn<S> {
         let ear = End::Line { heard: None, whole: false };
         Conn::wire(End::Socket(socket), ear, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
     }
@@ -275,6 +276,24 @@ impl<S: Stream> Conn<S> {
             (None, _) => by_us,
         };
         Ending { reason, first, by }
+    }
+}
+
+/// One line for a dump: what is known of each end, what each flow has moved and holds.
+impl<S> fmt::Display for Conn<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "route {}, a {}, b {}", self.route, self.ends.bits(0), self.ends.bits(1))?;
+        for flow in self.flows.iter().filter(|flow| !flow.absent) {
+            let (from, to) = (["a", "b"][flow.from as usize], ["a", "b"][flow.to as usize]);
+            write!(f, ", {from}>{to} {} B", flow.moved)?;
+            if flow.held.is_some() {
+                f.write_str(" and holds some")?;
+            }
+            if flow.done {
+                f.write_str(" ended")?;
+            }
+        }
+        write!(f, ", active at {:.1} s", self.active as f64 / 10.0)
     }
 }
 

@@ -107,6 +107,13 @@ pub enum Io {
     Interrupted,
 }
 
+impl<S> Ends<S> {
+    /// The bits as they stand.
+    pub fn bits(&self, end: usize) -> Ready {
+        self.ready[end]
+    }
+}
+
 impl<S: Stream> Ends<S> {
     pub fn new(ends: [End<S>; 2]) -> Ends<S> {
         let ready = [ends[0].at_birth(), ends[1].at_birth()];
@@ -117,11 +124,6 @@ impl<S: Stream> Ends<S> {
     pub fn ready(&self, end: usize) -> Ready {
         let ready = self.ready[end];
         if ready.has(Ready::DIALING) { Ready::NONE } else { ready }
-    }
-
-    /// The bits as they stand.
-    pub fn bits(&self, end: usize) -> Ready {
-        self.ready[end]
     }
 
     pub fn set(&mut self, end: usize, bits: Ready) {

@@ -123,7 +123,7 @@ impl<S: Stream> Engine<S> {
                     self.arm(key, now, seen);
                 }
                 Driven::Ended(reason) => self.end(key, reason, now, seen),
-                Driven::DialFailed(error) => self.dial_failed(key, error),
+                Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
             }
         }
     }
@@ -252,7 +252,8 @@ impl<S: Stream> Engine<S> {
     fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut dyn Observer) {
         let reason = match deadline {
             Deadline::Connect => {
-                return self.dial_failed(key, io::Error::from(io::ErrorKind::TimedOut));
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                return self.dial_failed(key, error, now, seen);
             }
             Deadline::Idle => Reason::IdleTimeout,
             Deadline::HalfClose => Reason::HalfCloseTimeout,
@@ -263,11 +264,14 @@ impl<S: Stream> Engine<S> {
         self.end(key, reason, now, seen);
     }
 
-    /// Forgets the target's socket; the shell decides what is tried next.
-    fn dial_failed(&mut self, key: Key, error: io::Error) {
+    /// Forgets the target's socket; the shell decides what is tried next, and the time for that
+    /// begins now.
+    fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut dyn Observer) {
         if let Some(conn) = self.get(key) {
             drop(conn.ends.hang_up(1));
+            conn.active = now.tick();
             self.dials.push((key.at(0), Dial::Failed(error)));
+            self.arm(key, now, seen);
         }
     }
 }

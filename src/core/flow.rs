@@ -39,8 +39,8 @@ impl Flow {
     }
 
     /// A flow that begins with something to say: `held` goes out before anything is read.
-    pub fn saying(held: Loan, from: u8, to: u8) -> Flow {
-        Flow { held: Some(held), ..Flow::new(from, to) }
+    pub fn saying(held: Option<Loan>, from: u8, to: u8) -> Flow {
+        Flow { held, ..Flow::new(from, to) }
     }
 
     pub fn none() -> Flow {
