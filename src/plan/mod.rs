@@ -7,10 +7,12 @@ pub mod check;
 pub mod guess;
 pub mod host;
 pub mod listen;
+pub mod log;
 pub mod misread;
 pub mod policy;
 pub mod route;
 pub mod service;
+pub mod talk;
 pub mod template;
 pub mod unit;
 
@@ -20,10 +22,12 @@ mod tests;
 pub use address::{Address, UnixName};
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
+pub use log::{AccessFormat, Color, LogPlan};
 pub use misread::Misread;
 pub use policy::Policy;
 pub use route::Route;
 pub use service::Service;
+pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
 
 /// All that one daemon does: its routes, and what they share.

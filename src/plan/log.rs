@@ -1,0 +1,70 @@
+//! What is logged, and in which form. `RUST_LOG`, where it is set, wins over what is said here.
+
+/// What the log shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogPlan {
+    /// 0: start, stop and totals; 1: the life of each connection; 2: each step of each turn.
+    pub verbosity: u8,
+    /// Warnings and errors only. Never set together with a verbosity.
+    pub quiet: bool,
+    /// Say with each line why it is so.
+    pub explain: bool,
+    /// One line for each connection at its end, in this format.
+    pub access: Option<AccessFormat>,
+    pub color: Color,
+}
+
+/// How an access line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessFormat {
+    Logfmt,
+    Json,
+    /// As HAProxy writes its tcplog.
+    Haproxy,
+}
+
+/// Whether the log is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Never,
+}
+
+impl LogPlan {
+    /// The level that is shown, as `RUST_LOG` names it.
+    pub fn level(&self) -> &'static str {
+        match (self.quiet, self.verbosity) {
+            (true, _) => "warn",
+            (false, 0) => "info",
+            (false, 1) => "debug",
+            (false, _) => "trace",
+        }
+    }
+}
+
+impl AccessFormat {
+    pub const WORDS: [&'static str; 3] = ["logfmt", "json", "haproxy"];
+
+    pub fn from_word(word: &str) -> Option<AccessFormat> {
+        Some(match word {
+            "logfmt" => AccessFormat::Logfmt,
+            "json" => AccessFormat::Json,
+            "haproxy" => AccessFormat::Haproxy,
+            _ => return None,
+        })
+    }
+}
+
+impl Color {
+    pub const WORDS: [&'static str; 2] = ["auto", "never"];
+
+    pub fn from_word(word: &str) -> Option<Color> {
+        Some(match word {
+            "auto" => Color::Auto,
+            "never" => Color::Never,
+            _ => return None,
+        })
+    }
+}
