@@ -69,7 +69,7 @@ impl<S: Stream> Conn<S> {
 
     /// Says `text`, hears one message, and closes.
     pub fn greet(socket: S, text: Option<Loan>) -> Conn<S> {
-        let ear = End::Line { heard: None, whole: false };
+        let ear = End::Line(None);
         Conn::wire(End::Socket(socket), ear, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
     }
 

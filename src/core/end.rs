@@ -34,10 +34,7 @@ pub enum End<S> {
     /// The characters of RFC 864, for ever; swallows all that is written.
     Chargen,
     /// Listens for one message; its own end of file comes once it has heard it.
-    Line {
-        heard: Option<Loan>,
-        whole: bool,
-    },
+    Line(Option<Loan>),
 }
 
 /// The longest message that is listened for: what is longer counts as whole here.
@@ -169,7 +166,7 @@ impl<S: Stream> Ends<S> {
                 chargen::fill(at, into);
                 return Ok((Io::Moved(into.len()), Because::Full));
             }
-            End::Void | End::Line { .. } | End::Nowhere => {
+            End::Void | End::Line(_) | End::Nowhere => {
                 return Ok((Io::Moved(0), Because::EndWaits));
             }
         };
@@ -198,9 +195,9 @@ impl<S: Stream> Ends<S> {
                 }
                 Ok(wrote)
             }
-            End::Line { heard, whole } => {
-                if !*whole && listen(heard, from, shelf) {
-                    *whole = true;
+            End::Line(heard) => {
+                // Readable means: it has heard its message. What follows is swallowed.
+                if !self.ready[end].has(Ready::READ) && listen(heard, from, shelf) {
                     self.set(end, Ready::READ);
                 }
                 Ok(Io::Moved(from.len()))
@@ -218,8 +215,7 @@ impl<S: Stream> Ends<S> {
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
                 done => done.map(|()| true),
             },
-            End::Line { whole, .. } => {
-                *whole = true;
+            End::Line(_) => {
                 self.set(end, Ready::READ);
                 Ok(false)
             }
@@ -227,11 +223,11 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// The message that was heard at this end, if it listens for one.
+    /// The message that was heard at this end, if it listens for one. Asked at its end of file.
     pub fn heard<'a>(&self, end: usize, shelf: &'a Shelf) -> Option<&'a [u8]> {
         match &self.ends[end] {
-            End::Line { heard: Some(loan), whole: true } => Some(shelf.data(loan)),
-            End::Line { heard: None, whole: true } => Some(b""),
+            End::Line(Some(loan)) => Some(shelf.data(loan)),
+            End::Line(None) => Some(b""),
             _ => None,
         }
     }
@@ -239,7 +235,7 @@ impl<S: Stream> Ends<S> {
     /// Gives back what this end keeps.
     pub fn release(&mut self, shelf: &mut Shelf) {
         for end in &mut self.ends {
-            if let End::Line { heard, .. } = end {
+            if let End::Line(heard) = end {
                 shelf.give_back(heard);
             }
         }
@@ -256,7 +252,7 @@ impl<S> End<S> {
         match self {
             End::Socket(_) | End::Nowhere => Ready::NONE,
             End::Void | End::Chargen => Ready::READ.with(Ready::WRITE),
-            End::Line { .. } => Ready::WRITE,
+            End::Line(_) => Ready::WRITE,
         }
     }
 }
