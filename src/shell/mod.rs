@@ -4,17 +4,22 @@ pub mod address;
 pub mod bind;
 pub mod bound_datagram;
 pub mod datagram_socket;
+pub mod limits;
 pub mod listener;
 #[cfg(all(test, unix))]
 mod scratch;
+pub mod signals;
 pub mod socket;
 #[cfg(unix)]
 pub mod socket_file;
 #[cfg(unix)]
 pub mod stdio;
+pub mod tcp_info;
 
 pub use address::SocketAddress;
 pub use bind::CannotListen;
 pub use bound_datagram::{BoundDatagram, bind_datagram};
+pub use limits::{LimitError, Limits};
 pub use listener::{Listener, Verdict};
+pub use signals::{Signal, Signals};
 pub use socket::{Socket, connect, interests};

@@ -1,0 +1,171 @@
+//! Signals as events of the loop: a handler writes one byte, and everything else happens in the
+//! loop.
+//!
+//! Each signal has a pair of sockets of its own, so it is told from the others, and two of it are
+//! two. SIGPIPE is not among them: it is ignored since before `main`, and stays so.
+
+/// What somebody asks of the whole process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Terminate,
+    Interrupt,
+    HangUp,
+    Quit,
+}
+
+impl Signal {
+    /// Its name in the system and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "SIGTERM",
+            Signal::Interrupt => "SIGINT",
+            Signal::HangUp => "SIGHUP",
+            Signal::Quit => "SIGQUIT",
+        }
+    }
+}
+
+#[cfg(unix)]
+pub use unix::Signals;
+
+#[cfg(unix)]
+mod unix {
+    use std::io::{self, Read};
+    use std::iter::repeat_n;
+
+    use mio::net::UnixStream;
+    use mio::{Interest, Registry, Token};
+    use signal_hook::SigId;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::low_level;
+
+    use super::Signal;
+
+    const WATCHED: [(i32, Signal); 4] = [
+        (SIGTERM, Signal::Terminate),
+        (SIGINT, Signal::Interrupt),
+        (SIGHUP, Signal::HangUp),
+        (SIGQUIT, Signal::Quit),
+    ];
+
+    /// From now on these signals end nothing by themselves; they are asked for with `drain`.
+    #[derive(Debug)]
+    pub struct Signals {
+        inboxes: Vec<Inbox>,
+    }
+
+    #[derive(Debug)]
+    struct Inbox {
+        signal: Signal,
+        bytes: UnixStream,
+        handler: SigId,
+    }
+
+    impl Signals {
+        /// All of them announce themselves by this token.
+        pub fn new(registry: &Registry, token: Token) -> io::Result<Signals> {
+            let mut signals = Signals { inboxes: Vec::new() };
+            for (number, signal) in WATCHED {
+                let (mut bytes, writer) = UnixStream::pair()?;
+                registry.register(&mut bytes, token, Interest::READABLE)?;
+                let handler =
+                    low_level::pipe::register(number, std::os::fd::OwnedFd::from(writer))?;
+                signals.inboxes.push(Inbox { signal, bytes, handler });
+            }
+            Ok(signals)
+        }
+
+        /// The signals that came since the last call, each as often as it was heard.
+        pub fn drain(&mut self) -> impl Iterator<Item = Signal> {
+            self.inboxes.iter_mut().flat_map(|inbox| repeat_n(inbox.signal, inbox.count()))
+        }
+    }
+
+    impl Drop for Signals {
+        fn drop(&mut self) {
+            for inbox in &self.inboxes {
+                low_level::unregister(inbox.handler);
+            }
+        }
+    }
+
+    /// So many bytes are taken at most at a time. More of them wait only if somebody sends signals
+    /// without a pause, and then the next one brings the next event.
+    const BYTES_MAX: usize = 1024;
+
+    impl Inbox {
+        fn count(&mut self) -> usize {
+            let mut room = [0; BYTES_MAX];
+            let mut count = 0;
+            loop {
+                match self.bytes.read(&mut room[count..]) {
+                    Ok(bytes @ 1..) => count += bytes,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // Nothing more, or the room is full.
+                    _ => return count,
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub use elsewhere::Signals;
+
+/// Here nothing is heard: ctrl-c simply ends the process.
+#[cfg(not(unix))]
+mod elsewhere {
+    use std::io;
+
+    use mio::{Registry, Token};
+
+    use super::Signal;
+
+    #[derive(Debug)]
+    pub struct Signals;
+
+    impl Signals {
+        pub fn new(_: &Registry, _: Token) -> io::Result<Signals> {
+            Ok(Signals)
+        }
+
+        pub fn drain(&mut self) -> impl Iterator<Item = Signal> {
+            std::iter::empty()
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token};
+    use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
+    use signal_hook::low_level::raise;
+
+    use super::*;
+
+    /// One test for all: signals belong to the whole process.
+    #[test]
+    fn each_signal_wakes_the_loop_and_is_told_apart_and_counted() {
+        let mut poll = Poll::new().unwrap();
+        let mut events = Events::with_capacity(8);
+        let mut signals = Signals::new(poll.registry(), Token(7)).unwrap();
+        assert_eq!(signals.drain().count(), 0);
+        for (sent, heard) in [
+            (vec![SIGTERM], vec![Signal::Terminate]),
+            (vec![SIGHUP, SIGHUP], vec![Signal::HangUp; 2]),
+            (vec![SIGQUIT, SIGTERM], vec![Signal::Terminate, Signal::Quit]),
+        ] {
+            sent.iter().for_each(|&signal| raise(signal).unwrap());
+            let woken = poll.poll(&mut events, Some(Duration::from_secs(10)));
+            assert!(woken.is_ok() && events.iter().all(|event| event.token() == Token(7)));
+            assert!(!events.is_empty(), "{heard:?} did not wake the loop");
+            assert_eq!(signals.drain().collect::<Vec<_>>(), heard);
+        }
+        // More than the socket holds: none of it blocks the handler.
+        (0..5000).for_each(|_| raise(SIGHUP).unwrap());
+        assert!(signals.drain().count() > 1);
+        assert_eq!(Signal::Interrupt.name(), "SIGINT");
+    }
+}
