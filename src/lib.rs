@@ -5,11 +5,13 @@
 //! - `core`: the deterministic heart: ends, flows, connections, the engine; no mio, clock or log
 //! - `service`: what a new connection becomes
 //! - `shell`: the only code that touches the world: the reactor, sockets, signals, limits
+//! - `doctor`: which limit of this machine bites first; reads only
 //! - `observe`: watches events and writes the log; known to `main` alone
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod core;
+pub mod doctor;
 pub mod observe;
 pub mod plan;
 pub mod service;

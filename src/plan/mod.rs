@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub mod address;
 pub mod check;
+pub mod doctor;
 pub mod guess;
 pub mod host;
 pub mod listen;
@@ -20,6 +21,7 @@ pub mod unit;
 mod tests;
 
 pub use address::{Address, UnixName};
+pub use doctor::DoctorPlan;
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
 pub use log::{AccessFormat, Color, LogPlan};

@@ -1,0 +1,196 @@
+//! The control group that leaves the least memory: our own or one above it, version 1 or 2.
+
+use super::facts::{Fact, Group};
+use super::read::{Root, column, labelled};
+
+/// What one version of control groups calls its files.
+struct Version {
+    /// The type of its file system.
+    mount: &'static str,
+    /// What marks the memory controller among the options of its mount; version 2 has one tree
+    /// only.
+    option: Option<&'static str>,
+    /// The controllers in the line of /proc/self/cgroup: none in version 2.
+    controller: &'static str,
+    limit: &'static str,
+    used: &'static str,
+    /// Pages that cache files: the kernel drops them when memory is asked for.
+    cached: [&'static str; 2],
+}
+
+const VERSIONS: [Version; 2] = [
+    Version {
+        mount: "cgroup2",
+        option: None,
+        controller: "",
+        limit: "memory.max",
+        used: "memory.current",
+        cached: ["inactive_file ", "active_file "],
+    },
+    Version {
+        mount: "cgroup",
+        option: Some("memory"),
+        controller: "memory",
+        limit: "memory.limit_in_bytes",
+        used: "memory.usage_in_bytes",
+        cached: ["total_inactive_file ", "total_active_file "],
+    },
+];
+
+/// Groups nest; deeper than this nobody looks.
+const DEEPEST: usize = 64;
+
+/// The group that leaves the least room. A limit that exists but cannot be read makes it unknown.
+pub fn tightest(root: &Root) -> Fact<Group> {
+    let groups = match root.text("proc/self/cgroup") {
+        Ok(text) => text,
+        Err(_) if root.has("proc/self") => return Fact::Absent,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let mounts = match root.text("proc/self/mountinfo") {
+        Ok(text) => text,
+        Err(why) => return Fact::Unknown(why),
+    };
+    let mut tightest = Fact::Absent;
+    for version in &VERSIONS {
+        for folder in folders(version, &groups, &mounts) {
+            tightest = tighter(tightest, group(root, version, &folder));
+        }
+    }
+    tightest
+}
+
+/// The folders of our group and of all above it, as far as they are mounted here.
+fn folders(version: &Version, groups: &str, mounts: &str) -> Vec<String> {
+    let own = groups.lines().find_map(|line| own_path(version, line));
+    let mount = mounts.lines().find_map(|line| mount_of(version, line));
+    let (Some(own), Some((top, place))) = (own, mount) else { return Vec::new() };
+    // A container may be shown a part of the tree only, or a path from outside of it.
+    let below = own.strip_prefix(top.trim_end_matches('/')).unwrap_or_default();
+    let below = if below.contains("..") { "" } else { below.trim_end_matches('/') };
+    let mut folders = vec![format!("{place}{below}")];
+    while let Some((above, _)) = folders.last().and_then(|last| last.rsplit_once('/')) {
+        if above.len() < place.len() || folders.len() == DEEPEST {
+            break;
+        }
+        folders.push(above.to_string());
+    }
+    folders
+}
+
+/// `0::/user.slice` in version 2, `4:memory:/user.slice` in version 1.
+fn own_path<'a>(version: &Version, line: &'a str) -> Option<&'a str> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let mut controllers = parts.next()?.split(',');
+    let path = parts.next()?;
+    controllers.any(|controller| controller == version.controller).then_some(path)
+}
+
+/// Which part of the tree is mounted, and where: the fourth and fifth column of mountinfo.
+fn mount_of<'a>(version: &Version, line: &'a str) -> Option<(&'a str, &'a str)> {
+    let (place, kind) = line.split_once(" - ")?;
+    let mut place = place.split(' ').skip(3);
+    let mut kind = kind.split(' ');
+    if kind.next() != Some(version.mount) {
+        return None;
+    }
+    let mut options = kind.nth(1).unwrap_or_default().split(',');
+    let is_wanted = version.option.is_none_or(|wanted| options.any(|option| option == wanted));
+    Some((place.next()?, place.next()?)).filter(|_| is_wanted)
+}
+
+fn group(root: &Root, version: &Version, folder: &str) -> Fact<Group> {
+    let file = format!("{folder}/{}", version.limit);
+    if !root.has(&file) {
+        return Fact::Absent;
+    }
+    let limit = match column(root, &file, 0) {
+        Fact::Known(limit) => limit,
+        Fact::Unknown(why) => return Fact::Unknown(why),
+        Fact::Endless | Fact::Absent => return Fact::Endless,
+    };
+    let used = match column(root, &format!("{folder}/{}", version.used), 0) {
+        Fact::Known(used) => used,
+        Fact::Unknown(why) => return Fact::Unknown(why),
+        Fact::Endless | Fact::Absent => 0,
+    };
+    let stat = format!("{folder}/memory.stat");
+    let cached = |label: &&str| labelled(root, &stat, label, 0).known().copied().unwrap_or(0);
+    let cached: u64 = version.cached.iter().map(cached).sum();
+    Fact::Known(Group { file, limit, used: used.saturating_sub(cached) })
+}
+
+/// Unknown beats all, for it may be the tightest; then the least room.
+fn tighter(one: Fact<Group>, other: Fact<Group>) -> Fact<Group> {
+    let room = |fact: &Fact<Group>| match fact {
+        Fact::Unknown(_) => (0, 0),
+        Fact::Known(group) => (1, group.limit.saturating_sub(group.used)),
+        Fact::Endless => (2, 0),
+        Fact::Absent => (3, 0),
+    };
+    if room(&other) < room(&one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::tree::Tree;
+    use super::*;
+
+    const V2: &str = "24 1 0:22 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+    const V1: &str = "35 32 0:32 /top /mnt/memory rw - cgroup cgroup rw,memory\n\
+        36 32 0:33 / /mnt/cpu rw - cgroup cgroup rw,cpu\n";
+
+    fn tree(groups: &str, mounts: &str) -> Tree {
+        Tree::empty().with("proc/self/cgroup", groups).with("proc/self/mountinfo", mounts)
+    }
+
+    #[test]
+    fn the_tightest_group_above_is_found() {
+        let tree = tree("0::/a.slice/b.service\n", V2)
+            .with("sys/fs/cgroup/a.slice/memory.max", "1000\n")
+            .with("sys/fs/cgroup/a.slice/memory.current", "900\n")
+            .with("sys/fs/cgroup/a.slice/memory.stat", "anon 1\ninactive_file 90\nactive_file 10\n")
+            .with("sys/fs/cgroup/a.slice/b.service/memory.max", "700\n")
+            .with("sys/fs/cgroup/a.slice/b.service/memory.current", "100\n");
+        let file = "/sys/fs/cgroup/a.slice/memory.max".to_string();
+        let expected = Group { file, limit: 1000, used: 800 };
+        assert_eq!(tightest(&tree.root()), Fact::Known(expected));
+    }
+
+    #[test]
+    fn version_1_is_read_below_the_part_that_is_mounted() {
+        let tree = tree("7:cpu,cpuacct:/top/x\n4:memory:/top/x\n0::/\n", V1)
+            .with("mnt/memory/x/memory.limit_in_bytes", "5000\n")
+            .with("mnt/memory/x/memory.usage_in_bytes", "1000\n")
+            .with("mnt/memory/x/memory.stat", "inactive_file 7\ntotal_inactive_file 300\n")
+            .with("mnt/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        let file = "/mnt/memory/x/memory.limit_in_bytes".to_string();
+        assert_eq!(tightest(&tree.root()), Fact::Known(Group { file, limit: 5000, used: 700 }));
+    }
+
+    #[test]
+    fn no_limit_and_no_group_are_told_apart() {
+        let endless = tree("0::/x\n", V2).with("sys/fs/cgroup/x/memory.max", "max\n");
+        assert_eq!(tightest(&endless.root()), Fact::Endless);
+        assert_eq!(tightest(&tree("0::/\n", V2).root()), Fact::Absent);
+        let without = Tree::empty().with("proc/self/limits", "");
+        assert_eq!(tightest(&without.root()), Fact::Absent);
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_read_is_unknown() {
+        let odd = tree("0::/x\n", V2).with("sys/fs/cgroup/x/memory.max", "lots\n");
+        assert_eq!(tightest(&odd.root()), Fact::Unknown("not a number: lots".to_string()));
+        let half = tree("0::/x\n", V2).with("sys/fs/cgroup/x/memory.max", "5000\n");
+        assert!(matches!(tightest(&half.root()), Fact::Unknown(why) if why.contains("current")));
+    }
+
+    #[test]
+    fn a_path_from_outside_stays_inside() {
+        let tree = tree("0::/../../other\n", V2)
+            .with("sys/fs/cgroup/memory.max", "100\n")
+            .with("sys/fs/cgroup/memory.current", "0\n");
+        let file = "/sys/fs/cgroup/memory.max".to_string();
+        assert_eq!(tightest(&tree.root()), Fact::Known(Group { file, limit: 100, used: 0 }));
+    }
+}

@@ -1,0 +1,252 @@
+//! The verdicts: from facts and a demand to findings. Pure, so that a table of tests proves them.
+
+use super::facts::{Fact, Facts, Group, Ports};
+use super::finding::{Finding, Limit, Verdict};
+use super::mend;
+use super::target::{Protocol, Target};
+
+/// What one end of a connection costs the kernel while nothing is queued: 3.9 kB, measured with up
+/// to 1,000,000 connections (docs/doctor.md).
+pub const KERNEL_BYTES_PER_END: u64 = 3_900;
+/// What an idle connection may cost us: the promise of the house.
+pub const USER_BYTES_PER_END: u64 = 100;
+/// Descriptors that are not connections: standard streams, epoll, listeners, a file that is read.
+pub const SPARE_DESCRIPTORS: u64 = 64;
+/// The backlog our listeners ask for: more than so many cannot wait to be accepted anyway.
+pub const BACKLOG: u64 = 4_096;
+
+/// What is asked of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    pub conns: Option<u64>,
+    /// Ends of a connection that are ours: one, or two for a relay.
+    pub ends: u64,
+    pub target: Target,
+}
+
+/// Every limit that concerns such connections, judged.
+pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
+    let is_tcp = demand.target.protocol == Protocol::Tcp;
+    let is_inet = demand.target.protocol != Protocol::Unix;
+    let mut found = vec![descriptors(Limit::NrOpen, &facts.nr_open, demand)];
+    found.extend(nofile(facts, demand));
+    found.push(file_max(facts, demand));
+    found.push(epoll_watches(facts, demand));
+    found.push(memory(facts, demand));
+    found.push(cgroup(facts, demand));
+    found.extend(is_inet.then(|| conntrack(facts, demand)));
+    found.extend(is_tcp.then(|| tcp_mem(facts, demand)));
+    found.push(somaxconn(facts, demand));
+    found.extend(is_tcp.then(|| syn_backlog(facts, demand)));
+    found.extend(is_inet.then(|| ports(facts, demand)));
+    for finding in &mut found {
+        finding.mend = mend::commands(finding, facts, demand);
+    }
+    found
+}
+
+/// A limit on something of which each connection takes `each`, and others have `used`.
+struct Share<'a> {
+    limit: Limit,
+    now: &'a Fact,
+    each: u64,
+    used: &'a Fact,
+}
+
+const NONE_USED: Fact = Fact::Known(0);
+
+impl Share<'_> {
+    fn judge(self, demand: &Demand) -> Finding {
+        let used = match self.used {
+            Fact::Known(used) => Fact::Known(*used),
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+            Fact::Endless | Fact::Absent => NONE_USED,
+        };
+        let holds = match (self.now, &used) {
+            (Fact::Known(now), Fact::Known(used)) => {
+                Fact::Known(now.saturating_sub(*used) / self.each)
+            }
+            (Fact::Unknown(why), _) => Fact::Unknown(why.clone()),
+            (Fact::Known(_), Fact::Unknown(why)) => Fact::Unknown(why.clone()),
+            (Fact::Absent, _) => Fact::Absent,
+            _ => Fact::Endless,
+        };
+        let needs = demand
+            .conns
+            .zip(used.known())
+            .map(|(conns, used)| conns.saturating_mul(self.each).saturating_add(*used));
+        let verdict = verdict(&holds, demand);
+        let note = if let Fact::Unknown(why) = &holds { why.clone() } else { String::new() };
+        Finding {
+            limit: self.limit,
+            now: self.now.clone(),
+            needs,
+            holds,
+            verdict,
+            note,
+            mend: vec![],
+        }
+    }
+}
+
+fn verdict(holds: &Fact, demand: &Demand) -> Verdict {
+    match (holds, demand.conns) {
+        (Fact::Unknown(_), _) => Verdict::Unknown,
+        (_, None) => Verdict::Unasked,
+        (Fact::Known(holds), Some(conns)) if *holds < conns => Verdict::TooSmall,
+        _ => Verdict::Fits,
+    }
+}
+
+/// Our own descriptors: one for each end, and some to spare.
+fn descriptors(limit: Limit, now: &Fact, demand: &Demand) -> Finding {
+    let used = Fact::Known(SPARE_DESCRIPTORS);
+    Share { limit, now, each: demand.ends, used: &used }.judge(demand)
+}
+
+/// The hard limit bounds: oneloop raises a lower soft one to it when it starts.
+fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
+    let hard = descriptors(Limit::NofileHard, &facts.nofile_hard, demand);
+    let mut soft = descriptors(Limit::NofileSoft, &facts.nofile_soft, demand);
+    let is_unknown = [&soft, &hard].iter().any(|found| found.verdict == Verdict::Unknown);
+    if !is_unknown && soft.holds != hard.holds {
+        soft.holds = hard.holds.clone();
+        soft.verdict = hard.verdict;
+        soft.note = "raised at start".to_string();
+    }
+    [hard, soft]
+}
+
+/// Descriptors of the whole system, others' too.
+fn file_max(facts: &Facts, demand: &Demand) -> Finding {
+    let (now, used) = (&facts.file_max, &facts.files_in_use);
+    let finding = Share { limit: Limit::FileMax, now, each: demand.ends, used }.judge(demand);
+    in_use(finding, used, "")
+}
+
+/// Each registered descriptor of a user is one watch.
+fn epoll_watches(facts: &Facts, demand: &Demand) -> Finding {
+    let now = &facts.epoll_watches;
+    Share { limit: Limit::EpollWatches, now, each: demand.ends, used: &NONE_USED }.judge(demand)
+}
+
+fn bytes_each(demand: &Demand) -> u64 {
+    demand.ends * (KERNEL_BYTES_PER_END + USER_BYTES_PER_END)
+}
+
+fn memory(facts: &Facts, demand: &Demand) -> Finding {
+    let (now, each) = (&facts.memory_available, bytes_each(demand));
+    Share { limit: Limit::Memory, now, each, used: &NONE_USED }.judge(demand)
+}
+
+/// Sockets are charged to the group of the process that opened them.
+fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
+    let pick = |field: fn(&Group) -> u64| match &facts.cgroup {
+        Fact::Known(group) => Fact::Known(field(group)),
+        Fact::Endless => Fact::Endless,
+        Fact::Absent => Fact::Absent,
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+    };
+    let (now, used) = (pick(|group| group.limit), pick(|group| group.used));
+    let share =
+        Share { limit: Limit::CgroupMemory, now: &now, each: bytes_each(demand), used: &used };
+    in_use(share.judge(demand), &used, "")
+}
+
+/// One entry for each connection. A table that is loaded but tracks nothing bounds nothing today,
+/// and may tomorrow: when it is too small, that is told as unknown.
+fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
+    let (now, used) = (&facts.conntrack_max, &facts.conntrack_in_use);
+    let mut found = Share { limit: Limit::Conntrack, now, each: 1, used }.judge(demand);
+    if found.now == Fact::Absent {
+        found.note = "not loaded".to_string();
+    } else if *used == Fact::Known(0) {
+        let why = "tracks nothing now".to_string();
+        found.holds = Fact::Unknown(why.clone());
+        found.note = why;
+        if found.verdict == Verdict::TooSmall {
+            found.verdict = Verdict::Unknown;
+        }
+    }
+    in_use(found, used, "")
+}
+
+/// Idle connections hold no page of it. Each that has bytes waiting holds one at least; above the
+/// pressure mark the kernel shrinks buffers, so this slows and does not bound.
+fn tcp_mem(facts: &Facts, demand: &Demand) -> Finding {
+    let (now, used) = (&facts.tcp_pressure_pages, &facts.tcp_pages_in_use);
+    let found = Share { limit: Limit::TcpMem, now, each: demand.ends, used }.judge(demand);
+    slows(in_use(found, used, " pages"))
+}
+
+/// The backlog of every listener is cut to this without a word.
+fn somaxconn(facts: &Facts, demand: &Demand) -> Finding {
+    burst(Limit::Somaxconn, &facts.somaxconn, BACKLOG, demand)
+}
+
+/// Half-open connections. With SYN cookies a full table turns nobody away; without, its last
+/// quarter is kept for peers that are known.
+fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
+    let needs = BACKLOG.div_ceil(3) * 4;
+    let mut found = burst(Limit::SynBacklog, &facts.syn_backlog, needs, demand);
+    match facts.syncookies {
+        Fact::Known(0) => {}
+        Fact::Known(_) => {
+            found.needs = None;
+            found.note = "SYN cookies are on".to_string();
+            if found.verdict == Verdict::Slows {
+                found.verdict = Verdict::Fits;
+            }
+        }
+        _ if found.verdict == Verdict::Slows => {
+            found.verdict = Verdict::Unknown;
+            found.note = "SYN cookies: unknown".to_string();
+        }
+        _ => {}
+    }
+    found
+}
+
+/// A limit on how many may arrive at the same moment: at most as many as there are, or `most`.
+fn burst(limit: Limit, now: &Fact, most: u64, demand: &Demand) -> Finding {
+    let asked = demand.conns.unwrap_or(most).min(most);
+    let asking = Demand { conns: demand.conns.map(|_| asked), ..demand.clone() };
+    slows(Share { limit, now, each: 1, used: &NONE_USED }.judge(&asking))
+}
+
+/// The same finding for a limit that slows and does not bound the number of connections.
+fn slows(found: Finding) -> Finding {
+    let verdict = if found.verdict == Verdict::TooSmall { Verdict::Slows } else { found.verdict };
+    let holds =
+        if let Fact::Unknown(why) = found.holds { Fact::Unknown(why) } else { Fact::Absent };
+    Finding { holds, verdict, ..found }
+}
+
+/// Every connection of one client to one address and port has a port of its own for each address
+/// it comes from.
+fn ports(facts: &Facts, demand: &Demand) -> Finding {
+    let sources = demand.target.sources(facts);
+    let count = |ports: &Ports| ports.usable().saturating_mul(sources.count);
+    let now = match &facts.ports {
+        Fact::Known(ports) => Fact::Known(count(ports)),
+        Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        Fact::Endless | Fact::Absent => Fact::Absent,
+    };
+    let mut found =
+        Share { limit: Limit::Ports, now: &now, each: 1, used: &NONE_USED }.judge(demand);
+    if now.known().is_some() {
+        found.note = sources.words();
+    }
+    found
+}
+
+/// Says how much others use, where nothing else is to be said.
+fn in_use(found: Finding, used: &Fact, unit: &str) -> Finding {
+    match used.known() {
+        Some(used @ 1..) if found.note.is_empty() => {
+            let note = format!("{}{unit} in use", found.limit.unit().print(*used));
+            Finding { note, ..found }
+        }
+        _ => found,
+    }
+}

@@ -1,0 +1,135 @@
+//! What is known of this machine, as plain numbers. `read` fills it, `checks` judges it.
+
+/// A number of the system, or why there is none. What could not be read is never taken for enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact<T = u64> {
+    Known(T),
+    /// The system says that there is no limit.
+    Endless,
+    /// This limit does not exist here: a part of the kernel that is not loaded, no such group.
+    Absent,
+    /// It could not be read, and this is why.
+    Unknown(String),
+}
+
+/// From here on a number means "no limit": the kernel writes 2^63, less a page here or there.
+const ENDLESS: u64 = 1 << 62;
+
+impl Fact {
+    /// A number as the kernel prints it, where some huge numbers and some words mean no limit.
+    pub fn number(text: &str) -> Fact {
+        match text.trim() {
+            "max" | "unlimited" => Fact::Endless,
+            digits => match digits.parse() {
+                Ok(ENDLESS..) => Fact::Endless,
+                Ok(number) => Fact::Known(number),
+                Err(_) => Fact::Unknown(format!("not a number: {:.20}", digits.escape_default())),
+            },
+        }
+    }
+}
+
+impl<T> Fact<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Fact::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// All that the checks ask for. Sizes are in bytes unless the name says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub nofile_soft: Fact,
+    pub nofile_hard: Fact,
+    pub nr_open: Fact,
+    pub file_max: Fact,
+    /// Descriptors that all processes of the system hold now.
+    pub files_in_use: Fact,
+    pub epoll_watches: Fact,
+    pub memory_available: Fact,
+    pub cgroup: Fact<Group>,
+    pub somaxconn: Fact,
+    pub syn_backlog: Fact,
+    /// 0: off, so that a full SYN backlog drops.
+    pub syncookies: Fact,
+    /// Where the kernel begins to save memory for TCP (the middle number of tcp_mem).
+    pub tcp_pressure_pages: Fact,
+    pub tcp_pages_in_use: Fact,
+    pub conntrack_max: Fact,
+    pub conntrack_in_use: Fact,
+    pub ports: Fact<Ports>,
+    /// Addresses of this machine to connect from, without loopback and link-local ones.
+    pub ipv4_sources: Fact,
+    pub ipv6_sources: Fact,
+}
+
+/// The control group, our own or one above it, that leaves the least memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The file that holds the limit, as its owner would write it.
+    pub file: String,
+    pub limit: u64,
+    /// What cannot be given back: without the pages that only cache files.
+    pub used: u64,
+}
+
+/// The ports that the kernel picks from for a connection that goes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ports {
+    pub low: u16,
+    pub high: u16,
+    /// Ranges that the kernel leaves alone, both ends included.
+    pub reserved: Vec<(u16, u16)>,
+}
+
+/// The widest range that makes sense: ports below it ask for privileges.
+pub const WIDEST_PORTS: (u16, u16) = (1024, 65535);
+
+impl Ports {
+    /// How many ports of its range the kernel may give out.
+    pub fn usable(&self) -> u64 {
+        self.usable_within(self.low, self.high)
+    }
+
+    /// How many it would be with the widest range.
+    pub fn usable_at_widest(&self) -> u64 {
+        self.usable_within(WIDEST_PORTS.0, WIDEST_PORTS.1)
+    }
+
+    fn usable_within(&self, low: u16, high: u16) -> u64 {
+        let taken = |port: &u16| self.reserved.iter().any(|(a, b)| (a..=b).contains(&port));
+        (low..=high).filter(|port| !taken(port)).count() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn huge_numbers_and_words_mean_no_limit() {
+        for text in ["max\n", "unlimited", "9223372036854771712", "9223372036854775807\n"] {
+            assert_eq!(Fact::number(text), Fact::Endless, "{text}");
+        }
+        assert_eq!(Fact::number("20000\n"), Fact::Known(20_000));
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_unknown() {
+        for text in ["", "-1", "many", "1 2", "18446744073709551616"] {
+            assert!(matches!(Fact::number(text), Fact::Unknown(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn reserved_ports_are_not_usable() {
+        let mut ports = Ports { low: 32768, high: 60999, reserved: Vec::new() };
+        assert_eq!((ports.usable(), ports.usable_at_widest()), (28_232, 64_512));
+        ports.reserved = vec![(32768, 32769), (8080, 8080), (60999, 61000)];
+        assert_eq!((ports.usable(), ports.usable_at_widest()), (28_229, 64_507));
+        ports = Ports { low: 9, high: 8, reserved: Vec::new() };
+        assert_eq!(ports.usable(), 0);
+    }
+}

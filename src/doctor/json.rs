@@ -1,0 +1,123 @@
+//! The report for machines: one JSON object. An absent number is `null`, and `state` says why.
+
+use std::io::{self, Write};
+
+use super::facts::Fact;
+use super::finding::{Finding, Section, Sum, Unit, Verdict};
+use super::{Report, Role};
+
+pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    let target = report.target.as_deref().map_or_else(|| "null".to_string(), quoted);
+    let roles: Vec<_> = report.roles.iter().map(|(role, sum)| role_text(*role, sum)).collect();
+    let limits: Vec<_> = report.shown().map(finding_text).collect();
+    writeln!(out, "{{")?;
+    writeln!(out, "  \"conns\": {},", number(report.conns))?;
+    writeln!(out, "  \"target\": {target},")?;
+    writeln!(out, "  \"fits\": {},", truth(report.fits()))?;
+    writeln!(out, "  \"roles\": [\n    {}\n  ],", roles.join(",\n    "))?;
+    writeln!(out, "  \"limits\": [\n    {}\n  ]", limits.join(",\n    "))?;
+    writeln!(out, "}}")
+}
+
+fn role_text(role: Role, sum: &Sum) -> String {
+    let role = match role {
+        Role::Server => "server",
+        Role::Client => "client",
+        Role::Relay => "relay",
+    };
+    let holds = number(sum.bites.map(|(holds, _)| holds));
+    let bites = sum.bites.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
+    let (unknown, fits) = (sum.unknown, truth(sum.fits));
+    format!(
+        "{{\"role\": \"{role}\", \"holds\": {holds}, \"bites_first\": {bites}, \
+         \"unknown\": {unknown}, \"fits\": {fits}}}"
+    )
+}
+
+fn finding_text(found: &Finding) -> String {
+    let mend = |mend: &super::mend::Mend| {
+        let (command, remark) = (quoted(&mend.command), quoted(&mend.remark));
+        format!("{{\"command\": {command}, \"remark\": {remark}}}")
+    };
+    let mends: Vec<_> = found.mend.iter().map(mend).collect();
+    let fields = [
+        ("limit", quoted(found.limit.name())),
+        ("concerns", quoted(section(found.limit.section()))),
+        ("unit", quoted(unit(found.limit.unit()))),
+        ("state", quoted(state(&found.now))),
+        ("now", number(found.now.known().copied())),
+        ("needs", number(found.needs)),
+        ("holds", number(found.holds.known().copied())),
+        ("verdict", verdict(found.verdict).map_or_else(|| "null".to_string(), quoted)),
+        ("note", quoted(&found.note)),
+        ("mend", format!("[{}]", mends.join(", "))),
+    ];
+    let fields: Vec<_> =
+        fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+    format!("{{{}}}", fields.join(", "))
+}
+
+fn section(section: Section) -> &'static str {
+    match section {
+        Section::Every => "every",
+        Section::Server => "server",
+        Section::Client => "client",
+    }
+}
+
+fn unit(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Count => "count",
+        Unit::Bytes => "bytes",
+    }
+}
+
+fn state(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::Known(_) => "known",
+        Fact::Endless => "no limit",
+        Fact::Absent => "none",
+        Fact::Unknown(_) => "unknown",
+    }
+}
+
+fn verdict(verdict: Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Unasked => None,
+        Verdict::Fits => Some("ok"),
+        Verdict::TooSmall => Some("no"),
+        Verdict::Slows => Some("slow"),
+        Verdict::Unknown => Some("unknown"),
+    }
+}
+
+fn truth(truth: Option<bool>) -> String {
+    truth.map_or_else(|| "null".to_string(), |truth| truth.to_string())
+}
+
+fn number(number: Option<u64>) -> String {
+    number.map_or_else(|| "null".to_string(), |number| number.to_string())
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn text_is_quoted_so_that_any_reader_takes_it() {
+        assert_eq!(quoted("a\"b\\c\n\u{1b}×"), "\"a\\\"b\\\\c\\u000a\\u001b×\"");
+    }
+}

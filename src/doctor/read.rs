@@ -1,0 +1,278 @@
+//! Reads the facts from /proc and /sys, or from a tree that looks like them. Changes nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::cgroup;
+use super::facts::{Fact, Facts, Ports};
+
+/// The folder that stands for `/`: a test lays a tree of its own there.
+pub struct Root(PathBuf);
+
+/// More than this of one file is not read: what we look for stands near the beginning. The list of
+/// local addresses is the longest, and grows with them.
+const READ_BYTES: u64 = 16 << 20;
+
+impl Root {
+    pub fn new(folder: impl Into<PathBuf>) -> Root {
+        Root(folder.into())
+    }
+
+    /// The text of a file, or why it could not be had. `path` may begin with `/`.
+    pub fn text(&self, path: &str) -> Result<String, String> {
+        self.load(path).map_err(|error| format!("/{}: {}", bare(path), words(&error)))
+    }
+
+    pub fn has(&self, path: &str) -> bool {
+        self.0.join(bare(path)).exists()
+    }
+
+    fn load(&self, path: &str) -> io::Result<String> {
+        let mut bytes = Vec::new();
+        let file = fs::File::open(self.0.join(bare(path)))?;
+        io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES), &mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Whether this is the machine itself and not a tree of a test.
+    fn is_real(&self) -> bool {
+        self.0 == Path::new("/")
+    }
+}
+
+/// Reads all facts; each that cannot be read is unknown, with the reason.
+pub fn facts(root: &Root) -> Facts {
+    let (nofile_soft, nofile_hard) = nofile(root);
+    Facts {
+        nofile_soft,
+        nofile_hard,
+        nr_open: column(root, "proc/sys/fs/nr_open", 0),
+        file_max: column(root, "proc/sys/fs/file-max", 0),
+        files_in_use: column(root, "proc/sys/fs/file-nr", 0),
+        epoll_watches: column(root, "proc/sys/fs/epoll/max_user_watches", 0),
+        memory_available: memory_available(root),
+        cgroup: cgroup::tightest(root),
+        somaxconn: column(root, "proc/sys/net/core/somaxconn", 0),
+        syn_backlog: column(root, "proc/sys/net/ipv4/tcp_max_syn_backlog", 0),
+        syncookies: column(root, "proc/sys/net/ipv4/tcp_syncookies", 0),
+        tcp_pressure_pages: column(root, "proc/sys/net/ipv4/tcp_mem", 1),
+        tcp_pages_in_use: tcp_pages_in_use(root),
+        conntrack_max: conntrack(root, "nf_conntrack_max"),
+        conntrack_in_use: conntrack(root, "nf_conntrack_count"),
+        ports: ports(root),
+        ipv4_sources: ipv4_sources(root),
+        ipv6_sources: ipv6_sources(root),
+    }
+}
+
+/// What `find` makes of a file; unknown if the file cannot be read or holds no `what`.
+fn found<T>(
+    root: &Root,
+    path: &str,
+    what: &str,
+    find: impl FnOnce(&str) -> Option<Fact<T>>,
+) -> Fact<T> {
+    match root.text(path) {
+        Ok(text) => {
+            find(&text).unwrap_or_else(|| Fact::Unknown(format!("/{}: no {what}", bare(path))))
+        }
+        Err(why) => Fact::Unknown(why),
+    }
+}
+
+/// The number in one column of a file of one line, counted from 0.
+pub fn column(root: &Root, path: &str, column: usize) -> Fact {
+    let word = |text: &str| text.split_whitespace().nth(column).map(Fact::number);
+    found(root, path, &format!("column {}", column + 1), word)
+}
+
+/// The number in one column behind a label that begins a line.
+pub fn labelled(root: &Root, path: &str, label: &str, column: usize) -> Fact {
+    let word = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(label))?;
+        line.split_whitespace().nth(column).map(Fact::number)
+    };
+    found(root, path, label.trim_end_matches(':'), word)
+}
+
+/// The soft and the hard limit of open files.
+fn nofile(root: &Root) -> (Fact, Fact) {
+    let path = "proc/self/limits";
+    if root.is_real() && !root.has(path) {
+        return asked_nofile();
+    }
+    let column = |column| labelled(root, path, "Max open files", column);
+    (column(0), column(1))
+}
+
+/// Systems without /proc still answer this one question.
+#[cfg(unix)]
+fn asked_nofile() -> (Fact, Fact) {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let fact = |number: Option<u64>| number.map_or(Fact::Endless, Fact::Known);
+    (fact(limit.current), fact(limit.maximum))
+}
+
+#[cfg(not(unix))]
+fn asked_nofile() -> (Fact, Fact) {
+    let why = || Fact::Unknown("this system has no such limit to ask for".to_string());
+    (why(), why())
+}
+
+/// The system's own estimate of what can be used without swapping.
+fn memory_available(root: &Root) -> Fact {
+    match labelled(root, "proc/meminfo", "MemAvailable:", 0) {
+        Fact::Known(kilobytes) => Fact::Known(kilobytes.saturating_mul(1024)),
+        other => other,
+    }
+}
+
+/// `TCP: inuse 2 orphan 0 tw 0 alloc 2 mem 223`
+fn tcp_pages_in_use(root: &Root) -> Fact {
+    found(root, "proc/net/sockstat", "line of TCP memory", |text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+        line.split_whitespace().skip_while(|word| *word != "mem").nth(1).map(Fact::number)
+    })
+}
+
+/// Connection tracking is a part of the kernel that may not be loaded: then nothing is counted.
+fn conntrack(root: &Root, name: &str) -> Fact {
+    let path = format!("proc/sys/net/netfilter/{name}");
+    match column(root, &path, 0) {
+        Fact::Unknown(_) if !root.has(&path) && root.has("proc/sys/net") => Fact::Absent,
+        fact => fact,
+    }
+}
+
+fn ports(root: &Root) -> Fact<Ports> {
+    let reserved = match root.text("proc/sys/net/ipv4/ip_local_reserved_ports") {
+        Ok(text) => port_ranges(&text),
+        Err(_) => Vec::new(),
+    };
+    found(root, "proc/sys/net/ipv4/ip_local_port_range", "two ports", |text| {
+        let mut words = text.split_whitespace();
+        let low = words.next()?.parse().ok()?;
+        let high = words.next()?.parse().ok()?;
+        Some(Fact::Known(Ports { low, high, reserved }))
+    })
+}
+
+/// `8080,9000-9010`: single ports and ranges.
+fn port_ranges(text: &str) -> Vec<(u16, u16)> {
+    let range = |word: &str| {
+        let (low, high) = word.split_once('-').unwrap_or((word, word));
+        Some((low.trim().parse().ok()?, high.trim().parse().ok()?))
+    };
+    text.split(',').filter_map(range).collect()
+}
+
+/// The IPv4 addresses of this machine, from the kernel's tree of routes: an address stands on a
+/// line of its own, and a line below says that it is local.
+fn ipv4_sources(root: &Root) -> Fact {
+    found(root, "proc/net/fib_trie", "addresses", |text| {
+        let mut addresses = BTreeSet::new();
+        let mut last = "";
+        for line in text.lines().map(str::trim) {
+            if let Some(address) = line.strip_prefix("|-- ") {
+                last = address;
+            } else if line.starts_with("/32 host LOCAL") && !last.starts_with("127.") {
+                addresses.insert(last);
+            }
+        }
+        Some(Fact::Known(addresses.len() as u64))
+    })
+}
+
+/// The global IPv6 addresses of this machine: the fourth column is the scope, 00 the whole world.
+/// A kernel without IPv6 has no such file, and so no such address.
+fn ipv6_sources(root: &Root) -> Fact {
+    let path = "proc/net/if_inet6";
+    if !root.has(path) && root.has("proc/net") {
+        return Fact::Known(0);
+    }
+    found(root, path, "addresses", |text| {
+        let is_global = |line: &&str| line.split_whitespace().nth(3) == Some("00");
+        Some(Fact::Known(text.lines().filter(is_global).count() as u64))
+    })
+}
+
+fn bare(path: &str) -> &str {
+    path.trim_start_matches('/')
+}
+
+/// The system's words without the number in brackets behind them.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::tree::Tree;
+    use super::*;
+
+    #[test]
+    fn a_whole_tree_is_read() {
+        let tree = Tree::of_a_small_machine();
+        let facts = facts(&tree.root());
+        assert_eq!(facts, super::super::tests::tree::facts_of_a_small_machine());
+    }
+
+    #[test]
+    fn of_an_empty_tree_nothing_is_known() {
+        let tree = Tree::empty();
+        let facts = facts(&tree.root());
+        let Fact::Unknown(why) = &facts.nofile_soft else { panic!("{:?}", facts.nofile_soft) };
+        assert!(why.starts_with("/proc/self/limits: no such file"), "{why}");
+        for fact in [&facts.nr_open, &facts.memory_available, &facts.ipv6_sources] {
+            assert!(matches!(fact, Fact::Unknown(_)), "{fact:?}");
+        }
+        assert!(matches!(facts.conntrack_max, Fact::Unknown(_)), "{:?}", facts.conntrack_max);
+        assert!(matches!(facts.cgroup, Fact::Unknown(_)), "{:?}", facts.cgroup);
+    }
+
+    #[test]
+    fn what_is_not_loaded_is_absent_and_not_unknown() {
+        let tree = Tree::empty().with("proc/sys/net/core/somaxconn", "4096\n");
+        let facts = facts(&tree.root());
+        assert_eq!(facts.somaxconn, Fact::Known(4096));
+        assert_eq!(facts.conntrack_max, Fact::Absent);
+    }
+
+    #[test]
+    fn nonsense_is_unknown_and_named() {
+        let limits = "Max open files  many\n";
+        let range = "proc/sys/net/ipv4/ip_local_port_range";
+        let tree = Tree::empty().with("proc/self/limits", limits).with(range, "1 99999\n");
+        let facts = facts(&tree.root());
+        assert_eq!(facts.nofile_soft, Fact::Unknown("not a number: many".to_string()));
+        let none = "/proc/self/limits: no Max open files".to_string();
+        assert_eq!(facts.nofile_hard, Fact::Unknown(none));
+        assert_eq!(facts.ports, Fact::Unknown(format!("/{range}: no two ports")));
+    }
+
+    #[test]
+    fn local_addresses_are_counted_once_each() {
+        let trie = "Main:\n  +-- 0.0.0.0/0 3 0 5\n     |-- 10.0.0.2\n        /32 host LOCAL\n\
+            |-- 127.0.0.1\n   /32 host LOCAL\n   |-- 10.0.0.255\n      /32 link BROADCAST\n\
+            Local:\n     |-- 10.0.0.2\n        /32 host LOCAL\n     |-- 10.0.0.3\n        \
+            /32 host LOCAL\n";
+        let inet6 = "00000000000000000000000000000001 01 80 10 80       lo\n\
+            fd000000000000000000000000000002 04 40 00 82     eth0\n\
+            fe8000000000000000fc00fffe000001 04 40 20 80     eth0\n";
+        let tree = Tree::empty().with("proc/net/fib_trie", trie).with("proc/net/if_inet6", inet6);
+        let facts = facts(&tree.root());
+        assert_eq!(facts.ipv4_sources, Fact::Known(2));
+        assert_eq!(facts.ipv6_sources, Fact::Known(1));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn this_machine_tells_its_limit_of_open_files() {
+        let facts = facts(&Root::new("/"));
+        assert!(!matches!(facts.nofile_hard, Fact::Unknown(_)), "{:?}", facts.nofile_hard);
+    }
+}

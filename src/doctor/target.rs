@@ -1,0 +1,109 @@
+//! Whom a client connects to, as far as limits care: which protocol, and from how many addresses.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::facts::{Fact, Facts};
+use super::show::grouped;
+use crate::plan::{Address, Host};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Tcp,
+    Udp,
+    Unix,
+}
+
+/// Where the addresses lie that a client can connect from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// 127.0.0.0/8: every address of it can be a source.
+    Loopback,
+    /// ::1, a link-local address, or a target that is not known: one source, as a client has that
+    /// binds none.
+    OneSource,
+    Ipv4,
+    Ipv6,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub protocol: Protocol,
+    place: Place,
+}
+
+/// How many addresses a client can connect from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sources {
+    pub count: u64,
+    /// The system did not tell; a machine that can connect has one at least.
+    is_guess: bool,
+}
+
+/// 127.0.0.1 to 127.255.255.254.
+const LOOPBACK_SOURCES: u64 = (1 << 24) - 2;
+
+impl Target {
+    /// A server, or a client whose target is not known.
+    pub fn unnamed() -> Target {
+        Target { protocol: Protocol::Tcp, place: Place::OneSource }
+    }
+
+    pub fn of(address: &Address) -> Target {
+        let (protocol, place) = match address {
+            Address::Tcp(host, _) => (Protocol::Tcp, place(host)),
+            Address::Udp(host, _) => (Protocol::Udp, place(host)),
+            Address::Unix(_) | Address::UnixDatagram(_) => (Protocol::Unix, Place::OneSource),
+        };
+        Target { protocol, place }
+    }
+
+    /// The same target for one who binds no source address: the kernel always picks the same one.
+    pub fn with_one_source(&self) -> Target {
+        Target { protocol: self.protocol, place: Place::OneSource }
+    }
+
+    pub fn sources(&self, facts: &Facts) -> Sources {
+        let of_machine = |fact: &Fact| match fact {
+            Fact::Known(count) => Sources { count: *count, is_guess: false },
+            _ => Sources { count: 1, is_guess: true },
+        };
+        match self.place {
+            Place::OneSource => Sources { count: 1, is_guess: false },
+            Place::Loopback => Sources { count: LOOPBACK_SOURCES, is_guess: false },
+            Place::Ipv4 => of_machine(&facts.ipv4_sources),
+            Place::Ipv6 => of_machine(&facts.ipv6_sources),
+        }
+    }
+}
+
+impl Sources {
+    pub fn words(&self) -> String {
+        match (self.count, self.is_guess) {
+            (1, true) => "1 source assumed".to_string(),
+            (1, false) => "1 source".to_string(),
+            (count, _) => format!("{} sources", grouped(count)),
+        }
+    }
+}
+
+/// A name is not resolved here, since that would ask the network: it is counted as IPv4.
+fn place(host: &Host) -> Place {
+    let ip = match host {
+        Host::Any => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        }
+        // With a colon it is an IPv6 address and the name of an interface.
+        Host::Name(name) if name.contains(':') => return Place::OneSource,
+        Host::Name(_) => return Place::Ipv4,
+        Host::Ip(ip) => ip.to_canonical(),
+    };
+    match ip {
+        // The unspecified address as a target is this machine.
+        IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => Place::Loopback,
+        IpAddr::V4(_) => Place::Ipv4,
+        IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => Place::OneSource,
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Place::OneSource,
+        IpAddr::V6(_) => Place::Ipv6,
+    }
+}

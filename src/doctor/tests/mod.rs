@@ -1,0 +1,57 @@
+//! The doctor on machines of paper: verdicts, sums, and how they print.
+
+use super::checks::{Demand, check};
+use super::facts::{Fact, Facts, Ports};
+use super::finding::{Finding, Limit};
+use super::target::Target;
+use crate::plan::Address;
+
+mod report;
+pub mod tree;
+mod verdicts;
+
+/// A machine on which nothing bites below ten million connections.
+fn large_machine() -> Facts {
+    let plenty = || Fact::Known(1 << 50);
+    Facts {
+        nofile_soft: plenty(),
+        nofile_hard: plenty(),
+        nr_open: plenty(),
+        file_max: plenty(),
+        files_in_use: Fact::Known(500),
+        epoll_watches: plenty(),
+        memory_available: plenty(),
+        cgroup: Fact::Absent,
+        somaxconn: Fact::Known(4_096),
+        syn_backlog: Fact::Known(8_192),
+        syncookies: Fact::Known(1),
+        tcp_pressure_pages: plenty(),
+        tcp_pages_in_use: Fact::Known(200),
+        conntrack_max: Fact::Absent,
+        conntrack_in_use: Fact::Absent,
+        ports: Fact::Known(Ports { low: 1_024, high: 65_535, reserved: Vec::new() }),
+        ipv4_sources: Fact::Known(200),
+        ipv6_sources: Fact::Known(200),
+    }
+}
+
+fn unknown() -> Fact {
+    Fact::Unknown("/proc/x: permission denied".to_string())
+}
+
+fn demand(conns: u64) -> Demand {
+    Demand { conns: Some(conns), ends: 1, target: Target::unnamed() }
+}
+
+fn client(conns: u64, target: &str) -> Demand {
+    Demand { target: Target::of(&Address::parse(target).unwrap()), ..demand(conns) }
+}
+
+fn find(facts: &Facts, demand: &Demand, limit: Limit) -> Finding {
+    let found = check(facts, demand);
+    found.into_iter().find(|found| found.limit == limit).unwrap()
+}
+
+fn commands(found: &Finding) -> Vec<&str> {
+    found.mend.iter().map(|mend| mend.command.as_str()).collect()
+}
