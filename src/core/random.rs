@@ -1,6 +1,7 @@
 //! Chance from a seed: the same seed gives the same numbers. Not for secrets.
 
-/// Each number is a mix of a counter's bits, so one word is all of its state and every seed is a good one.
+/// Each number is a mix of a counter's bits, so one word is all of its state and every seed is a
+/// good one.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -17,7 +18,8 @@ impl Random {
         mix(self.0)
     }
 
-    /// A number below `limit`, which must not be 0. Evenly spread as long as the limit is far below 2^64.
+    /// A number below `limit`, which must not be 0. Evenly spread as long as the limit is far below
+    /// 2^64.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.draw() % limit
     }

@@ -4,16 +4,17 @@ use super::facts::{Fact, Facts, Group, Ports};
 use super::finding::{Finding, Limit, Verdict};
 use super::mend;
 use super::target::{Protocol, Target};
+use crate::shell::{bind, limits};
 
 /// What one end of a connection costs the kernel while nothing is queued: 3.9 kB, measured with up
 /// to 1,000,000 connections (docs/doctor.md).
 pub const KERNEL_BYTES_PER_END: u64 = 3_900;
 /// What an idle connection may cost us: the promise of the house.
 pub const USER_BYTES_PER_END: u64 = 100;
-/// Descriptors that are not connections: standard streams, epoll, listeners, a file that is read.
-pub const SPARE_DESCRIPTORS: u64 = 64;
+/// Descriptors that are not connections: the reserve of the shell, and as many for listeners.
+pub const SPARE_DESCRIPTORS: u64 = 2 * limits::RESERVE as u64;
 /// The backlog our listeners ask for: more than so many cannot wait to be accepted anyway.
-pub const BACKLOG: u64 = 4_096;
+const BACKLOG: u64 = bind::BACKLOG as u64;
 
 /// What is asked of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

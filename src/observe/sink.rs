@@ -2,7 +2,7 @@
 //! counted; when lines can go out again, the first one says how many are missing.
 //!
 //! ```text
-//!   line --> cut to 4,096 bytes --> the rest of the line before --> "3 log lines were lost" --> line
+//!   line --> cut to 4,096 bytes --> the rest of the last line --> "3 log lines were lost" --> line
 //!                                    `- still stuck: lost, count it
 //! ```
 

@@ -1,5 +1,5 @@
-//! What the small services say: daytime, time, whoami, and greetings. The clock's time comes in as a
-//! parameter.
+//! What the small services say: daytime, time, whoami, and greetings. The clock's time comes in as
+//! a parameter.
 
 use std::fmt::Write;
 

@@ -61,7 +61,7 @@ pub fn bind(listen: &Listen) -> Result<Vec<Bound>, CannotListen> {
 /// How many connections may wait to be accepted, if the route does not say. The system may allow
 /// fewer. A burst that overflows the queue costs its victims a second each, until they knock
 /// again.
-const BACKLOG: u32 = 4096;
+pub const BACKLOG: u32 = 4096;
 
 fn backlog(options: &ListenOptions) -> i32 {
     options.backlog.unwrap_or(BACKLOG).try_into().unwrap_or(i32::MAX)

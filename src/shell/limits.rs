@@ -83,9 +83,9 @@ impl fmt::Display for LimitError {
         let (s, needs) = if *demanded == 1 { ("", "needs") } else { ("s", "need") };
         write!(
             f,
-            "{demanded} connection{s} {needs} {needed} open files ({per_connection} each, {reserve} \
-             in reserve), and the system allows {files}: raise the hard limit (ulimit -Hn {needed}, or \
-             LimitNOFILE={needed} in a systemd unit)"
+            "{demanded} connection{s} {needs} {needed} open files ({per_connection} each, \
+             {reserve} in reserve), and the system allows {files}: raise the hard limit \
+             (ulimit -Hn {needed}, or LimitNOFILE={needed} in a systemd unit)"
         )?;
         match possible {
             0 => Ok(()),
