@@ -44,7 +44,7 @@ impl Misread {
 
 impl fmt::Display for Misread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "bad {}: {}", self.subject, window(&self.text, 0..0).0)?;
+        writeln!(f, "bad {}: {}", self.subject, shown(&self.text))?;
         let (line, carets) = window(&self.text, self.span.clone());
         writeln!(f, "  {line}")?;
         let marks = "^".repeat(carets.len().max(1));
@@ -114,6 +114,11 @@ impl<'a> Piece<'a> {
     pub fn lacks(self, wrong: impl Into<String>) -> Slip {
         self.from(self.text.len()).wrong(wrong)
     }
+}
+
+/// The text as one line that is safe to show, and not too long.
+pub fn shown(text: &str) -> String {
+    window(text, 0..0).0
 }
 
 /// Stores what was read, if it could be read.

@@ -8,7 +8,7 @@ pub mod doctor;
 pub mod guess;
 pub mod host;
 pub mod listen;
-pub mod log;
+pub mod logging;
 pub mod misread;
 pub mod policy;
 pub mod route;
@@ -18,13 +18,13 @@ pub mod template;
 pub mod unit;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
 pub use doctor::DoctorPlan;
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
-pub use log::{AccessFormat, Color, LogPlan};
+pub use logging::{AccessFormat, Color, LogPlan};
 pub use misread::Misread;
 pub use policy::Policy;
 pub use route::Route;
@@ -39,4 +39,9 @@ pub struct Plan {
     /// None: as many as the limit of open files allows.
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
+}
+
+impl Plan {
+    /// How long a drain may take, if nothing else is said.
+    pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 }

@@ -115,7 +115,7 @@ fn show(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-pub(super) fn read(piece: Piece<'_>) -> Result<Template, Slip> {
+pub fn read(piece: Piece<'_>) -> Result<Template, Slip> {
     let mut template = Template::default();
     let mut rest = piece;
     while let Some(sign) = rest.text.bytes().next() {

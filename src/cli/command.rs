@@ -1,0 +1,198 @@
+//! The table of commands: what each is called, what help says of it, and what makes a plan of it.
+
+use super::Command;
+use super::error::UsageError;
+use super::typed::{Typed, Word};
+use super::{serve, talk};
+use crate::plan::Service;
+
+/// One command.
+pub struct Spec {
+    pub name: &'static str,
+    pub group: Group,
+    /// What follows the name.
+    pub arguments: &'static str,
+    /// One line.
+    pub about: &'static str,
+    /// What each argument is.
+    pub words: &'static [(&'static str, &'static str)],
+    /// What else is to be said, in lines that are not wrapped any more.
+    pub notes: &'static [&'static str],
+    /// A command line and what it does.
+    pub examples: &'static [(&'static str, &'static str)],
+    pub build: fn(Typed) -> Result<Command, UsageError>,
+}
+
+/// Under which heading the overview shows a command, and which parts of help concern it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Serve,
+    Talk,
+}
+
+pub fn find(word: &Word) -> Result<&'static Spec, UsageError> {
+    let found = COMMANDS.iter().find(|spec| spec.name == word.text);
+    found.ok_or_else(|| UsageError::unknown_command(word))
+}
+
+const LISTEN: (&str, &str) = ("LISTEN…", "where to listen: one or more addresses");
+const ON_DATAGRAMS: &str =
+    "On datagrams each is answered by one, never by more bytes than came in.";
+
+/// A small service, to be completed.
+const SMALL: Spec = Spec {
+    name: "",
+    group: Group::Serve,
+    arguments: "LISTEN… [OPTION…]",
+    about: "",
+    words: &[LISTEN],
+    notes: &[],
+    examples: &[],
+    build: |_| Err(UsageError::missing("not built")),
+};
+
+pub const COMMANDS: [Spec; 11] = [
+    Spec {
+        name: "echo",
+        arguments: "[LISTEN…] [OPTION…]",
+        about: "send back what comes in (RFC 862)",
+        words: &[("LISTEN…", "where to listen: one or more addresses; 127.0.0.1:7007 if none")],
+        notes: &["On datagrams each is answered by itself; a loop of two echoes is broken."],
+        examples: &[
+            ("oneloop echo", "echo on 127.0.0.1:7007"),
+            ("oneloop echo :7 udp://:7 unix:/run/echo.sock", "three doors, one loop"),
+            ("oneloop echo -vv --explain", "watch the loop work, and why"),
+        ],
+        build: |typed| serve::small(typed, Service::Echo),
+        ..SMALL
+    },
+    Spec {
+        name: "discard",
+        about: "read what comes in and forget it (RFC 863)",
+        examples: &[("oneloop discard :9 udp://:9", "swallow on TCP and UDP")],
+        build: |typed| serve::small(typed, Service::Discard),
+        ..SMALL
+    },
+    Spec {
+        name: "chargen",
+        about: "send characters without end (RFC 864)",
+        notes: &[ON_DATAGRAMS],
+        examples: &[("oneloop chargen 127.0.0.1:19", "a source to read from")],
+        build: |typed| serve::small(typed, Service::Chargen),
+        ..SMALL
+    },
+    Spec {
+        name: "daytime",
+        about: "send the date and time as a line, and close (RFC 867)",
+        notes: &[ON_DATAGRAMS],
+        examples: &[("oneloop daytime :13", "what time is it there?")],
+        build: |typed| serve::small(typed, Service::Daytime),
+        ..SMALL
+    },
+    Spec {
+        name: "time",
+        about: "send the seconds since 1900 in four bytes, and close (RFC 868)",
+        notes: &[ON_DATAGRAMS],
+        examples: &[("oneloop time :37 udp://:37", "time for machines")],
+        build: |typed| serve::small(typed, Service::Time),
+        ..SMALL
+    },
+    Spec {
+        name: "whoami",
+        about: "tell the peer how it is seen: its address, ours, the transport",
+        notes: &[ON_DATAGRAMS],
+        examples: &[("oneloop whoami :7010", "then: oneloop connect 127.0.0.1:7010")],
+        build: |typed| serve::small(typed, Service::Whoami),
+        ..SMALL
+    },
+    Spec {
+        name: "greet",
+        arguments: "LISTEN… --text TEXT [--read-one] [OPTION…]",
+        about: "send a text; read one message if asked to; close",
+        notes: &[
+            "TEXT may hold {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port} {service}",
+            "{time}; \\{ is a brace. Streams only.",
+        ],
+        examples: &[
+            ("oneloop greet :7008 --text 'welcome {peer.ip}\\n'", "greet and close"),
+            ("oneloop greet :7008 --text 'your name? ' --read-one", "greet, read a line, log it"),
+        ],
+        build: serve::greet,
+        ..SMALL
+    },
+    Spec {
+        name: "relay",
+        arguments: "LISTEN TARGET… [OPTION…]",
+        about: "pass on to a target, faithfully in both directions",
+        words: &[
+            ("LISTEN", "where to listen"),
+            ("TARGET…", "where to connect to; of several each in turn, the next if one fails"),
+        ],
+        notes: &[
+            "tcp:// and unix: may be mixed, and so may udp:// and unix-dgram:. End, half-close and",
+            "reset come out on the other side as what they were.",
+        ],
+        examples: &[
+            ("oneloop relay :5432 unix:/run/postgresql/.s.PGSQL.5432", "a Unix socket on TCP"),
+            ("oneloop relay :80 10.0.0.1:80 10.0.0.2:80", "two targets, in turn"),
+            ("oneloop relay udp://:53 udp://10.0.0.1:53", "datagrams, a flow for each source"),
+        ],
+        build: serve::relay,
+        ..SMALL
+    },
+    Spec {
+        name: "run",
+        arguments: "LISTEN=SERVICE… [OPTION…]",
+        about: "serve several routes in one loop",
+        words: &[("LISTEN=SERVICE…", "one or more routes: an address, =, and what is done there")],
+        notes: &[
+            "SERVICE is one of",
+            "  echo  discard  chargen  daytime  time  whoami",
+            "  relay:TARGET[,TARGET…]       greet:TEXT       greet,read-one:TEXT",
+            "and may have options of its own after commas, by the names of the options below:",
+            "  echo,idle-timeout=5m         relay:10.0.0.1:80,10.0.0.2:80,connect-timeout=1s",
+            "The text of a greeting runs to the end, so its options stand before the colon:",
+            "  greet,lifetime=10s:welcome {peer.ip}\\n",
+        ],
+        examples: &[
+            ("oneloop run :7=echo :9=discard", "two services, one loop"),
+            ("oneloop run unix:/run/x.sock,mode=0660=relay:127.0.0.1:5432", "TCP on a Unix socket"),
+            (
+                "oneloop run ':23=greet:welcome {peer.ip}\\n' --lifetime 1m",
+                "a limit for all routes",
+            ),
+        ],
+        build: serve::run,
+        ..SMALL
+    },
+    Spec {
+        name: "connect",
+        group: Group::Talk,
+        arguments: "TARGET [OPTION…]",
+        about: "join standard input and output to a socket",
+        words: &[("TARGET", "where to connect to"), ("HOST PORT", "the same in two words")],
+        notes: &[
+            "When the input ends, our side is closed for writing, and what still comes is read to",
+            "the end.",
+        ],
+        examples: &[
+            ("oneloop connect 127.0.0.1:7007", "talk to an echo"),
+            ("printf 'ping\\n' | oneloop connect localhost 7007 --timing", "send, read, and tell"),
+            ("oneloop connect -z -w 1 db.example:5432", "is there anybody?"),
+            ("oneloop connect -u 127.0.0.1:53 < query", "over UDP"),
+        ],
+        build: talk::connect,
+    },
+    Spec {
+        name: "chat",
+        group: Group::Talk,
+        about: "talk to all who connect: your lines go to everyone",
+        notes: &[
+            "What clients say is shown with who said it. A client that does not read holds up no",
+            "other.",
+        ],
+        examples: &[("oneloop chat :7009", "then, elsewhere: oneloop connect HOST:7009")],
+        build: talk::chat,
+        ..SMALL
+    },
+];

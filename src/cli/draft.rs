@@ -1,0 +1,55 @@
+//! What the options say, before it is known what they are said about.
+
+use std::time::Duration;
+
+use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, Template};
+
+/// Every value an option can set. Each command takes from it what concerns it.
+#[derive(Debug)]
+pub struct Draft {
+    pub policy: Policy,
+    pub log: LogPlan,
+
+    // ---- servers -------------------------------------------------------------------------------
+    pub max_connections: Option<usize>,
+    pub drain_timeout: Duration,
+    pub text: Option<Template>,
+    pub read_one: bool,
+
+    // ---- connect and chat ----------------------------------------------------------------------
+    pub max_clients: usize,
+    pub wait: Option<Duration>,
+    pub idle: Option<Duration>,
+    pub crlf: bool,
+    pub probe: bool,
+    pub timing: bool,
+    pub half_close: bool,
+    /// None: as the kind of socket needs it. Some(None): off.
+    pub linger: Option<Option<Duration>>,
+    pub udp: bool,
+    pub unix: bool,
+}
+
+impl Draft {
+    /// Nothing was said.
+    pub fn new() -> Draft {
+        Draft {
+            policy: Policy::default(),
+            log: LogPlan::default(),
+            max_connections: None,
+            drain_timeout: Plan::DRAIN_TIMEOUT,
+            text: None,
+            read_one: false,
+            max_clients: ChatPlan::MAX_CLIENTS,
+            wait: Some(ConnectPlan::WAIT),
+            idle: None,
+            crlf: false,
+            probe: false,
+            timing: false,
+            half_close: true,
+            linger: None,
+            udp: false,
+            unix: false,
+        }
+    }
+}

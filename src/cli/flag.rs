@@ -1,0 +1,335 @@
+//! The table of options: one entry gives parsing, help and guesses.
+
+use super::draft::Draft;
+use crate::plan::guess;
+use crate::plan::misread::{Piece, Slip, put};
+use crate::plan::policy::{self, On, PolicyOption};
+use crate::plan::service::Service;
+use crate::plan::{AccessFormat, Color, Policy, template, unit};
+
+/// One option.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    pub long: &'static str,
+    pub short: Option<char>,
+    /// What its value is called; none if it takes none.
+    pub value: Option<&'static str>,
+    /// What help says of the value that is in force without it.
+    pub default: &'static str,
+    pub help: &'static str,
+    pub section: Section,
+    pub on: Where,
+    pub set: Set,
+}
+
+/// The commands that have it.
+#[derive(Clone, Copy, Debug)]
+pub enum Where {
+    All,
+    /// All that serve connections by a policy.
+    Servers,
+    Only(&'static [&'static str]),
+    /// The services a policy's option fits, and run.
+    Policy(On),
+}
+
+/// What it does.
+#[derive(Clone, Copy, Debug)]
+pub enum Set {
+    Policy(fn(&mut Policy, Piece<'_>) -> Result<(), Slip>),
+    Draft(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
+    Help,
+    Version,
+}
+
+/// Under which heading help shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Section {
+    Own,
+    Limits,
+    Log,
+    Other,
+}
+
+impl Section {
+    pub const ALL: [(Section, &'static str); 4] = [
+        (Section::Own, "Options"),
+        (Section::Limits, "Limits and timeouts"),
+        (Section::Log, "Log, on standard error (RUST_LOG wins over -v and -q)"),
+        (Section::Other, "Other"),
+    ];
+}
+
+impl Flag {
+    /// Every option of every command, in the order of help.
+    pub fn all() -> impl Iterator<Item = Flag> {
+        let policy = policy::OPTIONS.iter().map(Flag::of_policy);
+        OWN.iter().chain(LIMITS.iter()).cloned().chain(policy).chain(REST.iter().cloned())
+    }
+
+    fn of_policy(option: &PolicyOption) -> Flag {
+        Flag {
+            long: option.name,
+            short: None,
+            value: option.value,
+            default: option.default,
+            help: option.help,
+            section: Section::Limits,
+            on: Where::Policy(option.on),
+            set: Set::Policy(option.set),
+        }
+    }
+
+    pub fn is_on(&self, command: &str) -> bool {
+        let serves = command == "run" || Service::WORDS.contains(&command);
+        match self.on {
+            Where::All => true,
+            Where::Servers => serves,
+            Where::Only(commands) => commands.contains(&command),
+            Where::Policy(on) => serves && (command == "run" || on.fits(command)),
+        }
+    }
+
+    /// Whether `typed`, with its dashes, is this option.
+    pub fn is_called(&self, typed: &str) -> bool {
+        match typed.strip_prefix("--") {
+            Some(long) => long == self.long,
+            None => self.short.is_some_and(|short| typed.chars().eq(['-', short])),
+        }
+    }
+
+    pub fn dashed(&self) -> String {
+        format!("--{}", self.long)
+    }
+}
+
+/// A flag that takes no value, to be completed.
+const PLAIN: Flag = Flag {
+    long: "",
+    short: None,
+    value: None,
+    default: "",
+    help: "",
+    section: Section::Own,
+    on: Where::All,
+    set: Set::Help,
+};
+
+/// What only one or two commands have.
+const OWN: [Flag; 12] = [
+    Flag {
+        long: "text",
+        value: Some("TEXT"),
+        help: "what to send, with \\n \\r \\t \\xNN and places to fill in (above)",
+        on: Where::Only(&["greet"]),
+        set: Set::Draft(|draft, value| put(&mut draft.text, template::read(value).map(Some))),
+        ..PLAIN
+    },
+    Flag {
+        long: "read-one",
+        help: "then read one message, to a newline or the end, and log it",
+        on: Where::Only(&["greet"]),
+        set: Set::Draft(|draft, _| put(&mut draft.read_one, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "crlf",
+        short: Some('C'),
+        help: "send each line end as CR LF",
+        on: Where::Only(TALK),
+        set: Set::Draft(|draft, _| put(&mut draft.crlf, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "wait",
+        short: Some('w'),
+        value: Some("TIME"),
+        default: "5s",
+        help: "how long the connection may take to be made",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, value| put(&mut draft.wait, unit::read_timeout(value))),
+        ..PLAIN
+    },
+    Flag {
+        long: "idle-timeout",
+        short: Some('i'),
+        value: Some("TIME"),
+        default: "off",
+        help: "end a connection on which nothing moved for so long",
+        on: Where::Only(TALK),
+        set: Set::Draft(|draft, value| put(&mut draft.idle, unit::read_timeout(value))),
+        ..PLAIN
+    },
+    Flag {
+        long: "probe",
+        short: Some('z'),
+        help: "only see whether the target takes a connection",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, _| put(&mut draft.probe, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "timing",
+        help: "tell how long each step took, and how it ended",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, _| put(&mut draft.timing, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "no-half-close",
+        help: "keep our side open when the input ends",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, _| put(&mut draft.half_close, Ok(false))),
+        ..PLAIN
+    },
+    Flag {
+        long: "linger",
+        value: Some("TIME"),
+        default: "off; 1s for datagrams",
+        help: "wait at most so long for the other side after the input ended",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, value| put(&mut draft.linger, unit::read_timeout(value).map(Some))),
+        ..PLAIN
+    },
+    Flag {
+        long: "udp",
+        short: Some('u'),
+        help: "UDP: the same as udp:// before the target",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, _| put(&mut draft.udp, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "unix",
+        short: Some('U'),
+        help: "a Unix socket: the same as unix: before the target",
+        on: Where::Only(CONNECT),
+        set: Set::Draft(|draft, _| put(&mut draft.unix, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "max-clients",
+        short: Some('m'),
+        value: Some("N"),
+        default: "100",
+        help: "how many may talk at once",
+        on: Where::Only(&["chat"]),
+        set: Set::Draft(|draft, value| put(&mut draft.max_clients, unit::read_limit(value))),
+        ..PLAIN
+    },
+];
+
+/// What limits the daemon as a whole. The options of a policy follow these in help.
+const LIMITS: [Flag; 2] = [
+    Flag {
+        long: "max-connections",
+        short: Some('m'),
+        value: Some("N"),
+        default: "what the limit of open files allows",
+        help: "serve at most so many at once; more wait",
+        section: Section::Limits,
+        on: Where::Servers,
+        set: Set::Draft(|draft, value| {
+            put(&mut draft.max_connections, unit::read_limit(value).map(Some))
+        }),
+    },
+    Flag {
+        long: "drain-timeout",
+        value: Some("TIME"),
+        default: "10s",
+        help: "finish what is in progress for so long after TERM or INT",
+        section: Section::Limits,
+        on: Where::Servers,
+        set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_duration(value))),
+        ..PLAIN
+    },
+];
+
+/// What every command has.
+const REST: [Flag; 7] = [
+    Flag {
+        long: "verbose",
+        short: Some('v'),
+        help: "show the life of each connection; -vv: each step of the loop too",
+        section: Section::Log,
+        set: Set::Draft(|draft, _| {
+            draft.log.quiet = false;
+            let more = draft.log.verbosity.saturating_add(1);
+            put(&mut draft.log.verbosity, Ok(more.min(2)))
+        }),
+        ..PLAIN
+    },
+    Flag {
+        long: "quiet",
+        short: Some('q'),
+        help: "show warnings and errors only",
+        section: Section::Log,
+        set: Set::Draft(|draft, _| {
+            draft.log.verbosity = 0;
+            put(&mut draft.log.quiet, Ok(true))
+        }),
+        ..PLAIN
+    },
+    Flag {
+        long: "explain",
+        help: "say with each line why it is so",
+        section: Section::Log,
+        set: Set::Draft(|draft, _| put(&mut draft.log.explain, Ok(true))),
+        ..PLAIN
+    },
+    Flag {
+        long: "access-log",
+        value: Some("FORMAT"),
+        default: "off",
+        help: "one line for each connection at its end: logfmt, json or haproxy",
+        section: Section::Log,
+        on: Where::Servers,
+        set: Set::Draft(|draft, value| {
+            let format = word(value, &AccessFormat::WORDS, AccessFormat::from_word);
+            put(&mut draft.log.access, format.map(Some))
+        }),
+        ..PLAIN
+    },
+    Flag {
+        long: "color",
+        value: Some("WHEN"),
+        default: "auto",
+        help: "auto (on a terminal, unless NO_COLOR is set) or never",
+        section: Section::Log,
+        set: Set::Draft(|draft, value| {
+            put(&mut draft.log.color, word(value, &Color::WORDS, Color::from_word))
+        }),
+        ..PLAIN
+    },
+    Flag {
+        long: "help",
+        short: Some('h'),
+        help: "show this text",
+        section: Section::Other,
+        set: Set::Help,
+        ..PLAIN
+    },
+    Flag {
+        long: "version",
+        short: Some('V'),
+        help: "show the version",
+        section: Section::Other,
+        set: Set::Version,
+        ..PLAIN
+    },
+];
+
+const CONNECT: &[&str] = &["connect"];
+const TALK: &[&str] = &["connect", "chat"];
+
+/// One of some words.
+fn word<T>(
+    value: Piece<'_>,
+    words: &[&'static str],
+    from_word: fn(&str) -> Option<T>,
+) -> Result<T, Slip> {
+    from_word(value.text).ok_or_else(|| {
+        let hint = guess::hint(value.text, words.iter().copied(), str::to_string);
+        value.wrong(format!("an unknown word{hint}")).or_accepts(&words.join(", "))
+    })
+}

@@ -1,0 +1,178 @@
+//! Makes plans of the commands that talk: connect and chat.
+
+use super::Command;
+use super::draft::Draft;
+use super::error::UsageError;
+use super::serve;
+use super::typed::{Typed, Word};
+use crate::plan::misread::Piece;
+use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, Misread, UnixName};
+
+pub fn connect(typed: Typed) -> Result<Command, UsageError> {
+    let draft = typed.draft;
+    let target = match typed.words.as_slice() {
+        [] => {
+            let error = UsageError::missing("connect needs a target");
+            return Err(error.detail("for example: oneloop connect 127.0.0.1:7007"));
+        }
+        [word] => target(word, &draft)?,
+        [host, port] if !draft.unix => target(&joined(host, port), &draft)?,
+        [_, .., last] => {
+            let wrong = format!("one argument too many: {}", last.text.escape_debug());
+            return Err(UsageError::at(last.at, wrong)
+                .detail("connect takes one target, or a host and a port"));
+        }
+    };
+    let plain = ConnectPlan::to(target);
+    Ok(Command::Connect(ConnectPlan {
+        wait: draft.wait,
+        idle: draft.idle,
+        crlf: draft.crlf,
+        probe: draft.probe,
+        timing: draft.timing,
+        half_close: draft.half_close,
+        linger: draft.linger.unwrap_or(plain.linger),
+        // Who talks from a terminal wants the talk, not the log.
+        log: LogPlan { quiet: draft.log.verbosity == 0, ..draft.log },
+        ..plain
+    }))
+}
+
+pub fn chat(typed: Typed) -> Result<Command, UsageError> {
+    if typed.words.is_empty() {
+        let error = UsageError::missing("chat needs an address to listen at");
+        return Err(error.detail("for example: oneloop chat :7009"));
+    }
+    let mut listens = Vec::new();
+    for word in &typed.words {
+        let listen = serve::listen(word)?;
+        if listen.address.is_datagram() {
+            let slip = Piece::whole(&word.text)
+                .wrong("chat needs a stream: its clients must be known")
+                .or_accepts("tcp://…, unix:… to listen at");
+            let misread = Misread::new("address", word.text.as_str(), slip);
+            return Err(UsageError::misread(word.at, &misread));
+        }
+        listens.push(listen);
+    }
+    let Draft { max_clients, idle, crlf, log, .. } = typed.draft;
+    Ok(Command::Chat(ChatPlan { listens, max_clients, idle, crlf, log }))
+}
+
+/// `HOST PORT` as one text. The number of the argument is the host's.
+fn joined(host: &Word, port: &Word) -> Word {
+    let bare_v6 = host.text.contains(':') && !host.text.contains(['[', '/']);
+    let text = match bare_v6 {
+        true => format!("[{}]:{}", host.text, port.text),
+        false => format!("{}:{}", host.text, port.text),
+    };
+    Word { text, at: host.at }
+}
+
+/// The target, with `-u` and `-U` in it, which may not contradict what the address itself says.
+fn target(word: &Word, draft: &Draft) -> Result<Address, UsageError> {
+    let bare = !word.text.contains("://") && !word.text.contains('@');
+    let path = draft.unix && bare && !word.text.starts_with("unix");
+    let text = if path { format!("unix:{}", word.text) } else { word.text.clone() };
+    let address = Address::parse_target(&text);
+    let address = address.map_err(|misread| UsageError::misread(word.at, &misread))?;
+    let says = |option: &str| {
+        let wrong = format!("{option} does not fit {}", word.text.escape_debug());
+        Err(UsageError::at(word.at, wrong))
+    };
+    match address {
+        Address::Tcp(..) | Address::Udp(..) if draft.unix => says("-U"),
+        Address::Tcp(host, port) if draft.udp && bare => Ok(Address::Udp(host, port)),
+        Address::Unix(name) if draft.udp && (path || is_path(&name, word)) => {
+            Ok(Address::UnixDatagram(name))
+        }
+        Address::Tcp(..) | Address::Unix(_) if draft.udp => says("-u"),
+        address => Ok(address),
+    }
+}
+
+/// Whether the word is nothing but the path.
+fn is_path(name: &UnixName, word: &Word) -> bool {
+    matches!(name, UnixName::Path(_)) && !word.text.starts_with("unix")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::time::Duration;
+
+    use super::super::parse;
+    use super::*;
+
+    fn args(line: &str) -> Vec<OsString> {
+        line.split_whitespace().map(OsString::from).collect()
+    }
+
+    fn connected(line: &str) -> ConnectPlan {
+        match parse(args(line)) {
+            Ok(Command::Connect(plan)) => plan,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_target_is_said_in_one_word_or_two() {
+        let cases = [
+            ("connect a:1", "tcp://a:1"),
+            ("connect a 1", "tcp://a:1"),
+            ("connect ::1 80", "tcp://[::1]:80"),
+            ("connect [::1] 80", "tcp://[::1]:80"),
+            ("connect 7007", "tcp://:7007"),
+            ("connect udp://a:1", "udp://a:1"),
+            ("connect -u a:1", "udp://a:1"),
+            ("connect -u a 1", "udp://a:1"),
+            ("connect -u udp://a:1", "udp://a:1"),
+            ("connect udp://a 1", "udp://a:1"),
+            ("connect /run/x", "unix:/run/x"),
+            ("connect -U /run/x", "unix:/run/x"),
+            ("connect -U x", "unix:x"),
+            ("connect -U a:1", "unix:a:1"),
+            ("connect -U unix:@x", "unix:@x"),
+            ("connect -uU x", "unix-dgram:x"),
+            ("connect -u ./x", "unix-dgram:./x"),
+            ("connect -u unix-dgram:@x", "unix-dgram:@x"),
+        ];
+        for (line, target) in cases {
+            assert_eq!(connected(line).target.to_string(), target, "{line}");
+        }
+    }
+
+    #[test]
+    fn each_option_of_connect_is_heard() {
+        let plan = connected("connect a:1 -Cz -w 2 -i3 --timing --no-half-close --linger 4 -v");
+        assert!(plan.crlf && plan.probe && plan.timing && !plan.half_close);
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!((plan.wait, plan.idle, plan.linger), (seconds(2), seconds(3), seconds(4)));
+        assert_eq!(plan.log.level(), "debug");
+        assert_eq!(connected("connect a:1 -w off").wait, None);
+    }
+
+    #[test]
+    fn connect_waits_a_little_for_datagrams_and_logs_warnings_only() {
+        let plan = connected("connect udp://a:1");
+        assert_eq!(plan.linger, Some(ConnectPlan::DATAGRAM_LINGER));
+        assert_eq!(connected("connect udp://a:1 --linger off").linger, None);
+        let plain = ConnectPlan::to(Address::parse("a:1").unwrap());
+        let quiet = LogPlan { quiet: true, ..LogPlan::default() };
+        assert_eq!(connected("connect a:1"), ConnectPlan { log: quiet, ..plain });
+    }
+
+    #[test]
+    fn chat_has_listeners_and_a_limit() {
+        let chat = |line| match parse(args(line)) {
+            Ok(Command::Chat(plan)) => plan,
+            other => panic!("{line}: {other:?}"),
+        };
+        let plan = chat("chat :1 /x -m 2k -i 1m -C");
+        let listens: Vec<String> = plan.listens.iter().map(|listen| listen.to_string()).collect();
+        assert_eq!(listens, ["tcp://:1", "unix:/x"]);
+        assert_eq!((plan.max_clients, plan.idle), (2000, Some(Duration::from_secs(60))));
+        assert!(plan.crlf && !plan.log.quiet);
+        assert_eq!(chat("chat :1").max_clients, ChatPlan::MAX_CLIENTS);
+    }
+}

@@ -1,0 +1,380 @@
+//! Tests of the command line: what each form means, and what each refusal says.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::command::COMMANDS;
+use super::flag::Flag;
+use super::{Command, UsageError, help, parse};
+use crate::plan::tests::Dice;
+use crate::plan::{AccessFormat, Address, Color, LogPlan, Plan, Policy, Service};
+
+/// A command line, split at spaces; `_` in an argument stands for a space.
+fn split(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(|arg| arg.replace('_', " ").into()).collect()
+}
+
+fn command(line: &str) -> Command {
+    parse(split(line)).unwrap_or_else(|error| panic!("{line}: {error}"))
+}
+
+fn served(line: &str) -> (Plan, LogPlan) {
+    match command(line) {
+        Command::Serve { plan, log } => (plan, log),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn policy(line: &str) -> Policy {
+    served(line).0.routes[0].policy.clone()
+}
+
+fn refused(line: &str) -> UsageError {
+    parse(split(line)).map_or_else(|error| error, |command| panic!("{line}: {command:?}"))
+}
+
+#[test]
+fn echo_listens_on_the_loopback_if_nothing_is_said() {
+    let (plan, log) = served("echo");
+    assert_eq!(plan.routes.len(), 1);
+    assert_eq!(plan.routes[0].listen.to_string(), "tcp://127.0.0.1:7007");
+    assert_eq!(plan.routes[0].service, Service::Echo);
+    assert_eq!(plan.routes[0].policy, Policy::default());
+    assert_eq!((plan.max_connections, plan.drain_timeout), (None, Plan::DRAIN_TIMEOUT));
+    assert_eq!(log, LogPlan::default());
+}
+
+#[test]
+fn each_small_service_listens_at_all_its_addresses() {
+    for word in ["echo", "discard", "chargen", "daytime", "time", "whoami"] {
+        let (plan, _) = served(&format!("{word} :7 udp://:7 unix:/run/x,mode=0600"));
+        let listens: Vec<String> = plan.routes.iter().map(|r| r.listen.to_string()).collect();
+        assert_eq!(listens, ["tcp://:7", "udp://:7", "unix:/run/x,mode=0600"]);
+        assert!(plan.routes.iter().all(|route| route.service.word() == word));
+    }
+}
+
+#[test]
+fn greet_has_a_text_and_may_read_one_message() {
+    let greeting = |line| match &served(line).0.routes[0].service {
+        Service::Greet { text, read_one } => (text.to_string(), *read_one),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(greeting("greet :1 --text hi_{peer.ip}\\n"), ("hi {peer.ip}\\n".into(), false));
+    assert_eq!(greeting("greet :1 --text= --read-one"), (String::new(), true));
+}
+
+#[test]
+fn relay_has_a_listener_and_targets() {
+    let (plan, _) = served("relay :80 a:1 unix:/b --connect-timeout 1");
+    let targets = ["tcp://a:1", "unix:/b"].map(|text| Address::parse(text).unwrap());
+    assert_eq!(plan.routes.len(), 1);
+    assert_eq!(plan.routes[0].service, Service::Relay(targets.to_vec()));
+    assert_eq!(plan.routes[0].policy.connect_timeout, Duration::from_secs(1));
+}
+
+#[test]
+fn run_has_routes_and_options_for_all_that_each_may_overrule() {
+    let (plan, _) = served("run :7=echo,idle-timeout=9 :80=relay:a:1 --idle-timeout 5 -m 1k");
+    let idle: Vec<_> = plan.routes.iter().map(|route| route.policy.idle_timeout).collect();
+    assert_eq!(idle, [Some(Duration::from_secs(9)), Some(Duration::from_secs(5))]);
+    assert_eq!(plan.max_connections, Some(1000));
+}
+
+#[test]
+fn each_option_of_a_server_is_heard() {
+    let seconds = Duration::from_secs;
+    let line = "run :7=echo --idle-timeout 1m --half-close-timeout=2m --lifetime 3m \
+         --connect-timeout 4m --udp-timeout 5m --udp-flows 6 --udp-any-port \
+         --max-connections 7 --drain-timeout 0 --access-log haproxy --explain --color never";
+    let expected = Policy {
+        idle_timeout: Some(seconds(60)),
+        half_close_timeout: Some(seconds(120)),
+        lifetime: Some(seconds(180)),
+        connect_timeout: seconds(240),
+        udp_timeout: seconds(300),
+        udp_flows: 6,
+        udp_any_port: true,
+    };
+    let (plan, log) = served(line);
+    assert_eq!(plan.routes[0].policy, expected);
+    assert_eq!((plan.max_connections, plan.drain_timeout), (Some(7), Duration::ZERO));
+    assert_eq!(log.access, Some(AccessFormat::Haproxy));
+    assert!(log.explain && log.color == Color::Never);
+    assert_eq!(policy("echo --idle-timeout off"), Policy::default());
+}
+
+#[test]
+fn the_last_word_on_the_log_counts() {
+    let level = |line| served(line).1.level();
+    assert_eq!(level("echo"), "info");
+    assert_eq!(level("echo -v"), "debug");
+    assert_eq!(level("echo -vv"), "trace");
+    assert_eq!(level("echo -v --verbose -v"), "trace");
+    assert_eq!(level("echo -q"), "warn");
+    assert_eq!(level("echo -vvq"), "warn");
+    assert_eq!(level("echo -qv"), "debug");
+}
+
+#[test]
+fn options_stand_anywhere_until_two_dashes_end_them() {
+    let listens = |line| served(line).0.routes.iter().map(|r| r.listen.to_string()).collect();
+    let pair: Vec<String> = vec!["tcp://:1".into(), "tcp://:2".into()];
+    assert_eq!(pair, Vec::<String>::from_iter::<Vec<_>>(listens("echo :1 -v :2")));
+    assert_eq!(pair, Vec::<String>::from_iter::<Vec<_>>(listens("echo -m5 -- :1 :2")));
+    assert_eq!(command("echo --"), command("echo"));
+    assert_eq!(refused("echo -- -v").wrong, "bad address: -v");
+    assert_eq!(policy("echo --lifetime 1 --lifetime=2").lifetime, Some(Duration::from_secs(2)));
+}
+
+#[test]
+fn every_example_of_help_is_understood() {
+    for (line, _) in COMMANDS.iter().flat_map(|spec| spec.examples) {
+        let typed = line.rsplit("oneloop ").next().unwrap_or_default();
+        let typed = typed.split(" <").next().unwrap_or_default();
+        // What stands in quotes is one argument.
+        let parts = typed.split('\'').enumerate();
+        let args =
+            parts.map(|(n, part)| if n % 2 == 1 { part.replace(' ', "_") } else { part.into() });
+        command(&args.collect::<String>());
+    }
+}
+
+#[test]
+fn help_shows_every_option_of_a_command_within_the_columns() {
+    for spec in &COMMANDS {
+        let texts = [format!("{} --help", spec.name), format!("help {}", spec.name)];
+        let Command::Help(text) = command(&texts[0]) else { panic!("{texts:?}") };
+        assert_eq!(command(&texts[1]), Command::Help(text.clone()));
+        for flag in Flag::all() {
+            let shown = text.lines().any(|line| {
+                let words = line.split_whitespace().take(2);
+                words.into_iter().any(|word| word.trim_end_matches(',') == flag.dashed())
+            });
+            let same = |other: &Flag| other.long == flag.long && other.is_on(spec.name);
+            assert_eq!(
+                shown,
+                Flag::all().any(|other| same(&other)),
+                "{} of {}",
+                flag.long,
+                spec.name
+            );
+        }
+        assert_layout(&text);
+    }
+}
+
+fn assert_layout(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= help::COLUMNS && line.trim_end() == line, "{line:?}");
+    }
+}
+
+#[test]
+fn the_overview_names_every_command() {
+    let Command::Help(text) = command("--help") else { panic!("no help") };
+    for line in ["-h", "help", "-h echo"] {
+        assert_eq!(command(line), Command::Help(text.clone()), "{line}");
+    }
+    assert!(COMMANDS.iter().all(|spec| text.contains(&format!("\n  {} ", spec.name))));
+    assert_layout(&text);
+}
+
+#[test]
+fn the_version_is_the_one_of_the_package() {
+    let expected = Command::Version(format!("oneloop {}\n", env!("CARGO_PKG_VERSION")));
+    for line in ["--version", "-V", "echo --version", "relay -V"] {
+        assert_eq!(command(line), expected, "{line}");
+    }
+}
+
+#[test]
+fn no_two_options_of_a_command_have_the_same_name() {
+    for spec in &COMMANDS {
+        let flags: Vec<Flag> = Flag::all().filter(|flag| flag.is_on(spec.name)).collect();
+        for (n, flag) in flags.iter().enumerate() {
+            let same = |other: &&Flag| {
+                other.long == flag.long || (other.short.is_some() && other.short == flag.short)
+            };
+            assert!(!flags[..n].iter().any(|other| same(&other)), "{} {}", spec.name, flag.long);
+        }
+    }
+    assert!(Service::WORDS.iter().all(|word| COMMANDS.iter().any(|spec| spec.name == *word)));
+}
+
+#[test]
+fn a_refusal_names_the_argument_its_number_and_the_way_to_help() {
+    let cases: [(&str, &[&str]); 9] = [
+        (
+            "",
+            &[
+                "no command",
+                "  usage: oneloop COMMAND [ARGUMENT…] [OPTION…]",
+                "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, connect, chat",
+                "  see: oneloop --help",
+            ],
+        ),
+        (
+            "ecoh",
+            &[
+                "unknown command: ecoh (argument 1)",
+                "  did you mean echo?",
+                "  see: oneloop --help",
+            ],
+        ),
+        (
+            ":7=echo",
+            &[
+                "unknown command: :7=echo (argument 1)",
+                "  routes follow the word run",
+                "  see: oneloop --help",
+            ],
+        ),
+        (
+            "echo :7 --idel-timeout 5",
+            &[
+                "unknown option: --idel-timeout (argument 3)",
+                "  did you mean --idle-timeout?",
+                "  see: oneloop echo --help",
+            ],
+        ),
+        (
+            "echo :7 --text x",
+            &[
+                "unknown option: --text (argument 3)",
+                "  it is an option of greet, not of echo",
+                "  see: oneloop echo --help",
+            ],
+        ),
+        (
+            "echo 127.0.0.1:99999",
+            &[
+                "bad address: 127.0.0.1:99999 (argument 2)",
+                "  127.0.0.1:99999",
+                "            ^^^^^ a port is a number from 0 to 65535",
+                "  accepted: 7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, udp://…,",
+                "            /path, unix:/path, unix:@name, unix-dgram:/path",
+                "  see: oneloop echo --help",
+            ],
+        ),
+        (
+            "echo --lifetime=5x",
+            &[
+                "bad value for --lifetime: 5x (argument 2)",
+                "  5x",
+                "   ^ not a unit",
+                "  accepted: 500ms, 5s, 2m, 1h, 1d (a bare number means seconds), off",
+                "  see: oneloop echo --help",
+            ],
+        ),
+        (
+            "run :7=echo :9=discrad",
+            &[
+                "bad route: :9=discrad (argument 3)",
+                "  :9=discrad",
+                "     ^^^^^^^ an unknown service; did you mean discard?",
+                "  accepted: echo, discard, chargen, daytime, time, whoami, greet, relay",
+                "  see: oneloop run --help",
+            ],
+        ),
+        (
+            "greet :1 --text hi_{peer.pi}",
+            &[
+                "bad value for --text: hi {peer.pi} (argument 4)",
+                "  hi {peer.pi}",
+                "      ^^^^^^^ an unknown placeholder; did you mean {peer.ip}?",
+                "  accepted: {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}",
+                "            {service} {time}, \\{ for a brace",
+                "  see: oneloop greet --help",
+            ],
+        ),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(refused(line).to_string(), expected.join("\n"), "{line}");
+    }
+}
+
+#[test]
+fn every_kind_of_wrong_command_line_is_refused() {
+    let cases = [
+        ("-v echo", Some(1), "an option before the command: -v"),
+        ("--", Some(1), "an option before the command: --"),
+        ("help ecoh", Some(2), "unknown command: ecoh"),
+        ("echo -x", Some(2), "unknown option: -x"),
+        ("echo -vx", Some(2), "unknown option: -x"),
+        ("echo -ä", Some(2), "unknown option: -ä"),
+        ("echo --explain=yes", Some(2), "--explain takes no value"),
+        ("echo --lifetime", Some(2), "--lifetime takes a value: --lifetime TIME"),
+        ("echo -m", Some(2), "-m takes a value: -m N"),
+        ("echo -m=5", Some(2), "bad value for -m: =5"),
+        ("echo -m 0", Some(3), "bad value for -m: 0"),
+        ("echo --udp-flows 3", Some(2), "unknown option: --udp-flows"),
+        ("relay :1 a:2 --udp-any-port", Some(4), "unknown option: --udp-any-port"),
+        ("echo --access-log xml", Some(3), "bad value for --access-log: xml"),
+        ("echo --color yes", Some(3), "bad value for --color: yes"),
+        ("echo :7 :7", Some(3), "tcp://:7 is listened at twice"),
+        ("discard", None, "discard needs an address to listen at"),
+        ("greet :7", None, "greet needs a text to send: --text TEXT"),
+        ("greet --text x", None, "greet needs an address to listen at"),
+        ("greet udp://:7 --text x", Some(2), "bad address: udp://:7"),
+        ("relay", None, "relay needs an address to listen at and a target"),
+        ("relay :7", None, "relay needs a target behind the address it listens at"),
+        ("relay :7 localhost:7", Some(3), "bad target: localhost:7"),
+        ("relay :7 a:1 udp://b:1", Some(4), "bad target: udp://b:1"),
+        ("relay :7 a:0", Some(3), "bad address: a:0"),
+        ("run", None, "run needs a route: LISTEN=SERVICE"),
+        (
+            "run :1=relay:[::1]:2 :2=relay:[::1]:1",
+            Some(2),
+            "the relay at tcp://:1 would feed itself through other routes",
+        ),
+        ("connect", None, "connect needs a target"),
+        ("connect a:1 b c", Some(4), "one argument too many: c"),
+        ("connect -U /x y", Some(4), "one argument too many: y"),
+        ("connect a b", Some(2), "bad address: a:b"),
+        ("connect a:0", Some(2), "bad address: a:0"),
+        ("connect tcp://a:1 -u", Some(2), "-u does not fit tcp://a:1"),
+        ("connect udp://a:1 -U", Some(2), "-U does not fit udp://a:1"),
+        ("connect a:1 -w 0", Some(4), "bad value for -w: 0"),
+        ("connect a:1 --access-log json", Some(3), "unknown option: --access-log"),
+        ("chat", None, "chat needs an address to listen at"),
+        ("chat udp://:1", Some(2), "bad address: udp://:1"),
+        ("chat :1 --lifetime 5", Some(3), "unknown option: --lifetime"),
+    ];
+    for (line, argument, wrong) in cases {
+        let error = refused(line);
+        assert_eq!((error.argument, error.wrong.as_str()), (argument, wrong), "{line}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn arguments_that_are_no_text_are_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let error = parse(["echo".into(), OsString::from_vec(b"/tmp/\xff\x1b".to_vec())]).unwrap_err();
+    assert_eq!(
+        error.to_string().lines().next(),
+        Some("not valid UTF-8: /tmp/\u{fffd}? (argument 2)")
+    );
+}
+
+#[test]
+fn any_command_line_is_understood_or_refused_in_order() {
+    let mut dice = Dice::throw();
+    let lines = [
+        "echo :7 udp://:7 -vv --idle-timeout=5s --max-connections 10k",
+        "relay :80 a:1 unix:/b --connect-timeout 1 -q",
+        "greet :1 --text hi_{peer.ip}\\n --read-one",
+        "run :7=echo,idle-timeout=9 /x,mode=0660=relay:a:1 -m5",
+        "connect -zCu -w5 -i 3 localhost 80 --timing",
+        "chat :1 -m 7 --",
+    ];
+    for _ in 0..10_000 {
+        let line = dice.text(&lines);
+        if let Err(error) = parse(split(&line)) {
+            let text = error.to_string();
+            assert!(text.contains("\n  see: oneloop "), "{text}");
+            assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        }
+    }
+}
