@@ -6,6 +6,7 @@ pub mod bound_datagram;
 pub mod datagram_socket;
 pub mod limits;
 pub mod listener;
+pub mod resolver;
 #[cfg(all(test, unix))]
 mod scratch;
 pub mod signals;
@@ -21,5 +22,6 @@ pub use bind::CannotListen;
 pub use bound_datagram::{BoundDatagram, bind_datagram};
 pub use limits::{LimitError, Limits};
 pub use listener::{Listener, Verdict};
+pub use resolver::{Lookup, Resolver};
 pub use signals::{Signal, Signals};
 pub use socket::{Socket, connect, interests};
