@@ -291,6 +291,23 @@ impl fmt::Display for Peer {
     }
 }
 
+impl Drop {
+    /// The word for it in counters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Drop::Blocked => "blocked",
+            Drop::Own => "own",
+            Drop::Privileged => "privileged",
+            Drop::Loop => "loop",
+            Drop::Refused(_) => "refused",
+            Drop::Failed(_) => "failed",
+            Drop::NoWay => "no-way",
+            Drop::Short => "short",
+            Drop::Long => "long",
+        }
+    }
+}
+
 impl fmt::Display for Drop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,7 +9,8 @@ use crate::core::Civil;
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp(pub SystemTime);
 
-/// How long something took, short and with its unit: `312us`, `3.2ms`, `4.20s`, `2m05s`, `3h00m`.
+/// How long something took, short and with its unit: `312us`, `3.2ms`, `4.20s`, `30s`, `2m05s`,
+/// `3h00m`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub Duration);
 
@@ -44,6 +45,8 @@ impl fmt::Display for Span {
             write!(f, "{micros}us")
         } else if seconds == 0 {
             write!(f, "{}.{}ms", micros / 1000, micros / 100 % 10)
+        } else if seconds < 60 && micros % 1_000_000 < 10_000 {
+            write!(f, "{seconds}s")
         } else if seconds < 60 {
             write!(f, "{seconds}.{:02}s", micros / 10_000 % 100)
         } else if seconds < 3600 {
@@ -75,6 +78,7 @@ mod tests {
         assert_eq!(span(3_249), "3.2ms");
         assert_eq!(span(999_999), "999.9ms");
         assert_eq!(span(4_205_000), "4.20s");
+        assert_eq!(span(30_000_000), "30s");
         assert_eq!(span(125_000_000), "2m05s");
         assert_eq!(span(10_800_000_000), "3h00m");
     }

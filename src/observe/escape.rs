@@ -27,6 +27,8 @@ pub enum Form {
     Foreign,
     /// Foreign text in double quotes.
     Quoted,
+    /// Foreign text as a string of JSON, which a parser turns back into what it was.
+    Json,
 }
 
 impl<'a> Shown<'a> {
@@ -51,14 +53,14 @@ pub fn quoted(bytes: &[u8]) -> Shown<'_> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.form == Form::Quoted {
-            f.write_char('"')?;
-        }
+        let quote = if matches!(self.form, Form::Quoted | Form::Json) { "\"" } else { "" };
+        f.write_str(quote)?;
         let whole = escape(f, self.bytes, self.form, self.columns)?;
-        if self.form == Form::Quoted {
-            f.write_char('"')?;
+        match (whole, self.form) {
+            (true, _) => f.write_str(quote),
+            (false, Form::Json) => write!(f, "...{quote}"),
+            (false, _) => write!(f, "{quote}..."),
         }
-        if whole { Ok(()) } else { f.write_str("...") }
     }
 }
 
@@ -78,21 +80,26 @@ pub fn escape(
             piece.write(out)?;
         }
         for &byte in chunk.invalid() {
-            let Some(after) = left.checked_sub(4) else { return Ok(false) };
+            let piece = Piece::NoText(byte, form);
+            let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
             left = after;
-            write!(out, "\\x{byte:02x}")?;
+            piece.write(out)?;
         }
     }
     Ok(true)
 }
 
-/// How one character comes out.
+/// How one character, or one byte that is none, comes out.
 enum Piece {
     AsIs(char),
     /// A backslash, and this.
     Backslash(char),
     /// Each of its bytes as `\xNN`.
     Bytes(char),
+    /// Each of its halves as `\uNNNN`, which is all that JSON knows.
+    Halves(char),
+    /// A byte that is no text.
+    NoText(u8, Form),
 }
 
 impl Piece {
@@ -102,10 +109,11 @@ impl Piece {
             '\r' => Piece::Backslash('r'),
             '\t' => Piece::Backslash('t'),
             '\\' if form != Form::Ours => Piece::Backslash('\\'),
-            '"' if form == Form::Quoted => Piece::Backslash('"'),
+            '"' if matches!(form, Form::Quoted | Form::Json) => Piece::Backslash('"'),
             ' '..='~' => Piece::AsIs(letter),
-            _ if is_hidden(letter) => Piece::Bytes(letter),
-            _ => Piece::AsIs(letter),
+            _ if !is_hidden(letter) => Piece::AsIs(letter),
+            _ if form == Form::Json => Piece::Halves(letter),
+            _ => Piece::Bytes(letter),
         }
     }
 
@@ -114,6 +122,9 @@ impl Piece {
             Piece::AsIs(_) => 1,
             Piece::Backslash(_) => 2,
             Piece::Bytes(letter) => 4 * letter.len_utf8(),
+            Piece::Halves(letter) => 6 * letter.len_utf16(),
+            Piece::NoText(_, Form::Json) => 6,
+            Piece::NoText(..) => 4,
         }
     }
 
@@ -123,11 +134,17 @@ impl Piece {
             Piece::Backslash(letter) => write!(out, "\\{letter}"),
             Piece::Bytes(letter) => {
                 let mut bytes = [0; 4];
-                letter
-                    .encode_utf8(&mut bytes)
-                    .bytes()
-                    .try_for_each(|byte| write!(out, "\\x{byte:02x}"))
+                let mut bytes = letter.encode_utf8(&mut bytes).bytes();
+                bytes.try_for_each(|byte| write!(out, "\\x{byte:02x}"))
             }
+            Piece::Halves(letter) => {
+                let mut halves = [0; 2];
+                let mut halves = letter.encode_utf16(&mut halves).iter();
+                halves.try_for_each(|half| write!(out, "\\u{half:04x}"))
+            }
+            // JSON is text: for a byte that is none it has only the mark of what is missing.
+            Piece::NoText(_, Form::Json) => out.write_str("\\ufffd"),
+            Piece::NoText(byte, _) => write!(out, "\\x{byte:02x}"),
         }
     }
 }
@@ -197,6 +214,17 @@ mod tests {
         assert_eq!(plain("\\x1b").to_string(), "\\\\x1b");
         assert_eq!(quoted(b"say \"hi\"\\").to_string(), "\"say \\\"hi\\\"\\\\\"");
         assert_eq!(Shown::new(b"\\x1b \x1b", Form::Ours).to_string(), "\\x1b \\x1b");
+    }
+
+    #[test]
+    fn json_is_valid_whatever_is_in_it() {
+        let json = |bytes| Shown::new(bytes, Form::Json).to_string();
+        assert_eq!(json(b"a\"b\\c\n"), r#""a\"b\\c\n""#);
+        assert_eq!(json("\x1b\u{9b}\u{202e}\u{e0041}".as_bytes()), {
+            r#""\u001b\u009b\u202e\udb40\udc41""#
+        });
+        assert_eq!(json(b"\xff"), r#""\ufffd""#);
+        assert_eq!(Shown::new(b"abc", Form::Json).within(2).to_string(), r#""ab...""#);
     }
 
     #[test]

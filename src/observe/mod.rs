@@ -1,6 +1,106 @@
-//! Watches events and makes lines of them. Beside `main`, the only place that logs.
+//! Watches events and makes lines and counters of them. Beside `main`, the only place that logs.
 
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ::log::LevelFilter;
+
+use crate::core::{Event, Key, Observer};
+use crate::plan::{Color, LogPlan};
+
+pub mod access;
+pub mod access_line;
 pub mod clock;
 pub mod escape;
+pub mod explain;
+pub mod filter;
+pub mod format;
+pub mod line;
+pub mod log;
+pub mod rate;
 pub mod sink;
+pub mod totals;
 pub mod way;
+
+pub use access::AccessObserver;
+pub use log::LogObserver;
+pub use totals::Totals;
+
+/// All that watches the loop: an observer made of observers.
+pub struct Watch {
+    pub totals: Totals,
+    pub log: LogObserver,
+    pub access: Option<AccessObserver>,
+    lost: Arc<AtomicU64>,
+}
+
+/// Starts the log, which goes to standard error. RUST_LOG, where it is set, decides what is told;
+/// then `verbosity` and `quiet` have no say.
+pub fn start(plan: &LogPlan) -> Watch {
+    let sink = sink::Sink::new(way::standard_error(), format::lost_lines);
+    let lost = sink.lost();
+    let color = plan.color == Color::Auto && is_colorful();
+    let mut builder = env_logger::Builder::new();
+    builder
+        .format(move |out, record| format::write_record(out, record, color))
+        .target(env_logger::Target::Pipe(Box::new(sink)));
+    if plan.access.is_some() {
+        builder.filter_module(access::ACCESS, LevelFilter::Info);
+    }
+    let asked = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filters, misread) = filter::readable(&asked);
+    if filters.is_empty() {
+        builder.parse_filters(plan.level());
+    } else {
+        builder.parse_filters(&filters);
+    }
+    // It fails if a logger was set before; then that one is kept.
+    let _ = builder.try_init();
+    for part in misread {
+        ::log::warn!(target: log::LIVES, "RUST_LOG: not understood: {}", escape::plain(part));
+    }
+    Watch {
+        totals: Totals::default(),
+        log: LogObserver::new(plan.explain),
+        access: plan.access.map(AccessObserver::new),
+        lost,
+    }
+}
+
+impl Watch {
+    /// The totals up to now.
+    pub fn totals(&self) -> Totals {
+        Totals { lost_lines: self.lost.load(Ordering::Relaxed), ..self.totals.clone() }
+    }
+
+    /// Puts the totals into the log: at stop, and into each dump.
+    pub fn tell_totals(&self) {
+        ::log::info!(target: log::LIVES, "totals: {}", self.totals());
+    }
+}
+
+impl Observer for Watch {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        self.totals.on(key, event);
+        self.log.on(key, event);
+        if let Some(access) = &mut self.access {
+            access.on(key, event);
+        }
+        // Who asks to see inside by a signal sees the counters too; the shell adds what it knows.
+        if matches!(event, Event::Signal { name: "QUIT" | "SIGQUIT" }) {
+            self.tell_totals();
+        }
+    }
+
+    fn wants_steps(&self) -> bool {
+        self.log.wants_steps()
+    }
+}
+
+/// Whether colours would be seen, and are not unwanted.
+fn is_colorful() -> bool {
+    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
+}

@@ -1,0 +1,248 @@
+//! The access log: one line for each connection and each datagram flow, when it has ended.
+//!
+//! The core keeps no addresses. So this observer remembers them, from the birth of a connection to
+//! its end, and only it pays for that.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime};
+
+use log::Level;
+
+use crate::core::{Ending, Event, Key, Observer, Peer};
+use crate::plan::AccessFormat;
+
+use super::access_line::AccessLine;
+use super::clock::Stamp;
+
+/// The target of access lines. They are printed bare, for parsers.
+pub const ACCESS: &str = "access";
+
+/// An observer that writes the access log.
+pub struct AccessObserver {
+    format: AccessFormat,
+    open: HashMap<Key, Opened>,
+    doors: Vec<Door>,
+    targets: Vec<Target>,
+}
+
+/// What is remembered of an open connection.
+struct Opened {
+    peer: Peer,
+    /// The place in `doors`.
+    door: usize,
+    /// The place in `targets` of the one that was tried last.
+    target: Option<usize>,
+    tries: u32,
+    connect: Option<Duration>,
+}
+
+/// Where connections come in. There are as many as there are routes.
+pub struct Door {
+    pub route: u16,
+    pub service: String,
+    pub listen: String,
+    pub live: usize,
+}
+
+/// Where connections go to. A place without live connections is used again for another target, so
+/// there are never more than connections.
+#[derive(Default)]
+struct Target {
+    name: String,
+    live: usize,
+}
+
+/// All that is known of a connection at its end.
+pub struct Entry<'a> {
+    pub conn: u32,
+    pub ended: Stamp,
+    pub opened: Stamp,
+    pub peer: &'a Peer,
+    pub door: &'a Door,
+    pub target: Option<&'a str>,
+    /// Live connections to that target.
+    pub target_live: usize,
+    /// All live connections.
+    pub live: usize,
+    pub tries: u32,
+    pub connect: Option<Duration>,
+    pub life: Duration,
+    pub up: u64,
+    pub down: u64,
+    pub ending: Ending,
+}
+
+impl AccessObserver {
+    pub fn new(format: AccessFormat) -> AccessObserver {
+        let (doors, targets) = (Vec::new(), Vec::new());
+        AccessObserver { format, open: HashMap::new(), doors, targets }
+    }
+
+    /// The line of a connection that ends now. It still counts among the live ones.
+    fn entry(&self, key: Key, closed: &Closed, now: SystemTime) -> Option<Entry<'_>> {
+        let opened = self.open.get(&key.at(0))?;
+        let target = opened.target.map(|at| &self.targets[at]);
+        Some(Entry {
+            conn: key.birth,
+            ended: Stamp(now),
+            opened: Stamp(now.checked_sub(closed.life).unwrap_or(now)),
+            peer: &opened.peer,
+            door: &self.doors[opened.door],
+            target: target.map(|target| target.name.as_str()),
+            target_live: target.map_or(0, |target| target.live),
+            live: self.open.len(),
+            tries: opened.tries,
+            connect: opened.connect,
+            life: closed.life,
+            up: closed.up,
+            down: closed.down,
+            ending: closed.ending,
+        })
+    }
+
+    fn opened(&mut self, key: Key, route: u16, service: &str, listen: &str, peer: &Peer) {
+        let door = door(&mut self.doors, route, service, listen);
+        self.doors[door].live += 1;
+        let peer = peer.clone();
+        let opened = Opened { peer, door, target: None, tries: 0, connect: None };
+        self.open.insert(key.at(0), opened);
+    }
+
+    fn dialing(&mut self, key: Key, name: &str, attempt: u32) {
+        let Some(opened) = self.open.get_mut(&key.at(0)) else { return };
+        if let Some(last) = opened.target {
+            self.targets[last].live -= 1;
+        }
+        let target = target(&mut self.targets, name);
+        self.targets[target].live += 1;
+        opened.target = Some(target);
+        opened.tries = attempt;
+    }
+
+    fn closed(&mut self, key: Key, closed: &Closed, now: SystemTime) {
+        if let Some(entry) = self.entry(key, closed, now) {
+            let line = AccessLine { entry: &entry, format: self.format };
+            log::log!(target: ACCESS, Level::Info, "{line}");
+        }
+        let Some(opened) = self.open.remove(&key.at(0)) else { return };
+        self.doors[opened.door].live -= 1;
+        if let Some(target) = opened.target {
+            self.targets[target].live -= 1;
+        }
+    }
+}
+
+impl Observer for AccessObserver {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        match *event {
+            Event::Opened { route, service, listen, peer, .. } => {
+                if log::log_enabled!(target: ACCESS, Level::Info) {
+                    self.opened(key, route, service, listen, peer);
+                }
+            }
+            Event::Dialing { target, attempt } => self.dialing(key, target, attempt),
+            Event::Connected { after } => {
+                if let Some(opened) = self.open.get_mut(&key.at(0)) {
+                    opened.connect = Some(after);
+                }
+            }
+            Event::Closed { ending, up, down, lasted: life, .. } => {
+                self.closed(key, &Closed { ending, up, down, life }, SystemTime::now());
+            }
+            _ => {}
+        }
+    }
+
+    fn wants_steps(&self) -> bool {
+        false
+    }
+}
+
+struct Closed {
+    ending: Ending,
+    up: u64,
+    down: u64,
+    life: Duration,
+}
+
+fn door(doors: &mut Vec<Door>, route: u16, service: &str, listen: &str) -> usize {
+    let known = doors.iter().position(|door| door.route == route && door.listen == listen);
+    known.unwrap_or_else(|| {
+        let (service, listen) = (service.to_string(), listen.to_string());
+        doors.push(Door { route, service, listen, live: 0 });
+        doors.len() - 1
+    })
+}
+
+fn target(targets: &mut Vec<Target>, name: &str) -> usize {
+    if let Some(known) = targets.iter().position(|target| target.name == name) {
+        return known;
+    }
+    let free = targets.iter().position(|target| target.live == 0).unwrap_or_else(|| {
+        targets.push(Target::default());
+        targets.len() - 1
+    });
+    targets[free].name = name.to_string();
+    free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Closing, Moment, Reason, Side};
+
+    fn observer() -> AccessObserver {
+        AccessObserver::new(AccessFormat::Logfmt)
+    }
+
+    fn open(access: &mut AccessObserver, birth: u32) -> Key {
+        let key = Key::new(birth, birth as usize);
+        access.opened(key, 0, "relay", "tcp://127.0.0.1:7", &Peer::Stdio);
+        key
+    }
+
+    fn closed() -> Closed {
+        let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+        Closed { ending, up: 1, down: 2, life: Duration::from_secs(1) }
+    }
+
+    #[test]
+    fn an_entry_knows_the_target_that_was_tried_last_and_who_else_is_alive() {
+        let mut access = observer();
+        let (one, two) = (open(&mut access, 1), open(&mut access, 2));
+        access.dialing(one, "tcp://[::1]:1", 1);
+        access.dialing(one, "tcp://[::1]:2", 2);
+        access.dialing(two, "tcp://[::1]:2", 1);
+        access.on(one.at(1), &Event::Connected { after: Duration::from_millis(3) });
+        let entry = access.entry(one, &closed(), SystemTime::now()).expect("known");
+        assert_eq!((entry.conn, entry.tries, entry.live), (1, 2, 2));
+        assert_eq!((entry.target, entry.target_live), (Some("tcp://[::1]:2"), 2));
+        assert_eq!(entry.connect, Some(Duration::from_millis(3)));
+        assert_eq!(entry.door.live, 2);
+        let lasted = entry.ended.0.duration_since(entry.opened.0).expect("in order");
+        assert_eq!(lasted, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn nothing_is_remembered_of_what_has_ended() {
+        let mut access = observer();
+        for birth in 1..=1000 {
+            let key = open(&mut access, birth);
+            access.dialing(key, &format!("tcp://127.0.0.1:{birth}"), 1);
+            access.closed(key.at(1), &closed(), SystemTime::now());
+        }
+        assert!(access.open.is_empty());
+        assert_eq!((access.doors.len(), access.doors[0].live), (1, 0));
+        assert_eq!((access.targets.len(), access.targets[0].live), (1, 0));
+    }
+
+    #[test]
+    fn a_connection_that_was_never_opened_here_is_passed_over() {
+        let mut access = observer();
+        let key = Key::new(1, 1);
+        access.on(key, &Event::Dialing { target: "x", attempt: 1 });
+        let Closed { ending, up, down, life: lasted } = closed();
+        access.on(key, &Event::Closed { ending, up, down, lasted, now: Moment(0) });
+        assert!(access.targets.is_empty());
+    }
+}

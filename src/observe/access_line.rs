@@ -1,0 +1,270 @@
+//! The formats of an access line.
+
+use std::fmt::{self, Display, Formatter, Write};
+use std::time::Duration;
+
+use crate::core::Peer;
+use crate::plan::AccessFormat;
+
+use super::access::Entry;
+use super::clock::Stamp;
+use super::escape::{Form, Shown, plain, quoted};
+use super::line::PeerName;
+
+/// One connection's line, to be shown with `{}`.
+pub struct AccessLine<'a> {
+    pub entry: &'a Entry<'a>,
+    pub format: AccessFormat,
+}
+
+impl Display for AccessLine<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.format {
+            AccessFormat::Logfmt => logfmt(f, self.entry),
+            AccessFormat::Json => json(f, self.entry),
+            AccessFormat::Haproxy => haproxy(f, self.entry),
+        }
+    }
+}
+
+fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
+    let peer = peer_text(entry.peer);
+    let (service, listen) = (Value(&entry.door.service), Value(&entry.door.listen));
+    write!(f, "ts={} conn={} route={} ", entry.ended, entry.conn, entry.door.route)?;
+    write!(f, "service={service} listen={listen} peer={} ", Value(&peer))?;
+    write!(f, "target={} tries={} connect=", Value(entry.target.unwrap_or("-")), entry.tries)?;
+    match entry.connect {
+        Some(connect) => write!(f, "{}ms ", Millis(connect))?,
+        None => f.write_str("- ")?,
+    }
+    let (life, reason) = (Millis(entry.life), entry.ending.reason);
+    write!(f, "life={life}ms up={} down={} ", entry.up, entry.down)?;
+    write!(f, "end={} reason={} ", reason.code(), reason.word())?;
+    write!(f, "first={} by={}", entry.ending.first, entry.ending.by)
+}
+
+fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
+    let peer = peer_text(entry.peer);
+    let (service, listen) = (Json(&entry.door.service), Json(&entry.door.listen));
+    write!(f, "{{\"ts\":\"{}\",\"conn\":{},", entry.ended, entry.conn)?;
+    write!(f, "\"route\":{},\"service\":{service},", entry.door.route)?;
+    write!(f, "\"listen\":{listen},\"peer\":{},\"target\":", Json(&peer))?;
+    match entry.target {
+        Some(target) => write!(f, "{}", Json(target))?,
+        None => f.write_str("null")?,
+    }
+    write!(f, ",\"tries\":{},\"connect_ms\":", entry.tries)?;
+    match entry.connect {
+        Some(connect) => write!(f, "{}", Millis(connect))?,
+        None => f.write_str("null")?,
+    }
+    let (life, reason) = (Millis(entry.life), entry.ending.reason);
+    write!(f, ",\"life_ms\":{life},\"up\":{},\"down\":{},", entry.up, entry.down)?;
+    write!(f, "\"end\":\"{}\",\"reason\":\"{}\",", reason.code(), reason.word())?;
+    write!(f, "\"first\":\"{}\",\"by\":\"{}\"}}", entry.ending.first, entry.ending.by)
+}
+
+/// `%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq`. The frontend is the
+/// address we listen at, the backend the service. We have no queues.
+fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
+    match entry.peer {
+        Peer::Inet(address) => write!(f, "{}:{}", address.ip(), address.port())?,
+        // HAProxy writes the number of the listener where a Unix client has no port.
+        _ => write!(f, "unix:{}", entry.door.route)?,
+    }
+    let frontend = Token(&entry.door.listen);
+    write!(f, " [{}] {frontend} {}/", HaproxyDate(entry.opened), Token(&entry.door.service))?;
+    match entry.target {
+        Some(target) => write!(f, "{} 0/", Token(target))?,
+        None => f.write_str("<NOSRV> -1/")?,
+    }
+    match entry.connect {
+        Some(connect) => write!(f, "{}", connect.as_millis())?,
+        None => f.write_str("-1")?,
+    }
+    write!(f, "/{} {} ", entry.life.as_millis(), entry.down)?;
+    let in_front = entry.door.live;
+    let behind = if entry.target.is_some() { in_front } else { 0 };
+    write!(f, "{} {}/{in_front}/{behind}", entry.ending.reason.code(), entry.live)?;
+    write!(f, "/{}/{} 0/0", entry.target_live, entry.tries.saturating_sub(1))
+}
+
+fn peer_text(peer: &Peer) -> String {
+    match peer {
+        // The name is escaped where it is written.
+        Peer::Unix(Some(name)) => format!("unix:{name}"),
+        other => PeerName(other).to_string(),
+    }
+}
+
+/// A value of logfmt: in quotes if it needs them.
+struct Value<'a>(&'a str);
+
+impl Display for Value<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let is_bare = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        if !self.0.is_empty() && self.0.bytes().all(is_bare) {
+            plain(self.0).fmt(f)
+        } else {
+            quoted(self.0.as_bytes()).fmt(f)
+        }
+    }
+}
+
+/// A string of JSON, its quotes included.
+struct Json<'a>(&'a str);
+
+impl Display for Json<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        Shown::new(self.0.as_bytes(), Form::Json).fmt(f)
+    }
+}
+
+/// A name as HAProxy allows it: letters, digits, and `-_.:`. Its parsers split at all others.
+struct Token<'a>(&'a str);
+
+impl Display for Token<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = self.0.split_once("://").map_or(self.0, |(_, name)| name);
+        for letter in name.chars().take(super::escape::COLUMNS) {
+            match letter {
+                '[' | ']' => {}
+                '-' | '_' | '.' | ':' => f.write_char(letter)?,
+                _ if letter.is_ascii_alphanumeric() => f.write_char(letter)?,
+                _ => f.write_char('_')?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds and three decimals.
+struct Millis(Duration);
+
+impl Display for Millis {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        write!(f, "{}.{:03}", micros / 1000, micros % 1000)
+    }
+}
+
+/// A date as in `20/Nov/2026:16:11:56.640`, in UTC.
+struct HaproxyDate(Stamp);
+
+impl Display for HaproxyDate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (date, millis) = self.0.parts();
+        write!(f, "{:02}/{}/{:04}:", date.day, &date.month_name()[..3], date.year)?;
+        write!(f, "{:02}:{:02}:{:02}.{millis:03}", date.hour, date.minute, date.second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::core::{Closing, Ending, Reason, Side};
+    use crate::observe::access::Door;
+
+    fn door() -> Door {
+        let (service, listen) = ("relay".to_string(), "tcp://[::1]:5432".to_string());
+        Door { route: 1, service, listen, live: 3 }
+    }
+
+    fn entry<'a>(peer: &'a Peer, door: &'a Door) -> Entry<'a> {
+        let ended = UNIX_EPOCH + Duration::from_millis(1_795_191_118_641);
+        Entry {
+            conn: 1207,
+            ended: Stamp(ended),
+            opened: Stamp(ended - Duration::from_millis(2_001)),
+            peer,
+            door,
+            target: Some("tcp://10.0.0.7:5432"),
+            target_live: 2,
+            live: 4,
+            tries: 2,
+            connect: Some(Duration::from_micros(410)),
+            life: Duration::from_micros(2_001_004),
+            up: 18233,
+            down: 9_921_833,
+            ending: Ending { reason: Reason::IdleTimeout, first: Side::Us, by: Closing::Rst },
+        }
+    }
+
+    fn line(format: AccessFormat, change: impl FnOnce(&mut Entry<'_>)) -> String {
+        let peer = Peer::Inet("10.2.3.4:51332".parse().expect("an address"));
+        let door = door();
+        let mut entry = entry(&peer, &door);
+        change(&mut entry);
+        AccessLine { entry: &entry, format }.to_string()
+    }
+
+    #[test]
+    fn logfmt_has_every_field_as_a_pair() {
+        assert_eq!(
+            line(AccessFormat::Logfmt, |_| {}),
+            "ts=2026-11-20T16:11:58.641Z conn=1207 route=1 service=relay \
+             listen=tcp://[::1]:5432 peer=10.2.3.4:51332 target=tcp://10.0.0.7:5432 tries=2 \
+             connect=0.410ms life=2001.004ms up=18233 down=9921833 end=cD reason=idle-timeout \
+             first=proxy by=RST"
+        );
+    }
+
+    #[test]
+    fn json_has_the_same_fields_as_one_object() {
+        assert_eq!(
+            line(AccessFormat::Json, |_| {}),
+            "{\"ts\":\"2026-11-20T16:11:58.641Z\",\"conn\":1207,\"route\":1,\
+             \"service\":\"relay\",\"listen\":\"tcp://[::1]:5432\",\"peer\":\"10.2.3.4:51332\",\
+             \"target\":\"tcp://10.0.0.7:5432\",\"tries\":2,\"connect_ms\":0.410,\
+             \"life_ms\":2001.004,\"up\":18233,\"down\":9921833,\"end\":\"cD\",\
+             \"reason\":\"idle-timeout\",\"first\":\"proxy\",\"by\":\"RST\"}"
+        );
+    }
+
+    #[test]
+    fn haproxy_lines_are_those_of_tcplog() {
+        assert_eq!(
+            line(AccessFormat::Haproxy, |_| {}),
+            "10.2.3.4:51332 [20/Nov/2026:16:11:56.640] ::1:5432 relay/10.0.0.7:5432 0/0/2001 \
+             9921833 cD 4/3/3/2/1 0/0"
+        );
+    }
+
+    #[test]
+    fn the_page_on_events_shows_these_lines() {
+        let page = include_str!("../../docs/events.md");
+        for format in [AccessFormat::Logfmt, AccessFormat::Haproxy] {
+            let text = line(format, |_| {});
+            assert!(page.lines().any(|on_page| on_page == text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_never_had_a_target_says_so() {
+        let echo = |entry: &mut Entry<'_>| {
+            (entry.target, entry.target_live) = (None, 0);
+            (entry.tries, entry.connect) = (0, None);
+        };
+        let text = line(AccessFormat::Logfmt, echo);
+        assert!(text.contains(" target=- tries=0 connect=- "), "{text}");
+        let text = line(AccessFormat::Json, echo);
+        assert!(text.contains("\"target\":null,\"tries\":0,\"connect_ms\":null,"), "{text}");
+        let text = line(AccessFormat::Haproxy, echo);
+        assert!(text.contains(" relay/<NOSRV> -1/-1/2001 "), "{text}");
+        assert!(text.ends_with(" 4/3/0/0/0 0/0"), "{text}");
+    }
+
+    #[test]
+    fn a_peer_cannot_forge_a_field_by_its_name() {
+        let peer = Peer::Unix(Some("/x y=\"1\"\n\x1b".to_string()));
+        let door = door();
+        let line = |format| AccessLine { entry: &entry(&peer, &door), format }.to_string();
+        let logfmt = line(AccessFormat::Logfmt);
+        assert!(logfmt.contains(r#" peer="unix:/x y=\"1\"\n\x1b" "#), "{logfmt}");
+        let json = line(AccessFormat::Json);
+        assert!(json.contains(r#""peer":"unix:/x y=\"1\"\n\u001b","#), "{json}");
+        assert!(line(AccessFormat::Haproxy).starts_with("unix:1 ["));
+    }
+}

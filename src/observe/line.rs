@@ -1,0 +1,210 @@
+//! An event as a line of the log, in a fixed vocabulary: the subject first, one fact, no more.
+//! Connections are called by their number (`#1207`), their ends `#1207.a` and `#1207.b`.
+
+use std::fmt::{self, Display, Formatter};
+
+use crate::core::{Deadline, Event, Key, Peer};
+
+use super::clock::Span;
+use super::escape::{Form, Shown, plain, quoted};
+use super::explain::because;
+
+/// One event, to be shown with `{}`.
+pub struct Line<'a> {
+    pub key: Key,
+    pub event: &'a Event<'a>,
+    /// The address of the door, if the subject is a door and its address is known.
+    pub door: Option<&'a str>,
+    /// Add the because.
+    pub explain: bool,
+}
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.of_the_loop(f)?;
+        if self.explain { because(f, self.key, self.event) } else { Ok(()) }
+    }
+}
+
+impl Line<'_> {
+    fn of_the_loop(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self.event {
+            Event::Turn { number, slept, events, queued, .. } => {
+                let (slept, events) = (Span(slept), Count(events, "event"));
+                write!(f, "turn {number}: slept {slept}, {events}, {queued} queued")
+            }
+            Event::Listening { address, service } => {
+                write!(f, "listening at {}: {}", plain(address), plain(service))
+            }
+            Event::AcceptPaused { address, fault, connections } => {
+                write!(f, "accepting pauses at {}: ", plain(address))?;
+                match fault {
+                    Some(fault) => write!(f, "{fault}, ")?,
+                    None => f.write_str("the limit of connections is reached, ")?,
+                }
+                write!(f, "{connections} open")
+            }
+            Event::AcceptResumed { address, connections } => {
+                write!(f, "accepting resumes at {}, {connections} open", plain(address))
+            }
+            Event::AcceptFailed { address, fault } => {
+                write!(f, "not accepted at {}: {fault}", plain(address))
+            }
+            Event::Signal { name } => write!(f, "signal {}", plain(name)),
+            Event::Draining { connections, deadline } => {
+                let connections = Count(connections, "connection");
+                write!(f, "draining: {connections} in progress, for {} at most", Span(deadline))
+            }
+            Event::Resolved { name, error: Some(error), .. } => {
+                write!(f, "not resolved {}: {}", plain(name), plain(error))
+            }
+            Event::Resolved { name, addresses, .. } => {
+                write!(f, "resolved {}: {}", plain(name), Count(addresses, "address"))
+            }
+            Event::Dump { line } => Shown::new(line.as_bytes(), Form::Ours).within(4000).fmt(f),
+            _ => self.of_a_life(f),
+        }
+    }
+
+    fn of_a_life(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (who, end) = (Who(self), End(self.key));
+        match *self.event {
+            Event::Opened { service, listen, peer, .. } => {
+                let (listen, service) = (plain(listen), plain(service));
+                write!(f, "{who} opened: {} at {listen}, {service}", PeerName(peer))
+            }
+            Event::Dialing { target, attempt } => {
+                write!(f, "{end} dialing {}, attempt {attempt}", plain(target))
+            }
+            Event::DialFailed { target, fault, left } => {
+                let left = Count(left, "target");
+                write!(f, "{end} not connected to {}: {fault}, {left} left", plain(target))
+            }
+            Event::Connected { after } => write!(f, "{end} connected after {}", Span(after)),
+            Event::EndOfFile => write!(f, "{end} end of file"),
+            Event::ShutDown => write!(f, "{end} shut down"),
+            Event::Heard { message } => {
+                write!(f, "{who} heard {}, {} B", quoted(message), message.len())
+            }
+            Event::Closed { ending, up, down, lasted, .. } => {
+                let (reason, lasted) = (ending.reason, Span(lasted));
+                write!(f, "{who} closed: {reason}, {} first by {}, ", ending.first, ending.by)?;
+                write!(f, "{up} B up, {down} B down, {lasted}")
+            }
+            _ => self.of_a_step(f),
+        }
+    }
+
+    fn of_a_step(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (who, end) = (Who(self), End(self.key));
+        match *self.event {
+            Event::Marked { ready } => write!(f, "{} ready {ready}", WhoOrEnd(self)),
+            Event::Stale => write!(f, "{} stale event ignored", WhoOrEnd(self)),
+            Event::Read { bytes, .. } => write!(f, "{end} read {bytes}"),
+            Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} left"),
+            Event::ReadBlocked => write!(f, "{end} blocked r"),
+            Event::WriteBlocked { left } => write!(f, "{end} blocked w, {left} left"),
+            Event::Interrupted => write!(f, "{} interrupted", WhoOrEnd(self)),
+            Event::Yielded { steps } => write!(f, "{who} budget used up after {steps} steps"),
+            Event::Armed { deadline, due, now } => {
+                let (name, due) = (DeadlineName(deadline), Span(now.until(due)));
+                write!(f, "{who} deadline {name} armed, due in {due}")
+            }
+            Event::Fired { deadline, again } => {
+                let what = if again { "came too early" } else { "fired" };
+                write!(f, "{who} deadline {} {what}", DeadlineName(deadline))
+            }
+            _ => self.of_a_datagram(f),
+        }
+    }
+
+    fn of_a_datagram(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let who = WhoOrEnd(self);
+        match *self.event {
+            Event::Received { bytes, from } => {
+                write!(f, "{who} received {bytes} from {}", PeerName(from))
+            }
+            Event::Sent { bytes, to } => write!(f, "{who} sent {bytes} to {}", PeerName(to)),
+            Event::Dropped { bytes, why } => write!(f, "{who} dropped {bytes}: {why}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The subject as a whole: a connection, a door, or the loop.
+struct Who<'a>(&'a Line<'a>);
+
+/// One end of a connection.
+struct End(Key);
+
+/// A door as a whole, of a connection the end.
+struct WhoOrEnd<'a>(&'a Line<'a>);
+
+impl Display for Who<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let key = self.0.key;
+        match self.0.door {
+            _ if key == Key::LOOP => f.write_str("loop"),
+            _ if !key.is_door() => write!(f, "#{}", key.birth),
+            Some(address) => plain(address).fmt(f),
+            None => write!(f, "door {}", key.slot()),
+        }
+    }
+}
+
+impl Display for End {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}.{}", self.0.birth, ["a", "b"][self.0.end()])
+    }
+}
+
+impl Display for WhoOrEnd<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let key = self.0.key;
+        if key.is_door() { Who(self.0).fmt(f) } else { End(key).fmt(f) }
+    }
+}
+
+/// A peer. The name of a Unix socket is its own choice, and escaped.
+pub struct PeerName<'a>(pub &'a Peer);
+
+impl Display for PeerName<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Peer::Unix(Some(name)) => write!(f, "unix:{}", plain(name)),
+            Peer::Unix(None) => f.write_str("unix"),
+            other => other.fmt(f),
+        }
+    }
+}
+
+/// A number of things.
+struct Count(usize, &'static str);
+
+impl Display for Count {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Count(number, thing) = *self;
+        let plural = match thing {
+            _ if number == 1 => "",
+            "address" => "es",
+            _ => "s",
+        };
+        write!(f, "{number} {thing}{plural}")
+    }
+}
+
+/// What a deadline is for, in the words of the log.
+struct DeadlineName(Deadline);
+
+impl Display for DeadlineName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Deadline::Connect => "connect",
+            Deadline::Idle => "idle",
+            Deadline::HalfClose => "half-close",
+            Deadline::Lifetime => "lifetime",
+            Deadline::Linger => "linger",
+            Deadline::Quiet => "quiet",
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The log: each event becomes one line, at the level at which it matters.
+//!
+//! - warn: the service suffers (accepting pauses, datagrams are dropped, targets do not take us)
+//! - info: start, stop, signals, what was heard
+//! - debug: the lives of connections
+//! - trace: each step of each turn, under a target of its own
+
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+use crate::core::{Event, Key, Observer};
+
+use super::line::Line;
+use super::rate::Rate;
+
+/// The target of lines about lives.
+pub const LIVES: &str = "oneloop";
+
+/// The target of lines about steps, for `RUST_LOG=oneloop::loop=trace`.
+pub const STEPS: &str = "oneloop::loop";
+
+/// An observer that logs.
+pub struct LogObserver {
+    explain: bool,
+    born: Instant,
+    rate: Rate,
+    /// The last pause of accepting was told, so its end will be.
+    pause_told: bool,
+    /// The addresses of the doors, by slot. There are as many as routes.
+    doors: Vec<(usize, String)>,
+}
+
+impl LogObserver {
+    /// With `explain`, each line says why.
+    pub fn new(explain: bool) -> LogObserver {
+        LogObserver {
+            explain,
+            born: Instant::now(),
+            rate: Rate::default(),
+            pause_told: false,
+            doors: Vec::new(),
+        }
+    }
+
+    /// Where this event is told, and how many like it were not told since the last one.
+    fn decide(&mut self, event: &Event<'_>, now: Duration) -> (&'static str, Level, u64) {
+        let (target, level) = place(event);
+        match (event, kind(event)) {
+            (Event::AcceptResumed { .. }, _) if !std::mem::take(&mut self.pause_told) => {
+                (target, Level::Debug, 0)
+            }
+            (_, Some(kind)) => match self.rate.pass(kind, now) {
+                Some(more) => {
+                    self.pause_told |= matches!(event, Event::AcceptPaused { .. });
+                    (target, level, more)
+                }
+                None => {
+                    let (target, level) = place_of_withheld(event);
+                    (target, level, 0)
+                }
+            },
+            _ => (target, level, 0),
+        }
+    }
+
+    fn door(&self, key: Key) -> Option<&str> {
+        let (_, address) = self.doors.iter().find(|(slot, _)| *slot == key.slot())?;
+        key.is_door().then_some(address)
+    }
+}
+
+impl Observer for LogObserver {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        if let (Event::Listening { address, .. }, true) = (event, key.is_door()) {
+            self.doors.retain(|(slot, _)| *slot != key.slot());
+            self.doors.push((key.slot(), address.to_string()));
+        }
+        // Most events end here, at the cost of a comparison.
+        let (target, level) = place(event);
+        if !log::log_enabled!(target: target, level) {
+            return;
+        }
+        let now = if level <= Level::Info { self.born.elapsed() } else { Duration::ZERO };
+        let (target, level, more) = self.decide(event, now);
+        if !log::log_enabled!(target: target, level) {
+            return;
+        }
+        let line = Line { key, event, door: self.door(key), explain: self.explain };
+        if more == 0 {
+            log::log!(target: target, level, "{line}");
+        } else {
+            log::log!(target: target, level, "{line} (and {more} more since the last such line)");
+        }
+    }
+
+    fn wants_steps(&self) -> bool {
+        log::log_enabled!(target: STEPS, Level::Trace)
+    }
+}
+
+/// Where an event is told.
+pub fn place(event: &Event<'_>) -> (&'static str, Level) {
+    match event {
+        Event::AcceptPaused { .. }
+        | Event::DialFailed { .. }
+        | Event::Resolved { error: Some(_), .. }
+        | Event::Dropped { .. } => (LIVES, Level::Warn),
+        Event::Listening { .. }
+        | Event::AcceptResumed { .. }
+        | Event::Signal { .. }
+        | Event::Draining { .. }
+        | Event::Dump { .. }
+        | Event::Heard { .. } => (LIVES, Level::Info),
+        Event::AcceptFailed { .. }
+        | Event::Resolved { .. }
+        | Event::Opened { .. }
+        | Event::Dialing { .. }
+        | Event::Connected { .. }
+        | Event::EndOfFile
+        | Event::ShutDown
+        | Event::Closed { .. } => (LIVES, Level::Debug),
+        Event::Turn { .. }
+        | Event::Marked { .. }
+        | Event::Stale
+        | Event::Read { .. }
+        | Event::Wrote { .. }
+        | Event::ReadBlocked
+        | Event::WriteBlocked { .. }
+        | Event::Interrupted
+        | Event::Yielded { .. }
+        | Event::Armed { .. }
+        | Event::Fired { .. }
+        | Event::Received { .. }
+        | Event::Sent { .. } => (STEPS, Level::Trace),
+    }
+}
+
+/// Where a warning is told when it is one too many: to those who want to see all.
+fn place_of_withheld(event: &Event<'_>) -> (&'static str, Level) {
+    match event {
+        Event::Dropped { .. } => (STEPS, Level::Trace),
+        _ => (LIVES, Level::Debug),
+    }
+}
+
+/// Which warnings count as the same.
+fn kind(event: &Event<'_>) -> Option<&'static str> {
+    Some(match event {
+        Event::AcceptPaused { .. } => "accept",
+        Event::DialFailed { .. } => "dial",
+        Event::Resolved { error: Some(_), .. } => "resolve",
+        Event::Dropped { why, .. } => why.word(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::event::Drop;
+
+    const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
+    const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", connections: 1 };
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_flood_of_warnings_is_told_once_in_ten_seconds_with_a_count() {
+        let mut log = LogObserver::new(false);
+        let dropped = Event::Dropped { bytes: 1, why: Drop::Own };
+        assert_eq!(log.decide(&dropped, at(0)), (LIVES, Level::Warn, 0));
+        for _ in 0..500 {
+            assert_eq!(log.decide(&dropped, at(1)), (STEPS, Level::Trace, 0));
+        }
+        let other = Event::Dropped { bytes: 1, why: Drop::Loop };
+        assert_eq!(log.decide(&other, at(1)), (LIVES, Level::Warn, 0));
+        assert_eq!(log.decide(&dropped, at(10)), (LIVES, Level::Warn, 500));
+    }
+
+    #[test]
+    fn the_end_of_a_pause_is_told_if_its_beginning_was() {
+        let mut log = LogObserver::new(false);
+        assert_eq!(log.decide(&PAUSED, at(0)).1, Level::Warn);
+        assert_eq!(log.decide(&RESUMED, at(1)).1, Level::Info);
+        assert_eq!(log.decide(&PAUSED, at(2)).1, Level::Debug);
+        assert_eq!(log.decide(&RESUMED, at(3)).1, Level::Debug);
+        assert_eq!(log.decide(&PAUSED, at(10)), (LIVES, Level::Warn, 1));
+        assert_eq!(log.decide(&PAUSED, at(11)).1, Level::Debug);
+        assert_eq!(log.decide(&RESUMED, at(12)).1, Level::Info);
+    }
+
+    #[test]
+    fn a_door_is_called_by_its_address_once_that_is_known() {
+        let mut log = LogObserver::new(false);
+        let listening = Event::Listening { address: "udp://127.0.0.1:7", service: "echo" };
+        log.on(Key::door(3), &listening);
+        assert_eq!(log.door(Key::door(3)), Some("udp://127.0.0.1:7"));
+        assert_eq!(log.door(Key::door(4)), None);
+        assert_eq!(log.door(Key::new(9, 3)), None, "a connection is no door");
+    }
+}

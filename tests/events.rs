@@ -1,0 +1,227 @@
+//! docs/events.md tells of every event, and its example lines are those that the log really writes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use oneloop::core::event::Drop;
+use oneloop::core::{
+    Because, Closing, Deadline, Ending, Event, Fault, Key, Moment, Peer, Ready, Reason, Side,
+};
+use oneloop::observe::line::Line;
+use oneloop::observe::log::place;
+
+#[test]
+fn the_page_has_a_section_for_every_event_and_for_nothing_else() {
+    let page = page();
+    let sections = page.lines().filter_map(|line| line.strip_prefix("### "));
+    let sections: BTreeSet<&str> = sections.collect();
+    let source = read("src/core/event.rs");
+    let variants: BTreeSet<&str> = variants(&source).into_iter().collect();
+    assert!(variants.len() > 25, "only {} events found in the source", variants.len());
+    assert_eq!(sections, variants);
+}
+
+#[test]
+fn every_event_has_an_example() {
+    let source = read("src/core/event.rs");
+    for variant in variants(&source) {
+        let has = |(_, event): (Key, Event<'_>)| format!("{event:?}").starts_with(variant);
+        let peer = Peer::Inet(PEER.parse().expect("an address"));
+        assert!(examples(&peer).into_iter().any(has), "no example of {variant} in this test");
+    }
+}
+
+#[test]
+fn the_lines_on_the_page_are_those_of_the_log() {
+    let page = page();
+    let peer = Peer::Inet(PEER.parse().expect("an address"));
+    let missing: Vec<String> = examples(&peer)
+        .iter()
+        .map(|(key, event)| format!("{:<5} {}", place(event).1, line(*key, event, false)))
+        .filter(|line| !page.lines().any(|on_page| on_page == line))
+        .collect();
+    assert!(missing.is_empty(), "not in docs/events.md:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_event_can_be_explained_in_one_line() {
+    let peer = Peer::Inet(PEER.parse().expect("an address"));
+    for (key, event) in examples(&peer) {
+        let (plain, explained) = (line(key, &event, false), line(key, &event, true));
+        if matches!(event, Event::Dump { .. }) {
+            assert_eq!(plain, explained);
+            continue;
+        }
+        let because = explained.strip_prefix(&plain).expect("the line, and something behind it");
+        let sentence = because.strip_prefix(" -- because ").expect("a because");
+        assert!(sentence.len() > 20 && explained.len() < 400, "{explained}");
+        assert!(!sentence.contains('\n') && !sentence.contains("  "), "{explained}");
+        assert_ne!(sentence, "it is so", "{event:?} has no explanation of its own");
+    }
+}
+
+#[test]
+fn what_peers_and_users_choose_is_escaped_in_every_event() {
+    let bad = "x\n\x1b[2J";
+    let peer = Peer::Unix(Some(bad.to_string()));
+    let fault = Fault::from(std::io::ErrorKind::Other);
+    for event in [
+        Event::Opened { route: 0, service: bad, listen: bad, peer: &peer, now: Moment(0) },
+        Event::Dialing { target: bad, attempt: 1 },
+        Event::DialFailed { target: bad, fault, left: 0 },
+        Event::Heard { message: bad.as_bytes() },
+        Event::Resolved { name: bad, addresses: 0, error: Some(bad) },
+        Event::Resolved { name: bad, addresses: 0, error: None },
+        Event::Listening { address: bad, service: bad },
+        Event::AcceptPaused { address: bad, fault: None, connections: 0 },
+        Event::AcceptResumed { address: bad, connections: 0 },
+        Event::AcceptFailed { address: bad, fault },
+        Event::Signal { name: bad },
+        Event::Dump { line: bad },
+        Event::Received { bytes: 0, from: &peer },
+        Event::Sent { bytes: 0, to: &peer },
+    ] {
+        let line = line(Key::new(1, 0), &event, true);
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.contains("x\\n\\x1b[2J"), "{line}");
+    }
+}
+
+#[test]
+fn the_page_has_every_reason_with_its_letters() {
+    let page = page();
+    let fault = Fault::from(std::io::ErrorKind::Other);
+    for reason in [
+        Reason::Finished,
+        Reason::Served,
+        Reason::Reset { by: Side::Client, fault },
+        Reason::Reset { by: Side::Target, fault },
+        Reason::Abandoned { fault },
+        Reason::Refused { fault },
+        Reason::ConnectTimeout,
+        Reason::IdleTimeout,
+        Reason::HalfCloseTimeout,
+        Reason::Lifetime,
+        Reason::Drained,
+        Reason::Cut,
+        Reason::Exhausted { fault },
+        Reason::Evicted,
+    ] {
+        let (start, letters) = (format!("| {} |", reason.word()), format!("`{}`", reason.code()));
+        let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();
+        assert!(row.contains(&letters), "{reason} with {letters}: {row:?}");
+    }
+}
+
+const PEER: &str = "127.0.0.1:48150";
+const LISTEN: &str = "tcp://127.0.0.1:7007";
+const TARGET: &str = "unix:/run/x.sock";
+
+/// At least one event of every kind, with the numbers that stand on the page.
+fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
+    let mut all = of_the_loop();
+    all.extend(of_a_life(peer));
+    all.extend(of_steps());
+    let door = Key::door(0);
+    all.extend([
+        (door, Event::Received { bytes: 5, from: peer }),
+        (door, Event::Sent { bytes: 5, to: peer }),
+        (door, Event::Dropped { bytes: 5, why: Drop::Privileged }),
+    ]);
+    all
+}
+
+fn of_the_loop() -> Vec<(Key, Event<'static>)> {
+    let exhausted = Fault::from(&std::io::Error::from_raw_os_error(24));
+    let (address, connections) = (LISTEN, 1000);
+    let limit = Some(Duration::from_millis(4200));
+    [
+        Event::Turn {
+            number: 812,
+            slept: Duration::from_micros(3200),
+            limit,
+            events: 2,
+            queued: 0,
+            now: Moment(0),
+        },
+        Event::Listening { address, service: "echo" },
+        Event::AcceptPaused { address, fault: None, connections },
+        Event::AcceptPaused { address, fault: Some(exhausted), connections },
+        Event::AcceptResumed { address, connections: 999 },
+        Event::AcceptFailed { address, fault: std::io::ErrorKind::ConnectionAborted.into() },
+        Event::Signal { name: "TERM" },
+        Event::Draining { connections: 12, deadline: Duration::from_secs(10) },
+        Event::Resolved { name: "db.internal", addresses: 2, error: None },
+        Event::Resolved { name: "db.internal", addresses: 0, error: Some("no such name") },
+        Event::Dump { line: "12 connections, 3 deadlines" },
+    ]
+    .map(|event| (Key::LOOP, event))
+    .into()
+}
+
+fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
+    let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
+    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+    let refused = std::io::ErrorKind::ConnectionRefused.into();
+    let now = Moment(0);
+    vec![
+        (a, Event::Opened { route: 0, service: "relay", listen: LISTEN, peer, now }),
+        (b, Event::Dialing { target: TARGET, attempt: 1 }),
+        (b, Event::DialFailed { target: TARGET, fault: refused, left: 1 }),
+        (b, Event::Connected { after: Duration::from_micros(412) }),
+        (a, Event::EndOfFile),
+        (b, Event::ShutDown),
+        (a, Event::Heard { message: b"hello\n" }),
+        (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200), now }),
+    ]
+}
+
+fn of_steps() -> Vec<(Key, Event<'static>)> {
+    let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
+    let armed = Event::Armed { deadline: Deadline::Idle, due: 300, now: Moment(0) };
+    let read = |bytes, because| Event::Read { bytes, room: 65536, because };
+    vec![
+        (a, Event::Marked { ready: Ready::READ.with(Ready::WRITE) }),
+        (a, Event::Stale),
+        (a, read(5, Because::Short)),
+        (a, read(65536, Because::Full)),
+        (a, read(5, Because::EndWaits)),
+        (a, read(5, Because::Urgent)),
+        (a, read(5, Because::NoPromise)),
+        (b, Event::Wrote { bytes: 3, left: 2 }),
+        (b, Event::Wrote { bytes: 2, left: 0 }),
+        (a, Event::ReadBlocked),
+        (b, Event::WriteBlocked { left: 2 }),
+        (a, Event::Interrupted),
+        (a, Event::Yielded { steps: 16 }),
+        (a, armed),
+        (a, Event::Fired { deadline: Deadline::Idle, again: false }),
+        (a, Event::Fired { deadline: Deadline::Idle, again: true }),
+    ]
+}
+
+fn line(key: Key, event: &Event<'_>, explain: bool) -> String {
+    let door = key.is_door().then_some("udp://127.0.0.1:7007");
+    Line { key, event, door, explain }.to_string()
+}
+
+/// The names in `pub enum Event`: what begins with a capital letter, one step in.
+fn variants(source: &str) -> Vec<&str> {
+    let body = source.split("pub enum Event<'a> {").nth(1).expect("the enum");
+    let body = body.split("\n}").next().expect("its end");
+    body.lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(char::is_uppercase))
+        .map(|line| line.trim_end_matches([' ', '{', ',']))
+        .collect()
+}
+
+fn page() -> String {
+    read("docs/events.md")
+}
+
+fn read(path: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

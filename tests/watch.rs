@@ -1,0 +1,91 @@
+//! The log from end to end: events go in, and lines come out at the levels that are shown.
+
+use std::sync::Mutex;
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use oneloop::core::event::Drop;
+use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
+use oneloop::observe::{AccessObserver, LogObserver};
+use oneloop::plan::AccessFormat;
+
+/// A logger that keeps what it is told.
+#[derive(Default)]
+struct Kept(Mutex<Vec<String>>);
+
+impl Log for Kept {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = format!("{} {} {}", record.target(), record.level(), record.args());
+        self.0.lock().expect("one thread").push(line);
+    }
+
+    fn flush(&self) {}
+}
+
+impl Kept {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("one thread"))
+    }
+}
+
+// One test, since a process has one logger.
+#[test]
+fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
+    let kept: &'static Kept = Box::leak(Box::default());
+    log::set_logger(kept).expect("the first logger");
+    let access = AccessObserver::new(AccessFormat::Logfmt);
+    let mut watch = (LogObserver::new(false), access);
+
+    log::set_max_level(LevelFilter::Off);
+    live(&mut watch);
+    assert!(!watch.wants_steps());
+    assert_eq!(kept.take(), [""; 0]);
+
+    log::set_max_level(LevelFilter::Info);
+    live(&mut watch);
+    assert!(!watch.wants_steps());
+    let lines = kept.take();
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert_eq!(lines[0], "oneloop INFO listening at udp://127.0.0.1:7: echo");
+    let dropped = "oneloop WARN udp://127.0.0.1:7 dropped 5: source is our own address";
+    assert!(lines[1].starts_with(dropped), "{lines:#?}");
+    assert_eq!(lines[2], "oneloop INFO #7 heard \"hi\\n\\x1b\", 4 B");
+    assert!(lines[3].starts_with("access INFO ts="), "{lines:#?}");
+    assert!(lines[3].contains(" conn=7 route=2 service=echo "), "{lines:#?}");
+
+    log::set_max_level(LevelFilter::Debug);
+    live(&mut watch);
+    assert!(!watch.wants_steps());
+    let lines = kept.take();
+    let count = |level: Level| lines.iter().filter(|line| line.contains(level.as_str())).count();
+    // The flood of dropped datagrams was told ten seconds ago at most.
+    assert_eq!((count(Level::Warn), count(Level::Debug), count(Level::Trace)), (0, 3, 0));
+
+    log::set_max_level(LevelFilter::Trace);
+    live(&mut watch);
+    assert!(watch.wants_steps());
+    let lines = kept.take();
+    assert!(lines.contains(&"oneloop::loop TRACE #7.a ready rw".to_string()), "{lines:#?}");
+    let withheld = "oneloop::loop TRACE udp://127.0.0.1:7 dropped 5: source is our own address";
+    assert_eq!(lines.iter().filter(|line| *line == withheld).count(), 2, "{lines:#?}");
+}
+
+/// A short life, and a flood of two datagrams.
+fn live(watch: &mut impl Observer) {
+    let (door, key, now) = (Key::door(0), Key::new(7, 0), Moment(0));
+    let (peer, listen) = (Peer::Unix(None), "tcp://127.0.0.1:7");
+    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+    watch.on(door, &Event::Listening { address: "udp://127.0.0.1:7", service: "echo" });
+    for _ in 0..2 {
+        watch.on(door, &Event::Dropped { bytes: 5, why: Drop::Own });
+    }
+    watch.on(key, &Event::Opened { route: 2, service: "echo", listen, peer: &peer, now });
+    watch.on(key, &Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
+    watch.on(key, &Event::Heard { message: b"hi\n\x1b" });
+    watch.on(key, &Event::EndOfFile);
+    let lasted = std::time::Duration::ZERO;
+    watch.on(key, &Event::Closed { ending, up: 1, down: 1, lasted, now });
+}
