@@ -202,94 +202,93 @@ fn no_two_options_of_a_command_have_the_same_name() {
     assert!(Service::WORDS.iter().all(|word| COMMANDS.iter().any(|spec| spec.name == *word)));
 }
 
+/// Whole messages: what was typed, and each line of the answer.
+const REFUSALS: [(&str, &[&str]); 9] = [
+    (
+        "",
+        &[
+            "no command",
+            "  usage: oneloop COMMAND [ARGUMENT…] [OPTION…]",
+            "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, \
+             connect, chat",
+            "  see: oneloop --help",
+        ],
+    ),
+    (
+        "ecoh",
+        &["unknown command: ecoh (argument 1)", "  did you mean echo?", "  see: oneloop --help"],
+    ),
+    (
+        ":7=echo",
+        &[
+            "unknown command: :7=echo (argument 1)",
+            "  routes follow the word run",
+            "  see: oneloop --help",
+        ],
+    ),
+    (
+        "echo :7 --idel-timeout 5",
+        &[
+            "unknown option: --idel-timeout (argument 3)",
+            "  did you mean --idle-timeout?",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "echo :7 --text x",
+        &[
+            "unknown option: --text (argument 3)",
+            "  it is an option of greet, not of echo",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "echo 127.0.0.1:99999",
+        &[
+            "bad address: 127.0.0.1:99999 (argument 2)",
+            "  127.0.0.1:99999",
+            "            ^^^^^ a port is a number from 0 to 65535",
+            "  accepted: 7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, udp://…,",
+            "            /path, unix:/path, unix:@name, unix-dgram:/path",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "echo --lifetime=5x",
+        &[
+            "bad value for --lifetime: 5x (argument 2)",
+            "  5x",
+            "   ^ not a unit",
+            "  accepted: 500ms, 5s, 2m, 1h, 1d (a bare number means seconds), off",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "run :7=echo :9=discrad",
+        &[
+            "bad route: :9=discrad (argument 3)",
+            "  :9=discrad",
+            "     ^^^^^^^ an unknown service; did you mean discard?",
+            "  accepted: echo, discard, chargen, daytime, time, whoami, greet, relay",
+            "  see: oneloop run --help",
+        ],
+    ),
+    (
+        "greet :1 --text hi_{peer.pi}",
+        &[
+            "bad value for --text: hi {peer.pi} (argument 4)",
+            "  hi {peer.pi}",
+            "      ^^^^^^^ an unknown placeholder; did you mean {peer.ip}?",
+            "  accepted: {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}",
+            "            {service} {time}, \\{ for a brace",
+            "  see: oneloop greet --help",
+        ],
+    ),
+];
+
 #[test]
 fn a_refusal_names_the_argument_its_number_and_the_way_to_help() {
-    let cases: [(&str, &[&str]); 9] = [
-        (
-            "",
-            &[
-                "no command",
-                "  usage: oneloop COMMAND [ARGUMENT…] [OPTION…]",
-                "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, connect, chat",
-                "  see: oneloop --help",
-            ],
-        ),
-        (
-            "ecoh",
-            &[
-                "unknown command: ecoh (argument 1)",
-                "  did you mean echo?",
-                "  see: oneloop --help",
-            ],
-        ),
-        (
-            ":7=echo",
-            &[
-                "unknown command: :7=echo (argument 1)",
-                "  routes follow the word run",
-                "  see: oneloop --help",
-            ],
-        ),
-        (
-            "echo :7 --idel-timeout 5",
-            &[
-                "unknown option: --idel-timeout (argument 3)",
-                "  did you mean --idle-timeout?",
-                "  see: oneloop echo --help",
-            ],
-        ),
-        (
-            "echo :7 --text x",
-            &[
-                "unknown option: --text (argument 3)",
-                "  it is an option of greet, not of echo",
-                "  see: oneloop echo --help",
-            ],
-        ),
-        (
-            "echo 127.0.0.1:99999",
-            &[
-                "bad address: 127.0.0.1:99999 (argument 2)",
-                "  127.0.0.1:99999",
-                "            ^^^^^ a port is a number from 0 to 65535",
-                "  accepted: 7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, udp://…,",
-                "            /path, unix:/path, unix:@name, unix-dgram:/path",
-                "  see: oneloop echo --help",
-            ],
-        ),
-        (
-            "echo --lifetime=5x",
-            &[
-                "bad value for --lifetime: 5x (argument 2)",
-                "  5x",
-                "   ^ not a unit",
-                "  accepted: 500ms, 5s, 2m, 1h, 1d (a bare number means seconds), off",
-                "  see: oneloop echo --help",
-            ],
-        ),
-        (
-            "run :7=echo :9=discrad",
-            &[
-                "bad route: :9=discrad (argument 3)",
-                "  :9=discrad",
-                "     ^^^^^^^ an unknown service; did you mean discard?",
-                "  accepted: echo, discard, chargen, daytime, time, whoami, greet, relay",
-                "  see: oneloop run --help",
-            ],
-        ),
-        (
-            "greet :1 --text hi_{peer.pi}",
-            &[
-                "bad value for --text: hi {peer.pi} (argument 4)",
-                "  hi {peer.pi}",
-                "      ^^^^^^^ an unknown placeholder; did you mean {peer.ip}?",
-                "  accepted: {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port}",
-                "            {service} {time}, \\{ for a brace",
-                "  see: oneloop greet --help",
-            ],
-        ),
-    ];
-    for (line, expected) in cases {
+    for (line, expected) in REFUSALS {
         assert_eq!(refused(line).to_string(), expected.join("\n"), "{line}");
     }
 }
