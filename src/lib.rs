@@ -6,6 +6,7 @@
 //! - `service`: what a new connection becomes
 //! - `shell`: the only code that touches the world: the reactor, sockets, signals, limits
 //! - `doctor`: which limit of this machine bites first; reads only
+//! - `talk`: connect and chat: what is typed, joined to one socket or to many
 //! - `observe`: watches events and writes the log; known to `main` alone
 #![forbid(unsafe_code)]
 
@@ -16,3 +17,4 @@ pub mod observe;
 pub mod plan;
 pub mod service;
 pub mod shell;
+pub mod talk;

@@ -5,6 +5,8 @@ pub mod bind;
 pub mod bound_datagram;
 pub mod datagram_socket;
 pub mod limits;
+#[cfg(unix)]
+mod line_ends;
 pub mod listener;
 pub mod resolver;
 #[cfg(all(test, unix))]

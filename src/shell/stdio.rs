@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::pipe::PIPE_BUF;
 use rustix::stdio::{stdin, stdout};
 
+use super::line_ends::LineEnds;
+
 /// Reads come from descriptor 0, writes go to descriptor 1. There is one of it in a process.
 ///
 /// Whoever makes it marks it readable and writable at once: a call that finds nothing answers
@@ -23,6 +25,12 @@ use rustix::stdio::{stdin, stdout};
 pub struct Stdio {
     input: Input,
     output: Output,
+    /// Some: each line end of the input is read as CR LF.
+    line_ends: Option<LineEnds>,
+    /// The end of the input is kept to ourselves: whoever reads is told that nothing is there now.
+    holds_open: bool,
+    /// The input has ended.
+    ended: bool,
 }
 
 #[cfg(not(mio_unsupported_force_poll_poll))]
@@ -42,11 +50,42 @@ impl Stdio {
         #[cfg(mio_unsupported_force_poll_poll)]
         let (input, output) =
             (stdin().try_clone_to_owned()?.into(), stdout().try_clone_to_owned()?.into());
-        Ok(Stdio { input, output })
+        Ok(Stdio { input, output, line_ends: None, holds_open: false, ended: false })
     }
 
-    pub fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        self.input.try_io(|| read_now(stdin(), into))
+    /// Reads each line end of the input as CR LF.
+    pub fn with_cr_lf(self) -> Stdio {
+        Stdio { line_ends: Some(LineEnds::default()), ..self }
+    }
+
+    /// Keeps the end of the input to itself: who reads finds nothing more, and no end either.
+    pub fn held_open(self) -> Stdio {
+        Stdio { holds_open: true, ..self }
+    }
+
+    /// Reads at most `into.len()` bytes, which must be two or more if line ends are widened.
+    pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.ended && self.holds_open {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let bytes = match &mut self.line_ends {
+            None => self.input.try_io(|| read_now(stdin(), into))?,
+            Some(ends) => {
+                let room = LineEnds::room(into);
+                let read = self.input.try_io(|| read_now(stdin(), room))?;
+                ends.widen(into, read)
+            }
+        };
+        self.ended |= bytes == 0;
+        if self.ended && self.holds_open {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(bytes)
+    }
+
+    /// Whether the input has been read to its end.
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     pub fn write(&self, from: &[u8]) -> io::Result<usize> {

@@ -137,6 +137,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("shell", &["core", "plan", "service"]),
     ("observe", &["core", "plan"]),
     ("doctor", &["plan", "shell"]),
+    ("talk", &["core", "plan", "shell", "observe"]),
 ];
 
 fn arrows(source: &Source) -> Vec<Complaint> {

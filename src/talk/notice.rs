@@ -1,0 +1,29 @@
+//! What a talk tells its user on standard error: whole lines that are never waited for.
+
+use std::fmt;
+use std::io::Write;
+
+use crate::observe::sink::Sink;
+use crate::observe::way::standard_error;
+
+/// Standard error, for lines.
+pub struct Notices(Box<dyn Write>);
+
+impl Notices {
+    pub fn new() -> Notices {
+        let lost = |lines| format!("oneloop: {lines} lines did not fit here and were lost\n");
+        Notices(Box::new(Sink::new(standard_error(), lost)))
+    }
+
+    /// Says a line. What is foreign in it must be escaped already.
+    pub fn say(&mut self, line: impl fmt::Display) {
+        // The sink never fails: what it cannot say it counts.
+        let _ = self.0.write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+impl Default for Notices {
+    fn default() -> Notices {
+        Notices::new()
+    }
+}

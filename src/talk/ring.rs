@@ -1,0 +1,169 @@
+//! One ring of bytes for many readers: what is said once is kept once, and each reader has a
+//! cursor of its own. Whoever is slow falls behind alone, and a whole ring behind is out.
+//!
+//! ```text
+//!        tail                               head
+//!   ------|==================================|----->   positions in the stream
+//!               ^ a slow one          ^ a quick one
+//! ```
+
+/// How far a reader may fall behind, and all the memory that the readers' slowness costs. Beside
+/// the buffers of the kernel a mebibyte is hours of typing, and a moment of a file.
+pub const RING_BYTES: usize = 1 << 20;
+
+/// The last bytes of a stream that has no end.
+pub struct Ring {
+    bytes: Box<[u8]>,
+    head: u64,
+}
+
+/// How many bytes of the stream a reader has had. Only a ring makes and moves one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(u64);
+
+impl Ring {
+    /// The pages of a ring that is never filled are never touched, and cost nothing.
+    pub fn new(capacity: usize) -> Ring {
+        assert!(capacity > 0, "a ring without room");
+        Ring { bytes: vec![0; capacity].into_boxed_slice(), head: 0 }
+    }
+
+    /// Where a newcomer begins: it has had all that was said before it came.
+    pub fn head(&self) -> Cursor {
+        Cursor(self.head)
+    }
+
+    /// Adds to the stream. Readers that were too far behind have now lost something.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let room = self.bytes.len();
+        // Of more than a whole ring only the end could be read.
+        let skipped = bytes.len().saturating_sub(room);
+        self.head += skipped as u64;
+        let (at, rest) = (self.place(self.head), &bytes[skipped..]);
+        let (first, second) = rest.split_at(rest.len().min(room - at));
+        self.bytes[at..at + first.len()].copy_from_slice(first);
+        self.bytes[..second.len()].copy_from_slice(second);
+        self.head += rest.len() as u64;
+    }
+
+    /// How far a reader is behind.
+    pub fn behind(&self, cursor: Cursor) -> u64 {
+        self.head - cursor.0
+    }
+
+    /// What comes next for a reader, as far as it lies in one piece; nothing if it has had all.
+    /// None: it fell behind by more than the ring holds, and cannot go on without a gap.
+    pub fn next(&self, cursor: Cursor) -> Option<&[u8]> {
+        let behind = usize::try_from(self.behind(cursor)).ok()?;
+        if behind > self.bytes.len() {
+            return None;
+        }
+        let at = self.place(cursor.0);
+        Some(&self.bytes[at..(at + behind).min(self.bytes.len())])
+    }
+
+    /// A reader has had so many bytes of what `next` gave it.
+    pub fn advance(&self, cursor: &mut Cursor, bytes: usize) {
+        cursor.0 += bytes as u64;
+        debug_assert!(cursor.0 <= self.head, "a reader is ahead of the stream");
+    }
+
+    fn place(&self, position: u64) -> usize {
+        (position % self.bytes.len() as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Random;
+
+    /// All that a reader can have now.
+    fn rest(ring: &Ring, cursor: &mut Cursor) -> Option<Vec<u8>> {
+        let mut had = Vec::new();
+        loop {
+            let next = ring.next(*cursor)?;
+            if next.is_empty() {
+                return Some(had);
+            }
+            had.extend_from_slice(next);
+            ring.advance(cursor, next.len());
+        }
+    }
+
+    #[test]
+    fn a_newcomer_hears_what_is_said_from_then_on() {
+        let mut ring = Ring::new(8);
+        ring.push(b"before");
+        let mut cursor = ring.head();
+        assert_eq!(ring.next(cursor), Some(&b""[..]));
+        ring.push(b"after");
+        assert_eq!(rest(&ring, &mut cursor).unwrap(), b"after");
+        assert_eq!(ring.behind(cursor), 0);
+    }
+
+    #[test]
+    fn a_whole_ring_behind_is_the_last_that_can_still_go_on() {
+        let mut ring = Ring::new(8);
+        let mut cursor = ring.head();
+        ring.push(b"12345678");
+        assert_eq!(rest(&ring, &mut cursor.clone()).unwrap(), b"12345678");
+        ring.push(b"9");
+        assert_eq!(ring.next(cursor), None);
+        ring.advance(&mut cursor, 1);
+        assert_eq!(rest(&ring, &mut cursor).unwrap(), b"23456789");
+    }
+
+    #[test]
+    fn of_more_than_a_ring_at_once_the_end_is_kept() {
+        let mut ring = Ring::new(4);
+        ring.push(b"x");
+        let mut cursor = ring.head();
+        ring.push(b"123456");
+        assert_eq!(ring.next(cursor), None);
+        ring.advance(&mut cursor, 2);
+        assert_eq!(rest(&ring, &mut cursor).unwrap(), b"3456");
+    }
+
+    /// The model: the whole stream, and how much of it each reader has had.
+    #[test]
+    fn every_reader_hears_the_stream_without_a_gap_or_is_told_that_it_fell_behind() {
+        for seed in 0..200 {
+            let mut random = Random::new(seed);
+            let capacity = 1 + random.below(64);
+            let mut ring = Ring::new(capacity as usize);
+            let mut stream = Vec::new();
+            let mut readers: Vec<(Cursor, usize)> = Vec::new();
+            for _ in 0..500 {
+                match random.below(8) {
+                    0 => readers.push((ring.head(), stream.len())),
+                    1..=3 => {
+                        let said: Vec<u8> =
+                            (0..random.below(2 * capacity)).map(|_| random.draw() as u8).collect();
+                        ring.push(&said);
+                        stream.extend(said);
+                    }
+                    _ if readers.is_empty() => {}
+                    _ => {
+                        let chosen = random.below(readers.len() as u64) as usize;
+                        let (cursor, had) = &mut readers[chosen];
+                        let behind = stream.len() - *had;
+                        assert_eq!(ring.behind(*cursor), behind as u64, "seed {seed}");
+                        let next = ring.next(*cursor);
+                        if behind as u64 > capacity {
+                            assert_eq!(next, None, "seed {seed}");
+                            readers.swap_remove(chosen);
+                            continue;
+                        }
+                        let next = next.expect("it is not too far behind");
+                        assert_eq!(next.is_empty(), behind == 0, "seed {seed}");
+                        assert_eq!(next, &stream[*had..*had + next.len()], "seed {seed}");
+                        let taken = random.below(next.len() as u64 + 1) as usize;
+                        ring.advance(cursor, taken);
+                        *had += taken;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The turns of a talk's loop: it sleeps, and then names who has something to say. What is done
+//! about it is the talk's own affair.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use mio::event::{Event as Word, Source};
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::core::{Event, Key, Moment, Observer, Ready};
+use crate::shell::{Signal, Signals};
+
+/// The doors that every talk has: its signals, the answers of the resolver, standard input and
+/// output. Those of a chat's listeners follow.
+pub const SIGNAL_DOOR: usize = 0;
+pub const NAME_DOOR: usize = 1;
+pub const STDIO_DOOR: usize = 2;
+pub const FIRST_DOOR: usize = 3;
+
+/// So many events are taken from the system at once; more wait for the next turn.
+const EVENTS: usize = 256;
+
+/// The poll, the clock and the signals of a talk.
+pub struct Turns {
+    poll: Poll,
+    events: Events,
+    began: Instant,
+    number: u64,
+    signals: Signals,
+}
+
+/// What a shell shows as the exit status of a program that a signal has ended is this and the
+/// signal's number.
+const SIGNALLED: u8 = 128;
+
+impl Turns {
+    /// From now on signals end nothing by themselves.
+    pub fn new() -> io::Result<Turns> {
+        let poll = Poll::new()?;
+        let signals = Signals::new(poll.registry(), token(Key::door(SIGNAL_DOOR)))?;
+        let events = Events::with_capacity(EVENTS);
+        Ok(Turns { poll, events, began: Instant::now(), number: 0, signals })
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment(self.began.elapsed().as_micros() as u64)
+    }
+
+    pub fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    pub fn register(&self, source: &mut dyn Source, key: Key, way: Interest) -> io::Result<()> {
+        self.poll.registry().register(source, token(key), way)
+    }
+
+    /// Sleeps until the system has something to say, or for as long as `limit` allows.
+    pub fn sleep(
+        &mut self,
+        limit: Option<Duration>,
+        queued: usize,
+        seen: &mut dyn Observer,
+    ) -> io::Result<Moment> {
+        let before = self.now();
+        match self.poll.poll(&mut self.events, limit) {
+            // A signal woke us: a turn without events.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
+        }
+        let now = self.now();
+        self.number += 1;
+        let (number, events) = (self.number, self.events.iter().count());
+        let slept = now.since(before);
+        seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
+        Ok(now)
+    }
+
+    /// Who was named, and what may be tried there now.
+    pub fn named(&self) -> Vec<(Key, Ready)> {
+        self.events.iter().map(|word| (Key::from_word(word.token().0), ready(word))).collect()
+    }
+
+    /// The signals that came since the last call.
+    pub fn signals(&mut self, seen: &mut dyn Observer) -> Vec<Signal> {
+        let came: Vec<Signal> = self.signals.drain().collect();
+        for signal in &came {
+            seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
+        }
+        came
+    }
+}
+
+pub fn token(key: Key) -> Token {
+    Token(key.to_word())
+}
+
+/// The exit status that tells of a signal.
+pub fn status(signal: Signal) -> u8 {
+    SIGNALLED
+        + match signal {
+            Signal::HangUp => 1,
+            Signal::Interrupt => 2,
+            Signal::Quit => 3,
+            Signal::Terminate => 15,
+        }
+}
+
+/// What the system says of an end, in our bits. The end of a pipe is announced as a hang-up alone,
+/// and can only be seen by reading: so it counts as readable.
+fn ready(word: &Word) -> Ready {
+    let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
+    bit(word.is_readable(), Ready::READ)
+        .with(bit(word.is_writable(), Ready::WRITE))
+        .with(bit(word.is_read_closed(), Ready::READ.with(Ready::LAST)))
+        .with(bit(word.is_priority(), Ready::URGENT))
+        .with(bit(word.is_error(), Ready::ERROR))
+}
