@@ -1,0 +1,122 @@
+//! The started log, in a process of its own: whatever its standard error is, the process goes on.
+#![cfg(unix)]
+
+use std::env;
+use std::io::{PipeReader, Read, pipe};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Reason, Side};
+use oneloop::observe;
+use oneloop::plan::{AccessFormat, LogPlan};
+
+/// Set for the process that logs; it says how many connections live and die.
+const LIVES: &str = "ONELOOP_TEST_LIVES";
+
+/// Not a test of its own: what the other tests run as a process, and nothing when run with them.
+#[test]
+fn lives() {
+    let Ok(lives) = env::var(LIVES) else { return };
+    let plan = LogPlan {
+        quiet: true,
+        explain: true,
+        access: Some(AccessFormat::Json),
+        ..LogPlan::default()
+    };
+    let mut watch = observe::start(&plan);
+    for birth in 1..=lives.parse().expect("a number") {
+        live(&mut watch, birth);
+    }
+    watch.tell_totals();
+    let lost = watch.totals().lost_lines;
+    std::process::exit(if lost > 0 { 3 } else { 0 });
+}
+
+fn live(watch: &mut impl Observer, birth: u32) {
+    let (key, now) = (Key::new(birth, 0), Moment(0));
+    let (peer, listen) = (Peer::Stdio, "tcp://127.0.0.1:7");
+    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+    watch.on(key, &Event::Opened { route: 0, service: "echo", listen, peer: &peer, now });
+    let lasted = Duration::from_micros(1);
+    watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted, now });
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_does_not_stop_the_process() {
+    let (mut child, mut reader) = start(10_000, "");
+    assert_eq!(wait(&mut child), Some(3), "it ends, and knows that it lost lines");
+    let text = rest(&mut reader);
+    assert!(text.len() > 4096 && text.lines().all(is_object), "whole lines only:\n{text}");
+}
+
+#[test]
+fn a_pipe_that_is_closed_does_not_stop_the_process() {
+    for filters in ["", "a=b=c"] {
+        let (mut child, reader) = start(100, filters);
+        drop(reader);
+        assert!(matches!(wait(&mut child), Some(0 | 3)));
+    }
+}
+
+#[test]
+fn quiet_leaves_the_access_log_alone_and_nothing_is_coloured_in_a_pipe() {
+    let (mut child, mut reader) = start(2, "");
+    assert_eq!(wait(&mut child), Some(0));
+    let text = rest(&mut reader);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.lines().all(is_object), "{text}");
+}
+
+#[test]
+fn rust_log_decides_and_what_is_wrong_in_it_is_named() {
+    let (mut child, mut reader) = start(1, "debug,access=off,x=loud");
+    assert_eq!(wait(&mut child), Some(0));
+    let text = rest(&mut reader);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].ends_with(" WARN  RUST_LOG: not understood: x=loud"), "{text}");
+    assert!(lines[1].contains(" DEBUG #1 opened: stdio at "), "{text}");
+    assert!(lines[2].contains(" -- because both directions have ended"), "{text}");
+    assert!(lines[3].contains(" INFO  totals: 1 opened, 1 closed (1 finished)"), "{text}");
+    assert!(!text.contains('\x1b'), "{text}");
+}
+
+/// A process that logs so many lives into a pipe.
+fn start(lives: u32, filters: &str) -> (Child, PipeReader) {
+    let (reader, writer) = pipe().expect("a pipe");
+    let child = Command::new(env::current_exe().expect("this test"))
+        .args(["--exact", "lives", "--nocapture"])
+        .env(LIVES, lives.to_string())
+        .env("RUST_LOG", filters)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(writer)
+        .spawn()
+        .expect("a process");
+    (child, reader)
+}
+
+/// Its exit code; it is ended if it does not end.
+fn wait(child: &mut Child) -> Option<i32> {
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(60) {
+        if let Some(status) = child.try_wait().expect("a status") {
+            return status.code();
+        }
+        sleep(Duration::from_millis(10));
+    }
+    child.kill().expect("ended");
+    child.wait().expect("a status");
+    None
+}
+
+fn rest(reader: &mut PipeReader) -> String {
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("text");
+    text
+}
+
+fn is_object(line: &str) -> bool {
+    line.starts_with("{\"ts\":\"") && line.ends_with("\"by\":\"FIN\"}") || line.contains(" WARN ")
+}
