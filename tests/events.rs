@@ -150,7 +150,7 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         Event::AcceptPaused { address, fault: Some(exhausted), connections },
         Event::AcceptResumed { address, connections: 999 },
         Event::AcceptFailed { address, fault: std::io::ErrorKind::ConnectionAborted.into() },
-        Event::Signal { name: "TERM" },
+        Event::Signal { name: "SIGTERM" },
         Event::Draining { connections: 12, deadline: Duration::from_secs(10) },
         Event::Resolved { name: "db.internal", addresses: 2, error: None },
         Event::Resolved { name: "db.internal", addresses: 0, error: Some("no such name") },
