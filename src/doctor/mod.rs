@@ -31,11 +31,12 @@ mod tests;
 pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
     let facts = read::facts(&read::Root::new("/"));
     let report = Report::new(plan, &facts);
-    if plan.json {
-        json::write(&report, out)?;
-    } else {
-        print::write(&report, is_colourful(), out)?;
+    let mut text = Vec::new();
+    match plan.json {
+        true => json::write(&report, &mut text)?,
+        false => print::write(&report, is_colourful(), &mut text)?,
     }
+    out.write_all(&text)?;
     out.flush()?;
     Ok(plan.conns.is_none() || report.fits() == Some(true))
 }
