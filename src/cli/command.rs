@@ -3,7 +3,7 @@
 use super::Command;
 use super::error::UsageError;
 use super::typed::{Typed, Word};
-use super::{serve, talk};
+use super::{examine, serve, talk};
 use crate::plan::Service;
 
 /// One command.
@@ -28,6 +28,7 @@ pub struct Spec {
 pub enum Group {
     Serve,
     Talk,
+    Examine,
 }
 
 pub fn find(word: &Word) -> Result<&'static Spec, UsageError> {
@@ -51,7 +52,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 11] = [
+pub const COMMANDS: [Spec; 12] = [
     Spec {
         name: "echo",
         arguments: "[LISTEN…] [OPTION…]",
@@ -194,5 +195,22 @@ pub const COMMANDS: [Spec; 11] = [
         examples: &[("oneloop chat :7009", "then, elsewhere: oneloop connect HOST:7009")],
         build: talk::chat,
         ..SMALL
+    },
+    Spec {
+        name: "doctor",
+        group: Group::Examine,
+        arguments: "[TARGET] [OPTION…]",
+        about: "tell which limit of this machine bites first, and what mends it",
+        words: &[("TARGET", "count as a client of this address; without it as a server")],
+        notes: &[
+            "Reads files of the system and changes nothing. Run it where the daemon will run:",
+            "limits differ between users, containers and units.",
+        ],
+        examples: &[
+            ("oneloop doctor", "how many connections does this machine hold?"),
+            ("oneloop doctor --conns 1m", "does it hold a million, and if not, why?"),
+            ("oneloop doctor --conns 100k 10.0.0.1:80", "can so many go out to one address?"),
+        ],
+        build: examine::doctor,
     },
 ];

@@ -28,6 +28,10 @@ pub struct Draft {
     pub linger: Option<Option<Duration>>,
     pub udp: bool,
     pub unix: bool,
+
+    // ---- doctor --------------------------------------------------------------------------------
+    pub conns: Option<usize>,
+    pub json: bool,
 }
 
 impl Draft {
@@ -50,6 +54,8 @@ impl Draft {
             linger: None,
             udp: false,
             unix: false,
+            conns: None,
+            json: false,
         }
     }
 }

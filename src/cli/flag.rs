@@ -26,6 +26,8 @@ pub struct Flag {
 #[derive(Clone, Copy, Debug)]
 pub enum Where {
     All,
+    /// All that turn a loop, and so have something to log.
+    Logged,
     /// All that serve connections by a policy.
     Servers,
     Only(&'static [&'static str]),
@@ -84,6 +86,7 @@ impl Flag {
         let serves = command == "run" || Service::WORDS.contains(&command);
         match self.on {
             Where::All => true,
+            Where::Logged => !EXAMINE.contains(&command),
             Where::Servers => serves,
             Where::Only(commands) => commands.contains(&command),
             Where::Policy(on) => serves && (command == "run" || on.fits(command)),
@@ -116,7 +119,7 @@ const PLAIN: Flag = Flag {
 };
 
 /// What only one or two commands have.
-const OWN: [Flag; 12] = [
+const OWN: [Flag; 14] = [
     Flag {
         long: "text",
         value: Some("TEXT"),
@@ -217,6 +220,23 @@ const OWN: [Flag; 12] = [
         set: Set::Draft(|draft, value| put(&mut draft.max_clients, unit::read_limit(value))),
         ..PLAIN
     },
+    Flag {
+        long: "conns",
+        short: Some('n'),
+        value: Some("N"),
+        default: "tell how many fit",
+        help: "ask whether so many connections fit",
+        on: Where::Only(EXAMINE),
+        set: Set::Draft(|draft, value| put(&mut draft.conns, unit::read_limit(value).map(Some))),
+        ..PLAIN
+    },
+    Flag {
+        long: "json",
+        help: "answer as one JSON object",
+        on: Where::Only(EXAMINE),
+        set: Set::Draft(|draft, _| put(&mut draft.json, Ok(true))),
+        ..PLAIN
+    },
 ];
 
 /// What limits the daemon as a whole. The options of a policy follow these in help.
@@ -252,6 +272,7 @@ const REST: [Flag; 7] = [
         short: Some('v'),
         help: "show the life of each connection; -vv: each step of the loop too",
         section: Section::Log,
+        on: Where::Logged,
         set: Set::Draft(|draft, _| {
             draft.log.quiet = false;
             let more = draft.log.verbosity.saturating_add(1);
@@ -264,6 +285,7 @@ const REST: [Flag; 7] = [
         short: Some('q'),
         help: "show warnings and errors only",
         section: Section::Log,
+        on: Where::Logged,
         set: Set::Draft(|draft, _| {
             draft.log.verbosity = 0;
             put(&mut draft.log.quiet, Ok(true))
@@ -274,6 +296,7 @@ const REST: [Flag; 7] = [
         long: "explain",
         help: "say with each line why it is so",
         section: Section::Log,
+        on: Where::Logged,
         set: Set::Draft(|draft, _| put(&mut draft.log.explain, Ok(true))),
         ..PLAIN
     },
@@ -295,7 +318,7 @@ const REST: [Flag; 7] = [
         value: Some("WHEN"),
         default: "auto",
         help: "auto (on a terminal, unless NO_COLOR is set) or never",
-        section: Section::Log,
+        section: Section::Other,
         set: Set::Draft(|draft, value| {
             put(&mut draft.log.color, word(value, &Color::WORDS, Color::from_word))
         }),
@@ -321,6 +344,7 @@ const REST: [Flag; 7] = [
 
 const CONNECT: &[&str] = &["connect"];
 const TALK: &[&str] = &["connect", "chat"];
+const EXAMINE: &[&str] = &["doctor"];
 
 /// One of some words.
 fn word<T>(

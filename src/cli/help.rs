@@ -31,6 +31,11 @@ const CONNECT_CODES: &[(&str, &str)] = &[
     ("1", "no connection could be made, or it was reset or timed out"),
     ("2", "wrong usage"),
 ];
+const DOCTOR_CODES: &[(&str, &str)] = &[
+    ("0", "so many connections fit, or no number was given"),
+    ("1", "they do not fit, or it is not known whether they do"),
+    ("2", "wrong usage"),
+];
 const SIGNALS: &[(&str, &str)] = &[
     ("TERM, INT", "stop accepting and finish what is in progress; again: stop at once"),
     ("QUIT", "write the state of the loop to the log"),
@@ -51,13 +56,18 @@ pub fn overview() -> String {
     page.section("Usage");
     page.line("oneloop COMMAND [ARGUMENT…] [OPTION…]");
     page.line("oneloop COMMAND --help        tells all about one command");
-    for (group, title) in [(Group::Serve, "Serve"), (Group::Talk, "Talk")] {
+    let groups = [(Group::Serve, "Serve"), (Group::Talk, "Talk"), (Group::Examine, "Examine")];
+    for (group, title) in groups {
         let specs = COMMANDS.iter().filter(|spec| spec.group == group);
         page.list(title, specs.map(|spec| (spec.name, spec.about)));
     }
     page.addresses(true);
     page.section("Options of every command");
-    page.flags(&Flag::all().filter(|flag| matches!(flag.on, Where::All)).collect::<Vec<_>>());
+    page.flags(
+        &Flag::all()
+            .filter(|flag| matches!(flag.on, Where::All | Where::Logged))
+            .collect::<Vec<_>>(),
+    );
     page.list("Exit codes", SERVE_CODES.iter().copied());
     page.list("Signals", SIGNALS.iter().copied());
     page.list("Environment", ENVIRONMENT.iter().copied());
@@ -89,14 +99,15 @@ pub fn about(spec: &Spec) -> String {
         }
         page.units(&flags);
     }
-    let listens = spec.name != "connect";
+    let (listens, codes) = match spec.name {
+        "connect" => (false, CONNECT_CODES),
+        "doctor" => (false, DOCTOR_CODES),
+        _ => (true, SERVE_CODES),
+    };
     page.addresses(listens);
-    match listens {
-        true => {
-            page.list("Exit codes", SERVE_CODES.iter().copied());
-            page.list("Signals", SIGNALS.iter().copied());
-        }
-        false => page.list("Exit codes", CONNECT_CODES.iter().copied()),
+    page.list("Exit codes", codes.iter().copied());
+    if listens {
+        page.list("Signals", SIGNALS.iter().copied());
     }
     page.section("Examples");
     page.examples(spec.examples.iter());

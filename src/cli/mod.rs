@@ -3,16 +3,18 @@
 //!
 //! `command` and `flag` are the two tables: a new command or option is a new entry there, and help,
 //! parsing and the guesses of errors follow. `typed` sorts arguments into options and words,
-//! `draft` collects what the options say, and `serve` and `talk` make a command of both.
+//! `draft` collects what the options say, and `serve`, `talk` and `examine` make a command of
+//! both.
 
 use std::ffi::OsString;
 
-use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan};
+use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan};
 
 pub mod error;
 
 mod command;
 mod draft;
+mod examine;
 mod flag;
 mod help;
 mod serve;
@@ -33,6 +35,7 @@ pub enum Command {
     },
     Connect(ConnectPlan),
     Chat(ChatPlan),
+    Doctor(DoctorPlan),
     /// A text to print, and that is all.
     Help(String),
     Version(String),

@@ -210,7 +210,7 @@ const REFUSALS: [(&str, &[&str]); 9] = [
             "no command",
             "  usage: oneloop COMMAND [ARGUMENT…] [OPTION…]",
             "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, \
-             connect, chat",
+             connect, chat, doctor",
             "  see: oneloop --help",
         ],
     ),

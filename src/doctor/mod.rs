@@ -6,7 +6,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::plan::DoctorPlan;
+use crate::plan::{Color, DoctorPlan};
 use checks::Demand;
 use facts::Facts;
 use finding::{Finding, Section, Sum};
@@ -34,7 +34,7 @@ pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
     let mut text = Vec::new();
     match plan.json {
         true => json::write(&report, &mut text)?,
-        false => print::write(&report, is_colourful(), &mut text)?,
+        false => print::write(&report, is_colourful(plan.color), &mut text)?,
     }
     out.write_all(&text)?;
     out.flush()?;
@@ -42,10 +42,10 @@ pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
 }
 
 /// Colour is for people: on a terminal, unless they said no.
-fn is_colourful() -> bool {
+fn is_colourful(color: Color) -> bool {
     let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    io::stdout().is_terminal() && !says("NO_COLOR") && !is_dumb
+    color == Color::Auto && io::stdout().is_terminal() && !says("NO_COLOR") && !is_dumb
 }
 
 /// All that is to be told, in no form yet.

@@ -1,6 +1,6 @@
 //! What the doctor is asked: for how many connections, to whom, and in which form to answer.
 
-use super::Address;
+use super::{Address, Color};
 
 /// One question to the doctor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,4 +11,5 @@ pub struct DoctorPlan {
     pub target: Option<Address>,
     /// For machines.
     pub json: bool,
+    pub color: Color,
 }

@@ -7,7 +7,7 @@ use crate::plan::DoctorPlan;
 
 fn report(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Report {
     let target = target.map(|target| Address::parse(target).unwrap());
-    Report::new(&DoctorPlan { conns, target, json: false }, facts)
+    Report::new(&DoctorPlan { conns, target, ..DoctorPlan::default() }, facts)
 }
 
 fn printed(report: &Report, colour: bool) -> String {

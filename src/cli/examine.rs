@@ -1,0 +1,69 @@
+//! Makes plans of the commands that examine: doctor.
+
+use super::Command;
+use super::error::UsageError;
+use super::typed::Typed;
+use crate::plan::{Address, DoctorPlan};
+
+pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
+    let target = match typed.words.as_slice() {
+        [] => None,
+        [word] => {
+            let address = Address::parse_target(&word.text);
+            Some(address.map_err(|misread| UsageError::misread(word.at, &misread))?)
+        }
+        [.., last] => {
+            let wrong = format!("one argument too many: {}", last.text.escape_debug());
+            return Err(UsageError::at(last.at, wrong).detail("doctor takes one target at most"));
+        }
+    };
+    let draft = typed.draft;
+    let (conns, json, color) = (draft.conns, draft.json, draft.log.color);
+    Ok(Command::Doctor(DoctorPlan { conns, target, json, color }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::{UsageError, parse};
+    use super::*;
+    use crate::plan::Color;
+
+    fn parsed(line: &str) -> Result<Command, UsageError> {
+        parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_doctor_is_asked_with_or_without_a_number_and_a_target() {
+        let asked = |line| match parsed(line) {
+            Ok(Command::Doctor(plan)) => plan,
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(asked("doctor"), DoctorPlan::default());
+        let expected = DoctorPlan {
+            conns: Some(100_000),
+            target: Some(Address::parse("10.0.0.1:80").unwrap()),
+            json: true,
+            color: Color::Never,
+        };
+        assert_eq!(asked("doctor --conns 100k 10.0.0.1:80 --json --color never"), expected);
+        assert_eq!(asked("doctor -n 5").conns, Some(5));
+    }
+
+    #[test]
+    fn what_the_doctor_does_not_understand_is_refused() {
+        let cases = [
+            ("doctor a:1 b:2", Some(3), "one argument too many: b:2"),
+            ("doctor a:0", Some(2), "bad address: a:0"),
+            ("doctor --conns many", Some(3), "bad value for --conns: many"),
+            ("doctor --conns 0", Some(3), "bad value for --conns: 0"),
+            ("doctor -v", Some(2), "unknown option: -v"),
+            ("echo --json", Some(2), "unknown option: --json"),
+        ];
+        for (line, argument, wrong) in cases {
+            let error = parsed(line).unwrap_err();
+            assert_eq!((error.argument, error.wrong.as_str()), (argument, wrong), "{line}");
+        }
+    }
+}
