@@ -65,8 +65,7 @@ pub fn count(text: &str) -> Result<u64, Misread> {
 
 /// `512`, `64k`, `1M`, `1GiB`: bytes, in steps of 1024.
 pub fn size(text: &str) -> Result<u64, Misread> {
-    let read = scaled(Piece::whole(text), KIBI).map_err(|slip| slip.or_accepts(SIZES));
-    read.map_err(|slip| Misread::new("size", text, slip))
+    read_size(Piece::whole(text)).map_err(|slip| Misread::new("size", text, slip))
 }
 
 /// `2k/s`, `600/m`, `2k`: a count, and in what time.
@@ -116,6 +115,10 @@ pub fn read_count(piece: Piece<'_>) -> Result<u64, Slip> {
     scaled(piece, THOUSANDS).map_err(|slip| slip.or_accepts(COUNTS))
 }
 
+pub fn read_size(piece: Piece<'_>) -> Result<u64, Slip> {
+    scaled(piece, KIBI).map_err(|slip| slip.or_accepts(SIZES))
+}
+
 /// A count of things one must have at least one of.
 pub fn read_limit(piece: Piece<'_>) -> Result<usize, Slip> {
     match usize::try_from(read_count(piece)?) {
@@ -125,7 +128,7 @@ pub fn read_limit(piece: Piece<'_>) -> Result<usize, Slip> {
     }
 }
 
-fn read_rate(piece: Piece<'_>) -> Result<Rate, Slip> {
+pub fn read_rate(piece: Piece<'_>) -> Result<Rate, Slip> {
     let (amount, unit) = piece.split('/');
     let seconds = match unit {
         None => 1,

@@ -1,0 +1,115 @@
+//! Where connections come from: one address of this machine, or a block of them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::misread::{Piece, Slip};
+
+/// A block of addresses, as `127.0.0.0/28`; a single one is a block of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    base: IpAddr,
+    prefix: u8,
+}
+
+/// A block is walked through one by one, so more of it than this is of no use.
+const ADDRESSES_MAX: u128 = 65_536;
+
+const SOURCES: &str = "127.0.0.2, 127.0.0.0/28, fd00::/120";
+
+impl Source {
+    /// The addresses of the block, in order. Where a block of IPv4 has a first and a last one that
+    /// no socket can have (the name of the block, and the broadcast), they are left out.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let (bits, base) = match self.base {
+            IpAddr::V4(ip) => (32, u128::from(ip.to_bits())),
+            IpAddr::V6(ip) => (128, ip.to_bits()),
+        };
+        let free = bits - u32::from(self.prefix);
+        let count = 1u128.checked_shl(free).unwrap_or(u128::MAX).min(ADDRESSES_MAX);
+        let first = base & !(count - 1);
+        let v4 = self.base.is_ipv4();
+        let skipped = u128::from(v4 && free >= 2);
+        let last = if free >= 2 && v4 { count - 1 } else { count };
+        (skipped..last).map(move |at| match v4 {
+            true => IpAddr::V4(Ipv4Addr::from_bits((first + at) as u32)),
+            false => IpAddr::V6(Ipv6Addr::from_bits(first + at)),
+        })
+    }
+}
+
+impl From<IpAddr> for Source {
+    fn from(base: IpAddr) -> Source {
+        Source { base, prefix: if base.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.prefix == Source::from(self.base).prefix {
+            true => write!(f, "{}", self.base),
+            false => write!(f, "{}/{}", self.base, self.prefix),
+        }
+    }
+}
+
+/// `127.0.0.0/28`, or several with commas between them.
+pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, Slip> {
+    let mut sources = Vec::new();
+    let mut rest = Some(piece);
+    while let Some(piece) = rest {
+        let (first, others) = piece.split(',');
+        sources.push(read(first).map_err(|slip| slip.or_accepts(SOURCES))?);
+        rest = others;
+    }
+    Ok(sources)
+}
+
+fn read(piece: Piece<'_>) -> Result<Source, Slip> {
+    let (address, prefix) = piece.split('/');
+    let Ok(base) = address.text.parse::<IpAddr>() else {
+        return Err(address.wrong("not an IP address"));
+    };
+    let whole = Source::from(base);
+    let Some(prefix) = prefix else { return Ok(whole) };
+    match prefix.text.parse() {
+        Ok(bits) if bits <= whole.prefix => Ok(Source { base, prefix: bits }),
+        _ => Err(prefix.wrong(format!("a prefix is a number from 0 to {}", whole.prefix))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(text: &str) -> Vec<String> {
+        let sources = read_sources(Piece::whole(text)).unwrap();
+        sources.iter().flat_map(Source::addresses).map(|ip| ip.to_string()).collect()
+    }
+
+    #[test]
+    fn a_block_is_walked_without_its_name_and_its_broadcast() {
+        assert_eq!(addresses("127.0.0.5/30"), ["127.0.0.5", "127.0.0.6"]);
+        assert_eq!(addresses("127.0.0.0/28").len(), 14);
+        assert_eq!(addresses("127.0.0.4/31"), ["127.0.0.4", "127.0.0.5"]);
+        assert_eq!(addresses("127.0.0.9,::1"), ["127.0.0.9", "::1"]);
+        assert_eq!(addresses("fd00::/126").len(), 4);
+        assert_eq!(addresses("10.0.0.0/8").len() as u128, ADDRESSES_MAX - 2);
+        assert_eq!(addresses("::/0").len() as u128, ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn a_source_prints_as_one_would_type_it() {
+        for text in ["127.0.0.0/28", "::1", "fd00::/120"] {
+            assert_eq!(read_sources(Piece::whole(text)).unwrap()[0].to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_source_is_shown_at_its_place() {
+        for (text, wrong) in [("127.0.0.1/33", "33"), ("a/8", "a"), ("::1,127.1", "127.1")] {
+            let slip = read_sources(Piece::whole(text)).unwrap_err();
+            assert_eq!(&text[slip.span], wrong);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The plan of a stress run: which loads, how many connections, how long, and what is reported.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::guess;
+use super::misread::{Piece, Slip};
+use super::source::Source;
+use super::unit::Rate;
+use super::{Address, Listen};
+
+/// All that `oneloop stress` was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StressPlan {
+    /// Connections are spread over them in turn. None only beside a sink.
+    pub targets: Vec<Address>,
+    pub loads: Vec<LoadPlan>,
+    /// Connections of a load that does not say how many.
+    pub conns: usize,
+    /// So many more connections play ping-pong beside the others.
+    pub active: usize,
+    /// None: `CONNECT_RATE` for connections that stay, no limit for those that come and go.
+    pub connect_rate: Option<Rate>,
+    /// How long idle connections are held.
+    pub hold: Duration,
+    /// How long the loads that speak are measured.
+    pub duration: Duration,
+    /// They run so long before they are measured.
+    pub warmup: Duration,
+    /// Bytes in a message.
+    pub size: usize,
+    /// Messages of one connection that are on the way at once.
+    pub depth: usize,
+    /// Messages in a second over all connections, sent whether answers come or not.
+    pub rate: Option<Rate>,
+    pub way: Way,
+    /// From one pulse to the next.
+    pub every: Duration,
+    /// At the end of the hold each idle connection must answer one message.
+    pub probe: bool,
+    /// Find the silence after which a connection dies, up to this one.
+    pub find_timeout: Option<Duration>,
+    /// No answer for so long is a failure; a datagram counts as lost.
+    pub timeout: Duration,
+    pub sources: Vec<Source>,
+    /// None: as many as the limit of open files demands.
+    pub processes: Option<usize>,
+    /// This run is one of several processes.
+    pub worker: Option<Worker>,
+    /// Send many datagrams with one call, where the system can cut them.
+    pub gso: bool,
+    /// The server's process, for what it costs. None: found by its port.
+    pub pid: Option<u32>,
+    pub json: Option<PathBuf>,
+    pub report: Option<PathBuf>,
+    /// None: drawn anew.
+    pub seed: Option<u64>,
+    /// Be the far end of a bulk stream here.
+    pub sink: Option<Listen>,
+}
+
+/// One load, and over how many connections. None: as many as the plan says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadPlan {
+    pub kind: LoadKind,
+    pub conns: Option<usize>,
+}
+
+/// What the connections of a load do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    /// Open, hold, watch.
+    Idle,
+    /// Each sends, waits for the answer, and sends again.
+    Echo,
+    /// Each connects, exchanges one message, closes, and begins again.
+    Churn,
+    /// Bulk, as much as goes through.
+    Stream,
+    /// All connect at once, exchange one message and close, again and again.
+    Storm,
+    /// All are idle but at one instant, when they all speak.
+    Pulse,
+    /// Each connects, exchanges one message, vanishes with a reset, and begins again.
+    Reset,
+}
+
+/// Which way a bulk stream flows, and so what the far end must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// The far end sends back what it receives.
+    Echo,
+    /// The far end is a sink of ours, which counts and verifies.
+    Up,
+    /// The far end is a source of ours.
+    Down,
+    /// It is both at once.
+    Both,
+    /// The far end swallows all, and says nothing.
+    Discard,
+}
+
+/// Which of how many processes this is, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    pub index: usize,
+    pub count: usize,
+}
+
+impl StressPlan {
+    /// Connections that are to stay are opened at this rate, if no other is given: most servers
+    /// keep up with it, and none of their queues overflows.
+    pub const CONNECT_RATE: Rate = Rate { count: 10_000, per: Duration::from_secs(1) };
+
+    /// The loads with their numbers of connections, the ping-pong ones of `active` among them.
+    pub fn groups(&self) -> Vec<(LoadKind, usize)> {
+        let asked = self.loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
+        let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
+        asked.chain(active).filter(|(_, conns)| *conns > 0).collect()
+    }
+
+    /// What is wrong with the plan as a whole, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        if self.targets.is_empty() && self.sink.is_none() {
+            return Err("no target".to_string());
+        }
+        let datagrams = self.targets.iter().filter(|target| target.is_datagram()).count();
+        if datagrams != 0 && datagrams != self.targets.len() {
+            return Err("targets of streams and of datagrams cannot be mixed".to_string());
+        }
+        let only_echo = self.loads.iter().all(|load| load.kind == LoadKind::Echo);
+        if datagrams != 0 && !(only_echo && self.find_timeout.is_none()) {
+            return Err("datagrams have no connections: only --load echo fits them".to_string());
+        }
+        if datagrams != 0 && self.size > DATAGRAM_BYTES_MAX {
+            return Err(format!("a datagram has at most {DATAGRAM_BYTES_MAX} bytes (--size)"));
+        }
+        if self.sink.as_ref().is_some_and(|sink| sink.address.is_datagram()) {
+            return Err("a sink listens for streams, not for datagrams".to_string());
+        }
+        if self.size == 0 && self.loads.iter().any(|load| load.kind.must_speak()) {
+            return Err("--size 0 fits only idle, churn, storm and reset".to_string());
+        }
+        Ok(())
+    }
+}
+
+/// The largest payload of UDP over IPv4.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+impl Default for StressPlan {
+    fn default() -> StressPlan {
+        StressPlan {
+            targets: Vec::new(),
+            loads: vec![LoadPlan { kind: LoadKind::Echo, conns: None }],
+            conns: 64,
+            active: 0,
+            connect_rate: None,
+            hold: Duration::from_secs(10),
+            duration: Duration::from_secs(10),
+            warmup: Duration::ZERO,
+            size: 64,
+            depth: 1,
+            rate: None,
+            way: Way::Echo,
+            every: Duration::from_secs(1),
+            probe: false,
+            find_timeout: None,
+            timeout: Duration::from_secs(10),
+            sources: Vec::new(),
+            processes: None,
+            worker: None,
+            gso: false,
+            pid: None,
+            json: None,
+            report: None,
+            seed: None,
+            sink: None,
+        }
+    }
+}
+
+impl LoadKind {
+    pub const WORDS: [(&'static str, LoadKind); 7] = [
+        ("idle", LoadKind::Idle),
+        ("echo", LoadKind::Echo),
+        ("churn", LoadKind::Churn),
+        ("stream", LoadKind::Stream),
+        ("storm", LoadKind::Storm),
+        ("pulse", LoadKind::Pulse),
+        ("reset", LoadKind::Reset),
+    ];
+
+    pub fn word(self) -> &'static str {
+        word_of(&LoadKind::WORDS, self)
+    }
+
+    /// Without a message it would do nothing.
+    fn must_speak(self) -> bool {
+        matches!(self, LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse)
+    }
+}
+
+impl Way {
+    pub const WORDS: [(&'static str, Way); 5] = [
+        ("echo", Way::Echo),
+        ("up", Way::Up),
+        ("down", Way::Down),
+        ("both", Way::Both),
+        ("discard", Way::Discard),
+    ];
+
+    pub fn word(self) -> &'static str {
+        word_of(&Way::WORDS, self)
+    }
+}
+
+/// `idle`, `idle=10k`, several with commas between them.
+pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, Slip> {
+    let mut loads = Vec::new();
+    let mut rest = Some(piece);
+    while let Some(piece) = rest {
+        let (load, others) = piece.split(',');
+        let (word, conns) = load.split('=');
+        let kind = read_word(word, &LoadKind::WORDS)?;
+        let conns = conns.map(super::unit::read_limit).transpose()?;
+        loads.push(LoadPlan { kind, conns });
+        rest = others;
+    }
+    Ok(loads)
+}
+
+pub(super) fn show_loads(loads: &[LoadPlan]) -> String {
+    let shown = loads.iter().map(|load| match load.conns {
+        Some(conns) => format!("{}={conns}", load.kind.word()),
+        None => load.kind.word().to_string(),
+    });
+    shown.collect::<Vec<_>>().join(",")
+}
+
+/// One of these words.
+pub(super) fn read_word<T: Copy>(piece: Piece<'_>, words: &[(&str, T)]) -> Result<T, Slip> {
+    let found = words.iter().find(|(word, _)| *word == piece.text);
+    found.map(|(_, meant)| *meant).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let hint = guess::hint(piece.text, known.iter().copied(), str::to_string);
+        piece.wrong(format!("an unknown word{hint}")).or_accepts(&known.join(", "))
+    })
+}
+
+fn word_of<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == meant).map_or("", |(word, _)| word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(targets: &[&str]) -> StressPlan {
+        let targets = targets.iter().map(|text| Address::parse_target(text).unwrap()).collect();
+        StressPlan { targets, ..StressPlan::default() }
+    }
+
+    #[test]
+    fn loads_are_words_with_perhaps_a_number() {
+        let read = |text| read_loads(Piece::whole(text));
+        let loads = read("idle=18k,echo").unwrap();
+        let (idle, echo) = (LoadKind::Idle, LoadKind::Echo);
+        let expected = [(idle, Some(18_000)), (echo, None)];
+        assert_eq!(loads, expected.map(|(kind, conns)| LoadPlan { kind, conns }));
+        assert_eq!(show_loads(&loads), "idle=18000,echo");
+        let slip = read("idle,ehco").unwrap_err();
+        assert_eq!((slip.span, slip.wrong.as_str()), (5..9, "an unknown word; did you mean echo?"));
+        assert_eq!(read("idle=0").unwrap_err().span, 5..6);
+    }
+
+    #[test]
+    fn active_connections_are_one_more_group() {
+        let loads = read_loads(Piece::whole("idle=5,churn")).unwrap();
+        let plan = StressPlan { loads, active: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
+        let groups = [(LoadKind::Idle, 5), (LoadKind::Churn, 7), (LoadKind::Echo, 3)];
+        assert_eq!(plan.groups(), groups);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_said() {
+        let wrong = |plan: StressPlan| plan.check().unwrap_err();
+        let loads = |text| read_loads(Piece::whole(text)).unwrap();
+        assert_eq!(plan(&["127.0.0.1:7", "unix:/x"]).check(), Ok(()));
+        assert_eq!(wrong(plan(&[])), "no target");
+        assert!(wrong(plan(&["127.0.0.1:7", "udp://127.0.0.1:7"])).contains("mixed"));
+        let udp = || plan(&["udp://127.0.0.1:7"]);
+        assert!(wrong(StressPlan { loads: loads("churn"), ..udp() }).contains("only --load echo"));
+        assert!(wrong(StressPlan { size: 70_000, ..udp() }).contains("65507"));
+        assert!(wrong(StressPlan { size: 0, ..udp() }).starts_with("--size 0"));
+        let churn = StressPlan { size: 0, loads: loads("churn"), ..plan(&["127.0.0.1:7"]) };
+        assert_eq!(churn.check(), Ok(()));
+    }
+}
