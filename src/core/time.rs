@@ -20,6 +20,12 @@ impl Moment {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
+    /// The moment that comes so much later.
+    pub fn after(self, wait: Duration) -> Moment {
+        let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
+        Moment(self.0.saturating_add(micros))
+    }
+
     /// How long until `tick` begins; nothing if it has begun.
     pub fn until(self, tick: Tick) -> Duration {
         Duration::from_micros((tick as u64 * TICK_MICROS).saturating_sub(self.0))

@@ -16,7 +16,7 @@ use super::socket_file::SocketFile;
 pub struct BoundDatagram {
     /// Dropped before the socket, as it wants to be.
     #[cfg(unix)]
-    _file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
     pub socket: DatagramSocket,
     /// What is really bound: port 0 has become a number, a name an address.
     pub address: Address,
@@ -38,7 +38,7 @@ impl From<Bound> for BoundDatagram {
         };
         BoundDatagram {
             #[cfg(unix)]
-            _file: bound.file,
+            file: bound.file,
             socket,
             address: bound.address,
         }
@@ -50,11 +50,13 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+    use crate::shell::datagram_socket::Room;
 
     /// Waits for a datagram; how long it is.
     fn receive(bound: &BoundDatagram) -> usize {
+        let mut room = Room::new();
         loop {
-            match bound.socket.recv_from(&mut [0; 8]) {
+            match bound.socket.recv_from(&mut room) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
                 done => return done.unwrap().0,
             }
@@ -70,7 +72,7 @@ mod tests {
         let bound = bound("udp://:0");
         let port = bound.address.port().unwrap();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let nothing = bound.socket.recv_from(&mut [0; 8]).unwrap_err();
+        let nothing = bound.socket.recv_from(&mut Room::new()).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
         client.send_to(b"hello", ("127.0.0.1", port)).unwrap();
         assert_eq!(receive(&bound), 5);

@@ -8,6 +8,7 @@ pub mod limits;
 #[cfg(unix)]
 mod line_ends;
 pub mod listener;
+pub mod ours;
 pub mod resolver;
 #[cfg(all(test, unix))]
 mod scratch;
