@@ -3,6 +3,7 @@
 pub mod address;
 pub mod bind;
 pub mod bound_datagram;
+pub mod datagram;
 pub mod datagram_socket;
 pub mod limits;
 #[cfg(unix)]

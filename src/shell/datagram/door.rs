@@ -1,0 +1,116 @@
+//! A door for datagrams: a bound socket, and what is done with the datagrams that come in at it.
+
+use std::io;
+
+use mio::event::Source;
+use mio::{Interest, Registry, Token};
+
+use super::guard::is_public;
+use super::relay::Relay;
+use crate::core::Key;
+use crate::plan::Service;
+use crate::shell::BoundDatagram;
+use crate::shell::datagram_socket::{DatagramSocket, Remote};
+#[cfg(unix)]
+use crate::shell::socket_file::SocketFile;
+
+/// A bound socket, and the service behind it.
+#[derive(Debug)]
+pub(super) struct Door {
+    /// Removed before its socket is closed, as it wants to be.
+    #[cfg(unix)]
+    _file: Option<SocketFile>,
+    pub inlet: Inlet,
+    pub route: u16,
+    pub address: String,
+    pub local: Remote,
+    pub duty: Duty,
+}
+
+/// What a door does with a datagram.
+#[derive(Debug)]
+pub(super) enum Duty {
+    Answer { service: Service, any_port: bool },
+    Relay(Relay),
+}
+
+/// A socket that datagrams come in at.
+#[derive(Debug)]
+pub(super) struct Inlet {
+    pub socket: DatagramSocket,
+    /// It may be readable, and waits for its turn.
+    pub queued: bool,
+}
+
+impl Door {
+    /// Opens a door: from now on its datagrams are waited for.
+    pub fn open(
+        bound: BoundDatagram,
+        route: u16,
+        duty: Duty,
+        key: Key,
+        registry: &Registry,
+    ) -> io::Result<Door> {
+        let local = bound.socket.local()?;
+        bound.socket.tell_ours()?;
+        let mut inlet = Inlet::new(bound.socket);
+        inlet.register(key, registry)?;
+        Ok(Door {
+            #[cfg(unix)]
+            _file: bound.file,
+            inlet,
+            route,
+            address: bound.address.to_string(),
+            local,
+            duty,
+        })
+    }
+
+    /// What an operator should hear about it.
+    pub fn warning(&self) -> Option<String> {
+        let Remote::Inet(local, _) = self.local else { return None };
+        let answers = match &self.duty {
+            Duty::Answer { service, .. } => *service != Service::Discard,
+            Duty::Relay(_) => false,
+        };
+        let (service, address) = (self.duty.word(), &self.address);
+        (answers && is_public(&local)).then(|| {
+            format!(
+                "{service} answers UDP at {address}, which may be a public address: \
+                 with a forged source it sends to others what they did not ask for"
+            )
+        })
+    }
+}
+
+impl Duty {
+    /// The word for it in logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Duty::Answer { service, .. } => service.word(),
+            Duty::Relay(_) => "relay",
+        }
+    }
+}
+
+impl Inlet {
+    pub fn new(socket: DatagramSocket) -> Inlet {
+        Inlet { socket, queued: false }
+    }
+
+    /// For reading alone: a datagram that cannot go out at once is dropped.
+    pub fn register(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
+        self.socket.register(registry, Token(key.to_word()), Interest::READABLE)
+    }
+
+    /// Lets the poll know the socket anew.
+    pub fn register_anew(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
+        self.hang_up(registry);
+        self.register(key, registry)
+    }
+
+    /// Tells the poll that the socket goes. That it may not know it is no harm.
+    pub fn hang_up(&mut self, registry: &Registry) {
+        let _ = self.socket.deregister(registry);
+    }
+}

@@ -1,0 +1,350 @@
+//! Datagrams: every door that takes them, and the flows of the relays among these doors.
+//!
+//! As everywhere: mark first, then drive. An event only queues a socket; after the batch each
+//! queued socket is read, with a budget, until the call would block. A socket is registered for
+//! reading alone: a datagram that cannot go out at once is dropped and counted, so nobody ever
+//! waits to write. And as long as it may be readable it is queued: the queue is the readiness bit.
+
+mod answer;
+mod door;
+mod guard;
+mod relay;
+mod table;
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::Registry;
+
+use self::door::{Door, Duty, Inlet};
+use self::guard::Guard;
+pub use self::guard::is_public;
+use self::relay::{Flow, Relay};
+use self::table::Table;
+use super::BoundDatagram;
+use super::datagram_socket::{Remote, Room};
+use crate::core::event::Drop;
+use crate::core::{Births, Deadline, Event, Fault, Key, Moment, Observer, Random, Ready, Reason};
+use crate::plan::{Route, Service};
+
+/// All datagram sockets of the loop. Owned by the reactor, which marks, runs and expires it.
+#[derive(Debug)]
+pub struct Datagrams {
+    /// By the slot of the door's key.
+    doors: Vec<Option<Door>>,
+    flows: Table<Remote, Flow>,
+    queue: VecDeque<Key>,
+    guard: Guard,
+    random: Random,
+    /// Made with the first door.
+    room: Option<Room>,
+    draining: bool,
+}
+
+/// What the collection needs of the world, for one call.
+pub struct Context<'a> {
+    pub now: Moment,
+    /// The time of day, for those who ask for it.
+    pub unix_seconds: i64,
+    pub registry: &'a Registry,
+    pub births: &'a mut Births,
+    /// The addresses of a name as far as they are known now. None: the datagram that asked is lost.
+    pub names: &'a mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
+    pub seen: &'a mut dyn Observer,
+}
+
+/// So many datagrams are taken from one socket in one turn: at a few microseconds each, no other
+/// socket waits for longer than about a millisecond.
+const BUDGET: u32 = 64;
+
+/// So many flows are closed in one turn; the rest in the next one.
+const EXPIRE_BUDGET: usize = 256;
+
+/// While we drain, a flow that has rested for so long has nothing in progress.
+const QUIET: Duration = Duration::from_secs(1);
+
+impl Datagrams {
+    /// The seed decides which replies of a loop are dropped, and how long the answers of chargen
+    /// are.
+    pub fn new(seed: u64) -> Datagrams {
+        Datagrams {
+            doors: Vec::new(),
+            flows: Table::default(),
+            queue: VecDeque::new(),
+            guard: Guard::new(seed),
+            random: Random::new(!seed),
+            room: None,
+            draining: false,
+        }
+    }
+
+    /// Opens a door for a route. Its socket is registered here, under the door's key: for reading
+    /// alone, as nobody waits to write.
+    pub fn add(
+        &mut self,
+        bound: BoundDatagram,
+        (number, route): (u16, &Route),
+        key: Key,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let duty = self.duty(route)?;
+        let door = Door::open(bound, number, duty, key, registry)?;
+        if let Remote::Inet(local, _) = door.local {
+            self.guard.add(local);
+        }
+        self.room.get_or_insert_default();
+        if self.doors.len() <= key.slot() {
+            self.doors.resize_with(key.slot() + 1, || None);
+        }
+        self.doors[key.slot()] = Some(door);
+        Ok(())
+    }
+
+    /// The system named a socket: a door, or the one of a flow.
+    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+        if self.inlet(key).is_none() {
+            return seen.on(key, &Event::Stale);
+        }
+        seen.on(key, &Event::Marked { ready });
+        // An error comes out of a read, so it is reason enough to try one.
+        if ready.any(Ready::READ.with(Ready::LAST).with(Ready::ERROR)) {
+            self.enqueue(key);
+        }
+    }
+
+    /// Drives each queued socket once.
+    pub fn run(&mut self, cx: &mut Context<'_>) {
+        let Some(mut room) = self.room.take() else { return };
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else { break };
+            let Some(inlet) = self.inlet(key) else { continue };
+            inlet.queued = false;
+            if self.drive(key, &mut room, cx) {
+                self.enqueue(key);
+            }
+        }
+        self.room = Some(room);
+    }
+
+    /// Closes the flows that have rested for too long.
+    pub fn expire(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..EXPIRE_BUDGET {
+            let Some(slot) = self.flows.expired(cx.now) else { return };
+            let key = self.flow_key(slot);
+            let (deadline, reason) = match self.draining {
+                true => (Deadline::Quiet, Reason::Drained),
+                false => (Deadline::Idle, Reason::IdleTimeout),
+            };
+            cx.seen.on(key, &Event::Fired { deadline, again: false });
+            self.close(slot, reason, cx);
+        }
+    }
+
+    /// How long the loop may sleep: not at all while a socket is queued; without limit when no flow
+    /// is left to expire.
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        match self.queue.is_empty() {
+            false => Some(Duration::ZERO),
+            true => self.flows.due().map(|due| due.since(now)),
+        }
+    }
+
+    /// From now on no flow is opened, and one that rests has ended. Doors that keep no flows close.
+    pub fn drain(&mut self, cx: &mut Context<'_>) {
+        self.draining = true;
+        self.flows.hasten(QUIET);
+        self.close_doors(|door| matches!(door.duty, Duty::Answer { .. }), cx.registry);
+    }
+
+    /// Closes all that is left.
+    pub fn close_all(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        while let Some(slot) = self.flows.any() {
+            self.close(slot, reason, cx);
+        }
+        self.close_doors(|_| true, cx.registry);
+    }
+
+    /// How many flows there are.
+    pub fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many sockets wait for their turn.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What an operator should hear about the doors, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let doors = self.doors.iter().flatten();
+        doors.filter_map(Door::warning).collect()
+    }
+
+    /// Tells of each door and each flow.
+    pub fn dump(&self, now: Moment, seen: &mut dyn Observer) {
+        for (slot, door) in self.doors.iter().enumerate() {
+            let Some(door) = door else { continue };
+            let (address, service) = (&door.address, door.duty.word());
+            let line = format!("door {address} {service}, queued {}", door.inlet.queued);
+            seen.on(Key::door(slot), &Event::Dump { line: &line });
+        }
+        for (slot, entry) in self.flows.iter() {
+            let (flow, rested) = (&entry.flow, now.since(entry.active));
+            let line = format!(
+                "flow {} to {}: {} bytes up, {} down, rests for {rested:?}, queued {}",
+                entry.source, flow.remote, flow.up, flow.down, flow.inlet.queued
+            );
+            seen.on(Key::flow(entry.birth, slot), &Event::Dump { line: &line });
+        }
+    }
+
+    fn duty(&mut self, route: &Route) -> io::Result<Duty> {
+        let policy = &route.policy;
+        match &route.service {
+            Service::Greet { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Service::Relay(targets) => {
+                let lane = self.flows.lane(policy.udp_flows, policy.udp_timeout);
+                Ok(Duty::Relay(Relay::new(lane, targets.clone())))
+            }
+            service => Ok(Duty::Answer { service: service.clone(), any_port: policy.udp_any_port }),
+        }
+    }
+
+    /// Takes datagrams from a socket until none is left or the budget is used up. True: go on in
+    /// the next turn.
+    fn drive(&mut self, key: Key, room: &mut Room, cx: &mut Context<'_>) -> bool {
+        let mut faults = 0;
+        for _ in 0..BUDGET {
+            let Some(inlet) = self.inlet(key) else { return false };
+            let taken = match key.is_flow() {
+                true => inlet.socket.recv(room).map(|bytes| (bytes, None)),
+                false => inlet.socket.recv_from(room).map(|(bytes, from)| (bytes, Some(from))),
+            };
+            match taken {
+                Ok((bytes, from)) => self.received(key, from, bytes, room, cx),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => {
+                        cx.seen.on(key, &Event::ReadBlocked);
+                        return false;
+                    }
+                    _ if is_forgotten(&error) => {
+                        self.register_anew(key, cx);
+                        return false;
+                    }
+                    io::ErrorKind::Interrupted => cx.seen.on(key, &Event::Interrupted),
+                    _ => {
+                        faults += 1;
+                        self.failed(key, &error, cx);
+                    }
+                },
+            }
+        }
+        cx.seen.on(key, &Event::Yielded { steps: BUDGET });
+        // One with nothing to tell but errors must not keep the loop awake: it waits to be named.
+        faults < BUDGET
+    }
+
+    /// A datagram came in; `from` is none at a flow's own socket, which hears its target alone.
+    fn received(
+        &mut self,
+        key: Key,
+        from: Option<Remote>,
+        bytes: usize,
+        room: &Room,
+        cx: &mut Context<'_>,
+    ) {
+        let Some(datagram) = room.datagram(bytes) else {
+            return cx.seen.on(key, &Event::Dropped { bytes, why: Drop::Long });
+        };
+        match from {
+            None => self.backward(key.slot(), datagram, cx),
+            Some(from) => match &self.doors[key.slot()] {
+                Some(Door { duty: Duty::Relay(_), .. }) => {
+                    self.forward(key.slot(), from, datagram, cx);
+                }
+                _ => self.answer(key.slot(), from, datagram, cx),
+            },
+        }
+    }
+
+    /// An error came out of a socket instead of a datagram: it tells of one that was sent before.
+    fn failed(&mut self, key: Key, error: &io::Error, cx: &mut Context<'_>) {
+        let why = why(error);
+        cx.seen.on(key, &Event::Dropped { bytes: 0, why });
+        if let Drop::Refused(fault) = why
+            && key.is_flow()
+        {
+            self.refused(key.slot(), fault);
+        }
+    }
+
+    /// Lets the poll know a socket again that it has forgotten. If anything waits there, it says
+    /// so.
+    fn register_anew(&mut self, key: Key, cx: &mut Context<'_>) {
+        let Some(inlet) = self.inlet(key) else { return };
+        match inlet.register_anew(key, cx.registry) {
+            Ok(()) => cx.seen.on(key, &Event::ReadBlocked),
+            Err(error) => self.failed(key, &error, cx),
+        }
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        if let Some(inlet) = self.inlet(key)
+            && !inlet.queued
+        {
+            inlet.queued = true;
+            self.queue.push_back(key);
+        }
+    }
+
+    /// The only way from a key to a socket: it compares the generations.
+    fn inlet(&mut self, key: Key) -> Option<&mut Inlet> {
+        if key.is_flow() {
+            let entry = self.flows.get(key.slot())?;
+            return (entry.birth == key.birth).then_some(&mut entry.flow.inlet);
+        }
+        let door = self.doors.get_mut(key.slot()).filter(|_| key.is_door())?;
+        door.as_mut().map(|door| &mut door.inlet)
+    }
+
+    fn close_doors(&mut self, which: impl Fn(&Door) -> bool, registry: &Registry) {
+        for place in &mut self.doors {
+            if let Some(mut door) = place.take_if(|door| which(door)) {
+                door.inlet.hang_up(registry);
+                if let Remote::Inet(local, _) = door.local {
+                    self.guard.remove(local);
+                }
+            }
+        }
+    }
+}
+
+/// Why a datagram did not go out.
+fn why(error: &io::Error) -> Drop {
+    use io::ErrorKind::*;
+    match error.kind() {
+        WouldBlock => Drop::Blocked,
+        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_forgotten(error) => Drop::Blocked,
+        // Of a Unix socket whose remote has gone the system says that it is not connected.
+        ConnectionRefused | ConnectionReset | NotConnected | HostUnreachable
+        | NetworkUnreachable => Drop::Refused(Fault::from(error)),
+        _ => Drop::Failed(Fault::from(error)),
+    }
+}
+
+/// On poll(2), mio forgets a socket that had an error to tell, which for a stream is the end and
+/// for datagrams is not. What would block then fails with an error that is not the system's.
+fn is_forgotten(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound && error.raw_os_error().is_none()
+}
+
+#[cfg(unix)]
+const NO_BUFFERS: i32 = libc::ENOBUFS;
+#[cfg(windows)]
+const NO_BUFFERS: i32 = 10_055;

@@ -1,0 +1,306 @@
+//! The relay of datagrams: each source has a flow, with a socket of its own to a target. What the
+//! target sends there goes back to the source.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::answer::is_ours;
+use super::door::{Door, Duty, Inlet};
+use super::guard::meets;
+use super::{Context, Datagrams, why};
+use crate::core::event::Drop;
+use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
+use crate::plan::{Address, Host};
+use crate::shell::datagram_socket::{DatagramSocket, Remote};
+
+/// What the door of a relay knows.
+#[derive(Debug)]
+pub(super) struct Relay {
+    lane: usize,
+    targets: Vec<Address>,
+    /// The target that the next flow begins with: they take turns.
+    next: usize,
+}
+
+/// What is kept of one source's traffic.
+#[derive(Debug)]
+pub(super) struct Flow {
+    pub inlet: Inlet,
+    pub remote: Remote,
+    pub up: u64,
+    pub down: u64,
+    door: usize,
+    born: Moment,
+    /// The target it began with, and which of the remotes from there on it has now.
+    first: usize,
+    at: usize,
+    attempt: u32,
+    /// The remote refused a datagram: the next one may go elsewhere.
+    refused: Option<Fault>,
+}
+
+/// So many remotes of a flow are tried at most; a name may have any number of addresses.
+const REMOTES: usize = 16;
+
+impl Datagrams {
+    /// Passes on what a source sent to the door of a relay.
+    pub(super) fn forward(
+        &mut self,
+        door: usize,
+        from: Remote,
+        datagram: &[u8],
+        cx: &mut Context<'_>,
+    ) {
+        let (bytes, peer) = (datagram.len(), from.peer());
+        let slot = match self.find_or_open(door, from, cx) {
+            Ok(slot) => slot,
+            Err(why) => {
+                let key = Key::door(door);
+                cx.seen.on(key, &Event::Received { bytes, from: &peer });
+                return cx.seen.on(key, &Event::Dropped { bytes, why });
+            }
+        };
+        self.flows.touch(slot, cx.now);
+        let key = self.flow_key(slot);
+        cx.seen.on(key, &Event::Received { bytes, from: &peer });
+        match self.pass(slot, datagram, cx) {
+            Ok(to) => cx.seen.on(key.at(1), &Event::Sent { bytes, to: &to.peer() }),
+            Err(why) => cx.seen.on(key.at(1), &Event::Dropped { bytes, why }),
+        }
+    }
+
+    /// Passes on what a target sent to the socket of a flow.
+    pub(super) fn backward(&mut self, slot: usize, datagram: &[u8], cx: &mut Context<'_>) {
+        let key = self.flow_key(slot);
+        self.flows.touch(slot, cx.now);
+        let Some(entry) = self.flows.get(slot) else { return };
+        let (bytes, flow) = (datagram.len(), &mut entry.flow);
+        cx.seen.on(key.at(1), &Event::Received { bytes, from: &flow.remote.peer() });
+        let sent = match &self.doors[flow.door] {
+            Some(door) if entry.source.is_named() => {
+                door.inlet.socket.send_to(datagram, &entry.source).map_err(|error| why(&error))
+            }
+            _ => Err(Drop::NoWay),
+        };
+        match sent {
+            Ok(()) => {
+                flow.down += bytes as u64;
+                cx.seen.on(key, &Event::Sent { bytes, to: &entry.source.peer() });
+            }
+            Err(why) => cx.seen.on(key, &Event::Dropped { bytes, why }),
+        }
+    }
+
+    /// The remote of this flow has refused a datagram.
+    pub(super) fn refused(&mut self, slot: usize, fault: Fault) {
+        if let Some(entry) = self.flows.get(slot) {
+            entry.flow.refused = Some(fault);
+        }
+    }
+
+    /// Ends a flow: the only place where one is removed.
+    pub(super) fn close(&mut self, slot: usize, reason: Reason, cx: &mut Context<'_>) {
+        let key = self.flow_key(slot);
+        let Flow { mut inlet, up, down, born, .. } = self.flows.remove(slot).flow;
+        inlet.hang_up(cx.registry);
+        let ending = Ending { reason, first: Side::Us, by: Closing::Fin };
+        let (lasted, now) = (cx.now.since(born), cx.now);
+        cx.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+    }
+
+    /// The key of a flow, at the end of its source. The socket of its own is at the other end.
+    pub(super) fn flow_key(&mut self, slot: usize) -> Key {
+        Key::flow(self.flows.get(slot).map_or(0, |entry| entry.birth), slot)
+    }
+
+    fn find_or_open(
+        &mut self,
+        door: usize,
+        from: Remote,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Drop> {
+        let Some(Door { duty: Duty::Relay(relay), local, .. }) = &mut self.doors[door] else {
+            return Err(Drop::NoWay);
+        };
+        if let Some(slot) = self.flows.find(relay.lane, &from) {
+            return Ok(slot);
+        }
+        if self.draining {
+            return Err(Drop::NoWay);
+        }
+        if let Remote::Inet(source, _) = from
+            && self.guard.owns(source, is_ours)
+        {
+            return Err(Drop::Own);
+        }
+        let (lane, first) = (relay.lane, relay.take_turn());
+        let remotes = relay.remotes(first, local, cx.names);
+        // A forged source: the target would speak with itself through us, for ever.
+        if remotes.iter().any(|remote| remote.peer() == from.peer()) {
+            return Err(Drop::Loop);
+        }
+        let (socket, at) = dial(&remotes, 0)?;
+        let flow = Flow {
+            inlet: Inlet::new(socket),
+            remote: remotes[at].clone(),
+            up: 0,
+            down: 0,
+            door,
+            born: cx.now,
+            first,
+            at,
+            attempt: 1,
+            refused: None,
+        };
+        self.open(lane, from, flow, cx)
+    }
+
+    /// Takes a new flow in; the oldest makes room for it, which is why its socket comes first.
+    fn open(
+        &mut self,
+        lane: usize,
+        from: Remote,
+        mut flow: Flow,
+        cx: &mut Context<'_>,
+    ) -> Result<usize, Drop> {
+        if let Some(oldest) = self.flows.surplus(lane) {
+            self.close(oldest, Reason::Evicted, cx);
+        }
+        let key = Key::flow(cx.births.give(), self.flows.vacant());
+        flow.inlet.register(key.at(1), cx.registry).map_err(|error| why(&error))?;
+        if let Some(door) = &self.doors[flow.door] {
+            let (route, service, listen) = (door.route, door.duty.word(), &door.address);
+            let (peer, now) = (&from.peer(), cx.now);
+            cx.seen.on(key, &Event::Opened { route, service, listen, peer, now });
+        }
+        flow.tell_remote(key, cx);
+        Ok(self.flows.insert(lane, from, key.birth, flow, cx.now))
+    }
+
+    /// Sends to the flow's remote, and tells which that was.
+    fn pass(&mut self, slot: usize, datagram: &[u8], cx: &mut Context<'_>) -> Result<Remote, Drop> {
+        self.redial(slot, cx);
+        let sent = self.send(slot, datagram);
+        let Err(why @ Drop::Refused(_)) = sent else { return sent };
+        let key = self.flow_key(slot).at(1);
+        // Over UDP this is the echo of a datagram that went before; this one was not sent at all.
+        if matches!(self.flows.get(slot), Some(entry) if entry.flow.remote.is_inet()) {
+            cx.seen.on(key, &Event::Dropped { bytes: 0, why });
+        }
+        self.redial(slot, cx);
+        self.send(slot, datagram)
+    }
+
+    fn send(&mut self, slot: usize, datagram: &[u8]) -> Result<Remote, Drop> {
+        let Some(entry) = self.flows.get(slot) else { return Err(Drop::NoWay) };
+        let flow = &mut entry.flow;
+        match flow.inlet.socket.send(datagram).map_err(|error| why(&error)) {
+            Ok(()) => {
+                flow.up += datagram.len() as u64;
+                Ok(flow.remote.clone())
+            }
+            Err(why) => {
+                if let Drop::Refused(fault) = why {
+                    flow.refused = Some(fault);
+                }
+                Err(why)
+            }
+        }
+    }
+
+    /// Connects a flow that was refused with the next remote, if one takes it.
+    fn redial(&mut self, slot: usize, cx: &mut Context<'_>) {
+        let key = self.flow_key(slot);
+        let Some(entry) = self.flows.get(slot) else { return };
+        let flow = &mut entry.flow;
+        let Some(fault) = flow.refused else { return };
+        let Some(Door { duty: Duty::Relay(relay), local, .. }) = &self.doors[flow.door] else {
+            return;
+        };
+        let remotes = relay.remotes(flow.first, local, cx.names);
+        // The only one of UDP may serve again, and would take a new socket for a stranger.
+        if remotes.len() == 1 && remotes[0] == flow.remote && flow.remote.is_inet() {
+            flow.refused = None;
+            return;
+        }
+        let Ok((socket, at)) = dial(&remotes, flow.at + 1) else { return };
+        let target = &flow.remote.to_string();
+        cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left: remotes.len() - 1 });
+        flow.inlet.hang_up(cx.registry);
+        flow.inlet.socket = socket;
+        // If the poll cannot take it, it can still send; the next refusal dials anew.
+        let registered = flow.inlet.register(key.at(1), cx.registry);
+        flow.refused = registered.err().map(|error| Fault::from(&error));
+        flow.remote = remotes[at].clone();
+        flow.at = at;
+        flow.attempt += 1;
+        flow.tell_remote(key, cx);
+    }
+}
+
+impl Relay {
+    pub fn new(lane: usize, targets: Vec<Address>) -> Relay {
+        Relay { lane, targets, next: 0 }
+    }
+
+    fn take_turn(&mut self) -> usize {
+        let first = self.next;
+        self.next = (first + 1) % self.targets.len().max(1);
+        first
+    }
+
+    /// All remotes that a flow may have, from its first target on. Never the door itself.
+    fn remotes(
+        &self,
+        first: usize,
+        door: &Remote,
+        names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
+    ) -> Vec<Remote> {
+        let (before, from) = self.targets.split_at(first);
+        let targets = from.iter().chain(before);
+        let remotes = targets.flat_map(|target| resolve(target, names));
+        remotes.filter(|remote| !comes_back(door, remote)).take(REMOTES).collect()
+    }
+}
+
+impl Flow {
+    fn tell_remote(&self, key: Key, cx: &mut Context<'_>) {
+        let (target, attempt) = (&self.remote.to_string(), self.attempt);
+        cx.seen.on(key.at(1), &Event::Dialing { target, attempt });
+    }
+}
+
+/// A socket to the first of these remotes that can be connected to, beginning with number `first`.
+fn dial(remotes: &[Remote], first: usize) -> Result<(DatagramSocket, usize), Drop> {
+    let mut last = Drop::NoWay;
+    for at in (first..first + remotes.len()).map(|at| at % remotes.len()) {
+        match DatagramSocket::connected(&remotes[at]) {
+            Ok(socket) => return Ok((socket, at)),
+            Err(error) => last = why(&error),
+        }
+    }
+    Err(last)
+}
+
+fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>) -> Vec<Remote> {
+    let inet = |ip: IpAddr, port| Remote::Inet(SocketAddr::new(ip, port), None);
+    match target {
+        Address::Udp(Host::Ip(ip), port) => vec![inet(*ip, *port)],
+        Address::Udp(Host::Any, port) => {
+            vec![inet(Ipv4Addr::LOCALHOST.into(), *port), inet(Ipv6Addr::LOCALHOST.into(), *port)]
+        }
+        Address::Udp(Host::Name(name), port) => {
+            names(name, *port).into_iter().map(|address| Remote::Inet(address, None)).collect()
+        }
+        #[cfg(unix)]
+        Address::UnixDatagram(name) => vec![Remote::Unix(name.into())],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether what is sent to `remote` comes in at `door` again.
+fn comes_back(door: &Remote, remote: &Remote) -> bool {
+    match (door, remote) {
+        (Remote::Inet(door, _), Remote::Inet(to, _)) => meets(door, *to, is_ours),
+        _ => door == remote,
+    }
+}

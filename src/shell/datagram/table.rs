@@ -1,0 +1,275 @@
+//! The table of datagram flows: found by source, touched, expired and evicted in constant time.
+//!
+//! Each lane (the flows of one door) is a list in the order of the last touch. So the flow that
+//! expires next, and the one that makes room when the lane is full, is always the one at its end.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::core::Moment;
+
+/// `A` is the address of a source; `T` is what the owner of the table keeps of a flow.
+#[derive(Debug)]
+pub struct Table<A, T> {
+    entries: Slab<Entry<A, T>>,
+    lanes: Vec<Lane<A>>,
+    /// No flow is due before this. It may be too early, as touches do not move it.
+    due: Option<Moment>,
+}
+
+/// One flow and its neighbours in the order of the last touch.
+#[derive(Debug)]
+pub struct Entry<A, T> {
+    pub birth: u32,
+    pub lane: usize,
+    pub source: A,
+    pub active: Moment,
+    pub flow: T,
+    newer: Option<usize>,
+    older: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Lane<A> {
+    slots: HashMap<A, usize>,
+    newest: Option<usize>,
+    oldest: Option<usize>,
+    limit: usize,
+    idle: Duration,
+}
+
+impl<A, T> Default for Table<A, T> {
+    fn default() -> Table<A, T> {
+        Table { entries: Slab::new(), lanes: Vec::new(), due: None }
+    }
+}
+
+impl<A: Clone + Eq + Hash, T> Table<A, T> {
+    /// A new lane for at most `limit` flows (and for one at least), each of which may rest for
+    /// `idle`.
+    pub fn lane(&mut self, limit: usize, idle: Duration) -> usize {
+        let limit = limit.max(1);
+        let (slots, newest, oldest) = (HashMap::new(), None, None);
+        self.lanes.push(Lane { slots, newest, oldest, limit, idle });
+        self.lanes.len() - 1
+    }
+
+    pub fn find(&self, lane: usize, source: &A) -> Option<usize> {
+        self.lanes[lane].slots.get(source).copied()
+    }
+
+    /// The slot that the next flow will have.
+    pub fn vacant(&self) -> usize {
+        self.entries.vacant_key()
+    }
+
+    /// The flow that must go before this lane can take another one.
+    pub fn surplus(&self, lane: usize) -> Option<usize> {
+        let lane = &self.lanes[lane];
+        lane.oldest.filter(|_| lane.slots.len() >= lane.limit)
+    }
+
+    /// Takes a flow in. Its source must be new to the lane, and the lane must have room.
+    pub fn insert(&mut self, lane: usize, source: A, birth: u32, flow: T, now: Moment) -> usize {
+        debug_assert!(self.surplus(lane).is_none() && self.find(lane, &source).is_none());
+        let key = source.clone();
+        let (newer, older) = (None, None);
+        let entry = Entry { birth, lane, source, active: now, flow, newer, older };
+        let slot = self.entries.insert(entry);
+        self.lanes[lane].slots.insert(key, slot);
+        self.push_newest(slot);
+        let due = now.after(self.lanes[lane].idle);
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        slot
+    }
+
+    pub fn get(&mut self, slot: usize) -> Option<&mut Entry<A, T>> {
+        self.entries.get_mut(slot)
+    }
+
+    /// A datagram passed: from now on this flow is the youngest of its lane.
+    pub fn touch(&mut self, slot: usize, now: Moment) {
+        let entry = &mut self.entries[slot];
+        entry.active = now;
+        if entry.newer.is_some() {
+            self.unlink(slot);
+            self.push_newest(slot);
+        }
+    }
+
+    pub fn remove(&mut self, slot: usize) -> Entry<A, T> {
+        self.unlink(slot);
+        let entry = self.entries.remove(slot);
+        self.lanes[entry.lane].slots.remove(&entry.source);
+        entry
+    }
+
+    /// A flow that has rested for as long as it may.
+    pub fn expired(&mut self, now: Moment) -> Option<usize> {
+        if self.due.is_none_or(|due| due > now) {
+            return None;
+        }
+        let ends = self.lanes.iter().filter_map(|lane| {
+            let slot = lane.oldest?;
+            Some((self.entries[slot].active.after(lane.idle), slot))
+        });
+        let next = ends.min();
+        self.due = next.map(|(due, _)| due);
+        next.filter(|(due, _)| *due <= now).map(|(_, slot)| slot)
+    }
+
+    /// When to ask for expired flows again.
+    pub fn due(&self) -> Option<Moment> {
+        self.due
+    }
+
+    /// From now on no flow may rest for longer than this.
+    pub fn hasten(&mut self, idle: Duration) {
+        for lane in &mut self.lanes {
+            lane.idle = lane.idle.min(idle);
+        }
+        // Too early is harmless: the next question corrects it.
+        self.due = self.due.map(|_| Moment::default());
+    }
+
+    /// Any one of the flows.
+    pub fn any(&self) -> Option<usize> {
+        self.lanes.iter().find_map(|lane| lane.oldest)
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Entry<A, T>)> {
+        self.entries.iter()
+    }
+
+    fn unlink(&mut self, slot: usize) {
+        let entry = &self.entries[slot];
+        let (lane, newer, older) = (entry.lane, entry.newer, entry.older);
+        match newer {
+            Some(newer) => self.entries[newer].older = older,
+            None => self.lanes[lane].newest = older,
+        }
+        match older {
+            Some(older) => self.entries[older].newer = newer,
+            None => self.lanes[lane].oldest = newer,
+        }
+    }
+
+    fn push_newest(&mut self, slot: usize) {
+        let lane = &mut self.lanes[self.entries[slot].lane];
+        let older = lane.newest.replace(slot);
+        match older {
+            Some(older) => self.entries[older].newer = Some(slot),
+            None => lane.oldest = Some(slot),
+        }
+        self.entries[slot].newer = None;
+        self.entries[slot].older = older;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::Random;
+
+    const IDLE: Duration = Duration::from_micros(100);
+
+    fn table(limit: usize) -> Table<u32, ()> {
+        let mut table = Table::default();
+        table.lane(limit, IDLE);
+        table
+    }
+
+    /// Takes the sources of all expired flows out.
+    fn expire(table: &mut Table<u32, ()>, now: u64) -> Vec<u32> {
+        let mut gone = Vec::new();
+        while let Some(slot) = table.expired(Moment(now)) {
+            gone.push(table.remove(slot).source);
+        }
+        gone
+    }
+
+    #[test]
+    fn a_flow_expires_when_it_has_rested_and_not_before() {
+        let mut table = table(10);
+        let first = table.insert(0, 1, 1, (), Moment(0));
+        table.insert(0, 2, 2, (), Moment(10));
+        table.touch(first, Moment(50));
+        assert_eq!(table.due(), Some(Moment(100)), "a touch does not move the question");
+        assert_eq!(expire(&mut table, 109), []);
+        assert_eq!(table.due(), Some(Moment(110)), "the answer corrects it");
+        assert_eq!(expire(&mut table, 110), [2]);
+        assert_eq!(expire(&mut table, 150), [1]);
+        assert_eq!((table.due(), table.len()), (None, 0));
+    }
+
+    #[test]
+    fn the_one_that_rested_longest_makes_room() {
+        let mut table = table(2);
+        let first = table.insert(0, 1, 1, (), Moment(0));
+        let second = table.insert(0, 2, 2, (), Moment(1));
+        assert_eq!(table.surplus(0), Some(first));
+        table.touch(first, Moment(2));
+        assert_eq!(table.surplus(0), Some(second));
+        assert_eq!(table.remove(second).source, 2);
+        assert_eq!((table.surplus(0), table.find(0, &2)), (None, None));
+    }
+
+    #[test]
+    fn lanes_are_apart() {
+        let mut table = table(1);
+        table.lane(1, IDLE * 10);
+        table.insert(0, 7, 1, (), Moment(0));
+        assert_eq!((table.find(1, &7), table.surplus(1)), (None, None));
+        table.insert(1, 7, 2, (), Moment(0));
+        assert_eq!(expire(&mut table, 999), [7]);
+        assert_eq!(table.due(), Some(Moment(1000)));
+    }
+
+    #[test]
+    fn hastened_flows_expire_sooner() {
+        let mut table = table(9);
+        table.insert(0, 1, 1, (), Moment(50));
+        table.hasten(IDLE / 10);
+        assert_eq!(expire(&mut table, 59), []);
+        assert_eq!(expire(&mut table, 60), [1]);
+    }
+
+    /// The same as the table, but simple: sources and their last touch, found by searching.
+    #[test]
+    fn the_table_agrees_with_a_simple_model() {
+        let mut random = Random::new(3);
+        let (mut table, mut model) = (table(8), Vec::<(u64, u32)>::new());
+        for now in 0..20_000 {
+            let source = random.below(12) as u32;
+            model.sort();
+            let gone = model.iter().take_while(|(active, _)| active + 100 <= now).count();
+            let gone: Vec<u32> = model.drain(..gone).map(|(_, source)| source).collect();
+            assert_eq!(expire(&mut table, now), gone);
+            let known = model.iter().position(|(_, known)| *known == source);
+            assert_eq!(table.find(0, &source).is_some(), known.is_some());
+            match (known, random.below(40)) {
+                (Some(at), 0) => drop(table.remove(table.find(0, &model.remove(at).1).unwrap())),
+                (Some(at), _) => {
+                    model[at].0 = now;
+                    table.touch(table.find(0, &source).unwrap(), Moment(now));
+                }
+                (None, chance) if chance < 5 => {
+                    if let Some(slot) = table.surplus(0) {
+                        assert_eq!(table.remove(slot).source, model.remove(0).1);
+                    }
+                    table.insert(0, source, now as u32, (), Moment(now));
+                    model.push((now, source));
+                }
+                _ => {}
+            }
+            assert_eq!(table.len(), model.len());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Datagrams over real sockets: the small services and the relay, driven by a loop of the test's
+//! own.
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+#[path = "datagrams/relay.rs"]
+mod relay;
+#[path = "datagrams/services.rs"]
+mod services;
+#[path = "datagrams/stand.rs"]
+mod stand;
+#[cfg(target_os = "linux")]
+#[path = "datagrams/unix.rs"]
+mod unix;

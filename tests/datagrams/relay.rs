@@ -1,0 +1,273 @@
+//! The relay of datagrams: flows, their ends, and what becomes of refusals.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use crate::stand::{CUT, Stand, bytes, client, receive};
+
+/// A stand that relays to these targets.
+fn relay(targets: &[SocketAddr], options: &str) -> (Stand, SocketAddr) {
+    let targets: Vec<String> = targets.iter().map(|target| format!("udp://{target}")).collect();
+    Stand::with(&format!("udp://127.0.0.1:0=relay:{}{options}", targets.join(",")))
+}
+
+/// A target: what has come to it, and from which flow.
+fn target() -> (UdpSocket, SocketAddr) {
+    let target = client();
+    let address = target.local_addr().unwrap();
+    (target, address)
+}
+
+/// An address at which nobody hears.
+fn nobody() -> SocketAddr {
+    target().1
+}
+
+#[test]
+fn datagrams_of_every_length_pass_both_ways() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    let client = client();
+    for length in [0, 1, 1472, 9000, 65_507] {
+        let (there, back) = (bytes(length, 3), bytes(length, 5));
+        client.send_to(&there, door).unwrap();
+        let (heard, flow) = stand.until(|_| receive(&target));
+        assert_eq!(heard, there, "{length} bytes there");
+        target.send_to(&back, flow).unwrap();
+        let (heard, from) = stand.until(|_| receive(&client));
+        assert_eq!((heard, from), (back, door), "{length} bytes back");
+    }
+    assert_eq!((stand.datagrams.len(), stand.facts.count("opened")), (1, 1));
+    stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
+    let sum = 1 + 1472 + 9000 + 65_507;
+    assert_eq!(stand.facts.count(&format!("closed cut up {sum} down {sum}")), 1);
+    assert!(stand.datagrams.is_empty());
+}
+
+#[test]
+fn two_clients_are_kept_apart() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    let clients = [client(), client()];
+    let mut flows = Vec::new();
+    for (client, name) in clients.iter().zip([b"a", b"b"]) {
+        client.send_to(name, door).unwrap();
+        flows.push(stand.until(|_| receive(&target)).1);
+    }
+    assert_ne!(flows[0], flows[1]);
+    target.send_to(b"for b", flows[1]).unwrap();
+    target.send_to(b"for a", flows[0]).unwrap();
+    assert_eq!(stand.until(|_| receive(&clients[0])).0, b"for a");
+    assert_eq!(stand.until(|_| receive(&clients[1])).0, b"for b");
+    stand.expect_silence(&clients[0]);
+    assert_eq!(stand.facts.births("opened"), [1, 2]);
+}
+
+#[test]
+fn a_stranger_is_not_heard_at_a_flows_socket() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    let (client, stranger) = (client(), client());
+    client.send_to(b"hello", door).unwrap();
+    let (_, flow) = stand.until(|_| receive(&target));
+    stranger.send_to(b"forged", flow).unwrap();
+    target.send_to(b"true", flow).unwrap();
+    assert_eq!(stand.until(|_| receive(&client)).0, b"true");
+    stand.expect_silence(&client);
+}
+
+#[test]
+fn a_flow_that_rests_expires_and_a_steady_one_stays() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-timeout=10s");
+    let (steady, resting) = (client(), client());
+    for client in [&steady, &resting] {
+        client.send_to(b"hello", door).unwrap();
+        stand.until(|_| receive(&target));
+    }
+    assert_eq!(stand.datagrams.sleep(stand.now), Some(Duration::from_secs(10)));
+    stand.pass(Duration::from_secs(6));
+    steady.send_to(b"still here", door).unwrap();
+    stand.until(|_| receive(&target));
+    stand.pass(Duration::from_secs(4));
+    assert_eq!(stand.facts.births("closed idle-timeout up 5 down 0"), [2]);
+    assert_eq!(stand.datagrams.sleep(stand.now), Some(Duration::from_secs(6)));
+    resting.send_to(b"again", door).unwrap();
+    stand.until(|_| receive(&target));
+    assert_eq!(stand.facts.births("opened"), [1, 2, 3]);
+    stand.pass(Duration::from_secs(10));
+    assert_eq!((stand.datagrams.len(), stand.datagrams.sleep(stand.now)), (0, None));
+}
+
+#[test]
+fn an_answer_keeps_a_flow_alive_too() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-timeout=10s");
+    let client = client();
+    client.send_to(b"subscribe", door).unwrap();
+    let (_, flow) = stand.until(|_| receive(&target));
+    for _ in 0..3 {
+        stand.pass(Duration::from_secs(6));
+        target.send_to(b"news", flow).unwrap();
+        assert_eq!(stand.until(|_| receive(&client)).0, b"news");
+    }
+    assert_eq!(stand.datagrams.len(), 1);
+}
+
+#[test]
+fn the_oldest_flow_makes_room() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-flows=3");
+    let steady = client();
+    let others: Vec<UdpSocket> = (0..10).map(|_| client()).collect();
+    for other in &others {
+        steady.send_to(b"steady", door).unwrap();
+        stand.until(|_| receive(&target));
+        other.send_to(b"other", door).unwrap();
+        stand.until(|_| receive(&target));
+        assert!(stand.datagrams.len() <= 3);
+    }
+    assert_eq!(stand.facts.births("closed evicted"), [2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_late_event_of_a_flow_that_is_gone_is_stale() {
+    use oneloop::core::{Key, Ready};
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-flows=1");
+    for _ in 0..2 {
+        client().send_to(b"hello", door).unwrap();
+        stand.until(|_| receive(&target));
+    }
+    let stale = Key::flow(1, 0).at(1);
+    stand.datagrams.mark(stale, Ready::READ, &mut stand.facts);
+    assert_eq!((stand.facts.births("stale"), stand.datagrams.queued()), (vec![1], 0));
+}
+
+#[test]
+fn a_refusal_is_counted_and_the_flow_goes_on() {
+    let address = nobody();
+    let (mut stand, door) = relay(&[address], "");
+    let client = client();
+    client.send_to(b"anybody?", door).unwrap();
+    stand.until_seen(1, "dropped 0: refused (Connection refused)");
+    let target = UdpSocket::bind(address).unwrap();
+    target.set_nonblocking(true).unwrap();
+    client.send_to(b"hello", door).unwrap();
+    let (heard, flow) = stand.until(|_| receive(&target));
+    assert_eq!(heard, b"hello");
+    target.send_to(b"here", flow).unwrap();
+    assert_eq!(stand.until(|_| receive(&client)).0, b"here");
+    assert_eq!((stand.facts.count("opened"), stand.facts.count("dialing")), (1, 1));
+}
+
+#[test]
+fn an_earlier_refusal_does_not_cost_the_next_datagram() {
+    let address = nobody();
+    let (mut stand, door) = relay(&[address], "");
+    let client = client();
+    client.send_to(b"lost", door).unwrap();
+    stand.until_seen(1, "sent 4 to");
+    // Nobody turns the loop now: the refusal waits in the socket while the next datagram comes.
+    let target = UdpSocket::bind(address).unwrap();
+    target.set_nonblocking(true).unwrap();
+    client.send_to(b"found", door).unwrap();
+    assert_eq!(stand.until(|_| receive(&target)).0, b"found");
+    stand.until_seen(1, "dropped 0: refused");
+}
+
+#[test]
+fn flows_take_turns_at_the_targets() {
+    let (targets, addresses): (Vec<_>, Vec<_>) = (0..3).map(|_| target()).unzip();
+    let (mut stand, door) = relay(&addresses, "");
+    let clients: Vec<UdpSocket> = (0..6).map(|_| client()).collect();
+    for (number, client) in clients.iter().enumerate() {
+        client.send_to(&[number as u8], door).unwrap();
+        let (heard, _) = stand.until(|_| receive(&targets[number % 3]));
+        assert_eq!(heard, [number as u8]);
+    }
+}
+
+#[test]
+fn after_a_refusal_a_flow_goes_to_the_next_target() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[nobody(), address], "");
+    let client = client();
+    client.send_to(b"lost", door).unwrap();
+    stand.until_seen(1, "dropped 0: refused");
+    client.send_to(b"found", door).unwrap();
+    let (heard, flow) = stand.until(|_| receive(&target));
+    assert_eq!(heard, b"found");
+    target.send_to(b"here", flow).unwrap();
+    assert_eq!(stand.until(|_| receive(&client)).0, b"here");
+    assert_eq!(stand.facts.count("dial failed"), 1);
+    assert_eq!(stand.facts.count(&format!("dialing udp://{address} attempt 2")), 1);
+}
+
+#[test]
+fn a_name_is_asked_for_when_a_flow_opens() {
+    let (target, address) = target();
+    let (mut stand, door) =
+        Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
+    let client = client();
+    client.send_to(b"early", door).unwrap();
+    stand.until_seen(1, "dropped 5: nobody to send it to");
+    stand.names.insert("target.test".to_string(), vec![nobody(), address]);
+    client.send_to(b"lost", door).unwrap();
+    stand.until_seen(1, "dropped 0: refused");
+    client.send_to(b"hello", door).unwrap();
+    assert_eq!(stand.until(|_| receive(&target)).0, b"hello");
+}
+
+#[test]
+fn a_relay_to_its_own_door_feeds_nobody() {
+    let mut stand = Stand::new();
+    let address = nobody();
+    stand.names.insert("itself.test".to_string(), vec![address]);
+    stand.add(&format!("udp://{address}=relay:udp://itself.test:{}", address.port()));
+    client().send_to(b"round and round", address).unwrap();
+    stand.until_seen(1, "dropped 15: nobody to send it to");
+    assert_eq!(stand.datagrams.len(), 0);
+}
+
+#[test]
+fn a_forged_source_makes_no_loop_of_a_relay() {
+    let (target, address) = target();
+    let mut stand = Stand::new();
+    let route = format!("udp://127.0.0.1:0=relay:udp://{address}");
+    let (door, forger) = stand.add_with_forger(&route);
+    forger.send_to(b"from the door", door).unwrap();
+    stand.until_seen(1, "source is our own address");
+    target.send_to(b"from the target", door).unwrap();
+    stand.until_seen(1, "loop breaker");
+    assert_eq!(stand.datagrams.len(), 0);
+}
+
+#[test]
+fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    let (client, late) = (client(), client());
+    client.send_to(b"question", door).unwrap();
+    let (_, flow) = stand.until(|_| receive(&target));
+    stand.call(|datagrams, cx| datagrams.drain(cx));
+    late.send_to(b"hello", door).unwrap();
+    stand.until_seen(1, "dropped 5: nobody to send it to");
+    target.send_to(b"answer", flow).unwrap();
+    assert_eq!(stand.until(|_| receive(&client)).0, b"answer");
+    assert_eq!(stand.datagrams.len(), 1);
+    stand.pass(Duration::from_secs(1));
+    assert_eq!(stand.facts.births("closed drained up 8 down 6"), [1]);
+    assert_eq!((stand.datagrams.len(), stand.datagrams.sleep(stand.now)), (0, None));
+}
+
+#[test]
+fn a_dump_tells_of_doors_and_flows() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    client().send_to(b"hello", door).unwrap();
+    stand.until(|_| receive(&target));
+    stand.datagrams.dump(stand.now, &mut stand.facts);
+    assert_eq!(stand.facts.count(&format!("dump door udp://{door} relay")), 1);
+    assert_eq!(stand.facts.count(&format!("to udp://{address}: 5 bytes up, 0 down")), 1);
+}

@@ -1,0 +1,183 @@
+//! The small services on datagrams: what they answer, and what they must not.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use crate::stand::{Stand, bytes, client, receive};
+
+#[test]
+fn an_echo_sends_the_same_bytes_back_at_every_length() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let client = client();
+    for length in [0, 1, 1472, 9000, 65_507] {
+        let sent = bytes(length, 1);
+        assert_eq!(stand.ask(&client, echo, &sent), sent, "{length} bytes");
+    }
+    assert_eq!((stand.facts.count("received"), stand.facts.count("sent")), (5, 5));
+}
+
+#[test]
+fn what_is_discarded_has_no_answer() {
+    let (mut stand, discard) = Stand::with("udp://127.0.0.1:0=discard");
+    let client = client();
+    client.send_to(b"hello", discard).unwrap();
+    stand.until_seen(1, "received 5");
+    stand.expect_silence(&client);
+    assert_eq!(stand.facts.count("dropped"), 0);
+}
+
+#[test]
+fn chargen_never_sends_more_than_it_was_asked_with() {
+    let (mut stand, chargen) = Stand::with("udp://127.0.0.1:0=chargen");
+    let client = client();
+    let mut longest = 0;
+    for length in (0..40).map(|n| n * 25) {
+        let answer = stand.ask(&client, chargen, &bytes(length, 0));
+        assert!(answer.len() <= length.min(512), "{} for {length}", answer.len());
+        assert!(answer.starts_with(&b" !\"#"[..answer.len().min(4)]));
+        longest = longest.max(answer.len());
+    }
+    assert!(longest > 100, "{longest}");
+}
+
+#[test]
+fn daytime_time_and_whoami_answer_what_is_as_long_as_the_answer() {
+    let mut stand = Stand::new();
+    let client = client();
+    let own = client.local_addr().unwrap();
+    for (service, answer) in [
+        ("daytime", "Friday, November 20, 2026 18:17:05-UTC\r\n".to_string()),
+        ("time", "\u{0}".to_string()),
+        ("whoami", format!("you: {own}\r\nme: 127.0.0.1:")),
+    ] {
+        let address = stand.add(&format!("udp://127.0.0.1:0={service}"));
+        let full = stand.ask(&client, address, &[0; 200]);
+        if service == "time" {
+            assert_eq!(full, (1_795_198_625_u32.wrapping_add(2_208_988_800)).to_be_bytes());
+        } else {
+            assert!(full.starts_with(answer.as_bytes()), "{}", String::from_utf8_lossy(&full));
+        }
+        assert_eq!(stand.ask(&client, address, &vec![0; full.len()]).len(), full.len());
+        let drops = stand.facts.count("shorter than its answer");
+        client.send_to(&vec![0; full.len() - 1], address).unwrap();
+        client.send_to(b"", address).unwrap();
+        stand.until_seen(drops + 2, "shorter than its answer");
+        stand.expect_silence(&client);
+    }
+}
+
+#[test]
+fn a_datagram_that_seems_to_come_from_ourselves_is_dropped() {
+    let mut stand = Stand::new();
+    let (echo, forger) = stand.add_with_forger("udp://127.0.0.1:0=echo");
+    let other = stand.add("udp://127.0.0.1:0=echo");
+    forger.send_to(b"to itself", echo).unwrap();
+    forger.send_to(b"to another door of ours", other).unwrap();
+    stand.until_seen(2, "source is our own address");
+    assert_eq!(stand.facts.count("sent"), 0);
+}
+
+#[test]
+fn a_forged_loop_of_two_echoes_dies() {
+    let (mut left, mut right) = (Stand::new(), Stand::new());
+    let (_, forger) = left.add_with_forger("udp://127.0.0.1:0=echo");
+    let to = right.add("udp://127.0.0.1:0=echo");
+    forger.send_to(b"for ever?", to).unwrap();
+    let broken = |stand: &Stand| stand.facts.count("loop breaker");
+    left.until(|left| {
+        for _ in 0..20 {
+            right.turn(Duration::from_millis(1));
+            left.turn(Duration::from_millis(1));
+        }
+        (broken(left) + broken(&right) > 0).then_some(())
+    });
+    let rounds = right.facts.count("sent");
+    assert!(rounds > 0, "the loop never was one");
+    for _ in 0..10 {
+        right.turn(Duration::from_millis(1));
+        left.turn(Duration::from_millis(1));
+    }
+    assert_eq!((broken(&left) + broken(&right), right.facts.count("sent")), (1, rounds));
+}
+
+#[test]
+fn one_door_does_not_keep_another_waiting() {
+    let (mut stand, flooded) = Stand::with("udp://127.0.0.1:0=discard");
+    let quiet = stand.add("udp://127.0.0.1:0=echo");
+    let client = client();
+    for _ in 0..200 {
+        client.send_to(b"flood", flooded).unwrap();
+    }
+    client.send_to(b"hello", quiet).unwrap();
+    let answer = stand.until(|_| receive(&client)).0;
+    assert_eq!(answer, b"hello");
+    assert!(stand.facts.count("received 5 from") < 200, "the flood was served first");
+    stand.until_seen(201, "received 5 from");
+    assert!(stand.facts.count("yielded") >= 3);
+}
+
+#[test]
+fn a_door_with_many_addresses_answers_from_the_one_it_was_asked_at() {
+    let mut stand = Stand::new();
+    for route in ["udp://0.0.0.0:0=whoami", "udp://:0=whoami"] {
+        let port = stand.add(route).port();
+        for host in ["127.0.0.1", "127.0.0.2"] {
+            // Elsewhere 127.0.0.2 is no address of ours, and the system chooses.
+            if host == "127.0.0.2" && !cfg!(target_os = "linux") {
+                continue;
+            }
+            let client = client();
+            client.connect((host, port)).unwrap();
+            client.send(&[0; 200]).unwrap();
+            let answer = String::from_utf8(stand.until(|_| receive(&client)).0).unwrap();
+            if cfg!(target_os = "linux") {
+                assert!(answer.contains(&format!("me: {host}:{port}\r\n")), "{answer}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_ipv6_client_is_answered_at_the_door_for_both_families() {
+    let Ok(client) = UdpSocket::bind("[::1]:0") else { return };
+    client.set_nonblocking(true).unwrap();
+    let (mut stand, echo) = Stand::with("udp://:0=echo");
+    client.connect(("::1", echo.port())).unwrap();
+    client.send(b"six").unwrap();
+    assert_eq!(stand.until(|_| receive(&client)).0, b"six");
+}
+
+#[test]
+fn an_operator_is_warned_of_answers_to_the_open_internet() {
+    let mut stand = Stand::new();
+    stand.add("udp://127.0.0.1:0=echo");
+    stand.add("udp://0.0.0.0:0=discard");
+    stand.add("udp://0.0.0.0:0=relay:udp://127.0.0.1:9");
+    assert_eq!(stand.datagrams.warnings(), Vec::<String>::new());
+    let port = stand.add("udp://0.0.0.0:0=echo").port();
+    let warnings = stand.datagrams.warnings();
+    assert_eq!(warnings.len(), 1);
+    let start = format!("echo answers UDP at udp://0.0.0.0:{port}, which may be a public address");
+    assert!(warnings[0].starts_with(&start), "{warnings:?}");
+}
+
+#[test]
+fn an_idle_door_needs_no_turn() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    assert_eq!(stand.datagrams.sleep(stand.now), None);
+    stand.ask(&client(), echo, b"hello");
+    stand.turn(Duration::ZERO);
+    assert_eq!(stand.datagrams.sleep(stand.now), None);
+    assert_eq!(stand.datagrams.queued(), 0);
+}
+
+#[test]
+fn small_services_close_as_soon_as_we_drain() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    stand.call(|datagrams, cx| datagrams.drain(cx));
+    let client = client();
+    client.send_to(b"too late", echo).unwrap();
+    stand.expect_silence(&client);
+    assert_eq!(stand.facts.0, []);
+    assert!(UdpSocket::bind(echo).is_ok(), "the door is still open");
+}

@@ -1,0 +1,182 @@
+//! Unix datagrams: answered by name, relayed to and from UDP.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::stand::{Stand, client, receive};
+
+/// A directory of its own for each test, gone at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Scratch {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("oneloop-datagrams-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn bind(&self, name: &str) -> UnixDatagram {
+        bind(&self.path(name))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn bind(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    socket
+}
+
+fn heard(socket: &UnixDatagram) -> Option<Vec<u8>> {
+    let mut room = vec![0; 1 << 18];
+    socket.recv(&mut room).ok().map(|bytes| room[..bytes].to_vec())
+}
+
+#[test]
+fn a_client_with_a_name_is_answered() {
+    let scratch = Scratch::new();
+    let path = scratch.path("echo");
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
+    let client = scratch.bind("client");
+    for length in [0, 1, 65_507, 150_000] {
+        let sent = crate::stand::bytes(length, 9);
+        client.send_to(&sent, &path).unwrap();
+        assert_eq!(stand.until(|_| heard(&client)), sent);
+    }
+    assert!(path.exists());
+    drop(stand);
+    assert!(!path.exists(), "the file of the door stays behind");
+}
+
+#[test]
+fn a_client_without_a_name_cannot_be_answered() {
+    let scratch = Scratch::new();
+    let path = scratch.path("echo");
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
+    UnixDatagram::unbound().unwrap().send_to(b"hello", &path).unwrap();
+    stand.until_seen(1, "dropped 5: nobody to send it to");
+}
+
+#[test]
+fn the_daytime_answers_an_empty_datagram_whose_sender_is_true() {
+    let scratch = Scratch::new();
+    let path = scratch.path("daytime");
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=daytime", path.display()));
+    let client = scratch.bind("client");
+    client.send_to(b"", &path).unwrap();
+    assert_eq!(stand.until(|_| heard(&client)), b"Friday, November 20, 2026 18:17:05-UTC\r\n");
+}
+
+#[test]
+fn a_client_that_does_not_read_loses_its_answers_and_holds_up_nobody() {
+    let scratch = Scratch::new();
+    let path = scratch.path("echo");
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
+    let (deaf, client) = (scratch.bind("deaf"), scratch.bind("client"));
+    let mut sent = 0;
+    while stand.facts.count("send buffer full") == 0 {
+        assert!(sent < 100_000, "its buffer never fills");
+        sent += deaf.send_to(&[7; 8192], &path).unwrap();
+        stand.turn(std::time::Duration::ZERO);
+    }
+    client.send_to(b"hello", &path).unwrap();
+    assert_eq!(stand.until(|_| heard(&client)), b"hello");
+}
+
+#[test]
+fn every_combination_of_udp_and_unix_is_relayed() {
+    let scratch = Scratch::new();
+    let (path, target) = (scratch.path("door"), scratch.bind("target"));
+    let target_text = format!("unix-dgram:{}", scratch.path("target").display());
+    let inet = client();
+    let inet_text = format!("udp://{}", inet.local_addr().unwrap());
+    let mut stand = Stand::new();
+
+    let door = stand.add(&format!("udp://127.0.0.1:0=relay:{target_text}"));
+    let udp_client = client();
+    udp_client.send_to(b"udp to unix", door).unwrap();
+    let mut room = [0; 64];
+    let from = stand.until(|_| target.recv_from(&mut room).ok()).1;
+    assert_eq!(&room[..11], b"udp to unix");
+    target.send_to_addr(b"back", &from).unwrap();
+    assert_eq!(stand.until(|_| receive(&udp_client)).0, b"back");
+
+    stand.add(&format!("unix-dgram:{}=relay:{inet_text}", path.display()));
+    let unix_client = scratch.bind("client");
+    unix_client.send_to(b"unix to udp", &path).unwrap();
+    let (bytes, from) = stand.until(|_| receive(&inet));
+    assert_eq!(bytes, b"unix to udp");
+    inet.send_to(b"back", from).unwrap();
+    assert_eq!(stand.until(|_| heard(&unix_client)), b"back");
+
+    let second = scratch.path("second");
+    stand.add(&format!("unix-dgram:{}=relay:{target_text}", second.display()));
+    unix_client.send_to(b"unix to unix", &second).unwrap();
+    let from = stand.until(|_| target.recv_from(&mut room).ok()).1;
+    assert_eq!(&room[..12], b"unix to unix");
+    target.send_to_addr(b"", &from).unwrap();
+    assert_eq!(stand.until(|_| heard(&unix_client)), b"");
+}
+
+#[test]
+fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
+    let scratch = Scratch::new();
+    let path = scratch.path("door");
+    let target = client();
+    let route =
+        format!("unix-dgram:{}=relay:udp://{}", path.display(), target.local_addr().unwrap());
+    let (mut stand, _) = Stand::with(&route);
+    UnixDatagram::unbound().unwrap().send_to(b"hello", &path).unwrap();
+    let (bytes, from) = stand.until(|_| receive(&target));
+    assert_eq!(bytes, b"hello");
+    target.send_to(b"back", from).unwrap();
+    stand.until_seen(1, "dropped 4: nobody to send it to");
+}
+
+#[test]
+fn a_target_that_starts_anew_at_its_path_is_found_again() {
+    let scratch = Scratch::new();
+    let path = scratch.path("target");
+    let (mut stand, door) =
+        Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:{}", path.display()));
+    let client = client();
+    client.send_to(b"too early", door).unwrap();
+    stand.until_seen(1, "dropped 9: not sent (No such file or directory)");
+    let target = bind(&path);
+    client.send_to(b"first", door).unwrap();
+    assert_eq!(stand.until(|_| heard(&target)), b"first");
+    drop(target);
+    client.send_to(b"gone", door).unwrap();
+    stand.until_seen(1, "dropped 4: refused");
+    assert_eq!(stand.facts.count("refused"), 1);
+    std::fs::remove_file(&path).unwrap();
+    let target = bind(&path);
+    client.send_to(b"second", door).unwrap();
+    assert_eq!(stand.until(|_| heard(&target)), b"second");
+    assert_eq!(stand.datagrams.len(), 1);
+}
+
+#[test]
+fn an_abstract_name_needs_no_file() {
+    let name = format!("oneloop-datagrams-{}", std::process::id());
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:@{name}=echo"));
+    let scratch = Scratch::new();
+    let client = scratch.bind("client");
+    use std::os::linux::net::SocketAddrExt;
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+    client.send_to_addr(b"hello", &address).unwrap();
+    assert_eq!(stand.until(|_| heard(&client)), b"hello");
+}
