@@ -182,14 +182,14 @@ fn tcp_mem(facts: &Facts, demand: &Demand) -> Finding {
 
 /// The backlog of every listener is cut to this without a word.
 fn somaxconn(facts: &Facts, demand: &Demand) -> Finding {
-    burst(Limit::Somaxconn, &facts.somaxconn, BACKLOG, demand)
+    burst(Limit::Somaxconn, &facts.somaxconn, demand, |burst| burst)
 }
 
 /// Half-open connections. With SYN cookies a full table turns nobody away; without, its last
 /// quarter is kept for peers that are known.
 fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
-    let needs = BACKLOG.div_ceil(3) * 4;
-    let mut found = burst(Limit::SynBacklog, &facts.syn_backlog, needs, demand);
+    let room = |burst: u64| (4 * burst).div_ceil(3);
+    let mut found = burst(Limit::SynBacklog, &facts.syn_backlog, demand, room);
     match facts.syncookies {
         Fact::Known(0) => {}
         Fact::Known(_) => {
@@ -208,11 +208,12 @@ fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
     found
 }
 
-/// A limit on how many may arrive at the same moment: at most as many as there are, or `most`.
-fn burst(limit: Limit, now: &Fact, most: u64, demand: &Demand) -> Finding {
-    let asked = demand.conns.unwrap_or(most).min(most);
-    let asking = Demand { conns: demand.conns.map(|_| asked), ..demand.clone() };
-    slows(Share { limit, now, each: 1, used: &NONE_USED }.judge(&asking))
+/// A limit on how many may arrive at the same moment: at most as many as there are, or as a
+/// listener of ours lets wait. `room` is what a burst needs of it.
+fn burst(limit: Limit, now: &Fact, demand: &Demand, room: fn(u64) -> u64) -> Finding {
+    let conns = demand.conns.map(|conns| room(conns.min(BACKLOG)));
+    let demand = Demand { conns, ..demand.clone() };
+    slows(Share { limit, now, each: 1, used: &NONE_USED }.judge(&demand))
 }
 
 /// The same finding for a limit that slows and does not bound the number of connections.

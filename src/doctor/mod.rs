@@ -10,6 +10,7 @@ use crate::plan::{Color, DoctorPlan};
 use checks::Demand;
 use facts::Facts;
 use finding::{Finding, Section, Sum};
+use read::Root;
 use target::Target;
 
 pub mod checks;
@@ -29,8 +30,11 @@ mod tests;
 /// Examines this machine and writes the report. True if the number asked for is known to fit, or if
 /// none was asked for: without a target as a server, with one as a client of it.
 pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
-    let facts = read::facts(&read::Root::new("/"));
-    let report = Report::new(plan, &facts);
+    examine(plan, &Root::new("/"), out)
+}
+
+fn examine(plan: &DoctorPlan, root: &Root, out: &mut dyn Write) -> io::Result<bool> {
+    let report = Report::new(plan, &read::facts(root));
     let mut text = Vec::new();
     match plan.json {
         true => json::write(&report, &mut text)?,

@@ -2,7 +2,7 @@
 
 use super::tree::facts_of_a_small_machine;
 use super::*;
-use crate::doctor::{Report, json, print};
+use crate::doctor::{Report, examine, json, print, run};
 use crate::plan::DoctorPlan;
 
 fn report(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Report {
@@ -71,6 +71,33 @@ fn what_slows_does_not_decide() {
 }
 
 #[test]
+fn an_unknown_that_could_only_slow_does_not_decide() {
+    let machine = Facts { somaxconn: unknown(), ..common_machine() };
+    let report = report(&machine, Some(10_000), None);
+    assert_eq!((report.fits(), report.roles[0].1.unknown), (Some(true), 0));
+    assert!(printed(&report, false).contains("\n   ?  net.core.somaxconn"));
+}
+
+#[test]
+fn a_relay_comes_from_one_address_only() {
+    let machine = Facts { ipv4_sources: Fact::Known(9), ..common_machine() };
+    let report = report(&Facts { nofile_hard: Fact::Endless, ..machine }, None, Some("10.0.0.1:7"));
+    let holds = |role: usize| report.roles[role].1.bites;
+    assert_eq!(holds(0), Some((90_000, Limit::Ports)));
+    assert_eq!(holds(1), Some((10_000, Limit::Ports)));
+}
+
+#[test]
+fn what_others_use_and_what_is_raised_is_noted() {
+    let text = printed(&report(&facts_of_a_small_machine(), Some(9), None), false);
+    for (limit, note) in [("RLIMIT_NOFILE, soft", "raised at start"), ("fs.file-max", "486 in use")]
+    {
+        let row = text.lines().find(|line| line.contains(limit)).unwrap();
+        assert!(row.ends_with(note), "{row}");
+    }
+}
+
+#[test]
 fn an_unknown_limit_is_said_and_does_not_fit() {
     let machine = Facts { nr_open: unknown(), ..common_machine() };
     let asked = report(&machine, Some(10_000), None);
@@ -87,10 +114,10 @@ fn an_unknown_limit_is_said_and_does_not_fit() {
 
 #[test]
 fn a_machine_that_tells_nothing_is_not_praised() {
-    let machine = crate::doctor::read::facts(&tree::Tree::empty().root());
-    let report = report(&machine, Some(1), None);
-    assert_eq!(report.fits(), None);
-    let text = printed(&report, false);
+    let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
+    let mut out = Vec::new();
+    assert!(!examine(&plan, &tree::Tree::empty().root(), &mut out).unwrap());
+    let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("How many connections this machine holds as a server is not known"));
     assert!(!text.contains("ok  "), "{text}");
 }
@@ -148,11 +175,20 @@ fn machines_are_told_the_same() {
 }
 
 #[test]
+fn the_answer_of_a_whole_tree_is_the_exit_code() {
+    let tree = tree::Tree::of_a_small_machine();
+    for (conns, fits) in [(None, true), (Some(8_000), true), (Some(8_001), false)] {
+        let plan = DoctorPlan { conns, ..DoctorPlan::default() };
+        assert_eq!(examine(&plan, &tree.root(), &mut Vec::new()).unwrap(), fits, "{conns:?}");
+    }
+}
+
+#[test]
 fn this_machine_is_examined_to_the_end() {
     let mut out = Vec::new();
     let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
-    crate::doctor::run(&plan, &mut out).unwrap();
+    run(&plan, &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("\n  every connection\n"));
     let plan = DoctorPlan { json: true, ..DoctorPlan::default() };
-    assert!(crate::doctor::run(&plan, &mut Vec::new()).unwrap(), "no number was asked for");
+    assert!(run(&plan, &mut Vec::new()).unwrap(), "no number was asked for");
 }

@@ -67,10 +67,10 @@ const EDGES: &[Row] = &[
     Row { needs: Some(1_000), command: "sysctl -w net.core.somaxconn=1000",
         ..row(Limit::Somaxconn, |m| m.somaxconn = Fact::Known(999), Slows) },
     Row { ..row(Limit::SynBacklog, |m| m.syn_backlog = Fact::Known(1), Fits) },
-    Row { needs: Some(1_000), command: "sysctl -w net.ipv4.tcp_max_syn_backlog=1000",
-        ..row(Limit::SynBacklog, |m| without_cookies(m, 999), Slows) },
-    Row { needs: Some(1_000),
-        ..row(Limit::SynBacklog, |m| without_cookies(m, 1_000), Fits) },
+    Row { needs: Some(1_334), command: "sysctl -w net.ipv4.tcp_max_syn_backlog=1334",
+        ..row(Limit::SynBacklog, |m| without_cookies(m, 1_333), Slows) },
+    Row { needs: Some(1_334),
+        ..row(Limit::SynBacklog, |m| without_cookies(m, 1_334), Fits) },
     Row { needs: Some(1_000), holds: Some(10),
         command: "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"",
         ..row(Limit::Ports, |m| m.ports = range(2_000, 2_009), TooSmall) },
@@ -183,6 +183,9 @@ fn a_burst_is_never_larger_than_the_backlog_we_ask_for() {
     let machine = Facts { somaxconn: Fact::Known(4_096), ..large_machine() };
     let found = find(&machine, &demand(1_000_000), Limit::Somaxconn);
     assert_eq!((found.verdict, found.needs), (Fits, Some(4_096)));
+    let machine = Facts { syncookies: Fact::Known(0), ..machine };
+    let found = find(&machine, &demand(1_000_000), Limit::SynBacklog);
+    assert_eq!((found.verdict, found.needs), (Fits, Some(5_462)));
 }
 
 #[test]
