@@ -1,4 +1,93 @@
 //! The exit status; composes observers and runs what was asked for.
 #![forbid(unsafe_code)]
 
-fn main() {}
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use log::{info, warn};
+use oneloop::cli::{self, Command};
+use oneloop::doctor;
+use oneloop::observe;
+use oneloop::plan::{LogPlan, Plan};
+use oneloop::shell::reactor::Outcome;
+use oneloop::shell::{Signal, start};
+
+/// It was done.
+const DONE: u8 = 0;
+/// It could not be done: an address that cannot be bound, a failure of the system.
+const COULD_NOT: u8 = 1;
+/// What was typed makes no sense.
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let code = match cli::parse(std::env::args_os().skip(1)) {
+        Ok(command) => run(command),
+        Err(error) => {
+            complain(&error);
+            WRONG_USAGE
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run(command: Command) -> u8 {
+    match command {
+        Command::Serve { plan, log } => serve(&plan, &log),
+        Command::Help(text) | Command::Version(text) => print(&text),
+        Command::Doctor(plan) => match doctor::run(&plan, &mut io::stdout().lock()) {
+            Ok(true) => DONE,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
+            Ok(false) | Err(_) => COULD_NOT,
+        },
+        Command::Connect(_) | Command::Chat(_) => WRONG_USAGE,
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+fn serve(plan: &Plan, log: &LogPlan) -> u8 {
+    let mut watch = observe::start(log);
+    info!("oneloop {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    let mut reactor = match start::bind(plan, &mut watch) {
+        Ok(reactor) => reactor,
+        Err(error) => {
+            complain(&error);
+            return COULD_NOT;
+        }
+    };
+    info!("limits: {}", reactor.limits());
+    for warning in reactor.warnings() {
+        warn!("{warning}");
+    }
+    let ended = reactor.run(&mut watch);
+    watch.tell_totals();
+    match ended {
+        Ok(Outcome::Drained) => {
+            info!("oneloop stops: all connections have ended");
+            DONE
+        }
+        Ok(Outcome::CutShort(signal)) => {
+            info!("oneloop stops at once: {} came again", signal.name());
+            // The shell's convention for a process that a signal has ended.
+            if signal == Signal::Interrupt { 130 } else { 143 }
+        }
+        Err(error) => {
+            complain(&format_args!("the loop failed: {error}"));
+            COULD_NOT
+        }
+    }
+}
+
+/// Prints what was asked for. A reader that has gone is no failure.
+fn print(text: &str) -> u8 {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => COULD_NOT,
+        _ => DONE,
+    }
+}
+
+/// One message on standard error. If nobody takes it, there is nobody to tell.
+fn complain(error: &dyn Display) {
+    let _ = writeln!(io::stderr(), "oneloop: {error}");
+}

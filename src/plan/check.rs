@@ -95,7 +95,7 @@ fn ring(routes: &[Route]) -> Option<usize> {
 
 /// Whether connecting to `target` surely ends at `listen`. Only names and numbers are compared:
 /// an address of another interface may be ours too, which only the system knows.
-fn reaches(target: &Address, listen: &Listen) -> bool {
+pub fn reaches(target: &Address, listen: &Listen) -> bool {
     match (target, &listen.address) {
         (Address::Tcp(to, port), Address::Tcp(at, own))
         | (Address::Udp(to, port), Address::Udp(at, own)) => {

@@ -5,11 +5,14 @@ pub mod bind;
 pub mod bound_datagram;
 pub mod datagram;
 pub mod datagram_socket;
+pub mod dialer;
+pub mod doors;
 pub mod limits;
 #[cfg(unix)]
 mod line_ends;
 pub mod listener;
 pub mod ours;
+pub mod reactor;
 pub mod resolver;
 #[cfg(all(test, unix))]
 mod scratch;
@@ -17,8 +20,10 @@ pub mod signals;
 pub mod socket;
 #[cfg(unix)]
 pub mod socket_file;
+pub mod start;
 #[cfg(unix)]
 pub mod stdio;
+pub mod stop;
 pub mod tcp_info;
 
 pub use address::SocketAddress;

@@ -124,6 +124,17 @@ impl Socket {
         }
     }
 
+    /// The word for its kind.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Socket::Tcp(_) => "tcp",
+            #[cfg(unix)]
+            Socket::Unix(_) => "unix",
+            #[cfg(unix)]
+            Socket::Stdio(_) => "stdio",
+        }
+    }
+
     /// Who is at the other end.
     pub fn peer(&self) -> io::Result<Peer> {
         match self {

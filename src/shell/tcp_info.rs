@@ -1,5 +1,7 @@
 //! What the kernel knows of a TCP connection: round trips, retransmissions, windows.
 
+use std::fmt;
+
 use super::socket::Socket;
 
 /// A selection; times in microseconds, windows in segments.
@@ -19,6 +21,16 @@ pub struct TcpInfo {
     pub path_mtu: u32,
     /// After this long without an acknowledgement a segment is sent again.
     pub rto_us: u32,
+}
+
+/// In words, for people: `rtt 0.05 ms +- 0.02, 0 retransmits, cwnd 10, mss 32768, pmtu 65535`.
+impl fmt::Display for TcpInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = |us: u32| us as f64 / 1000.0;
+        write!(f, "rtt {:.2} ms +- {:.2}, ", millis(self.rtt_us), millis(self.rttvar_us))?;
+        write!(f, "{} retransmits, cwnd {}, ", self.retransmits, self.cwnd)?;
+        write!(f, "mss {}, pmtu {}", self.mss, self.path_mtu)
+    }
 }
 
 /// None for what is not TCP, and where the system does not tell.

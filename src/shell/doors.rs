@@ -1,0 +1,200 @@
+//! The doors: listening sockets, which of them have somebody waiting, and which of them rest
+//! because we are full.
+//!
+//! A listener is announced once for all that wait in its queue. So a door that was announced stays
+//! *knocked* until accepting says that nobody waits any more, however many turns that takes; and a
+//! paused door is tried again by us, since no new event will come for those who wait already.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::core::{Event, Fault, Key, Moment, Observer, Peer};
+
+use super::listener::{Listener, Verdict};
+use super::socket::Socket;
+
+/// So many are accepted at one door in one turn; the others wait for the next.
+const ACCEPT_BUDGET: usize = 64;
+
+/// The system had no room (descriptors, memory): so long until accepting is tried again. It doubles
+/// with each failure up to the longest.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+/// All listening sockets of the loop.
+#[derive(Default)]
+pub struct Doors {
+    doors: Vec<Door>,
+}
+
+/// One listening socket.
+pub struct Door {
+    listener: Listener,
+    route: u16,
+    pub address: Arc<str>,
+    key: Key,
+    knocked: bool,
+    pause: Option<Pause>,
+}
+
+/// Why a door rests.
+enum Pause {
+    /// We hold as many connections as we may.
+    Limit,
+    /// The system is out of something; tried again at a time, or after a close.
+    System { again: Moment, wait: Duration },
+}
+
+/// One who came in.
+pub struct Guest {
+    pub socket: Socket,
+    pub address: Arc<str>,
+    pub peer: Peer,
+    pub route: u16,
+}
+
+impl Doors {
+    pub fn add(&mut self, listener: Listener, route: u16, key: Key) {
+        let address = listener.address().into();
+        let (knocked, pause) = (false, None);
+        self.doors.push(Door { listener, route, address, key, knocked, pause });
+    }
+
+    /// The system announced a listener.
+    pub fn knock(&mut self, key: Key) -> bool {
+        let door = self.doors.iter_mut().find(|door| door.key == key);
+        door.map(|door| door.knocked = true).is_some()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Door> {
+        self.doors.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.doors.is_empty()
+    }
+
+    /// Closes all of them. Who waits in their queues is refused by the system.
+    pub fn close(&mut self) {
+        self.doors.clear();
+    }
+
+    /// How long the loop may sleep for the doors' sake.
+    pub fn sleep(&self, now: Moment, room: usize) -> Option<Duration> {
+        let of = |door: &Door| match &door.pause {
+            _ if !door.knocked => None,
+            None => Some(Duration::ZERO),
+            Some(Pause::Limit) => (room > 0).then_some(Duration::ZERO),
+            Some(Pause::System { again, .. }) => Some(again.since(now)),
+        };
+        self.doors.iter().filter_map(of).min()
+    }
+
+    /// A connection was closed: what it held may be what was missing.
+    pub fn room_was_made(&mut self, now: Moment) {
+        for door in &mut self.doors {
+            if let Some(Pause::System { again, .. }) = &mut door.pause {
+                *again = now;
+            }
+        }
+    }
+
+    /// The next one that waits at a door; `budgets` holds what each door may still let in this
+    /// turn.
+    pub fn accept(
+        &mut self,
+        index: usize,
+        room: usize,
+        (connections, now): (usize, Moment),
+        seen: &mut dyn Observer,
+    ) -> Option<Guest> {
+        let door = &mut self.doors[index];
+        if !door.may_try(room, now) {
+            return None;
+        }
+        if room == 0 {
+            door.rest(Pause::Limit, None, connections, seen);
+            return None;
+        }
+        loop {
+            match door.listener.accept() {
+                Verdict::Taken(socket, peer) => {
+                    door.resume(connections, seen);
+                    return Some(Guest {
+                        socket,
+                        peer,
+                        address: door.address.clone(),
+                        route: door.route,
+                    });
+                }
+                Verdict::Retry(fault) => {
+                    seen.on(door.key, &Event::AcceptFailed { address: &door.address, fault });
+                }
+                Verdict::Rest => {
+                    door.knocked = false;
+                    door.resume(connections, seen);
+                    return None;
+                }
+                Verdict::Pause(fault) => {
+                    let wait = match door.pause {
+                        Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_LONGEST),
+                        _ => RETRY_FIRST,
+                    };
+                    let again = Moment(now.0 + wait.as_micros() as u64);
+                    door.rest(Pause::System { again, wait }, Some(fault), connections, seen);
+                    return None;
+                }
+            }
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.doors.len()
+    }
+
+    /// So many may come in at one door in one turn.
+    pub fn budget() -> usize {
+        ACCEPT_BUDGET
+    }
+}
+
+impl Door {
+    /// A word or two for a dump.
+    pub fn state(&self) -> &'static str {
+        match (&self.pause, self.knocked) {
+            (Some(Pause::Limit), _) => "rests, all connections are taken",
+            (Some(Pause::System { .. }), _) => "rests, the system has no room",
+            (None, true) => "somebody waits",
+            (None, false) => "nobody waits",
+        }
+    }
+
+    fn may_try(&self, room: usize, now: Moment) -> bool {
+        self.knocked
+            && match &self.pause {
+                None => true,
+                Some(Pause::Limit) => room > 0,
+                Some(Pause::System { again, .. }) => *again <= now,
+            }
+    }
+
+    /// Says once that it rests, and why; to go on resting is no news.
+    fn rest(
+        &mut self,
+        pause: Pause,
+        fault: Option<Fault>,
+        connections: usize,
+        seen: &mut dyn Observer,
+    ) {
+        if self.pause.replace(pause).is_none() {
+            let address = &self.address;
+            seen.on(self.key, &Event::AcceptPaused { address, fault, connections });
+        }
+    }
+
+    fn resume(&mut self, connections: usize, seen: &mut dyn Observer) {
+        if self.pause.take().is_some() {
+            seen.on(self.key, &Event::AcceptResumed { address: &self.address, connections });
+        }
+    }
+}

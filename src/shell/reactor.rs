@@ -1,0 +1,293 @@
+//! The loop. One thread turns it: sleep, mark, accept, dial, run, expire; docs/turn.md tells each
+//! phase in the order of the code.
+
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::event::Event as Word;
+use mio::{Events, Poll, Token};
+
+use crate::core::{Births, Engine, Event, Key, Moment, Observer, Peer, Ready};
+use crate::plan::Service;
+use crate::service::{self, Facts};
+
+use super::datagram::{Context, Datagrams};
+use super::dialer::{Dialer, Dialling};
+use super::doors::{Doors, Guest};
+use super::limits::Limits;
+use super::resolver::{Lookup, Resolver};
+use super::signals::{Signal, Signals};
+use super::socket::{Socket, interests};
+use super::tcp_info::tcp_info;
+
+/// So many events are taken from the system at once; more wait for the next turn.
+pub(super) const EVENTS: usize = 1024;
+
+/// The doors that every loop has; the others follow.
+pub(super) const SIGNAL_DOOR: usize = 0;
+pub(super) const WAKER_DOOR: usize = 1;
+pub(super) const FIRST_DOOR: usize = 2;
+
+/// The loop and all it owns. Made by `start::bind`.
+pub struct Reactor {
+    pub(super) poll: Poll,
+    pub(super) events: Events,
+    pub(super) began: Instant,
+    pub(super) turns: u64,
+    pub(super) births: Births,
+    /// The service of each route.
+    pub(super) services: Vec<Service>,
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
+    pub(super) drain_timeout: Duration,
+    pub(super) engine: Engine<Socket>,
+    pub(super) doors: Doors,
+    pub(super) dialer: Dialer,
+    pub(super) resolver: Resolver,
+    pub(super) datagrams: Datagrams,
+    pub(super) signals: Signals,
+    pub(super) stopping: Option<Moment>,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All connections ended, or their time was up.
+    Drained,
+    /// A second signal cut the drain short.
+    CutShort(Signal),
+}
+
+impl Reactor {
+    /// Turns the loop until it is told to stop.
+    pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
+        loop {
+            if let Some(outcome) = self.turn(seen)? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// What this loop may grow to, in words.
+    pub fn limits(&self) -> String {
+        let (connections, files) = (self.max_connections, self.limits.files);
+        // Each of its two flows holds at most one read's worth.
+        let worst = connections * 2 * self.engine.buffers.scratch.len();
+        format!(
+            "at most {connections} connections; {files} open files (raised from {}); \
+             at most {} MiB of unsent bytes",
+            self.limits.soft_before,
+            worst >> 20
+        )
+    }
+
+    /// What an operator should hear about the addresses served, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.datagrams.warnings()
+    }
+
+    /// One turn.
+    fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+        let now = self.sleep(seen)?;
+        let named = self.mark(seen);
+        if named.signals
+            && let Some(signal) = self.heed_signals(now, seen)
+        {
+            self.cut(now, seen);
+            return Ok(Some(Outcome::CutShort(signal)));
+        }
+        self.accept(now, seen);
+        self.dial(named.names, now, seen);
+        self.engine.run(now, seen);
+        self.engine.expire(now, seen);
+        self.run_datagrams(now, seen);
+        Ok(self.is_over(now, seen).then_some(Outcome::Drained))
+    }
+
+    /// Sleeps until the system has something to say, or until something is due.
+    fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
+        let before = self.now();
+        let limit = self.sleep_limit(before);
+        match self.poll.poll(&mut self.events, limit) {
+            // A signal woke us: a turn without events.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
+        }
+        let now = self.now();
+        self.turns += 1;
+        let (number, queued) = (self.turns, self.engine.queued());
+        let (slept, events) = (now.since(before), self.events.iter().count());
+        seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
+        Ok(now)
+    }
+
+    /// The shortest of all sleeps that the parts of the loop allow.
+    fn sleep_limit(&self, now: Moment) -> Option<Duration> {
+        let room = self.max_connections.saturating_sub(self.engine.len());
+        let limits = [
+            self.engine.sleep(now),
+            self.datagrams.sleep(now),
+            self.doors.sleep(now, room),
+            self.dialer.sleep(now),
+            self.stopping.map(|deadline| deadline.since(now)),
+        ];
+        limits.into_iter().flatten().min()
+    }
+
+    /// Notes what the system named. No connection is touched while its batch is being read.
+    fn mark(&mut self, seen: &mut dyn Observer) -> Named {
+        let mut named = Named::default();
+        for event in &self.events {
+            let key = Key::from_word(event.token().0);
+            if key.is_flow() {
+                self.datagrams.mark(key, ready(event), seen);
+            } else if !key.is_door() {
+                self.engine.mark(key, ready(event), seen);
+            } else {
+                match key.slot() {
+                    SIGNAL_DOOR => named.signals = true,
+                    WAKER_DOOR => named.names = true,
+                    _ if self.doors.knock(key) => {}
+                    _ => self.datagrams.mark(key, ready(event), seen),
+                }
+            }
+        }
+        named
+    }
+
+    /// Lets in those who wait at the doors, as far as there is room.
+    fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
+        for door in 0..self.doors.len() {
+            for _ in 0..Doors::budget() {
+                let connections = self.engine.len();
+                let room = self.max_connections.saturating_sub(connections);
+                match self.doors.accept(door, room, (connections, now), seen) {
+                    Some(guest) => self.welcome(guest, now, seen),
+                    None => break,
+                }
+            }
+        }
+    }
+
+    /// Makes a connection of one who came in.
+    fn welcome(&mut self, mut guest: Guest, now: Moment, seen: &mut dyn Observer) {
+        let birth = self.births.give();
+        let key = self.engine.vacant(birth);
+        let (token, interests) = (Token(key.to_word()), interests(&guest.socket));
+        let (address, service) = (&guest.address, &self.services[guest.route as usize]);
+        if let Err(error) = self.poll.registry().register(&mut guest.socket, token, interests) {
+            let fault = (&error).into();
+            return seen.on(key, &Event::AcceptFailed { address, fault });
+        }
+        let (route, peer) = (guest.route, &guest.peer);
+        let listen = &**address;
+        seen.on(key, &Event::Opened { route, service: service.word(), listen, peer, now });
+        let shelf = &mut self.engine.buffers.shelf;
+        let conn = service::wire(service, guest.socket, shelf, |socket| {
+            facts(socket, service, guest.peer.clone())
+        });
+        let dials = conn.dialing();
+        self.engine.insert(conn, birth, guest.route, now, seen);
+        if dials {
+            let (dialer, mut with) = self.dialling(now, seen);
+            dialer.start(key, guest.route, &mut with);
+        }
+    }
+
+    /// Goes on with connecting: names that were answered, attempts that were decided.
+    fn dial(&mut self, names: bool, now: Moment, seen: &mut dyn Observer) {
+        let answered = names && self.resolver.collect(now, seen);
+        let (dialer, mut with) = self.dialling(now, seen);
+        dialer.decide(&mut with);
+        if answered {
+            dialer.resolved(&mut with);
+        }
+        dialer.wake(&mut with);
+    }
+
+    fn dialling<'a>(
+        &'a mut self,
+        now: Moment,
+        seen: &'a mut dyn Observer,
+    ) -> (&'a mut Dialer, Dialling<'a>) {
+        let (engine, resolver) = (&mut self.engine, &mut self.resolver);
+        let registry = self.poll.registry();
+        (&mut self.dialer, Dialling { engine, registry, resolver, now, seen })
+    }
+
+    fn run_datagrams(&mut self, now: Moment, seen: &mut dyn Observer) {
+        if self.datagrams.sleep(now) != Some(Duration::ZERO) {
+            return;
+        }
+        self.with_datagrams(now, seen, |datagrams, cx| {
+            datagrams.run(cx);
+            datagrams.expire(cx);
+        });
+    }
+
+    /// The datagrams, and what they need of the rest of the loop.
+    pub(super) fn with_datagrams<T>(
+        &mut self,
+        now: Moment,
+        seen: &mut dyn Observer,
+        act: impl FnOnce(&mut Datagrams, &mut Context<'_>) -> T,
+    ) -> T {
+        let resolver = &mut self.resolver;
+        let mut names = |name: &str, port: u16| match resolver.lookup(name, port, now) {
+            Lookup::Known(addresses) => addresses,
+            Lookup::Pending | Lookup::Failed(_) => Vec::new(),
+        };
+        let mut cx = Context {
+            now,
+            unix_seconds: unix_seconds(),
+            registry: self.poll.registry(),
+            births: &mut self.births,
+            names: &mut names,
+            seen,
+        };
+        act(&mut self.datagrams, &mut cx)
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment(self.began.elapsed().as_micros() as u64)
+    }
+}
+
+/// Which of the loop's own doors were named.
+#[derive(Default)]
+struct Named {
+    signals: bool,
+    names: bool,
+}
+
+/// What a greeting may tell of a connection.
+fn facts(socket: &Socket, service: &Service, peer: Peer) -> Facts {
+    Facts {
+        peer,
+        local: socket.local().unwrap_or(Peer::Unix(None)),
+        transport: socket.transport(),
+        tcp_info: tcp_info(socket).map(|info| info.to_string()).unwrap_or_default(),
+        service: service.word(),
+        unix_seconds: unix_seconds(),
+    }
+}
+
+fn unix_seconds() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_secs() as i64
+}
+
+/// What the system says of an end, in our bits. All but "readable" and "writable" are hints.
+fn ready(event: &Word) -> Ready {
+    let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
+    bit(event.is_readable(), Ready::READ)
+        .with(bit(event.is_writable(), Ready::WRITE))
+        .with(bit(event.is_read_closed(), Ready::LAST))
+        .with(bit(event.is_priority(), Ready::URGENT))
+        .with(bit(event.is_error(), Ready::ERROR))
+}
+
+// An idle connection is this and nothing else. (Debug builds of mio remember more; poll(2) needs
+// more.)
+#[cfg(all(target_os = "linux", not(debug_assertions), not(mio_unsupported_force_poll_poll)))]
+const _: () = assert!(size_of::<crate::core::Conn<Socket>>() <= 80);

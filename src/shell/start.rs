@@ -1,0 +1,199 @@
+//! From a plan to a loop. All or nothing: every address is bound before anything is served.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use crate::core::time::ticks;
+use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Observer, Timeouts};
+use crate::plan::{Address, Listen, ListenOptions, Plan, Policy, Route, Service, check};
+
+use super::CannotListen;
+use super::bound_datagram::bind_datagram;
+use super::datagram::Datagrams;
+use super::dialer::Dialer;
+use super::doors::Doors;
+use super::limits::{self, LimitError};
+use super::listener::Listener;
+use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
+use super::resolver::Resolver;
+use super::signals::Signals;
+
+/// Why the loop cannot begin.
+#[derive(Debug)]
+pub enum CannotStart {
+    Listen(CannotListen),
+    Limit(LimitError),
+    /// A relay would connect to itself, for ever.
+    Itself {
+        listen: String,
+        target: String,
+    },
+    System(io::Error),
+}
+
+/// Binds every address of the plan. An error leaves nothing behind.
+pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart> {
+    let limits = limits::raise_files();
+    let max_connections = room(plan, limits.files)?;
+    let poll = Poll::new()?;
+    let signals = Signals::new(poll.registry(), token(SIGNAL_DOOR))?;
+    let waker = Arc::new(Waker::new(poll.registry(), token(WAKER_DOOR))?);
+    let mut open = Open::new(seed());
+    for (route, planned) in plan.routes.iter().enumerate() {
+        open.route(route as u16, planned, poll.registry())?;
+    }
+    for (key, address, route) in &open.bound {
+        let service = plan.routes[*route as usize].service.word();
+        seen.on(*key, &Event::Listening { address, service });
+    }
+    let timeouts = plan.routes.iter().map(|route| timeouts(&route.policy)).collect();
+    let targets = plan.routes.iter().map(|route| targets(&route.service)).collect();
+    Ok(Reactor {
+        events: Events::with_capacity(EVENTS),
+        poll,
+        began: Instant::now(),
+        turns: 0,
+        births: Births::default(),
+        services: plan.routes.iter().map(|route| route.service.clone()).collect(),
+        limits,
+        max_connections,
+        drain_timeout: plan.drain_timeout,
+        engine: Engine::new(timeouts, max_connections, Buffers::default()),
+        doors: open.doors,
+        dialer: Dialer::new(targets),
+        resolver: Resolver::new(waker),
+        datagrams: open.datagrams,
+        signals,
+        stopping: None,
+    })
+}
+
+/// What has been bound so far.
+struct Open {
+    doors: Doors,
+    datagrams: Datagrams,
+    /// Each door, its address, and its route.
+    bound: Vec<(Key, String, u16)>,
+}
+
+impl Open {
+    fn new(seed: u64) -> Open {
+        let datagrams = Datagrams::new(seed);
+        Open { doors: Doors::default(), datagrams, bound: Vec::new() }
+    }
+
+    fn route(&mut self, route: u16, planned: &Route, to: &Registry) -> Result<(), CannotStart> {
+        if planned.listen.address.is_datagram() {
+            for bound in bind_datagram(&planned.listen)? {
+                let key = self.next(&bound.address.to_string(), route);
+                self.datagrams.add(bound, (route, planned), key, to)?;
+            }
+            return Ok(());
+        }
+        for mut listener in Listener::bind(&planned.listen)? {
+            refuse_itself(listener.at(), &planned.service)?;
+            let key = self.next(listener.address(), route);
+            to.register(&mut listener, Token(key.to_word()), Interest::READABLE)?;
+            self.doors.add(listener, route, key);
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, address: &str, route: u16) -> Key {
+        let key = Key::door(FIRST_DOOR + self.bound.len());
+        self.bound.push((key, address.to_owned(), route));
+        key
+    }
+}
+
+/// A target that is the very address we listen at would make a connection of each connection.
+fn refuse_itself(at: &Address, service: &Service) -> Result<(), CannotStart> {
+    let listen = Listen { address: at.clone(), options: ListenOptions::default() };
+    match targets(service).iter().find(|target| check::reaches(target, &listen)) {
+        Some(target) => {
+            let (listen, target) = (at.to_string(), target.to_string());
+            Err(CannotStart::Itself { listen, target })
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is drawn by chance (which reply of a loop is dropped) must not be guessed from outside.
+fn seed() -> u64 {
+    RandomState::new().hash_one("oneloop")
+}
+
+/// As many connections as are demanded, or as the files allow.
+fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
+    let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
+    let dials = streams.clone().any(|route| matches!(route.service, Service::Relay(_)));
+    let reserve = limits::RESERVE + plan.routes.len() + flows(plan).min(files / 2);
+    match streams.count() {
+        0 => Ok(0),
+        _ => limits::max_connections(plan.max_connections, files, reserve, 1 + dials as usize),
+    }
+}
+
+/// The descriptors that the flows of datagram relays may take.
+fn flows(plan: &Plan) -> usize {
+    let relays = plan.routes.iter().filter(|route| {
+        route.listen.address.is_datagram() && matches!(route.service, Service::Relay(_))
+    });
+    relays.map(|route| route.policy.udp_flows).sum()
+}
+
+fn targets(service: &Service) -> Vec<Address> {
+    match service {
+        Service::Relay(targets) => targets.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn timeouts(policy: &Policy) -> Timeouts {
+    Timeouts {
+        connect: Some(ticks(policy.connect_timeout)),
+        idle: policy.idle_timeout.map(ticks),
+        half_close: policy.half_close_timeout.map(ticks),
+        lifetime: policy.lifetime.map(ticks),
+    }
+}
+
+fn token(door: usize) -> Token {
+    Token(Key::door(door).to_word())
+}
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CannotStart::Listen(error) => error.fmt(f),
+            CannotStart::Limit(error) => error.fmt(f),
+            CannotStart::Itself { listen, target } => {
+                write!(f, "the relay at {listen} would connect to itself: its target is {target}")
+            }
+            CannotStart::System(error) => write!(f, "cannot start: {}", Fault::from(error)),
+        }
+    }
+}
+
+impl From<io::Error> for CannotStart {
+    fn from(error: io::Error) -> Self {
+        CannotStart::System(error)
+    }
+}
+
+impl From<CannotListen> for CannotStart {
+    fn from(error: CannotListen) -> Self {
+        CannotStart::Listen(error)
+    }
+}
+
+impl From<LimitError> for CannotStart {
+    fn from(error: LimitError) -> Self {
+        CannotStart::Limit(error)
+    }
+}

@@ -1,0 +1,85 @@
+//! Signals, and how the loop ends: it drains, at most so long, and a second signal ends it now.
+
+use crate::core::{Event, Key, Moment, Observer, Reason};
+
+use super::reactor::Reactor;
+use super::signals::Signal;
+
+/// A dump tells of so many connections, and counts the others.
+const DUMP_LINES: usize = 1000;
+
+impl Reactor {
+    /// Heeds what signals came. Some: it is the second that says stop, and stopping ends now.
+    pub(super) fn heed_signals(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Signal> {
+        let signals: Vec<Signal> = self.signals.drain().collect();
+        for signal in signals {
+            seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
+            match signal {
+                Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
+                    return Some(signal);
+                }
+                Signal::Terminate | Signal::Interrupt => self.begin_to_stop(now, seen),
+                Signal::Quit => self.dump(now, seen),
+                Signal::HangUp => {}
+            }
+        }
+        None
+    }
+
+    /// Nobody is let in any more; what is idle ends, what is in progress may finish.
+    fn begin_to_stop(&mut self, now: Moment, seen: &mut dyn Observer) {
+        self.stopping = Some(Moment(now.0 + self.drain_timeout.as_micros() as u64));
+        let connections = self.engine.len();
+        seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
+        self.doors.close();
+        self.engine.drain(now, seen);
+        self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(cx));
+    }
+
+    /// Whether the loop has nothing left to do. What did not end in time is cut off.
+    pub(super) fn is_over(&mut self, now: Moment, seen: &mut dyn Observer) -> bool {
+        let Some(deadline) = self.stopping else { return false };
+        if deadline <= now {
+            self.cut(now, seen);
+        }
+        self.engine.is_empty() && self.datagrams.is_empty()
+    }
+
+    /// Ends all that is left, now.
+    pub(super) fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
+        self.engine.cut(now, seen);
+        self.with_datagrams(now, seen, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
+    }
+
+    /// Tells the log all about the loop.
+    fn dump(&mut self, now: Moment, seen: &mut dyn Observer) {
+        let mut say = |line: String| seen.on(Key::LOOP, &Event::Dump { line: &line });
+        say(format!(
+            "loop: turn {}, up {:.1} s, {} connections of at most {}, {} queued, {} births",
+            self.turns,
+            now.0 as f64 / 1e6,
+            self.engine.len(),
+            self.max_connections,
+            self.engine.queued(),
+            self.births.so_far(),
+        ));
+        let shelf = &self.engine.buffers.shelf;
+        say(format!(
+            "memory: {} buffers on loan, {} bytes kept; timers: {} deadlines set",
+            shelf.lent(),
+            shelf.bytes(),
+            self.engine.deadlines(),
+        ));
+        say(format!("dialing: {} connections wait for a target", self.dialer.len()));
+        for door in self.doors.iter() {
+            say(format!("door {}: {}", door.address, door.state()));
+        }
+        for (key, conn) in self.engine.iter().take(DUMP_LINES) {
+            say(format!("#{} {conn}", key.birth));
+        }
+        if self.engine.len() > DUMP_LINES {
+            say(format!("and {} connections more", self.engine.len() - DUMP_LINES));
+        }
+        self.datagrams.dump(now, seen);
+    }
+}
