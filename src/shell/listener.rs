@@ -161,6 +161,7 @@ fn is_of_one_connection(_: i32) -> bool {
 }
 
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(irrefutable_let_patterns))]
 mod tests {
     use super::*;
     use crate::core::end::Stream;

@@ -100,9 +100,11 @@ impl Stream for Socket {
 
     /// Makes the coming close a reset. Unix sockets know none, and simply close.
     fn reset_on_drop(&mut self) {
-        if let Socket::Tcp(stream) = self {
+        match self {
             // This fails only on a socket that the peer has reset already.
-            let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            Socket::Tcp(stream) => drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO))),
+            #[cfg(unix)]
+            Socket::Unix(_) | Socket::Stdio(_) => {}
         }
     }
 
@@ -118,9 +120,11 @@ impl Socket {
     /// Sends small writes at once. Otherwise Nagle's algorithm and the peer's delayed ACK would
     /// hold each other up for 40 ms.
     pub fn set_nodelay(&self) {
-        if let Socket::Tcp(stream) = self {
+        match self {
             // This fails only on a socket that the peer has reset already.
-            let _ = stream.set_nodelay(true);
+            Socket::Tcp(stream) => drop(stream.set_nodelay(true)),
+            #[cfg(unix)]
+            Socket::Unix(_) | Socket::Stdio(_) => {}
         }
     }
 
@@ -224,6 +228,7 @@ fn is_still_connecting(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
+#[cfg_attr(not(unix), allow(irrefutable_let_patterns))]
 mod tests {
     use std::net::TcpListener;
     use std::thread::sleep;
