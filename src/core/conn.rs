@@ -7,9 +7,9 @@ use std::io;
 use super::buffers::{Buffers, Loan, Shelf};
 use super::end::{End, Ends, Ready, Stream};
 use super::event::{Event, Observer};
-use super::flow::Flow;
+use super::flow::{Flow, Step};
 use super::key::Key;
-use super::pump::{self, Broken, Pumped};
+use super::pump::{self, Broken};
 use super::reason::{Closing, Ending, Fault, Reason, Side};
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
@@ -105,40 +105,50 @@ impl<S: Stream> Conn<S> {
         now: Moment,
         seen: &mut dyn Observer,
     ) -> Driven {
-        if self.ends.bits(1).has(Ready::DIALING) {
-            match self.ask_connected(key, now, seen) {
-                Ok(()) => {}
-                Err(error) => return Driven::DialFailed(error),
-            }
+        if self.dialing()
+            && let Err(error) = self.ask_connected(key, now, seen)
+        {
+            // The client may be gone too: then there is nothing left to try.
+            return match self.ask_errors() {
+                Some(broken) => self.broken(broken, buffers),
+                None => Driven::DialFailed(error),
+            };
         }
         let before = self.flows[0].moved + self.flows[1].moved;
         let lingered = self.lingers();
-        let mut more = false;
+        let mut ended = false;
         for index in 0..2 {
             let (flow, ends) = (&mut self.flows[index], &mut self.ends);
             match pump::pump(flow, ends, key, buffers, seen) {
-                Ok(Pumped::Rest) => {}
-                Ok(Pumped::More) => more = true,
-                Ok(Pumped::Ended) => {
+                Ok(false) => {}
+                Ok(true) => {
+                    ended = true;
                     let side = side(&self.ends, self.flows[index].from as usize);
                     self.first = self.first.or(Some(side));
                 }
                 Err(broken) => return self.broken(broken, buffers),
             }
         }
-        if !lingered && (self.lingers() || self.flows[0].moved + self.flows[1].moved != before) {
+        // An end of file is activity: what is half-closed waits from then on.
+        if !lingered && (ended || self.flows[0].moved + self.flows[1].moved != before) {
             self.active = now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
             return Driven::Ended(self.finished());
         }
-        if more {
+        // Asked of both flows in the end: the second may have given the first something to do.
+        if self.flows.iter().any(|flow| self.next(flow) != Step::Rest) {
             return Driven::More;
         }
         match self.ask_errors() {
             Some(broken) => self.broken(broken, buffers),
             None => Driven::Rest,
         }
+    }
+
+    /// What this flow would do next.
+    fn next(&self, flow: &Flow) -> Step {
+        flow.next(self.ends.ready(flow.from as usize), self.ends.ready(flow.to as usize))
     }
 
     /// Whether the attempt at end 1 has come through. An error: it has failed.
@@ -180,7 +190,7 @@ impl<S: Stream> Conn<S> {
     /// the connection ends with a reset, never with a clean end.
     fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers) -> Driven {
         let fault = Fault::from(&error);
-        if self.ends.bits(1).has(Ready::DIALING) || matches!(self.ends.end(1), End::Nowhere) {
+        if self.dialing() {
             return Driven::Ended(Reason::Abandoned { fault });
         }
         for index in 0..2 {
@@ -223,7 +233,7 @@ impl<S: Stream> Conn<S> {
 
     /// The target is not connected yet.
     pub fn dialing(&self) -> bool {
-        matches!(self.ends.end(1), End::Nowhere) || self.ends.bits(1).has(Ready::DIALING)
+        self.ends.bits(1).has(Ready::DIALING)
     }
 
     /// We have said our last word, and wait for the peer's.
@@ -246,7 +256,7 @@ impl<S: Stream> Conn<S> {
 
     /// Prepares the sockets for their close, gives back all loans, and tells how it ended.
     pub fn close(&mut self, reason: Reason, shelf: &mut Shelf) -> Ending {
-        let relay = self.ends.end(1).is_socket() || matches!(self.ends.end(1), End::Nowhere);
+        let relay = self.ends.end(1).is_socket() || self.dialing();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
             // Our own service cut short a peer that owes nothing: clean, unless it was owed

@@ -57,22 +57,23 @@ impl Ready {
     pub const URGENT: Ready = Ready(8);
     /// The system hinted at an error: if we cannot read up to it, ask for it.
     pub const ERROR: Ready = Ready(16);
-    /// Not connected yet: the first thing to ask of it is whether it is.
+    /// Not connected yet, so nothing else may be believed of it: an event may still be that of an
+    /// attempt before. The first thing to ask of it is whether it is connected.
     pub const DIALING: Ready = Ready(32);
 
-    pub fn has(self, bits: Ready) -> bool {
+    pub const fn has(self, bits: Ready) -> bool {
         self.0 & bits.0 == bits.0
     }
 
-    pub fn any(self, bits: Ready) -> bool {
+    pub const fn any(self, bits: Ready) -> bool {
         self.0 & bits.0 != 0
     }
 
-    pub fn with(self, bits: Ready) -> Ready {
+    pub const fn with(self, bits: Ready) -> Ready {
         Ready(self.0 | bits.0)
     }
 
-    pub fn without(self, bits: Ready) -> Ready {
+    pub const fn without(self, bits: Ready) -> Ready {
         Ready(self.0 & !bits.0)
     }
 }
@@ -131,6 +132,15 @@ impl<S: Stream> Ends<S> {
         self.ready[end] = self.ready[end].without(bits);
     }
 
+    /// Forgets that calls on the sockets would block: each is tried once more, up to its very end.
+    pub fn doubt(&mut self) {
+        for end in 0..2 {
+            if self.ends[end].is_socket() {
+                self.set(end, Ready::READ.with(Ready::WRITE).with(Ready::LAST));
+            }
+        }
+    }
+
     /// Puts a socket that is still connecting at this end; what was there is dropped.
     pub fn dial(&mut self, end: usize, socket: S) {
         self.ends[end] = End::Socket(socket);
@@ -139,7 +149,7 @@ impl<S: Stream> Ends<S> {
 
     /// Forgets the socket at this end: its attempt has failed.
     pub fn hang_up(&mut self, end: usize) -> Option<S> {
-        self.ready[end] = Ready::NONE;
+        self.ready[end] = Ready::DIALING;
         match std::mem::replace(&mut self.ends[end], End::Nowhere) {
             End::Socket(socket) => Some(socket),
             _ => None,
@@ -209,10 +219,11 @@ impl<S: Stream> Ends<S> {
     /// Passes an end of file on to this end. True if that went out to a peer.
     pub fn shutdown(&mut self, end: usize) -> io::Result<bool> {
         match &mut self.ends[end] {
-            // The peer's reset may have come first: there is nobody left to tell, which is no
-            // error.
             End::Socket(socket) => match socket.shutdown_write() {
-                Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+                // The peer is gone already. If it went with an error, that is how this ends.
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                    socket.take_error()?.map_or(Ok(false), Err)
+                }
                 done => done.map(|()| true),
             },
             End::Line(_) => {
@@ -250,7 +261,8 @@ impl<S> End<S> {
     /// What is known of an end before the system has said anything. Of a socket: nothing.
     fn at_birth(&self) -> Ready {
         match self {
-            End::Socket(_) | End::Nowhere => Ready::NONE,
+            End::Socket(_) => Ready::NONE,
+            End::Nowhere => Ready::DIALING,
             End::Void | End::Chargen => Ready::READ.with(Ready::WRITE),
             End::Line(_) => Ready::WRITE,
         }

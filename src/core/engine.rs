@@ -106,24 +106,9 @@ impl<S: Stream> Engine<S> {
             let Some(key) = self.run.pop_front() else { return };
             let key = key.at(0);
             let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
-            if conn.birth != key.birth {
-                continue;
-            }
-            conn.queued = false;
-            let dialing = conn.dialing();
-            let driven = conn.drive(key, &mut self.buffers, now, seen);
-            if dialing && !conn.dialing() {
-                self.dials.push((key, Dial::Over));
-            }
-            match driven {
-                Driven::Rest => self.arm(key, now, seen),
-                Driven::More => {
-                    conn.queued = true;
-                    self.run.push_back(key);
-                    self.arm(key, now, seen);
-                }
-                Driven::Ended(reason) => self.end(key, reason, now, seen),
-                Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
+            if conn.birth == key.birth {
+                conn.queued = false;
+                self.drive(key, now, seen);
             }
         }
     }
@@ -249,6 +234,41 @@ impl<S: Stream> Engine<S> {
         }
     }
 
+    fn drive(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) {
+        let Some(conn) = self.conns.get_mut(key.slot()) else { return };
+        let dialing = conn.dialing();
+        let driven = conn.drive(key, &mut self.buffers, now, seen);
+        if dialing && !conn.dialing() {
+            self.dials.push((key, Dial::Over));
+        }
+        match driven {
+            Driven::Rest => self.arm(key, now, seen),
+            Driven::More => {
+                if !conn.queued {
+                    conn.queued = true;
+                    self.run.push_back(key);
+                }
+                self.arm(key, now, seen);
+            }
+            Driven::Ended(reason) => self.end(key, reason, now, seen),
+            Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
+        }
+    }
+
+    /// Whether nothing has come in that no event has told of yet: after a clean close, that would
+    /// be lost. One more turn of the connection tells.
+    fn is_quiet(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) -> bool {
+        if let Some(conn) = self.get(key) {
+            conn.ends.doubt();
+            self.drive(key, now, seen);
+        }
+        let Some(conn) = self.get(key) else { return false };
+        if conn.queued {
+            conn.active = now.tick();
+        }
+        !conn.holds() && conn.active < now.tick()
+    }
+
     fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut dyn Observer) {
         let reason = match deadline {
             Deadline::Connect => {
@@ -259,7 +279,8 @@ impl<S: Stream> Engine<S> {
             Deadline::HalfClose => Reason::HalfCloseTimeout,
             Deadline::Lifetime => Reason::Lifetime,
             Deadline::Linger => Reason::Served,
-            Deadline::Quiet => Reason::Drained,
+            Deadline::Quiet if self.is_quiet(key, now, seen) => Reason::Drained,
+            Deadline::Quiet => return,
         };
         self.end(key, reason, now, seen);
     }
@@ -268,7 +289,10 @@ impl<S: Stream> Engine<S> {
     /// begins now.
     fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut dyn Observer) {
         if let Some(conn) = self.get(key) {
-            drop(conn.ends.hang_up(1));
+            // Should the target have taken us after all, it must not see a clean end.
+            if let Some(mut socket) = conn.ends.hang_up(1) {
+                socket.reset_on_drop();
+            }
             conn.active = now.tick();
             self.dials.push((key.at(0), Dial::Failed(error)));
             self.arm(key, now, seen);

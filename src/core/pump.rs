@@ -12,19 +12,10 @@ use super::key::Key;
 /// turn. With full buffers this is a mebibyte: a flood delays the others by that and no more.
 pub const BUDGET: u32 = 16;
 
-/// When an end has failed, what it sent before is still passed on, in at most so many steps: more
-/// than the largest receive buffer that Linux allows by default (6 MiB).
-const LAST_WORDS: u32 = 128;
-
-/// What running a flow came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pumped {
-    Rest,
-    /// It used its budget and could go on.
-    More,
-    /// It saw the end of file and passed it on.
-    Ended,
-}
+/// When an end has failed, what it sent before is still passed on, in at most so many reads and
+/// writes: with full buffers more than the largest receive buffer that Linux allows by default
+/// (6 MiB).
+const LAST_WORDS: u32 = 256;
 
 /// An end failed.
 pub struct Broken {
@@ -32,19 +23,20 @@ pub struct Broken {
     pub error: io::Error,
 }
 
-/// Runs one flow until it rests or has had its share.
+/// Runs one flow until it rests or has had its share. True: it saw the end of file, and passed it
+/// on.
 pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
     key: Key,
     buffers: &mut Buffers,
     seen: &mut dyn Observer,
-) -> Result<Pumped, Broken> {
+) -> Result<bool, Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
     for _ in 0..BUDGET {
         match flow.next(ends.ready(from), ends.ready(to)) {
-            Step::Rest => return Ok(Pumped::Rest),
+            Step::Rest => return Ok(false),
             Step::Write => flow.moved += write_held(ends, flow, key.at(to), shelf, seen)?,
             Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
                 Some(0) => {
@@ -52,7 +44,7 @@ pub fn pump<S: Stream>(
                         seen.on(key.at(from), &Event::Heard { message });
                     }
                     flow.done = true;
-                    return pass_on_end(ends, key, from, to, seen).map(|()| Pumped::Ended);
+                    return pass_on_end(ends, key, from, to, seen).map(|()| true);
                 }
                 Some(bytes) => {
                     let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
@@ -66,10 +58,10 @@ pub fn pump<S: Stream>(
         }
     }
     if flow.next(ends.ready(from), ends.ready(to)) == Step::Rest {
-        return Ok(Pumped::Rest);
+        return Ok(false);
     }
     seen.on(key.at(from), &Event::Yielded { steps: BUDGET });
-    Ok(Pumped::More)
+    Ok(false)
 }
 
 /// Passes on what an end that failed had sent before, as far as the other side takes it now.
@@ -78,19 +70,21 @@ pub fn last_words<S: Stream>(
     ends: &mut Ends<S>,
     buffers: &mut Buffers,
 ) -> Result<(), Broken> {
-    let from = Key::LOOP.at(flow.from as usize);
+    let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
+    // What is known of the ends may be old: each is tried until it says itself that it is enough.
+    ends.doubt();
     for _ in 0..LAST_WORDS {
-        if flow.held.is_some() {
-            let to = Key::LOOP.at(flow.to as usize);
-            flow.moved += write_held(ends, flow, to, shelf, &mut ())?;
-            if flow.held.is_some() {
-                break;
+        match flow.next(ends.ready(from), ends.ready(to)) {
+            Step::Rest => break,
+            Step::Write => {
+                flow.moved += write_held(ends, flow, Key::LOOP.at(to), shelf, &mut ())?;
             }
-        }
-        match read(ends, from, scratch, flow.moved, &mut ()) {
-            Ok(Some(bytes @ 1..)) => flow.held = Some(shelf.keep(&scratch[..bytes])),
-            _ => break,
+            Step::Read => match read(ends, Key::LOOP.at(from), scratch, flow.moved, &mut ())? {
+                Some(0) => break,
+                Some(bytes) => flow.held = Some(shelf.keep(&scratch[..bytes])),
+                None => {}
+            },
         }
     }
     Ok(())
