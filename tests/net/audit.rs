@@ -1,0 +1,202 @@
+//! What must hold of an end: of one direction, of a connection, of a whole run.
+
+use oneloop::core::end::LINE_BYTES;
+use oneloop::core::{Closing, Key, Moment, Reason, Side};
+
+use super::kernel::{Kernel, Sock};
+use super::payload;
+use super::peer::{Hears, Saw};
+use super::talk::{Kind, Talk};
+use super::watch::Closed;
+use super::world::World;
+
+/// More calls than this are not made for what a side sent before it failed.
+const LAST_WORDS: u64 = 256;
+
+/// A peer saw a clean end: then it has heard everything, and the other side's end was clean too.
+pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
+    let (peer, birth) = (&talk.peers[end], talk.key.birth);
+    let own = &kernel.socks[peer.sock];
+    let reason = talk.ended.map(|(ending, _)| ending.reason);
+    match talk.kind {
+        Kind::Echo => {
+            let ended = own.rx.fin || reason.is_some();
+            assert!(ended, "#{birth}: an end of file out of nothing");
+            assert_eq!(peer.heard, own.rx.put, "#{birth}: a clean end after a loss");
+        }
+        Kind::Relay => {
+            let Some(other) = talk.peers.get(1 - end) else {
+                panic!("#{birth}: a clean end, and no target was connected")
+            };
+            let far = &kernel.socks[other.sock];
+            let ended = far.rx.fin || reason == Some(Reason::Drained);
+            assert!(ended, "#{birth}: end {end} sees a clean end, the other side's was none");
+            let all = peer.heard == far.rx.put || far.seen.lied;
+            assert!(all, "#{birth}: a clean end after a loss");
+        }
+        Kind::Say | Kind::Greet => {
+            let Hears::Text(text) = &peer.hears else { return };
+            assert_eq!(peer.heard, text.len() as u64, "#{birth}: the text was cut");
+        }
+        Kind::Discard | Kind::Chargen => {}
+    }
+}
+
+/// A connection ended: its reason is true, and its sockets were closed as the reason demands.
+pub fn ending(world: &World, closed: &Closed) {
+    let kernel = world.net.borrow();
+    let talk = &world.talks[&closed.key.birth];
+    let birth = talk.key.birth;
+    let socks = socks(&kernel, talk, closed);
+    let fault = |side: Side| match side {
+        Side::Client => socks[0].seen.fault,
+        Side::Target => socks.get(1).and_then(|sock| sock.seen.fault),
+        Side::Us => None,
+    };
+    let reason = closed.ending.reason;
+    assert!(socks.iter().all(|sock| sock.closed), "#{birth} leaves a socket open");
+    match reason {
+        Reason::Finished | Reason::Served => finished(&socks, talk),
+        Reason::Reset { by, fault: told } => {
+            assert_eq!(fault(by), Some(told.kind), "#{birth}: reset by the {by}?");
+            assert!(talk.kind != Kind::Relay || closed.facts.connected, "#{birth}: too early");
+            last_words(&socks, talk, by);
+        }
+        Reason::Abandoned { fault: told } => {
+            assert_eq!(fault(Side::Client), Some(told.kind), "#{birth} was not abandoned");
+            assert!(!closed.facts.connected && talk.kind == Kind::Relay);
+        }
+        Reason::Refused { .. } | Reason::ConnectTimeout => {
+            assert!(!closed.facts.connected && talk.attempts.is_empty(), "#{birth} was refused?");
+        }
+        Reason::Drained => assert!(world.drained, "#{birth} is drained too early"),
+        Reason::Cut => assert!(world.cut, "#{birth} is cut too early"),
+        _ => {}
+    }
+    let resets = match reason {
+        Reason::Finished | Reason::Served | Reason::Drained => Some(false),
+        Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
+            (talk.kind == Kind::Relay).then_some(true)
+        }
+        _ => Some(true),
+    };
+    let wrong = socks.iter().any(|sock| resets.is_some_and(|resets| sock.linger_zero != resets));
+    assert!(!wrong, "#{birth} ended by {reason}: a reset where none belongs, or none");
+    not_early(world, closed, talk);
+    moved(&socks, closed, talk);
+    first(&socks, closed);
+}
+
+/// The message that was heard is the peer's first line, or what there was of it.
+pub fn message(world: &World, key: Key, message: &[u8]) {
+    let talk = &world.talks[&key.birth];
+    let kernel = world.net.borrow();
+    let sock = &kernel.socks[talk.peers[0].sock];
+    assert_eq!(message, payload(talk.peers[0].stream, 0, message.len()), "misheard");
+    let newline = message.iter().position(|byte| *byte == b'\n');
+    let whole = match newline {
+        Some(at) => at + 1 == message.len(),
+        None => message.len() == LINE_BYTES || sock.rx.fin && sock.rx.put == message.len() as u64,
+    };
+    assert!(whole, "#{}: {} bytes heard are no message", key.birth, message.len());
+}
+
+/// A conversation is over, on both sides.
+pub fn over(kernel: &Kernel, talk: &Talk) {
+    let Some((ending, _)) = talk.ended else { return };
+    for peer in talk.peers.iter().filter(|peer| !peer.rude) {
+        let unread = kernel.socks[peer.sock].seen.unread;
+        let clean = ending.reason == Reason::Finished || ending.reason == Reason::Served && !unread;
+        let reset = clean && peer.saw == Some(Saw::Reset);
+        assert!(!reset, "#{}: {} ended for its peer with a reset", talk.key.birth, ending.reason);
+    }
+}
+
+/// After a run: nothing is held, nobody waits, no socket is open.
+pub fn nothing_left(world: &mut World) {
+    let later = Moment(world.now.0 + 1_000_000_000_000);
+    world.engine.run(later, &mut world.watch);
+    world.engine.expire(later, &mut world.watch);
+    let engine = &world.engine;
+    assert!(engine.is_empty() && engine.queued() == 0, "somebody is left: {}", world.left());
+    assert_eq!((engine.deadlines(), engine.sleep(later)), (0, None), "deadlines are left");
+    let shelf = &engine.buffers.shelf;
+    assert_eq!((shelf.lent(), shelf.bytes()), (0, 0), "loans are left");
+    assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
+}
+
+/// Both directions ended in order: nothing failed, and all that was said was passed on.
+fn finished(socks: &[&Sock], talk: &Talk) {
+    let birth = talk.key.birth;
+    for sock in socks {
+        assert_eq!(sock.seen.fault, None, "#{birth} failed, and ended clean");
+    }
+    match (talk.kind, socks) {
+        (Kind::Relay, [a, b]) => {
+            assert!(a.rx.fin && b.rx.fin && a.tx.fin && b.tx.fin, "#{birth}: not both ended");
+            assert_eq!((a.rx.put, b.rx.put), (b.tx.put, a.tx.put), "#{birth} lost bytes");
+        }
+        (Kind::Echo, [a]) => {
+            assert!(a.rx.fin, "#{birth} ended by itself");
+            assert_eq!(a.rx.put, a.tx.put, "#{birth} lost bytes");
+        }
+        _ => assert!(socks[0].tx.fin, "#{birth} has not said that it ends"),
+    }
+}
+
+/// What a side had sent before it failed went to the other one, as far as that one took it.
+fn last_words(socks: &[&Sock], talk: &Talk, by: Side) {
+    let [a, b] = socks else { return };
+    let (from, to) = if by == Side::Client { (a, b) } else { (b, a) };
+    let all = from.seen.lied || from.rx.bytes.is_empty() && from.rx.taken == to.tx.put;
+    let taken = to.seen.blocked || to.seen.fault.is_some() || to.dead;
+    let enough = from.seen.calls + to.seen.calls >= LAST_WORDS;
+    assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.birth);
+}
+
+/// No timeout strikes before its time.
+fn not_early(world: &World, closed: &Closed, talk: &Talk) {
+    let timeouts = &world.mix.timeouts[talk.route as usize];
+    let facts = &closed.facts;
+    let (since, wait) = match closed.ending.reason {
+        Reason::IdleTimeout => (facts.active, timeouts.idle),
+        Reason::HalfCloseTimeout => (facts.active, timeouts.half_close),
+        Reason::Lifetime => (facts.born, timeouts.lifetime),
+        _ => return,
+    };
+    let due = wait.map(|wait| since + wait);
+    let meant = due.is_some_and(|due| world.now.tick() >= due);
+    assert!(meant, "#{}: {} comes before {due:?}", talk.key.birth, closed.ending.reason);
+}
+
+/// The counts of the event are those of the wire.
+fn moved(socks: &[&Sock], closed: &Closed, talk: &Talk) {
+    let (client, target) = (socks[0], socks.get(1));
+    let up = match talk.kind {
+        Kind::Relay => target.map_or(0, |target| target.tx.put),
+        Kind::Echo => client.tx.put,
+        _ => client.rx.taken,
+    };
+    assert_eq!((closed.up, closed.down), (up, client.tx.put), "#{}", talk.key.birth);
+}
+
+/// Who ended first did end, and in that way.
+fn first(socks: &[&Sock], closed: &Closed) {
+    let sock = match closed.ending.first {
+        Side::Client => socks[0],
+        Side::Target if socks.len() > 1 => socks[1],
+        Side::Target | Side::Us => return,
+    };
+    let meant = match closed.ending.by {
+        Closing::Fin => sock.rx.fin,
+        Closing::Rst => sock.seen.fault.is_some(),
+    };
+    assert!(meant, "#{}: {:?}", closed.key.birth, closed.ending);
+}
+
+/// The sockets of the conversation: the client's, and the target's if that one was connected.
+fn socks<'a>(kernel: &'a Kernel, talk: &Talk, closed: &Closed) -> Vec<&'a Sock> {
+    let connected = closed.facts.connected || talk.kind != Kind::Relay;
+    let peers = if connected { &talk.peers[..] } else { &talk.peers[..1] };
+    peers.iter().map(|peer| &kernel.socks[peer.sock]).collect()
+}

@@ -1,0 +1,186 @@
+//! What must hold in every turn, whatever the network does.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use oneloop::core::conn::Conn;
+use oneloop::core::end::{End, Ready};
+use oneloop::core::flow::{Flow, Step};
+use oneloop::core::pump::BUDGET;
+use oneloop::core::{Key, Tick};
+
+use super::faults::Model;
+use super::kernel::{Kernel, Sock};
+use super::peer::Hears;
+use super::socket::Socket;
+use super::talk::{Kind, Talk};
+use super::world::World;
+
+/// A service waits so long for the peer's end of file; a connection quiet for so long is idle.
+const LINGER: Tick = 20;
+const QUIET: Tick = 10;
+
+/// Two flows of `BUDGET` steps, each at most a read and a write; beside them two half-closes, two
+/// questions for errors and one for success.
+const CALLS: u64 = 2 * 2 * BUDGET as u64 + 5;
+
+/// The connections that have work to do and stand in the queue.
+pub fn before_run(world: &World) -> HashSet<Key> {
+    let runnable = |(_, conn): &(Key, &Conn<Socket>)| conn.queued && has_work(conn);
+    world.engine.iter().filter(runnable).map(|(key, _)| key).collect()
+}
+
+/// Each of them was driven; nobody had more than a share; the queue holds nobody twice.
+pub fn after_run(world: &World, had_work: &HashSet<Key>) {
+    let kernel = world.net.borrow();
+    let mut queued = 0;
+    for (key, conn) in world.engine.iter() {
+        queued += usize::from(conn.queued);
+        let socks = socks(&kernel, conn);
+        let calls: u64 = socks.iter().map(|(_, sock)| sock.seen.calls).sum();
+        let bytes: u64 = socks.iter().map(|(_, sock)| sock.seen.bytes).sum();
+        // One whose attempt failed was asked on a socket that is gone.
+        let served = calls > 0 || matches!(conn.ends.end(1), End::Nowhere);
+        assert!(served || !had_work.contains(&key), "#{} was not served", key.birth);
+        assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.birth);
+        let share = CALLS * largest(world, &world.talks[&key.birth]) as u64;
+        assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.birth);
+    }
+    assert_eq!(world.engine.queued(), queued, "the queue holds somebody twice, or a ghost");
+}
+
+/// The structure of all that is left after a turn.
+pub fn after_turn(world: &World) {
+    let kernel = world.net.borrow();
+    let (mut loans, mut bytes) = (0, 0);
+    for (key, conn) in world.engine.iter() {
+        let talk = &world.talks[&key.birth];
+        assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.birth);
+        let held = held(world, key, conn, largest(world, talk));
+        loans += held.0;
+        bytes += held.1;
+        for flow in conn.flows.iter().filter(|flow| !flow.absent) {
+            counts(world, &kernel, key, conn, flow);
+        }
+        no_orphan(world, &kernel, key, conn);
+        let due = due(world, talk, conn);
+        let late = !conn.queued && due.is_some_and(|due| due <= world.now.tick());
+        assert!(!late, "#{} should have ended at {due:?}", key.birth);
+    }
+    let shelf = &world.engine.buffers.shelf;
+    assert_eq!((shelf.lent(), shelf.bytes()), (loans, bytes), "loans that nobody holds");
+    let living = world.talks.values().filter(|talk| talk.ended.is_none()).count();
+    assert_eq!(world.engine.len(), living, "connections without a conversation");
+    assert_eq!(world.watch.facts.len(), living, "an end that was not told");
+}
+
+/// The loop sleeps exactly as long as there is nothing to do.
+pub fn sleep(world: &World, sleep: Option<Duration>) {
+    let none = sleep == Some(Duration::ZERO);
+    assert_eq!(none, world.engine.queued() > 0, "sleeps {sleep:?} with this much queued");
+    if none {
+        return;
+    }
+    for (key, conn) in world.engine.iter() {
+        let Some(due) = due(world, &world.talks[&key.birth], conn) else { continue };
+        let wait = world.now.until(due);
+        assert!(sleep.is_some_and(|sleep| sleep <= wait), "#{} would be late", key.birth);
+    }
+}
+
+/// What a connection holds, in loans and bytes: at most one read's worth a flow.
+fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize) {
+    let shelf = &world.engine.buffers.shelf;
+    let flows = conn.flows.iter().filter_map(|flow| flow.held.as_ref());
+    let mut sizes: Vec<usize> = flows.map(|loan| shelf.data(loan).len()).collect();
+    for size in &sizes {
+        assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.birth);
+    }
+    if let End::Line(Some(loan)) = conn.ends.end(1) {
+        sizes.push(shelf.data(loan).len());
+    }
+    (sizes.len(), sizes.iter().sum())
+}
+
+/// What was read was written, but for what is held.
+fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &Flow) {
+    let shelf = &world.engine.buffers.shelf;
+    let held = flow.held.as_ref().map_or(0, |loan| shelf.data(loan).len()) as u64;
+    let sock = |end: u8| match conn.ends.end(end as usize) {
+        End::Socket(socket) => Some(&kernel.socks[socket.id]),
+        _ => None,
+    };
+    if let Some(from) = sock(flow.from) {
+        assert_eq!(from.rx.taken, flow.moved + held, "#{} lost what it read", key.birth);
+        assert!(!flow.done || from.rx.fin, "#{}: an end of file that was none", key.birth);
+    }
+    if let Some(to) = sock(flow.to) {
+        assert_eq!(to.tx.put, flow.moved, "#{} counts wrongly", key.birth);
+        let told = if flow.done { to.tx.fin || to.dead } else { !to.tx.fin };
+        assert!(told, "#{}: an end is passed on too late, or too early", key.birth);
+    }
+}
+
+/// Whoever has work to do is queued, or the kernel owes an event for it.
+fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
+    assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.birth);
+    for (end, sock) in socks(kernel, conn) {
+        let bits = conn.ends.bits(end);
+        for (bit, ready) in [(Ready::READ, sock.readable()), (Ready::WRITE, sock.writable())] {
+            let known = bits.has(bit) || sock.owes(bit);
+            assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.birth);
+        }
+        // With honest events, an error is seen even at an end which nobody reads.
+        let hinted = sock.owes(Ready::READ) || sock.owes(Ready::WRITE) || conn.queued;
+        let missed = world.mix.model == Model::Epoll && sock.error.is_some() && !hinted;
+        assert!(!missed, "#{}.{end} has not seen its error: {conn}", key.birth);
+    }
+}
+
+/// A flow has a next step, or an attempt or an error waits to be asked for.
+fn has_work(conn: &Conn<Socket>) -> bool {
+    let ready = |end: u8| conn.ends.ready(end as usize);
+    let next = |flow: &Flow| flow.next(ready(flow.from), ready(flow.to));
+    let decided = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
+    let bits = conn.ends.bits(1);
+    let asks = conn.ends.end(1).is_socket() && bits.has(Ready::DIALING) && bits.any(decided);
+    let fails = [0, 1].iter().any(|end| ready(*end).has(Ready::ERROR));
+    asks || fails || conn.flows.iter().any(|flow| next(flow) != Step::Rest)
+}
+
+/// When this connection has to end if nothing more happens, told from its events alone.
+pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
+    let facts = world.watch.facts[&talk.key.birth];
+    let timeouts = &world.mix.timeouts[talk.route as usize];
+    let half = facts.ended[0] != facts.ended[1];
+    let wait = if talk.kind == Kind::Relay && !facts.connected {
+        timeouts.connect
+    } else if facts.lingers {
+        Some(LINGER)
+    } else if world.drained && !half && !conn.holds() {
+        Some(QUIET)
+    } else if half && timeouts.half_close.is_some() {
+        timeouts.half_close
+    } else {
+        timeouts.idle
+    };
+    let life = timeouts.lifetime.map(|life| facts.born + life);
+    wait.map(|wait| facts.active + wait).into_iter().chain(life).min()
+}
+
+/// The most that one step may move.
+fn largest(world: &World, talk: &Talk) -> usize {
+    let text = match &talk.peers[0].hears {
+        Hears::Text(text) => text.len(),
+        _ => 0,
+    };
+    world.mix.scratch.max(text)
+}
+
+fn socks<'a>(kernel: &'a Kernel, conn: &Conn<Socket>) -> Vec<(usize, &'a Sock)> {
+    let sock = |end| match conn.ends.end(end) {
+        End::Socket(socket) => Some((end, &kernel.socks[socket.id])),
+        _ => None,
+    };
+    [sock(0), sock(1)].into_iter().flatten().collect()
+}

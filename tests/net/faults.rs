@@ -1,0 +1,142 @@
+//! What a seed draws: the kernel's model, a subset of the faults with their strengths, and the
+//! sizes of everything. Not all faults at once: one fault can hide another.
+
+use oneloop::core::Random;
+use oneloop::core::timers::Timeouts;
+
+/// What the kernel promises of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Model {
+    /// One edge for each call that would have blocked, and no more; a short read proves nothing.
+    Bare,
+    /// An edge for each arrival; a short read has drained a TCP socket, but for an urgent mark.
+    Epoll,
+}
+
+/// How often each thing goes wrong, in a thousand.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    pub short_read: u64,
+    pub short_write: u64,
+    pub would_block: u64,
+    pub interrupted: u64,
+    pub reset: u64,
+    pub spurious: u64,
+    pub stale: u64,
+    /// The events of one socket come apart, in two events or in two batches.
+    pub split: u64,
+    /// Events name the direction that was owed and not the other one.
+    pub minimal: bool,
+    pub hint_absent: u64,
+    pub hint_false: u64,
+    /// A reset takes with it what was received and not read yet.
+    pub reset_purges: u64,
+    /// A reset behind a FIN is told to writers only: readers see the end of file first.
+    pub fin_hides_reset: bool,
+    /// Peers act between the phases of a turn too.
+    pub mid_turn: u64,
+    /// The clock leaps by hours.
+    pub leap: u64,
+}
+
+/// All that one run draws.
+#[derive(Clone, Debug)]
+pub struct Mix {
+    pub model: Model,
+    pub faults: Faults,
+    pub talks: usize,
+    /// The most connections at a time: slots are few, and used again at once.
+    pub slots: usize,
+    /// The most events a batch brings.
+    pub batch: usize,
+    pub scratch: usize,
+    /// The largest pipe.
+    pub pipe: usize,
+    /// The most bytes that a peer says in one go.
+    pub say: u64,
+    /// Of a hundred sockets, so many are Unix sockets.
+    pub unix: u64,
+    /// Which kinds of conversation occur.
+    pub kinds: Vec<u8>,
+    pub timeouts: Vec<Timeouts>,
+    /// In which turn draining begins, and in which all is cut.
+    pub drain: Option<usize>,
+    pub cut: Option<usize>,
+    /// How many turns the faults last.
+    pub unsafe_turns: usize,
+    /// Peers that break off (reset, vanish, close early), in a hundred.
+    pub rude: u64,
+    /// Attempts to connect that fail, in a hundred.
+    pub refuse: u64,
+    /// How fast the clock runs, in microseconds a turn, at most.
+    pub pace: u64,
+}
+
+impl Faults {
+    fn draw(random: &mut Random) -> Faults {
+        let often = [20, 100, 400];
+        let rare = [2, 10, 40];
+        Faults {
+            short_read: some(random, &often),
+            short_write: some(random, &often),
+            would_block: some(random, &often),
+            interrupted: some(random, &often),
+            reset: some(random, &rare) / 2,
+            spurious: some(random, &[20, 200, 800]),
+            stale: some(random, &[20, 200]),
+            split: some(random, &[100, 500]),
+            minimal: random.once_in(2),
+            hint_absent: some(random, &[100, 500, 1000]),
+            hint_false: some(random, &[20, 200]),
+            reset_purges: some(random, &[500, 1000]),
+            fin_hides_reset: random.once_in(2),
+            mid_turn: some(random, &[100, 500]),
+            leap: some(random, &[1, 5]),
+        }
+    }
+}
+
+impl Mix {
+    pub fn draw(seed: u64, model: Model) -> Mix {
+        let mut random = Random::new(seed);
+        let random = &mut random;
+        let scratch = pick(random, &[1, 2, 7, 64, 500, 4096, 65536]);
+        let pipe = pick(random, &[1, 3, 16, 64, 300, 4096, 65536]);
+        let drain = random.once_in(4).then(|| random.below(400) as usize);
+        Mix {
+            model,
+            faults: Faults::draw(random),
+            talks: 10 + random.below(60) as usize,
+            slots: pick(random, &[1, 2, 4, 8, 16]),
+            batch: pick(random, &[1, 2, 8, 1024]),
+            scratch,
+            pipe,
+            say: 1 + random.below((40 * scratch.min(pipe)).clamp(8, 200_000) as u64),
+            unix: pick(random, &[0, 0, 30, 100]),
+            kinds: (0..6).filter(|_| !random.once_in(3)).collect(),
+            timeouts: (0..4).map(|_| draw_timeouts(random)).collect(),
+            drain,
+            cut: drain.filter(|_| random.once_in(2)).map(|turn| turn + random.below(60) as usize),
+            unsafe_turns: 100 + random.below(500) as usize,
+            rude: pick(random, &[0, 0, 5, 30]),
+            refuse: pick(random, &[0, 0, 20, 60]),
+            pace: pick(random, &[0, 100, 20_000, 400_000]),
+        }
+    }
+}
+
+/// A timeout is drawn small, so that it matters, and often not at all.
+fn draw_timeouts(random: &mut Random) -> Timeouts {
+    let mut one = || random.once_in(3).then(|| 2 + random.below(60) as u32);
+    Timeouts { connect: one(), idle: one(), half_close: one(), lifetime: one() }
+}
+
+/// One of them.
+pub fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
+    choices[random.below(choices.len() as u64) as usize]
+}
+
+/// Half of the time nothing, else one of them.
+fn some(random: &mut Random, choices: &[u64]) -> u64 {
+    if random.once_in(2) { 0 } else { pick(random, choices) }
+}

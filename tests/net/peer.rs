@@ -1,0 +1,167 @@
+//! A peer: plays its script on its side of a socket, and knows each byte that it ought to hear.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+use oneloop::core::Random;
+
+use super::kernel::Kernel;
+use super::remote::Found;
+use super::script::Op;
+use super::{payload, payload_byte};
+
+pub struct Peer {
+    pub sock: usize,
+    /// The number of the stream that it says.
+    pub stream: u64,
+    pub said: u64,
+    pub hears: Hears,
+    pub heard: u64,
+    pub saw: Option<Saw>,
+    pub script: VecDeque<Op>,
+    /// It listens while it does other things.
+    pub listens: bool,
+    /// It broke off: what becomes of the rest is its own doing.
+    pub rude: bool,
+    pub over: bool,
+}
+
+/// What a peer ought to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hears {
+    Nothing,
+    Stream(u64),
+    Text(Vec<u8>),
+    /// The lines of RFC 864.
+    Lines,
+}
+
+/// The end that a peer saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saw {
+    Eof,
+    Reset,
+}
+
+impl Peer {
+    pub fn new(sock: usize, stream: u64, hears: Hears, script: VecDeque<Op>) -> Peer {
+        Peer {
+            sock,
+            stream,
+            said: 0,
+            hears,
+            heard: 0,
+            saw: None,
+            script,
+            listens: true,
+            rude: false,
+            over: false,
+        }
+    }
+
+    /// One step of the script; true if anything came of it. `calm`: no more naps and no stalls.
+    pub fn act(&mut self, kernel: &mut Kernel, random: &mut Random, calm: bool) -> bool {
+        if self.over || !kernel.reaches(self.sock) {
+            // An attempt that was given up never gets to its peer.
+            self.over |= kernel.socks[self.sock].closed;
+            return false;
+        }
+        let listened = (self.listens || calm) && self.listen(kernel, 1 + random.below(100_000));
+        let done = match self.script.front().copied() {
+            Some(Op::Say(left)) => self.say(kernel, left, random),
+            Some(Op::Hear(left)) => self.hear(kernel, left, random, calm),
+            Some(Op::Nap(left)) => self.nap(left, calm),
+            Some(Op::HearEnd) => {
+                self.listen(kernel, 1 + random.below(5000));
+                self.saw.is_some()
+            }
+            Some(op) => self.end(kernel, op, calm),
+            None => true,
+        };
+        if done {
+            self.script.pop_front();
+        }
+        self.over |= self.script.is_empty() || self.saw == Some(Saw::Reset);
+        done || listened
+    }
+
+    fn say(&mut self, kernel: &mut Kernel, left: u64, random: &mut Random) -> bool {
+        let length = left.min(1 + random.below(3) * random.below(70_000));
+        let Some(said) =
+            kernel.remote_write(self.sock, &payload(self.stream, self.said, length as usize))
+        else {
+            // The connection is gone; what it still has to tell is heard later.
+            return true;
+        };
+        self.said += said as u64;
+        self.script[0] = Op::Say(left - said as u64);
+        left == said as u64
+    }
+
+    fn hear(&mut self, kernel: &mut Kernel, left: u64, random: &mut Random, calm: bool) -> bool {
+        let before = self.heard;
+        self.listen(kernel, 1 + random.below(left));
+        let left = left.saturating_sub(self.heard - before);
+        self.script[0] = Op::Hear(left.max(1));
+        // In the end everybody may go on: one who waits for bytes that nobody sends would wait.
+        left == 0 || self.saw.is_some() || calm && self.heard == before
+    }
+
+    fn nap(&mut self, left: u64, calm: bool) -> bool {
+        self.script[0] = Op::Nap(left.saturating_sub(1));
+        left == 0 || calm
+    }
+
+    fn end(&mut self, kernel: &mut Kernel, op: Op, calm: bool) -> bool {
+        match op {
+            Op::Fin => kernel.remote_fin(self.sock),
+            Op::Urgent => kernel.remote_urgent(self.sock),
+            Op::Close => self.rude |= kernel.remote_close(self.sock),
+            Op::Vanish if !calm => return false,
+            _ => {
+                // The network gives up on one who vanished.
+                let gone = op == Op::Vanish;
+                let kind = if gone { ErrorKind::TimedOut } else { ErrorKind::ConnectionReset };
+                self.rude = true;
+                kernel.kill(self.sock, kind);
+            }
+        }
+        true
+    }
+
+    fn listen(&mut self, kernel: &mut Kernel, most: u64) -> bool {
+        if self.saw.is_some() || self.script.front() == Some(&Op::Vanish) {
+            return false;
+        }
+        match kernel.remote_read(self.sock, most as usize) {
+            Found::Nothing => return false,
+            Found::Eof => self.saw = Some(Saw::Eof),
+            Found::Reset => self.saw = Some(Saw::Reset),
+            Found::Bytes(bytes) => self.check(&bytes),
+        }
+        true
+    }
+
+    /// What it heard so far is a beginning of what was said to it.
+    fn check(&mut self, bytes: &[u8]) {
+        for (byte, at) in bytes.iter().zip(self.heard..) {
+            let wanted = match &self.hears {
+                Hears::Nothing => None,
+                Hears::Stream(stream) => Some(payload_byte(*stream, at)),
+                Hears::Text(text) => text.get(at as usize).copied(),
+                Hears::Lines => Some(line_byte(at)),
+            };
+            assert_eq!(Some(*byte), wanted, "socket {}: byte {at} is wrong", self.sock);
+        }
+        self.heard += bytes.len() as u64;
+    }
+}
+
+/// RFC 864 once more, written differently from the core's.
+fn line_byte(at: u64) -> u8 {
+    let (line, column) = (at / 74, at % 74);
+    b"\r\n".get((column as usize).wrapping_sub(72)).copied().unwrap_or_else(|| {
+        let ring: Vec<u8> = (b' '..=b'~').collect();
+        ring[(line + column) as usize % ring.len()]
+    })
+}

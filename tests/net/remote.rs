@@ -1,0 +1,103 @@
+//! The other side of a simulated socket: what a peer, or the network between, can do to it.
+
+use std::io::ErrorKind;
+
+use oneloop::core::end::Ready;
+
+use super::kernel::{Attempt, Kernel};
+
+/// What a peer's read finds.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    Bytes(Vec<u8>),
+    Eof,
+    Reset,
+    Nothing,
+}
+
+impl Kernel {
+    /// Whether the peer knows of the connection: an attempt that is undecided has no peer yet.
+    pub fn reaches(&self, id: usize) -> bool {
+        self.socks[id].dial == Attempt::Done
+    }
+
+    /// The peer says something; how much of it finds room. None: the connection is gone.
+    pub fn remote_write(&mut self, id: usize, bytes: &[u8]) -> Option<usize> {
+        let sock = &mut self.socks[id];
+        if sock.closed || sock.dead {
+            return None;
+        }
+        assert!(!sock.rx.fin, "the peer of {id} speaks after its FIN");
+        let taken = bytes.len().min(sock.rx.room - sock.rx.bytes.len());
+        sock.rx.put(&bytes[..taken]);
+        if taken > 0 {
+            self.edge(id, Ready::READ);
+        }
+        Some(taken)
+    }
+
+    pub fn remote_read(&mut self, id: usize, most: usize) -> Found {
+        let sock = &mut self.socks[id];
+        if !sock.tx.bytes.is_empty() {
+            let mut bytes = vec![0; most.min(sock.tx.bytes.len())];
+            sock.tx.take(&mut bytes);
+            self.edge(id, Ready::WRITE);
+            return Found::Bytes(bytes);
+        }
+        match () {
+            () if sock.tx.reset => Found::Reset,
+            () if sock.tx.fin => Found::Eof,
+            () if sock.dead => Found::Reset,
+            () => Found::Nothing,
+        }
+    }
+
+    pub fn remote_fin(&mut self, id: usize) {
+        let sock = &mut self.socks[id];
+        if !sock.closed && !sock.dead {
+            sock.rx.fin = true;
+            self.edge(id, Ready::READ);
+        }
+    }
+
+    /// An urgent byte: it is not part of the stream, but a read stops where it was sent.
+    pub fn remote_urgent(&mut self, id: usize) {
+        let sock = &mut self.socks[id];
+        if !sock.closed && !sock.dead && !sock.rx.fin {
+            let place = sock.rx.put;
+            sock.rx.marks.push_back(place);
+            self.edge(id, Ready::READ);
+        }
+    }
+
+    /// The peer closes both ways; true if that was a reset, because it had not read everything.
+    pub fn remote_close(&mut self, id: usize) -> bool {
+        if !self.socks[id].tx.bytes.is_empty() {
+            self.kill(id, ErrorKind::ConnectionReset);
+            return true;
+        }
+        self.remote_fin(id);
+        self.socks[id].left = true;
+        false
+    }
+
+    /// The connection is reset: by the peer, by the network, or by a peer that was gone. The core's
+    /// side learns it from `kind`.
+    pub fn kill(&mut self, id: usize, kind: ErrorKind) {
+        let purges = self.hits(self.faults.reset_purges);
+        let sock = &mut self.socks[id];
+        if sock.closed || sock.dead {
+            return;
+        }
+        sock.dead = true;
+        sock.error = Some(kind);
+        sock.tx.reset = true;
+        if purges && !sock.rx.bytes.is_empty() {
+            // What was received is lost with it, and so is the right to call it complete.
+            sock.rx.bytes.clear();
+            sock.rx.marks.clear();
+            sock.rx.fin = false;
+        }
+        self.shock(id);
+    }
+}

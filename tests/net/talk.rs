@@ -1,0 +1,156 @@
+//! A conversation: a kind, its one or two peers, and what is known of it from outside.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+
+use oneloop::core::conn::Conn;
+use oneloop::core::{Ending, Key, Random, Tick};
+
+use super::faults::Mix;
+use super::kernel::Attempt;
+use super::payload;
+use super::peer::{Hears, Peer};
+use super::script::{self, Role};
+use super::socket::Socket;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Echo,
+    Relay,
+    Discard,
+    Chargen,
+    Say,
+    Greet,
+}
+
+pub const KINDS: [Kind; 6] =
+    [Kind::Echo, Kind::Relay, Kind::Discard, Kind::Chargen, Kind::Say, Kind::Greet];
+
+pub struct Talk {
+    pub kind: Kind,
+    pub key: Key,
+    pub route: u16,
+    /// The client, and the target once an attempt is under way.
+    pub peers: Vec<Peer>,
+    pub role: Role,
+    /// Targets not tried yet, and in how many turns the next attempt is made.
+    pub attempts: VecDeque<Attempt>,
+    pub pending: Option<u64>,
+    pub ended: Option<(Ending, Tick)>,
+}
+
+/// What the events told, each with the tick it was told at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Facts {
+    pub born: Tick,
+    /// Bytes moved, or a side ended, or an attempt began or came through.
+    pub active: Tick,
+    pub connected: bool,
+    /// The far end is a service of ours, no socket.
+    pub service: bool,
+    /// That service has said its last word.
+    pub lingers: bool,
+    /// Which ends have told their end of file.
+    pub ended: [bool; 2],
+    pub closed: u32,
+}
+
+impl Talk {
+    /// A conversation as its client begins it. `streams` counts up: no two streams are alike.
+    pub fn begin(random: &mut Random, mix: &Mix, key: Key, sock: usize, streams: &mut u64) -> Talk {
+        let kind = match mix.kinds.len() as u64 {
+            0 => Kind::Echo,
+            kinds => KINDS[mix.kinds[random.below(kinds) as usize] as usize],
+        };
+        let stream = next(streams);
+        let (role, others) = match random.below(3) {
+            0 => (Role::Last, Role::First),
+            1 => (Role::First, Role::Last),
+            _ => (Role::First, Role::First),
+        };
+        let role = match kind {
+            Kind::Relay | Kind::Say => role,
+            Kind::Chargen => Role::Endless,
+            _ => Role::First,
+        };
+        let hears = match kind {
+            Kind::Echo => Hears::Stream(stream),
+            Kind::Say | Kind::Greet => {
+                let length = if random.once_in(8) { 0 } else { random.below(mix.say * 2) };
+                Hears::Text(payload(next(streams), 0, length as usize))
+            }
+            Kind::Chargen => Hears::Lines,
+            Kind::Relay | Kind::Discard => Hears::Nothing,
+        };
+        let mut client = Peer::new(sock, stream, hears, script::draw(random, mix, role));
+        client.listens = !random.once_in(4);
+        let attempts = (kind == Kind::Relay).then(|| draw_attempts(random, mix));
+        Talk {
+            kind,
+            key,
+            route: random.below(mix.timeouts.len() as u64) as u16,
+            peers: vec![client],
+            role: others,
+            attempts: attempts.unwrap_or_default(),
+            pending: (kind == Kind::Relay).then(|| random.below(3) * random.below(10)),
+            ended: None,
+        }
+    }
+
+    /// The connection for it.
+    pub fn conn(&self, socket: Socket, shelf: &mut oneloop::core::buffers::Shelf) -> Conn<Socket> {
+        let text = match &self.peers[0].hears {
+            Hears::Text(text) if !text.is_empty() => Some(shelf.keep(text)),
+            _ => None,
+        };
+        match self.kind {
+            Kind::Echo => Conn::echo(socket),
+            Kind::Relay => Conn::relay(socket),
+            Kind::Discard => Conn::discard(socket),
+            Kind::Chargen => Conn::chargen(socket),
+            Kind::Say => Conn::say(socket, text),
+            Kind::Greet => Conn::greet(socket, text),
+        }
+    }
+
+    /// The target of the next attempt, at this socket.
+    pub fn dial(&mut self, random: &mut Random, mix: &Mix, sock: usize, streams: &mut u64) {
+        assert_eq!(self.peers[0].heard, 0, "bytes came from a target that was not connected");
+        let stream = next(streams);
+        let hears = Hears::Stream(self.peers[0].stream);
+        let mut target = Peer::new(sock, stream, hears, script::draw(random, mix, self.role));
+        target.listens = !random.once_in(4);
+        self.peers[0].hears = Hears::Stream(stream);
+        self.peers.truncate(1);
+        self.peers.push(target);
+        self.pending = None;
+    }
+
+    pub fn over(&self) -> bool {
+        self.ended.is_some() && self.peers.iter().all(|peer| peer.over)
+    }
+}
+
+fn next(streams: &mut u64) -> u64 {
+    *streams += 1;
+    oneloop::core::random::mix(*streams)
+}
+
+fn draw_attempts(random: &mut Random, mix: &Mix) -> VecDeque<Attempt> {
+    let failures = [
+        ErrorKind::ConnectionRefused,
+        ErrorKind::TimedOut,
+        ErrorKind::HostUnreachable,
+        ErrorKind::AddrNotAvailable,
+    ];
+    let one = |random: &mut Random| {
+        let polls = random.below(3) as u32 * random.below(10) as u32;
+        match random.below(100) < mix.refuse {
+            false if random.once_in(3) => Attempt::Done,
+            false => Attempt::Waiting(polls, None),
+            true if random.once_in(5) => Attempt::BlackHole,
+            true => Attempt::Waiting(polls, Some(failures[random.below(4) as usize])),
+        }
+    };
+    (0..1 + random.below(3)).map(|_| one(random)).collect()
+}

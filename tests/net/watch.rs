@@ -1,0 +1,88 @@
+//! The observer of a run: keeps what the events told, and their trace as one number.
+
+use std::collections::HashMap;
+
+use oneloop::core::event::{Event, Observer};
+use oneloop::core::random::mix;
+use oneloop::core::{Ending, Key, Tick};
+
+use super::talk::Facts;
+
+#[derive(Default)]
+pub struct Watch {
+    pub now: Tick,
+    pub turn: usize,
+    /// What is known of the connections that live, by birth.
+    pub facts: HashMap<u32, Facts>,
+    pub closed: Vec<Closed>,
+    pub heard: Vec<(Key, Vec<u8>)>,
+    /// Connections that used their budget in this turn.
+    pub yielded: u64,
+    /// A number made of all events, if it is wanted.
+    pub trace: Option<u64>,
+    pub tracing: bool,
+}
+
+/// How a connection ended, as the event told it.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    pub key: Key,
+    pub ending: Ending,
+    pub up: u64,
+    pub down: u64,
+    pub facts: Facts,
+}
+
+impl Watch {
+    pub fn born(&mut self, key: Key, service: bool) {
+        let facts = Facts { born: self.now, active: self.now, service, ..Facts::default() };
+        let before = self.facts.insert(key.birth, facts);
+        assert!(before.is_none(), "#{} is born twice", key.birth);
+    }
+
+    /// An attempt begins, or has failed.
+    pub fn dialed(&mut self, key: Key) {
+        let now = self.now;
+        self.facts.entry(key.birth).and_modify(|facts| facts.active = now);
+    }
+}
+
+impl Observer for Watch {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        if self.tracing {
+            println!("{:5} {:6} #{}.{} {event:?}", self.turn, self.now, key.birth, key.end());
+        }
+        if let Some(trace) = &mut self.trace {
+            let line = format!("{key:?}{event:?}");
+            *trace = line.bytes().fold(*trace, |sum, byte| mix(sum ^ u64::from(byte)));
+        }
+        let now = self.now;
+        let Some(facts) = self.facts.get_mut(&key.birth) else {
+            assert!(matches!(event, Event::Stale), "{event:?} of #{}, which is gone", key.birth);
+            return;
+        };
+        match event {
+            Event::Wrote { bytes: 1.., .. } if !facts.lingers => facts.active = now,
+            Event::Connected { .. } => {
+                facts.connected = true;
+                facts.active = now;
+            }
+            Event::EndOfFile => {
+                facts.ended[key.end()] = true;
+                if !facts.lingers {
+                    facts.active = now;
+                }
+                facts.lingers |= facts.service && key.end() == 1;
+            }
+            Event::Yielded { .. } => self.yielded += 1,
+            Event::Heard { message } => self.heard.push((key, message.to_vec())),
+            Event::Closed { ending, up, down, .. } => {
+                facts.closed += 1;
+                assert_eq!(facts.closed, 1, "#{} is closed twice", key.birth);
+                let (ending, up, down, facts) = (*ending, *up, *down, *facts);
+                self.closed.push(Closed { key, ending, up, down, facts });
+            }
+            _ => {}
+        }
+    }
+}

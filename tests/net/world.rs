@@ -1,0 +1,334 @@
+//! The world: one engine on the simulated network, turned as the shell turns it, until all
+//! conversations are over.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use oneloop::core::buffers::Buffers;
+use oneloop::core::engine::{Dial, Engine};
+use oneloop::core::key::Births;
+use oneloop::core::random::mix;
+use oneloop::core::{Fault, Key, Moment, Random, Reason};
+
+use super::faults::{Faults, Mix};
+use super::kernel::{Attempt, Kernel};
+use super::peer::Saw;
+use super::socket::Socket;
+use super::talk::Talk;
+use super::watch::{Closed, Watch};
+use super::{Net, audit, check};
+
+pub struct World {
+    pub mix: Mix,
+    pub random: Random,
+    pub net: Net,
+    pub engine: Engine<Socket>,
+    pub watch: Watch,
+    pub now: Moment,
+    /// Conversations by birth: those that are not over.
+    pub talks: HashMap<u32, Talk>,
+    pub begun: usize,
+    births: Births,
+    streams: u64,
+    /// Faults are off, peers cooperate.
+    pub calm: bool,
+    pub drained: bool,
+    pub cut: bool,
+    /// Turns without anything happening.
+    idle: usize,
+}
+
+/// What a run came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub talks: usize,
+    pub turns: usize,
+    pub calls: u64,
+    pub trace: Option<u64>,
+}
+
+/// Within so many turns without faults all must be over.
+const CALM_TURNS: usize = 20_000;
+
+/// In so many turns without faults, something must happen.
+const PATIENCE: usize = 50;
+
+impl World {
+    pub fn new(seed: u64, mix_: Mix) -> World {
+        let mut random = Random::new(mix(seed));
+        let kernel = Kernel::new(mix_.model, mix_.faults.clone(), Random::new(random.draw()));
+        let buffers = Buffers::with_scratch(mix_.scratch);
+        World {
+            engine: Engine::new(mix_.timeouts.clone(), mix_.slots, buffers),
+            net: Rc::new(RefCell::new(kernel)),
+            watch: Watch::default(),
+            now: Moment(random.below(10_000_000)),
+            talks: HashMap::new(),
+            begun: 0,
+            births: Births::default(),
+            streams: seed << 20,
+            calm: false,
+            drained: false,
+            cut: false,
+            idle: 0,
+            mix: mix_,
+            random,
+        }
+    }
+
+    /// Faults first, then none; at the end nothing is left.
+    pub fn run(&mut self) -> Outcome {
+        for _ in 0..self.mix.unsafe_turns {
+            self.turn();
+        }
+        self.calm = true;
+        let faults =
+            Faults { fin_hides_reset: self.mix.faults.fin_hides_reset, ..Faults::default() };
+        self.net.borrow_mut().calm(faults);
+        let mut turns = 0;
+        while self.begun < self.mix.talks || !self.talks.is_empty() {
+            self.turn();
+            turns += 1;
+            assert!(turns < CALM_TURNS, "not over after {turns} turns: {}", self.left());
+        }
+        audit::nothing_left(self);
+        Outcome {
+            talks: self.begun,
+            turns: self.watch.turn,
+            calls: self.net.borrow().calls,
+            trace: self.watch.trace,
+        }
+    }
+
+    /// One turn, phase by phase as the reactor takes it.
+    pub fn turn(&mut self) {
+        self.watch.turn += 1;
+        self.watch.now = self.now.tick();
+        let mut happened = self.peers_act();
+        let events = self.net.borrow_mut().poll(self.mix.batch);
+        happened |= !events.is_empty() || self.engine.queued() > 0;
+        self.begin_turn();
+        for (key, ready) in events {
+            self.engine.mark(key, ready, &mut self.watch);
+        }
+        self.mid_turn();
+        happened |= self.accept();
+        happened |= self.dial();
+        let queued = check::before_run(self);
+        self.engine.run(self.now, &mut self.watch);
+        check::after_run(self, &queued);
+        self.dials();
+        self.mid_turn();
+        self.stop();
+        self.engine.expire(self.now, &mut self.watch);
+        self.dials();
+        happened |= self.closed();
+        check::after_turn(self);
+        self.tick(happened);
+    }
+
+    fn begin_turn(&mut self) {
+        self.watch.yielded = 0;
+        for sock in &mut self.net.borrow_mut().socks {
+            (sock.seen.calls, sock.seen.bytes) = (0, 0);
+        }
+    }
+
+    fn mid_turn(&mut self) {
+        let strikes = {
+            let mut kernel = self.net.borrow_mut();
+            let strength = kernel.faults.mid_turn;
+            kernel.hits(strength)
+        };
+        if strikes {
+            self.peers_act();
+        }
+    }
+
+    /// Each peer takes a step, in the order of the births.
+    fn peers_act(&mut self) -> bool {
+        let mut births: Vec<u32> = self.talks.keys().copied().collect();
+        births.sort_unstable();
+        let mut acted = false;
+        for birth in births {
+            let Some(talk) = self.talks.get_mut(&birth) else { continue };
+            for end in 0..talk.peers.len() {
+                let before = talk.peers[end].saw;
+                let mut kernel = self.net.borrow_mut();
+                acted |= talk.peers[end].act(&mut kernel, &mut self.random, self.calm);
+                if before.is_none() && talk.peers[end].saw == Some(Saw::Eof) {
+                    audit::clean_end(&kernel, talk, end);
+                }
+            }
+            if talk.over() {
+                audit::over(&self.net.borrow(), talk);
+                self.talks.remove(&birth);
+                acted = true;
+            }
+        }
+        acted
+    }
+
+    /// New connections, as long as there are slots and conversations to begin.
+    fn accept(&mut self) -> bool {
+        let mut accepted = false;
+        while self.begun < self.mix.talks && !self.drained && self.engine.len() < self.mix.slots {
+            if !self.calm && self.random.once_in(3) {
+                break;
+            }
+            let birth = self.births.give();
+            let key = self.engine.vacant(birth);
+            let sock = self.socket(Attempt::Done, key);
+            let talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
+            let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.shelf);
+            self.watch.born(key, talk.attempts.is_empty());
+            let given = self.engine.insert(conn, birth, talk.route, self.now, &mut self.watch);
+            assert_eq!(given, key, "the vacant key was another one");
+            self.talks.insert(birth, talk);
+            self.begun += 1;
+            accepted = true;
+        }
+        if self.drained {
+            self.begun = self.mix.talks;
+        }
+        accepted
+    }
+
+    /// A socket of random size and kind, registered.
+    fn socket(&mut self, dial: Attempt, key: Key) -> usize {
+        let room = self.mix.pipe / 16 + 1 + self.random.below(self.mix.pipe as u64) as usize;
+        let unix = self.random.below(100) < self.mix.unix;
+        let mut kernel = self.net.borrow_mut();
+        let id = kernel.open(room, unix, dial);
+        kernel.register(id, key);
+        id
+    }
+
+    /// Attempts whose time has come: a name may have to be resolved first.
+    fn dial(&mut self) -> bool {
+        let mut due: Vec<u32> = Vec::new();
+        for (birth, talk) in &mut self.talks {
+            match &mut talk.pending {
+                Some(0) => due.push(*birth),
+                Some(turns) => *turns -= 1,
+                None => {}
+            }
+        }
+        due.sort_unstable();
+        let dialed = !due.is_empty();
+        for birth in due {
+            let Some(mut talk) = self.talks.remove(&birth) else { continue };
+            if talk.ended.is_none() {
+                let mut attempt = talk.attempts.pop_front().unwrap_or(Attempt::Done);
+                if self.calm && attempt == Attempt::BlackHole {
+                    attempt = Attempt::Waiting(0, Some(std::io::ErrorKind::TimedOut));
+                }
+                let sock = self.socket(attempt, talk.key.at(1));
+                talk.dial(&mut self.random, &self.mix, sock, &mut self.streams);
+                let socket = Socket::new(&self.net, sock);
+                self.engine.attach(talk.key, socket, self.now, &mut self.watch);
+                self.watch.dialed(talk.key);
+            }
+            talk.pending = None;
+            self.talks.insert(birth, talk);
+        }
+        dialed
+    }
+
+    /// What became of the attempts: the next target, or the end.
+    fn dials(&mut self) {
+        let mut dials = self.engine.dials();
+        while let Some((key, dial)) = dials.pop() {
+            let Some(talk) = self.talks.get_mut(&key.birth) else { continue };
+            let Dial::Failed(error) = dial else { continue };
+            assert_eq!(talk.key, key, "an attempt failed that was not this one's");
+            // The attempt's peer has nobody to talk to.
+            self.watch.dialed(key);
+            if talk.attempts.is_empty() {
+                let fault = Fault::from(&error);
+                let reason = match error.kind() {
+                    std::io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+                    _ => Reason::Refused { fault },
+                };
+                self.engine.end(key, reason, self.now, &mut self.watch);
+                dials.extend(self.engine.dials());
+            } else {
+                talk.peers.truncate(1);
+                talk.pending.get_or_insert(self.random.below(2) * self.random.below(5));
+            }
+        }
+    }
+
+    /// Draining and the cut, when their turn has come.
+    fn stop(&mut self) {
+        let reached = |at: Option<usize>, turn| at.is_some_and(|at| turn >= at);
+        if !self.drained && reached(self.mix.drain, self.watch.turn) {
+            self.drained = true;
+            self.engine.drain(self.now, &mut self.watch);
+        }
+        if self.drained && !self.cut && reached(self.mix.cut, self.watch.turn) {
+            self.cut = true;
+            self.engine.cut(self.now, &mut self.watch);
+        }
+    }
+
+    /// Connections that ended in this turn.
+    fn closed(&mut self) -> bool {
+        let closed: Vec<Closed> = self.watch.closed.drain(..).collect();
+        for one in &closed {
+            let talk = self.talks.get_mut(&one.key.birth);
+            let Some(talk) = talk else { panic!("#{} is unknown", one.key.birth) };
+            talk.ended = Some((one.ending, self.now.tick()));
+            talk.pending = None;
+            self.watch.facts.remove(&one.key.birth);
+        }
+        for one in &closed {
+            audit::ending(self, one);
+        }
+        for (key, message) in std::mem::take(&mut self.watch.heard) {
+            audit::message(self, key, &message);
+        }
+        !closed.is_empty()
+    }
+
+    /// The clock goes on: not at all, a little, or up to the next deadline.
+    fn tick(&mut self, happened: bool) {
+        let sleep = self.engine.sleep(self.now);
+        check::sleep(self, sleep);
+        let strikes = {
+            let mut kernel = self.net.borrow_mut();
+            let strength = kernel.faults.leap;
+            kernel.hits(strength)
+        };
+        let busy = sleep == Some(Duration::ZERO) || self.net.borrow().owes_anything();
+        let mut step = self.random.below(self.mix.pace + 1);
+        if strikes {
+            step += self.random.below(5 * 3_600_000_000);
+        } else if self.calm && !busy && !happened {
+            // Everybody waits. If it is for a deadline, let it come.
+            self.idle += 1;
+            step = step.max(sleep.map_or(0, |sleep| sleep.as_micros() as u64));
+        }
+        if happened {
+            self.idle = 0;
+        }
+        assert!(self.idle < PATIENCE, "nothing happens any more: {}", self.left());
+        self.now = Moment(self.now.0 + step);
+    }
+
+    /// Who is left, for the message of a failure.
+    pub fn left(&self) -> String {
+        let mut lines = String::new();
+        for (key, conn) in self.engine.iter() {
+            lines += &format!("\n  #{}: {conn}", key.birth);
+        }
+        for talk in self.talks.values() {
+            let scripts: Vec<_> = talk.peers.iter().map(|peer| &peer.script).collect();
+            lines +=
+                &format!("\n  #{} {:?} {:?} {scripts:?}", talk.key.birth, talk.kind, talk.ended);
+        }
+        lines
+    }
+}

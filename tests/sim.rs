@@ -1,0 +1,70 @@
+//! The core under a simulated network, from seeds: whatever the network does, the promises hold.
+//!
+//! `ONELOOP_SEED=n cargo test --test sim -- --nocapture` replays one seed in both models and prints
+//! all its events.
+#![allow(clippy::print_stdout, clippy::expect_used)]
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use net::world::Outcome;
+use net::{Mix, Model, World};
+
+mod net;
+
+/// So many seeds of each model, each of some forty conversations.
+const SEEDS: u64 = 150;
+
+#[test]
+fn the_promises_hold_on_the_bare_contract() {
+    run_seeds(Model::Bare);
+}
+
+#[test]
+fn the_promises_hold_with_the_edges_of_epoll() {
+    run_seeds(Model::Epoll);
+}
+
+fn run_seeds(model: Model) {
+    if let Ok(seed) = std::env::var("ONELOOP_SEED") {
+        let seed = seed.parse().expect("ONELOOP_SEED is a number");
+        println!("{model:?}: {:?}", run(seed, model, true));
+        return;
+    }
+    let many = std::env::var("ONELOOP_SEEDS").ok().and_then(|many| many.parse().ok());
+    let mut talks = 0;
+    for seed in 0..many.unwrap_or(SEEDS) {
+        let told = |world: &mut World| world.watch.trace = (seed % 100 == 0).then_some(0);
+        let outcome = or_name_the_seed(seed, || run_with(seed, model, told));
+        if seed % 100 == 0 {
+            let again = run_with(seed, model, told);
+            assert_eq!(outcome, again, "seed {seed} does not decide its run");
+        }
+        talks += outcome.talks;
+    }
+    println!("{model:?}: {talks} conversations");
+    assert!(talks >= 5000, "only {talks} conversations");
+}
+
+fn run(seed: u64, model: Model, tracing: bool) -> Outcome {
+    run_with(seed, model, |world| {
+        world.watch.tracing = tracing;
+        world.net.borrow_mut().tracing = tracing;
+        if tracing {
+            println!("{:#?}", world.mix);
+        }
+    })
+}
+
+fn run_with(seed: u64, model: Model, prepare: impl Fn(&mut World)) -> Outcome {
+    let mut world = World::new(seed, Mix::draw(seed, model));
+    prepare(&mut world);
+    world.run()
+}
+
+/// A failure tells how to replay it.
+fn or_name_the_seed(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|failure| {
+        println!("replay: ONELOOP_SEED={seed} cargo test --test sim -- --nocapture");
+        resume_unwind(failure)
+    })
+}
