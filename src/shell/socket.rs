@@ -244,6 +244,14 @@ mod tests {
         (socket, peer)
     }
 
+    fn bound() -> socket2::Socket {
+        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.bind(&any.into()).unwrap();
+        socket
+    }
+
     fn eventually(mut holds: impl FnMut() -> bool) -> bool {
         (0..10_000).any(|_| {
             sleep(Duration::from_millis(1));
@@ -280,7 +288,9 @@ mod tests {
 
     #[test]
     fn a_refused_connection_tells_its_error_once_connecting_is_decided() {
-        let vacant = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // Bound, so that nobody else can have the port, and not listening.
+        let deaf = bound();
+        let vacant = deaf.local_addr().unwrap().as_socket().unwrap();
         let refused = match connect(&SocketAddress::Inet(vacant)) {
             Err(at_once) => at_once,
             Ok(mut socket) => {
@@ -298,10 +308,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_connection_that_nobody_answers_is_not_connected_and_has_not_failed() {
-        use socket2::{Domain, Socket as Plain, Type};
-        let listener = Plain::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-        listener.bind(&any.into()).unwrap();
+        let listener = bound();
         listener.listen(0).unwrap();
         let full = SocketAddress::Inet(listener.local_addr().unwrap().as_socket().unwrap());
         // The kernel completes one connection beyond the backlog, and leaves the rest unanswered.
