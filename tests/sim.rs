@@ -9,7 +9,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use net::world::Outcome;
 use net::{Mix, Model, World};
 
+#[path = "sim/exhaustive.rs"]
+mod exhaustive;
 mod net;
+#[path = "sim/torture.rs"]
+mod torture;
 
 /// So many seeds of each model, each of some forty conversations.
 const SEEDS: u64 = 150;
@@ -34,7 +38,8 @@ fn run_seeds(model: Model) {
     let mut talks = 0;
     for seed in 0..many.unwrap_or(SEEDS) {
         let told = |world: &mut World| world.watch.trace = (seed % 100 == 0).then_some(0);
-        let outcome = or_name_the_seed(seed, || run_with(seed, model, told));
+        let replay = format!("ONELOOP_SEED={seed} cargo test --test sim -- --nocapture");
+        let outcome = or_name_the_seed(&replay, || run_with(seed, model, told));
         if seed % 100 == 0 {
             let again = run_with(seed, model, told);
             assert_eq!(outcome, again, "seed {seed} does not decide its run");
@@ -62,9 +67,9 @@ fn run_with(seed: u64, model: Model, prepare: impl Fn(&mut World)) -> Outcome {
 }
 
 /// A failure tells how to replay it.
-fn or_name_the_seed(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
+fn or_name_the_seed<T>(replay: &str, run: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|failure| {
-        println!("replay: ONELOOP_SEED={seed} cargo test --test sim -- --nocapture");
+        println!("replay: {replay}");
         resume_unwind(failure)
     })
 }

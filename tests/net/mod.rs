@@ -18,7 +18,7 @@ pub mod talk;
 pub mod watch;
 pub mod world;
 
-pub use faults::{Mix, Model};
+pub use faults::{Faults, Mix, Model};
 pub use kernel::Kernel;
 pub use world::World;
 

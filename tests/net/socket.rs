@@ -191,6 +191,7 @@ impl Kernel {
             }
             _ => {
                 self.kill(id, kind);
+                self.socks[id].error = Some(kind);
                 self.socks[id].fail();
             }
         }

@@ -10,7 +10,7 @@ use super::faults::Mix;
 use super::kernel::Attempt;
 use super::payload;
 use super::peer::{Hears, Peer};
-use super::script::{self, Role};
+use super::script::{self, Op, Role};
 use super::socket::Socket;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +93,26 @@ impl Talk {
             role: others,
             attempts: attempts.unwrap_or_default(),
             pending: (kind == Kind::Relay).then(|| random.below(3) * random.below(10)),
+            ended: None,
+        }
+    }
+
+    /// Two peers that are both there.
+    pub fn joined(key: Key, socks: [usize; 2], script: VecDeque<Op>) -> Talk {
+        let peer = |end: usize| {
+            let hears = Hears::Stream(1 - end as u64);
+            let mut peer = Peer::new(socks[end], end as u64, hears, script.clone());
+            peer.listens = false;
+            peer
+        };
+        Talk {
+            kind: Kind::Relay,
+            key,
+            route: 0,
+            peers: vec![peer(0), peer(1)],
+            role: Role::First,
+            attempts: VecDeque::new(),
+            pending: None,
             ended: None,
         }
     }

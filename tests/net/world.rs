@@ -2,11 +2,12 @@
 //! conversations are over.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
 use oneloop::core::buffers::Buffers;
+use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
 use oneloop::core::key::Births;
 use oneloop::core::random::mix;
@@ -15,6 +16,7 @@ use oneloop::core::{Fault, Key, Moment, Random, Reason};
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
 use super::peer::Saw;
+use super::script::Op;
 use super::socket::Socket;
 use super::talk::Talk;
 use super::watch::{Closed, Watch};
@@ -194,6 +196,26 @@ impl World {
             self.begun = self.mix.talks;
         }
         accepted
+    }
+
+    /// Two peers with the same script, joined.
+    pub fn join(&mut self, room: usize, script: VecDeque<Op>) -> u32 {
+        let birth = self.births.give();
+        let key = self.engine.vacant(birth);
+        let mut ends = Vec::new();
+        for end in 0..2 {
+            let id = self.net.borrow_mut().open(room, false, Attempt::Done);
+            self.net.borrow_mut().register(id, key.at(end));
+            ends.push(id);
+        }
+        self.watch.born(key, false);
+        let sockets = [0, 1].map(|end| Socket::new(&self.net, ends[end]));
+        let [client, target] = sockets;
+        self.engine.insert(Conn::join(client, target), birth, 0, self.now, &mut self.watch);
+        self.watch.facts.entry(birth).and_modify(|facts| facts.connected = true);
+        self.talks.insert(birth, Talk::joined(key, [ends[0], ends[1]], script));
+        self.begun += 1;
+        birth
     }
 
     /// A socket of random size and kind, registered.

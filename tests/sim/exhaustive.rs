@@ -1,0 +1,112 @@
+//! Exhaustion: two sockets joined, and every order of what two peers can do in a few steps.
+
+use std::collections::VecDeque;
+
+use oneloop::core::timers::Timeouts;
+
+use crate::net::script::Op;
+use crate::net::{Faults, Mix, Model, World};
+use crate::or_name_the_seed;
+
+/// What a peer can do in a step: one byte, more than a pipe takes, hear what has come (until then
+/// writes to it would block), an end of file, a reset.
+const OPS: [Op; 5] = [Op::Say(1), Op::Say(PIPE + 1), Op::Hear(1), Op::Fin, Op::Reset];
+
+const PIPE: u64 = 2;
+
+/// A peer does at most so many things, both together at most so many.
+const EACH: usize = 4;
+const TOGETHER: usize = 6;
+
+/// A peer that has nothing to do now.
+const WAITS: Op = Op::Nap(u64::MAX);
+
+#[test]
+fn every_order_of_few_steps_keeps_the_promises_on_the_bare_contract() {
+    every_order(Model::Bare);
+}
+
+#[test]
+fn every_order_of_few_steps_keeps_the_promises_with_the_edges_of_epoll() {
+    every_order(Model::Epoll);
+}
+
+fn every_order(model: Model) {
+    let mut steps = Vec::new();
+    let mut runs = 0;
+    explore(model, &mut steps, &mut runs);
+    println!("{model:?}: {runs} orders");
+    assert!(runs > 10_000, "only {runs} orders");
+}
+
+/// Goes on with each step that is still possible; where none is, the run is made. Its beginnings
+/// are checked on the way, turn by turn.
+fn explore(model: Model, steps: &mut Vec<(usize, Op)>, runs: &mut u64) {
+    let mut leaf = true;
+    for side in [0, 1] {
+        for op in OPS {
+            if possible(steps, side, op) {
+                leaf = false;
+                steps.push((side, op));
+                explore(model, steps, runs);
+                steps.pop();
+            }
+        }
+    }
+    if leaf {
+        or_name_the_seed(&format!("{model:?} {steps:?}"), || play(model, steps));
+        *runs += 1;
+    }
+}
+
+fn possible(steps: &[(usize, Op)], side: usize, op: Op) -> bool {
+    let own: Vec<Op> = steps.iter().filter(|step| step.0 == side).map(|step| step.1).collect();
+    let says = matches!(op, Op::Say(_) | Op::Fin);
+    let over = own.contains(&Op::Reset) || own.contains(&Op::Fin) && says;
+    steps.len() < TOGETHER && own.len() < EACH && !over
+}
+
+/// The steps one by one, each with a turn; then both peers end in order.
+fn play(model: Model, steps: &[(usize, Op)]) {
+    let mut world = world(model);
+    let birth = world.join(PIPE as usize, VecDeque::from([WAITS]));
+    for (side, op) in steps {
+        let Some(talk) = world.talks.get_mut(&birth) else { break };
+        let peer = &mut talk.peers[*side];
+        peer.script.insert(peer.script.len() - 1, *op);
+        world.turn();
+    }
+    if let Some(talk) = world.talks.get_mut(&birth) {
+        for (side, peer) in talk.peers.iter_mut().enumerate() {
+            peer.script.pop_back();
+            if !steps.contains(&(side, Op::Fin)) {
+                peer.script.push_back(Op::Fin);
+            }
+            peer.script.extend([Op::HearEnd, Op::Close]);
+        }
+    }
+    world.run();
+}
+
+fn world(model: Model) -> World {
+    let mix = Mix {
+        model,
+        faults: Faults { minimal: true, ..Faults::default() },
+        talks: 0,
+        slots: 1,
+        batch: 4,
+        scratch: PIPE as usize,
+        pipe: PIPE as usize,
+        say: 1,
+        unix: 0,
+        kinds: Vec::new(),
+        timeouts: vec![Timeouts::default()],
+        drain: None,
+        cut: None,
+        unsafe_turns: 0,
+        rude: 0,
+        refuse: 0,
+        pace: 0,
+    };
+    World::new(1, mix)
+}
