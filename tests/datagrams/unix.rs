@@ -62,6 +62,23 @@ fn a_client_with_a_name_is_answered() {
 }
 
 #[test]
+fn what_is_longer_than_our_room_is_dropped_and_not_cut() {
+    let scratch = Scratch::new();
+    let path = scratch.path("echo");
+    let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
+    let client = scratch.bind("client");
+    socket2::SockRef::from(&client).set_send_buffer_size(400_000).unwrap();
+    // Where the system takes no datagram of this length, there is nothing to cut.
+    if client.send_to(&vec![1; 300_000], &path).is_err() {
+        return;
+    }
+    stand.until_seen(1, "longer than we take");
+    assert_eq!(heard(&client), None);
+    client.send_to(b"short", &path).unwrap();
+    assert_eq!(stand.until(|_| heard(&client)), b"short");
+}
+
+#[test]
 fn a_client_without_a_name_cannot_be_answered() {
     let scratch = Scratch::new();
     let path = scratch.path("echo");
