@@ -240,7 +240,7 @@ const OWN: [Flag; 14] = [
 ];
 
 /// What limits the daemon as a whole. The options of a policy follow these in help.
-const LIMITS: [Flag; 2] = [
+const LIMITS: [Flag; 3] = [
     Flag {
         long: "max-connections",
         short: Some('m'),
@@ -261,6 +261,16 @@ const LIMITS: [Flag; 2] = [
         section: Section::Limits,
         on: Where::Servers,
         set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_duration(value))),
+        ..PLAIN
+    },
+    Flag {
+        long: "spin",
+        value: Some("TIME"),
+        default: "off",
+        help: "before each sleep look again for so long (100us): answers sooner, burns a core",
+        section: Section::Limits,
+        on: Where::Servers,
+        set: Set::Draft(|draft, value| put(&mut draft.spin, unit::read_timeout(value))),
         ..PLAIN
     },
 ];

@@ -93,8 +93,8 @@ fn same(typed: &Typed, service: &Service, example: &str) -> Result<Command, Usag
 /// The plan of these routes, one for each word, if they can be together.
 fn plan(draft: &Draft, routes: Vec<Route>, words: &[Word]) -> Result<Command, UsageError> {
     check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
-    let plan =
-        Plan { routes, max_connections: draft.max_connections, drain_timeout: draft.drain_timeout };
+    let Draft { max_connections, drain_timeout, spin, .. } = *draft;
+    let plan = Plan { routes, max_connections, drain_timeout, spin };
     Ok(Command::Serve { plan, log: draft.log.clone() })
 }
 

@@ -45,6 +45,8 @@ pub struct Plan {
     /// None: as many as the limit of open files allows.
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
+    /// Before each sleep the loop looks again for so long. None: it does not.
+    pub spin: Option<Duration>,
 }
 
 impl Plan {

@@ -40,6 +40,7 @@ pub struct Reactor {
     pub(super) limits: Limits,
     pub(super) max_connections: usize,
     pub(super) drain_timeout: Duration,
+    pub(super) spin: Option<Duration>,
     pub(super) engine: Engine<Socket>,
     pub(super) doors: Doors,
     pub(super) dialer: Dialer,
@@ -108,17 +109,32 @@ impl Reactor {
     fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
         let before = self.now();
         let limit = self.sleep_limit(before);
-        match self.poll.poll(&mut self.events, limit) {
-            // A signal woke us: a turn without events.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            polled => polled?,
-        }
-        let now = self.now();
+        let now = self.poll(before, limit)?;
         self.turns += 1;
         let (number, queued) = (self.turns, self.engine.queued());
         let (slept, events) = (now.since(before), self.events.iter().count());
         seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
         Ok(now)
+    }
+
+    /// Asks the system for news, and waits for them at most so long. With `--spin` it asks again
+    /// and again for a while before it waits: what comes meanwhile is answered without a wake-up.
+    fn poll(&mut self, before: Moment, limit: Option<Duration>) -> io::Result<Moment> {
+        let spin = self.spin.map_or(Duration::ZERO, |spin| limit.unwrap_or(spin).min(spin));
+        let mut now = before;
+        loop {
+            let spins = now.since(before) < spin;
+            let wait = if spins { Some(Duration::ZERO) } else { limit };
+            match self.poll.poll(&mut self.events, wait) {
+                // A signal woke us: a turn without events.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+                polled => polled?,
+            }
+            now = self.now();
+            if !spins || !self.events.is_empty() {
+                return Ok(now);
+            }
+        }
     }
 
     /// The shortest of all sleeps that the parts of the loop allow.

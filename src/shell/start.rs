@@ -63,6 +63,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         limits,
         max_connections,
         drain_timeout: plan.drain_timeout,
+        spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
         doors: open.doors,
         dialer: Dialer::new(targets),
