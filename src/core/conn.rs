@@ -119,13 +119,12 @@ impl<S: Stream> Conn<S> {
         let mut ended = false;
         for index in 0..2 {
             let (flow, ends) = (&mut self.flows[index], &mut self.ends);
-            match pump::pump(flow, ends, key, buffers, seen) {
-                Ok(false) => {}
-                Ok(true) => {
-                    ended = true;
-                    let side = side(&self.ends, self.flows[index].from as usize);
-                    self.first = self.first.or(Some(side));
-                }
+            let pumped = pump::pump(flow, ends, key, buffers, seen);
+            if flow.done && !flow.absent && self.first.is_none() {
+                self.first = Some(side(&self.ends, self.flows[index].from as usize));
+            }
+            match pumped {
+                Ok(end_of_file) => ended |= end_of_file,
                 Err(broken) => return self.broken(broken, buffers),
             }
         }
@@ -209,7 +208,9 @@ impl<S: Stream> Conn<S> {
 
     /// What is next to come due, and when.
     pub fn deadline(&self, timeouts: &Timeouts, draining: bool) -> Option<(Deadline, Tick)> {
-        let since_active = |timeout: Option<Tick>| timeout.map(|ticks| self.active + ticks);
+        // A timeout of years comes due at the end of time.
+        let since_active =
+            |timeout: Option<Tick>| timeout.map(|ticks| self.active.saturating_add(ticks));
         let quiet = (draining && !self.half_closed()).then_some(QUIET);
         let activity = if self.dialing() {
             since_active(timeouts.connect).map(|due| (Deadline::Connect, due))
@@ -222,7 +223,9 @@ impl<S: Stream> Conn<S> {
         } else {
             since_active(timeouts.idle).map(|due| (Deadline::Idle, due))
         };
-        let lifetime = timeouts.lifetime.map(|life| (Deadline::Lifetime, self.born.tick() + life));
+        let born = self.born.tick();
+        let lifetime =
+            timeouts.lifetime.map(|life| (Deadline::Lifetime, born.saturating_add(life)));
         [activity, lifetime].into_iter().flatten().min_by_key(|(_, due)| *due)
     }
 
@@ -252,6 +255,19 @@ impl<S: Stream> Conn<S> {
             self.flows.iter().filter(|flow| chosen(flow)).map(|flow| flow.moved).sum()
         };
         (sum(|flow| flow.from == 0), sum(|flow| flow.to == 0))
+    }
+
+    /// What holds whenever a connection has been driven; asked in debug builds.
+    pub fn check(&self, shelf: &Shelf) {
+        for flow in &self.flows {
+            let held = flow.held.as_ref().map(|loan| shelf.data(loan).len());
+            debug_assert!(held != Some(0), "#{}: a loan of nothing", self.birth);
+            debug_assert!(!flow.done || held.is_none(), "#{}: bytes behind the end", self.birth);
+        }
+        let asked = !self.ends.ready(0).has(Ready::ERROR) && !self.ends.ready(1).has(Ready::ERROR);
+        debug_assert!(self.queued || asked, "#{}: an error is not asked for", self.birth);
+        let rests = self.flows.iter().all(|flow| self.next(flow) == Step::Rest);
+        debug_assert!(self.queued || rests, "#{}: work that nobody does", self.birth);
     }
 
     /// Prepares the sockets for their close, gives back all loans, and tells how it ended.

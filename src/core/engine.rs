@@ -253,6 +253,11 @@ impl<S: Stream> Engine<S> {
             Driven::Ended(reason) => self.end(key, reason, now, seen),
             Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
         }
+        if cfg!(debug_assertions)
+            && let Some(conn) = self.conns.get(key.slot())
+        {
+            conn.check(&self.buffers.shelf);
+        }
     }
 
     /// Whether nothing has come in that no event has told of yet: after a clean close, that would
