@@ -12,6 +12,8 @@ use net::{Mix, Model, World};
 #[path = "sim/exhaustive.rs"]
 mod exhaustive;
 mod net;
+#[path = "sim/plain.rs"]
+mod plain;
 #[path = "sim/torture.rs"]
 mod torture;
 

@@ -56,7 +56,11 @@ pub fn ending(world: &World, closed: &Closed) {
     let reason = closed.ending.reason;
     assert!(socks.iter().all(|sock| sock.closed), "#{birth} leaves a socket open");
     match reason {
-        Reason::Finished | Reason::Served => finished(&socks, talk),
+        Reason::Finished | Reason::Served => {
+            let ours = talk.kind != Kind::Relay && closed.facts.first == Some(1);
+            assert_eq!(ours, reason == Reason::Served, "#{birth}: {reason}?");
+            finished(&socks, talk);
+        }
         Reason::Reset { by, fault: told } => {
             assert_eq!(fault(by), Some(told.kind), "#{birth}: reset by the {by}?");
             assert!(talk.kind != Kind::Relay || closed.facts.connected, "#{birth}: too early");
@@ -84,7 +88,7 @@ pub fn ending(world: &World, closed: &Closed) {
     assert!(!wrong, "#{birth} ended by {reason}: a reset where none belongs, or none");
     not_early(world, closed, talk);
     moved(&socks, closed, talk);
-    first(&socks, closed);
+    first(closed, talk);
 }
 
 /// The message that was heard is the peer's first line, or what there was of it.
@@ -180,18 +184,19 @@ fn moved(socks: &[&Sock], closed: &Closed, talk: &Talk) {
     assert_eq!((closed.up, closed.down), (up, client.tx.put), "#{}", talk.key.birth);
 }
 
-/// Who ended first did end, and in that way.
-fn first(socks: &[&Sock], closed: &Closed) {
-    let sock = match closed.ending.first {
-        Side::Client => socks[0],
-        Side::Target if socks.len() > 1 => socks[1],
-        Side::Target | Side::Us => return,
+/// Who ended first, and how: by the first end of file, if there was one.
+fn first(closed: &Closed, talk: &Talk) {
+    let ending = closed.ending;
+    let (side, by) = match (closed.facts.first, ending.reason) {
+        (Some(0), _) => (Side::Client, Closing::Fin),
+        (Some(_), _) if talk.kind == Kind::Relay => (Side::Target, Closing::Fin),
+        (Some(_), _) => (Side::Us, Closing::Fin),
+        (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
+        (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
+        (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
+        (None, _) => (Side::Us, ending.by),
     };
-    let meant = match closed.ending.by {
-        Closing::Fin => sock.rx.fin,
-        Closing::Rst => sock.seen.fault.is_some(),
-    };
-    assert!(meant, "#{}: {:?}", closed.key.birth, closed.ending);
+    assert_eq!((ending.first, ending.by), (side, by), "#{}: {ending:?}", closed.key.birth);
 }
 
 /// The sockets of the conversation: the client's, and the target's if that one was connected.

@@ -80,6 +80,7 @@ impl Kernel {
             let most = if sock.drains { most } else { self.shorter(most, self.faults.short_read) };
             self.socks[id].rx.take(&mut into[..most]);
             self.socks[id].seen.bytes += most as u64;
+            self.moved += most as u64;
             return Ok(most);
         }
         if sock.rx.fin && (hidden || sock.error.is_none()) {
@@ -116,6 +117,7 @@ impl Kernel {
         let sock = &mut self.socks[id];
         sock.seen.blocked = false;
         sock.seen.bytes += most as u64;
+        self.moved += most as u64;
         sock.tx.put(&from[..most]);
         if sock.left {
             // The peer's answer to bytes that it no longer wants.

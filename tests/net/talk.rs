@@ -50,8 +50,9 @@ pub struct Facts {
     pub service: bool,
     /// That service has said its last word.
     pub lingers: bool,
-    /// Which ends have told their end of file.
+    /// Which ends have told their end of file, and which was the first to.
     pub ended: [bool; 2],
+    pub first: Option<usize>,
     pub closed: u32,
 }
 

@@ -69,6 +69,7 @@ impl Observer for Watch {
             }
             Event::EndOfFile => {
                 facts.ended[key.end()] = true;
+                facts.first.get_or_insert(key.end());
                 if !facts.lingers {
                     facts.active = now;
                 }

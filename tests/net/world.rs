@@ -110,7 +110,7 @@ impl World {
         self.watch.now = self.now.tick();
         let mut happened = self.peers_act();
         let events = self.net.borrow_mut().poll(self.mix.batch);
-        happened |= !events.is_empty() || self.engine.queued() > 0;
+        happened |= !events.is_empty();
         self.begin_turn();
         for (key, ready) in events {
             self.engine.mark(key, ready, &mut self.watch);
@@ -119,7 +119,10 @@ impl World {
         happened |= self.accept();
         happened |= self.dial();
         let queued = check::before_run(self);
+        let before = self.net.borrow().moved;
         self.engine.run(self.now, &mut self.watch);
+        // One that is queued and moves nothing would spin.
+        happened |= self.net.borrow().moved != before;
         check::after_run(self, &queued);
         self.dials();
         self.mid_turn();
