@@ -42,6 +42,7 @@ pub struct UnixRemote(Box<[u8]>);
 #[derive(Debug)]
 pub struct Room {
     pub(super) bytes: Vec<u8>,
+    #[cfg(target_os = "linux")]
     pub(super) control: Vec<u8>,
 }
 
@@ -168,7 +169,11 @@ impl Source for DatagramSocket {
 
 impl Room {
     pub fn new() -> Room {
-        Room { bytes: vec![0; ROOM_BYTES], control: ours::control() }
+        Room {
+            bytes: vec![0; ROOM_BYTES],
+            #[cfg(target_os = "linux")]
+            control: ours::control(),
+        }
     }
 
     /// The datagram of this length; nothing, if it may have been cut because it was longer.
@@ -193,8 +198,17 @@ impl Remote {
         }
     }
 
+    /// Its internet address, if it has one.
+    pub fn inet(&self) -> Option<SocketAddr> {
+        match self {
+            Remote::Inet(address, _) => Some(*address),
+            #[cfg(unix)]
+            Remote::Unix(_) => None,
+        }
+    }
+
     pub fn is_inet(&self) -> bool {
-        matches!(self, Remote::Inet(..))
+        self.inet().is_some()
     }
 
     /// The name of ours that this one knows: where it sent to, or else what `door` is bound to.

@@ -113,10 +113,6 @@ mod imp {
         Ok(())
     }
 
-    pub fn control() -> Vec<u8> {
-        Vec::new()
-    }
-
     pub fn recv_from(socket: &UdpSocket, room: &mut Room) -> io::Result<(usize, Remote)> {
         socket.recv_from(&mut room.bytes).map(|(bytes, from)| (bytes, Remote::Inet(from, None)))
     }
@@ -126,4 +122,6 @@ mod imp {
     }
 }
 
-pub use imp::{control, recv_from, send_to, tell};
+#[cfg(target_os = "linux")]
+pub use imp::control;
+pub use imp::{recv_from, send_to, tell};

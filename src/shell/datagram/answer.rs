@@ -65,7 +65,7 @@ impl Datagrams {
         if !from.is_named() {
             return Err(Drop::NoWay);
         }
-        if let Remote::Inet(source, _) = *from {
+        if let Some(source) = from.inet() {
             permit(&mut self.guard, &Answer { source, datagram, reply, any_port: *any_port })?;
         }
         inlet.socket.send_to(reply, from).map_err(|error| why(&error))?;

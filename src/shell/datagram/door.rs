@@ -68,7 +68,7 @@ impl Door {
 
     /// What an operator should hear about it.
     pub fn warning(&self) -> Option<String> {
-        let Remote::Inet(local, _) = self.local else { return None };
+        let local = self.local.inet()?;
         let answers = match &self.duty {
             Duty::Answer { service, .. } => *service != Service::Discard,
             Duty::Relay(_) => false,

@@ -91,7 +91,7 @@ impl Datagrams {
     ) -> io::Result<()> {
         let duty = self.duty(route)?;
         let door = Door::open(bound, number, duty, key, registry)?;
-        if let Remote::Inet(local, _) = door.local {
+        if let Some(local) = door.local.inet() {
             self.guard.add(local);
         }
         self.room.get_or_insert_default();
@@ -317,7 +317,7 @@ impl Datagrams {
         for place in &mut self.doors {
             if let Some(mut door) = place.take_if(|door| which(door)) {
                 door.inlet.hang_up(registry);
-                if let Remote::Inet(local, _) = door.local {
+                if let Some(local) = door.local.inet() {
                     self.guard.remove(local);
                 }
             }

@@ -127,7 +127,7 @@ impl Datagrams {
         if self.draining {
             return Err(Drop::NoWay);
         }
-        if let Remote::Inet(source, _) = from
+        if let Some(source) = from.inet()
             && self.guard.owns(source, is_ours)
         {
             return Err(Drop::Own);
@@ -299,8 +299,8 @@ fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>
 
 /// Whether what is sent to `remote` comes in at `door` again.
 fn comes_back(door: &Remote, remote: &Remote) -> bool {
-    match (door, remote) {
-        (Remote::Inet(door, _), Remote::Inet(to, _)) => meets(door, *to, is_ours),
+    match (door.inet(), remote.inet()) {
+        (Some(door), Some(to)) => meets(&door, to, is_ours),
         _ => door == remote,
     }
 }
