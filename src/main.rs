@@ -12,6 +12,7 @@ use oneloop::observe;
 use oneloop::plan::{LogPlan, Plan};
 use oneloop::shell::reactor::Outcome;
 use oneloop::shell::{Signal, start};
+use oneloop::talk;
 
 /// It was done.
 const DONE: u8 = 0;
@@ -40,7 +41,8 @@ fn run(command: Command) -> u8 {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
             Ok(false) | Err(_) => COULD_NOT,
         },
-        Command::Connect(_) | Command::Chat(_) => WRONG_USAGE,
+        Command::Connect(plan) => told(talk::connect::run(&plan, &mut observe::start(&plan.log))),
+        Command::Chat(_) => WRONG_USAGE,
     }
 }
 
@@ -76,6 +78,14 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
             COULD_NOT
         }
     }
+}
+
+/// What a talk came to.
+fn told(ended: Result<u8, talk::Failure>) -> u8 {
+    ended.unwrap_or_else(|failure| {
+        complain(&failure);
+        COULD_NOT
+    })
 }
 
 /// Prints what was asked for. A reader that has gone is no failure.

@@ -16,6 +16,11 @@ impl Moment {
         (self.0 / TICK_MICROS) as Tick
     }
 
+    /// When a tick begins.
+    pub fn at_tick(tick: Tick) -> Moment {
+        Moment(tick as u64 * TICK_MICROS)
+    }
+
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

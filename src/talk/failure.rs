@@ -29,13 +29,6 @@ pub enum Failure {
     Unsupported(&'static str),
 }
 
-impl Failure {
-    /// The exit status for it.
-    pub fn status(&self) -> u8 {
-        1
-    }
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,7 +1,7 @@
 //! The turns of a talk's loop: it sleeps, and then names who has something to say. What is done
 //! about it is the talk's own affair.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use mio::event::{Event as Word, Source};
@@ -15,7 +15,6 @@ use crate::shell::{Signal, Signals};
 pub const SIGNAL_DOOR: usize = 0;
 pub const NAME_DOOR: usize = 1;
 pub const STDIO_DOOR: usize = 2;
-pub const FIRST_DOOR: usize = 3;
 
 /// So many events are taken from the system at once; more wait for the next turn.
 const EVENTS: usize = 256;
@@ -103,6 +102,14 @@ pub fn status(signal: Signal) -> u8 {
             Signal::Quit => 3,
             Signal::Terminate => 15,
         }
+}
+
+/// Whether a signal ends a talk. A terminal that goes away takes its talk along; one that was
+/// started away from any terminal stays.
+pub fn ends_by(signal: Signal) -> bool {
+    let terminals =
+        [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
+    signal != Signal::HangUp || terminals.contains(&true)
 }
 
 /// What the system says of an end, in our bits. The end of a pipe is announced as a hang-up alone,

@@ -1,0 +1,292 @@
+//! Standard input and output, joined to a datagram socket. Messages have edges, which streams have
+//! not: so this is no connection of the engine, but a loop that carries one datagram at a time.
+//!
+//! A datagram that standard output does not take yet is held, and no other is received: what the
+//! system cannot keep meanwhile it drops, as it may with datagrams. Empty ones show nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Interest, Waker};
+
+use super::connect::patience;
+use super::failure::Failure;
+use super::letters::Letters;
+use super::post::{Carried, Office, Post};
+use super::turns::{NAME_DOOR, SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by, token};
+use super::watch::{Facts, Watch};
+use crate::core::event::Drop;
+use crate::core::{
+    Closing, Ending, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side,
+};
+use crate::plan::{Address, ConnectPlan};
+use crate::shell::datagram_socket::Room;
+use crate::shell::stdio::Stdio;
+use crate::shell::{Resolver, Signal};
+
+/// So many steps are made each way in one turn.
+const BUDGET: usize = 64;
+
+/// So much is read from the input at a time.
+const TYPED_BYTES: usize = 64 * 1024;
+
+/// The loop of one socket.
+struct Courier<'a> {
+    plan: &'a ConnectPlan,
+    turns: Turns,
+    resolver: Resolver,
+    watch: Watch<'a>,
+    post: Post,
+    stdio: Stdio,
+    /// What may be tried at standard input and output.
+    ready: Ready,
+    letters: Letters,
+    /// Nothing more is to be read from the input now.
+    paused: bool,
+    /// When the end of the input was seen.
+    ended: Option<Moment>,
+    /// When a datagram was last carried.
+    active: Moment,
+    /// The datagram that is being shown, of so many bytes, and how many of them have been shown.
+    room: Room,
+    heard: usize,
+    shown: usize,
+    /// More could be done at once.
+    more: bool,
+}
+
+/// Talks until nothing more is to be expected, or a signal has ended it.
+pub fn talk(
+    plan: &ConnectPlan,
+    seen: &mut dyn Observer,
+) -> Result<(Option<Signal>, Facts), Failure> {
+    let mut courier = Courier::begin(plan, seen)?;
+    let (signal, reason) = loop {
+        if let Some(signal) = courier.sleep()? {
+            break (Some(signal), Reason::Drained);
+        }
+        if let Err(reason) = courier.carry() {
+            break (None, reason);
+        }
+    };
+    courier.close(reason);
+    Ok((signal, courier.watch.facts))
+}
+
+impl<'a> Courier<'a> {
+    fn begin(plan: &'a ConnectPlan, seen: &'a mut dyn Observer) -> Result<Courier<'a>, Failure> {
+        let turns = Turns::new()?;
+        let waker = Waker::new(turns.registry(), token(Key::door(NAME_DOOR)))?;
+        let mut stdio = Stdio::open()?;
+        if plan.crlf {
+            stdio = stdio.with_cr_lf();
+        }
+        if !plan.probe {
+            turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
+        }
+        // Silence tells a probe nothing, so it asks with an empty datagram, which a refusal
+        // answers. A Unix socket that nobody serves cannot even be connected to.
+        let asks = plan.probe && matches!(plan.target, Address::Udp(..));
+        let mut watch = Watch::new(seen, plan.log.quiet);
+        watch.facts.datagrams = true;
+        let post = Post::new(&plan.target, asks.then(Vec::new));
+        let (service, peer, now) = ("connect", &Peer::Stdio, turns.now());
+        watch.on(post.key, &Event::Opened { route: 0, service, listen: "stdio", peer, now });
+        Ok(Courier {
+            plan,
+            turns,
+            resolver: Resolver::new(Arc::new(waker)),
+            watch,
+            post,
+            stdio,
+            ready: if plan.probe { Ready::NONE } else { Ready::READ.with(Ready::WRITE) },
+            letters: Letters::default(),
+            paused: false,
+            ended: None,
+            active: now,
+            room: Room::new(),
+            heard: 0,
+            shown: 0,
+            more: true,
+        })
+    }
+
+    /// Sleeps until there is something to do, and notes what. Some: a signal ends it all.
+    fn sleep(&mut self) -> Result<Option<Signal>, Failure> {
+        let now = self.turns.now();
+        let limit = match self.more {
+            true => Some(Duration::ZERO),
+            false => self.due().map(|(due, _)| due.since(now)),
+        };
+        let now = self.turns.sleep(limit, 0, &mut self.watch)?;
+        self.watch.now = now;
+        let mut signals = false;
+        for (key, ready) in self.turns.named() {
+            match key.slot() {
+                _ if !key.is_door() => self.post.mark(key, ready, &mut self.watch),
+                SIGNAL_DOOR => signals = true,
+                STDIO_DOOR => self.ready = self.ready.with(ready),
+                NAME_DOOR => {
+                    self.resolver.collect(now, &mut self.watch);
+                }
+                _ => {}
+            }
+        }
+        let came = if signals { self.turns.signals(&mut self.watch) } else { Vec::new() };
+        Ok(came.into_iter().find(|signal| ends_by(*signal)))
+    }
+
+    /// Carries what can be carried. An error is the end, and why.
+    fn carry(&mut self) -> Result<(), Reason> {
+        let now = self.watch.now;
+        let (resolver, registry) = (&mut self.resolver, self.turns.registry());
+        let mut office = Office { resolver, registry, now, seen: &mut self.watch };
+        self.post.open(&mut office)?;
+        self.more = false;
+        self.send()?;
+        self.receive()?;
+        if self.ready.has(Ready::ERROR) {
+            self.ready = self.ready.without(Ready::ERROR);
+            if let Some(error) = self.stdio.take_error().map_err(|error| ours(&error))? {
+                return Err(ours(&error));
+            }
+        }
+        match self.due() {
+            Some((due, reason)) if due <= now && !self.more => Err(reason),
+            _ => Ok(()),
+        }
+    }
+
+    /// From the input to the socket.
+    fn send(&mut self) -> Result<(), Reason> {
+        for _ in 0..BUDGET {
+            if !self.post.is_writable() {
+                return Ok(());
+            }
+            let next = self.letters.next(self.paused);
+            if next.is_none() && self.post.is_done() {
+                if !self.ready.has(Ready::READ) {
+                    return Ok(());
+                }
+                self.read()?;
+                continue;
+            }
+            match self.post.send(next, &mut self.watch)? {
+                Carried::Done(bytes) => {
+                    self.letters.sent(bytes);
+                    self.active = self.watch.now;
+                }
+                Carried::Blocked => return Ok(()),
+                Carried::Refused => break,
+            }
+        }
+        self.more = true;
+        Ok(())
+    }
+
+    fn read(&mut self) -> Result<(), Reason> {
+        let mut typed = vec![0; TYPED_BYTES];
+        match self.stdio.read(&mut typed) {
+            Ok(bytes @ 1..) => {
+                self.letters.add(&typed[..bytes]);
+                self.paused = false;
+                return Ok(());
+            }
+            Ok(_) => self.ended = Some(self.watch.now),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(ours(&error)),
+        }
+        self.ready = self.ready.without(Ready::READ);
+        self.paused = true;
+        Ok(())
+    }
+
+    /// From the socket to the output.
+    fn receive(&mut self) -> Result<(), Reason> {
+        for _ in 0..BUDGET {
+            if self.shown < self.heard {
+                if !self.ready.has(Ready::WRITE) {
+                    return Ok(());
+                }
+                self.show()?;
+            } else if self.post.is_readable() {
+                match self.post.receive(&mut self.room, &mut self.watch)? {
+                    Carried::Done(bytes) => self.hear(bytes),
+                    Carried::Blocked => return Ok(()),
+                    Carried::Refused => break,
+                }
+            } else {
+                return Ok(());
+            }
+        }
+        self.more = true;
+        Ok(())
+    }
+
+    /// A datagram has come. One that the room cannot hold is not shown: a part of it would not be
+    /// what was sent.
+    fn hear(&mut self, bytes: usize) {
+        let whole = self.room.datagram(bytes).is_some();
+        if !whole {
+            self.watch.on(self.post.key.at(1), &Event::Dropped { bytes, why: Drop::Long });
+        }
+        (self.heard, self.shown) = (if whole && !self.plan.probe { bytes } else { 0 }, 0);
+        self.active = self.watch.now;
+    }
+
+    fn show(&mut self) -> Result<(), Reason> {
+        let rest = self.room.datagram(self.heard).map_or(&[][..], |all| &all[self.shown..]);
+        match self.stdio.write(rest) {
+            Ok(bytes) => self.shown += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ready = self.ready.without(Ready::WRITE);
+            }
+            Err(error) => return Err(ours(&error)),
+        }
+        Ok(())
+    }
+
+    /// When it ends if nothing happens until then, and why.
+    fn due(&self) -> Option<(Moment, Reason)> {
+        let after = |from: Moment, wait: Option<Duration>, reason: Reason| {
+            wait.map(|wait| (from.after(wait), reason))
+        };
+        if !self.post.is_open() {
+            return after(Moment(0), self.plan.wait, Reason::ConnectTimeout);
+        }
+        let idle = after(self.active, self.plan.idle, Reason::IdleTimeout);
+        let all_said = self.post.is_done() && self.letters.next(true).is_none();
+        let all_shown = self.shown == self.heard;
+        let last = match (self.plan.probe, self.ended) {
+            (true, _) if self.post.answered || all_said && !self.asks() => {
+                Some((Moment(0), Reason::Finished))
+            }
+            (true, _) if all_said => after(self.active, Some(patience(self.plan)), Reason::Served),
+            (false, Some(ended)) if all_said && all_shown => {
+                after(ended.max(self.active), self.plan.linger, Reason::Finished)
+            }
+            _ => None,
+        };
+        [idle, last].into_iter().flatten().min_by_key(|(due, _)| *due)
+    }
+
+    /// Whether it is a probe that has to wait for what comes back.
+    fn asks(&self) -> bool {
+        matches!(self.plan.target, Address::Udp(..))
+    }
+
+    fn close(&mut self, reason: Reason) {
+        let ending = Ending { reason, first: Side::Us, by: Closing::Fin };
+        let (up, down, now) = (self.post.sent_bytes, self.post.received_bytes, self.watch.now);
+        let lasted = now.since(Moment(0));
+        self.watch.on(self.post.key, &Event::Closed { ending, up, down, lasted, now });
+    }
+}
+
+/// Our own input or output failed.
+fn ours(error: &io::Error) -> Reason {
+    Reason::Reset { by: Side::Client, fault: Fault::from(error) }
+}

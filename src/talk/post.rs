@@ -1,0 +1,267 @@
+//! The socket of a talk in datagrams, and which address of the target it speaks with. A name may
+//! have several, and which of them nobody serves shows only when a refusal comes back: then what
+//! was sent goes out again, to the next one.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use mio::{Interest, Registry};
+
+use super::turns::token;
+use crate::core::{Births, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side};
+use crate::plan::{Address, Host};
+use crate::shell::datagram_socket::{DatagramSocket, Remote, Room, UnixRemote};
+use crate::shell::{Lookup, Resolver};
+
+/// Until the first answer, so much of what was sent is remembered, to be sent again. Whoever sends
+/// more before the first answer has found somebody who does not refuse.
+const ASKED_BYTES: usize = 65_536;
+
+/// One socket at a time, and what is needed to try the next.
+pub struct Post {
+    /// The target, as the user wrote it.
+    target: Address,
+    births: Births,
+    /// The key of the socket in use.
+    pub key: Key,
+    socket: Option<(DatagramSocket, Peer)>,
+    /// What may be tried at the socket.
+    ready: Ready,
+    /// Those that were not tried yet. None: the target's name is still to be looked up.
+    addresses: Option<VecDeque<Remote>>,
+    attempts: u32,
+    /// What goes out before anything new.
+    again: VecDeque<Vec<u8>>,
+    asked: Vec<Vec<u8>>,
+    pub answered: bool,
+    pub sent_bytes: u64,
+    pub received_bytes: u64,
+}
+
+/// What the post needs to open a socket.
+pub struct Office<'a> {
+    pub resolver: &'a mut Resolver,
+    pub registry: &'a Registry,
+    pub now: Moment,
+    pub seen: &'a mut dyn Observer,
+}
+
+/// What became of a datagram.
+pub enum Carried {
+    Done(usize),
+    /// Not now; the system will say when.
+    Blocked,
+    /// The socket in use was given up; another one may be had.
+    Refused,
+}
+
+impl Post {
+    /// `first` goes out as soon as there is a socket.
+    pub fn new(target: &Address, first: Option<Vec<u8>>) -> Post {
+        let mut births = Births::default();
+        Post {
+            target: target.clone(),
+            key: Key::new(births.give(), 0),
+            births,
+            socket: None,
+            ready: Ready::NONE,
+            addresses: None,
+            attempts: 0,
+            again: first.into_iter().collect(),
+            asked: Vec::new(),
+            answered: false,
+            sent_bytes: 0,
+            received_bytes: 0,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Whether all that was to be sent again has been.
+    pub fn is_done(&self) -> bool {
+        self.again.is_empty()
+    }
+
+    pub fn is_writable(&self) -> bool {
+        self.is_open() && self.ready.has(Ready::WRITE)
+    }
+
+    pub fn is_readable(&self) -> bool {
+        // A refusal waits where an answer would.
+        self.is_open() && self.ready.any(Ready::READ.with(Ready::ERROR))
+    }
+
+    /// The system named a socket, perhaps one that is gone.
+    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+        if key.birth == self.key.birth && self.is_open() {
+            self.ready = self.ready.with(ready);
+            seen.on(key, &Event::Marked { ready });
+        } else {
+            seen.on(key, &Event::Stale);
+        }
+    }
+
+    /// Opens a socket, if there is none and an address is known. An error: there is none left.
+    pub fn open(&mut self, office: &mut Office<'_>) -> Result<(), Reason> {
+        if self.is_open() || !self.find(office)? {
+            return Ok(());
+        }
+        let mut last = Fault::from(io::ErrorKind::NotFound);
+        while let Some(remote) = self.addresses.as_mut().and_then(VecDeque::pop_front) {
+            self.attempts += 1;
+            let (target, attempt) = (self.called(&remote), self.attempts);
+            office.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt });
+            match self.open_to(&remote, office.registry) {
+                Ok(socket) => {
+                    self.socket = Some((socket, remote.peer()));
+                    // What is true of the new socket is found out by trying.
+                    self.ready = Ready::READ.with(Ready::WRITE);
+                    let after = office.now.since(Moment(0));
+                    office.seen.on(self.key.at(1), &Event::Connected { after });
+                    return Ok(());
+                }
+                Err(error) => last = self.failed(&error, office.seen),
+            }
+        }
+        Err(Reason::Refused { fault: last })
+    }
+
+    /// Sends what is to be sent again, or else `next`; Done tells how many bytes of `next` went out
+    /// (none, if something else did).
+    pub fn send(
+        &mut self,
+        next: Option<&[u8]>,
+        seen: &mut dyn Observer,
+    ) -> Result<Carried, Reason> {
+        let Some((socket, to)) = &self.socket else { return Ok(Carried::Blocked) };
+        let first = self.again.front();
+        let Some(letter) = first.map(Vec::as_slice).or(next) else { return Ok(Carried::Blocked) };
+        match socket.send(letter) {
+            Ok(()) => {
+                let bytes = letter.len();
+                seen.on(self.key.at(1), &Event::Sent { bytes, to });
+                self.sent_bytes += bytes as u64;
+                let letter = letter.to_vec();
+                self.remember(letter);
+                let was_again = self.again.pop_front().is_some();
+                Ok(Carried::Done(if was_again { 0 } else { bytes }))
+            }
+            Err(error) => self.trouble(error, Ready::WRITE, seen),
+        }
+    }
+
+    /// Receives one datagram.
+    pub fn receive(&mut self, into: &mut Room, seen: &mut dyn Observer) -> Result<Carried, Reason> {
+        let Some((socket, from)) = &self.socket else { return Ok(Carried::Blocked) };
+        match socket.recv(into) {
+            Ok(bytes) => {
+                seen.on(self.key.at(1), &Event::Received { bytes, from });
+                self.received_bytes += bytes as u64;
+                self.answered = true;
+                self.asked = Vec::new();
+                Ok(Carried::Done(bytes))
+            }
+            Err(error) => self.trouble(error, Ready::READ.with(Ready::ERROR), seen),
+        }
+    }
+
+    /// True if addresses are known, even if none is left.
+    fn find(&mut self, office: &mut Office<'_>) -> Result<bool, Reason> {
+        if self.addresses.is_some() {
+            return Ok(true);
+        }
+        let inet_at = |at: SocketAddr| Remote::Inet(at, None);
+        let inet = |ip: IpAddr, port: u16| inet_at(SocketAddr::new(ip, port));
+        let found = match &self.target {
+            Address::Unix(name) | Address::UnixDatagram(name) => {
+                vec![Remote::Unix(UnixRemote::from(name))]
+            }
+            Address::Tcp(host, port) | Address::Udp(host, port) => match host {
+                Host::Any => vec![inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port)],
+                Host::Ip(ip) => vec![inet(*ip, *port)],
+                Host::Name(name) => match office.resolver.lookup(name, *port, office.now) {
+                    Lookup::Pending => return Ok(false),
+                    Lookup::Known(addresses) => addresses.into_iter().map(inet_at).collect(),
+                    Lookup::Failed(_) => {
+                        let fault = Fault::from(io::ErrorKind::HostUnreachable);
+                        return Err(Reason::Refused { fault });
+                    }
+                },
+            },
+        };
+        self.addresses = Some(found.into());
+        Ok(true)
+    }
+
+    fn open_to(&mut self, remote: &Remote, registry: &Registry) -> io::Result<DatagramSocket> {
+        let mut socket = DatagramSocket::connected(remote)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        registry.register(&mut socket, token(self.key.at(1)), both)?;
+        Ok(socket)
+    }
+
+    /// The target in the user's words, with the address if those do not name it.
+    fn called(&self, remote: &Remote) -> String {
+        let (target, address) = (self.target.to_string(), remote.to_string());
+        match self.target {
+            Address::Udp(Host::Name(_) | Host::Any, _) => {
+                format!("{target} ({})", address.trim_start_matches("udp://"))
+            }
+            _ => target,
+        }
+    }
+
+    fn remember(&mut self, letter: Vec<u8>) {
+        let others = self.addresses.as_ref().is_some_and(|left| !left.is_empty());
+        if self.answered || !others {
+            return;
+        }
+        self.asked.push(letter);
+        if self.asked.iter().map(|letter| letter.len().max(1)).sum::<usize>() > ASKED_BYTES {
+            self.asked = Vec::new();
+            self.addresses = Some(VecDeque::new());
+        }
+    }
+
+    /// What an error of the socket means: wait, try the next address, or give up.
+    fn trouble(
+        &mut self,
+        error: io::Error,
+        tried: Ready,
+        seen: &mut dyn Observer,
+    ) -> Result<Carried, Reason> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => {
+                self.ready = self.ready.without(tried);
+                return Ok(Carried::Blocked);
+            }
+            io::ErrorKind::Interrupted => return Ok(Carried::Done(0)),
+            _ => {}
+        }
+        let fault = self.failed(&error, seen);
+        if self.answered {
+            return Err(Reason::Reset { by: Side::Target, fault });
+        }
+        if self.addresses.as_ref().is_none_or(VecDeque::is_empty) {
+            return Err(Reason::Refused { fault });
+        }
+        // The old ones first: they were sent before.
+        for letter in self.asked.drain(..).rev() {
+            self.again.push_front(letter);
+        }
+        self.socket = None;
+        self.key = Key::new(self.births.give(), 0);
+        Ok(Carried::Refused)
+    }
+
+    fn failed(&self, error: &io::Error, seen: &mut dyn Observer) -> Fault {
+        let fault = Fault::from(error);
+        let left = self.addresses.as_ref().map_or(0, VecDeque::len);
+        let target = self.target.to_string();
+        seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left });
+        fault
+    }
+}
