@@ -5,11 +5,12 @@ use std::fmt;
 use std::io;
 
 use super::buffers::{Buffers, Loan, Shelf};
-use super::end::{End, Ends, Ready, Stream};
-use super::event::{Event, Observer};
+use super::end::{End, Ends, Stream};
+use super::event::{Event, Seen};
 use super::flow::{Flow, Step};
 use super::key::Key;
 use super::pump::{self, Broken};
+use super::ready::Ready;
 use super::reason::{Closing, Ending, Fault, Reason, Side};
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
@@ -103,7 +104,7 @@ impl<S: Stream> Conn<S> {
         key: Key,
         buffers: &mut Buffers,
         now: Moment,
-        seen: &mut dyn Observer,
+        seen: &mut Seen<'_>,
     ) -> Driven {
         if self.dialing()
             && let Err(error) = self.ask_connected(key, now, seen)
@@ -151,7 +152,7 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Whether the attempt at end 1 has come through. An error: it has failed.
-    fn ask_connected(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) -> io::Result<()> {
+    fn ask_connected(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> io::Result<()> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
         if !self.ends.bits(1).any(hints) {
             return Ok(());

@@ -10,9 +10,10 @@ use slab::Slab;
 
 use super::buffers::Buffers;
 use super::conn::{Conn, Driven};
-use super::end::{Ready, Stream};
-use super::event::{Event, Observer};
+use super::end::Stream;
+use super::event::{Event, Observer, Seen};
 use super::key::Key;
+use super::ready::Ready;
 use super::reason::Reason;
 use super::time::Moment;
 use super::timers::{Deadline, Timeouts, Timers};
@@ -25,6 +26,8 @@ pub struct Engine<S> {
     timeouts: Vec<Timeouts>,
     draining: bool,
     dials: Vec<(Key, Dial)>,
+    /// Somebody wants to see each step; asked anew in each `run`.
+    steps: bool,
     pub buffers: Buffers,
 }
 
@@ -51,6 +54,7 @@ impl<S: Stream> Engine<S> {
             timeouts,
             draining: false,
             dials: Vec::new(),
+            steps: true,
             buffers,
         }
     }
@@ -69,6 +73,7 @@ impl<S: Stream> Engine<S> {
         now: Moment,
         seen: &mut dyn Observer,
     ) -> Key {
+        let seen = &mut Seen::new(seen, self.steps);
         conn.birth = birth;
         conn.route = route;
         conn.born = now;
@@ -87,6 +92,7 @@ impl<S: Stream> Engine<S> {
 
     /// The system named an end: sets its bits, and queues the connection once.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+        let seen = &mut Seen::new(seen, self.steps);
         match self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth) {
             Some(conn) => {
                 conn.ends.set(key.end(), ready);
@@ -102,6 +108,8 @@ impl<S: Stream> Engine<S> {
 
     /// Drives each queued connection once.
     pub fn run(&mut self, now: Moment, seen: &mut dyn Observer) {
+        self.steps = seen.wants_steps();
+        let seen = &mut Seen::new(seen, self.steps);
         for _ in 0..self.run.len() {
             let Some(key) = self.run.pop_front() else { return };
             let key = key.at(0);
@@ -115,6 +123,7 @@ impl<S: Stream> Engine<S> {
 
     /// Looks at the deadlines that are due.
     pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
+        let seen = &mut Seen::new(seen, self.steps);
         for _ in 0..EXPIRE_BUDGET {
             let Some((due, key)) = self.timers.pop(now.tick()) else { break };
             let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
@@ -151,6 +160,7 @@ impl<S: Stream> Engine<S> {
 
     /// Gives a relay its target's socket, which is still connecting.
     pub fn attach(&mut self, key: Key, socket: S, now: Moment, seen: &mut dyn Observer) {
+        let seen = &mut Seen::new(seen, self.steps);
         if let Some(conn) = self.get(key) {
             conn.ends.dial(1, socket);
             conn.active = now.tick();
@@ -163,8 +173,13 @@ impl<S: Stream> Engine<S> {
         std::mem::take(&mut self.dials)
     }
 
-    /// Ends a connection: the only place where one is removed.
+    /// Ends a connection.
     pub fn end(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut dyn Observer) {
+        self.remove(key, reason, now, &mut Seen::new(seen, self.steps));
+    }
+
+    /// The only place where a connection is removed.
+    fn remove(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut Seen<'_>) {
         if self.get(key).is_none() {
             return;
         }
@@ -181,6 +196,7 @@ impl<S: Stream> Engine<S> {
     /// From now on what is idle ends, and what is in progress ends when it comes to rest.
     pub fn drain(&mut self, now: Moment, seen: &mut dyn Observer) {
         self.draining = true;
+        let seen = &mut Seen::new(seen, self.steps);
         for key in self.keys() {
             self.arm(key, now, seen);
         }
@@ -220,7 +236,7 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Sets the deadline that follows from the connection's state, if none as early is set.
-    fn arm(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) {
+    fn arm(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
         let draining = self.draining;
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
         let Some((deadline, due)) = conn.deadline(&self.timeouts[conn.route as usize], draining)
@@ -234,7 +250,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    fn drive(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) {
+    fn drive(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
         let dialing = conn.dialing();
         let driven = conn.drive(key, &mut self.buffers, now, seen);
@@ -250,7 +266,7 @@ impl<S: Stream> Engine<S> {
                 }
                 self.arm(key, now, seen);
             }
-            Driven::Ended(reason) => self.end(key, reason, now, seen),
+            Driven::Ended(reason) => self.remove(key, reason, now, seen),
             Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
         }
         if cfg!(debug_assertions)
@@ -262,7 +278,7 @@ impl<S: Stream> Engine<S> {
 
     /// Whether nothing has come in that no event has told of yet: after a clean close, that would
     /// be lost. One more turn of the connection tells.
-    fn is_quiet(&mut self, key: Key, now: Moment, seen: &mut dyn Observer) -> bool {
+    fn is_quiet(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> bool {
         if let Some(conn) = self.get(key) {
             conn.ends.doubt();
             self.drive(key, now, seen);
@@ -274,7 +290,7 @@ impl<S: Stream> Engine<S> {
         !conn.holds() && conn.active < now.tick()
     }
 
-    fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut dyn Observer) {
+    fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut Seen<'_>) {
         let reason = match deadline {
             Deadline::Connect => {
                 let error = io::Error::from(io::ErrorKind::TimedOut);
@@ -287,12 +303,12 @@ impl<S: Stream> Engine<S> {
             Deadline::Quiet if self.is_quiet(key, now, seen) => Reason::Drained,
             Deadline::Quiet => return,
         };
-        self.end(key, reason, now, seen);
+        self.remove(key, reason, now, seen);
     }
 
     /// Forgets the target's socket; the shell decides what is tried next, and the time for that
     /// begins now.
-    fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut dyn Observer) {
+    fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut Seen<'_>) {
         if let Some(conn) = self.get(key) {
             // Should the target have taken us after all, it must not see a clean end.
             if let Some(mut socket) = conn.ends.hang_up(1) {

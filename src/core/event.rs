@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::end::Ready;
 use super::key::Key;
+use super::ready::Ready;
 use super::reason::{Ending, Fault};
 use super::time::{Moment, Tick};
 use super::timers::Deadline;
@@ -19,6 +19,27 @@ pub trait Observer {
     /// Whether anybody wants the small steps (each read, write, mark). Asked once a turn at most.
     fn wants_steps(&self) -> bool {
         true
+    }
+}
+
+/// An observer as the core uses it: while nobody wants steps, none is even made. What is told is
+/// known where it is told, so the question costs one look at a flag.
+pub struct Seen<'a> {
+    to: &'a mut dyn Observer,
+    steps: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// `steps` is what the observer answered to `wants_steps`.
+    pub fn new(to: &'a mut dyn Observer, steps: bool) -> Seen<'a> {
+        Seen { to, steps }
+    }
+
+    #[inline(always)]
+    pub fn on(&mut self, key: Key, event: &Event<'_>) {
+        if self.steps || !event.is_step() {
+            self.to.on(key, event);
+        }
     }
 }
 

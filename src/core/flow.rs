@@ -8,7 +8,7 @@
 //! ```
 
 use super::buffers::Loan;
-use super::end::Ready;
+use super::ready::Ready;
 
 /// One direction of a connection. Sixteen bytes.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::io;
 
 use super::buffers::{Buffers, Shelf};
 use super::end::{Ends, Io, Stream};
-use super::event::{Event, Observer};
+use super::event::{Event, Seen};
 use super::flow::{Flow, Step};
 use super::key::Key;
 
@@ -30,7 +30,7 @@ pub fn pump<S: Stream>(
     ends: &mut Ends<S>,
     key: Key,
     buffers: &mut Buffers,
-    seen: &mut dyn Observer,
+    seen: &mut Seen<'_>,
 ) -> Result<bool, Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
@@ -72,15 +72,17 @@ pub fn last_words<S: Stream>(
 ) -> Result<(), Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
+    let mut nobody = ();
+    let mut nobody = Seen::new(&mut nobody, false);
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
     ends.doubt();
     for _ in 0..LAST_WORDS {
         match flow.next(ends.ready(from), ends.ready(to)) {
             Step::Rest => break,
             Step::Write => {
-                flow.moved += write_held(ends, flow, Key::LOOP.at(to), shelf, &mut ())?;
+                flow.moved += write_held(ends, flow, Key::LOOP.at(to), shelf, &mut nobody)?;
             }
-            Step::Read => match read(ends, Key::LOOP.at(from), scratch, flow.moved, &mut ())? {
+            Step::Read => match read(ends, Key::LOOP.at(from), scratch, flow.moved, &mut nobody)? {
                 Some(0) => break,
                 Some(bytes) => flow.held = Some(shelf.keep(&scratch[..bytes])),
                 None => {}
@@ -96,7 +98,7 @@ fn read<S: Stream>(
     key: Key,
     into: &mut [u8],
     at: u64,
-    seen: &mut dyn Observer,
+    seen: &mut Seen<'_>,
 ) -> Result<Option<usize>, Broken> {
     let (end, room) = (key.end(), into.len());
     let (read, because) = ends.read(end, into, at).map_err(|error| Broken { end, error })?;
@@ -118,7 +120,7 @@ fn write<S: Stream>(
     key: Key,
     from: &[u8],
     shelf: &mut Shelf,
-    seen: &mut dyn Observer,
+    seen: &mut Seen<'_>,
 ) -> Result<usize, Broken> {
     let end = key.end();
     let wrote = ends.write(end, from, shelf).map_err(|error| Broken { end, error })?;
@@ -139,7 +141,7 @@ fn write_held<S: Stream>(
     flow: &mut Flow,
     key: Key,
     shelf: &mut Shelf,
-    seen: &mut dyn Observer,
+    seen: &mut Seen<'_>,
 ) -> Result<u64, Broken> {
     let Some(loan) = &flow.held else { return Ok(0) };
     let kept = shelf.take(loan);
@@ -156,7 +158,7 @@ fn pass_on_end<S: Stream>(
     key: Key,
     from: usize,
     to: usize,
-    seen: &mut dyn Observer,
+    seen: &mut Seen<'_>,
 ) -> Result<(), Broken> {
     seen.on(key.at(from), &Event::EndOfFile);
     if ends.shutdown(to).map_err(|error| Broken { end: to, error })? {

@@ -29,6 +29,8 @@ pub use totals::Totals;
 
 /// All that watches the loop: an observer made of observers.
 pub struct Watch {
+    /// Asked once: the log's level does not change.
+    steps: bool,
     pub totals: Totals,
     pub log: LogObserver,
     pub access: Option<AccessObserver>,
@@ -60,9 +62,11 @@ pub fn start(plan: &LogPlan) -> Watch {
     for part in misread {
         ::log::warn!(target: log::LIVES, "RUST_LOG: not understood: {}", escape::plain(part));
     }
+    let log = LogObserver::new(plan.explain);
     Watch {
         totals: Totals::default(),
-        log: LogObserver::new(plan.explain),
+        steps: log.wants_steps(),
+        log,
         access: plan.access.map(AccessObserver::new),
         lost,
     }
@@ -82,7 +86,12 @@ impl Watch {
 
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
+        use Event::{Received, Sent, Turn};
         self.totals.on(key, event);
+        if !self.steps && matches!(event, Turn { .. } | Received { .. } | Sent { .. }) {
+            // They are counted always; but only who watches steps is told of each.
+            return;
+        }
         self.log.on(key, event);
         if let Some(access) = &mut self.access {
             access.on(key, event);
@@ -94,7 +103,7 @@ impl Observer for Watch {
     }
 
     fn wants_steps(&self) -> bool {
-        self.log.wants_steps()
+        self.steps
     }
 }
 

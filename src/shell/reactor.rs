@@ -33,6 +33,10 @@ pub struct Reactor {
     pub(super) poll: Poll,
     pub(super) events: Events,
     pub(super) began: Instant,
+    /// When the last sleep ended.
+    pub(super) woke: Moment,
+    /// Somebody wants to see each step.
+    pub(super) steps: bool,
     pub(super) turns: u64,
     pub(super) births: Births,
     /// The service of each route.
@@ -62,6 +66,7 @@ pub enum Outcome {
 impl Reactor {
     /// Turns the loop until it is told to stop.
     pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
+        self.steps = seen.wants_steps();
         loop {
             if let Some(outcome) = self.turn(seen)? {
                 return Ok(outcome);
@@ -107,9 +112,12 @@ impl Reactor {
 
     /// Sleeps until the system has something to say, or until something is due.
     fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
-        let before = self.now();
+        // The length of the sleep is for those who watch; deadlines can do with the time of the last
+        // turn, which is a reading less of the clock.
+        let before = if self.steps { self.now() } else { self.woke };
         let limit = self.sleep_limit(before);
-        let now = self.poll(before, limit)?;
+        let now = self.poll(limit)?;
+        self.woke = now;
         self.turns += 1;
         let (number, queued) = (self.turns, self.engine.queued());
         let (slept, events) = (now.since(before), self.events.iter().count());
@@ -119,22 +127,32 @@ impl Reactor {
 
     /// Asks the system for news, and waits for them at most so long. With `--spin` it asks again
     /// and again for a while before it waits: what comes meanwhile is answered without a wake-up.
-    fn poll(&mut self, before: Moment, limit: Option<Duration>) -> io::Result<Moment> {
+    fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
         let spin = self.spin.map_or(Duration::ZERO, |spin| limit.unwrap_or(spin).min(spin));
+        if spin.is_zero() {
+            self.poll_once(limit)?;
+            return Ok(self.now());
+        }
+        let before = self.now();
         let mut now = before;
         loop {
             let spins = now.since(before) < spin;
             let wait = if spins { Some(Duration::ZERO) } else { limit };
-            match self.poll.poll(&mut self.events, wait) {
-                // A signal woke us: a turn without events.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-                polled => polled?,
-            }
+            self.poll_once(wait)?;
             now = self.now();
             if !spins || !self.events.is_empty() {
                 return Ok(now);
             }
         }
+    }
+
+    fn poll_once(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, wait) {
+            // A signal woke us: a turn without events.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
+        }
+        Ok(())
     }
 
     /// The shortest of all sleeps that the parts of the loop allow.
@@ -265,7 +283,8 @@ impl Reactor {
     }
 
     pub(super) fn now(&self) -> Moment {
-        Moment(self.began.elapsed().as_micros() as u64)
+        let since = self.began.elapsed();
+        Moment(since.as_secs() * 1_000_000 + since.subsec_micros() as u64)
     }
 }
 

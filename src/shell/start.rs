@@ -9,7 +9,7 @@ use std::time::Instant;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::core::time::ticks;
-use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Observer, Timeouts};
+use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
 use crate::plan::{Address, Listen, ListenOptions, Plan, Policy, Route, Service, check};
 
 use super::CannotListen;
@@ -57,6 +57,8 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         events: Events::with_capacity(EVENTS),
         poll,
         began: Instant::now(),
+        woke: Moment(0),
+        steps: true,
         turns: 0,
         births: Births::default(),
         services: plan.routes.iter().map(|route| route.service.clone()).collect(),

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use oneloop::core::conn::Conn;
-use oneloop::core::end::{End, Ready};
 use oneloop::core::flow::{Flow, Step};
 use oneloop::core::pump::BUDGET;
+use oneloop::core::{End, Ready};
 use oneloop::core::{Key, Tick};
 
 use super::faults::Model;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
-use oneloop::core::end::Ready;
+use oneloop::core::Ready;
 use oneloop::core::{Key, Random};
 
 use super::faults::{Faults, Model};

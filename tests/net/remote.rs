@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use oneloop::core::end::Ready;
+use oneloop::core::Ready;
 
 use super::kernel::{Attempt, Kernel};
 

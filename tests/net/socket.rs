@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
 
-use oneloop::core::end::{Ready, Stream};
+use oneloop::core::{Ready, Stream};
 
 use super::Net;
 use super::kernel::{Attempt, Kernel, Sock};
