@@ -65,7 +65,7 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     watch.tell_totals();
     match ended {
         Ok(Outcome::Drained) => {
-            info!("oneloop stops: all connections have ended");
+            info!("oneloop stops after {} turns: all connections have ended", reactor.turns());
             DONE
         }
         Ok(Outcome::CutShort(signal)) => {

@@ -240,6 +240,11 @@ impl<S: Stream> Conn<S> {
         self.ends.bits(1).has(Ready::DIALING)
     }
 
+    /// In a state that is timed whatever the route says: connecting, or lingering.
+    pub fn is_in_passing(&self) -> bool {
+        self.dialing() || self.lingers()
+    }
+
     /// We have said our last word, and wait for the peer's.
     fn lingers(&self) -> bool {
         self.flows[0].done && self.flows[0].from == 1 && !self.ends.end(1).is_socket()

@@ -168,6 +168,11 @@ impl<S: Stream> Engine<S> {
         }
     }
 
+    /// Whether attempts to connect were decided since `dials` was last asked.
+    pub fn has_dials(&self) -> bool {
+        !self.dials.is_empty()
+    }
+
     /// What became of attempts to connect since this was last asked.
     pub fn dials(&mut self) -> Vec<(Key, Dial)> {
         std::mem::take(&mut self.dials)
@@ -236,13 +241,15 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Sets the deadline that follows from the connection's state, if none as early is set.
+    #[inline]
     fn arm(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
-        let draining = self.draining;
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
-        let Some((deadline, due)) = conn.deadline(&self.timeouts[conn.route as usize], draining)
-        else {
+        let timeouts = &self.timeouts[conn.route as usize];
+        // The common case: nothing is timed, and no reckoning is needed to see that.
+        if !self.draining && timeouts.all_off() && !conn.is_in_passing() {
             return;
-        };
+        }
+        let Some((deadline, due)) = conn.deadline(timeouts, self.draining) else { return };
         if conn.armed == 0 || due < conn.armed {
             conn.armed = due;
             self.timers.arm(due, key.at(0));

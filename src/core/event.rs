@@ -277,11 +277,12 @@ pub enum Drop {
 
 impl Event<'_> {
     /// Whether this is a small step of a turn, which need not be told while nobody wants steps. A
-    /// turn and a datagram are told always: they are counted.
+    /// datagram is told always: it is counted.
     pub fn is_step(&self) -> bool {
         matches!(
             self,
-            Event::Marked { .. }
+            Event::Turn { .. }
+                | Event::Marked { .. }
                 | Event::Stale
                 | Event::Read { .. }
                 | Event::Wrote { .. }

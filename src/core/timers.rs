@@ -34,6 +34,13 @@ pub struct Timeouts {
     pub lifetime: Option<Tick>,
 }
 
+impl Timeouts {
+    /// Whether an established connection is never looked at for its age or its silence.
+    pub fn all_off(&self) -> bool {
+        self.idle.is_none() && self.half_close.is_none() && self.lifetime.is_none()
+    }
+}
+
 /// The heap of deadlines: twelve bytes an entry.
 #[derive(Debug, Default)]
 pub struct Timers {

@@ -86,9 +86,9 @@ impl Watch {
 
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        use Event::{Received, Sent, Turn};
+        use Event::{Received, Sent};
         self.totals.on(key, event);
-        if !self.steps && matches!(event, Turn { .. } | Received { .. } | Sent { .. }) {
+        if !self.steps && matches!(event, Received { .. } | Sent { .. }) {
             // They are counted always; but only who watches steps is told of each.
             return;
         }

@@ -13,7 +13,6 @@ pub struct Totals {
     /// Bytes of ended connections and flows, from clients and to clients.
     pub up: u64,
     pub down: u64,
-    pub turns: u64,
     /// Datagrams, and their bytes.
     pub received: u64,
     pub received_bytes: u64,
@@ -59,7 +58,6 @@ impl Tally {
 impl Observer for Totals {
     fn on(&mut self, _: Key, event: &Event<'_>) {
         match event {
-            Event::Turn { .. } => self.turns += 1,
             Event::Opened { .. } => self.opened += 1,
             Event::Closed { ending, up, down, .. } => {
                 self.closed.count(ending.reason.word());
@@ -101,7 +99,7 @@ impl Display for Tally {
 impl Display for Totals {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} opened, {} closed{}, ", self.opened, self.closed.sum(), self.closed)?;
-        write!(f, "{} B up, {} B down, {} turns", self.up, self.down, self.turns)?;
+        write!(f, "{} B up, {} B down", self.up, self.down)?;
         if self.received + self.sent + self.dropped.sum() > 0 {
             write!(f, ", {} datagrams received ({} B), ", self.received, self.received_bytes)?;
             write!(f, "{} sent ({} B), ", self.sent, self.sent_bytes)?;
@@ -154,7 +152,7 @@ mod tests {
         assert_eq!((totals.closed.of("finished"), totals.closed.of("reset")), (2, 1));
         assert_eq!(
             totals.to_string(),
-            "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, 0 turns, \
+            "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, \
              1 datagrams received (3 B), 1 sent (3 B), 1 dropped (1 own), 1 pauses of accepting"
         );
     }
@@ -162,6 +160,6 @@ mod tests {
     #[test]
     fn what_never_happened_is_not_mentioned() {
         let line = Totals::default().to_string();
-        assert_eq!(line, "0 opened, 0 closed, 0 B up, 0 B down, 0 turns");
+        assert_eq!(line, "0 opened, 0 closed, 0 B up, 0 B down");
     }
 }

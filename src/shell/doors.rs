@@ -25,6 +25,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Doors {
     doors: Vec<Door>,
+    /// How many of them are knocked; most turns need not look further.
+    knocked: usize,
 }
 
 /// One listening socket.
@@ -62,8 +64,11 @@ impl Doors {
 
     /// The system announced a listener.
     pub fn knock(&mut self, key: Key) -> bool {
-        let door = self.doors.iter_mut().find(|door| door.key == key);
-        door.map(|door| door.knocked = true).is_some()
+        let Some(door) = self.doors.iter_mut().find(|door| door.key == key) else { return false };
+        if !std::mem::replace(&mut door.knocked, true) {
+            self.knocked += 1;
+        }
+        true
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Door> {
@@ -77,10 +82,14 @@ impl Doors {
     /// Closes all of them. Who waits in their queues is refused by the system.
     pub fn close(&mut self) {
         self.doors.clear();
+        self.knocked = 0;
     }
 
     /// How long the loop may sleep for the doors' sake.
     pub fn sleep(&self, now: Moment, room: usize) -> Option<Duration> {
+        if self.knocked == 0 {
+            return None;
+        }
         let of = |door: &Door| match &door.pause {
             _ if !door.knocked => None,
             None => Some(Duration::ZERO),
@@ -132,6 +141,7 @@ impl Doors {
                 }
                 Verdict::Rest => {
                     door.knocked = false;
+                    self.knocked -= 1;
                     door.resume(connections, seen);
                     return None;
                 }
@@ -146,6 +156,11 @@ impl Doors {
                 }
             }
         }
+    }
+
+    /// Whether nobody waits at any of them.
+    pub fn is_quiet(&self) -> bool {
+        self.knocked == 0
     }
 
     pub fn len(&self) -> usize {

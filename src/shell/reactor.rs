@@ -87,6 +87,11 @@ impl Reactor {
         )
     }
 
+    /// How many turns there have been.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
     /// What an operator should hear about the addresses served, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
         self.datagrams.warnings()
@@ -102,10 +107,18 @@ impl Reactor {
             self.cut(now, seen);
             return Ok(Some(Outcome::CutShort(signal)));
         }
-        self.accept(now, seen);
-        self.dial(named.names, now, seen);
+        if !self.doors.is_quiet() {
+            self.accept(now, seen);
+        }
+        if named.names || self.engine.has_dials() || !self.dialer.is_empty() {
+            self.dial(named.names, now, seen);
+        }
+        let connections = self.engine.len();
         self.engine.run(now, seen);
         self.engine.expire(now, seen);
+        if self.engine.len() < connections {
+            self.doors.room_was_made(now);
+        }
         self.run_datagrams(now, seen);
         Ok(self.is_over(now, seen).then_some(Outcome::Drained))
     }
@@ -119,9 +132,11 @@ impl Reactor {
         let now = self.poll(limit)?;
         self.woke = now;
         self.turns += 1;
-        let (number, queued) = (self.turns, self.engine.queued());
-        let (slept, events) = (now.since(before), self.events.iter().count());
-        seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
+        if self.steps {
+            let (number, queued) = (self.turns, self.engine.queued());
+            let (slept, events) = (now.since(before), self.events.iter().count());
+            seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
+        }
         Ok(now)
     }
 
@@ -158,14 +173,10 @@ impl Reactor {
     /// The shortest of all sleeps that the parts of the loop allow.
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
         let room = self.max_connections.saturating_sub(self.engine.len());
-        let limits = [
-            self.engine.sleep(now),
-            self.datagrams.sleep(now),
-            self.doors.sleep(now, room),
-            self.dialer.sleep(now),
-            self.stopping.map(|deadline| deadline.since(now)),
-        ];
-        limits.into_iter().flatten().min()
+        let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
+        let limit = shorter(limit, self.doors.sleep(now, room));
+        let limit = shorter(limit, self.dialer.sleep(now));
+        shorter(limit, self.stopping.map(|deadline| deadline.since(now)))
     }
 
     /// Notes what the system named. No connection is touched while its batch is being read.
@@ -293,6 +304,14 @@ impl Reactor {
 struct Named {
     signals: bool,
     names: bool,
+}
+
+/// The shorter of two sleeps; none is a sleep without a limit.
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (limit, None) | (None, limit) => limit,
+    }
 }
 
 /// What a greeting may tell of a connection.
