@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use oneloop::core::Ready;
 use oneloop::core::buffers::Buffers;
 use oneloop::core::conn::Conn;
-use oneloop::core::end::Ready;
 use oneloop::core::engine::{Dial, Engine};
 use oneloop::core::event::{Event, Observer};
 use oneloop::core::timers::Timeouts;
