@@ -125,8 +125,8 @@ impl Reactor {
 
     /// Sleeps until the system has something to say, or until something is due.
     fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
-        // The length of the sleep is for those who watch; deadlines can do with the time of the last
-        // turn, which is a reading less of the clock.
+        // The length of the sleep is for those who watch; deadlines can do with the time of the
+        // last turn, which is a reading less of the clock.
         let before = if self.steps { self.now() } else { self.woke };
         let limit = self.sleep_limit(before);
         let now = self.poll(limit)?;
