@@ -42,7 +42,7 @@ fn run(command: Command) -> u8 {
             Ok(false) | Err(_) => COULD_NOT,
         },
         Command::Connect(plan) => told(talk::connect::run(&plan, &mut observe::start(&plan.log))),
-        Command::Chat(_) => WRONG_USAGE,
+        Command::Chat(plan) => told(talk::chat::run(&plan, &mut observe::start(&plan.log))),
     }
 }
 

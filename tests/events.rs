@@ -107,6 +107,7 @@ fn the_page_has_every_reason_with_its_letters() {
         Reason::Cut,
         Reason::Exhausted { fault },
         Reason::Evicted,
+        Reason::Lagged,
     ] {
         let (start, letters) = (format!("| {} |", reason.word()), format!("`{}`", reason.code()));
         let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();

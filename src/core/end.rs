@@ -233,7 +233,7 @@ fn listen(heard: &mut Option<Loan>, bytes: &[u8], shelf: &mut Shelf) -> bool {
 }
 
 /// Would-block and interruption are not errors, and end here.
-fn settled(result: io::Result<usize>) -> io::Result<Io> {
+pub fn settled(result: io::Result<usize>) -> io::Result<Io> {
     match result {
         Ok(bytes) => Ok(Io::Moved(bytes)),
         Err(error) => match error.kind() {

@@ -56,6 +56,8 @@ pub enum Reason {
     Exhausted { fault: Fault },
     /// It was the oldest datagram flow when the table was full.
     Evicted,
+    /// It did not take what is said to all, and fell too far behind the others.
+    Lagged,
 }
 
 /// How a connection ended: the reason, and who said so first, and how.
@@ -83,6 +85,7 @@ impl Reason {
             Reason::Cut => "cut",
             Reason::Exhausted { .. } => "exhausted",
             Reason::Evicted => "evicted",
+            Reason::Lagged => "lagged",
         }
     }
 
@@ -103,6 +106,7 @@ impl Reason {
             Reason::Drained | Reason::Cut => "KD",
             Reason::Exhausted { .. } => "RC",
             Reason::Evicted => "RD",
+            Reason::Lagged => "PD",
         }
     }
 }

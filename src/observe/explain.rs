@@ -322,6 +322,7 @@ fn of_the_reason(reason: Reason) -> &'static str {
         Reason::Cut => "we are stopping, and it was not done in time",
         Reason::Exhausted { .. } => "something of ours ran out; better a clear end than a bad one",
         Reason::Evicted => "the table of flows was full, and this was the oldest in it",
+        Reason::Lagged => "it does not read, and what it has missed is no longer kept for it",
     }
 }
 

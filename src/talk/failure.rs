@@ -5,7 +5,7 @@ use std::io;
 
 use crate::core::Fault;
 use crate::observe::escape::plain;
-use crate::shell::CannotListen;
+use crate::shell::{CannotListen, LimitError};
 
 /// Why a talk did not come about, or did not end in order.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub enum Failure {
     /// Our own input or output failed.
     Stdio(Fault),
     CannotListen(CannotListen),
+    /// More clients than there can be.
+    Limit(LimitError),
     /// The system would not give us what every talk needs.
     System(io::Error),
     /// Not on this system.
@@ -40,6 +42,7 @@ impl fmt::Display for Failure {
             }
             Failure::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
             Failure::CannotListen(error) => write!(f, "{error}"),
+            Failure::Limit(error) => write!(f, "{error}"),
             Failure::System(error) => write!(f, "cannot begin: {}", Fault::from(error)),
             Failure::Unsupported(what) => write!(f, "this system cannot do it: {what}"),
         }

@@ -5,16 +5,23 @@
 //! the bytes of a connection, the shell's dialer and doors make connections.
 
 #[cfg(unix)]
+pub mod chat;
+#[cfg(unix)]
 pub mod connect;
 #[cfg(unix)]
 mod courier;
 pub mod failure;
 pub mod letters;
+#[cfg(unix)]
+mod member;
+#[cfg(unix)]
+mod members;
 pub mod notice;
 #[cfg(unix)]
 mod post;
 pub mod ring;
 pub mod said;
+pub mod screen;
 #[cfg(unix)]
 mod stream;
 #[cfg(unix)]
@@ -24,14 +31,28 @@ mod watch;
 
 pub use failure::Failure;
 
-/// Standard input and output cannot be waited for here.
 #[cfg(not(unix))]
 pub mod connect {
-    use super::Failure;
+    use super::{Failure, NO_WAIT};
     use crate::core::Observer;
     use crate::plan::ConnectPlan;
 
     pub fn run(_: &ConnectPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
-        Err(Failure::Unsupported("it cannot wait for standard input and sockets together"))
+        Err(Failure::Unsupported(NO_WAIT))
     }
 }
+
+#[cfg(not(unix))]
+pub mod chat {
+    use super::{Failure, NO_WAIT};
+    use crate::core::Observer;
+    use crate::plan::ChatPlan;
+
+    pub fn run(_: &ChatPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
+        Err(Failure::Unsupported(NO_WAIT))
+    }
+}
+
+/// Why not, where there is no readiness of standard input.
+#[cfg(not(unix))]
+const NO_WAIT: &str = "it cannot wait for standard input and for sockets together";

@@ -15,6 +15,11 @@ impl Notices {
         Notices(Box::new(Sink::new(standard_error(), lost)))
     }
 
+    /// They go nowhere: the user wants to hear of errors only.
+    pub fn silent() -> Notices {
+        Notices(Box::new(std::io::sink()))
+    }
+
     /// Says a line. What is foreign in it must be escaped already.
     pub fn say(&mut self, line: impl fmt::Display) {
         // The sink never fails: what it cannot say it counts.

@@ -113,12 +113,13 @@ pub fn ends_by(signal: Signal) -> bool {
 }
 
 /// What the system says of an end, in our bits. The end of a pipe is announced as a hang-up alone,
-/// and can only be seen by reading: so it counts as readable.
+/// and can only be seen by reading: so it counts as readable. That nobody reads any more what we
+/// write is announced as an error of a pipe, and as a hang-up of a socket.
 fn ready(word: &Word) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
     bit(word.is_readable(), Ready::READ)
         .with(bit(word.is_writable(), Ready::WRITE))
         .with(bit(word.is_read_closed(), Ready::READ.with(Ready::LAST)))
         .with(bit(word.is_priority(), Ready::URGENT))
-        .with(bit(word.is_error(), Ready::ERROR))
+        .with(bit(word.is_error() || word.is_write_closed(), Ready::ERROR))
 }

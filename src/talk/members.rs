@@ -1,0 +1,244 @@
+//! All who take part in a chat, and whose turn it is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::member::{Member, Stage};
+use super::notice::Notices;
+use super::ring::Ring;
+use super::screen::Screen;
+use crate::core::time::ticks;
+use crate::core::{
+    Births, Deadline, Event, Key, Moment, Observer, Peer, Ready, Reason, Tick, Timers,
+};
+use crate::plan::unit::show_duration;
+use crate::shell::Socket;
+
+/// So much is read of a member at a time.
+const READ_BYTES: usize = 4096;
+
+/// Those who are there, by slot.
+pub struct Members {
+    members: Slab<Member>,
+    births: Births,
+    run: VecDeque<Key>,
+    timers: Timers,
+    idle: Option<Duration>,
+    scratch: Box<[u8]>,
+}
+
+/// What is around the members: the ring they hear from, the screen they are shown on, and who is
+/// told of their coming and going.
+pub struct Hall<'a> {
+    pub ring: &'a Ring,
+    pub screen: &'a mut Screen,
+    pub notices: &'a mut Notices,
+    pub farewell: bool,
+    pub now: Moment,
+    pub seen: &'a mut dyn Observer,
+}
+
+impl Members {
+    /// Who says nothing for the time `idle` is let go.
+    pub fn new(idle: Option<Duration>) -> Members {
+        Members {
+            members: Slab::new(),
+            births: Births::default(),
+            run: VecDeque::new(),
+            timers: Timers::default(),
+            idle,
+            scratch: vec![0; READ_BYTES].into_boxed_slice(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    pub fn queued(&self) -> usize {
+        self.run.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().map(|(_, member)| member)
+    }
+
+    /// How far the quickest is behind. None: nobody is there.
+    pub fn quickest_behind(&self, ring: &Ring) -> Option<u64> {
+        self.iter().map(|member| member.behind(ring)).min()
+    }
+
+    /// The key that the next one who joins will have.
+    pub fn vacant(&mut self) -> Key {
+        Key::new(self.births.give(), self.members.vacant_key())
+    }
+
+    /// Takes one in, under the key that `vacant` gave.
+    pub fn join(&mut self, key: Key, socket: Socket, peer: &Peer, hall: &mut Hall<'_>) {
+        let member = Member::new(socket, peer, key.birth, hall.ring.head(), hall.now);
+        hall.notices.say(format_args!("* {} joined", member.name));
+        let slot = self.members.insert(member);
+        debug_assert_eq!(slot, key.slot());
+        self.queue(slot);
+        self.arm(slot, hall);
+    }
+
+    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+        match self.members.get_mut(key.slot()).filter(|member| member.birth == key.birth) {
+            Some(member) => {
+                member.mark(ready);
+                seen.on(key, &Event::Marked { ready });
+                self.queue(key.slot());
+            }
+            None => seen.on(key, &Event::Stale),
+        }
+    }
+
+    /// Something was said to all, or it is time to say farewell.
+    pub fn queue_all(&mut self) {
+        self.queue_those(|_| true);
+    }
+
+    /// The screen has room again.
+    pub fn queue_speakers(&mut self) {
+        self.queue_those(Member::would_speak);
+    }
+
+    /// Drives each that is queued once. True: somebody left.
+    pub fn run(&mut self, hall: &mut Hall<'_>) -> bool {
+        let before = self.len();
+        for _ in 0..self.run.len() {
+            let Some(key) = self.run.pop_front() else { break };
+            let Some(member) = self.members.get_mut(key.slot()) else { continue };
+            if member.birth != key.birth {
+                continue;
+            }
+            member.queued = false;
+            let had_left = member.has_left;
+            let driven = member.drive(key, &mut stage(&mut self.scratch, hall));
+            if member.has_left && !had_left {
+                hall.notices.say(format_args!("* {} left", member.name));
+            }
+            match driven {
+                Ok(true) => self.queue(key.slot()),
+                Ok(false) => {}
+                Err(reason) => self.close(key, reason, hall),
+            }
+        }
+        self.len() < before
+    }
+
+    /// Lets go of those who were silent for too long.
+    pub fn expire(&mut self, hall: &mut Hall<'_>) {
+        let now = hall.now.tick();
+        while let Some((due, key)) = self.timers.pop(now) {
+            let Some(member) = self.members.get_mut(key.slot()) else { continue };
+            if member.birth != key.birth || member.armed != due {
+                continue;
+            }
+            member.armed = 0;
+            let meant = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
+            let again = meant > now;
+            hall.seen.on(key, &Event::Fired { deadline: Deadline::Idle, again });
+            match again {
+                true => self.arm(key.slot(), hall),
+                false => self.close(key, Reason::IdleTimeout, hall),
+            }
+        }
+    }
+
+    /// How long the loop may sleep for the members' sake.
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        match self.run.is_empty() {
+            false => Some(Duration::ZERO),
+            true => self.timers.next().map(|due| now.until(due)),
+        }
+    }
+
+    /// Of those who have ended their side, and may not even be there any more, the first makes
+    /// room for somebody new.
+    pub fn make_room(&mut self, hall: &mut Hall<'_>) {
+        let left = self.members.iter().find(|(_, member)| member.has_left);
+        if let Some((slot, member)) = left {
+            let key = Key::new(member.birth, slot);
+            self.close(key, Reason::Evicted, hall);
+        }
+    }
+
+    /// The chat is over for all who are left.
+    pub fn cut(&mut self, hall: &mut Hall<'_>) {
+        let keys: Vec<(Key, bool)> = self
+            .members
+            .iter()
+            .map(|(slot, member)| (Key::new(member.birth, slot), member.told_end))
+            .collect();
+        for (key, told_end) in keys {
+            self.close(key, if told_end { Reason::Drained } else { Reason::Cut }, hall);
+        }
+    }
+
+    fn close(&mut self, key: Key, reason: Reason, hall: &mut Hall<'_>) {
+        let member = self.members.remove(key.slot());
+        if let Some(news) = self.news(&member, reason) {
+            hall.notices.say(format_args!("* {} {news}", member.name));
+        }
+        member.close(key, reason, &mut stage(&mut self.scratch, hall));
+    }
+
+    /// What is told of an end. That somebody left was told when that showed.
+    fn news(&self, member: &Member, reason: Reason) -> Option<String> {
+        match reason {
+            _ if member.has_left => None,
+            Reason::Reset { fault, .. } => Some(format!("left: {fault}")),
+            Reason::Lagged => Some("was cut off: it does not read, and fell behind".to_string()),
+            Reason::IdleTimeout => {
+                let idle = show_duration(self.idle.unwrap_or_default());
+                Some(format!("was let go: it said nothing for {idle}"))
+            }
+            _ => None,
+        }
+    }
+
+    fn queue(&mut self, slot: usize) {
+        let member = &mut self.members[slot];
+        if !member.queued {
+            member.queued = true;
+            self.run.push_back(Key::new(member.birth, slot));
+        }
+    }
+
+    fn queue_those(&mut self, which: impl Fn(&Member) -> bool) {
+        for (slot, member) in &mut self.members {
+            if which(member) && !member.queued {
+                member.queued = true;
+                self.run.push_back(Key::new(member.birth, slot));
+            }
+        }
+    }
+
+    fn arm(&mut self, slot: usize, hall: &mut Hall<'_>) {
+        let (Some(idle), member) = (self.idle, &mut self.members[slot]) else { return };
+        let (due, now) = (member.active + ticks(idle), hall.now);
+        let key = Key::new(member.birth, slot);
+        member.armed = due;
+        self.timers.arm(due, key);
+        hall.seen.on(key, &Event::Armed { deadline: Deadline::Idle, due, now });
+    }
+}
+
+fn stage<'a>(scratch: &'a mut [u8], hall: &'a mut Hall<'_>) -> Stage<'a> {
+    Stage {
+        ring: hall.ring,
+        screen: hall.screen,
+        farewell: hall.farewell,
+        scratch,
+        now: hall.now,
+        seen: hall.seen,
+    }
+}
