@@ -15,7 +15,6 @@ pub mod route;
 pub mod service;
 pub mod source;
 pub mod stress;
-pub mod stress_options;
 pub mod talk;
 pub mod template;
 pub mod unit;
@@ -34,7 +33,6 @@ pub use route::Route;
 pub use service::Service;
 pub use source::Source;
 pub use stress::{LoadKind, LoadPlan, StressPlan, Way, Worker};
-pub use stress_options::StressOption;
 pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
 

@@ -6,8 +6,13 @@ use std::time::Duration;
 use super::guess;
 use super::misread::{Piece, Slip};
 use super::source::Source;
-use super::unit::Rate;
-use super::{Address, Listen};
+use super::unit::{self, Rate};
+use super::{Address, Color, Listen};
+
+pub mod options;
+
+#[cfg(test)]
+mod tests;
 
 /// All that `oneloop stress` was asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +62,8 @@ pub struct StressPlan {
     pub seed: Option<u64>,
     /// Be the far end of a bulk stream here.
     pub sink: Option<Listen>,
+    /// Of the summary.
+    pub color: Color,
 }
 
 /// One load, and over how many connections. None: as many as the plan says.
@@ -176,6 +183,7 @@ impl Default for StressPlan {
             report: None,
             seed: None,
             sink: None,
+            color: Color::default(),
         }
     }
 }
@@ -223,7 +231,7 @@ pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, Slip> {
         let (load, others) = piece.split(',');
         let (word, conns) = load.split('=');
         let kind = read_word(word, &LoadKind::WORDS)?;
-        let conns = conns.map(super::unit::read_limit).transpose()?;
+        let conns = conns.map(unit::read_limit).transpose()?;
         loads.push(LoadPlan { kind, conns });
         rest = others;
     }
@@ -250,50 +258,4 @@ pub(super) fn read_word<T: Copy>(piece: Piece<'_>, words: &[(&str, T)]) -> Resul
 
 fn word_of<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
     words.iter().find(|(_, known)| *known == meant).map_or("", |(word, _)| word)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(targets: &[&str]) -> StressPlan {
-        let targets = targets.iter().map(|text| Address::parse_target(text).unwrap()).collect();
-        StressPlan { targets, ..StressPlan::default() }
-    }
-
-    #[test]
-    fn loads_are_words_with_perhaps_a_number() {
-        let read = |text| read_loads(Piece::whole(text));
-        let loads = read("idle=18k,echo").unwrap();
-        let (idle, echo) = (LoadKind::Idle, LoadKind::Echo);
-        let expected = [(idle, Some(18_000)), (echo, None)];
-        assert_eq!(loads, expected.map(|(kind, conns)| LoadPlan { kind, conns }));
-        assert_eq!(show_loads(&loads), "idle=18000,echo");
-        let slip = read("idle,ehco").unwrap_err();
-        assert_eq!((slip.span, slip.wrong.as_str()), (5..9, "an unknown word; did you mean echo?"));
-        assert_eq!(read("idle=0").unwrap_err().span, 5..6);
-    }
-
-    #[test]
-    fn active_connections_are_one_more_group() {
-        let loads = read_loads(Piece::whole("idle=5,churn")).unwrap();
-        let plan = StressPlan { loads, active: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
-        let groups = [(LoadKind::Idle, 5), (LoadKind::Churn, 7), (LoadKind::Echo, 3)];
-        assert_eq!(plan.groups(), groups);
-    }
-
-    #[test]
-    fn what_does_not_fit_together_is_said() {
-        let wrong = |plan: StressPlan| plan.check().unwrap_err();
-        let loads = |text| read_loads(Piece::whole(text)).unwrap();
-        assert_eq!(plan(&["127.0.0.1:7", "unix:/x"]).check(), Ok(()));
-        assert_eq!(wrong(plan(&[])), "no target");
-        assert!(wrong(plan(&["127.0.0.1:7", "udp://127.0.0.1:7"])).contains("mixed"));
-        let udp = || plan(&["udp://127.0.0.1:7"]);
-        assert!(wrong(StressPlan { loads: loads("churn"), ..udp() }).contains("only --load echo"));
-        assert!(wrong(StressPlan { size: 70_000, ..udp() }).contains("65507"));
-        assert!(wrong(StressPlan { size: 0, ..udp() }).starts_with("--size 0"));
-        let churn = StressPlan { size: 0, loads: loads("churn"), ..plan(&["127.0.0.1:7"]) };
-        assert_eq!(churn.check(), Ok(()));
-    }
 }
