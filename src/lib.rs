@@ -8,6 +8,7 @@
 //! - `doctor`: which limit of this machine bites first; reads only
 //! - `talk`: connect and chat: what is typed, joined to one socket or to many
 //! - `observe`: watches events and writes the log; known to `main` alone
+//! - `stress`: makes connections and load, verifies every byte, and tells what it cost the server
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -17,4 +18,5 @@ pub mod observe;
 pub mod plan;
 pub mod service;
 pub mod shell;
+pub mod stress;
 pub mod talk;

@@ -133,6 +133,15 @@ impl DatagramSocket {
         })
     }
 
+    /// The error that waits on the socket, taken off it: an answer that it was refused, mostly.
+    pub fn take_error(&self) -> io::Result<Option<io::Error>> {
+        match self {
+            DatagramSocket::Udp(socket) => socket.take_error(),
+            #[cfg(unix)]
+            DatagramSocket::Unix(socket) => socket.take_error(),
+        }
+    }
+
     /// The name that it is bound to.
     pub fn local(&self) -> io::Result<Remote> {
         match self {

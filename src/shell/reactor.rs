@@ -332,7 +332,7 @@ fn unix_seconds() -> i64 {
 }
 
 /// What the system says of an end, in our bits. All but "readable" and "writable" are hints.
-fn ready(event: &Word) -> Ready {
+pub fn ready(event: &Word) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
     bit(event.is_readable(), Ready::READ)
         .with(bit(event.is_writable(), Ready::WRITE))

@@ -11,7 +11,6 @@ pub mod check;
 pub mod faults;
 pub mod kernel;
 pub mod peer;
-pub mod pipe;
 pub mod remote;
 pub mod script;
 pub mod socket;

@@ -138,6 +138,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("observe", &["core", "plan"]),
     ("doctor", &["plan", "shell"]),
     ("talk", &["core", "plan", "shell", "observe"]),
+    ("stress", &["core", "plan", "shell"]),
 ];
 
 fn arrows(source: &Source) -> Vec<Complaint> {

@@ -1,0 +1,172 @@
+//! What the run cost: the server, read at the turning points of the run, and this process itself.
+
+use std::time::Duration;
+
+use super::cost::{Cost, Meter};
+
+/// Reads what the server has spent: before the first connection, with all of them there, at both
+/// ends of the measured window, and before they are closed.
+#[derive(Debug, Default)]
+pub struct Books {
+    pub meter: Option<Meter>,
+    pub base: Option<Cost>,
+    pub open: Option<Cost>,
+    pub begin: Option<Cost>,
+    pub end: Option<Cost>,
+    pub close: Option<Cost>,
+    /// The descriptors of the server, and since when there have been so many.
+    still: (u64, Duration),
+    read: Option<Cost>,
+}
+
+/// How much of the measured window this process had work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Busy {
+    since: Duration,
+    pub window: Duration,
+    pub turns: u64,
+    /// What the loop slept because there was nothing to do.
+    pub slept: Duration,
+    cpu_before: Duration,
+    pub cpu: Duration,
+}
+
+/// A server whose descriptors have not changed for so long has taken in all connections.
+const STILL: Duration = Duration::from_millis(200);
+
+/// The server is asked so often for the timeline.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+impl Books {
+    pub fn new(meter: Option<Meter>) -> Books {
+        let base = meter.as_ref().map(|meter| meter.read(Duration::ZERO));
+        Books { meter, base, read: base, ..Books::default() }
+    }
+
+    pub fn open(&mut self, now: Duration) {
+        self.open = self.read(now);
+    }
+
+    pub fn begin(&mut self, now: Duration) {
+        self.begin = self.read(now);
+    }
+
+    pub fn end(&mut self, now: Duration) {
+        self.end = self.read(now);
+    }
+
+    pub fn close(&mut self, now: Duration) {
+        self.close = self.read(now);
+    }
+
+    /// For the timeline: the last reading, made anew from time to time.
+    pub fn lately(&mut self, now: Duration) -> Option<Cost> {
+        match self.read {
+            Some(read) if now.saturating_sub(read.at) >= READ_EVERY => self.read(now),
+            read => read,
+        }
+    }
+
+    /// Whether the server has come to rest after the ramp, as far as can be told.
+    pub fn is_at_rest(&mut self, now: Duration) -> bool {
+        let Some(meter) = &self.meter else { return true };
+        let descriptors = meter.descriptors();
+        if descriptors != self.still.0 {
+            self.still = (descriptors, now);
+        }
+        now.saturating_sub(self.still.1) >= STILL
+    }
+
+    fn read(&mut self, now: Duration) -> Option<Cost> {
+        let cost = self.meter.as_ref().map(|meter| meter.read(now));
+        self.read = cost.or(self.read);
+        cost
+    }
+}
+
+impl Busy {
+    pub fn begin(now: Duration) -> Busy {
+        Busy { since: now, cpu_before: own_cpu(), ..Busy::default() }
+    }
+
+    pub fn end(&mut self, now: Duration) {
+        self.window = now.saturating_sub(self.since);
+        self.cpu = own_cpu().saturating_sub(self.cpu_before);
+    }
+
+    /// The share of the window in which the loop was not asleep.
+    pub fn awake(&self) -> f64 {
+        share(self.window.saturating_sub(self.slept), self.window)
+    }
+
+    /// The share in which it had a processor.
+    pub fn running(&self) -> f64 {
+        share(self.cpu, self.window)
+    }
+
+    /// It hardly ever slept: the figures may be its own limit and not the server's.
+    pub fn is_bottleneck(&self) -> bool {
+        !self.window.is_zero() && self.awake() >= BOTTLENECK
+    }
+
+    pub fn merge(&mut self, other: &Busy) {
+        // The busiest process of several may have been the limit of all.
+        if other.awake() > self.awake() {
+            (self.slept, self.window) = (other.slept, other.window);
+        }
+        self.turns += other.turns;
+        self.cpu += other.cpu;
+    }
+}
+
+/// A generator that is awake for more than this share of the time may be what limits the figures.
+const BOTTLENECK: f64 = 0.95;
+
+fn share(part: Duration, whole: Duration) -> f64 {
+    match whole.is_zero() {
+        true => 0.0,
+        false => part.as_secs_f64() / whole.as_secs_f64(),
+    }
+}
+
+/// The processor time of this process.
+#[cfg(unix)]
+fn own_cpu() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.max(0) as u32)
+}
+
+#[cfg(not(unix))]
+fn own_cpu() -> Duration {
+    Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_that_never_slept_is_the_bottleneck() {
+        let second = Duration::from_secs(1);
+        let busy = |slept| Busy { window: second, slept, ..Busy::default() };
+        assert!(busy(Duration::ZERO).is_bottleneck());
+        assert!(!busy(Duration::from_millis(100)).is_bottleneck());
+        assert!(!Busy::default().is_bottleneck());
+        let mut both = busy(second / 2);
+        both.merge(&busy(Duration::ZERO));
+        assert!(both.is_bottleneck());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_server_is_at_rest_when_its_descriptors_have_not_changed() {
+        let mut books = Books::new(Meter::of(std::process::id()));
+        let far = Duration::from_secs(100);
+        // Other tests open files meanwhile, so only the beginning is certain.
+        assert!(books.base.is_some() && !books.is_at_rest(Duration::ZERO));
+        assert_eq!(books.lately(Duration::ZERO), books.base);
+        assert_eq!(books.lately(far).unwrap().at, far);
+        assert!(Books::new(None).is_at_rest(Duration::ZERO));
+    }
+}

@@ -1,0 +1,236 @@
+//! A conversation over a stream with one that sends back what it receives: messages of one size,
+//! so many at once, each byte verified and each answer timed.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use crate::core::Key;
+
+use super::load::{Load, News, Pace};
+
+/// How far a conversation has come.
+#[derive(Debug, Default)]
+pub struct Echo {
+    sent_bytes: u64,
+    got_bytes: u64,
+    begun: u64,
+    answered: u64,
+    /// Messages that the loop has counted out so far, and when the first was due.
+    allowed: u64,
+    first_due: Duration,
+    /// When each message on the way was begun.
+    times: VecDeque<Duration>,
+    /// The other side has ended: no answer can come.
+    pub ended: bool,
+}
+
+impl Echo {
+    /// One that may send so many messages from the start.
+    pub fn allowing(allowed: u64) -> Echo {
+        Echo { allowed, ..Echo::default() }
+    }
+
+    /// One more message may be sent.
+    pub fn allow(&mut self, due: Duration) {
+        if self.allowed == 0 {
+            self.first_due = due;
+        }
+        self.allowed += 1;
+    }
+
+    pub fn unanswered(&self) -> u64 {
+        self.begun - self.answered
+    }
+
+    pub fn read(&mut self, load: &Load, start: u32, into: &mut [u8]) -> io::Result<usize> {
+        let done = load.ends_after.is_some_and(|count| self.answered >= count);
+        let idle = self.unanswered() == 0;
+        if self.ended || idle && (done || load.ending.get()) {
+            return Ok(0);
+        }
+        let may_send = self.may_begin(load) * load.size as u64 - self.sent_bytes;
+        let bytes = into.len().min(may_send.min(usize::MAX as u64) as usize);
+        if bytes == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        load.pattern.fill(start, self.sent_bytes, &mut into[..bytes]);
+        self.sent_bytes += bytes as u64;
+        let now = load.clock.now();
+        let begun = self.sent_bytes.div_ceil(load.size as u64);
+        self.times.extend((self.begun..begun).map(|_| now));
+        self.begun = begun;
+        Ok(bytes)
+    }
+
+    /// How many messages may have been begun by now, those of the past among them.
+    fn may_begin(&self, load: &Load) -> u64 {
+        let allowed = match load.pace {
+            _ if !load.going.get() || load.ending.get() => 0,
+            Pace::Answers(depth) => self.answered + depth,
+            Pace::Loop => self.allowed,
+        };
+        let limited = load.ends_after.map_or(allowed, |count| allowed.min(count));
+        // What was begun is finished, whatever has been said since.
+        limited.max(self.begun)
+    }
+
+    pub fn write(&mut self, load: &Load, key: Key, start: u32, from: &[u8]) -> io::Result<usize> {
+        let at = self.got_bytes;
+        let known = (self.sent_bytes - at).min(from.len() as u64) as usize;
+        if let Some(offset) = load.pattern.check(start, at, &from[..known]) {
+            let mut should = [0];
+            load.pattern.fill(start, at + offset as u64, &mut should);
+            let (is, should) = (from[offset], should[0]);
+            load.tell(key, News::Wrong { at: at + offset as u64, is, should });
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if known < from.len() {
+            load.tell(key, News::Invented { at: self.sent_bytes });
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.got_bytes += from.len() as u64;
+        self.answer(load, key);
+        Ok(from.len())
+    }
+
+    /// Tells of the messages that are whole now.
+    fn answer(&mut self, load: &Load, key: Key) {
+        let whole = self.got_bytes / load.size as u64;
+        if whole == self.answered {
+            return;
+        }
+        let now = load.clock.now();
+        for number in self.answered..whole {
+            let begun = self.times.pop_front().unwrap_or(now);
+            let waited = match load.pace {
+                Pace::Answers(_) => Duration::ZERO,
+                Pace::Loop => begun.saturating_sub(self.due(load, number)),
+            };
+            let took = now.saturating_sub(begun);
+            load.tell(key, News::Answered { took, waited });
+        }
+        self.answered = whole;
+    }
+
+    /// When a message should have been sent, where the clock sets the pace.
+    fn due(&self, load: &Load, number: u64) -> Duration {
+        self.first_due + load.step.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::stress::load::Clock;
+    use crate::stress::pattern::Pattern;
+
+    const KEY: Key = Key::LOOP;
+
+    fn load(size: usize, pace: Pace) -> Load {
+        let load = Load::new(Rc::new(Pattern::new(1)), Clock::start(), size, pace);
+        load.going.set(true);
+        load
+    }
+
+    fn news(load: &Load) -> Vec<News> {
+        let mut letters = Vec::new();
+        load.collect(&mut letters);
+        letters.iter().map(|letter| letter.news).collect()
+    }
+
+    fn answers(load: &Load) -> usize {
+        let is_answer = |news: &News| matches!(news, News::Answered { .. });
+        news(load).iter().filter(|news| is_answer(news)).count()
+    }
+
+    fn is_blocked(read: io::Result<usize>) -> bool {
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn as_many_messages_as_agreed_are_on_the_way_and_no_more() {
+        let load = load(10, Pace::Answers(3));
+        let (mut echo, mut room) = (Echo::default(), [0; 100]);
+        assert_eq!(echo.read(&load, 5, &mut room).unwrap(), 30);
+        assert!(is_blocked(echo.read(&load, 5, &mut [0; 100])));
+        assert_eq!(echo.write(&load, KEY, 5, &room[..15]).unwrap(), 15);
+        assert_eq!((answers(&load), echo.unanswered()), (1, 2));
+        assert_eq!(echo.read(&load, 5, &mut [0; 7]).unwrap(), 7);
+        assert_eq!(echo.read(&load, 5, &mut [0; 7]).unwrap(), 3);
+        assert!(is_blocked(echo.read(&load, 5, &mut room)));
+    }
+
+    #[test]
+    fn nothing_begins_before_the_word_and_nothing_after_the_end() {
+        let load = load(10, Pace::Answers(1));
+        load.going.set(false);
+        let (mut echo, mut room) = (Echo::default(), [0; 100]);
+        assert!(is_blocked(echo.read(&load, 0, &mut room)));
+        load.going.set(true);
+        assert_eq!(echo.read(&load, 0, &mut room[..4]).unwrap(), 4);
+        load.ending.set(true);
+        // What was begun is finished, and its answer is waited for.
+        assert_eq!(echo.read(&load, 0, &mut room[4..]).unwrap(), 6);
+        assert!(is_blocked(echo.read(&load, 0, &mut [0; 9])));
+        echo.write(&load, KEY, 0, &room[..10]).unwrap();
+        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_connection_of_one_exchange_ends_after_it() {
+        let mut load = load(10, Pace::Answers(4));
+        load.ends_after = Some(1);
+        let (mut echo, mut room) = (Echo::default(), [0; 100]);
+        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 10);
+        assert!(is_blocked(echo.read(&load, 0, &mut [0; 9])));
+        echo.write(&load, KEY, 0, &room[..10]).unwrap();
+        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 0);
+        load.ends_after = Some(0);
+        assert_eq!(Echo::default().read(&load, 0, &mut room).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_wrong_byte_and_one_too_many_are_told() {
+        let load = load(10, Pace::Answers(1));
+        let (mut echo, mut room) = (Echo::default(), [0; 10]);
+        echo.read(&load, 0, &mut room).unwrap();
+        let right = room[7];
+        room[7] ^= 0x40;
+        assert_eq!(
+            echo.write(&load, KEY, 0, &room).unwrap_err().kind(),
+            io::ErrorKind::InvalidData
+        );
+        let wrong = News::Wrong { at: 7, is: right ^ 0x40, should: right };
+        assert_eq!(news(&load), [wrong]);
+        room[7] = right;
+        assert!(echo.write(&load, KEY, 0, &[&room[..], b"x"].concat()).is_err());
+        assert_eq!(news(&load), [News::Invented { at: 10 }]);
+    }
+
+    #[test]
+    fn a_message_that_had_to_wait_tells_how_long() {
+        let load = load(4, Pace::Loop);
+        load.step.set(Duration::from_millis(1));
+        let (mut echo, mut room) = (Echo::default(), [0; 8]);
+        assert!(is_blocked(echo.read(&load, 0, &mut room)));
+        // The first was due at once, so the second one millisecond later: both are long due.
+        echo.allow(Duration::ZERO);
+        echo.allow(Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 8);
+        echo.write(&load, KEY, 0, &room).unwrap();
+        let told = news(&load);
+        let waits: Vec<Duration> = told
+            .iter()
+            .map(|news| match news {
+                News::Answered { waited, .. } => *waited,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(waits[0] >= Duration::from_millis(5), "{waits:?}");
+        assert_eq!(waits[0] - waits[1], Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,171 @@
+//! What went wrong, by stage and by the system's name for it; and which limit of this machine, if
+//! any, was behind it.
+
+use std::fmt;
+use std::io;
+
+use crate::core::Fault;
+
+/// One kind of failure. They are counted by it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Failure {
+    pub stage: Stage,
+    /// `ECONNREFUSED`, or a word of ours where the system has no part in it.
+    pub name: String,
+}
+
+/// When it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    Connect,
+    Talk,
+    Hold,
+    Close,
+}
+
+impl Stage {
+    pub const WORDS: [(&'static str, Stage); 4] = [
+        ("connect", Stage::Connect),
+        ("talk", Stage::Talk),
+        ("hold", Stage::Hold),
+        ("close", Stage::Close),
+    ];
+
+    pub fn word(self) -> &'static str {
+        Stage::WORDS.iter().find(|(_, stage)| *stage == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Failure {
+    pub fn new(stage: Stage, name: impl Into<String>) -> Failure {
+        Failure { stage, name: name.into() }
+    }
+
+    pub fn of(stage: Stage, fault: Fault) -> Failure {
+        Failure::new(stage, name(fault))
+    }
+
+    /// What it means, in words.
+    pub fn meaning(&self) -> String {
+        let own = OWN.iter().find(|(name, _)| *name == self.name);
+        let system = CODES.iter().find(|(_, name)| *name == self.name);
+        match (own, system) {
+            (Some((_, meaning)), _) => meaning.to_string(),
+            (_, Some((code, _))) => {
+                let error = io::Error::from_raw_os_error(*code);
+                let text = Fault::from(&error).to_string();
+                text[..1].to_lowercase() + &text[1..]
+            }
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The limit that this failure is the usual sign of, and how to learn more of it.
+    pub fn limit(&self) -> Option<&'static str> {
+        let limit = match (self.stage, self.name.as_str()) {
+            (_, "EMFILE") => "open files of this process (RLIMIT_NOFILE)",
+            (_, "ENFILE") => "open files of this machine (fs.file-max)",
+            (_, "EADDRNOTAVAIL" | "EADDRINUSE") => {
+                "ports of one source address (ip_local_port_range); more with --source"
+            }
+            (_, "ENOBUFS" | "ENOMEM") => "memory of the kernel (tcp_mem, cgroup)",
+            (Stage::Connect, "EAGAIN") => "the server's backlog is full (somaxconn)",
+            (Stage::Connect, "ETIMEDOUT" | "no answer") => {
+                "a full backlog (somaxconn, tcp_max_syn_backlog), conntrack, or a filter"
+            }
+            (Stage::Connect, "EPERM" | "EACCES") => "a filter of this machine",
+            _ => return None,
+        };
+        Some(limit)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.stage.word(), self.name)
+    }
+}
+
+/// What the server did in silence, or did not do, has no number of the system.
+pub const NO_ANSWER: &str = "no answer";
+pub const NO_END: &str = "no end";
+pub const CLOSED: &str = "closed";
+pub const SILENT: &str = "black hole";
+pub const BYTES_LOST: &str = "bytes lost";
+
+const OWN: [(&str, &str); 5] = [
+    (NO_ANSWER, "nothing came within the timeout"),
+    (NO_END, "the server did not close after we had"),
+    (CLOSED, "the server closed in order, but too early"),
+    (SILENT, "the connection looked alive and carried nothing"),
+    (BYTES_LOST, "not all that was sent arrived"),
+];
+
+/// The system's name of an error.
+fn name(fault: Fault) -> String {
+    let known = fault.code.and_then(|code| CODES.iter().find(|(known, _)| *known == code));
+    match (known, fault.code) {
+        (Some((_, name)), _) => name.to_string(),
+        (None, Some(code)) => format!("error {code}"),
+        (None, None) if fault.kind == io::ErrorKind::TimedOut => NO_ANSWER.to_string(),
+        (None, None) => fault.kind.to_string(),
+    }
+}
+
+#[cfg(unix)]
+const CODES: [(i32, &str); 20] = [
+    (libc::ECONNREFUSED, "ECONNREFUSED"),
+    (libc::ECONNRESET, "ECONNRESET"),
+    (libc::ECONNABORTED, "ECONNABORTED"),
+    (libc::EPIPE, "EPIPE"),
+    (libc::ETIMEDOUT, "ETIMEDOUT"),
+    (libc::EADDRNOTAVAIL, "EADDRNOTAVAIL"),
+    (libc::EADDRINUSE, "EADDRINUSE"),
+    (libc::EMFILE, "EMFILE"),
+    (libc::ENFILE, "ENFILE"),
+    (libc::ENOBUFS, "ENOBUFS"),
+    (libc::ENOMEM, "ENOMEM"),
+    (libc::EHOSTUNREACH, "EHOSTUNREACH"),
+    (libc::ENETUNREACH, "ENETUNREACH"),
+    (libc::EAGAIN, "EAGAIN"),
+    (libc::EACCES, "EACCES"),
+    (libc::EPERM, "EPERM"),
+    (libc::ENOENT, "ENOENT"),
+    (libc::EINVAL, "EINVAL"),
+    (libc::EMSGSIZE, "EMSGSIZE"),
+    (libc::EAFNOSUPPORT, "EAFNOSUPPORT"),
+];
+
+#[cfg(not(unix))]
+const CODES: [(i32, &str); 0] = [];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_ours_and_one_of_the_system_are_named_and_explained() {
+        let late = Failure::of(Stage::Talk, io::ErrorKind::TimedOut.into());
+        assert_eq!(late.to_string(), "talk: no answer");
+        assert_eq!(late.meaning(), "nothing came within the timeout");
+        assert_eq!(Failure::new(Stage::Talk, "other").meaning(), "");
+        for (_, stage) in Stage::WORDS {
+            assert!(!stage.word().is_empty());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_number_of_the_system_has_its_name_and_the_limit_behind_it() {
+        let failure = |code| {
+            let error = io::Error::from_raw_os_error(code);
+            Failure::of(Stage::Connect, Fault::from(&error))
+        };
+        let refused = failure(libc::ECONNREFUSED);
+        assert_eq!((refused.name.as_str(), refused.limit()), ("ECONNREFUSED", None));
+        assert_eq!(refused.meaning(), "connection refused");
+        assert!(failure(libc::EMFILE).limit().unwrap().contains("RLIMIT_NOFILE"));
+        assert!(failure(libc::EADDRNOTAVAIL).limit().unwrap().contains("--source"));
+        assert_eq!(failure(9_999).name, "error 9999");
+    }
+}

@@ -1,0 +1,126 @@
+//! One load at work: its connections, how many are wanted, and what they came to.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::core::time::ticks;
+use crate::core::{Key, Timeouts};
+use crate::plan::{LoadKind, StressPlan};
+
+use super::echo::Echo;
+use super::load::{Load, Pace};
+use super::script::{Script, Talk};
+use super::tally::Tally;
+
+/// One load, on the loop's side.
+pub struct Group {
+    pub kind: LoadKind,
+    pub wanted: usize,
+    pub load: Rc<Load>,
+    /// Connections that were tried: of those that stay, or of the present storm.
+    pub tried: usize,
+    /// Connections that are being made, and that are there.
+    pub opening: usize,
+    pub open: usize,
+    /// Those that stay and speak.
+    pub keys: Vec<Key>,
+    pub tally: Tally,
+    /// No connection is tried before: the last one failed.
+    pub rests_until: Duration,
+    /// When the connections last spoke all at once, or the present storm began.
+    pub round: Duration,
+    /// Answers that are missing in the present round.
+    pub missing: usize,
+}
+
+/// After a connection failed, its load tries no other one for so long: a server that refuses all
+/// would keep the loop busy with nothing else.
+const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
+
+impl Group {
+    pub fn new(kind: LoadKind, wanted: usize, mut load: Load) -> Group {
+        load.ends_after = match kind {
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset if load.size == 0 => Some(0),
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Some(1),
+            _ => None,
+        };
+        // Who comes and goes speaks at once; the others wait until all are there.
+        load.going.set(!stays(kind));
+        Group {
+            kind,
+            wanted,
+            load: Rc::new(load),
+            tried: 0,
+            opening: 0,
+            open: 0,
+            keys: Vec::new(),
+            tally: Tally::default(),
+            rests_until: Duration::ZERO,
+            round: Duration::ZERO,
+            missing: 0,
+        }
+    }
+
+    /// Connections are opened once, before anything is measured.
+    pub fn stays(&self) -> bool {
+        stays(self.kind)
+    }
+
+    /// How many connections it lacks now.
+    pub fn lacks(&self) -> usize {
+        match self.kind {
+            LoadKind::Churn | LoadKind::Reset if self.load.ending.get() => 0,
+            LoadKind::Churn | LoadKind::Reset => self.wanted - (self.opening + self.open),
+            _ => self.wanted - self.tried,
+        }
+    }
+
+    /// A connection failed: one that would come in its place waits a little.
+    pub fn rest(&mut self, now: Duration) {
+        if !self.stays() {
+            self.rests_until = now + REST_AFTER_FAILURE;
+        }
+    }
+
+    /// What a new connection says; none if it is only held.
+    pub fn script(&self, key: Key) -> Option<Box<Script>> {
+        let talk = match self.kind {
+            LoadKind::Idle => return None,
+            _ => Talk::Echo(Echo::default()),
+        };
+        Some(Box::new(Script::new(&self.load, key, talk)))
+    }
+
+    /// How many messages were begun and how many answered, by the bytes that went each way.
+    pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
+        match self.load.size as u64 {
+            0 => (0, 0),
+            size => (up.div_ceil(size), down / size),
+        }
+    }
+}
+
+/// What lets messages of this load begin.
+pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
+    match kind {
+        LoadKind::Pulse => Pace::Loop,
+        LoadKind::Echo if plan.rate.is_some() => Pace::Loop,
+        LoadKind::Echo => Pace::Answers(plan.depth as u64),
+        _ => Pace::Answers(1),
+    }
+}
+
+/// The engine's timeouts for a load. Those that stay may be silent for long: the loop itself looks
+/// after the answers that they wait for.
+pub fn timeouts(kind: LoadKind, plan: &StressPlan) -> Timeouts {
+    let timeout = Some(ticks(plan.timeout));
+    let idle = timeout.filter(|_| !stays(kind));
+    Timeouts { connect: timeout, idle, half_close: timeout, lifetime: None }
+}
+
+pub fn stays(kind: LoadKind) -> bool {
+    match kind {
+        LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
+        LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => false,
+    }
+}

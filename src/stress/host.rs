@@ -1,0 +1,63 @@
+//! The machine a run was made on, as far as it explains the figures.
+
+/// Facts for the report. What the system does not tell is empty or zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    pub system: String,
+    pub processor: String,
+    pub cores: usize,
+    pub memory_bytes: u64,
+    /// Open files that each process may have.
+    pub files: usize,
+    pub port_range: String,
+    pub somaxconn: String,
+}
+
+impl Host {
+    /// Reads the facts; `files` is known already.
+    pub fn read(files: usize) -> Host {
+        let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
+        Host { cores, files, ..told() }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn told() -> Host {
+    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let words = |path: &str| text(path).split_whitespace().collect::<Vec<_>>().join(" ");
+    let model = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        line.split_once(':').map(|(_, name)| name.trim().to_string())
+    };
+    let memory = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let release = words("/proc/sys/kernel/osrelease");
+    Host {
+        system: format!("Linux {release}").trim_end().to_string(),
+        processor: model(&text("/proc/cpuinfo")).unwrap_or_default(),
+        memory_bytes: 1024 * memory(&text("/proc/meminfo")).unwrap_or(0),
+        port_range: words("/proc/sys/net/ipv4/ip_local_port_range").replace(' ', "-"),
+        somaxconn: words("/proc/sys/net/core/somaxconn"),
+        ..Host::default()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn told() -> Host {
+    Host { system: std::env::consts::OS.to_string(), ..Host::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_a_system_and_a_processor_at_least() {
+        let host = Host::read(1024);
+        assert!(!host.system.is_empty() && host.cores > 0 && host.files == 1024, "{host:?}");
+        #[cfg(target_os = "linux")]
+        assert!(host.memory_bytes > 1 << 20 && host.port_range.contains('-'), "{host:?}");
+    }
+}

@@ -1,0 +1,331 @@
+//! JSON, as far as it is needed here: values, their text, and values of a text.
+
+use std::fmt::{self, Write};
+
+/// A value. Numbers are as precise as the 64 bits of a float, as every reader of JSON has them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    List(Vec<Json>),
+    /// In the order in which it is written.
+    Object(Vec<(String, Json)>),
+}
+
+/// An object of these fields.
+pub fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
+    Json::Object(fields.map(|(name, value)| (name.to_string(), value)).into())
+}
+
+/// So deep a value may be nested.
+const DEPTH_MAX: usize = 32;
+
+impl Json {
+    pub fn parse(text: &str) -> Option<Json> {
+        let mut reader = Reader { rest: text };
+        let value = reader.value(DEPTH_MAX)?;
+        reader.blank();
+        reader.rest.is_empty().then_some(value)
+    }
+
+    /// The field of this name, of an object.
+    pub fn get(&self, name: &str) -> Option<&Json> {
+        let Json::Object(fields) = self else { return None };
+        fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Json::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Json::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items of a list; of anything else none.
+    pub fn items(&self) -> &[Json] {
+        match self {
+            Json::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Objects over several lines, down to this depth; all below on one line.
+    pub fn pretty(&self, depth: usize) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text, depth, 0);
+        text
+    }
+
+    fn write(&self, out: &mut dyn Write, depth: usize, indent: usize) -> fmt::Result {
+        let open = depth > indent;
+        match self {
+            Json::Null => out.write_str("null"),
+            Json::Bool(truth) => write!(out, "{truth}"),
+            Json::Number(number) if number.is_finite() => write!(out, "{number}"),
+            Json::Number(_) => out.write_str("null"),
+            Json::Text(text) => quote(out, text),
+            Json::List(items) => {
+                let open = open && items.iter().any(|item| matches!(item, Json::Object(_)));
+                sequence(out, ['[', ']'], open.then_some(indent), items, |out, item| {
+                    item.write(out, depth, indent + 1)
+                })
+            }
+            Json::Object(fields) => {
+                let open = open.then_some(indent);
+                sequence(out, ['{', '}'], open, fields, |out, (name, value)| {
+                    quote(out, name)?;
+                    out.write_str(": ")?;
+                    value.write(out, depth, indent + 1)
+                })
+            }
+        }
+    }
+}
+
+fn sequence<T>(
+    out: &mut dyn Write,
+    signs: [char; 2],
+    indent: Option<usize>,
+    items: &[T],
+    mut write: impl FnMut(&mut dyn Write, &T) -> fmt::Result,
+) -> fmt::Result {
+    out.write_char(signs[0])?;
+    for (index, item) in items.iter().enumerate() {
+        match indent {
+            Some(indent) => {
+                let comma = if index == 0 { "" } else { "," };
+                write!(out, "{comma}\n{:1$}", "", 2 * (indent + 1))?;
+            }
+            None if index > 0 => out.write_str(", ")?,
+            None => {}
+        }
+        write(out, item)?;
+    }
+    if let Some(indent) = indent.filter(|_| !items.is_empty()) {
+        write!(out, "\n{:1$}", "", 2 * indent)?;
+    }
+    out.write_char(signs[1])
+}
+
+fn quote(out: &mut dyn Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => write!(out, "\\{c}")?,
+            c if c.is_control() => write!(out, "\\u{:04x}", c as u32)?,
+            c => out.write_char(c)?,
+        }
+    }
+    out.write_char('"')
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0, 0)
+    }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl Reader<'_> {
+    fn blank(&mut self) {
+        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+    }
+
+    /// Takes this text if it is what follows.
+    fn take(&mut self, text: &str) -> bool {
+        self.blank();
+        let rest = self.rest.strip_prefix(text);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
+    }
+
+    fn value(&mut self, depth: usize) -> Option<Json> {
+        let depth = depth.checked_sub(1)?;
+        let words =
+            [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))];
+        for (word, value) in words {
+            if self.take(word) {
+                return Some(value);
+            }
+        }
+        match self.rest.chars().next()? {
+            '"' => self.text().map(Json::Text),
+            '[' => self.many('[', ']', |reader| reader.value(depth)).map(Json::List),
+            '{' => {
+                let field = |reader: &mut Self| {
+                    reader.blank();
+                    let name = reader.text()?;
+                    let value = reader.take(":").then(|| reader.value(depth)).flatten()?;
+                    Some((name, value))
+                };
+                self.many('{', '}', field).map(Json::Object)
+            }
+            _ => self.number(),
+        }
+    }
+
+    fn many<T>(
+        &mut self,
+        open: char,
+        close: char,
+        mut one: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        self.rest = self.rest.strip_prefix(open)?;
+        let mut items = Vec::new();
+        let close = close.to_string();
+        if self.take(&close) {
+            return Some(items);
+        }
+        loop {
+            items.push(one(self)?);
+            if self.take(&close) {
+                return Some(items);
+            }
+            if !self.take(",") {
+                return None;
+            }
+        }
+    }
+
+    fn number(&mut self) -> Option<Json> {
+        let part = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
+        let end = self.rest.find(|c| !part(c)).unwrap_or(self.rest.len());
+        let number = self.rest[..end].parse().ok()?;
+        self.rest = &self.rest[end..];
+        Some(Json::Number(number))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        let mut chars = self.rest.strip_prefix('"')?.chars();
+        let mut text = String::new();
+        loop {
+            match chars.next()? {
+                '"' => {
+                    self.rest = chars.as_str();
+                    return Some(text);
+                }
+                '\\' => text.push(match chars.next()? {
+                    'n' => '\n',
+                    't' => '\t',
+                    'r' => '\r',
+                    'b' => '\u{8}',
+                    'f' => '\u{c}',
+                    'u' => {
+                        let code = chars.as_str().get(..4)?;
+                        chars = chars.as_str()[4..].chars();
+                        char::from_u32(u32::from_str_radix(code, 16).ok()?)?
+                    }
+                    c => c,
+                }),
+                c => text.push(c),
+            }
+        }
+    }
+}
+
+impl From<f64> for Json {
+    fn from(number: f64) -> Json {
+        Json::Number(number)
+    }
+}
+
+impl From<u64> for Json {
+    fn from(number: u64) -> Json {
+        Json::Number(number as f64)
+    }
+}
+
+impl From<usize> for Json {
+    fn from(number: usize) -> Json {
+        Json::Number(number as f64)
+    }
+}
+
+impl From<bool> for Json {
+    fn from(truth: bool) -> Json {
+        Json::Bool(truth)
+    }
+}
+
+impl From<&str> for Json {
+    fn from(text: &str) -> Json {
+        Json::Text(text.to_string())
+    }
+}
+
+impl From<String> for Json {
+    fn from(text: String) -> Json {
+        Json::Text(text)
+    }
+}
+
+impl<T: Into<Json>> From<Option<T>> for Json {
+    fn from(value: Option<T>) -> Json {
+        value.map_or(Json::Null, Into::into)
+    }
+}
+
+impl<T: Into<Json>> FromIterator<T> for Json {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Json {
+        Json::List(items.into_iter().map(Into::into).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_survives_its_text() {
+        let value = object([
+            ("text", "a\"b\\c\n\u{1b}×".into()),
+            ("numbers", [0.0, -1.5, 1e300, 12_345_678_901.0].into_iter().collect()),
+            ("nothing", Json::Null),
+            ("truth", [true, false].into_iter().collect()),
+            ("none", Json::List(Vec::new())),
+            ("deep", object([("deeper", object([]))])),
+        ]);
+        assert_eq!(Json::parse(&value.to_string()).as_ref(), Some(&value));
+        assert_eq!(Json::parse(&value.pretty(3)).as_ref(), Some(&value));
+        assert!(!value.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn only_the_upper_levels_take_lines() {
+        let point = || object([("x", 1.0.into())]);
+        let value = object([("list", Json::List(vec![point(), point()])), ("a", Json::Null)]);
+        let lines = "{\n  \"list\": [\n    {\"x\": 1},\n    {\"x\": 1}\n  ],\n  \"a\": null\n}";
+        assert_eq!(value.pretty(2), lines);
+    }
+
+    #[test]
+    fn what_is_no_json_is_nothing() {
+        let bad = ["", "{", "[1,]", "{\"a\" 1}", "nul", "1 2", "\"\\u12\"", "[1", "\"x", "{1:2}"];
+        for text in bad {
+            assert_eq!(Json::parse(text), None, "{text}");
+        }
+        assert_eq!(Json::parse(&"[".repeat(100)), None);
+        assert_eq!(Json::Number(f64::NAN).to_string(), "null");
+    }
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let value = Json::parse(" { \"a\" : [ 1 , \"x\" ] } ").unwrap();
+        let items = value.get("a").unwrap().items();
+        assert_eq!((items[0].number(), items[1].text()), (Some(1.0), Some("x")));
+        assert!(value.get("b").is_none() && Json::Null.items().is_empty());
+    }
+}

@@ -1,0 +1,104 @@
+//! What the engine moves bytes between when it makes load: a socket on one side, and on the other a
+//! script, or nobody.
+
+use std::io;
+
+use mio::{Interest, Registry, Token};
+
+use crate::core::Stream;
+use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::{Socket, interests};
+
+use super::script::Script;
+
+/// Either side of a connection that makes load.
+#[derive(Debug)]
+pub enum Line {
+    Socket(Socket),
+    Datagram(DatagramSocket),
+    Script(Box<Script>),
+    /// Of a connection that is only held: swallows what comes, and when asked says its end.
+    Nobody,
+}
+
+// An idle connection is two of these and little else.
+#[cfg(all(target_os = "linux", not(debug_assertions), not(mio_unsupported_force_poll_poll)))]
+const _: () = assert!(size_of::<crate::core::Conn<Line>>() <= 96);
+
+impl Line {
+    /// Has the system announce what happens on it, from now on.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self {
+            Line::Socket(socket) => {
+                let interests = interests(socket);
+                registry.register(socket, token, interests)
+            }
+            Line::Datagram(socket) => {
+                registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
+            }
+            Line::Script(_) | Line::Nobody => Ok(()),
+        }
+    }
+}
+
+impl Stream for Line {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Line::Socket(socket) => socket.read(into),
+            Line::Datagram(DatagramSocket::Udp(socket)) => socket.recv(into),
+            #[cfg(unix)]
+            Line::Datagram(DatagramSocket::Unix(socket)) => socket.recv(into),
+            Line::Script(script) => script.read(into),
+            Line::Nobody => Ok(0),
+        }
+    }
+
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        match self {
+            Line::Socket(socket) => socket.write(from),
+            Line::Datagram(socket) => socket.send(from).map(|()| from.len()),
+            Line::Script(script) => script.write(from),
+            Line::Nobody => Ok(from.len()),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            Line::Socket(socket) => socket.shutdown_write(),
+            Line::Script(script) => {
+                script.hear_end();
+                Ok(())
+            }
+            Line::Datagram(_) | Line::Nobody => Ok(()),
+        }
+    }
+
+    fn is_connected(&mut self) -> io::Result<bool> {
+        match self {
+            Line::Socket(socket) => socket.is_connected(),
+            _ => Ok(true),
+        }
+    }
+
+    fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+        match self {
+            Line::Socket(socket) => socket.take_error(),
+            Line::Datagram(socket) => socket.take_error(),
+            _ => Ok(None),
+        }
+    }
+
+    fn reset_on_drop(&mut self) {
+        if let Line::Socket(socket) = self {
+            socket.reset_on_drop();
+        }
+    }
+
+    fn short_read_drains(&self) -> bool {
+        match self {
+            Line::Socket(socket) => socket.short_read_drains(),
+            Line::Script(script) => script.short_read_drains(),
+            Line::Datagram(_) | Line::Nobody => false,
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The loop that makes load: open, sleep, mark, run, settle. Which of it is done when is decided by
+//! the stage.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+
+use crate::core::{Births, Buffers, Conn, Dial, Engine, Fault, Key, Moment, Ready, Reason};
+use crate::plan::StressPlan;
+use crate::shell::reactor::ready;
+use crate::shell::{Signal, Signals};
+
+use super::books::{Books, Busy};
+use super::dial::Dialer;
+use super::failure::{self, Failure};
+use super::group::{Group, pace, timeouts};
+use super::line::Line;
+use super::load::{Clock, Letter, Load};
+use super::pattern::Pattern;
+use super::stage::Stage;
+use super::timeline::Timeline;
+use super::watch::Watch;
+
+/// The loop and all it owns.
+pub struct Loader {
+    pub(super) plan: StressPlan,
+    pub(super) clock: Clock,
+    pub(super) stage: Stage,
+    pub(super) engine: Engine<Line>,
+    pub(super) watch: Watch,
+    pub(super) groups: Vec<Group>,
+    pub(super) busy: Busy,
+    pub(super) timeline: Timeline,
+    pub(super) books: Books,
+    /// When all connections that stay were there, and since and until when idle ones are held.
+    pub(super) ramp: Duration,
+    pub(super) held_since: Duration,
+    pub(super) held_until: Duration,
+    /// Somebody ended the run before its time.
+    pub(super) early: bool,
+    poll: Poll,
+    events: Events,
+    births: Births,
+    dialer: Dialer,
+    signals: Option<Signals>,
+    /// Connections that were tried under the present pace, and since when it holds.
+    paced: u64,
+    paced_since: Duration,
+    letters: Vec<Letter>,
+}
+
+/// So many events are taken from the system at once.
+const EVENTS: usize = 1024;
+
+/// So many connections are tried in one turn, so that those that are there are served meanwhile.
+const OPENED_PER_TURN: usize = 64;
+
+const SIGNAL_DOOR: usize = 0;
+
+impl Loader {
+    pub fn new(
+        plan: &StressPlan,
+        dialer: Dialer,
+        pattern: Rc<Pattern>,
+        books: Books,
+    ) -> io::Result<Loader> {
+        let clock = Clock::start();
+        let asked = plan.groups();
+        let load = |kind| Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
+        let groups: Vec<Group> =
+            asked.iter().map(|(kind, conns)| Group::new(*kind, *conns, load(*kind))).collect();
+        let times = asked.iter().map(|(kind, _)| timeouts(*kind, plan)).collect();
+        let conns = asked.iter().map(|(_, conns)| conns).sum();
+        Ok(Loader {
+            plan: plan.clone(),
+            clock,
+            stage: Stage::Ramp,
+            engine: Engine::new(times, conns, Buffers::default()),
+            watch: Watch::of(groups.len()),
+            groups,
+            busy: Busy::default(),
+            timeline: Timeline::new(),
+            books,
+            ramp: Duration::ZERO,
+            held_since: Duration::ZERO,
+            held_until: Duration::ZERO,
+            early: false,
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS),
+            births: Births::default(),
+            dialer,
+            signals: None,
+            paced: 0,
+            paced_since: Duration::ZERO,
+            letters: Vec::new(),
+        })
+    }
+
+    /// From now on signals end the run in order.
+    pub fn heed_signals(&mut self) -> io::Result<()> {
+        let token = Token(Key::door(SIGNAL_DOOR).to_word());
+        self.signals = Some(Signals::new(self.poll.registry(), token)?);
+        Ok(())
+    }
+
+    /// One turn. False, when all is over.
+    pub fn turn(&mut self) -> io::Result<bool> {
+        if !self.advance() {
+            return Ok(false);
+        }
+        self.open();
+        self.sleep()?;
+        self.mark();
+        let now = self.moment();
+        self.engine.run(now, &mut self.watch);
+        self.settle();
+        // What was answered just now is spoken to again in the same turn.
+        self.engine.run(self.moment(), &mut self.watch);
+        self.engine.expire(self.moment(), &mut self.watch);
+        self.settle();
+        self.note();
+        Ok(true)
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment(self.clock.now().as_micros() as u64)
+    }
+
+    /// The pace of connecting begins anew.
+    pub(super) fn pace_anew(&mut self) {
+        self.paced = 0;
+        self.paced_since = self.clock.now();
+    }
+
+    /// Opens connections where some are lacking, as far as the pace allows.
+    fn open(&mut self) {
+        let mut budget = self.allowance();
+        for group in 0..self.groups.len() {
+            let now = self.clock.now();
+            let of = &self.groups[group];
+            if !self.stage.opens(of.kind) || now < of.rests_until {
+                continue;
+            }
+            for _ in 0..of.lacks().min(budget) {
+                budget -= 1;
+                self.paced += 1;
+                if let Err(error) = self.open_one(group) {
+                    self.refused(group, Fault::from(&error));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// How many connections may be tried now.
+    fn allowance(&self) -> usize {
+        let Some(rate) = self.connect_rate() else { return OPENED_PER_TURN };
+        let elapsed = self.clock.now().saturating_sub(self.paced_since);
+        let due = 1 + (rate * elapsed.as_secs_f64()) as u64;
+        (due.saturating_sub(self.paced) as usize).min(OPENED_PER_TURN)
+    }
+
+    /// Connections in a second. None: as many as there is time for.
+    fn connect_rate(&self) -> Option<f64> {
+        let usual = matches!(self.stage, Stage::Ramp).then_some(StressPlan::CONNECT_RATE);
+        self.plan.connect_rate.or(usual).map(|rate| rate.per_second())
+    }
+
+    fn open_one(&mut self, group: usize) -> io::Result<()> {
+        let birth = self.births.give();
+        let key = self.engine.vacant(birth);
+        let mut line = self.dialer.dial()?;
+        line.register(self.poll.registry(), Token(key.at(1).to_word()))?;
+        let of = &mut self.groups[group];
+        let (own, ready) = match of.script(key) {
+            Some(script) => (Line::Script(script), Ready::READ.with(Ready::WRITE)),
+            None => (Line::Nobody, Ready::WRITE),
+        };
+        of.tried += 1;
+        of.opening += 1;
+        self.watch.assign(key, group);
+        let (now, watch) = (self.moment(), &mut self.watch);
+        self.engine.insert(Conn::relay(own), birth, group as u16, now, watch);
+        self.engine.attach(key, line, now, watch);
+        self.engine.mark(key.at(0), ready, watch);
+        Ok(())
+    }
+
+    /// A connection could not even be tried.
+    fn refused(&mut self, group: usize, fault: Fault) {
+        let of = &mut self.groups[group];
+        of.tried += 1;
+        of.rest(self.clock.now());
+        of.tally.fail(Failure::of(failure::Stage::Connect, fault));
+        self.timeline.now().failed += 1;
+    }
+
+    fn sleep(&mut self) -> io::Result<()> {
+        let before = self.clock.now();
+        let limit = match self.engine.sleep(self.moment()) {
+            Some(Duration::ZERO) => Duration::ZERO,
+            limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
+        };
+        let limit = (limit != Duration::MAX).then_some(limit);
+        match self.poll.poll(&mut self.events, limit) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            polled => polled?,
+        }
+        self.busy.turns += 1;
+        if limit != Some(Duration::ZERO) {
+            self.busy.slept += self.clock.now() - before;
+        }
+        Ok(())
+    }
+
+    /// How long until the next thing that is to be done without an event.
+    fn due(&self, now: Duration) -> Option<Duration> {
+        let wait = |until: Duration| until.saturating_sub(now);
+        let opening =
+            self.groups.iter().filter(|group| self.stage.opens(group.kind) && group.lacks() > 0);
+        let pace = self
+            .connect_rate()
+            .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
+        let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
+        [open, self.stage.due(), Some(self.timeline.due())].into_iter().flatten().map(wait).min()
+    }
+
+    /// Notes what the system named.
+    fn mark(&mut self) {
+        let mut signalled = false;
+        for event in &self.events {
+            let key = Key::from_word(event.token().0);
+            match key.is_door() {
+                true => signalled = true,
+                false => self.engine.mark(key, ready(event), &mut self.watch),
+            }
+        }
+        if signalled {
+            self.heed();
+        }
+    }
+
+    fn heed(&mut self) {
+        let signals: Vec<Signal> =
+            self.signals.as_mut().map(|signals| signals.drain().collect()).unwrap_or_default();
+        for signal in signals {
+            if matches!(signal, Signal::Interrupt | Signal::Terminate) {
+                self.interrupt();
+            }
+        }
+    }
+
+    /// Takes up what scripts, engine and observer have told, until they are silent.
+    fn settle(&mut self) {
+        for (key, dial) in self.engine.dials() {
+            if let Dial::Failed(error) = dial {
+                let fault = Fault::from(&error);
+                self.engine.end(key, Reason::Refused { fault }, self.moment(), &mut self.watch);
+            }
+        }
+        self.settle_connected();
+        for group in 0..self.groups.len() {
+            let mut letters = std::mem::take(&mut self.letters);
+            self.groups[group].load.collect(&mut letters);
+            letters.drain(..).for_each(|letter| self.settle_letter(group, letter));
+            self.letters = letters;
+        }
+        for key in std::mem::take(&mut self.watch.ended) {
+            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        }
+        self.settle_closed();
+    }
+
+    /// Writes down how it stands, once in a while.
+    fn note(&mut self) {
+        let now = self.clock.now();
+        if now < self.timeline.due() {
+            return;
+        }
+        let open = self.groups.iter().map(|group| group.open as u64).sum();
+        let cost = self.books.lately(now);
+        self.timeline.turn(now, open, cost);
+    }
+}

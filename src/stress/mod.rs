@@ -1,0 +1,28 @@
+//! The load generator: it makes connections, speaks, listens, verifies, and tells what it cost.
+
+pub mod books;
+pub mod cost;
+pub mod dial;
+pub mod echo;
+pub mod ending;
+pub mod failure;
+pub mod group;
+pub mod host;
+pub mod json;
+pub mod line;
+pub mod load;
+pub mod loader;
+pub mod outcome;
+pub mod pattern;
+pub mod report;
+pub mod run;
+pub mod script;
+mod settle;
+pub mod spread;
+pub mod stage;
+pub mod tally;
+pub mod timeline;
+pub mod watch;
+pub mod whose;
+
+pub use run::{StressError, Verdict, run};

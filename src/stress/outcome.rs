@@ -1,0 +1,214 @@
+//! What a run came to: what is shown, written as JSON, and drawn.
+
+use std::time::{Duration, SystemTime};
+
+use crate::plan::{LoadKind, StressPlan};
+
+use super::books::Busy;
+use super::cost::Cost;
+use super::host::Host;
+use super::loader::Loader;
+use super::tally::Tally;
+use super::timeline::Timeline;
+
+/// Everything a report is made of.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// As it was carried out: with its seed.
+    pub plan: StressPlan,
+    pub host: Host,
+    pub began: SystemTime,
+    pub loads: Vec<LoadOutcome>,
+    /// How long it took until all connections that stay were there.
+    pub ramp: Duration,
+    pub whole: Duration,
+    /// It was ended before its time.
+    pub early: bool,
+    pub processes: usize,
+    pub busy: Busy,
+    pub timeline: Timeline,
+    pub server: Option<Server>,
+}
+
+/// One load and what it came to.
+#[derive(Clone, Debug)]
+pub struct LoadOutcome {
+    pub kind: LoadKind,
+    pub conns: usize,
+    pub tally: Tally,
+}
+
+/// What the server spent, at the turning points of the run that were reached.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub pid: u32,
+    pub name: String,
+    pub base: Option<Cost>,
+    pub open: Option<Cost>,
+    pub begin: Option<Cost>,
+    pub end: Option<Cost>,
+    pub close: Option<Cost>,
+}
+
+impl Outcome {
+    pub fn of(loader: Loader, host: Host, began: SystemTime) -> Outcome {
+        let whole = loader.clock.now();
+        let loads = loader.groups.into_iter().map(|group| LoadOutcome {
+            kind: group.kind,
+            conns: group.wanted,
+            tally: group.tally,
+        });
+        let books = loader.books;
+        let server = books.meter.map(|meter| Server {
+            pid: meter.pid(),
+            name: meter.name,
+            base: books.base,
+            open: books.open,
+            begin: books.begin,
+            end: books.end,
+            close: books.close,
+        });
+        Outcome {
+            host,
+            began,
+            loads: loads.collect(),
+            ramp: loader.ramp,
+            whole,
+            early: loader.early,
+            processes: 1,
+            busy: loader.busy,
+            timeline: loader.timeline,
+            server,
+            plan: loader.plan,
+        }
+    }
+
+    /// Whether nothing went wrong.
+    pub fn is_well(&self) -> bool {
+        self.loads.iter().all(LoadOutcome::is_well)
+    }
+
+    /// All connections that were made, of all loads.
+    pub fn opened(&self) -> u64 {
+        self.loads.iter().map(|load| load.tally.opened).sum()
+    }
+
+    /// Connections that stayed, as many as were there after the ramp.
+    pub fn stayed(&self) -> u64 {
+        self.loads.iter().filter(|load| load.stays()).map(|load| load.tally.opened).sum()
+    }
+
+    /// The command that gives this run again.
+    pub fn command(&self) -> String {
+        let arguments = self.plan.arguments();
+        let quoted = arguments.iter().map(|argument| quoted(argument));
+        std::iter::once("oneloop stress".to_string()).chain(quoted).collect::<Vec<_>>().join(" ")
+    }
+}
+
+impl LoadOutcome {
+    /// Loss is counted and is no failure: datagrams may be lost. Loss of everything is one.
+    pub fn is_well(&self) -> bool {
+        let Tally { failures, deaths, wrongs, answered, lost, .. } = &self.tally;
+        let heard = *lost == 0 || *answered > 0;
+        failures.is_empty() && deaths.count() == 0 && wrongs.count == 0 && heard
+    }
+
+    pub fn stays(&self) -> bool {
+        super::group::stays(self.kind)
+    }
+
+    /// What the load is measured by.
+    pub fn unit(&self) -> Unit {
+        match self.kind {
+            LoadKind::Idle => Unit::None,
+            LoadKind::Echo | LoadKind::Pulse => Unit::Message,
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Unit::Connection,
+            LoadKind::Stream => Unit::Gibibyte,
+        }
+    }
+
+    /// How many units were done in the window.
+    pub fn done(&self) -> f64 {
+        match self.unit() {
+            Unit::None => 0.0,
+            Unit::Message => self.tally.answered as f64,
+            Unit::Connection => self.tally.exchanged as f64,
+            Unit::Gibibyte => self.tally.bytes_in.max(self.tally.bytes_out) as f64 / GIBIBYTE,
+        }
+    }
+}
+
+/// What one counts of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    None,
+    Message,
+    Connection,
+    Gibibyte,
+}
+
+pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
+
+impl Server {
+    /// Processor time in the measured window.
+    pub fn cpu(&self) -> Option<Duration> {
+        Some(self.end?.cpu_since(&self.begin?))
+    }
+
+    /// The share of the window in which it had a processor.
+    pub fn running(&self) -> Option<f64> {
+        let window = self.end?.at.saturating_sub(self.begin?.at).as_secs_f64();
+        (window > 0.0).then_some(self.cpu()?.as_secs_f64() / window)
+    }
+
+    /// What it held in its own memory with all connections there, used or not, more than before.
+    pub fn user_bytes(&self, read: Option<Cost>) -> Option<u64> {
+        Some(read?.user_bytes.saturating_sub(self.base?.user_bytes))
+    }
+}
+
+/// An argument as a shell takes it.
+fn quoted(argument: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
+    match !argument.is_empty() && argument.chars().all(plain) {
+        true => argument.to_string(),
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_argument_is_quoted_where_a_shell_would_change_it() {
+        assert_eq!(quoted("tcp://127.0.0.1:7"), "tcp://127.0.0.1:7");
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn processor_time_is_that_between_both_ends_of_the_window() {
+        let at = |seconds, cpu_millis| Cost {
+            at: Duration::from_secs(seconds),
+            cpu_fine: Duration::from_millis(cpu_millis),
+            user_bytes: seconds * 1000,
+            ..Cost::default()
+        };
+        let server = Server {
+            pid: 1,
+            name: String::new(),
+            base: Some(at(0, 0)),
+            open: Some(at(1, 5)),
+            begin: Some(at(2, 10)),
+            end: Some(at(4, 510)),
+            close: None,
+        };
+        assert_eq!(server.cpu(), Some(Duration::from_millis(500)));
+        assert_eq!(server.running(), Some(0.25));
+        assert_eq!(server.user_bytes(server.open), Some(1000));
+        assert_eq!(server.user_bytes(server.close), None);
+    }
+}

@@ -1,0 +1,237 @@
+//! The outcome as JSON. The schema stands in docs/stress.md; fields are added and never changed.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::stress::cost::Cost;
+use crate::stress::host::Host;
+use crate::stress::json::{Json, object};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server, Unit};
+use crate::stress::spread::Spread;
+use crate::stress::tally::{Deaths, Tally};
+use crate::stress::timeline::Timeline;
+
+use super::time::utc;
+
+/// The name of the schema, and its version.
+pub const SCHEMA: &str = "oneloop-stress/1";
+
+pub fn json(outcome: &Outcome) -> Json {
+    let began = outcome.began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let targets = outcome.plan.targets.iter().map(ToString::to_string);
+    object([
+        ("schema", SCHEMA.into()),
+        ("oneloop", env!("CARGO_PKG_VERSION").into()),
+        ("well", outcome.is_well().into()),
+        ("early", outcome.early.into()),
+        ("began", utc(began).into()),
+        ("seconds", seconds(outcome.whole)),
+        ("command", outcome.command().into()),
+        ("seed", outcome.plan.seed.map_or(Json::Null, |seed| seed.to_string().into())),
+        ("targets", targets.collect()),
+        ("host", host(&outcome.host)),
+        ("ramp", ramp(outcome)),
+        ("loads", outcome.loads.iter().map(|load| one_load(load, outcome)).collect()),
+        ("server", outcome.server.as_ref().map(|server| costs(server, outcome)).into()),
+        ("generator", generator(outcome)),
+        ("timeline", timeline(&outcome.timeline)),
+    ])
+}
+
+fn host(host: &Host) -> Json {
+    object([
+        ("system", host.system.as_str().into()),
+        ("processor", host.processor.as_str().into()),
+        ("cores", host.cores.into()),
+        ("memory_bytes", host.memory_bytes.into()),
+        ("open_files", host.files.into()),
+        ("port_range", host.port_range.as_str().into()),
+        ("somaxconn", host.somaxconn.as_str().into()),
+    ])
+}
+
+fn ramp(outcome: &Outcome) -> Json {
+    let staying = || outcome.loads.iter().filter(|load| load.stays());
+    let wanted: usize = staying().map(|load| load.conns).sum();
+    let mut connect = Spread::new();
+    staying().for_each(|load| connect.merge(&load.tally.connect));
+    let (opened, took) = (outcome.stayed(), outcome.ramp.as_secs_f64());
+    object([
+        ("wanted", wanted.into()),
+        ("connected", opened.into()),
+        ("seconds", took.into()),
+        ("per_second", if took > 0.0 { opened as f64 / took } else { 0.0 }.into()),
+        ("connect_us", spread(&connect)),
+    ])
+}
+
+fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
+    let (tally, plan) = (&load.tally, &outcome.plan);
+    object([
+        ("load", load.kind.word().into()),
+        ("conns", load.conns.into()),
+        ("size", plan.size.into()),
+        ("depth", plan.depth.into()),
+        ("way", plan.way.word().into()),
+        ("well", load.is_well().into()),
+        ("seconds", seconds(tally.window)),
+        ("messages", tally.answered.into()),
+        ("messages_per_second", tally.per_second(tally.answered).into()),
+        ("exchanges", tally.exchanged.into()),
+        ("exchanges_per_second", tally.per_second(tally.exchanged).into()),
+        ("bytes_sent", tally.bytes_out.into()),
+        ("bytes_received", tally.bytes_in.into()),
+        ("bytes_sent_per_second", tally.per_second(tally.bytes_out).into()),
+        ("bytes_received_per_second", tally.per_second(tally.bytes_in).into()),
+        ("connections_opened", tally.opened.into()),
+        ("connections_open_at_end", tally.open.into()),
+        ("latency_us", spread(&tally.latency)),
+        ("latency_corrected_us", spread(&tally.corrected())),
+        ("connect_us", spread(&tally.connect)),
+        ("lifetime_us", spread(&tally.life)),
+        ("round_us", spread(&tally.rounds)),
+        ("unanswered", tally.unanswered.into()),
+        ("lost", tally.lost.into()),
+        ("late", tally.late.into()),
+        ("failures", failures(tally)),
+        ("deaths", deaths(&tally.deaths)),
+        ("integrity_errors", tally.wrongs.count.into()),
+        ("integrity_first", tally.wrongs.list.iter().map(String::as_str).collect()),
+    ])
+}
+
+fn failures(tally: &Tally) -> Json {
+    let one = |(failure, count): (&crate::stress::failure::Failure, &u64)| {
+        object([
+            ("stage", failure.stage.word().into()),
+            ("error", failure.name.as_str().into()),
+            ("meaning", failure.meaning().into()),
+            ("limit", failure.limit().into()),
+            ("count", (*count).into()),
+        ])
+    };
+    tally.failures.iter().map(one).collect()
+}
+
+/// So many deaths are listed one by one.
+const DEATHS_LISTED: usize = 1000;
+
+fn deaths(deaths: &Deaths) -> Json {
+    let one = |death: &crate::stress::tally::Death| {
+        object([
+            ("at_s", seconds(death.at)),
+            ("silent_s", seconds(death.silent)),
+            ("how", death.how.word().into()),
+        ])
+    };
+    object([
+        ("count", deaths.count().into()),
+        ("fin", deaths.fin.into()),
+        ("rst", deaths.rst.into()),
+        ("black_hole", deaths.black_hole.into()),
+        ("list", deaths.list.iter().take(DEATHS_LISTED).map(one).collect()),
+    ])
+}
+
+fn costs(server: &Server, outcome: &Outcome) -> Json {
+    let stayed = outcome.stayed() as f64;
+    let each = |bytes: Option<u64>| {
+        Json::from(bytes.filter(|_| stayed > 0.0).map(|bytes| bytes as f64 / stayed))
+    };
+    let cpu = server.cpu().map(|cpu| cpu.as_secs_f64());
+    let per = |unit: Unit, scale: f64| {
+        let of = outcome.loads.iter().filter(|load| load.unit() == unit);
+        let done: f64 = of.map(LoadOutcome::done).sum();
+        Json::from(cpu.filter(|_| done > 0.0).map(|cpu| cpu * scale / done))
+    };
+    let kernel = |read: fn(&Cost) -> u64| {
+        let grown = server.open.zip(server.base);
+        grown.map(|(open, base)| read(&open).saturating_sub(read(&base)))
+    };
+    object([
+        ("pid", f64::from(server.pid).into()),
+        ("name", server.name.as_str().into()),
+        ("cpu_s", cpu.into()),
+        ("cpu_share", server.running().into()),
+        ("cpu_us_per_message", per(Unit::Message, 1e6)),
+        ("cpu_us_per_connection", per(Unit::Connection, 1e6)),
+        ("cpu_s_per_gib", per(Unit::Gibibyte, 1.0)),
+        ("user_bytes_per_connection", each(server.user_bytes(server.open))),
+        ("user_bytes_per_connection_used", each(server.user_bytes(server.end.or(server.close)))),
+        ("kernel_socket_bytes", kernel(|cost| cost.socket_bytes).into()),
+        ("kernel_slab_bytes", kernel(|cost| cost.slab_bytes).into()),
+        ("kernel_slab_bytes_per_connection", each(kernel(|cost| cost.slab_bytes))),
+        ("base", cost(server.base)),
+        ("open", cost(server.open)),
+        ("begin", cost(server.begin)),
+        ("end", cost(server.end)),
+        ("close", cost(server.close)),
+    ])
+}
+
+fn cost(read: Option<Cost>) -> Json {
+    let Some(read) = read else { return Json::Null };
+    object([
+        ("at_s", seconds(read.at)),
+        ("user_bytes", read.user_bytes.into()),
+        ("resident_bytes", read.resident_bytes.into()),
+        ("descriptors", read.descriptors.into()),
+        ("kernel_socket_bytes", read.socket_bytes.into()),
+        ("kernel_slab_bytes", read.slab_bytes.into()),
+    ])
+}
+
+fn generator(outcome: &Outcome) -> Json {
+    let busy = &outcome.busy;
+    object([
+        ("processes", outcome.processes.into()),
+        ("awake_share", busy.awake().into()),
+        ("cpu_share", busy.running().into()),
+        ("turns", busy.turns.into()),
+        ("bottleneck", busy.is_bottleneck().into()),
+    ])
+}
+
+fn timeline(timeline: &Timeline) -> Json {
+    let numbers = |of: fn(&crate::stress::timeline::Point) -> f64| -> Json {
+        timeline.points.iter().map(of).collect()
+    };
+    object([
+        ("step_s", seconds(timeline.step)),
+        ("answered", numbers(|point| point.answered as f64)),
+        ("bytes", numbers(|point| point.bytes as f64)),
+        ("opened", numbers(|point| point.opened as f64)),
+        ("exchanged", numbers(|point| point.exchanged as f64)),
+        ("failed", numbers(|point| point.failed as f64)),
+        ("died", numbers(|point| point.died as f64)),
+        ("open", numbers(|point| point.open as f64)),
+        ("p50_us", numbers(|point| micros(point.p50))),
+        ("p99_us", numbers(|point| micros(point.p99))),
+        ("user_bytes", numbers(|point| point.user_bytes as f64)),
+        ("cpu_s", numbers(|point| point.cpu.as_secs_f64())),
+    ])
+}
+
+fn spread(spread: &Spread) -> Json {
+    if spread.is_empty() {
+        return Json::Null;
+    }
+    let at = |share: f64| Json::from(micros(spread.at(share)));
+    object([
+        ("count", spread.count().into()),
+        ("min", micros(spread.min()).into()),
+        ("mean", micros(spread.mean()).into()),
+        ("p50", at(0.5)),
+        ("p90", at(0.9)),
+        ("p99", at(0.99)),
+        ("p99_9", at(0.999)),
+        ("max", micros(spread.max()).into()),
+    ])
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_nanos() as f64 / 1000.0
+}
+
+fn seconds(duration: Duration) -> Json {
+    duration.as_secs_f64().into()
+}

@@ -1,0 +1,247 @@
+//! The outcome in a few lines, understood at a glance.
+
+use std::time::Duration;
+
+use crate::plan::LoadKind;
+use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
+use crate::stress::spread::Spread;
+use crate::stress::tally::Tally;
+
+use super::paint::Paint;
+use super::words::{bytes, count, digits, duration, percent, plural};
+
+/// The summary, in colours or without.
+pub fn summary(outcome: &Outcome, paint: Paint) -> String {
+    let mut page = Page { text: String::new(), paint };
+    page.head(outcome);
+    outcome.loads.iter().for_each(|load| page.load(load, outcome));
+    page.ramp(outcome);
+    if let Some(server) = &outcome.server {
+        page.server(server, outcome);
+    }
+    page.generator(outcome);
+    page.verdict(outcome);
+    page.text
+}
+
+/// Lines with a name before them.
+struct Page {
+    text: String,
+    paint: Paint,
+}
+
+/// What every line keeps free for its name.
+const NAME_COLUMNS: usize = 11;
+
+impl Page {
+    fn line(&mut self, name: &str, text: &str) {
+        let name = format!("{name:NAME_COLUMNS$}");
+        let name = if name.trim().is_empty() { name } else { self.paint.bold(&name) };
+        self.text.push_str(&format!("  {name}{text}\n"));
+    }
+
+    fn head(&mut self, outcome: &Outcome) {
+        let targets = outcome.plan.targets.iter().map(ToString::to_string);
+        let targets = targets.collect::<Vec<_>>().join(" ");
+        self.text.push_str(&format!("\n{} {targets}\n\n", self.paint.bold("oneloop stress")));
+    }
+
+    fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
+        let (tally, plan) = (&load.tally, &outcome.plan);
+        let conns = plural(load.conns as u64, "connection");
+        let speaks = match load.kind {
+            LoadKind::Idle => String::new(),
+            LoadKind::Echo => format!(", {} each, depth {}", bytes(plan.size as f64), plan.depth),
+            LoadKind::Stream => format!(", {}", plan.way.word()),
+            _ => format!(", {} each", bytes(plan.size as f64)),
+        };
+        let window = duration(tally.window);
+        let held = if load.kind == LoadKind::Idle { "held" } else { "measured" };
+        self.line(load.kind.word(), &format!("{conns}{speaks}, {held} {window}"));
+        if let Some(rate) = rate(load) {
+            self.line("", &self.paint.strong(&rate));
+        }
+        self.spread("latency", &tally.latency);
+        if !tally.latency.is_empty() && load.unit() == Unit::Message {
+            self.spread("corrected", &tally.corrected());
+        }
+        self.spread("lifetime", &tally.life);
+        self.spread("rounds", &tally.rounds);
+        if load.kind == LoadKind::Idle {
+            self.line("", &format!("{} alive at the end", plural(tally.open, "connection")));
+        }
+        self.text.push('\n');
+    }
+
+    fn spread(&mut self, name: &str, spread: &Spread) {
+        if spread.is_empty() {
+            return;
+        }
+        let at = |share| format!("{:>8}", duration(spread.at(share)));
+        let text = format!(
+            "{name:<10}p50 {}   p90 {}   p99 {}   p99.9 {}   max {:>8}",
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(0.999),
+            duration(spread.max())
+        );
+        self.line("", &text);
+    }
+
+    fn ramp(&mut self, outcome: &Outcome) {
+        let mut connect = Spread::new();
+        outcome.loads.iter().for_each(|load| connect.merge(&load.tally.connect));
+        let wanted: usize =
+            outcome.loads.iter().filter(|load| load.stays()).map(|load| load.conns).sum();
+        let opened = outcome.stayed();
+        if wanted > 0 {
+            let rate = opened as f64 / outcome.ramp.as_secs_f64().max(1e-9);
+            let (opened, took) = (count(opened as f64), duration(outcome.ramp));
+            let wanted = count(wanted as f64);
+            let text = format!("{opened} of {wanted} in {took}, {} a second", count(rate));
+            self.line("connect", &text);
+        } else {
+            self.line("connect", &plural(outcome.opened(), "connection"));
+        }
+        self.spread("time", &connect);
+    }
+
+    fn server(&mut self, server: &Server, outcome: &Outcome) {
+        let name = format!("{} (process {})", server.name, server.pid);
+        let mut parts = vec![name];
+        parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
+        parts.extend(cpu_per_unit(server, outcome));
+        self.line("server", &parts.join(", "));
+        let stayed = outcome.stayed();
+        let grown = server.user_bytes(server.open).filter(|_| stayed > 0);
+        if let Some(user) = grown {
+            let each = bytes(user as f64 / stayed as f64);
+            let all = bytes(user as f64);
+            let files = server.open.map_or(0, |open| open.descriptors);
+            let text = format!("{each} of user memory a connection ({all} in all), {files} files");
+            self.line("", &text);
+        }
+    }
+
+    fn generator(&mut self, outcome: &Outcome) {
+        let busy = &outcome.busy;
+        if busy.window.is_zero() {
+            return;
+        }
+        let processes = match outcome.processes {
+            1 => String::new(),
+            many => format!(", {many} processes"),
+        };
+        let awake = format!("awake {} of the time{processes}", percent(busy.awake()));
+        match busy.is_bottleneck() {
+            true => {
+                let warning = format!("{awake}: the figures may be its limit, not the server's");
+                self.line("generator", &self.paint.warning(&warning));
+            }
+            false => self.line("generator", &awake),
+        }
+    }
+
+    fn verdict(&mut self, outcome: &Outcome) {
+        self.text.push('\n');
+        let seed = outcome.plan.seed.unwrap_or_default();
+        let early = if outcome.early { "ended early; " } else { "" };
+        let whole = duration(outcome.whole);
+        if outcome.is_well() {
+            let good = self.paint.good("✔ all went well");
+            self.text.push_str(&format!("  {good}  {early}{whole}, seed {seed}\n\n"));
+            return;
+        }
+        let bad = self.paint.bad("✘ not all went well");
+        self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
+        for load in outcome.loads.iter().filter(|load| !load.is_well()) {
+            self.faults(load);
+        }
+        self.text.push('\n');
+    }
+
+    fn faults(&mut self, load: &LoadOutcome) {
+        let Tally { failures, deaths, wrongs, .. } = &load.tally;
+        let kind = load.kind.word();
+        for (failure, count) in failures {
+            let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
+            let (stage, name, meaning) = (failure.stage.word(), &failure.name, failure.meaning());
+            let text = format!("{} × {stage} {name}: {meaning}{limit}", count_of(*count));
+            self.line(kind, &text);
+        }
+        if deaths.count() > 0 {
+            let parts =
+                [(deaths.fin, "FIN"), (deaths.rst, "RST"), (deaths.black_hole, "black hole")];
+            let parts: Vec<String> = parts
+                .iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, how)| format!("{} by {how}", count_of(*count)))
+                .collect();
+            let mut silent = Spread::new();
+            deaths.list.iter().for_each(|death| silent.record(death.silent));
+            let (least, most) = (duration(silent.min()), duration(silent.max()));
+            let text = format!(
+                "{} died: {}; silent for {least} to {most}",
+                plural(deaths.count(), "connection"),
+                parts.join(", ")
+            );
+            self.line(kind, &text);
+        }
+        if load.tally.unanswered > 0 {
+            self.line(kind, &format!("{} unanswered", plural(load.tally.unanswered, "message")));
+        }
+        if wrongs.count > 0 {
+            let text = format!("{}:", plural(wrongs.count, "integrity error"));
+            self.line(kind, &text);
+            wrongs.list.iter().for_each(|words| self.line("", words));
+        }
+    }
+}
+
+fn count_of(value: u64) -> String {
+    count(value as f64)
+}
+
+/// What a load got done in a second.
+fn rate(load: &LoadOutcome) -> Option<String> {
+    let tally = &load.tally;
+    let both_ways = tally.per_second(tally.bytes_in) + tally.per_second(tally.bytes_out);
+    match load.unit() {
+        Unit::None => None,
+        Unit::Message => {
+            let lost = match tally.lost {
+                0 => String::new(),
+                lost => format!(", {} lost, {} late", count_of(lost), count_of(tally.late)),
+            };
+            let rate = count(tally.per_second(tally.answered));
+            Some(format!("{rate} messages/s, {}/s both ways{lost}", bytes(both_ways)))
+        }
+        Unit::Connection => {
+            Some(format!("{} connections/s", count(tally.per_second(tally.exchanged))))
+        }
+        Unit::Gibibyte => {
+            let gib = |bytes: u64| digits(tally.per_second(bytes) / GIBIBYTE);
+            Some(format!("{} GiB/s up, {} GiB/s down", gib(tally.bytes_out), gib(tally.bytes_in)))
+        }
+    }
+}
+
+/// Processor time for each unit of work, of a run whose loads are counted in one unit.
+fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<String> {
+    let cpu = server.cpu()?;
+    let busy = || outcome.loads.iter().filter(|load| load.unit() != Unit::None);
+    let unit = busy().next()?.unit();
+    let done: f64 = busy().map(LoadOutcome::done).sum();
+    if done <= 0.0 || busy().any(|load| load.unit() != unit) {
+        return None;
+    }
+    let each = Duration::from_secs_f64(cpu.as_secs_f64() / done);
+    let noun = match unit {
+        Unit::Message => "message",
+        Unit::Connection => "connection",
+        Unit::Gibibyte => "GiB",
+        Unit::None => return None,
+    };
+    Some(format!("{} of processor time a {noun}", duration(each)))
+}

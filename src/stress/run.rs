@@ -1,0 +1,130 @@
+//! One run from beginning to end: prepare, make load, report.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::core::random::mix;
+use crate::plan::{Color, StressPlan};
+use crate::shell::limits::raise_files;
+
+use super::books::Books;
+use super::cost::Meter;
+use super::dial::{Dialer, Place, resolve};
+use super::host::Host;
+use super::loader::Loader;
+use super::outcome::Outcome;
+use super::pattern::Pattern;
+use super::report::{self, paint::Paint};
+use super::whose::server_of;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Well,
+    /// A connection, an answer or a byte was not as it should be.
+    Failed,
+}
+
+/// Why a run could not be made, or not be told of.
+#[derive(Debug)]
+pub struct StressError {
+    what: String,
+    error: Option<io::Error>,
+}
+
+/// Makes the load that was planned, and reports to `out` and to the files of the plan.
+pub fn run(plan: &StressPlan, out: &mut dyn Write) -> Result<Verdict, StressError> {
+    let outcome = load(plan)?;
+    tell(plan, &outcome, out)?;
+    Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
+}
+
+/// Makes the load.
+fn load(plan: &StressPlan) -> Result<Outcome, StressError> {
+    let files = raise_files().files;
+    let places = resolve(&plan.targets)
+        .map_err(|error| StressError::new("cannot resolve the target", error))?;
+    let meter = meter(plan, &places)?;
+    let began = SystemTime::now();
+    let plan = StressPlan { seed: Some(seed(plan, began)), ..plan.clone() };
+    let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
+    let dialer = Dialer::new(places, &plan.sources);
+    let failed = |error| StressError::new("the loop failed", error);
+    let mut loader = Loader::new(&plan, dialer, pattern, Books::new(meter)).map_err(failed)?;
+    loader.heed_signals().map_err(failed)?;
+    while loader.turn().map_err(failed)? {}
+    Ok(Outcome::of(loader, Host::read(files), began))
+}
+
+/// Who serves the first target, if that can be found out.
+fn meter(plan: &StressPlan, places: &[Place]) -> Result<Option<Meter>, StressError> {
+    match plan.pid {
+        Some(pid) => match Meter::of(pid) {
+            Some(meter) => Ok(Some(meter)),
+            None => Err(StressError { what: format!("there is no process {pid}"), error: None }),
+        },
+        None => Ok(places.first().and_then(server_of).and_then(Meter::of)),
+    }
+}
+
+/// The seed that was given, or one that was not there before.
+fn seed(plan: &StressPlan, began: SystemTime) -> u64 {
+    let nanos = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    // What people read and type again had better be short.
+    let drawn = mix(nanos ^ u64::from(std::process::id()) << 32) >> 32;
+    plan.seed.unwrap_or(drawn)
+}
+
+/// Writes the report in every form that is wanted.
+fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressError> {
+    let to_out = plan.json.as_deref() == Some(Path::new("-"));
+    if let Some(path) = &plan.json {
+        let text = report::json::json(outcome).pretty(2) + "\n";
+        write(path, &text, out)?;
+    }
+    if !to_out {
+        let text = report::summary::summary(outcome, Paint(is_colourful(plan.color)));
+        let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        // A reader that has gone is no failure of the run.
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        shown
+            .or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })
+            .map_err(|error| StressError::new("cannot write the summary", error))?;
+    }
+    Ok(())
+}
+
+fn is_colourful(color: Color) -> bool {
+    let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    color == Color::Auto && io::stdout().is_terminal() && !says("NO_COLOR") && !is_dumb
+}
+
+fn write(path: &Path, text: &str, out: &mut dyn Write) -> Result<(), StressError> {
+    let written = match path == Path::new("-") {
+        true => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
+        false => fs::write(path, text),
+    };
+    written.map_err(|error| StressError::new(format!("cannot write {}", path.display()), error))
+}
+
+impl StressError {
+    fn new(what: impl Into<String>, error: io::Error) -> StressError {
+        StressError { what: what.into(), error: Some(error) }
+    }
+}
+
+impl fmt::Display for StressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            Some(error) => write!(f, "{}: {error}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for StressError {}

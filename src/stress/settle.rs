@@ -1,0 +1,145 @@
+//! Taking up what happened: answers, ends and failures become counts, and what an answer lets go on
+//! is marked.
+
+use std::time::Duration;
+
+use crate::core::{Key, Ready, Reason};
+use crate::plan::LoadKind;
+
+use super::ending::{Outcome, Past, judge};
+use super::load::{Letter, News, Pace};
+use super::loader::Loader;
+use super::tally::Death;
+use super::watch::Closed;
+
+impl Loader {
+    pub(super) fn settle_connected(&mut self) {
+        for (key, after) in std::mem::take(&mut self.watch.connected) {
+            let group = &mut self.groups[self.watch.group(key)];
+            group.opening -= 1;
+            group.open += 1;
+            group.tally.opened += 1;
+            group.tally.connect.record(after);
+            self.timeline.now().opened += 1;
+            if group.stays() && group.kind != LoadKind::Idle {
+                group.keys.push(key.at(0));
+            }
+        }
+    }
+
+    pub(super) fn settle_letter(&mut self, group: usize, Letter { key, news }: Letter) {
+        let of = &mut self.groups[group];
+        let tally = &mut of.tally;
+        match news {
+            News::Answered { took, waited } => {
+                self.timeline.answered(took);
+                if self.stage.measures() {
+                    tally.answered += 1;
+                    tally.latency.record(took);
+                    if of.load.pace == Pace::Loop {
+                        tally.waited.record(took + waited);
+                    }
+                }
+                self.answered(group, key);
+            }
+            News::Lost => tally.lost += 1,
+            News::Late => tally.late += 1,
+            News::Wrong { at, is, should } => tally.wrongs.add(format!(
+                "connection #{}: byte {at} is {is:#04x} and should be {should:#04x}",
+                key.birth
+            )),
+            News::Invented { at } => {
+                let birth = key.birth;
+                tally.wrongs.add(format!("connection #{birth}: more than the {at} bytes sent"));
+            }
+        }
+    }
+
+    /// An answer lets the next message go.
+    fn answered(&mut self, group: usize, key: Key) {
+        let of = &mut self.groups[group];
+        match of.kind {
+            LoadKind::Reset => {
+                let now = self.moment();
+                return self.engine.end(key, Reason::Cut, now, &mut self.watch);
+            }
+            LoadKind::Pulse => self.miss_one_less(group),
+            _ => {}
+        }
+        self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+    }
+
+    pub(super) fn settle_closed(&mut self) {
+        for closed in std::mem::take(&mut self.watch.closed) {
+            self.settle_one(closed);
+        }
+        for (group, moved) in self.groups.iter_mut().zip(&mut self.watch.moved) {
+            let moved = std::mem::take(moved);
+            self.timeline.now().bytes += moved.out + moved.into;
+            if self.stage.measures() {
+                group.tally.bytes_out += moved.out;
+                group.tally.bytes_in += moved.into;
+            }
+        }
+    }
+
+    fn settle_one(&mut self, closed: Closed) {
+        let Closed { key, ending, up, down, lasted } = closed;
+        let index = self.watch.group(key);
+        let now = self.clock.now();
+        let group = &mut self.groups[index];
+        let (begun, answered) = group.messages(up, down);
+        let satisfied = group.load.ends_after.is_some_and(|count| answered >= count);
+        let ours = self.stage.closes() || group.load.ending.get();
+        let outcome = judge(ending, Past { kind: group.kind, satisfied, ours });
+        let never_open = matches!(
+            ending.reason,
+            Reason::Refused { .. }
+                | Reason::Exhausted { .. }
+                | Reason::Abandoned { .. }
+                | Reason::ConnectTimeout
+        );
+        match never_open {
+            true => group.opening -= 1,
+            false => group.open -= 1,
+        }
+        let missing = begun.saturating_sub(answered);
+        match outcome {
+            Outcome::Fine if satisfied => {
+                self.timeline.now().exchanged += 1;
+                if self.stage.measures() {
+                    group.tally.exchanged += 1;
+                    group.tally.life.record(lasted);
+                }
+            }
+            Outcome::Fine => {}
+            Outcome::Failed(failure) => {
+                group.tally.unanswered += missing;
+                group.tally.fail(failure);
+                self.timeline.now().failed += 1;
+                group.rest(now);
+            }
+            Outcome::Died(how) => {
+                group.tally.unanswered += missing;
+                let since_birth = group.round.max(now.saturating_sub(lasted));
+                let silent = now.saturating_sub(since_birth);
+                self.timeline.now().died += 1;
+                group.tally.deaths.add(Death { at: now, silent, how });
+            }
+            Outcome::Wrong => {}
+        }
+        if missing > 0 && self.groups[index].kind == LoadKind::Pulse {
+            self.miss_one_less(index);
+        }
+    }
+
+    /// One answer less is missing in this round; with the last of them the round is over.
+    fn miss_one_less(&mut self, group: usize) {
+        let now = self.clock.now();
+        let of = &mut self.groups[group];
+        of.missing = of.missing.saturating_sub(1);
+        if of.missing == 0 && self.stage.measures() && of.round > Duration::ZERO {
+            of.tally.rounds.record(now.saturating_sub(of.round));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! How durations are spread: a histogram with three digits of precision at any scale.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+/// Durations in nanoseconds, counted in buckets less than a thousandth of their value wide.
+#[derive(Clone, Debug)]
+pub struct Spread(Histogram<u64>);
+
+/// Digits that two durations may agree in and still be told apart.
+const DIGITS: u8 = 3;
+
+impl Spread {
+    pub fn new() -> Spread {
+        Spread(Histogram::new(DIGITS).expect("three digits are allowed"))
+    }
+
+    pub fn record(&mut self, took: Duration) {
+        self.record_many(took, 1);
+    }
+
+    pub fn record_many(&mut self, took: Duration, count: u64) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+        // Fails only where memory for a new bucket cannot be addressed: centuries.
+        let _ = self.0.record_n(nanos, count);
+    }
+
+    pub fn merge(&mut self, other: &Spread) {
+        let _ = self.0.add(&other.0);
+    }
+
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    /// What would have been measured if the next message had not waited for a late answer, but had
+    /// gone out `interval` after the one before: an answer that took longer stands for all those
+    /// that would have been waiting behind it.
+    pub fn corrected(&self, interval: Duration) -> Spread {
+        let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        match nanos {
+            0 => self.clone(),
+            _ => Spread(self.0.clone_correct(nanos)),
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The duration that this share of all, from 0 to 1, did not exceed.
+    pub fn at(&self, share: f64) -> Duration {
+        Duration::from_nanos(self.0.value_at_quantile(share))
+    }
+
+    pub fn min(&self) -> Duration {
+        Duration::from_nanos(self.0.min())
+    }
+
+    pub fn max(&self) -> Duration {
+        match self.0.is_empty() {
+            true => Duration::ZERO,
+            false => Duration::from_nanos(self.0.max()),
+        }
+    }
+
+    pub fn mean(&self) -> Duration {
+        Duration::from_nanos(self.0.mean() as u64)
+    }
+
+    /// Every duration that was measured, with how often: what `record_many` makes the same of.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
+        let counted = |value: hdrhistogram::iterators::IterationValue<u64>| {
+            (Duration::from_nanos(value.value_iterated_to()), value.count_at_value())
+        };
+        self.0.iter_recorded().map(counted)
+    }
+}
+
+impl Default for Spread {
+    fn default() -> Spread {
+        Spread::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(value: u64) -> Duration {
+        Duration::from_micros(value)
+    }
+
+    fn is_near(is: Duration, should: Duration) -> bool {
+        is.as_nanos().abs_diff(should.as_nanos()) * 500 <= should.as_nanos()
+    }
+
+    #[test]
+    fn shares_are_told_with_three_digits() {
+        let mut spread = Spread::new();
+        (1..=1000).for_each(|value| spread.record(micros(value)));
+        for (share, value) in [(0.5, 500), (0.99, 990), (1.0, 1000)] {
+            assert!(is_near(spread.at(share), micros(value)), "{share}: {:?}", spread.at(share));
+        }
+        assert!(is_near(spread.mean(), micros(500)) && spread.count() == 1000);
+        assert!(is_near(spread.min(), micros(1)) && is_near(spread.max(), micros(1000)));
+    }
+
+    #[test]
+    fn nothing_measured_is_nothing_and_no_failure() {
+        let spread = Spread::new();
+        assert!(spread.is_empty() && spread.corrected(micros(5)).is_empty());
+        assert_eq!((spread.at(0.5), spread.max()), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_late_answer_stands_for_those_that_would_have_waited_behind_it() {
+        let mut spread = Spread::new();
+        (0..99).for_each(|_| spread.record(micros(100)));
+        spread.record(micros(10_000));
+        // Without correction one answer of a hundred is late.
+        assert!(is_near(spread.at(0.98), micros(100)));
+        // One message every 100 us: 99 more would have waited 9.9 ms, 9.8 ms … 0.1 ms.
+        let corrected = spread.corrected(micros(100));
+        assert_eq!(corrected.count(), 199);
+        assert!(is_near(corrected.at(0.75), micros(5_100)), "{:?}", corrected.at(0.75));
+        assert!(is_near(corrected.max(), micros(10_000)));
+        assert_eq!(spread.corrected(Duration::ZERO).count(), 100);
+    }
+
+    #[test]
+    fn two_spreads_are_one_and_a_spread_survives_its_buckets() {
+        let (mut one, mut two, mut both) = (Spread::new(), Spread::new(), Spread::new());
+        for value in 1..2000u64 {
+            let took = Duration::from_nanos(value * value * 37);
+            if value % 3 == 0 { &mut one } else { &mut two }.record(took);
+            both.record(took);
+        }
+        let mut copy = Spread::new();
+        two.buckets().for_each(|(took, count)| copy.record_many(took, count));
+        one.merge(&copy);
+        assert_eq!(one.count(), both.count());
+        for share in [0.0, 0.1, 0.5, 0.99, 0.999, 1.0] {
+            assert_eq!(one.at(share), both.at(share), "{share}");
+        }
+        one.clear();
+        assert!(one.is_empty());
+    }
+}

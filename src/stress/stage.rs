@@ -1,0 +1,255 @@
+//! The stages of a run: open what stays, measure what speaks, hold what is idle, close all.
+
+use std::time::Duration;
+
+use crate::core::{Key, Ready, Reason};
+use crate::plan::LoadKind;
+
+use super::books::Busy;
+use super::group::Group;
+use super::loader::Loader;
+
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The connections that stay are opened.
+    Ramp,
+    /// The server gets time to take in all that were opened, before its memory is read.
+    Settle {
+        until: Duration,
+    },
+    /// The loads run, and nothing is measured yet.
+    Warm {
+        until: Duration,
+    },
+    /// The loads are measured.
+    Load {
+        since: Duration,
+        until: Duration,
+    },
+    /// They say their last words.
+    Finish {
+        until: Duration,
+    },
+    /// Idle connections are held.
+    Hold {
+        until: Duration,
+    },
+    /// What is left ends.
+    Close {
+        until: Duration,
+    },
+    Over,
+}
+
+/// A server that has not taken in its connections by then is measured as it is.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+impl Stage {
+    /// Whether connections of this load are opened now.
+    pub fn opens(self, kind: LoadKind) -> bool {
+        let comes_and_goes = matches!(kind, LoadKind::Churn | LoadKind::Storm | LoadKind::Reset);
+        match self {
+            Stage::Ramp => !comes_and_goes,
+            Stage::Warm { .. } | Stage::Load { .. } => comes_and_goes,
+            _ => false,
+        }
+    }
+
+    pub fn measures(self) -> bool {
+        matches!(self, Stage::Load { .. })
+    }
+
+    /// All connections end now, by our will.
+    pub fn closes(self) -> bool {
+        matches!(self, Stage::Close { .. } | Stage::Over)
+    }
+
+    /// When it is over at the latest.
+    pub fn due(self) -> Option<Duration> {
+        match self {
+            Stage::Ramp | Stage::Over => None,
+            Stage::Settle { until }
+            | Stage::Warm { until }
+            | Stage::Load { until, .. }
+            | Stage::Finish { until }
+            | Stage::Hold { until }
+            | Stage::Close { until } => Some(until),
+        }
+    }
+
+    fn is_due(self, now: Duration) -> bool {
+        self.due().is_some_and(|until| now >= until)
+    }
+}
+
+impl Loader {
+    /// Goes on to the stage whose time it is. False, when all is over.
+    pub(super) fn advance(&mut self) -> bool {
+        loop {
+            let before = self.stage;
+            self.step();
+            if self.stage == before {
+                return self.stage != Stage::Over;
+            }
+        }
+    }
+
+    /// Goes on to the next stage if this one is over.
+    fn step(&mut self) {
+        let now = self.clock.now();
+        let stage = self.stage;
+        match stage {
+            Stage::Ramp if self.ramp_is_over() => self.settle_in(now),
+            Stage::Settle { .. } if self.is_settled(now) => self.begin(now),
+            Stage::Warm { .. } if self.stage.is_due(now) => self.measure(now),
+            Stage::Load { .. } if self.stage.is_due(now) => self.finish(now),
+            Stage::Finish { .. } if self.talkers() == 0 => self.hold(now),
+            Stage::Finish { .. } if self.stage.is_due(now) => {
+                self.cut(|kind| kind != LoadKind::Idle);
+                self.hold(now);
+            }
+            Stage::Hold { .. } if self.stage.is_due(now) => self.close(now),
+            Stage::Hold { .. } if self.engine.is_empty() => self.close(now),
+            Stage::Close { .. } if self.engine.is_empty() => self.stage = Stage::Over,
+            Stage::Close { .. } if self.stage.is_due(now) => {
+                self.cut(|_| true);
+                self.stage = Stage::Over;
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody wants it to end: what was measured so far stands. Once more: at once.
+    pub(super) fn interrupt(&mut self) {
+        let now = self.clock.now();
+        if self.early {
+            self.cut(|_| true);
+            self.stage = Stage::Over;
+            return;
+        }
+        self.early = true;
+        match self.stage {
+            Stage::Load { .. } => self.finish(now),
+            Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
+            Stage::Ramp | Stage::Settle { .. } | Stage::Warm { .. } | Stage::Hold { .. } => {
+                self.close(now);
+            }
+        }
+    }
+
+    fn ramp_is_over(&self) -> bool {
+        let mut staying = self.groups.iter().filter(|group| group.stays());
+        staying.all(|group| group.lacks() == 0 && group.opening == 0)
+    }
+
+    /// All that stay are there.
+    fn settle_in(&mut self, now: Duration) {
+        self.ramp = now;
+        self.stage = Stage::Settle { until: now + SETTLE_MAX };
+    }
+
+    fn is_settled(&mut self, now: Duration) -> bool {
+        self.stage.is_due(now) || self.engine.is_empty() || self.books.is_at_rest(now)
+    }
+
+    fn begin(&mut self, now: Duration) {
+        self.books.open(now);
+        (self.held_since, self.held_until) = (now, now + self.plan.hold);
+        let can_speak = |group: &Group| match group.stays() {
+            true => group.open > 0 && group.kind != LoadKind::Idle,
+            false => true,
+        };
+        if !self.groups.iter().any(can_speak) {
+            return self.hold(now);
+        }
+        self.pace_anew();
+        for group in &self.groups {
+            group.load.going.set(true);
+        }
+        self.mark_talkers();
+        match self.plan.warmup {
+            Duration::ZERO => self.measure(now),
+            warmup => self.stage = Stage::Warm { until: now + warmup },
+        }
+    }
+
+    fn measure(&mut self, now: Duration) {
+        self.groups.iter_mut().for_each(|group| group.tally.restart());
+        self.busy = Busy::begin(now);
+        self.books.begin(now);
+        self.stage = Stage::Load { since: now, until: now + self.plan.duration };
+    }
+
+    /// The window is over: what was measured is noted, and those who speak come to their end.
+    fn finish(&mut self, now: Duration) {
+        if let Stage::Load { since, .. } = self.stage {
+            self.books.end(now);
+            self.busy.end(now);
+            for group in &mut self.groups {
+                group.tally.window = now - since;
+                group.tally.open = group.open as u64;
+            }
+        }
+        self.stage = Stage::Finish { until: now + self.plan.timeout };
+        for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
+            group.load.ending.set(true);
+        }
+        self.mark_talkers();
+    }
+
+    fn hold(&mut self, now: Duration) {
+        match self.engine.is_empty() || self.early {
+            true => self.close(now),
+            false => self.stage = Stage::Hold { until: self.held_until },
+        }
+    }
+
+    /// Everything still there says its end.
+    fn close(&mut self, now: Duration) {
+        self.books.close(now);
+        for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
+            group.tally.open = group.open as u64;
+            group.tally.window = now.saturating_sub(self.held_since);
+        }
+        for group in &self.groups {
+            group.load.going.set(false);
+            group.load.ending.set(true);
+        }
+        self.stage = Stage::Close { until: now + self.plan.timeout };
+        let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        }
+    }
+
+    /// Connections that are not merely idle.
+    fn talkers(&self) -> usize {
+        let talking = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
+        talking.map(|group| group.open + group.opening).sum()
+    }
+
+    fn mark_talkers(&mut self) {
+        for group in 0..self.groups.len() {
+            let keys = std::mem::take(&mut self.groups[group].keys);
+            for key in &keys {
+                self.engine.mark(*key, Ready::READ, &mut self.watch);
+            }
+            self.groups[group].keys = keys;
+        }
+    }
+
+    /// Ends connections of these loads at once.
+    fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
+        let groups = &self.groups;
+        let chosen =
+            self.engine.iter().filter(|(key, _)| which(groups[self.watch.group(*key)].kind));
+        let keys: Vec<(Key, bool)> = chosen.map(|(key, conn)| (key, conn.dialing())).collect();
+        let now = self.moment();
+        for (key, dialing) in keys {
+            let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
+            self.engine.end(key, reason, now, &mut self.watch);
+        }
+        self.settle_closed();
+    }
+}

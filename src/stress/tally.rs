@@ -1,0 +1,249 @@
+//! What one load came to: counts and spreads. Two tallies of the same load are one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::spread::Spread;
+
+/// Everything that is counted of one load. `seconds` and what is said to be of the window were
+/// counted while it was measured; failures are counted from the beginning to the end.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How long was measured.
+    pub window: Duration,
+    /// Answers in the window, and the bytes both ways.
+    pub answered: u64,
+    pub bytes_out: u64,
+    pub bytes_in: u64,
+    /// From sending a message to having its answer whole.
+    pub latency: Spread,
+    /// The same, from when it should have been sent. Empty, where answers set the pace.
+    pub waited: Spread,
+    /// From the first packet to a connection, of all connections.
+    pub connect: Spread,
+    /// The whole life of connections that come and go, in the window.
+    pub life: Spread,
+    /// How long it took until all had an answer: of storms and pulses.
+    pub rounds: Spread,
+    /// Connections made since the beginning; those that had their exchange in the window; those
+    /// that were open at the end of it.
+    pub opened: u64,
+    pub exchanged: u64,
+    pub open: u64,
+    /// Messages that were begun and not answered; datagrams lost, and those that came too late.
+    pub unanswered: u64,
+    pub lost: u64,
+    pub late: u64,
+    pub failures: BTreeMap<Failure, u64>,
+    pub deaths: Deaths,
+    pub wrongs: Wrongs,
+}
+
+/// Connections that died while they were held.
+#[derive(Clone, Debug, Default)]
+pub struct Deaths {
+    pub fin: u64,
+    pub rst: u64,
+    pub black_hole: u64,
+    pub list: Vec<Death>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Since the run began.
+    pub at: Duration,
+    /// Since it last heard or said something.
+    pub silent: Duration,
+    pub how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Fin,
+    Rst,
+    BlackHole,
+}
+
+/// Bytes that came back other than they were sent.
+#[derive(Clone, Debug, Default)]
+pub struct Wrongs {
+    pub count: u64,
+    /// The first few, in words.
+    pub list: Vec<String>,
+}
+
+/// So many deaths are told one by one, and so many wrong bytes.
+const DEATHS_LISTED: usize = 10_000;
+const WRONGS_LISTED: usize = 16;
+
+impl Tally {
+    pub fn fail(&mut self, failure: Failure) {
+        *self.failures.entry(failure).or_default() += 1;
+    }
+
+    /// Forgets what was measured so far; what went wrong is not forgotten.
+    pub fn restart(&mut self) {
+        self.answered = 0;
+        self.bytes_out = 0;
+        self.bytes_in = 0;
+        self.exchanged = 0;
+        for spread in [&mut self.latency, &mut self.waited, &mut self.life, &mut self.rounds] {
+            spread.clear();
+        }
+    }
+
+    pub fn merge(&mut self, other: &Tally) {
+        self.window = self.window.max(other.window);
+        let sums = [
+            (&mut self.answered, other.answered),
+            (&mut self.bytes_out, other.bytes_out),
+            (&mut self.bytes_in, other.bytes_in),
+            (&mut self.opened, other.opened),
+            (&mut self.exchanged, other.exchanged),
+            (&mut self.open, other.open),
+            (&mut self.unanswered, other.unanswered),
+            (&mut self.lost, other.lost),
+            (&mut self.late, other.late),
+        ];
+        for (sum, more) in sums {
+            *sum += more;
+        }
+        self.latency.merge(&other.latency);
+        self.waited.merge(&other.waited);
+        self.connect.merge(&other.connect);
+        self.life.merge(&other.life);
+        self.rounds.merge(&other.rounds);
+        for (failure, count) in &other.failures {
+            *self.failures.entry(failure.clone()).or_default() += count;
+        }
+        self.deaths.merge(&other.deaths);
+        self.wrongs.merge(&other.wrongs);
+    }
+
+    /// Latencies as they would be without the pause that a late answer makes: measured, where the
+    /// clock sets the pace; computed, where answers do. There the usual distance from one message
+    /// to the next is the median latency.
+    pub fn corrected(&self) -> Spread {
+        match self.waited.is_empty() {
+            true => self.latency.corrected(self.latency.at(0.5)),
+            false => self.waited.clone(),
+        }
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
+    pub fn per_second(&self, count: u64) -> f64 {
+        match self.window.is_zero() {
+            true => 0.0,
+            false => count as f64 / self.window.as_secs_f64(),
+        }
+    }
+}
+
+impl Deaths {
+    pub fn add(&mut self, death: Death) {
+        match death.how {
+            How::Fin => self.fin += 1,
+            How::Rst => self.rst += 1,
+            How::BlackHole => self.black_hole += 1,
+        }
+        if self.list.len() < DEATHS_LISTED {
+            self.list.push(death);
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.fin + self.rst + self.black_hole
+    }
+
+    fn merge(&mut self, other: &Deaths) {
+        self.fin += other.fin;
+        self.rst += other.rst;
+        self.black_hole += other.black_hole;
+        let room = DEATHS_LISTED - self.list.len();
+        self.list.extend(other.list.iter().take(room));
+        self.list.sort_by_key(|death| death.at);
+    }
+}
+
+impl How {
+    pub const WORDS: [(&'static str, How); 3] =
+        [("FIN", How::Fin), ("RST", How::Rst), ("black hole", How::BlackHole)];
+
+    pub fn word(self) -> &'static str {
+        How::WORDS.iter().find(|(_, how)| *how == self).map_or("", |(word, _)| word)
+    }
+}
+
+impl Wrongs {
+    pub fn add(&mut self, words: String) {
+        self.count += 1;
+        if self.list.len() < WRONGS_LISTED {
+            self.list.push(words);
+        }
+    }
+
+    fn merge(&mut self, other: &Wrongs) {
+        self.count += other.count;
+        let room = WRONGS_LISTED - self.list.len();
+        self.list.extend(other.list.iter().take(room).cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stress::failure::Stage;
+
+    fn millis(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    fn tally(base: u64) -> Tally {
+        let mut tally = Tally { window: millis(base), answered: base, ..Tally::default() };
+        tally.latency.record(millis(base));
+        tally.fail(Failure::new(Stage::Talk, "EPIPE"));
+        tally.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
+        tally.wrongs.add(format!("wrong {base}"));
+        tally
+    }
+
+    #[test]
+    fn two_tallies_are_one() {
+        let (mut one, two) = (tally(20), tally(10));
+        one.merge(&two);
+        assert_eq!((one.answered, one.window, one.latency.count()), (30, millis(20), 2));
+        assert_eq!((one.failed(), one.deaths.rst, one.deaths.count()), (2, 2, 2));
+        let times: Vec<Duration> = one.deaths.list.iter().map(|death| death.at).collect();
+        assert_eq!(times, [millis(10), millis(20)]);
+        assert_eq!(one.wrongs.list, ["wrong 20", "wrong 10"]);
+    }
+
+    #[test]
+    fn a_restart_forgets_what_was_measured_and_not_what_went_wrong() {
+        let mut tally = tally(10);
+        tally.restart();
+        assert_eq!((tally.answered, tally.latency.count()), (0, 0));
+        assert_eq!((tally.failed(), tally.deaths.count(), tally.wrongs.count), (1, 1, 1));
+    }
+
+    #[test]
+    fn latencies_are_corrected_by_measure_or_by_the_median() {
+        let mut tally = Tally::default();
+        (0..100).for_each(|_| tally.latency.record(millis(1)));
+        tally.latency.record(millis(100));
+        assert!(tally.corrected().count() > 190);
+        tally.waited.record(millis(7));
+        assert_eq!(tally.corrected().count(), 1);
+    }
+
+    #[test]
+    fn lists_have_an_end_and_counts_go_on() {
+        let mut tally = Tally::default();
+        (0..20).for_each(|_| tally.wrongs.add(String::new()));
+        assert_eq!((tally.wrongs.count, tally.wrongs.list.len()), (20, WRONGS_LISTED));
+    }
+}

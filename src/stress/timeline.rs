@@ -1,0 +1,196 @@
+//! What happened when: one point for each short while. When there are many, two become one, so a
+//! run of any length has a few hundred.
+
+use std::time::Duration;
+
+use super::cost::Cost;
+use super::spread::Spread;
+
+/// The points of a run, in order, each as long as the others.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    pub step: Duration,
+    pub points: Vec<Point>,
+    recent: Spread,
+    now: Point,
+}
+
+/// What happened in one step; of `open`, `p50`, `p99` and the costs what it was at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Point {
+    pub answered: u64,
+    pub bytes: u64,
+    pub opened: u64,
+    pub exchanged: u64,
+    pub failed: u64,
+    pub died: u64,
+    pub open: u64,
+    pub p50: Duration,
+    pub p99: Duration,
+    /// Memory and processor time of the server so far; zero, where it was not asked.
+    pub user_bytes: u64,
+    pub cpu: Duration,
+}
+
+/// Fine enough to see a pause of the server.
+const STEP: Duration = Duration::from_millis(100);
+/// More points than this no chart can show.
+const POINTS_MAX: usize = 600;
+
+impl Timeline {
+    pub fn new() -> Timeline {
+        let (recent, now) = (Spread::new(), Point::default());
+        Timeline { step: STEP, points: Vec::new(), recent, now }
+    }
+
+    /// The step that is being filled.
+    pub fn now(&mut self) -> &mut Point {
+        &mut self.now
+    }
+
+    pub fn answered(&mut self, took: Duration) {
+        self.now.answered += 1;
+        self.recent.record(took);
+    }
+
+    /// When the present step ends.
+    pub fn due(&self) -> Duration {
+        self.step * (self.points.len() as u32 + 1)
+    }
+
+    /// Ends the present step if it is time. True, if it was.
+    pub fn turn(&mut self, now: Duration, open: u64, cost: Option<Cost>) -> bool {
+        if now < self.due() {
+            return false;
+        }
+        while now >= self.due() {
+            self.end_step(open, cost);
+        }
+        true
+    }
+
+    fn end_step(&mut self, open: u64, cost: Option<Cost>) {
+        let mut point = std::mem::take(&mut self.now);
+        point.open = open;
+        if !self.recent.is_empty() {
+            point.p50 = self.recent.at(0.5);
+            point.p99 = self.recent.at(0.99);
+            self.recent.clear();
+        }
+        if let Some(cost) = cost {
+            point.user_bytes = cost.user_bytes;
+            point.cpu = cost.cpu_fine.max(cost.cpu_ticked);
+        }
+        self.points.push(point);
+        if self.points.len() >= POINTS_MAX {
+            self.halve();
+        }
+    }
+
+    /// Two points become one.
+    fn halve(&mut self) {
+        self.step *= 2;
+        self.points = self.points.chunks(2).map(joined).collect();
+    }
+
+    /// Adds what another process did at the same time.
+    pub fn merge(&mut self, other: &Timeline) {
+        let mut other = other.clone();
+        while self.step < other.step {
+            self.halve();
+        }
+        while other.step < self.step {
+            other.halve();
+        }
+        let longer = self.points.len().max(other.points.len());
+        self.points.resize(longer, Point::default());
+        for (point, more) in self.points.iter_mut().zip(&other.points) {
+            point.add(more);
+            point.open += more.open;
+            point.user_bytes = point.user_bytes.max(more.user_bytes);
+            point.cpu = point.cpu.max(more.cpu);
+        }
+    }
+}
+
+impl Default for Timeline {
+    fn default() -> Timeline {
+        Timeline::new()
+    }
+}
+
+impl Point {
+    /// Counts are sums; of latencies the worse stands.
+    fn add(&mut self, more: &Point) {
+        self.answered += more.answered;
+        self.bytes += more.bytes;
+        self.opened += more.opened;
+        self.exchanged += more.exchanged;
+        self.failed += more.failed;
+        self.died += more.died;
+        self.p50 = self.p50.max(more.p50);
+        self.p99 = self.p99.max(more.p99);
+    }
+}
+
+fn joined(points: &[Point]) -> Point {
+    let mut sum = Point::default();
+    for point in points {
+        sum.add(point);
+        sum.open = point.open;
+        sum.user_bytes = sum.user_bytes.max(point.user_bytes);
+        sum.cpu = sum.cpu.max(point.cpu);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(value: u64) -> Duration {
+        Duration::from_millis(value)
+    }
+
+    #[test]
+    fn what_happens_is_told_of_its_step() {
+        let mut timeline = Timeline::new();
+        timeline.now().failed += 1;
+        timeline.answered(millis(3));
+        assert!(!timeline.turn(millis(99), 5, None));
+        assert!(timeline.turn(millis(301), 5, None));
+        assert_eq!(timeline.points.len(), 3);
+        let first = timeline.points[0];
+        assert_eq!((first.failed, first.answered, first.open), (1, 1, 5));
+        assert!(first.p50 >= millis(3) && timeline.points[1].p50 == Duration::ZERO);
+        assert_eq!(timeline.due(), millis(400));
+    }
+
+    #[test]
+    fn a_long_run_has_no_more_points_and_loses_no_count() {
+        let mut timeline = Timeline::new();
+        for step in 1..=5000u64 {
+            timeline.now().answered += 1;
+            timeline.turn(millis(100 * step), step, None);
+        }
+        assert!(timeline.points.len() < POINTS_MAX && timeline.step == millis(1600));
+        let total: u64 = timeline.points.iter().map(|point| point.answered).sum();
+        assert_eq!(total + timeline.now().answered, 5000);
+    }
+
+    #[test]
+    fn two_processes_make_one_line() {
+        let mut lines = [Timeline::new(), Timeline::new()];
+        for (line, steps) in lines.iter_mut().zip([700u64, 10]) {
+            for step in 1..=steps {
+                line.now().answered += 1;
+                line.turn(millis(100 * step), 1, None);
+            }
+        }
+        let [long, short] = &mut lines;
+        short.merge(long);
+        let total: u64 = short.points.iter().map(|point| point.answered).sum();
+        assert_eq!((total, short.step, short.points.len()), (710, long.step, long.points.len()));
+        assert_eq!(short.points[0].open, 2);
+    }
+}

@@ -1,0 +1,149 @@
+//! Finds the process that listens at a target, if it is one of this machine.
+
+use super::dial::Place;
+
+/// The process that serves this place, as far as the system tells.
+#[cfg(target_os = "linux")]
+pub fn server_of(place: &Place) -> Option<u32> {
+    linux::server_of(place)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn server_of(_: &Place) -> Option<u32> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+
+    use crate::plan::UnixName;
+    use crate::stress::dial::Place;
+
+    /// The state of a listener, and of a socket that is merely bound, in the tables of the kernel.
+    const LISTENS: &str = "0A";
+    const BOUND: &str = "07";
+
+    pub fn server_of(place: &Place) -> Option<u32> {
+        let inodes = match place {
+            Place::Inet(to) if is_ours(to.ip()) => inet("tcp", LISTENS, to.ip(), to.port()),
+            Place::Udp(to) if is_ours(to.ip()) => inet("udp", BOUND, to.ip(), to.port()),
+            Place::Unix(name) | Place::UnixDatagram(name) => unix(name),
+            _ => return None,
+        };
+        owner(&inodes)
+    }
+
+    /// Whether an address belongs to this machine: then a socket can be bound to it.
+    fn is_ours(ip: IpAddr) -> bool {
+        UdpSocket::bind((ip, 0)).is_ok()
+    }
+
+    fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
+        let tables = [format!("/proc/net/{table}"), format!("/proc/net/{table}6")];
+        let texts = tables.iter().filter_map(|path| fs::read_to_string(path).ok());
+        texts.flat_map(|text| rows(&text, state, ip, port)).collect()
+    }
+
+    /// The inodes of the rows of such a table that serve this address.
+    pub fn rows(text: &str, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
+        let inode = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (address, number) = words.get(1)?.split_once(':')?;
+            let serves = u16::from_str_radix(number, 16).ok()? == port
+                && words.get(3) == Some(&state)
+                && read_ip(address).is_some_and(|bound| bound.is_unspecified() || bound == ip);
+            serves.then(|| words.get(9)?.parse().ok())?
+        };
+        text.lines().filter_map(inode).collect()
+    }
+
+    /// Addresses stand there as words of 32 bits in the order of this machine.
+    fn read_ip(text: &str) -> Option<IpAddr> {
+        let word = |at: usize| u32::from_str_radix(text.get(8 * at..8 * at + 8)?, 16).ok();
+        match text.len() {
+            8 => Some(Ipv4Addr::from(word(0)?.to_ne_bytes()).into()),
+            32 => {
+                let mut bytes = [0; 16];
+                for at in 0..4 {
+                    bytes[4 * at..4 * at + 4].copy_from_slice(&word(at)?.to_ne_bytes());
+                }
+                Some(Ipv6Addr::from(bytes).to_canonical())
+            }
+            _ => None,
+        }
+    }
+
+    fn unix(name: &UnixName) -> Vec<u64> {
+        let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let wanted = name.to_string();
+        let inode = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let is_it = words.get(7).is_some_and(|path| *path == wanted);
+            is_it.then(|| words.get(6)?.parse().ok())?
+        };
+        text.lines().filter_map(inode).collect()
+    }
+
+    /// The process that has one of these sockets open; of a family of them the eldest.
+    fn owner(inodes: &[u64]) -> Option<u32> {
+        let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+        let pids = fs::read_dir("/proc").ok()?.flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.filter(|pid| holds(*pid, &links)).min()
+    }
+
+    fn holds(pid: u32, links: &[String]) -> bool {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
+        targets.any(|target| links.iter().any(|link| target.as_os_str() == link.as_str()))
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::linux::rows;
+    use super::*;
+
+    #[test]
+    fn a_listener_of_this_process_is_found() {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind("[::1]:0").unwrap();
+        let own = Some(std::process::id());
+        assert_eq!(server_of(&Place::Inet(tcp.local_addr().unwrap())), own);
+        assert_eq!(server_of(&Place::Udp(udp.local_addr().unwrap())), own);
+        let vacant = udp.local_addr().unwrap();
+        assert_ne!(server_of(&Place::Inet(vacant)), own);
+        assert_eq!(server_of(&Place::Inet("192.0.2.1:80".parse().unwrap())), None);
+    }
+
+    #[test]
+    fn a_unix_listener_is_found_by_its_name() {
+        let path = std::env::temp_dir().join(format!("oneloop-{}-whose", std::process::id()));
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let place = Place::Unix(crate::plan::UnixName::Path(path.clone()));
+        assert_eq!(server_of(&place), Some(std::process::id()));
+        drop(listener);
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn a_table_of_the_kernel_is_read() {
+        let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n\
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 11 1\n\
+            1: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12 1\n\
+            2: 0100007F:1F90 0100007F:0001 01 00000000:00000000 00:00000000 00000000 0 0 13 1\n";
+        let local = "127.0.0.1".parse().unwrap();
+        assert_eq!(rows(text, "0A", local, 8080), [11]);
+        assert_eq!(rows(text, "0A", local, 8081), [12]);
+        assert_eq!(rows(text, "0A", "127.0.0.2".parse().unwrap(), 8080), [0u64; 0]);
+        let six = "0: 0000000000000000FFFF00000100007F:0050 0:0 0A 0:0 0:0 0 0 0 14 1\n\
+            1: 00000000000000000000000001000000:0050 0:0 0A 0:0 0:0 0 0 0 15 1\n";
+        assert_eq!(rows(six, "0A", local, 80), [14]);
+        assert_eq!(rows(six, "0A", "::1".parse().unwrap(), 80), [15]);
+    }
+}
