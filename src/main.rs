@@ -12,6 +12,7 @@ use oneloop::observe;
 use oneloop::plan::{LogPlan, Plan};
 use oneloop::shell::reactor::Outcome;
 use oneloop::shell::{Signal, start};
+use oneloop::stress;
 use oneloop::talk;
 
 /// It was done.
@@ -40,6 +41,14 @@ fn run(command: Command) -> u8 {
             Ok(true) => DONE,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
             Ok(false) | Err(_) => COULD_NOT,
+        },
+        Command::Stress(plan) => match stress::run(&plan, &mut io::stdout().lock()) {
+            Ok(stress::Verdict::Well) => DONE,
+            Ok(stress::Verdict::Failed) => COULD_NOT,
+            Err(error) => {
+                complain(&error);
+                COULD_NOT
+            }
         },
         Command::Connect(plan) => told(talk::connect::run(&plan, &mut observe::start(&plan.log))),
         Command::Chat(plan) => told(talk::chat::run(&plan, &mut observe::start(&plan.log))),

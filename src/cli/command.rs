@@ -52,7 +52,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 12] = [
+pub const COMMANDS: [Spec; 13] = [
     Spec {
         name: "echo",
         arguments: "[LISTEN…] [OPTION…]",
@@ -212,5 +212,36 @@ pub const COMMANDS: [Spec; 12] = [
             ("oneloop doctor --conns 100k 10.0.0.1:80", "can so many go out to one address?"),
         ],
         build: examine::doctor,
+    },
+    Spec {
+        name: "stress",
+        group: Group::Examine,
+        arguments: "TARGET… [OPTION…]",
+        about: "make connections and load, verify every byte, and tell what it cost the server",
+        words: &[("TARGET…", "any server; connections are spread over several in turn")],
+        notes: &[
+            "idle    opens connections, holds them, and watches them die",
+            "echo    each sends, waits for the answer, and sends again",
+            "churn   each connects, exchanges one message, closes, and begins again",
+            "reset   the same, but vanishes with a reset",
+            "stream  bulk, as much as goes through",
+            "storm   all connect at once, exchange one message and close, again and again",
+            "pulse   all are silent, and all speak at one instant, again and again",
+            "",
+            "Loads run together: --load idle=10k,echo=16. INT ends a run early and still reports.",
+        ],
+        examples: &[
+            ("oneloop stress 127.0.0.1:7007", "64 connections play ping-pong for ten seconds"),
+            (
+                "oneloop stress :7007 --load idle --conns 100k --hold 10m --active 16",
+                "hold many, watch them, and play ping-pong beside them",
+            ),
+            (
+                "oneloop stress :7007 --rate 50k/s --size 1k --report run.html",
+                "a given rate, with latencies that leave no late answer out",
+            ),
+            ("oneloop stress udp://:7007 --depth 16", "datagrams, and how many are lost"),
+        ],
+        build: examine::stress,
     },
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, Template};
+use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, StressPlan, Template};
 
 /// Every value an option can set. Each command takes from it what concerns it.
 #[derive(Debug)]
@@ -33,6 +33,9 @@ pub struct Draft {
     // ---- doctor --------------------------------------------------------------------------------
     pub conns: Option<usize>,
     pub json: bool,
+
+    // ---- stress --------------------------------------------------------------------------------
+    pub stress: StressPlan,
 }
 
 impl Draft {
@@ -58,6 +61,7 @@ impl Draft {
             unix: false,
             conns: None,
             json: false,
+            stress: StressPlan::default(),
         }
     }
 }

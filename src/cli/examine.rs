@@ -1,4 +1,4 @@
-//! Makes plans of the commands that examine: doctor.
+//! Makes plans of the commands that examine: doctor and stress.
 
 use super::Command;
 use super::error::UsageError;
@@ -20,6 +20,17 @@ pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
     let draft = typed.draft;
     let (conns, json, color) = (draft.conns, draft.json, draft.log.color);
     Ok(Command::Doctor(DoctorPlan { conns, target, json, color }))
+}
+
+pub fn stress(typed: Typed) -> Result<Command, UsageError> {
+    let mut plan = typed.draft.stress;
+    plan.color = typed.draft.log.color;
+    for word in &typed.words {
+        let target = Address::parse_target(&word.text);
+        plan.targets.push(target.map_err(|misread| UsageError::misread(word.at, &misread))?);
+    }
+    plan.check().map_err(UsageError::missing)?;
+    Ok(Command::Stress(Box::new(plan)))
 }
 
 #[cfg(test)]
@@ -49,6 +60,29 @@ mod tests {
         };
         assert_eq!(asked("doctor --conns 100k 10.0.0.1:80 --json --color never"), expected);
         assert_eq!(asked("doctor -n 5").conns, Some(5));
+    }
+
+    #[test]
+    fn a_stress_run_is_asked_for_with_targets_and_options() {
+        let line =
+            "stress --load idle=10k,echo :7 unix:/x --conns 2k --rate 50k/s --json - --probe";
+        let Ok(Command::Stress(plan)) = parsed(line) else { panic!("{line}") };
+        assert_eq!((plan.targets.len(), plan.loads.len(), plan.conns), (2, 2, 2000));
+        assert!(plan.probe && plan.rate.is_some() && plan.json.is_some());
+    }
+
+    #[test]
+    fn a_stress_run_that_makes_no_sense_is_refused() {
+        let cases = [
+            ("stress", None, "no target"),
+            ("stress :7 --load ehco", Some(4), "bad value for --load: ehco"),
+            ("stress :7 udp://:7", None, "targets of streams and of datagrams cannot be mixed"),
+            ("stress :7 -v", Some(3), "unknown option: -v"),
+        ];
+        for (line, argument, wrong) in cases {
+            let error = parsed(line).unwrap_err();
+            assert_eq!((error.argument, error.wrong.as_str()), (argument, wrong), "{line}");
+        }
     }
 
     #[test]

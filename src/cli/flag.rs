@@ -5,7 +5,8 @@ use crate::plan::guess;
 use crate::plan::misread::{Piece, Slip, put};
 use crate::plan::policy::{self, On, PolicyOption};
 use crate::plan::service::Service;
-use crate::plan::{AccessFormat, Color, Policy, template, unit};
+use crate::plan::stress::options::{self as stress_options, Part, StressOption};
+use crate::plan::{AccessFormat, Color, Policy, StressPlan, template, unit};
 
 /// One option.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub enum Where {
     Only(&'static [&'static str]),
     /// The services a policy's option fits, and run.
     Policy(On),
+    Stress,
 }
 
 /// What it does.
@@ -40,6 +42,7 @@ pub enum Where {
 pub enum Set {
     Policy(fn(&mut Policy, Piece<'_>) -> Result<(), Slip>),
     Draft(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
+    Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), Slip>),
     Help,
     Version,
 }
@@ -48,14 +51,18 @@ pub enum Set {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     Own,
+    Stress(Part),
     Limits,
     Log,
     Other,
 }
 
 impl Section {
-    pub const ALL: [(Section, &'static str); 4] = [
+    pub const ALL: [(Section, &'static str); 7] = [
         (Section::Own, "Options"),
+        (Section::Stress(Part::Load), "What the connections do"),
+        (Section::Stress(Part::Much), "How many, how fast, how long"),
+        (Section::Stress(Part::Report), "What is told"),
         (Section::Limits, "Limits and timeouts"),
         (Section::Log, "Log, on standard error (RUST_LOG wins over -v and -q)"),
         (Section::Other, "Other"),
@@ -66,7 +73,22 @@ impl Flag {
     /// Every option of every command, in the order of help.
     pub fn all() -> impl Iterator<Item = Flag> {
         let policy = policy::OPTIONS.iter().map(Flag::of_policy);
-        OWN.iter().chain(LIMITS.iter()).cloned().chain(policy).chain(REST.iter().cloned())
+        let stress = stress_options::OPTIONS.iter().map(Flag::of_stress);
+        let own = OWN.iter().chain(LIMITS.iter()).cloned();
+        own.chain(policy).chain(stress).chain(REST.iter().cloned())
+    }
+
+    fn of_stress(option: &StressOption) -> Flag {
+        Flag {
+            long: option.name,
+            short: None,
+            value: option.value,
+            default: option.default,
+            help: option.help,
+            section: Section::Stress(option.part),
+            on: Where::Stress,
+            set: Set::Stress(option.set),
+        }
     }
 
     fn of_policy(option: &PolicyOption) -> Flag {
@@ -86,9 +108,10 @@ impl Flag {
         let serves = command == "run" || Service::WORDS.contains(&command);
         match self.on {
             Where::All => true,
-            Where::Logged => !EXAMINE.contains(&command),
+            Where::Logged => !UNLOGGED.contains(&command),
             Where::Servers => serves,
             Where::Only(commands) => commands.contains(&command),
+            Where::Stress => command == "stress",
             Where::Policy(on) => serves && (command == "run" || on.fits(command)),
         }
     }
@@ -355,6 +378,7 @@ const REST: [Flag; 7] = [
 const CONNECT: &[&str] = &["connect"];
 const TALK: &[&str] = &["connect", "chat"];
 const EXAMINE: &[&str] = &["doctor"];
+const UNLOGGED: &[&str] = &["doctor", "stress"];
 
 /// One of some words.
 fn word<T>(

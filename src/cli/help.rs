@@ -2,6 +2,7 @@
 
 use super::command::{COMMANDS, Group, Spec};
 use super::flag::{Flag, Section, Where};
+use crate::plan::stress::options::Part;
 
 /// Texts keep within so many columns: a terminal that is a little wider than the oldest ones.
 pub const COLUMNS: usize = 96;
@@ -34,6 +35,11 @@ const CONNECT_CODES: &[(&str, &str)] = &[
 const DOCTOR_CODES: &[(&str, &str)] = &[
     ("0", "so many connections fit, or no number was given"),
     ("1", "they do not fit, or it is not known whether they do"),
+    ("2", "wrong usage"),
+];
+const STRESS_CODES: &[(&str, &str)] = &[
+    ("0", "all went well"),
+    ("1", "something failed: a connection, an answer, or a byte that came back other than sent"),
     ("2", "wrong usage"),
 ];
 const SIGNALS: &[(&str, &str)] = &[
@@ -90,18 +96,25 @@ pub fn about(spec: &Spec) -> String {
         page.text.push('\n');
         spec.notes.iter().for_each(|note| page.line(note));
     }
+    let mut parts = Vec::new();
     for (section, title) in Section::ALL {
         let flags = Flag::all().filter(|flag| flag.section == section && flag.is_on(spec.name));
-        let flags: Vec<Flag> = flags.collect();
+        let flags: Vec<Flag> = flags.filter(|flag| !flag.help.is_empty()).collect();
         if !flags.is_empty() {
             page.section(title);
             page.flags(&flags);
         }
-        page.units(&flags);
+        // Parts of one list have their units explained once, behind the last of them.
+        parts.extend(flags);
+        if !matches!(section, Section::Stress(Part::Load | Part::Much)) {
+            page.units(&parts);
+            parts.clear();
+        }
     }
     let (listens, codes) = match spec.name {
         "connect" => (false, CONNECT_CODES),
         "doctor" => (false, DOCTOR_CODES),
+        "stress" => (false, STRESS_CODES),
         _ => (true, SERVE_CODES),
     };
     page.addresses(listens);
@@ -129,7 +142,8 @@ impl Page {
     }
 
     fn line(&mut self, line: &str) {
-        self.text.push_str(&format!("  {line}\n"));
+        let indent = if line.is_empty() { "" } else { "  " };
+        self.text.push_str(&format!("{indent}{line}\n"));
     }
 
     fn list<'a>(&mut self, title: &str, items: impl Iterator<Item = (&'a str, &'a str)>) {
@@ -170,7 +184,9 @@ impl Page {
         const TIME: &str =
             "TIME is 500ms, 5s, 2m, 1h or 1d; a bare number means seconds; off: no limit.";
         const N: &str = "N may be 10k (thousands) or 1m (millions).";
-        let units = [("TIME", TIME), ("N", N)];
+        const SIZE: &str = "SIZE may be 64k (of 1024), 1M or 1G.";
+        const RATE: &str = "RATE is 2k/s, 600/m or 50/h; a bare number means per second.";
+        let units = [("TIME", TIME), ("N", N), ("SIZE", SIZE), ("RATE", RATE)];
         let takes = |unit: &str| flags.iter().any(|flag| flag.value == Some(unit));
         let lines: Vec<&str> = units.iter().filter(|unit| takes(unit.0)).map(|u| u.1).collect();
         if !lines.is_empty() {

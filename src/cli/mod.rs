@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 
-use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan};
+use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub mod error;
 
@@ -36,6 +36,7 @@ pub enum Command {
     Connect(ConnectPlan),
     Chat(ChatPlan),
     Doctor(DoctorPlan),
+    Stress(Box<StressPlan>),
     /// A text to print, and that is all.
     Help(String),
     Version(String),

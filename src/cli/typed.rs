@@ -143,6 +143,7 @@ impl Sorter<'_> {
             Set::Version => return Ok(Some(Sorted::Version)),
             Set::Policy(set) => set(&mut draft.policy, Piece::whole(value)),
             Set::Draft(set) => set(draft, Piece::whole(value)),
+            Set::Stress(set) => set(&mut draft.stress, Piece::whole(value)),
         };
         done.map(|()| None).map_err(|slip| {
             let misread = Misread::new(format!("value for {name}"), value, slip);
