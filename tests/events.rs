@@ -190,6 +190,7 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
         (a, read(5, Because::EndWaits)),
         (a, read(5, Because::Urgent)),
         (a, read(5, Because::NoPromise)),
+        (a, read(262_144, Because::Spliced)),
         (b, Event::Wrote { bytes: 3, left: 2 }),
         (b, Event::Wrote { bytes: 2, left: 0 }),
         (a, Event::ReadBlocked),

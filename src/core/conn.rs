@@ -102,7 +102,7 @@ impl<S: Stream> Conn<S> {
     pub fn drive(
         &mut self,
         key: Key,
-        buffers: &mut Buffers,
+        buffers: &mut Buffers<S::Pipe>,
         now: Moment,
         seen: &mut Seen<'_>,
     ) -> Driven {
@@ -121,7 +121,7 @@ impl<S: Stream> Conn<S> {
         for index in 0..2 {
             let (flow, ends) = (&mut self.flows[index], &mut self.ends);
             let pumped = pump::pump(flow, ends, key, buffers, seen);
-            if flow.done && !flow.absent && self.first.is_none() {
+            if flow.done && !flow.is_absent() && self.first.is_none() {
                 self.first = Some(side(&self.ends, self.flows[index].from as usize));
             }
             match pumped {
@@ -188,7 +188,7 @@ impl<S: Stream> Conn<S> {
 
     /// An end failed. What it sent before is written as far as the other side takes it now; then
     /// the connection ends with a reset, never with a clean end.
-    fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers) -> Driven {
+    fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers<S::Pipe>) -> Driven {
         let fault = Fault::from(&error);
         if self.dialing() {
             return Driven::Ended(Reason::Abandoned { fault });
@@ -232,7 +232,7 @@ impl<S: Stream> Conn<S> {
 
     /// One direction has ended, the other has not.
     pub fn half_closed(&self) -> bool {
-        !self.flows[1].absent && self.flows[0].done != self.flows[1].done
+        !self.flows[1].is_absent() && self.flows[0].done != self.flows[1].done
     }
 
     /// The target is not connected yet.
@@ -264,9 +264,9 @@ impl<S: Stream> Conn<S> {
     }
 
     /// What holds whenever a connection has been driven; asked in debug builds.
-    pub fn check(&self, shelf: &Shelf) {
+    pub fn check(&self, shelf: &Shelf<S::Pipe>) {
         for flow in &self.flows {
-            let held = flow.held.as_ref().map(|loan| shelf.data(loan).len());
+            let held = flow.held.as_ref().map(|loan| shelf.left(loan));
             debug_assert!(held != Some(0), "#{}: a loan of nothing", self.birth);
             debug_assert!(!flow.done || held.is_none(), "#{}: bytes behind the end", self.birth);
         }
@@ -277,7 +277,7 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Prepares the sockets for their close, gives back all loans, and tells how it ended.
-    pub fn close(&mut self, reason: Reason, shelf: &mut Shelf) -> Ending {
+    pub fn close(&mut self, reason: Reason, shelf: &mut Shelf<S::Pipe>) -> Ending {
         let relay = self.ends.end(1).is_socket() || self.dialing();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
@@ -315,7 +315,7 @@ impl<S: Stream> Conn<S> {
 impl<S> fmt::Display for Conn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "route {}, a {}, b {}", self.route, self.ends.bits(0), self.ends.bits(1))?;
-        for flow in self.flows.iter().filter(|flow| !flow.absent) {
+        for flow in self.flows.iter().filter(|flow| !flow.is_absent()) {
             let (from, to) = (["a", "b"][flow.from as usize], ["a", "b"][flow.to as usize]);
             write!(f, ", {from}>{to} {} B", flow.moved)?;
             if flow.held.is_some() {

@@ -5,10 +5,14 @@ use std::io;
 use super::buffers::{Loan, Shelf};
 use super::chargen;
 use super::event::Because;
+use super::pipes::Pipe;
 use super::ready::Ready;
 
 /// What a connection needs of a socket. TCP, Unix and simulated streams have it. No call blocks.
 pub trait Stream {
+    /// What bytes are spliced through; `NoPipe` where there is no splicing.
+    type Pipe: Pipe;
+
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
     /// Sends FIN behind the last byte.
@@ -21,6 +25,25 @@ pub trait Stream {
     fn reset_on_drop(&mut self);
     /// Whether the kernel promises another event for bytes that come after a short read.
     fn short_read_drains(&self) -> bool;
+
+    /// Whether bytes can be spliced from here to `to`.
+    fn can_splice(&self, to: &Self) -> bool {
+        let _ = to;
+        false
+    }
+
+    /// Moves bytes from the socket into an empty pipe. None of them: there are none, or splicing
+    /// cannot tell; only a read knows an end of file.
+    fn splice_in(&mut self, pipe: &mut Self::Pipe) -> io::Result<usize> {
+        let _ = pipe;
+        Ok(0)
+    }
+
+    /// Moves at most so many bytes out of the pipe into the socket.
+    fn splice_out(&mut self, pipe: &mut Self::Pipe, bytes: usize) -> io::Result<usize> {
+        let _ = (pipe, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 /// One side of a connection: something that bytes can be read from and written to.
@@ -146,7 +169,7 @@ impl<S: Stream> Ends<S> {
         Ok((read, because))
     }
 
-    pub fn write(&mut self, end: usize, from: &[u8], shelf: &mut Shelf) -> io::Result<Io> {
+    pub fn write(&mut self, end: usize, from: &[u8], shelf: &mut Shelf<S::Pipe>) -> io::Result<Io> {
         match &mut self.ends[end] {
             End::Socket(socket) => {
                 let wrote = settled(socket.write(from))?;
@@ -164,6 +187,36 @@ impl<S: Stream> Ends<S> {
             }
             End::Void | End::Chargen | End::Nowhere => Ok(Io::Moved(from.len())),
         }
+    }
+
+    /// Whether bytes can be spliced from one end to the other. Urgent data would stop a splice, and
+    /// look like an end of file: who has shown it is read.
+    pub fn can_splice(&self, from: usize, to: usize) -> bool {
+        match (&self.ends[from], &self.ends[to]) {
+            (End::Socket(a), End::Socket(b)) if from != to => {
+                !self.ready[from].has(Ready::URGENT) && a.can_splice(b)
+            }
+            _ => false,
+        }
+    }
+
+    pub fn splice_in(&mut self, end: usize, pipe: &mut S::Pipe) -> io::Result<Io> {
+        let Some(socket) = self.socket(end) else { return Ok(Io::Moved(0)) };
+        let moved = settled(socket.splice_in(pipe))?;
+        // The pipe was empty, so it is the socket that has nothing more.
+        if moved == Io::Blocked {
+            self.clear(end, Ready::READ);
+        }
+        Ok(moved)
+    }
+
+    pub fn splice_out(&mut self, end: usize, pipe: &mut S::Pipe, bytes: usize) -> io::Result<Io> {
+        let Some(socket) = self.socket(end) else { return Ok(Io::Moved(bytes)) };
+        let moved = settled(socket.splice_out(pipe, bytes))?;
+        if moved == Io::Blocked {
+            self.clear(end, Ready::WRITE);
+        }
+        Ok(moved)
     }
 
     /// Passes an end of file on to this end. True if that went out to a peer.
@@ -185,7 +238,7 @@ impl<S: Stream> Ends<S> {
     }
 
     /// The message that was heard at this end, if it listens for one. Asked at its end of file.
-    pub fn heard<'a>(&self, end: usize, shelf: &'a Shelf) -> Option<&'a [u8]> {
+    pub fn heard<'a>(&self, end: usize, shelf: &'a Shelf<S::Pipe>) -> Option<&'a [u8]> {
         match &self.ends[end] {
             End::Line(Some(loan)) => Some(shelf.data(loan)),
             End::Line(None) => Some(b""),
@@ -194,7 +247,7 @@ impl<S: Stream> Ends<S> {
     }
 
     /// Gives back what this end keeps.
-    pub fn release(&mut self, shelf: &mut Shelf) {
+    pub fn release(&mut self, shelf: &mut Shelf<S::Pipe>) {
         for end in &mut self.ends {
             if let End::Line(heard) = end {
                 shelf.give_back(heard);
@@ -220,7 +273,7 @@ impl<S> End<S> {
 }
 
 /// Gathers a message; true once it is whole.
-fn listen(heard: &mut Option<Loan>, bytes: &[u8], shelf: &mut Shelf) -> bool {
+fn listen<P: Pipe>(heard: &mut Option<Loan>, bytes: &[u8], shelf: &mut Shelf<P>) -> bool {
     let newline = bytes.iter().position(|&byte| byte == b'\n');
     let loan = match heard {
         Some(loan) => &*loan,

@@ -19,7 +19,7 @@ use super::time::Moment;
 use super::timers::{Deadline, Timeouts, Timers};
 
 /// Driven by the reactor, or by the simulation.
-pub struct Engine<S> {
+pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
     run: VecDeque<Key>,
     timers: Timers,
@@ -28,7 +28,7 @@ pub struct Engine<S> {
     dials: Vec<(Key, Dial)>,
     /// Somebody wants to see each step; asked anew in each `run`.
     steps: bool,
-    pub buffers: Buffers,
+    pub buffers: Buffers<S::Pipe>,
 }
 
 /// What became of an attempt to connect to a target.
@@ -46,7 +46,7 @@ const EXPIRE_BUDGET: usize = 1024;
 impl<S: Stream> Engine<S> {
     /// `timeouts` are those of each route. Room for `capacity` connections is reserved, so that no
     /// growth ever copies the table in the middle of a turn; untouched pages cost nothing.
-    pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers) -> Engine<S> {
+    pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers<S::Pipe>) -> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
             run: VecDeque::new(),

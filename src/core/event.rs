@@ -243,6 +243,8 @@ pub enum Because {
     Urgent,
     /// Shorter, but on this kind of socket a short read proves nothing: read on.
     NoPromise,
+    /// Moved into a pipe without a copy; how much a splice moves proves nothing: read on.
+    Spliced,
 }
 
 impl Because {

@@ -21,8 +21,8 @@ pub struct Flow {
     pub to: u8,
     /// The end of file has been seen, and passed on.
     pub done: bool,
-    /// There is no such direction; it counts as done from birth.
-    pub absent: bool,
+    /// The last read filled its buffer: what follows may be spliced.
+    pub bulk: bool,
 }
 
 /// What a flow does next.
@@ -35,7 +35,7 @@ pub enum Step {
 
 impl Flow {
     pub fn new(from: u8, to: u8) -> Flow {
-        Flow { moved: 0, held: None, from, to, done: false, absent: false }
+        Flow { moved: 0, held: None, from, to, done: false, bulk: false }
     }
 
     /// A flow that begins with something to say: `held` goes out before anything is read.
@@ -43,8 +43,13 @@ impl Flow {
         Flow { held, ..Flow::new(from, to) }
     }
 
+    /// No such direction: from nothing to nothing, and done from birth.
     pub fn none() -> Flow {
-        Flow { done: true, absent: true, ..Flow::new(0, 0) }
+        Flow { done: true, ..Flow::new(1, 1) }
+    }
+
+    pub fn is_absent(&self) -> bool {
+        (self.from, self.to) == (1, 1)
     }
 
     /// What to do next. All policy of the pump is in these lines.
@@ -69,6 +74,7 @@ impl Flow {
 mod tests {
     use super::*;
     use crate::core::buffers::Shelf;
+    use crate::core::pipes::NoPipe;
 
     #[test]
     fn the_truth_table_of_next() {
@@ -92,7 +98,7 @@ mod tests {
             (true, true, true, false, Rest),
             (true, true, true, true, Rest),
         ];
-        let mut shelf = Shelf::default();
+        let mut shelf = Shelf::<NoPipe>::default();
         for (done, held, readable, writable, expected) in table {
             let mut flow = Flow { done, ..Flow::new(0, 1) };
             flow.held = held.then(|| shelf.keep(b"x"));

@@ -2,15 +2,22 @@
 
 use std::io;
 
-use super::buffers::{Buffers, Shelf};
+use super::buffers::{Buffers, Kept, Shelf};
 use super::end::{Ends, Io, Stream};
-use super::event::{Event, Seen};
+use super::event::{Because, Event, Seen};
 use super::flow::{Flow, Step};
 use super::key::Key;
+use super::pipes::Pipe;
 
 /// The most steps (a read with its write, or a write of what was held) that one flow takes in a
 /// turn. With full buffers this is a mebibyte: a flood delays the others by that and no more.
 pub const BUDGET: u32 = 16;
+
+/// And so many bytes, for steps that move more than a scratch.
+const BUDGET_BYTES: u64 = 1024 * 1024;
+
+/// A splice that moves less than this was not worth its two calls more: reads are cheaper.
+const LITTLE: usize = 16 * 1024;
 
 /// When an end has failed, what it sent before is still passed on, in at most so many reads and
 /// writes: with full buffers more than the largest receive buffer that Linux allows by default
@@ -29,15 +36,20 @@ pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
     key: Key,
-    buffers: &mut Buffers,
+    buffers: &mut Buffers<S::Pipe>,
     seen: &mut Seen<'_>,
 ) -> Result<bool, Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
+    let enough = flow.moved + BUDGET_BYTES;
     for _ in 0..BUDGET {
+        if flow.moved >= enough {
+            break;
+        }
         match flow.next(ends.ready(from), ends.ready(to)) {
             Step::Rest => return Ok(false),
-            Step::Write => flow.moved += write_held(ends, flow, key.at(to), shelf, seen)?,
+            Step::Write => write_held(ends, flow, key.at(to), shelf, seen)?,
+            Step::Read if flow.bulk => splice(ends, flow, key, shelf, seen)?,
             Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
                 Some(0) => {
                     if let Some(message) = ends.heard(from, shelf) {
@@ -47,6 +59,7 @@ pub fn pump<S: Stream>(
                     return pass_on_end(ends, key, from, to, seen).map(|()| true);
                 }
                 Some(bytes) => {
+                    flow.bulk = bytes == scratch.len() && ends.can_splice(from, to);
                     let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
                     flow.moved += wrote as u64;
                     if wrote < bytes {
@@ -68,7 +81,7 @@ pub fn pump<S: Stream>(
 pub fn last_words<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    buffers: &mut Buffers,
+    buffers: &mut Buffers<S::Pipe>,
 ) -> Result<(), Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
@@ -80,7 +93,7 @@ pub fn last_words<S: Stream>(
         match flow.next(ends.ready(from), ends.ready(to)) {
             Step::Rest => break,
             Step::Write => {
-                flow.moved += write_held(ends, flow, Key::LOOP.at(to), shelf, &mut nobody)?;
+                write_held(ends, flow, Key::LOOP.at(to), shelf, &mut nobody)?;
             }
             Step::Read => match read(ends, Key::LOOP.at(from), scratch, flow.moved, &mut nobody)? {
                 Some(0) => break,
@@ -119,17 +132,25 @@ fn write<S: Stream>(
     ends: &mut Ends<S>,
     key: Key,
     from: &[u8],
-    shelf: &mut Shelf,
+    shelf: &mut Shelf<S::Pipe>,
     seen: &mut Seen<'_>,
 ) -> Result<usize, Broken> {
-    let end = key.end();
-    let wrote = ends.write(end, from, shelf).map_err(|error| Broken { end, error })?;
-    match wrote {
-        Io::Moved(bytes) => {
-            seen.on(key, &Event::Wrote { bytes, left: from.len() - bytes });
-            return Ok(bytes);
+    written(ends.write(key.end(), from, shelf), from.len(), key, seen)
+}
+
+/// What became of a write of so many bytes.
+fn written(
+    wrote: io::Result<Io>,
+    bytes: usize,
+    key: Key,
+    seen: &mut Seen<'_>,
+) -> Result<usize, Broken> {
+    match wrote.map_err(|error| Broken { end: key.end(), error })? {
+        Io::Moved(moved) => {
+            seen.on(key, &Event::Wrote { bytes: moved, left: bytes - moved });
+            return Ok(moved);
         }
-        Io::Blocked => seen.on(key, &Event::WriteBlocked { left: from.len() }),
+        Io::Blocked => seen.on(key, &Event::WriteBlocked { left: bytes }),
         Io::Interrupted => seen.on(key, &Event::Interrupted),
     }
     Ok(0)
@@ -140,16 +161,55 @@ fn write_held<S: Stream>(
     ends: &mut Ends<S>,
     flow: &mut Flow,
     key: Key,
-    shelf: &mut Shelf,
+    shelf: &mut Shelf<S::Pipe>,
     seen: &mut Seen<'_>,
-) -> Result<u64, Broken> {
-    let Some(loan) = &flow.held else { return Ok(0) };
-    let kept = shelf.take(loan);
-    let wrote = write(ends, key, kept.data(), shelf, seen);
+) -> Result<(), Broken> {
+    let Some(loan) = &flow.held else { return Ok(()) };
+    let mut kept = shelf.take(loan);
+    let wrote = match &mut kept {
+        Kept::Pipe { pipe, left } => {
+            let moved = ends.splice_out(key.end(), pipe, *left);
+            written(moved, *left, key, seen)
+        }
+        bytes => write(ends, key, bytes.data(), shelf, seen),
+    };
     shelf.put(loan, kept);
     let wrote = wrote?;
+    flow.moved += wrote as u64;
     shelf.consume(&mut flow.held, wrote);
-    Ok(wrote as u64)
+    Ok(())
+}
+
+/// One read into a pipe, and its write. Of little, or of nothing, the flow learns that it is no
+/// bulk any more, and the next step is a plain read: it alone tells an end of file.
+fn splice<S: Stream>(
+    ends: &mut Ends<S>,
+    flow: &mut Flow,
+    key: Key,
+    shelf: &mut Shelf<S::Pipe>,
+    seen: &mut Seen<'_>,
+) -> Result<(), Broken> {
+    flow.bulk = false;
+    let (from, to) = (flow.from as usize, flow.to as usize);
+    if !ends.can_splice(from, to) {
+        return Ok(());
+    }
+    let Some(mut pipe) = shelf.pipes.borrow() else { return Ok(()) };
+    let (key, room) = (key.at(from), pipe.capacity());
+    let moved = ends.splice_in(from, &mut pipe);
+    if let Ok(Io::Moved(bytes @ 1..)) = moved {
+        flow.bulk = bytes >= LITTLE;
+        flow.held = Some(shelf.keep_pipe(pipe, bytes));
+        seen.on(key, &Event::Read { bytes, room, because: Because::Spliced });
+        return write_held(ends, flow, key.at(to), shelf, seen);
+    }
+    shelf.pipes.give_back(pipe, true);
+    match moved.map_err(|error| Broken { end: from, error })? {
+        Io::Moved(_) => {}
+        Io::Blocked => seen.on(key, &Event::ReadBlocked),
+        Io::Interrupted => seen.on(key, &Event::Interrupted),
+    }
+    Ok(())
 }
 
 /// Passes an end of file on; a peer that is gone already counts as told.

@@ -257,6 +257,10 @@ fn read(because: Because) -> &'static str {
             "on this kind of socket a short read proves nothing: it is read on, until a read would \
              block"
         }
+        Because::Spliced => {
+            "reads came full, so the bytes go through a pipe of the kernel now, without a copy by \
+             us; how much a splice moves proves nothing: it is read on, until it would block"
+        }
     }
 }
 

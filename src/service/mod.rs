@@ -12,7 +12,7 @@ pub use text::Facts;
 pub fn wire<S: Stream>(
     service: &Service,
     socket: S,
-    shelf: &mut Shelf,
+    shelf: &mut Shelf<S::Pipe>,
     facts: impl FnOnce(&S) -> Facts,
 ) -> Conn<S> {
     match service {
@@ -39,7 +39,7 @@ pub fn wire<S: Stream>(
     }
 }
 
-fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, shelf: &mut Shelf) -> Conn<S> {
+fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, shelf: &mut Shelf<S::Pipe>) -> Conn<S> {
     // A loan of no bytes could never be written off.
     let text = (!text.is_empty()).then(|| shelf.keep(text));
     if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }

@@ -12,6 +12,8 @@ pub mod limits;
 mod line_ends;
 pub mod listener;
 pub mod ours;
+#[cfg(target_os = "linux")]
+pub mod pipe;
 pub mod reactor;
 pub mod resolver;
 #[cfg(all(test, unix))]

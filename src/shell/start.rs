@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use crate::core::pipes::MOST_PIPES;
 use crate::core::time::ticks;
 use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
 use crate::plan::{Address, Listen, ListenOptions, Plan, Policy, Route, Service, check};
@@ -135,7 +136,9 @@ fn seed() -> u64 {
 fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
     let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
     let dials = streams.clone().any(|route| matches!(route.service, Service::Relay(_)));
-    let reserve = limits::RESERVE + plan.routes.len() + flows(plan).min(files / 2);
+    // The pipes of a bulk are worth a small part of the descriptors, and no more.
+    let pipes = if dials { (2 * MOST_PIPES).min(files / 16) } else { 0 };
+    let reserve = limits::RESERVE + plan.routes.len() + pipes + flows(plan).min(files / 2);
     match streams.count() {
         0 => Ok(0),
         _ => limits::max_connections(plan.max_connections, files, reserve, 1 + dials as usize),

@@ -42,6 +42,8 @@ impl Line {
 }
 
 impl Stream for Line {
+    type Pipe = crate::core::NoPipe;
+
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Line::Socket(socket) => socket.read(into),

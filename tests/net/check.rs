@@ -59,7 +59,7 @@ pub fn after_turn(world: &World) {
         let held = held(world, key, conn, largest(world, talk));
         loans += held.0;
         bytes += held.1;
-        for flow in conn.flows.iter().filter(|flow| !flow.absent) {
+        for flow in conn.flows.iter().filter(|flow| !flow.is_absent()) {
             counts(world, &kernel, key, conn, flow);
         }
         no_orphan(world, &kernel, key, conn);
@@ -92,12 +92,12 @@ pub fn sleep(world: &World, sleep: Option<Duration>) {
 fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize) {
     let shelf = &world.engine.buffers.shelf;
     let flows = conn.flows.iter().filter_map(|flow| flow.held.as_ref());
-    let mut sizes: Vec<usize> = flows.map(|loan| shelf.data(loan).len()).collect();
+    let mut sizes: Vec<usize> = flows.map(|loan| shelf.left(loan)).collect();
     for size in &sizes {
         assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.birth);
     }
     if let End::Line(Some(loan)) = conn.ends.end(1) {
-        sizes.push(shelf.data(loan).len());
+        sizes.push(shelf.left(loan));
     }
     (sizes.len(), sizes.iter().sum())
 }
@@ -105,7 +105,7 @@ fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, us
 /// What was read was written, but for what is held.
 fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &Flow) {
     let shelf = &world.engine.buffers.shelf;
-    let held = flow.held.as_ref().map_or(0, |loan| shelf.data(loan).len()) as u64;
+    let held = flow.held.as_ref().map_or(0, |loan| shelf.left(loan)) as u64;
     let sock = |end: u8| match conn.ends.end(end as usize) {
         End::Socket(socket) => Some(&kernel.socks[socket.id]),
         _ => None,
@@ -174,7 +174,7 @@ fn largest(world: &World, talk: &Talk) -> usize {
         Hears::Text(text) => text.len(),
         _ => 0,
     };
-    world.mix.scratch.max(text)
+    world.mix.scratch.max(text).max(super::pipe::MOST)
 }
 
 fn socks<'a>(kernel: &'a Kernel, conn: &Conn<Socket>) -> Vec<(usize, &'a Sock)> {

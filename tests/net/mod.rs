@@ -11,6 +11,7 @@ pub mod check;
 pub mod faults;
 pub mod kernel;
 pub mod peer;
+pub mod pipe;
 pub mod remote;
 pub mod script;
 pub mod socket;

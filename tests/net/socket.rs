@@ -7,6 +7,7 @@ use oneloop::core::{Ready, Stream};
 
 use super::Net;
 use super::kernel::{Attempt, Kernel, Sock};
+use super::pipe::{MOST, Tube};
 
 /// Dropping it closes it.
 pub struct Socket {
@@ -38,6 +39,8 @@ impl Drop for Socket {
 }
 
 impl Stream for Socket {
+    type Pipe = Tube;
+
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         assert!(!into.is_empty(), "a read with no room would look like an end of file");
         self.net.borrow_mut().read(self.id, into)
@@ -66,6 +69,27 @@ impl Stream for Socket {
 
     fn short_read_drains(&self) -> bool {
         self.net.borrow().socks[self.id].drains
+    }
+
+    /// As on the system: where a short read tells something.
+    fn can_splice(&self, to: &Socket) -> bool {
+        let kernel = self.net.borrow();
+        kernel.socks[self.id].drains && kernel.socks[to.id].drains
+    }
+
+    fn splice_in(&mut self, pipe: &mut Tube) -> io::Result<usize> {
+        assert!(pipe.bytes.is_empty(), "a pipe with bytes in it is filled");
+        let mut bytes = [0; MOST];
+        let moved = self.net.borrow_mut().read(self.id, &mut bytes)?;
+        pipe.bytes.extend_from_slice(&bytes[..moved]);
+        Ok(moved)
+    }
+
+    fn splice_out(&mut self, pipe: &mut Tube, bytes: usize) -> io::Result<usize> {
+        assert_eq!(pipe.bytes.len(), bytes, "a pipe holds what is held");
+        let moved = self.net.borrow_mut().write(self.id, &pipe.bytes)?;
+        pipe.bytes.drain(..moved);
+        Ok(moved)
     }
 }
 

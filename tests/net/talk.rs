@@ -10,8 +10,10 @@ use super::faults::Mix;
 use super::kernel::Attempt;
 use super::payload;
 use super::peer::{Hears, Peer};
+use super::pipe::Tube;
 use super::script::{self, Op, Role};
 use super::socket::Socket;
+use oneloop::core::buffers::Shelf;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -119,7 +121,7 @@ impl Talk {
     }
 
     /// The connection for it.
-    pub fn conn(&self, socket: Socket, shelf: &mut oneloop::core::buffers::Shelf) -> Conn<Socket> {
+    pub fn conn(&self, socket: Socket, shelf: &mut Shelf<Tube>) -> Conn<Socket> {
         let text = match &self.peers[0].hears {
             Hears::Text(text) if !text.is_empty() => Some(shelf.keep(text)),
             _ => None,
