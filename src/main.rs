@@ -42,14 +42,16 @@ fn run(command: Command) -> u8 {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
             Ok(false) | Err(_) => COULD_NOT,
         },
-        Command::Stress(plan) => match stress::run(&plan, &mut io::stdout().lock()) {
-            Ok(stress::Verdict::Well) => DONE,
-            Ok(stress::Verdict::Failed) => COULD_NOT,
-            Err(error) => {
-                complain(&error);
-                COULD_NOT
+        Command::Stress(plan) => {
+            match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
+                Ok(stress::Verdict::Well) => DONE,
+                Ok(stress::Verdict::Failed) => COULD_NOT,
+                Err(error) => {
+                    complain(&error);
+                    COULD_NOT
+                }
             }
-        },
+        }
         Command::Connect(plan) => told(talk::connect::run(&plan, &mut observe::start(&plan.log))),
         Command::Chat(plan) => told(talk::chat::run(&plan, &mut observe::start(&plan.log))),
     }

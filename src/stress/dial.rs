@@ -28,6 +28,8 @@ pub struct Dialer {
     places: Vec<Place>,
     next: usize,
     sources: Sources,
+    /// The system cuts datagrams of this size out of larger pieces, and puts them together.
+    cut: Option<u16>,
 }
 
 /// The addresses of ours to connect from.
@@ -49,7 +51,7 @@ impl Dialer {
             true => Sources { list: Vec::new(), next: 0, own: true },
             false => Sources { list, next: 0, own: false },
         };
-        Dialer { places, next: 0, sources }
+        Dialer { places, next: 0, sources, cut: None }
     }
 
     /// Begins a part further on: processes that share the work do not begin with the same ports.
@@ -62,8 +64,21 @@ impl Dialer {
         &self.places
     }
 
+    /// From now on datagrams of this size are cut out of larger pieces by the system.
+    pub fn cut_into(&mut self, bytes: usize) {
+        self.cut = u16::try_from(bytes).ok();
+    }
+
     /// Begins to connect to the next target.
     pub fn dial(&mut self) -> io::Result<Line> {
+        let line = self.dial_next()?;
+        if let (Some(bytes), Line::Datagram(DatagramSocket::Udp(socket))) = (self.cut, &line) {
+            cut(socket, bytes)?;
+        }
+        Ok(line)
+    }
+
+    fn dial_next(&mut self) -> io::Result<Line> {
         let place = &self.places[self.next % self.places.len()];
         self.next = (self.next + 1) % self.places.len();
         let tries = self.sources.list.len().max(1);
@@ -197,6 +212,20 @@ fn leave_port_open(plain: &Plain) {
         let _ = setsockopt(plain, IpBindAddressNoPort, &true);
     }
     let _ = plain;
+}
+
+/// Has the system cut what is sent into datagrams of this size, and put together what comes.
+#[cfg(target_os = "linux")]
+fn cut(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
+    setsockopt(socket, UdpGsoSegment, &i32::from(bytes))?;
+    Ok(setsockopt(socket, UdpGroSegment, &true)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cut(_: &UdpSocket, _: u16) -> io::Result<()> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system cuts no datagrams"))
 }
 
 fn is_in_progress(error: &io::Error) -> bool {

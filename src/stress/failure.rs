@@ -92,8 +92,10 @@ pub const NO_END: &str = "no end";
 pub const CLOSED: &str = "closed";
 pub const SILENT: &str = "black hole";
 pub const BYTES_LOST: &str = "bytes lost";
+pub const STRANGER: &str = "stranger";
 
-const OWN: [(&str, &str); 5] = [
+const OWN: [(&str, &str); 6] = [
+    (STRANGER, "one who came to the sink did not speak as our streams do"),
     (NO_ANSWER, "nothing came within the timeout"),
     (NO_END, "the server did not close after we had"),
     (CLOSED, "the server closed in order, but too early"),

@@ -9,8 +9,10 @@ use crate::plan::{LoadKind, StressPlan};
 
 use super::echo::Echo;
 use super::load::{Load, Pace};
+use super::prompt::Metronome;
 use super::script::{Script, Talk};
 use super::tally::Tally;
+use super::volley::Volley;
 
 /// One load, on the loop's side.
 pub struct Group {
@@ -31,6 +33,8 @@ pub struct Group {
     pub round: Duration,
     /// Answers that are missing in the present round.
     pub missing: usize,
+    /// Of a load that the clock paces, once it speaks.
+    pub metronome: Option<Metronome>,
 }
 
 /// After a connection failed, its load tries no other one for so long: a server that refuses all
@@ -58,6 +62,7 @@ impl Group {
             rests_until: Duration::ZERO,
             round: Duration::ZERO,
             missing: 0,
+            metronome: None,
         }
     }
 
@@ -84,17 +89,22 @@ impl Group {
 
     /// What a new connection says; none if it is only held.
     pub fn script(&self, key: Key) -> Option<Box<Script>> {
-        let talk = match self.kind {
+        let script = match self.kind {
             LoadKind::Idle => return None,
-            _ => Talk::Echo(Echo::default()),
+            LoadKind::Stream => Script::bulk(&self.load, key),
+            _ if self.load.datagrams => {
+                Script::new(&self.load, key, Talk::Volley(Volley::default()))
+            }
+            _ => Script::new(&self.load, key, Talk::Echo(Echo::default())),
         };
-        Some(Box::new(Script::new(&self.load, key, talk)))
+        Some(Box::new(script))
     }
 
     /// How many messages were begun and how many answered, by the bytes that went each way.
     pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
         match self.load.size as u64 {
             0 => (0, 0),
+            _ if self.kind == LoadKind::Stream || self.load.datagrams => (0, 0),
             size => (up.div_ceil(size), down / size),
         }
     }
@@ -113,7 +123,7 @@ pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
 /// The engine's timeouts for a load. Those that stay may be silent for long: the loop itself looks
 /// after the answers that they wait for.
 pub fn timeouts(kind: LoadKind, plan: &StressPlan) -> Timeouts {
-    let timeout = Some(ticks(plan.timeout));
+    let timeout = Some(ticks(plan.timeout()));
     let idle = timeout.filter(|_| !stays(kind));
     Timeouts { connect: timeout, idle, half_close: timeout, lifetime: None }
 }

@@ -41,6 +41,12 @@ impl Line {
     }
 }
 
+impl From<Socket> for Line {
+    fn from(socket: Socket) -> Line {
+        Line::Socket(socket)
+    }
+}
+
 impl Stream for Line {
     type Pipe = crate::core::NoPipe;
 

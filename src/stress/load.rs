@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::core::Key;
+use crate::plan::Way;
 
 use super::pattern::Pattern;
 
@@ -19,6 +20,12 @@ pub struct Load {
     /// Bytes in a message.
     pub size: usize,
     pub pace: Pace,
+    pub way: Way,
+    /// It speaks in datagrams; the system cuts them out of larger pieces.
+    pub datagrams: bool,
+    pub cuts: bool,
+    /// Its connections are the far ends of others' streams.
+    pub far: bool,
     /// After so many answers a connection ends.
     pub ends_after: Option<u64>,
     /// From one message of a connection to its next one, where the pace is the clock's.
@@ -28,6 +35,8 @@ pub struct Load {
     /// No message begins any more; a connection ends when all of its own were answered.
     pub ending: Cell<bool>,
     letters: Cell<Vec<Letter>>,
+    /// The ring of the seed that was last asked for.
+    other: Cell<Option<Rc<Pattern>>>,
 }
 
 /// What lets a message begin.
@@ -59,6 +68,16 @@ pub enum News {
     Wrong { at: u64, is: u8, should: u8 },
     /// More came back than was sent.
     Invented { at: u64 },
+    /// Of a stream, not all that was sent has arrived.
+    Missing { sent: u64, arrived: u64 },
+    /// The other side ended a stream before all had arrived.
+    CutOff,
+    /// One who came to a sink does not speak as our streams do.
+    Stranger,
+    /// There is something to send again.
+    GoOn,
+    /// A datagram came that is none of ours, or was changed.
+    Garbled { bytes: usize },
     /// A datagram did not come back in time.
     Lost,
     /// A datagram came back that was not waited for any more.
@@ -72,12 +91,25 @@ impl Load {
             clock,
             size,
             pace,
+            way: Way::Echo,
+            datagrams: false,
+            cuts: false,
+            far: false,
             ends_after: None,
             step: Cell::new(Duration::ZERO),
             going: Cell::new(false),
             ending: Cell::new(false),
             letters: Cell::new(Vec::new()),
+            other: Cell::new(None),
         }
+    }
+
+    /// The ring of this seed: streams of one load have the same.
+    pub fn pattern_of(&self, seed: u64) -> Rc<Pattern> {
+        let known = self.other.take().filter(|known| known.seed() == seed);
+        let pattern = known.unwrap_or_else(|| Rc::new(Pattern::new(seed)));
+        self.other.set(Some(pattern.clone()));
+        pattern
     }
 
     pub fn tell(&self, key: Key, news: News) {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 
 use crate::core::{Births, Buffers, Conn, Dial, Engine, Fault, Key, Moment, Ready, Reason};
-use crate::plan::StressPlan;
+use crate::plan::{LoadKind, StressPlan};
+use crate::shell::doors::Doors;
 use crate::shell::reactor::ready;
 use crate::shell::{Signal, Signals};
 
+use super::alarm::Alarm;
 use super::books::{Books, Busy};
 use super::dial::Dialer;
 use super::failure::{self, Failure};
@@ -38,11 +40,18 @@ pub struct Loader {
     pub(super) ramp: Duration,
     pub(super) held_since: Duration,
     pub(super) held_until: Duration,
-    /// Somebody ended the run before its time.
+    /// Somebody ended the run, and perhaps before its time.
+    pub(super) interrupted: bool,
     pub(super) early: bool,
-    poll: Poll,
+    /// When it is to be looked for answers that do not come.
+    pub(super) looks_at: Duration,
+    pub(super) poll: Poll,
+    pub(super) births: Births,
+    /// Where streams end here, and its addresses.
+    pub(super) doors: Doors,
+    pub sink_addresses: Vec<String>,
     events: Events,
-    births: Births,
+    alarm: Alarm,
     dialer: Dialer,
     signals: Option<Signals>,
     /// Connections that were tried under the present pace, and since when it holds.
@@ -57,7 +66,11 @@ const EVENTS: usize = 1024;
 /// So many connections are tried in one turn, so that those that are there are served meanwhile.
 const OPENED_PER_TURN: usize = 64;
 
+/// A storm is to come at once; only so that the system's events do not pile up, it comes in parts.
+const STORM_PER_TURN: usize = 1024;
+
 const SIGNAL_DOOR: usize = 0;
+const ALARM_DOOR: usize = 1;
 
 impl Loader {
     pub fn new(
@@ -68,11 +81,21 @@ impl Loader {
     ) -> io::Result<Loader> {
         let clock = Clock::start();
         let asked = plan.groups();
-        let load = |kind| Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
-        let groups: Vec<Group> =
-            asked.iter().map(|(kind, conns)| Group::new(*kind, *conns, load(*kind))).collect();
-        let times = asked.iter().map(|(kind, _)| timeouts(*kind, plan)).collect();
+        let load = |kind, far| {
+            let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
+            (load.way, load.far) = (plan.way, far);
+            (load.datagrams, load.cuts) = (plan.is_datagram(), plan.gso);
+            load
+        };
+        let near = asked.iter().map(|(kind, conns)| Group::new(*kind, *conns, load(*kind, false)));
+        let stream = LoadKind::Stream;
+        let far = plan.sink.iter().map(|_| Group::new(stream, 0, load(stream, true)));
+        let groups: Vec<Group> = near.chain(far).collect();
+        let times = groups.iter().map(|group| timeouts(group.kind, plan)).collect();
         let conns = asked.iter().map(|(_, conns)| conns).sum();
+        let mut alarm = Alarm::default();
+        let poll = Poll::new()?;
+        alarm.register(poll.registry(), Token(Key::door(ALARM_DOOR).to_word()))?;
         Ok(Loader {
             plan: plan.clone(),
             clock,
@@ -86,10 +109,15 @@ impl Loader {
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,
+            interrupted: false,
             early: false,
-            poll: Poll::new()?,
-            events: Events::with_capacity(EVENTS),
+            looks_at: Duration::ZERO,
+            poll,
             births: Births::default(),
+            doors: Doors::default(),
+            sink_addresses: Vec::new(),
+            events: Events::with_capacity(EVENTS),
+            alarm,
             dialer,
             signals: None,
             paced: 0,
@@ -111,8 +139,10 @@ impl Loader {
             return Ok(false);
         }
         self.open();
+        self.prompt();
         self.sleep()?;
         self.mark();
+        self.accept();
         let now = self.moment();
         self.engine.run(now, &mut self.watch);
         self.settle();
@@ -143,8 +173,12 @@ impl Loader {
             if !self.stage.opens(of.kind) || now < of.rests_until {
                 continue;
             }
-            for _ in 0..of.lacks().min(budget) {
-                budget -= 1;
+            let count = match of.kind {
+                LoadKind::Storm => of.lacks().min(STORM_PER_TURN),
+                _ => of.lacks().min(budget),
+            };
+            for _ in 0..count {
+                budget = budget.saturating_sub(1);
                 self.paced += 1;
                 if let Err(error) = self.open_one(group) {
                     self.refused(group, Fault::from(&error));
@@ -171,6 +205,8 @@ impl Loader {
     fn open_one(&mut self, group: usize) -> io::Result<()> {
         let birth = self.births.give();
         let key = self.engine.vacant(birth);
+        // On loopback all is decided within the call, so the time begins before it.
+        let now = self.moment();
         let mut line = self.dialer.dial()?;
         line.register(self.poll.registry(), Token(key.at(1).to_word()))?;
         let of = &mut self.groups[group];
@@ -181,7 +217,7 @@ impl Loader {
         of.tried += 1;
         of.opening += 1;
         self.watch.assign(key, group);
-        let (now, watch) = (self.moment(), &mut self.watch);
+        let watch = &mut self.watch;
         self.engine.insert(Conn::relay(own), birth, group as u16, now, watch);
         self.engine.attach(key, line, now, watch);
         self.engine.mark(key.at(0), ready, watch);
@@ -189,7 +225,7 @@ impl Loader {
     }
 
     /// A connection could not even be tried.
-    fn refused(&mut self, group: usize, fault: Fault) {
+    pub(super) fn refused(&mut self, group: usize, fault: Fault) {
         let of = &mut self.groups[group];
         of.tried += 1;
         of.rest(self.clock.now());
@@ -203,13 +239,18 @@ impl Loader {
             Some(Duration::ZERO) => Duration::ZERO,
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
+        let limit = match self.next_beat() {
+            Some(beat) => limit.min(self.alarm.set(beat.saturating_sub(before).min(limit))),
+            None => limit,
+        };
         let limit = (limit != Duration::MAX).then_some(limit);
         match self.poll.poll(&mut self.events, limit) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
-        self.busy.turns += 1;
-        if limit != Some(Duration::ZERO) {
+        let measures = self.stage.measures();
+        self.busy.turns += u64::from(measures);
+        if measures && limit != Some(Duration::ZERO) {
             self.busy.slept += self.clock.now() - before;
         }
         Ok(())
@@ -224,7 +265,9 @@ impl Loader {
             .connect_rate()
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
         let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
-        [open, self.stage.due(), Some(self.timeline.due())].into_iter().flatten().map(wait).min()
+        let fixed = [open, self.stage.due(), Some(self.timeline.due())];
+        let doors = self.doors.sleep(self.moment(), usize::MAX);
+        fixed.into_iter().flatten().map(wait).chain(doors).min()
     }
 
     /// Notes what the system named.
@@ -233,7 +276,8 @@ impl Loader {
         for event in &self.events {
             let key = Key::from_word(event.token().0);
             match key.is_door() {
-                true => signalled = true,
+                true if key.slot() == SIGNAL_DOOR => signalled = true,
+                true => drop(self.doors.knock(key)),
                 false => self.engine.mark(key, ready(event), &mut self.watch),
             }
         }

@@ -1,6 +1,8 @@
 //! The load generator: it makes connections, speaks, listens, verifies, and tells what it cost.
 
+pub mod alarm;
 pub mod books;
+pub mod bulk;
 pub mod cost;
 pub mod dial;
 pub mod echo;
@@ -14,14 +16,17 @@ pub mod load;
 pub mod loader;
 pub mod outcome;
 pub mod pattern;
+pub mod prompt;
 pub mod report;
 pub mod run;
 pub mod script;
 mod settle;
+pub mod sink;
 pub mod spread;
 pub mod stage;
 pub mod tally;
 pub mod timeline;
+pub mod volley;
 pub mod watch;
 pub mod whose;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::plan::{LoadKind, StressPlan};
+use crate::plan::{LoadKind, StressPlan, Way};
 
 use super::books::Busy;
 use super::cost::Cost;
@@ -35,6 +35,9 @@ pub struct Outcome {
 pub struct LoadOutcome {
     pub kind: LoadKind,
     pub conns: usize,
+    /// It was the far end of streams.
+    pub far: bool,
+    pub way: Way,
     pub tally: Tally,
 }
 
@@ -56,6 +59,8 @@ impl Outcome {
         let loads = loader.groups.into_iter().map(|group| LoadOutcome {
             kind: group.kind,
             conns: group.wanted,
+            far: group.load.far,
+            way: group.load.way,
             tally: group.tally,
         });
         let books = loader.books;
@@ -114,8 +119,13 @@ impl LoadOutcome {
         failures.is_empty() && deaths.count() == 0 && wrongs.count == 0 && heard
     }
 
+    pub fn word(&self) -> &'static str {
+        if self.far { "sink" } else { self.kind.word() }
+    }
+
+    /// Its connections were opened at the beginning, to stay.
     pub fn stays(&self) -> bool {
-        super::group::stays(self.kind)
+        super::group::stays(self.kind) && !self.far
     }
 
     /// What the load is measured by.
@@ -131,10 +141,20 @@ impl LoadOutcome {
     /// How many units were done in the window.
     pub fn done(&self) -> f64 {
         match self.unit() {
+            _ if self.far => 0.0,
             Unit::None => 0.0,
             Unit::Message => self.tally.answered as f64,
             Unit::Connection => self.tally.exchanged as f64,
-            Unit::Gibibyte => self.tally.bytes_in.max(self.tally.bytes_out) as f64 / GIBIBYTE,
+            Unit::Gibibyte => self.streamed() as f64 / GIBIBYTE,
+        }
+    }
+
+    /// Bytes that went the whole way: of an echo, there and back.
+    fn streamed(&self) -> u64 {
+        match self.way {
+            Way::Up | Way::Discard => self.tally.bytes_out,
+            Way::Down | Way::Echo => self.tally.bytes_in,
+            Way::Both => self.tally.bytes_in + self.tally.bytes_out,
         }
     }
 }

@@ -31,6 +31,10 @@ impl Pattern {
         Pattern { bytes: bytes.into_boxed_slice(), seed }
     }
 
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
     /// Where the stream of a connection begins.
     pub fn start(&self, connection: u64) -> u32 {
         (mix(self.seed ^ mix(connection)) % RING_BYTES as u64) as u32

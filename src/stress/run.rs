@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::core::random::mix;
 use crate::plan::{Color, StressPlan};
+use crate::shell::CannotListen;
 use crate::shell::limits::raise_files;
 
 use super::books::Books;
@@ -37,14 +38,19 @@ pub struct StressError {
 }
 
 /// Makes the load that was planned, and reports to `out` and to the files of the plan.
-pub fn run(plan: &StressPlan, out: &mut dyn Write) -> Result<Verdict, StressError> {
-    let outcome = load(plan)?;
+/// What is to be known meanwhile goes to `notes`.
+pub fn run(
+    plan: &StressPlan,
+    out: &mut dyn Write,
+    notes: &mut dyn Write,
+) -> Result<Verdict, StressError> {
+    let outcome = load(plan, notes)?;
     tell(plan, &outcome, out)?;
     Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
 }
 
 /// Makes the load.
-fn load(plan: &StressPlan) -> Result<Outcome, StressError> {
+fn load(plan: &StressPlan, notes: &mut dyn Write) -> Result<Outcome, StressError> {
     let files = raise_files().files;
     let places = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
@@ -52,10 +58,20 @@ fn load(plan: &StressPlan) -> Result<Outcome, StressError> {
     let began = SystemTime::now();
     let plan = StressPlan { seed: Some(seed(plan, began)), ..plan.clone() };
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
-    let dialer = Dialer::new(places, &plan.sources);
+    let mut dialer = Dialer::new(places, &plan.sources);
+    if plan.gso {
+        dialer.cut_into(plan.size);
+    }
     let failed = |error| StressError::new("the loop failed", error);
     let mut loader = Loader::new(&plan, dialer, pattern, Books::new(meter)).map_err(failed)?;
     loader.heed_signals().map_err(failed)?;
+    if let Some(listen) = &plan.sink {
+        loader.open_sink(listen)?;
+        for address in &loader.sink_addresses {
+            // If nobody reads it, there is nobody to tell.
+            let _ = writeln!(notes, "oneloop: sink at {address}");
+        }
+    }
     while loader.turn().map_err(failed)? {}
     Ok(Outcome::of(loader, Host::read(files), began))
 }
@@ -115,6 +131,12 @@ fn write(path: &Path, text: &str, out: &mut dyn Write) -> Result<(), StressError
 impl StressError {
     fn new(what: impl Into<String>, error: io::Error) -> StressError {
         StressError { what: what.into(), error: Some(error) }
+    }
+}
+
+impl From<CannotListen> for StressError {
+    fn from(error: CannotListen) -> StressError {
+        StressError { what: error.to_string(), error: None }
     }
 }
 

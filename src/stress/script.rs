@@ -1,55 +1,130 @@
 //! A script: the end of a connection that lies within this process. The engine reads from it what
 //! is to be sent, and writes to it what was received.
 
+use std::fmt;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::core::Key;
 
+use super::bulk::{Bulk, HEADER_BYTES};
 use super::echo::Echo;
-use super::load::Load;
+use super::load::{Load, News};
+use super::pattern::Pattern;
+use super::volley::Volley;
 
 /// One connection's part: which bytes are its own, and how far it has come.
 pub struct Script {
-    pub load: Rc<Load>,
-    pub key: Key,
+    load: Rc<Load>,
+    pattern: Rc<Pattern>,
+    key: Key,
     /// Where its stream begins in the ring.
-    pub start: u32,
-    pub talk: Talk,
+    start: u32,
+    talk: Talk,
 }
 
 /// What it does.
 pub enum Talk {
     Echo(Echo),
+    Volley(Volley),
+    Bulk(Bulk),
+    /// The far end of a stream, of whose header so much has come.
+    Far(Vec<u8>),
 }
 
 impl Script {
     pub fn new(load: &Rc<Load>, key: Key, talk: Talk) -> Script {
         let start = load.pattern.start(u64::from(key.birth));
-        Script { load: load.clone(), key, start, talk }
+        Script { load: load.clone(), pattern: load.pattern.clone(), key, start, talk }
+    }
+
+    /// The near end of a bulk stream.
+    pub fn bulk(load: &Rc<Load>, key: Key) -> Script {
+        let mut script = Script::new(load, key, Talk::Far(Vec::new()));
+        script.talk = Talk::Bulk(Bulk::near(load.way, &script.pattern, script.start));
+        script
     }
 
     /// What is to be sent now. `WouldBlock`: nothing, until something was received or allowed;
     /// 0: nothing any more.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let Script { load, start, talk, .. } = self;
+        let Script { load, pattern, start, talk, .. } = self;
         match talk {
             Talk::Echo(echo) => echo.read(load, *start, into),
+            Talk::Volley(volley) => volley.read(load, *start, into),
+            Talk::Bulk(bulk) => bulk.read(load, pattern, *start, into),
+            Talk::Far(_) if load.ending.get() => Ok(0),
+            Talk::Far(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
     /// What was received. An error ends the connection: the bytes are wrong.
     pub fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        let Script { load, start, talk, key } = self;
+        let Script { load, pattern, start, talk, key } = self;
         match talk {
             Talk::Echo(echo) => echo.write(load, *key, *start, from),
+            Talk::Volley(volley) => volley.write(load, *key, *start, from),
+            Talk::Bulk(bulk) => bulk.write(load, pattern, *key, *start, from),
+            Talk::Far(_) => self.hear_header(from),
         }
+    }
+
+    /// The far end learns from the header what it is to be.
+    fn hear_header(&mut self, from: &[u8]) -> io::Result<usize> {
+        let Talk::Far(header) = &mut self.talk else { return Ok(from.len()) };
+        let taken = from.len().min(HEADER_BYTES - header.len());
+        header.extend_from_slice(&from[..taken]);
+        let Ok(whole) = <&[u8; HEADER_BYTES]>::try_from(&header[..]) else { return Ok(taken) };
+        let Some((bulk, seed, start)) = Bulk::far(whole) else {
+            self.load.tell(self.key, News::Stranger);
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        (self.talk, self.start) = (Talk::Bulk(bulk), start);
+        self.pattern = self.load.pattern_of(seed);
+        self.load.tell(self.key, News::GoOn);
+        // What came behind the header is written again, to the stream.
+        Ok(taken)
     }
 
     /// The other side will send no more.
     pub fn hear_end(&mut self) {
         match &mut self.talk {
             Talk::Echo(echo) => echo.ended = true,
+            Talk::Volley(_) => {}
+            Talk::Bulk(bulk) => {
+                bulk.hear_end();
+                if !bulk.is_whole() && (self.load.ending.get() || self.load.far) {
+                    self.load.tell(self.key, News::CutOff);
+                }
+            }
+            Talk::Far(_) => self.load.tell(self.key, News::Stranger),
+        }
+    }
+
+    /// One more message may be sent, where the loop counts them out.
+    pub fn allow(&mut self, due: Duration) {
+        match &mut self.talk {
+            Talk::Echo(echo) => echo.allow(due),
+            Talk::Volley(volley) => volley.allow(due),
+            Talk::Bulk(_) | Talk::Far(_) => {}
+        }
+    }
+
+    /// Datagrams that were sent before this time are lost.
+    pub fn expire(&mut self, sent_before: Duration) {
+        if let Talk::Volley(volley) = &mut self.talk {
+            volley.expire(&self.load, self.key, sent_before);
+        }
+    }
+
+    /// Whether it waits for an answer.
+    pub fn waits(&self) -> bool {
+        match &self.talk {
+            Talk::Echo(echo) => echo.unanswered() > 0,
+            Talk::Volley(volley) => volley.waits(),
+            Talk::Bulk(bulk) => bulk.waits(),
+            Talk::Far(_) => false,
         }
     }
 
@@ -59,8 +134,8 @@ impl Script {
     }
 }
 
-impl std::fmt::Debug for Script {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Script({:?})", self.key)
     }
 }

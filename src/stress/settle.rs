@@ -7,6 +7,7 @@ use crate::core::{Key, Ready, Reason};
 use crate::plan::LoadKind;
 
 use super::ending::{Outcome, Past, judge};
+use super::failure::{BYTES_LOST, Failure, STRANGER, Stage};
 use super::load::{Letter, News, Pace};
 use super::loader::Loader;
 use super::tally::Death;
@@ -41,6 +42,19 @@ impl Loader {
                     }
                 }
                 self.answered(group, key);
+            }
+            News::GoOn => self.engine.mark(key.at(0), Ready::READ, &mut self.watch),
+            News::CutOff => tally.fail(Failure::new(Stage::Talk, BYTES_LOST)),
+            News::Stranger => tally.fail(Failure::new(Stage::Talk, STRANGER)),
+            News::Missing { sent, arrived } => {
+                let birth = key.birth;
+                let words = format!("connection #{birth}: {sent} bytes sent, {arrived} arrived");
+                tally.wrongs.add(words);
+            }
+            News::Garbled { bytes } => {
+                let birth = key.birth;
+                let words = format!("socket #{birth}: {bytes} bytes that were not sent so");
+                tally.wrongs.add(words);
             }
             News::Lost => tally.lost += 1,
             News::Late => tally.late += 1,
@@ -90,7 +104,7 @@ impl Loader {
         let group = &mut self.groups[index];
         let (begun, answered) = group.messages(up, down);
         let satisfied = group.load.ends_after.is_some_and(|count| answered >= count);
-        let ours = self.stage.closes() || group.load.ending.get();
+        let ours = self.stage.closes() || group.load.ending.get() || group.load.far;
         let outcome = judge(ending, Past { kind: group.kind, satisfied, ours });
         let never_open = matches!(
             ending.reason,

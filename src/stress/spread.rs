@@ -1,11 +1,12 @@
 //! How durations are spread: a histogram with three digits of precision at any scale.
 
+use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 /// Durations in nanoseconds, counted in buckets less than a thousandth of their value wide.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Spread(Histogram<u64>);
 
 /// Digits that two durations may agree in and still be told apart.
@@ -79,6 +80,13 @@ impl Spread {
             (Duration::from_nanos(value.value_iterated_to()), value.count_at_value())
         };
         self.0.iter_recorded().map(counted)
+    }
+}
+
+/// The buckets by the thousand are of no use to a reader.
+impl fmt::Debug for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spread({} up to {:?})", self.count(), self.max())
     }
 }
 

@@ -27,6 +27,10 @@ pub enum Stage {
         since: Duration,
         until: Duration,
     },
+    /// There is no load here, only the far end of others'.
+    Serve {
+        since: Duration,
+    },
     /// They say their last words.
     Finish {
         until: Duration,
@@ -45,6 +49,9 @@ pub enum Stage {
 /// A server that has not taken in its connections by then is measured as it is.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
+/// Whoever overruns a timeout is told so by the timeout itself; only then comes the end for all.
+const GRACE: Duration = Duration::from_secs(1);
+
 impl Stage {
     /// Whether connections of this load are opened now.
     pub fn opens(self, kind: LoadKind) -> bool {
@@ -57,7 +64,12 @@ impl Stage {
     }
 
     pub fn measures(self) -> bool {
-        matches!(self, Stage::Load { .. })
+        matches!(self, Stage::Load { .. } | Stage::Serve { .. })
+    }
+
+    /// Messages begin now.
+    pub fn speaks(self) -> bool {
+        matches!(self, Stage::Warm { .. } | Stage::Load { .. })
     }
 
     /// All connections end now, by our will.
@@ -68,7 +80,7 @@ impl Stage {
     /// When it is over at the latest.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Stage::Ramp | Stage::Over => None,
+            Stage::Ramp | Stage::Serve { .. } | Stage::Over => None,
             Stage::Settle { until }
             | Stage::Warm { until }
             | Stage::Load { until, .. }
@@ -103,7 +115,7 @@ impl Loader {
             Stage::Ramp if self.ramp_is_over() => self.settle_in(now),
             Stage::Settle { .. } if self.is_settled(now) => self.begin(now),
             Stage::Warm { .. } if self.stage.is_due(now) => self.measure(now),
-            Stage::Load { .. } if self.stage.is_due(now) => self.finish(now),
+            Stage::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
             Stage::Finish { .. } if self.talkers() == 0 => self.hold(now),
             Stage::Finish { .. } if self.stage.is_due(now) => {
                 self.cut(|kind| kind != LoadKind::Idle);
@@ -123,14 +135,15 @@ impl Loader {
     /// Somebody wants it to end: what was measured so far stands. Once more: at once.
     pub(super) fn interrupt(&mut self) {
         let now = self.clock.now();
-        if self.early {
+        if self.interrupted {
             self.cut(|_| true);
             self.stage = Stage::Over;
             return;
         }
-        self.early = true;
+        self.early = !matches!(self.stage, Stage::Serve { .. });
+        self.interrupted = true;
         match self.stage {
-            Stage::Load { .. } => self.finish(now),
+            Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
             Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
             Stage::Ramp | Stage::Settle { .. } | Stage::Warm { .. } | Stage::Hold { .. } => {
                 self.close(now);
@@ -156,6 +169,11 @@ impl Loader {
     fn begin(&mut self, now: Duration) {
         self.books.open(now);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
+        if self.plan.targets.is_empty() {
+            self.busy = Busy::begin(now);
+            self.stage = Stage::Serve { since: now };
+            return;
+        }
         let can_speak = |group: &Group| match group.stays() {
             true => group.open > 0 && group.kind != LoadKind::Idle,
             false => true,
@@ -164,6 +182,7 @@ impl Loader {
             return self.hold(now);
         }
         self.pace_anew();
+        self.start_clocks(now);
         for group in &self.groups {
             group.load.going.set(true);
         }
@@ -181,9 +200,16 @@ impl Loader {
         self.stage = Stage::Load { since: now, until: now + self.plan.duration };
     }
 
+    /// A window has its time, and as much more as the first storm takes.
+    fn window_is_over(&self, until: Duration, now: Duration) -> bool {
+        let told = self.storms_are_told() || now >= until + self.plan.timeout();
+        let silent = self.talkers() == 0 && self.groups.iter().all(Group::stays);
+        now >= until && told || silent
+    }
+
     /// The window is over: what was measured is noted, and those who speak come to their end.
     fn finish(&mut self, now: Duration) {
-        if let Stage::Load { since, .. } = self.stage {
+        if let Stage::Load { since, .. } | Stage::Serve { since } = self.stage {
             self.books.end(now);
             self.busy.end(now);
             for group in &mut self.groups {
@@ -191,7 +217,7 @@ impl Loader {
                 group.tally.open = group.open as u64;
             }
         }
-        self.stage = Stage::Finish { until: now + self.plan.timeout };
+        self.stage = Stage::Finish { until: now + self.plan.timeout() + GRACE };
         for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
             group.load.ending.set(true);
         }
@@ -199,7 +225,7 @@ impl Loader {
     }
 
     fn hold(&mut self, now: Duration) {
-        match self.engine.is_empty() || self.early {
+        match self.engine.is_empty() || self.interrupted {
             true => self.close(now),
             false => self.stage = Stage::Hold { until: self.held_until },
         }
@@ -208,6 +234,7 @@ impl Loader {
     /// Everything still there says its end.
     fn close(&mut self, now: Duration) {
         self.books.close(now);
+        self.doors.close();
         for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
             group.tally.open = group.open as u64;
             group.tally.window = now.saturating_sub(self.held_since);
@@ -216,7 +243,7 @@ impl Loader {
             group.load.going.set(false);
             group.load.ending.set(true);
         }
-        self.stage = Stage::Close { until: now + self.plan.timeout };
+        self.stage = Stage::Close { until: now + self.plan.timeout() + GRACE };
         let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);

@@ -46,7 +46,8 @@ pub struct StressPlan {
     /// Find the silence after which a connection dies, up to this one.
     pub find_timeout: Option<Duration>,
     /// No answer for so long is a failure; a datagram counts as lost.
-    pub timeout: Duration,
+    /// None: `TIMEOUT`, or `DATAGRAM_TIMEOUT`.
+    pub timeout: Option<Duration>,
     pub sources: Vec<Source>,
     /// None: as many as the limit of open files demands.
     pub processes: Option<usize>,
@@ -119,8 +120,28 @@ impl StressPlan {
     /// keep up with it, and none of their queues overflows.
     pub const CONNECT_RATE: Rate = Rate { count: 10_000, per: Duration::from_secs(1) };
 
+    /// What takes longer has failed.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
+    /// Nobody sends a lost datagram again, so its loss had better be known soon.
+    pub const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
+
+    pub fn timeout(&self) -> Duration {
+        let usual = match self.is_datagram() {
+            true => StressPlan::DATAGRAM_TIMEOUT,
+            false => StressPlan::TIMEOUT,
+        };
+        self.timeout.unwrap_or(usual)
+    }
+
+    pub fn is_datagram(&self) -> bool {
+        self.targets.iter().any(Address::is_datagram)
+    }
+
     /// The loads with their numbers of connections, the ping-pong ones of `active` among them.
     pub fn groups(&self) -> Vec<(LoadKind, usize)> {
+        if self.targets.is_empty() {
+            return Vec::new();
+        }
         let asked = self.loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
         let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
         asked.chain(active).filter(|(_, conns)| *conns > 0).collect()
@@ -173,7 +194,7 @@ impl Default for StressPlan {
             every: Duration::from_secs(1),
             probe: false,
             find_timeout: None,
-            timeout: Duration::from_secs(10),
+            timeout: None,
             sources: Vec::new(),
             processes: None,
             worker: None,

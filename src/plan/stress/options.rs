@@ -178,11 +178,11 @@ pub const OPTIONS: [StressOption; 24] = [
     StressOption {
         name: "timeout",
         value: Some("TIME"),
-        default: "10s",
+        default: "10s; 1s for datagrams",
         help: "what takes longer has failed: a connect, an answer, a datagram",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.timeout, unit::read_wait(value)),
-        show: |plan| Some(show_duration(plan.timeout)),
+        set: |plan, value| put(&mut plan.timeout, unit::read_wait(value).map(Some)),
+        show: |plan| plan.timeout.map(show_duration),
     },
     StressOption {
         name: "source",

@@ -67,7 +67,7 @@ fn ramp(outcome: &Outcome) -> Json {
 fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
     let (tally, plan) = (&load.tally, &outcome.plan);
     object([
-        ("load", load.kind.word().into()),
+        ("load", load.word().into()),
         ("conns", load.conns.into()),
         ("size", plan.size.into()),
         ("depth", plan.depth.into()),

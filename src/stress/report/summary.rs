@@ -48,16 +48,18 @@ impl Page {
 
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let (tally, plan) = (&load.tally, &outcome.plan);
-        let conns = plural(load.conns as u64, "connection");
+        let conns = if load.far { tally.opened } else { load.conns as u64 };
+        let conns = plural(conns, "connection");
         let speaks = match load.kind {
             LoadKind::Idle => String::new(),
             LoadKind::Echo => format!(", {} each, depth {}", bytes(plan.size as f64), plan.depth),
+            LoadKind::Stream if load.far => String::new(),
             LoadKind::Stream => format!(", {}", plan.way.word()),
             _ => format!(", {} each", bytes(plan.size as f64)),
         };
         let window = duration(tally.window);
         let held = if load.kind == LoadKind::Idle { "held" } else { "measured" };
-        self.line(load.kind.word(), &format!("{conns}{speaks}, {held} {window}"));
+        self.line(load.word(), &format!("{conns}{speaks}, {held} {window}"));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
         }
@@ -163,7 +165,7 @@ impl Page {
 
     fn faults(&mut self, load: &LoadOutcome) {
         let Tally { failures, deaths, wrongs, .. } = &load.tally;
-        let kind = load.kind.word();
+        let kind = load.word();
         for (failure, count) in failures {
             let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
             let (stage, name, meaning) = (failure.stage.word(), &failure.name, failure.meaning());

@@ -1,0 +1,93 @@
+//! Waking up on time. The selector sleeps in whole milliseconds, and messages at a rate are due
+//! between them: where the system has a finer clock that can be waited for, it is used.
+
+use std::io;
+use std::time::Duration;
+
+use mio::{Registry, Token};
+
+/// A clock that wakes the loop. Without one the loop looks again and again for the last
+/// millisecond.
+#[derive(Debug, Default)]
+pub struct Alarm {
+    #[cfg(target_os = "linux")]
+    timer: Option<std::os::fd::OwnedFd>,
+}
+
+/// What the selector's own sleep may be wrong by.
+#[cfg(not(target_os = "linux"))]
+const COARSE: Duration = Duration::from_millis(1);
+
+#[cfg(target_os = "linux")]
+impl Alarm {
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+
+        use mio::Interest;
+        use mio::unix::SourceFd;
+        use rustix::time::{TimerfdClockId, TimerfdFlags, timerfd_create};
+
+        let flags = TimerfdFlags::NONBLOCK.union(TimerfdFlags::CLOEXEC);
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
+        self.timer = Some(timer);
+        Ok(())
+    }
+
+    /// Wakes the loop after so long, and tells how long the selector itself may sleep.
+    pub fn set(&mut self, after: Duration) -> Duration {
+        use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
+
+        let Some(timer) = self.timer.as_ref().filter(|_| !after.is_zero()) else { return after };
+        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec {
+            tv_sec: after.as_secs().min(i32::MAX as u64) as i64,
+            tv_nsec: i64::from(after.subsec_nanos()),
+        };
+        let once = Itimerspec { it_interval: zero, it_value: value };
+        match timerfd_settime(timer, TimerfdTimerFlags::empty(), &once) {
+            // The alarm is sooner; the selector's sleep is only for the worst case.
+            Ok(_) => after + Duration::from_millis(2),
+            Err(_) => after,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Alarm {
+    pub fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
+        Ok(())
+    }
+
+    pub fn set(&mut self, after: Duration) -> Duration {
+        after.saturating_sub(COARSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    #[test]
+    fn the_loop_is_not_woken_before_its_time_and_soon_after_it() {
+        let mut poll = Poll::new().unwrap();
+        let mut alarm = Alarm::default();
+        alarm.register(poll.registry(), Token(7)).unwrap();
+        let after = Duration::from_micros(300);
+        let mut soonest = Duration::MAX;
+        for _ in 0..20 {
+            let began = Instant::now();
+            while began.elapsed() < after {
+                let sleep = alarm.set(after.saturating_sub(began.elapsed()));
+                poll.poll(&mut Events::with_capacity(4), Some(sleep)).unwrap();
+            }
+            soonest = soonest.min(began.elapsed());
+        }
+        assert!(soonest >= after && soonest < Duration::from_secs(5), "{soonest:?}");
+        assert_eq!(alarm.set(Duration::ZERO), Duration::ZERO);
+    }
+}

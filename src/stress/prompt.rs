@@ -1,0 +1,240 @@
+//! What the clock begins and not an answer: messages at a given rate, pulses, storms, and the end
+//! of waiting for an answer that does not come.
+
+use std::time::Duration;
+
+use crate::core::{Key, Ready, Reason};
+use crate::plan::LoadKind;
+
+use super::line::Line;
+use super::loader::Loader;
+use super::stage::Stage;
+
+/// Messages at a rate of their own, whatever the answers do.
+#[derive(Clone, Copy, Debug)]
+pub struct Metronome {
+    since: Duration,
+    /// Nanoseconds from one message to the next.
+    period: f64,
+    pub sent: u64,
+}
+
+/// So many messages are counted out in one turn, so that answers are heard meanwhile.
+const SENT_PER_TURN: u64 = 4096;
+
+/// Connections that wait for an answer are looked through so often.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl Metronome {
+    pub fn new(since: Duration, per_second: f64) -> Metronome {
+        Metronome { since, period: 1e9 / per_second, sent: 0 }
+    }
+
+    /// When this message is to be sent, counted from 0.
+    pub fn due(&self, number: u64) -> Duration {
+        self.since + Duration::from_nanos((number as f64 * self.period) as u64)
+    }
+
+    /// How many messages are due by now that were not sent yet.
+    pub fn owed(&self, now: Duration) -> u64 {
+        let elapsed = now.saturating_sub(self.since).as_nanos() as f64;
+        let due = (elapsed / self.period) as u64 + 1;
+        due.saturating_sub(self.sent).min(SENT_PER_TURN)
+    }
+
+    /// From one message of a connection to its next one, if there are so many connections.
+    pub fn step(&self, connections: usize) -> Duration {
+        Duration::from_nanos((connections as f64 * self.period) as u64)
+    }
+}
+
+impl Loader {
+    /// The clock begins to set the pace of those loads that it paces.
+    pub(super) fn start_clocks(&mut self, now: Duration) {
+        let speakers: usize = self
+            .groups
+            .iter()
+            .filter(|group| group.kind == LoadKind::Echo)
+            .map(|group| group.keys.len())
+            .sum();
+        let (rate, every) = (self.plan.rate, self.plan.every);
+        for group in &mut self.groups {
+            let count = group.keys.len();
+            group.round = now;
+            match group.kind {
+                LoadKind::Pulse => {
+                    group.load.step.set(every);
+                    group.metronome = Some(Metronome::new(now, 1.0 / every.as_secs_f64()));
+                }
+                LoadKind::Echo if rate.is_some() && count > 0 => {
+                    let all = rate.map_or(0.0, |rate| rate.per_second());
+                    let share = all * count as f64 / speakers as f64;
+                    let metronome = Metronome::new(now, share);
+                    group.load.step.set(metronome.step(count));
+                    group.metronome = Some(metronome);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn prompt(&mut self) {
+        let now = self.clock.now();
+        for group in 0..self.groups.len() {
+            match self.groups[group].kind {
+                LoadKind::Echo => self.count_out(group, now),
+                LoadKind::Pulse => self.pulse(group, now),
+                LoadKind::Storm => self.storm(group, now),
+                _ => {}
+            }
+        }
+        if now >= self.looks_at {
+            self.looks_at = now + LOOK_EVERY;
+            match self.plan.is_datagram() {
+                true => self.give_up_datagrams(now),
+                false => self.give_up_waiting(),
+            }
+        }
+    }
+
+    /// When the next message is due that the clock begins.
+    pub(super) fn next_beat(&self) -> Option<Duration> {
+        if !self.stage.speaks() {
+            return None;
+        }
+        let clocks = self.groups.iter().filter_map(|group| group.metronome.as_ref());
+        clocks.map(|clock| clock.due(clock.sent)).min()
+    }
+
+    /// Each connection in turn gets leave to send one more message.
+    fn count_out(&mut self, group: usize, now: Duration) {
+        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.stage.speaks()) else {
+            return;
+        };
+        let keys = std::mem::take(&mut self.groups[group].keys);
+        for _ in 0..clock.owed(now) {
+            let key = keys[(clock.sent % keys.len() as u64) as usize];
+            self.allow(key, clock.due(clock.sent));
+            clock.sent += 1;
+        }
+        self.groups[group].keys = keys;
+        self.groups[group].metronome = Some(clock);
+    }
+
+    /// All connections get leave at once.
+    fn pulse(&mut self, group: usize, now: Duration) {
+        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.stage.speaks()) else {
+            return;
+        };
+        if clock.owed(now) == 0 {
+            return;
+        }
+        let due = clock.due(clock.sent);
+        clock.sent += 1;
+        let keys = std::mem::take(&mut self.groups[group].keys);
+        let heard = keys.iter().filter(|key| self.allow(**key, due)).count();
+        let of = &mut self.groups[group];
+        (of.keys, of.metronome, of.round, of.missing) = (keys, Some(clock), due, heard);
+    }
+
+    /// One message more may go. False, if the connection is gone.
+    fn allow(&mut self, key: Key, due: Duration) -> bool {
+        let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
+        let Some(Line::Script(script)) = line else { return false };
+        script.allow(due);
+        self.engine.mark(key, Ready::READ, &mut self.watch);
+        true
+    }
+
+    /// When all connections of a storm have come and gone, the next storm begins.
+    fn storm(&mut self, group: usize, now: Duration) {
+        let of = &mut self.groups[group];
+        let is_over = of.lacks() == 0 && of.opening + of.open == 0;
+        if !self.stage.speaks() || !is_over {
+            return;
+        }
+        if self.stage.measures() {
+            of.tally.rounds.record(now.saturating_sub(of.round));
+        }
+        if self.stage.due().is_some_and(|until| now < until) {
+            (of.tried, of.round) = (0, now);
+        }
+    }
+
+    /// Whether every storm has been over once.
+    pub(super) fn storms_are_told(&self) -> bool {
+        let storms = self.groups.iter().filter(|group| group.kind == LoadKind::Storm);
+        storms.into_iter().all(|group| !group.tally.rounds.is_empty())
+    }
+
+    /// Datagrams that did not come back are lost, and others may go. Sockets that have nothing more
+    /// to say are closed: there is no end of file that would tell.
+    fn give_up_datagrams(&mut self, now: Duration) {
+        let sent_before = now.saturating_sub(self.plan.timeout());
+        for group in 0..self.groups.len() {
+            let ending = self.groups[group].load.ending.get();
+            for key in std::mem::take(&mut self.groups[group].keys) {
+                let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
+                let Some(Line::Script(script)) = line else { continue };
+                script.expire(sent_before);
+                if ending && !script.waits() {
+                    let now = self.moment();
+                    self.engine.end(key, Reason::Drained, now, &mut self.watch);
+                    continue;
+                }
+                self.engine.mark(key, Ready::READ, &mut self.watch);
+                self.groups[group].keys.push(key);
+            }
+        }
+    }
+
+    /// Ends connections that have waited too long for an answer.
+    fn give_up_waiting(&mut self) {
+        let now = self.moment();
+        let timeout = crate::core::time::ticks(self.plan.timeout());
+        if !matches!(self.stage, Stage::Load { .. } | Stage::Warm { .. }) {
+            return;
+        }
+        let mut late = Vec::new();
+        for key in self.groups.iter().flat_map(|group| &group.keys) {
+            let Some(conn) = self.engine.get(*key) else { continue };
+            let is_silent = now.tick().saturating_sub(conn.active) > timeout;
+            if is_silent && matches!(conn.ends.socket(0), Some(Line::Script(s)) if s.waits()) {
+                late.push(*key);
+            }
+        }
+        for key in late {
+            self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
+        }
+        for group in &mut self.groups {
+            let engine = &mut self.engine;
+            group.keys.retain(|key| engine.get(*key).is_some());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metronome_owes_what_is_due_and_keeps_its_time() {
+        let millis = Duration::from_millis;
+        let mut clock = Metronome::new(millis(100), 1000.0);
+        assert_eq!((clock.due(0), clock.due(5)), (millis(100), millis(105)));
+        assert_eq!(clock.owed(millis(100)), 1);
+        clock.sent = 1;
+        assert_eq!(clock.owed(Duration::from_micros(100_999)), 0);
+        assert_eq!(clock.owed(millis(110)), 10);
+        assert_eq!(clock.owed(Duration::from_secs(60)), SENT_PER_TURN);
+        assert_eq!(clock.step(64), millis(64));
+    }
+
+    #[test]
+    fn a_metronome_does_not_drift_over_a_day() {
+        let clock = Metronome::new(Duration::ZERO, 50_000.0);
+        let day = 86_400 * 50_000;
+        assert!(clock.due(day).abs_diff(Duration::from_secs(86_400)) < Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,239 @@
+//! A conversation over datagrams with one that sends each back: so many on the way at once, each
+//! with its number, each byte verified, and those that do not come back counted.
+
+use std::collections::VecDeque;
+use std::io;
+use std::time::Duration;
+
+use crate::core::Key;
+
+use super::load::{Load, News, Pace};
+
+/// How far a conversation has come.
+#[derive(Debug, Default)]
+pub struct Volley {
+    begun: u64,
+    /// Messages that the loop has counted out so far, and when the first was due.
+    allowed: u64,
+    first_due: Duration,
+    /// The numbers of those on the way, in order, and when each was sent.
+    flying: VecDeque<(u64, Duration)>,
+}
+
+/// The number of a message stands at its beginning, as far as there is room.
+const NUMBER_BYTES: usize = 8;
+
+/// So many datagrams the system cuts out of one call at most, and so many bytes.
+const CUTS_MAX: usize = 64;
+const CUT_BYTES_MAX: usize = 65_000;
+
+impl Volley {
+    pub fn allow(&mut self, due: Duration) {
+        if self.allowed == 0 {
+            self.first_due = due;
+        }
+        self.allowed += 1;
+    }
+
+    pub fn waits(&self) -> bool {
+        !self.flying.is_empty()
+    }
+
+    /// One datagram; where the system cuts them, as many as may go.
+    pub fn read(&mut self, load: &Load, start: u32, into: &mut [u8]) -> io::Result<usize> {
+        let size = load.size;
+        let at_once = match load.cuts {
+            true => CUTS_MAX.min(CUT_BYTES_MAX / size).max(1),
+            false => 1,
+        };
+        let count = (self.may_begin(load) as usize).min(at_once).min(into.len() / size);
+        if count == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let now = load.clock.now();
+        for message in into[..count * size].chunks_mut(size) {
+            write_message(load, start, self.begun, message);
+            self.flying.push_back((self.begun, now));
+            self.begun += 1;
+        }
+        Ok(count * size)
+    }
+
+    fn may_begin(&self, load: &Load) -> u64 {
+        match load.pace {
+            _ if !load.going.get() || load.ending.get() => 0,
+            Pace::Answers(depth) => depth.saturating_sub(self.flying.len() as u64),
+            Pace::Loop => self.allowed - self.begun,
+        }
+    }
+
+    /// One datagram came, or several of one size that the system has put together.
+    pub fn write(&mut self, load: &Load, key: Key, start: u32, from: &[u8]) -> io::Result<usize> {
+        let now = load.clock.now();
+        for message in from.chunks(load.size) {
+            let number = self.number(message);
+            let found = number.and_then(|number| self.find(load, start, number, message));
+            match found {
+                Some(Found::Flying(index)) => {
+                    let sent = self.flying.remove(index).map_or(now, |(_, sent)| sent);
+                    let waited = match load.pace {
+                        Pace::Answers(_) => Duration::ZERO,
+                        Pace::Loop => sent.saturating_sub(self.due(load, number.unwrap_or(0))),
+                    };
+                    let took = now.saturating_sub(sent);
+                    load.tell(key, News::Answered { took, waited });
+                }
+                Some(Found::Past) => load.tell(key, News::Late),
+                None => {
+                    load.tell(key, News::Garbled { bytes: message.len() });
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+            }
+        }
+        Ok(from.len())
+    }
+
+    /// Gives up those that were sent before this time.
+    pub fn expire(&mut self, load: &Load, key: Key, sent_before: Duration) {
+        while self.flying.front().is_some_and(|(_, sent)| *sent < sent_before) {
+            self.flying.pop_front();
+            load.tell(key, News::Lost);
+        }
+    }
+
+    /// The number of a message: the one on the way whose end it has, where it is cut short.
+    fn number(&self, message: &[u8]) -> Option<u64> {
+        let bytes = message.len().min(NUMBER_BYTES);
+        let mut word = [0; NUMBER_BYTES];
+        word[..bytes].copy_from_slice(&message[..bytes]);
+        let told = u64::from_le_bytes(word);
+        match bytes {
+            NUMBER_BYTES => Some(told),
+            _ => {
+                let mask = (1 << (8 * bytes)) - 1;
+                let fits = |number: &u64| number & mask == told;
+                let flying = self.flying.iter().map(|(number, _)| *number).find(fits);
+                flying.or_else(|| (0..self.begun).rev().take(1 << 8).find(fits))
+            }
+        }
+    }
+
+    /// Whether this message is one of ours, and on the way.
+    fn find(&self, load: &Load, start: u32, number: u64, message: &[u8]) -> Option<Found> {
+        let head = message.len().min(NUMBER_BYTES);
+        let at = number.wrapping_mul(load.size as u64).wrapping_add(head as u64);
+        let is_ours = number < self.begun
+            && message.len() == load.size
+            && message[..head] == number.to_le_bytes()[..head]
+            && load.pattern.check(start, at, &message[head..]).is_none();
+        if !is_ours {
+            return None;
+        }
+        let index = self.flying.iter().position(|(flying, _)| *flying == number);
+        Some(index.map_or(Found::Past, Found::Flying))
+    }
+
+    fn due(&self, load: &Load, number: u64) -> Duration {
+        self.first_due + load.step.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
+    }
+}
+
+enum Found {
+    Flying(usize),
+    /// It was given up, or is there twice.
+    Past,
+}
+
+fn write_message(load: &Load, start: u32, number: u64, into: &mut [u8]) {
+    load.pattern.fill(start, number.wrapping_mul(load.size as u64), into);
+    let bytes = into.len().min(NUMBER_BYTES);
+    into[..bytes].copy_from_slice(&number.to_le_bytes()[..bytes]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::stress::load::Clock;
+    use crate::stress::pattern::Pattern;
+
+    const KEY: Key = Key::LOOP;
+
+    fn load(size: usize, depth: u64) -> Load {
+        let pattern = Rc::new(Pattern::new(1));
+        let load = Load::new(pattern, Clock::start(), size, Pace::Answers(depth));
+        load.going.set(true);
+        load
+    }
+
+    fn news(load: &Load) -> Vec<News> {
+        let mut letters = Vec::new();
+        load.collect(&mut letters);
+        letters.iter().map(|letter| letter.news).collect()
+    }
+
+    fn send(volley: &mut Volley, load: &Load) -> Option<Vec<u8>> {
+        let mut room = vec![0; 65_536];
+        let bytes = volley.read(load, 3, &mut room).ok()?;
+        room.truncate(bytes);
+        Some(room)
+    }
+
+    #[test]
+    fn answers_are_known_by_their_number_in_any_order() {
+        for size in [1, 2, 7, 8, 64] {
+            let load = load(size, 3);
+            let mut volley = Volley::default();
+            let sent: Vec<Vec<u8>> =
+                std::iter::from_fn(|| send(&mut volley, &load)).take(9).collect();
+            assert_eq!(sent.len(), 3);
+            for message in [&sent[2], &sent[0]] {
+                volley.write(&load, KEY, 3, message).unwrap();
+            }
+            assert!(matches!(news(&load)[..], [News::Answered { .. }, News::Answered { .. }]));
+            assert!(send(&mut volley, &load).is_some() && send(&mut volley, &load).is_some());
+            assert!(send(&mut volley, &load).is_none());
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_back_in_time_is_lost_and_then_late() {
+        let load = load(64, 1);
+        let mut volley = Volley::default();
+        let message = send(&mut volley, &load).unwrap();
+        volley.expire(&load, KEY, Duration::ZERO);
+        assert!(volley.waits());
+        volley.expire(&load, KEY, Duration::MAX);
+        assert!(!volley.waits() && send(&mut volley, &load).is_some());
+        volley.write(&load, KEY, 3, &message).unwrap();
+        assert_eq!(news(&load), [News::Lost, News::Late]);
+    }
+
+    #[test]
+    fn a_changed_a_cut_and_a_foreign_datagram_are_garbled() {
+        let load = load(64, 1);
+        let mut volley = Volley::default();
+        let message = send(&mut volley, &load).unwrap();
+        let mut changed = message.clone();
+        changed[60] ^= 1;
+        let foreign = [9; 64].to_vec();
+        for bad in [changed, message[..63].to_vec(), foreign] {
+            assert!(volley.write(&load, KEY, 3, &bad).is_err());
+            assert_eq!(news(&load), [News::Garbled { bytes: bad.len() }]);
+        }
+        volley.write(&load, KEY, 3, &message).unwrap();
+    }
+
+    #[test]
+    fn where_the_system_cuts_many_go_in_one_call_and_come_in_one() {
+        let mut load = load(1200, 100);
+        load.cuts = true;
+        let mut volley = Volley::default();
+        let message = send(&mut volley, &load).unwrap();
+        assert_eq!(message.len(), 54 * 1200);
+        assert_eq!(send(&mut volley, &load).unwrap().len(), 46 * 1200);
+        volley.write(&load, KEY, 3, &message[..10 * 1200]).unwrap();
+        assert_eq!(news(&load).len(), 10);
+    }
+}

@@ -1,0 +1,75 @@
+//! Servers that do not do as they should, and how that is told.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::stress::failure::{Failure, NO_ANSWER, Stage};
+use oneloop::stress::tally::{Death, How};
+
+use crate::tool::{free_port, plan, run, server};
+
+#[test]
+fn a_server_that_never_answers_is_a_failure_by_name() {
+    let silent = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
+    let timeout = Some(Duration::from_millis(200));
+    for kind in [LoadKind::Echo, LoadKind::Churn] {
+        let duration = Duration::from_secs(2);
+        let outcome = run(&StressPlan { timeout, duration, ..plan(server(silent), kind, 3) });
+        let tally = &outcome.loads[0].tally;
+        let late = Failure::new(Stage::Talk, NO_ANSWER);
+        assert!(tally.failures.get(&late).is_some_and(|count| *count >= 3), "{kind:?} {tally:?}");
+        assert!(tally.unanswered >= 3, "{kind:?} {tally:?}");
+    }
+}
+
+#[test]
+fn a_server_that_corrupts_a_byte_is_caught() {
+    let corrupt = |mut stream: TcpStream| {
+        let mut room = [0; 64];
+        while stream.read_exact(&mut room).is_ok() {
+            room[63] ^= 0x20;
+            let _ = stream.write_all(&room);
+        }
+    };
+    let outcome = run(&plan(server(corrupt), LoadKind::Echo, 2));
+    let wrongs = &outcome.loads[0].tally.wrongs;
+    assert!(wrongs.count >= 2 && wrongs.list[0].contains("byte 63 is"), "{wrongs:?}");
+    assert!(!outcome.is_well());
+}
+
+#[test]
+fn connections_that_die_are_told_with_how_they_died_and_after_how_much_silence() {
+    let fin = |stream: TcpStream| {
+        thread::sleep(Duration::from_millis(150));
+        drop(stream);
+    };
+    let rst = |stream: TcpStream| {
+        thread::sleep(Duration::from_millis(150));
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+    };
+    let hold = Duration::from_secs(5);
+    for (serve, how) in [(fin as fn(TcpStream), How::Fin), (rst, How::Rst)] {
+        let outcome = run(&StressPlan { hold, ..plan(server(serve), LoadKind::Idle, 10) });
+        let deaths = &outcome.loads[0].tally.deaths;
+        assert_eq!(deaths.list.len(), 10, "{deaths:?}");
+        let silent = |death: &Death| death.silent >= Duration::from_millis(140);
+        assert!(deaths.list.iter().all(|death| death.how == how && silent(death)), "{deaths:?}");
+        // With nobody left to hold, the run is over.
+        assert!(!outcome.is_well() && outcome.whole < hold);
+    }
+}
+
+#[test]
+fn a_port_where_nobody_listens_is_told_by_the_name_of_the_error() {
+    for kind in [LoadKind::Echo, LoadKind::Idle, LoadKind::Churn] {
+        let outcome = run(&plan(free_port(), kind, 5));
+        let tally = &outcome.loads[0].tally;
+        let (failure, count) = tally.failures.iter().next().unwrap();
+        assert_eq!((failure.stage, failure.name.as_str()), (Stage::Connect, "ECONNREFUSED"));
+        assert!(*count >= 5 && tally.failures.len() == 1 && tally.opened == 0, "{tally:?}");
+    }
+}

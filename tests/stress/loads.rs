@@ -1,0 +1,102 @@
+//! Loads against servers that do as they should.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use oneloop::plan::unit::Rate;
+use oneloop::plan::{Address, LoadKind, StressPlan};
+
+use crate::tool::{echo, free_port, plan, run, server};
+
+#[test]
+fn an_echo_is_spoken_to_and_all_is_well() {
+    for (size, depth) in [(64, 1), (64, 16), (100_000, 2), (1, 3)] {
+        let plan = StressPlan { size, depth, ..plan(server(echo), LoadKind::Echo, 8) };
+        let outcome = run(&plan);
+        let tally = &outcome.loads[0].tally;
+        assert!(outcome.is_well(), "{tally:?}");
+        assert!(tally.answered > 0 && tally.opened == 8 && tally.unanswered == 0, "{tally:?}");
+        assert_eq!(tally.latency.count(), tally.answered);
+    }
+}
+
+#[test]
+fn connections_come_and_go() {
+    for kind in [LoadKind::Churn, LoadKind::Reset] {
+        for size in [0, 100] {
+            let outcome = run(&StressPlan { size, ..plan(server(echo), kind, 4) });
+            let tally = &outcome.loads[0].tally;
+            assert!(outcome.is_well(), "{kind:?} {size} {tally:?}");
+            assert!(tally.exchanged > 4, "{kind:?} {size} {tally:?}");
+        }
+    }
+}
+
+#[test]
+fn idle_connections_are_held() {
+    let outcome = run(&plan(server(echo), LoadKind::Idle, 100));
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well(), "{tally:?}");
+    assert_eq!((tally.opened, tally.open), (100, 100));
+}
+
+#[test]
+fn messages_at_a_rate_come_at_that_rate() {
+    let rate = Some(Rate { count: 1000, per: Duration::from_secs(1) });
+    let outcome = run(&StressPlan { rate, ..plan(server(echo), LoadKind::Echo, 7) });
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well(), "{tally:?}");
+    let due = (1000.0 * tally.window.as_secs_f64()) as u64;
+    assert!((due / 2..=due + 7).contains(&tally.answered), "{tally:?}");
+    assert_eq!(tally.waited.count(), tally.answered);
+    assert!(tally.waited.max() >= tally.latency.max());
+}
+
+#[test]
+fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
+    let every = Duration::from_millis(50);
+    let outcome = run(&StressPlan { every, ..plan(server(echo), LoadKind::Pulse, 30) });
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well(), "{tally:?}");
+    assert!(tally.rounds.count() >= 2 && tally.answered >= 60, "{tally:?}");
+    let outcome = run(&plan(server(echo), LoadKind::Storm, 30));
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well(), "{tally:?}");
+    assert!(tally.rounds.count() >= 1 && tally.exchanged >= 30, "{tally:?}");
+}
+
+#[test]
+fn a_storm_that_takes_longer_than_the_window_is_told_all_the_same() {
+    let slow = |stream: TcpStream| {
+        thread::sleep(Duration::from_millis(600));
+        echo(stream);
+    };
+    let outcome = run(&plan(server(slow), LoadKind::Storm, 3));
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well() && tally.exchanged >= 3, "{tally:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn unix_sockets_are_targets_too() {
+    let path = std::env::temp_dir().join(format!("oneloop-{}-stress", std::process::id()));
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || {
+                let mut room = [0; 4096];
+                while let Ok(bytes @ 1..) = stream.read(&mut room) {
+                    stream.write_all(&room[..bytes]).unwrap();
+                }
+            });
+        }
+    });
+    let target = Address::parse_target(&format!("unix:{}", path.display())).unwrap();
+    let any = plan(free_port(), LoadKind::Echo, 5);
+    let outcome = run(&StressPlan { targets: vec![target], ..any });
+    std::fs::remove_file(&path).unwrap();
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well() && tally.answered > 5, "{tally:?}");
+}

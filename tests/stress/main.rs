@@ -1,0 +1,8 @@
+//! Stress runs against small servers on loopback.
+#![allow(clippy::unwrap_used)]
+
+mod datagrams;
+mod failures;
+mod loads;
+mod streams;
+mod tool;

@@ -1,0 +1,79 @@
+//! Bulk streams, straight and through a relay.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use oneloop::plan::{Listen, LoadKind, StressPlan, Way};
+use oneloop::stress::outcome::Outcome;
+
+use crate::tool::{echo, free_port, plan, run, server};
+
+#[test]
+fn a_stream_comes_back_from_an_echo_whole() {
+    let outcome = run(&plan(server(echo), LoadKind::Stream, 3));
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well(), "{tally:?}");
+    assert!(tally.bytes_in > 1 << 20 && tally.bytes_out > 1 << 20, "{tally:?}");
+}
+
+/// A relay to this address, which passes on an end of file; in each direction it changes what it
+/// passes on by `change`.
+fn relay(to: SocketAddr, change: fn(Vec<u8>) -> Vec<u8>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let target = TcpStream::connect(to).unwrap();
+            let both =
+                [(client.try_clone().unwrap(), target.try_clone().unwrap()), (target, client)];
+            for (from, into) in both {
+                thread::spawn(move || pass_on(from, into, change));
+            }
+        }
+    });
+    address
+}
+
+fn pass_on(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<u8>) {
+    let mut room = vec![0; 65_536];
+    while let Ok(bytes @ 1..) = from.read(&mut room) {
+        if into.write_all(&change(room[..bytes].to_vec())).is_err() {
+            return;
+        }
+    }
+    let _ = into.shutdown(Shutdown::Write);
+}
+
+fn streamed(way: Way, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
+    let sink = free_port();
+    let door = relay(sink, change);
+    let listen = Listen::parse(&sink.to_string()).unwrap();
+    run(&StressPlan { way, sink: Some(listen), ..plan(door, LoadKind::Stream, 2) })
+}
+
+#[test]
+fn a_stream_through_a_relay_is_verified_at_both_ends() {
+    for way in [Way::Up, Way::Down, Way::Both] {
+        let outcome = streamed(way, |bytes| bytes);
+        assert!(outcome.is_well(), "{way:?} {outcome:?}");
+        let (near, far) = (&outcome.loads[0].tally, &outcome.loads[1].tally);
+        assert_eq!(near.bytes_out > 1 << 20, way != Way::Down, "{way:?} {near:?}");
+        assert_eq!(near.bytes_in > 1 << 20, way != Way::Up, "{way:?} {near:?}");
+        assert_eq!(far.opened, 2, "{way:?}");
+    }
+}
+
+#[test]
+fn a_byte_that_a_relay_has_changed_is_an_integrity_error() {
+    let change = |mut bytes: Vec<u8>| {
+        let last = bytes.len() - 1;
+        if bytes.len() > 10_000 {
+            bytes[last] ^= 1;
+        }
+        bytes
+    };
+    let outcome = streamed(Way::Up, change);
+    assert!(!outcome.is_well());
+    assert!(outcome.loads[1].tally.wrongs.count > 0, "{outcome:?}");
+}

@@ -1,0 +1,67 @@
+//! What every test of a stress run needs: a server, a plan, and the run.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use oneloop::plan::{Address, LoadKind, LoadPlan, StressPlan};
+use oneloop::stress::books::Books;
+use oneloop::stress::dial::{Dialer, resolve};
+use oneloop::stress::host::Host;
+use oneloop::stress::loader::Loader;
+use oneloop::stress::outcome::Outcome;
+use oneloop::stress::pattern::Pattern;
+
+/// A server with a thread for each connection. It ends with the process.
+pub fn server(serve: fn(TcpStream)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+pub fn echo(mut stream: TcpStream) {
+    let mut room = vec![0; 65_536];
+    while let Ok(bytes @ 1..) = stream.read(&mut room) {
+        if stream.write_all(&room[..bytes]).is_err() {
+            return;
+        }
+    }
+}
+
+pub fn plan(to: SocketAddr, kind: LoadKind, conns: usize) -> StressPlan {
+    StressPlan {
+        targets: vec![Address::parse_target(&to.to_string()).unwrap()],
+        loads: vec![LoadPlan { kind, conns: None }],
+        conns,
+        duration: Duration::from_millis(300),
+        hold: Duration::from_millis(100),
+        timeout: Some(Duration::from_secs(5)),
+        ..StressPlan::default()
+    }
+}
+
+pub fn run(plan: &StressPlan) -> Outcome {
+    let mut dialer = Dialer::new(resolve(&plan.targets).unwrap(), &plan.sources);
+    if plan.gso {
+        dialer.cut_into(plan.size);
+    }
+    let pattern = Rc::new(Pattern::new(1));
+    let mut loader = Loader::new(plan, dialer, pattern, Books::default()).unwrap();
+    if let Some(listen) = &plan.sink {
+        loader.open_sink(listen).unwrap();
+    }
+    while loader.turn().unwrap() {}
+    Outcome::of(loader, Host::default(), SystemTime::now())
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
