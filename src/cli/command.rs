@@ -174,7 +174,8 @@ pub const COMMANDS: [Spec; 13] = [
         words: &[("TARGET", "where to connect to"), ("HOST PORT", "the same in two words")],
         notes: &[
             "When the input ends, our side is closed for writing, and what still comes is read to",
-            "the end.",
+            "the end. At a terminal the end of the other side ends it too. Over datagrams what one",
+            "read finds is one datagram: a line of a terminal, as much as a pipe or a file has.",
         ],
         examples: &[
             ("oneloop connect 127.0.0.1:7007", "talk to an echo"),
@@ -190,7 +191,8 @@ pub const COMMANDS: [Spec; 13] = [
         about: "talk to all who connect: your lines go to everyone",
         notes: &[
             "What clients say is shown with who said it. A client that does not read holds up no",
-            "other.",
+            "other. A ^D typed at a terminal ends the chat. Other input is read while somebody is",
+            "there to hear it, and when it ends, the chat goes on.",
         ],
         examples: &[("oneloop chat :7009", "then, elsewhere: oneloop connect HOST:7009")],
         build: talk::chat,

@@ -31,6 +31,7 @@ const CONNECT_CODES: &[(&str, &str)] = &[
     ("0", "the conversation ended in order; with -z: the target takes connections"),
     ("1", "no connection could be made, or it was reset or timed out"),
     ("2", "wrong usage"),
+    ("130, 143", "INT or TERM ended it"),
 ];
 const DOCTOR_CODES: &[(&str, &str)] = &[
     ("0", "so many connections fit, or no number was given"),

@@ -1,6 +1,10 @@
 //! Standard input and output, joined to a datagram socket. Messages have edges, which streams have
 //! not: so this is no connection of the engine, but a loop that carries one datagram at a time.
 //!
+//! What one read of the input finds is one datagram: at a terminal a line, of a file or a pipe as
+//! much as is there, and never more than a datagram can hold. Nothing is cut at line ends, because
+//! not all that is sent is text.
+//!
 //! A datagram that standard output does not take yet is held, and no other is received: what the
 //! system cannot keep meanwhile it drops, as it may with datagrams. Empty ones show nothing.
 
@@ -12,7 +16,6 @@ use mio::{Interest, Waker};
 
 use super::connect::patience;
 use super::failure::Failure;
-use super::letters::Letters;
 use super::post::{Carried, Office, Post};
 use super::turns::{NAME_DOOR, SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by, token};
 use super::watch::{Facts, Watch};
@@ -28,8 +31,8 @@ use crate::shell::{Resolver, Signal};
 /// So many steps are made each way in one turn.
 const BUDGET: usize = 64;
 
-/// So much is read from the input at a time.
-const TYPED_BYTES: usize = 64 * 1024;
+/// So much of the input is read at a time: the longest datagram that UDP carries over IPv4.
+const LETTER_BYTES: usize = 65_507;
 
 /// The loop of one socket.
 struct Courier<'a> {
@@ -41,9 +44,8 @@ struct Courier<'a> {
     stdio: Stdio,
     /// What may be tried at standard input and output.
     ready: Ready,
-    letters: Letters,
-    /// Nothing more is to be read from the input now.
-    paused: bool,
+    /// What was read of the input and not sent yet.
+    letter: Option<Vec<u8>>,
     /// When the end of the input was seen.
     ended: Option<Moment>,
     /// When a datagram was last carried.
@@ -101,8 +103,7 @@ impl<'a> Courier<'a> {
             post,
             stdio,
             ready: if plan.probe { Ready::NONE } else { Ready::READ.with(Ready::WRITE) },
-            letters: Letters::default(),
-            paused: false,
+            letter: None,
             ended: None,
             active: now,
             room: Room::new(),
@@ -164,19 +165,15 @@ impl<'a> Courier<'a> {
             if !self.post.is_writable() {
                 return Ok(());
             }
-            let next = self.letters.next(self.paused);
-            if next.is_none() && self.post.is_done() {
+            if self.all_said() {
                 if !self.ready.has(Ready::READ) {
                     return Ok(());
                 }
                 self.read()?;
                 continue;
             }
-            match self.post.send(next, &mut self.watch)? {
-                Carried::Done(bytes) => {
-                    self.letters.sent(bytes);
-                    self.active = self.watch.now;
-                }
+            match self.post.send(&mut self.letter, &mut self.watch)? {
+                Carried::Done(_) => self.active = self.watch.now,
                 Carried::Blocked => return Ok(()),
                 Carried::Refused => break,
             }
@@ -186,20 +183,19 @@ impl<'a> Courier<'a> {
     }
 
     fn read(&mut self) -> Result<(), Reason> {
-        let mut typed = vec![0; TYPED_BYTES];
-        match self.stdio.read(&mut typed) {
-            Ok(bytes @ 1..) => {
-                self.letters.add(&typed[..bytes]);
-                self.paused = false;
+        let mut letter = vec![0; LETTER_BYTES];
+        match self.stdio.read(&mut letter) {
+            Ok(0) => self.ended = Some(self.watch.now),
+            Ok(bytes) => {
+                letter.truncate(bytes);
+                self.letter = Some(letter);
                 return Ok(());
             }
-            Ok(_) => self.ended = Some(self.watch.now),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(ours(&error)),
         }
         self.ready = self.ready.without(Ready::READ);
-        self.paused = true;
         Ok(())
     }
 
@@ -258,7 +254,7 @@ impl<'a> Courier<'a> {
             return after(Moment(0), self.plan.wait, Reason::ConnectTimeout);
         }
         let idle = after(self.active, self.plan.idle, Reason::IdleTimeout);
-        let all_said = self.post.is_done() && self.letters.next(true).is_none();
+        let all_said = self.all_said();
         let all_shown = self.shown == self.heard;
         let last = match (self.plan.probe, self.ended) {
             (true, _) if self.post.answered || all_said && !self.asks() => {
@@ -271,6 +267,10 @@ impl<'a> Courier<'a> {
             _ => None,
         };
         [idle, last].into_iter().flatten().min_by_key(|(due, _)| *due)
+    }
+
+    fn all_said(&self) -> bool {
+        self.post.is_done() && self.letter.is_none()
     }
 
     /// Whether it is a probe that has to wait for what comes back.

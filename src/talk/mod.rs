@@ -11,7 +11,6 @@ pub mod connect;
 #[cfg(unix)]
 mod courier;
 pub mod failure;
-pub mod letters;
 #[cfg(unix)]
 mod member;
 #[cfg(unix)]

@@ -129,27 +129,32 @@ impl Post {
         Err(Reason::Refused { fault: last })
     }
 
-    /// Sends what is to be sent again, or else `next`; Done tells how many bytes of `next` went out
-    /// (none, if something else did).
+    /// Sends what is to be sent again, or else `next`, which is then taken.
     pub fn send(
         &mut self,
-        next: Option<&[u8]>,
+        next: &mut Option<Vec<u8>>,
         seen: &mut dyn Observer,
     ) -> Result<Carried, Reason> {
         let Some((socket, to)) = &self.socket else { return Ok(Carried::Blocked) };
-        let first = self.again.front();
-        let Some(letter) = first.map(Vec::as_slice).or(next) else { return Ok(Carried::Blocked) };
-        match socket.send(letter) {
+        let from_again = !self.again.is_empty();
+        let Some(letter) = self.again.pop_front().or_else(|| next.take()) else {
+            return Ok(Carried::Blocked);
+        };
+        match socket.send(&letter) {
             Ok(()) => {
                 let bytes = letter.len();
                 seen.on(self.key.at(1), &Event::Sent { bytes, to });
                 self.sent_bytes += bytes as u64;
-                let letter = letter.to_vec();
                 self.remember(letter);
-                let was_again = self.again.pop_front().is_some();
-                Ok(Carried::Done(if was_again { 0 } else { bytes }))
+                Ok(Carried::Done(bytes))
             }
-            Err(error) => self.trouble(error, Ready::WRITE, seen),
+            Err(error) => {
+                match from_again {
+                    true => self.again.push_front(letter),
+                    false => *next = Some(letter),
+                }
+                self.trouble(error, Ready::WRITE, seen)
+            }
         }
     }
 
@@ -214,6 +219,7 @@ impl Post {
         }
     }
 
+    /// Keeps what may have to be sent again.
     fn remember(&mut self, letter: Vec<u8>) {
         let others = self.addresses.as_ref().is_some_and(|left| !left.is_empty());
         if self.answered || !others {
@@ -263,5 +269,115 @@ impl Post {
         let target = self.target.to_string();
         seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left });
         fault
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use mio::{Events, Poll, Token, Waker};
+
+    use super::*;
+
+    /// A post that knows these addresses, and all that it needs.
+    struct Stand {
+        poll: Poll,
+        resolver: Resolver,
+        post: Post,
+    }
+
+    fn stand(addresses: &[SocketAddr]) -> Stand {
+        let poll = Poll::new().unwrap();
+        let waker = Waker::new(poll.registry(), Token(0)).unwrap();
+        let target = Address::parse("udp://name:7").unwrap();
+        let mut post = Post::new(&target, None);
+        let remotes = addresses.iter().map(|at| Remote::Inet(*at, None));
+        post.addresses = Some(remotes.collect());
+        Stand { poll, resolver: Resolver::new(Arc::new(waker)), post }
+    }
+
+    impl Stand {
+        fn open(&mut self) -> Result<(), Reason> {
+            let (resolver, registry) = (&mut self.resolver, self.poll.registry());
+            let mut office = Office { resolver, registry, now: Moment(0), seen: &mut () };
+            self.post.open(&mut office)
+        }
+
+        fn send(&mut self, letter: &mut Option<Vec<u8>>) {
+            assert!(matches!(self.post.send(letter, &mut ()), Ok(Carried::Done(3))));
+        }
+
+        /// Waits until the socket in use has something to tell, and receives it.
+        fn receive(&mut self) -> Result<Carried, Reason> {
+            let (mut events, mut room) = (Events::with_capacity(8), Room::new());
+            loop {
+                match self.post.receive(&mut room, &mut ())? {
+                    Carried::Blocked => {}
+                    carried => return Ok(carried),
+                }
+                self.poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+                assert!(!events.is_empty(), "nothing comes back");
+            }
+        }
+    }
+
+    fn letter(text: &str) -> Option<Vec<u8>> {
+        Some(text.as_bytes().to_vec())
+    }
+
+    fn home() -> (UdpSocket, SocketAddr) {
+        let home = UdpSocket::bind("127.0.0.1:0").unwrap();
+        home.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let address = home.local_addr().unwrap();
+        (home, address)
+    }
+
+    /// One that refuses: the socket there hears one other only.
+    fn deaf() -> (UdpSocket, SocketAddr) {
+        let (deaf, address) = home();
+        deaf.connect("127.0.0.1:9").unwrap();
+        (deaf, address)
+    }
+
+    fn heard(home: &UdpSocket) -> Vec<u8> {
+        let mut room = [0; 64];
+        let (bytes, from) = home.recv_from(&mut room).unwrap();
+        home.send_to(b"answer", from).unwrap();
+        room[..bytes].to_vec()
+    }
+
+    #[test]
+    fn what_one_address_refuses_is_sent_to_the_next_and_then_what_is_new() {
+        let ((_deaf, first), (home, second)) = (deaf(), home());
+        let mut stand = stand(&[first, second]);
+        stand.open().unwrap();
+        let before = stand.post.key;
+        stand.send(&mut letter("one"));
+        assert!(matches!(stand.receive(), Ok(Carried::Refused)));
+        assert!(!stand.post.is_open() && !stand.post.is_done());
+        stand.open().unwrap();
+        assert_ne!(stand.post.key, before, "an event of the old socket must not count");
+        let mut two = letter("two");
+        stand.send(&mut two);
+        assert_eq!((heard(&home), two.is_some()), (b"one".to_vec(), true));
+        stand.send(&mut two);
+        assert!(matches!(stand.receive(), Ok(Carried::Done(6))));
+        assert_eq!((heard(&home), two), (b"two".to_vec(), None));
+        assert!(stand.post.answered);
+    }
+
+    #[test]
+    fn the_refusal_of_the_last_address_is_the_end() {
+        let (_deaf, address) = deaf();
+        let mut stand = stand(&[address]);
+        stand.open().unwrap();
+        stand.send(&mut letter("one"));
+        let Err(Reason::Refused { fault }) = stand.receive().map(drop) else {
+            panic!("no refusal")
+        };
+        assert_eq!(fault.kind, io::ErrorKind::ConnectionRefused);
     }
 }

@@ -1,0 +1,213 @@
+//! How connect ends, and what its exit status tells.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::speaker::{Ended, Speaker};
+use crate::stand::{Scratch, oneloop_redirected};
+use crate::wire::{End, Nobody, Target};
+
+fn line(target: &Target, options: &str) -> String {
+    format!("connect {} {options}", target.address())
+}
+
+/// Runs it with nothing to say and nobody to show it to.
+fn ended(line: &str) -> Ended {
+    Speaker::between(line, Stdio::null(), Stdio::null()).ended()
+}
+
+#[test]
+fn a_target_that_cannot_be_reached_is_named_with_the_reason() {
+    let (nobody, scratch) = (Nobody::new().address(), Scratch::new());
+    let nowhere = scratch.unix("none");
+    for (target, why) in [
+        (nobody.as_str(), "Connection refused"),
+        (nowhere.as_str(), "No such file or directory"),
+        ("tcp://no-such-name.invalid:7", ""),
+    ] {
+        let ended = ended(&format!("connect {target}"));
+        assert_eq!(ended.code, Some(1), "{target}");
+        let told = format!("oneloop: cannot connect to {target}: {why}");
+        assert!(ended.err.starts_with(&told), "{}", ended.err);
+        assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+    }
+}
+
+#[test]
+fn what_is_typed_before_there_is_a_connection_is_not_lost_to_a_target_that_never_comes() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path("in"), "text").unwrap();
+    let mut input = std::fs::File::open(scratch.path("in")).unwrap();
+    let ours = Stdio::from(input.try_clone().unwrap());
+    let line = format!("connect {}", Nobody::new().address());
+    assert_eq!(Speaker::between(&line, ours, Stdio::null()).ended().code, Some(1));
+    assert_eq!(std::io::Seek::stream_position(&mut input).unwrap(), 0);
+}
+
+#[test]
+fn a_target_that_never_answers_is_given_up() {
+    let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
+    deaf.bind(&any.into()).unwrap();
+    deaf.listen(0).unwrap();
+    let address = deaf.local_addr().unwrap().as_socket().unwrap();
+    // The kernel completes one connection beyond the backlog, and leaves the rest unanswered.
+    let fill = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let _ = socket.connect(&address.into());
+        socket
+    };
+    let _waiting: Vec<Socket> = (0..4).map(|_| fill()).collect();
+    std::thread::sleep(Duration::from_millis(50));
+    let ended = ended(&format!("connect -w 300ms tcp://{address}"));
+    let told = format!("oneloop: cannot connect to tcp://{address}: no answer within 300ms\n");
+    assert_eq!((ended.code, ended.err), (Some(1), told));
+}
+
+#[test]
+fn a_reset_is_no_end_and_what_came_before_it_is_shown() {
+    let target = Target::tcp();
+    let speaker = Speaker::start(&line(&target, ""));
+    let mut peer = target.accept();
+    peer.send(b"half a sen");
+    speaker.shows("half a sen");
+    peer.reset();
+    let ended = speaker.ended();
+    let told =
+        format!("oneloop: lost the connection to {}: Connection reset by peer\n", target.address());
+    assert_eq!((ended.code, &*ended.out, ended.err), (Some(1), &b"half a sen"[..], told));
+}
+
+#[test]
+fn silence_ends_it_only_if_asked_for() {
+    let target = Target::tcp();
+    let speaker = Speaker::start(&line(&target, "-i 300ms"));
+    let mut peer = target.accept();
+    let ended = speaker.ended();
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.err.ends_with(": nothing moved for 300ms\n"), "{}", ended.err);
+    assert_eq!(peer.ending(), (Vec::new(), End::Rst));
+}
+
+#[test]
+fn a_signal_ends_it_at_once_even_if_nobody_reads_the_output() {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::QUIT, 131)] {
+        let target = Target::tcp();
+        let speaker = Speaker::between(&line(&target, ""), Stdio::piped(), Stdio::piped());
+        let mut peer = target.accept();
+        peer.flood(b"x".repeat(1 << 16).as_slice());
+        speaker.signal(signal);
+        assert_eq!(speaker.ended().code, Some(code));
+        assert_eq!(peer.ending().1, End::Rst);
+    }
+}
+
+#[test]
+fn a_signal_that_cuts_nothing_off_ends_it_in_order() {
+    let target = Target::tcp();
+    let mut speaker = Speaker::start(&line(&target, "--timing"));
+    let mut peer = target.accept();
+    speaker.type_in("all of it");
+    assert_eq!(peer.get(9), b"all of it");
+    speaker.signal(Signal::INT);
+    assert_eq!(peer.ending(), (Vec::new(), End::Fin));
+    let ended = speaker.ended();
+    assert_eq!(ended.code, Some(130));
+    assert!(ended.err.contains("drained; 9 B sent, 0 B received\n"), "{}", ended.err);
+}
+
+#[test]
+fn a_hang_up_away_from_any_terminal_ends_nothing() {
+    let target = Target::tcp();
+    let mut speaker = Speaker::start(&line(&target, "-v"));
+    let mut peer = target.accept();
+    speaker.tells("connected");
+    speaker.signal(Signal::HUP);
+    speaker.tells("SIGHUP");
+    speaker.type_in("still there");
+    assert_eq!(peer.get(11), b"still there");
+    assert!(speaker.is_running());
+}
+
+#[test]
+fn a_reader_that_has_had_enough_ends_it_quietly() {
+    for full in [false, true] {
+        let target = Target::tcp();
+        let mut speaker = Speaker::between(&line(&target, ""), Stdio::piped(), Stdio::piped());
+        let mut peer = target.accept();
+        if full {
+            peer.flood(b"x".repeat(1 << 16).as_slice());
+        }
+        speaker.close_output();
+        let ended = speaker.ended();
+        assert_eq!((ended.code, &*ended.err), (Some(0), ""), "full: {full}");
+    }
+}
+
+#[test]
+fn an_output_that_fails_is_told() {
+    let target = Target::tcp();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let speaker = Speaker::between(&line(&target, ""), Stdio::piped(), full.into());
+    let mut peer = target.accept();
+    peer.send(b"text");
+    let ended = speaker.ended();
+    let told = "oneloop: standard input or output failed: No space left on device\n";
+    assert_eq!((ended.code, &*ended.err), (Some(1), told));
+    assert_eq!(peer.ending(), (Vec::new(), End::Rst));
+}
+
+#[test]
+fn an_input_that_fails_is_told() {
+    let target = Target::tcp();
+    let directory = std::fs::File::open("/").unwrap();
+    let ended = Speaker::between(&line(&target, ""), directory.into(), Stdio::piped()).ended();
+    let told = "oneloop: standard input or output failed: Is a directory\n";
+    assert_eq!((ended.code, &*ended.err), (Some(1), told));
+}
+
+#[test]
+fn without_half_close_the_end_of_the_input_is_kept_from_the_other_side() {
+    let target = Target::tcp();
+    let mut speaker = Speaker::start(&line(&target, "--no-half-close -vv"));
+    let mut peer = target.accept();
+    speaker.type_in("ask");
+    speaker.end_input();
+    assert_eq!(peer.get(3), b"ask");
+    assert!(speaker.turns_at_rest() < 50);
+    peer.set_patience(Duration::from_millis(50));
+    assert!(std::io::Read::read(&mut peer, &mut [0]).is_err(), "it was told the end");
+    peer.send(b"answer");
+    drop(peer);
+    let ended = speaker.ended();
+    assert_eq!((ended.code, &*ended.out), (Some(0), &b"answer"[..]));
+}
+
+#[test]
+fn who_lingers_too_long_after_our_end_is_not_waited_for() {
+    for options in ["--linger 300ms", "--linger 300ms --no-half-close"] {
+        let target = Target::tcp();
+        let mut speaker = Speaker::start(&line(&target, options));
+        let mut peer = target.accept();
+        speaker.end_input();
+        peer.send(b"answer");
+        let ended = speaker.ended();
+        assert_eq!((ended.code, &*ended.out), (Some(0), &b"answer"[..]), "{options}");
+    }
+}
+
+#[test]
+fn closed_descriptors_are_an_empty_input_and_an_output_for_nobody() {
+    let target = Target::tcp();
+    let command = oneloop_redirected("", &line(&target, ""), "<&- >&-");
+    let speaker = Speaker::run(command, Stdio::null(), Stdio::null());
+    let mut peer = target.accept();
+    assert_eq!(peer.rest(), b"");
+    peer.send(b"text");
+    drop(peer);
+    assert_eq!(speaker.ended().code, Some(0));
+}
