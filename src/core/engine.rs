@@ -50,7 +50,7 @@ impl<S: Stream> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
             run: VecDeque::new(),
-            timers: Timers::default(),
+            timers: Timers::with_capacity(capacity),
             timeouts,
             draining: false,
             dials: Vec::new(),

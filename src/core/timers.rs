@@ -51,6 +51,12 @@ pub struct Timers {
 const SWEEP_FROM: usize = 4096;
 
 impl Timers {
+    /// Room for so many deadlines is reserved. To grow step by step would leave holes in the
+    /// memory; untouched pages cost nothing.
+    pub fn with_capacity(capacity: usize) -> Timers {
+        Timers { heap: BinaryHeap::with_capacity(capacity) }
+    }
+
     pub fn arm(&mut self, due: Tick, key: Key) {
         self.heap.push(Reverse((due, key)));
     }
