@@ -110,10 +110,10 @@ impl Reactor {
         if !self.doors.is_quiet() {
             self.accept(now, seen);
         }
+        let connections = self.engine.len();
         if named.names || self.engine.has_dials() || !self.dialer.is_empty() {
             self.dial(named.names, now, seen);
         }
-        let connections = self.engine.len();
         self.engine.run(now, seen);
         self.engine.expire(now, seen);
         if self.engine.len() < connections {
