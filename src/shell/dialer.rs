@@ -15,6 +15,7 @@ use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
 use crate::plan::{Address, Host};
 
 use super::address::SocketAddress;
+use super::itself::OwnDoor;
 use super::resolver::{Lookup, Resolver};
 use super::socket::{Socket, connect, interests};
 
@@ -31,15 +32,19 @@ pub struct Dialer {
     again: VecDeque<(Moment, u32)>,
 }
 
+/// The targets of one route.
 #[derive(Default)]
-struct Pool {
+pub struct Pool {
     targets: Vec<Address>,
     next: usize,
+    /// What the route listens at: a name must not lead back there.
+    own: Vec<OwnDoor>,
 }
 
 /// What is still to be tried for one connection.
 struct Attempt {
     key: Key,
+    route: u16,
     targets: VecDeque<Address>,
     /// The target that is being tried, as the user wrote it.
     target: String,
@@ -68,9 +73,8 @@ enum Try {
 }
 
 impl Dialer {
-    /// `pools` are the targets of each route.
-    pub fn new(pools: Vec<Vec<Address>>) -> Dialer {
-        let pools = pools.into_iter().map(|targets| Pool { targets, next: 0 }).collect();
+    /// The pool of each route, by its number.
+    pub fn new(pools: Vec<Pool>) -> Dialer {
         Dialer { pools, ..Dialer::default() }
     }
 
@@ -79,6 +83,7 @@ impl Dialer {
         let targets = self.pools[route as usize].in_turn();
         let attempt = Attempt {
             key,
+            route,
             targets,
             target: String::new(),
             addresses: VecDeque::new(),
@@ -169,7 +174,8 @@ impl Dialer {
                     }
                 }
             } else if let Some((name, port)) = attempt.awaits.take() {
-                if attempt.look_up(&name, port, with) {
+                let own = &self.pools[attempt.route as usize].own;
+                if attempt.look_up(&name, port, own, with) {
                     attempt.awaits = Some((name, port));
                     break;
                 }
@@ -184,6 +190,10 @@ impl Dialer {
 }
 
 impl Pool {
+    pub fn new(targets: Vec<Address>, own: Vec<OwnDoor>) -> Pool {
+        Pool { targets, next: 0, own }
+    }
+
     /// All targets, beginning with the one whose turn it is.
     fn in_turn(&mut self) -> VecDeque<Address> {
         let mut targets: VecDeque<Address> = self.targets.iter().cloned().collect();
@@ -214,11 +224,18 @@ impl Attempt {
     }
 
     /// True if the name is still being asked for.
-    fn look_up(&mut self, name: &str, port: u16, with: &mut Dialling<'_>) -> bool {
+    fn look_up(&mut self, name: &str, port: u16, own: &[OwnDoor], with: &mut Dialling<'_>) -> bool {
         match with.resolver.lookup(name, port, with.now) {
             Lookup::Pending => return true,
             Lookup::Known(addresses) => {
-                self.addresses.extend(addresses.into_iter().map(SocketAddress::Inet));
+                let is_own = |to: &SocketAddr| own.iter().any(|door| door.takes(*to));
+                let (ours, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
+                self.addresses.extend(others.into_iter().map(SocketAddress::Inet));
+                if !ours.is_empty() {
+                    // To connect to ourselves would make a connection of each connection.
+                    self.count += 1;
+                    self.failed(&io::Error::from(io::ErrorKind::Deadlock), with);
+                }
             }
             Lookup::Failed(_) => {
                 self.count += 1;

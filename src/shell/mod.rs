@@ -7,6 +7,7 @@ pub mod datagram;
 pub mod datagram_socket;
 pub mod dialer;
 pub mod doors;
+pub mod itself;
 pub mod limits;
 #[cfg(unix)]
 mod line_ends;

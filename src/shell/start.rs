@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,13 +12,14 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::core::pipes::MOST_PIPES;
 use crate::core::time::ticks;
 use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
-use crate::plan::{Address, Listen, ListenOptions, Plan, Policy, Route, Service, check};
+use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
 
 use super::CannotListen;
 use super::bound_datagram::bind_datagram;
 use super::datagram::Datagrams;
-use super::dialer::Dialer;
+use super::dialer::{Dialer, Pool};
 use super::doors::Doors;
+use super::itself::OwnDoor;
 use super::limits::{self, LimitError};
 use super::listener::Listener;
 use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
@@ -44,7 +46,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
     let poll = Poll::new()?;
     let signals = Signals::new(poll.registry(), token(SIGNAL_DOOR))?;
     let waker = Arc::new(Waker::new(poll.registry(), token(WAKER_DOOR))?);
-    let mut open = Open::new(seed());
+    let mut open = Open::new(seed(), plan.routes.len());
     for (route, planned) in plan.routes.iter().enumerate() {
         open.route(route as u16, planned, poll.registry())?;
     }
@@ -53,7 +55,8 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         seen.on(*key, &Event::Listening { address, service });
     }
     let timeouts = plan.routes.iter().map(|route| timeouts(&route.policy)).collect();
-    let targets = plan.routes.iter().map(|route| targets(&route.service)).collect();
+    let targets = plan.routes.iter().map(|route| targets(&route.service));
+    let pools = targets.zip(open.own).map(|(targets, own)| Pool::new(targets, own)).collect();
     Ok(Reactor {
         events: Events::with_capacity(EVENTS),
         poll,
@@ -69,7 +72,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
         doors: open.doors,
-        dialer: Dialer::new(targets),
+        dialer: Dialer::new(pools),
         resolver: Resolver::new(waker),
         datagrams: open.datagrams,
         signals,
@@ -83,24 +86,28 @@ struct Open {
     datagrams: Datagrams,
     /// Each door, its address, and its route.
     bound: Vec<(Key, String, u16)>,
+    /// What the doors of each route are bound to.
+    own: Vec<Vec<OwnDoor>>,
 }
 
 impl Open {
-    fn new(seed: u64) -> Open {
-        let datagrams = Datagrams::new(seed);
-        Open { doors: Doors::default(), datagrams, bound: Vec::new() }
+    fn new(seed: u64, routes: usize) -> Open {
+        let (doors, datagrams) = (Doors::default(), Datagrams::new(seed));
+        Open { doors, datagrams, bound: Vec::new(), own: vec![Vec::new(); routes] }
     }
 
     fn route(&mut self, route: u16, planned: &Route, to: &Registry) -> Result<(), CannotStart> {
         if planned.listen.address.is_datagram() {
             for bound in bind_datagram(&planned.listen)? {
+                refuse_itself(&bound.address, planned)?;
                 let key = self.next(&bound.address.to_string(), route);
                 self.datagrams.add(bound, (route, planned), key, to)?;
             }
             return Ok(());
         }
         for mut listener in Listener::bind(&planned.listen)? {
-            refuse_itself(listener.at(), &planned.service)?;
+            let own = refuse_itself(listener.at(), planned)?;
+            self.own[route as usize].extend(own);
             let key = self.next(listener.address(), route);
             to.register(&mut listener, Token(key.to_word()), Interest::READABLE)?;
             self.doors.add(listener, route, key);
@@ -115,15 +122,23 @@ impl Open {
     }
 }
 
-/// A target that is the very address we listen at would make a connection of each connection.
-fn refuse_itself(at: &Address, service: &Service) -> Result<(), CannotStart> {
-    let listen = Listen { address: at.clone(), options: ListenOptions::default() };
-    match targets(service).iter().find(|target| check::reaches(target, &listen)) {
+/// A target that is the very address we listen at would make a connection of each connection. A
+/// name is looked at when it has been resolved: the door is told for that.
+fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<OwnDoor>, CannotStart> {
+    let listen = Listen { address: at.clone(), options: planned.listen.options.clone() };
+    let own = OwnDoor::new(at, listen.options.v6only);
+    let is_itself = |target: &&Address| match target {
+        Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
+            own.is_some_and(|own| own.takes(SocketAddr::new(*ip, *port)))
+        }
+        _ => check::reaches(target, &listen),
+    };
+    match targets(&planned.service).iter().find(is_itself) {
         Some(target) => {
             let (listen, target) = (at.to_string(), target.to_string());
             Err(CannotStart::Itself { listen, target })
         }
-        None => Ok(()),
+        None => Ok(own),
     }
 }
 

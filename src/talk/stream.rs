@@ -18,7 +18,7 @@ use crate::core::{
     Births, Buffers, Conn, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
 };
 use crate::plan::ConnectPlan;
-use crate::shell::dialer::{Dialer, Dialling};
+use crate::shell::dialer::{Dialer, Dialling, Pool};
 use crate::shell::stdio::Stdio;
 use crate::shell::{Resolver, Signal, Socket, interests};
 
@@ -83,7 +83,7 @@ impl<'a> Session<'a> {
             plan,
             turns,
             engine,
-            dialer: Dialer::new(vec![vec![plan.target.clone()]]),
+            dialer: Dialer::new(vec![Pool::new(vec![plan.target.clone()], Vec::new())]),
             resolver: Resolver::new(Arc::new(waker)),
             watch,
             key,

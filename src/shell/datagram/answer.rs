@@ -1,7 +1,7 @@
 //! The small services on datagrams: at most one answer to a datagram, and over UDP never a longer
 //! one.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 
 use super::door::{Door, Duty};
 use super::guard::{Guard, is_privileged};
@@ -11,6 +11,7 @@ use crate::core::{Event, Key, Peer, Random, chargen};
 use crate::plan::Service;
 use crate::service::text::{self, Facts};
 use crate::shell::datagram_socket::Remote;
+use crate::shell::itself::is_ours;
 
 /// The longest answer that RFC 864 allows.
 const CHARGEN_BYTES: u64 = 512;
@@ -121,16 +122,6 @@ fn render(service: &Service, ours: &Remote, peer: &Peer, unix_seconds: i64) -> V
     }
 }
 
-/// Whether this machine has the address: then a socket can be bound to it. Asked only of sources
-/// whose port is that of a door, so it costs nothing in ordinary life.
-pub(super) fn is_ours(ip: IpAddr) -> bool {
-    match UdpSocket::bind((ip, 0)) {
-        Ok(_) => true,
-        // If we cannot find out, we rather keep silent.
-        Err(error) => error.kind() != std::io::ErrorKind::AddrNotAvailable,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,18 +157,5 @@ mod tests {
         assert_eq!(asked("192.0.2.1:5000", 0, 1, true), Err(Drop::Short));
         assert_eq!(asked("192.0.2.1:5000", 0, 0, true), Ok(()));
         assert_eq!(asked("192.0.2.1:5000", 99, 99, true), Ok(()));
-    }
-
-    #[test]
-    fn the_addresses_of_this_machine_are_ours_and_others_are_not() {
-        assert!(is_ours([127, 0, 0, 1].into()));
-        // An address for documentation, which no machine has.
-        assert!(!is_ours([192, 0, 2, 1].into()) || has_foreign_addresses());
-    }
-
-    /// Whether this machine is told to bind to any address at all.
-    fn has_foreign_addresses() -> bool {
-        let path = "/proc/sys/net/ipv4/ip_nonlocal_bind";
-        std::fs::read_to_string(path).is_ok_and(|text| text.trim() == "1")
     }
 }

@@ -4,10 +4,11 @@
 //! (unless it is allowed) to a port where another service may sit; and an endless exchange between
 //! two services that answer each other must end by itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use crate::core::Random;
 use crate::core::random::mix;
+use crate::shell::itself::meets;
 
 #[derive(Debug)]
 pub struct Guard {
@@ -61,18 +62,6 @@ pub fn is_public(address: &SocketAddr) -> bool {
         }
         IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local()),
     }
-}
-
-/// Whether what is sent to this address comes in at the door.
-pub fn meets(door: &SocketAddr, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> bool {
-    let ip = address.ip().to_canonical();
-    door.port() == address.port()
-        && match door.ip().to_canonical() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) | IpAddr::V6(Ipv6Addr::UNSPECIFIED) => {
-                ip.is_unspecified() || ip.is_loopback() || is_ours(ip)
-            }
-            own => own == ip,
-        }
 }
 
 /// Breaks loops: a loop of two services that answer each other needs every reply, an honest client

@@ -3,14 +3,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::answer::is_ours;
 use super::door::{Door, Duty, Inlet};
-use super::guard::meets;
 use super::{Context, Datagrams, why};
 use crate::core::event::Drop;
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
 use crate::plan::{Address, Host};
 use crate::shell::datagram_socket::{DatagramSocket, Remote};
+use crate::shell::itself::{is_ours, meets};
 
 /// What the door of a relay knows.
 #[derive(Debug)]
