@@ -1,0 +1,180 @@
+//! Targets that refuse, are silent or come too late: the client pays with time, not with bytes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::stand::{Daemon, Scratch, until};
+use crate::wire::{Nobody, Target, Wire, bytes};
+
+/// An address that answers no handshake: a listener whose queue is full.
+pub struct BlackHole {
+    listener: Socket,
+    _waiting: Vec<Socket>,
+}
+
+impl BlackHole {
+    pub fn new() -> BlackHole {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address);
+            waiting.push(socket);
+        }
+        assert!(waiting[3].peer_addr().is_err(), "the queue has no end");
+        BlackHole { listener, _waiting: waiting }
+    }
+
+    pub fn address(&self) -> String {
+        format!("tcp://{}", self.listener.local_addr().unwrap().as_socket().unwrap())
+    }
+}
+
+#[test]
+fn after_a_refusal_the_next_target_is_tried_at_once_and_nothing_is_lost() {
+    let (first, second, target) = (Nobody::new(), Nobody::new(), Target::tcp());
+    let line = format!(
+        "relay 127.0.0.1:0 {} {} {} -v",
+        first.address(),
+        second.address(),
+        target.address()
+    );
+    let daemon = Daemon::start(&line);
+    for number in 0..6 {
+        let mut client = daemon.client(0);
+        client.send(&bytes(number, 100_000));
+        client.finish();
+        assert!(target.accept().rest() == bytes(number, 100_000));
+    }
+    // Each client began with the next one in turn: three attempts, two, one.
+    assert_eq!(daemon.count(" dialing "), 2 * (3 + 2 + 1));
+    assert_eq!(daemon.count("WARN  #1.b not connected to tcp://"), 1);
+    let line = daemon.says(&format!("{}: Connection refused, 2 targets left", first.address()));
+    assert!(line.contains(" WARN "), "{line}");
+}
+
+#[test]
+fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
+    let (hole, target) = (BlackHole::new(), Target::tcp());
+    let line = format!(
+        "relay 127.0.0.1:0 {} {} -v --connect-timeout 300ms",
+        hole.address(),
+        target.address()
+    );
+    let daemon = Daemon::start(&line);
+    let begun = Instant::now();
+    let mut client = daemon.client(0);
+    client.send(&bytes(1, 50_000));
+    client.finish();
+    let mut other = target.accept();
+    assert!(begun.elapsed() >= Duration::from_millis(300), "the target had no chance");
+    assert!(other.rest() == bytes(1, 50_000));
+    other.send(b"answer");
+    drop(other);
+    assert_eq!(client.rest(), b"answer");
+    daemon.says(&format!("not connected to {}: timed out, 1 target left", hole.address()));
+}
+
+#[test]
+fn when_all_targets_fail_the_client_is_reset_and_the_reason_is_logged() {
+    let (nobody, hole, scratch) = (Nobody::new(), BlackHole::new(), Scratch::new());
+    let table = [
+        (nobody.address(), "refused by every target (Connection refused)"),
+        (scratch.unix("x"), "refused by every target (No such file or directory)"),
+        (hole.address(), "connect-timeout"),
+    ];
+    for (target, reason) in table {
+        let line = format!("relay 127.0.0.1:0 {target} -v --connect-timeout 200ms");
+        let daemon = Daemon::start(&line);
+        daemon.resets(0);
+        daemon.says(&format!("closed: {reason}, "));
+        let line = format!("relay 127.0.0.1:0 {} {target} -v -w 200ms", nobody.address());
+        let line = line.replace("-w", "--connect-timeout");
+        Daemon::start(&line).resets(0);
+    }
+}
+
+#[test]
+fn each_target_is_tried_once_for_a_client_and_anew_for_the_next() {
+    let nobodies = [Nobody::new(), Nobody::new(), Nobody::new()];
+    let addresses: Vec<String> = nobodies.iter().map(Nobody::address).collect();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", addresses.join(" ")));
+    for round in 1..=3 {
+        daemon.resets(0);
+        daemon.says_often(round, "closed: refused");
+        assert_eq!(daemon.count(" dialing "), 3 * round);
+    }
+}
+
+#[test]
+fn a_target_that_comes_back_is_used_again() {
+    let scratch = Scratch::new();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", scratch.unix("late")));
+    daemon.resets(0);
+    let _backend = Daemon::start(&format!("echo {}", scratch.unix("late")));
+    daemon.client(0).echo(b"now it is there");
+}
+
+#[test]
+fn bytes_sent_before_the_target_is_up_wait_with_the_client_for_its_queue() {
+    // A Unix socket whose queue is full cannot be waited for by the system's means.
+    let scratch = Scratch::new();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    let path = scratch.path("full");
+    listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _first = Wire::connect(&scratch.unix("full"));
+    let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", scratch.unix("full"));
+    let daemon = Daemon::start(&line);
+    let mut client = daemon.client(0);
+    client.send(b"patience");
+    client.finish();
+    daemon.says_often(3, " dialing ");
+    // It tries now and then, and does not spin meanwhile.
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(300));
+    let target = Target::Unix(listener.into(), scratch);
+    drop(target.accept());
+    assert_eq!(target.accept().rest(), b"patience");
+}
+
+#[test]
+fn a_unix_target_whose_queue_stays_full_is_given_up_in_time() {
+    let scratch = Scratch::new();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(scratch.path("full")).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _first = Wire::connect(&scratch.unix("full"));
+    let target = Target::tcp();
+    let line = format!(
+        "relay 127.0.0.1:0 {} {} -v --connect-timeout 300ms",
+        scratch.unix("full"),
+        target.address()
+    );
+    let daemon = Daemon::start(&line);
+    let mut client = daemon.client(0);
+    client.send(b"hello");
+    assert_eq!(target.accept().get(5), b"hello");
+}
+
+#[test]
+fn a_target_that_is_stopped_and_goes_on_serves_those_who_waited() {
+    let backend = Daemon::start("echo 127.0.0.1:0");
+    let relay = Daemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
+    backend.signal(Signal::STOP);
+    let mut clients: Vec<Wire> = (0..20).map(|_| relay.client(0)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(&bytes(number as u64, 1000));
+    }
+    until("all are connected", || (relay.files() >= 40).then_some(()));
+    backend.signal(Signal::CONT);
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert!(client.get(1000) == bytes(number as u64, 1000));
+    }
+}

@@ -1,0 +1,180 @@
+//! Full is a state: at the limit of files or of connections those who come wait, those who are here
+//! go on, nothing spins, and everything resumes by itself.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+
+use crate::stand::{Daemon, oneloop_after, until};
+use crate::wire::{Target, Wire};
+
+/// Lets a daemon have so many files more than now, and no others.
+fn leave(daemon: &Daemon, more: usize) {
+    // Descriptors are given from the lowest on, and the limit is one above the highest.
+    let open = daemon.descriptors();
+    let free = (0..).filter(|number| !open.contains(number)).nth(more).unwrap();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    set_files(daemon, Rlimit { current: Some(free), maximum });
+}
+
+fn set_files(daemon: &Daemon, limit: Rlimit) {
+    let pid = Pid::from_raw(daemon.pid() as i32);
+    prlimit(pid, Resource::Nofile, limit).unwrap();
+}
+
+/// A client that waits in the system's queue: it has sent, and nothing came back.
+fn waiting(daemon: &Daemon, bytes: &[u8]) -> Wire {
+    let mut client = daemon.client(0);
+    client.send(bytes);
+    client
+}
+
+#[test]
+fn without_descriptors_accepting_pauses_and_resumes_by_itself() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let limit = getrlimit(Resource::Nofile);
+    let mut inside = daemon.client(0);
+    inside.echo(b"in");
+    leave(&daemon, 2);
+    let mut two: Vec<Wire> = (0..2).map(|_| daemon.client(0)).collect();
+    two.iter_mut().for_each(|client| client.echo(b"in too"));
+    let mut waiting: Vec<Wire> = (0..20).map(|_| waiting(&daemon, b"patience")).collect();
+    let line = daemon.says("accepting pauses at tcp://");
+    assert!(line.ends_with(": Too many open files, 3 open"), "{line}");
+    // Those who are here go on; the wait costs next to nothing.
+    inside.echo(&[7; 100_000]);
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
+    (0..100).for_each(|_| inside.echo(b"at full speed"));
+    // It is told once, however often it is tried again.
+    assert_eq!(daemon.count("accepting pauses"), 1);
+    set_files(&daemon, limit);
+    for client in &mut waiting {
+        assert_eq!(client.get(8), b"patience");
+    }
+    daemon.says("accepting resumes at tcp://");
+}
+
+#[test]
+fn whoever_leaves_makes_room_for_one_who_waits() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    daemon.client(0).echo(b"first");
+    daemon.says("closed: finished");
+    leave(&daemon, 1);
+    let mut inside = daemon.client(0);
+    inside.echo(b"in");
+    let mut waiting: Vec<Wire> = (0..3).map(|_| waiting(&daemon, b"next")).collect();
+    daemon.says("accepting pauses");
+    // Each that leaves lets exactly one in, and the pause does not end for that.
+    for client in &mut waiting {
+        inside.finish();
+        assert_eq!(inside.rest(), b"");
+        assert_eq!(client.get(4), b"next");
+        inside = client.twin();
+    }
+}
+
+#[test]
+fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v --max-connections 3");
+    let mut inside: Vec<Wire> = (0..3).map(|_| daemon.client(0)).collect();
+    inside.iter_mut().for_each(|client| client.echo(b"in"));
+    let outside: Vec<Wire> = (0..5).map(|_| waiting(&daemon, b"wait")).collect();
+    let line = daemon.says("accepting pauses at tcp://");
+    assert!(line.ends_with("the limit of connections is reached, 3 open"), "{line}");
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
+    inside.iter_mut().for_each(|client| client.echo(b"still in"));
+    assert_eq!(daemon.count(" opened: "), 3);
+    for mut client in outside {
+        let mut first = inside.remove(0);
+        first.finish();
+        assert_eq!(first.rest(), b"");
+        assert_eq!(client.get(4), b"wait");
+        client.echo(b"in at last");
+        inside.push(client);
+    }
+    assert_eq!(daemon.count(" opened: "), 8);
+}
+
+#[test]
+fn the_limit_is_one_for_all_doors_and_each_door_resumes() {
+    let daemon = Daemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=echo -m 1");
+    let mut first = daemon.client(0);
+    first.echo(b"in");
+    let mut second = daemon.client(1);
+    second.send(b"second door");
+    daemon.says("accepting pauses at ");
+    let mut third = daemon.client(0);
+    third.send(b"first door");
+    first.finish();
+    assert_eq!(first.rest(), b"");
+    // Whichever comes first: the other one comes after it.
+    until("one of them", || second.peek().or(third.peek()));
+    let (mut now, mut then, said) = match second.peek() {
+        Some(()) => (second, third, "second door"),
+        None => (third, second, "first door"),
+    };
+    assert_eq!(now.get(said.len()), said.as_bytes());
+    assert!(then.peek().is_none());
+    drop(now);
+    then.finish();
+    assert!(then.rest().ends_with(b" door"));
+}
+
+#[test]
+fn a_relay_without_a_descriptor_for_its_target_resets_the_client_and_goes_on() {
+    let target = Target::tcp();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
+    let limit = getrlimit(Resource::Nofile);
+    let mut inside = daemon.client(0);
+    let mut other = target.accept();
+    leave(&daemon, 1);
+    for round in 1..=3 {
+        daemon.resets(0);
+        daemon.says_often(round, "closed: exhausted (Too many open files), proxy first by RST");
+    }
+    inside.send(b"goes on");
+    assert_eq!(other.get(7), b"goes on");
+    set_files(&daemon, limit);
+    let mut client = daemon.client(0);
+    client.send(b"again");
+    assert_eq!(target.accept().get(5), b"again");
+}
+
+#[test]
+fn a_lack_of_descriptors_does_not_condemn_the_other_targets() {
+    // No other target would fare better, so none is tried, and none is blamed.
+    let targets = [Target::tcp(), Target::tcp()];
+    let line = format!("relay 127.0.0.1:0 {} {} -v", targets[0].address(), targets[1].address());
+    let daemon = Daemon::start(&line);
+    leave(&daemon, 1);
+    daemon.resets(0);
+    daemon.says("closed: exhausted");
+    assert_eq!(daemon.count(" dialing "), 1);
+}
+
+#[test]
+fn the_default_limit_leaves_room_for_upkeep_when_all_connections_are_taken() {
+    let target = Target::tcp();
+    let line = format!("relay 127.0.0.1:0 localhost:{} -v", port(&target));
+    let daemon = Daemon::run(oneloop_after("ulimit -n 80;", &line));
+    let line = daemon.says(" limits: ");
+    let most: usize =
+        line.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(most, (80 - 33) / 2);
+    let mut pairs: Vec<(Wire, Wire)> =
+        (0..most).map(|_| (daemon.client(0), target.accept())).collect();
+    for (client, other) in &mut pairs {
+        client.send(b"all of them");
+        assert_eq!(other.get(11), b"all of them");
+    }
+    let late = waiting(&daemon, b"late");
+    daemon.says("the limit of connections is reached");
+    assert_eq!(daemon.count("Too many open files"), 0);
+    pairs.pop();
+    assert_eq!(target.accept().get(4), b"late");
+    late.finish();
+}
+
+fn port(target: &Target) -> String {
+    target.address().rsplit(':').next().unwrap().to_string()
+}

@@ -1,0 +1,199 @@
+//! The log: what each level shows, and that whatever becomes of it never holds up the loop.
+
+use std::fs::File;
+use std::io::{PipeReader, Read, pipe};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::relay::{Pair, pair};
+use crate::stand::{Daemon, Scratch, oneloop, until};
+use crate::wire::{Wire, bytes};
+
+/// Runs an echo, lets one client say hello and leave, and gives all that was logged.
+fn life(options: &str, filters: Option<&str>) -> Vec<String> {
+    let scratch = Scratch::new();
+    let mut command = oneloop(&format!("echo {} {options}", scratch.unix("x")));
+    if let Some(filters) = filters {
+        command.env("RUST_LOG", filters);
+    }
+    let mut daemon = Daemon::spawn(command);
+    let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+    client.echo(b"hello");
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    daemon.last_lines()
+}
+
+fn count(lines: &[String], text: &str) -> usize {
+    lines.iter().filter(|line| line.contains(text)).count()
+}
+
+#[test]
+fn info_tells_the_start_the_limits_the_stop_and_the_totals_and_no_lives() {
+    let lines = life("", None);
+    for text in [" starts, pid ", " listening at unix:", " limits: at most ", " signal SIGTERM"] {
+        assert_eq!(count(&lines, text), 1, "{text}: {lines:#?}");
+    }
+    let totals = lines.iter().find(|line| line.contains(" totals: ")).unwrap();
+    assert!(totals.contains("1 opened, 1 closed (1 finished), 5 B up, 5 B down"), "{totals}");
+    assert_eq!(count(&lines, "#1"), 0);
+    assert!(lines.iter().all(|line| line.contains(" INFO  ")), "{lines:#?}");
+}
+
+#[test]
+fn debug_tells_the_life_of_each_connection_and_trace_each_step_of_each_turn() {
+    for (lines, trace) in [
+        (life("-v", None), false),
+        (life("", Some("debug")), false),
+        (life("-vv", None), true),
+        (life("-q", Some("trace")), true),
+        (life("-vv", Some("oneloop=debug")), false),
+    ] {
+        for text in ["#1 opened: unix at ", "#1.a end of file", "#1.a shut down", "#1 closed: "] {
+            assert_eq!(count(&lines, text), 1, "{text}: {lines:#?}");
+        }
+        for text in [" turn 1: slept ", "#1.a ready ", "#1.a read 5", "#1.a wrote 5, 0 left"] {
+            assert_eq!(count(&lines, text) > 0, trace, "{text}: {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn quiet_tells_warnings_alone_and_a_misread_filter_is_one() {
+    assert_eq!(life("-q", None), Vec::<String>::new());
+    let lines = life("-q", Some("warn,oneloop=loud"));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].ends_with(" WARN  RUST_LOG: not understood: oneloop=loud"), "{lines:#?}");
+}
+
+#[test]
+fn explain_gives_each_line_of_a_step_its_because() {
+    let lines = life("-vv --explain", None);
+    let steps = lines.iter().filter(|line| line.contains(" TRACE ") || line.contains(" DEBUG "));
+    let mut seen = 0;
+    for line in steps {
+        assert!(line.contains(" -- because "), "{line}");
+        seen += 1;
+    }
+    assert!(seen > 8, "{lines:#?}");
+}
+
+#[test]
+fn one_connection_can_be_followed_by_its_number_and_ends_once() {
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let other = stage.daemon.client(0);
+    let second = stage.door.accept();
+    client.send(b"ping");
+    assert_eq!(target.get(4), b"ping");
+    client.finish();
+    assert_eq!(target.rest(), b"");
+    drop((target, other, second));
+    assert_eq!(client.rest(), b"");
+    stage.daemon.says_often(2, " closed: ");
+    let lines = stage.daemon.lines();
+    let of_first = lines.iter().filter_map(|line| line.split_once(" #1"));
+    let facts: Vec<&str> =
+        of_first.map(|(_, fact)| fact.split([':', ' ']).nth(1).unwrap()).collect();
+    assert_eq!(facts, ["opened", "dialing", "connected", "end", "shut", "end", "shut", "closed"]);
+}
+
+/// A daemon that logs every step into a pipe, and the other end of it.
+fn piped() -> (Daemon, Scratch, PipeReader) {
+    let scratch = Scratch::new();
+    let (reader, writer) = pipe().unwrap();
+    let line = format!("echo {} -vv --explain", scratch.unix("x"));
+    let child = oneloop(&line).stderr(writer).spawn().unwrap();
+    (Daemon::silent(child, line), scratch, reader)
+}
+
+fn busy(scratch: &Scratch) {
+    let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+    for number in 0..2000 {
+        client.echo(&bytes(number, 50));
+    }
+}
+
+#[test]
+fn a_full_log_pipe_loses_lines_that_are_counted_and_told_and_nothing_else() {
+    let (mut daemon, scratch, mut reader) = piped();
+    // 2,000 messages make far more lines than a pipe holds, and nobody reads.
+    busy(&scratch);
+    let read = Arc::new(Mutex::new(Vec::new()));
+    let text = read.clone();
+    let reading = std::thread::spawn(move || {
+        let mut room = [0; 65_536];
+        while let Ok(bytes @ 1..) = reader.read(&mut room) {
+            text.lock().unwrap().extend_from_slice(&room[..bytes]);
+        }
+    });
+    // The log has room again at some time, and then it tells.
+    busy(&scratch);
+    until("the reader has caught up", || {
+        let before = read.lock().unwrap().len();
+        std::thread::sleep(Duration::from_millis(100));
+        (read.lock().unwrap().len() == before).then_some(())
+    });
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    reading.join().unwrap();
+    let text = String::from_utf8(read.lock().unwrap().clone()).unwrap();
+    let lost = |line: &str| {
+        let (_, told) = line.split_once(" WARN  ")?;
+        told.split_once(" log line")?.0.parse::<u64>().ok()
+    };
+    let lost: u64 = text.lines().filter_map(lost).sum();
+    assert!(lost > 1000, "{lost}");
+    let totals = text.lines().find(|line| line.contains(" totals: ")).unwrap();
+    assert!(totals.ends_with(" log lines lost"), "{totals}");
+    let whole = |line: &str| line.starts_with("20") && line.as_bytes()[10] == b'T';
+    assert!(text.lines().all(whole), "a line was torn");
+}
+
+#[test]
+fn a_closed_log_pipe_a_full_disk_and_a_deaf_socket_do_not_end_or_delay_the_loop() {
+    let (mut daemon, scratch, reader) = piped();
+    drop(reader);
+    busy(&scratch);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    let (_deaf, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    for stderr in [Stdio::from(full), Stdio::from(std::os::fd::OwnedFd::from(socket))] {
+        let scratch = Scratch::new();
+        let line = format!("echo {} -vv --explain", scratch.unix("x"));
+        let child = oneloop(&line).stderr(stderr).spawn().unwrap();
+        let mut daemon = Daemon::silent(child, line);
+        busy(&scratch);
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.code(), Some(0));
+    }
+}
+
+#[test]
+fn the_totals_are_true_to_the_byte() {
+    let mut daemon = Daemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=discard");
+    let mut sum = 0;
+    for number in 0..10 {
+        let length = 1000 + 977 * number as usize;
+        let mut echo = daemon.client(0);
+        echo.echo(&bytes(number, length));
+        let mut discard = daemon.client(1);
+        discard.send(&bytes(number, length));
+        for client in [&mut echo, &mut discard] {
+            client.finish();
+            assert_eq!(client.rest(), b"");
+        }
+        sum += length;
+    }
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    let lines = daemon.last_lines();
+    let totals = lines.iter().find(|line| line.contains(" totals: ")).unwrap();
+    let expected = format!("20 closed (20 finished), {} B up, {sum} B down", 2 * sum);
+    assert!(totals.contains(&expected), "{totals}");
+}

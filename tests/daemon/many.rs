@@ -1,0 +1,154 @@
+//! Many connections that say nothing: they cost next to no memory, no wake-up and no time.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use socket2::{Domain, Socket, Type};
+
+use crate::stand::{Daemon, PATIENCE, until};
+use crate::wire::Wire;
+
+/// As many as the limit of files allows, of those that one process may have.
+const MANY: usize = 10_000;
+
+/// Fewer prove less, but still something.
+const FEW: usize = 1_000;
+
+/// What the other tests of this process, and the daemon beside its connections, may need.
+const RESERVE: usize = 1_500;
+
+/// Only one crowd at a time: the files of this process are one stock.
+fn alone() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::new(());
+    CROWD.lock().unwrap_or_else(|poison| poison.into_inner())
+}
+
+/// How many connections there may be, with so many files for each in the daemon.
+fn room(wanted: usize, each: usize) -> Option<usize> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = files.map_or(usize::MAX, |files| files as usize);
+    let room = wanted.min(files.saturating_sub(RESERVE) / each);
+    match room {
+        FEW.. => {
+            if room < wanted {
+                println!("only {room} of {wanted}: the limit of files is {files}");
+            }
+            Some(room)
+        }
+        _ => {
+            println!("skipped: the limit of files is {files}");
+            None
+        }
+    }
+}
+
+/// So many clients of a door. They come from several addresses, as one has too few ports.
+fn crowd(daemon: &Daemon, size: usize) -> Vec<Wire> {
+    let to = daemon.at(0);
+    let client = |number: usize| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let from = Ipv4Addr::new(127, 0, 1, 1 + (number / 4000) as u8);
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&to.into()).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Wire::Tcp(socket.into())
+    };
+    (0..size).map(client).collect()
+}
+
+/// Waits until the daemon has so many files for connections.
+fn settle(daemon: &Daemon, files: usize) {
+    until("all are in", || (daemon.files() >= files).then_some(()));
+}
+
+#[test]
+fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() {
+    let _alone = alone();
+    let Some(size) = room(MANY, 1) else { return };
+    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let before = daemon.files();
+    let mut clients = crowd(&daemon, size);
+    settle(&daemon, before + size);
+    // One in a hundred speaks; then all are silent.
+    clients.iter_mut().step_by(100).for_each(|client| client.echo(b"here"));
+    let cpu = daemon.cpu();
+    assert_eq!(daemon.sleeps_in(Duration::from_secs(5)), 0, "somebody wakes it");
+    assert!(daemon.cpu() - cpu <= Duration::from_millis(10), "it does not rest");
+    let busy = &mut clients[size / 2];
+    (0..1000).for_each(|_| busy.echo(b"through all of them"));
+    assert!(daemon.dump().contains("memory: 0 buffers on loan, 0 bytes kept"));
+    // The last that came is served as the first.
+    clients[0].echo(b"first");
+    clients[size - 1].echo(b"last");
+    drop(clients);
+    until("all are gone", || (daemon.files() == before).then_some(()));
+    daemon.client(0).echo(b"and the next one");
+}
+
+/// Memory is promised for what is shipped: release builds, on epoll.
+fn is_shipped() -> bool {
+    if cfg!(debug_assertions) {
+        println!("skipped: debug builds need more memory (cargo test --release)");
+    } else if cfg!(mio_unsupported_force_poll_poll) {
+        println!("skipped: poll(2) needs a list of all sockets in user memory");
+    }
+    !cfg!(debug_assertions) && !cfg!(mio_unsupported_force_poll_poll)
+}
+
+/// Bytes of user memory for each of a crowd.
+fn bytes_each(daemon: &Daemon, size: usize, each: usize) -> f64 {
+    // What the first one needs, all of them need once.
+    daemon.client(0).echo(b"warm");
+    until("it is alone", || daemon.dump().contains("0 bytes kept").then_some(()));
+    let (files, before) = (daemon.files(), daemon.memory());
+    let mut clients = crowd(daemon, size);
+    settle(daemon, files + (size - 1) * each);
+    clients.iter_mut().for_each(|client| client.echo(b"all have spoken once"));
+    let grown = daemon.memory() - before;
+    let bytes = grown as f64 / size as f64;
+    println!("{bytes:.1} bytes of user memory for each of {size}");
+    bytes
+}
+
+#[test]
+fn an_idle_echo_takes_at_most_100_bytes() {
+    let _alone = alone();
+    let Some(size) = is_shipped().then(|| room(9_000, 1)).flatten() else { return };
+    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let bytes = bytes_each(&daemon, size, 1);
+    assert!(bytes <= 100.0, "{bytes:.1}");
+}
+
+#[test]
+fn an_idle_relayed_pair_takes_at_most_110_bytes() {
+    let _alone = alone();
+    let Some(size) = is_shipped().then(|| room(9_000, 2)).flatten() else { return };
+    let backend = Daemon::start("echo 127.0.0.1:0");
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
+    let bytes = bytes_each(&daemon, size, 2);
+    assert!(bytes <= 110.0, "{bytes:.1}");
+    assert_eq!(daemon.sleeps_in(Duration::from_secs(2)), 0, "somebody wakes it");
+}
+
+#[test]
+fn idle_relayed_pairs_wake_nobody() {
+    let _alone = alone();
+    let Some(size) = room(2_000, 2) else { return };
+    let backend = Daemon::start("echo 127.0.0.1:0");
+    // The deadline of each attempt to connect is looked at once, when its time has come.
+    let line = format!("relay 127.0.0.1:0 {} --connect-timeout 100ms", backend.address(0));
+    let daemon = Daemon::start(&line);
+    let files = daemon.files();
+    let mut clients = crowd(&daemon, size);
+    settle(&daemon, files + size * 2);
+    clients.iter_mut().step_by(100).for_each(|client| client.echo(b"here"));
+    until("no deadline is left", || daemon.dump().contains("timers: 0 deadlines").then_some(()));
+    assert_eq!(daemon.sleeps_in(Duration::from_secs(2)), 0, "somebody wakes it");
+}

@@ -1,0 +1,154 @@
+//! The relay in good times: every pair of sockets, both directions, all targets in turn.
+
+use std::thread;
+
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use socket2::SockRef;
+
+use crate::stand::{Daemon, Scratch};
+use crate::wire::{Target, Wire, bytes};
+
+/// A pair that a relay has joined.
+pub struct Pair {
+    pub client: Wire,
+    pub target: Wire,
+    pub stage: Stage,
+}
+
+/// A relay between these kinds of sockets. It must outlive its pairs.
+pub struct Stage {
+    pub daemon: Daemon,
+    pub door: Target,
+    _scratch: Scratch,
+}
+
+/// All four: the client's and the target's kind.
+pub const KINDS: [(&str, &str); 4] =
+    [("tcp", "tcp"), ("tcp", "unix"), ("unix", "tcp"), ("unix", "unix")];
+
+pub fn pair((client, target): (&str, &str), options: &str) -> Pair {
+    let scratch = Scratch::new();
+    let listen = if client == "tcp" { "127.0.0.1:0".to_string() } else { scratch.unix("x") };
+    let door = if target == "tcp" { Target::tcp() } else { Target::unix() };
+    let line = format!("relay {listen} {} -v {options}", door.address());
+    let daemon = Daemon::start(&line);
+    let client = daemon.client(0);
+    let target = door.accept();
+    Pair { client, target, stage: Stage { daemon, door, _scratch: scratch } }
+}
+
+#[test]
+fn every_pair_of_sockets_passes_all_bytes_both_ways_at_once() {
+    const LENGTH: usize = 3_000_000;
+    for kinds in KINDS {
+        let Pair { client, target, stage } = pair(kinds, "");
+        let talk = |mut wire: Wire, own: u64, other: u64| {
+            let mut reader = wire.twin();
+            let reading =
+                thread::spawn(move || assert!(reader.get(LENGTH) == bytes(other, LENGTH)));
+            wire.send(&bytes(own, LENGTH));
+            reading.join().unwrap();
+            wire
+        };
+        let other = thread::spawn(move || talk(target, 2, 1));
+        let mut client = talk(client, 1, 2);
+        let mut target = other.join().unwrap();
+        client.finish();
+        assert_eq!(target.rest(), b"");
+        target.finish();
+        assert_eq!(client.rest(), b"");
+        stage.daemon.says("closed: finished, client first by FIN, 3000000 B up, 3000000 B down");
+    }
+}
+
+#[test]
+fn small_messages_pass_one_by_one_in_both_directions() {
+    for kinds in KINDS {
+        let Pair { mut client, mut target, stage: _stage } = pair(kinds, "");
+        for number in 0..500 {
+            let message = bytes(number, 1 + number as usize % 7);
+            client.send(&message);
+            assert_eq!(target.get(message.len()), message);
+            target.send(&message);
+            assert_eq!(client.get(message.len()), message);
+        }
+    }
+}
+
+#[test]
+fn a_target_that_speaks_first_is_heard_by_a_client_that_says_nothing() {
+    for kinds in KINDS {
+        let Pair { mut client, mut target, stage: _stage } = pair(kinds, "");
+        target.send(b"220 hello");
+        assert_eq!(client.get(9), b"220 hello");
+    }
+}
+
+#[test]
+fn small_messages_are_sent_at_once_on_both_sides() {
+    let pair = pair(("tcp", "tcp"), "");
+    let pid = Pid::from_raw(pair.stage.daemon.pid() as i32).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let mut seen = 0;
+    for number in 3..64 {
+        let file = match pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) {
+            Ok(file) => file,
+            Err(rustix::io::Errno::BADF) => continue,
+            Err(error) => return println!("skipped: its sockets cannot be looked at: {error}"),
+        };
+        let socket = SockRef::from(&file);
+        let is_tcp = |address: socket2::SockAddr| address.as_socket().is_some();
+        if socket.peer_addr().is_ok_and(is_tcp) {
+            assert!(socket.tcp_nodelay().unwrap(), "descriptor {number}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2, "not both sockets of the relay were found");
+}
+
+#[test]
+fn targets_take_turns() {
+    let targets = [Target::tcp(), Target::unix(), Target::tcp()];
+    let addresses: Vec<String> = targets.iter().map(Target::address).collect();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", addresses.join(" ")));
+    for number in 0..9 {
+        let mut client = daemon.client(0);
+        client.send(&[number]);
+        assert_eq!(targets[number as usize % 3].accept().get(1), [number]);
+    }
+}
+
+#[test]
+fn routes_have_targets_of_their_own() {
+    let targets = [Target::tcp(), Target::tcp()];
+    let line = format!(
+        "run 127.0.0.1:0=relay:{} 127.0.0.1:0=relay:{}",
+        targets[0].address(),
+        targets[1].address()
+    );
+    let daemon = Daemon::start(&line);
+    for number in [1, 0, 0, 1] {
+        daemon.client(number).send(&[number as u8]);
+        assert_eq!(targets[number].accept().get(1), [number as u8]);
+    }
+}
+
+#[test]
+fn relays_in_a_row_are_as_faithful_as_one() {
+    let target = Target::tcp();
+    let last = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let middle = Daemon::start(&format!("relay 127.0.0.1:0 {}", last.address(0)));
+    let first = Daemon::start(&format!("relay 127.0.0.1:0 {}", middle.address(0)));
+    let mut client = first.client(0);
+    client.send(b"question");
+    client.finish();
+    let mut other = target.accept();
+    assert_eq!(other.rest(), b"question");
+    other.send(&bytes(1, 1_000_000));
+    other.finish();
+    assert!(client.rest() == bytes(1, 1_000_000));
+    let client = first.client(0);
+    let mut other = target.accept();
+    client.reset();
+    other.expect_reset();
+}

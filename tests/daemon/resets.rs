@@ -1,0 +1,183 @@
+//! Losses stay losses: a reset comes out as a reset on the other side, whatever was going on.
+
+use rustix::process::Signal;
+
+use crate::relay::{Pair, pair};
+use crate::stand::{Daemon, until};
+use crate::wire::{End, Nobody, Target, bytes};
+
+/// Over TCP on both sides: Unix sockets know no reset.
+const TCP: (&str, &str) = ("tcp", "tcp");
+
+#[test]
+fn a_reset_of_either_side_reaches_the_other_as_a_reset() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage } = pair(TCP, "");
+        let (gone, mut left) = if side == "client" { (client, target) } else { (target, client) };
+        gone.reset();
+        left.expect_reset();
+        stage.daemon.says(&format!("closed: reset by the {side} (Connection reset by peer)"));
+    }
+}
+
+#[test]
+fn what_was_sent_before_a_reset_arrives_before_it() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage: _stage } = pair(TCP, "");
+        let (mut gone, mut left) =
+            if side == "client" { (client, target) } else { (target, client) };
+        gone.send(&bytes(1, 30_000));
+        gone.reset();
+        let (before, end) = left.ending();
+        assert!(before == bytes(1, 30_000) && end == End::Rst, "{} {end:?}", before.len());
+    }
+}
+
+#[test]
+fn a_reset_after_the_end_of_the_other_direction_is_seen() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage } = pair(TCP, "");
+        let (mut gone, mut left) =
+            if side == "client" { (client, target) } else { (target, client) };
+        left.finish();
+        assert_eq!(gone.rest(), b"");
+        gone.reset();
+        left.expect_reset();
+        stage.daemon.says(&format!("closed: reset by the {side}"));
+    }
+}
+
+#[test]
+fn a_reset_after_its_own_end_is_seen() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage } = pair(TCP, "");
+        let (gone, mut left) = if side == "client" { (client, target) } else { (target, client) };
+        gone.finish();
+        assert_eq!(left.rest(), b"");
+        gone.reset();
+        // The end was in order; what comes after it can only show as an error.
+        left.error();
+        stage.daemon.says(&format!("closed: reset by the {side}"));
+    }
+}
+
+#[test]
+fn a_reset_is_seen_while_the_other_side_is_blocked() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage } = pair(TCP, "");
+        let (mut gone, mut left) =
+            if side == "client" { (client, target) } else { (target, client) };
+        let sent = gone.flood(|at| crate::wire::byte(1, at));
+        gone.reset();
+        stage.daemon.says(&format!("closed: reset by the {side}"));
+        let (before, end) = left.ending();
+        assert_eq!(end, End::Rst);
+        assert!(before.len() <= sent && before == bytes(1, before.len()), "{}", before.len());
+    }
+}
+
+#[test]
+fn a_reset_is_seen_while_both_directions_are_blocked() {
+    let Pair { mut client, mut target, stage } = pair(TCP, "");
+    client.flood(|at| crate::wire::byte(1, at));
+    target.flood(|at| crate::wire::byte(2, at));
+    target.reset();
+    stage.daemon.says("closed: reset by the target");
+    let (before, end) = client.ending();
+    assert!(end == End::Rst && before == bytes(2, before.len()));
+}
+
+#[test]
+fn a_target_that_refuses_shows_as_a_reset() {
+    let nobody = Nobody::new();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", nobody.address()));
+    daemon.resets(0);
+    daemon.signal(Signal::STOP);
+    let mut hasty = daemon.client(0);
+    hasty.send(b"hello");
+    daemon.signal(Signal::CONT);
+    hasty.expect_reset();
+    daemon.says_often(2, "closed: refused by every target (Connection refused)");
+}
+
+#[test]
+fn a_target_that_dies_with_bytes_unread_is_never_a_clean_end() {
+    let Pair { mut client, mut target, stage } = pair(TCP, "");
+    client.send(b"a question that nobody reads");
+    until("the question", || target.peek());
+    target.send(b"half an answer");
+    assert_eq!(client.get(14), b"half an answer");
+    // What it has not read makes its system reset the connection.
+    drop(target);
+    client.expect_reset();
+    stage.daemon.says("closed: reset by the target");
+}
+
+#[test]
+fn a_client_that_resets_an_echo_harms_nobody_else() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let mut other = daemon.client(0);
+    for number in 1..=50 {
+        let mut client = daemon.client(0);
+        client.send(&bytes(number, 1000));
+        client.reset();
+        other.echo(b"still here");
+    }
+    daemon.says_often(50, "closed: reset by the client");
+    other.finish();
+    assert_eq!(other.rest(), b"");
+}
+
+#[test]
+fn an_echo_that_is_blocked_sees_the_reset_of_its_client() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let mut client = daemon.client(0);
+    client.flood(|at| crate::wire::byte(1, at));
+    client.reset();
+    daemon.says("closed: reset by the client");
+}
+
+#[test]
+fn a_loss_behind_a_unix_socket_is_told_as_far_as_such_sockets_can() {
+    // Bytes that we have not read yet make the system tell our peer of a loss.
+    let nobody = Nobody::new();
+    let scratch = crate::stand::Scratch::new();
+    let line = format!("relay {} {} -v", scratch.unix("x"), nobody.address());
+    let daemon = Daemon::start(&line);
+    daemon.signal(Signal::STOP);
+    let mut client = daemon.client(0);
+    client.send(b"hello");
+    daemon.signal(Signal::CONT);
+    client.expect_reset();
+    // With nothing unread there is nothing but the end. What it writes then fails.
+    let mut silent = daemon.client(0);
+    assert_eq!(silent.rest(), b"");
+    let error = std::io::Write::write(&mut silent, b"hello").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_client_that_goes_while_its_target_is_dialled_is_not_waited_for() {
+    let hole = crate::failover::BlackHole::new();
+    let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", hole.address());
+    let daemon = Daemon::start(&line);
+    let before = daemon.files();
+    let client = daemon.client(0);
+    daemon.says("dialing");
+    client.reset();
+    daemon.says("closed: abandoned while connecting (Connection reset by peer), client first");
+    until("its files are closed", || (daemon.files() == before).then_some(()));
+}
+
+#[test]
+fn a_closed_target_that_is_written_to_resets_the_client() {
+    let target = Target::tcp();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
+    let mut client = daemon.client(0);
+    // An end in order at first: only what is sent to it afterwards is a loss.
+    drop(target.accept());
+    assert_eq!(client.rest(), b"");
+    client.send(b"anybody?");
+    client.error();
+    daemon.says("closed: reset by the target");
+}

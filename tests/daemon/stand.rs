@@ -1,0 +1,334 @@
+//! The stand: runs the real binary, keeps all that it says, and ends it with its test. A test that
+//! fails prints the command and the log.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wire::{Wire, resets};
+
+/// Longer than anything takes on the busiest machine: what has not come by then never comes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So long a condition that is asked for again and again rests in between.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A running daemon. It ends when this is dropped.
+pub struct Daemon {
+    child: Child,
+    command: String,
+    log: Arc<Log>,
+    addresses: Vec<String>,
+}
+
+/// The lines that came so far.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<(Vec<String>, bool)>,
+    news: Condvar,
+}
+
+/// How a command that does not serve ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// The command of the binary with these arguments, which are split at spaces; nothing of the
+/// environment speaks into its log.
+pub fn oneloop(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.args(line.split_whitespace());
+    tidy(&mut command);
+    command
+}
+
+/// The same behind a few words of the shell, which become the daemon itself: `ulimit -n 64;`.
+pub fn oneloop_after(words: &str, line: &str) -> Command {
+    oneloop_redirected(words, line, "")
+}
+
+/// And with redirections behind its arguments: `2>&-`.
+pub fn oneloop_redirected(words: &str, line: &str, redirections: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    let script = format!("{words} exec \"$@\" {redirections}");
+    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_oneloop")]);
+    command.args(line.split_whitespace());
+    tidy(&mut command);
+    command
+}
+
+fn tidy(command: &mut Command) {
+    command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+}
+
+/// Runs a command that ends by itself.
+pub fn ended(mut command: Command) -> Ended {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut guard = Guard(child);
+    let out = drain(guard.0.stdout.take().unwrap());
+    let err = drain(guard.0.stderr.take().unwrap());
+    let code = exit_code(&mut guard.0).unwrap_or_else(|| panic!("{command:?} does not end"));
+    Ended { code, out: out.join().unwrap(), err: err.join().unwrap() }
+}
+
+/// Runs a command line that must fail, and gives its code and the words it fails with.
+pub fn fails(line: &str) -> (i32, String) {
+    let ended = ended(oneloop(line));
+    let complaint = ended.err.lines().find(|line| line.starts_with("oneloop: "));
+    let complaint = complaint.unwrap_or_else(|| panic!("{line}: {ended:?}")).to_string();
+    (ended.code.unwrap(), complaint)
+}
+
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// Some(code) once it has ended; None if it never does.
+fn exit_code(child: &mut Child) -> Option<Option<i32>> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status.code());
+        }
+        thread::sleep(PAUSE);
+    }
+    None
+}
+
+impl Daemon {
+    /// Runs this command line and waits until it serves.
+    pub fn start(line: &str) -> Daemon {
+        Daemon::run(oneloop(line))
+    }
+
+    /// Runs a command and waits until it serves.
+    pub fn run(command: Command) -> Daemon {
+        let mut daemon = Daemon::spawn(command);
+        let lines = daemon.wait("it serves", |lines| {
+            let serves = lines.iter().any(|line| line.contains(" limits: "));
+            serves.then(|| lines.to_vec())
+        });
+        let listening = lines.iter().filter_map(|line| line.split_once(" listening at "));
+        let addresses = listening.filter_map(|(_, rest)| rest.rsplit_once(": "));
+        daemon.addresses = addresses.map(|(address, _)| address.to_string()).collect();
+        daemon
+    }
+
+    /// Runs a command whose log does not tell when it serves.
+    pub fn spawn(mut command: Command) -> Daemon {
+        let text = format!("{command:?}");
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let daemon = Daemon::silent(child, text);
+        let log = daemon.log.clone();
+        thread::spawn(move || log.fill(BufReader::new(stderr)));
+        daemon
+    }
+
+    /// A daemon that is running already, and whose log is not kept.
+    pub fn silent(child: Child, command: String) -> Daemon {
+        Daemon { child, command, log: Arc::default(), addresses: Vec::new() }
+    }
+
+    /// The address of a door, as the log told it.
+    pub fn address(&self, door: usize) -> &str {
+        &self.addresses[door]
+    }
+
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// The same as a socket's address; a door for every address is found on the loopback.
+    pub fn at(&self, door: usize) -> SocketAddr {
+        let (_, place) = self.address(door).split_once("://").unwrap();
+        let place = if place.starts_with(':') { format!("127.0.0.1{place}") } else { place.into() };
+        place.parse().unwrap()
+    }
+
+    /// A client at a door.
+    pub fn client(&self, door: usize) -> Wire {
+        match self.address(door).starts_with("unix:") {
+            true => Wire::connect(self.address(door)),
+            false => Wire::connect(&format!("tcp://{}", self.at(door))),
+        }
+    }
+
+    /// A client at a door must be reset.
+    pub fn resets(&self, door: usize) {
+        resets(&format!("tcp://{}", self.at(door)));
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Asks it for a dump, and gives the line about memory and timers. A dump of a crowd is more
+    /// than a pipe holds, so the line may get lost: then it is asked for again.
+    pub fn dump(&self) -> String {
+        let is_it = |line: &&String| line.contains(" memory: ");
+        let before = self.lines().iter().filter(is_it).count();
+        let mut asked: Option<Instant> = None;
+        until("a dump", || {
+            if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(1)) {
+                self.signal(Signal::QUIT);
+                asked = Some(Instant::now());
+            }
+            self.lines().iter().filter(is_it).nth(before).cloned()
+        })
+    }
+
+    /// Waits for its end, and gives its code.
+    pub fn code(&mut self) -> Option<i32> {
+        exit_code(&mut self.child).unwrap_or_else(|| panic!("it does not end"))
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().0.clone()
+    }
+
+    /// All that it says until it ends. It must be ending.
+    pub fn last_lines(&mut self) -> Vec<String> {
+        self.code();
+        let begun = Instant::now();
+        let mut lines = self.log.lines.lock().unwrap();
+        while !lines.1 && begun.elapsed() < PATIENCE {
+            lines = self.log.news.wait_timeout(lines, PATIENCE).unwrap().0;
+        }
+        lines.0.clone()
+    }
+
+    /// How many lines contain this.
+    pub fn count(&self, text: &str) -> usize {
+        self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits for a line that contains this, and gives the first.
+    pub fn says(&self, text: &str) -> String {
+        self.wait(text, |lines| lines.iter().find(|line| line.contains(text)).cloned())
+    }
+
+    /// Waits for so many lines that contain this.
+    pub fn says_often(&self, count: usize, text: &str) {
+        self.wait(text, |lines| {
+            let found = lines.iter().filter(|line| line.contains(text)).count();
+            (found >= count).then_some(())
+        });
+    }
+
+    fn wait<T>(&self, what: &str, mut found: impl FnMut(&[String]) -> Option<T>) -> T {
+        let begun = Instant::now();
+        let mut lines = self.log.lines.lock().unwrap();
+        loop {
+            let over = lines.1 || begun.elapsed() > PATIENCE;
+            if let Some(found) = found(&lines.0) {
+                return found;
+            }
+            if over {
+                drop(lines);
+                panic!("it never says: {what}");
+            }
+            lines = self.log.news.wait_timeout(lines, PATIENCE).unwrap().0;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let ended = self.child.try_wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            let lines = self.log.lines.lock().unwrap_or_else(|poison| poison.into_inner());
+            let from = lines.0.len().saturating_sub(400);
+            println!("---- {}\n---- ended before: {ended:?}; the end of its log:", self.command);
+            lines.0[from..].iter().for_each(|line| println!("{line}"));
+        }
+    }
+}
+
+impl Log {
+    fn fill(&self, from: impl BufRead) {
+        for line in from.split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            self.lines.lock().unwrap().0.push(line);
+            self.news.notify_all();
+        }
+        self.lines.lock().unwrap().1 = true;
+        self.news.notify_all();
+    }
+}
+
+/// Asks again and again until there is an answer.
+pub fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = there() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it never comes: {what}");
+        thread::sleep(PAUSE);
+    }
+}
+
+/// A directory of the test's own, which goes away with it.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new() -> Scratch {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("oneloop-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Scratch(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The address of a Unix socket in it.
+    pub fn unix(&self, name: &str) -> String {
+        format!("unix:{}", self.path(name).display())
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Whether a file is there, whatever it is.
+pub fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}

@@ -1,0 +1,202 @@
+//! The start: all addresses or none, and a message that names the one that failed.
+
+use std::net::{TcpListener, UdpSocket};
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::stand::{
+    Daemon, Scratch, ended, fails, is_there, oneloop, oneloop_after, oneloop_redirected, until,
+};
+use crate::wire::Wire;
+
+#[test]
+fn an_address_in_use_is_named_and_leaves_nothing_behind() {
+    let scratch = Scratch::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("tcp://{}", taken.local_addr().unwrap());
+    let line = format!("echo {} 127.0.0.1:0 {taken} udp://127.0.0.1:0", scratch.unix("x"));
+    let ended = ended(oneloop(&line));
+    let complaint = format!("oneloop: cannot listen on {taken}: Address already in use");
+    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.err.lines().last(), Some(complaint.as_str()));
+    assert!(!ended.err.contains("listening at"), "{}", ended.err);
+    assert!(!is_there(&scratch.path("x")), "the socket's file was left behind");
+}
+
+#[test]
+fn whoever_has_the_address_is_not_disturbed_by_a_second_start() {
+    let first = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0");
+    let mut before = first.client(0);
+    for door in [0, 1] {
+        let (code, complaint) = fails(&format!("discard {}", first.address(door)));
+        assert_eq!(code, 1);
+        assert!(complaint.ends_with(": Address already in use"), "{complaint}");
+    }
+    before.echo(b"before");
+    first.client(0).echo(b"after");
+}
+
+#[test]
+fn every_address_that_cannot_be_had_is_named_with_the_reason() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path("file"), "").unwrap();
+    let table = [
+        (scratch.unix("no/such/directory"), "No such file or directory"),
+        (scratch.unix("file/x"), "Not a directory"),
+        ("tcp://203.0.113.7:0".to_string(), "Cannot assign requested address"),
+        ("udp://203.0.113.7:0".to_string(), "Cannot assign requested address"),
+        ("tcp://no-such-name.invalid:0".to_string(), ""),
+        ("unix:/proc/oneloop".to_string(), ""),
+    ];
+    for (address, reason) in table {
+        let (code, complaint) = fails(&format!("echo {} {address}", scratch.unix("x")));
+        assert_eq!(code, 1);
+        let named = format!("oneloop: cannot listen on {address}: ");
+        let told = complaint.strip_prefix(&named).unwrap_or_else(|| panic!("{complaint}"));
+        assert!(told.starts_with(reason) && told.len() > 5, "{complaint}");
+        assert!(!is_there(&scratch.path("x")), "{address}");
+    }
+}
+
+#[test]
+fn a_port_that_is_not_ours_to_bind_is_refused_in_the_words_of_the_system() {
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    if first.is_ok_and(|first| first.trim().parse().is_ok_and(|first: u16| first < 2)) {
+        return println!("skipped: every port is everybody's here");
+    }
+    // Who may bind every port is first made somebody who may not.
+    let command = match rustix::process::geteuid().is_root() {
+        true => {
+            let words = "setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service";
+            oneloop_after(&format!("exec {words} \"$@\";"), "echo 127.0.0.1:1")
+        }
+        false => oneloop("echo 127.0.0.1:1"),
+    };
+    let ended = ended(command);
+    if ended.err.contains("setpriv") {
+        return println!("skipped: capabilities cannot be dropped here: {}", ended.err);
+    }
+    assert_eq!(ended.code, Some(1));
+    let complaint = "oneloop: cannot listen on tcp://127.0.0.1:1: Permission denied";
+    assert_eq!(ended.err.lines().last(), Some(complaint));
+}
+
+#[test]
+fn port_0_is_told_as_the_port_that_was_chosen() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 127.0.0.1:0 udp://127.0.0.1:0");
+    assert_eq!(daemon.addresses().len(), 3);
+    assert_ne!(daemon.at(0), daemon.at(1));
+    for door in [0, 1] {
+        daemon.client(door).echo(b"here");
+    }
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.send_to(b"here", daemon.at(2)).unwrap();
+    assert_eq!(client.recv_from(&mut [0; 9]).unwrap(), (4, daemon.at(2)));
+}
+
+#[test]
+fn several_routes_share_one_loop_and_one_thread() {
+    let scratch = Scratch::new();
+    let line = format!(
+        "run 127.0.0.1:0=echo 127.0.0.1:0=discard {}=daytime udp://127.0.0.1:0=echo",
+        scratch.unix("x")
+    );
+    let daemon = Daemon::start(&line);
+    daemon.client(0).echo(b"echo");
+    let mut discard = daemon.client(1);
+    discard.send(b"nothing comes of this");
+    discard.finish();
+    assert_eq!(discard.rest(), b"");
+    assert!(daemon.client(2).rest().ends_with(b"-UTC\r\n"));
+    assert_eq!(daemon.status("Threads:"), 1);
+}
+
+#[test]
+fn the_soft_limit_of_files_is_raised_to_the_hard_one_and_told() {
+    let hard = getrlimit(Resource::Nofile).maximum;
+    let daemon = Daemon::run(oneloop_after("ulimit -Sn 100;", "echo 127.0.0.1:0"));
+    let line = daemon.says(" limits: ");
+    assert!(line.ends_with(" MiB of unsent bytes") && line.contains("(raised from 100)"), "{line}");
+    if let Some(hard) = hard {
+        assert!(line.contains(&format!("; {hard} open files ")), "{line}");
+    }
+}
+
+#[test]
+fn more_connections_than_the_files_allow_are_refused_with_the_reason() {
+    let with = |line: &str| {
+        let ended = ended(oneloop_after("ulimit -n 100;", line));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        ended.err.lines().last().unwrap().to_string()
+    };
+    let scratch = Scratch::new();
+    let echo = with(&format!("echo {} --max-connections 68", scratch.unix("x")));
+    assert!(echo.starts_with("oneloop: 68 connections need 101 open files"), "{echo}");
+    assert!(echo.ends_with("or ask for 67 at most"), "{echo}");
+    let relay = with("relay 127.0.0.1:0 127.0.0.1:1 -m 34");
+    assert!(relay.contains("(2 each,") && relay.contains("ulimit -Hn"), "{relay}");
+    assert!(!is_there(&scratch.path("x")));
+    let none = ended(oneloop_after("ulimit -n 20;", "echo 127.0.0.1:0"));
+    assert_eq!(none.code, Some(1), "{none:?}");
+    Daemon::run(oneloop_after("ulimit -n 100;", "echo 127.0.0.1:0 -m 67")).client(0).echo(b"fits");
+}
+
+#[test]
+fn a_start_without_standard_descriptors_serves_and_says_nothing_to_its_clients() {
+    let scratch = Scratch::new();
+    let line = format!("echo {} -vv", scratch.unix("x"));
+    let child = oneloop_redirected("", &line, "<&- >&- 2>&-").spawn().unwrap();
+    let daemon = Daemon::silent(child, line);
+    let mut clients: Vec<Wire> = Vec::new();
+    for _ in 0..5 {
+        let client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.echo(b"only this comes back");
+        client.finish();
+        assert_eq!(client.rest(), b"");
+    }
+    for number in 0..3 {
+        let file = std::fs::read_link(format!("/proc/{}/fd/{number}", daemon.pid())).unwrap();
+        assert_eq!(file.to_str(), Some("/dev/null"));
+    }
+}
+
+#[test]
+fn a_relay_to_its_own_listener_is_refused_however_it_is_written() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let scratch = Scratch::new();
+    let path = scratch.unix("x");
+    for (listen, target) in [
+        (format!("127.0.0.1:{port}"), format!("127.0.0.1:{port}")),
+        (format!("127.0.0.1:{port}"), format!("localhost:{port}")),
+        (format!(":{port}"), format!("[::1]:{port}")),
+        (format!("localhost:{port}"), format!("127.0.0.1:{port}")),
+        (format!("udp://:{port}"), format!("udp://127.0.0.1:{port}")),
+        (path.clone(), path),
+    ] {
+        let (code, complaint) = fails(&format!("relay {listen} {target}"));
+        assert_eq!(code, 2, "{complaint}");
+        assert!(complaint.contains("bad target: "), "{complaint}");
+    }
+    let ring = format!("run :{port}=relay:/tmp/ring /tmp/ring=relay:127.0.0.1:{port}");
+    assert!(fails(&ring).1.contains("would feed itself through other routes"));
+}
+
+#[test]
+fn a_relay_to_an_address_of_this_machine_that_it_listens_at_itself_is_refused() {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Nothing is sent by this: it only asks which of our addresses would be the source.
+    let route = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
+    let Some(own) = route.ok().map(|own| own.ip()).filter(|own| !own.is_loopback()) else {
+        return println!("skipped: this machine has no address but the loopback");
+    };
+    let refusal = until("a port that nobody else takes meanwhile", || {
+        let port = TcpListener::bind((own, 0)).unwrap().local_addr().unwrap().port();
+        let refusal = fails(&format!("relay :{port} {own}:{port}"));
+        (!refusal.1.ends_with("already in use")).then_some(refusal)
+    });
+    assert_eq!(refusal.0, 1);
+    assert!(refusal.1.contains("would connect to itself"), "{}", refusal.1);
+}

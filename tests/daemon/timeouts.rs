@@ -1,0 +1,124 @@
+//! Timeouts: never early, of each route by itself, and free while bytes move.
+
+use std::time::{Duration, Instant};
+
+use crate::relay::{Pair, pair};
+use crate::stand::{Daemon, until};
+use crate::wire::{End, byte};
+
+const TCP: (&str, &str) = ("tcp", "tcp");
+
+/// Waits for an end of this kind, which must not come before so many milliseconds from `begun`.
+fn ends_after(millis: u64, begun: Instant, ending: impl FnOnce() -> End, expected: End) {
+    assert_eq!(ending(), expected);
+    assert!(begun.elapsed() >= Duration::from_millis(millis), "early: {:?}", begun.elapsed());
+}
+
+#[test]
+fn an_idle_echo_ends_in_order_after_its_timeout_and_not_before() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v --idle-timeout 400ms");
+    let mut client = daemon.client(0);
+    client.echo(b"hello");
+    ends_after(400, Instant::now(), || client.ending().1, End::Fin);
+    daemon.says("closed: idle-timeout, proxy first by FIN");
+}
+
+#[test]
+fn an_idle_relay_is_reset_on_both_sides() {
+    let begun = Instant::now();
+    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 400ms");
+    ends_after(400, begun, || client.ending().1, End::Rst);
+    target.expect_reset();
+    stage.daemon.says("closed: idle-timeout, proxy first by RST");
+}
+
+#[test]
+fn bytes_in_either_direction_keep_a_relay_alive() {
+    let Pair { mut client, mut target, stage: _stage } = pair(TCP, "--idle-timeout 1s");
+    let begun = Instant::now();
+    let mut last = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2500) {
+        let (from, to) = match begun.elapsed().as_millis() / 500 % 2 {
+            0 => (&mut client, &mut target),
+            _ => (&mut target, &mut client),
+        };
+        from.send(b"x");
+        assert_eq!(to.get(1), b"x");
+        if last.elapsed() > Duration::from_millis(700) {
+            return println!("skipped: this machine slept for {:?}", last.elapsed());
+        }
+        last = Instant::now();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_blocked_connection_is_idle_too() {
+    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 500ms");
+    client.flood(|at| byte(1, at));
+    stage.daemon.says("closed: idle-timeout");
+    let (bytes, end) = target.ending();
+    assert!(end == End::Rst && !bytes.is_empty());
+    assert!(bytes.iter().enumerate().all(|(at, got)| *got == byte(1, at)));
+}
+
+#[test]
+fn a_half_closed_connection_ends_after_its_own_timeout_if_there_is_one() {
+    let Pair { mut client, mut target, stage } = pair(TCP, "--half-close-timeout 400ms");
+    client.send(b"hello");
+    assert_eq!(target.get(5), b"hello");
+    let begun = Instant::now();
+    client.finish();
+    assert_eq!(target.rest(), b"");
+    ends_after(400, begun, || client.ending().1, End::Rst);
+    stage.daemon.says("closed: half-close-timeout, client first by FIN");
+}
+
+#[test]
+fn a_lifetime_ends_even_the_busiest() {
+    let begun = Instant::now();
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v --lifetime 500ms");
+    let mut client = daemon.client(0);
+    let mut count = 0;
+    let error = until("the end of its life", || {
+        let sent = std::io::Write::write_all(&mut client, b"x");
+        let got = sent.and_then(|()| std::io::Read::read_exact(&mut client, &mut [0]));
+        count += 1;
+        got.err()
+    });
+    assert!(begun.elapsed() >= Duration::from_millis(500), "{error} after {count}");
+    daemon.says("closed: lifetime");
+}
+
+#[test]
+fn each_route_has_timeouts_of_its_own_and_off_means_never() {
+    let line = "run 127.0.0.1:0=echo,idle-timeout=300ms 127.0.0.1:0=echo,idle-timeout=off \
+                127.0.0.1:0=echo --idle-timeout 600ms -v";
+    let daemon = Daemon::start(line);
+    let mut clients = [0, 1, 2].map(|door| daemon.client(door));
+    let begun = Instant::now();
+    assert_eq!(clients[0].rest(), b"");
+    assert_eq!(clients[2].rest(), b"");
+    assert!(begun.elapsed() >= Duration::from_millis(600));
+    daemon.says_often(2, "closed: idle-timeout");
+    clients[1].echo(b"never");
+}
+
+#[test]
+fn deadlines_cost_nothing_while_bytes_move() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 1h --lifetime 2h");
+    let mut client = daemon.client(0);
+    (0..300).for_each(|_| client.echo(b"busy"));
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    daemon.says("closed: finished");
+    assert_eq!((daemon.count(" armed, due in"), daemon.count("deadline idle fired")), (1, 0));
+}
+
+#[test]
+fn deadlines_wake_nobody_before_they_are_due() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 --idle-timeout 1h");
+    let mut clients: Vec<_> = (0..50).map(|_| daemon.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.echo(b"then silence"));
+    assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0);
+}
