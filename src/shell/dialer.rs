@@ -27,7 +27,8 @@ const KNOCK_AGAIN: Duration = Duration::from_millis(20);
 pub struct Dialer {
     /// By route: the targets, and the one that is next in turn. Empty where nothing is relayed.
     pools: Vec<Pool>,
-    attempts: HashMap<u32, Attempt>,
+    /// In boxes: the table keeps the size that the largest burst has given it.
+    attempts: HashMap<u32, Box<Attempt>>,
     /// Attempts that wait for a time.
     again: VecDeque<(Moment, u32)>,
 }
@@ -81,7 +82,7 @@ impl Dialer {
     /// Begins to dial for a new connection.
     pub fn start(&mut self, key: Key, route: u16, with: &mut Dialling<'_>) {
         let targets = self.pools[route as usize].in_turn();
-        let attempt = Attempt {
+        let attempt = Box::new(Attempt {
             key,
             route,
             targets,
@@ -91,7 +92,7 @@ impl Dialer {
             parked: false,
             count: 0,
             last: None,
-        };
+        });
         self.advance(attempt, with);
     }
 
@@ -154,7 +155,7 @@ impl Dialer {
     }
 
     /// Tries until an attempt is under way, something must be waited for, or nothing is left.
-    fn advance(&mut self, mut attempt: Attempt, with: &mut Dialling<'_>) {
+    fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut Dialling<'_>) {
         loop {
             if let Some(address) = attempt.addresses.pop_front() {
                 match attempt.dial(&address, with) {
