@@ -73,12 +73,13 @@ impl Daemon {
         names.map(|name| name.parse().unwrap()).collect()
     }
 
-    /// Its memory that is its own, in bytes.
+    /// The memory that it has written to, in bytes. The pages of its program are shared with
+    /// others of its kind, as long as there are any, and do not count.
     pub fn memory(&self) -> u64 {
         let text = self.proc("smaps_rollup");
-        let own = text.lines().filter(|line| line.starts_with("Private_"));
-        let kib = own.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
-        kib.sum::<u64>() * 1024
+        let dirty = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
+        let kib = dirty.and_then(|dirty| dirty.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap() * 1024
     }
 
     fn proc(&self, file: &str) -> String {
