@@ -46,6 +46,8 @@ impl Group {
         load.ends_after = match kind {
             LoadKind::Churn | LoadKind::Storm | LoadKind::Reset if load.size == 0 => Some(0),
             LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Some(1),
+            // If they are asked at all.
+            LoadKind::Idle if load.pace != Pace::Loop => Some(1),
             _ => None,
         };
         // Who comes and goes speaks at once; the others wait until all are there.
@@ -90,6 +92,7 @@ impl Group {
     /// What a new connection says; none if it is only held.
     pub fn script(&self, key: Key) -> Option<Box<Script>> {
         let script = match self.kind {
+            LoadKind::Idle if self.load.pace == Pace::Loop => self.asked(key),
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
             _ if self.load.datagrams => {
@@ -98,6 +101,11 @@ impl Group {
             _ => Script::new(&self.load, key, Talk::Echo(Echo::default())),
         };
         Some(Box::new(script))
+    }
+
+    /// One that may send a message at once, and others when the loop allows it.
+    fn asked(&self, key: Key) -> Script {
+        Script::new(&self.load, key, Talk::Echo(Echo::allowing(1)))
     }
 
     /// How many messages were begun and how many answered, by the bytes that went each way.
@@ -114,6 +122,7 @@ impl Group {
 pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
     match kind {
         LoadKind::Pulse => Pace::Loop,
+        LoadKind::Idle if plan.find_timeout.is_some() => Pace::Loop,
         LoadKind::Echo if plan.rate.is_some() => Pace::Loop,
         LoadKind::Echo => Pace::Answers(plan.depth as u64),
         _ => Pace::Answers(1),

@@ -17,6 +17,7 @@ use super::alarm::Alarm;
 use super::books::{Books, Busy};
 use super::dial::Dialer;
 use super::failure::{self, Failure};
+use super::find::Finder;
 use super::group::{Group, pace, timeouts};
 use super::line::Line;
 use super::load::{Clock, Letter, Load};
@@ -36,6 +37,7 @@ pub struct Loader {
     pub(super) busy: Busy,
     pub(super) timeline: Timeline,
     pub(super) books: Books,
+    pub finder: Option<Finder>,
     /// When all connections that stay were there, and since and until when idle ones are held.
     pub(super) ramp: Duration,
     pub(super) held_since: Duration,
@@ -106,6 +108,7 @@ impl Loader {
             busy: Busy::default(),
             timeline: Timeline::new(),
             books,
+            finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout())),
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,
@@ -202,7 +205,7 @@ impl Loader {
         self.plan.connect_rate.or(usual).map(|rate| rate.per_second())
     }
 
-    fn open_one(&mut self, group: usize) -> io::Result<()> {
+    pub(super) fn open_one(&mut self, group: usize) -> io::Result<Key> {
         let birth = self.births.give();
         let key = self.engine.vacant(birth);
         // On loopback all is decided within the call, so the time begins before it.
@@ -221,7 +224,7 @@ impl Loader {
         self.engine.insert(Conn::relay(own), birth, group as u16, now, watch);
         self.engine.attach(key, line, now, watch);
         self.engine.mark(key.at(0), ready, watch);
-        Ok(())
+        Ok(key)
     }
 
     /// A connection could not even be tried.
@@ -265,7 +268,7 @@ impl Loader {
             .connect_rate()
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
         let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
-        let fixed = [open, self.stage.due(), Some(self.timeline.due())];
+        let fixed = [open, self.stage.due(), self.find_due(), Some(self.timeline.due())];
         let doors = self.doors.sleep(self.moment(), usize::MAX);
         fixed.into_iter().flatten().map(wait).chain(doors).min()
     }

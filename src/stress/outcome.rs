@@ -6,6 +6,7 @@ use crate::plan::{LoadKind, StressPlan, Way};
 
 use super::books::Busy;
 use super::cost::Cost;
+use super::find::Found;
 use super::host::Host;
 use super::loader::Loader;
 use super::tally::Tally;
@@ -28,6 +29,8 @@ pub struct Outcome {
     pub busy: Busy,
     pub timeline: Timeline,
     pub server: Option<Server>,
+    /// What a search for the deadly silence came to.
+    pub found: Option<Found>,
 }
 
 /// One load and what it came to.
@@ -84,6 +87,7 @@ impl Outcome {
             busy: loader.busy,
             timeline: loader.timeline,
             server,
+            found: loader.finder.map(|finder| finder.found),
             plan: loader.plan,
         }
     }

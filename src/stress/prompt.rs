@@ -139,7 +139,7 @@ impl Loader {
     }
 
     /// One message more may go. False, if the connection is gone.
-    fn allow(&mut self, key: Key, due: Duration) -> bool {
+    pub(super) fn allow(&mut self, key: Key, due: Duration) -> bool {
         let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
         let Some(Line::Script(script)) = line else { return false };
         script.allow(due);

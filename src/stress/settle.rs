@@ -34,7 +34,7 @@ impl Loader {
         match news {
             News::Answered { took, waited } => {
                 self.timeline.answered(took);
-                if self.stage.measures() {
+                if self.stage.measures() || of.kind == LoadKind::Idle {
                     tally.answered += 1;
                     tally.latency.record(took);
                     if of.load.pace == Pace::Loop {
@@ -71,6 +71,9 @@ impl Loader {
 
     /// An answer lets the next message go.
     fn answered(&mut self, group: usize, key: Key) {
+        if self.found_answer(key) {
+            return;
+        }
         let of = &mut self.groups[group];
         match of.kind {
             LoadKind::Reset => {
@@ -126,14 +129,16 @@ impl Loader {
                     group.tally.life.record(lasted);
                 }
             }
-            Outcome::Fine => {}
+            Outcome::Fine => drop(self.found_end(key, None)),
             Outcome::Failed(failure) => {
                 group.tally.unanswered += missing;
                 group.tally.fail(failure);
                 self.timeline.now().failed += 1;
                 group.rest(now);
             }
+            Outcome::Died(how) if self.found_end(key, Some(how)) => {}
             Outcome::Died(how) => {
+                let group = &mut self.groups[index];
                 group.tally.unanswered += missing;
                 let since_birth = group.round.max(now.saturating_sub(lasted));
                 let silent = now.saturating_sub(since_birth);

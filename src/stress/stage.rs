@@ -39,6 +39,12 @@ pub enum Stage {
     Hold {
         until: Duration,
     },
+    /// Each idle connection must answer once.
+    Probe {
+        until: Duration,
+    },
+    /// The silence is looked for that kills a connection.
+    Find,
     /// What is left ends.
     Close {
         until: Duration,
@@ -50,7 +56,7 @@ pub enum Stage {
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// Whoever overruns a timeout is told so by the timeout itself; only then comes the end for all.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Stage {
     /// Whether connections of this load are opened now.
@@ -80,12 +86,13 @@ impl Stage {
     /// When it is over at the latest.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Stage::Ramp | Stage::Serve { .. } | Stage::Over => None,
+            Stage::Ramp | Stage::Serve { .. } | Stage::Find | Stage::Over => None,
             Stage::Settle { until }
             | Stage::Warm { until }
             | Stage::Load { until, .. }
             | Stage::Finish { until }
             | Stage::Hold { until }
+            | Stage::Probe { until }
             | Stage::Close { until } => Some(until),
         }
     }
@@ -121,8 +128,15 @@ impl Loader {
                 self.cut(|kind| kind != LoadKind::Idle);
                 self.hold(now);
             }
-            Stage::Hold { .. } if self.stage.is_due(now) => self.close(now),
             Stage::Hold { .. } if self.engine.is_empty() => self.close(now),
+            Stage::Hold { .. } if self.stage.is_due(now) && self.plan.probe => self.probe(now),
+            Stage::Hold { .. } if self.stage.is_due(now) => self.close(now),
+            Stage::Probe { .. } if self.engine.is_empty() => self.close(now),
+            Stage::Probe { .. } if self.stage.is_due(now) => {
+                self.give_up_probes();
+                self.close(now);
+            }
+            Stage::Find if !self.find() => self.close(now),
             Stage::Close { .. } if self.engine.is_empty() => self.stage = Stage::Over,
             Stage::Close { .. } if self.stage.is_due(now) => {
                 self.cut(|_| true);
@@ -145,9 +159,7 @@ impl Loader {
         match self.stage {
             Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
             Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
-            Stage::Ramp | Stage::Settle { .. } | Stage::Warm { .. } | Stage::Hold { .. } => {
-                self.close(now);
-            }
+            _ => self.close(now),
         }
     }
 
@@ -169,6 +181,11 @@ impl Loader {
     fn begin(&mut self, now: Duration) {
         self.books.open(now);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
+        if self.plan.find_timeout.is_some() {
+            self.groups[0].load.going.set(true);
+            self.stage = Stage::Find;
+            return;
+        }
         if self.plan.targets.is_empty() {
             self.busy = Busy::begin(now);
             self.stage = Stage::Serve { since: now };
@@ -233,12 +250,10 @@ impl Loader {
 
     /// Everything still there says its end.
     fn close(&mut self, now: Duration) {
-        self.books.close(now);
-        self.doors.close();
-        for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
-            group.tally.open = group.open as u64;
-            group.tally.window = now.saturating_sub(self.held_since);
+        if !matches!(self.stage, Stage::Probe { .. }) {
+            self.note_held(now);
         }
+        self.doors.close();
         for group in &self.groups {
             group.load.going.set(false);
             group.load.ending.set(true);
@@ -247,6 +262,15 @@ impl Loader {
         let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        }
+    }
+
+    /// What idle connections came to, before anybody asks or ends them.
+    pub(super) fn note_held(&mut self, now: Duration) {
+        self.books.close(now);
+        for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
+            group.tally.open = group.open as u64;
+            group.tally.window = now.saturating_sub(self.held_since);
         }
     }
 

@@ -4,5 +4,6 @@
 mod datagrams;
 mod failures;
 mod loads;
+mod silence;
 mod streams;
 mod tool;

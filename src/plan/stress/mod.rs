@@ -142,6 +142,10 @@ impl StressPlan {
         if self.targets.is_empty() {
             return Vec::new();
         }
+        if self.find_timeout.is_some() {
+            // The search opens them as it needs them.
+            return vec![(LoadKind::Idle, 0)];
+        }
         let asked = self.loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
         let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
         asked.chain(active).filter(|(_, conns)| *conns > 0).collect()

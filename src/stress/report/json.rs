@@ -3,12 +3,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::stress::cost::Cost;
+use crate::stress::failure::Failure;
+use crate::stress::find::Found;
 use crate::stress::host::Host;
 use crate::stress::json::{Json, object};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server, Unit};
 use crate::stress::spread::Spread;
-use crate::stress::tally::{Deaths, Tally};
-use crate::stress::timeline::Timeline;
+use crate::stress::tally::{Death, Deaths, How, Tally};
+use crate::stress::timeline::{Point, Timeline};
 
 use super::time::utc;
 
@@ -31,6 +33,7 @@ pub fn json(outcome: &Outcome) -> Json {
         ("host", host(&outcome.host)),
         ("ramp", ramp(outcome)),
         ("loads", outcome.loads.iter().map(|load| one_load(load, outcome)).collect()),
+        ("deadly_silence", outcome.found.as_ref().map(deadly_silence).into()),
         ("server", outcome.server.as_ref().map(|server| costs(server, outcome)).into()),
         ("generator", generator(outcome)),
         ("timeline", timeline(&outcome.timeline)),
@@ -100,7 +103,7 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
 }
 
 fn failures(tally: &Tally) -> Json {
-    let one = |(failure, count): (&crate::stress::failure::Failure, &u64)| {
+    let one = |(failure, count): (&Failure, &u64)| {
         object([
             ("stage", failure.stage.word().into()),
             ("error", failure.name.as_str().into()),
@@ -116,7 +119,7 @@ fn failures(tally: &Tally) -> Json {
 const DEATHS_LISTED: usize = 1000;
 
 fn deaths(deaths: &Deaths) -> Json {
-    let one = |death: &crate::stress::tally::Death| {
+    let one = |death: &Death| {
         object([
             ("at_s", seconds(death.at)),
             ("silent_s", seconds(death.silent)),
@@ -129,6 +132,18 @@ fn deaths(deaths: &Deaths) -> Json {
         ("rst", deaths.rst.into()),
         ("black_hole", deaths.black_hole.into()),
         ("list", deaths.list.iter().take(DEATHS_LISTED).map(one).collect()),
+    ])
+}
+
+fn deadly_silence(found: &Found) -> Json {
+    let trial = |(silence, how): &(Duration, Option<How>)| {
+        object([("silent_s", seconds(*silence)), ("died", how.map(How::word).into())])
+    };
+    object([
+        ("survived_s", found.survived.map(|silence| silence.as_secs_f64()).into()),
+        ("died_after_s", found.died.map(|(silence, _)| silence.as_secs_f64()).into()),
+        ("how", found.died.map(|(_, how)| how.word()).into()),
+        ("trials", found.trials.iter().map(trial).collect()),
     ])
 }
 
@@ -192,9 +207,7 @@ fn generator(outcome: &Outcome) -> Json {
 }
 
 fn timeline(timeline: &Timeline) -> Json {
-    let numbers = |of: fn(&crate::stress::timeline::Point) -> f64| -> Json {
-        timeline.points.iter().map(of).collect()
-    };
+    let numbers = |of: fn(&Point) -> f64| -> Json { timeline.points.iter().map(of).collect() };
     object([
         ("step_s", seconds(timeline.step)),
         ("answered", numbers(|point| point.answered as f64)),

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::plan::LoadKind;
+use crate::stress::find::Found;
 use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
 use crate::stress::spread::Spread;
-use crate::stress::tally::Tally;
+use crate::stress::tally::{How, Tally};
 
 use super::paint::Paint;
 use super::words::{bytes, count, digits, duration, percent, plural};
@@ -14,7 +15,10 @@ use super::words::{bytes, count, digits, duration, percent, plural};
 pub fn summary(outcome: &Outcome, paint: Paint) -> String {
     let mut page = Page { text: String::new(), paint };
     page.head(outcome);
-    outcome.loads.iter().for_each(|load| page.load(load, outcome));
+    match &outcome.found {
+        Some(found) => page.found(found),
+        None => outcome.loads.iter().for_each(|load| page.load(load, outcome)),
+    }
     page.ramp(outcome);
     if let Some(server) = &outcome.server {
         page.server(server, outcome);
@@ -89,6 +93,30 @@ impl Page {
             duration(spread.max())
         );
         self.line("", &text);
+    }
+
+    fn found(&mut self, found: &Found) {
+        let text = match found.died {
+            Some((silence, how)) => {
+                format!("a connection dies after {} of silence, by {}", near(silence), how.word())
+            }
+            None => match found.survived {
+                Some(silence) => format!("a connection outlives {} of silence", near(silence)),
+                None => "nothing was found".to_string(),
+            },
+        };
+        self.line("silence", &self.paint.strong(&text));
+        if let (Some(silence), Some(_)) = (found.survived, found.died) {
+            let text = format!("the longest that one outlived was {}", near(silence));
+            self.line("", &text);
+        }
+        let mut trials = found.trials.clone();
+        trials.sort_by_key(|(silence, _)| *silence);
+        for (silence, died) in trials {
+            let how = died.map_or("alive", How::word);
+            self.line("", &format!("{:>9}  {how}", near(silence)));
+        }
+        self.text.push('\n');
     }
 
     fn ramp(&mut self, outcome: &Outcome) {
@@ -199,6 +227,11 @@ impl Page {
             wrongs.list.iter().for_each(|words| self.line("", words));
         }
     }
+}
+
+/// Silences are known to a tenth of a second at best.
+fn near(silence: Duration) -> String {
+    format!("{:.1} s", silence.as_secs_f64())
 }
 
 fn count_of(value: u64) -> String {

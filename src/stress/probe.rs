@@ -1,0 +1,48 @@
+//! Asking those who were silent: after the hold, each idle connection says one message and must
+//! have it back.
+
+use std::time::Duration;
+
+use crate::core::{Key, Ready, Reason};
+use crate::plan::LoadKind;
+
+use super::echo::Echo;
+use super::line::Line;
+use super::loader::Loader;
+use super::script::{Script, Talk};
+use super::stage::{GRACE, Stage};
+
+impl Loader {
+    /// Puts a script where nobody was, and lets it speak.
+    pub(super) fn probe(&mut self, now: Duration) {
+        self.note_held(now);
+        for group in self.groups.iter().filter(|group| group.kind == LoadKind::Idle) {
+            group.load.going.set(true);
+        }
+        for key in self.idle() {
+            let load = &self.groups[self.watch.group(key)].load;
+            let script = Script::new(load, key, Talk::Echo(Echo::allowing(1)));
+            let Some(conn) = self.engine.get(key) else { continue };
+            if let Some(line) = conn.ends.socket(0) {
+                *line = Line::Script(Box::new(script));
+            }
+            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        }
+        self.stage = Stage::Probe { until: now + self.plan.timeout() + GRACE };
+    }
+
+    /// Those that have not answered by now carry nothing any more.
+    pub(super) fn give_up_probes(&mut self) {
+        let now = self.moment();
+        for key in self.idle() {
+            self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
+        }
+        self.settle_closed();
+    }
+
+    fn idle(&self) -> Vec<Key> {
+        let groups = &self.groups;
+        let is_idle = |key: &Key| groups[self.watch.group(*key)].kind == LoadKind::Idle;
+        self.engine.iter().map(|(key, _)| key).filter(is_idle).collect()
+    }
+}

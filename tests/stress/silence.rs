@@ -1,0 +1,51 @@
+//! Idle connections that are asked, and the silence that kills them.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::stress::tally::How;
+
+use crate::tool::{echo, plan, run, server};
+
+#[test]
+fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes() {
+    let probing = |serve| {
+        let timeout = Some(Duration::from_millis(300));
+        run(&StressPlan { probe: true, timeout, ..plan(server(serve), LoadKind::Idle, 10) })
+    };
+    let outcome = probing(echo);
+    let tally = &outcome.loads[0].tally;
+    assert!(outcome.is_well() && tally.answered == 10 && tally.open == 10, "{tally:?}");
+    let outcome = probing(|mut stream| while let Ok(1..) = stream.read(&mut [0; 100]) {});
+    let tally = &outcome.loads[0].tally;
+    assert!(!outcome.is_well() && tally.deaths.black_hole == 10, "{tally:?}");
+}
+
+/// Echoes until nothing came for 400 ms; then it ends, in order.
+fn impatient(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    let mut room = [0; 1000];
+    while let Ok(bytes @ 1..) = stream.read(&mut room) {
+        stream.write_all(&room[..bytes]).unwrap();
+    }
+}
+
+#[test]
+fn the_silence_that_kills_is_found() {
+    let find = |serve| {
+        let find_timeout = Some(Duration::from_millis(1600));
+        let timeout = Some(Duration::from_millis(500));
+        let plan = StressPlan { find_timeout, timeout, ..plan(server(serve), LoadKind::Idle, 1) };
+        let outcome = run(&plan);
+        assert!(outcome.is_well(), "{outcome:?}");
+        outcome.found.unwrap()
+    };
+    let found = find(impatient);
+    let (died, how) = found.died.unwrap();
+    assert_eq!(how, How::Fin);
+    assert!(died >= Duration::from_millis(390) && died < Duration::from_secs(3), "{found:?}");
+    let found = find(echo);
+    assert_eq!((found.died, found.survived), (None, Some(Duration::from_millis(1600))));
+}
