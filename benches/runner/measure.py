@@ -1,0 +1,77 @@
+"""One measurement: a server, a load, and what the server spent for each unit of work."""
+
+from . import rows
+from .server import Failed
+from .stand import Stand
+
+# A load of which more than this share went wrong did not measure what it says.
+WRONG_MOST = 0.001
+
+# All idle connections speak at once every so often. The last time is at the end of the window, at
+# which their memory is read: by then each has been used.
+PULSES = 3
+
+
+def measure(cores, row, peer, seconds):
+    """The figures of one peer in one row, once."""
+    with Stand(cores, row, peer) as stand:
+        if row.unit == rows.IDLE:
+            return idle(stand, seconds)
+        with stand.watched() as others:
+            report = stand.load(row.load, row.conns, seconds).wait()
+        figures = work(row, report)
+        figures["busy"] = report.server["cpu_share"]
+        figures["others"] = others.share()
+        return figures
+
+
+def work(row, report):
+    """Cost and rate by the unit of the row."""
+    if row.unit == rows.CONNECTION:
+        load, field, latency = report.load("churn"), "exchanges", "lifetime_us"
+        cost = report.cost("cpu_us_per_connection")
+    elif row.unit == rows.GIBIBYTE:
+        return stream(report)
+    else:
+        load, field, latency = report.load("echo"), "messages", "latency_us"
+        cost = report.cost("cpu_us_per_message")
+    if report.wrong() > WRONG_MOST * load[field]:
+        raise Failed(report.why())
+    return {
+        "cost": cost,
+        "rate": load[f"{field}_per_second"],
+        "p50": load[latency]["p50"],
+        "p99": load[latency]["p99"],
+        "lost": load["lost"],
+    }
+
+
+def stream(report):
+    load = report.load("stream")
+    rate = max(load["bytes_sent_per_second"], load["bytes_received_per_second"])
+    return {
+        "cost": report.cost("cpu_s_per_gib"),
+        "rate": rate / 2**30,
+        "wrong": report.wrong(),
+    }
+
+
+def idle(stand, seconds):
+    """Memory with all connections open and used; the latency beside them, and alone."""
+    row = stand.row
+    every = max(seconds, 2)
+    pulses = ("--load", "pulse", "--every", f"{every}s")
+    memory = stand.load(pulses, row.conns, every * PULSES, warmup=0).wait()
+    if memory.wrong() > WRONG_MOST * row.conns:
+        raise Failed(memory.why())
+    alone = stand.load(rows.message(64, 1), rows.ACTIVE, seconds).wait()
+    held = ("--load", f"idle={row.conns}", "--active", str(rows.ACTIVE), "--hold", "0s")
+    beside = stand.load(held, row.conns, seconds).wait()
+    return {
+        "cost": memory.cost("user_bytes_per_connection_used"),
+        "resident": memory.server["base"]["resident_bytes"],
+        "resident_full": memory.server["end"]["resident_bytes"],
+        "p50": beside.load("echo")["latency_us"]["p50"],
+        "p99": beside.load("echo")["latency_us"]["p99"],
+        "p50_alone": alone.load("echo")["latency_us"]["p50"],
+    }

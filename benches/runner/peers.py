@@ -1,0 +1,243 @@
+"""The programs that are compared: what each can do, how it is started, when it is left out."""
+
+import re
+import shutil
+import string
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import paths
+
+OWN = "own"
+PRODUCT = "product"
+FLOOR = "floor"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One program. `services` maps a service to its command line."""
+
+    name: str
+    kind: str
+    services: dict
+    # Beyond so many connections it is left out, for the reason told.
+    most: int = 1_000_000
+    reason: str = ""
+    # Files that are written before it starts: name to template.
+    files: dict = field(default_factory=dict)
+    # What it sets differently in its templates.
+    extra: dict = field(default_factory=dict)
+    # Its system calls can be counted, and its instructions too: one native process.
+    native: bool = True
+    version: str = ""
+
+    def can(self, service, conns):
+        return service in self.services and conns <= self.most
+
+    def command(self, service, values):
+        words = self.services[service].split()
+        return [string.Template(word).substitute(values | self.extra) for word in words]
+
+    def write_files(self, folder, values):
+        for name, template in self.files.items():
+            text = string.Template((paths.CONF / template).read_text())
+            (folder / name).write_text(text.substitute(values | self.extra))
+
+    def is_there(self, values):
+        """Whether every program of its command lines exists."""
+        return all(
+            shutil.which(self.command(service, values)[0]) for service in self.services
+        )
+
+
+def values(folder="", port=0, target=0, service=""):
+    """What the templates may name."""
+    module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+    datagrams = service.startswith("udp")
+    modular = shutil.which("nginx") and Path(module).is_file()
+    return {
+        "built": paths.BUILT,
+        "cargo": paths.BUILT / "release",
+        "oneloop": paths.ONELOOP,
+        "peers": paths.PEERS,
+        "folder": folder,
+        "port": port,
+        "target": target,
+        "splice": "",
+        "module": f"load_module {module};" if modular else "",
+        "listen": "udp" if datagrams else "backlog=4096",
+        "half_close": "" if datagrams else "proxy_half_close on;",
+    }
+
+
+PROCESS_EACH = "a process for each connection"
+
+PEERS = [
+    Peer(
+        "oneloop",
+        OWN,
+        {
+            "echo": "$oneloop echo -q 127.0.0.1:$port",
+            "relay": "$oneloop relay -q 127.0.0.1:$port 127.0.0.1:$target",
+            "udp-echo": "$oneloop echo -q udp://127.0.0.1:$port",
+            "udp-relay": "$oneloop relay -q udp://127.0.0.1:$port udp://127.0.0.1:$target",
+        },
+        version="$oneloop --version",
+    ),
+    Peer(
+        "oneloop --spin",
+        OWN,
+        {
+            "echo": "$oneloop echo -q --spin 100us 127.0.0.1:$port",
+            "relay": "$oneloop relay -q --spin 100us 127.0.0.1:$port 127.0.0.1:$target",
+        },
+        most=1,
+        reason="it is for few connections",
+    ),
+    Peer("C epoll", FLOOR, {"echo": "$built/floor-echo $port"}),
+    Peer("C copy", FLOOR, {"relay": "$built/floor-relay copy $port $target"}),
+    Peer("C splice", FLOOR, {"relay": "$built/floor-relay splice $port $target"}),
+    Peer("C recvfrom", FLOOR, {"udp-echo": "$built/floor-udp plain $port"}),
+    Peer("C gro", FLOOR, {"udp-echo": "$built/floor-udp gro $port"}),
+    Peer(
+        "tokio",
+        PRODUCT,
+        {
+            "echo": "$cargo/tokio-echo $port",
+            "relay": "$cargo/tokio-relay $port $target",
+            "udp-echo": "$cargo/tokio-udp $port",
+            "udp-relay": "$cargo/tokio-udp $port $target",
+        },
+    ),
+    Peer(
+        "tokio splice",
+        PRODUCT,
+        {"relay": "$cargo/tokio-splice $port $target"},
+        most=3_300,
+        reason="it holds six descriptors for each pair",
+    ),
+    Peer(
+        "libuv",
+        PRODUCT,
+        {
+            "echo": "$built/uv-echo $port",
+            "relay": "$built/uv-relay $port $target",
+            "udp-echo": "$built/uv-udp $port",
+        },
+    ),
+    Peer(
+        "go",
+        PRODUCT,
+        {
+            "echo": "$built/go-echo tcp $port",
+            "relay": "$built/go-relay $port $target",
+            "udp-echo": "$built/go-echo udp $port",
+        },
+        native=False,
+        version="go version",
+    ),
+    Peer(
+        "node",
+        PRODUCT,
+        {
+            "echo": "node $peers/echo.js tcp $port",
+            "relay": "node $peers/relay.js $port $target",
+            "udp-echo": "node $peers/echo.js udp $port",
+        },
+        native=False,
+        version="node --version",
+    ),
+    Peer(
+        "haproxy",
+        PRODUCT,
+        {"relay": "haproxy -db -f $folder/haproxy.cfg"},
+        files={"haproxy.cfg": "haproxy.cfg"},
+        version="haproxy -v",
+    ),
+    Peer(
+        "haproxy splice",
+        PRODUCT,
+        {"relay": "haproxy -db -f $folder/splice.cfg"},
+        files={"splice.cfg": "haproxy.cfg"},
+        extra={"splice": "option splice-auto"},
+        version="haproxy -v",
+    ),
+    Peer(
+        "nginx",
+        PRODUCT,
+        {
+            "relay": "nginx -c $folder/nginx.conf -p $folder",
+            "udp-relay": "nginx -c $folder/nginx.conf -p $folder",
+        },
+        files={"nginx.conf": "nginx.conf"},
+        native=False,
+        version="nginx -v",
+    ),
+    Peer(
+        "pen",
+        PRODUCT,
+        {"relay": "pen -f -r -x 9500 127.0.0.1:$port 127.0.0.1:$target"},
+        version="pen -V",
+    ),
+    Peer(
+        "rinetd",
+        PRODUCT,
+        {"relay": "rinetd -f -c $folder/rinetd.conf"},
+        files={"rinetd.conf": "rinetd.conf"},
+        most=500,
+        reason="it waits with select",
+        version="rinetd --version",
+    ),
+    Peer(
+        "socat",
+        PRODUCT,
+        {
+            "echo": "socat TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,backlog=4096,fork PIPE",
+            "relay": "socat TCP-LISTEN:$port,bind=127.0.0.1,reuseaddr,backlog=4096,nodelay,fork "
+            "TCP:127.0.0.1:$target,nodelay",
+        },
+        most=64,
+        reason=PROCESS_EACH,
+        native=False,
+        version="socat -V",
+    ),
+    Peer(
+        "ncat",
+        PRODUCT,
+        {"echo": "ncat -l -k -m 1000 -e /bin/cat 127.0.0.1 $port"},
+        most=64,
+        reason=PROCESS_EACH,
+        native=False,
+        version="ncat --version",
+    ),
+]
+
+
+def present():
+    """The peers that can be started here."""
+    known = values()
+    return [peer for peer in PEERS if peer.is_there(known) and not lacks_option(peer)]
+
+
+def absent():
+    here = {peer.name for peer in present()}
+    return [peer.name for peer in PEERS if peer.name not in here]
+
+
+def version(peer):
+    """The first number with a dot that it tells of itself, or nothing."""
+    if not peer.version:
+        return ""
+    command = string.Template(peer.version).substitute(values()).split()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
+    return found.group(0) if found else ""
+
+
+def lacks_option(peer):
+    """A row for an option that this build of oneloop does not have yet is left out."""
+    if peer.name != "oneloop --spin":
+        return False
+    done = subprocess.run([paths.ONELOOP, "echo", "--help"], capture_output=True, text=True)
+    return "--spin" not in done.stdout

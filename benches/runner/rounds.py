@@ -1,0 +1,96 @@
+"""The rounds of a row: every peer once a round, in an order that is drawn anew for each."""
+
+import json
+import random
+
+from . import machine, paths
+from .measure import measure
+from .server import Failed
+
+# With more than this share of a core spent by others, a measurement is taken again, so often.
+OTHERS_MOST = 0.35
+AGAIN_MOST = 2
+
+# A peer that failed so often in a row is left out of its other rounds.
+FAILURES_MOST = 2
+
+
+class Rounds:
+    """How often, how long, in which order, on which cores; and whom to tell of it."""
+
+    def __init__(self, cores, count, seconds, seed, say):
+        self.cores, self.count, self.seconds = cores, count, seconds
+        self.seed, self.say = seed, say
+
+    def run(self, row, peers):
+        """All figures of a row: a list of values for each figure of each peer."""
+        order = random.Random(f"{self.seed}/{row.name}")
+        taken = {peer.name: {} for peer in peers}
+        failed = {}
+        knowing = [peer for peer in peers if row.service in peer.services]
+        able = [peer for peer in knowing if peer.can(row.service, row.conns)]
+        left_out = {peer.name: peer.reason for peer in knowing if peer not in able}
+        for number in range(self.count):
+            for peer in order.sample(able, len(able)):
+                if len(failed.get(peer.name, [])) >= FAILURES_MOST:
+                    continue
+                try:
+                    note(taken[peer.name], self.once(row, peer))
+                except Failed as failure:
+                    failed.setdefault(peer.name, []).append(str(failure))
+                self.say(f"{row.name}: round {number + 1} of {self.count}, {peer.name}")
+        return {
+            "row": row.name,
+            "machine": machine.facts(),
+            "rounds": self.count,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "peers": {name: values for name, values in taken.items() if values},
+            "failed": {name: reasons[-1] for name, reasons in failed.items()},
+            "left_out": left_out,
+        }
+
+    def once(self, row, peer):
+        """One measurement; the quietest of several if others were busy meanwhile."""
+        best = None
+        for _ in range(1 + AGAIN_MOST):
+            figures = measure(self.cores, row, peer, self.seconds)
+            if best is None or figures.get("others", 0) < best.get("others", 0):
+                best = figures
+            if best.get("others", 0) <= OTHERS_MOST:
+                break
+        return best
+
+
+def note(taken, figures):
+    for name, value in figures.items():
+        taken.setdefault(name, []).append(rounded(value))
+
+
+def rounded(value):
+    """Four digits say all that such a measurement knows."""
+    return value if isinstance(value, int) else float(f"{value:.4g}")
+
+
+def save(result, folder=paths.RESULTS):
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(result, indent=1, ensure_ascii=False)
+    # A list of numbers belongs on one line.
+    (folder / f"{result['row']}.json").write_text(flatten(text) + "\n")
+
+
+def flatten(text):
+    lines, inside = [], False
+    for line in text.splitlines():
+        if inside:
+            lines[-1] += line.strip() + (" " if line.endswith(",") else "")
+        else:
+            lines.append(line)
+        inside = line.endswith("[") or (inside and not line.strip().startswith("]"))
+    return "\n".join(lines)
+
+
+def load_all(folder=paths.RESULTS):
+    """Every row that was measured, by name."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return {result["row"]: result for result in found if "row" in result}

@@ -1,0 +1,73 @@
+"""From all figures of a row to what is shown: medians, spans, and ratios to the best product."""
+
+import statistics
+from dataclasses import dataclass
+
+from .peers import FLOOR, OWN, PEERS, PRODUCT
+
+KINDS = {peer.name: peer.kind for peer in PEERS}
+ORDER = [peer.name for peer in PEERS]
+
+# Of these more is better; of all others less.
+MORE_IS_BETTER = {"rate"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    median: float
+    least: float
+    most: float
+
+
+class Summary:
+    """One row: each peer's figures, and the best product of each."""
+
+    def __init__(self, result):
+        self.result = result
+        self.row = result["row"]
+        self.peers = {
+            name: {figure: of(values) for figure, values in taken.items()}
+            for name, taken in result["peers"].items()
+        }
+
+    def names(self, by="cost"):
+        """The best first."""
+        sign = -1 if by in MORE_IS_BETTER else 1
+        return sorted(
+            (name for name in self.peers if by in self.peers[name]),
+            key=lambda name: (sign * self.peers[name][by].median, ORDER.index(name)),
+        )
+
+    def best_product(self, by="cost"):
+        products = [name for name in self.names(by) if KINDS[name] == PRODUCT]
+        return products[0] if products else None
+
+    def best_floor(self, by="cost"):
+        floors = [name for name in self.names(by) if KINDS[name] == FLOOR]
+        return floors[0] if floors else None
+
+    def ratio(self, name, by="cost"):
+        """How many times better than the best product; None if there is nothing to compare."""
+        best = self.best_product(by)
+        if not best or name not in self.peers or by not in self.peers[name]:
+            return None
+        own, other = self.peers[name][by].median, self.peers[best][by].median
+        if by in MORE_IS_BETTER:
+            own, other = other, own
+        return other / own if own > 0 else None
+
+    def median(self, name, figure):
+        known = self.peers.get(name, {}).get(figure)
+        return known.median if known else None
+
+
+def of(values):
+    return Figure(statistics.median(values), min(values), max(values))
+
+
+def is_own(name):
+    return KINDS.get(name) == OWN
+
+
+def is_floor(name):
+    return KINDS.get(name) == FLOOR
