@@ -1,1 +1,146 @@
-"""x"""
+"""Writes the measured figures into the pages: between the markers, and nowhere else.
+
+`<!-- begin: NAME -->` … `<!-- end -->` encloses what is made here; the rest is written by hand."""
+
+import re
+
+from . import charts, counts, paths, rounds, rows, tables
+from .summary import OWN_NAME, Summary, is_own, is_product
+
+PAGES = ["benchmarks.md", "memory.md"]
+CHARTS = {
+    "echo": "Echo: what one message costs",
+    "relay": "Relay: what one message costs",
+    "stream": "Relay: what a gibibyte costs",
+    "udp": "UDP: what one datagram costs",
+    "idle": "Idle: what one connection holds",
+}
+
+
+def write(folder):
+    """Makes every generated part of every page anew."""
+    book = Book(folder)
+    for name in PAGES:
+        path = paths.DOCS / name
+        if path.exists():
+            path.write_text(fill(path.read_text(), book))
+    for group, title in CHARTS.items():
+        pairs = book.group(group)
+        if pairs:
+            path = paths.DOCS / "benchmarks" / f"{group}.svg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(charts.chart(title, pairs))
+    return 0
+
+
+def fill(page, book):
+    def made(found):
+        kind, _, argument = found.group(2).partition(" ")
+        text = getattr(book, f"make_{kind}")(argument)
+        return f"{found.group(1)}\n{text}\n{found.group(4)}"
+
+    marked = r"(<!-- begin: ([\w -]+?) -->)\n(.*?)(<!-- end -->)"
+    return re.sub(marked, made, page, flags=re.DOTALL)
+
+
+class Book:
+    """All results, and the parts of pages that are made of them."""
+
+    def __init__(self, folder):
+        self.results = rounds.load_all(folder)
+        self.counts = counts.load(folder)
+        self.rows = [row for row in rows.ROWS if row.name in self.results]
+
+    def group(self, name):
+        return [(row, self.summary(row)) for row in self.rows if row.group() == name]
+
+    def summary(self, row):
+        return Summary(self.results[row.name])
+
+    def make_machine(self, _):
+        """On what, when, and with whom. Rows may be of several days."""
+        facts = [self.results[row.name]["machine"] for row in self.rows]
+        if not facts:
+            return "Nothing was measured yet."
+        first = facts[0]
+        days = sorted({known["date"] for known in facts})
+        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+        return (
+            f"Measured {when} on {first['cores']} cores of {first['cpu']}, "
+            f"{first['memory_gib']} GiB, {first['kernel']}. {self.versions()}"
+        )
+
+    def versions(self):
+        known = {}
+        for row in self.rows:
+            known |= self.results[row.name].get("versions", {})
+        told = [f"{name} {number}" for name, number in known.items()]
+        return f"Versions: {', '.join(told)}." if told else ""
+
+    def make_overview(self, _):
+        lines = ["| row | oneloop | best product | ratio | goal | floor |"]
+        lines.append("|---|---:|---:|---:|---:|---:|")
+        for row in self.rows:
+            lines.append(self.overview_line(row, self.summary(row)))
+        return "\n".join(lines)
+
+    def overview_line(self, row, summary):
+        own = summary.median(OWN_NAME, "cost")
+        best, floor = summary.best_product(), summary.best_floor()
+        ratio = summary.ratio(OWN_NAME)
+        cells = [f"[{row.title}](#{row.name})"]
+        cells.append(f"{tables.number(own)} {short_unit(row)}" if own else "–")
+        cells.append(f"{tables.number(summary.median(best, 'cost'))} ({best})" if best else "–")
+        met = ratio and ratio >= row.goal - 0.005
+        cells.append((f"**{ratio:.2f}**" if met else f"{ratio:.2f}") if ratio else "–")
+        cells.append(f"{row.goal:g}")
+        cells.append(f"{summary.ratio(floor):.2f}" if floor and best else "–")
+        return "| " + " | ".join(cells) + " |"
+
+    def make_row(self, name):
+        row = next((row for row in self.rows if row.name == name), None)
+        if not row:
+            return "Not measured yet."
+        result = self.results[name]
+        how = f"{result['rounds']} rounds of {result['seconds']:g} s"
+        return f"`benches/run --rows {name}` ({how})\n\n{tables.markdown(row, self.summary(row))}"
+
+    def make_group(self, name):
+        """Every row of a group, each under its own heading."""
+        parts = [
+            f'<a id="{row.name}"></a>\n#### {row.title}\n\n{self.make_row(row.name)}'
+            for row, _ in self.group(name)
+        ]
+        return "\n\n".join(parts) or "Not measured yet."
+
+    def make_chart(self, name):
+        return f"![{CHARTS[name]}](benchmarks/{name}.svg)" if self.group(name) else ""
+
+    def make_counts(self, _):
+        parts = [
+            self.count_table(row)
+            for row in rows.ROWS
+            if row.name in self.counts["counts"]
+        ]
+        return "\n\n".join(parts) or "Not counted yet."
+
+    def count_table(self, row):
+        known = self.counts["counts"][row.name]
+        heading, *lines = counts.cells(known)
+        table = [f"| {' | '.join(heading)} |", "|---|---:|---|---:|"]
+        table += [f"| {' | '.join([tables.styled(line[0]), *line[1:]])} |" for line in lines]
+        return f"#### {row.title}\n\n" + "\n".join(table)
+
+    def make_peers(self, _):
+        """How many rows each product leads, among products and oneloop."""
+        leads = {}
+        for row in self.rows:
+            names = [n for n in self.summary(row).names() if is_own(n) or is_product(n)]
+            if names:
+                leads[names[0]] = leads.get(names[0], 0) + 1
+        order = sorted(leads.items(), key=lambda item: -item[1])
+        return ", ".join(f"{name} {count}" for name, count in order)
+
+
+def short_unit(row):
+    return tables.BY_UNIT[row.unit][0].removeprefix("CPU ").removeprefix("user ")

@@ -1,5 +1,6 @@
 """The programs that are compared: what each can do, how it is started, when it is left out."""
 
+import functools
 import re
 import shutil
 import string
@@ -226,10 +227,14 @@ def absent():
 
 
 def version(peer):
+    """The version of a program, if it tells one."""
+    return version_of(peer.version) if peer.version else ""
+
+
+@functools.cache
+def version_of(line):
     """The first number with a dot that it tells of itself, or nothing."""
-    if not peer.version:
-        return ""
-    command = string.Template(peer.version).substitute(values()).split()
+    command = string.Template(line).substitute(values()).split()
     done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
     return found.group(0) if found else ""

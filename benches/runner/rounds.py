@@ -5,6 +5,7 @@ import random
 
 from . import machine, paths
 from .measure import measure
+from .peers import version
 from .server import Failed
 
 # With more than this share of a core spent by others, a measurement is taken again, so often.
@@ -45,6 +46,7 @@ class Rounds:
             "rounds": self.count,
             "seconds": self.seconds,
             "seed": self.seed,
+            "versions": {p.name: version(p) for p in knowing if version(p)},
             "peers": {name: values for name, values in taken.items() if values},
             "failed": {name: reasons[-1] for name, reasons in failed.items()},
             "left_out": left_out,

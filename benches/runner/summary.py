@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from .peers import FLOOR, OWN, PEERS, PRODUCT
 
 KINDS = {peer.name: peer.kind for peer in PEERS}
+OWN_NAME = PEERS[0].name
 ORDER = [peer.name for peer in PEERS]
 
 # Of these more is better; of all others less.
@@ -67,6 +68,10 @@ def of(values):
 
 def is_own(name):
     return KINDS.get(name) == OWN
+
+
+def is_product(name):
+    return KINDS.get(name) == PRODUCT
 
 
 def is_floor(name):
