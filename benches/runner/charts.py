@@ -20,25 +20,29 @@ TELL = 96
 # A bar longer than so many times that of the best product would flatten all others: it is cut.
 LONGEST = 3.0
 
+# Plain rules and no variables, so that simple viewers of SVG understand them too.
 STYLE = """
-  svg { color-scheme: light dark; --ground: #ffffff; --ink: #1f2328; --soft: #59636e;
-        --line: #d1d9e0; --own: #0a7d6c; --product: #9aa7b4; --floor: #ffffff; }
-  @media (prefers-color-scheme: dark) {
-    svg { --ground: #0d1117; --ink: #f0f6fc; --soft: #9198a1; --line: #3d444d;
-          --own: #35c2a7; --product: #57626e; --floor: #0d1117; }
-  }
-  .ground { fill: var(--ground); }
-  text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-  .title { font-weight: 600; font-size: 13px; }
-  .soft { fill: var(--soft); }
+  text { font: 12px system-ui, sans-serif; fill: #1f2328; }
+  .ground, .cut { fill: #ffffff; }
+  .title, .bold { font-weight: 600; }
+  .title { font-size: 13px; }
+  .soft { fill: #59636e; }
   .right { text-anchor: end; }
-  .own { fill: var(--own); }
-  .product { fill: var(--product); }
-  .floor { fill: var(--floor); stroke: var(--soft); stroke-dasharray: 3 2; }
-  .whisker { stroke: var(--ink); stroke-width: 1.2; fill: none; }
-  .grid { stroke: var(--line); }
-  .cut { fill: var(--ground); }
-  .bold { font-weight: 600; }
+  .own { fill: #0a7d6c; }
+  .product { fill: #a9b4bf; }
+  .floor { fill: #ffffff; stroke: #59636e; stroke-dasharray: 3 2; }
+  .whisker { stroke: #1f2328; stroke-width: 1.2; fill: none; }
+  .grid { stroke: #d1d9e0; }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #f0f6fc; }
+    .ground, .cut { fill: #0d1117; }
+    .soft { fill: #9198a1; }
+    .own { fill: #35c2a7; }
+    .product { fill: #57626e; }
+    .floor { fill: #0d1117; stroke: #9198a1; }
+    .whisker { stroke: #f0f6fc; }
+    .grid { stroke: #2a313a; }
+  }
 """
 
 

@@ -110,6 +110,7 @@ PEERS = [
             "udp-echo": "$cargo/tokio-udp $port",
             "udp-relay": "$cargo/tokio-udp $port $target",
         },
+        version="locked tokio",
     ),
     Peer(
         "tokio splice",
@@ -126,6 +127,7 @@ PEERS = [
             "relay": "$built/uv-relay $port $target",
             "udp-echo": "$built/uv-udp $port",
         },
+        version="pkg-config --modversion libuv",
     ),
     Peer(
         "go",
@@ -227,14 +229,24 @@ def absent():
 
 
 def version(peer):
-    """The version of a program, if it tells one."""
+    """The version of a program, if it tells one; of a library, as it was built."""
+    if peer.version.startswith("locked "):
+        return locked(peer.version.removeprefix("locked "))
     return version_of(peer.version) if peer.version else ""
+
+
+def locked(crate):
+    lock = (paths.PEERS / "Cargo.lock").read_text()
+    found = re.search(rf'name = "{crate}"\nversion = "([^"]+)"', lock)
+    return found.group(1) if found else ""
 
 
 @functools.cache
 def version_of(line):
     """The first number with a dot that it tells of itself, or nothing."""
     command = string.Template(line).substitute(values()).split()
+    if not shutil.which(command[0]):
+        return ""
     done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     found = re.search(r"\d+\.\d+(\.\d+)*", done.stdout + done.stderr)
     return found.group(0) if found else ""

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 
 from . import machine, paths
 from .measure import measure
@@ -77,19 +78,12 @@ def rounded(value):
 def save(result, folder=paths.RESULTS):
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, ensure_ascii=False)
-    # A list of numbers belongs on one line.
     (folder / f"{result['row']}.json").write_text(flatten(text) + "\n")
 
 
 def flatten(text):
-    lines, inside = [], False
-    for line in text.splitlines():
-        if inside:
-            lines[-1] += line.strip() + (" " if line.endswith(",") else "")
-        else:
-            lines.append(line)
-        inside = line.endswith("[") or (inside and not line.strip().startswith("]"))
-    return "\n".join(lines)
+    """A list of numbers belongs on one line."""
+    return re.sub(r"\[[^][{}]*\]", lambda found: "".join(found.group(0).split()).replace(",", ", "), text)
 
 
 def load_all(folder=paths.RESULTS):
