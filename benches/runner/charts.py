@@ -5,7 +5,7 @@ from html import escape
 
 from . import rows
 from .summary import is_floor, is_own
-from .tables import BY_UNIT, number
+from .tables import BY_UNIT, number, times
 
 WIDTH = 960
 MARGIN = 20
@@ -100,7 +100,7 @@ class Panel:
         yield from scale.mark(figure, middle, kind)
         yield from scale.whisker(figure, middle)
         ratio = self.summary.ratio(name)
-        told = number(figure.median) + (f"  ({ratio:.2f})" if ratio else "")
+        told = number(figure.median) + (f"  ({times(ratio)})" if ratio else "")
         yield text(left + width, middle + 4, told, f"right {bold}")
 
 
@@ -168,8 +168,8 @@ class LogScale:
 
 
 def ticks(most):
-    """Three to six round values up to the longest bar."""
-    rough = most / 4
+    """Two to six round values up to the longest bar."""
+    rough = most / 5
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * digit for digit in (1, 2, 5, 10) if power * digit >= rough)
     return [step * at for at in range(int(most / step) + 1)]

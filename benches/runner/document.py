@@ -1,6 +1,6 @@
 """Writes the measured figures into the pages: between the markers, and nowhere else.
 
-`<!-- begin: NAME -->` … `<!-- end -->` encloses what is made here; the rest is written by hand."""
+`<!-- begin: NAME -->` … `<!-- end -->` encloses what is made here. By hand is the rest."""
 
 import re
 
@@ -12,7 +12,7 @@ CHARTS = {
     "echo": "Echo: what one message costs",
     "relay": "Relay: what one message costs",
     "stream": "Relay: what a gibibyte costs",
-    "udp": "UDP: what one datagram costs",
+    "udp": "UDP: what a datagram and its answer cost",
     "idle": "Idle: what one connection holds",
 }
 
@@ -92,9 +92,9 @@ class Book:
         cells.append(f"{tables.number(own)} {short_unit(row)}" if own else "–")
         cells.append(f"{tables.number(summary.median(best, 'cost'))} ({best})" if best else "–")
         met = ratio and ratio >= row.goal - 0.005
-        cells.append((f"**{ratio:.2f}**" if met else f"{ratio:.2f}") if ratio else "–")
+        cells.append(f"**{tables.times(ratio)}**" if met else tables.times(ratio))
         cells.append(f"{row.goal:g}")
-        cells.append(f"{summary.ratio(floor):.2f}" if floor and best else "–")
+        cells.append(tables.times(summary.ratio(floor)) if floor else "–")
         return "| " + " | ".join(cells) + " |"
 
     def make_row(self, name):

@@ -1,6 +1,6 @@
 """The load: `oneloop stress`, and what it tells when it is over.
 
-It reads at both ends of its measured window what the server has spent, so nothing is measured here."""
+It reads what the server has spent at both ends of its window, so nothing is measured here."""
 
 import json
 import subprocess

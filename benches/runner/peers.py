@@ -25,6 +25,9 @@ class Peer:
     # Beyond so many connections it is left out, for the reason told.
     most: int = 1_000_000
     reason: str = ""
+    # It takes its memory at the start, for as many connections as it may ever have: what it grows
+    # by says nothing.
+    reserves: bool = False
     # Files that are written before it starts: name to template.
     files: dict = field(default_factory=dict)
     # What it sets differently in its templates.
@@ -181,6 +184,7 @@ PEERS = [
         "pen",
         PRODUCT,
         {"relay": "pen -f -r -x 9500 127.0.0.1:$port 127.0.0.1:$target"},
+        reserves=True,
         version="pen -V",
     ),
     Peer(

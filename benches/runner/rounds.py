@@ -83,7 +83,11 @@ def save(result, folder=paths.RESULTS):
 
 def flatten(text):
     """A list of numbers belongs on one line."""
-    return re.sub(r"\[[^][{}]*\]", lambda found: "".join(found.group(0).split()).replace(",", ", "), text)
+
+    def on_one_line(found):
+        return "".join(found.group(0).split()).replace(",", ", ")
+
+    return re.sub(r"\[[^][{}]*\]", on_one_line, text)
 
 
 def load_all(folder=paths.RESULTS):

@@ -62,7 +62,8 @@ class Stand:
     def load(self, arguments, conns, seconds, warmup=WARMUP_SECONDS):
         """Starts a load of so many connections; it is measured for so long."""
         words = [f"{self.server.transport}://127.0.0.1:{self.server.port}", *arguments]
-        words += ["--pid", str(self.server.main()), "--conns", str(conns), "--duration", milliseconds(seconds)]
+        words += ["--pid", str(self.server.main())]
+        words += ["--conns", str(conns), "--duration", milliseconds(seconds)]
         words += ["--warmup", milliseconds(warmup)] if warmup else []
         words += ["--sink", f"127.0.0.1:{self.sink}"] if self.sink else []
         self.running = Load(words, self.cores.load, seconds + warmup)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from .peers import FLOOR, OWN, PEERS, PRODUCT
 
+RESERVING = {peer.name for peer in PEERS if peer.reserves}
 KINDS = {peer.name: peer.kind for peer in PEERS}
 OWN_NAME = PEERS[0].name
 ORDER = [peer.name for peer in PEERS]
@@ -25,7 +26,7 @@ class Summary:
 
     def __init__(self, result):
         self.result = result
-        self.row = result["row"]
+        self.is_idle = result["row"].endswith("-idle")
         self.peers = {
             name: {figure: of(values) for figure, values in taken.items()}
             for name, taken in result["peers"].items()
@@ -41,6 +42,8 @@ class Summary:
 
     def best_product(self, by="cost"):
         products = [name for name in self.names(by) if KINDS[name] == PRODUCT]
+        if self.is_idle:
+            products = [name for name in products if name not in RESERVING]
         return products[0] if products else None
 
     def best_floor(self, by="cost"):

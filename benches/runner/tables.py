@@ -1,13 +1,13 @@
 """Rows as tables: of plain text for a terminal, of Markdown for the pages."""
 
 from . import rows
-from .summary import is_floor, is_own
+from .summary import RESERVING, is_floor, is_own
 
 # The figures of a row: name, heading, and how it is written.
 BY_UNIT = {
     rows.MESSAGE: ("CPU µs/message", "messages/s"),
     rows.CONNECTION: ("CPU µs/connection", "connections/s"),
-    rows.DATAGRAM: ("CPU µs/datagram", "datagrams/s"),
+    rows.DATAGRAM: ("CPU µs/exchange", "exchanges/s"),
     rows.GIBIBYTE: ("CPU s/GiB", "GiB/s"),
     rows.IDLE: ("user B/connection", None),
 }
@@ -42,7 +42,7 @@ def cells(row, summary):
         figures = summary.peers[name]
         ratio = summary.ratio(name)
         cost = figures["cost"]
-        line = [name, f"{ratio:.2f}" if ratio else "–", number(cost.median)]
+        line = [name, times(ratio), number(cost.median)]
         line.append(f"{number(cost.least)}–{number(cost.most)}")
         for figure, _ in shown[1:]:
             known = figures.get(figure)
@@ -86,6 +86,9 @@ def notes(row, summary):
     for name, reason in summary.result["left_out"].items():
         if reason:
             yield f"{name}: left out, {reason}"
+    if row.unit == rows.IDLE:
+        for name in sorted(RESERVING & set(summary.peers)):
+            yield f"{name}: takes its memory at the start, so what it grows by says nothing"
     disturbed = [
         name for name in summary.peers if (summary.median(name, "others") or 0) > 0.25
     ]
@@ -99,6 +102,15 @@ def value(figure, median):
     if figure in ("resident", "resident_full"):
         return f"{median / 1e6:.1f} MB"
     return number(median)
+
+
+def times(ratio):
+    """A ratio; very small and very large ones need no two digits behind the point."""
+    if not ratio:
+        return "–"
+    if ratio >= 100:
+        return f"{ratio:.0f}"
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def number(value):

@@ -1,0 +1,88 @@
+"""The arithmetic of the runner, checked without starting anything."""
+
+import unittest
+from unittest import mock
+
+from . import charts, counts, document, peers, rounds, rows, tables
+from .summary import Summary
+
+ROW = next(row for row in rows.ROWS if row.name == "echo-64-64-1")
+
+
+def result(**costs):
+    """A row in which each peer has these costs."""
+    taken = {name.replace("_", " "): {"cost": values} for name, values in costs.items()}
+    return {"row": ROW.name, "peers": taken, "failed": {}, "left_out": {}}
+
+
+class Ratios(unittest.TestCase):
+    def test_the_best_product_is_neither_a_floor_nor_ourselves(self):
+        summary = Summary(result(oneloop=[3.0], C_epoll=[1.0], tokio=[4.0], libuv=[5.0]))
+        self.assertEqual(summary.best_product(), "tokio")
+        self.assertEqual(summary.best_floor(), "C epoll")
+        self.assertAlmostEqual(summary.ratio("oneloop"), 4 / 3)
+        self.assertAlmostEqual(summary.ratio("libuv"), 0.8)
+
+    def test_the_median_counts_and_the_span_is_shown(self):
+        summary = Summary(result(oneloop=[9.0, 1.0, 2.0], tokio=[2.0]))
+        figure = summary.peers["oneloop"]["cost"]
+        self.assertEqual((figure.median, figure.least, figure.most), (2.0, 1.0, 9.0))
+
+    def test_without_a_product_there_is_no_ratio(self):
+        summary = Summary(result(oneloop=[3.0], C_epoll=[1.0]))
+        self.assertIsNone(summary.ratio("oneloop"))
+        self.assertIn("–", tables.plain(ROW, summary))
+
+
+class Texts(unittest.TestCase):
+    def test_numbers_have_three_digits(self):
+        shown = {0: "0", 0.1234: "0.123", 4.567: "4.57", 123.4: "123", 4321: "4321"}
+        shown |= {12_345: "12.3 k", 1_234_567: "1.23 M", 9_999: "10 k"}
+        for value, text in shown.items():
+            self.assertEqual(tables.number(value), text)
+
+    def test_lists_of_numbers_stand_on_one_line(self):
+        self.assertEqual(rounds.flatten('{"a": [\n 1.0,\n 2\n]}'), '{"a": [1.0, 2]}')
+
+    def test_only_what_is_between_markers_is_made_anew(self):
+        book = mock.Mock()
+        book.make_row.return_value = "new"
+        page = "a\n<!-- begin: row echo-64 -->\nold\n<!-- end -->\nb\n"
+        made = document.fill(page, book)
+        self.assertEqual(made, "a\n<!-- begin: row echo-64 -->\nnew\n<!-- end -->\nb\n")
+        self.assertEqual(document.fill(made, book), made)
+        book.make_row.assert_called_with("echo-64")
+
+    def test_a_chart_is_well_formed_and_escapes_its_texts(self):
+        summary = Summary(result(oneloop=[3.0, 4.0], tokio=[400.0], libuv=[5.0]))
+        drawn = charts.chart("a < b", [(ROW, summary)])
+        from xml.dom import minidom
+
+        minidom.parseString(drawn)
+        self.assertIn("a &lt; b", drawn)
+
+    def test_ticks_are_round_and_reach_the_end(self):
+        self.assertEqual(charts.ticks(17), [0, 5, 10, 15])
+        self.assertEqual(len(charts.ticks(0.9)), 5)
+
+
+class Rows(unittest.TestCase):
+    def test_names_are_unlike_and_each_has_somebody_to_compare(self):
+        names = [row.name for row in rows.ROWS]
+        self.assertEqual(len(names), len(set(names)))
+        for row in rows.ROWS:
+            able = [peer for peer in peers.PEERS if peer.can(row.service, row.conns)]
+            self.assertTrue({"oneloop", "tokio"} <= {peer.name for peer in able}, row.name)
+
+    def test_counted_rows_exist(self):
+        self.assertTrue(set(counts.ROWS) <= {row.name for row in rows.ROWS})
+
+    def test_templates_name_only_what_is_known(self):
+        for peer in peers.PEERS:
+            for service in peer.services:
+                for word in peer.command(service, peers.values()):
+                    self.assertNotIn("$", word)
+
+
+if __name__ == "__main__":
+    unittest.main()
