@@ -10,5 +10,8 @@ mod services;
 #[path = "datagrams/stand.rs"]
 mod stand;
 #[cfg(target_os = "linux")]
+#[path = "datagrams/trains.rs"]
+mod trains;
+#[cfg(target_os = "linux")]
 #[path = "datagrams/unix.rs"]
 mod unix;

@@ -223,6 +223,14 @@ pub enum Event<'a> {
         bytes: usize,
         to: &'a Peer,
     },
+    /// So many came in at this door or flow in one turn, and so many went out for them. This stands
+    /// for `Received` and `Sent` while nobody wants steps.
+    Passed {
+        received: u64,
+        received_bytes: u64,
+        sent: u64,
+        sent_bytes: u64,
+    },
     /// A datagram was dropped, and why.
     Dropped {
         bytes: usize,
@@ -278,8 +286,7 @@ pub enum Drop {
 }
 
 impl Event<'_> {
-    /// Whether this is a small step of a turn, which need not be told while nobody wants steps. A
-    /// datagram is told always: it is counted.
+    /// Whether this is a small step of a turn, which need not be told while nobody wants steps.
     pub fn is_step(&self) -> bool {
         matches!(
             self,
@@ -294,6 +301,8 @@ impl Event<'_> {
                 | Event::Yielded { .. }
                 | Event::Armed { .. }
                 | Event::Fired { .. }
+                | Event::Received { .. }
+                | Event::Sent { .. }
         )
     }
 }

@@ -181,8 +181,9 @@ fn of_a_step(event: &Event<'_>) -> &'static str {
 
 fn of_a_datagram(event: &Event<'_>) -> &'static str {
     match *event {
-        Event::Received { .. } => "one call takes one datagram, whole",
-        Event::Sent { .. } => "one call sends one datagram, whole or not at all",
+        Event::Received { .. } => "a datagram comes whole: the system does not cut it or join it",
+        Event::Sent { .. } => "a datagram goes out whole or not at all",
+        Event::Passed { .. } => "nobody wants to see each datagram, so they are counted together",
         Event::Dropped { why, .. } => match why {
             Drop::Blocked => "datagrams have no backpressure: to keep it would only make it late",
             Drop::Own => "its source is this very address: the answer would come back for ever",

@@ -125,6 +125,11 @@ impl Line<'_> {
                 write!(f, "{who} received {bytes} from {}", PeerName(from))
             }
             Event::Sent { bytes, to } => write!(f, "{who} sent {bytes} to {}", PeerName(to)),
+            Event::Passed { received, received_bytes, sent, sent_bytes } => write!(
+                f,
+                "{who} received {received} datagrams ({received_bytes} B), \
+                 sent {sent} ({sent_bytes} B)"
+            ),
             Event::Dropped { bytes, why } => write!(f, "{who} dropped {bytes}: {why}"),
             _ => Ok(()),
         }

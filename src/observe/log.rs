@@ -132,7 +132,8 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Armed { .. }
         | Event::Fired { .. }
         | Event::Received { .. }
-        | Event::Sent { .. } => (STEPS, Level::Trace),
+        | Event::Sent { .. }
+        | Event::Passed { .. } => (STEPS, Level::Trace),
     }
 }
 

@@ -86,12 +86,7 @@ impl Watch {
 
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        use Event::{Received, Sent};
         self.totals.on(key, event);
-        if !self.steps && matches!(event, Received { .. } | Sent { .. }) {
-            // They are counted always; but only who watches steps is told of each.
-            return;
-        }
         self.log.on(key, event);
         if let Some(access) = &mut self.access {
             access.on(key, event);

@@ -72,6 +72,12 @@ impl Observer for Totals {
                 self.sent += 1;
                 self.sent_bytes += *bytes as u64;
             }
+            Event::Passed { received, received_bytes, sent, sent_bytes } => {
+                self.received += received;
+                self.received_bytes += received_bytes;
+                self.sent += sent;
+                self.sent_bytes += sent_bytes;
+            }
             Event::Dropped { why, .. } => self.dropped.count(why.word()),
             Event::AcceptPaused { .. } => self.pauses += 1,
             Event::AcceptFailed { .. } => self.not_accepted += 1,
@@ -144,6 +150,7 @@ mod tests {
             closed(Reason::Finished),
             Event::Received { bytes: 3, from: &from },
             Event::Sent { bytes: 3, to: &from },
+            Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
             Event::Dropped { bytes: 3, why: Drop::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
         ] {
@@ -153,7 +160,7 @@ mod tests {
         assert_eq!(
             totals.to_string(),
             "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, \
-             1 datagrams received (3 B), 1 sent (3 B), 1 dropped (1 own), 1 pauses of accepting"
+             7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 pauses of accepting"
         );
     }
 

@@ -50,15 +50,18 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
-    use crate::shell::datagram_socket::Room;
+    use crate::shell::room::Room;
 
     /// Waits for a datagram; how long it is.
     fn receive(bound: &BoundDatagram) -> usize {
         let mut room = Room::new();
         loop {
-            match bound.socket.recv_from(&mut room) {
+            match bound.socket.receive(false, &mut room) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
-                done => return done.unwrap().0,
+                done => {
+                    done.unwrap();
+                    return room.train(&room.arrivals()[0]).unwrap().bytes().len();
+                }
             }
         }
     }
@@ -72,7 +75,7 @@ mod tests {
         let bound = bound("udp://:0");
         let port = bound.address.port().unwrap();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let nothing = bound.socket.recv_from(&mut Room::new()).unwrap_err();
+        let nothing = bound.socket.receive(false, &mut Room::new()).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
         client.send_to(b"hello", ("127.0.0.1", port)).unwrap();
         assert_eq!(receive(&bound), 5);

@@ -12,7 +12,10 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::address::inet_peer;
+#[cfg(target_os = "linux")]
+use super::batch;
 use super::ours::{self, Ours};
+use super::room::{Room, Train};
 use crate::core::Peer;
 
 /// Both kinds do the same things; only the names of their remotes differ.
@@ -37,18 +40,6 @@ pub enum Remote {
 #[cfg(unix)]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct UnixRemote(Box<[u8]>);
-
-/// Room for one datagram and what the system tells about it. One serves all sockets in turn.
-#[derive(Debug)]
-pub struct Room {
-    pub(super) bytes: Vec<u8>,
-    #[cfg(target_os = "linux")]
-    pub(super) control: Vec<u8>,
-}
-
-/// UDP's longest datagram has 65,527 bytes, and the longest of a Unix socket 212,960 on a Linux
-/// whose limits nobody raised. Pages that are never touched cost nothing.
-const ROOM_BYTES: usize = 256 * 1024;
 
 impl DatagramSocket {
     /// A socket of our own that speaks with one remote and hears nobody else. It is not bound
@@ -86,38 +77,65 @@ impl DatagramSocket {
         }
     }
 
-    /// The length of a datagram, which now lies in `room`, and its sender.
-    pub fn recv_from(&self, room: &mut Room) -> io::Result<(usize, Remote)> {
+    /// From now on trains may arrive, if the system knows of any: `receive` is the call for them.
+    /// False: it does not, and each datagram arrives and goes out alone.
+    pub fn take_trains(&self) -> bool {
         match self {
-            DatagramSocket::Udp(socket) => ours::recv_from(socket, room),
+            #[cfg(target_os = "linux")]
+            DatagramSocket::Udp(socket) => batch::take_trains(socket).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Takes what has arrived, as much as one call brings; who sent it is not asked where only one
+    /// is heard. True: nothing is left, and what comes later will be announced. False: that is not
+    /// known.
+    pub fn receive(&self, is_connected: bool, room: &mut Room) -> io::Result<bool> {
+        room.arrivals.clear();
+        match self {
+            #[cfg(target_os = "linux")]
+            DatagramSocket::Udp(socket) => return batch::receive(socket, is_connected, room),
+            _ if is_connected => {
+                let bytes = self.recv(room)?;
+                room.arrived(bytes, None);
+            }
+            #[cfg(not(target_os = "linux"))]
+            DatagramSocket::Udp(socket) => {
+                let (bytes, from) = socket.recv_from(room.longest())?;
+                room.arrived(bytes, Some(Remote::Inet(from, None)));
+            }
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => {
-                let (bytes, from) = socket.recv_from(&mut room.bytes)?;
-                Ok((bytes, Remote::Unix(UnixRemote::from(&from))))
+                let (bytes, from) = socket.recv_from(room.longest())?;
+                room.arrived(bytes, Some(Remote::Unix(UnixRemote::from(&from))));
             }
         }
+        Ok(false)
     }
 
-    /// Receives from the remote that this socket is connected with.
+    /// Receives one datagram from the remote that this socket is connected with. Not for a socket
+    /// that takes trains.
     pub fn recv(&self, room: &mut Room) -> io::Result<usize> {
         match self {
-            DatagramSocket::Udp(socket) => socket.recv(&mut room.bytes),
+            DatagramSocket::Udp(socket) => socket.recv(room.longest()),
             #[cfg(unix)]
-            DatagramSocket::Unix(socket) => socket.recv(&mut room.bytes),
+            DatagramSocket::Unix(socket) => socket.recv(room.longest()),
         }
     }
 
-    /// A datagram goes out whole or not at all.
-    pub fn send_to(&self, bytes: &[u8], to: &Remote) -> io::Result<()> {
+    /// A datagram goes out whole or not at all, and so does a train: all of it or nothing.
+    pub fn send_to(&self, train: Train<'_>, to: &Remote) -> io::Result<()> {
         uninterrupted(|| match (self, to) {
-            (DatagramSocket::Udp(socket), Remote::Inet(to, None)) => socket.send_to(bytes, *to),
-            (DatagramSocket::Udp(socket), Remote::Inet(to, Some(ours))) => {
-                ours::send_to(socket, bytes, *to, *ours)
+            (DatagramSocket::Udp(socket), Remote::Inet(to, None)) if train.len() == 1 => {
+                socket.send_to(train.bytes(), *to)
+            }
+            (DatagramSocket::Udp(socket), Remote::Inet(to, ours)) => {
+                send(socket, train, Some(*to), *ours)
             }
             #[cfg(unix)]
-            (DatagramSocket::Unix(socket), Remote::Unix(to)) => {
+            (DatagramSocket::Unix(socket), Remote::Unix(to)) if train.len() == 1 => {
                 let to = to.address()?;
-                socket.try_io(|| socket2::SockRef::from(socket).send_to(bytes, &to))
+                socket.try_io(|| socket2::SockRef::from(socket).send_to(train.bytes(), &to))
             }
             #[cfg(unix)]
             _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
@@ -131,6 +149,16 @@ impl DatagramSocket {
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => socket.send(bytes),
         })
+    }
+
+    /// The same, for a train.
+    pub fn send_train(&self, train: Train<'_>) -> io::Result<()> {
+        match self {
+            _ if train.len() == 1 => self.send(train.bytes()),
+            DatagramSocket::Udp(socket) => uninterrupted(|| send(socket, train, None, None)),
+            #[cfg(unix)]
+            DatagramSocket::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 
     /// The error that waits on the socket, taken off it: an answer that it was refused, mostly.
@@ -173,27 +201,6 @@ impl Source for DatagramSocket {
 
     fn deregister(&mut self, at: &Registry) -> io::Result<()> {
         self.source().deregister(at)
-    }
-}
-
-impl Room {
-    pub fn new() -> Room {
-        Room {
-            bytes: vec![0; ROOM_BYTES],
-            #[cfg(target_os = "linux")]
-            control: ours::control(),
-        }
-    }
-
-    /// The datagram of this length; nothing, if it may have been cut because it was longer.
-    pub fn datagram(&self, bytes: usize) -> Option<&[u8]> {
-        self.bytes.get(..bytes).filter(|_| bytes < self.bytes.len())
-    }
-}
-
-impl Default for Room {
-    fn default() -> Room {
-        Room::new()
     }
 }
 
@@ -246,6 +253,23 @@ impl fmt::Display for Remote {
             #[cfg(unix)]
             Remote::Unix(name) => write!(f, "unix-dgram:{}", name.text()),
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+use batch::send;
+
+/// Elsewhere there are no trains, and the system chooses the address that a datagram comes from.
+#[cfg(not(target_os = "linux"))]
+fn send(
+    socket: &UdpSocket,
+    train: Train<'_>,
+    to: Option<SocketAddr>,
+    _: Option<Ours>,
+) -> io::Result<usize> {
+    match to {
+        Some(to) if train.len() == 1 => socket.send_to(train.bytes(), to),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
@@ -337,14 +361,6 @@ mod tests {
         assert!(socket.recv(&mut room).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock));
     }
 
-    #[test]
-    fn what_may_have_been_cut_is_no_datagram() {
-        let room = Room::new();
-        assert_eq!(room.datagram(0), Some(&b""[..]));
-        assert!(room.datagram(ROOM_BYTES - 1).is_some());
-        assert!(room.datagram(ROOM_BYTES).is_none());
-    }
-
     #[cfg(target_os = "linux")]
     #[test]
     fn unix_datagrams_are_answered_by_path_and_by_abstract_name() {
@@ -358,13 +374,17 @@ mod tests {
         let client = DatagramSocket::connected(&name).unwrap();
         client.send(b"hello").unwrap();
         let mut room = Room::new();
-        let (bytes, from) = home.recv_from(&mut room).unwrap();
+        assert!(!home.receive(false, &mut room).unwrap());
+        let arrival = &room.arrivals()[0];
+        let from = arrival.from.as_ref().unwrap();
         assert!(from.is_named() && from.to_string().starts_with("unix-dgram:@"), "{from}");
-        home.send_to(room.datagram(bytes).unwrap(), &from).unwrap();
+        home.send_to(room.train(arrival).unwrap(), from).unwrap();
         assert_eq!(client.recv(&mut room).unwrap(), 5);
         Std::unbound().unwrap().send_to(b"", &path).unwrap();
-        let (bytes, from) = home.recv_from(&mut room).unwrap();
-        assert_eq!((bytes, from.is_named()), (0, false));
+        home.receive(false, &mut room).unwrap();
+        let arrival = &room.arrivals()[0];
+        assert_eq!(room.train(arrival), Some(Train::one(b"")));
+        assert!(!arrival.from.as_ref().unwrap().is_named());
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -1,6 +1,8 @@
 //! The only code that touches the world: sockets, the clock, signals, limits, names.
 
 pub mod address;
+#[cfg(target_os = "linux")]
+mod batch;
 pub mod bind;
 pub mod bound_datagram;
 pub mod datagram;
@@ -17,6 +19,7 @@ pub mod ours;
 pub mod pipe;
 pub mod reactor;
 pub mod resolver;
+pub mod room;
 #[cfg(all(test, unix))]
 mod scratch;
 pub mod signals;

@@ -5,11 +5,9 @@
 //! chooses.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use mio::net::UdpSocket;
-
-use super::datagram_socket::{Remote, Room};
 
 /// An address of ours, and for one that is valid on a single link the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,16 +18,10 @@ pub struct Ours {
 
 #[cfg(target_os = "linux")]
 mod imp {
-    use std::io::{IoSlice, IoSliceMut};
-    use std::os::fd::AsRawFd;
+    use std::net::SocketAddr;
 
-    use nix::cmsg_space;
-    use nix::errno::Errno;
     use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
-    use nix::sys::socket::{
-        ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg,
-        setsockopt, sockopt,
-    };
+    use nix::sys::socket::{ControlMessage, ControlMessageOwned, setsockopt, sockopt};
 
     use super::*;
 
@@ -42,53 +34,8 @@ mod imp {
         Ok(())
     }
 
-    /// Room for either kind of message.
-    pub fn control() -> Vec<u8> {
-        cmsg_space!(in6_pktinfo)
-    }
-
-    pub fn recv_from(socket: &UdpSocket, room: &mut Room) -> io::Result<(usize, Remote)> {
-        let Room { bytes, control } = room;
-        socket.try_io(|| {
-            let mut parts = [IoSliceMut::new(bytes)];
-            let (descriptor, flags) = (socket.as_raw_fd(), MsgFlags::empty());
-            let message = recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(control), flags)?;
-            let from = message.address.as_ref().and_then(address).ok_or(Errno::EAFNOSUPPORT)?;
-            let ours = message.cmsgs().ok().and_then(|mut all| all.find_map(ours));
-            Ok((message.bytes, Remote::Inet(from, ours)))
-        })
-    }
-
-    pub fn send_to(
-        socket: &UdpSocket,
-        bytes: &[u8],
-        to: SocketAddr,
-        ours: Ours,
-    ) -> io::Result<usize> {
-        let (to, parts) = (SockaddrStorage::from(to), [IoSlice::new(bytes)]);
-        let send = |control: ControlMessage<'_>| {
-            let flags = MsgFlags::empty();
-            Ok(sendmsg(socket.as_raw_fd(), &parts, &[control], flags, Some(&to))?)
-        };
-        socket.try_io(|| match ours.ip {
-            IpAddr::V4(ip) => send(ControlMessage::Ipv4PacketInfo(&in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
-                ipi_addr: in_addr { s_addr: 0 },
-            })),
-            IpAddr::V6(ip) => send(ControlMessage::Ipv6PacketInfo(&in6_pktinfo {
-                ipi6_addr: in6_addr { s6_addr: ip.octets() },
-                ipi6_ifindex: ours.interface,
-            })),
-        })
-    }
-
-    fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
-        let v4 = from.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-        v4.or_else(|| from.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())))
-    }
-
-    fn ours(message: ControlMessageOwned) -> Option<Ours> {
+    /// What the system tells with a datagram.
+    pub fn ours(message: ControlMessageOwned) -> Option<Ours> {
         match message {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 let ip = IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
@@ -103,6 +50,37 @@ mod imp {
             _ => None,
         }
     }
+
+    /// What the system is told with an answer.
+    pub enum Source {
+        V4(in_pktinfo),
+        V6(in6_pktinfo),
+    }
+
+    impl From<Ours> for Source {
+        fn from(ours: Ours) -> Source {
+            match ours.ip {
+                IpAddr::V4(ip) => Source::V4(in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
+                    ipi_addr: in_addr { s_addr: 0 },
+                }),
+                IpAddr::V6(ip) => Source::V6(in6_pktinfo {
+                    ipi6_addr: in6_addr { s6_addr: ip.octets() },
+                    ipi6_ifindex: ours.interface,
+                }),
+            }
+        }
+    }
+
+    impl Source {
+        pub fn message(&self) -> ControlMessage<'_> {
+            match self {
+                Source::V4(info) => ControlMessage::Ipv4PacketInfo(info),
+                Source::V6(info) => ControlMessage::Ipv6PacketInfo(info),
+            }
+        }
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -112,16 +90,8 @@ mod imp {
     pub fn tell(_: &UdpSocket) -> io::Result<()> {
         Ok(())
     }
-
-    pub fn recv_from(socket: &UdpSocket, room: &mut Room) -> io::Result<(usize, Remote)> {
-        socket.recv_from(&mut room.bytes).map(|(bytes, from)| (bytes, Remote::Inet(from, None)))
-    }
-
-    pub fn send_to(socket: &UdpSocket, bytes: &[u8], to: SocketAddr, _: Ours) -> io::Result<usize> {
-        socket.send_to(bytes, to)
-    }
 }
 
+pub use imp::tell;
 #[cfg(target_os = "linux")]
-pub use imp::control;
-pub use imp::{recv_from, send_to, tell};
+pub use imp::{Source, ours};

@@ -24,7 +24,7 @@ use crate::core::{
     Closing, Ending, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side,
 };
 use crate::plan::{Address, ConnectPlan};
-use crate::shell::datagram_socket::Room;
+use crate::shell::room::Room;
 use crate::shell::stdio::Stdio;
 use crate::shell::{Resolver, Signal};
 

@@ -5,72 +5,106 @@ use std::net::SocketAddr;
 
 use super::door::{Door, Duty};
 use super::guard::{Guard, is_privileged};
-use super::{Context, Datagrams, why};
+use super::{Context, Datagrams, tell_dropped, why};
 use crate::core::event::Drop;
 use crate::core::{Event, Key, Peer, Random, chargen};
 use crate::plan::Service;
 use crate::service::text::{self, Facts};
 use crate::shell::datagram_socket::Remote;
 use crate::shell::itself::is_ours;
+use crate::shell::room::Train;
 
 /// The longest answer that RFC 864 allows.
 const CHARGEN_BYTES: u64 = 512;
 
 impl Datagrams {
-    /// Answers a datagram that came in at the door of a small service, or drops it and tells why.
+    /// Answers what came in at the door of a small service, or drops it and tells why.
     pub(super) fn answer(
         &mut self,
         slot: usize,
-        from: Remote,
-        datagram: &[u8],
+        from: &Remote,
+        train: Train<'_>,
         cx: &mut Context<'_>,
     ) {
-        let (key, peer, bytes) = (Key::door(slot), from.peer(), datagram.len());
-        cx.seen.on(key, &Event::Received { bytes, from: &peer });
-        match self.reply(slot, &from, &peer, datagram, cx) {
-            Ok(None) => {}
-            Ok(Some(bytes)) => cx.seen.on(key, &Event::Sent { bytes, to: &peer }),
-            Err(why) => cx.seen.on(key, &Event::Dropped { bytes, why }),
+        let key = Key::door(slot);
+        self.traffic.received(key, train, || from.peer(), cx.seen);
+        let Some(Door { duty: Duty::Answer { service, .. }, .. }) = &self.doors[slot] else {
+            return;
+        };
+        match service {
+            Service::Discard => {}
+            Service::Echo => self.echo(slot, from, train, cx),
+            _ => {
+                for datagram in train.datagrams() {
+                    self.reply(slot, from, datagram, cx);
+                }
+            }
         }
     }
 
-    /// How many bytes went back, if the service answers; or why the answer was dropped.
-    fn reply(
+    /// Sends the datagrams back as they came: those that may go back and are neighbours, as one.
+    fn echo(&mut self, slot: usize, from: &Remote, train: Train<'_>, cx: &mut Context<'_>) {
+        let mut first = 0;
+        for (number, datagram) in train.datagrams().enumerate() {
+            if let Err(why) = self.permit(slot, from, datagram, datagram) {
+                self.send_back(slot, from, train.part(first..number), cx);
+                cx.seen.on(Key::door(slot), &Event::Dropped { bytes: datagram.len(), why });
+                first = number + 1;
+            }
+        }
+        self.send_back(slot, from, train.after(first), cx);
+    }
+
+    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut Context<'_>) {
+        let Some(Door { duty: Duty::Answer { service, .. }, local, .. }) = &self.doors[slot] else {
+            return;
+        };
+        let reply = match service {
+            // The source of a datagram can be forged; the sender of a Unix datagram cannot.
+            Service::Chargen if from.is_inet() => characters(&mut self.random, datagram.len()),
+            Service::Chargen => characters(&mut self.random, usize::MAX),
+            _ => render(service, &from.told_from(local), &from.peer(), cx.unix_seconds),
+        };
+        match self.permit(slot, from, datagram, &reply) {
+            Ok(()) => self.send_back(slot, from, Train::one(&reply), cx),
+            Err(why) => {
+                let bytes = datagram.len();
+                cx.seen.on(Key::door(slot), &Event::Dropped { bytes, why });
+            }
+        }
+    }
+
+    /// Whether this reply to this datagram may go out; it then counts as sent.
+    fn permit(
         &mut self,
         slot: usize,
         from: &Remote,
-        peer: &Peer,
         datagram: &[u8],
-        cx: &mut Context<'_>,
-    ) -> Result<Option<usize>, Drop> {
-        let Some(Door { duty: Duty::Answer { service, any_port }, inlet, local, .. }) =
-            &self.doors[slot]
-        else {
+        reply: &[u8],
+    ) -> Result<(), Drop> {
+        let Some(Door { duty: Duty::Answer { any_port, .. }, .. }) = &self.doors[slot] else {
             return Err(Drop::NoWay);
         };
-        // The source of a datagram can be forged; the sender of a Unix datagram cannot.
-        let limit = if from.is_inet() { datagram.len() } else { usize::MAX };
-        let text;
-        let reply = match service {
-            Service::Discard => return Ok(None),
-            Service::Echo => datagram,
-            Service::Chargen => {
-                text = characters(&mut self.random, limit);
-                &text[..]
+        match from.inet() {
+            Some(source) => {
+                let any_port = *any_port;
+                permit(&mut self.guard, &Answer { source, datagram, reply, any_port })
             }
-            _ => {
-                text = render(service, &from.told_from(local), peer, cx.unix_seconds);
-                &text[..]
+            None if from.is_named() => Ok(()),
+            None => Err(Drop::NoWay),
+        }
+    }
+
+    fn send_back(&mut self, slot: usize, to: &Remote, mut train: Train<'_>, cx: &mut Context<'_>) {
+        let (key, Some(door)) = (Key::door(slot), &mut self.doors[slot]) else { return };
+        while !train.is_empty() {
+            let (part, sent) = door.inlet.send(train, Some(to));
+            match sent {
+                Ok(()) => self.traffic.sent(key, part, || to.peer(), cx.seen),
+                Err(error) => tell_dropped(key, part, why(&error), cx),
             }
-        };
-        if !from.is_named() {
-            return Err(Drop::NoWay);
+            train = train.after(part.len());
         }
-        if let Some(source) = from.inet() {
-            permit(&mut self.guard, &Answer { source, datagram, reply, any_port: *any_port })?;
-        }
-        inlet.socket.send_to(reply, from).map_err(|error| why(&error))?;
-        Ok(Some(reply.len()))
     }
 }
 

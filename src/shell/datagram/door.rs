@@ -2,15 +2,15 @@
 
 use std::io;
 
-use mio::event::Source;
-use mio::{Interest, Registry, Token};
+use mio::Registry;
 
 use super::guard::is_public;
+use super::inlet::Inlet;
 use super::relay::Relay;
 use crate::core::Key;
 use crate::plan::Service;
 use crate::shell::BoundDatagram;
-use crate::shell::datagram_socket::{DatagramSocket, Remote};
+use crate::shell::datagram_socket::Remote;
 #[cfg(unix)]
 use crate::shell::socket_file::SocketFile;
 
@@ -32,14 +32,6 @@ pub(super) struct Door {
 pub(super) enum Duty {
     Answer { service: Service, any_port: bool },
     Relay(Relay),
-}
-
-/// A socket that datagrams come in at.
-#[derive(Debug)]
-pub(super) struct Inlet {
-    pub socket: DatagramSocket,
-    /// It may be readable, and waits for its turn.
-    pub queued: bool,
 }
 
 impl Door {
@@ -90,27 +82,5 @@ impl Duty {
             Duty::Answer { service, .. } => service.word(),
             Duty::Relay(_) => "relay",
         }
-    }
-}
-
-impl Inlet {
-    pub fn new(socket: DatagramSocket) -> Inlet {
-        Inlet { socket, queued: false }
-    }
-
-    /// For reading alone: a datagram that cannot go out at once is dropped.
-    pub fn register(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
-        self.socket.register(registry, Token(key.to_word()), Interest::READABLE)
-    }
-
-    /// Lets the poll know the socket anew.
-    pub fn register_anew(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
-        self.hang_up(registry);
-        self.register(key, registry)
-    }
-
-    /// Tells the poll that the socket goes. That it may not know it is no harm.
-    pub fn hang_up(&mut self, registry: &Registry) {
-        let _ = self.socket.deregister(registry);
     }
 }

@@ -8,8 +8,10 @@
 mod answer;
 mod door;
 mod guard;
+mod inlet;
 mod relay;
 mod table;
+mod traffic;
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,13 +20,16 @@ use std::time::Duration;
 
 use mio::Registry;
 
-use self::door::{Door, Duty, Inlet};
+use self::door::{Door, Duty};
 use self::guard::Guard;
 pub use self::guard::is_public;
+use self::inlet::Inlet;
 use self::relay::{Flow, Relay};
 use self::table::Table;
+use self::traffic::Traffic;
 use super::BoundDatagram;
-use super::datagram_socket::{Remote, Room};
+use super::datagram_socket::Remote;
+use super::room::{Room, Train};
 use crate::core::event::Drop;
 use crate::core::{Births, Deadline, Event, Fault, Key, Moment, Observer, Random, Ready, Reason};
 use crate::plan::{Route, Service};
@@ -38,6 +43,7 @@ pub struct Datagrams {
     queue: VecDeque<Key>,
     guard: Guard,
     random: Random,
+    traffic: Traffic,
     /// Made with the first door.
     room: Option<Room>,
     draining: bool,
@@ -75,6 +81,7 @@ impl Datagrams {
             queue: VecDeque::new(),
             guard: Guard::new(seed),
             random: Random::new(!seed),
+            traffic: Traffic::default(),
             room: None,
             draining: false,
         }
@@ -117,6 +124,7 @@ impl Datagrams {
     /// Drives each queued socket once.
     pub fn run(&mut self, cx: &mut Context<'_>) {
         let Some(mut room) = self.room.take() else { return };
+        self.traffic.steps = cx.seen.wants_steps();
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else { break };
             let Some(inlet) = self.inlet(key) else { continue };
@@ -124,6 +132,7 @@ impl Datagrams {
             if self.drive(key, &mut room, cx) {
                 self.enqueue(key);
             }
+            self.traffic.tell(key, cx.seen);
         }
         self.room = Some(room);
     }
@@ -219,15 +228,17 @@ impl Datagrams {
     /// Takes datagrams from a socket until none is left or the budget is used up. True: go on in
     /// the next turn.
     fn drive(&mut self, key: Key, room: &mut Room, cx: &mut Context<'_>) -> bool {
-        let mut faults = 0;
-        for _ in 0..BUDGET {
+        let (mut taken, mut faults) = (0, 0);
+        while taken < BUDGET {
             let Some(inlet) = self.inlet(key) else { return false };
-            let taken = match key.is_flow() {
-                true => inlet.socket.recv(room).map(|bytes| (bytes, None)),
-                false => inlet.socket.recv_from(room).map(|(bytes, from)| (bytes, Some(from))),
-            };
-            match taken {
-                Ok((bytes, from)) => self.received(key, from, bytes, room, cx),
+            match inlet.receive(key.is_flow(), room) {
+                Ok(is_drained) => {
+                    taken += self.received(key, room, cx);
+                    if is_drained {
+                        cx.seen.on(key, &Event::ReadBlocked);
+                        return false;
+                    }
+                }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
                         cx.seen.on(key, &Event::ReadBlocked);
@@ -237,40 +248,44 @@ impl Datagrams {
                         self.register_anew(key, cx);
                         return false;
                     }
-                    io::ErrorKind::Interrupted => cx.seen.on(key, &Event::Interrupted),
+                    io::ErrorKind::Interrupted => {
+                        taken += 1;
+                        cx.seen.on(key, &Event::Interrupted);
+                    }
                     _ => {
-                        faults += 1;
+                        (taken, faults) = (taken + 1, faults + 1);
                         self.failed(key, &error, cx);
                     }
                 },
             }
         }
-        cx.seen.on(key, &Event::Yielded { steps: BUDGET });
+        cx.seen.on(key, &Event::Yielded { steps: taken });
         // One with nothing to tell but errors must not keep the loop awake: it waits to be named.
         faults < BUDGET
     }
 
-    /// A datagram came in; `from` is none at a flow's own socket, which hears its target alone.
-    fn received(
-        &mut self,
-        key: Key,
-        from: Option<Remote>,
-        bytes: usize,
-        room: &Room,
-        cx: &mut Context<'_>,
-    ) {
-        let Some(datagram) = room.datagram(bytes) else {
-            return cx.seen.on(key, &Event::Dropped { bytes, why: Drop::Long });
-        };
-        match from {
-            None => self.backward(key.slot(), datagram, cx),
-            Some(from) => match &self.doors[key.slot()] {
-                Some(Door { duty: Duty::Relay(_), .. }) => {
-                    self.forward(key.slot(), from, datagram, cx);
-                }
-                _ => self.answer(key.slot(), from, datagram, cx),
-            },
+    /// Datagrams came in: so many.
+    fn received(&mut self, key: Key, room: &Room, cx: &mut Context<'_>) -> u32 {
+        let mut taken = 0;
+        for arrival in room.arrivals() {
+            let Some(train) = room.train(arrival) else {
+                taken += 1;
+                cx.seen.on(key, &Event::Dropped { bytes: arrival.bytes, why: Drop::Long });
+                continue;
+            };
+            taken += train.len() as u32;
+            match &arrival.from {
+                _ if key.is_flow() => self.backward(key.slot(), train, cx),
+                None => tell_dropped(key, train, Drop::NoWay, cx),
+                Some(from) => match &self.doors[key.slot()] {
+                    Some(Door { duty: Duty::Relay(_), .. }) => {
+                        self.forward(key.slot(), from, train, cx);
+                    }
+                    _ => self.answer(key.slot(), from, train, cx),
+                },
+            }
         }
+        taken
     }
 
     /// An error came out of a socket instead of a datagram: it tells of one that was sent before.
@@ -322,6 +337,13 @@ impl Datagrams {
                 }
             }
         }
+    }
+}
+
+/// Tells that these were dropped.
+fn tell_dropped(key: Key, train: Train<'_>, why: Drop, cx: &mut Context<'_>) {
+    for datagram in train.datagrams() {
+        cx.seen.on(key, &Event::Dropped { bytes: datagram.len(), why });
     }
 }
 

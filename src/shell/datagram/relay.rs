@@ -3,13 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::door::{Door, Duty, Inlet};
-use super::{Context, Datagrams, why};
+use super::door::{Door, Duty};
+use super::inlet::Inlet;
+use super::{Context, Datagrams, tell_dropped, why};
 use crate::core::event::Drop;
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
 use crate::plan::{Address, Host};
 use crate::shell::datagram_socket::{DatagramSocket, Remote};
 use crate::shell::itself::{is_ours, meets};
+use crate::shell::room::Train;
 
 /// What the door of a relay knows.
 #[derive(Debug)]
@@ -45,47 +47,50 @@ impl Datagrams {
     pub(super) fn forward(
         &mut self,
         door: usize,
-        from: Remote,
-        datagram: &[u8],
+        from: &Remote,
+        mut train: Train<'_>,
         cx: &mut Context<'_>,
     ) {
-        let (bytes, peer) = (datagram.len(), from.peer());
         let slot = match self.find_or_open(door, from, cx) {
             Ok(slot) => slot,
             Err(why) => {
                 let key = Key::door(door);
-                cx.seen.on(key, &Event::Received { bytes, from: &peer });
-                return cx.seen.on(key, &Event::Dropped { bytes, why });
+                self.traffic.received(key, train, || from.peer(), cx.seen);
+                return tell_dropped(key, train, why, cx);
             }
         };
         self.flows.touch(slot, cx.now);
         let key = self.flow_key(slot);
-        cx.seen.on(key, &Event::Received { bytes, from: &peer });
-        match self.pass(slot, datagram, cx) {
-            Ok(to) => cx.seen.on(key.at(1), &Event::Sent { bytes, to: &to.peer() }),
-            Err(why) => cx.seen.on(key.at(1), &Event::Dropped { bytes, why }),
+        self.traffic.received(key, train, || from.peer(), cx.seen);
+        while !train.is_empty() {
+            let (part, sent) = self.pass(slot, train, cx);
+            if let Err(why) = sent {
+                tell_dropped(key.at(1), part, why, cx);
+            }
+            train = train.after(part.len());
         }
     }
 
     /// Passes on what a target sent to the socket of a flow.
-    pub(super) fn backward(&mut self, slot: usize, datagram: &[u8], cx: &mut Context<'_>) {
+    pub(super) fn backward(&mut self, slot: usize, mut train: Train<'_>, cx: &mut Context<'_>) {
         let key = self.flow_key(slot);
         self.flows.touch(slot, cx.now);
         let Some(entry) = self.flows.get(slot) else { return };
-        let (bytes, flow) = (datagram.len(), &mut entry.flow);
-        cx.seen.on(key.at(1), &Event::Received { bytes, from: &flow.remote.peer() });
-        let sent = match &self.doors[flow.door] {
-            Some(door) if entry.source.is_named() => {
-                door.inlet.socket.send_to(datagram, &entry.source).map_err(|error| why(&error))
-            }
-            _ => Err(Drop::NoWay),
+        let flow = &mut entry.flow;
+        self.traffic.received(key.at(1), train, || flow.remote.peer(), cx.seen);
+        let Some(door) = self.doors[flow.door].as_mut().filter(|_| entry.source.is_named()) else {
+            return tell_dropped(key, train, Drop::NoWay, cx);
         };
-        match sent {
-            Ok(()) => {
-                flow.down += bytes as u64;
-                cx.seen.on(key, &Event::Sent { bytes, to: &entry.source.peer() });
+        while !train.is_empty() {
+            let (part, sent) = door.inlet.send(train, Some(&entry.source));
+            match sent {
+                Ok(()) => {
+                    flow.down += part.bytes().len() as u64;
+                    self.traffic.sent(key, part, || entry.source.peer(), cx.seen);
+                }
+                Err(error) => tell_dropped(key, part, why(&error), cx),
             }
-            Err(why) => cx.seen.on(key, &Event::Dropped { bytes, why }),
+            train = train.after(part.len());
         }
     }
 
@@ -114,13 +119,13 @@ impl Datagrams {
     fn find_or_open(
         &mut self,
         door: usize,
-        from: Remote,
+        from: &Remote,
         cx: &mut Context<'_>,
     ) -> Result<usize, Drop> {
         let Some(Door { duty: Duty::Relay(relay), local, .. }) = &mut self.doors[door] else {
             return Err(Drop::NoWay);
         };
-        if let Some(slot) = self.flows.find(relay.lane, &from) {
+        if let Some(slot) = self.flows.find(relay.lane, from) {
             return Ok(slot);
         }
         if self.draining {
@@ -150,7 +155,7 @@ impl Datagrams {
             attempt: 1,
             refused: None,
         };
-        self.open(lane, from, flow, cx)
+        self.open(lane, from.clone(), flow, cx)
     }
 
     /// Takes a new flow in; the oldest makes room for it, which is why its socket comes first.
@@ -175,35 +180,46 @@ impl Datagrams {
         Ok(self.flows.insert(lane, from, key.birth, flow, cx.now))
     }
 
-    /// Sends to the flow's remote, and tells which that was.
-    fn pass(&mut self, slot: usize, datagram: &[u8], cx: &mut Context<'_>) -> Result<Remote, Drop> {
+    /// Sends the beginning of a train to the flow's remote; tells which part that was, and what
+    /// became of it.
+    fn pass<'a>(
+        &mut self,
+        slot: usize,
+        train: Train<'a>,
+        cx: &mut Context<'_>,
+    ) -> (Train<'a>, Result<(), Drop>) {
         self.redial(slot, cx);
-        let sent = self.send(slot, datagram);
-        let Err(why @ Drop::Refused(_)) = sent else { return sent };
+        let (part, sent) = self.send(slot, train, cx);
+        let Err(why @ Drop::Refused(_)) = sent else { return (part, sent) };
         let key = self.flow_key(slot).at(1);
         // Over UDP this is the echo of a datagram that went before; this one was not sent at all.
         if matches!(self.flows.get(slot), Some(entry) if entry.flow.remote.is_inet()) {
             cx.seen.on(key, &Event::Dropped { bytes: 0, why });
         }
         self.redial(slot, cx);
-        self.send(slot, datagram)
+        self.send(slot, train, cx)
     }
 
-    fn send(&mut self, slot: usize, datagram: &[u8]) -> Result<Remote, Drop> {
-        let Some(entry) = self.flows.get(slot) else { return Err(Drop::NoWay) };
+    fn send<'a>(
+        &mut self,
+        slot: usize,
+        train: Train<'a>,
+        cx: &mut Context<'_>,
+    ) -> (Train<'a>, Result<(), Drop>) {
+        let key = self.flow_key(slot).at(1);
+        let Some(entry) = self.flows.get(slot) else { return (train, Err(Drop::NoWay)) };
         let flow = &mut entry.flow;
-        match flow.inlet.socket.send(datagram).map_err(|error| why(&error)) {
+        let (part, sent) = flow.inlet.send(train, None);
+        let sent = sent.map_err(|error| why(&error));
+        match sent {
             Ok(()) => {
-                flow.up += datagram.len() as u64;
-                Ok(flow.remote.clone())
+                flow.up += part.bytes().len() as u64;
+                self.traffic.sent(key, part, || flow.remote.peer(), cx.seen);
             }
-            Err(why) => {
-                if let Drop::Refused(fault) = why {
-                    flow.refused = Some(fault);
-                }
-                Err(why)
-            }
+            Err(Drop::Refused(fault)) => flow.refused = Some(fault),
+            Err(_) => {}
         }
+        (part, sent)
     }
 
     /// Connects a flow that was refused with the next remote, if one takes it.
@@ -225,7 +241,7 @@ impl Datagrams {
         let target = &flow.remote.to_string();
         cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left: remotes.len() - 1 });
         flow.inlet.hang_up(cx.registry);
-        flow.inlet.socket = socket;
+        flow.inlet.renew(socket);
         // If the poll cannot take it, it can still send; the next refusal dials anew.
         let registered = flow.inlet.register(key.at(1), cx.registry);
         flow.refused = registered.err().map(|error| Fault::from(&error));

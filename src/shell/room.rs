@@ -1,0 +1,186 @@
+//! The room: the one place into which all datagrams are received.
+//!
+//! On Linux one call brings several arrivals, and an arrival may be a train: datagrams of one
+//! sender and one length, which a network card or a sender has joined and the system has left
+//! joined.
+
+use std::ops::Range;
+
+use super::datagram_socket::Remote;
+
+/// Room for what one call brings. One serves all sockets in turn.
+#[derive(Debug)]
+pub struct Room {
+    pub(super) bytes: Vec<u8>,
+    pub(super) arrivals: Vec<Arrival>,
+}
+
+/// What the system handed over as one: a datagram, or a train of them.
+#[derive(Debug)]
+pub struct Arrival {
+    /// None at a socket that is connected: it hears its remote alone.
+    pub from: Option<Remote>,
+    /// Where it begins in the room.
+    pub(super) start: usize,
+    pub bytes: usize,
+    /// The length of each of its datagrams, but for the last.
+    pub(super) each: usize,
+    /// Nothing of it, and of what the system tells about it, was cut.
+    pub(super) is_whole: bool,
+}
+
+/// Datagrams that lie side by side and have the same length; only the last one may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Train<'a> {
+    bytes: &'a [u8],
+    each: usize,
+    /// How many they are: a datagram may be empty, and so cannot be found by counting bytes.
+    len: usize,
+}
+
+/// The longest datagram of a Unix socket has 212,960 bytes on a Linux whose limits nobody raised.
+const LONGEST_BYTES: usize = 256 * 1024;
+
+/// So many arrivals are taken in one call. More save hardly a call, and make others wait.
+pub const PLACES: usize = 8;
+
+/// No arrival over UDP is longer than 65,535 bytes, train or not. The odd lines beyond keep the
+/// beginnings of the places, which is all that most datagrams have, from sharing one cache set.
+pub(super) const PLACE_BYTES: usize = 64 * 1024 + 192;
+
+impl Room {
+    /// Pages that are never touched cost nothing.
+    pub fn new() -> Room {
+        let bytes = LONGEST_BYTES.max(PLACES * PLACE_BYTES);
+        Room { bytes: vec![0; bytes], arrivals: Vec::with_capacity(PLACES) }
+    }
+
+    /// The datagram of this length; nothing, if it may have been cut because it was longer.
+    pub fn datagram(&self, bytes: usize) -> Option<&[u8]> {
+        self.bytes.get(..bytes).filter(|_| bytes < LONGEST_BYTES)
+    }
+
+    /// Where one datagram is received.
+    pub(super) fn longest(&mut self) -> &mut [u8] {
+        &mut self.bytes[..LONGEST_BYTES]
+    }
+
+    /// What the last call brought.
+    pub fn arrivals(&self) -> &[Arrival] {
+        &self.arrivals
+    }
+
+    /// The datagrams of an arrival; nothing, if it may have been cut.
+    pub fn train(&self, arrival: &Arrival) -> Option<Train<'_>> {
+        let bytes = self.bytes.get(arrival.start..)?.get(..arrival.bytes)?;
+        arrival.is_whole.then_some(Train::new(bytes, arrival.each))
+    }
+
+    /// Notes that one datagram has been received.
+    pub(super) fn arrived(&mut self, bytes: usize, from: Option<Remote>) {
+        let (start, each, is_whole) = (0, bytes, bytes < LONGEST_BYTES);
+        self.arrivals.push(Arrival { from, start, bytes, each, is_whole });
+    }
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room::new()
+    }
+}
+
+impl<'a> Train<'a> {
+    /// Datagrams of `each` bytes. No bytes are one empty datagram.
+    pub fn new(bytes: &'a [u8], each: usize) -> Train<'a> {
+        Train { bytes, each, len: bytes.len().div_ceil(each.max(1)).max(1) }
+    }
+
+    pub fn one(datagram: &'a [u8]) -> Train<'a> {
+        Train::new(datagram, datagram.len())
+    }
+
+    /// How many datagrams it has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it is a part without a datagram.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The length of each datagram, but for the last.
+    pub fn each(&self) -> usize {
+        self.each
+    }
+
+    /// The bytes of all its datagrams.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub fn datagrams(self) -> impl Iterator<Item = &'a [u8]> {
+        (0..self.len).map(move |number| self.part(number..number + 1).bytes)
+    }
+
+    /// Some of its datagrams, by their numbers from 0 on.
+    pub fn part(self, numbers: Range<usize>) -> Train<'a> {
+        let at = |number: usize| (number * self.each).min(self.bytes.len());
+        let bytes = &self.bytes[at(numbers.start)..at(numbers.end)];
+        Train { bytes, each: self.each, len: numbers.len() }
+    }
+
+    /// What is left without the first so many.
+    pub fn after(self, number: usize) -> Train<'a> {
+        self.part(number..self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lengths(train: Train<'_>) -> Vec<usize> {
+        train.datagrams().map(<[u8]>::len).collect()
+    }
+
+    #[test]
+    fn a_train_is_taken_apart_into_its_datagrams() {
+        let bytes: Vec<u8> = (0..10).collect();
+        let train = Train::new(&bytes, 4);
+        assert_eq!((train.len(), lengths(train)), (3, vec![4, 4, 2]));
+        assert_eq!(train.datagrams().collect::<Vec<_>>().concat(), bytes);
+        assert_eq!(lengths(Train::new(&bytes, 5)), [5, 5]);
+        assert_eq!(lengths(Train::new(&bytes, 9)), [9, 1]);
+        assert_eq!(lengths(Train::one(&bytes)), [10]);
+    }
+
+    #[test]
+    fn parts_of_a_train_are_trains() {
+        let bytes: Vec<u8> = (0..10).collect();
+        let train = Train::new(&bytes, 4);
+        assert_eq!((train.part(0..2).bytes(), train.part(0..2).len()), (&bytes[..8], 2));
+        assert_eq!((train.after(2).bytes(), train.after(2).len()), (&bytes[8..], 1));
+        assert_eq!(lengths(train.after(1)), [4, 2]);
+        assert!(train.after(3).is_empty() && train.part(1..1).is_empty());
+    }
+
+    #[test]
+    fn an_empty_datagram_is_a_datagram() {
+        let train = Train::one(b"");
+        assert_eq!((train.len(), train.is_empty(), lengths(train)), (1, false, vec![0]));
+        assert!(train.after(1).is_empty() && lengths(train.after(1)).is_empty());
+    }
+
+    #[test]
+    fn what_may_have_been_cut_is_no_datagram() {
+        let mut room = Room::new();
+        assert_eq!(room.datagram(0), Some(&b""[..]));
+        assert!(room.datagram(LONGEST_BYTES - 1).is_some());
+        assert!(room.datagram(LONGEST_BYTES).is_none());
+        room.arrived(LONGEST_BYTES - 1, None);
+        assert!(room.train(&room.arrivals()[0]).is_some());
+        room.arrived(LONGEST_BYTES, None);
+        assert!(room.train(&room.arrivals()[1]).is_none());
+    }
+}

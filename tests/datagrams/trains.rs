@@ -1,0 +1,241 @@
+//! Trains: datagrams that a sender gives to the system in one call. Each of them is a datagram like
+//! any other; only, what came as one goes on as one.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use nix::cmsg_space;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
+};
+
+use crate::stand::{CUT, Stand, bytes, client, receive};
+
+/// Sends these bytes as datagrams of `each` bytes, in one call.
+fn send(from: &UdpSocket, bytes: &[u8], each: u16, to: SocketAddr) {
+    let (parts, to) = ([IoSlice::new(bytes)], SockaddrStorage::from(to));
+    let train = [ControlMessage::UdpGsoSegments(&each)];
+    let descriptor = from.as_raw_fd();
+    sendmsg(descriptor, &parts, &train, MsgFlags::empty(), Some(&to)).unwrap();
+}
+
+/// One who takes trains as they are.
+fn taker() -> UdpSocket {
+    let taker = client();
+    setsockopt(&taker, sockopt::UdpGroSegment, &true).unwrap();
+    taker
+}
+
+/// What has come as one, if anything has: its bytes, the length of each datagram, and from where.
+fn take(taker: &UdpSocket) -> Option<(Vec<u8>, usize, SocketAddr)> {
+    let (mut room, mut control) = (vec![0; 70_000], cmsg_space!(i32));
+    let mut parts = [IoSliceMut::new(&mut room)];
+    let descriptor = taker.as_raw_fd();
+    let message =
+        recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut control), MsgFlags::empty());
+    let message = message.ok()?;
+    let each = message.cmsgs().unwrap().find_map(|control| match control {
+        ControlMessageOwned::UdpGroSegments(each) => Some(each as usize),
+        _ => None,
+    });
+    let (bytes, from) = (message.bytes, message.address.unwrap());
+    let from = SocketAddr::V4((*from.as_sockaddr_in().unwrap()).into());
+    Some((room[..bytes].to_vec(), each.unwrap_or(bytes), from))
+}
+
+/// What has come to this client, datagram by datagram, until so many are there.
+fn collect(stand: &mut Stand, client: &UdpSocket, number: usize) -> Vec<Vec<u8>> {
+    (0..number).map(|_| stand.until(|_| receive(client)).0).collect()
+}
+
+/// Trains of all kinds: (bytes, each). Longer ones Linux takes apart on their way.
+const TRAINS: [(usize, u16); 11] = [
+    (2, 1),
+    (3, 2),
+    (64, 1),
+    (100, 99),
+    (127, 2),
+    (640, 10),
+    (1_200 * 5, 1_200),
+    (1_200 * 54, 1_200),
+    (1_200 * 53 + 1, 1_200),
+    (65_400, 1_024),
+    (65_400, 65_399),
+];
+
+#[test]
+fn each_datagram_of_a_train_is_echoed() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let longest = [(65_507, 1_024), (65_507, 65_506)];
+    for (number, (length, each)) in TRAINS.into_iter().chain(longest).enumerate() {
+        let (client, sent) = (client(), bytes(length, number as u8));
+        send(&client, &sent, each, echo);
+        let datagrams: Vec<&[u8]> = sent.chunks(each.into()).collect();
+        stand.facts.0.clear();
+        let echoed = collect(&mut stand, &client, datagrams.len());
+        assert_eq!(echoed, datagrams, "{length} bytes, {each} each");
+        assert_eq!(receive(&client), None);
+        let counts = (stand.facts.count("received"), stand.facts.count("sent"));
+        assert_eq!(counts, (datagrams.len(), datagrams.len()));
+        let last = format!("sent {} to", datagrams.last().unwrap().len());
+        assert!(stand.facts.count(&last) > 0, "{last}");
+    }
+}
+
+#[test]
+fn what_came_as_one_goes_back_as_one() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    for (number, (length, each)) in TRAINS.into_iter().enumerate() {
+        let (taker, sent) = (taker(), bytes(length, number as u8));
+        send(&taker, &sent, each, echo);
+        let (heard, each_heard, from) = stand.until(|_| take(&taker));
+        assert!(heard == sent, "{length} bytes, {each} each");
+        assert_eq!((each_heard, from), (each.into(), echo));
+    }
+}
+
+#[test]
+fn trains_and_single_datagrams_of_many_clients_are_kept_apart() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let clients: Vec<UdpSocket> = (0..5).map(|_| client()).collect();
+    let mut wanted = vec![Vec::new(); clients.len()];
+    for round in 0..4 {
+        for (number, client) in clients.iter().enumerate() {
+            let each = 10 + number as u16;
+            let sent = bytes(35 + number * round, (round * 10 + number) as u8);
+            send(client, &sent, each, echo);
+            wanted[number].extend(sent.chunks(each.into()).map(<[u8]>::to_vec));
+            for single in [&b""[..], &sent[..7]] {
+                client.send_to(single, echo).unwrap();
+                wanted[number].push(single.to_vec());
+            }
+        }
+    }
+    for (client, wanted) in clients.iter().zip(&wanted) {
+        assert_eq!(&collect(&mut stand, client, wanted.len()), wanted);
+        assert_eq!(receive(client), None);
+    }
+    let all = wanted.iter().map(Vec::len).sum::<usize>();
+    assert_eq!((stand.facts.count("received"), stand.facts.count("sent")), (all, all));
+}
+
+#[test]
+fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let client = client();
+    let (mut sent, mut heard, train) = (0, 0, [7; 64 * 20]);
+    while stand.facts.count("loop breaker") < 3 {
+        assert!(sent < 64 * 1_000, "nothing is ever dropped");
+        send(&client, &train, 20, echo);
+        sent += 64;
+        stand.until_seen(sent, "received 20");
+        while let Some((datagram, _)) = receive(&client) {
+            assert_eq!(datagram, &train[..20]);
+            heard += 1;
+        }
+    }
+    let dropped = stand.facts.count("loop breaker");
+    assert_eq!((stand.facts.count("dropped 20: loop breaker"), dropped), (dropped, dropped));
+    assert!(dropped < 64, "a whole train was dropped");
+    assert_eq!((stand.facts.count("sent 20"), heard), (sent - dropped, sent - dropped));
+}
+
+#[test]
+fn a_train_that_seems_to_come_from_ourselves_is_dropped() {
+    let mut stand = Stand::new();
+    let (echo, forger) = stand.add_with_forger("udp://127.0.0.1:0=echo");
+    send(&forger, &bytes(35, 0), 10, echo);
+    stand.until_seen(4, "source is our own address");
+    assert_eq!(stand.facts.count("dropped 5: source is our own address"), 1);
+    assert_eq!(stand.facts.count("sent"), 0);
+}
+
+#[test]
+fn the_other_services_answer_each_datagram_of_a_train() {
+    let mut stand = Stand::new();
+    let client = client();
+    let daytime = stand.add("udp://127.0.0.1:0=daytime");
+    send(&client, &bytes(50 * 3 + 5, 0), 50, daytime);
+    for answer in collect(&mut stand, &client, 3) {
+        assert_eq!(answer, b"Friday, November 20, 2026 18:17:05-UTC\r\n");
+    }
+    assert_eq!(stand.facts.count("dropped 5: shorter than its answer"), 1);
+    assert_eq!(stand.facts.count("sent 40"), 3);
+
+    let discard = stand.add("udp://127.0.0.1:0=discard");
+    send(&client, &bytes(35, 0), 10, discard);
+    stand.until_seen(3, "received 10 from");
+    stand.until_seen(1, "received 5 from");
+    stand.expect_silence(&client);
+}
+
+#[test]
+fn a_door_with_many_addresses_answers_a_train_from_the_one_it_was_asked_at() {
+    let mut stand = Stand::new();
+    for route in ["udp://0.0.0.0:0=echo", "udp://:0=echo"] {
+        let port = stand.add(route).port();
+        for host in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+            let (taker, sent, door) = (taker(), bytes(95, host[3]), SocketAddr::from((host, port)));
+            send(&taker, &sent, 10, door);
+            assert_eq!(stand.until(|_| take(&taker)), (sent, 10, door), "{route}");
+        }
+    }
+}
+
+#[test]
+fn a_relay_passes_trains_on_as_trains_both_ways() {
+    let (target, client) = (taker(), taker());
+    let address = target.local_addr().unwrap();
+    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+    let mut passed = 0;
+    for (number, (length, each)) in TRAINS.into_iter().enumerate() {
+        let (there, back) = (bytes(length, number as u8), bytes(length, !number as u8));
+        send(&client, &there, each, door);
+        let (heard, each_heard, flow) = stand.until(|_| take(&target));
+        assert!(heard == there && each_heard == each.into(), "{length} bytes, {each} each");
+        send(&target, &back, each, flow);
+        let heard = stand.until(|_| take(&client));
+        assert!(heard == (back, each.into(), door), "{length} bytes, {each} each");
+        passed += length;
+    }
+    let datagrams: usize =
+        TRAINS.iter().map(|(length, each)| length.div_ceil(*each as usize)).sum();
+    assert_eq!(stand.facts.count("received"), 2 * datagrams);
+    assert_eq!((stand.facts.count("sent"), stand.datagrams.len()), (2 * datagrams, 1));
+    stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
+    assert_eq!(stand.facts.count(&format!("closed cut up {passed} down {passed}")), 1);
+}
+
+#[test]
+fn a_unix_target_gets_a_train_datagram_by_datagram() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    let name = format!("oneloop-trains-{}", std::process::id());
+    let target = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    target.set_nonblocking(true).unwrap();
+    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:@{name}"));
+    send(&client(), &bytes(35, 1), 10, door);
+    let mut room = [0; 99];
+    for datagram in bytes(35, 1).chunks(10) {
+        let length = stand.until(|_| target.recv(&mut room).ok());
+        assert_eq!(&room[..length], datagram);
+    }
+    assert_eq!((stand.facts.count("sent"), stand.facts.count("dropped")), (4, 0));
+}
+
+#[test]
+fn an_earlier_refusal_does_not_cost_the_next_train() {
+    let target = taker();
+    let address = target.local_addr().unwrap();
+    drop(target);
+    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+    let client = client();
+    client.send_to(b"anybody?", door).unwrap();
+    // Both are there before the loop turns: so the train meets the refusal of the first one.
+    send(&client, &bytes(35, 1), 10, door);
+    stand.until_seen(3, "received 10");
+    assert_eq!(stand.facts.count("sent"), 5);
+    assert_eq!((stand.facts.count("dropped 0: refused"), stand.facts.count("dropped")), (1, 1));
+}
