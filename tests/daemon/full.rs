@@ -92,6 +92,7 @@ fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
         client.echo(b"in at last");
         inside.push(client);
     }
+    daemon.says_often(8, " opened: ");
     assert_eq!(daemon.count(" opened: "), 8);
 }
 

@@ -228,7 +228,17 @@ impl Daemon {
 
     /// How many lines contain this.
     pub fn count(&self, text: &str) -> usize {
-        self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count()
+        let now =
+            || self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count();
+        // What the daemon has written may not have been read here yet.
+        let mut found = now();
+        loop {
+            std::thread::sleep(Duration::from_millis(150));
+            match now() {
+                same if same == found => return found,
+                more => found = more,
+            }
+        }
     }
 
     /// Waits for a line that contains this, and gives the first.

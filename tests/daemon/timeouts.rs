@@ -54,7 +54,8 @@ fn bytes_in_either_direction_keep_a_relay_alive() {
 
 #[test]
 fn a_blocked_connection_is_idle_too() {
-    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 500ms");
+    // Long enough for the flood to be seen to rest, on a busy machine too.
+    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 3s");
     client.flood(|at| byte(1, at));
     stage.daemon.says("closed: idle-timeout");
     let (bytes, end) = target.ending();
