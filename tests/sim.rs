@@ -9,16 +9,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use net::world::Outcome;
 use net::{Mix, Model, World};
 
+#[path = "sim/bench.rs"]
+mod bench;
 #[path = "sim/exhaustive.rs"]
 mod exhaustive;
 mod net;
 #[path = "sim/plain.rs"]
 mod plain;
+#[path = "sim/services.rs"]
+mod services;
 #[path = "sim/torture.rs"]
 mod torture;
 
 /// So many seeds of each model, each of some forty conversations.
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 300;
 
 #[test]
 fn the_promises_hold_on_the_bare_contract() {
@@ -49,7 +53,7 @@ fn run_seeds(model: Model) {
         talks += outcome.talks;
     }
     println!("{model:?}: {talks} conversations");
-    assert!(talks >= 5000, "only {talks} conversations");
+    assert!(talks >= 10_000, "only {talks} conversations");
 }
 
 fn run(seed: u64, model: Model, tracing: bool) -> Outcome {

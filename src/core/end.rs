@@ -296,3 +296,27 @@ pub fn settled(result: io::Result<usize>) -> io::Result<Io> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of these pieces make a message, and how long it is.
+    fn heard(pieces: &[&[u8]]) -> (usize, usize) {
+        let mut shelf = Shelf::<crate::core::NoPipe>::default();
+        let mut ear = None;
+        let whole = pieces.iter().position(|piece| listen(&mut ear, piece, &mut shelf));
+        let length = ear.map_or(0, |loan| shelf.data(&loan).len());
+        (whole.map_or(0, |at| at + 1), length)
+    }
+
+    #[test]
+    fn a_message_is_whole_at_its_newline_or_at_its_limit() {
+        assert_eq!(heard(&[b"one\ntwo"]), (1, 4));
+        assert_eq!(heard(&[b"o", b"ne", b"\n"]), (3, 4));
+        assert_eq!(heard(&[b"one"]), (0, 3));
+        assert_eq!(heard(&[&[b'x'; LINE_BYTES + 9]]), (1, LINE_BYTES));
+        assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"\n"]), (2, LINE_BYTES));
+        assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"yy\n"]), (2, LINE_BYTES));
+    }
+}

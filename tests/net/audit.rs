@@ -1,12 +1,14 @@
 //! What must hold of an end: of one direction, of a connection, of a whole run.
 
 use oneloop::core::end::LINE_BYTES;
+use oneloop::core::timers::Deadline;
 use oneloop::core::{Closing, Key, Moment, Reason, Side};
 
+use super::check;
 use super::kernel::{Kernel, Sock};
 use super::payload;
 use super::peer::{Hears, Saw};
-use super::talk::{Kind, Talk};
+use super::talk::{Facts, Kind, Talk};
 use super::watch::Closed;
 use super::world::World;
 
@@ -86,9 +88,27 @@ pub fn ending(world: &World, closed: &Closed) {
     };
     let wrong = socks.iter().any(|sock| resets.is_some_and(|resets| sock.linger_zero != resets));
     assert!(!wrong, "#{birth} ended by {reason}: a reset where none belongs, or none");
-    not_early(world, closed, talk);
     moved(&socks, closed, talk);
     first(closed, talk);
+}
+
+/// A deadline struck: not before its time, and not without a cause.
+pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
+    let talk = &world.talks[&key.birth];
+    let timeouts = &world.mix.timeouts[talk.route as usize];
+    let half = facts.ended[0] != facts.ended[1];
+    let connected = facts.connected || talk.kind != Kind::Relay;
+    let (since, wait, cause) = match deadline {
+        Deadline::Connect => (facts.active, timeouts.connect, !connected),
+        Deadline::Idle => (facts.active, timeouts.idle, connected),
+        Deadline::HalfClose => (facts.active, timeouts.half_close, half),
+        Deadline::Lifetime => (facts.born, timeouts.lifetime, true),
+        Deadline::Linger => (facts.active, Some(check::LINGER), facts.lingers),
+        Deadline::Quiet => (facts.active, Some(check::QUIET), world.drained && !half),
+    };
+    let due = wait.map(|wait| since + wait);
+    let meant = cause && due.is_some_and(|due| world.now.tick() >= due);
+    assert!(meant, "#{}: {deadline:?} strikes before {due:?}: {facts:?}", key.birth);
 }
 
 /// The message that was heard is the peer's first line, or what there was of it.
@@ -156,21 +176,6 @@ fn last_words(socks: &[&Sock], talk: &Talk, by: Side) {
     let taken = to.seen.blocked || to.seen.fault.is_some() || to.dead;
     let enough = from.seen.calls + to.seen.calls >= LAST_WORDS;
     assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.birth);
-}
-
-/// No timeout strikes before its time.
-fn not_early(world: &World, closed: &Closed, talk: &Talk) {
-    let timeouts = &world.mix.timeouts[talk.route as usize];
-    let facts = &closed.facts;
-    let (since, wait) = match closed.ending.reason {
-        Reason::IdleTimeout => (facts.active, timeouts.idle),
-        Reason::HalfCloseTimeout => (facts.active, timeouts.half_close),
-        Reason::Lifetime => (facts.born, timeouts.lifetime),
-        _ => return,
-    };
-    let due = wait.map(|wait| since + wait);
-    let meant = due.is_some_and(|due| world.now.tick() >= due);
-    assert!(meant, "#{}: {} comes before {due:?}", talk.key.birth, closed.ending.reason);
 }
 
 /// The counts of the event are those of the wire.

@@ -17,8 +17,8 @@ use super::talk::{Kind, Talk};
 use super::world::World;
 
 /// A service waits so long for the peer's end of file; a connection quiet for so long is idle.
-const LINGER: Tick = 20;
-const QUIET: Tick = 10;
+pub const LINGER: Tick = 20;
+pub const QUIET: Tick = 10;
 
 /// Two flows of `BUDGET` steps, each at most a read and a write; beside them two half-closes, two
 /// questions for errors and one for success.
@@ -43,6 +43,10 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
         let served = calls > 0 || matches!(conn.ends.end(1), End::Nowhere);
         assert!(served || !had_work.contains(&key), "#{} was not served", key.birth);
         assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.birth);
+        let spins = |(end, sock): &(usize, &Sock)| {
+            sock.seen.blocked && conn.ends.bits(*end).has(Ready::WRITE)
+        };
+        assert!(!socks.iter().any(spins), "#{} forgets that it is blocked", key.birth);
         let share = CALLS * largest(world, &world.talks[&key.birth]) as u64;
         assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.birth);
     }
@@ -52,13 +56,14 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
 /// The structure of all that is left after a turn.
 pub fn after_turn(world: &World) {
     let kernel = world.net.borrow();
-    let (mut loans, mut bytes) = (0, 0);
+    let (mut loans, mut bytes, mut pipes) = (0, 0, 0);
     for (key, conn) in world.engine.iter() {
         let talk = &world.talks[&key.birth];
         assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.birth);
         let held = held(world, key, conn, largest(world, talk));
         loans += held.0;
         bytes += held.1;
+        pipes += held.2;
         for flow in conn.flows.iter().filter(|flow| !flow.is_absent()) {
             counts(world, &kernel, key, conn, flow);
         }
@@ -69,6 +74,7 @@ pub fn after_turn(world: &World) {
     }
     let shelf = &world.engine.buffers.shelf;
     assert_eq!((shelf.lent(), shelf.bytes()), (loans, bytes), "loans that nobody holds");
+    assert_eq!(shelf.pipes.lent(), pipes, "pipes that nobody holds");
     let living = world.talks.values().filter(|talk| talk.ended.is_none()).count();
     assert_eq!(world.engine.len(), living, "connections without a conversation");
     assert_eq!(world.watch.facts.len(), living, "an end that was not told");
@@ -88,10 +94,12 @@ pub fn sleep(world: &World, sleep: Option<Duration>) {
     }
 }
 
-/// What a connection holds, in loans and bytes: at most one read's worth a flow.
-fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize) {
+/// What a connection holds, in loans, bytes and pipes: at most one read's worth a flow.
+fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize, usize) {
     let shelf = &world.engine.buffers.shelf;
     let flows = conn.flows.iter().filter_map(|flow| flow.held.as_ref());
+    // What lies in a pipe cannot be seen.
+    let pipes = flows.clone().filter(|loan| shelf.data(loan).is_empty()).count();
     let mut sizes: Vec<usize> = flows.map(|loan| shelf.left(loan)).collect();
     for size in &sizes {
         assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.birth);
@@ -99,7 +107,7 @@ fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, us
     if let End::Line(Some(loan)) = conn.ends.end(1) {
         sizes.push(shelf.left(loan));
     }
-    (sizes.len(), sizes.iter().sum())
+    (sizes.len(), sizes.iter().sum(), pipes)
 }
 
 /// What was read was written, but for what is held.
@@ -174,7 +182,7 @@ fn largest(world: &World, talk: &Talk) -> usize {
         Hears::Text(text) => text.len(),
         _ => 0,
     };
-    world.mix.scratch.max(text).max(super::pipe::MOST)
+    world.mix.scratch.max(text).max(world.mix.splice.min(2 * world.mix.pipe))
 }
 
 fn socks<'a>(kernel: &'a Kernel, conn: &Conn<Socket>) -> Vec<(usize, &'a Sock)> {

@@ -33,6 +33,8 @@ pub struct Faults {
     pub reset_purges: u64,
     /// A reset behind a FIN is told to writers only: readers see the end of file first.
     pub fin_hides_reset: bool,
+    /// A splice moves nothing, though there is something.
+    pub splice_nothing: u64,
     /// Peers act between the phases of a turn too.
     pub mid_turn: u64,
     /// The clock leaps by hours.
@@ -50,6 +52,8 @@ pub struct Mix {
     /// The most events a batch brings.
     pub batch: usize,
     pub scratch: usize,
+    /// The most that one splice moves.
+    pub splice: usize,
     /// The largest pipe.
     pub pipe: usize,
     /// The most bytes that a peer says in one go.
@@ -90,6 +94,7 @@ impl Faults {
             hint_false: some(random, &[20, 200]),
             reset_purges: some(random, &[500, 1000]),
             fin_hides_reset: random.once_in(2),
+            splice_nothing: some(random, &[100, 500]),
             mid_turn: some(random, &[100, 500]),
             leap: some(random, &[1, 5]),
         }
@@ -102,25 +107,26 @@ impl Mix {
         let random = &mut random;
         let scratch = pick(random, &[1, 2, 7, 64, 500, 4096, 65536]);
         let pipe = pick(random, &[1, 3, 16, 64, 300, 4096, 65536]);
-        let drain = random.once_in(4).then(|| random.below(400) as usize);
+        let drain = random.once_in(4).then(|| 20 + random.below(300) as usize);
         Mix {
             model,
             faults: Faults::draw(random),
-            talks: 10 + random.below(60) as usize,
-            slots: pick(random, &[1, 2, 4, 8, 16]),
+            talks: 20 + random.below(60) as usize,
+            slots: pick(random, &[1, 4, 8, 16, 32]),
             batch: pick(random, &[1, 2, 8, 1024]),
             scratch,
+            splice: pick(random, &[1, 160, 20_000, 1 << 20]),
             pipe,
             say: 1 + random.below((40 * scratch.min(pipe)).clamp(8, 200_000) as u64),
             unix: pick(random, &[0, 0, 30, 100]),
-            kinds: (0..6).filter(|_| !random.once_in(3)).collect(),
+            kinds: (0..7).filter(|_| !random.once_in(3)).collect(),
             timeouts: (0..4).map(|_| draw_timeouts(random)).collect(),
             drain,
             cut: drain.filter(|_| random.once_in(2)).map(|turn| turn + random.below(60) as usize),
             unsafe_turns: 100 + random.below(500) as usize,
             rude: pick(random, &[0, 0, 5, 30]),
             refuse: pick(random, &[0, 0, 20, 60]),
-            pace: pick(random, &[0, 100, 20_000, 400_000]),
+            pace: pick(random, &[0, 1000, 50_000, 100_000, 400_000]),
         }
     }
 }

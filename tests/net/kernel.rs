@@ -21,6 +21,8 @@ pub struct Kernel {
     /// Calls so far that may fail, and the one that shall.
     pub calls: u64,
     pub fail: Option<(u64, ErrorKind)>,
+    /// The most that one splice moves.
+    pub splice: usize,
     /// Bytes that were read and written in all.
     pub moved: u64,
     pub tracing: bool,
@@ -106,6 +108,7 @@ impl Kernel {
             gone: VecDeque::new(),
             calls: 0,
             fail: None,
+            splice: 100,
             moved: 0,
             tracing: false,
         }

@@ -29,10 +29,11 @@ pub type Net = Rc<RefCell<Kernel>>;
 /// The bytes of a stream are a function of the stream's number and the position. So a byte that is
 /// lost, repeated, moved or mixed up is found at once, and nothing has to be remembered.
 pub fn payload(stream: u64, at: u64, length: usize) -> Vec<u8> {
-    (at..at + length as u64).map(|position| payload_byte(stream, position)).collect()
-}
-
-/// One byte of a stream.
-pub fn payload_byte(stream: u64, at: u64) -> u8 {
-    (mix(stream ^ (at >> 3).wrapping_mul(0x9E37_79B9_7F4A_7C15)) >> (8 * (at & 7))) as u8
+    let word = |number: u64| mix(stream ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes();
+    let words = at / 8..(at + length as u64).div_ceil(8);
+    let mut bytes: Vec<u8> = Vec::with_capacity(length + 16);
+    words.for_each(|number| bytes.extend(word(number)));
+    bytes.drain(..(at % 8) as usize);
+    bytes.truncate(length);
+    bytes
 }

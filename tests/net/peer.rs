@@ -6,9 +6,9 @@ use std::io::ErrorKind;
 use oneloop::core::Random;
 
 use super::kernel::Kernel;
+use super::payload;
 use super::remote::Found;
 use super::script::Op;
-use super::{payload, payload_byte};
 
 pub struct Peer {
     pub sock: usize,
@@ -87,9 +87,9 @@ impl Peer {
 
     fn say(&mut self, kernel: &mut Kernel, left: u64, random: &mut Random) -> bool {
         let length = left.min(1 + random.below(3) * random.below(70_000));
-        let Some(said) =
-            kernel.remote_write(self.sock, &payload(self.stream, self.said, length as usize))
-        else {
+        let length = kernel.remote_room(self.sock).min(length as usize);
+        let bytes = payload(self.stream, self.said, length);
+        let Some(said) = kernel.remote_write(self.sock, &bytes) else {
             // The connection is gone; what it still has to tell is heard later.
             return true;
         };
@@ -144,24 +144,21 @@ impl Peer {
 
     /// What it heard so far is a beginning of what was said to it.
     fn check(&mut self, bytes: &[u8]) {
-        for (byte, at) in bytes.iter().zip(self.heard..) {
-            let wanted = match &self.hears {
-                Hears::Nothing => None,
-                Hears::Stream(stream) => Some(payload_byte(*stream, at)),
-                Hears::Text(text) => text.get(at as usize).copied(),
-                Hears::Lines => Some(line_byte(at)),
-            };
-            assert_eq!(Some(*byte), wanted, "socket {}: byte {at} is wrong", self.sock);
-        }
-        self.heard += bytes.len() as u64;
+        let (at, end) = (self.heard as usize, self.heard as usize + bytes.len());
+        let wanted = match &self.hears {
+            Hears::Nothing => Vec::new(),
+            Hears::Stream(stream) => payload(*stream, self.heard, bytes.len()),
+            Hears::Text(text) => text.get(at..end).unwrap_or_default().to_vec(),
+            Hears::Lines => (at..end).map(line_byte).collect(),
+        };
+        assert!(wanted == bytes, "socket {}: wrong bytes in {at}..{end}", self.sock);
+        self.heard = end as u64;
     }
 }
 
 /// RFC 864 once more, written differently from the core's.
-fn line_byte(at: u64) -> u8 {
+fn line_byte(at: usize) -> u8 {
     let (line, column) = (at / 74, at % 74);
-    b"\r\n".get((column as usize).wrapping_sub(72)).copied().unwrap_or_else(|| {
-        let ring: Vec<u8> = (b' '..=b'~').collect();
-        ring[(line + column) as usize % ring.len()]
-    })
+    let end = b"\r\n".get(column.wrapping_sub(72)).copied();
+    end.unwrap_or_else(|| (b' '..=b'~').nth((line + column) % 95).unwrap_or_default())
 }

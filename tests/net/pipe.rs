@@ -1,16 +1,13 @@
-//! A simulated pipe: small, so that it is filled in the middle of things.
+//! A simulated pipe. How much a splice moves is up to the kernel.
 
 use std::io;
 
 use oneloop::core::Pipe;
 
-/// It claims to be large, as the core wants it, and takes little at a time.
+/// It claims to be large, as the core wants it.
 pub struct Tube {
     pub bytes: Vec<u8>,
 }
-
-/// The most that one splice moves.
-pub const MOST: usize = 160;
 
 impl Pipe for Tube {
     fn open(_: usize) -> io::Result<Tube> {

@@ -36,6 +36,11 @@ impl Kernel {
         Some(taken)
     }
 
+    /// How many bytes the peer can say now.
+    pub fn remote_room(&self, id: usize) -> usize {
+        self.socks[id].rx.room - self.socks[id].rx.bytes.len()
+    }
+
     pub fn remote_read(&mut self, id: usize, most: usize) -> Found {
         let sock = &mut self.socks[id];
         if !sock.tx.bytes.is_empty() {

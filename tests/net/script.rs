@@ -53,7 +53,7 @@ pub fn draw(random: &mut Random, mix: &Mix, role: Role) -> VecDeque<Op> {
         return script;
     }
     if role == Role::Last {
-        script.push_back(Op::HearEnd);
+        script.extend([Op::HearEnd, Op::Nap(random.below(2) * random.below(60))]);
         chat(random, mix, &mut script);
     }
     script.extend([Op::Fin, Op::HearEnd, Op::Close]);

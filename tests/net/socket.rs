@@ -7,7 +7,7 @@ use oneloop::core::{Ready, Stream};
 
 use super::Net;
 use super::kernel::{Attempt, Kernel, Sock};
-use super::pipe::{MOST, Tube};
+use super::pipe::Tube;
 
 /// Dropping it closes it.
 pub struct Socket {
@@ -79,8 +79,13 @@ impl Stream for Socket {
 
     fn splice_in(&mut self, pipe: &mut Tube) -> io::Result<usize> {
         assert!(pipe.bytes.is_empty(), "a pipe with bytes in it is filled");
-        let mut bytes = [0; MOST];
-        let moved = self.net.borrow_mut().read(self.id, &mut bytes)?;
+        let mut kernel = self.net.borrow_mut();
+        let nothing = kernel.faults.splice_nothing;
+        if !kernel.socks[self.id].rx.bytes.is_empty() && kernel.hits(nothing) {
+            return Ok(0);
+        }
+        let mut bytes = vec![0; kernel.splice];
+        let moved = kernel.read(self.id, &mut bytes)?;
         pipe.bytes.extend_from_slice(&bytes[..moved]);
         Ok(moved)
     }
@@ -206,7 +211,7 @@ impl Kernel {
             (ErrorKind::Interrupted | ErrorKind::WouldBlock, Call::Shutdown | Call::Ask) => {
                 return Ok(());
             }
-            (ErrorKind::Interrupted, _) => {}
+            (ErrorKind::Interrupted, _) => self.socks[id].seen.blocked &= call == Call::Read,
             (ErrorKind::WouldBlock, Call::Read) => {
                 self.socks[id].seen.lied = true;
                 self.block(id, Ready::READ);

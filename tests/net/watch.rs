@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use oneloop::core::event::{Event, Observer};
 use oneloop::core::random::mix;
+use oneloop::core::timers::Deadline;
 use oneloop::core::{Ending, Key, Tick};
 
 use super::talk::Facts;
@@ -15,9 +16,9 @@ pub struct Watch {
     /// What is known of the connections that live, by birth.
     pub facts: HashMap<u32, Facts>,
     pub closed: Vec<Closed>,
+    /// Deadlines that struck, with what was known then.
+    pub fired: Vec<(Key, Deadline, Facts)>,
     pub heard: Vec<(Key, Vec<u8>)>,
-    /// Connections that used their budget in this turn.
-    pub yielded: u64,
     /// A number made of all events, if it is wanted.
     pub trace: Option<u64>,
     pub tracing: bool,
@@ -75,7 +76,7 @@ impl Observer for Watch {
                 }
                 facts.lingers |= facts.service && key.end() == 1;
             }
-            Event::Yielded { .. } => self.yielded += 1,
+            Event::Fired { deadline, again: false } => self.fired.push((key, *deadline, *facts)),
             Event::Heard { message } => self.heard.push((key, message.to_vec())),
             Event::Closed { ending, up, down, .. } => {
                 facts.closed += 1;

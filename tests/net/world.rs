@@ -60,7 +60,8 @@ const PATIENCE: usize = 50;
 impl World {
     pub fn new(seed: u64, mix_: Mix) -> World {
         let mut random = Random::new(mix(seed));
-        let kernel = Kernel::new(mix_.model, mix_.faults.clone(), Random::new(random.draw()));
+        let mut kernel = Kernel::new(mix_.model, mix_.faults.clone(), Random::new(random.draw()));
+        kernel.splice = mix_.splice;
         let buffers = Buffers::with_scratch(mix_.scratch);
         World {
             engine: Engine::new(mix_.timeouts.clone(), mix_.slots, buffers),
@@ -135,7 +136,6 @@ impl World {
     }
 
     fn begin_turn(&mut self) {
-        self.watch.yielded = 0;
         for sock in &mut self.net.borrow_mut().socks {
             (sock.seen.calls, sock.seen.bytes) = (0, 0);
         }
@@ -196,7 +196,7 @@ impl World {
             accepted = true;
         }
         if self.drained {
-            self.begun = self.mix.talks;
+            self.mix.talks = self.begun;
         }
         accepted
     }
@@ -311,6 +311,9 @@ impl World {
         }
         for one in &closed {
             audit::ending(self, one);
+        }
+        for (key, deadline, facts) in std::mem::take(&mut self.watch.fired) {
+            audit::struck(self, key, deadline, &facts);
         }
         for (key, message) in std::mem::take(&mut self.watch.heard) {
             audit::message(self, key, &message);

@@ -96,6 +96,7 @@ fn world(model: Model) -> World {
         slots: 1,
         batch: 4,
         scratch: PIPE as usize,
+        splice: 5,
         pipe: PIPE as usize,
         say: 1,
         unix: 0,

@@ -1,127 +1,15 @@
-//! Plain tests of the engine on a network without faults: what one example says best.
+//! Plain tests of the engine: keys, deadlines, draining, attempts, resets.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::Duration;
 
-use oneloop::core::Ready;
-use oneloop::core::buffers::Buffers;
 use oneloop::core::conn::Conn;
-use oneloop::core::engine::{Dial, Engine};
-use oneloop::core::event::{Event, Observer};
+use oneloop::core::engine::Dial;
 use oneloop::core::timers::Timeouts;
-use oneloop::core::{Key, Moment, Random, Reason, Tick};
+use oneloop::core::{Ready, Reason};
 
+use crate::bench::Bench;
 use crate::net::kernel::Attempt;
 use crate::net::remote::Found;
-use crate::net::socket::Socket;
-use crate::net::{Faults, Kernel, Model, Net};
-
-/// An engine, its network, and all that was told.
-struct Bench {
-    net: Net,
-    engine: Engine<Socket>,
-    told: Told,
-    births: u32,
-    room: usize,
-    now: Moment,
-}
-
-#[derive(Default)]
-struct Told(Vec<String>);
-
-impl Observer for Told {
-    fn on(&mut self, key: Key, event: &Event<'_>) {
-        self.0.push(format!("#{}.{} {event:?}", key.birth, key.end()));
-    }
-}
-
-impl Bench {
-    fn new(timeouts: Timeouts) -> Bench {
-        let kernel = Kernel::new(Model::Epoll, Faults::default(), Random::new(1));
-        Bench {
-            net: Rc::new(RefCell::new(kernel)),
-            engine: Engine::new(vec![timeouts], 4, Buffers::default()),
-            told: Told::default(),
-            births: 0,
-            room: 100,
-            now: Moment(0),
-        }
-    }
-
-    /// A connection of this wiring, and its socket.
-    fn open(&mut self, wire: impl FnOnce(Socket) -> Conn<Socket>) -> (Key, usize) {
-        self.births += 1;
-        let key = self.engine.vacant(self.births);
-        let (socket, id) = self.socket(key, Attempt::Done);
-        self.engine.insert(wire(socket), self.births, 0, self.now, &mut self.told);
-        self.turn();
-        (key, id)
-    }
-
-    /// A relay whose target is connected.
-    fn relay(&mut self) -> (Key, usize, usize) {
-        let (key, client) = self.open(Conn::relay);
-        let target = self.dial(key, Attempt::Done);
-        self.turn();
-        assert!(matches!(self.engine.dials()[..], [(_, Dial::Over)]));
-        (key, client, target)
-    }
-
-    fn dial(&mut self, key: Key, attempt: Attempt) -> usize {
-        let (socket, target) = self.socket(key.at(1), attempt);
-        self.engine.attach(key, socket, self.now, &mut self.told);
-        target
-    }
-
-    fn socket(&mut self, key: Key, attempt: Attempt) -> (Socket, usize) {
-        let mut kernel = self.net.borrow_mut();
-        let id = kernel.open(self.room, false, attempt);
-        kernel.register(id, key);
-        (Socket::new(&self.net, id), id)
-    }
-
-    fn turn(&mut self) {
-        let events = self.net.borrow_mut().poll(100);
-        for (key, ready) in events {
-            self.engine.mark(key, ready, &mut self.told);
-        }
-        self.engine.run(self.now, &mut self.told);
-        self.engine.expire(self.now, &mut self.told);
-    }
-
-    /// A turn at this tick.
-    fn turn_at(&mut self, tick: Tick) {
-        self.now = Moment(u64::from(tick) * 100_000);
-        self.turn();
-    }
-
-    fn say(&mut self, id: usize, bytes: &[u8]) {
-        let said = self.net.borrow_mut().remote_write(id, bytes);
-        assert_eq!(said, Some(bytes.len()));
-        self.turn();
-    }
-
-    fn hear(&mut self, id: usize) -> Found {
-        self.net.borrow_mut().remote_read(id, 1000)
-    }
-
-    fn fin(&mut self, id: usize) {
-        self.net.borrow_mut().remote_fin(id);
-        self.turn();
-    }
-
-    /// How often something like this was told.
-    fn count(&self, like: &str) -> usize {
-        self.told.0.iter().filter(|line| line.contains(like)).count()
-    }
-
-    /// Who has ended, and for what reason.
-    fn ended(&self, key: Key, reason: &str) -> bool {
-        let line = format!("#{}.0 Closed {{ ending: Ending {{ reason: {reason}", key.birth);
-        self.count(&line) == 1 && self.count(&format!("#{}.0 Closed", key.birth)) == 1
-    }
-}
 
 #[test]
 fn a_connection_at_rest_is_80_bytes() {
@@ -153,6 +41,19 @@ fn an_old_key_finds_nothing() {
 }
 
 #[test]
+fn one_that_ended_in_the_queue_is_not_driven_in_the_place_of_the_next() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (old, _) = bench.open(Conn::echo);
+    bench.engine.mark(old, Ready::READ, &mut bench.told);
+    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.told);
+    let (new, id) = bench.insert(Conn::echo);
+    bench.say(id, b"x");
+    assert_eq!((old.slot(), bench.count("#2.0 Read {")), (new.slot(), 1));
+    let last = bench.told.0.iter().rev().find(|line| line.starts_with("#1."));
+    assert!(last.unwrap().contains("Closed"), "{last:?}");
+}
+
+#[test]
 fn a_marked_connection_is_queued_once() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, _) = bench.open(Conn::echo);
@@ -168,23 +69,24 @@ fn a_marked_connection_is_queued_once() {
 
 #[test]
 fn a_superseded_deadline_is_ignored() {
-    let timeouts = Timeouts { idle: Some(100), half_close: Some(20), ..Timeouts::default() };
+    let timeouts = Timeouts { idle: Some(100), half_close: Some(25), ..Timeouts::default() };
     let mut bench = Bench::new(timeouts);
     let (key, client, target) = bench.relay();
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_secs(10)));
     bench.turn_at(50);
     bench.fin(client);
     assert_eq!(bench.hear(target), Found::Eof);
-    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_secs(2)));
+    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_millis(2500)));
+    assert_eq!(bench.engine.deadlines(), 2);
     // The half-closed one stays active, past the idle deadline that was set first.
     for tick in [60, 70, 80, 90, 100, 110] {
         bench.turn_at(tick);
         bench.say(target, b"more");
     }
-    assert_eq!(bench.count("Idle, again"), 0, "the idle deadline counts no more");
-    bench.turn_at(129);
+    assert_eq!((bench.count("Idle, again"), bench.engine.deadlines()), (0, 1));
+    bench.turn_at(134);
     assert_eq!(bench.engine.len(), 1);
-    bench.turn_at(130);
+    bench.turn_at(135);
     assert!(bench.ended(key, "HalfCloseTimeout"));
 }
 
@@ -238,6 +140,19 @@ fn draining_ends_the_idle_at_once_and_the_cut_ends_the_rest() {
 }
 
 #[test]
+fn draining_lets_a_half_closed_relay_finish() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (key, client, target) = bench.relay();
+    bench.fin(client);
+    bench.engine.drain(bench.now, &mut bench.told);
+    bench.turn_at(600);
+    bench.say(target, b"a late answer");
+    assert_eq!(bench.hear(client), Found::Bytes(b"a late answer".to_vec()));
+    bench.fin(target);
+    assert!(bench.ended(key, "Finished"));
+}
+
+#[test]
 fn a_drained_relay_looks_once_more_for_bytes_that_no_event_told_of() {
     let mut bench = Bench::new(Timeouts::default());
     let (_, client, target) = bench.relay();
@@ -249,70 +164,6 @@ fn a_drained_relay_looks_once_more_for_bytes_that_no_event_told_of() {
     assert_eq!(bench.engine.len(), 1, "it is not idle");
     bench.turn_at(50);
     assert_eq!(bench.hear(client), Found::Eof);
-}
-
-#[test]
-fn a_greeting_hears_a_line_in_pieces_and_ends() {
-    let mut bench = Bench::new(Timeouts::default());
-    let text = bench.engine.buffers.shelf.keep(b"who is there?");
-    let (key, id) = bench.open(|socket| Conn::greet(socket, Some(text)));
-    assert_eq!(bench.hear(id), Found::Bytes(b"who is there?".to_vec()));
-    for piece in ["a ", "friend", "\nand ", "more"] {
-        bench.say(id, piece.as_bytes());
-    }
-    assert_eq!(bench.count(&format!("Heard {{ message: {:?}", b"a friend\n")), 1);
-    assert_eq!(bench.hear(id), Found::Eof);
-    assert_eq!(bench.engine.len(), 1, "it waits for the peer's end");
-    bench.fin(id);
-    assert!(bench.ended(key, "Served"));
-    assert_eq!(bench.engine.buffers.shelf.lent(), 0);
-}
-
-#[test]
-fn a_service_that_has_said_its_last_word_waits_two_seconds_whatever_comes() {
-    let mut bench = Bench::new(Timeouts::default());
-    let text = bench.engine.buffers.shelf.keep(b"bye");
-    let (key, id) = bench.open(|socket| Conn::say(socket, Some(text)));
-    for tick in [5, 10, 15, 19] {
-        bench.turn_at(tick);
-        bench.say(id, b"wait");
-    }
-    assert_eq!(bench.engine.len(), 1);
-    bench.turn_at(20);
-    assert!(bench.ended(key, "Served"));
-}
-
-#[test]
-fn characters_go_on_where_the_peer_stopped_reading() {
-    let mut bench = Bench::new(Timeouts::default());
-    bench.room = 7;
-    let (_, id) = bench.open(Conn::chargen);
-    let mut heard = Vec::new();
-    while heard.len() < 1000 {
-        if let Found::Bytes(bytes) = bench.hear(id) {
-            heard.extend(bytes);
-        }
-        bench.turn();
-    }
-    let lines: Vec<&[u8]> = heard.split(|byte| *byte == b'\n').collect();
-    assert!(lines[0].starts_with(b" !\"#") && lines[1].starts_with(b"!\"#$"));
-    assert!(lines[..12].iter().all(|line| line.len() == 73));
-}
-
-#[test]
-fn a_flood_yields_and_others_are_served_in_the_same_turn() {
-    let mut bench = Bench::new(Timeouts::default());
-    bench.room = 10_000_000;
-    let (flood, loud) = bench.open(Conn::discard);
-    let (_, quiet) = bench.open(Conn::echo);
-    bench.net.borrow_mut().remote_write(loud, &vec![0; 9_000_000]);
-    bench.net.borrow_mut().remote_write(quiet, b"hello");
-    bench.turn();
-    assert_eq!(bench.hear(quiet), Found::Bytes(b"hello".to_vec()));
-    assert_eq!(bench.count(&format!("#{}.0 Yielded", flood.birth)), 1);
-    let taken = bench.net.borrow().socks[loud].rx.taken;
-    assert_eq!(taken, 16 * 64 * 1024, "a mebibyte is a share");
-    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "the rest waits");
 }
 
 #[test]

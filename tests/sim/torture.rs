@@ -55,6 +55,7 @@ fn world(seed: u64, model: Model) -> World {
         slots: 1,
         batch: 8,
         scratch: [3, 16, 64, 64][size as usize],
+        splice: 5,
         pipe: [2, 64, 16, 64][size as usize],
         say: [8, 50, 100, 150][size as usize],
         unix: 0,

@@ -1,0 +1,127 @@
+//! An engine on a network without faults, for tests of one example each.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use oneloop::core::buffers::Buffers;
+use oneloop::core::conn::Conn;
+use oneloop::core::engine::{Dial, Engine};
+use oneloop::core::event::{Event, Observer};
+use oneloop::core::timers::Timeouts;
+use oneloop::core::{Key, Moment, Random, Tick};
+
+use crate::net::kernel::Attempt;
+use crate::net::remote::Found;
+use crate::net::socket::Socket;
+use crate::net::{Faults, Kernel, Model, Net};
+
+/// An engine, its network, and all that was told.
+pub struct Bench {
+    pub net: Net,
+    pub engine: Engine<Socket>,
+    pub told: Told,
+    pub births: u32,
+    pub room: usize,
+    pub now: Moment,
+}
+
+#[derive(Default)]
+pub struct Told(pub Vec<String>);
+
+impl Observer for Told {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        self.0.push(format!("#{}.{} {event:?}", key.birth, key.end()));
+    }
+}
+
+impl Bench {
+    pub fn new(timeouts: Timeouts) -> Bench {
+        let kernel = Kernel::new(Model::Epoll, Faults::default(), Random::new(1));
+        Bench {
+            net: Rc::new(RefCell::new(kernel)),
+            engine: Engine::new(vec![timeouts], 4, Buffers::default()),
+            told: Told::default(),
+            births: 0,
+            room: 100,
+            now: Moment(0),
+        }
+    }
+
+    /// A connection of this wiring, and its socket.
+    pub fn open(&mut self, wire: impl FnOnce(Socket) -> Conn<Socket>) -> (Key, usize) {
+        let opened = self.insert(wire);
+        self.turn();
+        opened
+    }
+
+    pub fn insert(&mut self, wire: impl FnOnce(Socket) -> Conn<Socket>) -> (Key, usize) {
+        self.births += 1;
+        let key = self.engine.vacant(self.births);
+        let (socket, id) = self.socket(key, Attempt::Done);
+        self.engine.insert(wire(socket), self.births, 0, self.now, &mut self.told);
+        (key, id)
+    }
+
+    /// A relay whose target is connected.
+    pub fn relay(&mut self) -> (Key, usize, usize) {
+        let (key, client) = self.open(Conn::relay);
+        let target = self.dial(key, Attempt::Done);
+        self.turn();
+        assert!(matches!(self.engine.dials().last(), Some((_, Dial::Over))));
+        (key, client, target)
+    }
+
+    pub fn dial(&mut self, key: Key, attempt: Attempt) -> usize {
+        let (socket, target) = self.socket(key.at(1), attempt);
+        self.engine.attach(key, socket, self.now, &mut self.told);
+        target
+    }
+
+    pub fn socket(&mut self, key: Key, attempt: Attempt) -> (Socket, usize) {
+        let mut kernel = self.net.borrow_mut();
+        let id = kernel.open(self.room, false, attempt);
+        kernel.register(id, key);
+        (Socket::new(&self.net, id), id)
+    }
+
+    pub fn turn(&mut self) {
+        let events = self.net.borrow_mut().poll(100);
+        for (key, ready) in events {
+            self.engine.mark(key, ready, &mut self.told);
+        }
+        self.engine.run(self.now, &mut self.told);
+        self.engine.expire(self.now, &mut self.told);
+    }
+
+    /// A turn at this tick.
+    pub fn turn_at(&mut self, tick: Tick) {
+        self.now = Moment(u64::from(tick) * 100_000);
+        self.turn();
+    }
+
+    pub fn say(&mut self, id: usize, bytes: &[u8]) {
+        let said = self.net.borrow_mut().remote_write(id, bytes);
+        assert_eq!(said, Some(bytes.len()));
+        self.turn();
+    }
+
+    pub fn hear(&mut self, id: usize) -> Found {
+        self.net.borrow_mut().remote_read(id, 1000)
+    }
+
+    pub fn fin(&mut self, id: usize) {
+        self.net.borrow_mut().remote_fin(id);
+        self.turn();
+    }
+
+    /// How often something like this was told.
+    pub fn count(&self, like: &str) -> usize {
+        self.told.0.iter().filter(|line| line.contains(like)).count()
+    }
+
+    /// Who has ended, and for what reason.
+    pub fn ended(&self, key: Key, reason: &str) -> bool {
+        let line = format!("#{}.0 Closed {{ ending: Ending {{ reason: {reason}", key.birth);
+        self.count(&line) == 1 && self.count(&format!("#{}.0 Closed", key.birth)) == 1
+    }
+}
