@@ -7,6 +7,10 @@
 
 #[path = "daemon/access.rs"]
 mod access;
+#[path = "daemon/clients.rs"]
+mod clients;
+#[path = "daemon/datagrams.rs"]
+mod datagrams;
 #[path = "daemon/ends.rs"]
 mod ends;
 #[path = "daemon/failover.rs"]
@@ -15,12 +19,16 @@ mod failover;
 mod families;
 #[path = "daemon/files.rs"]
 mod files;
+#[path = "daemon/flow.rs"]
+mod flow;
 #[path = "daemon/full.rs"]
 mod full;
 #[path = "daemon/logs.rs"]
 mod logs;
 #[path = "daemon/many.rs"]
 mod many;
+#[path = "daemon/odd.rs"]
+mod odd;
 #[path = "daemon/proc.rs"]
 mod proc;
 #[path = "daemon/relay.rs"]

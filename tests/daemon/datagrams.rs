@@ -1,0 +1,307 @@
+//! Datagrams from end to end: what is answered, what is passed on, and what must never be.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use socket2::{Domain, Socket, Type};
+
+use crate::stand::{Daemon, PATIENCE, Scratch, until};
+use crate::wire::bytes;
+
+/// A socket with a port of its own.
+fn client() -> UdpSocket {
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client
+}
+
+fn address(socket: &UdpSocket) -> String {
+    format!("udp://{}", socket.local_addr().unwrap())
+}
+
+fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+    let mut room = vec![0; 65_536];
+    let (length, from) = socket.recv_from(&mut room).unwrap();
+    room.truncate(length);
+    (room, from)
+}
+
+/// What comes back for this.
+fn ask(client: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    client.send_to(datagram, to).unwrap();
+    let (answer, from) = receive(client);
+    assert_eq!(from, to);
+    answer
+}
+
+/// The line of totals, once it contains this: dropped datagrams are counted there.
+fn totals(daemon: &Daemon, part: &str) {
+    until(part, || {
+        let before = daemon.count(" totals: ");
+        daemon.signal(Signal::QUIT);
+        until("totals", || (daemon.count(" totals: ") > before).then_some(()));
+        let last = daemon.lines().into_iter().rfind(|line| line.contains(" totals: "));
+        last.filter(|line| line.contains(part))
+    });
+}
+
+const LENGTHS: [usize; 5] = [0, 1, 1472, 9000, 65_507];
+
+#[test]
+fn an_echo_answers_datagrams_of_every_length() {
+    let scratch = Scratch::new();
+    let line = format!("echo udp://127.0.0.1:0 unix-dgram:{}", scratch.path("x").display());
+    let daemon = Daemon::start(&line);
+    let client = client();
+    let unix = UnixDatagram::bind(scratch.path("client")).unwrap();
+    unix.set_read_timeout(Some(PATIENCE)).unwrap();
+    for length in LENGTHS {
+        let datagram = bytes(length as u64, length);
+        assert!(ask(&client, daemon.at(0), &datagram) == datagram, "{length}");
+        unix.send_to(&datagram, scratch.path("x")).unwrap();
+        let mut room = vec![0; 65_536];
+        let got = unix.recv(&mut room).unwrap();
+        assert!(room[..got] == datagram, "{length}");
+    }
+}
+
+#[test]
+fn a_relay_passes_datagrams_of_every_length_and_keeps_sources_apart() {
+    let target = client();
+    let line = format!("relay udp://127.0.0.1:0 {} -v", address(&target));
+    let daemon = Daemon::start(&line);
+    let clients = [client(), client(), client()];
+    for length in LENGTHS {
+        for (number, client) in clients.iter().enumerate() {
+            let (there, back) = (bytes(number as u64, length), bytes(9 + number as u64, length));
+            client.send_to(&there, daemon.at(0)).unwrap();
+            let (got, flow) = receive(&target);
+            assert!(got == there, "{length} there");
+            target.send_to(&back, flow).unwrap();
+            let (got, from) = receive(client);
+            assert!(got == back && from == daemon.at(0), "{length} back");
+        }
+    }
+    assert_eq!(daemon.count(" opened: "), 3);
+}
+
+#[test]
+fn a_relay_joins_udp_and_unix_datagrams() {
+    let scratch = Scratch::new();
+    let target = UnixDatagram::bind(scratch.path("target")).unwrap();
+    target.set_read_timeout(Some(PATIENCE)).unwrap();
+    let line = format!("relay udp://127.0.0.1:0 unix-dgram:{}", scratch.path("target").display());
+    let daemon = Daemon::start(&line);
+    let client = client();
+    client.send_to(b"question", daemon.at(0)).unwrap();
+    let mut room = [0; 64];
+    let (length, flow) = target.recv_from(&mut room).unwrap();
+    assert_eq!(&room[..length], b"question");
+    target.send_to_addr(b"answer", &flow).unwrap();
+    assert_eq!(receive(&client).0, b"answer");
+}
+
+#[test]
+fn a_silent_flow_is_forgotten_and_its_source_gets_a_new_one() {
+    let target = client();
+    let line = format!("relay udp://127.0.0.1:0 {} -v --udp-timeout 300ms", address(&target));
+    let daemon = Daemon::start(&line);
+    let (client, files) = (client(), daemon.files());
+    for round in 1..=2 {
+        client.send_to(b"hello", daemon.at(0)).unwrap();
+        let (_, flow) = receive(&target);
+        target.send_to(b"hi", flow).unwrap();
+        assert_eq!(receive(&client).0, b"hi");
+        daemon.says_often(round, "closed: idle-timeout, proxy first by FIN, 5 B up, 2 B down");
+        until("its socket is closed", || (daemon.files() == files).then_some(()));
+    }
+    assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0);
+}
+
+#[test]
+fn the_number_of_flows_has_a_limit_and_the_oldest_makes_room() {
+    let target = client();
+    let line = format!("relay udp://127.0.0.1:0 {} -v --udp-flows 5", address(&target));
+    let daemon = Daemon::start(&line);
+    let files = daemon.files();
+    let steady = client();
+    for number in 0..40 {
+        // The steady one is never the oldest.
+        for source in [&steady, &client()] {
+            source.send_to(&[number], daemon.at(0)).unwrap();
+            receive(&target);
+        }
+        assert!(daemon.files() <= files + 5);
+    }
+    assert_eq!(daemon.count("closed: evicted"), 41 - 5);
+    assert_eq!(daemon.count("#1 closed"), 0);
+}
+
+#[test]
+fn a_target_that_refuses_is_counted_and_heard_again_when_it_is_back() {
+    let target = client();
+    let place = target.local_addr().unwrap();
+    let daemon = Daemon::start(&format!("relay udp://127.0.0.1:0 udp://{place} -v"));
+    let client = client();
+    client.send_to(b"hello", daemon.at(0)).unwrap();
+    receive(&target);
+    drop(target);
+    client.send_to(b"lost", daemon.at(0)).unwrap();
+    daemon.says("refused (Connection refused)");
+    totals(&daemon, " dropped (1 refused)");
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(200), "it spins");
+    let target = until("its port again", || UdpSocket::bind(place).ok());
+    target.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.send_to(b"again", daemon.at(0)).unwrap();
+    let (got, flow) = receive(&target);
+    assert_eq!(got, b"again");
+    target.send_to(b"welcome back", flow).unwrap();
+    assert_eq!(receive(&client).0, b"welcome back");
+    assert_eq!(daemon.count(" opened: "), 1);
+}
+
+#[test]
+fn a_stranger_is_not_heard_by_a_client_of_a_relay() {
+    let (target, stranger, client) = (client(), client(), client());
+    let daemon = Daemon::start(&format!("relay udp://127.0.0.1:0 {}", address(&target)));
+    client.send_to(b"hello", daemon.at(0)).unwrap();
+    let (_, flow) = receive(&target);
+    stranger.send_to(b"forged", flow).unwrap();
+    target.send_to(b"true", flow).unwrap();
+    assert_eq!(receive(&client).0, b"true");
+}
+
+#[test]
+fn a_source_below_port_1024_is_answered_only_where_it_is_allowed() {
+    let low = (600..1024).find_map(|port| match UdpSocket::bind(("127.0.0.1", port)) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => None,
+        bound => Some(bound),
+    });
+    let Some(Ok(low)) = low else {
+        return println!("skipped: no port below 1024 can be bound here");
+    };
+    low.set_read_timeout(Some(PATIENCE)).unwrap();
+    let strict = Daemon::start("echo udp://127.0.0.1:0");
+    low.send_to(b"feed me", strict.at(0)).unwrap();
+    totals(&strict, "0 sent (0 B), 1 dropped (1 privileged)");
+    let line = strict.says(" WARN ");
+    assert!(line.ends_with("dropped 7: source port below 1024"), "{line}");
+    let lenient = Daemon::start("echo udp://127.0.0.1:0 --udp-any-port");
+    assert_eq!(ask(&low, lenient.at(0), b"feed me"), b"feed me");
+}
+
+/// A second socket at an address that was bound with `reuseport`.
+fn forger(address: SocketAddr) -> UdpSocket {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&address.into()).unwrap();
+    socket.into()
+}
+
+#[test]
+fn what_seems_to_come_from_ourselves_is_dropped() {
+    let daemon = Daemon::start("echo udp://127.0.0.1:0,reuseport udp://127.0.0.1:0");
+    let forger = forger(daemon.at(0));
+    forger.send_to(b"from one door to the other", daemon.at(1)).unwrap();
+    totals(&daemon, "0 sent (0 B), 1 dropped (1 own)");
+}
+
+#[test]
+fn a_forged_loop_of_two_echoes_dies() {
+    let left = Daemon::start("echo udp://127.0.0.1:0");
+    // Something with the address that the right one will have speaks first, and then is the right
+    // one: each takes the other for a client.
+    let forger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = forger.local_addr().unwrap();
+    left.signal(Signal::STOP);
+    forger.send_to(b"for ever?", left.at(0)).unwrap();
+    drop(forger);
+    let right = Daemon::start(&format!("echo udp://{place}"));
+    left.signal(Signal::CONT);
+    until("the loop is broken", || {
+        let broken = |daemon: &Daemon| daemon.count("loop breaker");
+        (broken(&left) + broken(&right) > 0).then_some(())
+    });
+    for daemon in [&left, &right] {
+        assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0, "it goes on");
+    }
+    // An honest client is still answered.
+    assert_eq!(ask(&client(), right.at(0), b"hello"), b"hello");
+}
+
+#[test]
+fn never_more_goes_out_than_has_come_in() {
+    let line = "run udp://127.0.0.1:0=chargen udp://127.0.0.1:0=daytime udp://127.0.0.1:0=time \
+                udp://127.0.0.1:0=whoami udp://127.0.0.1:0=discard";
+    let daemon = Daemon::start(line);
+    let client = client();
+    for door in 0..5 {
+        for length in [0, 1, 3] {
+            client.send_to(&bytes(0, length), daemon.at(door)).unwrap();
+        }
+    }
+    // Those that were answered at all were answered by no more: chargen with a part of its text.
+    for door in 1..4 {
+        let answer = ask_until(&client, daemon.at(door), &[0; 200]);
+        assert!(answer.len() <= 200);
+    }
+    totals(&daemon, " dropped (9 short)");
+    assert_eq!(daemon.count("WARN "), 1);
+}
+
+/// Asks, and passes over answers of other doors.
+fn ask_until(client: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> Vec<u8> {
+    client.send_to(datagram, to).unwrap();
+    loop {
+        let (answer, from) = receive(client);
+        if from == to {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn a_public_address_of_an_answering_service_is_warned_of() {
+    let daemon = Daemon::start("echo udp://0.0.0.0:0");
+    let line = daemon.says(" WARN ");
+    assert!(line.contains("echo answers UDP at udp://0.0.0.0:"), "{line}");
+    for line in ["echo udp://127.0.0.1:0", "discard udp://0.0.0.0:0", "echo 0.0.0.0:0"] {
+        assert_eq!(Daemon::start(line).count(" WARN "), 0, "{line}");
+    }
+}
+
+#[test]
+fn a_flood_of_datagrams_holds_up_no_connection_and_no_other_door() {
+    let line = "run udp://127.0.0.1:0=echo udp://127.0.0.1:0=echo 127.0.0.1:0=echo";
+    let daemon = Daemon::start(line);
+    let (flooder, quiet) = (client(), client());
+    let mut wire = daemon.client(2);
+    for round in 0..100 {
+        // Nobody reads the answers: they are lost, and nobody waits for that.
+        (0..100).for_each(|_| drop(flooder.send_to(&[1; 1000], daemon.at(0)).unwrap()));
+        wire.echo(&bytes(round, 100));
+        assert_eq!(ask(&quiet, daemon.at(1), &bytes(round, 50)), bytes(round, 50));
+    }
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(200), "it spins");
+}
+
+#[test]
+fn targets_of_datagrams_take_turns_and_the_next_one_replaces_one_that_refuses() {
+    let targets = [client(), client()];
+    let line = format!("relay udp://127.0.0.1:0 {} {}", address(&targets[0]), address(&targets[1]));
+    let daemon = Daemon::start(&line);
+    for number in 0..6 {
+        client().send_to(&[number], daemon.at(0)).unwrap();
+        assert_eq!(receive(&targets[number as usize % 2]).0, [number]);
+    }
+    let [first, second] = targets;
+    drop(first);
+    let client = client();
+    client.send_to(b"lost", daemon.at(0)).unwrap();
+    daemon.says("refused (Connection refused)");
+    client.send_to(b"found", daemon.at(0)).unwrap();
+    assert_eq!(receive(&second).0, b"found");
+}
