@@ -109,10 +109,12 @@ impl<S: Stream> Conn<S> {
         if self.dialing()
             && let Err(error) = self.ask_connected(key, now, seen)
         {
-            // The client may be gone too: then there is nothing left to try.
+            // The client may be gone too: then there is nothing left to try. And a target that took
+            // us, spoke and reset before we looked was connected: what it said is passed on.
             return match self.ask_errors() {
-                Some(broken) => self.broken(broken, buffers),
-                None => Driven::DialFailed(error),
+                Some(broken) => self.broken(broken, key, buffers, seen),
+                None if self.dialing() => Driven::DialFailed(error),
+                None => self.broken(Broken { end: 1, error }, key, buffers, seen),
             };
         }
         let before = self.flows[0].moved + self.flows[1].moved;
@@ -126,7 +128,7 @@ impl<S: Stream> Conn<S> {
             }
             match pumped {
                 Ok(end_of_file) => ended |= end_of_file,
-                Err(broken) => return self.broken(broken, buffers),
+                Err(broken) => return self.broken(broken, key, buffers, seen),
             }
         }
         // An end of file is activity: what is half-closed waits from then on.
@@ -141,7 +143,7 @@ impl<S: Stream> Conn<S> {
             return Driven::More;
         }
         match self.ask_errors() {
-            Some(broken) => self.broken(broken, buffers),
+            Some(broken) => self.broken(broken, key, buffers, seen),
             None => Driven::Rest,
         }
     }
@@ -158,16 +160,22 @@ impl<S: Stream> Conn<S> {
             return Ok(());
         }
         let Some(socket) = self.ends.socket(1) else { return Ok(()) };
-        if socket.is_connected()? {
-            self.ends.clear(1, Ready::DIALING);
-            self.active = now.tick();
-            let after = now.since(self.born);
-            seen.on(key.at(1), &Event::Connected { after });
-        } else {
-            // The event came too early; another follows when the attempt is decided.
-            self.ends.clear(1, hints);
+        let asked = socket.is_connected();
+        match &asked {
+            Ok(false) => {
+                // The event came too early; another follows when the attempt is decided.
+                self.ends.clear(1, hints);
+                return Ok(());
+            }
+            Err(error) if !was_connected(error) => {}
+            _ => {
+                self.ends.clear(1, Ready::DIALING);
+                self.active = now.tick();
+                let after = now.since(self.born);
+                seen.on(key.at(1), &Event::Connected { after });
+            }
         }
-        Ok(())
+        asked.map(|_| ())
     }
 
     /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the
@@ -188,7 +196,13 @@ impl<S: Stream> Conn<S> {
 
     /// An end failed. What it sent before is written as far as the other side takes it now; then
     /// the connection ends with a reset, never with a clean end.
-    fn broken(&mut self, Broken { end, error }: Broken, buffers: &mut Buffers<S::Pipe>) -> Driven {
+    fn broken(
+        &mut self,
+        Broken { end, error }: Broken,
+        key: Key,
+        buffers: &mut Buffers<S::Pipe>,
+        seen: &mut Seen<'_>,
+    ) -> Driven {
         let fault = Fault::from(&error);
         if self.dialing() {
             return Driven::Ended(Reason::Abandoned { fault });
@@ -197,7 +211,8 @@ impl<S: Stream> Conn<S> {
             let flow = &self.flows[index];
             if flow.from as usize == end && flow.to as usize != end && !flow.done {
                 // Whatever goes wrong here: the connection ends all the same.
-                let _ = pump::last_words(&mut self.flows[index], &mut self.ends, buffers);
+                let (flow, ends) = (&mut self.flows[index], &mut self.ends);
+                let _ = pump::last_words(flow, ends, key, buffers, seen);
             }
         }
         Driven::Ended(Reason::Reset { by: side(&self.ends, end), fault })
@@ -284,7 +299,7 @@ impl<S: Stream> Conn<S> {
             // Our own service cut short a peer that owes nothing: clean, unless it was owed
             // something.
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
-                relay || self.holds()
+                relay || self.holds() || self.ends.ready(0).has(Ready::READ)
             }
             _ => true,
         };
@@ -327,6 +342,11 @@ impl<S> fmt::Display for Conn<S> {
         }
         write!(f, ", active at {:.1} s", self.active as f64 / 10.0)
     }
+}
+
+/// Only who was connected can be reset, or stop hearing us; an attempt fails in other ways.
+fn was_connected(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 /// Who is at this end.

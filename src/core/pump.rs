@@ -81,21 +81,21 @@ pub fn pump<S: Stream>(
 pub fn last_words<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
+    key: Key,
     buffers: &mut Buffers<S::Pipe>,
+    seen: &mut Seen<'_>,
 ) -> Result<(), Broken> {
     let (from, to) = (flow.from as usize, flow.to as usize);
     let Buffers { scratch, shelf } = buffers;
-    let mut nobody = ();
-    let mut nobody = Seen::new(&mut nobody, false);
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
     ends.doubt();
     for _ in 0..LAST_WORDS {
         match flow.next(ends.ready(from), ends.ready(to)) {
             Step::Rest => break,
             Step::Write => {
-                write_held(ends, flow, Key::LOOP.at(to), shelf, &mut nobody)?;
+                write_held(ends, flow, key.at(to), shelf, seen)?;
             }
-            Step::Read => match read(ends, Key::LOOP.at(from), scratch, flow.moved, &mut nobody)? {
+            Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
                 Some(0) => break,
                 Some(bytes) => flow.held = Some(shelf.keep(&scratch[..bytes])),
                 None => {}

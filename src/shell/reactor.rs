@@ -79,12 +79,18 @@ impl Reactor {
         let (connections, files) = (self.max_connections, self.limits.files);
         // Each of its two flows holds at most one read's worth.
         let worst = connections * 2 * self.engine.buffers.scratch.len();
-        format!(
-            "at most {connections} connections; {files} open files (raised from {}); \
-             at most {} MiB of unsent bytes",
-            self.limits.soft_before,
-            worst >> 20
-        )
+        let raised = match self.limits.soft_before {
+            before if before < files => format!(" (raised from {before})"),
+            _ => String::new(),
+        };
+        match connections {
+            0 => format!("{files} open files{raised}; no streams are served"),
+            _ => format!(
+                "at most {connections} connections; {files} open files{raised}; \
+                 at most {} MiB of unsent bytes",
+                worst >> 20
+            ),
+        }
     }
 
     /// How many turns there have been.

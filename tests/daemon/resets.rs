@@ -34,6 +34,29 @@ fn what_was_sent_before_a_reset_arrives_before_it() {
 }
 
 #[test]
+fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = target.local_addr().unwrap();
+    let speaker = std::thread::spawn(move || {
+        for _ in 0..50 {
+            let (mut socket, _) = target.accept().unwrap();
+            std::io::Write::write_all(&mut socket, b"hello").unwrap();
+            let linger = Some(std::time::Duration::ZERO);
+            socket2::SockRef::from(&socket).set_linger(linger).unwrap();
+        }
+    });
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {address} -v"));
+    for _ in 0..50 {
+        // What it heard before the reset depends on the kernel; that it was reset does not.
+        let (_, end) = daemon.client(0).ending();
+        assert!(end == End::Rst, "{end:?}");
+    }
+    speaker.join().unwrap();
+    daemon.says_often(50, "closed: reset by the target");
+    assert_eq!(daemon.count("refused by every target"), 0);
+}
+
+#[test]
 fn a_reset_after_the_end_of_the_other_direction_is_seen() {
     for side in ["client", "target"] {
         let Pair { client, target, stage } = pair(TCP, "");
