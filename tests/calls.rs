@@ -1,7 +1,7 @@
-//! What a message costs in system calls, counted by strace: one read and one write for each end that
-//! it passes, a share of one wait, and no change of what is waited for.
+//! What a message costs in system calls, counted by strace: one read and one write for each end
+//! that it passes, a share of one wait, and no change of what is waited for.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
