@@ -25,6 +25,7 @@ use super::pattern::Pattern;
 use super::stage::Stage;
 use super::timeline::Timeline;
 use super::watch::Watch;
+use super::worker::Superior;
 
 /// The loop and all it owns.
 pub struct Loader {
@@ -45,6 +46,8 @@ pub struct Loader {
     /// Somebody ended the run, and perhaps before its time.
     pub(super) interrupted: bool,
     pub(super) early: bool,
+    /// It must not begin to speak before it is told.
+    pub(super) waits_for_word: bool,
     /// When it is to be looked for answers that do not come.
     pub(super) looks_at: Duration,
     pub(super) poll: Poll,
@@ -56,6 +59,8 @@ pub struct Loader {
     alarm: Alarm,
     dialer: Dialer,
     signals: Option<Signals>,
+    /// To the process that started this one, if it is one of several.
+    line: Option<Superior>,
     /// Connections that were tried under the present pace, and since when it holds.
     paced: u64,
     paced_since: Duration,
@@ -73,6 +78,7 @@ const STORM_PER_TURN: usize = 1024;
 
 const SIGNAL_DOOR: usize = 0;
 const ALARM_DOOR: usize = 1;
+const LINE_DOOR: usize = 2;
 
 impl Loader {
     pub fn new(
@@ -114,6 +120,7 @@ impl Loader {
             held_until: Duration::ZERO,
             interrupted: false,
             early: false,
+            waits_for_word: false,
             looks_at: Duration::ZERO,
             poll,
             births: Births::default(),
@@ -123,6 +130,7 @@ impl Loader {
             alarm,
             dialer,
             signals: None,
+            line: None,
             paced: 0,
             paced_since: Duration::ZERO,
             letters: Vec::new(),
@@ -133,6 +141,14 @@ impl Loader {
     pub fn heed_signals(&mut self) -> io::Result<()> {
         let token = Token(Key::door(SIGNAL_DOOR).to_word());
         self.signals = Some(Signals::new(self.poll.registry(), token)?);
+        Ok(())
+    }
+
+    /// From now on the process that started this one says when to begin.
+    pub(super) fn heed_line(&mut self) -> io::Result<()> {
+        let token = Token(Key::door(LINE_DOOR).to_word());
+        self.line = Some(Superior::register(self.poll.registry(), token)?);
+        self.waits_for_word = true;
         Ok(())
     }
 
@@ -275,17 +291,36 @@ impl Loader {
 
     /// Notes what the system named.
     fn mark(&mut self) {
-        let mut signalled = false;
+        let (mut signalled, mut spoken_to) = (false, false);
         for event in &self.events {
             let key = Key::from_word(event.token().0);
             match key.is_door() {
                 true if key.slot() == SIGNAL_DOOR => signalled = true,
+                true if key.slot() == LINE_DOOR => spoken_to = true,
                 true => drop(self.doors.knock(key)),
                 false => self.engine.mark(key, ready(event), &mut self.watch),
             }
         }
         if signalled {
             self.heed();
+        }
+        if spoken_to {
+            self.heed_word();
+        }
+    }
+
+    /// The process that started this one has said something, or is gone.
+    fn heed_word(&mut self) {
+        match self.line.as_mut().map(Superior::hear) {
+            Some(Some(begin)) => self.waits_for_word &= !begin,
+            Some(None) => {
+                self.line = None;
+                self.waits_for_word = false;
+                if !self.interrupted {
+                    self.interrupt();
+                }
+            }
+            None => {}
         }
     }
 

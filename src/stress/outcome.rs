@@ -1,16 +1,18 @@
 //! What a run came to: what is shown, written as JSON, and drawn.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::plan::{LoadKind, StressPlan, Way};
 
-use super::books::Busy;
+use super::books::{Books, Busy};
 use super::cost::Cost;
 use super::find::Found;
 use super::host::Host;
 use super::loader::Loader;
 use super::tally::Tally;
 use super::timeline::Timeline;
+#[cfg(unix)]
+use super::workers::Together;
 
 /// Everything a report is made of.
 #[derive(Clone, Debug)]
@@ -57,8 +59,9 @@ pub struct Server {
 }
 
 impl Outcome {
-    pub fn of(loader: Loader, host: Host, began: SystemTime) -> Outcome {
-        let whole = loader.clock.now();
+    /// What the loop of this process came to.
+    pub fn of(loader: Loader) -> Outcome {
+        let whole = loader.now();
         let loads = loader.groups.into_iter().map(|group| LoadOutcome {
             kind: group.kind,
             conns: group.wanted,
@@ -66,19 +69,9 @@ impl Outcome {
             way: group.load.way,
             tally: group.tally,
         });
-        let books = loader.books;
-        let server = books.meter.map(|meter| Server {
-            pid: meter.pid(),
-            name: meter.name,
-            base: books.base,
-            open: books.open,
-            begin: books.begin,
-            end: books.end,
-            close: books.close,
-        });
         Outcome {
-            host,
-            began,
+            host: Host::default(),
+            began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: loader.ramp,
             whole,
@@ -86,10 +79,42 @@ impl Outcome {
             processes: 1,
             busy: loader.busy,
             timeline: loader.timeline,
-            server,
+            server: Server::of(loader.books),
             found: loader.finder.map(|finder| finder.found),
             plan: loader.plan,
         }
+    }
+
+    /// What several processes came to.
+    #[cfg(unix)]
+    pub fn put_together(plan: &StressPlan, all: Together, processes: usize) -> Outcome {
+        let groups = plan.groups().into_iter();
+        let loads = groups.zip(all.share.tallies).map(|((kind, conns), tally)| LoadOutcome {
+            kind,
+            conns,
+            far: false,
+            way: plan.way,
+            tally,
+        });
+        Outcome {
+            host: Host::default(),
+            began: UNIX_EPOCH,
+            loads: loads.collect(),
+            ramp: all.share.ramp,
+            whole: all.whole,
+            early: all.share.early,
+            processes,
+            busy: all.share.busy,
+            timeline: all.share.timeline,
+            server: Server::of(all.books),
+            found: None,
+            plan: plan.clone(),
+        }
+    }
+
+    /// The same, with where and when it was.
+    pub fn told(self, host: Host, began: SystemTime) -> Outcome {
+        Outcome { host, began, ..self }
     }
 
     /// Whether nothing went wrong.
@@ -134,12 +159,7 @@ impl LoadOutcome {
 
     /// What the load is measured by.
     pub fn unit(&self) -> Unit {
-        match self.kind {
-            LoadKind::Idle => Unit::None,
-            LoadKind::Echo | LoadKind::Pulse => Unit::Message,
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Unit::Connection,
-            LoadKind::Stream => Unit::Gibibyte,
-        }
+        unit(self.kind)
     }
 
     /// How many units were done in the window.
@@ -172,9 +192,25 @@ pub enum Unit {
     Gibibyte,
 }
 
+/// What a load of this kind is measured by.
+pub fn unit(kind: LoadKind) -> Unit {
+    match kind {
+        LoadKind::Idle => Unit::None,
+        LoadKind::Echo | LoadKind::Pulse => Unit::Message,
+        LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Unit::Connection,
+        LoadKind::Stream => Unit::Gibibyte,
+    }
+}
+
 pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
 impl Server {
+    fn of(books: Books) -> Option<Server> {
+        let Books { meter, base, open, begin, end, close, .. } = books;
+        let meter = meter?;
+        Some(Server { pid: meter.pid(), name: meter.name, base, open, begin, end, close })
+    }
+
     /// Processor time in the measured window.
     pub fn cpu(&self) -> Option<Duration> {
         Some(self.end?.cpu_since(&self.begin?))

@@ -6,11 +6,12 @@ use std::time::Duration;
 use crate::core::{Key, Ready, Reason};
 use crate::plan::LoadKind;
 
+use super::course::GRACE;
 use super::echo::Echo;
 use super::line::Line;
 use super::loader::Loader;
 use super::script::{Script, Talk};
-use super::stage::{GRACE, Stage};
+use super::stage::Stage;
 
 impl Loader {
     /// Puts a script where nobody was, and lets it speak.

@@ -19,8 +19,13 @@ use super::host::Host;
 use super::loader::Loader;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
+use super::progress::Progress;
 use super::report::{self, paint::Paint};
+use super::share::processes;
 use super::whose::server_of;
+use super::worker;
+#[cfg(unix)]
+use super::workers::Workers;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,36 +49,91 @@ pub fn run(
     out: &mut dyn Write,
     notes: &mut dyn Write,
 ) -> Result<Verdict, StressError> {
-    let outcome = load(plan, notes)?;
-    tell(plan, &outcome, out)?;
-    Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
-}
-
-/// Makes the load.
-fn load(plan: &StressPlan, notes: &mut dyn Write) -> Result<Outcome, StressError> {
+    let began = SystemTime::now();
+    let plan = StressPlan { seed: Some(seed(plan, began)), ..plan.clone() };
     let files = raise_files().files;
     let places = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
-    let meter = meter(plan, &places)?;
-    let began = SystemTime::now();
-    let plan = StressPlan { seed: Some(seed(plan, began)), ..plan.clone() };
+    if plan.worker.is_some() {
+        let loader = prepare(&plan, places, None)?;
+        worker::run(loader, out).map_err(failed)?;
+        return Ok(Verdict::Well);
+    }
+    let meter = meter(&plan, &places)?;
+    let host = Host::read(files);
+    let outcome = match processes(&plan, files) {
+        1 => alone(&plan, places, meter, notes)?.told(host, began),
+        count => together(&plan, &places, count, meter)?.told(host, began),
+    };
+    tell(&plan, &outcome, out)?;
+    Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
+}
+
+/// Makes the load in this process.
+fn alone(
+    plan: &StressPlan,
+    places: Vec<Place>,
+    meter: Option<Meter>,
+    notes: &mut dyn Write,
+) -> Result<Outcome, StressError> {
+    let mut loader = prepare(plan, places, meter)?;
+    for address in &loader.sink_addresses {
+        // If nobody reads it, there is nobody to tell.
+        let _ = writeln!(notes, "oneloop: sink at {address}");
+    }
+    let mut progress = Progress::new();
+    while loader.turn().map_err(failed)? {
+        progress.show(loader.now(), || loader.snapshot());
+    }
+    progress.clear();
+    Ok(Outcome::of(loader))
+}
+
+fn prepare(
+    plan: &StressPlan,
+    places: Vec<Place>,
+    meter: Option<Meter>,
+) -> Result<Loader, StressError> {
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
     let mut dialer = Dialer::new(places, &plan.sources);
     if plan.gso {
         dialer.cut_into(plan.size);
     }
-    let failed = |error| StressError::new("the loop failed", error);
-    let mut loader = Loader::new(&plan, dialer, pattern, Books::new(meter)).map_err(failed)?;
+    let mut loader = Loader::new(plan, dialer, pattern, Books::new(meter)).map_err(failed)?;
     loader.heed_signals().map_err(failed)?;
     if let Some(listen) = &plan.sink {
         loader.open_sink(listen)?;
-        for address in &loader.sink_addresses {
-            // If nobody reads it, there is nobody to tell.
-            let _ = writeln!(notes, "oneloop: sink at {address}");
-        }
     }
-    while loader.turn().map_err(failed)? {}
-    Ok(Outcome::of(loader, Host::read(files), began))
+    Ok(loader)
+}
+
+/// Makes the load in so many processes.
+#[cfg(unix)]
+fn together(
+    plan: &StressPlan,
+    places: &[Place],
+    count: usize,
+    meter: Option<Meter>,
+) -> Result<Outcome, StressError> {
+    let workers = Workers::start(plan, places, count, Books::new(meter))
+        .map_err(|error| StressError::new("cannot start the processes", error))?;
+    let together = workers.run().map_err(failed)?;
+    Ok(Outcome::put_together(plan, together, count))
+}
+
+#[cfg(not(unix))]
+fn together(
+    _: &StressPlan,
+    _: &[Place],
+    count: usize,
+    _: Option<Meter>,
+) -> Result<Outcome, StressError> {
+    let what = format!("{count} processes are needed, and this system has only one for us");
+    Err(StressError { what, error: None })
+}
+
+fn failed(error: io::Error) -> StressError {
+    StressError::new("the loop failed", error)
 }
 
 /// Who serves the first target, if that can be found out.

@@ -95,30 +95,44 @@ impl Tally {
 
     pub fn merge(&mut self, other: &Tally) {
         self.window = self.window.max(other.window);
-        let sums = [
-            (&mut self.answered, other.answered),
-            (&mut self.bytes_out, other.bytes_out),
-            (&mut self.bytes_in, other.bytes_in),
-            (&mut self.opened, other.opened),
-            (&mut self.exchanged, other.exchanged),
-            (&mut self.open, other.open),
-            (&mut self.unanswered, other.unanswered),
-            (&mut self.lost, other.lost),
-            (&mut self.late, other.late),
-        ];
-        for (sum, more) in sums {
-            *sum += more;
+        let mut other = other.clone();
+        for ((_, sum), (_, more)) in self.counts().into_iter().zip(other.counts()) {
+            *sum += *more;
         }
-        self.latency.merge(&other.latency);
-        self.waited.merge(&other.waited);
-        self.connect.merge(&other.connect);
-        self.life.merge(&other.life);
-        self.rounds.merge(&other.rounds);
+        for ((_, sum), (_, more)) in self.spreads().into_iter().zip(other.spreads()) {
+            sum.merge(more);
+        }
         for (failure, count) in &other.failures {
             *self.failures.entry(failure.clone()).or_default() += count;
         }
         self.deaths.merge(&other.deaths);
         self.wrongs.merge(&other.wrongs);
+    }
+
+    /// Everything that is added up, by name.
+    pub fn counts(&mut self) -> [(&'static str, &mut u64); 9] {
+        [
+            ("answered", &mut self.answered),
+            ("bytes_out", &mut self.bytes_out),
+            ("bytes_in", &mut self.bytes_in),
+            ("opened", &mut self.opened),
+            ("exchanged", &mut self.exchanged),
+            ("open", &mut self.open),
+            ("unanswered", &mut self.unanswered),
+            ("lost", &mut self.lost),
+            ("late", &mut self.late),
+        ]
+    }
+
+    /// Everything that is spread, by name.
+    pub fn spreads(&mut self) -> [(&'static str, &mut Spread); 5] {
+        [
+            ("latency", &mut self.latency),
+            ("waited", &mut self.waited),
+            ("connect", &mut self.connect),
+            ("life", &mut self.life),
+            ("rounds", &mut self.rounds),
+        ]
     }
 
     /// Latencies as they would be without the pause that a late answer makes: measured, where the
@@ -159,7 +173,7 @@ impl Deaths {
         self.fin + self.rst + self.black_hole
     }
 
-    fn merge(&mut self, other: &Deaths) {
+    pub fn merge(&mut self, other: &Deaths) {
         self.fin += other.fin;
         self.rst += other.rst;
         self.black_hole += other.black_hole;

@@ -16,6 +16,7 @@ pub fn server_of(_: &Place) -> Option<u32> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs;
+    use std::io::{BufRead, BufReader};
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
     use crate::plan::UnixName;
@@ -42,21 +43,26 @@ mod linux {
 
     fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
         let tables = [format!("/proc/net/{table}"), format!("/proc/net/{table}6")];
-        let texts = tables.iter().filter_map(|path| fs::read_to_string(path).ok());
-        texts.flat_map(|text| rows(&text, state, ip, port)).collect()
+        let files = tables.iter().filter_map(|path| fs::File::open(path).ok());
+        files.flat_map(|file| rows(BufReader::new(file), state, ip, port)).collect()
     }
 
-    /// The inodes of the rows of such a table that serve this address.
-    pub fn rows(text: &str, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
-        let inode = |line: &str| {
-            let words: Vec<&str> = line.split_whitespace().collect();
+    /// The inodes of the rows of such a table that serve this address. Listeners for streams stand
+    /// before all others, of which there may be very many: those are not read.
+    pub fn rows(table: impl BufRead, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
+        let inode = |words: Vec<String>| {
             let (address, number) = words.get(1)?.split_once(':')?;
             let serves = u16::from_str_radix(number, 16).ok()? == port
-                && words.get(3) == Some(&state)
                 && read_ip(address).is_some_and(|bound| bound.is_unspecified() || bound == ip);
             serves.then(|| words.get(9)?.parse().ok())?
         };
-        text.lines().filter_map(inode).collect()
+        let lines = table.lines().skip(1).map_while(Result::ok);
+        let words = lines.map(|line| line.split_whitespace().map(str::to_string).collect());
+        let in_state = |words: &Vec<String>| words.get(3).is_some_and(|word| word == state);
+        match state {
+            LISTENS => words.take_while(in_state).filter_map(inode).collect(),
+            _ => words.filter(in_state).filter_map(inode).collect(),
+        }
     }
 
     /// Addresses stand there as words of 32 bits in the order of this machine.
@@ -133,17 +139,18 @@ mod tests {
     #[cfg(target_endian = "little")]
     #[test]
     fn a_table_of_the_kernel_is_read() {
+        let rows = |text: &str, ip, port| rows(text.as_bytes(), "0A", ip, port);
         let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n\
             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 11 1\n\
             1: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12 1\n\
             2: 0100007F:1F90 0100007F:0001 01 00000000:00000000 00:00000000 00000000 0 0 13 1\n";
         let local = "127.0.0.1".parse().unwrap();
-        assert_eq!(rows(text, "0A", local, 8080), [11]);
-        assert_eq!(rows(text, "0A", local, 8081), [12]);
-        assert_eq!(rows(text, "0A", "127.0.0.2".parse().unwrap(), 8080), [0u64; 0]);
-        let six = "0: 0000000000000000FFFF00000100007F:0050 0:0 0A 0:0 0:0 0 0 0 14 1\n\
+        assert_eq!(rows(text, local, 8080), [11]);
+        assert_eq!(rows(text, local, 8081), [12]);
+        assert_eq!(rows(text, "127.0.0.2".parse().unwrap(), 8080), [0u64; 0]);
+        let six = "sl\n0: 0000000000000000FFFF00000100007F:0050 0:0 0A 0:0 0:0 0 0 0 14 1\n\
             1: 00000000000000000000000001000000:0050 0:0 0A 0:0 0:0 0 0 0 15 1\n";
-        assert_eq!(rows(six, "0A", local, 80), [14]);
-        assert_eq!(rows(six, "0A", "::1".parse().unwrap(), 80), [15]);
+        assert_eq!(rows(six, local, 80), [14]);
+        assert_eq!(rows(six, "::1".parse().unwrap(), 80), [15]);
     }
 }

@@ -1,6 +1,7 @@
 //! Stress runs against small servers on loopback.
 #![allow(clippy::unwrap_used)]
 
+mod command;
 mod datagrams;
 mod failures;
 mod loads;

@@ -4,12 +4,11 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use oneloop::plan::{Address, LoadKind, LoadPlan, StressPlan};
 use oneloop::stress::books::Books;
 use oneloop::stress::dial::{Dialer, resolve};
-use oneloop::stress::host::Host;
 use oneloop::stress::loader::Loader;
 use oneloop::stress::outcome::Outcome;
 use oneloop::stress::pattern::Pattern;
@@ -58,7 +57,7 @@ pub fn run(plan: &StressPlan) -> Outcome {
         loader.open_sink(listen).unwrap();
     }
     while loader.turn().unwrap() {}
-    Outcome::of(loader, Host::default(), SystemTime::now())
+    Outcome::of(loader)
 }
 
 /// A port that was free a moment ago.

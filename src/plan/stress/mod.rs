@@ -133,6 +133,14 @@ impl StressPlan {
         self.timeout.unwrap_or(usual)
     }
 
+    /// Whether a load has connections that are opened once, and stay.
+    pub fn keeps_connections(&self) -> bool {
+        let stays = |kind| {
+            matches!(kind, LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse)
+        };
+        self.groups().iter().any(|(kind, _)| stays(*kind))
+    }
+
     pub fn is_datagram(&self) -> bool {
         self.targets.iter().any(Address::is_datagram)
     }

@@ -1,0 +1,221 @@
+//! The course of a run: open what stays, measure what speaks, hold what is idle, close all.
+
+use std::time::Duration;
+
+use crate::core::{Key, Ready, Reason};
+use crate::plan::LoadKind;
+
+use super::books::Busy;
+use super::group::Group;
+use super::loader::Loader;
+use super::stage::Stage;
+
+/// A server that has not taken in its connections by then is measured as it is.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// Whoever overruns a timeout is told so by the timeout itself; only then comes the end for all.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+
+impl Loader {
+    /// Goes on to the stage whose time it is. False, when all is over.
+    pub(super) fn advance(&mut self) -> bool {
+        loop {
+            let before = self.stage;
+            self.step();
+            if self.stage == before {
+                return self.stage != Stage::Over;
+            }
+        }
+    }
+
+    /// Goes on to the next stage if this one is over.
+    fn step(&mut self) {
+        let now = self.clock.now();
+        let stage = self.stage;
+        match stage {
+            Stage::Ramp if self.ramp_is_over() => self.settle_in(now),
+            Stage::Settle { .. } if self.waits_for_word => {}
+            Stage::Settle { .. } if self.is_settled(now) => self.begin(now),
+            Stage::Warm { .. } if self.stage.is_due(now) => self.measure(now),
+            Stage::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
+            Stage::Finish { .. } if self.talkers() == 0 => self.hold(now),
+            Stage::Finish { .. } if self.stage.is_due(now) => {
+                self.cut(|kind| kind != LoadKind::Idle);
+                self.hold(now);
+            }
+            Stage::Hold { .. } if self.engine.is_empty() => self.close(now),
+            Stage::Hold { .. } if self.stage.is_due(now) && self.plan.probe => self.probe(now),
+            Stage::Hold { .. } if self.stage.is_due(now) => self.close(now),
+            Stage::Probe { .. } if self.engine.is_empty() => self.close(now),
+            Stage::Probe { .. } if self.stage.is_due(now) => {
+                self.give_up_probes();
+                self.close(now);
+            }
+            Stage::Find if !self.find() => self.close(now),
+            Stage::Close { .. } if self.engine.is_empty() => self.stage = Stage::Over,
+            Stage::Close { .. } if self.stage.is_due(now) => {
+                self.cut(|_| true);
+                self.stage = Stage::Over;
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody wants it to end: what was measured so far stands. Once more: at once.
+    pub(super) fn interrupt(&mut self) {
+        let now = self.clock.now();
+        if self.interrupted {
+            self.cut(|_| true);
+            self.stage = Stage::Over;
+            return;
+        }
+        self.early = !matches!(self.stage, Stage::Serve { .. });
+        self.interrupted = true;
+        match self.stage {
+            Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
+            Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
+            _ => self.close(now),
+        }
+    }
+
+    fn ramp_is_over(&self) -> bool {
+        let mut staying = self.groups.iter().filter(|group| group.stays());
+        staying.all(|group| group.lacks() == 0 && group.opening == 0)
+    }
+
+    /// All that stay are there.
+    fn settle_in(&mut self, now: Duration) {
+        self.ramp = now;
+        self.stage = Stage::Settle { until: now + SETTLE_MAX };
+    }
+
+    fn is_settled(&mut self, now: Duration) -> bool {
+        self.stage.is_due(now) || self.engine.is_empty() || self.books.is_at_rest(now)
+    }
+
+    fn begin(&mut self, now: Duration) {
+        self.books.open(now);
+        (self.held_since, self.held_until) = (now, now + self.plan.hold);
+        if self.plan.find_timeout.is_some() {
+            self.groups[0].load.going.set(true);
+            self.stage = Stage::Find;
+            return;
+        }
+        if self.plan.targets.is_empty() {
+            self.busy = Busy::begin(now);
+            self.stage = Stage::Serve { since: now };
+            return;
+        }
+        let can_speak = |group: &Group| match group.stays() {
+            true => group.open > 0 && group.kind != LoadKind::Idle,
+            false => true,
+        };
+        if !self.groups.iter().any(can_speak) {
+            return self.hold(now);
+        }
+        self.pace_anew();
+        self.start_clocks(now);
+        for group in &self.groups {
+            group.load.going.set(true);
+        }
+        self.mark_talkers();
+        match self.plan.warmup {
+            Duration::ZERO => self.measure(now),
+            warmup => self.stage = Stage::Warm { since: now, until: now + warmup },
+        }
+    }
+
+    fn measure(&mut self, now: Duration) {
+        self.groups.iter_mut().for_each(|group| group.tally.restart());
+        self.busy = Busy::begin(now);
+        self.books.begin(now);
+        self.stage = Stage::Load { since: now, until: now + self.plan.duration };
+    }
+
+    /// A window has its time, and as much more as the first storm takes.
+    fn window_is_over(&self, until: Duration, now: Duration) -> bool {
+        let told = self.storms_are_told() || now >= until + self.plan.timeout();
+        let silent = self.talkers() == 0 && self.groups.iter().all(Group::stays);
+        now >= until && told || silent
+    }
+
+    /// The window is over: what was measured is noted, and those who speak come to their end.
+    fn finish(&mut self, now: Duration) {
+        if let Stage::Load { since, .. } | Stage::Serve { since } = self.stage {
+            self.books.end(now);
+            self.busy.end(now);
+            for group in &mut self.groups {
+                group.tally.window = now - since;
+                group.tally.open = group.open as u64;
+            }
+        }
+        self.stage = Stage::Finish { until: now + self.plan.timeout() + GRACE };
+        for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
+            group.load.ending.set(true);
+        }
+        self.mark_talkers();
+    }
+
+    fn hold(&mut self, now: Duration) {
+        match self.engine.is_empty() || self.interrupted {
+            true => self.close(now),
+            false => self.stage = Stage::Hold { since: now, until: self.held_until },
+        }
+    }
+
+    /// Everything still there says its end.
+    fn close(&mut self, now: Duration) {
+        if !matches!(self.stage, Stage::Probe { .. }) {
+            self.note_held(now);
+        }
+        self.doors.close();
+        for group in &self.groups {
+            group.load.going.set(false);
+            group.load.ending.set(true);
+        }
+        self.stage = Stage::Close { until: now + self.plan.timeout() + GRACE };
+        let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        }
+    }
+
+    /// What idle connections came to, before anybody asks or ends them.
+    pub(super) fn note_held(&mut self, now: Duration) {
+        self.books.close(now);
+        for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
+            group.tally.open = group.open as u64;
+            group.tally.window = now.saturating_sub(self.held_since);
+        }
+    }
+
+    /// Connections that are not merely idle.
+    fn talkers(&self) -> usize {
+        let talking = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
+        talking.map(|group| group.open + group.opening).sum()
+    }
+
+    fn mark_talkers(&mut self) {
+        for group in 0..self.groups.len() {
+            let keys = std::mem::take(&mut self.groups[group].keys);
+            for key in &keys {
+                self.engine.mark(*key, Ready::READ, &mut self.watch);
+            }
+            self.groups[group].keys = keys;
+        }
+    }
+
+    /// Ends connections of these loads at once.
+    fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
+        let groups = &self.groups;
+        let chosen =
+            self.engine.iter().filter(|(key, _)| which(groups[self.watch.group(*key)].kind));
+        let keys: Vec<(Key, bool)> = chosen.map(|(key, conn)| (key, conn.dialing())).collect();
+        let now = self.moment();
+        for (key, dialing) in keys {
+            let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
+            self.engine.end(key, reason, now, &mut self.watch);
+        }
+        self.settle_closed();
+    }
+}

@@ -1,0 +1,150 @@
+//! How the work of a run is shared among processes.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use crate::plan::unit::Rate;
+use crate::plan::{LoadPlan, Source, StressPlan, Worker};
+use crate::shell::limits::RESERVE;
+
+use super::dial::Place;
+
+/// More processes than this would be a mistake.
+const PROCESSES_MAX: usize = 256;
+
+/// How many processes a run needs, if each may have so many files open.
+pub fn processes(plan: &StressPlan, files: usize) -> usize {
+    let groups = plan.groups();
+    let conns: usize = groups.iter().map(|(_, conns)| conns).sum();
+    let room = files.saturating_sub(2 * RESERVE).max(1);
+    let wanted = plan.processes.unwrap_or(conns.div_ceil(room));
+    // Each has at least one connection of each load.
+    let most = groups.iter().map(|(_, conns)| *conns).min().unwrap_or(1);
+    wanted.clamp(1, PROCESSES_MAX.min(most.max(1)))
+}
+
+/// What one of so many processes is to do.
+pub fn share(plan: &StressPlan, places: &[Place], worker: Worker) -> StressPlan {
+    let Worker { index, count } = worker;
+    let part = |whole: usize| whole / count + usize::from(index < whole % count);
+    let load =
+        |load: &LoadPlan| LoadPlan { conns: Some(part(load.conns.unwrap_or(plan.conns))), ..*load };
+    StressPlan {
+        loads: plan.loads.iter().map(load).collect(),
+        active: part(plan.active),
+        connect_rate: Some(slower(plan.connect_rate.unwrap_or(StressPlan::CONNECT_RATE), count))
+            .filter(|_| plan.connect_rate.is_some() || plan.keeps_connections()),
+        rate: plan.rate.map(|rate| slower(rate, count)),
+        sources: sources(plan, places, worker),
+        processes: Some(1),
+        worker: Some(worker),
+        // Who shares the work measures the server and reports.
+        pid: None,
+        json: None,
+        report: None,
+        ..plan.clone()
+    }
+}
+
+/// A rate for one of so many.
+fn slower(rate: Rate, count: usize) -> Rate {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let per_hour = rate.per_second() * HOUR.as_secs_f64() / count as f64;
+    Rate { count: (per_hour.round() as u64).max(1), per: HOUR }
+}
+
+/// On loopback each process has a source of its own, so that none runs out of ports; elsewhere the
+/// given ones are dealt out.
+fn sources(plan: &StressPlan, places: &[Place], worker: Worker) -> Vec<Source> {
+    if plan.sources.is_empty() {
+        let is_loopback = |place: &Place| match place {
+            Place::Inet(to) | Place::Udp(to) => to.is_ipv4() && to.ip().is_loopback(),
+            _ => false,
+        };
+        let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + 1 + worker.index as u32);
+        let spread = places.iter().all(is_loopback);
+        return spread.then(|| Source::from(IpAddr::V4(own))).into_iter().collect();
+    }
+    let all: Vec<IpAddr> = plan.sources.iter().flat_map(Source::addresses).collect();
+    let own = all.iter().skip(worker.index).step_by(worker.count);
+    let dealt: Vec<Source> = own.copied().map(Source::from).collect();
+    if dealt.is_empty() { plan.sources.clone() } else { dealt }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::LoadKind;
+
+    fn plan() -> StressPlan {
+        let load = |kind, conns| LoadPlan { kind, conns };
+        let loads = vec![load(LoadKind::Idle, Some(1000)), load(LoadKind::Echo, None)];
+        StressPlan {
+            targets: vec![crate::plan::Address::parse("127.0.0.1:7").unwrap()],
+            loads,
+            conns: 10,
+            active: 7,
+            rate: Some(Rate { count: 100, per: Duration::from_secs(1) }),
+            ..StressPlan::default()
+        }
+    }
+
+    fn places() -> Vec<Place> {
+        vec![Place::Inet("127.0.0.1:7".parse().unwrap())]
+    }
+
+    #[test]
+    fn shares_make_up_the_whole() {
+        let whole = plan();
+        let shares: Vec<StressPlan> =
+            (0..3).map(|index| share(&whole, &places(), Worker { index, count: 3 })).collect();
+        for group in 0..3 {
+            let sum: usize = shares.iter().map(|share| share.groups()[group].1).sum();
+            assert_eq!(sum, whole.groups()[group].1);
+        }
+        let rate: f64 = shares.iter().filter_map(|share| share.rate).map(Rate::per_second).sum();
+        assert!((rate - 100.0).abs() < 0.01, "{rate}");
+        let connect = shares.iter().filter_map(|share| share.connect_rate).map(Rate::per_second);
+        assert!((connect.sum::<f64>() - 10_000.0).abs() < 0.01);
+        let sources: Vec<String> =
+            shares.iter().map(|share| share.sources[0].to_string()).collect();
+        assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+    }
+
+    #[test]
+    fn a_share_survives_as_arguments() {
+        let share = share(&plan(), &places(), Worker { index: 1, count: 3 });
+        let arguments = share.arguments().join(" ");
+        assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
+        assert!(arguments.contains("--worker 1/3") && arguments.contains("--active 2"));
+        assert!(arguments.contains("--rate 120000/h"), "{arguments}");
+    }
+
+    #[test]
+    fn so_many_processes_are_needed_as_files_demand_and_connections_allow() {
+        let with = |processes, conns, files| {
+            let loads = vec![LoadPlan { kind: LoadKind::Idle, conns: Some(conns) }];
+            super::processes(&StressPlan { processes, loads, active: 0, ..plan() }, files)
+        };
+        assert_eq!(with(None, 1000, 20_000), 1);
+        assert_eq!(with(None, 100_000, 20_000), 6);
+        assert_eq!(with(Some(4), 1000, 20_000), 4);
+        assert_eq!(with(Some(4), 2, 20_000), 2);
+        assert_eq!(with(None, 1_000_000, 1), PROCESSES_MAX);
+    }
+
+    #[test]
+    fn given_sources_are_dealt_out() {
+        let given = crate::plan::source::read_sources(crate::plan::misread::Piece::whole(
+            "127.0.0.8/30,127.0.1.1",
+        ));
+        let plan = StressPlan { sources: given.unwrap(), ..plan() };
+        let dealt = |index, count| {
+            let sources = sources(&plan, &places(), Worker { index, count });
+            sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(dealt(0, 2), "127.0.0.9 127.0.1.1");
+        assert_eq!(dealt(1, 2), "127.0.0.10");
+        assert_eq!(dealt(7, 8), "127.0.0.8/30 127.0.1.1");
+    }
+}

@@ -1,0 +1,179 @@
+//! The command itself: the real program as the load, and once as the server too.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use oneloop::stress::json::Json;
+
+use crate::tool::{echo, free_port, server};
+
+fn oneloop() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+fn stress(line: &str) -> Output {
+    oneloop().arg("stress").args(line.split_whitespace()).output().unwrap()
+}
+
+/// The report of a run, which must end with this code.
+fn told(line: &str, code: i32) -> Json {
+    let output = stress(&format!("{line} --json -"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{line}\n{text}\n{notes}");
+    Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
+}
+
+/// The number at the end of this path, such as `loads.0.latency_us.p99`.
+fn number(value: &Json, path: &str) -> f64 {
+    let found = path.split('.').try_fold(value, |value, step| match step.parse::<usize>() {
+        Ok(index) => value.items().get(index),
+        Err(_) => value.get(step),
+    });
+    let number = found.and_then(Json::number);
+    number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
+}
+
+#[test]
+fn a_report_has_the_fields_that_are_documented() {
+    let address = server(echo);
+    let pid = std::process::id();
+    let line = format!("{address} --load idle=20,echo=4 --duration 300ms --hold 400ms --pid {pid}");
+    let report = told(&line, 0);
+    assert_eq!(report.get("schema").and_then(Json::text), Some("oneloop-stress/1"));
+    assert_eq!(report.get("well"), Some(&Json::Bool(true)));
+    assert_eq!(number(&report, "ramp.connected"), 24.0);
+    assert_eq!(number(&report, "loads.0.connections_open_at_end"), 20.0);
+    assert!(number(&report, "loads.1.messages_per_second") > 1.0);
+    let at = |share: &str| number(&report, &format!("loads.1.latency_us.{share}"));
+    assert!(at("p50") <= at("p90") && at("p99") <= at("p99_9") && at("p99_9") <= at("max"));
+    assert!(number(&report, "loads.1.latency_corrected_us.count") >= at("count"));
+    assert_eq!(number(&report, "loads.1.integrity_errors"), 0.0);
+    assert_eq!(number(&report, "generator.processes"), 1.0);
+    assert!(number(&report, "timeline.step_s") > 0.0);
+    #[cfg(target_os = "linux")]
+    {
+        assert_eq!(number(&report, "server.pid"), f64::from(pid));
+        assert!(number(&report, "server.cpu_us_per_message") > 0.0);
+        assert!(number(&report, "server.user_bytes_per_connection") >= 0.0);
+        assert!(number(&report, "server.open.descriptors") > 24.0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn several_processes_make_one_report() {
+    let address = server(echo);
+    let line =
+        format!("{address} --processes 2 --load idle=11,echo=4 --duration 300ms --hold 400ms");
+    let report = told(&line, 0);
+    assert_eq!(number(&report, "generator.processes"), 2.0);
+    assert_eq!(number(&report, "ramp.connected"), 15.0);
+    assert_eq!(number(&report, "loads.0.connections_open_at_end"), 11.0);
+    let answered = number(&report, "loads.1.messages");
+    assert!(answered > 1.0 && answered == number(&report, "loads.1.latency_us.count"));
+}
+
+#[test]
+fn failures_and_wrong_usage_have_codes_of_their_own() {
+    let vacant = free_port();
+    let report = told(&format!("{vacant} --conns 3 --duration 100ms"), 1);
+    assert_eq!(number(&report, "loads.0.failures.0.count"), 3.0);
+    assert_eq!(report.get("well"), Some(&Json::Bool(false)));
+    for line in ["", "127.0.0.1:7 --load what", "127.0.0.1:7 --size 0"] {
+        assert_eq!(stress(line).status.code(), Some(2), "{line}");
+    }
+    let gone = stress(&format!("{vacant} --duration 100ms --json /no/such/folder/x.json"));
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("cannot write /no/such/folder/x.json"));
+}
+
+/// A child that is not left behind.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_summary_says_what_was_done_and_how_it_went() {
+    let mut daemon = Kept(
+        oneloop()
+            .args(["echo", "127.0.0.1:0", "--color", "never"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+    let mut address = String::new();
+    while !address.contains("tcp://127.0.0.1:") {
+        address.clear();
+        assert!(log.read_line(&mut address).unwrap() > 0, "the daemon does not listen");
+    }
+    // The daemon goes on to log; somebody must read it.
+    thread::spawn(move || drop(log.read_to_string(&mut String::new())));
+    let address = address.split("tcp://").nth(1).unwrap();
+    let address = address.split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+    let address = address.into_iter().next().unwrap().trim_end_matches(':');
+    let output = stress(&format!("{address} --conns 5 --depth 4 --duration 200ms"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for words in ["5 connections, 64 B each, depth 4", "messages/s", "all went well", "p99.9"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    #[cfg(target_os = "linux")]
+    assert!(text.contains(&format!("oneloop (process {})", daemon.0.id())), "{text}");
+    assert!(!text.contains('\x1b'));
+}
+
+/// How many pieces the server below has sent back.
+static HEARD: AtomicUsize = AtomicUsize::new(0);
+
+fn heard_echo(mut stream: TcpStream) {
+    let mut room = [0; 4096];
+    while let Ok(bytes @ 1..) = stream.read(&mut room) {
+        HEARD.fetch_add(1, Ordering::Relaxed);
+        if stream.write_all(&room[..bytes]).is_err() {
+            return;
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_early_and_still_reports() {
+    for processes in [1, 2] {
+        let address = server(heard_echo);
+        let line = format!("{address} --conns 4 --duration 60s --processes {processes}");
+        let mut run = Kept(
+            oneloop()
+                .arg("stress")
+                .args(line.split_whitespace())
+                .args(["--json", "-"])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let before = HEARD.load(Ordering::Relaxed);
+        while HEARD.load(Ordering::Relaxed) < before + 100 {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let pid = rustix::process::Pid::from_child(&run.0);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let mut text = String::new();
+        run.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(run.0.wait().unwrap().code(), Some(0), "{text}");
+        let report = Json::parse(&text).expect(&text);
+        assert_eq!(report.get("early"), Some(&Json::Bool(true)), "{text}");
+        assert!(number(&report, "loads.0.messages") > 0.0 && number(&report, "seconds") < 30.0);
+    }
+}
