@@ -75,8 +75,12 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     let ended = reactor.run(&mut watch);
     watch.tell_totals();
     match ended {
-        Ok(Outcome::Drained) => {
-            info!("oneloop stops after {} turns: all connections have ended", reactor.turns());
+        Ok(Outcome::Drained { cut }) => {
+            let how = match cut {
+                0 => "all connections have ended".to_owned(),
+                _ => format!("the drain timeout cut {cut} off"),
+            };
+            info!("oneloop stops after {} turns: {how}", reactor.turns());
             DONE
         }
         Ok(Outcome::CutShort(signal)) => {

@@ -57,8 +57,8 @@ pub struct Reactor {
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All connections ended, or their time was up.
-    Drained,
+    /// All connections ended; but for so many, whose time was up.
+    Drained { cut: usize },
     /// A second signal cut the drain short.
     CutShort(Signal),
 }
@@ -126,7 +126,7 @@ impl Reactor {
             self.doors.room_was_made(now);
         }
         self.run_datagrams(now, seen);
-        Ok(self.is_over(now, seen).then_some(Outcome::Drained))
+        Ok(self.is_over(now, seen))
     }
 
     /// Sleeps until the system has something to say, or until something is due.

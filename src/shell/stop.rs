@@ -2,7 +2,7 @@
 
 use crate::core::{Event, Key, Moment, Observer, Reason};
 
-use super::reactor::Reactor;
+use super::reactor::{Outcome, Reactor};
 use super::signals::Signal;
 
 /// A dump tells of so many connections, and counts the others.
@@ -37,12 +37,14 @@ impl Reactor {
     }
 
     /// Whether the loop has nothing left to do. What did not end in time is cut off.
-    pub(super) fn is_over(&mut self, now: Moment, seen: &mut dyn Observer) -> bool {
-        let Some(deadline) = self.stopping else { return false };
-        if deadline <= now {
+    pub(super) fn is_over(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Outcome> {
+        let deadline = self.stopping?;
+        let cut = self.engine.len() + self.datagrams.len();
+        if cut > 0 && deadline <= now {
             self.cut(now, seen);
+            return Some(Outcome::Drained { cut });
         }
-        self.engine.is_empty() && self.datagrams.is_empty()
+        (cut == 0).then_some(Outcome::Drained { cut: 0 })
     }
 
     /// Ends all that is left, now.
