@@ -296,6 +296,7 @@ impl World {
         if self.drained && !self.cut && reached(self.mix.cut, self.watch.turn) {
             self.cut = true;
             self.engine.cut(self.now, &mut self.watch);
+            assert!(self.engine.is_empty(), "the cut leaves somebody: {}", self.left());
         }
     }
 

@@ -1,0 +1,200 @@
+//! The mutants of the engine: keys, queue, attempts, time.
+
+use super::list::{Mutant, mutant};
+
+/// Faults of the engine: keys, queue, generations, attempts.
+pub const ENGINE: &[Mutant] = &[
+    mutant(
+        "a mark ignores the generation",
+        "engine.rs",
+        "match self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth) {",
+        "match self.conns.get_mut(key.slot()) {",
+    ),
+    mutant(
+        "a look-up ignores the generation",
+        "engine.rs",
+        "self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)\n}",
+        "self.conns.get_mut(key.slot())\n}",
+    ),
+    mutant(
+        "the queue ignores the generation",
+        "engine.rs",
+        "if conn.birth == key.birth {\nconn.queued",
+        "if key.birth > 0 {\nconn.queued",
+    ),
+    mutant(
+        "a deadline ignores the generation",
+        "engine.rs",
+        "conn.birth != key.birth || conn.armed != due",
+        "conn.armed != due",
+    ),
+    mutant(
+        "a connection is queued twice",
+        "engine.rs",
+        "if !conn.queued {\nconn.queued = true;\nself.run.push_back(key);\n}\n}\nNone",
+        "{\nconn.queued = true;\nself.run.push_back(key);\n}\n}\nNone",
+    ),
+    mutant(
+        "one that used its budget goes first",
+        "engine.rs",
+        "self.run.push_back(key);\n}\nself.arm(",
+        "self.run.push_front(key);\n}\nself.arm(",
+    ),
+    mutant(
+        "one that used its budget is forgotten",
+        "engine.rs",
+        "self.run.push_back(key);\n}\nself.arm(",
+        "}\nself.arm(",
+    ),
+    mutant(
+        "only the second flow is asked for more",
+        "conn.rs",
+        "self.flows.iter().any(|flow| self.next(flow) != Step::Rest)",
+        "self.next(&self.flows[1]) != Step::Rest",
+    ),
+    mutant(
+        "more work is not noticed",
+        "conn.rs",
+        "self.flows.iter().any(|flow| self.next(flow) != Step::Rest)",
+        "false",
+    ),
+    mutant(
+        "only one connection is driven in a turn",
+        "engine.rs",
+        "for _ in 0..self.run.len() {",
+        "for _ in 0..self.run.len().min(1) {",
+    ),
+    mutant(
+        "the loop sleeps over its queue",
+        "engine.rs",
+        "!self.run.is_empty() || !self.dials.is_empty()",
+        "!self.dials.is_empty()",
+    ),
+    mutant(
+        "a failed attempt is not told",
+        "engine.rs",
+        "self.dials.push((key.at(0), Dial::Failed(error)));",
+        "drop(error);",
+    ),
+    mutant(
+        "an attempt that came through is not told",
+        "engine.rs",
+        "if dialing && !conn.dialing() {",
+        "if dialing && conn.birth == 0 {",
+    ),
+];
+
+/// Faults with time.
+pub const TIME: &[Mutant] = &[
+    mutant(
+        "events count as activity",
+        "conn.rs",
+        "!lingered && (ended || self.flows[0].moved + self.flows[1].moved != before)",
+        "!lingered",
+    ),
+    mutant(
+        "bytes are no activity",
+        "conn.rs",
+        "ended || self.flows[0].moved + self.flows[1].moved != before",
+        "ended",
+    ),
+    mutant(
+        "an end of file is no activity",
+        "conn.rs",
+        "ended || self.flows[0].moved",
+        "self.flows[0].moved",
+    ),
+    mutant("who lingers may do so for ever", "conn.rs", "if !lingered && (ended", "if (ended"),
+    mutant(
+        "a deadline is never set anew",
+        "engine.rs",
+        "again: true });\nself.arm(key, now, seen);",
+        "again: true });",
+    ),
+    mutant(
+        "a superseded deadline counts",
+        "engine.rs",
+        "conn.birth != key.birth || conn.armed != due",
+        "conn.birth != key.birth",
+    ),
+    mutant(
+        "an earlier deadline waits for the later one",
+        "engine.rs",
+        "conn.armed == 0 || due < conn.armed",
+        "conn.armed == 0",
+    ),
+    mutant(
+        "a rest sets no deadline",
+        "engine.rs",
+        "Driven::Rest => self.arm(key, now, seen),",
+        "Driven::Rest => {}",
+    ),
+    mutant(
+        "an attempt has no time of its own",
+        "engine.rs",
+        "conn.ends.dial(1, socket);\nconn.active = now.tick();",
+        "conn.ends.dial(1, socket);",
+    ),
+    mutant("who is in passing is not timed", "engine.rs", " && !conn.is_in_passing()", ""),
+    mutant(
+        "a failed attempt sets no deadline",
+        "engine.rs",
+        "Dial::Failed(error)));\nself.arm(key, now, seen);",
+        "Dial::Failed(error)));",
+    ),
+    mutant(
+        "a connection never ends of old age",
+        "conn.rs",
+        "[activity, lifetime].into_iter().flatten()",
+        "[activity, lifetime.filter(|_| false)].into_iter().flatten()",
+    ),
+    mutant(
+        "the later of two deadlines counts",
+        "conn.rs",
+        ".min_by_key(|(_, due)| *due)",
+        ".max_by_key(|(_, due)| *due)",
+    ),
+    mutant(
+        "a half-closed one counts as idle",
+        "conn.rs",
+        "self.half_closed() && timeouts.half_close.is_some()",
+        "false && timeouts.half_close.is_some()",
+    ),
+    mutant("draining cuts off what is held", "conn.rs", "quiet.filter(|_| !self.holds())", "quiet"),
+    mutant(
+        "draining ends what is half-closed",
+        "conn.rs",
+        "(draining && !self.half_closed())",
+        "(draining)",
+    ),
+    mutant(
+        "draining does not look once more",
+        "engine.rs",
+        "Deadline::Quiet if self.is_quiet(key, now, seen) =>",
+        "Deadline::Quiet if self.draining =>",
+    ),
+    mutant(
+        "draining waits for an event",
+        "engine.rs",
+        "for key in self.keys() {\nself.arm(key, now, seen);\n}",
+        "",
+    ),
+    mutant(
+        "the cut leaves one",
+        "engine.rs",
+        "for key in self.keys() {\nself.end(key, Reason::Cut",
+        "for key in self.keys().into_iter().skip(1) {\nself.end(key, Reason::Cut",
+    ),
+    mutant(
+        "one deadline is looked at in a turn",
+        "engine.rs",
+        "for _ in 0..EXPIRE_BUDGET {",
+        "for _ in 0..EXPIRE_BUDGET.min(1) {",
+    ),
+    mutant(
+        "living deadlines are swept out",
+        "timers.rs",
+        "retain(|Reverse((due, key))| holds(*due, *key))",
+        "retain(|Reverse((due, key))| !holds(*due, *key))",
+    ),
+];
