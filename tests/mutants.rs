@@ -3,10 +3,11 @@
 //!
 //! `cargo test --test mutants -- --ignored --nocapture` runs them all in a copy of the crate under
 //! target/ and writes the table of docs/mutants.md. It takes some minutes. `ONELOOP_MUTANT=word`
-//! runs only those whose name contains the word, and writes nothing.
+//! runs only those whose name contains the word, and writes their lines.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -36,11 +37,13 @@ fn every_mutant_is_one_place_in_the_present_source() {
 
 #[test]
 fn every_mutant_has_its_line_in_the_table() {
-    let table = fs::read_to_string(top().join("docs/mutants.md")).unwrap();
+    let table = table();
     for mutant in mutants() {
-        let line = format!("| {} | {} |", mutant.name, mutant.file);
-        assert!(table.contains(&line), "docs/mutants.md has no line for: {}", mutant.name);
+        let line = table.get(mutant.name).map(String::as_str).unwrap_or_default();
+        let caught = line.strip_prefix(&beginning(mutant)).is_some_and(|by| by.starts_with('`'));
+        assert!(caught, "docs/mutants.md does not say what catches: {}", mutant.name);
     }
+    assert_eq!(table.len(), mutants().count(), "docs/mutants.md has lines of old mutants");
 }
 
 #[test]
@@ -51,21 +54,21 @@ fn every_mutant_is_caught() {
     assert!(failed.is_empty(), "without any mutant: {failed:?}\n{output}");
 
     let wanted = std::env::var("ONELOOP_MUTANT").unwrap_or_default();
-    let (mut table, mut survivors) = (String::from(HEAD), Vec::new());
+    let (mut table, mut survivors) = (table(), Vec::new());
+    table.retain(|name, _| mutants().any(|mutant| mutant.name == name));
     for mutant in mutants().filter(|mutant| mutant.name.contains(&wanted)) {
         copy.plant(mutant);
         let (failed, output) = copy.test();
         copy.restore(mutant);
-        let line = format!("| {} | {} | {} |\n", mutant.name, mutant.file, failed.join(", "));
+        let line = format!("{}{} |\n", beginning(mutant), failed.join(", "));
         print!("{line}");
-        table += &line;
+        table.insert(mutant.name.to_string(), line);
         if failed.is_empty() {
             survivors.push(format!("{}\n{output}", mutant.name));
         }
     }
-    if wanted.is_empty() && survivors.is_empty() {
-        fs::write(top().join("docs/mutants.md"), table).unwrap();
-    }
+    let lines: String = mutants().filter_map(|mutant| table.get(mutant.name).cloned()).collect();
+    fs::write(page(), format!("{HEAD}{lines}")).unwrap();
     assert!(survivors.is_empty(), "{} live:\n{}", survivors.len(), survivors.join("\n"));
 }
 
@@ -143,6 +146,24 @@ fn failed_test(line: &str) -> Option<String> {
     Some(format!("`{}`", name.rsplit("::").next().unwrap_or(name)))
 }
 
+/// The lines of the page, by the names of their mutants.
+fn table() -> BTreeMap<String, String> {
+    let page = fs::read_to_string(page()).unwrap_or_default();
+    let lines = page.lines().skip_while(|line| *line != RULE).skip(1);
+    let named =
+        |line: &str| Some((line.split('|').nth(1)?.trim().to_string(), format!("{line}\n")));
+    lines.filter_map(named).collect()
+}
+
+/// How the line of a mutant begins; the tests that catch it follow.
+fn beginning(mutant: &Mutant) -> String {
+    format!("| {} | {} | ", mutant.name, mutant.file)
+}
+
+fn page() -> PathBuf {
+    top().join("docs/mutants.md")
+}
+
 fn mutants() -> impl Iterator<Item = &'static Mutant> {
     [list::READINESS, list::BYTES, list::PIPES, list::ENDS, engine::ENGINE, engine::TIME]
         .into_iter()
@@ -199,3 +220,6 @@ place in the source and its line here.
 | mutant | in src/core | caught by |
 |---|---|---|
 ";
+
+/// Below this line stand the mutants.
+const RULE: &str = "|---|---|---|";

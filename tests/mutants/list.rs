@@ -74,8 +74,14 @@ pub const READINESS: &[Mutant] = &[
     mutant(
         "the first event means connected",
         "conn.rs",
-        "if socket.is_connected()? {",
-        "if socket.is_connected().is_ok() {",
+        "let asked = socket.is_connected();",
+        "let asked = socket.is_connected().map(|_| true);",
+    ),
+    mutant(
+        "a target that reset at once was never connected",
+        "conn.rs",
+        "Err(error) if !was_connected(error) => {}",
+        "Err(_) => {}",
     ),
     mutant("an event that came too early stays", "conn.rs", "self.ends.clear(1, hints);", ""),
 ];
@@ -156,7 +162,7 @@ pub const BYTES: &[Mutant] = &[
     mutant(
         "last words are dropped",
         "conn.rs",
-        "let _ = pump::last_words(&mut self.flows[index], &mut self.ends, buffers);",
+        "let _ = pump::last_words(flow, ends, key, buffers, seen);",
         "",
     ),
     mutant(
@@ -225,6 +231,12 @@ pub const ENDS: &[Mutant] = &[
     ),
     mutant("a reset is not passed on", "conn.rs", "_ => true,\n", "_ => false,\n"),
     mutant("a timeout ends a relay cleanly", "conn.rs", "relay || self.holds()", "self.holds()"),
+    mutant(
+        "a service cut short ends cleanly over what was not read",
+        "conn.rs",
+        "|| self.ends.ready(0).has(Ready::READ)",
+        "",
+    ),
     mutant("a service cut short ends cleanly", "conn.rs", "relay || self.holds()", "relay"),
     mutant(
         "one end is reset and not the other",

@@ -35,6 +35,8 @@ pub struct Sock {
     pub rx: Pipe,
     pub tx: Pipe,
     pub dial: Attempt,
+    /// The attempt was taken: whatever comes now comes after a connection.
+    pub took: bool,
     /// The error that waits to be told once.
     pub error: Option<ErrorKind>,
     /// Reset by either side: nothing goes any more.
@@ -122,6 +124,7 @@ impl Kernel {
             rx: pipe(),
             tx: pipe(),
             dial,
+            took: dial == Attempt::Done,
             error: None,
             dead: false,
             closed: false,
@@ -281,6 +284,7 @@ impl Kernel {
             match sock.dial {
                 Attempt::Waiting(0, failure) => {
                     sock.dial = Attempt::Done;
+                    sock.took = failure.is_none();
                     sock.error = failure;
                     sock.dead = failure.is_some();
                     self.shock(id);

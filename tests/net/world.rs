@@ -269,6 +269,10 @@ impl World {
             let Some(talk) = self.talks.get_mut(&key.birth) else { continue };
             let Dial::Failed(error) = dial else { continue };
             assert_eq!(talk.key, key, "an attempt failed that was not this one's");
+            let target = talk.peers.get(1).filter(|_| talk.pending.is_none());
+            let took = target.is_some_and(|target| self.net.borrow().socks[target.sock].took);
+            let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
+            assert!(!(took && reset), "#{}: a target that was connected is given up", key.birth);
             // The attempt's peer has nobody to talk to.
             self.watch.dialed(key);
             if talk.attempts.is_empty() {

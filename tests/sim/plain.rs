@@ -209,3 +209,16 @@ fn what_came_before_a_reset_is_passed_on_and_then_the_reset() {
     bench.net.borrow_mut().socks[client].tx.bytes.clear();
     assert_eq!(bench.hear(client), Found::Reset);
 }
+
+#[test]
+fn a_target_that_speaks_and_resets_before_we_look_was_connected() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (key, client) = bench.open(Conn::relay);
+    let target = bench.dial(key, Attempt::Done);
+    bench.net.borrow_mut().remote_write(target, b"go away");
+    bench.net.borrow_mut().kill(target, std::io::ErrorKind::ConnectionReset);
+    bench.turn();
+    assert!(bench.ended(key, "Reset { by: Target"));
+    assert_eq!(bench.count("Connected"), 1);
+    assert_eq!(bench.net.borrow().socks[client].tx.put, 7);
+}

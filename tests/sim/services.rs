@@ -71,6 +71,9 @@ fn a_flood_yields_and_others_are_served_in_the_same_turn() {
     let taken = bench.net.borrow().socks[loud].rx.taken;
     assert_eq!(taken, 16 * 64 * 1024, "a mebibyte is a share");
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "the rest waits");
+    bench.engine.cut(bench.now, &mut bench.told);
+    assert!(bench.net.borrow().socks[loud].linger_zero, "not all of it was taken");
+    assert_eq!(bench.hear(quiet), Found::Eof);
 }
 
 #[test]
