@@ -16,6 +16,28 @@ fn every_link_to_a_page_of_ours_leads_somewhere() {
 }
 
 #[test]
+fn every_test_that_the_catalogue_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let (mut code, mut folders) = (String::new(), vec![root.join("src"), root.join("tests")]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match entry.is_dir() {
+                true => folders.push(entry),
+                false => code.push_str(&fs::read_to_string(&entry).unwrap_or_default()),
+            }
+        }
+    }
+    // Every second piece between backticks is a name; those with underscores are tests.
+    let names = page.split('`').skip(1).step_by(2).filter(|name| name.contains('_'));
+    let tests: Vec<&str> = names.filter(|name| !name.contains(char::is_uppercase)).collect();
+    assert!(tests.len() > 50, "{tests:?}");
+    for test in tests {
+        assert!(code.contains(&format!("fn {test}()")), "no such test: {test}");
+    }
+}
+
+#[test]
 fn links_are_found_in_a_text() {
     let text = "see [one](docs/one.md), [two](two.md#part) and [far](https://example.org/)";
     assert_eq!(links(text), ["docs/one.md", "two.md#part", "https://example.org/"]);
