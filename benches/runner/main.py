@@ -47,6 +47,7 @@ def parse():
     add("--quick", action="store_true", help="the telling rows, two short rounds: minutes")
     add("--rows", metavar="PATTERN,…", help="rows by name, as in echo-64-*,relay-churn")
     add("--peers", metavar="PATTERN,…", help="peers by name; oneloop is always among them")
+    add("--against", metavar="FILE", help="another build of oneloop takes part too")
     add("--rounds", type=int, metavar="N", help="measure everything so often")
     add("--seconds", type=float, metavar="S", help="each time for so long")
     add("--seed", type=int, default=1, help="what the order of the peers is drawn from")
@@ -70,6 +71,7 @@ def choose(asked):
     names = asked.peers.split(",") if asked.peers else ["*"]
     names.append(peers.PEERS[0].name)
     here = [peer for peer in peers.present() if matches(peer.name, names)]
+    here += [peers.another(asked.against)] if asked.against else []
     return chosen, here
 
 

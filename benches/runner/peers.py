@@ -227,6 +227,13 @@ def present():
     return [peer for peer in PEERS if peer.is_there(known) and not lacks_option(peer)]
 
 
+def another(path):
+    """Another build of oneloop, as a peer of this one."""
+    own = PEERS[0]
+    services = {name: line.replace("$oneloop", "$other") for name, line in own.services.items()}
+    return Peer("other build", OWN, services, extra={"other": path})
+
+
 def absent():
     here = {peer.name for peer in present()}
     return [peer.name for peer in PEERS if peer.name not in here]

@@ -8,7 +8,7 @@ from .peers import FLOOR, OWN, PEERS, PRODUCT
 RESERVING = {peer.name for peer in PEERS if peer.reserves}
 KINDS = {peer.name: peer.kind for peer in PEERS}
 OWN_NAME = PEERS[0].name
-ORDER = [peer.name for peer in PEERS]
+ORDER = [*KINDS, "other build"]
 
 # Of these more is better; of all others less.
 MORE_IS_BETTER = {"rate"}
@@ -41,13 +41,13 @@ class Summary:
         )
 
     def best_product(self, by="cost"):
-        products = [name for name in self.names(by) if KINDS[name] == PRODUCT]
+        products = [name for name in self.names(by) if is_product(name)]
         if self.is_idle:
             products = [name for name in products if name not in RESERVING]
         return products[0] if products else None
 
     def best_floor(self, by="cost"):
-        floors = [name for name in self.names(by) if KINDS[name] == FLOOR]
+        floors = [name for name in self.names(by) if is_floor(name)]
         return floors[0] if floors else None
 
     def ratio(self, name, by="cost"):
@@ -70,7 +70,7 @@ def of(values):
 
 
 def is_own(name):
-    return KINDS.get(name) == OWN
+    return KINDS.get(name, OWN) == OWN
 
 
 def is_product(name):
