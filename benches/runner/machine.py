@@ -4,6 +4,7 @@ import datetime
 import os
 import platform
 import re
+import time
 from pathlib import Path
 
 
@@ -28,3 +29,16 @@ def busy_seconds():
     words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _, _, irq, soft, *_ = (int(word) for word in words)
     return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_until_quiet(patience, quiet):
+    """Waits until all together spend less than so many cores, but no longer than `patience`."""
+    until = time.monotonic() + patience
+    while time.monotonic() < until:
+        before, began = busy_seconds(), time.monotonic()
+        time.sleep(LOOK_SECONDS)
+        if (busy_seconds() - before) / (time.monotonic() - began) < quiet:
+            return
+
+
+LOOK_SECONDS = 0.3

@@ -31,7 +31,7 @@ def main():
         return counts.run(cores, chosen_peers, asked.out, say)
     count, seconds = QUICK if asked.quick else FULL
     count, seconds = asked.rounds or count, asked.seconds or seconds
-    turns = rounds.Rounds(cores, count, seconds, asked.seed, say)
+    turns = rounds.Rounds(cores, count, seconds, asked.seed, asked.patience, say)
     for row in chosen_rows:
         result = turns.run(row, chosen_peers)
         if asked.out:
@@ -51,6 +51,7 @@ def parse():
     add("--rounds", type=int, metavar="N", help="measure everything so often")
     add("--seconds", type=float, metavar="S", help="each time for so long")
     add("--seed", type=int, default=1, help="what the order of the peers is drawn from")
+    add("--patience", type=float, default=0, metavar="S", help="wait so long for a quiet moment")
     add("--server-cpu", type=int, default=0, metavar="N", help="the core of the servers")
     add("--load-cpu", type=int, default=1, metavar="N", help="the core of load and targets")
     add("--counts", action="store_true", help="system calls and instructions instead of time")

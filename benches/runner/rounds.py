@@ -13,16 +13,20 @@ from .server import Failed
 OTHERS_MOST = 0.35
 AGAIN_MOST = 2
 
+# Who is patient waits until others spend less than this share of a core.
+QUIET = 0.2
+
 # A peer that failed so often in a row is left out of its other rounds.
 FAILURES_MOST = 2
 
 
 class Rounds:
-    """How often, how long, in which order, on which cores; and whom to tell of it."""
+    """How often, how long, in which order, on which cores; how long to wait for quiet; and whom to
+    tell of it."""
 
-    def __init__(self, cores, count, seconds, seed, say):
+    def __init__(self, cores, count, seconds, seed, patience, say):
         self.cores, self.count, self.seconds = cores, count, seconds
-        self.seed, self.say = seed, say
+        self.seed, self.patience, self.say = seed, patience, say
 
     def run(self, row, peers):
         """All figures of a row: a list of values for each figure of each peer."""
@@ -57,6 +61,7 @@ class Rounds:
         """One measurement; the quietest of several if others were busy meanwhile."""
         best = None
         for _ in range(1 + AGAIN_MOST):
+            machine.wait_until_quiet(self.patience, QUIET)
             figures = measure(self.cores, row, peer, self.seconds)
             if best is None or figures.get("others", 0) < best.get("others", 0):
                 best = figures
