@@ -144,6 +144,7 @@ impl Loader {
         if let Stage::Load { since, .. } | Stage::Serve { since } = self.stage {
             self.books.end(now);
             self.busy.end(now);
+            self.measured = Some((since, now));
             for group in &mut self.groups {
                 group.tally.window = now - since;
                 group.tally.open = group.open as u64;

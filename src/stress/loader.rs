@@ -43,6 +43,8 @@ pub struct Loader {
     pub(super) ramp: Duration,
     pub(super) held_since: Duration,
     pub(super) held_until: Duration,
+    /// From when to when the loads were measured.
+    pub(super) measured: Option<(Duration, Duration)>,
     /// Somebody ended the run, and perhaps before its time.
     pub(super) interrupted: bool,
     pub(super) early: bool,
@@ -118,6 +120,7 @@ impl Loader {
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,
+            measured: None,
             interrupted: false,
             early: false,
             waits_for_word: false,

@@ -25,6 +25,8 @@ pub struct Outcome {
     /// How long it took until all connections that stay were there.
     pub ramp: Duration,
     pub whole: Duration,
+    /// From when to when the loads were measured, since the beginning of the timeline.
+    pub measured: Option<(Duration, Duration)>,
     /// It was ended before its time.
     pub early: bool,
     pub processes: usize,
@@ -75,6 +77,7 @@ impl Outcome {
             loads: loads.collect(),
             ramp: loader.ramp,
             whole,
+            measured: loader.measured,
             early: loader.early,
             processes: 1,
             busy: loader.busy,
@@ -102,6 +105,7 @@ impl Outcome {
             loads: loads.collect(),
             ramp: all.share.ramp,
             whole: all.whole,
+            measured: all.share.measured,
             early: all.share.early,
             processes,
             busy: all.share.busy,

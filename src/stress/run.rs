@@ -162,6 +162,9 @@ fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(),
         let text = report::json::json(outcome).pretty(2) + "\n";
         write(path, &text, out)?;
     }
+    if let Some(path) = &plan.report {
+        write(path, &report::page::page(outcome), out)?;
+    }
     if !to_out {
         let text = report::summary::summary(outcome, Paint(is_colourful(plan.color)));
         let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());

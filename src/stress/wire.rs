@@ -27,6 +27,7 @@ pub struct Share {
     pub timeline: Timeline,
     pub busy: Busy,
     pub ramp: Duration,
+    pub measured: Option<(Duration, Duration)>,
     pub early: bool,
 }
 
@@ -45,6 +46,7 @@ impl Share {
         self.timeline.merge(&other.timeline);
         self.busy.merge(&other.busy);
         self.ramp = self.ramp.max(other.ramp);
+        self.measured = self.measured.or(other.measured);
         self.early |= other.early;
     }
 }
@@ -112,6 +114,10 @@ fn show_share(share: &Share) -> Json {
         ("busy_window", nanos(share.busy.window)),
         ("cpu", nanos(share.busy.cpu)),
         ("ramp", nanos(share.ramp)),
+        (
+            "measured",
+            share.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
+        ),
         ("early", share.early.into()),
     ])
 }
@@ -130,6 +136,10 @@ fn read_share(value: &Json) -> Option<Share> {
         timeline,
         busy,
         ramp: time(value, "ramp")?,
+        measured: match value.get("measured")?.items() {
+            [from, to] => Some((read_nanos(from)?, read_nanos(to)?)),
+            _ => None,
+        },
         early: value.get("early")? == &Json::Bool(true),
     })
 }
@@ -292,11 +302,13 @@ mod tests {
         let mut busy = Busy::default();
         busy.turns = 12;
         let (ramp, tallies) = (Duration::from_nanos(123_456_789), vec![tally(), Tally::default()]);
-        let share = Share { tallies, timeline, busy, ramp, early: true };
+        let measured = Some((ramp, 2 * ramp));
+        let share = Share { tallies, timeline, busy, ramp, measured, early: true };
         let line = Told::Done(Box::new(share.clone())).line();
         assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
         let Some(Told::Done(read)) = Told::read(line.trim_end()) else { panic!("{line}") };
         assert_eq!((read.ramp, read.early, read.busy.turns), (share.ramp, true, 12));
+        assert_eq!(read.measured, share.measured);
         assert_eq!(read.timeline.points, share.timeline.points);
         let (mut is, mut should) = (read.tallies[0].clone(), tally());
         for ((name, is), (_, should)) in is.counts().into_iter().zip(should.counts()) {

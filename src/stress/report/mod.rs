@@ -1,7 +1,14 @@
 //! What a run came to, told: as JSON for programs, in a few lines for people, and as a page.
 
+mod chart;
+mod charts;
+#[cfg(test)]
+mod example;
+mod figures;
 pub mod json;
+pub mod page;
 pub mod paint;
+mod scale;
 pub mod summary;
 mod time;
 pub mod words;

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::plan::LoadKind;
 use crate::stress::find::Found;
-use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server, Unit};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
 
+use super::figures::{cpu_per_unit, load_line, rate};
 use super::paint::Paint;
-use super::words::{bytes, count, digits, duration, percent, plural};
+use super::words::{bytes, count, duration, percent, plural};
 
 /// The summary, in colours or without.
 pub fn summary(outcome: &Outcome, paint: Paint) -> String {
@@ -34,6 +35,9 @@ struct Page {
     paint: Paint,
 }
 
+/// From so many connections on memory is told for each.
+const MANY: u64 = 200;
+
 /// What every line keeps free for its name.
 const NAME_COLUMNS: usize = 11;
 
@@ -51,19 +55,8 @@ impl Page {
     }
 
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
-        let (tally, plan) = (&load.tally, &outcome.plan);
-        let conns = if load.far { tally.opened } else { load.conns as u64 };
-        let conns = plural(conns, "connection");
-        let speaks = match load.kind {
-            LoadKind::Idle => String::new(),
-            LoadKind::Echo => format!(", {} each, depth {}", bytes(plan.size as f64), plan.depth),
-            LoadKind::Stream if load.far => String::new(),
-            LoadKind::Stream => format!(", {}", plan.way.word()),
-            _ => format!(", {} each", bytes(plan.size as f64)),
-        };
-        let window = duration(tally.window);
-        let held = if load.kind == LoadKind::Idle { "held" } else { "measured" };
-        self.line(load.word(), &format!("{conns}{speaks}, {held} {window}"));
+        let tally = &load.tally;
+        self.line(load.word(), &load_line(load, &outcome.plan));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
         }
@@ -141,15 +134,24 @@ impl Page {
         let name = format!("{} (process {})", server.name, server.pid);
         let mut parts = vec![name];
         parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
-        parts.extend(cpu_per_unit(server, outcome));
+        parts.extend(
+            cpu_per_unit(server, outcome)
+                .map(|(each, noun)| format!("{} of processor time a {noun}", duration(each))),
+        );
         self.line("server", &parts.join(", "));
         let stayed = outcome.stayed();
-        let grown = server.user_bytes(server.open).filter(|_| stayed > 0);
-        if let Some(user) = grown {
-            let each = bytes(user as f64 / stayed as f64);
+        if let (Some(user), Some(open)) = (server.user_bytes(server.open), server.open) {
             let all = bytes(user as f64);
-            let files = server.open.map_or(0, |open| open.descriptors);
-            let text = format!("{each} of user memory a connection ({all} in all), {files} files");
+            let files = plural(open.descriptors, "file");
+            let text = match stayed {
+                0 => return,
+                // Memory grows in pages: of a few connections it says nothing.
+                1..MANY => format!("{all} of user memory more than before, {files}"),
+                _ => {
+                    let each = bytes(user as f64 / stayed as f64);
+                    format!("{each} of user memory a connection ({all} in all), {files}")
+                }
+            };
             self.line("", &text);
         }
     }
@@ -197,7 +199,7 @@ impl Page {
         for (failure, count) in failures {
             let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
             let (stage, name, meaning) = (failure.stage.word(), &failure.name, failure.meaning());
-            let text = format!("{} × {stage} {name}: {meaning}{limit}", count_of(*count));
+            let text = format!("{} × {stage} {name}: {meaning}{limit}", counted(*count));
             self.line(kind, &text);
         }
         if deaths.count() > 0 {
@@ -206,7 +208,7 @@ impl Page {
             let parts: Vec<String> = parts
                 .iter()
                 .filter(|(count, _)| *count > 0)
-                .map(|(count, how)| format!("{} by {how}", count_of(*count)))
+                .map(|(count, how)| format!("{} by {how}", counted(*count)))
                 .collect();
             let mut silent = Spread::new();
             deaths.list.iter().for_each(|death| silent.record(death.silent));
@@ -234,49 +236,6 @@ fn near(silence: Duration) -> String {
     format!("{:.1} s", silence.as_secs_f64())
 }
 
-fn count_of(value: u64) -> String {
+fn counted(value: u64) -> String {
     count(value as f64)
-}
-
-/// What a load got done in a second.
-fn rate(load: &LoadOutcome) -> Option<String> {
-    let tally = &load.tally;
-    let both_ways = tally.per_second(tally.bytes_in) + tally.per_second(tally.bytes_out);
-    match load.unit() {
-        Unit::None => None,
-        Unit::Message => {
-            let lost = match tally.lost {
-                0 => String::new(),
-                lost => format!(", {} lost, {} late", count_of(lost), count_of(tally.late)),
-            };
-            let rate = count(tally.per_second(tally.answered));
-            Some(format!("{rate} messages/s, {}/s both ways{lost}", bytes(both_ways)))
-        }
-        Unit::Connection => {
-            Some(format!("{} connections/s", count(tally.per_second(tally.exchanged))))
-        }
-        Unit::Gibibyte => {
-            let gib = |bytes: u64| digits(tally.per_second(bytes) / GIBIBYTE);
-            Some(format!("{} GiB/s up, {} GiB/s down", gib(tally.bytes_out), gib(tally.bytes_in)))
-        }
-    }
-}
-
-/// Processor time for each unit of work, of a run whose loads are counted in one unit.
-fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<String> {
-    let cpu = server.cpu()?;
-    let busy = || outcome.loads.iter().filter(|load| load.unit() != Unit::None);
-    let unit = busy().next()?.unit();
-    let done: f64 = busy().map(LoadOutcome::done).sum();
-    if done <= 0.0 || busy().any(|load| load.unit() != unit) {
-        return None;
-    }
-    let each = Duration::from_secs_f64(cpu.as_secs_f64() / done);
-    let noun = match unit {
-        Unit::Message => "message",
-        Unit::Connection => "connection",
-        Unit::Gibibyte => "GiB",
-        Unit::None => return None,
-    };
-    Some(format!("{} of processor time a {noun}", duration(each)))
 }

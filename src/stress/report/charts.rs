@@ -1,0 +1,367 @@
+//! Which charts a run has: what happened over time, and how latencies are spread.
+
+use std::time::Duration;
+
+use crate::stress::outcome::{LoadOutcome, Outcome, Unit};
+use crate::stress::spread::Spread;
+use crate::stress::timeline::Point;
+
+use super::chart::{Axis, Chart, Series, Shape};
+use super::scale::round_up;
+use super::words::{bytes, count, duration};
+
+/// All charts that have something to show, as figures of the page.
+pub fn charts(outcome: &Outcome) -> String {
+    let time = Time::of(outcome);
+    let mut charts = vec![time.open(outcome)];
+    charts.extend(time.rates(outcome));
+    charts.extend(time.latency());
+    for load in &outcome.loads {
+        charts.extend(spread_charts(load, outcome.loads.len() > 1));
+    }
+    charts.extend(time.deaths());
+    charts.extend(time.failures());
+    charts.extend(time.memory());
+    charts.extend(time.cpu());
+    charts.iter().map(Chart::figure).collect()
+}
+
+/// The points of the timeline, and how they are drawn.
+struct Time<'a> {
+    points: &'a [Point],
+    step: f64,
+    shaded: Option<(f64, f64)>,
+}
+
+impl<'a> Time<'a> {
+    fn of(outcome: &'a Outcome) -> Time<'a> {
+        let seconds = |(from, to): (Duration, Duration)| (from.as_secs_f64(), to.as_secs_f64());
+        let timeline = &outcome.timeline;
+        Time {
+            points: &timeline.points,
+            step: timeline.step.as_secs_f64(),
+            shaded: outcome.measured.map(seconds),
+        }
+    }
+
+    fn end(&self) -> f64 {
+        (self.points.len() as f64 * self.step).max(self.step)
+    }
+
+    /// Each point with the end of its step.
+    fn series(&self, of: impl Fn(&Point) -> f64) -> Vec<(f64, f64)> {
+        let at = |index: usize| (index + 1) as f64 * self.step;
+        self.points.iter().enumerate().map(|(index, point)| (at(index), of(point))).collect()
+    }
+
+    fn chart(&self, title: &str, about: &str, y: Axis, series: Vec<Series>) -> Chart {
+        Chart {
+            title: title.to_string(),
+            about: about.to_string(),
+            x: Axis::linear(self.end(), show_seconds),
+            y,
+            shaded: self.shaded,
+            series,
+        }
+    }
+
+    fn open(&self, outcome: &Outcome) -> Chart {
+        let mut points = vec![(0.0, 0.0)];
+        points.extend(self.series(|point| point.open as f64));
+        let wanted: usize =
+            outcome.loads.iter().filter(|load| load.stays()).map(|load| load.conns).sum();
+        let about = match wanted {
+            0 => "connections at each moment".to_string(),
+            wanted => format!("connections at each moment; {} are to stay", count(wanted as f64)),
+        };
+        let y = Axis::linear(top(&points), show_count);
+        self.chart("Open connections", &about, y, vec![area("open", "one", points)])
+    }
+
+    fn rates(&self, outcome: &Outcome) -> Option<Chart> {
+        let does = |unit| outcome.loads.iter().any(|load| load.unit() == unit);
+        let rate = |of: fn(&Point) -> u64| self.series(|point| of(point) as f64 / self.step);
+        if does(Unit::Message) || does(Unit::Connection) {
+            let messages = rate(|point| point.answered);
+            let connections = rate(|point| point.exchanged);
+            let highest = top(&messages).max(top(&connections));
+            let mut series = Vec::new();
+            if does(Unit::Message) {
+                series.push(area("messages", "one", messages));
+            }
+            if does(Unit::Connection) {
+                series.push(area("connections", "two", connections));
+            }
+            let y = Axis::linear(highest, show_count);
+            return Some(self.chart("Rate", "answers in a second", y, series));
+        }
+        does(Unit::Gibibyte).then(|| {
+            let moved = rate(|point| point.bytes);
+            let y = Axis::linear(top(&moved), show_bytes);
+            let about = "bytes in a second, both ways";
+            self.chart("Throughput", about, y, vec![area("bytes", "one", moved)])
+        })
+    }
+
+    fn latency(&self) -> Option<Chart> {
+        let known = |of: fn(&Point) -> Duration| -> Vec<(f64, f64)> {
+            let all = self.series(|point| of(point).as_nanos() as f64);
+            all.into_iter().filter(|(_, nanos)| *nanos > 0.0).collect()
+        };
+        let (p50, p99) = (known(|point| point.p50), known(|point| point.p99));
+        if p50.len() < 2 {
+            return None;
+        }
+        let y = latency_axis(p50.iter().chain(&p99).map(|(_, nanos)| *nanos));
+        let series = vec![line("p99", "two", p99), line("p50", "one", p50)];
+        Some(self.chart("Latency over time", "of each short while; logarithmic", y, series))
+    }
+
+    fn deaths(&self) -> Option<Chart> {
+        let about = "idle connections that ended by themselves, in each short while";
+        self.counts("Deaths", about, "bad", |point| point.died)
+    }
+
+    fn failures(&self) -> Option<Chart> {
+        let about = "connects, answers and ends that failed, in each short while";
+        self.counts("Failures", about, "bad", |point| point.failed)
+    }
+
+    fn counts(
+        &self,
+        title: &str,
+        about: &str,
+        class: &'static str,
+        of: fn(&Point) -> u64,
+    ) -> Option<Chart> {
+        let mut bars: Vec<(f64, f64)> = self
+            .series(|point| of(point) as f64)
+            .iter()
+            .map(|(x, y)| (x - self.step, *y))
+            .collect();
+        bars.push((self.end(), 0.0));
+        let highest = top(&bars);
+        bars.iter().any(|(_, count)| *count > 0.0).then(|| {
+            let series = vec![Series { name: "count", class, shape: Shape::Bars, points: bars }];
+            self.chart(title, about, Axis::linear(highest, show_count), series)
+        })
+    }
+
+    fn memory(&self) -> Option<Chart> {
+        let all = self.series(|point| point.user_bytes as f64);
+        let known: Vec<(f64, f64)> = all.into_iter().filter(|(_, bytes)| *bytes > 0.0).collect();
+        if known.len() < 2 {
+            return None;
+        }
+        let y = Axis::linear(top(&known), show_bytes);
+        let about = "user memory of its own; the kernel's is not in it";
+        Some(self.chart("Server memory", about, y, vec![area("memory", "three", known)]))
+    }
+
+    /// What share of one core the server had, from one reading to the next.
+    fn cpu(&self) -> Option<Chart> {
+        let all = self.series(|point| point.cpu.as_secs_f64());
+        let mut readings: Vec<(f64, f64)> = Vec::new();
+        for (at, spent) in all.into_iter().filter(|(_, spent)| *spent > 0.0) {
+            if readings.last().is_none_or(|(_, last)| *last != spent) {
+                readings.push((at, spent));
+            }
+        }
+        let share = |pair: &[(f64, f64)]| {
+            let [(from, before), (to, after)] = pair else { return (0.0, 0.0) };
+            (*to, (after - before) / (to - from))
+        };
+        let shares: Vec<(f64, f64)> = readings.windows(2).map(share).collect();
+        if shares.len() < 2 {
+            return None;
+        }
+        let y = Axis::linear(top(&shares).max(1.0), show_percent);
+        let about = "of one core, read once a second";
+        Some(self.chart("Server processor time", about, y, vec![area("share", "three", shares)]))
+    }
+}
+
+/// How the latencies of a load are spread: by share, and by percentile.
+fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
+    let tally = &load.tally;
+    let spread = &tally.latency;
+    if spread.count() < 2 {
+        return Vec::new();
+    }
+    let of = if several { format!(" of {}", load.word()) } else { String::new() };
+    let corrected = tally.corrected();
+    let y = latency_axis(
+        [spread, &corrected]
+            .iter()
+            .flat_map(|spread| [spread.min(), spread.max()].map(|end| end.as_nanos() as f64)),
+    );
+    let x = Axis { marks: Some(bars_marks()), ..Axis::linear(last_mark(&corrected), show_share) };
+    let by_percentile = Chart {
+        title: format!("Latency{of} by percentile"),
+        about: "how long the slowest share took at least; both axes logarithmic".to_string(),
+        x,
+        y,
+        shaded: None,
+        series: vec![
+            line("corrected for coordinated omission", "two", percentiles(&corrected)),
+            line("measured", "one", percentiles(spread)),
+        ],
+    };
+    vec![distribution(spread, &of), by_percentile]
+}
+
+/// The distribution, in bars that are equally wide on a logarithmic axis.
+fn distribution(spread: &Spread, of: &str) -> Chart {
+    const BARS: usize = 64;
+    let (least, most) = (spread.min().as_nanos() as f64, spread.max().as_nanos() as f64);
+    let (from, to) = (least * 0.9, most * 1.1);
+    let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
+    let mut bars = vec![0.0; BARS];
+    for (took, times) in spread.buckets() {
+        let place = (took.as_nanos() as f64 / from).ln() / (to / from).ln();
+        bars[((place * BARS as f64) as usize).min(BARS - 1)] += times as f64;
+    }
+    let total = spread.count() as f64;
+    let mut points: Vec<(f64, f64)> =
+        bars.iter().enumerate().map(|(bar, times)| (edge(bar), times / total)).collect();
+    points.push((to, 0.0));
+    Chart {
+        title: format!("Latency{of}"),
+        about: "share of all answers; the time is logarithmic".to_string(),
+        x: Axis::log(from, to, show_nanos),
+        y: Axis::linear(top(&points), show_percent),
+        shaded: None,
+        series: vec![Series { name: "share", class: "one", shape: Shape::Bars, points }],
+    }
+}
+
+/// The place of a share on the axis of percentiles: 90 % is 1, 99 % is 2.
+fn place(share: f64) -> f64 {
+    -(1.0 - share).max(1e-9).log10()
+}
+
+fn percentiles(spread: &Spread) -> Vec<(f64, f64)> {
+    let total = spread.count() as f64;
+    let mut so_far = 0.0;
+    let mut points: Vec<(f64, f64)> = Vec::new();
+    for (took, times) in spread.buckets() {
+        let at = place(so_far / total);
+        so_far += times as f64;
+        let nanos = took.as_nanos() as f64;
+        // Points that cannot be told apart are left out.
+        if points.last().is_none_or(|(x, y)| at - x > 0.01 || nanos / y > 1.02) {
+            points.push((at, nanos));
+        }
+    }
+    points.push((place(1.0 - 0.5 / total), spread.max().as_nanos() as f64));
+    points
+}
+
+fn bars_marks() -> Vec<f64> {
+    [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(place).to_vec()
+}
+
+fn last_mark(spread: &Spread) -> f64 {
+    place(1.0 - 0.5 / spread.count().max(1) as f64)
+}
+
+/// Whole powers and their halves around these values.
+fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
+    let (mut least, mut most) = (f64::MAX, 1.0f64);
+    for value in values.filter(|value| *value > 0.0) {
+        (least, most) = (least.min(value), most.max(value));
+    }
+    Axis::log(least.min(most) * 0.8, most * 1.25, show_nanos)
+}
+
+fn top(points: &[(f64, f64)]) -> f64 {
+    let most = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
+    // A little air, up to a round number.
+    let step = round_up(most / 5.0);
+    (most / step).ceil().max(1.0) * step
+}
+
+fn area(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
+    Series { name, class, shape: Shape::Area, points }
+}
+
+fn line(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
+    Series { name, class, shape: Shape::Line, points }
+}
+
+fn show_seconds(seconds: f64) -> String {
+    match seconds {
+        0.0 => "0".to_string(),
+        seconds if seconds < 120.0 => format!("{} s", trimmed(seconds)),
+        seconds if seconds < 7200.0 => format!("{} min", trimmed(seconds / 60.0)),
+        seconds => format!("{} h", trimmed(seconds / 3600.0)),
+    }
+}
+
+fn show_nanos(nanos: f64) -> String {
+    short(&duration(Duration::from_nanos(nanos as u64)))
+}
+
+fn show_count(value: f64) -> String {
+    short(&count(value))
+}
+
+fn show_bytes(value: f64) -> String {
+    short(&bytes(value))
+}
+
+fn show_percent(share: f64) -> String {
+    format!("{} %", trimmed(100.0 * share))
+}
+
+fn show_share(place: f64) -> String {
+    let share = 100.0 * (1.0 - 10f64.powf(-place));
+    format!("{} %", trimmed((share * 1e6).round() / 1e6))
+}
+
+/// A number and its unit, without zeros behind the point.
+fn short(text: &str) -> String {
+    let (number, unit) = text.split_at(text.find(' ').unwrap_or(text.len()));
+    match number.contains('.') {
+        true => format!("{}{unit}", number.trim_end_matches('0').trim_end_matches('.')),
+        false => text.to_string(),
+    }
+}
+
+/// Without digits that say nothing.
+fn trimmed(value: f64) -> String {
+    let text = format!("{value:.4}");
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_written_short() {
+        assert_eq!(show_nanos(1e6), "1 ms");
+        assert_eq!(show_count(50_000.0), "50 k");
+        assert_eq!((show_bytes(1.5e9), show_bytes(100.0)), ("1.5 GB".into(), "100 B".into()));
+        assert_eq!((show_seconds(2.5), show_seconds(180.0)), ("2.5 s".into(), "3 min".into()));
+        let shares: Vec<String> = bars_marks().into_iter().take(5).map(show_share).collect();
+        assert_eq!(shares, ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
+    }
+
+    #[test]
+    fn percentiles_rise_to_the_slowest() {
+        let mut spread = Spread::new();
+        (1..=1000).for_each(|step| spread.record(Duration::from_micros(step)));
+        let points = percentiles(&spread);
+        assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));
+        let at = points.iter().find(|(x, _)| *x >= 1.0).unwrap();
+        assert!((at.1 - 900e3).abs() < 20e3, "{at:?}");
+        assert_eq!(points.last().unwrap().1, spread.max().as_nanos() as f64);
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_value_above_all() {
+        assert_eq!(top(&[(0.0, 87.0)]), 100.0);
+        assert_eq!(top(&[]), 1.0);
+    }
+}

@@ -1,0 +1,90 @@
+//! An outcome for the tests of reports: two loads, some deaths, and a server.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::plan::{Address, LoadKind, StressPlan, Way};
+use crate::stress::books::Busy;
+use crate::stress::cost::Cost;
+use crate::stress::failure::{Failure, NO_ANSWER, Stage};
+use crate::stress::host::Host;
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
+use crate::stress::tally::{Death, How, Tally};
+use crate::stress::timeline::Timeline;
+
+pub fn example() -> Outcome {
+    let plan = StressPlan {
+        targets: vec![Address::parse_target("127.0.0.1:7007").unwrap()],
+        seed: Some(77),
+        active: 16,
+        ..StressPlan::default()
+    };
+    Outcome {
+        plan,
+        host: Host { system: "Linux 6".to_string(), cores: 2, ..Host::default() },
+        began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
+        loads: vec![load(LoadKind::Idle, 1000, idle()), load(LoadKind::Echo, 16, echo())],
+        ramp: Duration::from_millis(120),
+        whole: Duration::from_millis(2400),
+        measured: Some((Duration::from_millis(400), Duration::from_millis(2400))),
+        early: false,
+        processes: 1,
+        busy: Busy::default(),
+        timeline: timeline(),
+        server: Some(server()),
+        found: None,
+    }
+}
+
+fn load(kind: LoadKind, conns: usize, tally: Tally) -> LoadOutcome {
+    LoadOutcome { kind, conns, far: false, way: Way::Echo, tally }
+}
+
+fn idle() -> Tally {
+    let mut tally = Tally { opened: 1000, open: 998, ..Tally::default() };
+    tally.window = Duration::from_secs(2);
+    for at in [700, 1900] {
+        let at = Duration::from_millis(at);
+        tally.deaths.add(Death { at, silent: at / 2, how: How::Fin });
+    }
+    tally
+}
+
+fn echo() -> Tally {
+    let mut tally = Tally { opened: 16, open: 15, answered: 20_000, ..Tally::default() };
+    tally.window = Duration::from_secs(2);
+    for step in 0..20_000u64 {
+        tally.latency.record(Duration::from_nanos(90_000 + (step * step) % 700_001));
+        tally.connect.record(Duration::from_nanos(40_000 + step));
+    }
+    tally.unanswered = 1;
+    tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
+    tally
+}
+
+fn timeline() -> Timeline {
+    let mut timeline = Timeline::new();
+    for step in 1..=24u64 {
+        timeline.now().opened += if step < 3 { 500 } else { 0 };
+        timeline.now().died += u64::from(step == 7 || step == 19);
+        (0..100).for_each(|_| timeline.answered(Duration::from_micros(90 + 10 * step)));
+        let cost = cost(step);
+        timeline.turn(Duration::from_millis(100 * step), 1016.min(step * 500), Some(cost));
+    }
+    timeline
+}
+
+fn cost(step: u64) -> Cost {
+    Cost {
+        at: Duration::from_millis(100 * step),
+        cpu_fine: Duration::from_millis(30 * step),
+        user_bytes: 1_000_000 + 10_000 * step,
+        descriptors: 1030,
+        ..Cost::default()
+    }
+}
+
+fn server() -> Server {
+    let at = |step| Some(cost(step));
+    let name = "oneloop".to_string();
+    Server { pid: 1234, name, base: at(0), open: at(4), begin: at(4), end: at(24), close: at(24) }
+}
