@@ -38,8 +38,10 @@ pub enum Reason {
     Reset { by: Side, fault: Fault },
     /// The client went away before a target was connected.
     Abandoned { fault: Fault },
-    /// No target took the connection; this is the error of the last one tried.
+    /// No target took the connection; the last one tried said no.
     Refused { fault: Fault },
+    /// No target could be reached; this is what the last one tried failed of.
+    Unreachable { fault: Fault },
     /// No target answered within the connect timeout.
     ConnectTimeout,
     /// Nothing moved for the idle timeout.
@@ -69,6 +71,19 @@ pub struct Ending {
 }
 
 impl Reason {
+    /// Why a connection ends whose targets have all failed: the last of them with this fault.
+    pub fn not_connected(fault: Fault) -> Reason {
+        match fault.kind {
+            io::ErrorKind::TimedOut => Reason::ConnectTimeout,
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
+                Reason::Refused { fault }
+            }
+            // All our ports to this target are in use.
+            io::ErrorKind::AddrNotAvailable => Reason::Exhausted { fault },
+            _ => Reason::Unreachable { fault },
+        }
+    }
+
     /// The word for it in logs.
     pub fn word(&self) -> &'static str {
         match self {
@@ -77,6 +92,7 @@ impl Reason {
             Reason::Reset { .. } => "reset",
             Reason::Abandoned { .. } => "abandoned",
             Reason::Refused { .. } => "refused",
+            Reason::Unreachable { .. } => "unreachable",
             Reason::ConnectTimeout => "connect-timeout",
             Reason::IdleTimeout => "idle-timeout",
             Reason::HalfCloseTimeout => "half-close-timeout",
@@ -98,7 +114,7 @@ impl Reason {
             Reason::Reset { by: Side::Target, .. } => "SD",
             Reason::Reset { by: Side::Us, .. } => "ID",
             Reason::Abandoned { .. } => "CC",
-            Reason::Refused { .. } => "SC",
+            Reason::Refused { .. } | Reason::Unreachable { .. } => "SC",
             Reason::ConnectTimeout => "sC",
             Reason::IdleTimeout => "cD",
             Reason::HalfCloseTimeout => "cL",
@@ -116,7 +132,8 @@ impl fmt::Display for Reason {
         match self {
             Reason::Reset { by, fault } => write!(f, "reset by the {by} ({fault})"),
             Reason::Abandoned { fault } => write!(f, "abandoned while connecting ({fault})"),
-            Reason::Refused { fault } => write!(f, "refused by every target ({fault})"),
+            Reason::Refused { fault } => write!(f, "no target took it ({fault})"),
+            Reason::Unreachable { fault } => write!(f, "no target could be reached ({fault})"),
             Reason::Exhausted { fault } => write!(f, "exhausted ({fault})"),
             plain => f.write_str(plain.word()),
         }
@@ -142,6 +159,13 @@ impl fmt::Display for Closing {
     }
 }
 
+impl Fault {
+    /// The name of a target has no address. The system has no number for it.
+    pub const UNRESOLVED: Fault = Fault { kind: io::ErrorKind::HostUnreachable, code: None };
+    /// The name of a target leads to the relay itself, which would make a connection of each.
+    pub const ITSELF: Fault = Fault { kind: io::ErrorKind::Deadlock, code: None };
+}
+
 impl From<&io::Error> for Fault {
     fn from(error: &io::Error) -> Fault {
         Fault { kind: error.kind(), code: error.raw_os_error() }
@@ -151,6 +175,8 @@ impl From<&io::Error> for Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
+            None if *self == Fault::UNRESOLVED => f.write_str("its name does not resolve"),
+            None if *self == Fault::ITSELF => f.write_str("its name leads back to the relay"),
             Some(code) => {
                 let text = io::Error::from_raw_os_error(code).to_string();
                 // The standard library adds "(os error 104)", which says nothing more to a reader.
@@ -164,6 +190,25 @@ impl fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_that_said_no_is_told_from_one_that_could_not_be_asked() {
+        let reason = |kind: io::ErrorKind| Reason::not_connected(Fault { kind, code: None });
+        let table = [
+            (io::ErrorKind::ConnectionRefused, "refused", "SC"),
+            (io::ErrorKind::ConnectionReset, "refused", "SC"),
+            (io::ErrorKind::HostUnreachable, "unreachable", "SC"),
+            (io::ErrorKind::NotFound, "unreachable", "SC"),
+            (io::ErrorKind::PermissionDenied, "unreachable", "SC"),
+            (io::ErrorKind::TimedOut, "connect-timeout", "sC"),
+            (io::ErrorKind::AddrNotAvailable, "exhausted", "RC"),
+        ];
+        for (kind, word, code) in table {
+            assert_eq!((reason(kind).word(), reason(kind).code()), (word, code), "{kind}");
+        }
+        let told = Reason::not_connected(Fault::UNRESOLVED).to_string();
+        assert_eq!(told, "no target could be reached (its name does not resolve)");
+    }
 
     #[test]
     fn a_fault_speaks_the_words_of_the_system_without_its_number() {

@@ -305,6 +305,9 @@ fn of_the_reason(reason: Reason) -> &'static str {
             "no target took the connection; the client is reset, for a clean end would look like \
              success"
         }
+        Reason::Unreachable { .. } => {
+            "no target could be asked; the client is reset, for a clean end would look like success"
+        }
         Reason::ConnectTimeout => {
             "no target answered in time; the client is reset, for a clean end would look like \
              success"

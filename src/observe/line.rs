@@ -77,8 +77,12 @@ impl Line<'_> {
                 write!(f, "{end} dialing {}, attempt {attempt}", plain(target))
             }
             Event::DialFailed { target, fault, left } => {
-                let left = Count(left, "target");
-                write!(f, "{end} not connected to {}: {fault}, {left} left", plain(target))
+                write!(f, "{end} not connected to {}: {fault}, ", plain(target))?;
+                match left {
+                    0 if self.key.is_flow() => f.write_str("no target left"),
+                    0 => f.write_str("no target left, the client is reset"),
+                    _ => write!(f, "{} left", Count(left, "target")),
+                }
             }
             Event::Connected { after } => write!(f, "{end} connected after {}", Span(after)),
             Event::EndOfFile => write!(f, "{end} end of file"),

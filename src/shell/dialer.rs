@@ -106,7 +106,7 @@ impl Dialer {
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                attempt.failed(&error, with);
+                attempt.failed(Fault::from(&error), with);
                 self.advance(attempt, with);
             }
         }
@@ -168,7 +168,7 @@ impl Dialer {
                         break;
                     }
                     Try::Failed(error) => {
-                        attempt.failed(&error, with);
+                        attempt.failed(Fault::from(&error), with);
                         if is_exhaustion(&error) {
                             return attempt.give_up(with);
                         }
@@ -235,12 +235,12 @@ impl Attempt {
                 if !ours.is_empty() {
                     // To connect to ourselves would make a connection of each connection.
                     self.count += 1;
-                    self.failed(&io::Error::from(io::ErrorKind::Deadlock), with);
+                    self.failed(Fault::ITSELF, with);
                 }
             }
             Lookup::Failed(_) => {
                 self.count += 1;
-                self.failed(&io::Error::from(io::ErrorKind::HostUnreachable), with);
+                self.failed(Fault::UNRESOLVED, with);
             }
         }
         false
@@ -269,8 +269,7 @@ impl Attempt {
         }
     }
 
-    fn failed(&mut self, error: &io::Error, with: &mut Dialling<'_>) {
-        let fault = Fault::from(error);
+    fn failed(&mut self, fault: Fault, with: &mut Dialling<'_>) {
         self.last = Some(fault);
         let left = self.addresses.len() + self.targets.len();
         let failed = Event::DialFailed { target: &self.target, fault, left };
@@ -281,11 +280,9 @@ impl Attempt {
     fn give_up(self, with: &mut Dialling<'_>) {
         let fault = self.last.unwrap_or(Fault::from(io::ErrorKind::NotFound));
         let error = fault.code.map_or(io::Error::from(fault.kind), io::Error::from_raw_os_error);
-        let reason = match fault.kind {
-            _ if is_exhaustion(&error) => Reason::Exhausted { fault },
-            io::ErrorKind::AddrNotAvailable => Reason::Exhausted { fault },
-            io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-            _ => Reason::Refused { fault },
+        let reason = match is_exhaustion(&error) {
+            true => Reason::Exhausted { fault },
+            false => Reason::not_connected(fault),
         };
         with.engine.end(self.key, reason, with.now, with.seen);
     }

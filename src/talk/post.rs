@@ -127,7 +127,7 @@ impl Post {
                 Err(error) => last = self.failed(&error, office.seen),
             }
         }
-        Err(Reason::Refused { fault: last })
+        Err(Reason::not_connected(last))
     }
 
     /// Sends what is to be sent again, or else `next`, which is then taken.
@@ -192,8 +192,7 @@ impl Post {
                     Lookup::Pending => return Ok(false),
                     Lookup::Known(addresses) => addresses.into_iter().map(inet_at).collect(),
                     Lookup::Failed(_) => {
-                        let fault = Fault::from(io::ErrorKind::HostUnreachable);
-                        return Err(Reason::Refused { fault });
+                        return Err(Reason::not_connected(Fault::UNRESOLVED));
                     }
                 },
             },
@@ -253,7 +252,7 @@ impl Post {
             return Err(Reason::Reset { by: Side::Target, fault });
         }
         if self.addresses.as_ref().is_none_or(VecDeque::is_empty) {
-            return Err(Reason::Refused { fault });
+            return Err(Reason::not_connected(fault));
         }
         // The old ones first: they were sent before.
         for letter in self.asked.drain(..).rev() {

@@ -86,9 +86,12 @@ fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
 fn when_all_targets_fail_the_client_is_reset_and_the_reason_is_logged() {
     let (nobody, hole, scratch) = (Nobody::new(), BlackHole::new(), Scratch::new());
     let table = [
-        (nobody.address(), "refused by every target (Connection refused)"),
-        (scratch.unix("x"), "refused by every target (No such file or directory)"),
-        (hole.address(), "connect-timeout"),
+        (nobody.address(), "no target took it (Connection refused), target first by RST"),
+        (
+            scratch.unix("x"),
+            "no target could be reached (No such file or directory), proxy first by RST",
+        ),
+        (hole.address(), "connect-timeout, proxy first by RST"),
     ];
     for (target, reason) in table {
         let line = format!("relay 127.0.0.1:0 {target} -v --connect-timeout 200ms");
@@ -108,7 +111,7 @@ fn each_target_is_tried_once_for_a_client_and_anew_for_the_next() {
     let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", addresses.join(" ")));
     for round in 1..=3 {
         daemon.resets(0);
-        daemon.says_often(round, "closed: refused");
+        daemon.says_often(round, "closed: no target took it");
         assert_eq!(daemon.count(" dialing "), 3 * round);
     }
 }

@@ -105,7 +105,10 @@ fn a_name_that_nobody_knows_costs_the_client_a_reset_or_the_next_target_serves_i
     let alone = Daemon::start(&format!("relay 127.0.0.1:0 {nobody} -v"));
     alone.resets(0);
     alone.says("not resolved no-such-name.invalid");
-    alone.says("closed: refused by every target");
+    let target = "tcp://no-such-name.invalid:1";
+    alone.says(&format!("not connected to {target}: its name does not resolve, no target left"));
+    let reason = "closed: no target could be reached (its name does not resolve), ";
+    alone.says(&format!("{reason}proxy first by RST"));
     let target = Target::tcp();
     let line = format!("relay 127.0.0.1:0 {nobody} {} -v", target.address());
     let daemon = Daemon::start(&line);
@@ -151,7 +154,7 @@ fn a_name_that_leads_back_to_the_relay_is_passed_over() {
     });
     let (daemon, port) = daemon;
     resets(&format!("tcp://127.0.0.1:{port}"));
-    daemon.says("closed: refused by every target (deadlock)");
+    daemon.says("closed: no target could be reached (its name leads back to the relay)");
     assert_eq!(daemon.count(" opened: "), 1);
 }
 

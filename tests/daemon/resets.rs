@@ -53,7 +53,7 @@ fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
     }
     speaker.join().unwrap();
     daemon.says_often(50, "closed: reset by the target");
-    assert_eq!(daemon.count("refused by every target"), 0);
+    assert_eq!(daemon.count("no target took it"), 0);
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_target_that_refuses_shows_as_a_reset() {
     hasty.send(b"hello");
     daemon.signal(Signal::CONT);
     hasty.expect_reset();
-    daemon.says_often(2, "closed: refused by every target (Connection refused)");
+    daemon.says_often(2, "closed: no target took it (Connection refused)");
 }
 
 #[test]

@@ -72,7 +72,7 @@ pub fn ending(world: &World, closed: &Closed) {
             assert_eq!(fault(Side::Client), Some(told.kind), "#{birth} was not abandoned");
             assert!(!closed.facts.connected && talk.kind == Kind::Relay);
         }
-        Reason::Refused { .. } | Reason::ConnectTimeout => {
+        Reason::Refused { .. } | Reason::Unreachable { .. } | Reason::ConnectTimeout => {
             assert!(!closed.facts.connected && talk.attempts.is_empty(), "#{birth} was refused?");
         }
         Reason::Drained => assert!(world.drained, "#{birth} is drained too early"),

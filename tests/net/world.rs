@@ -276,11 +276,7 @@ impl World {
             // The attempt's peer has nobody to talk to.
             self.watch.dialed(key);
             if talk.attempts.is_empty() {
-                let fault = Fault::from(&error);
-                let reason = match error.kind() {
-                    std::io::ErrorKind::TimedOut => Reason::ConnectTimeout,
-                    _ => Reason::Refused { fault },
-                };
+                let reason = Reason::not_connected(Fault::from(&error));
                 self.engine.end(key, reason, self.now, &mut self.watch);
                 dials.extend(self.engine.dials());
             } else {
