@@ -99,7 +99,7 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
 fn told(ended: Result<u8, talk::Failure>) -> u8 {
     ended.unwrap_or_else(|failure| {
         complain(&failure);
-        COULD_NOT
+        failure.status() as u8
     })
 }
 

@@ -28,9 +28,13 @@ const SERVE_CODES: &[(&str, &str)] = &[
     ("130, 143", "a second INT or TERM cut the drain"),
 ];
 const CONNECT_CODES: &[(&str, &str)] = &[
-    ("0", "the conversation ended in order; with -z: the target takes connections"),
-    ("1", "no connection could be made, or it was reset or timed out"),
+    ("0", "the conversation ended in order; with -z: there is somebody"),
+    ("1", "something of ours failed: input, output, or no descriptor was left"),
     ("2", "wrong usage"),
+    ("6", "the name does not resolve"),
+    ("7", "no connection: refused, or there is no way to the target"),
+    ("28", "timed out: no connection within -w, nothing moved for -i; on datagrams no answer"),
+    ("56", "the connection was reset, or its network failed"),
     ("130, 143", "INT or TERM ended it"),
 ];
 const DOCTOR_CODES: &[(&str, &str)] = &[

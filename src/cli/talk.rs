@@ -24,6 +24,8 @@ pub fn connect(typed: Typed) -> Result<Command, UsageError> {
         }
     };
     let plain = ConnectPlan::to(target);
+    // Who says how long silence may last means the silence at the end too.
+    let linger = plain.linger.map(|linger| draft.idle.unwrap_or(linger));
     Ok(Command::Connect(ConnectPlan {
         wait: draft.wait,
         idle: draft.idle,
@@ -31,7 +33,7 @@ pub fn connect(typed: Typed) -> Result<Command, UsageError> {
         probe: draft.probe,
         timing: draft.timing,
         half_close: draft.half_close,
-        linger: draft.linger.unwrap_or(plain.linger),
+        linger: draft.linger.unwrap_or(linger),
         // Who talks from a terminal wants the talk, not the log.
         log: LogPlan { quiet: draft.log.verbosity == 0, ..draft.log },
         ..plain
@@ -157,6 +159,10 @@ mod tests {
         let plan = connected("connect udp://a:1");
         assert_eq!(plan.linger, Some(ConnectPlan::DATAGRAM_LINGER));
         assert_eq!(connected("connect udp://a:1 --linger off").linger, None);
+        let seconds = |n| Some(Duration::from_secs(n));
+        assert_eq!(connected("connect udp://a:1 -i 7").linger, seconds(7));
+        assert_eq!(connected("connect udp://a:1 -i 7 --linger 2").linger, seconds(2));
+        assert_eq!(connected("connect tcp://a:1 -i 7").linger, None);
         let plain = ConnectPlan::to(Address::parse("a:1").unwrap());
         let quiet = LogPlan { quiet: true, ..LogPlan::default() };
         assert_eq!(connected("connect a:1"), ConnectPlan { log: quiet, ..plain });

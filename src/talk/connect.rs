@@ -1,12 +1,12 @@
 //! `oneloop connect`: what is typed goes to one target, what it answers is shown.
 //!
-//! The exit status: 0 if it ended in order, 1 if no connection was made or if it was lost, and 128
-//! and the number of the signal if one ended it.
+//! The exit status: 0 if it ended in order, 128 and the number of the signal if one ended it, and
+//! otherwise what `Status` says of the failure.
 
 use std::io;
 use std::time::Duration;
 
-use super::failure::Failure;
+use super::failure::{Failure, Status};
 use super::notice::Notices;
 use super::turns::status;
 use super::watch::{Facts, millis};
@@ -28,64 +28,81 @@ pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     if let Some(signal) = signal {
         return Ok(status(signal));
     }
-    verdict(plan, &facts)?;
-    if plan.probe {
-        notices.say(format_args!("{}: {}", plain(&facts.target), found(plan, &facts)));
+    let status = verdict(plan, &facts)?;
+    if let Some(found) = found(&facts).filter(|_| plan.probe) {
+        notices.say(format_args!("{}: {found}", plain(&facts.target)));
     }
-    Ok(0)
-}
-
-/// What a probe has found out.
-fn found(plan: &ConnectPlan, facts: &Facts) -> String {
-    match (facts.first_byte, facts.connected) {
-        (Some(at), _) => format!("answered after {}", millis(at)),
-        (None, Some(at)) if !waited(facts) => format!("connected after {}", millis(at)),
-        _ => format!("neither an answer nor a refusal within {}", time(Some(patience(plan)))),
-    }
-}
-
-/// Whether the time for an answer has run out. (Only then has a probe said its last word itself.)
-fn waited(facts: &Facts) -> bool {
-    facts.closed.as_ref().is_some_and(|closed| closed.ending.reason == Reason::Served)
-}
-
-/// How long a probe waits for what a datagram brings back.
-pub fn patience(plan: &ConnectPlan) -> Duration {
-    plan.linger.unwrap_or(ConnectPlan::DATAGRAM_LINGER)
+    Ok(status)
 }
 
 /// What the end of the connection means to whoever started us.
-fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<(), Failure> {
-    let Some(closed) = &facts.closed else { return Ok(()) };
+fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
     let target = plan.target.to_string();
-    let (why, connected) = match closed.ending.reason {
-        Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => {
-            return ours(fault);
-        }
-        Reason::Reset { fault, .. } => (fault.to_string(), true),
-        Reason::IdleTimeout => (format!("nothing moved for {}", time(plan.idle)), true),
-        Reason::Refused { fault } | Reason::Exhausted { fault } => (refusal(facts, fault), false),
-        Reason::ConnectTimeout => (format!("no answer within {}", time(plan.wait)), false),
-        _ => return Ok(()),
+    let lost =
+        |why: String, status: Status| Err(Failure::Lost { target: target.clone(), why, status });
+    let no_way = |why: String, status: Status| {
+        Err(Failure::CannotConnect { target: target.clone(), why, status })
     };
-    Err(match connected {
-        true => Failure::Lost { target, why },
-        false => Failure::CannotConnect { target, why },
-    })
+    match facts.closed.as_ref().map_or(Reason::Finished, |closed| closed.ending.reason) {
+        Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => ours(fault),
+        Reason::Reset { fault, .. } => lost(fault.to_string(), Status::Lost),
+        Reason::Served | Reason::IdleTimeout if plan.probe => {
+            let why = format!("neither an answer nor a refusal within {}", time(patience(plan)));
+            Err(Failure::NoAnswer { target, why })
+        }
+        // Datagrams know no end: silence is the end of a talk that had an answer.
+        Reason::IdleTimeout if facts.datagrams && facts.first_byte.is_some() => Ok(0),
+        Reason::IdleTimeout => {
+            let why = format!("nothing moved for {}", time(plan.idle));
+            match facts.datagrams {
+                true => Err(Failure::NoAnswer { target, why }),
+                false => lost(why, Status::TimedOut),
+            }
+        }
+        Reason::ConnectTimeout if facts.target.is_empty() => {
+            let why = format!("its name was not resolved within {}", time(plan.wait));
+            no_way(why, Status::TimedOut)
+        }
+        Reason::ConnectTimeout => {
+            no_way(format!("no answer within {}", time(plan.wait)), Status::TimedOut)
+        }
+        Reason::Unreachable { fault: fault @ Fault::UNRESOLVED } => {
+            no_way(unresolved(facts, fault), Status::Unresolved)
+        }
+        Reason::Refused { fault } | Reason::Unreachable { fault } => {
+            no_way(fault.to_string(), Status::NotConnected)
+        }
+        Reason::Exhausted { fault } => no_way(fault.to_string(), Status::CouldNot),
+        _ => Ok(0),
+    }
+}
+
+/// What a probe has found.
+fn found(facts: &Facts) -> Option<String> {
+    match (facts.first_byte, facts.connected) {
+        (Some(at), _) => Some(format!("answered after {}", millis(at))),
+        (None, at) => at.map(|at| format!("connected after {}", millis(at))),
+    }
+}
+
+/// How long a probe waits for what a datagram brings back.
+pub fn patience(plan: &ConnectPlan) -> Option<Duration> {
+    let linger = plan.linger.unwrap_or(ConnectPlan::DATAGRAM_LINGER);
+    Some(plan.idle.map_or(linger, |idle| idle.min(linger)))
 }
 
 /// Our own input or output failed. That whoever read us has had enough is no failure.
-fn ours(fault: Fault) -> Result<(), Failure> {
+fn ours(fault: Fault) -> Result<u8, Failure> {
     match fault.kind {
-        io::ErrorKind::BrokenPipe => Ok(()),
+        io::ErrorKind::BrokenPipe => Ok(0),
         _ => Err(Failure::Stdio(fault)),
     }
 }
 
-/// If nothing was ever dialled, it is the name that was at fault.
-fn refusal(facts: &Facts, fault: Fault) -> String {
+/// Why the name has no address, in the words of the system if it had some.
+fn unresolved(facts: &Facts, fault: Fault) -> String {
     match facts.resolved.as_ref().map(|resolved| &resolved.found) {
-        Some(Err(error)) if facts.target.is_empty() => error.clone(),
+        Some(Err(error)) => error.clone(),
         _ => fault.to_string(),
     }
 }

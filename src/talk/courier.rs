@@ -260,7 +260,7 @@ impl<'a> Courier<'a> {
             (true, _) if self.post.answered || all_said && !self.asks() => {
                 Some((Moment(0), Reason::Finished))
             }
-            (true, _) if all_said => after(self.active, Some(patience(self.plan)), Reason::Served),
+            (true, _) if all_said => after(self.active, patience(self.plan), Reason::Served),
             (false, Some(ended)) if all_said && all_shown => {
                 after(ended.max(self.active), self.plan.linger, Reason::Finished)
             }

@@ -1,4 +1,4 @@
-//! What a talk can fail of, told in one line.
+//! What a talk can fail of: told in one line, and in the exit status.
 
 use std::fmt;
 use std::io;
@@ -14,9 +14,16 @@ pub enum Failure {
     CannotConnect {
         target: String,
         why: String,
+        status: Status,
     },
     /// There was one, and it did not end in order.
     Lost {
+        target: String,
+        why: String,
+        status: Status,
+    },
+    /// Nothing ever came back from a target of datagrams.
+    NoAnswer {
         target: String,
         why: String,
     },
@@ -31,14 +38,42 @@ pub enum Failure {
     Unsupported(&'static str),
 }
 
+/// The exit status of what failed. Scripts know the numbers of a connection's failures from curl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Something of ours: input, output, or no descriptor or port was left.
+    CouldNot = 1,
+    /// The name of the target has no address.
+    Unresolved = 6,
+    /// The target refused, or there is no way to it.
+    NotConnected = 7,
+    /// Nothing came in the time for it.
+    TimedOut = 28,
+    /// The connection was reset, or its network failed.
+    Lost = 56,
+}
+
+impl Failure {
+    pub fn status(&self) -> Status {
+        match self {
+            Failure::CannotConnect { status, .. } | Failure::Lost { status, .. } => *status,
+            Failure::NoAnswer { .. } => Status::TimedOut,
+            _ => Status::CouldNot,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::CannotConnect { target, why } => {
+            Failure::CannotConnect { target, why, .. } => {
                 write!(f, "cannot connect to {}: {}", plain(target), plain(why))
             }
-            Failure::Lost { target, why } => {
+            Failure::Lost { target, why, .. } => {
                 write!(f, "lost the connection to {}: {}", plain(target), plain(why))
+            }
+            Failure::NoAnswer { target, why } => {
+                write!(f, "no answer from {}: {}", plain(target), plain(why))
             }
             Failure::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
             Failure::CannotListen(error) => write!(f, "{error}"),

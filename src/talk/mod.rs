@@ -28,7 +28,7 @@ mod turns;
 #[cfg(unix)]
 mod watch;
 
-pub use failure::Failure;
+pub use failure::{Failure, Status};
 
 #[cfg(not(unix))]
 pub mod connect {

@@ -149,7 +149,7 @@ fn a_probe_says_what_it_found_and_neither_reads_nor_writes() {
     let nobody = Nobody::new();
     let probe = format!("connect -z {}", nobody.address());
     let ended = Speaker::between(&probe, Stdio::null(), Stdio::null()).ended();
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.code, Some(7));
     let refused = format!("cannot connect to {}: Connection refused", nobody.address());
     assert_eq!(ended.err, format!("oneloop: {refused}\n"));
 }

@@ -94,18 +94,19 @@ fn a_refusal_comes_back_and_is_told() {
     speaker.type_in("anybody?\n");
     let ended = speaker.ended();
     let told = format!("oneloop: cannot connect to {address}: Connection refused\n");
-    assert_eq!((ended.code, ended.err), (Some(1), told));
+    assert_eq!((ended.code, ended.err), (Some(7), told));
 }
 
 #[test]
 fn a_probe_tells_a_refusal_an_answer_and_silence_apart() {
     let (_deaf, address) = nobody();
-    assert_eq!(ended(&format!("connect -z {address}")).code, Some(1));
+    assert_eq!(ended(&format!("connect -z {address}")).code, Some(7));
 
     let (home, address) = home();
     let silent = ended(&format!("connect -z --linger 200ms {address}"));
-    let told = format!("{address}: neither an answer nor a refusal within 200ms\n");
-    assert_eq!((silent.code, silent.err), (Some(0), told));
+    let why = "neither an answer nor a refusal within 200ms";
+    let told = format!("oneloop: no answer from {address}: {why}\n");
+    assert_eq!((silent.code, silent.err), (Some(28), told));
     assert_eq!(receive(&home).0, b"");
 
     let line = format!("connect -z --linger 60s {address}");
@@ -121,8 +122,31 @@ fn silence_ends_it_only_if_asked_for() {
     let (_home, address) = home();
     let speaker = Speaker::start(&format!("connect -i 300ms {address}"));
     let ended = speaker.ended();
-    assert_eq!(ended.code, Some(1));
-    assert!(ended.err.ends_with(": nothing moved for 300ms\n"), "{}", ended.err);
+    let told = format!("oneloop: no answer from {address}: nothing moved for 300ms\n");
+    assert_eq!((ended.code, ended.err), (Some(28), told));
+}
+
+#[test]
+fn silence_behind_an_answer_is_an_ordinary_end() {
+    let (home, address) = home();
+    let mut speaker = Speaker::start(&format!("connect -i 300ms {address}"));
+    speaker.type_in("ask");
+    home.send_to(b"answer", receive(&home).1).unwrap();
+    let ended = speaker.ended();
+    assert_eq!((ended.code, &*ended.out, &*ended.err), (Some(0), &b"answer"[..], ""));
+}
+
+#[test]
+fn who_is_asked_and_says_nothing_fails_only_those_who_set_a_time_for_it() {
+    let (_home, address) = home();
+    for (options, code) in [("--linger 200ms", 0), ("-i 200ms", 28), ("-z -i 200ms", 28)] {
+        let mut speaker = Speaker::start(&format!("connect {options} {address}"));
+        if !options.starts_with("-z") {
+            speaker.type_in("ask");
+        }
+        speaker.end_input();
+        assert_eq!(speaker.ended().code, Some(code), "{options}");
+    }
 }
 
 #[test]
@@ -144,7 +168,7 @@ fn unix_datagrams_are_sent_and_answered() {
     assert_eq!(ended.code, Some(0));
     assert!(ended.err.ends_with("finished; 4 B sent, 3 B received\n"), "{}", ended.err);
     let nowhere = format!("unix-dgram:{}", scratch.path("none").display());
-    assert_eq!(self::ended(&format!("connect {nowhere}")).code, Some(1));
+    assert_eq!(self::ended(&format!("connect {nowhere}")).code, Some(7));
 }
 
 #[test]

@@ -23,13 +23,14 @@ fn ended(line: &str) -> Ended {
 fn a_target_that_cannot_be_reached_is_named_with_the_reason() {
     let (nobody, scratch) = (Nobody::new().address(), Scratch::new());
     let nowhere = scratch.unix("none");
-    for (target, why) in [
-        (nobody.as_str(), "Connection refused"),
-        (nowhere.as_str(), "No such file or directory"),
-        ("tcp://no-such-name.invalid:7", ""),
+    for (target, why, code) in [
+        (nobody.as_str(), "Connection refused", 7),
+        (nowhere.as_str(), "No such file or directory", 7),
+        ("tcp://no-such-name.invalid:7", "", 6),
+        ("udp://no-such-name.invalid:7", "", 6),
     ] {
         let ended = ended(&format!("connect {target}"));
-        assert_eq!(ended.code, Some(1), "{target}");
+        assert_eq!(ended.code, Some(code), "{target}");
         let told = format!("oneloop: cannot connect to {target}: {why}");
         assert!(ended.err.starts_with(&told), "{}", ended.err);
         assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
@@ -43,7 +44,7 @@ fn what_is_typed_before_there_is_a_connection_is_not_lost_to_a_target_that_never
     let mut input = std::fs::File::open(scratch.path("in")).unwrap();
     let ours = Stdio::from(input.try_clone().unwrap());
     let line = format!("connect {}", Nobody::new().address());
-    assert_eq!(Speaker::between(&line, ours, Stdio::null()).ended().code, Some(1));
+    assert_eq!(Speaker::between(&line, ours, Stdio::null()).ended().code, Some(7));
     assert_eq!(std::io::Seek::stream_position(&mut input).unwrap(), 0);
 }
 
@@ -65,7 +66,7 @@ fn a_target_that_never_answers_is_given_up() {
     std::thread::sleep(Duration::from_millis(50));
     let ended = ended(&format!("connect -w 300ms tcp://{address}"));
     let told = format!("oneloop: cannot connect to tcp://{address}: no answer within 300ms\n");
-    assert_eq!((ended.code, ended.err), (Some(1), told));
+    assert_eq!((ended.code, ended.err), (Some(28), told));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn a_reset_is_no_end_and_what_came_before_it_is_shown() {
     let ended = speaker.ended();
     let told =
         format!("oneloop: lost the connection to {}: Connection reset by peer\n", target.address());
-    assert_eq!((ended.code, &*ended.out, ended.err), (Some(1), &b"half a sen"[..], told));
+    assert_eq!((ended.code, &*ended.out, ended.err), (Some(56), &b"half a sen"[..], told));
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn silence_ends_it_only_if_asked_for() {
     let speaker = Speaker::start(&line(&target, "-i 300ms"));
     let mut peer = target.accept();
     let ended = speaker.ended();
-    assert_eq!(ended.code, Some(1));
+    assert_eq!(ended.code, Some(28));
     assert!(ended.err.ends_with(": nothing moved for 300ms\n"), "{}", ended.err);
     assert_eq!(peer.ending(), (Vec::new(), End::Rst));
 }
