@@ -129,7 +129,10 @@ fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     all.extend([
         (door, Event::Received { bytes: 5, from: peer }),
         (door, Event::Sent { bytes: 5, to: peer }),
-        (door, Event::Passed { received: 64, received_bytes: 4096, sent: 63, sent_bytes: 4032 }),
+        (
+            Key::LOOP,
+            Event::Passed { received: 64, received_bytes: 4096, sent: 63, sent_bytes: 4032 },
+        ),
         (door, Event::Dropped { bytes: 5, why: Drop::Privileged }),
     ]);
     all

@@ -223,8 +223,8 @@ pub enum Event<'a> {
         bytes: usize,
         to: &'a Peer,
     },
-    /// So many came in at this door or flow in one turn, and so many went out for them. This stands
-    /// for `Received` and `Sent` while nobody wants steps.
+    /// So many came in and went out in one turn, at all doors and flows. This stands for `Received`
+    /// and `Sent` while nobody wants steps.
     Passed {
         received: u64,
         received_bytes: u64,

@@ -131,8 +131,9 @@ impl Line<'_> {
             Event::Sent { bytes, to } => write!(f, "{who} sent {bytes} to {}", PeerName(to)),
             Event::Passed { received, received_bytes, sent, sent_bytes } => write!(
                 f,
-                "{who} received {received} datagrams ({received_bytes} B), \
-                 sent {sent} ({sent_bytes} B)"
+                "{} received {received} datagrams ({received_bytes} B), \
+                 sent {sent} ({sent_bytes} B)",
+                Who(self)
             ),
             Event::Dropped { bytes, why } => write!(f, "{who} dropped {bytes}: {why}"),
             _ => Ok(()),

@@ -16,43 +16,61 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmsg, setsockopt, sockopt,
 };
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-use super::datagram_socket::Remote;
 use super::ours::{self, Ours};
-use super::room::{Arrival, PLACE_BYTES, PLACES, Room, Train};
+use super::remote::Remote;
+use super::room::{Arrival, Family, PLACE_BYTES, PLACES, Room, Train, Wanted};
+
+/// Headers that serve call after call. The system shortens what it fills in to what came: here that
+/// is an address, which has one length in each family. Made when they are first needed.
+#[derive(Debug, Default)]
+pub struct Headers {
+    unasked: Option<MultiHeaders<SockaddrStorage>>,
+    v4: Option<MultiHeaders<SockaddrStorage>>,
+    v6: Option<MultiHeaders<SockaddrStorage>>,
+}
 
 /// From now on trains arrive as they are. Before Linux 5.0 there are none.
 pub fn take_trains(socket: &UdpSocket) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::UdpGroSegment, &true)?)
 }
 
-/// Takes what has arrived, as much as fits. True: nothing more was there, and the system will
-/// announce what comes later. (What ends such a call early is nothing to be had, or an error that
-/// came up meanwhile; and each error is announced.)
-pub fn receive(socket: &UdpSocket, is_connected: bool, room: &mut Room) -> io::Result<bool> {
-    let Room { bytes, arrivals } = room;
-    let control = cmsg_space!(i32, in6_pktinfo);
-    // The system shortens the headers to what came, so they serve one call.
-    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(PLACES, Some(control));
-    let mut places = bytes.chunks_exact_mut(PLACE_BYTES);
+/// Takes what has arrived, as much as the room still has places for. True: nothing more was there,
+/// and the system will announce what comes later. (What ends such a call early is nothing to be
+/// had, or an error that came up meanwhile; and each error is announced.)
+pub fn receive(socket: &UdpSocket, wanted: Wanted, room: &mut Room) -> io::Result<bool> {
+    let (first, free) = (room.arrivals.len(), room.places());
+    let Room { bytes, arrivals, fresh, headers, .. } = room;
+    *fresh = first;
+    let mut places = bytes.chunks_exact_mut(PLACE_BYTES).skip(first);
     let mut parts: [[IoSliceMut<'_>; 1]; PLACES] =
         std::array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+    let plain = || MultiHeaders::preallocate(PLACES, None);
+    let mut once;
+    let headers = match wanted {
+        Wanted::Nothing => headers.unasked.get_or_insert_with(plain),
+        Wanted::Sender(Family::V4) => headers.v4.get_or_insert_with(plain),
+        Wanted::Sender(Family::V6) => headers.v6.get_or_insert_with(plain),
+        Wanted::Sender(Family::Unix) | Wanted::All => {
+            // What the system tells of this one is shortened to nothing, mostly.
+            once = MultiHeaders::preallocate(PLACES, Some(cmsg_space!(i32, in6_pktinfo)));
+            &mut once
+        }
+    };
     socket.try_io(|| {
         let flags = MsgFlags::empty();
-        let messages = recvmmsg(socket.as_raw_fd(), &mut headers, &mut parts, flags, None)?;
-        for (place, message) in messages.enumerate() {
-            arrivals.push(arrival(place, is_connected, &message));
-        }
-        Ok(arrivals.len() < PLACES)
+        let parts = parts.iter_mut().take(free);
+        let messages = recvmmsg(socket.as_raw_fd(), headers, parts, flags, None)?;
+        let messages = (first..).zip(messages);
+        arrivals.extend(messages.map(|(place, message)| arrival(place, wanted, &message)));
+        Ok(arrivals.len() - first < free)
     })
 }
 
 /// A message of the system, and what it tells about it.
-fn arrival(
-    place: usize,
-    is_connected: bool,
-    message: &RecvMsg<'_, '_, SockaddrStorage>,
-) -> Arrival {
+fn arrival(place: usize, wanted: Wanted, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Arrival {
     let (mut each, mut ours) = (message.bytes, None);
     for control in message.cmsgs().into_iter().flatten() {
         match control {
@@ -60,7 +78,7 @@ fn arrival(
             other => ours = ours.or(ours::ours(other)),
         }
     }
-    let from = message.address.as_ref().filter(|_| !is_connected).and_then(address);
+    let from = message.address.as_ref().filter(|_| wanted != Wanted::Nothing).and_then(address);
     let from = from.map(|from| Remote::Inet(from, ours));
     let is_whole = !message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
     Arrival { from, start: place * PLACE_BYTES, bytes: message.bytes, each, is_whole }
@@ -94,4 +112,29 @@ pub fn send(
             (Some(train), Some(source)) => send(&[train, source]),
         }?)
     })
+}
+
+/// Sends single datagrams, each to its own remote, in one call. Tells how many went out, from the
+/// first on; none, if it is not worth such a call. An error is that of the first one.
+pub fn send_many<'a>(
+    socket: &UdpSocket,
+    datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)>,
+) -> io::Result<usize> {
+    let mut parts = [[IoSlice::new(&[])]; PLACES];
+    let mut remotes = [const { None }; PLACES];
+    let mut number = 0;
+    for (bytes, to) in datagrams.take(PLACES) {
+        (parts[number], remotes[number]) = ([IoSlice::new(bytes)], Some(to.as_any()));
+        number += 1;
+    }
+    if number < 2 {
+        return Ok(0);
+    }
+    let mut controls: [SendAncillaryBuffer<'_, '_, '_>; PLACES] = Default::default();
+    let mut filled = remotes.iter().zip(&parts);
+    let mut headers = controls.each_mut().map(|control| match filled.next() {
+        Some((Some(to), part)) => MMsgHdr::new_with_addr(to, part, control),
+        _ => MMsgHdr::new(&[], control),
+    });
+    socket.try_io(|| Ok(sendmmsg(socket, &mut headers[..number], SendFlags::NOSIGNAL)?))
 }

@@ -50,13 +50,13 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
-    use crate::shell::room::Room;
+    use crate::shell::room::{Room, Wanted};
 
     /// Waits for a datagram; how long it is.
     fn receive(bound: &BoundDatagram) -> usize {
         let mut room = Room::new();
         loop {
-            match bound.socket.receive(false, &mut room) {
+            match bound.socket.receive(Wanted::All, &mut room) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
                 done => {
                     done.unwrap();
@@ -75,7 +75,7 @@ mod tests {
         let bound = bound("udp://:0");
         let port = bound.address.port().unwrap();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let nothing = bound.socket.receive(false, &mut Room::new()).unwrap_err();
+        let nothing = bound.socket.receive(Wanted::All, &mut Room::new()).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
         client.send_to(b"hello", ("127.0.0.1", port)).unwrap();
         assert_eq!(receive(&bound), 5);

@@ -1,6 +1,5 @@
-//! A datagram socket, UDP or Unix, and the remote that a datagram comes from or goes to.
+//! A datagram socket, UDP or Unix.
 
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -11,12 +10,15 @@ use mio::net::UnixDatagram;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::address::inet_peer;
 #[cfg(target_os = "linux")]
 use super::batch;
-use super::ours::{self, Ours};
-use super::room::{Room, Train};
-use crate::core::Peer;
+use super::ours;
+#[cfg(not(target_os = "linux"))]
+use super::ours::Ours;
+use super::remote::Remote;
+#[cfg(unix)]
+use super::remote::UnixRemote;
+use super::room::{Family, Room, Train, Wanted};
 
 /// Both kinds do the same things; only the names of their remotes differ.
 #[derive(Debug)]
@@ -25,21 +27,6 @@ pub enum DatagramSocket {
     #[cfg(unix)]
     Unix(UnixDatagram),
 }
-
-/// The other side of a datagram: where one came from, or where one goes to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Remote {
-    /// With the address of ours that it came to, where a door has many: the answer comes from it.
-    Inet(SocketAddr, Option<Ours>),
-    #[cfg(unix)]
-    Unix(UnixRemote),
-}
-
-/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an
-/// abstract name behind a zero byte.
-#[cfg(unix)]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UnixRemote(Box<[u8]>);
 
 impl DatagramSocket {
     /// A socket of our own that speaks with one remote and hears nobody else. It is not bound
@@ -68,34 +55,38 @@ impl DatagramSocket {
 
     /// From now on each datagram tells to which of our addresses it came, if this socket serves
     /// more than one and the system can tell. Otherwise the system chooses where answers come from.
-    pub fn tell_ours(&self) -> io::Result<()> {
+    /// Returns what is wanted of an arrival here.
+    pub fn tell_ours(&self) -> io::Result<Wanted> {
         match self {
-            DatagramSocket::Udp(socket) if socket.local_addr()?.ip().is_unspecified() => {
-                ours::tell(socket)
+            DatagramSocket::Udp(socket) => {
+                let local = socket.local_addr()?;
+                if local.ip().is_unspecified() {
+                    ours::tell(socket)?;
+                    return Ok(Wanted::All);
+                }
+                Ok(Wanted::Sender(if local.is_ipv4() { Family::V4 } else { Family::V6 }))
             }
-            _ => Ok(()),
+            #[cfg(unix)]
+            DatagramSocket::Unix(_) => Ok(Wanted::Sender(Family::Unix)),
         }
     }
 
-    /// From now on trains may arrive, if the system knows of any: `receive` is the call for them.
-    /// False: it does not, and each datagram arrives and goes out alone.
-    pub fn take_trains(&self) -> bool {
+    /// From now on trains may arrive, if the system knows of any; all is wanted then of an arrival.
+    pub fn take_trains(&self) -> io::Result<Wanted> {
         match self {
             #[cfg(target_os = "linux")]
-            DatagramSocket::Udp(socket) => batch::take_trains(socket).is_ok(),
-            _ => false,
+            DatagramSocket::Udp(socket) => batch::take_trains(socket).map(|()| Wanted::All),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    /// Takes what has arrived, as much as one call brings; who sent it is not asked where only one
-    /// is heard. True: nothing is left, and what comes later will be announced. False: that is not
-    /// known.
-    pub fn receive(&self, is_connected: bool, room: &mut Room) -> io::Result<bool> {
-        room.arrivals.clear();
+    /// Takes what has arrived, as much as one call brings and the room has places for. True:
+    /// nothing is left, and what comes later will be announced. False: that is not known.
+    pub fn receive(&self, wanted: Wanted, room: &mut Room) -> io::Result<bool> {
         match self {
             #[cfg(target_os = "linux")]
-            DatagramSocket::Udp(socket) => return batch::receive(socket, is_connected, room),
-            _ if is_connected => {
+            DatagramSocket::Udp(socket) => return batch::receive(socket, wanted, room),
+            _ if wanted == Wanted::Nothing => {
                 let bytes = self.recv(room)?;
                 room.arrived(bytes, None);
             }
@@ -142,6 +133,22 @@ impl DatagramSocket {
         })
     }
 
+    /// Sends single datagrams, each to its own remote, in one call. Tells how many went out, from
+    /// the first on; none, if there is no such call here. An error is that of the first one.
+    pub fn send_many<'a>(
+        &self,
+        datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)>,
+    ) -> io::Result<usize> {
+        match self {
+            #[cfg(target_os = "linux")]
+            DatagramSocket::Udp(socket) => batch::send_many(socket, datagrams),
+            _ => {
+                drop(datagrams);
+                Ok(0)
+            }
+        }
+    }
+
     /// Sends to the remote that this socket is connected with.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         uninterrupted(|| match self {
@@ -181,6 +188,11 @@ impl DatagramSocket {
         }
     }
 
+    /// Whether it can take and send more than one datagram in a call.
+    pub fn is_for_many(&self) -> bool {
+        cfg!(target_os = "linux") && matches!(self, DatagramSocket::Udp(_))
+    }
+
     fn source(&mut self) -> &mut dyn Source {
         match self {
             DatagramSocket::Udp(socket) => socket,
@@ -201,58 +213,6 @@ impl Source for DatagramSocket {
 
     fn deregister(&mut self, at: &Registry) -> io::Result<()> {
         self.source().deregister(at)
-    }
-}
-
-impl Remote {
-    /// Whether an answer could reach it: a Unix socket without a name cannot be named.
-    pub fn is_named(&self) -> bool {
-        match self {
-            Remote::Inet(..) => true,
-            #[cfg(unix)]
-            Remote::Unix(name) => !name.is_empty(),
-        }
-    }
-
-    /// Its internet address, if it has one.
-    pub fn inet(&self) -> Option<SocketAddr> {
-        match self {
-            Remote::Inet(address, _) => Some(*address),
-            #[cfg(unix)]
-            Remote::Unix(_) => None,
-        }
-    }
-
-    pub fn is_inet(&self) -> bool {
-        self.inet().is_some()
-    }
-
-    /// The name of ours that this one knows: where it sent to, or else what `door` is bound to.
-    pub fn told_from(&self, door: &Remote) -> Remote {
-        match (self, door) {
-            (Remote::Inet(_, Some(ours)), Remote::Inet(bound, _)) => {
-                Remote::Inet(SocketAddr::new(ours.ip, bound.port()), None)
-            }
-            _ => door.clone(),
-        }
-    }
-
-    pub fn peer(&self) -> Peer {
-        match self {
-            Remote::Inet(address, _) => inet_peer(*address),
-            #[cfg(unix)]
-            Remote::Unix(name) => Peer::Unix((!name.is_empty()).then(|| name.text())),
-        }
-    }
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Remote::Inet(address, _) => write!(f, "udp://{address}"),
-            #[cfg(unix)]
-            Remote::Unix(name) => write!(f, "unix-dgram:{}", name.text()),
-        }
     }
 }
 
@@ -287,61 +247,6 @@ fn uninterrupted(call: impl Fn() -> io::Result<usize>) -> io::Result<()> {
     Err(io::ErrorKind::Interrupted.into())
 }
 
-#[cfg(unix)]
-mod unix {
-    use std::ffi::OsStr;
-    use std::io;
-    #[cfg(target_os = "linux")]
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::net;
-
-    use socket2::SockAddr;
-
-    use super::UnixRemote;
-    use crate::plan::UnixName;
-
-    impl UnixRemote {
-        pub fn address(&self) -> io::Result<SockAddr> {
-            SockAddr::unix(OsStr::from_bytes(&self.0))
-        }
-
-        pub fn is_empty(&self) -> bool {
-            self.0.is_empty()
-        }
-
-        /// As a user types it: an abstract name begins with `@`.
-        pub fn text(&self) -> String {
-            match self.0.strip_prefix(b"\0") {
-                Some(name) => format!("@{}", String::from_utf8_lossy(name)),
-                None => String::from_utf8_lossy(&self.0).into_owned(),
-            }
-        }
-    }
-
-    impl From<&UnixName> for UnixRemote {
-        fn from(name: &UnixName) -> UnixRemote {
-            UnixRemote(match name {
-                UnixName::Path(path) => path.as_os_str().as_bytes().into(),
-                UnixName::Abstract(name) => [b"\0", name.as_bytes()].concat().into(),
-            })
-        }
-    }
-
-    impl From<&net::SocketAddr> for UnixRemote {
-        fn from(address: &net::SocketAddr) -> UnixRemote {
-            if let Some(path) = address.as_pathname() {
-                return UnixRemote(path.as_os_str().as_bytes().into());
-            }
-            #[cfg(target_os = "linux")]
-            if let Some(name) = address.as_abstract_name() {
-                return UnixRemote([b"\0", name].concat().into());
-            }
-            UnixRemote::default()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +268,29 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
+    fn of_many_datagrams_those_before_a_bad_one_are_sent() {
+        let ours = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let ours = DatagramSocket::Udp(UdpSocket::from_std(ours));
+        let homes = [(); 9].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let texts = [&b"zero"[..], b"", b"two", b"3", b"4", b"5", b"6", b"7", b"8"];
+        let to = |home: &std::net::UdpSocket| home.local_addr().unwrap();
+        let all = texts.into_iter().zip(homes.iter().map(to)).collect::<Vec<_>>();
+        let send = |number: std::ops::Range<usize>| ours.send_many(all[number].iter().copied());
+        // More than go in one call, and less than are worth one.
+        assert_eq!((send(0..9).unwrap(), send(0..1).unwrap(), send(0..0).unwrap()), (8, 0, 0));
+        let mut room = [0; 9];
+        for (home, text) in homes.iter().zip(texts).take(8) {
+            let length = home.recv(&mut room).unwrap();
+            assert_eq!(&room[..length], text);
+        }
+        let nowhere = (&b"?"[..], SocketAddr::from(([127, 0, 0, 1], 0)));
+        assert_eq!(ours.send_many([all[0], all[1], nowhere, all[2]].into_iter()).unwrap(), 2);
+        assert!(ours.send_many([nowhere, all[0]].into_iter()).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
     fn unix_datagrams_are_answered_by_path_and_by_abstract_name() {
         use std::os::unix::net::UnixDatagram as Std;
         let path = std::env::temp_dir().join(format!("oneloop-{}.dgram", std::process::id()));
@@ -374,14 +302,14 @@ mod tests {
         let client = DatagramSocket::connected(&name).unwrap();
         client.send(b"hello").unwrap();
         let mut room = Room::new();
-        assert!(!home.receive(false, &mut room).unwrap());
+        assert!(!home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap());
         let arrival = &room.arrivals()[0];
         let from = arrival.from.as_ref().unwrap();
         assert!(from.is_named() && from.to_string().starts_with("unix-dgram:@"), "{from}");
         home.send_to(room.train(arrival).unwrap(), from).unwrap();
         assert_eq!(client.recv(&mut room).unwrap(), 5);
         Std::unbound().unwrap().send_to(b"", &path).unwrap();
-        home.receive(false, &mut room).unwrap();
+        home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap();
         let arrival = &room.arrivals()[0];
         assert_eq!(room.train(arrival), Some(Train::one(b"")));
         assert!(!arrival.from.as_ref().unwrap().is_named());

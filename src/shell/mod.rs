@@ -18,6 +18,7 @@ pub mod ours;
 #[cfg(target_os = "linux")]
 pub mod pipe;
 pub mod reactor;
+pub mod remote;
 pub mod resolver;
 pub mod room;
 #[cfg(all(test, unix))]

@@ -6,19 +6,45 @@
 
 use std::ops::Range;
 
-use super::datagram_socket::Remote;
+#[cfg(target_os = "linux")]
+use super::batch::Headers;
+use super::remote::Remote;
 
 /// Room for what one call brings. One serves all sockets in turn.
 #[derive(Debug)]
 pub struct Room {
     pub(super) bytes: Vec<u8>,
     pub(super) arrivals: Vec<Arrival>,
+    /// The number of the first arrival of the last call.
+    pub(super) fresh: usize,
+    /// One that was received without regard to places is there.
+    is_full: bool,
+    #[cfg(target_os = "linux")]
+    pub(super) headers: Headers,
+}
+
+/// What the system is asked to tell of what arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Nothing: the socket is connected, and hears its remote alone.
+    Nothing,
+    /// Who sent it, at a socket of this family.
+    Sender(Family),
+    /// Also, whether it is a train, and to which of our addresses it came. This costs more.
+    All,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+    Unix,
 }
 
 /// What the system handed over as one: a datagram, or a train of them.
 #[derive(Debug)]
 pub struct Arrival {
-    /// None at a socket that is connected: it hears its remote alone.
+    /// None, if it was not asked for.
     pub from: Option<Remote>,
     /// Where it begins in the room.
     pub(super) start: usize,
@@ -52,7 +78,14 @@ impl Room {
     /// Pages that are never touched cost nothing.
     pub fn new() -> Room {
         let bytes = LONGEST_BYTES.max(PLACES * PLACE_BYTES);
-        Room { bytes: vec![0; bytes], arrivals: Vec::with_capacity(PLACES) }
+        Room {
+            bytes: vec![0; bytes],
+            arrivals: Vec::with_capacity(PLACES),
+            fresh: 0,
+            is_full: false,
+            #[cfg(target_os = "linux")]
+            headers: Headers::default(),
+        }
     }
 
     /// The datagram of this length; nothing, if it may have been cut because it was longer.
@@ -65,9 +98,35 @@ impl Room {
         &mut self.bytes[..LONGEST_BYTES]
     }
 
-    /// What the last call brought.
+    /// All that has arrived since the room was cleared.
     pub fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
+    }
+
+    /// What the last call brought, by number.
+    pub fn fresh(&self) -> Range<usize> {
+        self.fresh..self.arrivals.len()
+    }
+
+    /// How many more arrivals it can take. One call needs two at least, as one that fills the room
+    /// does not tell whether more is left.
+    pub fn places(&self) -> usize {
+        if self.is_full { 0 } else { PLACES - self.arrivals.len() }
+    }
+
+    /// Forgets what has arrived.
+    pub fn clear(&mut self) {
+        self.arrivals.clear();
+        self.is_full = false;
+    }
+
+    /// Whether the last call filled the whole room with datagrams of one sender and one length:
+    /// then they may have been a train, which was taken apart for us.
+    pub fn looks_like_a_train(&self) -> bool {
+        let alike = |pair: &[Arrival]| {
+            pair[0].bytes == pair[1].bytes && pair[0].each > 0 && pair[0].from == pair[1].from
+        };
+        self.fresh().len() == PLACES && self.arrivals.windows(2).all(alike)
     }
 
     /// The datagrams of an arrival; nothing, if it may have been cut.
@@ -76,8 +135,10 @@ impl Room {
         arrival.is_whole.then_some(Train::new(bytes, arrival.each))
     }
 
-    /// Notes that one datagram has been received.
+    /// Notes that one datagram has been received, which had the whole room for itself.
     pub(super) fn arrived(&mut self, bytes: usize, from: Option<Remote>) {
+        self.clear();
+        (self.fresh, self.is_full) = (0, true);
         let (start, each, is_whole) = (0, bytes, bytes < LONGEST_BYTES);
         self.arrivals.push(Arrival { from, start, bytes, each, is_whole });
     }
@@ -181,6 +242,6 @@ mod tests {
         room.arrived(LONGEST_BYTES - 1, None);
         assert!(room.train(&room.arrivals()[0]).is_some());
         room.arrived(LONGEST_BYTES, None);
-        assert!(room.train(&room.arrivals()[1]).is_none());
+        assert!(room.train(&room.arrivals()[0]).is_none());
     }
 }

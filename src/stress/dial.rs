@@ -9,7 +9,8 @@ use mio::net::{TcpStream, UdpSocket};
 use socket2::{Domain, SockAddr, Socket as Plain, Type};
 
 use crate::plan::{Address, Host, Source, UnixName};
-use crate::shell::datagram_socket::{DatagramSocket, Remote};
+use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::remote::Remote;
 use crate::shell::{Socket, SocketAddress, connect};
 
 use super::line::Line;

@@ -11,7 +11,8 @@ use mio::{Interest, Registry};
 use super::turns::token;
 use crate::core::{Births, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use crate::plan::{Address, Host};
-use crate::shell::datagram_socket::{DatagramSocket, Remote, UnixRemote};
+use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::remote::{Remote, UnixRemote};
 use crate::shell::room::Room;
 use crate::shell::{Lookup, Resolver};
 

@@ -64,6 +64,51 @@ fn two_clients_are_kept_apart() {
 }
 
 #[test]
+fn answers_that_come_at_once_go_to_whom_they_belong() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], "");
+    let clients: Vec<UdpSocket> = (0..20).map(|_| client()).collect();
+    let mut flows = Vec::new();
+    for client in &clients {
+        client.send_to(b"?", door).unwrap();
+        flows.push(stand.until(|_| receive(&target)).1);
+    }
+    stand.facts.0.clear();
+    for (number, flow) in flows.iter().enumerate() {
+        // One of them has more to say than all others together.
+        for round in 0..if number == 5 { 30 } else { 1 + number % 2 } {
+            target.send_to(&bytes(number * 7, round as u8), *flow).unwrap();
+        }
+    }
+    for (number, client) in clients.iter().enumerate() {
+        for round in 0..if number == 5 { 30 } else { 1 + number % 2 } {
+            let heard = stand.until(|_| receive(client)).0;
+            assert_eq!(heard, bytes(number * 7, round as u8), "{number}, {round}");
+        }
+        assert_eq!(receive(client), None);
+    }
+    assert_eq!((stand.facts.count("sent"), stand.facts.count("dropped")), (58, 0));
+    stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
+    assert_eq!(stand.facts.count("closed cut up 1 down 1050"), 1);
+}
+
+#[test]
+fn an_answer_goes_out_before_its_flow_makes_room() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-flows=1");
+    let (old, new) = (client(), client());
+    old.send_to(b"question", door).unwrap();
+    let (_, flow) = stand.until(|_| receive(&target));
+    stand.turn(Duration::ZERO);
+    // The answer is there first, and so it is heard first.
+    target.send_to(b"answer", flow).unwrap();
+    new.send_to(b"room, please", door).unwrap();
+    assert_eq!(stand.until(|_| receive(&target)).0, b"room, please");
+    assert_eq!(receive(&old).unwrap().0, b"answer");
+    assert_eq!(stand.facts.births("closed evicted up 8 down 6"), [1]);
+}
+
+#[test]
 fn a_stranger_is_not_heard_at_a_flows_socket() {
     let (target, address) = target();
     let (mut stand, door) = relay(&[address], "");

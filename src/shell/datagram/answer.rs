@@ -7,12 +7,12 @@ use super::door::{Door, Duty};
 use super::guard::{Guard, is_privileged};
 use super::{Context, Datagrams, tell_dropped, why};
 use crate::core::event::Drop;
-use crate::core::{Event, Key, Peer, Random, chargen};
+use crate::core::{Key, Peer, Random, chargen};
 use crate::plan::Service;
 use crate::service::text::{self, Facts};
-use crate::shell::datagram_socket::Remote;
 use crate::shell::itself::is_ours;
-use crate::shell::room::Train;
+use crate::shell::remote::Remote;
+use crate::shell::room::{Room, Train};
 
 /// The longest answer that RFC 864 allows.
 const CHARGEN_BYTES: u64 = 512;
@@ -22,8 +22,9 @@ impl Datagrams {
     pub(super) fn answer(
         &mut self,
         slot: usize,
-        from: &Remote,
-        train: Train<'_>,
+        arrival: usize,
+        (from, train): (&Remote, Train<'_>),
+        room: &Room,
         cx: &mut Context<'_>,
     ) {
         let key = Key::door(slot);
@@ -33,26 +34,23 @@ impl Datagrams {
         };
         match service {
             Service::Discard => {}
-            Service::Echo => self.echo(slot, from, train, cx),
+            Service::Echo => {
+                let mut first = 0;
+                for (number, datagram) in train.datagrams().enumerate() {
+                    if let Err(why) = self.permit(slot, from, datagram, datagram) {
+                        self.put(slot, (arrival, first..number, None), room, cx);
+                        tell_dropped(key, Train::one(datagram), why, cx);
+                        first = number + 1;
+                    }
+                }
+                self.put(slot, (arrival, first..train.len(), None), room, cx);
+            }
             _ => {
                 for datagram in train.datagrams() {
                     self.reply(slot, from, datagram, cx);
                 }
             }
         }
-    }
-
-    /// Sends the datagrams back as they came: those that may go back and are neighbours, as one.
-    fn echo(&mut self, slot: usize, from: &Remote, train: Train<'_>, cx: &mut Context<'_>) {
-        let mut first = 0;
-        for (number, datagram) in train.datagrams().enumerate() {
-            if let Err(why) = self.permit(slot, from, datagram, datagram) {
-                self.send_back(slot, from, train.part(first..number), cx);
-                cx.seen.on(Key::door(slot), &Event::Dropped { bytes: datagram.len(), why });
-                first = number + 1;
-            }
-        }
-        self.send_back(slot, from, train.after(first), cx);
     }
 
     fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut Context<'_>) {
@@ -66,11 +64,8 @@ impl Datagrams {
             _ => render(service, &from.told_from(local), &from.peer(), cx.unix_seconds),
         };
         match self.permit(slot, from, datagram, &reply) {
-            Ok(()) => self.send_back(slot, from, Train::one(&reply), cx),
-            Err(why) => {
-                let bytes = datagram.len();
-                cx.seen.on(Key::door(slot), &Event::Dropped { bytes, why });
-            }
+            Ok(()) => self.send_back(slot, from, &reply, cx),
+            Err(why) => tell_dropped(Key::door(slot), Train::one(datagram), why, cx),
         }
     }
 
@@ -95,15 +90,12 @@ impl Datagrams {
         }
     }
 
-    fn send_back(&mut self, slot: usize, to: &Remote, mut train: Train<'_>, cx: &mut Context<'_>) {
+    fn send_back(&mut self, slot: usize, to: &Remote, reply: &[u8], cx: &mut Context<'_>) {
         let (key, Some(door)) = (Key::door(slot), &mut self.doors[slot]) else { return };
-        while !train.is_empty() {
-            let (part, sent) = door.inlet.send(train, Some(to));
-            match sent {
-                Ok(()) => self.traffic.sent(key, part, || to.peer(), cx.seen),
-                Err(error) => tell_dropped(key, part, why(&error), cx),
-            }
-            train = train.after(part.len());
+        let reply = Train::one(reply);
+        match door.inlet.send(reply, Some(to)).1 {
+            Ok(()) => self.traffic.sent(key, reply, || to.peer(), cx.seen),
+            Err(error) => tell_dropped(key, reply, why(&error), cx),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::relay::Relay;
 use crate::core::Key;
 use crate::plan::Service;
 use crate::shell::BoundDatagram;
-use crate::shell::datagram_socket::Remote;
+use crate::shell::remote::Remote;
 #[cfg(unix)]
 use crate::shell::socket_file::SocketFile;
 
@@ -44,8 +44,8 @@ impl Door {
         registry: &Registry,
     ) -> io::Result<Door> {
         let local = bound.socket.local()?;
-        bound.socket.tell_ours()?;
-        let mut inlet = Inlet::new(bound.socket);
+        let wanted = bound.socket.tell_ours()?;
+        let mut inlet = Inlet::new(bound.socket, wanted);
         inlet.register(key, registry)?;
         Ok(Door {
             #[cfg(unix)]

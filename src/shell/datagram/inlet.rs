@@ -6,14 +6,19 @@ use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use crate::core::Key;
-use crate::shell::datagram_socket::{DatagramSocket, Remote};
-use crate::shell::room::{Room, Train};
+use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::remote::Remote;
+use crate::shell::room::{Room, Train, Wanted};
 
 #[derive(Debug)]
 pub(super) struct Inlet {
     pub socket: DatagramSocket,
     /// It may be readable, and waits for its turn.
     pub queued: bool,
+    /// What is wanted to be known of an arrival.
+    wanted: Wanted,
+    /// It has once looked as if there were trains; from then on they are taken as they are.
+    takes_trains: bool,
     /// No train whose datagrams are as long as this is sent as one: such a train was refused.
     refused: usize,
 }
@@ -27,14 +32,15 @@ const TRAIN_BYTES: usize = 65_507;
 const SHORT_IS_DRAINED: bool = !cfg!(mio_unsupported_force_poll_poll);
 
 impl Inlet {
-    pub fn new(socket: DatagramSocket) -> Inlet {
-        let refused = if socket.take_trains() { usize::MAX } else { 0 };
-        Inlet { socket, queued: false, refused }
+    pub fn new(socket: DatagramSocket, wanted: Wanted) -> Inlet {
+        let refused = if socket.is_for_many() { usize::MAX } else { 0 };
+        Inlet { socket, queued: false, wanted, takes_trains: false, refused }
     }
 
-    /// Another socket takes the place of this one. If it waits for its turn, it does so still.
+    /// Another socket, connected, takes the place of this one. If it waits for its turn, it does so
+    /// still.
     pub fn renew(&mut self, socket: DatagramSocket) {
-        *self = Inlet { queued: self.queued, ..Inlet::new(socket) };
+        *self = Inlet { queued: self.queued, ..Inlet::new(socket, Wanted::Nothing) };
     }
 
     /// For reading alone: a datagram that cannot go out at once is dropped.
@@ -55,8 +61,13 @@ impl Inlet {
 
     /// Takes what has arrived, as much as one call brings. True: it is drained, and will be named
     /// when more comes.
-    pub fn receive(&mut self, is_connected: bool, room: &mut Room) -> io::Result<bool> {
-        let found_no_more = self.socket.receive(is_connected, room)?;
+    pub fn receive(&mut self, room: &mut Room) -> io::Result<bool> {
+        let found_no_more = self.socket.receive(self.wanted, room)?;
+        // Before, no train would have stayed one; and to ask for them costs something at each call.
+        if !self.takes_trains && room.looks_like_a_train() {
+            self.takes_trains = true;
+            self.wanted = self.socket.take_trains().unwrap_or(self.wanted);
+        }
         Ok(found_no_more && SHORT_IS_DRAINED)
     }
 
@@ -127,7 +138,7 @@ mod tests {
     /// An inlet that is connected with this socket.
     fn inlet(to: &UdpSocket) -> Inlet {
         let to = Remote::Inet(to.local_addr().expect("an address"), None);
-        Inlet::new(DatagramSocket::connected(&to).expect("a socket"))
+        Inlet::new(DatagramSocket::connected(&to).expect("a socket"), Wanted::Nothing)
     }
 
     fn home() -> UdpSocket {
@@ -194,7 +205,7 @@ mod tests {
     fn a_unix_socket_takes_no_trains() {
         let (ours, _theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
         let ours = mio::net::UnixDatagram::from_std(ours);
-        let mut inlet = Inlet::new(DatagramSocket::Unix(ours));
+        let mut inlet = Inlet::new(DatagramSocket::Unix(ours), Wanted::Nothing);
         let (part, sent) = inlet.send(Train::new(b"abc", 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), b"a");

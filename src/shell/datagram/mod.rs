@@ -9,6 +9,8 @@ mod answer;
 mod door;
 mod guard;
 mod inlet;
+mod keyed;
+mod outbox;
 mod relay;
 mod table;
 mod traffic;
@@ -24,11 +26,12 @@ use self::door::{Door, Duty};
 use self::guard::Guard;
 pub use self::guard::is_public;
 use self::inlet::Inlet;
+use self::outbox::Outbox;
 use self::relay::{Flow, Relay};
 use self::table::Table;
 use self::traffic::Traffic;
 use super::BoundDatagram;
-use super::datagram_socket::Remote;
+use super::remote::Remote;
 use super::room::{Room, Train};
 use crate::core::event::Drop;
 use crate::core::{Births, Deadline, Event, Fault, Key, Moment, Observer, Random, Ready, Reason};
@@ -44,6 +47,7 @@ pub struct Datagrams {
     guard: Guard,
     random: Random,
     traffic: Traffic,
+    outbox: Outbox,
     /// Made with the first door.
     room: Option<Room>,
     draining: bool,
@@ -82,6 +86,7 @@ impl Datagrams {
             guard: Guard::new(seed),
             random: Random::new(!seed),
             traffic: Traffic::default(),
+            outbox: Outbox::default(),
             room: None,
             draining: false,
         }
@@ -112,9 +117,9 @@ impl Datagrams {
     /// The system named a socket: a door, or the one of a flow.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
         if self.inlet(key).is_none() {
-            return seen.on(key, &Event::Stale);
+            return self.traffic.step(key, &Event::Stale, seen);
         }
-        seen.on(key, &Event::Marked { ready });
+        self.traffic.step(key, &Event::Marked { ready }, seen);
         // An error comes out of a read, so it is reason enough to try one.
         if ready.any(Ready::READ.with(Ready::LAST).with(Ready::ERROR)) {
             self.enqueue(key);
@@ -132,8 +137,9 @@ impl Datagrams {
             if self.drive(key, &mut room, cx) {
                 self.enqueue(key);
             }
-            self.traffic.tell(key, cx.seen);
         }
+        self.make_room(&mut room, cx);
+        self.traffic.tell(cx.seen);
         self.room = Some(room);
     }
 
@@ -231,17 +237,23 @@ impl Datagrams {
         let (mut taken, mut faults) = (0, 0);
         while taken < BUDGET {
             let Some(inlet) = self.inlet(key) else { return false };
-            match inlet.receive(key.is_flow(), room) {
+            // The answers of several flows may go out in one call. What comes in at a door fills
+            // a call anyway, and may close flows.
+            if key.is_door() || !inlet.socket.is_for_many() || room.places() < 2 {
+                self.make_room(room, cx);
+            }
+            let Some(inlet) = self.inlet(key) else { return false };
+            match inlet.receive(room) {
                 Ok(is_drained) => {
                     taken += self.received(key, room, cx);
                     if is_drained {
-                        cx.seen.on(key, &Event::ReadBlocked);
+                        self.traffic.step(key, &Event::ReadBlocked, cx.seen);
                         return false;
                     }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        cx.seen.on(key, &Event::ReadBlocked);
+                        self.traffic.step(key, &Event::ReadBlocked, cx.seen);
                         return false;
                     }
                     _ if is_forgotten(&error) => {
@@ -250,7 +262,7 @@ impl Datagrams {
                     }
                     io::ErrorKind::Interrupted => {
                         taken += 1;
-                        cx.seen.on(key, &Event::Interrupted);
+                        self.traffic.step(key, &Event::Interrupted, cx.seen);
                     }
                     _ => {
                         (taken, faults) = (taken + 1, faults + 1);
@@ -259,33 +271,38 @@ impl Datagrams {
                 },
             }
         }
-        cx.seen.on(key, &Event::Yielded { steps: taken });
+        self.traffic.step(key, &Event::Yielded { steps: taken }, cx.seen);
         // One with nothing to tell but errors must not keep the loop awake: it waits to be named.
         faults < BUDGET
     }
 
     /// Datagrams came in: so many.
     fn received(&mut self, key: Key, room: &Room, cx: &mut Context<'_>) -> u32 {
-        let mut taken = 0;
-        for arrival in room.arrivals() {
+        let (slot, mut taken) = (key.slot(), 0);
+        for number in room.fresh() {
+            let arrival = &room.arrivals()[number];
             let Some(train) = room.train(arrival) else {
                 taken += 1;
                 cx.seen.on(key, &Event::Dropped { bytes: arrival.bytes, why: Drop::Long });
                 continue;
             };
             taken += train.len() as u32;
-            match &arrival.from {
-                _ if key.is_flow() => self.backward(key.slot(), train, cx),
-                None => tell_dropped(key, train, Drop::NoWay, cx),
-                Some(from) => match &self.doors[key.slot()] {
-                    Some(Door { duty: Duty::Relay(_), .. }) => {
-                        self.forward(key.slot(), from, train, cx);
-                    }
-                    _ => self.answer(key.slot(), from, train, cx),
+            match (&arrival.from, key.is_flow()) {
+                (_, true) => self.backward(slot, number, train, room, cx),
+                (None, false) => tell_dropped(key, train, Drop::NoWay, cx),
+                (Some(from), false) => match &self.doors[slot] {
+                    Some(Door { duty: Duty::Relay(_), .. }) => self.forward(slot, from, train, cx),
+                    _ => self.answer(slot, number, (from, train), room, cx),
                 },
             }
         }
         taken
+    }
+
+    /// Sends what waits to go out, after which what has arrived may be forgotten.
+    fn make_room(&mut self, room: &mut Room, cx: &mut Context<'_>) {
+        self.empty_outbox(room, cx);
+        room.clear();
     }
 
     /// An error came out of a socket instead of a datagram: it tells of one that was sent before.
@@ -304,7 +321,7 @@ impl Datagrams {
     fn register_anew(&mut self, key: Key, cx: &mut Context<'_>) {
         let Some(inlet) = self.inlet(key) else { return };
         match inlet.register_anew(key, cx.registry) {
-            Ok(()) => cx.seen.on(key, &Event::ReadBlocked),
+            Ok(()) => self.traffic.step(key, &Event::ReadBlocked, cx.seen),
             Err(error) => self.failed(key, &error, cx),
         }
     }

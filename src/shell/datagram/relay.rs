@@ -9,9 +9,10 @@ use super::{Context, Datagrams, tell_dropped, why};
 use crate::core::event::Drop;
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
 use crate::plan::{Address, Host};
-use crate::shell::datagram_socket::{DatagramSocket, Remote};
+use crate::shell::datagram_socket::DatagramSocket;
 use crate::shell::itself::{is_ours, meets};
-use crate::shell::room::Train;
+use crate::shell::remote::Remote;
+use crate::shell::room::{Room, Train, Wanted};
 
 /// What the door of a relay knows.
 #[derive(Debug)]
@@ -72,26 +73,21 @@ impl Datagrams {
     }
 
     /// Passes on what a target sent to the socket of a flow.
-    pub(super) fn backward(&mut self, slot: usize, mut train: Train<'_>, cx: &mut Context<'_>) {
+    pub(super) fn backward(
+        &mut self,
+        slot: usize,
+        arrival: usize,
+        train: Train<'_>,
+        room: &Room,
+        cx: &mut Context<'_>,
+    ) {
         let key = self.flow_key(slot);
         self.flows.touch(slot, cx.now);
         let Some(entry) = self.flows.get(slot) else { return };
-        let flow = &mut entry.flow;
+        let flow = &entry.flow;
         self.traffic.received(key.at(1), train, || flow.remote.peer(), cx.seen);
-        let Some(door) = self.doors[flow.door].as_mut().filter(|_| entry.source.is_named()) else {
-            return tell_dropped(key, train, Drop::NoWay, cx);
-        };
-        while !train.is_empty() {
-            let (part, sent) = door.inlet.send(train, Some(&entry.source));
-            match sent {
-                Ok(()) => {
-                    flow.down += part.bytes().len() as u64;
-                    self.traffic.sent(key, part, || entry.source.peer(), cx.seen);
-                }
-                Err(error) => tell_dropped(key, part, why(&error), cx),
-            }
-            train = train.after(part.len());
-        }
+        let door = flow.door;
+        self.put(door, (arrival, 0..train.len(), Some(key)), room, cx);
     }
 
     /// The remote of this flow has refused a datagram.
@@ -144,7 +140,7 @@ impl Datagrams {
         }
         let (socket, at) = dial(&remotes, 0)?;
         let flow = Flow {
-            inlet: Inlet::new(socket),
+            inlet: Inlet::new(socket, Wanted::Nothing),
             remote: remotes[at].clone(),
             up: 0,
             down: 0,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::keyed::Keyed;
 use crate::core::Moment;
 
 /// `A` is the address of a source; `T` is what the owner of the table keeps of a flow.
@@ -34,7 +35,7 @@ pub struct Entry<A, T> {
 
 #[derive(Debug)]
 struct Lane<A> {
-    slots: HashMap<A, usize>,
+    slots: HashMap<A, usize, Keyed>,
     newest: Option<usize>,
     oldest: Option<usize>,
     limit: usize,
@@ -52,7 +53,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     /// `idle`.
     pub fn lane(&mut self, limit: usize, idle: Duration) -> usize {
         let limit = limit.max(1);
-        let (slots, newest, oldest) = (HashMap::new(), None, None);
+        let (slots, newest, oldest) = (HashMap::default(), None, None);
         self.lanes.push(Lane { slots, newest, oldest, limit, idle });
         self.lanes.len() - 1
     }
@@ -88,6 +89,10 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     pub fn get(&mut self, slot: usize) -> Option<&mut Entry<A, T>> {
         self.entries.get_mut(slot)
+    }
+
+    pub fn peek(&self, slot: usize) -> Option<&Entry<A, T>> {
+        self.entries.get(slot)
     }
 
     /// A datagram passed: from now on this flow is the youngest of its lane.

@@ -4,9 +4,9 @@
 use crate::core::{Event, Key, Observer, Peer};
 use crate::shell::room::Train;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Traffic {
-    /// Somebody wants to see each step.
+    /// Somebody wants to see each step; asked anew in each turn.
     pub steps: bool,
     received: Count,
     sent: Count,
@@ -18,7 +18,20 @@ struct Count {
     bytes: u64,
 }
 
+impl Default for Traffic {
+    fn default() -> Traffic {
+        Traffic { steps: true, received: Count::default(), sent: Count::default() }
+    }
+}
+
 impl Traffic {
+    /// A step was made.
+    pub fn step(&self, key: Key, event: &Event<'_>, seen: &mut dyn Observer) {
+        if self.steps {
+            seen.on(key, event);
+        }
+    }
+
     /// These came in. Who sent them is asked only for those who want to know.
     pub fn received(
         &mut self,
@@ -53,12 +66,12 @@ impl Traffic {
         }
     }
 
-    /// Tells of all that was not told one by one, as that of one socket.
-    pub fn tell(&mut self, key: Key, seen: &mut dyn Observer) {
+    /// Tells of all that was not told one by one.
+    pub fn tell(&mut self, seen: &mut dyn Observer) {
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
         if !self.steps && received.datagrams + sent.datagrams > 0 {
             seen.on(
-                key,
+                Key::LOOP,
                 &Event::Passed {
                     received: received.datagrams,
                     received_bytes: received.bytes,
