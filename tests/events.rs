@@ -81,6 +81,7 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
         Event::Dump { line: bad },
         Event::Received { bytes: 0, from: &peer },
         Event::Sent { bytes: 0, to: &peer },
+        Event::Dropped { bytes: Some(0), from: Some(&peer), why: Drop::NoWay },
     ] {
         let line = line(Key::new(1, 0), &event, true);
         assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -133,9 +134,14 @@ fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
             Key::LOOP,
             Event::Passed { received: 64, received_bytes: 4096, sent: 63, sent_bytes: 4032 },
         ),
-        (door, Event::Dropped { bytes: 5, why: Drop::Privileged }),
+        (door, Event::Dropped { bytes: Some(5), from: Some(peer), why: Drop::Privileged }),
+        (Key::flow(1207, 0).at(1), Event::Dropped { bytes: None, from: None, why: refused() }),
     ]);
     all
+}
+
+fn refused() -> Drop {
+    Drop::Refused(Fault::from(&std::io::Error::from_raw_os_error(111)))
 }
 
 fn of_the_loop() -> Vec<(Key, Event<'static>)> {

@@ -50,7 +50,8 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
     let lines = kept.take();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert_eq!(lines[0], "oneloop INFO listening at udp://127.0.0.1:7: echo");
-    let dropped = "oneloop WARN udp://127.0.0.1:7 dropped 5: source is our own address";
+    let dropped =
+        "oneloop WARN udp://127.0.0.1:7 dropped a datagram of 5 B: source is our own address";
     assert!(lines[1].starts_with(dropped), "{lines:#?}");
     assert_eq!(lines[2], "oneloop INFO #7 heard \"hi\\n\\x1b\", 4 B");
     assert!(lines[3].starts_with("access INFO ts="), "{lines:#?}");
@@ -69,7 +70,8 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
     assert!(watch.wants_steps());
     let lines = kept.take();
     assert!(lines.contains(&"oneloop::loop TRACE #7.a ready rw".to_string()), "{lines:#?}");
-    let withheld = "oneloop::loop TRACE udp://127.0.0.1:7 dropped 5: source is our own address";
+    let withheld = "oneloop::loop TRACE udp://127.0.0.1:7 dropped a datagram of 5 B: source is our \
+                    own address";
     assert_eq!(lines.iter().filter(|line| *line == withheld).count(), 2, "{lines:#?}");
 }
 
@@ -80,7 +82,7 @@ fn live(watch: &mut impl Observer) {
     let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
     watch.on(door, &Event::Listening { address: "udp://127.0.0.1:7", service: "echo" });
     for _ in 0..2 {
-        watch.on(door, &Event::Dropped { bytes: 5, why: Drop::Own });
+        watch.on(door, &Event::Dropped { bytes: Some(5), from: None, why: Drop::Own });
     }
     watch.on(key, &Event::Opened { route: 2, service: "echo", listen, peer: &peer, now });
     watch.on(key, &Event::Marked { ready: Ready::READ.with(Ready::WRITE) });

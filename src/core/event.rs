@@ -233,7 +233,10 @@ pub enum Event<'a> {
     },
     /// A datagram was dropped, and why.
     Dropped {
-        bytes: usize,
+        /// None: the system told of one that had gone out before, but not of which.
+        bytes: Option<usize>,
+        /// Who sent it, as far as that is known.
+        from: Option<&'a Peer>,
         why: Drop,
     },
 }

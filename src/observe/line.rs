@@ -135,7 +135,14 @@ impl Line<'_> {
                  sent {sent} ({sent_bytes} B)",
                 Who(self)
             ),
-            Event::Dropped { bytes, why } => write!(f, "{who} dropped {bytes}: {why}"),
+            Event::Dropped { bytes, from, why } => {
+                match bytes {
+                    Some(bytes) => write!(f, "{who} dropped a datagram of {bytes} B")?,
+                    None => write!(f, "{who} dropped an earlier datagram")?,
+                }
+                from.map_or(Ok(()), |from| write!(f, " from {}", PeerName(from)))?;
+                write!(f, ": {why}")
+            }
             _ => Ok(()),
         }
     }

@@ -171,12 +171,12 @@ mod tests {
     #[test]
     fn a_flood_of_warnings_is_told_once_in_ten_seconds_with_a_count() {
         let mut log = LogObserver::new(false);
-        let dropped = Event::Dropped { bytes: 1, why: Drop::Own };
+        let dropped = Event::Dropped { bytes: Some(1), from: None, why: Drop::Own };
         assert_eq!(log.decide(&dropped, at(0)), (LIVES, Level::Warn, 0));
         for _ in 0..500 {
             assert_eq!(log.decide(&dropped, at(1)), (STEPS, Level::Trace, 0));
         }
-        let other = Event::Dropped { bytes: 1, why: Drop::Loop };
+        let other = Event::Dropped { bytes: Some(1), from: None, why: Drop::Loop };
         assert_eq!(log.decide(&other, at(1)), (LIVES, Level::Warn, 0));
         assert_eq!(log.decide(&dropped, at(10)), (LIVES, Level::Warn, 500));
     }

@@ -151,7 +151,7 @@ mod tests {
             Event::Received { bytes: 3, from: &from },
             Event::Sent { bytes: 3, to: &from },
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
-            Event::Dropped { bytes: 3, why: Drop::Own },
+            Event::Dropped { bytes: Some(3), from: None, why: Drop::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
         ] {
             totals.on(Key::LOOP, &event);

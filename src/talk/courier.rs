@@ -226,7 +226,8 @@ impl<'a> Courier<'a> {
     fn hear(&mut self, bytes: usize) {
         let whole = self.room.datagram(bytes).is_some();
         if !whole {
-            self.watch.on(self.post.key.at(1), &Event::Dropped { bytes, why: Drop::Long });
+            let (key, from) = (self.post.key.at(1), self.post.peer());
+            self.watch.on(key, &Event::Dropped { bytes: Some(bytes), from, why: Drop::Long });
         }
         (self.heard, self.shown) = (if whole && !self.plan.probe { bytes } else { 0 }, 0);
         self.active = self.watch.now;

@@ -87,6 +87,11 @@ impl Post {
         self.again.is_empty()
     }
 
+    /// Who is spoken with.
+    pub fn peer(&self) -> Option<&Peer> {
+        self.socket.as_ref().map(|(_, peer)| peer)
+    }
+
     pub fn is_writable(&self) -> bool {
         self.is_open() && self.ready.has(Ready::WRITE)
     }

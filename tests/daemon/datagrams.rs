@@ -188,7 +188,9 @@ fn a_source_below_port_1024_is_answered_only_where_it_is_allowed() {
     low.send_to(b"feed me", strict.at(0)).unwrap();
     totals(&strict, "0 sent (0 B), 1 dropped (1 privileged)");
     let line = strict.says(" WARN ");
-    assert!(line.ends_with("dropped 7: source port below 1024"), "{line}");
+    let from = low.local_addr().unwrap();
+    let why = format!("dropped a datagram of 7 B from {from}: source port below 1024");
+    assert!(line.ends_with(&why), "{line}");
     let lenient = Daemon::start("echo udp://127.0.0.1:0 --udp-any-port");
     assert_eq!(ask(&low, lenient.at(0), b"feed me"), b"feed me");
 }

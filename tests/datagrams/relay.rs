@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::stand::{CUT, Stand, bytes, client, receive};
+use crate::stand::{CUT, Stand, at, bytes, client, receive};
 
 /// A stand that relays to these targets.
 fn relay(targets: &[SocketAddr], options: &str) -> (Stand, SocketAddr) {
@@ -195,7 +195,7 @@ fn a_refusal_is_counted_and_the_flow_goes_on() {
     let (mut stand, door) = relay(&[address], "");
     let client = client();
     client.send_to(b"anybody?", door).unwrap();
-    stand.until_seen(1, "dropped 0: refused (Connection refused)");
+    stand.until_seen(1, "dropped an earlier one: refused (Connection refused)");
     let target = UdpSocket::bind(address).unwrap();
     target.set_nonblocking(true).unwrap();
     client.send_to(b"hello", door).unwrap();
@@ -214,7 +214,7 @@ fn an_earlier_refusal_does_not_cost_the_next_datagram() {
     // Both are there before the loop turns: so the second one meets the refusal of the first.
     client.send_to(b"one", door).unwrap();
     client.send_to(b"three", door).unwrap();
-    stand.until_seen(1, "dropped 0: refused");
+    stand.until_seen(1, "dropped an earlier one: refused");
     stand.until_seen(1, "received 5");
     assert_eq!(stand.facts.count("sent"), 2);
     stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
@@ -239,7 +239,7 @@ fn after_a_refusal_a_flow_goes_to_the_next_target() {
     let (mut stand, door) = relay(&[nobody(), address], "");
     let client = client();
     client.send_to(b"lost", door).unwrap();
-    stand.until_seen(1, "dropped 0: refused");
+    stand.until_seen(1, "dropped an earlier one: refused");
     client.send_to(b"found", door).unwrap();
     let (heard, flow) = stand.until(|_| receive(&target));
     assert_eq!(heard, b"found");
@@ -256,10 +256,10 @@ fn a_name_is_asked_for_when_a_flow_opens() {
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
     let client = client();
     client.send_to(b"early", door).unwrap();
-    stand.until_seen(1, "dropped 5: nobody to send it to");
+    stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&client)));
     stand.names.insert("target.test".to_string(), vec![nobody(), address]);
     client.send_to(b"lost", door).unwrap();
-    stand.until_seen(1, "dropped 0: refused");
+    stand.until_seen(1, "dropped an earlier one: refused");
     client.send_to(b"hello", door).unwrap();
     assert_eq!(stand.until(|_| receive(&target)).0, b"hello");
 }
@@ -270,8 +270,9 @@ fn a_relay_to_its_own_door_feeds_nobody() {
     let address = nobody();
     stand.names.insert("itself.test".to_string(), vec![address]);
     stand.add(&format!("udp://{address}=relay:udp://itself.test:{}", address.port()));
-    client().send_to(b"round and round", address).unwrap();
-    stand.until_seen(1, "dropped 15: nobody to send it to");
+    let client = client();
+    client.send_to(b"round and round", address).unwrap();
+    stand.until_seen(1, &format!("dropped 15 from {}: nobody to send it to", at(&client)));
     assert_eq!(stand.datagrams.len(), 0);
 }
 
@@ -297,7 +298,7 @@ fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
     let (_, flow) = stand.until(|_| receive(&target));
     stand.call(|datagrams, cx| datagrams.drain(cx));
     late.send_to(b"hello", door).unwrap();
-    stand.until_seen(1, "dropped 5: nobody to send it to");
+    stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&late)));
     target.send_to(b"answer", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&client)).0, b"answer");
     assert_eq!(stand.datagrams.len(), 1);

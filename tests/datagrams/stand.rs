@@ -178,7 +178,11 @@ impl Observer for Facts {
             Event::DialFailed { target, .. } => format!("dial failed {target}"),
             Event::Received { bytes, from } => format!("received {bytes} from {from}"),
             Event::Sent { bytes, to } => format!("sent {bytes} to {to}"),
-            Event::Dropped { bytes, why } => format!("dropped {bytes}: {why}"),
+            Event::Dropped { bytes: Some(bytes), from: Some(from), why } => {
+                format!("dropped {bytes} from {from}: {why}")
+            }
+            Event::Dropped { bytes: Some(bytes), why, .. } => format!("dropped {bytes}: {why}"),
+            Event::Dropped { why, .. } => format!("dropped an earlier one: {why}"),
             Event::Stale => "stale".to_string(),
             Event::Yielded { .. } => "yielded".to_string(),
             Event::Dump { line } => format!("dump {line}"),
@@ -203,6 +207,11 @@ pub fn receive(client: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,
         Err(error) => panic!("a client failed to receive: {error}"),
     }
+}
+
+/// Where a client is, as it stands in facts.
+pub fn at(client: &UdpSocket) -> SocketAddr {
+    client.local_addr().unwrap()
 }
 
 /// Bytes that are unlike those of another seed or another length.

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::stand::{Stand, client, receive};
+use crate::stand::{Stand, at, client, receive};
 
 /// A directory of its own for each test, gone at its end.
 struct Scratch(PathBuf);
@@ -84,7 +84,7 @@ fn a_client_without_a_name_cannot_be_answered() {
     let path = scratch.path("echo");
     let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
     UnixDatagram::unbound().unwrap().send_to(b"hello", &path).unwrap();
-    stand.until_seen(1, "dropped 5: nobody to send it to");
+    stand.until_seen(1, "dropped 5 from unix:: nobody to send it to");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
     let (bytes, from) = stand.until(|_| receive(&target));
     assert_eq!(bytes, b"hello");
     target.send_to(b"back", from).unwrap();
-    stand.until_seen(1, "dropped 4: nobody to send it to");
+    stand.until_seen(1, &format!("dropped 4 from {}: nobody to send it to", at(&target)));
 }
 
 #[test]
@@ -171,13 +171,14 @@ fn a_target_that_starts_anew_at_its_path_is_found_again() {
         Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:{}", path.display()));
     let client = client();
     client.send_to(b"too early", door).unwrap();
-    stand.until_seen(1, "dropped 9: not sent (No such file or directory)");
+    let lost = format!("dropped 9 from {}: not sent (No such file or directory)", at(&client));
+    stand.until_seen(1, &lost);
     let target = bind(&path);
     client.send_to(b"first", door).unwrap();
     assert_eq!(stand.until(|_| heard(&target)), b"first");
     drop(target);
     client.send_to(b"gone", door).unwrap();
-    stand.until_seen(1, "dropped 4: refused");
+    stand.until_seen(1, &format!("dropped 4 from {}: refused", at(&client)));
     assert_eq!(stand.facts.count("refused"), 1);
     std::fs::remove_file(&path).unwrap();
     let target = bind(&path);

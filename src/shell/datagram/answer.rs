@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use super::door::{Door, Duty};
 use super::guard::{Guard, is_privileged};
-use super::{Context, Datagrams, tell_dropped, why};
+use super::loss::{tell_dropped, why};
+use super::{Context, Datagrams};
 use crate::core::event::Drop;
 use crate::core::{Key, Peer, Random, chargen};
 use crate::plan::Service;
@@ -39,7 +40,7 @@ impl Datagrams {
                 for (number, datagram) in train.datagrams().enumerate() {
                     if let Err(why) = self.permit(slot, from, datagram, datagram) {
                         self.put(slot, (arrival, first..number, None), room, cx);
-                        tell_dropped(key, Train::one(datagram), why, cx);
+                        tell_dropped(key, Train::one(datagram), Some(from), why, cx);
                         first = number + 1;
                     }
                 }
@@ -63,9 +64,9 @@ impl Datagrams {
             Service::Chargen => characters(&mut self.random, usize::MAX),
             _ => render(service, &from.told_from(local), &from.peer(), cx.unix_seconds),
         };
-        match self.permit(slot, from, datagram, &reply) {
-            Ok(()) => self.send_back(slot, from, &reply, cx),
-            Err(why) => tell_dropped(Key::door(slot), Train::one(datagram), why, cx),
+        let permitted = self.permit(slot, from, datagram, &reply);
+        if let Err(why) = permitted.and_then(|()| self.send_back(slot, from, &reply, cx)) {
+            tell_dropped(Key::door(slot), Train::one(datagram), Some(from), why, cx);
         }
     }
 
@@ -90,13 +91,18 @@ impl Datagrams {
         }
     }
 
-    fn send_back(&mut self, slot: usize, to: &Remote, reply: &[u8], cx: &mut Context<'_>) {
-        let (key, Some(door)) = (Key::door(slot), &mut self.doors[slot]) else { return };
+    fn send_back(
+        &mut self,
+        slot: usize,
+        to: &Remote,
+        reply: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Result<(), Drop> {
+        let Some(door) = &mut self.doors[slot] else { return Err(Drop::NoWay) };
         let reply = Train::one(reply);
-        match door.inlet.send(reply, Some(to)).1 {
-            Ok(()) => self.traffic.sent(key, reply, || to.peer(), cx.seen),
-            Err(error) => tell_dropped(key, reply, why(&error), cx),
-        }
+        door.inlet.send(reply, Some(to)).1.map_err(|error| why(&error))?;
+        self.traffic.sent(Key::door(slot), reply, || to.peer(), cx.seen);
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ mod door;
 mod guard;
 mod inlet;
 mod keyed;
+mod loss;
 mod outbox;
 mod relay;
 mod table;
@@ -26,15 +27,16 @@ use self::door::{Door, Duty};
 use self::guard::Guard;
 pub use self::guard::is_public;
 use self::inlet::Inlet;
+use self::loss::{is_forgotten, tell_dropped, why};
 use self::outbox::Outbox;
 use self::relay::{Flow, Relay};
 use self::table::Table;
 use self::traffic::Traffic;
 use super::BoundDatagram;
 use super::remote::Remote;
-use super::room::{Room, Train};
+use super::room::{Arrival, Room};
 use crate::core::event::Drop;
-use crate::core::{Births, Deadline, Event, Fault, Key, Moment, Observer, Random, Ready, Reason};
+use crate::core::{Births, Deadline, Event, Key, Moment, Observer, Random, Ready, Reason};
 use crate::plan::{Route, Service};
 
 /// All datagram sockets of the loop. Owned by the reactor, which marks, runs and expires it.
@@ -283,13 +285,15 @@ impl Datagrams {
             let arrival = &room.arrivals()[number];
             let Some(train) = room.train(arrival) else {
                 taken += 1;
-                cx.seen.on(key, &Event::Dropped { bytes: arrival.bytes, why: Drop::Long });
+                let from = self.sender(key, arrival).map(Remote::peer);
+                let (bytes, from) = (Some(arrival.bytes), from.as_ref());
+                cx.seen.on(key, &Event::Dropped { bytes, from, why: Drop::Long });
                 continue;
             };
             taken += train.len() as u32;
             match (&arrival.from, key.is_flow()) {
                 (_, true) => self.backward(slot, number, train, room, cx),
-                (None, false) => tell_dropped(key, train, Drop::NoWay, cx),
+                (None, false) => tell_dropped(key, train, None, Drop::NoWay, cx),
                 (Some(from), false) => match &self.doors[slot] {
                     Some(Door { duty: Duty::Relay(_), .. }) => self.forward(slot, from, train, cx),
                     _ => self.answer(slot, number, (from, train), room, cx),
@@ -308,11 +312,19 @@ impl Datagrams {
     /// An error came out of a socket instead of a datagram: it tells of one that was sent before.
     fn failed(&mut self, key: Key, error: &io::Error, cx: &mut Context<'_>) {
         let why = why(error);
-        cx.seen.on(key, &Event::Dropped { bytes: 0, why });
+        cx.seen.on(key, &Event::Dropped { bytes: None, from: None, why });
         if let Drop::Refused(fault) = why
             && key.is_flow()
         {
             self.refused(key.slot(), fault);
+        }
+    }
+
+    /// Who sent what came in at this door, or at this flow's socket.
+    fn sender<'a>(&'a self, key: Key, arrival: &'a Arrival) -> Option<&'a Remote> {
+        match key.is_flow() {
+            true => self.flows.peek(key.slot()).map(|entry| &entry.flow.remote),
+            false => arrival.from.as_ref(),
         }
     }
 
@@ -356,34 +368,3 @@ impl Datagrams {
         }
     }
 }
-
-/// Tells that these were dropped.
-fn tell_dropped(key: Key, train: Train<'_>, why: Drop, cx: &mut Context<'_>) {
-    for datagram in train.datagrams() {
-        cx.seen.on(key, &Event::Dropped { bytes: datagram.len(), why });
-    }
-}
-
-/// Why a datagram did not go out.
-fn why(error: &io::Error) -> Drop {
-    use io::ErrorKind::*;
-    match error.kind() {
-        WouldBlock => Drop::Blocked,
-        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_forgotten(error) => Drop::Blocked,
-        // Of a Unix socket whose remote has gone the system says that it is not connected.
-        ConnectionRefused | ConnectionReset | NotConnected | HostUnreachable
-        | NetworkUnreachable => Drop::Refused(Fault::from(error)),
-        _ => Drop::Failed(Fault::from(error)),
-    }
-}
-
-/// On poll(2), mio forgets a socket that had an error to tell, which for a stream is the end and
-/// for datagrams is not. What would block then fails with an error that is not the system's.
-fn is_forgotten(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound && error.raw_os_error().is_none()
-}
-
-#[cfg(unix)]
-const NO_BUFFERS: i32 = libc::ENOBUFS;
-#[cfg(windows)]
-const NO_BUFFERS: i32 = 10_055;

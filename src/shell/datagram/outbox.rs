@@ -6,9 +6,10 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::loss::{tell_dropped, why};
 use super::relay::Flow;
 use super::table::Table;
-use super::{Context, Datagrams, tell_dropped, why};
+use super::{Context, Datagrams};
 use crate::core::Key;
 use crate::core::event::Drop;
 use crate::shell::remote::Remote;
@@ -115,7 +116,9 @@ impl Datagrams {
     ) {
         let key = letter.flow.unwrap_or(Key::door(self.outbox.door));
         if let Err(why) = sent {
-            return tell_dropped(key, part, why, cx);
+            let arrival = room.arrivals().get(letter.arrival);
+            let from = arrival.and_then(|arrival| self.sender(key, arrival));
+            return tell_dropped(key, part, from, why, cx);
         }
         if let Some(entry) = letter.flow.and_then(|key| self.flows.get(key.slot())) {
             entry.flow.down += part.bytes().len() as u64;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::door::{Door, Duty};
 use super::inlet::Inlet;
-use super::{Context, Datagrams, tell_dropped, why};
+use super::loss::{tell_dropped, why};
+use super::{Context, Datagrams};
 use crate::core::event::Drop;
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
 use crate::plan::{Address, Host};
@@ -57,7 +58,7 @@ impl Datagrams {
             Err(why) => {
                 let key = Key::door(door);
                 self.traffic.received(key, train, || from.peer(), cx.seen);
-                return tell_dropped(key, train, why, cx);
+                return tell_dropped(key, train, Some(from), why, cx);
             }
         };
         self.flows.touch(slot, cx.now);
@@ -66,7 +67,7 @@ impl Datagrams {
         while !train.is_empty() {
             let (part, sent) = self.pass(slot, train, cx);
             if let Err(why) = sent {
-                tell_dropped(key.at(1), part, why, cx);
+                tell_dropped(key.at(1), part, Some(from), why, cx);
             }
             train = train.after(part.len());
         }
@@ -190,7 +191,7 @@ impl Datagrams {
         let key = self.flow_key(slot).at(1);
         // Over UDP this is the echo of a datagram that went before; this one was not sent at all.
         if matches!(self.flows.get(slot), Some(entry) if entry.flow.remote.is_inet()) {
-            cx.seen.on(key, &Event::Dropped { bytes: 0, why });
+            cx.seen.on(key, &Event::Dropped { bytes: None, from: None, why });
         }
         self.redial(slot, cx);
         self.send(slot, train, cx)
