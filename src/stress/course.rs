@@ -65,12 +65,15 @@ impl Loader {
     pub(super) fn interrupt(&mut self) {
         let now = self.clock.now();
         if self.interrupted {
+            // Whoever cannot wait does not learn how the connections would have ended.
+            self.hurried = true;
             self.cut(|_| true);
             self.stage = Stage::Over;
             return;
         }
         self.early = !matches!(self.stage, Stage::Serve { .. });
         self.interrupted = true;
+        self.forget_dialing();
         match self.stage {
             Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
             Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
@@ -150,7 +153,7 @@ impl Loader {
                 group.tally.open = group.open as u64;
             }
         }
-        self.stage = Stage::Finish { until: now + self.plan.timeout() + GRACE };
+        self.stage = Stage::Finish { until: now + self.plan.closing_timeout() + GRACE };
         for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
             group.load.ending.set(true);
         }
@@ -174,7 +177,7 @@ impl Loader {
             group.load.going.set(false);
             group.load.ending.set(true);
         }
-        self.stage = Stage::Close { until: now + self.plan.timeout() + GRACE };
+        self.stage = Stage::Close { until: now + self.plan.closing_timeout() + GRACE };
         let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
@@ -204,6 +207,20 @@ impl Loader {
             }
             self.groups[group].keys = keys;
         }
+    }
+
+    /// Whoever ends a run early does not wait for connections that are not made yet, and how they
+    /// would have ended nobody knows.
+    fn forget_dialing(&mut self) {
+        let dialing = self.engine.iter().filter(|(_, conn)| conn.dialing());
+        let keys: Vec<Key> = dialing.map(|(key, _)| key).collect();
+        let now = self.moment();
+        self.hurried = true;
+        for key in keys {
+            self.engine.end(key, Reason::ConnectTimeout, now, &mut self.watch);
+        }
+        self.settle_closed();
+        self.hurried = false;
     }
 
     /// Ends connections of these loads at once.

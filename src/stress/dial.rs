@@ -14,6 +14,7 @@ use crate::shell::remote::Remote;
 use crate::shell::{Socket, SocketAddress, connect};
 
 use super::line::Line;
+use super::sources::Sources;
 
 /// A target that can be connected to now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,32 +34,22 @@ pub struct Dialer {
     cut: Option<u16>,
 }
 
-/// The addresses of ours to connect from.
-struct Sources {
-    list: Vec<IpAddr>,
-    next: usize,
-    /// The list is not the user's: it is used only when the ports of the system's choice ran out.
-    own: bool,
-}
-
-/// On loopback every address is ours. So many of them are used when ports run out: some 28,000
-/// connections each.
-const LOOPBACKS: u8 = 250;
-
 impl Dialer {
     pub fn new(places: Vec<Place>, sources: &[Source]) -> Dialer {
-        let list: Vec<IpAddr> = sources.iter().flat_map(Source::addresses).collect();
-        let sources = match list.is_empty() {
-            true => Sources { list: Vec::new(), next: 0, own: true },
-            false => Sources { list, next: 0, own: false },
+        let sources = match sources.is_empty() {
+            true => Sources::own(0, 0),
+            false => Sources::given(sources),
         };
         Dialer { places, next: 0, sources, cut: None }
     }
 
-    /// Begins a part further on: processes that share the work do not begin with the same ports.
-    pub fn skip(&mut self, parts: usize, of: usize) {
-        self.next = parts % self.places.len().max(1);
-        self.sources.next = self.sources.list.len() * parts / of.max(1);
+    /// There will be so many connections, in one of several processes: those that share the work
+    /// do not begin with the same target. Without given sources each has addresses of its own.
+    pub fn expect(&mut self, conns: usize, process: usize, sources: &[Source]) {
+        self.next = process % self.places.len().max(1);
+        if sources.is_empty() {
+            self.sources = Sources::own(conns, process);
+        }
     }
 
     pub fn places(&self) -> &[Place] {
@@ -82,75 +73,48 @@ impl Dialer {
     fn dial_next(&mut self) -> io::Result<Line> {
         let place = &self.places[self.next % self.places.len()];
         self.next = (self.next + 1) % self.places.len();
-        let tries = self.sources.list.len().max(1);
-        for _ in 1..tries {
-            match self.sources.dial(place) {
-                Err(error) if is_out_of_ports(&error) => self.sources.turn(),
-                dialed => return dialed,
+        match place {
+            Place::Inet(to) => dial_from(&mut self.sources, *to, tcp),
+            Place::Udp(to) => dial_from(&mut self.sources, *to, udp),
+            Place::Unix(name) => connect(&SocketAddress::Unix(name.clone())).map(Line::Socket),
+            #[cfg(unix)]
+            Place::UnixDatagram(name) => {
+                DatagramSocket::connected(&Remote::Unix(name.into())).map(Line::Datagram)
             }
-        }
-        match self.sources.dial(place) {
-            Err(error) if is_out_of_ports(&error) && self.sources.spread(place) => {
-                self.sources.dial(place)
-            }
-            dialed => dialed,
+            #[cfg(not(unix))]
+            Place::UnixDatagram(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
-impl Sources {
-    fn dial(&mut self, place: &Place) -> io::Result<Line> {
-        let source = self.source_for(place);
-        if !self.own {
-            self.turn();
-        }
-        match (place, source) {
-            (Place::Inet(to), Some(from)) => tcp_from(from, *to),
-            (Place::Inet(to), None) => connect(&SocketAddress::Inet(*to)).map(Line::Socket),
-            (Place::Udp(to), Some(from)) => udp_from(from, *to),
-            (Place::Udp(to), None) => {
-                DatagramSocket::connected(&Remote::Inet(*to, None)).map(Line::Datagram)
-            }
-            (Place::Unix(name), _) => connect(&SocketAddress::Unix(name.clone())).map(Line::Socket),
-            #[cfg(unix)]
-            (Place::UnixDatagram(name), _) => {
-                DatagramSocket::connected(&Remote::Unix(name.into())).map(Line::Datagram)
-            }
-            #[cfg(not(unix))]
-            (Place::UnixDatagram(_), _) => Err(io::ErrorKind::Unsupported.into()),
+/// Dials from the next source; as long as there is no port left, from others.
+fn dial_from(
+    sources: &mut Sources,
+    to: SocketAddr,
+    dial: fn(Option<IpAddr>, SocketAddr) -> io::Result<Line>,
+) -> io::Result<Line> {
+    for _ in 1..sources.len() {
+        let from = sources.next(to);
+        match dial(from, to) {
+            Err(error) if is_out_of_ports(&error) && sources.give_way(to) => {}
+            dialed => return dialed,
         }
     }
+    let from = sources.next(to);
+    dial(from, to)
+}
 
-    /// The next source of the target's family.
-    fn source_for(&mut self, place: &Place) -> Option<IpAddr> {
-        let (Place::Inet(to) | Place::Udp(to)) = place else { return None };
-        for _ in 0..self.list.len() {
-            let source = self.list[self.next];
-            if source.is_ipv4() == to.is_ipv4() {
-                return Some(source);
-            }
-            self.turn();
-        }
-        None
+fn tcp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Line> {
+    match from {
+        Some(from) => tcp_from(from, to),
+        None => connect(&SocketAddress::Inet(to)).map(Line::Socket),
     }
+}
 
-    fn turn(&mut self) {
-        self.next = (self.next + 1) % self.list.len().max(1);
-    }
-
-    /// The ports of one address are used up: goes on to the next address of loopback, if the
-    /// target is there and nothing else was asked for.
-    fn spread(&mut self, place: &Place) -> bool {
-        let (Place::Inet(to) | Place::Udp(to)) = place else { return false };
-        if !self.own || !to.ip().is_loopback() || to.is_ipv6() {
-            return false;
-        }
-        let more = |host| IpAddr::V4(Ipv4Addr::new(127, 0, 0, host));
-        match self.list.is_empty() {
-            true => self.list = (2..2 + LOOPBACKS).map(more).collect(),
-            false => self.turn(),
-        }
-        true
+fn udp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Line> {
+    match from {
+        Some(from) => udp_from(from, to),
+        None => DatagramSocket::connected(&Remote::Inet(to, None)).map(Line::Datagram),
     }
 }
 
@@ -302,21 +266,7 @@ mod tests {
     fn an_address_that_is_not_ours_is_refused_by_the_system() {
         let door = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = [door.local_addr().unwrap().to_string()];
-        let mut dialer = Dialer::new(places(&to), &sources(&["192.0.2.1", "192.0.2.2"]));
+        let mut dialer = Dialer::new(places(&to), &sources(&["203.0.113.1", "203.0.113.2"]));
         assert!(is_out_of_ports(&dialer.dial().unwrap_err()));
-    }
-
-    #[test]
-    fn sources_spread_by_themselves_only_on_loopback_and_only_if_none_were_given() {
-        let loopback = &places(&["127.0.0.1:9".to_string()])[0];
-        let far = &places(&["192.0.2.1:9".to_string()])[0];
-        let mut own = Sources { list: Vec::new(), next: 0, own: true };
-        assert!(!own.spread(far) && own.source_for(loopback).is_none());
-        assert!(own.spread(loopback));
-        assert_eq!(own.source_for(loopback).unwrap().to_string(), "127.0.0.2");
-        assert!(own.spread(loopback));
-        assert_eq!(own.source_for(loopback).unwrap().to_string(), "127.0.0.3");
-        let given = vec!["127.0.0.9".parse().unwrap()];
-        assert!(!Sources { list: given, next: 0, own: false }.spread(loopback));
     }
 }

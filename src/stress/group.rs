@@ -82,6 +82,14 @@ impl Group {
         }
     }
 
+    /// For how long one of its connections has been silent, if it is so old.
+    pub fn silence(&self, now: Duration, age: Duration) -> Duration {
+        match self.kind {
+            LoadKind::Pulse => age.min(now.saturating_sub(self.round)),
+            _ => age,
+        }
+    }
+
     /// A connection failed: one that would come in its place waits a little.
     pub fn rest(&mut self, now: Duration) {
         if !self.stays() {
@@ -134,7 +142,8 @@ pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
 pub fn timeouts(kind: LoadKind, plan: &StressPlan) -> Timeouts {
     let timeout = Some(ticks(plan.timeout()));
     let idle = timeout.filter(|_| !stays(kind));
-    Timeouts { connect: timeout, idle, half_close: timeout, lifetime: None }
+    let half_close = Some(ticks(plan.closing_timeout()));
+    Timeouts { connect: timeout, idle, half_close, lifetime: None }
 }
 
 pub fn stays(kind: LoadKind) -> bool {

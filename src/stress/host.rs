@@ -33,12 +33,13 @@ fn told() -> Host {
         let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
         line.split_whitespace().next()?.parse::<u64>().ok()
     };
+    let range = port_range().map(|(first, last)| format!("{first}-{last}"));
     let release = words("/proc/sys/kernel/osrelease");
     Host {
         system: format!("Linux {release}").trim_end().to_string(),
         processor: model(&text("/proc/cpuinfo")).unwrap_or_default(),
         memory_bytes: 1024 * memory(&text("/proc/meminfo")).unwrap_or(0),
-        port_range: words("/proc/sys/net/ipv4/ip_local_port_range").replace(' ', "-"),
+        port_range: range.unwrap_or_default(),
         somaxconn: words("/proc/sys/net/core/somaxconn"),
         ..Host::default()
     }
@@ -47,6 +48,18 @@ fn told() -> Host {
 #[cfg(not(target_os = "linux"))]
 fn told() -> Host {
     Host { system: std::env::consts::OS.to_string(), ..Host::default() }
+}
+
+/// The ports that the system gives to connections, first and last.
+pub fn port_range() -> Option<(u16, u16)> {
+    #[cfg(target_os = "linux")]
+    {
+        let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let mut ports = text.split_whitespace().map(|word| word.parse().ok());
+        ports.next().flatten().zip(ports.next().flatten())
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub struct Loader {
     /// Somebody ended the run, and perhaps before its time.
     pub(super) interrupted: bool,
     pub(super) early: bool,
+    /// Somebody wants it to end at once: how connections end now says nothing of the server.
+    pub(super) hurried: bool,
     /// It must not begin to speak before it is told.
     pub(super) waits_for_word: bool,
     /// When it is to be looked for answers that do not come.
@@ -123,6 +125,7 @@ impl Loader {
             measured: None,
             interrupted: false,
             early: false,
+            hurried: false,
             waits_for_word: false,
             looks_at: Duration::ZERO,
             poll,

@@ -27,6 +27,7 @@ pub mod script;
 mod settle;
 pub mod share;
 pub mod sink;
+mod sources;
 pub mod spread;
 pub mod stage;
 pub mod tally;

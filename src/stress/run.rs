@@ -63,7 +63,7 @@ pub fn run(
     let host = Host::read(files);
     let outcome = match processes(&plan, files) {
         1 => alone(&plan, places, meter, notes)?.told(host, began),
-        count => together(&plan, &places, count, meter)?.told(host, began),
+        count => together(&plan, count, meter)?.told(host, began),
     };
     tell(&plan, &outcome, out)?;
     Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
@@ -96,6 +96,8 @@ fn prepare(
 ) -> Result<Loader, StressError> {
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
     let mut dialer = Dialer::new(places, &plan.sources);
+    let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
+    dialer.expect(conns, plan.worker.map_or(0, |worker| worker.index), &plan.sources);
     if plan.gso {
         dialer.cut_into(plan.size);
     }
@@ -109,25 +111,15 @@ fn prepare(
 
 /// Makes the load in so many processes.
 #[cfg(unix)]
-fn together(
-    plan: &StressPlan,
-    places: &[Place],
-    count: usize,
-    meter: Option<Meter>,
-) -> Result<Outcome, StressError> {
-    let workers = Workers::start(plan, places, count, Books::new(meter))
+fn together(plan: &StressPlan, count: usize, meter: Option<Meter>) -> Result<Outcome, StressError> {
+    let workers = Workers::start(plan, count, Books::new(meter))
         .map_err(|error| StressError::new("cannot start the processes", error))?;
     let together = workers.run().map_err(failed)?;
     Ok(Outcome::put_together(plan, together, count))
 }
 
 #[cfg(not(unix))]
-fn together(
-    _: &StressPlan,
-    _: &[Place],
-    count: usize,
-    _: Option<Meter>,
-) -> Result<Outcome, StressError> {
+fn together(_: &StressPlan, count: usize, _: Option<Meter>) -> Result<Outcome, StressError> {
     let what = format!("{count} processes are needed, and this system has only one for us");
     Err(StressError { what, error: None })
 }

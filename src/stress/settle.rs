@@ -120,6 +120,9 @@ impl Loader {
             true => group.opening -= 1,
             false => group.open -= 1,
         }
+        if self.hurried {
+            return;
+        }
         let missing = begun.saturating_sub(answered);
         match outcome {
             Outcome::Fine if satisfied => {
@@ -140,8 +143,7 @@ impl Loader {
             Outcome::Died(how) => {
                 let group = &mut self.groups[index];
                 group.tally.unanswered += missing;
-                let since_birth = group.round.max(now.saturating_sub(lasted));
-                let silent = now.saturating_sub(since_birth);
+                let silent = group.silence(now, lasted);
                 self.timeline.now().died += 1;
                 group.tally.deaths.add(Death { at: now, silent, how });
             }

@@ -1,13 +1,11 @@
 //! How the work of a run is shared among processes.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::plan::unit::Rate;
 use crate::plan::{LoadPlan, Source, StressPlan, Worker};
 use crate::shell::limits::RESERVE;
-
-use super::dial::Place;
 
 /// More processes than this would be a mistake.
 const PROCESSES_MAX: usize = 256;
@@ -24,7 +22,7 @@ pub fn processes(plan: &StressPlan, files: usize) -> usize {
 }
 
 /// What one of so many processes is to do.
-pub fn share(plan: &StressPlan, places: &[Place], worker: Worker) -> StressPlan {
+pub fn share(plan: &StressPlan, worker: Worker) -> StressPlan {
     let Worker { index, count } = worker;
     let part = |whole: usize| whole / count + usize::from(index < whole % count);
     let load =
@@ -35,7 +33,7 @@ pub fn share(plan: &StressPlan, places: &[Place], worker: Worker) -> StressPlan 
         connect_rate: Some(slower(plan.connect_rate.unwrap_or(StressPlan::CONNECT_RATE), count))
             .filter(|_| plan.connect_rate.is_some() || plan.keeps_connections()),
         rate: plan.rate.map(|rate| slower(rate, count)),
-        sources: sources(plan, places, worker),
+        sources: sources(plan, worker),
         processes: Some(1),
         worker: Some(worker),
         // Who shares the work measures the server and reports.
@@ -53,18 +51,8 @@ fn slower(rate: Rate, count: usize) -> Rate {
     Rate { count: (per_hour.round() as u64).max(1), per: HOUR }
 }
 
-/// On loopback each process has a source of its own, so that none runs out of ports; elsewhere the
-/// given ones are dealt out.
-fn sources(plan: &StressPlan, places: &[Place], worker: Worker) -> Vec<Source> {
-    if plan.sources.is_empty() {
-        let is_loopback = |place: &Place| match place {
-            Place::Inet(to) | Place::Udp(to) => to.is_ipv4() && to.ip().is_loopback(),
-            _ => false,
-        };
-        let own = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + 1 + worker.index as u32);
-        let spread = places.iter().all(is_loopback);
-        return spread.then(|| Source::from(IpAddr::V4(own))).into_iter().collect();
-    }
+/// The given sources are dealt out. Without them each process finds its own.
+fn sources(plan: &StressPlan, worker: Worker) -> Vec<Source> {
     let all: Vec<IpAddr> = plan.sources.iter().flat_map(Source::addresses).collect();
     let own = all.iter().skip(worker.index).step_by(worker.count);
     let dealt: Vec<Source> = own.copied().map(Source::from).collect();
@@ -89,15 +77,11 @@ mod tests {
         }
     }
 
-    fn places() -> Vec<Place> {
-        vec![Place::Inet("127.0.0.1:7".parse().unwrap())]
-    }
-
     #[test]
     fn shares_make_up_the_whole() {
         let whole = plan();
         let shares: Vec<StressPlan> =
-            (0..3).map(|index| share(&whole, &places(), Worker { index, count: 3 })).collect();
+            (0..3).map(|index| share(&whole, Worker { index, count: 3 })).collect();
         for group in 0..3 {
             let sum: usize = shares.iter().map(|share| share.groups()[group].1).sum();
             assert_eq!(sum, whole.groups()[group].1);
@@ -106,14 +90,12 @@ mod tests {
         assert!((rate - 100.0).abs() < 0.01, "{rate}");
         let connect = shares.iter().filter_map(|share| share.connect_rate).map(Rate::per_second);
         assert!((connect.sum::<f64>() - 10_000.0).abs() < 0.01);
-        let sources: Vec<String> =
-            shares.iter().map(|share| share.sources[0].to_string()).collect();
-        assert_eq!(sources, ["127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+        assert!(shares.iter().all(|share| share.sources.is_empty()));
     }
 
     #[test]
     fn a_share_survives_as_arguments() {
-        let share = share(&plan(), &places(), Worker { index: 1, count: 3 });
+        let share = share(&plan(), Worker { index: 1, count: 3 });
         let arguments = share.arguments().join(" ");
         assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
         assert!(arguments.contains("--worker 1/3") && arguments.contains("--active 2"));
@@ -140,7 +122,7 @@ mod tests {
         ));
         let plan = StressPlan { sources: given.unwrap(), ..plan() };
         let dealt = |index, count| {
-            let sources = sources(&plan, &places(), Worker { index, count });
+            let sources = sources(&plan, Worker { index, count });
             sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(dealt(0, 2), "127.0.0.9 127.0.1.1");

@@ -12,7 +12,6 @@ use crate::plan::{LoadKind, StressPlan, Worker};
 use crate::shell::{Signal, Signals};
 
 use super::books::Books;
-use super::dial::Place;
 use super::load::Clock;
 use super::progress::{Progress, Snapshot};
 use super::share::share;
@@ -63,12 +62,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Workers {
     /// Starts so many processes of this program.
-    pub fn start(
-        plan: &StressPlan,
-        places: &[Place],
-        count: usize,
-        books: Books,
-    ) -> io::Result<Workers> {
+    pub fn start(plan: &StressPlan, count: usize, books: Books) -> io::Result<Workers> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let mut started = Workers {
@@ -83,7 +77,7 @@ impl Workers {
             ramp: Duration::ZERO,
         };
         for index in 0..count {
-            let own = share(plan, places, Worker { index, count });
+            let own = share(plan, Worker { index, count });
             // Those that run already end when what they are told by is dropped.
             let mut one = One::start(&own)?;
             let registry = started.poll.registry();

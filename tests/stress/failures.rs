@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
+use oneloop::plan::unit::Rate;
 use oneloop::plan::{LoadKind, StressPlan};
-use oneloop::stress::failure::{Failure, NO_ANSWER, Stage};
+use oneloop::stress::failure::{Failure, NO_ANSWER, NO_END, Stage};
 use oneloop::stress::tally::{Death, How};
 
 use crate::tool::{free_port, plan, run, server};
@@ -61,6 +62,39 @@ fn connections_that_die_are_told_with_how_they_died_and_after_how_much_silence()
         // With nobody left to hold, the run is over.
         assert!(!outcome.is_well() && outcome.whole < hold);
     }
+}
+
+#[test]
+fn silence_is_counted_from_the_birth_of_a_connection_whatever_others_say() {
+    // Both loads are served alike: those that speak are answered, the others outlive no 400 ms.
+    let impatient = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+        let mut room = [0; 64];
+        while let Ok(bytes @ 1..) = stream.read(&mut room) {
+            stream.write_all(&room[..bytes]).unwrap();
+        }
+    };
+    let plan = StressPlan { active: 2, ..plan(server(impatient), LoadKind::Idle, 5) };
+    // The first of them are old when the others begin to speak.
+    let plan = StressPlan { hold: Duration::from_secs(5), ..plan };
+    let pace = Some(Rate { count: 20, per: Duration::from_secs(1) });
+    let outcome = run(&StressPlan { connect_rate: pace, ..plan });
+    let deaths = &outcome.loads[0].tally.deaths;
+    let silent = |death: &Death| death.silent >= Duration::from_millis(390);
+    assert!(deaths.fin == 5 && deaths.list.iter().all(silent), "{deaths:?}");
+}
+
+#[test]
+fn a_server_that_never_ends_is_told_and_one_that_needs_long_is_waited_for() {
+    let slow = |mut stream: TcpStream| {
+        while let Ok(1..) = stream.read(&mut [0; 100]) {}
+        thread::sleep(Duration::from_millis(700));
+    };
+    let plan = plan(server(slow), LoadKind::Idle, 4);
+    let outcome = run(&StressPlan { timeout: Some(Duration::from_millis(100)), ..plan.clone() });
+    let late = Failure::new(Stage::Close, NO_END);
+    assert_eq!(outcome.loads[0].tally.failures.get(&late), Some(&4), "{outcome:?}");
+    assert!(run(&plan).is_well());
 }
 
 #[test]

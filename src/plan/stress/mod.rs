@@ -133,6 +133,12 @@ impl StressPlan {
         self.timeout.unwrap_or(usual)
     }
 
+    /// How long an end may take: as long as anything, and longer where many end at once.
+    pub fn closing_timeout(&self) -> Duration {
+        let conns: usize = self.groups().iter().map(|(_, conns)| conns).sum();
+        self.timeout() + CLOSING_EACH * u32::try_from(conns).unwrap_or(u32::MAX)
+    }
+
     /// Whether a load has connections that are opened once, and stay.
     pub fn keeps_connections(&self) -> bool {
         let stays = |kind| {
@@ -187,6 +193,9 @@ impl StressPlan {
 
 /// The largest payload of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// A slow server ends 2,000 connections in a second.
+const CLOSING_EACH: Duration = Duration::from_micros(500);
 
 impl Default for StressPlan {
     fn default() -> StressPlan {

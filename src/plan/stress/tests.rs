@@ -133,3 +133,11 @@ fn what_does_not_fit_together_is_said() {
     let churn = StressPlan { size: 0, loads: loads("churn"), ..plan(&["127.0.0.1:7"]) };
     assert_eq!(churn.check(), Ok(()));
 }
+
+#[test]
+fn many_ends_at_once_are_waited_for_longer() {
+    let few = read(&["127.0.0.1:7", "--timeout", "3s"]);
+    assert_eq!(few.closing_timeout().as_millis(), 3032);
+    let many = read(&["127.0.0.1:7", "--load", "idle=100k", "--active", "2"]);
+    assert_eq!(many.closing_timeout().as_secs(), 60);
+}

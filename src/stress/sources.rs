@@ -1,0 +1,177 @@
+//! The addresses that connections come from. One address has only so many ports, and long before
+//! the last is taken the system searches long for a free one: so on loopback, where every address
+//! is ours, the next address takes over early.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::plan::Source;
+
+use super::host::port_range;
+
+/// The addresses of ours to connect from.
+pub struct Sources {
+    list: Vec<IpAddr>,
+    next: usize,
+    /// The list is not the user's. Its first address stands for the system's choice.
+    own: bool,
+    /// Of an own list: connections from the present address, and how many it is to have.
+    used: usize,
+    share: usize,
+}
+
+/// No address of loopback has more connections than this before the next one takes over.
+const SHARE_MAX: usize = 25_000;
+
+/// Connections that come and go leave ports behind that must rest for a second; so many more
+/// addresses are gone through meanwhile.
+const SPARE: usize = 8;
+
+impl Sources {
+    /// Those that were given, in turn.
+    pub fn given(sources: &[Source]) -> Sources {
+        let list = sources.iter().flat_map(Source::addresses).collect();
+        Sources { list, next: 0, own: false, used: 0, share: usize::MAX }
+    }
+
+    /// The system's choice; on loopback as many addresses as so many connections need. Of several
+    /// processes each has addresses of its own, by its number.
+    pub fn own(conns: usize, process: usize) -> Sources {
+        let share = share(port_range());
+        // Without a known range other addresses are used only when the ports have run out.
+        let count = conns.div_ceil(share.unwrap_or(SHARE_MAX)) + SPARE;
+        let begin = u32::try_from(process * count).unwrap_or(0) % (LOOPBACKS - count as u32);
+        let address = |at: u32| IpAddr::V4(Ipv4Addr::from_bits(FIRST_LOOPBACK + begin + at));
+        let list = (0..count as u32).map(address).collect();
+        Sources { list, next: 0, own: true, used: 0, share: share.unwrap_or(usize::MAX) }
+    }
+
+    /// Where the next connection to `to` comes from. None: where the system likes.
+    pub fn next(&mut self, to: SocketAddr) -> Option<IpAddr> {
+        if self.own {
+            return self.next_own(to);
+        }
+        let fits = |source: &IpAddr| source.is_ipv4() == to.is_ipv4();
+        let at = (self.next..self.next + self.list.len())
+            .map(|at| at % self.list.len())
+            .find(|at| fits(&self.list[*at]))?;
+        self.next = (at + 1) % self.list.len();
+        Some(self.list[at])
+    }
+
+    fn next_own(&mut self, to: SocketAddr) -> Option<IpAddr> {
+        if !is_loopback(to) {
+            return None;
+        }
+        if self.used >= self.share {
+            self.turn();
+        }
+        self.used += 1;
+        let address = self.list[self.next];
+        (address != IpAddr::V4(Ipv4Addr::LOCALHOST)).then_some(address)
+    }
+
+    /// There was no port left. Whether another address may have one, which is the next one then.
+    pub fn give_way(&mut self, to: SocketAddr) -> bool {
+        match self.own {
+            true if is_loopback(to) => self.turn(),
+            // The next one has been turned to already.
+            true => return false,
+            false => {}
+        }
+        self.list.len() > 1
+    }
+
+    /// So often it may be tried.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    fn turn(&mut self) {
+        self.next = (self.next + 1) % self.list.len().max(1);
+        self.used = 0;
+    }
+}
+
+/// 127.0.0.1, and how many addresses follow it.
+const FIRST_LOOPBACK: u32 = Ipv4Addr::LOCALHOST.to_bits();
+const LOOPBACKS: u32 = (1 << 24) - 2;
+
+/// Only IPv4 has more than one address there.
+fn is_loopback(to: SocketAddr) -> bool {
+    to.is_ipv4() && to.ip().is_loopback()
+}
+
+/// How many connections an address is to have: half of its ports, so that a free one is found at
+/// once, and not too many.
+fn share(range: Option<(u16, u16)>) -> Option<usize> {
+    let (first, last) = range?;
+    let ports = usize::from(last.saturating_sub(first)) + 1;
+    Some((ports / 2).clamp(1, SHARE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn next(sources: &mut Sources, to: &str) -> String {
+        sources.next(address(to)).map_or("any".to_string(), |source| source.to_string())
+    }
+
+    /// As on a system where an address takes two connections.
+    fn own(conns: usize, process: usize) -> Sources {
+        Sources { share: 2, ..Sources::own(conns, process) }
+    }
+
+    #[test]
+    fn an_address_has_half_of_its_ports_and_not_too_many() {
+        assert_eq!(share(Some((32_768, 60_999))), Some(14_116));
+        assert_eq!(share(Some((1024, 65_535))), Some(SHARE_MAX));
+        assert_eq!((share(Some((5, 5))), share(None)), (Some(1), None));
+    }
+
+    #[test]
+    fn the_next_address_takes_over_early_and_the_first_comes_again() {
+        let mut own = own(1, 0);
+        let seen: Vec<String> = (0..5).map(|_| next(&mut own, "127.0.0.1:7")).collect();
+        assert_eq!(seen, ["any", "any", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
+        let left = 2 * own.len() - 5;
+        (0..left).for_each(|_| drop(next(&mut own, "127.0.0.1:7")));
+        assert_eq!(next(&mut own, "127.0.0.1:7"), "any");
+    }
+
+    #[test]
+    fn an_address_without_a_port_gives_way_only_on_loopback() {
+        let mut own = own(1, 0);
+        assert!(!own.give_way(address("192.0.2.1:7")) && !own.give_way(address("[::1]:7")));
+        assert_eq!(next(&mut own, "127.0.0.1:7"), "any");
+        assert!(own.give_way(address("127.0.0.1:7")));
+        assert_eq!(next(&mut own, "127.0.0.1:7"), "127.0.0.2");
+        assert_eq!(next(&mut own, "192.0.2.1:7"), "any");
+    }
+
+    #[test]
+    fn processes_have_addresses_of_their_own() {
+        let (one, two) = (own(100_000, 0), own(100_000, 1));
+        assert!(one.list.iter().all(|address| !two.list.contains(address)));
+        let many = own(100_000, 255);
+        assert!(many.list.iter().all(IpAddr::is_loopback));
+    }
+
+    #[test]
+    fn given_sources_are_used_in_turn_and_only_where_they_fit() {
+        let given: Vec<Source> = ["127.0.0.7", "::1", "127.0.0.8"]
+            .iter()
+            .map(|text| Source::from(text.parse::<IpAddr>().unwrap()))
+            .collect();
+        let mut given = Sources::given(&given);
+        let seen: Vec<String> = (0..3).map(|_| next(&mut given, "192.0.2.1:7")).collect();
+        assert_eq!(seen, ["127.0.0.7", "127.0.0.8", "127.0.0.7"]);
+        assert_eq!(next(&mut given, "[::1]:7"), "::1");
+        assert!(given.give_way(address("192.0.2.1:7")));
+        assert!(!Sources::given(&[]).give_way(address("127.0.0.1:7")));
+    }
+}
