@@ -89,6 +89,7 @@ impl Loader {
     /// All that stay are there.
     fn settle_in(&mut self, now: Duration) {
         self.ramp = now;
+        self.climb.end(now, self.open_now());
         self.stage = Stage::Settle { until: now + SETTLE_MAX };
     }
 

@@ -15,6 +15,7 @@ use crate::shell::{Signal, Signals};
 
 use super::alarm::Alarm;
 use super::books::{Books, Busy};
+use super::climb::Climb;
 use super::dial::Dialer;
 use super::failure::{self, Failure};
 use super::find::Finder;
@@ -37,6 +38,7 @@ pub struct Loader {
     pub(super) groups: Vec<Group>,
     pub(super) busy: Busy,
     pub(super) timeline: Timeline,
+    pub(super) climb: Climb,
     pub(super) books: Books,
     pub finder: Option<Finder>,
     /// When all connections that stay were there, and since and until when idle ones are held.
@@ -117,6 +119,7 @@ impl Loader {
             groups,
             busy: Busy::default(),
             timeline: Timeline::new(),
+            climb: Climb::new(),
             books,
             finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout())),
             ramp: Duration::ZERO,
@@ -364,11 +367,18 @@ impl Loader {
     /// Writes down how it stands, once in a while.
     fn note(&mut self) {
         let now = self.clock.now();
+        if self.stage == Stage::Ramp {
+            self.climb.note(now, self.open_now());
+        }
         if now < self.timeline.due() {
             return;
         }
-        let open = self.groups.iter().map(|group| group.open as u64).sum();
+        let open = self.open_now();
         let cost = self.books.lately(now);
         self.timeline.turn(now, open, cost);
+    }
+
+    pub(super) fn open_now(&self) -> u64 {
+        self.groups.iter().map(|group| group.open as u64).sum()
     }
 }

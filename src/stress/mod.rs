@@ -3,6 +3,7 @@
 pub mod alarm;
 pub mod books;
 pub mod bulk;
+pub mod climb;
 pub mod cost;
 mod course;
 pub mod dial;

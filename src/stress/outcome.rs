@@ -5,10 +5,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::plan::{LoadKind, StressPlan, Way};
 
 use super::books::{Books, Busy};
+use super::climb::Climb;
 use super::cost::Cost;
 use super::find::Found;
 use super::host::Host;
 use super::loader::Loader;
+use super::spread::Spread;
 use super::tally::Tally;
 use super::timeline::Timeline;
 #[cfg(unix)]
@@ -24,6 +26,7 @@ pub struct Outcome {
     pub loads: Vec<LoadOutcome>,
     /// How long it took until all connections that stay were there.
     pub ramp: Duration,
+    pub climb: Climb,
     pub whole: Duration,
     /// From when to when the loads were measured, since the beginning of the timeline.
     pub measured: Option<(Duration, Duration)>,
@@ -76,6 +79,7 @@ impl Outcome {
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: loader.ramp,
+            climb: loader.climb,
             whole,
             measured: loader.measured,
             early: loader.early,
@@ -104,6 +108,7 @@ impl Outcome {
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: all.share.ramp,
+            climb: all.share.climb,
             whole: all.whole,
             measured: all.share.measured,
             early: all.share.early,
@@ -159,6 +164,12 @@ impl LoadOutcome {
     /// Its connections were opened at the beginning, to stay.
     pub fn stays(&self) -> bool {
         super::group::stays(self.kind) && !self.far
+    }
+
+    /// Latencies corrected for coordinated omission, of loads that speak again and again.
+    pub fn corrected(&self) -> Option<Spread> {
+        let speaks = self.unit() == Unit::Message && !self.tally.latency.is_empty();
+        speaks.then(|| self.tally.corrected())
     }
 
     /// What the load is measured by.

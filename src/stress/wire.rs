@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::books::Busy;
+use super::climb::Climb;
 use super::failure::{Failure, Stage};
 use super::json::{Json, object};
 use super::progress::Snapshot;
@@ -27,6 +28,7 @@ pub struct Share {
     pub timeline: Timeline,
     pub busy: Busy,
     pub ramp: Duration,
+    pub climb: Climb,
     pub measured: Option<(Duration, Duration)>,
     pub early: bool,
 }
@@ -46,6 +48,7 @@ impl Share {
         self.timeline.merge(&other.timeline);
         self.busy.merge(&other.busy);
         self.ramp = self.ramp.max(other.ramp);
+        self.climb.merge(&other.climb);
         self.measured = self.measured.or(other.measured);
         self.early |= other.early;
     }
@@ -114,6 +117,8 @@ fn show_share(share: &Share) -> Json {
         ("busy_window", nanos(share.busy.window)),
         ("cpu", nanos(share.busy.cpu)),
         ("ramp", nanos(share.ramp)),
+        ("climb_step", nanos(share.climb.step)),
+        ("climb", share.climb.open.iter().map(|open| *open as f64).collect()),
         (
             "measured",
             share.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
@@ -126,6 +131,9 @@ fn read_share(value: &Json) -> Option<Share> {
     let mut timeline = Timeline::new();
     timeline.step = time(value, "step")?;
     timeline.points = value.get("points")?.items().iter().map(read_point).collect::<Option<_>>()?;
+    let climb = value.get("climb")?.items();
+    let climb = climb.iter().map(|open| open.number().map(|open| open as u64));
+    let climb = Climb { step: time(value, "climb_step")?, open: climb.collect::<Option<_>>()? };
     let mut busy = Busy::default();
     busy.turns = count(value, "turns")?;
     busy.slept = time(value, "slept")?;
@@ -136,6 +144,7 @@ fn read_share(value: &Json) -> Option<Share> {
         timeline,
         busy,
         ramp: time(value, "ramp")?,
+        climb,
         measured: match value.get("measured")?.items() {
             [from, to] => Some((read_nanos(from)?, read_nanos(to)?)),
             _ => None,
@@ -303,12 +312,13 @@ mod tests {
         busy.turns = 12;
         let (ramp, tallies) = (Duration::from_nanos(123_456_789), vec![tally(), Tally::default()]);
         let measured = Some((ramp, 2 * ramp));
-        let share = Share { tallies, timeline, busy, ramp, measured, early: true };
+        let climb = Climb { step: ramp, open: vec![3, 5] };
+        let share = Share { tallies, timeline, busy, ramp, climb, measured, early: true };
         let line = Told::Done(Box::new(share.clone())).line();
         assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
         let Some(Told::Done(read)) = Told::read(line.trim_end()) else { panic!("{line}") };
         assert_eq!((read.ramp, read.early, read.busy.turns), (share.ramp, true, 12));
-        assert_eq!(read.measured, share.measured);
+        assert_eq!((read.measured, read.climb), (share.measured, share.climb));
         assert_eq!(read.timeline.points, share.timeline.points);
         let (mut is, mut should) = (read.tallies[0].clone(), tally());
         for ((name, is), (_, should)) in is.counts().into_iter().zip(should.counts()) {

@@ -33,6 +33,7 @@ pub fn run(mut loader: Loader, out: &mut dyn Write) -> io::Result<Share> {
         timeline: loader.timeline,
         busy: loader.busy,
         ramp: loader.ramp,
+        climb: loader.climb,
         measured: loader.measured,
         early: loader.early,
     };

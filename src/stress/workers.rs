@@ -15,6 +15,7 @@ use super::books::Books;
 use super::load::Clock;
 use super::progress::{Progress, Snapshot};
 use super::share::share;
+use super::timeline::Timeline;
 use super::wire::{GO, Share, Told};
 
 /// All processes of a run, seen by the one that started them.
@@ -29,6 +30,8 @@ pub struct Workers {
     /// When they were told to begin.
     began: Option<Duration>,
     pub ramp: Duration,
+    /// What the server spends, which the workers do not read.
+    costs: Timeline,
 }
 
 /// One of them.
@@ -75,6 +78,7 @@ impl Workers {
             interrupted: false,
             began: None,
             ramp: Duration::ZERO,
+            costs: Timeline::new(),
         };
         for index in 0..count {
             let own = share(plan, Worker { index, count });
@@ -112,6 +116,10 @@ impl Workers {
     /// Does what is due between the workers: gives the word, reads what the server has spent.
     fn conduct(&mut self) {
         let now = self.clock.now();
+        if now >= self.costs.due() {
+            let cost = self.books.lately(now);
+            self.costs.turn(now, 0, cost);
+        }
         let Some(began) = self.began else {
             let waited_for = |one: &One| !one.ready && !one.ended;
             if !self.workers.iter().any(waited_for) && self.books.is_at_rest(now) {
@@ -190,6 +198,7 @@ impl Workers {
             };
             sum.merge(&share);
         }
+        sum.timeline.merge(&self.costs);
         sum.early |= self.interrupted;
         Ok(Together { share: sum, books: self.books, whole })
     }

@@ -45,7 +45,7 @@ pub enum Shape {
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 250.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 64.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
@@ -119,12 +119,15 @@ impl Chart {
             )?;
         }
         let shown = |value: &f64| *value >= self.x.from && *value <= self.x.to;
-        for value in marks(&self.x, x, 7).into_iter().filter(shown) {
-            let (at, label) = (x.at(value), escape(&(self.x.show)(value)));
+        let values: Vec<f64> = marks(&self.x, x, 7).into_iter().filter(shown).collect();
+        for (index, value) in values.iter().enumerate() {
+            let (at, label) = (x.at(*value), escape(&(self.x.show)(*value)));
+            // On a narrow page every second label is left out.
+            let class = if index % 2 == 1 && values.len() > 3 { "x minor" } else { "x" };
             write!(
                 out,
                 "<path class=\"tick\" d=\"M{at:.1} {bottom}v5\"/>\
-                 <text class=\"x\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
+                 <text class=\"{class}\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
                 bottom + 19.0
             )?;
         }
@@ -223,7 +226,7 @@ mod tests {
     fn points_are_drawn_where_they_belong() {
         let points = [(0.0, 1.0), (10.0, 1000.0)];
         let text = chart(vec![series(Shape::Area, &points)]);
-        assert!(text.contains("class=\"line one\" d=\"M62.0 220.0L546.0 12.0\""), "{text}");
+        assert!(text.contains("class=\"line one\" d=\"M64.0 220.0L546.0 12.0\""), "{text}");
         assert!(text.contains("class=\"area one\"") && text.contains("class=\"window\""));
         assert!(!text.contains("legend"));
         let bars = chart(vec![series(Shape::Bars, &[(0.0, 10.0), (5.0, 0.0), (10.0, 0.0)])]);

@@ -1,19 +1,20 @@
-//! Which charts a run has: what happened over time, and how latencies are spread.
+//! Which charts a run has, and those of what happened over time.
 
 use std::time::Duration;
 
-use crate::stress::outcome::{LoadOutcome, Outcome, Unit};
-use crate::stress::spread::Spread;
+use crate::stress::outcome::{Outcome, Unit};
 use crate::stress::timeline::Point;
 
 use super::chart::{Axis, Chart, Series, Shape};
 use super::scale::round_up;
+use super::spreads::spread_charts;
 use super::words::{bytes, count, duration};
 
 /// All charts that have something to show, as figures of the page.
 pub fn charts(outcome: &Outcome) -> String {
     let time = Time::of(outcome);
     let mut charts = vec![time.open(outcome)];
+    charts.extend(ramp(outcome));
     charts.extend(time.rates(outcome));
     charts.extend(time.latency());
     for load in &outcome.loads {
@@ -24,6 +25,28 @@ pub fn charts(outcome: &Outcome) -> String {
     charts.extend(time.memory());
     charts.extend(time.cpu());
     charts.iter().map(Chart::figure).collect()
+}
+
+/// How the connections that stay came to be there.
+fn ramp(outcome: &Outcome) -> Option<Chart> {
+    let climb = &outcome.climb;
+    if climb.open.last().is_none_or(|open| *open < 2) {
+        return None;
+    }
+    let step = climb.step.as_nanos() as f64;
+    let ends = (1..).map(|at| f64::from(at) * step);
+    let mut points = vec![(0.0, 0.0)];
+    points.extend(ends.zip(climb.open.iter().map(|open| *open as f64)));
+    let rate = outcome.stayed() as f64 / outcome.ramp.as_secs_f64().max(1e-9);
+    let about = format!("connections that are to stay; {} a second", count(rate));
+    Some(Chart {
+        title: "Ramp".to_string(),
+        about,
+        x: Axis::linear(points.last().map_or(step, |(at, _)| *at), show_nanos),
+        y: Axis::linear(top(&points), show_count),
+        shaded: None,
+        series: vec![area("open", "three", points)],
+    })
 }
 
 /// The points of the timeline, and how they are drawn.
@@ -181,92 +204,8 @@ impl<'a> Time<'a> {
     }
 }
 
-/// How the latencies of a load are spread: by share, and by percentile.
-fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
-    let tally = &load.tally;
-    let spread = &tally.latency;
-    if spread.count() < 2 {
-        return Vec::new();
-    }
-    let of = if several { format!(" of {}", load.word()) } else { String::new() };
-    let corrected = tally.corrected();
-    let y = latency_axis(
-        [spread, &corrected]
-            .iter()
-            .flat_map(|spread| [spread.min(), spread.max()].map(|end| end.as_nanos() as f64)),
-    );
-    let x = Axis { marks: Some(bars_marks()), ..Axis::linear(last_mark(&corrected), show_share) };
-    let by_percentile = Chart {
-        title: format!("Latency{of} by percentile"),
-        about: "how long the slowest share took at least; both axes logarithmic".to_string(),
-        x,
-        y,
-        shaded: None,
-        series: vec![
-            line("corrected for coordinated omission", "two", percentiles(&corrected)),
-            line("measured", "one", percentiles(spread)),
-        ],
-    };
-    vec![distribution(spread, &of), by_percentile]
-}
-
-/// The distribution, in bars that are equally wide on a logarithmic axis.
-fn distribution(spread: &Spread, of: &str) -> Chart {
-    const BARS: usize = 64;
-    let (least, most) = (spread.min().as_nanos() as f64, spread.max().as_nanos() as f64);
-    let (from, to) = (least * 0.9, most * 1.1);
-    let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
-    let mut bars = vec![0.0; BARS];
-    for (took, times) in spread.buckets() {
-        let place = (took.as_nanos() as f64 / from).ln() / (to / from).ln();
-        bars[((place * BARS as f64) as usize).min(BARS - 1)] += times as f64;
-    }
-    let total = spread.count() as f64;
-    let mut points: Vec<(f64, f64)> =
-        bars.iter().enumerate().map(|(bar, times)| (edge(bar), times / total)).collect();
-    points.push((to, 0.0));
-    Chart {
-        title: format!("Latency{of}"),
-        about: "share of all answers; the time is logarithmic".to_string(),
-        x: Axis::log(from, to, show_nanos),
-        y: Axis::linear(top(&points), show_percent),
-        shaded: None,
-        series: vec![Series { name: "share", class: "one", shape: Shape::Bars, points }],
-    }
-}
-
-/// The place of a share on the axis of percentiles: 90 % is 1, 99 % is 2.
-fn place(share: f64) -> f64 {
-    -(1.0 - share).max(1e-9).log10()
-}
-
-fn percentiles(spread: &Spread) -> Vec<(f64, f64)> {
-    let total = spread.count() as f64;
-    let mut so_far = 0.0;
-    let mut points: Vec<(f64, f64)> = Vec::new();
-    for (took, times) in spread.buckets() {
-        let at = place(so_far / total);
-        so_far += times as f64;
-        let nanos = took.as_nanos() as f64;
-        // Points that cannot be told apart are left out.
-        if points.last().is_none_or(|(x, y)| at - x > 0.01 || nanos / y > 1.02) {
-            points.push((at, nanos));
-        }
-    }
-    points.push((place(1.0 - 0.5 / total), spread.max().as_nanos() as f64));
-    points
-}
-
-fn bars_marks() -> Vec<f64> {
-    [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(place).to_vec()
-}
-
-fn last_mark(spread: &Spread) -> f64 {
-    place(1.0 - 0.5 / spread.count().max(1) as f64)
-}
-
 /// Whole powers and their halves around these values.
-fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
+pub(super) fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
     let (mut least, mut most) = (f64::MAX, 1.0f64);
     for value in values.filter(|value| *value > 0.0) {
         (least, most) = (least.min(value), most.max(value));
@@ -274,18 +213,18 @@ fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
     Axis::log(least.min(most) * 0.8, most * 1.25, show_nanos)
 }
 
-fn top(points: &[(f64, f64)]) -> f64 {
+pub(super) fn top(points: &[(f64, f64)]) -> f64 {
     let most = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     // A little air, up to a round number.
     let step = round_up(most / 5.0);
     (most / step).ceil().max(1.0) * step
 }
 
-fn area(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
+pub(super) fn area(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
     Series { name, class, shape: Shape::Area, points }
 }
 
-fn line(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
+pub(super) fn line(name: &'static str, class: &'static str, points: Vec<(f64, f64)>) -> Series {
     Series { name, class, shape: Shape::Line, points }
 }
 
@@ -298,7 +237,7 @@ fn show_seconds(seconds: f64) -> String {
     }
 }
 
-fn show_nanos(nanos: f64) -> String {
+pub(super) fn show_nanos(nanos: f64) -> String {
     short(&duration(Duration::from_nanos(nanos as u64)))
 }
 
@@ -310,13 +249,8 @@ fn show_bytes(value: f64) -> String {
     short(&bytes(value))
 }
 
-fn show_percent(share: f64) -> String {
+pub(super) fn show_percent(share: f64) -> String {
     format!("{} %", trimmed(100.0 * share))
-}
-
-fn show_share(place: f64) -> String {
-    let share = 100.0 * (1.0 - 10f64.powf(-place));
-    format!("{} %", trimmed((share * 1e6).round() / 1e6))
 }
 
 /// A number and its unit, without zeros behind the point.
@@ -329,7 +263,7 @@ fn short(text: &str) -> String {
 }
 
 /// Without digits that say nothing.
-fn trimmed(value: f64) -> String {
+pub(super) fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
@@ -344,19 +278,6 @@ mod tests {
         assert_eq!(show_count(50_000.0), "50 k");
         assert_eq!((show_bytes(1.5e9), show_bytes(100.0)), ("1.5 GB".into(), "100 B".into()));
         assert_eq!((show_seconds(2.5), show_seconds(180.0)), ("2.5 s".into(), "3 min".into()));
-        let shares: Vec<String> = bars_marks().into_iter().take(5).map(show_share).collect();
-        assert_eq!(shares, ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
-    }
-
-    #[test]
-    fn percentiles_rise_to_the_slowest() {
-        let mut spread = Spread::new();
-        (1..=1000).for_each(|step| spread.record(Duration::from_micros(step)));
-        let points = percentiles(&spread);
-        assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));
-        let at = points.iter().find(|(x, _)| *x >= 1.0).unwrap();
-        assert!((at.1 - 900e3).abs() < 20e3, "{at:?}");
-        assert_eq!(points.last().unwrap().1, spread.max().as_nanos() as f64);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::plan::{Address, LoadKind, StressPlan, Way};
 use crate::stress::books::Busy;
+use crate::stress::climb::Climb;
 use crate::stress::cost::Cost;
 use crate::stress::failure::{Failure, NO_ANSWER, Stage};
 use crate::stress::host::Host;
@@ -24,6 +25,7 @@ pub fn example() -> Outcome {
         began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         loads: vec![load(LoadKind::Idle, 1000, idle()), load(LoadKind::Echo, 16, echo())],
         ramp: Duration::from_millis(120),
+        climb: climb(),
         whole: Duration::from_millis(2400),
         measured: Some((Duration::from_millis(400), Duration::from_millis(2400))),
         early: false,
@@ -59,6 +61,12 @@ fn echo() -> Tally {
     tally.unanswered = 1;
     tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
     tally
+}
+
+fn climb() -> Climb {
+    let mut climb = Climb::new();
+    (0..120).for_each(|at| climb.note(Duration::from_millis(at), 8 * at));
+    climb
 }
 
 fn timeline() -> Timeline {

@@ -7,6 +7,10 @@ use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
 
 use super::words::{bytes, count, digits, duration, plural};
 
+/// From so many connections on memory is told for each: it grows in pages, so of a few it says
+/// nothing.
+pub const MANY: u64 = 200;
+
 /// What a load was: `64 connections, 64 B each, depth 1, measured 2.00 s`.
 pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
     let conns = if load.far { load.tally.opened } else { load.conns as u64 };

@@ -64,6 +64,8 @@ fn ramp(outcome: &Outcome) -> Json {
         ("seconds", took.into()),
         ("per_second", if took > 0.0 { opened as f64 / took } else { 0.0 }.into()),
         ("connect_us", spread(&connect)),
+        ("step_s", seconds(outcome.climb.step)),
+        ("open", outcome.climb.open.iter().map(|open| *open as f64).collect()),
     ])
 }
 
@@ -88,7 +90,7 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("connections_opened", tally.opened.into()),
         ("connections_open_at_end", tally.open.into()),
         ("latency_us", spread(&tally.latency)),
-        ("latency_corrected_us", spread(&tally.corrected())),
+        ("latency_corrected_us", spread(&load.corrected().unwrap_or_default())),
         ("connect_us", spread(&tally.connect)),
         ("lifetime_us", spread(&tally.life)),
         ("round_us", spread(&tally.rounds)),

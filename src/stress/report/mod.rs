@@ -9,6 +9,8 @@ pub mod json;
 pub mod page;
 pub mod paint;
 mod scale;
+mod spreads;
 pub mod summary;
+mod tables;
 mod time;
 pub mod words;

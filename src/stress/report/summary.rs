@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::plan::LoadKind;
 use crate::stress::find::Found;
-use crate::stress::outcome::{LoadOutcome, Outcome, Server, Unit};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
 
-use super::figures::{cpu_per_unit, load_line, rate};
+use super::figures::{MANY, cpu_per_unit, load_line, rate};
 use super::paint::Paint;
 use super::words::{bytes, count, duration, percent, plural};
 
@@ -35,9 +35,6 @@ struct Page {
     paint: Paint,
 }
 
-/// From so many connections on memory is told for each.
-const MANY: u64 = 200;
-
 /// What every line keeps free for its name.
 const NAME_COLUMNS: usize = 11;
 
@@ -61,8 +58,8 @@ impl Page {
             self.line("", &self.paint.strong(&rate));
         }
         self.spread("latency", &tally.latency);
-        if !tally.latency.is_empty() && load.unit() == Unit::Message {
-            self.spread("corrected", &tally.corrected());
+        if let Some(corrected) = load.corrected() {
+            self.spread("corrected", &corrected);
         }
         self.spread("lifetime", &tally.life);
         self.spread("rounds", &tally.rounds);
@@ -145,7 +142,6 @@ impl Page {
             let files = plural(open.descriptors, "file");
             let text = match stayed {
                 0 => return,
-                // Memory grows in pages: of a few connections it says nothing.
                 1..MANY => format!("{all} of user memory more than before, {files}"),
                 _ => {
                     let each = bytes(user as f64 / stayed as f64);

@@ -1,0 +1,212 @@
+//! The tables of the page: times, what went wrong, where it ran, and what it cost the server.
+
+use std::fmt::Write;
+
+use crate::stress::find::Found;
+use crate::stress::outcome::{Outcome, Server};
+use crate::stress::spread::Spread;
+use crate::stress::tally::{Deaths, How, Tally};
+
+use super::chart::escape;
+use super::figures::{MANY, cpu_per_unit, load_line};
+use super::page::Page;
+use super::words::{bytes, duration, percent, thousands};
+
+impl Page {
+    pub(super) fn times(&mut self, outcome: &Outcome) {
+        let mut rows = Vec::new();
+        for load in &outcome.loads {
+            let tally = &load.tally;
+            let corrected = load.corrected().unwrap_or_default();
+            let named = [
+                ("latency", &tally.latency),
+                ("latency, corrected", &corrected),
+                ("connect", &tally.connect),
+                ("lifetime", &tally.life),
+                ("round", &tally.rounds),
+            ];
+            for (name, spread) in named.iter().filter(|(_, spread)| !spread.is_empty()) {
+                rows.push(time_row(&format!("{}: {name}", load.word()), spread));
+            }
+        }
+        if rows.is_empty() {
+            return;
+        }
+        let head = ["", "count", "min", "p50", "p90", "p99", "p99.9", "max"];
+        self.raw("<h2>Times</h2>\n");
+        self.table(&head, &rows);
+    }
+
+    /// What the search for the silence that kills came to.
+    pub(super) fn silences(&mut self, found: &Found) {
+        let mut trials = found.trials.clone();
+        trials.sort_by_key(|(silence, _)| *silence);
+        let rows: Vec<Vec<String>> = trials
+            .iter()
+            .map(|(silence, died)| {
+                let end =
+                    died.map_or("alive".to_string(), |how| format!("dead, by {}", how.word()));
+                vec![duration(*silence), end]
+            })
+            .collect();
+        self.raw("<h2>Silences tried</h2>\n");
+        self.table(&["silence", "then"], &rows);
+    }
+
+    pub(super) fn faults(&mut self, outcome: &Outcome) {
+        let mut rows = Vec::new();
+        for load in &outcome.loads {
+            rows.extend(fault_rows(load.word(), &load.tally));
+        }
+        if rows.is_empty() {
+            return;
+        }
+        self.raw("<h2>What went wrong</h2>\n<div class=\"card\"><table><tbody>\n");
+        for [name, count, words] in rows {
+            let (name, words) = (escape(&name), escape(&words));
+            self.raw(&format!(
+                "<tr><td>{name}</td><td>{count}</td><td class=\"words\">{words}</td></tr>\n"
+            ));
+        }
+        self.raw("</tbody></table></div>\n");
+    }
+
+    pub(super) fn costs(&mut self, outcome: &Outcome) {
+        self.raw("<div class=\"pair\"><section><h2>Run and host</h2>\n");
+        let (host, busy) = (&outcome.host, &outcome.busy);
+        let mut facts = Vec::new();
+        for load in &outcome.loads {
+            facts.push((load.word(), load_line(load, &outcome.plan)));
+        }
+        facts.push(("connected in", duration(outcome.ramp)));
+        facts.push((
+            "generator",
+            format!(
+                "awake {} of the time, {}",
+                percent(busy.awake()),
+                match outcome.processes {
+                    1 => "one process".to_string(),
+                    many => format!("{many} processes"),
+                }
+            ),
+        ));
+        facts.push(("system", host.system.clone()));
+        facts.push(("processor", format!("{} × {}", host.cores, host.processor)));
+        facts.push(("memory", bytes(host.memory_bytes as f64)));
+        facts.push(("open files a process", thousands(host.files as u64)));
+        facts.push(("ports, somaxconn", format!("{}, {}", host.port_range, host.somaxconn)));
+        facts.push(("seed", outcome.plan.seed.unwrap_or_default().to_string()));
+        self.facts(&facts);
+        self.raw("</section>");
+        if let Some(server) = &outcome.server {
+            self.raw("<section><h2>Server</h2>\n");
+            let facts = server_facts(server, outcome);
+            self.facts(&facts);
+            self.raw("</section>");
+        }
+        self.raw("</div>\n");
+    }
+
+    fn facts(&mut self, facts: &[(&str, String)]) {
+        self.raw("<div class=\"card\"><table class=\"facts\"><tbody>\n");
+        for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+            let (name, value) = (escape(name), escape(value));
+            self.raw(&format!("<tr><td>{name}</td><td class=\"words\">{value}</td></tr>\n"));
+        }
+        self.raw("</tbody></table></div>\n");
+    }
+
+    fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
+        self.raw("<div class=\"card\"><table><thead><tr>");
+        head.iter().for_each(|cell| self.raw(&format!("<th>{}</th>", escape(cell))));
+        self.raw("</tr></thead><tbody>\n");
+        for row in rows {
+            self.raw("<tr>");
+            row.iter().for_each(|cell| self.raw(&format!("<td>{}</td>", escape(cell))));
+            self.raw("</tr>\n");
+        }
+        self.raw("</tbody></table></div>\n");
+    }
+}
+
+/// What went wrong with one load: its name, how often, and in words.
+fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
+    let mut rows = Vec::new();
+    for (failure, count) in &tally.failures {
+        let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
+        let words = format!("{}{limit}", failure.meaning());
+        rows.push([format!("{word}: {failure}"), thousands(*count), words]);
+    }
+    let deaths = &tally.deaths;
+    let kinds =
+        [(How::Fin, deaths.fin), (How::Rst, deaths.rst), (How::BlackHole, deaths.black_hole)];
+    for (how, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+        let name = format!("{word}: died by {}", how.word());
+        rows.push([name, thousands(count), died_after(deaths, how)]);
+    }
+    let plain = [
+        ("unanswered", tally.unanswered, "messages without an answer"),
+        ("lost", tally.lost, "datagrams that did not come back in time"),
+        ("late", tally.late, "datagrams that came back after they were given up"),
+    ];
+    for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
+        rows.push([format!("{word}: {name}"), thousands(count), what.to_string()]);
+    }
+    let wrongs = &tally.wrongs;
+    if wrongs.count > 0 {
+        let name = format!("{word}: integrity errors");
+        rows.push([name, thousands(wrongs.count), wrongs.list.join("; ")]);
+    }
+    rows
+}
+
+/// After how much silence they died, and when.
+fn died_after(deaths: &Deaths, how: How) -> String {
+    let of = || deaths.list.iter().filter(|death| death.how == how);
+    let (mut silent, mut at) = (Spread::new(), Spread::new());
+    of().for_each(|death| silent.record(death.silent));
+    of().for_each(|death| at.record(death.at));
+    let span = |spread: &Spread| (duration(spread.min()), duration(spread.max()));
+    let ((least, most), (first, last)) = (span(&silent), span(&at));
+    format!("after {least} to {most} of silence, from {first} to {last} of the run")
+}
+
+fn time_row(name: &str, spread: &Spread) -> Vec<String> {
+    let mut row = vec![name.to_string(), thousands(spread.count()), duration(spread.min())];
+    row.extend([0.5, 0.9, 0.99, 0.999].map(|share| duration(spread.at(share))));
+    row.push(duration(spread.max()));
+    row
+}
+
+fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("process", format!("{} ({})", server.name, server.pid))];
+    if let Some(cpu) = server.cpu() {
+        let share = server.running().map_or(String::new(), percent);
+        facts.push(("processor time", format!("{}, {share} of a core", duration(cpu))));
+    }
+    if let Some((each, noun)) = cpu_per_unit(server, outcome) {
+        facts.push(("of that", format!("{} a {noun}", duration(each))));
+    }
+    if let Some(user) = server.user_bytes(server.open) {
+        let stayed = outcome.stayed();
+        let mut text = format!("{} more than before", bytes(user as f64));
+        if stayed >= MANY {
+            let _ = write!(text, ", {} a connection", bytes(user as f64 / stayed as f64));
+        }
+        facts.push(("memory with all connected", text));
+    }
+    if let Some(user) = server.user_bytes(server.end.or(server.close)) {
+        facts.push(("memory at the end", format!("{} more than before", bytes(user as f64))));
+    }
+    if let Some(open) = server.open {
+        facts.push(("resident", bytes(open.resident_bytes as f64)));
+        facts.push(("descriptors", thousands(open.descriptors)));
+    }
+    if let Some((open, base)) = server.open.zip(server.base) {
+        let slab = open.slab_bytes.saturating_sub(base.slab_bytes) as f64;
+        let data = open.socket_bytes.saturating_sub(base.socket_bytes) as f64;
+        facts.push(("kernel, data of all TCP sockets", format!("{} more", bytes(data))));
+        facts.push(("kernel, small objects of all", format!("{} more", bytes(slab))));
+    }
+    facts
+}
