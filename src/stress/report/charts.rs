@@ -238,7 +238,10 @@ fn show_seconds(seconds: f64) -> String {
 }
 
 pub(super) fn show_nanos(nanos: f64) -> String {
-    short(&duration(Duration::from_nanos(nanos as u64)))
+    match nanos {
+        0.0 => "0".to_string(),
+        nanos => short(&duration(Duration::from_nanos(nanos as u64))),
+    }
 }
 
 fn show_count(value: f64) -> String {

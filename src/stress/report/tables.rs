@@ -205,8 +205,12 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
     if let Some((open, base)) = server.open.zip(server.base) {
         let slab = open.slab_bytes.saturating_sub(base.slab_bytes) as f64;
         let data = open.socket_bytes.saturating_sub(base.socket_bytes) as f64;
-        facts.push(("kernel, data of all TCP sockets", format!("{} more", bytes(data))));
-        facts.push(("kernel, small objects of all", format!("{} more", bytes(slab))));
+        let more = |grown: f64| match grown > 0.0 {
+            true => format!("{} more than before", bytes(grown)),
+            false => String::new(),
+        };
+        facts.push(("kernel, data of all TCP sockets", more(data)));
+        facts.push(("kernel, small objects of all", more(slab)));
     }
     facts
 }
