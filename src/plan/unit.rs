@@ -23,7 +23,8 @@ type Scale = [(&'static str, u64)];
 const DURATIONS: &str = "500ms, 5s, 2m, 1h, 1d (a bare number means seconds)";
 const COUNTS: &str = "a whole number, 10k (thousands), 1m (millions)";
 const SIZES: &str = "a whole number of bytes, 64k (of 1024), 1M, 1G";
-const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
+/// How a rate is typed.
+pub const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
 
 const MICROS: &Scale = &[
     ("", 1_000_000),

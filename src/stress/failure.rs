@@ -66,7 +66,8 @@ impl Failure {
             (_, "EMFILE") => "open files of this process (RLIMIT_NOFILE)",
             (_, "ENFILE") => "open files of this machine (fs.file-max)",
             (_, "EADDRNOTAVAIL" | "EADDRINUSE") => {
-                "ports of one source address (ip_local_port_range); more with --source"
+                "ports of a source address (ip_local_port_range; more with --source), \
+                 or it is not an address of this machine"
             }
             (_, "ENOBUFS" | "ENOMEM") => "memory of the kernel (tcp_mem, cgroup)",
             (Stage::Connect, "EAGAIN") => "the server's backlog is full (somaxconn)",

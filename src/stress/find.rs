@@ -18,6 +18,8 @@ use super::tally::How;
 pub struct Finder {
     max: Duration,
     timeout: Duration,
+    /// There was a first round.
+    begun: bool,
     trials: Vec<Trial>,
     pub found: Found,
 }
@@ -74,15 +76,16 @@ const PRECISE: Duration = Duration::from_millis(200);
 
 impl Finder {
     pub fn new(max: Duration, timeout: Duration) -> Finder {
-        Finder { max, timeout, trials: Vec::new(), found: Found::default() }
+        Finder { max, timeout, begun: false, trials: Vec::new(), found: Found::default() }
     }
 
     /// The silences of the next round; none, if the search is over.
-    fn next_round(&self) -> Vec<Duration> {
+    fn next_round(&mut self) -> Vec<Duration> {
+        let first = !std::mem::replace(&mut self.begun, true);
         let low = self.found.survived.unwrap_or_default();
         match self.found.died {
             None if low >= self.max => Vec::new(),
-            None if !self.found.trials.is_empty() => Vec::new(),
+            None if !first => Vec::new(),
             None => (0..=DOUBLINGS).rev().map(|times| self.max / (1 << times)).collect(),
             // It said its end: the moment is known.
             Some((_, How::Fin | How::Rst)) => Vec::new(),
@@ -139,6 +142,13 @@ impl Finder {
             self.found.died = Some((silence, how));
         }
         true
+    }
+
+    /// A connection was never made.
+    fn failed(&mut self, key: Key) {
+        if let Some(trial) = self.trial(key) {
+            trial.state = State::Over;
+        }
     }
 
     /// What is due now.
@@ -228,7 +238,14 @@ impl Loader {
         true
     }
 
-    /// The same, of its end.
+    /// The search need not wait for this connection: it failed.
+    pub(super) fn found_failure(&mut self, key: Key) {
+        if let Some(finder) = &mut self.finder {
+            finder.failed(key);
+        }
+    }
+
+    /// True, if this connection belongs to the search, which has taken note of its end.
     pub(super) fn found_end(&mut self, key: Key, how: Option<How>) -> bool {
         let now = self.clock.now();
         let finding = self.stage == Stage::Find;
@@ -302,6 +319,17 @@ mod tests {
         let (died, how) = finder.found.died.unwrap();
         assert_eq!((died, how), (seconds(10.0), How::Fin));
         assert_eq!(finder.found.survived, Some(seconds(7.5)));
+    }
+
+    #[test]
+    fn where_nobody_can_be_connected_to_the_search_is_over() {
+        let mut finder = Finder::new(seconds(4.0), seconds(1.0));
+        let silences = finder.next_round();
+        let state = State::Begins { since: Duration::ZERO };
+        let trial = |silence: &Duration| Trial { key: Key::new(1, 0), silence: *silence, state };
+        finder.trials = silences.iter().take(1).map(trial).collect();
+        finder.failed(Key::new(1, 0));
+        assert!(finder.is_round_over() && finder.next_round().is_empty());
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Loader {
                 group.tally.fail(failure);
                 self.timeline.now().failed += 1;
                 group.rest(now);
+                self.found_failure(key);
             }
             Outcome::Died(how) if self.found_end(key, Some(how)) => {}
             Outcome::Died(how) => {

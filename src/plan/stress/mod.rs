@@ -9,6 +9,7 @@ use super::source::Source;
 use super::unit::{self, Rate};
 use super::{Address, Color, Listen};
 
+mod check;
 pub mod options;
 
 #[cfg(test)]
@@ -164,35 +165,7 @@ impl StressPlan {
         let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
         asked.chain(active).filter(|(_, conns)| *conns > 0).collect()
     }
-
-    /// What is wrong with the plan as a whole, in one line.
-    pub fn check(&self) -> Result<(), String> {
-        if self.targets.is_empty() && self.sink.is_none() {
-            return Err("no target".to_string());
-        }
-        let datagrams = self.targets.iter().filter(|target| target.is_datagram()).count();
-        if datagrams != 0 && datagrams != self.targets.len() {
-            return Err("targets of streams and of datagrams cannot be mixed".to_string());
-        }
-        let only_echo = self.loads.iter().all(|load| load.kind == LoadKind::Echo);
-        if datagrams != 0 && !(only_echo && self.find_timeout.is_none()) {
-            return Err("datagrams have no connections: only --load echo fits them".to_string());
-        }
-        if datagrams != 0 && self.size > DATAGRAM_BYTES_MAX {
-            return Err(format!("a datagram has at most {DATAGRAM_BYTES_MAX} bytes (--size)"));
-        }
-        if self.sink.as_ref().is_some_and(|sink| sink.address.is_datagram()) {
-            return Err("a sink listens for streams, not for datagrams".to_string());
-        }
-        if self.size == 0 && self.loads.iter().any(|load| load.kind.must_speak()) {
-            return Err("--size 0 fits only idle, churn, storm and reset".to_string());
-        }
-        Ok(())
-    }
 }
-
-/// The largest payload of UDP over IPv4.
-const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 /// A slow server ends 2,000 connections in a second.
 const CLOSING_EACH: Duration = Duration::from_micros(500);
@@ -243,11 +216,6 @@ impl LoadKind {
 
     pub fn word(self) -> &'static str {
         word_of(&LoadKind::WORDS, self)
-    }
-
-    /// Without a message it would do nothing.
-    fn must_speak(self) -> bool {
-        matches!(self, LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse)
     }
 }
 

@@ -287,10 +287,11 @@ fn read_number(piece: Piece<'_>) -> Result<usize, Slip> {
 
 /// A rate of more than nothing.
 fn read_pace(piece: Piece<'_>) -> Result<Rate, Slip> {
-    match unit::read_rate(piece)? {
-        Rate { count: 0, .. } => Err(piece.wrong("nothing at all")),
-        rate => Ok(rate),
-    }
+    let read = match unit::read_rate(piece) {
+        Ok(Rate { count: 0, .. }) => Err(piece.wrong("nothing at all")),
+        read => read,
+    };
+    read.map_err(|slip| slip.or_accepts(unit::RATES))
 }
 
 fn show_rate(rate: Rate) -> String {

@@ -5,7 +5,7 @@ use super::{LoadKind, LoadPlan, StressPlan, Way, read_loads, show_loads};
 use crate::plan::Address;
 use crate::plan::misread::Piece;
 
-fn read(arguments: &[&str]) -> StressPlan {
+pub(super) fn read(arguments: &[&str]) -> StressPlan {
     let mut plan = StressPlan::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -1,0 +1,141 @@
+//! What is wrong with a plan as a whole, though each of its options is right.
+
+use std::path::Path;
+
+use super::{LoadKind, StressPlan, Way};
+use crate::plan::{Address, Host, Source};
+
+/// The largest payload of UDP over IPv4.
+const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+impl StressPlan {
+    /// What is wrong, in one line.
+    pub fn check(&self) -> Result<(), String> {
+        self.check_targets()?;
+        self.check_loads()?;
+        self.check_sources()?;
+        let to_out = |path: &Option<_>| path.as_deref() == Some(Path::new("-"));
+        if to_out(&self.json) && to_out(&self.report) {
+            return Err("--json - and --report - cannot both go to standard output".to_string());
+        }
+        Ok(())
+    }
+
+    fn check_targets(&self) -> Result<(), String> {
+        let datagrams = self.targets.iter().filter(|target| target.is_datagram()).count();
+        let only_echo = self.loads.iter().all(|load| load.kind == LoadKind::Echo);
+        let wrong = if self.targets.is_empty() && self.sink.is_none() {
+            "no target"
+        } else if datagrams != 0 && datagrams != self.targets.len() {
+            "targets of streams and of datagrams cannot be mixed"
+        } else if datagrams != 0 && !(only_echo && self.find_timeout.is_none()) {
+            "datagrams have no connections: only --load echo fits them"
+        } else if datagrams != 0 && self.size > DATAGRAM_BYTES_MAX {
+            return Err(format!("a datagram has at most {DATAGRAM_BYTES_MAX} bytes (--size)"));
+        } else if self.sink.as_ref().is_some_and(|sink| sink.address.is_datagram()) {
+            "a sink listens for streams, not for datagrams"
+        } else if self.gso && !self.targets.iter().all(|it| matches!(it, Address::Udp(..))) {
+            "--gso fits only UDP targets"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_string())
+    }
+
+    /// An option that no load heeds would let its user believe that it was heeded.
+    fn check_loads(&self) -> Result<(), String> {
+        let untouched = StressPlan::default();
+        let has = |kind| self.groups().iter().any(|(it, _)| *it == kind);
+        let must_speak = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
+        let asks = self.probe || self.find_timeout.is_some();
+        let lonely = self.targets.is_empty();
+        let wrong = if self.size == 0 && (must_speak || asks) {
+            "--size 0 fits only idle, churn, storm and reset"
+        } else if self.find_timeout.is_some() && (self.loads != untouched.loads || self.active > 0)
+        {
+            "--find-timeout opens connections of its own: no --load fits it"
+        } else if self.probe && !has(LoadKind::Idle) {
+            "--probe asks idle connections: it needs --load idle"
+        } else if self.rate.is_some() && !has(LoadKind::Echo) {
+            "--rate sets the pace of --load echo and --active, and there is none"
+        } else if self.every != untouched.every && !has(LoadKind::Pulse) {
+            "--every is from one pulse to the next: it needs --load pulse"
+        } else if self.way != Way::Echo && !has(LoadKind::Stream) && !lonely {
+            "--way is that of a stream: it needs --load stream"
+        } else {
+            return Ok(());
+        };
+        Err(wrong.to_string())
+    }
+
+    /// A source of the other family could never be used.
+    fn check_sources(&self) -> Result<(), String> {
+        let fits = |v4: bool| {
+            let mut all = self.sources.iter().flat_map(Source::addresses);
+            self.sources.is_empty() || all.any(|source| source.is_ipv4() == v4)
+        };
+        for target in &self.targets {
+            let is_v4 = match target {
+                Address::Tcp(Host::Ip(ip), _) | Address::Udp(Host::Ip(ip), _) => ip.is_ipv4(),
+                // We go to its IPv4 address.
+                Address::Tcp(Host::Any, _) | Address::Udp(Host::Any, _) => true,
+                _ => continue,
+            };
+            if !fits(is_v4) {
+                let family = if is_v4 { "IPv4" } else { "IPv6" };
+                return Err(format!("no --source has the family of {target}: {family}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::read;
+
+    #[test]
+    fn options_that_do_not_fit_together_are_named() {
+        let cases = [
+            ("", "no target"),
+            ("127.0.0.1:7 udp://127.0.0.1:7", "cannot be mixed"),
+            ("udp://127.0.0.1:7 --load idle", "only --load echo"),
+            ("udp://127.0.0.1:7 --size 65508", "at most 65507"),
+            ("127.0.0.1:7 --sink udp://127.0.0.1:8", "a sink listens for streams"),
+            ("127.0.0.1:7 --gso", "--gso"),
+            ("127.0.0.1:7 --size 0", "--size 0"),
+            ("127.0.0.1:7 --load idle --size 0 --probe", "--size 0"),
+            ("127.0.0.1:7 --find-timeout 5s --load idle", "--find-timeout"),
+            ("127.0.0.1:7 --find-timeout 5s --active 1", "--find-timeout"),
+            ("127.0.0.1:7 --probe", "--load idle"),
+            ("127.0.0.1:7 --load churn --rate 5", "--rate"),
+            ("127.0.0.1:7 --every 2s", "--load pulse"),
+            ("127.0.0.1:7 --way up", "--load stream"),
+            ("127.0.0.1:7 --source ::1", "IPv4"),
+            ("[::1]:7 --source 127.0.0.2", "IPv6"),
+            ("127.0.0.1:7 --json - --report -", "standard output"),
+        ];
+        for (line, words) in cases {
+            let arguments: Vec<&str> = line.split_whitespace().collect();
+            let wrong = read(&arguments).check().expect_err(line);
+            assert!(wrong.contains(words), "{line}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn what_fits_together_is_let_through() {
+        let lines = [
+            "127.0.0.1:7 --load idle=5,churn --size 0",
+            "127.0.0.1:7 --load idle --active 3 --rate 5 --probe",
+            "127.0.0.1:7 --find-timeout 5s",
+            "127.0.0.1:7 --load stream,pulse --way both --every 2s --sink :0",
+            "--sink :0 --way up",
+            "[::1]:7 unix:/x --source 127.0.0.2,::1",
+            "udp://127.0.0.1:7 --gso --json -",
+        ];
+        for line in lines {
+            let arguments: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(read(&arguments).check(), Ok(()), "{line}");
+        }
+    }
+}
