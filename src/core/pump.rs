@@ -205,10 +205,12 @@ fn splice<S: Stream>(
     }
     shelf.pipes.give_back(pipe, true);
     match moved.map_err(|error| Broken { end: from, error })? {
-        Io::Moved(_) => {}
+        Io::Moved(_) => return Ok(()),
         Io::Blocked => seen.on(key, &Event::ReadBlocked),
         Io::Interrupted => seen.on(key, &Event::Interrupted),
     }
+    // Nothing now says nothing of what comes: a bulk stays one over its pauses.
+    flow.bulk = true;
     Ok(())
 }
 

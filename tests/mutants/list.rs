@@ -204,7 +204,7 @@ pub const PIPES: &[Mutant] = &[
     mutant(
         "a splice of nothing is an end of file",
         "pump.rs",
-        "Io::Moved(_) => {}",
+        "Io::Moved(_) => return Ok(()),",
         "Io::Moved(_) => flow.done = true,",
     ),
     mutant(
