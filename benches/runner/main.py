@@ -36,7 +36,8 @@ def main():
         result = turns.run(row, chosen_peers)
         if asked.out:
             rounds.save(result, asked.out)
-        print(f"\r\033[K{tables.plain(row, Summary(result))}\n", flush=True)
+        say("")
+        print(f"{tables.plain(row, Summary(result))}\n", flush=True)
     return 0
 
 
