@@ -7,6 +7,10 @@
 
 #[path = "daemon/access.rs"]
 mod access;
+#[path = "daemon/batches.rs"]
+mod batches;
+#[path = "daemon/bulk.rs"]
+mod bulk;
 #[path = "daemon/clients.rs"]
 mod clients;
 #[path = "daemon/datagrams.rs"]

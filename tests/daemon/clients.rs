@@ -88,7 +88,10 @@ fn socat_is_a_target_that_answers_after_the_end_of_the_question() {
     }
     let scratch = Scratch::new();
     let listen = format!("UNIX-LISTEN:{},fork", scratch.path("wc").display());
-    let _target = spawn(Command::new("socat").args(["-t60", &listen, "SYSTEM:wc -c"]));
+    let mut socat = Command::new("socat");
+    // It complains of the one that only looks whether it listens.
+    socat.args(["-t60", &listen, "SYSTEM:wc -c"]).stderr(Stdio::null());
+    let _target = spawn(&mut socat);
     until("socat listens", || Wire::try_connect(&scratch.unix("wc")).ok());
     let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("wc")));
     let mut client = daemon.client(0);

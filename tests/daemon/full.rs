@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use crate::stand::{Daemon, oneloop_after, until};
+use crate::stand::{Daemon, Scratch, oneloop_after, until};
 use crate::wire::{Target, Wire};
 
 /// Lets a daemon have so many files more than now, and no others.
@@ -179,4 +179,28 @@ fn the_default_limit_leaves_room_for_upkeep_when_all_connections_are_taken() {
 
 fn port(target: &Target) -> String {
     target.address().rsplit(':').next().unwrap().to_string()
+}
+
+#[test]
+fn without_ports_for_its_targets_a_relay_ends_those_clients_and_goes_on() {
+    // In a network of its own, which has two ports to connect from.
+    let probe = "unshare -rn true";
+    let may = std::process::Command::new("sh").args(["-c", probe]).output().unwrap();
+    if !may.status.success() {
+        return println!("skipped: {}", String::from_utf8_lossy(&may.stderr).trim());
+    }
+    let scratch = Scratch::new();
+    let range = "/proc/sys/net/ipv4/ip_local_port_range";
+    let script = format!("ip link set lo up && echo 40000 40001 > {range} && exec \"$@\"");
+    let words = format!("exec unshare -rn sh -c '{script}' sh \"$@\";");
+    let line = format!("run {}=relay:127.0.0.1:7007 127.0.0.1:7007=echo -v", scratch.unix("x"));
+    let daemon = Daemon::run(oneloop_after(&words, &line));
+    let mut two = [daemon.client(0), daemon.client(0)];
+    two.iter_mut().for_each(|client| client.echo(b"a port each"));
+    for round in 1..=3 {
+        assert_eq!(daemon.client(0).ending().0, b"");
+        daemon.says_often(round, "closed: exhausted (Cannot assign requested address)");
+    }
+    assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
+    two.iter_mut().for_each(|client| client.echo(b"go on"));
 }

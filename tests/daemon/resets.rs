@@ -204,3 +204,19 @@ fn a_closed_target_that_is_written_to_resets_the_client() {
     client.error();
     daemon.says("closed: reset by the target");
 }
+
+#[test]
+fn what_a_target_said_before_its_reset_arrives_even_if_a_write_meets_the_reset_first() {
+    for side in ["client", "target"] {
+        let Pair { client, target, stage } = pair(TCP, "");
+        let (mut gone, mut left) =
+            if side == "client" { (client, target) } else { (target, client) };
+        // It finds both at once: something to pass on to one that is gone, and what that one said.
+        stage.daemon.signal(Signal::STOP);
+        left.send(b"too late");
+        gone.send(b"last words");
+        gone.reset();
+        stage.daemon.signal(Signal::CONT);
+        assert_eq!(left.ending(), (b"last words".to_vec(), End::Rst), "of the {side}");
+    }
+}

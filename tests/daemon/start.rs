@@ -200,3 +200,29 @@ fn a_relay_to_an_address_of_this_machine_that_it_listens_at_itself_is_refused() 
     assert_eq!(refusal.0, 1);
     assert!(refusal.1.contains("would connect to itself"), "{}", refusal.1);
 }
+
+#[test]
+fn none_of_its_descriptors_would_pass_to_another_program() {
+    let scratch = Scratch::new();
+    let line = format!("run {}=echo udp://127.0.0.1:0=echo 127.0.0.1:0=relay:localhost:1", {
+        scratch.unix("x")
+    });
+    let daemon = Daemon::start(&line);
+    let _client = daemon.client(0);
+    daemon.resets(2);
+    let mut seen = 0;
+    for number in daemon.descriptors() {
+        let of = |what: &str| format!("/proc/{}/{what}/{number}", daemon.pid());
+        let file = std::fs::read_link(of("fd")).unwrap();
+        // What it was started with belongs to others.
+        if file.to_string_lossy().starts_with("socket:") || file.ends_with("anon_inode:[eventpoll]")
+        {
+            let info = std::fs::read_to_string(of("fdinfo")).unwrap();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+            let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
+            assert!(flags & 0o2_000_000 != 0, "descriptor {number}: {flags:o}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 6, "{seen}");
+}

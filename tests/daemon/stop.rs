@@ -201,3 +201,17 @@ fn a_client_that_is_still_being_connected_to_its_target_is_not_forgotten() {
     client.expect_reset();
     assert_eq!(daemon.code(), Some(0));
 }
+
+#[test]
+fn its_port_can_be_bound_again_at_once() {
+    let mut first = Daemon::start("echo 127.0.0.1:0");
+    let mut clients: Vec<Wire> = (0..10).map(|_| first.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.echo(b"hello"));
+    first.signal(Signal::TERM);
+    // It ends them first, so what lingers of them lingers at its port.
+    clients.iter_mut().for_each(|client| assert_eq!(client.rest(), b""));
+    drop(clients);
+    assert_eq!(first.code(), Some(0));
+    let second = Daemon::start(&format!("echo {}", first.address(0)));
+    second.client(0).echo(b"hello again");
+}

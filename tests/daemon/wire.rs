@@ -116,11 +116,16 @@ impl Wire {
     /// how many bytes were taken.
     pub fn flood(&mut self, mut byte_at: impl FnMut(usize) -> u8) -> usize {
         self.set_nonblocking(true);
-        let (mut sent, mut rests) = (0, 0);
-        while rests < 100 {
-            let piece: Vec<u8> = (sent..sent + 65_536).map(&mut byte_at).collect();
+        let (mut piece, mut sent, mut rests) = (Vec::new(), 0, 0);
+        while rests < 40 {
+            if piece.is_empty() {
+                piece = (sent..sent + 65_536).map(&mut byte_at).collect();
+            }
             match self.write(&piece) {
-                Ok(taken) => (sent, rests) = (sent + taken, 0),
+                Ok(taken) => {
+                    piece.drain(..taken);
+                    (sent, rests) = (sent + taken, 0);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     rests += 1;
                     std::thread::sleep(Duration::from_millis(2));

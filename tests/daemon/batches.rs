@@ -1,0 +1,95 @@
+//! More at once than one turn takes: nothing that waits is forgotten, and no new event is needed.
+
+use std::net::UdpSocket;
+
+use rustix::process::Signal;
+
+use crate::stand::{Daemon, PATIENCE};
+use crate::wire::{Target, Wire, bytes};
+
+#[test]
+fn more_clients_than_a_turn_lets_in_are_all_let_in() {
+    let daemon = Daemon::start("echo 127.0.0.1:0");
+    daemon.signal(Signal::STOP);
+    let clients: Vec<Wire> = (0..500)
+        .map(|number| {
+            let mut client = daemon.client(0);
+            client.send(&bytes(number, 20));
+            client
+        })
+        .collect();
+    daemon.signal(Signal::CONT);
+    for (number, mut client) in clients.into_iter().enumerate() {
+        assert_eq!(client.get(20), bytes(number as u64, 20));
+    }
+}
+
+#[test]
+fn more_events_than_a_turn_takes_are_all_heeded() {
+    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let mut clients: Vec<Wire> = (0..1500).map(|_| daemon.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.echo(b"in"));
+    for round in 0..3 {
+        daemon.signal(Signal::STOP);
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.send(&bytes(round << 32 | number as u64, 30));
+        }
+        daemon.signal(Signal::CONT);
+        for (number, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.get(30), bytes(round << 32 | number as u64, 30));
+        }
+    }
+}
+
+#[test]
+fn more_datagrams_than_a_turn_takes_are_all_answered() {
+    let daemon = Daemon::start("echo udp://127.0.0.1:0");
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    for round in 0..5 {
+        daemon.signal(Signal::STOP);
+        // So many fit into the buffers of both sockets.
+        for number in 0..150_u8 {
+            client.send_to(&[round, number], daemon.at(0)).unwrap();
+        }
+        daemon.signal(Signal::CONT);
+        for number in 0..150 {
+            let mut room = [0; 9];
+            assert_eq!(client.recv(&mut room).unwrap(), 2);
+            assert_eq!(room[..2], [round, number]);
+        }
+    }
+}
+
+#[test]
+fn a_burst_of_clients_of_a_relay_all_reach_the_target() {
+    let target = Target::tcp();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    daemon.signal(Signal::STOP);
+    let clients: Vec<Wire> = (0..100)
+        .map(|number| {
+            let mut client = daemon.client(0);
+            client.send(&[number]);
+            client.finish();
+            client
+        })
+        .collect();
+    daemon.signal(Signal::CONT);
+    let mut seen: Vec<u8> = (0..100).map(|_| target.accept().rest()[0]).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, (0..100).collect::<Vec<u8>>());
+    for mut client in clients {
+        assert_eq!(client.rest(), b"");
+    }
+}
+
+#[test]
+fn a_loop_that_looks_again_before_it_sleeps_still_sleeps_when_nothing_comes() {
+    let daemon = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0 --spin 1ms");
+    let mut clients: Vec<Wire> = (0..20).map(|_| daemon.client(0)).collect();
+    for round in 0..50 {
+        clients.iter_mut().for_each(|client| client.echo(&bytes(round, 10)));
+    }
+    assert_eq!(daemon.sleeps_in(std::time::Duration::from_secs(1)), 0);
+    assert!(daemon.cpu_in_a_second() < std::time::Duration::from_millis(50));
+}

@@ -1,0 +1,155 @@
+//! Bulk through a relay, which passes it on through pipes of the kernel: nothing of the promises
+//! changes.
+
+use std::net::TcpListener;
+use std::thread;
+
+use rustix::net::{SendFlags, send};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use socket2::SockRef;
+
+use crate::relay::{KINDS, Pair, pair};
+use crate::stand::{Daemon, until};
+use crate::wire::{End, Target, Wire, byte, bytes};
+
+const LENGTH: usize = 12_000_000;
+
+#[test]
+fn urgent_data_in_the_middle_of_a_bulk_strands_no_byte() {
+    let Pair { client, mut target, stage: _stage } = pair(("tcp", "tcp"), "");
+    let writing = thread::spawn(move || {
+        let (mut client, text) = (client, bytes(1, LENGTH));
+        for piece in text.chunks(LENGTH / 8) {
+            client.send(piece);
+            send(&client, b"!", SendFlags::OOB).unwrap();
+        }
+        client.finish();
+        client
+    });
+    let got = target.rest();
+    assert_eq!(without_marks(&got), LENGTH, "of {} bytes", got.len());
+    target.send(b"and back");
+    assert_eq!(writing.join().unwrap().get(8), b"and back");
+}
+
+/// How many bytes are as they were sent. An urgent byte that the next one overtakes becomes an
+/// ordinary one at its place: TCP has room for one only.
+fn without_marks(got: &[u8]) -> usize {
+    let mut good = 0;
+    for letter in got {
+        let is_mark = good > 0 && good % (LENGTH / 8) == 0 && *letter == b'!';
+        match *letter == byte(1, good) {
+            true => good += 1,
+            false if is_mark => {}
+            false => return good,
+        }
+    }
+    good
+}
+
+#[test]
+fn a_reset_in_the_middle_of_a_bulk_is_never_a_clean_end() {
+    for kinds in KINDS.into_iter().filter(|kinds| *kinds == ("tcp", "tcp")) {
+        let Pair { client, mut target, stage } = pair(kinds, "");
+        let writing = thread::spawn(move || {
+            let mut client = client;
+            client.send(&bytes(1, LENGTH));
+            client.reset();
+        });
+        let (got, end) = target.ending();
+        writing.join().unwrap();
+        assert_eq!(end, End::Rst);
+        assert!(got == bytes(1, got.len()), "{} bytes", got.len());
+        stage.daemon.says("closed: reset by the client");
+    }
+}
+
+#[test]
+fn without_descriptors_for_pipes_a_bulk_passes_all_the_same() {
+    let Pair { client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let pid = Pid::from_raw(stage.daemon.pid() as i32);
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let none = Rlimit { current: Some(3), maximum };
+    prlimit(pid, Resource::Nofile, none).unwrap();
+    let writing = thread::spawn(move || {
+        let mut client = client;
+        client.send(&bytes(2, LENGTH));
+        client.finish();
+        client
+    });
+    assert!(target.rest() == bytes(2, LENGTH));
+    target.finish();
+    assert_eq!(writing.join().unwrap().rest(), b"");
+}
+
+#[test]
+fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
+    const PAIRS: usize = 66;
+    let text = bytes(7, 1 << 20);
+    let letter = |number: usize, at: usize| text[(at + number * 4099) % text.len()];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Small buffers around it, so that it is blocked before these are hundreds of megabytes.
+    SockRef::from(&listener).set_recv_buffer_size(262_144).unwrap();
+    let target = Target::Tcp(listener);
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    daemon.client(0).finish();
+    assert_eq!(target.accept().rest(), b"");
+    until("it is gone", || daemon.dump().contains(" 0 bytes kept").then_some(()));
+    let (files, memory) = (daemon.files(), daemon.memory());
+    let pairs: Vec<(Wire, Wire)> = (0..PAIRS)
+        .map(|_| {
+            let client = daemon.client(0);
+            SockRef::from(&client).set_send_buffer_size(262_144).unwrap();
+            (client, target.accept())
+        })
+        .collect();
+    let flood = |(number, (mut client, other)): (usize, (Wire, Wire))| {
+        let sent = client.flood(|at| letter(number, at));
+        (client, other, sent)
+    };
+    let pairs: Vec<(Wire, Wire, usize)> = thread::scope(|scope| {
+        let floods: Vec<_> =
+            pairs.into_iter().enumerate().map(|pair| scope.spawn(move || flood(pair))).collect();
+        floods.into_iter().map(|flood| flood.join().unwrap()).collect()
+    });
+    let pipes = daemon.files() - files - 2 * PAIRS;
+    assert!((2..=2 * 64).contains(&pipes) || cfg!(mio_unsupported_force_poll_poll), "{pipes}");
+    let grown = daemon.memory().saturating_sub(memory);
+    assert!(grown <= (PAIRS as u64) * 65_536 + (1 << 20), "{grown} bytes");
+    for (number, (client, mut other, sent)) in pairs.into_iter().enumerate() {
+        client.finish();
+        let got = other.rest();
+        assert_eq!(got.len(), sent, "pair {number}");
+        let wrong = (0..sent).find(|at| got[*at] != letter(number, *at));
+        assert_eq!(wrong, None, "pair {number}");
+    }
+    let left = daemon.dump();
+    assert!(left.contains(" 0 bytes kept"), "{left}");
+}
+
+#[test]
+fn a_bulk_that_becomes_a_talk_and_a_bulk_again_arrives_in_order() {
+    for kinds in KINDS {
+        let Pair { client, mut target, stage: _stage } = pair(kinds, "");
+        let writing = thread::spawn(move || {
+            let mut client = client;
+            for round in 0..5 {
+                client.send(&bytes(round, 2_000_000));
+                for letter in 0..50 {
+                    client.send(&[letter]);
+                    assert_eq!(client.get(1), [letter]);
+                }
+            }
+            client.finish();
+        });
+        for round in 0..5 {
+            assert!(target.get(2_000_000) == bytes(round, 2_000_000), "{kinds:?}");
+            for letter in 0..50 {
+                assert_eq!(target.get(1), [letter]);
+                target.send(&[letter]);
+            }
+        }
+        assert_eq!(target.rest(), b"");
+        writing.join().unwrap();
+    }
+}
