@@ -5,9 +5,9 @@ use std::net::TcpListener;
 use std::thread;
 
 use rustix::net::{SendFlags, send};
-use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use socket2::SockRef;
 
+use crate::full::leave;
 use crate::relay::{KINDS, Pair, pair};
 use crate::stand::{Daemon, until};
 use crate::wire::{End, Target, Wire, byte, bytes};
@@ -49,28 +49,22 @@ fn without_marks(got: &[u8]) -> usize {
 
 #[test]
 fn a_reset_in_the_middle_of_a_bulk_is_never_a_clean_end() {
-    for kinds in KINDS.into_iter().filter(|kinds| *kinds == ("tcp", "tcp")) {
-        let Pair { client, mut target, stage } = pair(kinds, "");
-        let writing = thread::spawn(move || {
-            let mut client = client;
-            client.send(&bytes(1, LENGTH));
-            client.reset();
-        });
-        let (got, end) = target.ending();
-        writing.join().unwrap();
-        assert_eq!(end, End::Rst);
-        assert!(got == bytes(1, got.len()), "{} bytes", got.len());
-        stage.daemon.says("closed: reset by the client");
-    }
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let writing = thread::spawn(move || {
+        client.send(&bytes(1, LENGTH));
+        client.reset();
+    });
+    let (got, end) = target.ending();
+    writing.join().unwrap();
+    assert_eq!(end, End::Rst);
+    assert!(got == bytes(1, got.len()), "{} bytes", got.len());
+    stage.daemon.says("closed: reset by the client");
 }
 
 #[test]
 fn without_descriptors_for_pipes_a_bulk_passes_all_the_same() {
     let Pair { client, mut target, stage } = pair(("tcp", "tcp"), "");
-    let pid = Pid::from_raw(stage.daemon.pid() as i32);
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let none = Rlimit { current: Some(3), maximum };
-    prlimit(pid, Resource::Nofile, none).unwrap();
+    leave(&stage.daemon, 0);
     let writing = thread::spawn(move || {
         let mut client = client;
         client.send(&bytes(2, LENGTH));
@@ -85,17 +79,19 @@ fn without_descriptors_for_pipes_a_bulk_passes_all_the_same() {
 #[test]
 fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
     const PAIRS: usize = 66;
-    let text = bytes(7, 1 << 20);
-    let letter = |number: usize, at: usize| text[(at + number * 4099) % text.len()];
+    const TEXT: usize = 1 << 20;
+    let text = bytes(7, TEXT);
+    let letter = |number: usize, at: usize| text[(at + number * 4099) % TEXT];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // Small buffers around it, so that it is blocked before these are hundreds of megabytes.
     SockRef::from(&listener).set_recv_buffer_size(262_144).unwrap();
     let target = Target::Tcp(listener);
     let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let files = daemon.files();
     daemon.client(0).finish();
     assert_eq!(target.accept().rest(), b"");
-    until("it is gone", || daemon.dump().contains(" 0 bytes kept").then_some(()));
-    let (files, memory) = (daemon.files(), daemon.memory());
+    until("it is gone", || (daemon.files() == files).then_some(()));
+    let memory = daemon.memory();
     let pairs: Vec<(Wire, Wire)> = (0..PAIRS)
         .map(|_| {
             let client = daemon.client(0);
@@ -103,15 +99,18 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
             (client, target.accept())
         })
         .collect();
+    // Each writes as fast as it can, so that the relay finds more than one read takes.
     let flood = |(number, (mut client, other)): (usize, (Wire, Wire))| {
-        let sent = client.flood(|at| letter(number, at));
+        let sent = client.flood(&daemon, |at| letter(number, at));
         (client, other, sent)
     };
     let pairs: Vec<(Wire, Wire, usize)> = thread::scope(|scope| {
+        let flood = &flood;
         let floods: Vec<_> =
             pairs.into_iter().enumerate().map(|pair| scope.spawn(move || flood(pair))).collect();
         floods.into_iter().map(|flood| flood.join().unwrap()).collect()
     });
+    // Some bytes wait in pipes, and the others, for which there are none, in buffers.
     let pipes = daemon.files() - files - 2 * PAIRS;
     assert!((2..=2 * 64).contains(&pipes) || cfg!(mio_unsupported_force_poll_poll), "{pipes}");
     let grown = daemon.memory().saturating_sub(memory);

@@ -17,7 +17,7 @@ use crate::wire::{Wire, bytes};
 #[test]
 fn a_file_on_which_nobody_answers_is_replaced() {
     let scratch = Scratch::new();
-    drop(UnixListener::bind(scratch.path("x")).unwrap());
+    scratch.dead("x");
     let daemon = Daemon::start(&format!("echo {}", scratch.unix("x")));
     daemon.client(0).echo(b"here");
     // What is killed leaves its file, and the next start is not hindered by it.
@@ -50,7 +50,7 @@ fn what_is_no_socket_is_never_touched() {
     let scratch = Scratch::new();
     fs::write(scratch.path("file"), "precious").unwrap();
     fs::create_dir(scratch.path("directory")).unwrap();
-    drop(UnixListener::bind(scratch.path("dead")).unwrap());
+    scratch.dead("dead");
     symlink("dead", scratch.path("link")).unwrap();
     for (name, what) in
         [("file", "a file"), ("directory", "a directory"), ("link", "a symbolic link")]
@@ -82,7 +82,7 @@ fn of_two_starts_at_once_over_a_dead_file_one_serves_and_the_other_says_why_not(
     let scratch = Scratch::new();
     for round in 0..5 {
         let name = format!("x{round}");
-        drop(UnixListener::bind(scratch.path(&name)).unwrap());
+        scratch.dead(&name);
         let start =
             || Daemon::spawn(crate::stand::oneloop(&format!("echo {}", scratch.unix(&name))));
         let mut both = [start(), start()];

@@ -21,7 +21,7 @@ fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
     let daemon = Daemon::start("echo 127.0.0.1:0");
     let mut other = daemon.client(0);
     let mut client = daemon.client(0);
-    let sent = client.flood(|at| byte(1, at));
+    let sent = client.flood(&daemon, |at| byte(1, at));
     (0..300).for_each(|_| other.echo(b"undisturbed"));
     daemon.client(0).echo(b"a new one too");
     // When it reads again, nothing is missing.
@@ -33,8 +33,8 @@ fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
 fn a_relayed_reader_that_stops_stops_the_writer_behind_the_relay() {
     for kinds in KINDS {
         let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let sent = client.flood(|at| byte(1, at));
-        let answered = target.flood(|at| byte(2, at));
+        let sent = client.flood(&stage.daemon, |at| byte(1, at));
+        let answered = target.flood(&stage.daemon, |at| byte(2, at));
         let mut second = stage.daemon.client(0);
         let mut beside = stage.door.accept();
         for number in 0..100 {
@@ -50,13 +50,13 @@ fn a_relayed_reader_that_stops_stops_the_writer_behind_the_relay() {
 
 #[test]
 fn memory_is_bounded_whatever_the_readers_do() {
-    const READERS: u64 = 40;
+    const READERS: u64 = 16;
     let daemon = Daemon::start("echo 127.0.0.1:0");
     daemon.client(0).echo(b"warm");
     let before = daemon.memory();
     let mut clients: Vec<Wire> = (0..READERS).map(|_| daemon.client(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
-        client.flood(|at| byte(number as u64, at));
+        client.flood(&daemon, |at| byte(number as u64, at));
     }
     let grown = daemon.memory().saturating_sub(before);
     assert!(grown <= READERS * HELD_BYTES + SLACK_BYTES, "{grown} bytes for {READERS} readers");

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use crate::stand::{Daemon, Scratch, oneloop_after, until};
+use crate::stand::{Daemon, Scratch, ended, oneloop_after, until};
 use crate::wire::{Target, Wire};
 
 /// Lets a daemon have so many files more than now, and no others.
-fn leave(daemon: &Daemon, more: usize) {
+pub fn leave(daemon: &Daemon, more: usize) {
     // Descriptors are given from the lowest on, and the limit is one above the highest.
     let open = daemon.descriptors();
     let free = (0..).filter(|number| !open.contains(number)).nth(more).unwrap();
@@ -184,15 +184,14 @@ fn port(target: &Target) -> String {
 #[test]
 fn without_ports_for_its_targets_a_relay_ends_those_clients_and_goes_on() {
     // In a network of its own, which has two ports to connect from.
-    let probe = "unshare -rn true";
-    let may = std::process::Command::new("sh").args(["-c", probe]).output().unwrap();
-    if !may.status.success() {
-        return println!("skipped: {}", String::from_utf8_lossy(&may.stderr).trim());
-    }
-    let scratch = Scratch::new();
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     let script = format!("ip link set lo up && echo 40000 40001 > {range} && exec \"$@\"");
     let words = format!("exec unshare -rn sh -c '{script}' sh \"$@\";");
+    let may = ended(oneloop_after(&words, "--version"));
+    if may.code != Some(0) {
+        return println!("skipped: {}", may.err.trim());
+    }
+    let scratch = Scratch::new();
     let line = format!("run {}=relay:127.0.0.1:7007 127.0.0.1:7007=echo -v", scratch.unix("x"));
     let daemon = Daemon::run(oneloop_after(&words, &line));
     let mut two = [daemon.client(0), daemon.client(0)];

@@ -18,13 +18,13 @@ const FEW: usize = 1_000;
 const RESERVE: usize = 1_500;
 
 /// Only one crowd at a time: the files of this process are one stock.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static CROWD: Mutex<()> = Mutex::new(());
     CROWD.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
 /// How many connections there may be, with so many files for each in the daemon.
-fn room(wanted: usize, each: usize) -> Option<usize> {
+pub fn room(wanted: usize, each: usize) -> Option<usize> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let files = match setrlimit(Resource::Nofile, raised) {
@@ -70,7 +70,7 @@ fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() 
     clients.iter_mut().step_by(100).for_each(|client| client.echo(b"here"));
     let cpu = daemon.cpu();
     assert_eq!(daemon.sleeps_in(Duration::from_secs(5)), 0, "somebody wakes it");
-    assert!(daemon.cpu() - cpu <= Duration::from_millis(10), "it does not rest");
+    assert!(daemon.cpu() - cpu <= Duration::from_millis(100), "it does not rest");
     let busy = &mut clients[size / 2];
     (0..1000).for_each(|_| busy.echo(b"through all of them"));
     assert!(daemon.dump().contains("memory: 0 buffers on loan, 0 bytes kept"));

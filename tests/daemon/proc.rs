@@ -25,21 +25,28 @@ impl Daemon {
         text.rsplit_once(") ").unwrap().1.to_string()
     }
 
+    /// Whether it waits for something to happen, and nothing has.
+    pub fn is_asleep(&self) -> bool {
+        self.state().starts_with('S')
+    }
+
     /// How often it went to sleep.
     pub fn sleeps(&self) -> u64 {
         self.status("voluntary_ctxt_switches:")
     }
 
-    /// How often it goes to sleep in this time; to do so it must have been woken.
+    /// How often it goes to sleep in this time; to do so it must have been woken. It must be asleep
+    /// at the end: one that is not has no reason to be, but spins.
     pub fn sleeps_in(&self, time: Duration) -> u64 {
         // What was asked of it last may still be going on.
         until("it comes to rest", || {
             let before = self.sleeps();
             sleep(Duration::from_millis(100));
-            (self.sleeps() == before).then_some(())
+            (self.is_asleep() && self.sleeps() == before).then_some(())
         });
         let before = self.sleeps();
         sleep(time);
+        assert!(self.is_asleep(), "it does not rest");
         self.sleeps() - before
     }
 

@@ -11,8 +11,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::wire::{Wire, resets};
+use crate::wire::{End, Wire, heard};
 
 /// Longer than anything takes on the busiest machine: what has not come by then never comes.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -127,15 +128,25 @@ impl Daemon {
 
     /// Runs a command and waits until it serves.
     pub fn run(command: Command) -> Daemon {
-        let mut daemon = Daemon::spawn(command);
-        let lines = daemon.wait("it serves", |lines| {
-            let serves = lines.iter().any(|line| line.contains(" limits: "));
-            serves.then(|| lines.to_vec())
+        Daemon::spawn(command).serving(" limits: ")
+    }
+
+    /// The same of a command line, one of whose addresses may be in use: then there is none.
+    pub fn try_start(line: &str) -> Option<Daemon> {
+        let daemon = Daemon::spawn(oneloop(line)).serving(": Address already in use");
+        (!daemon.addresses.is_empty()).then_some(daemon)
+    }
+
+    /// Waits until it serves, or says this, and takes note of its addresses.
+    fn serving(mut self, or: &str) -> Daemon {
+        let lines = self.wait("it serves", |lines| {
+            let serves = |line: &String| line.contains(" limits: ") || line.contains(or);
+            lines.iter().any(serves).then(|| lines.to_vec())
         });
         let listening = lines.iter().filter_map(|line| line.split_once(" listening at "));
         let addresses = listening.filter_map(|(_, rest)| rest.rsplit_once(": "));
-        daemon.addresses = addresses.map(|(address, _)| address.to_string()).collect();
-        daemon
+        self.addresses = addresses.map(|(address, _)| address.to_string()).collect();
+        self
     }
 
     /// Runs a command whose log does not tell when it serves.
@@ -178,17 +189,27 @@ impl Daemon {
         }
     }
 
+    /// All that a client hears at a door, and how that ends: a reset may come as early as while it
+    /// connects.
+    pub fn hear(&self, door: usize) -> (Vec<u8>, End) {
+        heard(&format!("tcp://{}", self.at(door)))
+    }
+
     /// A client at a door must be reset.
     pub fn resets(&self, door: usize) {
-        resets(&format!("tcp://{}", self.at(door)));
+        assert_eq!(self.hear(door), (Vec::new(), End::Rst));
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// Sends a signal. One that is stopped has stopped when this returns.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+        if signal == Signal::STOP {
+            until("it has stopped", || self.state().starts_with('T').then_some(()));
+        }
     }
 
     /// Asks it for a dump, and gives the line about memory and timers. A dump of a crowd is more
@@ -226,18 +247,27 @@ impl Daemon {
         lines.0.clone()
     }
 
-    /// How many lines contain this.
+    /// How many lines contain this, of all that it had to tell before it was asked.
     pub fn count(&self, text: &str) -> usize {
-        let now =
-            || self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count();
-        // What the daemon has written may not have been read here yet.
-        let mut found = now();
-        loop {
-            std::thread::sleep(Duration::from_millis(150));
-            match now() {
-                same if same == found => return found,
-                more => found = more,
-            }
+        self.catch_up();
+        self.counted(text)
+    }
+
+    fn counted(&self, text: &str) -> usize {
+        self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// What it has written may not have been read here yet. A signal that changes nothing is told
+    /// too, and behind all that came before it.
+    fn catch_up(&self) {
+        const TOLD: &str = "signal SIGHUP";
+        let before = self.counted(TOLD);
+        // One that does not serve yet would be ended by it.
+        if !self.addresses.is_empty()
+            && kill_process(Pid::from_child(&self.child), Signal::HUP).is_ok()
+        {
+            let told = || self.counted(TOLD) > before || self.log.lines.lock().unwrap().1;
+            until("its log", || told().then_some(()));
         }
     }
 
@@ -324,6 +354,12 @@ impl Scratch {
 
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// Makes the file of a Unix socket at which nobody listens, as one that was killed leaves it.
+    pub fn dead(&self, name: &str) {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(self.path(name)).unwrap()).unwrap();
     }
 
     /// The address of a Unix socket in it.

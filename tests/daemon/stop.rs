@@ -51,7 +51,7 @@ fn without_connections_it_stops_at_once() {
 fn nobody_comes_in_any_more_while_it_stops() {
     let mut daemon = Daemon::start("echo 127.0.0.1:0 --drain-timeout 1h");
     let mut busy = daemon.client(0);
-    let sent = busy.flood(|at| byte(1, at));
+    let sent = busy.flood(&daemon, |at| byte(1, at));
     daemon.signal(Signal::TERM);
     daemon.says("draining: 1 connection in progress, for 1h00m at most");
     until("the door is closed", || {
@@ -65,7 +65,7 @@ fn nobody_comes_in_any_more_while_it_stops() {
 #[test]
 fn what_is_in_progress_finishes_with_every_byte() {
     let Pair { mut client, mut target, mut stage } = pair(TCP, "--drain-timeout 1h");
-    let sent = client.flood(|at| byte(1, at));
+    let sent = client.flood(&stage.daemon, |at| byte(1, at));
     stage.daemon.signal(Signal::TERM);
     stage.daemon.says("draining");
     // The reader is slow, and the answer comes late.
@@ -98,7 +98,7 @@ fn a_half_closed_connection_is_in_progress() {
 fn what_does_not_finish_in_time_is_cut_and_that_is_no_failure() {
     let begun = Instant::now();
     let Pair { mut client, target, mut stage } = pair(TCP, "--drain-timeout 700ms");
-    client.flood(|at| byte(1, at));
+    client.flood(&stage.daemon, |at| byte(1, at));
     stage.daemon.signal(Signal::TERM);
     assert_eq!(stage.daemon.code(), Some(0));
     assert!(begun.elapsed() >= Duration::from_millis(700));
@@ -116,7 +116,7 @@ fn a_second_signal_ends_it_now_with_the_code_of_that_signal() {
         (Signal::INT, Signal::TERM, 143),
     ] {
         let Pair { mut client, target, mut stage } = pair(TCP, "--drain-timeout 1h");
-        client.flood(|at| byte(1, at));
+        client.flood(&stage.daemon, |at| byte(1, at));
         stage.daemon.signal(first);
         stage.daemon.says("draining");
         stage.daemon.signal(second);
@@ -163,7 +163,7 @@ fn quit_dumps_the_loop_its_doors_and_its_connections() {
     daemon.says("totals: 1 opened, 0 closed");
     client.echo(b"and goes on");
     // What is held shows too.
-    client.flood(|at| byte(1, at));
+    client.flood(&daemon, |at| byte(1, at));
     let line = daemon.dump();
     assert!(line.contains(" 1 buffers on loan, "), "{line}");
     daemon.says(" and holds some");
@@ -176,7 +176,7 @@ fn the_files_of_sockets_go_with_it_however_it_stops() {
         let line = format!("echo {} unix-dgram:{}", scratch.unix("x"), scratch.path("y").display());
         let mut daemon = Daemon::start(&line);
         let mut client = daemon.client(0);
-        client.flood(|at| byte(1, at));
+        client.flood(&daemon, |at| byte(1, at));
         for signal in signals {
             daemon.signal(signal);
             daemon.says("draining");

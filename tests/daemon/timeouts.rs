@@ -18,8 +18,9 @@ fn ends_after(millis: u64, begun: Instant, ending: impl FnOnce() -> End, expecte
 fn an_idle_echo_ends_in_order_after_its_timeout_and_not_before() {
     let daemon = Daemon::start("echo 127.0.0.1:0 -v --idle-timeout 400ms");
     let mut client = daemon.client(0);
+    let begun = Instant::now();
     client.echo(b"hello");
-    ends_after(400, Instant::now(), || client.ending().1, End::Fin);
+    ends_after(400, begun, || client.ending().1, End::Fin);
     daemon.says("closed: idle-timeout, proxy first by FIN");
 }
 
@@ -56,7 +57,7 @@ fn bytes_in_either_direction_keep_a_relay_alive() {
 fn a_blocked_connection_is_idle_too() {
     // Long enough for the flood to be seen to rest, on a busy machine too.
     let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 3s");
-    client.flood(|at| byte(1, at));
+    client.flood(&stage.daemon, |at| byte(1, at));
     stage.daemon.says("closed: idle-timeout");
     let (bytes, end) = target.ending();
     assert!(end == End::Rst && !bytes.is_empty());
@@ -96,8 +97,8 @@ fn each_route_has_timeouts_of_its_own_and_off_means_never() {
     let line = "run 127.0.0.1:0=echo,idle-timeout=300ms 127.0.0.1:0=echo,idle-timeout=off \
                 127.0.0.1:0=echo --idle-timeout 600ms -v";
     let daemon = Daemon::start(line);
-    let mut clients = [0, 1, 2].map(|door| daemon.client(door));
     let begun = Instant::now();
+    let mut clients = [0, 1, 2].map(|door| daemon.client(door));
     assert_eq!(clients[0].rest(), b"");
     assert_eq!(clients[2].rest(), b"");
     assert!(begun.elapsed() >= Duration::from_millis(600));

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::stand::{CUT, Stand, at, bytes, client, receive};
+use crate::stand::{CUT, Stand, at, bytes, client, nobody, receive};
 
 /// A stand that relays to these targets.
 fn relay(targets: &[SocketAddr], options: &str) -> (Stand, SocketAddr) {
@@ -16,11 +16,6 @@ fn target() -> (UdpSocket, SocketAddr) {
     let target = client();
     let address = target.local_addr().unwrap();
     (target, address)
-}
-
-/// An address at which nobody hears.
-fn nobody() -> SocketAddr {
-    target().1
 }
 
 #[test]
@@ -180,8 +175,8 @@ fn a_late_event_of_a_flow_that_is_gone_is_stale() {
     use oneloop::core::{Key, Ready};
     let (target, address) = target();
     let (mut stand, door) = relay(&[address], ",udp-flows=1");
-    for _ in 0..2 {
-        client().send_to(b"hello", door).unwrap();
+    for client in [client(), client()] {
+        client.send_to(b"hello", door).unwrap();
         stand.until(|_| receive(&target));
     }
     let stale = Key::flow(1, 0).at(1);
@@ -191,11 +186,12 @@ fn a_late_event_of_a_flow_that_is_gone_is_stale() {
 
 #[test]
 fn a_refusal_is_counted_and_the_flow_goes_on() {
-    let address = nobody();
+    let (deaf, address) = nobody();
     let (mut stand, door) = relay(&[address], "");
     let client = client();
     client.send_to(b"anybody?", door).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused (Connection refused)");
+    drop(deaf);
     let target = UdpSocket::bind(address).unwrap();
     target.set_nonblocking(true).unwrap();
     client.send_to(b"hello", door).unwrap();
@@ -208,7 +204,7 @@ fn a_refusal_is_counted_and_the_flow_goes_on() {
 
 #[test]
 fn an_earlier_refusal_does_not_cost_the_next_datagram() {
-    let address = nobody();
+    let (_deaf, address) = nobody();
     let (mut stand, door) = relay(&[address], "");
     let client = client();
     // Both are there before the loop turns: so the second one meets the refusal of the first.
@@ -236,7 +232,8 @@ fn flows_take_turns_at_the_targets() {
 #[test]
 fn after_a_refusal_a_flow_goes_to_the_next_target() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[nobody(), address], "");
+    let (_deaf, refusing) = nobody();
+    let (mut stand, door) = relay(&[refusing, address], "");
     let client = client();
     client.send_to(b"lost", door).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
@@ -251,13 +248,13 @@ fn after_a_refusal_a_flow_goes_to_the_next_target() {
 
 #[test]
 fn a_name_is_asked_for_when_a_flow_opens() {
-    let (target, address) = target();
+    let ((target, address), (_deaf, refusing)) = (target(), nobody());
     let (mut stand, door) =
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
     let client = client();
     client.send_to(b"early", door).unwrap();
     stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&client)));
-    stand.names.insert("target.test".to_string(), vec![nobody(), address]);
+    stand.names.insert("target.test".to_string(), vec![refusing, address]);
     client.send_to(b"lost", door).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
     client.send_to(b"hello", door).unwrap();
@@ -267,8 +264,9 @@ fn a_name_is_asked_for_when_a_flow_opens() {
 #[test]
 fn a_relay_to_its_own_door_feeds_nobody() {
     let mut stand = Stand::new();
-    let address = nobody();
+    let (free, address) = target();
     stand.names.insert("itself.test".to_string(), vec![address]);
+    drop(free);
     stand.add(&format!("udp://{address}=relay:udp://itself.test:{}", address.port()));
     let client = client();
     client.send_to(b"round and round", address).unwrap();

@@ -199,6 +199,15 @@ pub fn client() -> UdpSocket {
     client
 }
 
+/// An address at which nobody hears, and nobody else can, as long as this lives: the socket there
+/// hears one other alone.
+pub fn nobody() -> (UdpSocket, SocketAddr) {
+    let deaf = client();
+    deaf.connect("127.0.0.1:9").unwrap();
+    let address = deaf.local_addr().unwrap();
+    (deaf, address)
+}
+
 /// What has come, if anything has, and from where.
 pub fn receive(client: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
     let mut room = vec![0; 65_536];

@@ -259,7 +259,8 @@ fn an_earlier_refusal_does_not_cost_the_next_train() {
     let address = target.local_addr().unwrap();
     let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
     show(&mut stand, &client, door, &target);
-    drop(target);
+    // From now on it hears one other alone, and its port is still nobody else's.
+    target.connect("127.0.0.1:9").unwrap();
     stand.facts.0.clear();
     client.send_to(b"anybody?", door).unwrap();
     // Both are there before the loop turns: so the train meets the refusal of the first one.

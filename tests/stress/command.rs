@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use oneloop::stress::json::Json;
 
-use crate::tool::{echo, free_port, server};
+use crate::tool::{Spare, echo, server};
 
 fn oneloop() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
@@ -82,7 +82,8 @@ fn several_processes_make_one_report() {
 
 #[test]
 fn failures_and_wrong_usage_have_codes_of_their_own() {
-    let vacant = free_port();
+    let spare = Spare::new();
+    let vacant = spare.address();
     let report = told(&format!("{vacant} --conns 3 --duration 100ms"), 1);
     assert_eq!(number(&report, "loads.0.failures.0.count"), 3.0);
     assert_eq!(report.get("well"), Some(&Json::Bool(false)));

@@ -45,8 +45,10 @@ fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
 
 #[test]
 fn a_datagram_target_that_is_not_there_is_refused_by_name() {
-    let vacant = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = run(&datagram_plan(vacant));
+    // Its port is nobody else's, and it hears one other alone.
+    let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
+    deaf.connect("127.0.0.1:9").unwrap();
+    let outcome = run(&datagram_plan(deaf.local_addr().unwrap()));
     let tally = &outcome.loads[0].tally;
     let names: Vec<&str> = tally.failures.keys().map(|failure| failure.name.as_str()).collect();
     assert_eq!(names, ["ECONNREFUSED"], "{tally:?}");

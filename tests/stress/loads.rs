@@ -8,7 +8,7 @@ use std::time::Duration;
 use oneloop::plan::unit::Rate;
 use oneloop::plan::{Address, LoadKind, StressPlan};
 
-use crate::tool::{echo, free_port, plan, run, server};
+use crate::tool::{Spare, echo, plan, run, server};
 
 #[test]
 fn an_echo_is_spoken_to_and_all_is_well() {
@@ -45,7 +45,8 @@ fn idle_connections_are_held() {
 #[test]
 fn messages_at_a_rate_come_at_that_rate() {
     let rate = Some(Rate { count: 1000, per: Duration::from_secs(1) });
-    let outcome = run(&StressPlan { rate, ..plan(server(echo), LoadKind::Echo, 7) });
+    let duration = Duration::from_secs(1);
+    let outcome = run(&StressPlan { rate, duration, ..plan(server(echo), LoadKind::Echo, 7) });
     let tally = &outcome.loads[0].tally;
     assert!(outcome.is_well(), "{tally:?}");
     let due = (1000.0 * tally.window.as_secs_f64()) as u64;
@@ -57,7 +58,8 @@ fn messages_at_a_rate_come_at_that_rate() {
 #[test]
 fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
     let every = Duration::from_millis(50);
-    let outcome = run(&StressPlan { every, ..plan(server(echo), LoadKind::Pulse, 30) });
+    let duration = Duration::from_secs(1);
+    let outcome = run(&StressPlan { every, duration, ..plan(server(echo), LoadKind::Pulse, 30) });
     let tally = &outcome.loads[0].tally;
     assert!(outcome.is_well(), "{tally:?}");
     assert!(tally.rounds.count() >= 2 && tally.answered >= 60, "{tally:?}");
@@ -94,7 +96,7 @@ fn unix_sockets_are_targets_too() {
         }
     });
     let target = Address::parse_target(&format!("unix:{}", path.display())).unwrap();
-    let any = plan(free_port(), LoadKind::Echo, 5);
+    let any = plan(Spare::new().address(), LoadKind::Echo, 5);
     let outcome = run(&StressPlan { targets: vec![target], ..any });
     std::fs::remove_file(&path).unwrap();
     let tally = &outcome.loads[0].tally;

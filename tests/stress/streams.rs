@@ -7,14 +7,17 @@ use std::thread;
 use oneloop::plan::{Listen, LoadKind, StressPlan, Way};
 use oneloop::stress::outcome::Outcome;
 
-use crate::tool::{echo, free_port, plan, run, server};
+use crate::tool::{Spare, echo, plan, run, server};
+
+/// So much moves on the busiest machine while a run lasts, and nothing of it where nothing should.
+const MUCH: u64 = 1 << 17;
 
 #[test]
 fn a_stream_comes_back_from_an_echo_whole() {
     let outcome = run(&plan(server(echo), LoadKind::Stream, 3));
     let tally = &outcome.loads[0].tally;
     assert!(outcome.is_well(), "{tally:?}");
-    assert!(tally.bytes_in > 1 << 20 && tally.bytes_out > 1 << 20, "{tally:?}");
+    assert!(tally.bytes_in > MUCH && tally.bytes_out > MUCH, "{tally:?}");
 }
 
 /// A relay to this address, which passes on an end of file; in each direction it changes what it
@@ -46,7 +49,8 @@ fn pass_on(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<
 }
 
 fn streamed(way: Way, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
-    let sink = free_port();
+    let spare = Spare::new();
+    let sink = spare.address();
     let door = relay(sink, change);
     let listen = Listen::parse(&sink.to_string()).unwrap();
     run(&StressPlan { way, sink: Some(listen), ..plan(door, LoadKind::Stream, 2) })
@@ -58,8 +62,8 @@ fn a_stream_through_a_relay_is_verified_at_both_ends() {
         let outcome = streamed(way, |bytes| bytes);
         assert!(outcome.is_well(), "{way:?} {outcome:?}");
         let (near, far) = (&outcome.loads[0].tally, &outcome.loads[1].tally);
-        assert_eq!(near.bytes_out > 1 << 20, way != Way::Down, "{way:?} {near:?}");
-        assert_eq!(near.bytes_in > 1 << 20, way != Way::Up, "{way:?} {near:?}");
+        assert_eq!(near.bytes_out > MUCH, way != Way::Down, "{way:?} {near:?}");
+        assert_eq!(near.bytes_in > MUCH, way != Way::Up, "{way:?} {near:?}");
         assert_eq!(far.opened, 2, "{way:?}");
     }
 }

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::thread;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
+
 use oneloop::plan::{Address, LoadKind, LoadPlan, StressPlan};
 use oneloop::stress::books::Books;
 use oneloop::stress::dial::{Dialer, resolve};
@@ -60,7 +62,20 @@ pub fn run(plan: &StressPlan) -> Outcome {
     Outcome::of(loader)
 }
 
-/// A port that was free a moment ago.
-pub fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// A port that is given to nobody who asks for any: nobody listens at it, but who asks for this one
+/// gets it. As long as this lives.
+pub struct Spare(Socket);
+
+impl Spare {
+    pub fn new() -> Spare {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        #[cfg(unix)]
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Spare(socket)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap().as_socket().unwrap()
+    }
 }

@@ -63,7 +63,7 @@ fn a_file_is_one_datagram_as_far_as_one_can_hold_it() {
     let text = bytes(5, 65_507 + 100);
     std::fs::write(scratch.path("in"), &text).unwrap();
     let input = File::open(scratch.path("in")).unwrap();
-    let line = format!("connect {address}");
+    let line = format!("connect --linger 3s {address}");
     let speaker = Speaker::between(&line, input.into(), Stdio::piped()).reading();
     for expected in [&text[..65_507], &text[65_507..]] {
         let (letter, from) = receive(&home);
@@ -77,7 +77,7 @@ fn a_file_is_one_datagram_as_far_as_one_can_hold_it() {
 #[test]
 fn answers_are_waited_for_after_the_end_of_the_input() {
     let (home, address) = home();
-    let mut speaker = Speaker::start(&format!("connect -C --linger 2s {address}"));
+    let mut speaker = Speaker::start(&format!("connect -C --linger 3s {address}"));
     speaker.type_in("ask\n");
     speaker.end_input();
     let (letter, from) = receive(&home);

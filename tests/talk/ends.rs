@@ -21,7 +21,8 @@ fn ended(line: &str) -> Ended {
 
 #[test]
 fn a_target_that_cannot_be_reached_is_named_with_the_reason() {
-    let (nobody, scratch) = (Nobody::new().address(), Scratch::new());
+    let (deaf, scratch) = (Nobody::new(), Scratch::new());
+    let nobody = deaf.address();
     let nowhere = scratch.unix("none");
     for (target, why, code) in [
         (nobody.as_str(), "Connection refused", 7),
@@ -43,7 +44,8 @@ fn what_is_typed_before_there_is_a_connection_is_not_lost_to_a_target_that_never
     std::fs::write(scratch.path("in"), "text").unwrap();
     let mut input = std::fs::File::open(scratch.path("in")).unwrap();
     let ours = Stdio::from(input.try_clone().unwrap());
-    let line = format!("connect {}", Nobody::new().address());
+    let nobody = Nobody::new();
+    let line = format!("connect {}", nobody.address());
     assert_eq!(Speaker::between(&line, ours, Stdio::null()).ended().code, Some(7));
     assert_eq!(std::io::Seek::stream_position(&mut input).unwrap(), 0);
 }
@@ -194,8 +196,9 @@ fn who_lingers_too_long_after_our_end_is_not_waited_for() {
         let target = Target::tcp();
         let mut speaker = Speaker::start(&line(&target, options));
         let mut peer = target.accept();
-        speaker.end_input();
         peer.send(b"answer");
+        speaker.shows("answer");
+        speaker.end_input();
         let ended = speaker.ended();
         assert_eq!((ended.code, &*ended.out), (Some(0), &b"answer"[..]), "{options}");
     }
