@@ -70,7 +70,10 @@ fn a_long_transfer_needs_no_more_memory_than_a_short_one() {
     const LENGTH: usize = 100 << 20;
     for line in ["discard 127.0.0.1:0", "echo 127.0.0.1:0"] {
         let daemon = Daemon::start(line);
-        daemon.client(0).send(&[0; 1 << 20]);
+        let mut first = daemon.client(0);
+        first.send(&[0; 1 << 16]);
+        first.finish();
+        first.rest();
         let before = daemon.status("VmHWM:");
         let mut client = daemon.client(0);
         let mut writer = client.twin();

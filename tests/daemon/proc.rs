@@ -80,12 +80,13 @@ impl Daemon {
         names.map(|name| name.parse().unwrap()).collect()
     }
 
-    /// The memory that it has written to, in bytes. The pages of its program are shared with
-    /// others of its kind, as long as there are any, and do not count.
+    /// The memory that it has written to, in bytes. The pages of its program do not count, however
+    /// fresh they are: those that a compiler has just written are dirty too until they reach the
+    /// disk.
     pub fn memory(&self) -> u64 {
         let text = self.proc("smaps_rollup");
-        let dirty = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:"));
-        let kib = dirty.and_then(|dirty| dirty.split_whitespace().next()?.parse::<u64>().ok());
+        let own = text.lines().find_map(|line| line.strip_prefix("Anonymous:"));
+        let kib = own.and_then(|own| own.split_whitespace().next()?.parse::<u64>().ok());
         kib.unwrap() * 1024
     }
 
