@@ -70,6 +70,10 @@ const LONGEST_BYTES: usize = 256 * 1024;
 /// So many arrivals are taken in one call. More save hardly a call, and make others wait.
 pub const PLACES: usize = 8;
 
+/// What is sent while a cache near the core still has it costs less. Of trains, which save calls by
+/// themselves, this is less than one.
+const HEAVY_BYTES: usize = 16 * 1024;
+
 /// No arrival over UDP is longer than 65,535 bytes, train or not. The odd lines beyond keep the
 /// beginnings of the places, which is all that most datagrams have, from sharing one cache set.
 pub(super) const PLACE_BYTES: usize = 64 * 1024 + 192;
@@ -112,6 +116,11 @@ impl Room {
     /// does not tell whether more is left.
     pub fn places(&self) -> usize {
         if self.is_full { 0 } else { PLACES - self.arrivals.len() }
+    }
+
+    /// Whether so much has arrived that it should go out before more comes in.
+    pub fn is_heavy(&self) -> bool {
+        self.arrivals.iter().map(|arrival| arrival.bytes).sum::<usize>() > HEAVY_BYTES
     }
 
     /// Forgets what has arrived.
@@ -231,6 +240,18 @@ mod tests {
         let train = Train::one(b"");
         assert_eq!((train.len(), train.is_empty(), lengths(train)), (1, false, vec![0]));
         assert!(train.after(1).is_empty() && lengths(train.after(1)).is_empty());
+    }
+
+    #[test]
+    fn a_few_short_datagrams_are_light_and_a_long_one_is_heavy() {
+        let mut room = Room::new();
+        assert!(!room.is_heavy());
+        for (bytes, is_heavy) in [(0, false), (HEAVY_BYTES, false), (HEAVY_BYTES + 1, true)] {
+            room.arrived(bytes, None);
+            assert_eq!(room.is_heavy(), is_heavy, "{bytes} bytes");
+        }
+        room.clear();
+        assert!(!room.is_heavy());
     }
 
     #[test]

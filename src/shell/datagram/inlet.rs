@@ -190,6 +190,43 @@ mod tests {
     }
 
     #[test]
+    fn each_way_to_refuse_a_train_is_known_as_one() {
+        for (number, is_known) in [
+            (libc::EINVAL, true),
+            (libc::EIO, true),
+            (libc::EMSGSIZE, true),
+            (libc::EAGAIN, false),
+            (libc::ECONNREFUSED, false),
+            (libc::ENOBUFS, false),
+        ] {
+            let error = io::Error::from_raw_os_error(number);
+            assert_eq!(is_about_trains(&error), is_known, "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_train_is_lost_whether_it_goes_in_parts_or_one_by_one() {
+        let bytes: Vec<u8> = (0..70_000).map(|at| (at % 251) as u8).collect();
+        for (refused, calls) in [(usize::MAX, 2), (1_200, 59)] {
+            let home = home();
+            let mut inlet = inlet(&home);
+            inlet.refused = refused;
+            let (mut train, mut made) = (Train::new(&bytes, 1_200), 0);
+            while !train.is_empty() {
+                let (part, sent) = inlet.send(train, None);
+                sent.unwrap();
+                (train, made) = (train.after(part.len()), made + 1);
+            }
+            assert_eq!(made, calls);
+            let mut room = [0; 2_000];
+            for datagram in bytes.chunks(1_200) {
+                let length = home.recv(&mut room).unwrap();
+                assert_eq!(&room[..length], datagram);
+            }
+        }
+    }
+
+    #[test]
     fn shorter_ones_than_those_refused_go_as_one() {
         let home = home();
         let mut inlet = inlet(&home);

@@ -241,7 +241,8 @@ impl Datagrams {
             let Some(inlet) = self.inlet(key) else { return false };
             // The answers of several flows may go out in one call. What comes in at a door fills
             // a call anyway, and may close flows.
-            if key.is_door() || !inlet.socket.is_for_many() || room.places() < 2 {
+            let is_alone = key.is_door() || !inlet.socket.is_for_many();
+            if is_alone || room.places() < 2 || room.is_heavy() {
                 self.make_room(room, cx);
             }
             let Some(inlet) = self.inlet(key) else { return false };
