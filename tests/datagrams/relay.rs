@@ -88,6 +88,26 @@ fn answers_that_come_at_once_go_to_whom_they_belong() {
 }
 
 #[test]
+fn answers_that_come_at_once_go_out_at_the_doors_they_belong_to() {
+    let (target, address) = target();
+    let mut stand = Stand::new();
+    let client = client();
+    let mut flows = Vec::new();
+    for _ in 0..6 {
+        let door = stand.add(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+        client.send_to(b"?", door).unwrap();
+        flows.push((stand.until(|_| receive(&target)).1, door));
+    }
+    for (number, (flow, _)) in flows.iter().enumerate() {
+        target.send_to(&[number as u8], *flow).unwrap();
+    }
+    for _ in &flows {
+        let (bytes, from) = stand.until(|_| receive(&client));
+        assert_eq!(from, flows[bytes[0] as usize].1, "{bytes:?}");
+    }
+}
+
+#[test]
 fn an_answer_goes_out_before_its_flow_makes_room() {
     let (target, address) = target();
     let (mut stand, door) = relay(&[address], ",udp-flows=1");

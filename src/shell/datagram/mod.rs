@@ -248,7 +248,7 @@ impl Datagrams {
             let Some(inlet) = self.inlet(key) else { return false };
             match inlet.receive(room) {
                 Ok(is_drained) => {
-                    taken += self.received(key, room, cx);
+                    taken += self.received(key, room, cx).max(1);
                     if is_drained {
                         self.traffic.step(key, &Event::ReadBlocked, cx.seen);
                         return false;
