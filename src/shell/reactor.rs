@@ -2,7 +2,7 @@
 //! phase in the order of the code.
 
 use std::io;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event as Word;
 use mio::{Events, Poll, Token};
@@ -11,6 +11,7 @@ use crate::core::{Births, Engine, Event, Key, Moment, Observer, Peer, Ready};
 use crate::plan::Service;
 use crate::service::{self, Facts};
 
+use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
 use super::dialer::{Dialer, Dialling};
 use super::doors::{Doors, Guest};
@@ -32,7 +33,7 @@ pub(super) const FIRST_DOOR: usize = 2;
 pub struct Reactor {
     pub(super) poll: Poll,
     pub(super) events: Events,
-    pub(super) began: Instant,
+    pub(super) clock: Clock,
     /// When the last sleep ended.
     pub(super) woke: Moment,
     /// Somebody wants to see each step.
@@ -300,8 +301,7 @@ impl Reactor {
     }
 
     pub(super) fn now(&self) -> Moment {
-        let since = self.began.elapsed();
-        Moment(since.as_secs() * 1_000_000 + since.subsec_micros() as u64)
+        self.clock.now()
     }
 }
 

@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
@@ -16,6 +15,7 @@ use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
 
 use super::CannotListen;
 use super::bound_datagram::bind_datagram;
+use super::clock::Clock;
 use super::datagram::Datagrams;
 use super::dialer::{Dialer, Pool};
 use super::doors::Doors;
@@ -60,7 +60,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
     Ok(Reactor {
         events: Events::with_capacity(EVENTS),
         poll,
-        began: Instant::now(),
+        clock: Clock::start(),
         woke: Moment(0),
         steps: true,
         turns: 0,
