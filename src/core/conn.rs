@@ -99,6 +99,7 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Runs both flows until they rest or have had their share.
+    #[inline]
     pub fn drive(
         &mut self,
         key: Key,
@@ -122,13 +123,17 @@ impl<S: Stream> Conn<S> {
         let mut ended = false;
         for index in 0..2 {
             let (flow, ends) = (&mut self.flows[index], &mut self.ends);
-            let pumped = pump::pump(flow, ends, key, buffers, seen);
-            if flow.done && !flow.is_absent() && self.first.is_none() {
-                self.first = Some(side(&self.ends, self.flows[index].from as usize));
+            if flow.done {
+                continue;
             }
-            match pumped {
-                Ok(end_of_file) => ended |= end_of_file,
-                Err(broken) => return self.broken(broken, key, buffers, seen),
+            let pumped = pump::pump(flow, ends, key, buffers, seen);
+            if flow.done {
+                let from = side(&self.ends, flow.from as usize);
+                self.first.get_or_insert(from);
+                ended = true;
+            }
+            if let Err(broken) = pumped {
+                return self.broken(broken, key, buffers, seen);
             }
         }
         // An end of file is activity: what is half-closed waits from then on.
@@ -139,8 +144,11 @@ impl<S: Stream> Conn<S> {
             return Driven::Ended(self.finished());
         }
         // Asked of both flows in the end: the second may have given the first something to do.
-        if self.flows.iter().any(|flow| self.next(flow) != Step::Rest) {
+        if self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest) {
             return Driven::More;
+        }
+        if !self.ends.bits(0).with(self.ends.bits(1)).has(Ready::ERROR) {
+            return Driven::Rest;
         }
         match self.ask_errors() {
             Some(broken) => self.broken(broken, key, buffers, seen),
@@ -148,12 +156,8 @@ impl<S: Stream> Conn<S> {
         }
     }
 
-    /// What this flow would do next.
-    fn next(&self, flow: &Flow) -> Step {
-        flow.next(self.ends.ready(flow.from as usize), self.ends.ready(flow.to as usize))
-    }
-
     /// Whether the attempt at end 1 has come through. An error: it has failed.
+    #[cold]
     fn ask_connected(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> io::Result<()> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
         if !self.ends.bits(1).any(hints) {
@@ -180,6 +184,7 @@ impl<S: Stream> Conn<S> {
 
     /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the
     /// socket is asked.
+    #[cold]
     fn ask_errors(&mut self) -> Option<Broken> {
         for end in 0..2 {
             if !self.ends.ready(end).has(Ready::ERROR) {
@@ -196,6 +201,7 @@ impl<S: Stream> Conn<S> {
 
     /// An end failed. What it sent before is written as far as the other side takes it now; then
     /// the connection ends with a reset, never with a clean end.
+    #[cold]
     fn broken(
         &mut self,
         Broken { end, error }: Broken,
@@ -287,7 +293,7 @@ impl<S: Stream> Conn<S> {
         }
         let asked = !self.ends.ready(0).has(Ready::ERROR) && !self.ends.ready(1).has(Ready::ERROR);
         debug_assert!(self.queued || asked, "#{}: an error is not asked for", self.birth);
-        let rests = self.flows.iter().all(|flow| self.next(flow) == Step::Rest);
+        let rests = self.flows.iter().all(|flow| self.ends.next(flow) == Step::Rest);
         debug_assert!(self.queued || rests, "#{}: work that nobody does", self.birth);
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use super::buffers::{Loan, Shelf};
 use super::chargen;
 use super::event::Because;
+use super::flow::{Flow, Step};
 use super::pipes::Pipe;
 use super::ready::Ready;
 
@@ -97,6 +98,13 @@ impl<S: Stream> Ends<S> {
         if ready.has(Ready::DIALING) { Ready::NONE } else { ready }
     }
 
+    /// What a flow between these ends does next.
+    #[inline(always)]
+    pub fn next(&self, flow: &Flow) -> Step {
+        let (from, to) = flow.route();
+        flow.next(self.ready(from), self.ready(to))
+    }
+
     pub fn set(&mut self, end: usize, bits: Ready) {
         self.ready[end] = self.ready[end].with(bits);
     }
@@ -142,16 +150,10 @@ impl<S: Stream> Ends<S> {
 
     /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of
     /// file.
+    #[inline(always)]
     pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, Because)> {
-        let socket = match &mut self.ends[end] {
-            End::Socket(socket) => socket,
-            End::Chargen => {
-                chargen::fill(at, into);
-                return Ok((Io::Moved(into.len()), Because::Full));
-            }
-            End::Void | End::Line(_) | End::Nowhere => {
-                return Ok((Io::Moved(0), Because::EndWaits));
-            }
+        let End::Socket(socket) = &mut self.ends[end] else {
+            return Ok(self.ends[end].say(into, at));
         };
         let read = settled(socket.read(into))?;
         let bits = self.ready[end];
@@ -169,23 +171,27 @@ impl<S: Stream> Ends<S> {
         Ok((read, because))
     }
 
+    #[inline(always)]
     pub fn write(&mut self, end: usize, from: &[u8], shelf: &mut Shelf<S::Pipe>) -> io::Result<Io> {
-        match &mut self.ends[end] {
-            End::Socket(socket) => {
-                let wrote = settled(socket.write(from))?;
-                if wrote == Io::Blocked {
-                    self.clear(end, Ready::WRITE);
-                }
-                Ok(wrote)
+        let End::Socket(socket) = &mut self.ends[end] else {
+            self.hear(end, from, shelf);
+            return Ok(Io::Moved(from.len()));
+        };
+        let wrote = settled(socket.write(from))?;
+        if wrote == Io::Blocked {
+            self.clear(end, Ready::WRITE);
+        }
+        Ok(wrote)
+    }
+
+    /// An end that is no socket takes all that it is given.
+    #[inline(never)]
+    fn hear(&mut self, end: usize, from: &[u8], shelf: &mut Shelf<S::Pipe>) {
+        if let End::Line(heard) = &mut self.ends[end] {
+            // Readable means: it has heard its message. What follows is swallowed.
+            if !self.ready[end].has(Ready::READ) && listen(heard, from, shelf) {
+                self.set(end, Ready::READ);
             }
-            End::Line(heard) => {
-                // Readable means: it has heard its message. What follows is swallowed.
-                if !self.ready[end].has(Ready::READ) && listen(heard, from, shelf) {
-                    self.set(end, Ready::READ);
-                }
-                Ok(Io::Moved(from.len()))
-            }
-            End::Void | End::Chargen | End::Nowhere => Ok(Io::Moved(from.len())),
         }
     }
 
@@ -259,6 +265,16 @@ impl<S: Stream> Ends<S> {
 impl<S> End<S> {
     pub fn is_socket(&self) -> bool {
         matches!(self, End::Socket(_))
+    }
+
+    /// What an end says that is no socket.
+    #[inline(never)]
+    fn say(&self, into: &mut [u8], at: u64) -> (Io, Because) {
+        if matches!(self, End::Chargen) {
+            chargen::fill(at, into);
+            return (Io::Moved(into.len()), Because::Full);
+        }
+        (Io::Moved(0), Because::EndWaits)
     }
 
     /// What is known of an end before the system has said anything. Of a socket: nothing.

@@ -15,20 +15,26 @@ use super::event::{Event, Observer, Seen};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
-use super::time::Moment;
+use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts, Timers};
 
 /// Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
     run: VecDeque<Key>,
-    timers: Timers,
-    timeouts: Vec<Timeouts>,
-    draining: bool,
+    deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
     /// Somebody wants to see each step; asked anew in each `run`.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
+}
+
+/// When each connection is to be looked at, whatever the system says.
+struct Deadlines {
+    timers: Timers,
+    /// Of each route.
+    timeouts: Vec<Timeouts>,
+    draining: bool,
 }
 
 /// What became of an attempt to connect to a target.
@@ -50,9 +56,11 @@ impl<S: Stream> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
             run: VecDeque::new(),
-            timers: Timers::with_capacity(capacity),
-            timeouts,
-            draining: false,
+            deadlines: Deadlines {
+                timers: Timers::with_capacity(capacity),
+                timeouts,
+                draining: false,
+            },
             dials: Vec::new(),
             steps: true,
             buffers,
@@ -79,30 +87,31 @@ impl<S: Stream> Engine<S> {
         conn.born = now;
         conn.active = now.tick();
         conn.queued = true;
-        let key = Key::new(birth, self.conns.insert(conn));
+        let key = self.vacant(birth);
+        self.deadlines.arm(&mut conn, key, now, seen);
+        self.conns.insert(conn);
         self.run.push_back(key);
-        self.arm(key, now, seen);
         key
     }
 
-    /// The only way from a key to a connection: it compares the generations.
+    /// The connection that a key names, unless it is gone.
     pub fn get(&mut self, key: Key) -> Option<&mut Conn<S>> {
-        self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)
+        get(&mut self.conns, key)
     }
 
     /// The system named an end: sets its bits, and queues the connection once.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
-        match self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth) {
+        match get(&mut self.conns, key) {
             Some(conn) => {
                 conn.ends.set(key.end(), ready);
-                seen.on(key, &Event::Marked { ready });
+                seen.step(key, || Event::Marked { ready });
                 if !conn.queued {
                     conn.queued = true;
                     self.run.push_back(key);
                 }
             }
-            None => seen.on(key, &Event::Stale),
+            None => seen.step(key, || Event::Stale),
         }
     }
 
@@ -121,30 +130,38 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Looks at the deadlines that are due.
+    /// Looks at the deadlines that are due. Most turns have none, and see that at once.
+    #[inline]
     pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
+        if self.deadlines.timers.ask(now, self.conns.len()) {
+            self.expire_due(now, seen);
+        }
+    }
+
+    #[inline(never)]
+    fn expire_due(&mut self, now: Moment, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
         for _ in 0..EXPIRE_BUDGET {
-            let Some((due, key)) = self.timers.pop(now.tick()) else { break };
+            let Some((due, key)) = self.deadlines.timers.pop(now.tick()) else { break };
             let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
             if conn.birth != key.birth || conn.armed != due {
                 continue;
             }
             conn.armed = 0;
-            match conn.deadline(&self.timeouts[conn.route as usize], self.draining) {
+            match self.deadlines.of(conn) {
                 Some((deadline, due)) if due <= now.tick() => {
-                    seen.on(key, &Event::Fired { deadline, again: false });
+                    seen.step(key, || Event::Fired { deadline, again: false });
                     self.expired(key, deadline, now, seen);
                 }
                 Some((deadline, _)) => {
-                    seen.on(key, &Event::Fired { deadline, again: true });
-                    self.arm(key, now, seen);
+                    seen.step(key, || Event::Fired { deadline, again: true });
+                    self.deadlines.arm(conn, key, now, seen);
                 }
                 None => {}
             }
         }
         let conns = &self.conns;
-        self.timers.sweep(conns.len(), |due, key| {
+        self.deadlines.timers.sweep(conns.len(), |due, key| {
             conns.get(key.slot()).is_some_and(|conn| conn.birth == key.birth && conn.armed == due)
         });
     }
@@ -155,16 +172,16 @@ impl<S: Stream> Engine<S> {
         if !self.run.is_empty() || !self.dials.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.timers.next().map(|due| now.until(due))
+        self.deadlines.timers.next().map(|due| now.until(due))
     }
 
     /// Gives a relay its target's socket, which is still connecting.
     pub fn attach(&mut self, key: Key, socket: S, now: Moment, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
-        if let Some(conn) = self.get(key) {
+        if let Some(conn) = get(&mut self.conns, key) {
             conn.ends.dial(1, socket);
             conn.active = now.tick();
-            self.arm(key, now, seen);
+            self.deadlines.arm(conn, key, now, seen);
         }
     }
 
@@ -200,10 +217,10 @@ impl<S: Stream> Engine<S> {
 
     /// From now on what is idle ends, and what is in progress ends when it comes to rest.
     pub fn drain(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.draining = true;
+        self.deadlines.draining = true;
         let seen = &mut Seen::new(seen, self.steps);
-        for key in self.keys() {
-            self.arm(key, now, seen);
+        for (slot, conn) in &mut self.conns {
+            self.deadlines.arm(conn, Key::new(conn.birth, slot), now, seen);
         }
     }
 
@@ -229,7 +246,7 @@ impl<S: Stream> Engine<S> {
 
     /// How many deadlines are set, dead ones included.
     pub fn deadlines(&self) -> usize {
-        self.timers.len()
+        self.deadlines.timers.len()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Conn<S>)> {
@@ -240,46 +257,47 @@ impl<S: Stream> Engine<S> {
         self.iter().map(|(key, _)| key).collect()
     }
 
-    /// Sets the deadline that follows from the connection's state, if none as early is set.
-    #[inline]
-    fn arm(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
-        let Some(conn) = self.conns.get_mut(key.slot()) else { return };
-        let timeouts = &self.timeouts[conn.route as usize];
-        // The common case: nothing is timed, and no reckoning is needed to see that.
-        if !self.draining && timeouts.all_off() && !conn.is_in_passing() {
-            return;
-        }
-        let Some((deadline, due)) = conn.deadline(timeouts, self.draining) else { return };
-        if conn.armed == 0 || due < conn.armed {
-            conn.armed = due;
-            self.timers.arm(due, key.at(0));
-            seen.on(key, &Event::Armed { deadline, due, now });
-        }
-    }
-
     fn drive(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
         let dialing = conn.dialing();
         let driven = conn.drive(key, &mut self.buffers, now, seen);
-        if dialing && !conn.dialing() {
-            self.dials.push((key, Dial::Over));
-        }
         match driven {
-            Driven::Rest => self.arm(key, now, seen),
-            Driven::More => {
-                if !conn.queued {
-                    conn.queued = true;
-                    self.run.push_back(key);
-                }
-                self.arm(key, now, seen);
-            }
-            Driven::Ended(reason) => self.remove(key, reason, now, seen),
-            Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
+            // The common case, kept apart from the others to be short.
+            Driven::Rest if !dialing => self.deadlines.arm(conn, key, now, seen),
+            driven => self.settle(key, driven, dialing, now, seen),
         }
         if cfg!(debug_assertions)
             && let Some(conn) = self.conns.get(key.slot())
         {
             conn.check(&self.buffers.shelf);
+        }
+    }
+
+    /// Does what follows from driving a connection.
+    #[inline(never)]
+    fn settle(
+        &mut self,
+        key: Key,
+        driven: Driven,
+        dialing: bool,
+        now: Moment,
+        seen: &mut Seen<'_>,
+    ) {
+        let Some(conn) = self.conns.get_mut(key.slot()) else { return };
+        if dialing && !conn.dialing() {
+            self.dials.push((key, Dial::Over));
+        }
+        match driven {
+            Driven::Rest => self.deadlines.arm(conn, key, now, seen),
+            Driven::More => {
+                if !conn.queued {
+                    conn.queued = true;
+                    self.run.push_back(key);
+                }
+                self.deadlines.arm(conn, key, now, seen);
+            }
+            Driven::Ended(reason) => self.remove(key, reason, now, seen),
+            Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
         }
     }
 
@@ -316,14 +334,49 @@ impl<S: Stream> Engine<S> {
     /// Forgets the target's socket; the shell decides what is tried next, and the time for that
     /// begins now.
     fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut Seen<'_>) {
-        if let Some(conn) = self.get(key) {
+        if let Some(conn) = get(&mut self.conns, key) {
             // Should the target have taken us after all, it must not see a clean end.
             if let Some(mut socket) = conn.ends.hang_up(1) {
                 socket.reset_on_drop();
             }
             conn.active = now.tick();
             self.dials.push((key.at(0), Dial::Failed(error)));
-            self.arm(key, now, seen);
+            self.deadlines.arm(conn, key, now, seen);
         }
     }
+}
+
+impl Deadlines {
+    /// What is next to come due for a connection, and when.
+    fn of<S: Stream>(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
+        conn.deadline(&self.timeouts[conn.route as usize], self.draining)
+    }
+
+    /// Sees to it that the connection's next deadline is set.
+    #[inline(always)]
+    fn arm<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
+        let timeouts = &self.timeouts[conn.route as usize];
+        // The common case: nothing is timed, and no reckoning is needed to see that.
+        if !self.draining && timeouts.all_off() && !conn.is_in_passing() {
+            return;
+        }
+        self.set(conn, key, now, seen);
+    }
+
+    /// Sets the deadline that follows from the connection's state, if none as early is set.
+    #[inline(never)]
+    fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
+        let Some((deadline, due)) = self.of(conn) else { return };
+        if conn.armed == 0 || due < conn.armed {
+            conn.armed = due;
+            self.timers.arm(due, key.at(0));
+            seen.step(key, || Event::Armed { deadline, due, now });
+        }
+    }
+}
+
+/// The only way from a key to a connection: it compares the generations.
+#[inline(always)]
+fn get<S>(conns: &mut Slab<Conn<S>>, key: Key) -> Option<&mut Conn<S>> {
+    conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)
 }

@@ -22,8 +22,7 @@ pub trait Observer {
     }
 }
 
-/// An observer as the core uses it: while nobody wants steps, none is even made. What is told is
-/// known where it is told, so the question costs one look at a flag.
+/// An observer as the core uses it: while nobody wants steps, none is even made.
 pub struct Seen<'a> {
     to: &'a mut dyn Observer,
     steps: bool,
@@ -35,10 +34,18 @@ impl<'a> Seen<'a> {
         Seen { to, steps }
     }
 
-    #[inline(always)]
     pub fn on(&mut self, key: Key, event: &Event<'_>) {
-        if self.steps || !event.is_step() {
-            self.to.on(key, event);
+        debug_assert!(!event.is_step(), "{event:?} is told unasked");
+        self.to.on(key, event);
+    }
+
+    /// Tells of a small step, which is made only if somebody wants it.
+    #[inline(always)]
+    pub fn step<'e>(&mut self, key: Key, step: impl FnOnce() -> Event<'e>) {
+        if self.steps {
+            let step = step();
+            debug_assert!(step.is_step(), "{step:?} is told to few");
+            self.to.on(key, &step);
         }
     }
 }

@@ -48,6 +48,13 @@ impl Flow {
         Flow { done: true, ..Flow::new(1, 1) }
     }
 
+    /// Which end is read, and which is written, as indices. There are two ends, and the mask tells
+    /// the compiler so.
+    #[inline(always)]
+    pub fn route(&self) -> (usize, usize) {
+        (self.from as usize & 1, self.to as usize & 1)
+    }
+
     pub fn is_absent(&self) -> bool {
         (self.from, self.to) == (1, 1)
     }
@@ -57,6 +64,7 @@ impl Flow {
     /// Backpressure: while `to` takes nothing, nothing is read. Connecting: an end that is not
     /// connected is one that is not ready. Draining: bytes held go first, so an end of file is
     /// always seen with nothing held, and passing it on loses nothing.
+    #[inline(always)]
     pub fn next(&self, from: Ready, to: Ready) -> Step {
         if self.done || !to.has(Ready::WRITE) {
             Step::Rest

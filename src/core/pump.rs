@@ -30,54 +30,102 @@ pub struct Broken {
     pub error: io::Error,
 }
 
-/// Runs one flow until it rests or has had its share. True: it saw the end of file, and passed it
-/// on.
+/// Runs one flow until it rests or has had its share. It is done, if it saw the end of file.
+///
+/// Most messages pass in one step, and then nothing is left to do. That is short enough to be a
+/// part of the caller; what happens seldom is kept out of it, or its values would not stay in
+/// registers.
+#[inline(always)]
 pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
     key: Key,
     buffers: &mut Buffers<S::Pipe>,
     seen: &mut Seen<'_>,
-) -> Result<bool, Broken> {
-    let (from, to) = (flow.from as usize, flow.to as usize);
-    let Buffers { scratch, shelf } = buffers;
-    let enough = flow.moved + BUDGET_BYTES;
-    for _ in 0..BUDGET {
+) -> Result<(), Broken> {
+    let before = flow.moved;
+    match ends.next(flow) {
+        Step::Rest => return Ok(()),
+        next => step(next, flow, ends, key, buffers, seen)?,
+    }
+    match ends.next(flow) {
+        Step::Rest => Ok(()),
+        _ => go_on(before + BUDGET_BYTES, flow, ends, key, buffers, seen),
+    }
+}
+
+/// The steps behind the first, until so many bytes have moved.
+#[inline(never)]
+fn go_on<S: Stream>(
+    enough: u64,
+    flow: &mut Flow,
+    ends: &mut Ends<S>,
+    key: Key,
+    buffers: &mut Buffers<S::Pipe>,
+    seen: &mut Seen<'_>,
+) -> Result<(), Broken> {
+    for _ in 1..BUDGET {
         if flow.moved >= enough {
             break;
         }
-        match flow.next(ends.ready(from), ends.ready(to)) {
-            Step::Rest => return Ok(false),
-            Step::Write => write_held(ends, flow, key.at(to), shelf, seen)?,
-            Step::Read if flow.bulk => splice(ends, flow, key, shelf, seen)?,
-            Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
-                Some(0) => {
-                    if let Some(message) = ends.heard(from, shelf) {
-                        seen.on(key.at(from), &Event::Heard { message });
-                    }
-                    flow.done = true;
-                    return pass_on_end(ends, key, from, to, seen).map(|()| true);
-                }
-                Some(bytes) => {
-                    flow.bulk = bytes == scratch.len() && ends.can_splice(from, to);
-                    let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
-                    flow.moved += wrote as u64;
-                    if wrote < bytes {
-                        flow.held = Some(shelf.keep(&scratch[wrote..bytes]));
-                    }
-                }
-                None => {}
-            },
+        match ends.next(flow) {
+            Step::Rest => return Ok(()),
+            next => step(next, flow, ends, key, buffers, seen)?,
         }
     }
-    if flow.next(ends.ready(from), ends.ready(to)) == Step::Rest {
-        return Ok(false);
+    if ends.next(flow) != Step::Rest {
+        seen.step(key.at(flow.route().0), || Event::Yielded { steps: BUDGET });
     }
-    seen.on(key.at(from), &Event::Yielded { steps: BUDGET });
-    Ok(false)
+    Ok(())
+}
+
+#[inline(always)]
+fn step<S: Stream>(
+    next: Step,
+    flow: &mut Flow,
+    ends: &mut Ends<S>,
+    key: Key,
+    buffers: &mut Buffers<S::Pipe>,
+    seen: &mut Seen<'_>,
+) -> Result<(), Broken> {
+    match next {
+        Step::Rest => Ok(()),
+        Step::Write => {
+            let (_, to) = flow.route();
+            write_held(ends, flow, key.at(to), &mut buffers.shelf, seen)
+        }
+        Step::Read if flow.bulk => splice(ends, flow, key, &mut buffers.shelf, seen),
+        Step::Read => pass(ends, flow, key, buffers, seen),
+    }
+}
+
+/// One read, and the write of what it brought.
+#[inline(never)]
+fn pass<S: Stream>(
+    ends: &mut Ends<S>,
+    flow: &mut Flow,
+    key: Key,
+    buffers: &mut Buffers<S::Pipe>,
+    seen: &mut Seen<'_>,
+) -> Result<(), Broken> {
+    let (from, to) = flow.route();
+    let Buffers { scratch, shelf } = buffers;
+    let Some(bytes) = read(ends, key.at(from), scratch, flow.moved, seen)? else { return Ok(()) };
+    if bytes == 0 {
+        flow.done = true;
+        return pass_on_end(ends, key, (from, to), shelf, seen);
+    }
+    flow.bulk = bytes == scratch.len() && ends.can_splice(from, to);
+    let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
+    flow.moved += wrote as u64;
+    if wrote < bytes {
+        flow.held = Some(shelf.keep(&scratch[wrote..bytes]));
+    }
+    Ok(())
 }
 
 /// Passes on what an end that failed had sent before, as far as the other side takes it now.
+#[cold]
 pub fn last_words<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
@@ -85,12 +133,12 @@ pub fn last_words<S: Stream>(
     buffers: &mut Buffers<S::Pipe>,
     seen: &mut Seen<'_>,
 ) -> Result<(), Broken> {
-    let (from, to) = (flow.from as usize, flow.to as usize);
+    let (from, to) = flow.route();
     let Buffers { scratch, shelf } = buffers;
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
     ends.doubt();
     for _ in 0..LAST_WORDS {
-        match flow.next(ends.ready(from), ends.ready(to)) {
+        match ends.next(flow) {
             Step::Rest => break,
             Step::Write => {
                 write_held(ends, flow, key.at(to), shelf, seen)?;
@@ -106,6 +154,7 @@ pub fn last_words<S: Stream>(
 }
 
 /// One read. Some(0) is the end of file; None: nothing now.
+#[inline(always)]
 fn read<S: Stream>(
     ends: &mut Ends<S>,
     key: Key,
@@ -118,16 +167,17 @@ fn read<S: Stream>(
     match read {
         Io::Moved(0) => return Ok(Some(0)),
         Io::Moved(bytes) => {
-            seen.on(key, &Event::Read { bytes, room, because });
+            seen.step(key, || Event::Read { bytes, room, because });
             return Ok(Some(bytes));
         }
-        Io::Blocked => seen.on(key, &Event::ReadBlocked),
-        Io::Interrupted => seen.on(key, &Event::Interrupted),
+        Io::Blocked => seen.step(key, || Event::ReadBlocked),
+        Io::Interrupted => seen.step(key, || Event::Interrupted),
     }
     Ok(None)
 }
 
 /// One write; how many bytes were taken.
+#[inline(always)]
 fn write<S: Stream>(
     ends: &mut Ends<S>,
     key: Key,
@@ -139,6 +189,7 @@ fn write<S: Stream>(
 }
 
 /// What became of a write of so many bytes.
+#[inline(always)]
 fn written(
     wrote: io::Result<Io>,
     bytes: usize,
@@ -147,16 +198,17 @@ fn written(
 ) -> Result<usize, Broken> {
     match wrote.map_err(|error| Broken { end: key.end(), error })? {
         Io::Moved(moved) => {
-            seen.on(key, &Event::Wrote { bytes: moved, left: bytes - moved });
+            seen.step(key, || Event::Wrote { bytes: moved, left: bytes - moved });
             return Ok(moved);
         }
-        Io::Blocked => seen.on(key, &Event::WriteBlocked { left: bytes }),
-        Io::Interrupted => seen.on(key, &Event::Interrupted),
+        Io::Blocked => seen.step(key, || Event::WriteBlocked { left: bytes }),
+        Io::Interrupted => seen.step(key, || Event::Interrupted),
     }
     Ok(0)
 }
 
 /// Writes what a flow holds, as far as it goes.
+#[inline(never)]
 fn write_held<S: Stream>(
     ends: &mut Ends<S>,
     flow: &mut Flow,
@@ -182,6 +234,7 @@ fn write_held<S: Stream>(
 
 /// One read into a pipe, and its write. Of little, or of nothing, the flow learns that it is no
 /// bulk any more, and the next step is a plain read: it alone tells an end of file.
+#[inline(never)]
 fn splice<S: Stream>(
     ends: &mut Ends<S>,
     flow: &mut Flow,
@@ -190,7 +243,7 @@ fn splice<S: Stream>(
     seen: &mut Seen<'_>,
 ) -> Result<(), Broken> {
     flow.bulk = false;
-    let (from, to) = (flow.from as usize, flow.to as usize);
+    let (from, to) = flow.route();
     if !ends.can_splice(from, to) {
         return Ok(());
     }
@@ -200,14 +253,14 @@ fn splice<S: Stream>(
     if let Ok(Io::Moved(bytes @ 1..)) = moved {
         flow.bulk = bytes >= LITTLE;
         flow.held = Some(shelf.keep_pipe(pipe, bytes));
-        seen.on(key, &Event::Read { bytes, room, because: Because::Spliced });
+        seen.step(key, || Event::Read { bytes, room, because: Because::Spliced });
         return write_held(ends, flow, key.at(to), shelf, seen);
     }
     shelf.pipes.give_back(pipe, true);
     match moved.map_err(|error| Broken { end: from, error })? {
         Io::Moved(_) => return Ok(()),
-        Io::Blocked => seen.on(key, &Event::ReadBlocked),
-        Io::Interrupted => seen.on(key, &Event::Interrupted),
+        Io::Blocked => seen.step(key, || Event::ReadBlocked),
+        Io::Interrupted => seen.step(key, || Event::Interrupted),
     }
     // Nothing now says nothing of what comes: a bulk stays one over its pauses.
     flow.bulk = true;
@@ -215,13 +268,17 @@ fn splice<S: Stream>(
 }
 
 /// Passes an end of file on; a peer that is gone already counts as told.
+#[cold]
 fn pass_on_end<S: Stream>(
     ends: &mut Ends<S>,
     key: Key,
-    from: usize,
-    to: usize,
+    (from, to): (usize, usize),
+    shelf: &Shelf<S::Pipe>,
     seen: &mut Seen<'_>,
 ) -> Result<(), Broken> {
+    if let Some(message) = ends.heard(from, shelf) {
+        seen.on(key.at(from), &Event::Heard { message });
+    }
     seen.on(key.at(from), &Event::EndOfFile);
     if ends.shutdown(to).map_err(|error| Broken { end: to, error })? {
         seen.on(key.at(to), &Event::ShutDown);

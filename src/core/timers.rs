@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::key::Key;
-use super::time::Tick;
+use super::time::{Moment, Tick};
 
 /// What a deadline is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +61,11 @@ impl Timers {
         self.heap.push(Reverse((due, key)));
     }
 
+    /// Whether there is anything to do: an entry is due, or the dead ones are too many.
+    pub fn ask(&self, now: Moment, live: usize) -> bool {
+        self.next().is_some_and(|due| due <= now.tick() || self.is_littered(live))
+    }
+
     /// The next entry that is due, taken out.
     pub fn pop(&mut self, now: Tick) -> Option<(Tick, Key)> {
         let Reverse((due, _)) = self.heap.peek()?;
@@ -83,9 +88,13 @@ impl Timers {
         self.heap.is_empty()
     }
 
+    fn is_littered(&self, live: usize) -> bool {
+        self.heap.len() > 2 * live + SWEEP_FROM
+    }
+
     /// Sweeps out what no longer holds, once dead entries outnumber the `live` connections.
     pub fn sweep(&mut self, live: usize, holds: impl Fn(Tick, Key) -> bool) {
-        if self.heap.len() > 2 * live + SWEEP_FROM {
+        if self.is_littered(live) {
             self.heap.retain(|Reverse((due, key))| holds(*due, *key));
         }
     }

@@ -150,11 +150,11 @@ impl Reactor {
     /// Asks the system for news, and waits for them at most so long. With `--spin` it asks again
     /// and again for a while before it waits: what comes meanwhile is answered without a wake-up.
     fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
-        let spin = self.spin.map_or(Duration::ZERO, |spin| limit.unwrap_or(spin).min(spin));
-        if spin.is_zero() {
+        let Some(spin) = self.spin else {
             self.poll_once(limit)?;
             return Ok(self.now());
-        }
+        };
+        let spin = limit.unwrap_or(spin).min(spin);
         let before = self.now();
         let mut now = before;
         loop {

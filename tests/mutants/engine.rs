@@ -7,14 +7,14 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "a mark ignores the generation",
         "engine.rs",
-        "match self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth) {",
+        "match get(&mut self.conns, key) {",
         "match self.conns.get_mut(key.slot()) {",
     ),
     mutant(
         "a look-up ignores the generation",
         "engine.rs",
-        "self.conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)\n}",
-        "self.conns.get_mut(key.slot())\n}",
+        "conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)\n}",
+        "conns.get_mut(key.slot())\n}",
     ),
     mutant(
         "the queue ignores the generation",
@@ -37,25 +37,25 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "one that used its budget goes first",
         "engine.rs",
-        "self.run.push_back(key);\n}\nself.arm(",
-        "self.run.push_front(key);\n}\nself.arm(",
+        "self.run.push_back(key);\n}\nself.deadlines.arm(",
+        "self.run.push_front(key);\n}\nself.deadlines.arm(",
     ),
     mutant(
         "one that used its budget is forgotten",
         "engine.rs",
-        "self.run.push_back(key);\n}\nself.arm(",
-        "}\nself.arm(",
+        "self.run.push_back(key);\n}\nself.deadlines.arm(",
+        "}\nself.deadlines.arm(",
     ),
     mutant(
         "only the second flow is asked for more",
         "conn.rs",
-        "self.flows.iter().any(|flow| self.next(flow) != Step::Rest)",
-        "self.next(&self.flows[1]) != Step::Rest",
+        "self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest)",
+        "self.ends.next(&self.flows[1]) != Step::Rest",
     ),
     mutant(
         "more work is not noticed",
         "conn.rs",
-        "self.flows.iter().any(|flow| self.next(flow) != Step::Rest)",
+        "self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest)",
         "false",
     ),
     mutant(
@@ -108,7 +108,7 @@ pub const TIME: &[Mutant] = &[
     mutant(
         "a deadline is never set anew",
         "engine.rs",
-        "again: true });\nself.arm(key, now, seen);",
+        "again: true });\nself.deadlines.arm(conn, key, now, seen);",
         "again: true });",
     ),
     mutant(
@@ -126,8 +126,8 @@ pub const TIME: &[Mutant] = &[
     mutant(
         "a rest sets no deadline",
         "engine.rs",
-        "Driven::Rest => self.arm(key, now, seen),",
-        "Driven::Rest => {}",
+        "Driven::Rest if !dialing => self.deadlines.arm(conn, key, now, seen),",
+        "Driven::Rest if !dialing => {}",
     ),
     mutant(
         "an attempt has no time of its own",
@@ -139,7 +139,7 @@ pub const TIME: &[Mutant] = &[
     mutant(
         "a failed attempt sets no deadline",
         "engine.rs",
-        "Dial::Failed(error)));\nself.arm(key, now, seen);",
+        "Dial::Failed(error)));\nself.deadlines.arm(conn, key, now, seen);",
         "Dial::Failed(error)));",
     ),
     mutant(
@@ -171,13 +171,13 @@ pub const TIME: &[Mutant] = &[
         "draining does not look once more",
         "engine.rs",
         "Deadline::Quiet if self.is_quiet(key, now, seen) =>",
-        "Deadline::Quiet if self.draining =>",
+        "Deadline::Quiet if self.deadlines.draining =>",
     ),
     mutant(
         "draining waits for an event",
         "engine.rs",
-        "for key in self.keys() {\nself.arm(key, now, seen);\n}",
-        "",
+        "for (slot, conn) in &mut self.conns {",
+        "for (slot, conn) in self.conns.iter_mut().take(0) {",
     ),
     mutant(
         "the cut leaves one",

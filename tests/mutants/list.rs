@@ -88,7 +88,7 @@ pub const READINESS: &[Mutant] = &[
 
 /// Faults in moving bytes and in passing ends on.
 pub const BYTES: &[Mutant] = &[
-    mutant("the budget is forgotten", "pump.rs", "for _ in 0..BUDGET {", "for _ in 0..1_000_000 {"),
+    mutant("the budget is forgotten", "pump.rs", "for _ in 1..BUDGET {", "for _ in 1..1_000_000 {"),
     mutant("backpressure is dropped", "flow.rs", "self.done || !to.has(Ready::WRITE)", "self.done"),
     mutant(
         "bytes are read while others are held",
@@ -254,8 +254,8 @@ pub const ENDS: &[Mutant] = &[
     mutant(
         "the last end of file counts as the first",
         "conn.rs",
-        "flow.done && !flow.is_absent() && self.first.is_none()",
-        "flow.done && !flow.is_absent()",
+        "self.first.get_or_insert(from);",
+        "self.first = Some(from);",
     ),
     mutant(
         "an attempt given up ends cleanly",
