@@ -1,22 +1,27 @@
-//! What a message costs in system calls, counted by strace: one read and one write for each end
-//! that it passes, a share of one wait, and no change of what is waited for.
+//! What a message and a connection cost in system calls, counted by strace. A message: one read and
+//! one write for each end that it passes, a share of one wait, and no change of what is waited for.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 const MESSAGES: usize = 500;
 
+const VISITS: usize = 100;
+
 /// What may happen beside the messages: the last wait, a message in two pieces.
 const ODD: usize = 20;
 
 #[test]
 fn an_echoed_message_costs_one_read_one_write_and_a_wait() {
-    let Some(calls) = counted("echo 127.0.0.1:0", None) else { return };
+    let stand = Stand::new("echo 127.0.0.1:0");
+    let (mut client, mut far) = (stand.client(), None);
+    talk(&mut client, &mut far, 1);
+    let Some(calls) = stand.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
     calls.are("recvfrom", MESSAGES);
     calls.are("sendto", MESSAGES);
     calls.at_most("epoll_wait", MESSAGES);
@@ -26,12 +31,38 @@ fn an_echoed_message_costs_one_read_one_write_and_a_wait() {
 #[test]
 fn a_relayed_message_and_its_answer_cost_two_of_each() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let line = format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap());
-    let Some(calls) = counted(&line, Some(target)) else { return };
+    let stand = Stand::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
+    let (mut client, mut far) = (stand.client(), Some(accept(&target)));
+    // The first one is not counted: connecting is over when it comes back.
+    talk(&mut client, &mut far, 1);
+    let Some(calls) = stand.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
     calls.are("recvfrom", 2 * MESSAGES);
     calls.are("sendto", 2 * MESSAGES);
     calls.at_most("epoll_wait", 2 * MESSAGES);
     calls.at_most("epoll_ctl", 0);
+}
+
+#[test]
+fn an_echoed_connection_costs_no_call_that_can_be_spared() {
+    let stand = Stand::new("echo 127.0.0.1:0");
+    let Some(calls) = stand.counted(|| visits(&stand, None)) else { return };
+    // Who accepts goes on until nobody waits. A read tells of the end.
+    calls.at_most("accept4", 2 * VISITS);
+    calls.at_most("recvfrom", 2 * VISITS);
+    calls.at_most_of_each(&["epoll_ctl", "sendto", "shutdown", "close"], VISITS);
+    calls.at_most_of_each(&["setsockopt", "getsockopt", "getsockname", "getpeername"], 0);
+}
+
+#[test]
+fn a_relayed_connection_costs_no_call_that_can_be_spared() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let stand = Stand::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
+    let Some(calls) = stand.counted(|| visits(&stand, Some(&target))) else { return };
+    calls.at_most("accept4", 2 * VISITS);
+    calls.at_most("recvfrom", 4 * VISITS);
+    calls.at_most_of_each(&["epoll_ctl", "sendto", "shutdown", "close"], 2 * VISITS);
+    calls.at_most_of_each(&["socket", "connect", "setsockopt", "getpeername"], VISITS);
+    calls.at_most_of_each(&["getsockopt", "getsockname"], 0);
 }
 
 /// The table that `strace -c` prints.
@@ -52,6 +83,51 @@ impl Calls {
         let allowed = if wanted == 0 { 0 } else { wanted + ODD };
         assert!(self.of(name) <= allowed, "{name}\n{}", self.0);
     }
+
+    fn at_most_of_each(&self, names: &[&str], wanted: usize) {
+        names.iter().for_each(|name| self.at_most(name, wanted));
+    }
+}
+
+/// A daemon that listens.
+struct Stand {
+    daemon: Ended,
+    address: String,
+}
+
+impl Stand {
+    fn new(line: &str) -> Stand {
+        let mut daemon = Ended(
+            Command::new(env!("CARGO_BIN_EXE_oneloop"))
+                .args(line.split_whitespace())
+                .env_remove("RUST_LOG")
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        );
+        let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+        let address = listening(&mut log);
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Stand { daemon, address }
+    }
+
+    fn client(&self) -> TcpStream {
+        let client = TcpStream::connect(&self.address).unwrap();
+        client.set_nodelay(true).unwrap();
+        client
+    }
+
+    /// Counts the daemon's calls while something is done to it. None: there is no strace, or it may
+    /// not look.
+    fn counted(&self, act: impl FnOnce()) -> Option<Calls> {
+        if cfg!(mio_unsupported_force_poll_poll) {
+            println!("skipped: poll(2) proves nothing by a short read");
+            return None;
+        }
+        let tracer = Tracer::on(self.daemon.0.id())?;
+        act();
+        Some(Calls(tracer.table()))
+    }
 }
 
 /// Ends what it started, whatever happens.
@@ -64,37 +140,6 @@ impl Drop for Ended {
     }
 }
 
-/// Counts the daemon's calls while small messages go to and fro. None: there is no strace, or it
-/// may not look.
-fn counted(line: &str, target: Option<TcpListener>) -> Option<Calls> {
-    if cfg!(mio_unsupported_force_poll_poll) {
-        println!("skipped: poll(2) proves nothing by a short read");
-        return None;
-    }
-    let mut daemon = Ended(
-        Command::new(env!("CARGO_BIN_EXE_oneloop"))
-            .args(line.split_whitespace())
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
-    let address = listening(&mut log);
-    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    let mut client = TcpStream::connect(address).unwrap();
-    client.set_nodelay(true).unwrap();
-    let mut far = target.map(|target| target.accept().unwrap().0);
-    if let Some(far) = &far {
-        far.set_nodelay(true).unwrap();
-    }
-    // The first one is not counted: connecting is over when it comes back.
-    talk(&mut client, &mut far, 1);
-    let tracer = Tracer::on(daemon.0.id())?;
-    talk(&mut client, &mut far, MESSAGES);
-    Some(Calls(tracer.table()))
-}
-
 fn listening(log: &mut impl BufRead) -> String {
     let mut line = String::new();
     loop {
@@ -103,6 +148,32 @@ fn listening(log: &mut impl BufRead) -> String {
         if let Some((_, rest)) = line.split_once("listening at tcp://") {
             return rest.split(": ").next().unwrap().to_owned();
         }
+    }
+}
+
+fn accept(target: &TcpListener) -> TcpStream {
+    let far = target.accept().unwrap().0;
+    far.set_nodelay(true).unwrap();
+    far
+}
+
+/// Each client says something, hears the answer, and ends its side; then the other side ends too.
+fn visits(stand: &Stand, target: Option<&TcpListener>) {
+    for _ in 0..VISITS {
+        let mut client = stand.client();
+        client.write_all(b"x").unwrap();
+        let mut far = target.map(accept);
+        if let Some(far) = &mut far {
+            far.read_exact(&mut [0]).unwrap();
+            far.write_all(b"x").unwrap();
+        }
+        client.read_exact(&mut [0]).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        if let Some(far) = &mut far {
+            assert_eq!(far.read(&mut [0]).unwrap(), 0);
+            far.shutdown(Shutdown::Write).unwrap();
+        }
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
     }
 }
 

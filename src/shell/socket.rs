@@ -49,6 +49,7 @@ impl Stream for Socket {
     #[cfg(not(target_os = "linux"))]
     type Pipe = crate::core::NoPipe;
 
+    #[inline(always)]
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.read(into),
@@ -59,6 +60,7 @@ impl Stream for Socket {
         }
     }
 
+    #[inline(always)]
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(stream) => stream.write(from),
@@ -93,15 +95,14 @@ impl Stream for Socket {
 
     /// Whether a connection attempt has succeeded. An error: it has failed.
     fn is_connected(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.take_error()? {
-            return Err(error);
-        }
-        // A socket may be announced as writable before it is connected, without an error either.
-        // Only one that is connected knows its peer.
-        match self.peer() {
-            Ok(_) => Ok(true),
-            Err(error) if is_still_connecting(&error) => Ok(false),
-            Err(error) => Err(error),
+        // Only a socket that is connected knows its peer. To ask for its error first would be one
+        // call more, and not enough: a socket may be announced as writable before it is connected,
+        // without an error either.
+        let Err(unknown) = self.peer() else { return Ok(true) };
+        match self.take_error()? {
+            Some(error) => Err(error),
+            None if is_still_connecting(&unknown) => Ok(false),
+            None => Err(unknown),
         }
     }
 
