@@ -148,7 +148,8 @@ impl Loader {
                 self.timeline.now().died += 1;
                 group.tally.deaths.add(Death { at: now, silent, how });
             }
-            Outcome::Wrong => {}
+            // What does not answer as it should tells nothing of a timer.
+            Outcome::Wrong => self.found_failure(key),
         }
         if missing > 0 && self.groups[index].kind == LoadKind::Pulse {
             self.miss_one_less(index);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::{LoadKind, StressPlan};
+use crate::stress::cost::Cost;
 use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
 
 use super::words::{bytes, count, digits, duration, plural};
@@ -23,14 +24,20 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Stream => format!(", {}", plan.way.word()),
         _ => format!(", {size} each"),
     };
-    let window = duration(load.tally.window);
     let held = if load.kind == LoadKind::Idle { "held" } else { "measured" };
-    format!("{conns}{speaks}, {held} {window}")
+    let window = match load.tally.window.is_zero() {
+        true => format!("not {held}"),
+        false => format!("{held} {}", duration(load.tally.window)),
+    };
+    format!("{conns}{speaks}, {window}")
 }
 
 /// What a load got done in a second.
 pub fn rate(load: &LoadOutcome) -> Option<String> {
     let tally = &load.tally;
+    if tally.window.is_zero() {
+        return None;
+    }
     let both_ways = tally.per_second(tally.bytes_in) + tally.per_second(tally.bytes_out);
     match load.unit() {
         Unit::None => None,
@@ -47,9 +54,24 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
         }
         Unit::Gibibyte => {
             let gib = |bytes: u64| digits(tally.per_second(bytes) / GIBIBYTE);
-            Some(format!("{} GiB/s up, {} GiB/s down", gib(tally.bytes_out), gib(tally.bytes_in)))
+            let ways = [("up", tally.bytes_out), ("down", tally.bytes_in)];
+            let moved: Vec<String> = ways
+                .into_iter()
+                .filter(|(_, bytes)| *bytes > 0)
+                .map(|(way, bytes)| format!("{} GiB/s {way}", gib(bytes)))
+                .collect();
+            Some(if moved.is_empty() { "no bytes".to_string() } else { moved.join(", ") })
         }
     }
+}
+
+/// What the kernel of this machine held more with all connections there than before, for each: of
+/// both ends, and of whatever else went on.
+pub fn kernel_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
+    let (open, base) = server.open.zip(server.base)?;
+    let of = |cost: &Cost| cost.slab_bytes + cost.socket_bytes;
+    let grown = of(&open).saturating_sub(of(&base)) as f64;
+    (grown > 0.0 && outcome.stayed() >= MANY).then(|| grown / outcome.stayed() as f64)
 }
 
 /// Processor time for each unit of work, of a run whose loads are counted in one unit.

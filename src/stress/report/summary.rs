@@ -8,7 +8,7 @@ use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
 
-use super::figures::{MANY, cpu_per_unit, load_line, rate};
+use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, rate};
 use super::paint::Paint;
 use super::words::{bytes, count, duration, percent, plural};
 
@@ -35,6 +35,9 @@ struct Page {
     paint: Paint,
 }
 
+/// So many wrong bytes are told one by one.
+const WRONGS_SHOWN: usize = 4;
+
 /// What every line keeps free for its name.
 const NAME_COLUMNS: usize = 11;
 
@@ -47,7 +50,8 @@ impl Page {
 
     fn head(&mut self, outcome: &Outcome) {
         let targets = outcome.plan.targets.iter().map(ToString::to_string);
-        let targets = targets.collect::<Vec<_>>().join(" ");
+        let sink = outcome.plan.sink.iter().map(|sink| format!("--sink {sink}"));
+        let targets = targets.chain(sink).collect::<Vec<_>>().join(" ");
         self.text.push_str(&format!("\n{} {targets}\n\n", self.paint.bold("oneloop stress")));
     }
 
@@ -142,6 +146,7 @@ impl Page {
             let files = plural(open.descriptors, "file");
             let text = match stayed {
                 0 => return,
+                _ if user == 0 => format!("no more user memory than before, {files}"),
                 1..MANY => format!("{all} of user memory more than before, {files}"),
                 _ => {
                     let each = bytes(user as f64 / stayed as f64);
@@ -150,17 +155,24 @@ impl Page {
             };
             self.line("", &text);
         }
+        if let Some(each) = kernel_bytes_each(server, outcome) {
+            let text = format!("{} of kernel memory a connection, both ends", bytes(each));
+            self.line("", &text);
+        }
     }
 
     fn generator(&mut self, outcome: &Outcome) {
         let busy = &outcome.busy;
-        if busy.window.is_zero() {
-            return;
-        }
         let processes = match outcome.processes {
             1 => String::new(),
             many => format!(", {many} processes"),
         };
+        if busy.window.is_zero() {
+            if outcome.processes > 1 {
+                self.line("generator", processes.trim_start_matches(", "));
+            }
+            return;
+        }
         let awake = format!("awake {} of the time{processes}", percent(busy.awake()));
         match busy.is_bottleneck() {
             true => {
@@ -222,14 +234,25 @@ impl Page {
         if wrongs.count > 0 {
             let text = format!("{}:", plural(wrongs.count, "integrity error"));
             self.line(kind, &text);
-            wrongs.list.iter().for_each(|words| self.line("", words));
+            let shown = wrongs.list.iter().take(WRONGS_SHOWN);
+            shown.for_each(|words| self.line("", words));
+            if wrongs.count > WRONGS_SHOWN as u64 {
+                let more = counted(wrongs.count - WRONGS_SHOWN as u64);
+                self.line("", &format!("and {more} more"));
+            }
+            if load.tally.answered == 0 && !load.far {
+                self.line("", "no answer was right: does the target send back what it receives?");
+            }
         }
     }
 }
 
 /// Silences are known to a tenth of a second at best.
 fn near(silence: Duration) -> String {
-    format!("{:.1} s", silence.as_secs_f64())
+    match silence.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        _ => format!("{:.1} s", silence.as_secs_f64()),
+    }
 }
 
 fn counted(value: u64) -> String {
