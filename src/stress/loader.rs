@@ -164,6 +164,7 @@ impl Loader {
     /// One turn. False, when all is over.
     pub fn turn(&mut self) -> io::Result<bool> {
         if !self.advance() {
+            self.timeline.finish(self.open_now());
             return Ok(false);
         }
         self.open();

@@ -69,6 +69,17 @@ impl Timeline {
         true
     }
 
+    /// The run is over: what happened in the last step, short as it was, is not lost.
+    pub fn finish(&mut self, open: u64) {
+        if self.now != Point::default() || !self.recent.is_empty() {
+            let last = self.points.last().copied().unwrap_or_default();
+            self.end_step(open, None);
+            if let Some(point) = self.points.last_mut() {
+                (point.user_bytes, point.cpu) = (last.user_bytes, last.cpu);
+            }
+        }
+    }
+
     fn end_step(&mut self, open: u64, cost: Option<Cost>) {
         let mut point = std::mem::take(&mut self.now);
         point.open = open;
@@ -164,6 +175,18 @@ mod tests {
         assert_eq!((first.failed, first.answered, first.open), (1, 1, 5));
         assert!(first.p50 >= millis(3) && timeline.points[1].p50 == Duration::ZERO);
         assert_eq!(timeline.due(), millis(400));
+    }
+
+    #[test]
+    fn the_last_step_is_told_though_it_was_short() {
+        let mut timeline = Timeline::new();
+        timeline.turn(millis(100), 5, Some(Cost { user_bytes: 7, ..Cost::default() }));
+        timeline.finish(5);
+        assert_eq!(timeline.points.len(), 1);
+        timeline.now().died += 3;
+        timeline.finish(2);
+        let last = timeline.points[1];
+        assert_eq!((timeline.points.len(), last.died, last.open, last.user_bytes), (2, 3, 2, 7));
     }
 
     #[test]

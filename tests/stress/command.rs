@@ -2,43 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use oneloop::stress::json::Json;
 
+use crate::program::{Kept, interrupt, number, oneloop, stress, told};
 use crate::tool::{Spare, echo, server};
-
-fn oneloop() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-    command.stdin(Stdio::null()).env("NO_COLOR", "1");
-    command
-}
-
-fn stress(line: &str) -> Output {
-    oneloop().arg("stress").args(line.split_whitespace()).output().unwrap()
-}
-
-/// The report of a run, which must end with this code.
-fn told(line: &str, code: i32) -> Json {
-    let output = stress(&format!("{line} --json -"));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let notes = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{line}\n{text}\n{notes}");
-    Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
-}
-
-/// The number at the end of this path, such as `loads.0.latency_us.p99`.
-fn number(value: &Json, path: &str) -> f64 {
-    let found = path.split('.').try_fold(value, |value, step| match step.parse::<usize>() {
-        Ok(index) => value.items().get(index),
-        Err(_) => value.get(step),
-    });
-    let number = found.and_then(Json::number);
-    number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
-}
 
 #[test]
 fn a_report_has_the_fields_that_are_documented() {
@@ -93,16 +65,6 @@ fn failures_and_wrong_usage_have_codes_of_their_own() {
     let gone = stress(&format!("{vacant} --duration 100ms --json /no/such/folder/x.json"));
     assert_eq!(gone.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&gone.stderr).contains("cannot write /no/such/folder/x.json"));
-}
-
-/// A child that is not left behind.
-struct Kept(Child);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
@@ -168,8 +130,7 @@ fn an_interrupted_run_ends_early_and_still_reports() {
         while HEARD.load(Ordering::Relaxed) < before + 100 {
             thread::sleep(Duration::from_millis(10));
         }
-        let pid = rustix::process::Pid::from_child(&run.0);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        interrupt(&run);
         let mut text = String::new();
         run.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(run.0.wait().unwrap().code(), Some(0), "{text}");

@@ -4,7 +4,10 @@
 mod command;
 mod datagrams;
 mod failures;
+mod limits;
 mod loads;
+mod program;
+mod reports;
 mod silence;
 mod streams;
 mod tool;

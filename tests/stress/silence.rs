@@ -7,7 +7,7 @@ use std::time::Duration;
 use oneloop::plan::{LoadKind, StressPlan};
 use oneloop::stress::tally::How;
 
-use crate::tool::{echo, plan, run, server};
+use crate::tool::{Spare, echo, plan, run, server};
 
 #[test]
 fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes() {
@@ -22,6 +22,24 @@ fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes(
     let outcome = probing(deaf, Duration::from_millis(300));
     let tally = &outcome.loads[0].tally;
     assert!(!outcome.is_well() && tally.deaths.black_hole == 10, "{tally:?}");
+}
+
+#[test]
+fn a_search_where_nobody_answers_well_comes_to_an_end() {
+    let garble = |mut stream: TcpStream| {
+        let mut room = [0; 64];
+        while stream.read_exact(&mut room).is_ok() {
+            let _ = stream.write_all(&[0; 64]);
+        }
+    };
+    let mute = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
+    let vacant = Spare::new();
+    for to in [server(garble), server(mute), vacant.address()] {
+        let find_timeout = Some(Duration::from_millis(1600));
+        let timeout = Some(Duration::from_millis(300));
+        let outcome = run(&StressPlan { find_timeout, timeout, ..plan(to, LoadKind::Idle, 1) });
+        assert!(!outcome.is_well() && outcome.found.unwrap().trials.is_empty());
+    }
 }
 
 /// Echoes until nothing came for 600 ms; then it ends, in order.

@@ -167,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn what_others_say_cannot_change_the_page() {
+        let mut outcome = example();
+        let evil = "</td><script>alert('x')</script>\"";
+        outcome.host.processor = evil.to_string();
+        outcome.loads[1].tally.wrongs.add(evil.to_string());
+        if let Some(server) = &mut outcome.server {
+            server.name = evil.to_string();
+        }
+        outcome.plan.json = Some(evil.into());
+        let text = page(&outcome);
+        assert!(!text.contains("<script") && text.matches("&lt;script").count() >= 4);
+    }
+
+    #[test]
     fn the_page_says_what_was_done_and_what_went_wrong() {
         let text = page(&example());
         for words in

@@ -258,3 +258,38 @@ fn near(silence: Duration) -> String {
 fn counted(value: u64) -> String {
     count(value as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stress::books::Busy;
+    use crate::stress::report::example::example;
+
+    #[test]
+    fn a_summary_says_what_was_done_what_it_cost_and_what_went_wrong() {
+        let text = summary(&example(), Paint(false));
+        let all = [
+            "1,000 connections, held 2.00 s",
+            "998 connections alive at the end",
+            "10.0 k messages/s",
+            "corrected p50",
+            "30.0 µs of processor time a message",
+            "39 B of user memory a connection",
+            "✘ not all went well",
+            "2 connections died: 2 by FIN; silent for",
+            "1 × talk no answer: nothing came within the timeout",
+        ];
+        for words in all {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+        assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
+    }
+
+    #[test]
+    fn a_generator_that_was_the_limit_says_so() {
+        let mut busy = Busy::default();
+        busy.window = Duration::from_secs(1);
+        let text = summary(&Outcome { busy, ..example() }, Paint(false));
+        assert!(text.contains("awake 100 % of the time: the figures may be its limit"), "{text}");
+    }
+}

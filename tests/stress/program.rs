@@ -1,0 +1,52 @@
+//! The program as a whole: how tests start it, read its report, and end it.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use oneloop::stress::json::Json;
+
+/// The real program.
+pub fn oneloop() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
+    command.stdin(Stdio::null()).env("NO_COLOR", "1");
+    command
+}
+
+pub fn stress(line: &str) -> Output {
+    oneloop().arg("stress").args(line.split_whitespace()).output().unwrap()
+}
+
+/// The report of a run, which must end with this code.
+pub fn told(line: &str, code: i32) -> Json {
+    let output = stress(&format!("{line} --json -"));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let notes = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{line}\n{text}\n{notes}");
+    Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
+}
+
+/// The number at the end of this path, such as `loads.0.latency_us.p99`.
+pub fn number(value: &Json, path: &str) -> f64 {
+    let found = path.split('.').try_fold(value, |value, step| match step.parse::<usize>() {
+        Ok(index) => value.items().get(index),
+        Err(_) => value.get(step),
+    });
+    let number = found.and_then(Json::number);
+    number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
+}
+
+/// A child that is not left behind.
+pub struct Kept(pub Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What Ctrl-C does.
+#[cfg(unix)]
+pub fn interrupt(run: &Kept) {
+    let pid = rustix::process::Pid::from_child(&run.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}

@@ -1,0 +1,138 @@
+//! Reports of the program: the page, the exit code, the sink alone, and who cannot wait.
+#![cfg(unix)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use oneloop::stress::json::Json;
+
+use crate::program::{Kept, interrupt, number, oneloop, stress, told};
+use crate::tool::{echo, server};
+
+/// A file that is not left behind.
+struct Page(PathBuf);
+
+impl Page {
+    fn new(name: &str) -> Page {
+        Page(std::env::temp_dir().join(format!("oneloop-{}-{name}.html", std::process::id())))
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.0).unwrap()
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_page_is_written_and_progress_is_shown_only_on_a_terminal() {
+    let (address, page) = (server(echo), Page::new("page"));
+    let line = format!("{address} --load idle=20,echo=4 --duration 1s --hold 1s --seed 99");
+    let output = stress(&format!("{line} --report {}", page.0.display()));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let text = page.text();
+    let charts = ["Open connections", "Ramp", "Rate", "Latency of echo by percentile"];
+    for chart in charts {
+        assert!(text.contains(&format!("<b>{chart}</b>")), "{chart} in {text}");
+    }
+    assert!(!text.contains("<b>Deaths</b>") && !text.contains("<b>Failures</b>"));
+    assert!(text.contains("--seed 99") && text.contains("corrected for coordinated omission"));
+    for foreign in ["http:", "https:", "<script", "url("] {
+        assert!(!text.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn a_page_of_deaths_shows_when_and_after_how_much_silence() {
+    let page = Page::new("deaths");
+    let address = server(|stream| {
+        thread::sleep(Duration::from_millis(250));
+        drop(stream);
+    });
+    let line = format!("{address} --load idle --conns 5 --hold 5s");
+    let output = stress(&format!("{line} --report {}", page.0.display()));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = page.text();
+    for words in ["<b>Deaths</b>", "idle: died by FIN", "of silence", "not all went well"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    let summary = String::from_utf8_lossy(&output.stdout).to_string();
+    assert!(summary.contains("5 connections died: 5 by FIN; silent for"), "{summary}");
+}
+
+#[test]
+fn a_wrong_byte_makes_the_run_fail() {
+    let address = server(|mut stream: TcpStream| {
+        let mut room = [0; 64];
+        while stream.read_exact(&mut room).is_ok() {
+            room[3] ^= 1;
+            let _ = stream.write_all(&room);
+        }
+    });
+    let report = told(&format!("{address} --conns 3 --duration 200ms"), 1);
+    assert_eq!(number(&report, "loads.0.integrity_errors"), 3.0);
+    let output = stress(&format!("{address} --conns 9 --duration 200ms"));
+    let text = String::from_utf8_lossy(&output.stdout).to_string();
+    for words in ["9 integrity errors", "byte 3 is", "and 5 more", "does the target send back"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+}
+
+#[test]
+fn a_sink_alone_serves_until_it_is_interrupted_and_tells_what_it_saw() {
+    let command = ["stress", "--sink", "127.0.0.1:0", "--json", "-"];
+    let mut sink = Kept(
+        oneloop().args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(),
+    );
+    let mut note = String::new();
+    BufReader::new(sink.0.stderr.take().unwrap()).read_line(&mut note).unwrap();
+    let address = note.trim().split("tcp://").nth(1).expect(&note).to_string();
+    let near = told(&format!("{address} --load stream --way both --conns 2 --duration 300ms"), 0);
+    assert!(number(&near, "loads.0.bytes_sent") > 1e6, "{}", near.pretty(2));
+    interrupt(&sink);
+    let mut text = String::new();
+    sink.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(sink.0.wait().unwrap().code(), Some(0), "{text}");
+    let far = Json::parse(&text).expect(&text);
+    assert_eq!(number(&far, "loads.0.connections_opened"), 2.0);
+    assert!(number(&far, "loads.0.bytes_received") > 1e6, "{text}");
+}
+
+/// How many connections the server below has.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn who_interrupts_twice_does_not_wait_and_blames_nobody() {
+    let address = server(|mut stream| {
+        TAKEN.fetch_add(1, Ordering::Relaxed);
+        while let Ok(1..) = stream.read(&mut [0; 100]) {}
+        // It never says its end.
+        thread::sleep(Duration::from_secs(60));
+    });
+    let line = format!("stress {address} --load idle --conns 3 --hold 60s --timeout 60s --json -");
+    let mut run =
+        Kept(oneloop().args(line.split_whitespace()).stdout(Stdio::piped()).spawn().unwrap());
+    while TAKEN.load(Ordering::Relaxed) < 3 {
+        thread::sleep(Duration::from_millis(10));
+    }
+    interrupt(&run);
+    thread::sleep(Duration::from_millis(200));
+    interrupt(&run);
+    let mut text = String::new();
+    run.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    let report = Json::parse(&text).expect(&text);
+    assert_eq!(run.0.wait().unwrap().code(), Some(0), "{text}");
+    assert_eq!(report.get("early"), Some(&Json::Bool(true)), "{text}");
+    assert!(number(&report, "seconds") < 50.0, "{text}");
+}
