@@ -76,6 +76,9 @@ pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     };
     let (members, mut hall) = chat.hall();
     members.cut(&mut hall);
+    chat.show();
+    chat.screen.forget();
+    chat.tell();
     match (signal, chat.blind) {
         (Some(signal), _) => Ok(status(signal)),
         (None, Some(fault)) if fault.kind != io::ErrorKind::BrokenPipe => {
@@ -138,6 +141,7 @@ impl<'a> Chat<'a> {
             self.doors.room_was_made(self.now);
         }
         self.show();
+        self.tell();
         Ok(None)
     }
 
@@ -286,6 +290,13 @@ impl<'a> Chat<'a> {
         }
         if !had_room && self.screen.has_room() {
             self.members.queue_speakers();
+        }
+    }
+
+    /// Tells of those who have left, behind what they said.
+    fn tell(&mut self) {
+        while let Some(note) = self.screen.due() {
+            self.notices.say(note);
         }
     }
 

@@ -159,7 +159,7 @@ impl Member {
             let (name, room) = (&self.name, stage.scratch.len());
             match settled(self.socket.read(stage.scratch)).map_err(|error| lost(&error))? {
                 Io::Moved(0) => {
-                    self.said.end(|piece| stage.screen.add(name, piece));
+                    self.say_rest(stage.screen);
                     stage.seen.on(key, &Event::EndOfFile);
                     self.has_left = true;
                     self.ask_for_life();
@@ -179,6 +179,11 @@ impl Member {
             }
         }
         Ok(true)
+    }
+
+    /// It says no more: what it began is shown as it stands.
+    pub fn say_rest(&mut self, screen: &mut Screen) {
+        self.said.end(|piece| screen.add(&self.name, piece));
     }
 
     fn ask_for_life(&self) {

@@ -123,7 +123,7 @@ impl Members {
             let had_left = member.has_left;
             let driven = member.drive(key, &mut stage(&mut self.scratch, hall));
             if member.has_left && !had_left {
-                hall.notices.say(format_args!("* {} left", member.name));
+                hall.screen.note(format!("* {} left", member.name));
             }
             match driven {
                 Ok(true) => self.queue(key.slot()),
@@ -184,9 +184,10 @@ impl Members {
     }
 
     fn close(&mut self, key: Key, reason: Reason, hall: &mut Hall<'_>) {
-        let member = self.members.remove(key.slot());
+        let mut member = self.members.remove(key.slot());
+        member.say_rest(hall.screen);
         if let Some(news) = self.news(&member, reason) {
-            hall.notices.say(format_args!("* {} {news}", member.name));
+            hall.screen.note(format!("* {} {news}", member.name));
         }
         member.close(key, reason, &mut stage(&mut self.scratch, hall));
     }

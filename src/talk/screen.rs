@@ -2,6 +2,7 @@
 //! is kept, and while that is much, nothing more is read of those who talk: nothing is lost, and a
 //! slow screen slows only them.
 
+use std::collections::VecDeque;
 use std::io;
 
 use super::said::Piece;
@@ -13,11 +14,18 @@ const SCREEN_BYTES: usize = 64 * 1024;
 /// So many writes are made in one turn. A pipe takes a page with each.
 const BUDGET: usize = 32;
 
+/// So many notes wait for lines. The oldest of more than that comes before its line.
+const NOTES: usize = 64;
+
 /// The lines that wait to be shown.
 #[derive(Default)]
 pub struct Screen {
     lines: Vec<u8>,
     written: usize,
+    /// How many bytes are gone from before `lines`.
+    gone: u64,
+    /// What is to be told elsewhere, each behind the bytes that were added before it.
+    notes: VecDeque<(u64, String)>,
 }
 
 /// What showing came to.
@@ -48,6 +56,19 @@ impl Screen {
         self.lines.extend_from_slice(line.as_bytes());
     }
 
+    /// Notes what must not be told before the lines that were added until now have been shown.
+    pub fn note(&mut self, note: String) {
+        self.notes.push_back((self.gone + self.lines.len() as u64, note));
+    }
+
+    /// The next note whose lines have all been shown, or must not be waited for any more.
+    pub fn due(&mut self) -> Option<String> {
+        let shown = self.gone + self.written as u64;
+        let full = self.notes.len() > NOTES;
+        let is_due = self.notes.front().is_some_and(|(behind, _)| *behind <= shown || full);
+        if is_due { self.notes.pop_front().map(|(_, note)| note) } else { None }
+    }
+
     /// Writes as much as is taken now.
     pub fn show(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<Shown> {
         for _ in 0..BUDGET {
@@ -60,7 +81,7 @@ impl Screen {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.lines.drain(..self.written);
-                    self.written = 0;
+                    self.gone += std::mem::take(&mut self.written) as u64;
                     return Ok(Shown::Blocked);
                 }
                 Err(error) => return Err(error),
@@ -71,6 +92,7 @@ impl Screen {
 
     /// Nobody will see what waits here.
     pub fn forget(&mut self) {
+        self.gone += self.lines.len() as u64;
         (self.lines, self.written) = (Vec::new(), 0);
     }
 }
@@ -96,6 +118,39 @@ mod tests {
         assert!(screen.is_empty());
         let shown = String::from_utf8(out).unwrap();
         assert_eq!(shown, "#1 unix: café \\x1b[2J\\\\\n#2 unix: \\xff\\\n");
+    }
+
+    #[test]
+    fn a_note_waits_for_the_lines_before_it_and_for_no_others() {
+        let mut screen = Screen::default();
+        screen.note("came".to_string());
+        assert_eq!(screen.due(), Some("came".to_string()));
+        screen.add("#1 unix", said(b"words", false));
+        screen.note("left".to_string());
+        assert_eq!(screen.due(), None);
+        let mut room = "#1 unix: words\n".len();
+        let mut write = |bytes: &[u8]| match std::mem::take(&mut room).min(bytes.len()) {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            taken => Ok(taken),
+        };
+        screen.add("#2 unix", said(b"more", false));
+        assert_eq!(screen.show(&mut write).unwrap(), Shown::Blocked);
+        assert_eq!((screen.due(), screen.due()), (Some("left".to_string()), None));
+        screen.note("gone".to_string());
+        assert_eq!(screen.due(), None);
+        screen.forget();
+        assert_eq!(screen.due(), Some("gone".to_string()));
+    }
+
+    #[test]
+    fn of_too_many_notes_the_oldest_do_not_wait() {
+        let mut screen = Screen::default();
+        screen.add("#1 unix", said(b"words", false));
+        for note in 0..NOTES + 2 {
+            screen.note(note.to_string());
+        }
+        let due: Vec<String> = std::iter::from_fn(|| screen.due()).collect();
+        assert_eq!(due, ["0", "1"]);
     }
 
     #[test]

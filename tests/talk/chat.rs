@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::speaker::Speaker;
-use crate::stand::Scratch;
+use crate::stand::{Scratch, oneloop_redirected};
 use crate::wire::{End, Wire};
 
 /// A client that has been let in, and what the chat calls it.
@@ -105,6 +105,32 @@ fn nothing_is_read_from_a_file_before_somebody_is_there_to_hear_it() {
     assert!(speaker.turns_at_rest() < 50);
     let (mut client, _) = join(&speaker, 1);
     assert_eq!(client.get(10), b"one\r\ntwo\r\n");
+}
+
+#[test]
+fn who_leaves_is_heard_to_the_last_word_before_it_is_told() {
+    let scratch = Scratch::new();
+    let leaves: [(&str, fn(Wire), &str); 3] = [
+        (&scratch.unix("chat"), drop, " left"),
+        ("127.0.0.1:0", drop, " left"),
+        ("127.0.0.1:0", Wire::reset, " left: Connection reset"),
+    ];
+    for (listen, leave, told) in leaves {
+        // One pipe for both, as at a terminal: the order can be seen.
+        let command = oneloop_redirected("", &format!("chat {listen}"), "2>&1");
+        let speaker = Speaker::run(command, Stdio::piped(), Stdio::piped()).reading();
+        speaker.shows(": chat\n");
+        let shown = speaker.shown();
+        let (_, address) = shown.trim_end().split_once(" listening at ").unwrap();
+        let mut client = Wire::connect(address.strip_suffix(": chat").unwrap());
+        client.send(b"a line\nunfinished");
+        speaker.shows("a line");
+        leave(client);
+        speaker.shows(told);
+        let shown = speaker.shown();
+        let (before, _) = shown.split_once(told).unwrap();
+        assert!(before.contains(": unfinished\n"), "{shown}");
+    }
 }
 
 #[test]
