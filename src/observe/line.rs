@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use crate::core::{Deadline, Event, Key, Peer};
 
 use super::clock::Span;
+use super::count::Count;
 use super::escape::{Form, Shown, plain, quoted};
 use super::explain::because;
 
@@ -192,21 +193,6 @@ impl Display for PeerName<'_> {
             Peer::Unix(None) => f.write_str("unix"),
             other => other.fmt(f),
         }
-    }
-}
-
-/// A number of things.
-struct Count(usize, &'static str);
-
-impl Display for Count {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Count(number, thing) = *self;
-        let plural = match thing {
-            _ if number == 1 => "",
-            "address" => "es",
-            _ => "s",
-        };
-        write!(f, "{number} {thing}{plural}")
     }
 }
 

@@ -11,8 +11,10 @@ use log::Level;
 
 use crate::core::{Event, Key, Observer};
 
+use super::count::Count;
+use super::escape::plain;
 use super::line::Line;
-use super::rate::Rate;
+use super::rate::{Kind, Rate};
 
 /// The target of lines about lives.
 pub const LIVES: &str = "oneloop";
@@ -50,17 +52,27 @@ impl LogObserver {
             (Event::AcceptResumed { .. }, _) if !std::mem::take(&mut self.pause_told) => {
                 (target, Level::Debug, 0)
             }
-            (_, Some(kind)) => match self.rate.pass(kind, now) {
-                Some(more) => {
-                    self.pause_told |= matches!(event, Event::AcceptPaused { .. });
-                    (target, level, more)
+            (_, Some(kind)) => {
+                let (elsewhere, low) = place_of_withheld(event);
+                let is_seen = log::log_enabled!(target: elsewhere, low);
+                match self.rate.pass(kind, now, is_seen) {
+                    Some(more) => {
+                        self.pause_told |= matches!(event, Event::AcceptPaused { .. });
+                        (target, level, more)
+                    }
+                    None => (elsewhere, low, 0),
                 }
-                None => {
-                    let (target, level) = place_of_withheld(event);
-                    (target, level, 0)
-                }
-            },
+            }
             _ => (target, level, 0),
+        }
+    }
+
+    /// Tells how many warnings were withheld, for there may be no next one to tell it.
+    pub fn tell_withheld(&mut self) {
+        for (Kind { word, subject }, count) in self.rate.withheld() {
+            let (space, subject) = (if subject.is_empty() { "" } else { " " }, plain(subject));
+            let times = Count(count as usize, "more time");
+            log::warn!(target: LIVES, "{word}{space}{subject}: {times}");
         }
     }
 
@@ -146,14 +158,17 @@ fn place_of_withheld(event: &Event<'_>) -> (&'static str, Level) {
 }
 
 /// Which warnings count as the same.
-fn kind(event: &Event<'_>) -> Option<&'static str> {
-    Some(match event {
-        Event::AcceptPaused { .. } => "accept",
-        Event::DialFailed { .. } => "dial",
-        Event::Resolved { error: Some(_), .. } => "resolve",
-        Event::Dropped { why, .. } => why.word(),
+fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
+    let (word, subject) = match *event {
+        Event::AcceptPaused { .. } => ("accepting pauses", ""),
+        // That a client is lost must not be silenced by others that were not.
+        Event::DialFailed { target, left: 0, .. } => ("no target left after", target),
+        Event::DialFailed { target, .. } => ("not connected to", target),
+        Event::Resolved { name, error: Some(_), .. } => ("not resolved", name),
+        Event::Dropped { why, .. } => ("datagram dropped as", why.word()),
         _ => return None,
-    })
+    };
+    Some(Kind { word, subject })
 }
 
 #[cfg(test)]
@@ -179,6 +194,17 @@ mod tests {
         let other = Event::Dropped { bytes: Some(1), from: None, why: Drop::Loop };
         assert_eq!(log.decide(&other, at(1)), (LIVES, Level::Warn, 0));
         assert_eq!(log.decide(&dropped, at(10)), (LIVES, Level::Warn, 500));
+    }
+
+    #[test]
+    fn one_target_does_not_silence_another_nor_a_failover_the_loss_of_a_client() {
+        let mut log = LogObserver::new(false);
+        let fault = std::io::ErrorKind::ConnectionRefused.into();
+        for (target, left) in [("tcp://a:1", 1), ("tcp://b:1", 1), ("tcp://a:1", 0)] {
+            let failed = Event::DialFailed { target, fault, left };
+            assert_eq!(log.decide(&failed, at(0)).1, Level::Warn, "{target}, {left} left");
+            assert_eq!(log.decide(&failed, at(1)).1, Level::Debug, "{target}, {left} left");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::plan::{Color, LogPlan};
 pub mod access;
 pub mod access_line;
 pub mod clock;
+pub mod count;
 pub mod escape;
 pub mod explain;
 pub mod filter;
@@ -78,8 +79,10 @@ impl Watch {
         Totals { lost_lines: self.lost.load(Ordering::Relaxed), ..self.totals.clone() }
     }
 
-    /// Puts the totals into the log: at stop, and into each dump.
-    pub fn tell_totals(&self) {
+    /// Puts the totals into the log: at stop, and into each dump. Before them comes what the log
+    /// still owes.
+    pub fn tell_totals(&mut self) {
+        self.log.tell_withheld();
         ::log::info!(target: log::LIVES, "totals: {}", self.totals());
     }
 }

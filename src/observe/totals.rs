@@ -4,6 +4,8 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Event, Key, Observer};
 
+use super::count::Count;
+
 /// Counters of everything. They only grow.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Totals {
@@ -107,18 +109,19 @@ impl Display for Totals {
         write!(f, "{} opened, {} closed{}, ", self.opened, self.closed.sum(), self.closed)?;
         write!(f, "{} B up, {} B down", self.up, self.down)?;
         if self.received + self.sent + self.dropped.sum() > 0 {
-            write!(f, ", {} datagrams received ({} B), ", self.received, self.received_bytes)?;
+            let received = Count(self.received as usize, "datagram: received");
+            write!(f, ", {received} ({} B), ", self.received_bytes)?;
             write!(f, "{} sent ({} B), ", self.sent, self.sent_bytes)?;
             write!(f, "{} dropped{}", self.dropped.sum(), self.dropped)?;
         }
         for (count, what) in [
-            (self.pauses, "pauses of accepting"),
-            (self.not_accepted, "not accepted"),
-            (self.dials_failed, "targets that did not take us"),
-            (self.lost_lines, "log lines lost"),
+            (self.pauses, "pause: of accepting"),
+            (self.not_accepted, "connection: not accepted"),
+            (self.dials_failed, "attempt: to connect failed"),
+            (self.lost_lines, "log line: lost"),
         ] {
             if count > 0 {
-                write!(f, ", {count} {what}")?;
+                write!(f, ", {}", Count(count as usize, what))?;
             }
         }
         Ok(())
@@ -153,6 +156,8 @@ mod tests {
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
             Event::Dropped { bytes: Some(3), from: None, why: Drop::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
+            Event::DialFailed { target: "a", fault, left: 1 },
+            Event::DialFailed { target: "b", fault, left: 0 },
         ] {
             totals.on(Key::LOOP, &event);
         }
@@ -160,7 +165,8 @@ mod tests {
         assert_eq!(
             totals.to_string(),
             "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, \
-             7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 pauses of accepting"
+             7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 pause of accepting, \
+             2 attempts to connect failed"
         );
     }
 

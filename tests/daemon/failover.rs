@@ -55,7 +55,7 @@ fn after_a_refusal_the_next_target_is_tried_at_once_and_nothing_is_lost() {
     }
     // Each client began with the next one in turn: three attempts, two, one.
     assert_eq!(daemon.count(" dialing "), 2 * (3 + 2 + 1));
-    assert_eq!(daemon.count("WARN  #1.b not connected to tcp://"), 1);
+    assert_eq!(daemon.count("WARN  #1.b not connected to tcp://"), 2);
     let line = daemon.says(&format!("{}: Connection refused, 2 targets left", first.address()));
     assert!(line.contains(" WARN "), "{line}");
 }
@@ -180,4 +180,29 @@ fn a_target_that_is_stopped_and_goes_on_serves_those_who_waited() {
     for (number, client) in clients.iter_mut().enumerate() {
         assert!(client.get(1000) == bytes(number as u64, 1000));
     }
+}
+
+#[test]
+fn warnings_that_were_held_back_are_counted_at_the_stop() {
+    let nobody = Nobody::new();
+    let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", nobody.address()));
+    (0..4).for_each(|_| daemon.resets(0));
+    let told = format!("not connected to {}: Connection refused, no target left", nobody.address());
+    daemon.says(&format!("WARN  #1.b {told}, the client is reset"));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    assert_eq!(daemon.count(" not connected to "), 1);
+    daemon.says(&format!("WARN  no target left after {}: 3 more times", nobody.address()));
+    daemon.says("4 closed (4 refused), 0 B up, 0 B down, 4 attempts to connect failed");
+}
+
+#[test]
+fn warnings_that_were_seen_are_not_counted_again() {
+    let nobody = Nobody::new();
+    let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", nobody.address()));
+    (0..3).for_each(|_| daemon.resets(0));
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    assert_eq!(daemon.count(" not connected to "), 3);
+    assert_eq!(daemon.count(" more time"), 0);
 }
