@@ -51,6 +51,15 @@ pub struct Pipes<P> {
     refused: bool,
 }
 
+/// The most that so many flows can ever hold if each of them holds a pipe as long as there are any,
+/// and `copied` bytes otherwise.
+pub fn most_bytes(flows: usize, copied: usize) -> usize {
+    let piped = flows.min(MOST_PIPES);
+    // A large one is only opened while fewer than that are lent and none is spare.
+    let large = piped.min(FEW);
+    large * LARGE_BYTES + (piped - large) * BYTES + (flows - piped) * copied
+}
+
 impl<P> Default for Pipes<P> {
     fn default() -> Self {
         Pipes { spare: Vec::new(), lent: 0, refused: false }
@@ -127,6 +136,34 @@ mod tests {
         let lent: Vec<Granted> = std::iter::from_fn(|| pipes.borrow()).collect();
         assert_eq!(lent.len(), MOST_PIPES);
         assert_eq!(lent.iter().filter(|pipe| pipe.0 == LARGE_BYTES).count(), FEW);
+    }
+
+    #[test]
+    fn the_most_that_flows_hold_is_what_all_pipes_hold_and_a_copy_for_each_other_flow() {
+        assert_eq!(most_bytes(0, 10), 0);
+        assert_eq!(most_bytes(2, 10), 2 * LARGE_BYTES);
+        let mut pipes = Pipes::<Granted>::default();
+        let lent: usize = std::iter::from_fn(|| pipes.borrow()).map(|pipe| pipe.0).sum();
+        assert_eq!(most_bytes(MOST_PIPES, 10), lent);
+        assert_eq!(most_bytes(MOST_PIPES + 3, 10), lent + 30);
+    }
+
+    #[test]
+    fn there_are_never_more_large_pipes_than_a_few_however_they_come_and_go() {
+        let mut random = crate::core::Random::new(1);
+        let (mut pipes, mut lent) = (Pipes::<Granted>::default(), Vec::new());
+        for _ in 0..20_000 {
+            match random.below(2) {
+                0 => lent.extend(pipes.borrow()),
+                _ if lent.is_empty() => {}
+                _ => {
+                    let pipe = lent.swap_remove(random.below(lent.len() as u64) as usize);
+                    pipes.give_back(pipe, random.below(3) > 0);
+                }
+            }
+            let all = lent.iter().chain(&pipes.spare);
+            assert!(all.filter(|pipe| pipe.0 == LARGE_BYTES).count() <= FEW);
+        }
     }
 
     #[test]

@@ -51,6 +51,12 @@ const NAMES: &str = "{peer} {peer.ip} {peer.port} {local} {local.ip} {local.port
      {service} {time}, \\{ for a brace";
 const ESCAPES: &str = "\\n \\r \\t \\\\ \\{ \\} \\xNN";
 
+/// A text may have so many bytes and so many places: filled in, it is held for each connection that
+/// does not take it, and must not be longer than what any other service may hold.
+const TEXT_BYTES: usize = 16 * 1024;
+const PLACES: usize = 64;
+const MOST: &str = "at most 16384 bytes and 64 places";
+
 impl Template {
     pub fn parse(text: &str) -> Result<Template, Misread> {
         read(Piece::whole(text)).map_err(|slip| Misread::new("text", text, slip))
@@ -66,6 +72,15 @@ impl Template {
             }
         }
         out
+    }
+
+    fn places(&self) -> usize {
+        self.parts.iter().filter(|part| matches!(part, Part::Place(_))).count()
+    }
+
+    fn bytes(&self) -> usize {
+        let length = |part: &Part| if let Part::Bytes(bytes) = part { bytes.len() } else { 0 };
+        self.parts.iter().map(length).sum()
     }
 
     fn push(&mut self, byte: u8) {
@@ -126,9 +141,12 @@ pub fn read(piece: Piece<'_>) -> Result<Template, Slip> {
                 rest
             }
             b'{' => {
-                let (place, rest) = placeholder(rest)?;
+                let (place, behind) = placeholder(rest)?;
+                if template.places() == PLACES {
+                    return Err(rest.wrong("too many places").or_accepts(MOST));
+                }
                 template.parts.push(Part::Place(place));
-                rest
+                behind
             }
             _ => {
                 // Bytes that mean nothing else go over whole: a character may have several.
@@ -138,7 +156,10 @@ pub fn read(piece: Piece<'_>) -> Result<Template, Slip> {
             }
         };
     }
-    Ok(template)
+    match template.bytes() <= TEXT_BYTES {
+        true => Ok(template),
+        false => Err(piece.wrong("too long").or_accepts(MOST)),
+    }
 }
 
 /// The byte an escape stands for, and what follows it.
@@ -223,6 +244,19 @@ mod tests {
             let error = Template::parse(text).expect_err(text);
             assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
             assert!(!error.accepted.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_fits_into_one_buffer_however_it_is_filled_in() {
+        use crate::core::buffers::SCRATCH_BYTES;
+        // The longest address is a Unix path of 108 bytes, of which each may be escaped as four.
+        const { assert!(TEXT_BYTES + PLACES * (108 * 4 + 8) <= SCRATCH_BYTES) };
+        assert_eq!(MOST, format!("at most {TEXT_BYTES} bytes and {PLACES} places"));
+        let (long, many) = ("x".repeat(TEXT_BYTES), "{peer}".repeat(PLACES));
+        assert!(Template::parse(&long).is_ok() && Template::parse(&many).is_ok());
+        for text in [long.clone() + "x", many + "{time}"] {
+            assert_eq!(Template::parse(&text).map_err(|error| error.accepted), Err(MOST.into()));
         }
     }
 

@@ -39,8 +39,81 @@ pub fn wire<S: Stream>(
     }
 }
 
+/// How many flows of its connections may hold bytes that nobody has taken yet: those to a peer.
+pub fn holding_flows(service: &Service) -> usize {
+    match service {
+        Service::Discard => 0,
+        Service::Relay(_) => 2,
+        _ => 1,
+    }
+}
+
 fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, shelf: &mut Shelf<S::Pipe>) -> Conn<S> {
     // A loan of no bytes could never be written off.
     let text = (!text.is_empty()).then(|| shelf.keep(text));
     if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::core::{Buffers, End, NoPipe, Peer};
+
+    /// A socket that is only wired.
+    struct Unused;
+
+    impl Stream for Unused {
+        type Pipe = NoPipe;
+
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Ok(0)
+        }
+
+        fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+            Ok(from.len())
+        }
+
+        fn shutdown_write(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn is_connected(&mut self) -> io::Result<bool> {
+            Ok(true)
+        }
+
+        fn take_error(&mut self) -> io::Result<Option<io::Error>> {
+            Ok(None)
+        }
+
+        fn reset_on_drop(&mut self) {}
+
+        fn short_read_drains(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn the_flows_that_may_hold_bytes_are_those_to_a_peer() {
+        for word in Service::WORDS {
+            let service = Service::from_word(word).unwrap();
+            let facts = Facts {
+                peer: Peer::Stdio,
+                local: Peer::Stdio,
+                transport: "tcp",
+                tcp_info: String::new(),
+                service: "",
+                unix_seconds: 0,
+            };
+            let mut buffers = Buffers::default();
+            let conn = wire(&service, Unused, &mut buffers.shelf, |_| facts);
+            let to_a_peer = conn.flows.iter().filter(|flow| {
+                // Nowhere is where the target of a relay will be.
+                let to = conn.ends.end(flow.to as usize);
+                !flow.is_absent() && matches!(to, End::Socket(_) | End::Nowhere)
+            });
+            assert_eq!(holding_flows(&service), to_a_peer.count(), "{word}");
+        }
+    }
 }

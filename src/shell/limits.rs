@@ -59,6 +59,17 @@ pub fn max_connections(
     }
 }
 
+/// How many bytes that nobody takes may be held, in words, never less than they are.
+pub fn show_unsent(bytes: usize) -> String {
+    match bytes {
+        0 => "no unsent bytes are held".to_string(),
+        1..MIB => format!("at most {} KiB of unsent bytes", bytes.div_ceil(1024)),
+        _ => format!("at most {} MiB of unsent bytes", bytes.div_ceil(MIB)),
+    }
+}
+
+const MIB: usize = 1024 * 1024;
+
 /// More connections than the files allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitError {
@@ -134,6 +145,18 @@ mod tests {
         let error = max_connections(None, 10, 33, 1).unwrap_err().to_string();
         assert!(error.starts_with("1 connection needs 34 open files"), "{error}");
         assert!(error.ends_with("in a systemd unit)"), "{error}");
+    }
+
+    #[test]
+    fn what_may_be_unsent_is_rounded_up() {
+        let table = [(0, "no unsent bytes are held"), (1, "at most 1 KiB of unsent bytes")];
+        let more = [
+            (MIB - 1, "at most 1024 KiB of unsent bytes"),
+            (MIB + 1, "at most 2 MiB of unsent bytes"),
+        ];
+        for (bytes, expected) in table.into_iter().chain(more) {
+            assert_eq!(show_unsent(bytes), expected);
+        }
     }
 
     #[cfg(unix)]

@@ -15,7 +15,7 @@ use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
 use super::dialer::{Dialer, Dialling};
 use super::doors::{Doors, Guest};
-use super::limits::Limits;
+use super::limits::{self, Limits};
 use super::resolver::{Lookup, Resolver};
 use super::signals::{Signal, Signals};
 use super::socket::{Socket, interests};
@@ -44,6 +44,8 @@ pub struct Reactor {
     pub(super) services: Vec<Service>,
     pub(super) limits: Limits,
     pub(super) max_connections: usize,
+    /// How many bytes that nobody takes all connections may hold together.
+    pub(super) most_unsent: usize,
     pub(super) drain_timeout: Duration,
     pub(super) spin: Option<Duration>,
     pub(super) engine: Engine<Socket>,
@@ -78,8 +80,6 @@ impl Reactor {
     /// What this loop may grow to, in words.
     pub fn limits(&self) -> String {
         let (connections, files) = (self.max_connections, self.limits.files);
-        // Each of its two flows holds at most one read's worth.
-        let worst = connections * 2 * self.engine.buffers.scratch.len();
         let raised = match self.limits.soft_before {
             before if before < files => format!(" (raised from {before})"),
             _ => String::new(),
@@ -87,9 +87,8 @@ impl Reactor {
         match connections {
             0 => format!("{files} open files{raised}; no streams are served"),
             _ => format!(
-                "at most {connections} connections; {files} open files{raised}; \
-                 at most {} MiB of unsent bytes",
-                worst >> 20
+                "at most {connections} connections; {files} open files{raised}; {}",
+                limits::show_unsent(self.most_unsent)
             ),
         }
     }

@@ -38,7 +38,7 @@ pub enum Socket {
 const _: () = assert!(size_of::<Socket>() == 8);
 
 /// Whether mio waits with epoll, whose edges promise more than its contract does.
-const EPOLL: bool = cfg!(all(
+pub const EPOLL: bool = cfg!(all(
     any(target_os = "linux", target_os = "android"),
     not(mio_unsupported_force_poll_poll)
 ));

@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::core::pipes::MOST_PIPES;
+use crate::core::buffers::SCRATCH_BYTES;
+use crate::core::pipes::{MOST_PIPES, most_bytes};
 use crate::core::time::ticks;
 use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
 use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
+
+use crate::service::holding_flows;
 
 use super::CannotListen;
 use super::bound_datagram::bind_datagram;
@@ -25,6 +28,7 @@ use super::listener::Listener;
 use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
 use super::resolver::Resolver;
 use super::signals::Signals;
+use super::socket::EPOLL;
 
 /// Why the loop cannot begin.
 #[derive(Debug)]
@@ -68,6 +72,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         services: plan.routes.iter().map(|route| route.service.clone()).collect(),
         limits,
         max_connections,
+        most_unsent: most_unsent(plan, max_connections),
         drain_timeout: plan.drain_timeout,
         spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
@@ -158,6 +163,27 @@ fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
         0 => Ok(0),
         _ => limits::max_connections(plan.max_connections, files, reserve, 1 + dials as usize),
     }
+}
+
+/// How many bytes so many connections can hold that nobody takes: a scratch for each flow to a peer,
+/// or a pipe as long as there are any. What all of one route can hold is more than any mixture.
+fn most_unsent(plan: &Plan, connections: usize) -> usize {
+    let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
+    let of_route = |route: &Route| {
+        let flows = connections.saturating_mul(holding_flows(&route.service));
+        match splices(route) {
+            true => most_bytes(flows, SCRATCH_BYTES),
+            false => flows.saturating_mul(SCRATCH_BYTES),
+        }
+    };
+    streams.map(of_route).max().unwrap_or(0)
+}
+
+/// Whether its bulk may go through pipes: from TCP to TCP.
+fn splices(route: &Route) -> bool {
+    let is_tcp = |address: &Address| matches!(address, Address::Tcp(..));
+    let goes_on = targets(&route.service).iter().any(is_tcp);
+    cfg!(target_os = "linux") && EPOLL && is_tcp(&route.listen.address) && goes_on
 }
 
 /// The descriptors that the flows of datagram relays may take.

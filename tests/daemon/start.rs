@@ -112,6 +112,25 @@ fn several_routes_share_one_loop_and_one_thread() {
 }
 
 #[test]
+fn the_start_tells_how_many_unsent_bytes_there_can_be() {
+    // A flow holds 64 KiB at most. Pipes, between TCP sockets, hold a mebibyte if they are few.
+    let piped = cfg!(not(mio_unsupported_force_poll_poll));
+    for (line, most) in [
+        ("echo 127.0.0.1:0 -m 8", "at most 512 KiB of unsent bytes"),
+        ("echo 127.0.0.1:0 -m 100", "at most 7 MiB of unsent bytes"),
+        ("discard 127.0.0.1:0 -m 100", "no unsent bytes are held"),
+        ("run 127.0.0.1:0=discard 127.0.0.1:0=time -m 16", "at most 1 MiB of unsent bytes"),
+        ("run 127.0.0.1:0=echo 127.0.0.1:0=relay:/x -m 16", "at most 2 MiB of unsent bytes"),
+        ("relay 127.0.0.1:0 127.0.0.1:9 -m 2", ["256 KiB", "4 MiB"][usize::from(piped)]),
+        // 4 large pipes, 60 smaller ones, 64 KiB for each of the 136 other flows.
+        ("relay 127.0.0.1:0 127.0.0.1:9 -m 100", ["13 MiB", "28 MiB"][usize::from(piped)]),
+    ] {
+        let said = Daemon::start(line).says(" limits: ");
+        assert!(said.contains(most), "{line}: {said}");
+    }
+}
+
+#[test]
 fn the_soft_limit_of_files_is_raised_to_the_hard_one_and_told() {
     let hard = getrlimit(Resource::Nofile).maximum;
     let daemon = Daemon::run(oneloop_after("ulimit -Sn 100;", "echo 127.0.0.1:0"));
