@@ -166,7 +166,8 @@ fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
 }
 
 /// How many bytes so many connections can hold that nobody takes: a scratch for each flow to a
-/// peer, or a pipe as long as there are any. What all of one route can hold is more than any mixture.
+/// peer, or a pipe as long as there are any. What all of one route can hold is more than any
+/// mixture.
 fn most_unsent(plan: &Plan, connections: usize) -> usize {
     let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
     let of_route = |route: &Route| {
