@@ -20,6 +20,7 @@ mod tests;
 pub struct StressPlan {
     /// Connections are spread over them in turn. None only beside a sink.
     pub targets: Vec<Address>,
+    /// None: an echo.
     pub loads: Vec<LoadPlan>,
     /// Connections of a load that does not say how many.
     pub conns: usize,
@@ -161,7 +162,9 @@ impl StressPlan {
             // The search opens them as it needs them.
             return vec![(LoadKind::Idle, 0)];
         }
-        let asked = self.loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
+        let echo = [LoadPlan { kind: LoadKind::Echo, conns: None }];
+        let loads = if self.loads.is_empty() { &echo[..] } else { &self.loads };
+        let asked = loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
         let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
         asked.chain(active).filter(|(_, conns)| *conns > 0).collect()
     }
@@ -174,7 +177,7 @@ impl Default for StressPlan {
     fn default() -> StressPlan {
         StressPlan {
             targets: Vec::new(),
-            loads: vec![LoadPlan { kind: LoadKind::Echo, conns: None }],
+            loads: Vec::new(),
             conns: 64,
             active: 0,
             connect_rate: None,

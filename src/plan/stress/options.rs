@@ -55,8 +55,8 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "echo",
         help: "idle, echo, churn, stream, storm, pulse, reset, each with its own number (above)",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.loads, read_loads(value)),
-        show: |plan| Some(show_loads(&plan.loads)),
+        set: |plan, value| read_loads(value).map(|loads| plan.loads.extend(loads)),
+        show: |plan| (!plan.loads.is_empty()).then(|| show_loads(&plan.loads)),
     },
     StressOption {
         name: "conns",
@@ -190,7 +190,7 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "the system's choice; 127.0.0.0/8 when ports run out",
         help: "spread connections over these addresses of this machine",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.sources, read_sources(value)),
+        set: |plan, value| read_sources(value).map(|sources| plan.sources.extend(sources)),
         show: |plan| {
             let shown: Vec<String> = plan.sources.iter().map(ToString::to_string).collect();
             (!shown.is_empty()).then(|| shown.join(","))

@@ -112,6 +112,15 @@ fn loads_are_words_with_perhaps_a_number() {
 }
 
 #[test]
+fn loads_and_sources_that_are_told_one_by_one_add_up() {
+    let plan = read(&["127.0.0.1:7", "--load", "echo=2", "--load", "idle=5,churn=1"]);
+    let groups = [(LoadKind::Echo, 2), (LoadKind::Idle, 5), (LoadKind::Churn, 1)];
+    assert_eq!(plan.groups(), groups);
+    let plan = read(&["127.0.0.1:7", "--source", "127.0.0.1", "--source", "127.0.0.2,127.0.0.3"]);
+    assert_eq!((plan.sources.len(), plan.groups().len()), (3, 1));
+}
+
+#[test]
 fn active_connections_are_one_more_group() {
     let loads = read_loads(Piece::whole("idle=5,churn")).unwrap();
     let plan = StressPlan { loads, active: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
