@@ -109,6 +109,10 @@ fn answers_that_come_at_once_go_out_at_the_doors_they_belong_to() {
 
 #[test]
 fn an_answer_goes_out_before_its_flow_makes_room() {
+    if cfg!(mio_unsupported_force_poll_poll) {
+        // poll(2) tells of the door and of the flow in any order.
+        return;
+    }
     let (target, address) = target();
     let (mut stand, door) = relay(&[address], ",udp-flows=1");
     let (old, new) = (client(), client());
