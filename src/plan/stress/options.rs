@@ -187,7 +187,7 @@ pub const OPTIONS: [StressOption; 24] = [
     StressOption {
         name: "source",
         value: Some("ADDRESS[/BITS],…"),
-        default: "the system's choice; 127.0.0.0/8 when ports run out",
+        default: "the system's choice; on loopback 127.0.0.1 and on, each for half of its ports",
         help: "spread connections over these addresses of this machine",
         part: Part::Much,
         set: |plan, value| read_sources(value).map(|sources| plan.sources.extend(sources)),
