@@ -59,9 +59,9 @@ impl UsageError {
             .detail(format!("commands: {}", names.join(", ")))
     }
 
-    pub(super) fn option_first(word: &Word) -> UsageError {
-        UsageError::at(word.at, format!("an option before the command: {}", shown(&word.text)))
-            .detail("options follow the command: oneloop echo --explain")
+    pub(super) fn option_alone(word: &Word) -> UsageError {
+        UsageError::at(word.at, format!("an option without a command: {}", shown(&word.text)))
+            .detail("for example: oneloop echo --explain")
     }
 
     pub(super) fn unknown_command(word: &Word) -> UsageError {

@@ -3,6 +3,7 @@
 use super::Command;
 use super::error::UsageError;
 use super::typed::Typed;
+use crate::plan::misread::shown;
 use crate::plan::{Address, DoctorPlan};
 
 pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
@@ -13,7 +14,7 @@ pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
             Some(address.map_err(|misread| UsageError::misread(word.at, &misread))?)
         }
         [.., last] => {
-            let wrong = format!("one argument too many: {}", last.text.escape_debug());
+            let wrong = format!("one argument too many: {}", shown(&last.text));
             return Err(UsageError::at(last.at, wrong).detail("doctor takes one target at most"));
         }
     };

@@ -283,7 +283,7 @@ const LIMITS: [Flag; 3] = [
         help: "finish what is in progress for so long after TERM or INT",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_duration(value))),
+        set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_bounded(value))),
         ..PLAIN
     },
     Flag {

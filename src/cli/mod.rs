@@ -24,6 +24,7 @@ mod typed;
 #[cfg(test)]
 mod tests;
 
+use command::Spec;
 pub use error::UsageError;
 
 /// All that can be asked for.
@@ -52,16 +53,35 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         "--help" | "-h" => return Ok(Command::Help(help::overview())),
         "--version" | "-V" => return Ok(Command::Version(help::version())),
         "help" => return help_about(rest),
-        text if text.starts_with('-') => return Err(UsageError::option_first(first)),
         _ => {}
     }
-    let spec = command::find(first)?;
-    let typed = match typed::sort(spec, rest)? {
+    let (spec, rest) = command(&words)?;
+    let typed = match typed::sort(spec, &rest)? {
         typed::Sorted::Help => return Ok(Command::Help(help::about(spec))),
         typed::Sorted::Version => return Ok(Command::Version(help::version())),
         typed::Sorted::Typed(typed) => typed,
     };
     (spec.build)(*typed).map_err(|error| error.of(spec.name))
+}
+
+/// The command and what belongs to it. Options may stand before it: then it is the first word that
+/// is the name of one.
+fn command(words: &[typed::Word]) -> Result<(&'static Spec, Vec<typed::Word>), UsageError> {
+    let is_option = |word: &typed::Word| word.text.starts_with('-');
+    let at = match is_option(&words[0]) {
+        true => words.iter().position(|word| command::find(word).is_ok()),
+        false => Some(0),
+    };
+    let Some(at) = at else {
+        let unknown = words.iter().find(|word| !is_option(word)).map(command::find);
+        return Err(match unknown {
+            Some(Err(error)) => error,
+            _ => UsageError::option_alone(&words[0]),
+        });
+    };
+    let (before, behind) = words.split_at(at);
+    let spec = command::find(&behind[0])?;
+    Ok((spec, before.iter().chain(&behind[1..]).cloned().collect()))
 }
 
 fn help_about(words: &[typed::Word]) -> Result<Command, UsageError> {

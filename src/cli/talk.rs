@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::error::UsageError;
 use super::serve;
 use super::typed::{Typed, Word};
-use crate::plan::misread::Piece;
+use crate::plan::misread::{Piece, shown};
 use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, Misread, UnixName};
 
 pub fn connect(typed: Typed) -> Result<Command, UsageError> {
@@ -18,7 +18,7 @@ pub fn connect(typed: Typed) -> Result<Command, UsageError> {
         [word] => target(word, &draft)?,
         [host, port] if !draft.unix => target(&joined(host, port), &draft)?,
         [_, .., last] => {
-            let wrong = format!("one argument too many: {}", last.text.escape_debug());
+            let wrong = format!("one argument too many: {}", shown(&last.text));
             return Err(UsageError::at(last.at, wrong)
                 .detail("connect takes one target, or a host and a port"));
         }
@@ -79,7 +79,7 @@ fn target(word: &Word, draft: &Draft) -> Result<Address, UsageError> {
     let address = Address::parse_target(&text);
     let address = address.map_err(|misread| UsageError::misread(word.at, &misread))?;
     let says = |option: &str| {
-        let wrong = format!("{option} does not fit {}", word.text.escape_debug());
+        let wrong = format!("{option} does not fit {}", shown(&word.text));
         Err(UsageError::at(word.at, wrong))
     };
     match address {

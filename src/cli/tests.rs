@@ -295,10 +295,29 @@ fn a_refusal_names_the_argument_its_number_and_the_way_to_help() {
 }
 
 #[test]
+fn options_may_stand_before_the_command() {
+    let told = |line: &str| format!("{:?}", parse(line.split_whitespace().map(OsString::from)));
+    for (before, behind) in [
+        ("-v echo :7", "echo :7 -v"),
+        ("-vv --max-connections 5 echo :7 -q", "echo :7 -vv --max-connections 5 -q"),
+        ("-z connect a:1", "connect a:1 -z"),
+        ("--json doctor", "doctor --json"),
+        ("-h echo", "-h"),
+    ] {
+        assert_eq!(told(before), told(behind));
+    }
+    assert!(told("-v echo").starts_with("Ok("));
+}
+
+#[test]
 fn every_kind_of_wrong_command_line_is_refused() {
     let cases = [
-        ("-v echo", Some(1), "an option before the command: -v"),
-        ("--", Some(1), "an option before the command: --"),
+        ("-v", Some(1), "an option without a command: -v"),
+        ("-v -m 5 ehco", Some(3), "unknown command: 5"),
+        ("-v ehco", Some(2), "unknown command: ehco"),
+        ("-u echo", Some(1), "unknown option: -u"),
+        ("--", Some(1), "an option without a command: --"),
+        ("echo --drain-timeout off", Some(3), "bad value for --drain-timeout: off"),
         ("help ecoh", Some(2), "unknown command: ecoh"),
         ("echo -x", Some(2), "unknown option: -x"),
         ("echo -vx", Some(2), "unknown option: -x"),

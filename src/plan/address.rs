@@ -267,7 +267,7 @@ mod tests {
         ("127.0.0.1:-1", "-1", "a port is a number from 0 to 65535"),
         ("127.0.0.1: 80", " 80", "a port is a number from 0 to 65535"),
         ("localhost:http", "http", "a port is a number from 0 to 65535"),
-        ("tcp://a:80/", "80/", "a port is a number from 0 to 65535"),
+        ("tcp://a:80/", "/", "nothing may follow the port: this is no URL"),
         ("127.0.0.256:80", "127.0.0.256", "not an IPv4 address"),
         ("1.2.3:80", "1.2.3", "not an IPv4 address"),
         ("::1", "::1", "an IPv6 address stands in brackets, like [::1]:7007"),

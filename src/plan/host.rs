@@ -92,6 +92,9 @@ fn port(piece: Piece<'_>) -> Result<u16, Slip> {
     }
     // Only digits: the standard parser would take a plus sign too.
     let digits = piece.text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(slash) = piece.text.find('/').filter(|at| *at > 0) {
+        return Err(piece.from(slash).wrong("nothing may follow the port: this is no URL"));
+    }
     match piece.text.parse() {
         Ok(port) if digits => Ok(port),
         _ => Err(piece.wrong("a port is a number from 0 to 65535")),

@@ -116,9 +116,12 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// The text as one line that is safe to show, and not too long.
+/// The text as one line that is safe to show, and not too long. What could not be seen is quoted.
 pub fn shown(text: &str) -> String {
-    window(text, 0..0).0
+    match text.trim().is_empty() {
+        true => format!("{text:?}"),
+        false => window(text, 0..0).0,
+    }
 }
 
 /// Stores what was read, if it could be read.
@@ -161,6 +164,11 @@ mod tests {
     fn a_missing_thing_gets_one_caret_after_the_text() {
         let shown = Misread::new("thing", "a:", Piece::whole("a:").lacks("no port")).to_string();
         assert_eq!(shown, "bad thing: a:\n  a:\n    ^ no port");
+    }
+
+    #[test]
+    fn a_text_that_cannot_be_seen_is_quoted() {
+        assert_eq!([shown(""), shown(" "), shown("a b")], ["\"\"", "\" \"", "a b"]);
     }
 
     #[test]

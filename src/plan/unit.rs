@@ -94,6 +94,16 @@ pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
     }
 }
 
+/// A duration that may be zero, and has an end all the same.
+pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, Slip> {
+    match piece.text {
+        "off" | "none" => Err(piece
+            .wrong("it always has an end")
+            .or_accepts("0 (at once), 10s, 1h, and 3650d at most")),
+        _ => read_duration(piece),
+    }
+}
+
 /// A duration that is not zero.
 pub fn read_wait(piece: Piece<'_>) -> Result<Duration, Slip> {
     match read_duration(piece)? {

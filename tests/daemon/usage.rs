@@ -11,7 +11,7 @@ use crate::stand::{ended, oneloop};
 const WRONG: [(&str, &str); 44] = [
     ("", "no command"),
     ("ecoh", "unknown command: ecoh"),
-    ("-v echo", "an option before the command: -v"),
+    ("-v", "an option without a command: -v"),
     (":7=echo", "unknown command: :7=echo"),
     ("help ecoh", "unknown command: ecoh"),
     ("echo 127.0.0.1:99999", "bad address: 127.0.0.1:99999"),
