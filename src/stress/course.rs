@@ -74,6 +74,10 @@ impl Loader {
         self.early = !matches!(self.stage, Stage::Serve { .. });
         self.interrupted = true;
         self.forget_dialing();
+        if self.stage == Stage::Ramp {
+            self.ramp = now;
+            self.climb.end(now, self.open_now());
+        }
         match self.stage {
             Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
             Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}

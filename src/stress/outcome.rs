@@ -131,6 +131,15 @@ impl Outcome {
         self.loads.iter().all(LoadOutcome::is_well)
     }
 
+    /// How it went, in words. Of a run that was ended early nobody knows how it would have gone on.
+    pub fn verdict(&self) -> &'static str {
+        match (self.is_well(), self.early) {
+            (true, false) => "all went well",
+            (true, true) => "nothing went wrong until it was ended",
+            (false, _) => "not all went well",
+        }
+    }
+
     /// All connections that were made, of all loads.
     pub fn opened(&self) -> u64 {
         self.loads.iter().map(|load| load.tally.opened).sum()

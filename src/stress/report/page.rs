@@ -61,10 +61,8 @@ impl Page {
         let when = utc(began).replace('T', " ").replace('Z', " UTC");
         let took = duration(outcome.whole);
         let early = if outcome.early { ", ended early" } else { "" };
-        let (class, verdict) = match outcome.is_well() {
-            true => ("good", "all went well"),
-            false => ("bad", "not all went well"),
-        };
+        let class = if outcome.is_well() { "good" } else { "bad" };
+        let verdict = outcome.verdict();
         self.raw(&format!(
             "<header><small>oneloop stress {} · {when} · {took}{early}</small><h1>{}</h1>\
              <span class=\"verdict {class}\">{verdict}</span></header>\n",

@@ -186,14 +186,15 @@ impl Page {
     fn verdict(&mut self, outcome: &Outcome) {
         self.text.push('\n');
         let seed = outcome.plan.seed.unwrap_or_default();
-        let early = if outcome.early { "ended early; " } else { "" };
         let whole = duration(outcome.whole);
         if outcome.is_well() {
-            let good = self.paint.good("✔ all went well");
-            self.text.push_str(&format!("  {good}  {early}{whole}, seed {seed}\n\n"));
+            let after = if outcome.early { "after " } else { "" };
+            let good = self.paint.good(&format!("✔ {}", outcome.verdict()));
+            self.text.push_str(&format!("  {good}  {after}{whole}, seed {seed}\n\n"));
             return;
         }
-        let bad = self.paint.bad("✘ not all went well");
+        let early = if outcome.early { "ended after " } else { "" };
+        let bad = self.paint.bad(&format!("✘ {}", outcome.verdict()));
         self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
         for load in outcome.loads.iter().filter(|load| !load.is_well()) {
             self.faults(load);
@@ -282,6 +283,12 @@ mod tests {
         for words in all {
             assert!(text.contains(words), "{words} in {text}");
         }
+        let (mut early, mut failed) = (example(), example());
+        early.loads.clear();
+        (early.early, failed.early) = (true, true);
+        let text_of = |outcome| summary(outcome, Paint(false));
+        assert!(text_of(&early).contains("✔ nothing went wrong until it was ended  after 2.40 s"));
+        assert!(text_of(&failed).contains("✘ not all went well  ended after 2.40 s"));
         assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
     }
 
