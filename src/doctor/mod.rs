@@ -4,9 +4,9 @@
 //! `print` and `json` show them. Only `read` touches the world, and from a root of the caller's
 //! choice.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
-use crate::plan::{Color, DoctorPlan};
+use crate::plan::DoctorPlan;
 use checks::Demand;
 use facts::Facts;
 use finding::{Finding, Section, Sum};
@@ -38,18 +38,11 @@ fn examine(plan: &DoctorPlan, root: &Root, out: &mut dyn Write) -> io::Result<bo
     let mut text = Vec::new();
     match plan.json {
         true => json::write(&report, &mut text)?,
-        false => print::write(&report, is_colourful(plan.color), &mut text)?,
+        false => print::write(&report, plan.color.suits(&io::stdout()), &mut text)?,
     }
     out.write_all(&text)?;
     out.flush()?;
     Ok(plan.conns.is_none() || report.fits() == Some(true))
-}
-
-/// Colour is for people: on a terminal, unless they said no.
-fn is_colourful(color: Color) -> bool {
-    let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    color == Color::Auto && io::stdout().is_terminal() && !says("NO_COLOR") && !is_dumb
 }
 
 /// All that is to be told, in no form yet.

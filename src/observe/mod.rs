@@ -1,13 +1,12 @@
 //! Watches events and makes lines and counters of them. Beside `main`, the only place that logs.
 
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::log::LevelFilter;
 
 use crate::core::{Event, Key, Observer};
-use crate::plan::{Color, LogPlan};
+use crate::plan::LogPlan;
 
 pub mod access;
 pub mod access_line;
@@ -43,7 +42,7 @@ pub struct Watch {
 pub fn start(plan: &LogPlan) -> Watch {
     let sink = sink::Sink::new(way::standard_error(), format::lost_lines);
     let lost = sink.lost();
-    let color = plan.color == Color::Auto && is_colorful();
+    let color = plan.color.suits(&std::io::stderr());
     let mut builder = env_logger::Builder::new();
     builder
         .format(move |out, record| format::write_record(out, record, color))
@@ -103,11 +102,4 @@ impl Observer for Watch {
     fn wants_steps(&self) -> bool {
         self.steps
     }
-}
-
-/// Whether colours would be seen, and are not unwanted.
-fn is_colorful() -> bool {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    std::io::stderr().is_terminal() && !is_set("NO_COLOR") && !is_dumb
 }

@@ -1,5 +1,7 @@
 //! What is logged, and in which form. `RUST_LOG`, where it is set, wins over what is said here.
 
+use std::io::IsTerminal;
+
 /// What the log shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPlan {
@@ -23,13 +25,22 @@ pub enum AccessFormat {
     Haproxy,
 }
 
-/// Whether the log is coloured.
+/// Whether what is written is coloured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
     Never,
+}
+
+impl Color {
+    /// Colour is for people: on a terminal that knows it, unless they said no.
+    pub fn suits(self, out: &impl IsTerminal) -> bool {
+        let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        self == Color::Auto && out.is_terminal() && !says("NO_COLOR") && !is_dumb
+    }
 }
 
 impl LogPlan {

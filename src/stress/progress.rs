@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::plan::Color;
+
 use super::loader::Loader;
 use super::outcome::{GIBIBYTE, Unit};
 use super::report::words::{bytes, count, digits, duration};
@@ -35,14 +37,16 @@ pub struct Progress {
 
 const EVERY: Duration = Duration::from_millis(200);
 const PARTS: u64 = 1000;
-const TEMPLATE: &str = "  {prefix:<9.bold} {bar:32.cyan/blue.dim} {elapsed:>4}  {msg}";
+const COLOURED: &str = "  {prefix:<9.bold} {bar:32.cyan/blue.dim} {elapsed:>4}  {msg}";
+const PLAIN: &str = "  {prefix:<9} {bar:32} {elapsed:>4}  {msg}";
 
 impl Progress {
     /// Quiet, unless standard error is a terminal.
-    pub fn new() -> Progress {
+    pub fn new(color: Color) -> Progress {
+        let template = if color.suits(&io::stderr()) { COLOURED } else { PLAIN };
         let bar = io::stderr().is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
-            let style = ProgressStyle::with_template(TEMPLATE)
+            let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("━━╌");
             ProgressBar::with_draw_target(Some(PARTS), target).with_style(style)
@@ -65,12 +69,6 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-impl Default for Progress {
-    fn default() -> Progress {
-        Progress::new()
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::core::random::mix;
-use crate::plan::{Color, StressPlan};
+use crate::plan::StressPlan;
 use crate::shell::CannotListen;
 use crate::shell::limits::raise_files;
 
@@ -81,7 +81,7 @@ fn alone(
         // If nobody reads it, there is nobody to tell.
         let _ = writeln!(notes, "oneloop: sink at {address}");
     }
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(plan.color);
     while loader.turn().map_err(failed)? {
         progress.show(loader.now(), || loader.snapshot());
     }
@@ -158,7 +158,7 @@ fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(),
         write(path, &report::page::page(outcome), out)?;
     }
     if !to_out {
-        let text = report::summary::summary(outcome, Paint(is_colourful(plan.color)));
+        let text = report::summary::summary(outcome, Paint(plan.color.suits(&io::stdout())));
         let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         // A reader that has gone is no failure of the run.
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
@@ -167,12 +167,6 @@ fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(),
             .map_err(|error| StressError::new("cannot write the summary", error))?;
     }
     Ok(())
-}
-
-fn is_colourful(color: Color) -> bool {
-    let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-    color == Color::Auto && io::stdout().is_terminal() && !says("NO_COLOR") && !is_dumb
 }
 
 fn write(path: &Path, text: &str, out: &mut dyn Write) -> Result<(), StressError> {

@@ -93,7 +93,7 @@ impl Workers {
 
     /// Hears all of them to their end.
     pub fn run(mut self) -> io::Result<Together> {
-        let mut progress = Progress::new();
+        let mut progress = Progress::new(self.plan.color);
         let mut events = Events::with_capacity(64);
         while !self.workers.iter().all(|one| one.ended) {
             match self.poll.poll(&mut events, Some(LOOK_EVERY)) {
