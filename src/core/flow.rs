@@ -21,7 +21,7 @@ pub struct Flow {
     pub to: u8,
     /// The end of file has been seen, and passed on.
     pub done: bool,
-    /// The last read filled its buffer: what follows may be spliced.
+    /// Much came at once: what follows is spliced, where the sockets can.
     pub bulk: bool,
 }
 

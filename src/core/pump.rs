@@ -16,7 +16,7 @@ pub const BUDGET: u32 = 16;
 /// And so many bytes, for steps that move more than a scratch.
 const BUDGET_BYTES: u64 = 1024 * 1024;
 
-/// A splice that moves less than this was not worth its two calls more: reads are cheaper.
+/// Less than this is not worth the two calls more of a splice: reading is cheaper.
 const LITTLE: usize = 16 * 1024;
 
 /// When an end has failed, what it sent before is still passed on, in at most so many reads and
@@ -115,7 +115,7 @@ fn pass<S: Stream>(
         flow.done = true;
         return pass_on_end(ends, key, (from, to), shelf, seen);
     }
-    flow.bulk = bytes == scratch.len() && ends.can_splice(from, to);
+    flow.bulk = bytes >= LITTLE.min(scratch.len()) && ends.can_splice(from, to);
     let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
