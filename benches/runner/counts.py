@@ -28,7 +28,8 @@ def run(cores, peers, out, say):
             known = count(cores, row, peer)
             if known:
                 results["counts"].setdefault(row.name, {})[peer.name] = known
-        print(f"\r\033[K{plain(row, results['counts'].get(row.name, {}))}\n", flush=True)
+        say("")
+        print(f"{plain(row, results['counts'].get(row.name, {}))}\n", flush=True)
     if out:
         save(results, out)
     return 0
