@@ -89,7 +89,10 @@ pub const OPTIONS: [PolicyOption; 7] = [
         default: "5s",
         help: "wait so long for a target, then try the next one",
         on: On::Relay,
-        set: |policy, value| put(&mut policy.connect_timeout, unit::read_wait(value)),
+        set: |policy, value| {
+            let reason = "a silent target makes room for the next one";
+            put(&mut policy.connect_timeout, unit::read_wait_because(value, reason))
+        },
     },
     PolicyOption {
         name: "udp-timeout",
@@ -97,7 +100,10 @@ pub const OPTIONS: [PolicyOption; 7] = [
         default: "60s",
         help: "forget a datagram flow that was silent for so long",
         on: On::Relay,
-        set: |policy, value| put(&mut policy.udp_timeout, unit::read_wait(value)),
+        set: |policy, value| {
+            let reason = "datagrams have no end of their own";
+            put(&mut policy.udp_timeout, unit::read_wait_because(value, reason))
+        },
     },
     PolicyOption {
         name: "udp-flows",
@@ -174,6 +180,25 @@ mod tests {
                 (option.set)(&mut policy, Piece::whole(option.default)).expect(option.name);
             }
             assert_eq!(policy, Policy::default(), "{}", option.name);
+        }
+    }
+
+    #[test]
+    fn off_is_understood_or_refused_with_the_reason() {
+        let read = |name: &str| {
+            let option = OPTIONS.iter().find(|option| option.name == name).expect(name);
+            (option.set)(&mut Policy::default(), Piece::whole("off"))
+        };
+        for name in ["idle-timeout", "half-close-timeout", "lifetime"] {
+            assert_eq!(read(name), Ok(()), "{name}");
+        }
+        let refused = [
+            ("connect-timeout", "a silent target makes room for the next one"),
+            ("udp-timeout", "datagrams have no end of their own"),
+        ];
+        for (name, reason) in refused {
+            let wrong = format!("it always has an end: {reason}");
+            assert_eq!(read(name).map_err(|slip| slip.wrong), Err(wrong), "{name}");
         }
     }
 

@@ -96,30 +96,45 @@ pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
 
 /// A duration that may be zero, and has an end all the same.
 pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, Slip> {
-    match piece.text {
-        "off" | "none" => Err(piece
+    match is_off(piece) {
+        true => Err(piece
             .wrong("it always has an end")
             .or_accepts("0 (at once), 10s, 1h, and 3650d at most")),
-        _ => read_duration(piece),
+        false => read_duration(piece),
     }
 }
 
-/// A duration that is not zero.
+/// A duration that is not zero, and has an end.
 pub fn read_wait(piece: Piece<'_>) -> Result<Duration, Slip> {
+    if is_off(piece) {
+        return Err(piece.wrong("it always has an end").or_accepts(DURATIONS));
+    }
     match read_duration(piece)? {
         Duration::ZERO => Err(piece.wrong("no time at all").or_accepts(DURATIONS)),
         duration => Ok(duration),
     }
 }
 
+/// The same where a user may well want no end: why there is one.
+pub fn read_wait_because(piece: Piece<'_>, reason: &str) -> Result<Duration, Slip> {
+    read_wait(piece).map_err(|slip| match is_off(piece) {
+        true => Slip { wrong: format!("{}: {reason}", slip.wrong), ..slip },
+        false => slip,
+    })
+}
+
 pub fn read_timeout(piece: Piece<'_>) -> Result<Option<Duration>, Slip> {
-    match piece.text {
-        "off" | "none" => Ok(None),
-        _ => match read_wait(piece) {
-            Ok(duration) => Ok(Some(duration)),
-            Err(slip) => Err(Slip { accepted: format!("{DURATIONS}, off"), ..slip }),
-        },
+    if is_off(piece) {
+        return Ok(None);
     }
+    match read_wait(piece) {
+        Ok(duration) => Ok(Some(duration)),
+        Err(slip) => Err(Slip { accepted: format!("{DURATIONS}, off"), ..slip }),
+    }
+}
+
+fn is_off(piece: Piece<'_>) -> bool {
+    matches!(piece.text, "off" | "none")
 }
 
 pub fn read_count(piece: Piece<'_>) -> Result<u64, Slip> {

@@ -100,7 +100,7 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "10s",
         help: "hold idle connections for so long",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.hold, unit::read_duration(value)),
+        set: |plan, value| put(&mut plan.hold, unit::read_bounded(value)),
         show: |plan| Some(show_duration(plan.hold)),
     },
     StressOption {
@@ -109,7 +109,7 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "0s",
         help: "let the loads run so long before they are measured",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.warmup, unit::read_duration(value)),
+        set: |plan, value| put(&mut plan.warmup, unit::read_bounded(value)),
         show: |plan| Some(show_duration(plan.warmup)),
     },
     StressOption {
@@ -172,7 +172,7 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "off",
         help: "find the silence that kills a connection, up to this one",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.find_timeout, unit::read_wait(value).map(Some)),
+        set: |plan, value| put(&mut plan.find_timeout, unit::read_timeout(value)),
         show: |plan| plan.find_timeout.map(show_duration),
     },
     StressOption {

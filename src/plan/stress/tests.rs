@@ -93,6 +93,19 @@ fn a_wrong_value_is_shown_at_its_place() {
     }
 }
 
+#[test]
+fn a_search_may_be_off_and_every_other_time_has_an_end() {
+    let times = OPTIONS.iter().filter(|option| option.value == Some("TIME"));
+    for option in times {
+        let mut plan = StressPlan::default();
+        let read = (option.set)(&mut plan, Piece::whole("off")).map_err(|slip| slip.wrong);
+        match option.name {
+            "find-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
+            name => assert_eq!(read, Err("it always has an end".to_string()), "{name}"),
+        }
+    }
+}
+
 fn plan(targets: &[&str]) -> StressPlan {
     let targets = targets.iter().map(|text| Address::parse_target(text).unwrap()).collect();
     StressPlan { targets, ..StressPlan::default() }
