@@ -5,9 +5,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
+use kept::Kept;
 use rustix::process::{Pid, Signal, kill_process};
+
+#[path = "support/kept.rs"]
+mod kept;
 
 const MESSAGES: usize = 500;
 
@@ -91,13 +95,13 @@ impl Calls {
 
 /// A daemon that listens.
 struct Stand {
-    daemon: Ended,
+    daemon: Kept,
     address: String,
 }
 
 impl Stand {
     fn new(line: &str) -> Stand {
-        let mut daemon = Ended(
+        let mut daemon = Kept(
             Command::new(env!("CARGO_BIN_EXE_oneloop"))
                 .args(line.split_whitespace())
                 .env_remove("RUST_LOG")
@@ -127,16 +131,6 @@ impl Stand {
         let tracer = Tracer::on(self.daemon.0.id())?;
         act();
         Some(Calls(tracer.table()))
-    }
-}
-
-/// Ends what it started, whatever happens.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -190,7 +184,7 @@ fn talk(client: &mut TcpStream, far: &mut Option<TcpStream>, times: usize) {
 }
 
 struct Tracer {
-    strace: Ended,
+    strace: Kept,
     says: BufReader<std::process::ChildStderr>,
 }
 
@@ -204,7 +198,7 @@ impl Tracer {
             println!("skipped: there is no strace");
             return None;
         };
-        let mut strace = Ended(child);
+        let mut strace = Kept(child);
         let mut says = BufReader::new(strace.0.stderr.take().unwrap());
         let mut line = String::new();
         says.read_line(&mut line).unwrap();

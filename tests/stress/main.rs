@@ -4,6 +4,8 @@
 mod command;
 mod datagrams;
 mod failures;
+#[path = "../support/kept.rs"]
+mod kept;
 mod limits;
 mod loads;
 mod program;

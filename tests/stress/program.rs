@@ -1,8 +1,10 @@
 //! The program as a whole: how tests start it, read its report, and end it.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use oneloop::stress::json::Json;
+
+use crate::kept::Kept;
 
 /// The real program.
 pub fn oneloop() -> Command {
@@ -32,16 +34,6 @@ pub fn number(value: &Json, path: &str) -> f64 {
     });
     let number = found.and_then(Json::number);
     number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
-}
-
-/// A child that is not left behind.
-pub struct Kept(pub Child);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// What Ctrl-C does.

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use oneloop::stress::json::Json;
 
-use crate::program::{Kept, interrupt, number, oneloop, stress, told};
+use crate::kept::Kept;
+use crate::program::{interrupt, number, oneloop, stress, told};
 use crate::tool::{echo, server};
 
 /// A file that is not left behind.

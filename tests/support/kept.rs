@@ -1,0 +1,12 @@
+//! A child that is not left behind: it ends with its test, however that ends.
+
+use std::process::Child;
+
+pub struct Kept(pub Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
