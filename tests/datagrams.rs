@@ -5,6 +5,9 @@
 
 #[path = "datagrams/relay.rs"]
 mod relay;
+#[cfg(target_os = "linux")]
+#[path = "support/scratch.rs"]
+mod scratch;
 #[path = "datagrams/services.rs"]
 mod services;
 #[path = "datagrams/stand.rs"]
