@@ -1,7 +1,8 @@
 //! The real binary on real sockets: each promise has a test, named in docs/reliability.md.
 //!
 //! Every daemon listens at ports that the system chose and ends with its test. Waits poll, with a
-//! limit that is longer than anything takes on the busiest machine.
+//! limit that is longer than anything takes on the busiest machine. What other tests need too
+//! stands in support/.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
@@ -13,6 +14,8 @@ mod batches;
 mod bulk;
 #[path = "daemon/clients.rs"]
 mod clients;
+#[path = "support/command.rs"]
+mod command;
 #[path = "daemon/datagrams.rs"]
 mod datagrams;
 #[path = "daemon/ends.rs"]
@@ -27,18 +30,26 @@ mod files;
 mod flow;
 #[path = "daemon/full.rs"]
 mod full;
+#[path = "support/kept.rs"]
+mod kept;
 #[path = "daemon/logs.rs"]
 mod logs;
 #[path = "daemon/many.rs"]
 mod many;
+#[path = "daemon/moves.rs"]
+mod moves;
 #[path = "daemon/odd.rs"]
 mod odd;
+#[path = "support/pattern.rs"]
+mod pattern;
 #[path = "daemon/proc.rs"]
 mod proc;
 #[path = "daemon/relay.rs"]
 mod relay;
 #[path = "daemon/resets.rs"]
 mod resets;
+#[path = "support/scratch.rs"]
+mod scratch;
 #[path = "daemon/services.rs"]
 mod services;
 #[path = "daemon/stand.rs"]
@@ -47,9 +58,13 @@ mod stand;
 mod start;
 #[path = "daemon/stop.rs"]
 mod stop;
+#[path = "support/target.rs"]
+mod target;
 #[path = "daemon/timeouts.rs"]
 mod timeouts;
 #[path = "daemon/usage.rs"]
 mod usage;
-#[path = "daemon/wire.rs"]
+#[path = "support/wait.rs"]
+mod wait;
+#[path = "support/wire.rs"]
 mod wire;

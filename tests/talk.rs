@@ -4,6 +4,8 @@
 
 #[path = "talk/chat.rs"]
 mod chat;
+#[path = "support/command.rs"]
+mod command;
 #[path = "talk/connect.rs"]
 mod connect;
 #[path = "talk/crowd.rs"]
@@ -12,11 +14,19 @@ mod crowd;
 mod datagrams;
 #[path = "talk/ends.rs"]
 mod ends;
+#[path = "talk/moves.rs"]
+mod moves;
+#[path = "support/pattern.rs"]
+mod pattern;
+#[path = "support/scratch.rs"]
+mod scratch;
 #[path = "talk/speaker.rs"]
 mod speaker;
-#[path = "talk/stand.rs"]
-mod stand;
+#[path = "support/target.rs"]
+mod target;
 #[path = "talk/terminal.rs"]
 mod terminal;
-#[path = "talk/wire.rs"]
+#[path = "support/wait.rs"]
+mod wait;
+#[path = "support/wire.rs"]
 mod wire;

@@ -7,8 +7,11 @@ use std::io::{Read, Write};
 use rustix::process::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::stand::{Daemon, Scratch};
-use crate::wire::{Nobody, Target, Wire};
+use crate::command::oneloop;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::target::{Nobody, Target};
+use crate::wire::Wire;
 
 /// Three ends of a relay: in order, by a reset, and a target that refuses. Gives the access lines
 /// and the daemon's address.
@@ -19,7 +22,7 @@ fn three_ends(format: &str) -> (Vec<String>, String, String) {
         target.address(),
         nobody.address()
     );
-    let mut command = crate::stand::oneloop(&line);
+    let mut command = oneloop(&line);
     // Quiet, but for the addresses that were chosen.
     command.env("RUST_LOG", "off,oneloop=info,access=info");
     let mut daemon = Daemon::run(command);

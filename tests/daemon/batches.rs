@@ -5,8 +5,11 @@ use std::net::UdpSocket;
 use rustix::process::Signal;
 
 use crate::many::{alone, room};
-use crate::stand::{Daemon, PATIENCE};
-use crate::wire::{Target, Wire, bytes};
+use crate::pattern::bytes;
+use crate::stand::Daemon;
+use crate::target::Target;
+use crate::wait::PATIENCE;
+use crate::wire::Wire;
 
 #[test]
 fn more_clients_than_a_turn_lets_in_are_all_let_in() {

@@ -8,9 +8,12 @@ use rustix::net::{SendFlags, send};
 use socket2::SockRef;
 
 use crate::full::leave;
+use crate::pattern::{byte, bytes};
 use crate::relay::{KINDS, Pair, pair};
-use crate::stand::{Daemon, until};
-use crate::wire::{End, Target, Wire, byte, bytes};
+use crate::stand::Daemon;
+use crate::target::Target;
+use crate::wait::until;
+use crate::wire::{End, Wire};
 
 const LENGTH: usize = 12_000_000;
 

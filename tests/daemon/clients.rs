@@ -3,20 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::stand::{Daemon, Scratch, until};
-use crate::wire::{Wire, bytes};
-
-/// A process of somebody else's program. It ends with its test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use crate::kept::Kept;
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::wait::until;
+use crate::wire::Wire;
 
 /// Whether a program can be run here; if not, the test says so and passes.
 fn has(program: &str) -> bool {
@@ -29,14 +23,14 @@ fn has(program: &str) -> bool {
     has
 }
 
-fn spawn(command: &mut Command) -> Process {
-    Process(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
+fn spawn(command: &mut Command) -> Kept {
+    Kept(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
 }
 
 /// Runs a program with this on its standard input, and gives all that it says.
 fn answer(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let stdio = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-    let mut process = Process(stdio.spawn().unwrap());
+    let mut process = Kept(stdio.spawn().unwrap());
     let mut stdin = process.0.stdin.take().unwrap();
     let input = input.to_vec();
     let writing = std::thread::spawn(move || drop(stdin.write_all(&input)));

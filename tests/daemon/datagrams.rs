@@ -8,8 +8,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::stand::{Daemon, PATIENCE, Scratch, until};
-use crate::wire::bytes;
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::wait::{PATIENCE, until};
 
 /// A socket with a port of its own.
 fn client() -> UdpSocket {

@@ -2,9 +2,12 @@
 
 use rustix::process::Signal;
 
+use crate::pattern::bytes;
 use crate::relay::{KINDS, Pair, Stage, pair};
-use crate::stand::{Daemon, until};
-use crate::wire::{End, Target, bytes};
+use crate::stand::Daemon;
+use crate::target::Target;
+use crate::wait::until;
+use crate::wire::End;
 
 #[test]
 fn the_end_of_the_client_passes_on_and_the_late_answer_comes_back() {

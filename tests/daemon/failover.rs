@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::stand::{Daemon, Scratch, until};
-use crate::wire::{Nobody, Target, Wire, bytes};
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::target::{Nobody, Target};
+use crate::wait::until;
+use crate::wire::Wire;
 
 /// An address that answers no handshake: a listener whose queue is full.
 pub struct BlackHole {

@@ -7,8 +7,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::stand::{Daemon, Scratch, fails, until};
-use crate::wire::{Nobody, Target, Wire};
+use crate::scratch::Scratch;
+use crate::stand::{Daemon, fails};
+use crate::target::{Nobody, Target};
+use crate::wait::until;
+use crate::wire::Wire;
 
 fn has_ipv6() -> bool {
     let has = UdpSocket::bind("[::1]:0").is_ok();

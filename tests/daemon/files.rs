@@ -9,10 +9,23 @@ use std::os::unix::net::UnixListener;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::command::oneloop;
+use crate::pattern::bytes;
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, Scratch, fails, is_there, until};
-use crate::wire::{Wire, bytes};
+use crate::scratch::Scratch;
+use crate::stand::{Daemon, fails, is_there};
+use crate::wait::until;
+use crate::wire::Wire;
+
+impl Scratch {
+    /// Makes the file of a Unix socket at which nobody listens, as one that was killed leaves it.
+    fn dead(&self, name: &str) {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(self.path(name)).unwrap()).unwrap();
+    }
+}
 
 #[test]
 fn a_file_on_which_nobody_answers_is_replaced() {
@@ -83,8 +96,7 @@ fn of_two_starts_at_once_over_a_dead_file_one_serves_and_the_other_says_why_not(
     for round in 0..5 {
         let name = format!("x{round}");
         scratch.dead(&name);
-        let start =
-            || Daemon::spawn(crate::stand::oneloop(&format!("echo {}", scratch.unix(&name))));
+        let start = || Daemon::spawn(oneloop(&format!("echo {}", scratch.unix(&name))));
         let mut both = [start(), start()];
         until("both are decided", || {
             let decided =

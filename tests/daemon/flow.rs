@@ -6,9 +6,11 @@ use std::thread;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::pattern::{byte, bytes};
 use crate::relay::{KINDS, Pair, pair};
-use crate::stand::{Daemon, PATIENCE, until};
-use crate::wire::{Wire, byte, bytes};
+use crate::stand::Daemon;
+use crate::wait::{PATIENCE, until};
+use crate::wire::Wire;
 
 /// The most that one flow may hold.
 const HELD_BYTES: u64 = 64 * 1024;

@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use crate::stand::{Daemon, Scratch, ended, oneloop_after, until};
-use crate::wire::{Target, Wire};
+use crate::command::oneloop_after;
+use crate::scratch::Scratch;
+use crate::stand::{Daemon, ended};
+use crate::target::Target;
+use crate::wait::until;
+use crate::wire::Wire;
 
 /// Lets a daemon have so many files more than now, and no others.
 pub fn leave(daemon: &Daemon, more: usize) {

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::command::oneloop;
+use crate::pattern::bytes;
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, Scratch, oneloop, until};
-use crate::wire::{Wire, bytes};
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::wait::until;
+use crate::wire::Wire;
 
 /// Runs an echo, lets one client say hello and leave, and gives all that was logged.
 fn life(options: &str, filters: Option<&str>) -> Vec<String> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::stand::{Daemon, until};
+use crate::stand::Daemon;
+use crate::wait::until;
 use crate::wire::Wire;
 
 /// As many as the limit of files allows, of those that one process may have.

@@ -8,9 +8,12 @@ use std::time::Duration;
 use rustix::net::{SendFlags, send};
 use rustix::process::Signal;
 
+use crate::pattern::bytes;
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, Scratch, until};
-use crate::wire::{Wire, bytes};
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::wait::until;
+use crate::wire::Wire;
 
 /// Sends one urgent byte.
 fn urgent(wire: &Wire) -> rustix::io::Result<usize> {

@@ -5,7 +5,8 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::stand::{Daemon, until};
+use crate::stand::Daemon;
+use crate::wait::until;
 
 /// Linux counts the time of processes in hundredths of a second, whatever its own clock does.
 const MILLIS_PER_TICK: u64 = 10;

@@ -5,8 +5,11 @@ use std::thread;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use socket2::SockRef;
 
-use crate::stand::{Daemon, Scratch};
-use crate::wire::{Target, Wire, bytes};
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::target::Target;
+use crate::wire::Wire;
 
 /// A pair that a relay has joined.
 pub struct Pair {

@@ -2,9 +2,13 @@
 
 use rustix::process::Signal;
 
+use crate::pattern::{byte, bytes};
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, until};
-use crate::wire::{End, Nobody, Target, bytes};
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::target::{Nobody, Target};
+use crate::wait::until;
+use crate::wire::End;
 
 /// Over TCP on both sides: Unix sockets know no reset.
 const TCP: (&str, &str) = ("tcp", "tcp");
@@ -93,7 +97,7 @@ fn a_reset_is_seen_while_the_other_side_is_blocked() {
         let Pair { client, target, stage } = pair(TCP, "");
         let (mut gone, mut left) =
             if side == "client" { (client, target) } else { (target, client) };
-        let sent = gone.flood(&stage.daemon, |at| crate::wire::byte(1, at));
+        let sent = gone.flood(&stage.daemon, |at| byte(1, at));
         gone.reset();
         stage.daemon.says(&format!("closed: reset by the {side}"));
         let (before, end) = left.ending();
@@ -105,8 +109,8 @@ fn a_reset_is_seen_while_the_other_side_is_blocked() {
 #[test]
 fn a_reset_is_seen_while_both_directions_are_blocked() {
     let Pair { mut client, mut target, stage } = pair(TCP, "");
-    client.flood(&stage.daemon, |at| crate::wire::byte(1, at));
-    target.flood(&stage.daemon, |at| crate::wire::byte(2, at));
+    client.flood(&stage.daemon, |at| byte(1, at));
+    target.flood(&stage.daemon, |at| byte(2, at));
     target.reset();
     stage.daemon.says("closed: reset by the target");
     let (before, end) = client.ending();
@@ -158,7 +162,7 @@ fn a_client_that_resets_an_echo_harms_nobody_else() {
 fn an_echo_that_is_blocked_sees_the_reset_of_its_client() {
     let daemon = Daemon::start("echo 127.0.0.1:0 -v");
     let mut client = daemon.client(0);
-    client.flood(&daemon, |at| crate::wire::byte(1, at));
+    client.flood(&daemon, |at| byte(1, at));
     client.reset();
     daemon.says("closed: reset by the client");
 }
@@ -167,7 +171,7 @@ fn an_echo_that_is_blocked_sees_the_reset_of_its_client() {
 fn a_loss_behind_a_unix_socket_is_told_as_far_as_such_sockets_can() {
     // Bytes that we have not read yet make the system tell our peer of a loss.
     let nobody = Nobody::new();
-    let scratch = crate::stand::Scratch::new();
+    let scratch = Scratch::new();
     let line = format!("relay {} {} -v", scratch.unix("x"), nobody.address());
     let daemon = Daemon::start(&line);
     daemon.signal(Signal::STOP);

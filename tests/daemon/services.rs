@@ -2,8 +2,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::stand::{Daemon, Scratch};
-use crate::wire::{End, Wire, bytes};
+use crate::command::oneloop;
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
+use crate::stand::Daemon;
+use crate::wire::{End, Wire};
 
 /// The service on TCP and on a Unix socket, in one loop; the directory must outlive it.
 fn both(service: &str) -> (Daemon, Scratch) {
@@ -121,7 +124,7 @@ fn a_whoami_tells_both_addresses_the_transport_and_what_the_kernel_knows() {
 fn greet(text: &str, options: &str) -> (Daemon, Scratch) {
     let scratch = Scratch::new();
     let line = format!("greet 127.0.0.1:0 {} {options}", scratch.unix("x"));
-    let mut command = crate::stand::oneloop(&line);
+    let mut command = oneloop(&line);
     command.args(["--text", text]);
     (Daemon::run(command), scratch)
 }

@@ -3,23 +3,19 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::wire::{End, Wire, heard};
-
-/// Longer than anything takes on the busiest machine: what has not come by then never comes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
-
-/// So long a condition that is asked for again and again rests in between.
-const PAUSE: Duration = Duration::from_millis(2);
+use crate::command::oneloop;
+use crate::kept::Kept;
+use crate::moves::heard;
+use crate::wait::{PATIENCE, PAUSE, until};
+use crate::wire::{End, Wire};
 
 /// A running daemon. It ends when this is dropped.
 pub struct Daemon {
@@ -44,42 +40,13 @@ pub struct Ended {
     pub err: String,
 }
 
-/// The command of the binary with these arguments, which are split at spaces; nothing of the
-/// environment speaks into its log.
-pub fn oneloop(line: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
-    command.args(line.split_whitespace());
-    tidy(&mut command);
-    command
-}
-
-/// The same behind a few words of the shell, which become the daemon itself: `ulimit -n 64;`.
-pub fn oneloop_after(words: &str, line: &str) -> Command {
-    oneloop_redirected(words, line, "")
-}
-
-/// And with redirections behind its arguments: `2>&-`.
-pub fn oneloop_redirected(words: &str, line: &str, redirections: &str) -> Command {
-    let mut command = Command::new("/bin/sh");
-    let script = format!("{words} exec \"$@\" {redirections}");
-    command.args(["-c", &script, "sh", env!("CARGO_BIN_EXE_oneloop")]);
-    command.args(line.split_whitespace());
-    tidy(&mut command);
-    command
-}
-
-fn tidy(command: &mut Command) {
-    command.env_remove("RUST_LOG").env_remove("NO_COLOR");
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-}
-
 /// Runs a command that ends by itself.
 pub fn ended(mut command: Command) -> Ended {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut guard = Guard(child);
-    let out = drain(guard.0.stdout.take().unwrap());
-    let err = drain(guard.0.stderr.take().unwrap());
-    let code = exit_code(&mut guard.0).unwrap_or_else(|| panic!("{command:?} does not end"));
+    let mut kept = Kept(child);
+    let out = drain(kept.0.stdout.take().unwrap());
+    let err = drain(kept.0.stderr.take().unwrap());
+    let code = exit_code(&mut kept.0).unwrap_or_else(|| panic!("{command:?} does not end"));
     Ended { code, out: out.join().unwrap(), err: err.join().unwrap() }
 }
 
@@ -89,15 +56,6 @@ pub fn fails(line: &str) -> (i32, String) {
     let complaint = ended.err.lines().find(|line| line.starts_with("oneloop: "));
     let complaint = complaint.unwrap_or_else(|| panic!("{line}: {ended:?}")).to_string();
     (ended.code.unwrap(), complaint)
-}
-
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -324,53 +282,6 @@ impl Log {
         }
         self.lines.lock().unwrap().1 = true;
         self.news.notify_all();
-    }
-}
-
-/// Asks again and again until there is an answer.
-pub fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = there() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it never comes: {what}");
-        thread::sleep(PAUSE);
-    }
-}
-
-/// A directory of the test's own, which goes away with it.
-pub struct Scratch(PathBuf);
-
-impl Scratch {
-    pub fn new() -> Scratch {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("oneloop-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).unwrap();
-        Scratch(path)
-    }
-
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Makes the file of a Unix socket at which nobody listens, as one that was killed leaves it.
-    pub fn dead(&self, name: &str) {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
-        socket.bind(&SockAddr::unix(self.path(name)).unwrap()).unwrap();
-    }
-
-    /// The address of a Unix socket in it.
-    pub fn unix(&self, name: &str) -> String {
-        format!("unix:{}", self.path(name).display())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 

@@ -4,9 +4,10 @@ use std::net::{TcpListener, UdpSocket};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::stand::{
-    Daemon, Scratch, ended, fails, is_there, oneloop, oneloop_after, oneloop_redirected, until,
-};
+use crate::command::{oneloop, oneloop_after, oneloop_redirected};
+use crate::scratch::Scratch;
+use crate::stand::{Daemon, ended, fails, is_there};
+use crate::wait::until;
 use crate::wire::Wire;
 
 #[test]

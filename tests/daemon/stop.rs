@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::pattern::{byte, bytes};
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, Scratch, is_there, until};
-use crate::wire::{End, Wire, byte, bytes};
+use crate::scratch::Scratch;
+use crate::stand::{Daemon, is_there};
+use crate::wait::until;
+use crate::wire::{End, Wire};
 
 const TCP: (&str, &str) = ("tcp", "tcp");
 

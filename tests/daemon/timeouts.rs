@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::pattern::byte;
 use crate::relay::{Pair, pair};
-use crate::stand::{Daemon, until};
-use crate::wire::{End, byte};
+use crate::stand::Daemon;
+use crate::wait::until;
+use crate::wire::End;
 
 const TCP: (&str, &str) = ("tcp", "tcp");
 

@@ -5,7 +5,8 @@ use std::io::pipe;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
-use crate::stand::{ended, oneloop};
+use crate::command::oneloop;
+use crate::stand::ended;
 
 /// A command line, and what the complaint about it must name.
 const WRONG: [(&str, &str); 44] = [

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::command::oneloop_redirected;
+use crate::scratch::Scratch;
 use crate::speaker::Speaker;
-use crate::stand::{Scratch, oneloop_redirected};
 use crate::wire::{End, Wire};
 
 /// A client that has been let in, and what the chat calls it.

@@ -5,9 +5,11 @@ use std::io::{Seek, Write};
 use std::process::Stdio;
 use std::thread;
 
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
 use crate::speaker::Speaker;
-use crate::stand::Scratch;
-use crate::wire::{End, Nobody, Target, bytes};
+use crate::target::{Nobody, Target};
+use crate::wire::End;
 
 fn line(target: &Target, options: &str) -> String {
     format!("connect {} {options}", target.address())

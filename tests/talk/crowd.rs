@@ -5,9 +5,10 @@ use std::thread;
 
 use rustix::process::Signal;
 
+use crate::command::oneloop_after;
+use crate::pattern::bytes;
 use crate::speaker::Speaker;
-use crate::stand::oneloop_after;
-use crate::wire::{End, Wire, bytes};
+use crate::wire::{End, Wire};
 
 #[test]
 fn a_client_that_does_not_read_holds_up_nobody_and_is_cut_off() {

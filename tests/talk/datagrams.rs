@@ -5,9 +5,10 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
 
+use crate::pattern::bytes;
+use crate::scratch::Scratch;
 use crate::speaker::{Ended, Speaker};
-use crate::stand::{PATIENCE, Scratch};
-use crate::wire::bytes;
+use crate::wait::PATIENCE;
 
 fn home() -> (UdpSocket, String) {
     let home = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -6,9 +6,11 @@ use std::time::Duration;
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
+use crate::command::oneloop_redirected;
+use crate::scratch::Scratch;
 use crate::speaker::{Ended, Speaker};
-use crate::stand::{Scratch, oneloop_redirected};
-use crate::wire::{End, Nobody, Target};
+use crate::target::{Nobody, Target};
+use crate::wire::End;
 
 fn line(target: &Target, options: &str) -> String {
     format!("connect {} {options}", target.address())
@@ -182,7 +184,7 @@ fn without_half_close_the_end_of_the_input_is_kept_from_the_other_side() {
     speaker.end_input();
     assert_eq!(peer.get(3), b"ask");
     assert!(speaker.turns_at_rest() < 50);
-    peer.set_patience(Duration::from_millis(50));
+    peer.set_patience(Some(Duration::from_millis(50)));
     assert!(std::io::Read::read(&mut peer, &mut [0]).is_err(), "it was told the end");
     peer.send(b"answer");
     drop(peer);

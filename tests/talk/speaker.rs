@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::stand::{PATIENCE, oneloop, until};
+use crate::command::oneloop;
+use crate::wait::{PATIENCE, until};
 
 /// A running talk. It ends when this is dropped.
 pub struct Speaker {

@@ -8,7 +8,8 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::speaker::Speaker;
-use crate::wire::{Target, Wire};
+use crate::target::Target;
+use crate::wire::Wire;
 
 /// The end of a line of input, as a terminal has it.
 const CTRL_D: &[u8] = b"\x04";
