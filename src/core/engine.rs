@@ -143,10 +143,8 @@ impl<S: Stream> Engine<S> {
         let seen = &mut Seen::new(seen, self.steps);
         for _ in 0..EXPIRE_BUDGET {
             let Some((due, key)) = self.deadlines.timers.pop(now.tick()) else { break };
-            let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
-            if conn.birth != key.birth || conn.armed != due {
-                continue;
-            }
+            let conn = get(&mut self.conns, key).filter(|conn| conn.armed == due);
+            let Some(conn) = conn else { continue };
             conn.armed = 0;
             match self.deadlines.of(conn) {
                 Some((deadline, due)) if due <= now.tick() => {

@@ -25,8 +25,8 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "a deadline ignores the generation",
         "engine.rs",
-        "conn.birth != key.birth || conn.armed != due",
-        "conn.armed != due",
+        "get(&mut self.conns, key).filter(|conn| conn.armed == due)",
+        "self.conns.get_mut(key.slot()).filter(|conn| conn.armed == due)",
     ),
     mutant(
         "a connection is queued twice",
@@ -114,8 +114,8 @@ pub const TIME: &[Mutant] = &[
     mutant(
         "a superseded deadline counts",
         "engine.rs",
-        "conn.birth != key.birth || conn.armed != due",
-        "conn.birth != key.birth",
+        "get(&mut self.conns, key).filter(|conn| conn.armed == due)",
+        "get(&mut self.conns, key)",
     ),
     mutant(
         "an earlier deadline waits for the later one",
