@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use log::{info, warn};
 use oneloop::cli::{self, Command};
 use oneloop::doctor;
-use oneloop::observe;
+use oneloop::observe::{self, Watch};
 use oneloop::plan::{LogPlan, Plan};
 use oneloop::shell::reactor::Outcome;
 use oneloop::shell::{Signal, start};
@@ -52,8 +52,8 @@ fn run(command: Command) -> u8 {
                 }
             }
         }
-        Command::Connect(plan) => told(talk::connect::run(&plan, &mut observe::start(&plan.log))),
-        Command::Chat(plan) => told(talk::chat::run(&plan, &mut observe::start(&plan.log))),
+        Command::Connect(plan) => watched(&plan.log, |watch| talk::connect::run(&plan, watch)),
+        Command::Chat(plan) => watched(&plan.log, |watch| talk::chat::run(&plan, watch)),
     }
 }
 
@@ -95,8 +95,9 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     }
 }
 
-/// What a talk came to.
-fn told(ended: Result<u8, talk::Failure>) -> u8 {
+/// Talks, and says what came of it when the log has told all.
+fn watched(log: &LogPlan, talk: impl FnOnce(&mut Watch) -> Result<u8, talk::Failure>) -> u8 {
+    let ended = talk(&mut observe::start(log));
     ended.unwrap_or_else(|failure| {
         complain(&failure);
         failure.status() as u8

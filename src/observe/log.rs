@@ -82,6 +82,13 @@ impl LogObserver {
     }
 }
 
+/// Whatever was watched, and however it ended: what is owed is told at the latest now.
+impl Drop for LogObserver {
+    fn drop(&mut self) {
+        self.tell_withheld();
+    }
+}
+
 impl Observer for LogObserver {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         if let (Event::Listening { address, .. }, true) = (event, key.is_door()) {

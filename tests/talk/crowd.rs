@@ -87,6 +87,28 @@ fn there_is_room_for_so_many_and_who_leaves_makes_room() {
 }
 
 #[test]
+fn warnings_that_were_held_back_are_counted_at_the_end() {
+    let speaker = Speaker::start("chat -m 1 127.0.0.1:0");
+    let address = speaker.address();
+    let mut inside = Wire::connect(&address);
+    speaker.tells("* #1 ");
+    for number in 2..=4 {
+        // Who waits outside is let in when the one inside leaves, and accepting pauses anew.
+        let outside = Wire::connect(&address);
+        drop(std::mem::replace(&mut inside, outside));
+        speaker.tells(&format!("* #{number} "));
+    }
+    speaker.signal(Signal::TERM);
+    drop(inside);
+    let ended = speaker.ended();
+    assert_eq!(ended.code, Some(0));
+    let pauses: Vec<&str> = ended.err.lines().filter(|line| line.contains(" pauses")).collect();
+    assert_eq!(pauses.len(), 2, "{}", ended.err);
+    assert!(pauses[1].contains(" WARN  accepting pauses: "), "{}", ended.err);
+    assert!(pauses[1].ends_with(" more times"), "{}", ended.err);
+}
+
+#[test]
 fn where_files_are_few_fewer_are_let_in() {
     let command = oneloop_after("ulimit -n 40;", "chat 127.0.0.1:0");
     let mut speaker = Speaker::run(command, Stdio::piped(), Stdio::piped()).reading();
