@@ -7,7 +7,6 @@ use mio::event::Source;
 use mio::net::UdpSocket;
 #[cfg(unix)]
 use mio::net::UnixDatagram;
-use mio::{Interest, Registry, Token};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 #[cfg(target_os = "linux")]
@@ -193,26 +192,13 @@ impl DatagramSocket {
         cfg!(target_os = "linux") && matches!(self, DatagramSocket::Udp(_))
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What the poll is to watch.
+    pub fn source(&mut self) -> &mut dyn Source {
         match self {
             DatagramSocket::Udp(socket) => socket,
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => socket,
         }
-    }
-}
-
-impl Source for DatagramSocket {
-    fn register(&mut self, at: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.source().register(at, token, interest)
-    }
-
-    fn reregister(&mut self, at: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        self.source().reregister(at, token, interest)
-    }
-
-    fn deregister(&mut self, at: &Registry) -> io::Result<()> {
-        self.source().deregister(at)
     }
 }
 

@@ -257,7 +257,7 @@ impl Attempt {
         with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
         let registered = connect(address).and_then(|mut socket| {
             let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
-            with.registry.register(&mut socket, token, interests)?;
+            with.registry.register(socket.source(), token, interests)?;
             Ok(socket)
         });
         match registered {

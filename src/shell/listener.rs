@@ -6,7 +6,6 @@ use mio::event::Source;
 use mio::net::TcpListener;
 #[cfg(unix)]
 use mio::net::UnixListener;
-use mio::{Interest, Registry, Token};
 
 use crate::core::{Fault, Peer};
 use crate::plan::{Address, Listen};
@@ -90,7 +89,8 @@ impl Listener {
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What the poll is to watch.
+    pub fn source(&mut self) -> &mut dyn Source {
         match &mut self.door {
             Door::Tcp(door) => door,
             #[cfg(unix)]
@@ -113,20 +113,6 @@ impl From<Bound> for Listener {
             text: bound.address.to_string(),
             address: bound.address,
         }
-    }
-}
-
-impl Source for Listener {
-    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(to, token, interests)
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(to, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
     }
 }
 

@@ -226,7 +226,7 @@ impl Reactor {
         let key = self.engine.vacant(birth);
         let (token, interests) = (Token(key.to_word()), interests(&guest.socket));
         let (address, service) = (&guest.address, &self.services[guest.route as usize]);
-        if let Err(error) = self.poll.registry().register(&mut guest.socket, token, interests) {
+        if let Err(error) = self.poll.registry().register(guest.socket.source(), token, interests) {
             let fault = (&error).into();
             return seen.on(key, &Event::AcceptFailed { address, fault });
         }

@@ -4,11 +4,11 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
+use mio::Interest;
 use mio::event::Source;
 use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
-use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use crate::core::{Peer, end::Stream};
@@ -192,7 +192,8 @@ impl Socket {
         }
     }
 
-    fn source(&mut self) -> &mut dyn Source {
+    /// What the poll is to watch.
+    pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(stream) => stream,
             #[cfg(unix)]
@@ -213,20 +214,6 @@ pub fn interests(socket: &Socket) -> Interest {
     }
     let _ = socket;
     both
-}
-
-impl Source for Socket {
-    fn register(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().register(to, token, interests)
-    }
-
-    fn reregister(&mut self, to: &Registry, token: Token, interests: Interest) -> io::Result<()> {
-        self.source().reregister(to, token, interests)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        self.source().deregister(registry)
-    }
 }
 
 /// Begins to connect, and does not wait. The socket is writable, or shows an error, once that is

@@ -114,7 +114,7 @@ impl Open {
             let own = refuse_itself(listener.at(), planned)?;
             self.own[route as usize].extend(own);
             let key = self.next(listener.address(), route);
-            to.register(&mut listener, Token(key.to_word()), Interest::READABLE)?;
+            to.register(listener.source(), Token(key.to_word()), Interest::READABLE)?;
             self.doors.add(listener, route, key);
         }
         Ok(())

@@ -31,10 +31,10 @@ impl Line {
         match self {
             Line::Socket(socket) => {
                 let interests = interests(socket);
-                registry.register(socket, token, interests)
+                registry.register(socket.source(), token, interests)
             }
             Line::Datagram(socket) => {
-                registry.register(socket, token, Interest::READABLE | Interest::WRITABLE)
+                registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)
             }
             Line::Script(_) | Line::Nobody => Ok(()),
         }

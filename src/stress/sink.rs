@@ -27,7 +27,7 @@ impl Loader {
             let token = Token(key.to_word());
             self.poll
                 .registry()
-                .register(&mut listener, token, Interest::READABLE)
+                .register(listener.source(), token, Interest::READABLE)
                 .map_err(|error| CannotListen { address: address(), error })?;
             self.sink_addresses.push(listener.address().to_string());
             self.doors.add(listener, group as u16, key);

@@ -209,7 +209,7 @@ impl<'a> Chat<'a> {
         let key = self.members.vacant();
         let interests = interests(&guest.socket);
         let (listen, peer, now) = (&*guest.address, &guest.peer, self.now);
-        if let Err(error) = self.turns.register(&mut guest.socket, key, interests) {
+        if let Err(error) = self.turns.register(guest.socket.source(), key, interests) {
             let fault = Fault::from(&error);
             return self.seen.on(key, &Event::AcceptFailed { address: listen, fault });
         }
@@ -365,7 +365,7 @@ fn open(plan: &ChatPlan, turns: &Turns, seen: &mut dyn Observer) -> Result<Doors
         for mut listener in Listener::bind(listen)? {
             let key = Key::door(FIRST_DOOR + bound.len());
             bound.push((key, listener.address().to_string()));
-            turns.register(&mut listener, key, Interest::READABLE)?;
+            turns.register(listener.source(), key, Interest::READABLE)?;
             doors.add(listener, route as u16, key);
         }
     }

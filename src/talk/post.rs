@@ -210,7 +210,7 @@ impl Post {
     fn open_to(&mut self, remote: &Remote, registry: &Registry) -> io::Result<DatagramSocket> {
         let mut socket = DatagramSocket::connected(remote)?;
         let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut socket, token(self.key.at(1)), both)?;
+        registry.register(socket.source(), token(self.key.at(1)), both)?;
         Ok(socket)
     }
 

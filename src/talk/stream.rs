@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         let mut socket = Socket::Stdio(stdio(plan)?);
         if !plan.probe {
             let interests = interests(&socket);
-            turns.register(&mut socket, key.at(0), interests)?;
+            turns.register(socket.source(), key.at(0), interests)?;
         }
         let mut watch = Watch::new(seen, plan.log.quiet);
         let now = turns.now();

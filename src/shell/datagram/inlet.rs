@@ -2,7 +2,6 @@
 
 use std::io;
 
-use mio::event::Source;
 use mio::{Interest, Registry, Token};
 
 use crate::core::Key;
@@ -45,7 +44,7 @@ impl Inlet {
 
     /// For reading alone: a datagram that cannot go out at once is dropped.
     pub fn register(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
-        self.socket.register(registry, Token(key.to_word()), Interest::READABLE)
+        registry.register(self.socket.source(), Token(key.to_word()), Interest::READABLE)
     }
 
     /// Lets the poll know the socket anew.
@@ -56,7 +55,7 @@ impl Inlet {
 
     /// Tells the poll that the socket goes. That it may not know it is no harm.
     pub fn hang_up(&mut self, registry: &Registry) {
-        let _ = self.socket.deregister(registry);
+        let _ = registry.deregister(self.socket.source());
     }
 
     /// Takes what has arrived, as much as one call brings. True: it is drained, and will be named
