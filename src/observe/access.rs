@@ -11,7 +11,7 @@ use log::Level;
 use crate::core::{Ending, Event, Key, Observer, Peer};
 use crate::plan::AccessFormat;
 
-use super::access_line::AccessLine;
+use super::access_line::{AccessLine, Door, Entry};
 use super::clock::Stamp;
 
 /// The target of access lines. They are printed bare, for parsers.
@@ -36,40 +36,12 @@ struct Opened {
     connect: Option<Duration>,
 }
 
-/// Where connections come in. There are as many as there are routes.
-pub struct Door {
-    pub route: u16,
-    pub service: String,
-    pub listen: String,
-    pub live: usize,
-}
-
 /// Where connections go to. A place without live connections is used again for another target, so
 /// there are never more than connections.
 #[derive(Default)]
 struct Target {
     name: String,
     live: usize,
-}
-
-/// All that is known of a connection at its end.
-pub struct Entry<'a> {
-    pub conn: u32,
-    pub ended: Stamp,
-    pub opened: Stamp,
-    pub peer: &'a Peer,
-    pub door: &'a Door,
-    pub target: Option<&'a str>,
-    /// Live connections to that target.
-    pub target_live: usize,
-    /// All live connections.
-    pub live: usize,
-    pub tries: u32,
-    pub connect: Option<Duration>,
-    pub life: Duration,
-    pub up: u64,
-    pub down: u64,
-    pub ending: Ending,
 }
 
 impl AccessObserver {

@@ -3,10 +3,9 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
-use crate::core::Peer;
+use crate::core::{Ending, Peer};
 use crate::plan::AccessFormat;
 
-use super::access::Entry;
 use super::clock::Stamp;
 use super::escape::{Form, Shown, plain, quoted};
 use super::line::PeerName;
@@ -15,6 +14,34 @@ use super::line::PeerName;
 pub struct AccessLine<'a> {
     pub entry: &'a Entry<'a>,
     pub format: AccessFormat,
+}
+
+/// All that is known of a connection at its end.
+pub struct Entry<'a> {
+    pub conn: u32,
+    pub ended: Stamp,
+    pub opened: Stamp,
+    pub peer: &'a Peer,
+    pub door: &'a Door,
+    pub target: Option<&'a str>,
+    /// Live connections to that target.
+    pub target_live: usize,
+    /// All live connections.
+    pub live: usize,
+    pub tries: u32,
+    pub connect: Option<Duration>,
+    pub life: Duration,
+    pub up: u64,
+    pub down: u64,
+    pub ending: Ending,
+}
+
+/// Where connections come in. There are as many as there are routes.
+pub struct Door {
+    pub route: u16,
+    pub service: String,
+    pub listen: String,
+    pub live: usize,
 }
 
 impl Display for AccessLine<'_> {
@@ -164,8 +191,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::core::{Closing, Ending, Reason, Side};
-    use crate::observe::access::Door;
+    use crate::core::{Closing, Reason, Side};
 
     fn door() -> Door {
         let (service, listen) = ("relay".to_string(), "tcp://[::1]:5432".to_string());
