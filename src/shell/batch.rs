@@ -23,15 +23,6 @@ use super::ours::{self, Ours};
 use super::remote::Remote;
 use super::room::{Arrival, Family, PLACE_BYTES, PLACES, Room, Train, Wanted};
 
-/// Headers that serve call after call. The system shortens what it fills in to what came: here that
-/// is an address, which has one length in each family. Made when they are first needed.
-#[derive(Debug, Default)]
-pub struct Headers {
-    unasked: Option<MultiHeaders<SockaddrStorage>>,
-    v4: Option<MultiHeaders<SockaddrStorage>>,
-    v6: Option<MultiHeaders<SockaddrStorage>>,
-}
-
 /// From now on trains arrive as they are. Before Linux 5.0 there are none.
 pub fn take_trains(socket: &UdpSocket) -> io::Result<()> {
     Ok(setsockopt(socket, sockopt::UdpGroSegment, &true)?)

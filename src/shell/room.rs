@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 #[cfg(target_os = "linux")]
-use super::batch::Headers;
+use nix::sys::socket::{MultiHeaders, SockaddrStorage};
+
 use super::remote::Remote;
 
 /// Room for what one call brings. One serves all sockets in turn.
@@ -53,6 +54,16 @@ pub struct Arrival {
     pub(super) each: usize,
     /// Nothing of it, and of what the system tells about it, was cut.
     pub(super) is_whole: bool,
+}
+
+/// Headers that serve call after call. The system shortens what it fills in to what came: here that
+/// is an address, which has one length in each family. Made when they are first needed.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    pub unasked: Option<MultiHeaders<SockaddrStorage>>,
+    pub v4: Option<MultiHeaders<SockaddrStorage>>,
+    pub v6: Option<MultiHeaders<SockaddrStorage>>,
 }
 
 /// Datagrams that lie side by side and have the same length; only the last one may be shorter.

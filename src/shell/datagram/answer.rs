@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use super::door::{Door, Duty};
+use super::door::Door;
+use super::duty::Duty;
 use super::guard::{Guard, is_privileged};
 use super::loss::{tell_dropped, why};
 use super::{Context, Datagrams};

@@ -4,9 +4,9 @@ use std::io;
 
 use mio::Registry;
 
+use super::duty::Duty;
 use super::guard::is_public;
 use super::inlet::Inlet;
-use super::relay::Relay;
 use crate::core::Key;
 use crate::plan::Service;
 use crate::shell::BoundDatagram;
@@ -25,13 +25,6 @@ pub(super) struct Door {
     pub address: String,
     pub local: Remote,
     pub duty: Duty,
-}
-
-/// What a door does with a datagram.
-#[derive(Debug)]
-pub(super) enum Duty {
-    Answer { service: Service, any_port: bool },
-    Relay(Relay),
 }
 
 impl Door {
@@ -72,15 +65,5 @@ impl Door {
                  with a forged source it sends to others what they did not ask for"
             )
         })
-    }
-}
-
-impl Duty {
-    /// The word for it in logs.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Duty::Answer { service, .. } => service.word(),
-            Duty::Relay(_) => "relay",
-        }
     }
 }

@@ -7,6 +7,7 @@
 
 mod answer;
 mod door;
+mod duty;
 mod guard;
 mod inlet;
 mod keyed;
@@ -23,13 +24,14 @@ use std::time::Duration;
 
 use mio::Registry;
 
-use self::door::{Door, Duty};
+use self::door::Door;
+use self::duty::{Duty, Relay};
 use self::guard::Guard;
 pub use self::guard::is_public;
 use self::inlet::Inlet;
 use self::loss::{is_forgotten, tell_dropped, why};
 use self::outbox::Outbox;
-use self::relay::{Flow, Relay};
+use self::relay::Flow;
 use self::table::Table;
 use self::traffic::Traffic;
 use super::BoundDatagram;

@@ -1,28 +1,17 @@
 //! The relay of datagrams: each source has a flow, with a socket of its own to a target. What the
 //! target sends there goes back to the source.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
-use super::door::{Door, Duty};
+use super::door::Door;
+use super::duty::Duty;
 use super::inlet::Inlet;
 use super::loss::{tell_dropped, why};
 use super::{Context, Datagrams};
 use crate::core::event::Drop;
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
-use crate::plan::{Address, Host};
 use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::itself::{is_ours, meets};
+use crate::shell::itself::is_ours;
 use crate::shell::remote::Remote;
 use crate::shell::room::{Room, Train, Wanted};
-
-/// What the door of a relay knows.
-#[derive(Debug)]
-pub(super) struct Relay {
-    lane: usize,
-    targets: Vec<Address>,
-    /// The target that the next flow begins with: they take turns.
-    next: usize,
-}
 
 /// What is kept of one source's traffic.
 #[derive(Debug)]
@@ -40,9 +29,6 @@ pub(super) struct Flow {
     /// The remote refused a datagram: the next one may go elsewhere.
     refused: Option<Fault>,
 }
-
-/// So many remotes of a flow are tried at most; a name may have any number of addresses.
-const REMOTES: usize = 16;
 
 impl Datagrams {
     /// Passes on what a source sent to the door of a relay.
@@ -249,31 +235,6 @@ impl Datagrams {
     }
 }
 
-impl Relay {
-    pub fn new(lane: usize, targets: Vec<Address>) -> Relay {
-        Relay { lane, targets, next: 0 }
-    }
-
-    fn take_turn(&mut self) -> usize {
-        let first = self.next;
-        self.next = (first + 1) % self.targets.len().max(1);
-        first
-    }
-
-    /// All remotes that a flow may have, from its first target on. Never the door itself.
-    fn remotes(
-        &self,
-        first: usize,
-        door: &Remote,
-        names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
-    ) -> Vec<Remote> {
-        let (before, from) = self.targets.split_at(first);
-        let targets = from.iter().chain(before);
-        let remotes = targets.flat_map(|target| resolve(target, names));
-        remotes.filter(|remote| !comes_back(door, remote)).take(REMOTES).collect()
-    }
-}
-
 impl Flow {
     fn tell_remote(&self, key: Key, cx: &mut Context<'_>) {
         let (target, attempt) = (&self.remote.to_string(), self.attempt);
@@ -291,28 +252,4 @@ fn dial(remotes: &[Remote], first: usize) -> Result<(DatagramSocket, usize), Dro
         }
     }
     Err(last)
-}
-
-fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>) -> Vec<Remote> {
-    let inet = |ip: IpAddr, port| Remote::Inet(SocketAddr::new(ip, port), None);
-    match target {
-        Address::Udp(Host::Ip(ip), port) => vec![inet(*ip, *port)],
-        Address::Udp(Host::Any, port) => {
-            vec![inet(Ipv4Addr::LOCALHOST.into(), *port), inet(Ipv6Addr::LOCALHOST.into(), *port)]
-        }
-        Address::Udp(Host::Name(name), port) => {
-            names(name, *port).into_iter().map(|address| Remote::Inet(address, None)).collect()
-        }
-        #[cfg(unix)]
-        Address::UnixDatagram(name) => vec![Remote::Unix(name.into())],
-        _ => Vec::new(),
-    }
-}
-
-/// Whether what is sent to `remote` comes in at `door` again.
-fn comes_back(door: &Remote, remote: &Remote) -> bool {
-    match (door.inet(), remote.inet()) {
-        (Some(door), Some(to)) => meets(&door, to, is_ours),
-        _ => door == remote,
-    }
 }

@@ -1,0 +1,87 @@
+//! What a door does with a datagram: it answers, or passes it on to a target.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::plan::{Address, Host, Service};
+use crate::shell::itself::{is_ours, meets};
+use crate::shell::remote::Remote;
+
+/// What a door does with a datagram.
+#[derive(Debug)]
+pub(super) enum Duty {
+    Answer { service: Service, any_port: bool },
+    Relay(Relay),
+}
+
+/// What the door of a relay knows.
+#[derive(Debug)]
+pub(super) struct Relay {
+    /// Its flows in the table.
+    pub lane: usize,
+    targets: Vec<Address>,
+    /// The target that the next flow begins with: they take turns.
+    next: usize,
+}
+
+/// So many remotes of a flow are tried at most; a name may have any number of addresses.
+const REMOTES: usize = 16;
+
+impl Duty {
+    /// The word for it in logs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Duty::Answer { service, .. } => service.word(),
+            Duty::Relay(_) => "relay",
+        }
+    }
+}
+
+impl Relay {
+    pub fn new(lane: usize, targets: Vec<Address>) -> Relay {
+        Relay { lane, targets, next: 0 }
+    }
+
+    /// With which target a new flow begins.
+    pub fn take_turn(&mut self) -> usize {
+        let first = self.next;
+        self.next = (first + 1) % self.targets.len().max(1);
+        first
+    }
+
+    /// All remotes that a flow may have, from its first target on. Never the door itself.
+    pub fn remotes(
+        &self,
+        first: usize,
+        door: &Remote,
+        names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
+    ) -> Vec<Remote> {
+        let (before, from) = self.targets.split_at(first);
+        let targets = from.iter().chain(before);
+        let remotes = targets.flat_map(|target| resolve(target, names));
+        remotes.filter(|remote| !comes_back(door, remote)).take(REMOTES).collect()
+    }
+}
+
+fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>) -> Vec<Remote> {
+    let inet = |ip: IpAddr, port| Remote::Inet(SocketAddr::new(ip, port), None);
+    match target {
+        Address::Udp(Host::Ip(ip), port) => vec![inet(*ip, *port)],
+        Address::Udp(Host::Any, port) => {
+            vec![inet(Ipv4Addr::LOCALHOST.into(), *port), inet(Ipv6Addr::LOCALHOST.into(), *port)]
+        }
+        Address::Udp(Host::Name(name), port) => {
+            names(name, *port).into_iter().map(|address| Remote::Inet(address, None)).collect()
+        }
+        #[cfg(unix)]
+        Address::UnixDatagram(name) => vec![Remote::Unix(name.into())],
+        _ => Vec::new(),
+    }
+}
+
+/// Whether what is sent to `remote` comes in at `door` again.
+fn comes_back(door: &Remote, remote: &Remote) -> bool {
+    match (door.inet(), remote.inet()) {
+        (Some(door), Some(to)) => meets(&door, to, is_ours),
+        _ => door == remote,
+    }
+}
