@@ -4,7 +4,8 @@ use super::Command;
 use super::error::UsageError;
 use super::typed::{Typed, Word};
 use super::{examine, serve, talk};
-use crate::plan::Service;
+use crate::plan::misread::shown;
+use crate::plan::{Service, guess};
 
 /// One command.
 pub struct Spec {
@@ -33,7 +34,17 @@ pub enum Group {
 
 pub fn find(word: &Word) -> Result<&'static Spec, UsageError> {
     let found = COMMANDS.iter().find(|spec| spec.name == word.text);
-    found.ok_or_else(|| UsageError::unknown_command(word))
+    found.ok_or_else(|| unknown(word))
+}
+
+fn unknown(word: &Word) -> UsageError {
+    let error = UsageError::at(word.at, format!("unknown command: {}", shown(&word.text)));
+    let names = COMMANDS.iter().map(|spec| spec.name);
+    match guess::nearest(&word.text, names) {
+        Some(name) => error.detail(format!("did you mean {name}?")),
+        None if word.text.contains('=') => error.detail("routes follow the word run"),
+        None => error,
+    }
 }
 
 const LISTEN: (&str, &str) = ("LISTEN…", "where to listen: one or more addresses");

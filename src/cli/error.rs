@@ -3,12 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::command::COMMANDS;
-use super::flag::Flag;
-use super::typed::Word;
 use crate::plan::Misread;
-use crate::plan::guess;
-use crate::plan::misread::shown;
 
 /// Says what is wrong, with which argument, and where help is. Whoever prints it puts the name of
 /// the program and a colon before it.
@@ -50,43 +45,6 @@ impl UsageError {
     pub(super) fn of(mut self, command: &'static str) -> UsageError {
         self.command = self.command.or(Some(command));
         self
-    }
-
-    pub(super) fn no_command() -> UsageError {
-        let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
-        UsageError::missing("no command")
-            .detail("usage: oneloop COMMAND [ARGUMENT…] [OPTION…]")
-            .detail(format!("commands: {}", names.join(", ")))
-    }
-
-    pub(super) fn option_alone(word: &Word) -> UsageError {
-        UsageError::at(word.at, format!("an option without a command: {}", shown(&word.text)))
-            .detail("for example: oneloop echo --explain")
-    }
-
-    pub(super) fn unknown_command(word: &Word) -> UsageError {
-        let error = UsageError::at(word.at, format!("unknown command: {}", shown(&word.text)));
-        let names = COMMANDS.iter().map(|spec| spec.name);
-        match guess::nearest(&word.text, names) {
-            Some(name) => error.detail(format!("did you mean {name}?")),
-            None if word.text.contains('=') => error.detail("routes follow the word run"),
-            None => error,
-        }
-    }
-
-    pub(super) fn unknown_option(command: &'static str, typed: &str, at: usize) -> UsageError {
-        let error = UsageError::at(at, format!("unknown option: {}", shown(typed))).of(command);
-        if let Some(flag) = Flag::all().find(|flag| flag.is_called(typed)) {
-            let on: Vec<&str> =
-                COMMANDS.iter().map(|spec| spec.name).filter(|name| flag.is_on(name)).collect();
-            return error.detail(format!("it is an option of {}, not of {command}", on.join(", ")));
-        }
-        let known: Vec<String> =
-            Flag::all().filter(|flag| flag.is_on(command)).map(|flag| flag.dashed()).collect();
-        match guess::nearest(typed, known.iter().map(String::as_str)) {
-            Some(name) => error.detail(format!("did you mean {name}?")),
-            None => error,
-        }
     }
 }
 

@@ -3,16 +3,13 @@
 use super::Command;
 use super::error::UsageError;
 use super::typed::Typed;
+use crate::plan::DoctorPlan;
 use crate::plan::misread::shown;
-use crate::plan::{Address, DoctorPlan};
 
 pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
     let target = match typed.words.as_slice() {
         [] => None,
-        [word] => {
-            let address = Address::parse_target(&word.text);
-            Some(address.map_err(|misread| UsageError::misread(word.at, &misread))?)
-        }
+        [word] => Some(word.target()?),
         [.., last] => {
             let wrong = format!("one argument too many: {}", shown(&last.text));
             return Err(UsageError::at(last.at, wrong).detail("doctor takes one target at most"));
@@ -27,8 +24,7 @@ pub fn stress(typed: Typed) -> Result<Command, UsageError> {
     let mut plan = typed.draft.stress;
     plan.color = typed.draft.log.color;
     for word in &typed.words {
-        let target = Address::parse_target(&word.text);
-        plan.targets.push(target.map_err(|misread| UsageError::misread(word.at, &misread))?);
+        plan.targets.push(word.target()?);
     }
     plan.check().map_err(UsageError::missing)?;
     Ok(Command::Stress(Box::new(plan)))
@@ -40,7 +36,7 @@ mod tests {
 
     use super::super::{UsageError, parse};
     use super::*;
-    use crate::plan::Color;
+    use crate::plan::{Address, Color};
 
     fn parsed(line: &str) -> Result<Command, UsageError> {
         parse(line.split_whitespace().map(OsString::from))

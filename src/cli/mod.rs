@@ -2,12 +2,13 @@
 //! looked up.
 //!
 //! `command` and `flag` are the two tables: a new command or option is a new entry there, and help,
-//! parsing and the guesses of errors follow. `typed` sorts arguments into options and words,
-//! `draft` collects what the options say, and `serve`, `talk` and `examine` make a command of
-//! both.
+//! parsing and the guesses of errors follow. `sort` sorts arguments into options and words, `draft`
+//! collects what the options say, `typed` holds both, and `serve`, `talk` and `examine` make a
+//! command of it.
 
 use std::ffi::OsString;
 
+use crate::plan::misread::shown;
 use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub mod error;
@@ -18,14 +19,17 @@ mod examine;
 mod flag;
 mod help;
 mod serve;
+mod sort;
 mod talk;
 mod typed;
 
 #[cfg(test)]
 mod tests;
 
-use command::Spec;
+use command::{COMMANDS, Spec};
 pub use error::UsageError;
+use sort::Sorted;
+use typed::Word;
 
 /// All that can be asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +51,7 @@ pub enum Command {
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     let words = typed::decode(args)?;
     let Some((first, rest)) = words.split_first() else {
-        return Err(UsageError::no_command());
+        return Err(no_command());
     };
     match first.text.as_str() {
         "--help" | "-h" => return Ok(Command::Help(help::overview())),
@@ -56,18 +60,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         _ => {}
     }
     let (spec, rest) = command(&words)?;
-    let typed = match typed::sort(spec, &rest)? {
-        typed::Sorted::Help => return Ok(Command::Help(help::about(spec))),
-        typed::Sorted::Version => return Ok(Command::Version(help::version())),
-        typed::Sorted::Typed(typed) => typed,
+    let typed = match sort::sort(spec, &rest)? {
+        Sorted::Help => return Ok(Command::Help(help::about(spec))),
+        Sorted::Version => return Ok(Command::Version(help::version())),
+        Sorted::Typed(typed) => typed,
     };
     (spec.build)(*typed).map_err(|error| error.of(spec.name))
 }
 
 /// The command and what belongs to it. Options may stand before it: then it is the first word that
 /// is the name of one.
-fn command(words: &[typed::Word]) -> Result<(&'static Spec, Vec<typed::Word>), UsageError> {
-    let is_option = |word: &typed::Word| word.text.starts_with('-');
+fn command(words: &[Word]) -> Result<(&'static Spec, Vec<Word>), UsageError> {
+    let is_option = |word: &Word| word.text.starts_with('-');
     let at = match is_option(&words[0]) {
         true => words.iter().position(|word| command::find(word).is_ok()),
         false => Some(0),
@@ -76,7 +80,7 @@ fn command(words: &[typed::Word]) -> Result<(&'static Spec, Vec<typed::Word>), U
         let unknown = words.iter().find(|word| !is_option(word)).map(command::find);
         return Err(match unknown {
             Some(Err(error)) => error,
-            _ => UsageError::option_alone(&words[0]),
+            _ => option_alone(&words[0]),
         });
     };
     let (before, behind) = words.split_at(at);
@@ -84,9 +88,21 @@ fn command(words: &[typed::Word]) -> Result<(&'static Spec, Vec<typed::Word>), U
     Ok((spec, before.iter().chain(&behind[1..]).cloned().collect()))
 }
 
-fn help_about(words: &[typed::Word]) -> Result<Command, UsageError> {
+fn help_about(words: &[Word]) -> Result<Command, UsageError> {
     match words.first() {
         None => Ok(Command::Help(help::overview())),
         Some(word) => Ok(Command::Help(help::about(command::find(word)?))),
     }
+}
+
+fn no_command() -> UsageError {
+    let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
+    UsageError::missing("no command")
+        .detail("usage: oneloop COMMAND [ARGUMENT…] [OPTION…]")
+        .detail(format!("commands: {}", names.join(", ")))
+}
+
+fn option_alone(word: &Word) -> UsageError {
+    UsageError::at(word.at, format!("an option without a command: {}", shown(&word.text)))
+        .detail("for example: oneloop echo --explain")
 }

@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::error::UsageError;
 use super::typed::{Typed, Word};
 use crate::plan::misread::{Piece, Slip};
-use crate::plan::{Address, Listen, Misread, Plan, Route, Service, check};
+use crate::plan::{Misread, Plan, Route, Service, check};
 
 /// Where echo listens if nothing is said: for oneself, and without privileges.
 const ECHO_LISTEN: &str = "127.0.0.1:7007";
@@ -43,14 +43,13 @@ pub fn relay(typed: Typed) -> Result<Command, UsageError> {
     let Some((first, rest)) = typed.words.split_first() else {
         return needs("an address to listen at and a target");
     };
-    let listen = listen(first)?;
+    let listen = first.listen()?;
     if rest.is_empty() {
         return needs("a target behind the address it listens at");
     }
     let mut targets = Vec::new();
     for word in rest {
-        let target = Address::parse_target(&word.text);
-        let target = target.map_err(|misread| UsageError::misread(word.at, &misread))?;
+        let target = word.target()?;
         let fits = check::target(&listen, &target, Piece::whole(&word.text));
         fits.map_err(|slip| misfit("target", word, slip))?;
         targets.push(target);
@@ -67,7 +66,7 @@ pub fn run(typed: Typed) -> Result<Command, UsageError> {
     }
     let route = |word: &Word| {
         let route = Route::parse(&word.text, &typed.draft.policy);
-        route.map_err(|misread| UsageError::misread(word.at, &misread))
+        route.map_err(|misread| word.misread(&misread))
     };
     let routes = typed.words.iter().map(route).collect::<Result<_, _>>()?;
     plan(&typed.draft, routes, &typed.words)
@@ -81,7 +80,7 @@ fn same(typed: &Typed, service: &Service, example: &str) -> Result<Command, Usag
     }
     let mut routes = Vec::new();
     for word in &typed.words {
-        let listen = listen(word)?;
+        let listen = word.listen()?;
         let fits = check::service(&listen, service, Piece::whole(&word.text));
         fits.map_err(|slip| misfit("address", word, slip))?;
         let (service, policy) = (service.clone(), typed.draft.policy.clone());
@@ -98,10 +97,6 @@ fn plan(draft: &Draft, routes: Vec<Route>, words: &[Word]) -> Result<Command, Us
     Ok(Command::Serve { plan, log: draft.log.clone() })
 }
 
-pub fn listen(word: &Word) -> Result<Listen, UsageError> {
-    Listen::parse(&word.text).map_err(|misread| UsageError::misread(word.at, &misread))
-}
-
 fn misfit(subject: &str, word: &Word, slip: Slip) -> UsageError {
-    UsageError::misread(word.at, &Misread::new(subject, word.text.as_str(), slip))
+    word.misread(&Misread::new(subject, word.text.as_str(), slip))
 }

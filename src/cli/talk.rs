@@ -3,7 +3,6 @@
 use super::Command;
 use super::draft::Draft;
 use super::error::UsageError;
-use super::serve;
 use super::typed::{Typed, Word};
 use crate::plan::misread::{Piece, shown};
 use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, Misread, UnixName};
@@ -47,13 +46,13 @@ pub fn chat(typed: Typed) -> Result<Command, UsageError> {
     }
     let mut listens = Vec::new();
     for word in &typed.words {
-        let listen = serve::listen(word)?;
+        let listen = word.listen()?;
         if listen.address.is_datagram() {
             let slip = Piece::whole(&word.text)
                 .wrong("chat needs a stream: its clients must be known")
                 .or_accepts("tcp://…, unix:… to listen at");
             let misread = Misread::new("address", word.text.as_str(), slip);
-            return Err(UsageError::misread(word.at, &misread));
+            return Err(word.misread(&misread));
         }
         listens.push(listen);
     }
@@ -76,8 +75,7 @@ fn target(word: &Word, draft: &Draft) -> Result<Address, UsageError> {
     let bare = !word.text.contains("://") && !word.text.contains('@');
     let path = draft.unix && bare && !word.text.starts_with("unix");
     let text = if path { format!("unix:{}", word.text) } else { word.text.clone() };
-    let address = Address::parse_target(&text);
-    let address = address.map_err(|misread| UsageError::misread(word.at, &misread))?;
+    let address = Word { text, at: word.at }.target()?;
     let says = |option: &str| {
         let wrong = format!("{option} does not fit {}", shown(&word.text));
         Err(UsageError::at(word.at, wrong))

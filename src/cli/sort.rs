@@ -1,0 +1,143 @@
+//! Sorts the arguments of a command: options go to the draft, the rest stays as words.
+
+use std::slice::Iter;
+
+use super::command::{COMMANDS, Spec};
+use super::draft::Draft;
+use super::error::UsageError;
+use super::flag::{Flag, Set};
+use super::typed::{Typed, Word};
+use crate::plan::Misread;
+use crate::plan::guess;
+use crate::plan::misread::{Piece, shown};
+
+/// What came out of it. Who asks for help or the version gets nothing else.
+#[derive(Debug)]
+pub enum Sorted {
+    Help,
+    Version,
+    Typed(Box<Typed>),
+}
+
+pub fn sort(spec: &'static Spec, args: &[Word]) -> Result<Sorted, UsageError> {
+    let mut sorter = Sorter {
+        command: spec.name,
+        rest: args.iter(),
+        typed: Typed { words: Vec::new(), draft: Draft::new() },
+    };
+    while let Some(word) = sorter.rest.next() {
+        let asked = match word.text.as_str() {
+            "--" => {
+                sorter.typed.words.extend(sorter.rest.by_ref().cloned());
+                None
+            }
+            text if text.starts_with("--") => sorter.long(word)?,
+            text if text.starts_with('-') && text.len() > 1 => sorter.short(word)?,
+            _ => {
+                sorter.typed.words.push(word.clone());
+                None
+            }
+        };
+        if let Some(sorted) = asked {
+            return Ok(sorted);
+        }
+    }
+    Ok(Sorted::Typed(Box::new(sorter.typed)))
+}
+
+struct Sorter<'a> {
+    command: &'static str,
+    rest: Iter<'a, Word>,
+    typed: Typed,
+}
+
+impl Sorter<'_> {
+    /// `--flag`, `--flag value`, `--flag=value`.
+    fn long(&mut self, word: &Word) -> Result<Option<Sorted>, UsageError> {
+        let (name, value) = match word.text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (word.text.as_str(), None),
+        };
+        let flag = self.find(name, word.at)?;
+        match (flag.value, value) {
+            (None, Some(_)) => {
+                Err(UsageError::at(word.at, format!("{name} takes no value")).of(self.command))
+            }
+            (Some(_), Some(value)) => self.set(&flag, name, value, word.at),
+            (_, None) => self.take(&flag, name, word.at),
+        }
+    }
+
+    /// `-x`, several as `-xyz`, and with a value `-w5` or `-w 5`.
+    fn short(&mut self, word: &Word) -> Result<Option<Sorted>, UsageError> {
+        for (place, letter) in word.text.char_indices().skip(1) {
+            let name = format!("-{letter}");
+            let flag = self.find(&name, word.at)?;
+            let rest = &word.text[place + letter.len_utf8()..];
+            if flag.value.is_some() && !rest.is_empty() {
+                return self.set(&flag, &name, rest, word.at);
+            }
+            if let Some(asked) = self.take(&flag, &name, word.at)? {
+                return Ok(Some(asked));
+            }
+        }
+        Ok(None)
+    }
+
+    fn find(&self, name: &str, at: usize) -> Result<Flag, UsageError> {
+        let mut known = Flag::all().filter(|flag| flag.is_on(self.command));
+        known
+            .find(|flag| flag.is_called(name))
+            .ok_or_else(|| unknown_option(self.command, name, at))
+    }
+
+    /// Sets a flag whose value, if it takes one, is the next argument.
+    fn take(&mut self, flag: &Flag, name: &str, at: usize) -> Result<Option<Sorted>, UsageError> {
+        let Some(value) = flag.value else {
+            return self.set(flag, name, "", at);
+        };
+        match self.rest.next() {
+            Some(word) => self.set(flag, name, &word.text, word.at),
+            None => {
+                let wrong = format!("{name} takes a value: {name} {value}");
+                Err(UsageError::at(at, wrong).of(self.command))
+            }
+        }
+    }
+
+    fn set(
+        &mut self,
+        flag: &Flag,
+        name: &str,
+        value: &str,
+        at: usize,
+    ) -> Result<Option<Sorted>, UsageError> {
+        let draft = &mut self.typed.draft;
+        let done = match flag.set {
+            Set::Help => return Ok(Some(Sorted::Help)),
+            Set::Version => return Ok(Some(Sorted::Version)),
+            Set::Policy(set) => set(&mut draft.policy, Piece::whole(value)),
+            Set::Draft(set) => set(draft, Piece::whole(value)),
+            Set::Stress(set) => set(&mut draft.stress, Piece::whole(value)),
+        };
+        done.map(|()| None).map_err(|slip| {
+            let misread = Misread::new(format!("value for {name}"), value, slip);
+            UsageError::misread(at, &misread).of(self.command)
+        })
+    }
+}
+
+fn unknown_option(command: &'static str, typed: &str, at: usize) -> UsageError {
+    let error = UsageError::at(at, format!("unknown option: {}", shown(typed))).of(command);
+    if let Some(flag) = Flag::all().find(|flag| flag.is_called(typed)) {
+        let on: Vec<&str> =
+            COMMANDS.iter().map(|spec| spec.name).filter(|name| flag.is_on(name)).collect();
+        return error.detail(format!("it is an option of {}, not of {command}", on.join(", ")));
+    }
+    let known: Vec<String> =
+        Flag::all().filter(|flag| flag.is_on(command)).map(|flag| flag.dashed()).collect();
+    match guess::nearest(typed, known.iter().map(String::as_str)) {
+        Some(name) => error.detail(format!("did you mean {name}?")),
+        None => error,
+    }
+}
