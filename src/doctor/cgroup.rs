@@ -1,7 +1,7 @@
 //! The control group that leaves the least memory: our own or one above it, version 1 or 2.
 
 use super::facts::{Fact, Group};
-use super::read::{Root, column, labelled};
+use super::root::{Root, column, labelled};
 
 /// What one version of control groups calls its files.
 struct Version {

@@ -1,9 +1,10 @@
 //! The verdicts: from facts and a demand to findings. Pure, so that a table of tests proves them.
 
-use super::facts::{Fact, Facts, Group, Ports};
+use super::demand::Demand;
+use super::facts::{Fact, Facts};
 use super::finding::{Finding, Limit, Verdict};
 use super::mend;
-use super::target::{Protocol, Target};
+use super::target::Protocol;
 use crate::shell::{bind, limits};
 
 /// What one end of a connection costs the kernel while nothing is queued: 3.9 kB, measured with up
@@ -15,15 +16,6 @@ pub const USER_BYTES_PER_END: u64 = 100;
 pub const SPARE_DESCRIPTORS: u64 = 2 * limits::RESERVE as u64;
 /// The backlog our listeners ask for: more than so many cannot wait to be accepted anyway.
 const BACKLOG: u64 = bind::BACKLOG as u64;
-
-/// What is asked of the machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Demand {
-    pub conns: Option<u64>,
-    /// Ends of a connection that are ours: one, or two for a relay.
-    pub ends: u64,
-    pub target: Target,
-}
 
 /// Every limit that concerns such connections, judged.
 pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
@@ -142,13 +134,8 @@ fn memory(facts: &Facts, demand: &Demand) -> Finding {
 
 /// Sockets are charged to the group of the process that opened them.
 fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
-    let pick = |field: fn(&Group) -> u64| match &facts.cgroup {
-        Fact::Known(group) => Fact::Known(field(group)),
-        Fact::Endless => Fact::Endless,
-        Fact::Absent => Fact::Absent,
-        Fact::Unknown(why) => Fact::Unknown(why.clone()),
-    };
-    let (now, used) = (pick(|group| group.limit), pick(|group| group.used));
+    let now = facts.cgroup.map(|group| group.limit);
+    let used = facts.cgroup.map(|group| group.used);
     let share =
         Share { limit: Limit::CgroupMemory, now: &now, each: bytes_each(demand), used: &used };
     in_use(share.judge(demand), &used, "")
@@ -228,12 +215,7 @@ fn slows(found: Finding) -> Finding {
 /// it comes from.
 fn ports(facts: &Facts, demand: &Demand) -> Finding {
     let sources = demand.target.sources(facts);
-    let count = |ports: &Ports| ports.usable().saturating_mul(sources.count);
-    let now = match &facts.ports {
-        Fact::Known(ports) => Fact::Known(count(ports)),
-        Fact::Unknown(why) => Fact::Unknown(why.clone()),
-        Fact::Endless | Fact::Absent => Fact::Absent,
-    };
+    let now = facts.ports.map(|ports| ports.usable().saturating_mul(sources.count));
     let mut found =
         Share { limit: Limit::Ports, now: &now, each: 1, used: &NONE_USED }.judge(demand);
     if now.known().is_some() {

@@ -36,6 +36,16 @@ impl<T> Fact<T> {
             _ => None,
         }
     }
+
+    /// What this makes of a value that is known; why there is none stays.
+    pub fn map<U>(&self, make: impl FnOnce(&T) -> U) -> Fact<U> {
+        match self {
+            Fact::Known(value) => Fact::Known(make(value)),
+            Fact::Endless => Fact::Endless,
+            Fact::Absent => Fact::Absent,
+            Fact::Unknown(why) => Fact::Unknown(why.clone()),
+        }
+    }
 }
 
 /// All that the checks ask for. Sizes are in bytes unless the name says otherwise.

@@ -1,7 +1,6 @@
 //! What the doctor finds out: for each limit the present value, what is needed, and a verdict.
 
 use super::facts::Fact;
-use super::mend::Mend;
 
 /// The limits that are looked at. The order is that of the report, and of mending: a limit stands
 /// behind those that it depends on.
@@ -118,6 +117,13 @@ pub struct Finding {
     pub verdict: Verdict,
     pub note: String,
     pub mend: Vec<Mend>,
+}
+
+/// A line to type (or to write into a file), and what must be known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mend {
+    pub command: String,
+    pub remark: String,
 }
 
 /// What all limits of one role come to.

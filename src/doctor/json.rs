@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::facts::Fact;
-use super::finding::{Finding, Section, Sum, Unit, Verdict};
+use super::finding::{Finding, Mend, Section, Sum, Unit, Verdict};
 use super::{Report, Role};
 
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -35,7 +35,7 @@ fn role_text(role: Role, sum: &Sum) -> String {
 }
 
 fn finding_text(found: &Finding) -> String {
-    let mend = |mend: &super::mend::Mend| {
+    let mend = |mend: &Mend| {
         let (command, remark) = (quoted(&mend.command), quoted(&mend.remark));
         format!("{{\"command\": {command}, \"remark\": {remark}}}")
     };

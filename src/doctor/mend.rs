@@ -1,16 +1,9 @@
 //! What mends a limit that is too small: the exact command, with the number that is needed.
 
-use super::checks::Demand;
+use super::demand::Demand;
 use super::facts::{Facts, WIDEST_PORTS};
-use super::finding::{Finding, Limit, Verdict};
+use super::finding::{Finding, Limit, Mend, Verdict};
 use super::show::grouped;
-
-/// A line to type (or to write into a file), and what must be known about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mend {
-    pub command: String,
-    pub remark: String,
-}
 
 /// The commands for one finding; none where nothing is known to be wrong.
 pub fn commands(found: &Finding, facts: &Facts, demand: &Demand) -> Vec<Mend> {

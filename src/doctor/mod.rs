@@ -1,23 +1,25 @@
 //! Tells which limit of this machine bites first for so many connections. Reads only.
 //!
 //! `read` collects facts from /proc and /sys, `checks` makes findings of facts and a demand,
-//! `print` and `json` show them. Only `read` touches the world, and from a root of the caller's
+//! `print` and `json` show them. Only `root` touches the world, and from a folder of the caller's
 //! choice.
 
 use std::io::{self, Write};
 
 use crate::plan::DoctorPlan;
-use checks::Demand;
+use demand::Demand;
 use facts::Facts;
 use finding::{Finding, Section, Sum};
-use read::Root;
+use root::Root;
 use target::Target;
 
 pub mod checks;
+pub mod demand;
 pub mod facts;
 pub mod finding;
 pub mod mend;
 pub mod read;
+pub mod root;
 
 mod cgroup;
 mod json;

@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 
 use super::facts::Fact;
-use super::finding::{Finding, Limit, Section, Sum, Verdict};
-use super::mend::Mend;
+use super::finding::{Finding, Limit, Mend, Section, Sum, Verdict};
 use super::show::{connections, grouped};
 use super::{Report, Role};
 

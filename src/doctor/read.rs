@@ -1,46 +1,10 @@
 //! Reads the facts from /proc and /sys, or from a tree that looks like them. Changes nothing.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
 
 use super::cgroup;
 use super::facts::{Fact, Facts, Ports};
-
-/// The folder that stands for `/`: a test lays a tree of its own there.
-pub struct Root(PathBuf);
-
-/// More than this of one file is not read: what we look for stands near the beginning. The list of
-/// local addresses is the longest, and grows with them.
-const READ_BYTES: u64 = 16 << 20;
-
-impl Root {
-    pub fn new(folder: impl Into<PathBuf>) -> Root {
-        Root(folder.into())
-    }
-
-    /// The text of a file, or why it could not be had. `path` may begin with `/`.
-    pub fn text(&self, path: &str) -> Result<String, String> {
-        self.load(path).map_err(|error| format!("/{}: {}", bare(path), words(&error)))
-    }
-
-    pub fn has(&self, path: &str) -> bool {
-        self.0.join(bare(path)).exists()
-    }
-
-    fn load(&self, path: &str) -> io::Result<String> {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(self.0.join(bare(path)))?;
-        io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES), &mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    }
-
-    /// Whether this is the machine itself and not a tree of a test.
-    fn is_real(&self) -> bool {
-        self.0 == Path::new("/")
-    }
-}
+use super::root::{Root, column, found, labelled};
 
 /// Reads all facts; each that cannot be read is unknown, with the reason.
 pub fn facts(root: &Root) -> Facts {
@@ -65,36 +29,6 @@ pub fn facts(root: &Root) -> Facts {
         ipv4_sources: ipv4_sources(root),
         ipv6_sources: ipv6_sources(root),
     }
-}
-
-/// What `find` makes of a file; unknown if the file cannot be read or holds no `what`.
-fn found<T>(
-    root: &Root,
-    path: &str,
-    what: &str,
-    find: impl FnOnce(&str) -> Option<Fact<T>>,
-) -> Fact<T> {
-    match root.text(path) {
-        Ok(text) => {
-            find(&text).unwrap_or_else(|| Fact::Unknown(format!("/{}: no {what}", bare(path))))
-        }
-        Err(why) => Fact::Unknown(why),
-    }
-}
-
-/// The number in one column of a file of one line, counted from 0.
-pub fn column(root: &Root, path: &str, column: usize) -> Fact {
-    let word = |text: &str| text.split_whitespace().nth(column).map(Fact::number);
-    found(root, path, &format!("column {}", column + 1), word)
-}
-
-/// The number in one column behind a label that begins a line.
-pub fn labelled(root: &Root, path: &str, label: &str, column: usize) -> Fact {
-    let word = |text: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(label))?;
-        line.split_whitespace().nth(column).map(Fact::number)
-    };
-    found(root, path, label.trim_end_matches(':'), word)
 }
 
 /// The soft and the hard limit of open files.
@@ -124,10 +58,8 @@ fn asked_nofile() -> (Fact, Fact) {
 
 /// The system's own estimate of what can be used without swapping.
 fn memory_available(root: &Root) -> Fact {
-    match labelled(root, "proc/meminfo", "MemAvailable:", 0) {
-        Fact::Known(kilobytes) => Fact::Known(kilobytes.saturating_mul(1024)),
-        other => other,
-    }
+    labelled(root, "proc/meminfo", "MemAvailable:", 0)
+        .map(|kilobytes| kilobytes.saturating_mul(1024))
 }
 
 /// `TCP: inuse 2 orphan 0 tw 0 alloc 2 mem 223`
@@ -197,16 +129,6 @@ fn ipv6_sources(root: &Root) -> Fact {
         let is_global = |line: &&str| line.split_whitespace().nth(3) == Some("00");
         Some(Fact::Known(text.lines().filter(is_global).count() as u64))
     })
-}
-
-fn bare(path: &str) -> &str {
-    path.trim_start_matches('/')
-}
-
-/// The system's words without the number in brackets behind them.
-fn words(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The doctor on machines of paper: verdicts, sums, and how they print.
 
-use super::checks::{Demand, check};
+use super::checks::check;
+use super::demand::Demand;
 use super::facts::{Fact, Facts, Ports};
 use super::finding::{Finding, Limit};
 use super::target::Target;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::doctor::facts::{Fact, Facts, Group, Ports};
-use crate::doctor::read::Root;
+use crate::doctor::root::Root;
 
 pub struct Tree(PathBuf);
 
