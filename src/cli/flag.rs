@@ -1,12 +1,11 @@
 //! The table of options: one entry gives parsing, help and guesses.
 
 use super::draft::Draft;
-use crate::plan::guess;
 use crate::plan::misread::{Piece, Slip, put};
 use crate::plan::policy::{self, On, PolicyOption};
 use crate::plan::service::Service;
 use crate::plan::stress::options::{self as stress_options, Part, StressOption};
-use crate::plan::{AccessFormat, Color, Policy, StressPlan, template, unit};
+use crate::plan::{AccessFormat, Color, Policy, StressPlan, template, unit, word};
 
 /// One option.
 #[derive(Clone, Debug)]
@@ -341,8 +340,7 @@ const REST: [Flag; 7] = [
         section: Section::Log,
         on: Where::Servers,
         set: Set::Draft(|draft, value| {
-            let format = word(value, &AccessFormat::WORDS, AccessFormat::from_word);
-            put(&mut draft.log.access, format.map(Some))
+            put(&mut draft.log.access, word::read(value, &AccessFormat::WORDS).map(Some))
         }),
         ..PLAIN
     },
@@ -352,9 +350,7 @@ const REST: [Flag; 7] = [
         default: "auto",
         help: "auto (on a terminal, unless NO_COLOR is set) or never",
         section: Section::Other,
-        set: Set::Draft(|draft, value| {
-            put(&mut draft.log.color, word(value, &Color::WORDS, Color::from_word))
-        }),
+        set: Set::Draft(|draft, value| put(&mut draft.log.color, word::read(value, &Color::WORDS))),
         ..PLAIN
     },
     Flag {
@@ -379,15 +375,3 @@ const CONNECT: &[&str] = &["connect"];
 const TALK: &[&str] = &["connect", "chat"];
 const EXAMINE: &[&str] = &["doctor"];
 const UNLOGGED: &[&str] = &["doctor", "stress"];
-
-/// One of some words.
-fn word<T>(
-    value: Piece<'_>,
-    words: &[&'static str],
-    from_word: fn(&str) -> Option<T>,
-) -> Result<T, Slip> {
-    from_word(value.text).ok_or_else(|| {
-        let hint = guess::hint(value.text, words.iter().copied(), str::to_string);
-        value.wrong(format!("an unknown word{hint}")).or_accepts(&words.join(", "))
-    })
-}

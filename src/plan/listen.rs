@@ -79,12 +79,10 @@ impl fmt::Display for ListenOptions {
 }
 
 pub(super) fn read(piece: Piece<'_>) -> Result<Listen, Slip> {
-    let (place, mut rest) = piece.split(',');
+    let (place, options) = piece.split(',');
     let mut listen = Listen::from(address::read(place)?);
-    while let Some(more) = rest {
-        let (option, next) = more.split(',');
+    for option in options.into_iter().flat_map(|options| options.parts(',')) {
         read_option(option, &mut listen)?;
-        rest = next;
     }
     Ok(listen)
 }

@@ -35,6 +35,8 @@ pub enum Color {
 }
 
 impl Color {
+    pub const WORDS: [(&'static str, Color); 2] = [("auto", Color::Auto), ("never", Color::Never)];
+
     /// Colour is for people: on a terminal that knows it, unless they said no.
     pub fn suits(self, out: &impl IsTerminal) -> bool {
         let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -56,26 +58,9 @@ impl LogPlan {
 }
 
 impl AccessFormat {
-    pub const WORDS: [&'static str; 3] = ["logfmt", "json", "haproxy"];
-
-    pub fn from_word(word: &str) -> Option<AccessFormat> {
-        Some(match word {
-            "logfmt" => AccessFormat::Logfmt,
-            "json" => AccessFormat::Json,
-            "haproxy" => AccessFormat::Haproxy,
-            _ => return None,
-        })
-    }
-}
-
-impl Color {
-    pub const WORDS: [&'static str; 2] = ["auto", "never"];
-
-    pub fn from_word(word: &str) -> Option<Color> {
-        Some(match word {
-            "auto" => Color::Auto,
-            "never" => Color::Never,
-            _ => return None,
-        })
-    }
+    pub const WORDS: [(&'static str, AccessFormat); 3] = [
+        ("logfmt", AccessFormat::Logfmt),
+        ("json", AccessFormat::Json),
+        ("haproxy", AccessFormat::Haproxy),
+    ];
 }

@@ -98,6 +98,16 @@ impl<'a> Piece<'a> {
         }
     }
 
+    /// What stands between these signs: one part at least.
+    pub fn parts(self, sign: char) -> impl Iterator<Item = Piece<'a>> {
+        let mut rest = Some(self);
+        std::iter::from_fn(move || {
+            let (part, others) = rest?.split(sign);
+            rest = others;
+            Some(part)
+        })
+    }
+
     /// What stands before the first of these signs, and the rest, beginning with that sign.
     pub fn until(self, signs: &[char]) -> (Piece<'a>, Piece<'a>) {
         let found = self.text.find(signs).unwrap_or(self.text.len());

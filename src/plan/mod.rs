@@ -18,6 +18,7 @@ pub mod stress;
 pub mod talk;
 pub mod template;
 pub mod unit;
+pub mod word;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -122,9 +122,7 @@ fn read_targets(
     policy: &mut Policy,
 ) -> Result<Vec<Address>, Slip> {
     let mut targets = Vec::new();
-    let mut rest = Some(argument);
-    while let Some(more) = rest {
-        let (item, next) = more.split(',');
+    for item in argument.parts(',') {
         if is_option(item.text) {
             policy::read_option(item, &Service::Relay(Vec::new()), policy)?;
         } else {
@@ -132,7 +130,6 @@ fn read_targets(
             check::target(listen, &target, item)?;
             targets.push(target);
         }
-        rest = next;
     }
     match targets.is_empty() {
         true => Err(argument.to(0).wrong("no target").or_accepts("relay:TARGET[,TARGET…]")),

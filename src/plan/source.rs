@@ -55,14 +55,7 @@ impl fmt::Display for Source {
 
 /// `127.0.0.0/28`, or several with commas between them.
 pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, Slip> {
-    let mut sources = Vec::new();
-    let mut rest = Some(piece);
-    while let Some(piece) = rest {
-        let (first, others) = piece.split(',');
-        sources.push(read(first).map_err(|slip| slip.or_accepts(SOURCES))?);
-        rest = others;
-    }
-    Ok(sources)
+    piece.parts(',').map(|part| read(part).map_err(|slip| slip.or_accepts(SOURCES))).collect()
 }
 
 fn read(piece: Piece<'_>) -> Result<Source, Slip> {

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use super::guess;
 use super::misread::{Misread, Piece, Slip};
+use super::word;
 
 /// A text with escapes and placeholders, read once and filled in often.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,8 +115,7 @@ impl fmt::Display for Template {
 
 impl fmt::Display for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = PLACEHOLDERS.iter().find(|(_, place)| place == self);
-        f.write_str(name.map_or("", |(name, _)| name))
+        f.write_str(word::of(&PLACEHOLDERS, *self))
     }
 }
 

@@ -56,11 +56,12 @@ pub fn judge(ending: Ending, past: Past) -> Outcome {
 }
 
 fn closed_by_server(past: Past) -> Outcome {
-    let comes_and_goes = matches!(past.kind, LoadKind::Churn | LoadKind::Storm | LoadKind::Reset);
-    match past.kind {
-        _ if past.ours || comes_and_goes && past.satisfied => Outcome::Fine,
-        _ if past.is_held() => Outcome::Died(How::Fin),
-        _ => Outcome::Failed(Failure::new(Stage::Talk, CLOSED)),
+    if past.ours || !past.kind.stays() && past.satisfied {
+        return Outcome::Fine;
+    }
+    match past.is_held() {
+        true => Outcome::Died(How::Fin),
+        false => Outcome::Failed(Failure::new(Stage::Talk, CLOSED)),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use crate::core::Fault;
+use crate::plan::word;
 
 /// One kind of failure. They are counted by it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ impl Stage {
     ];
 
     pub fn word(self) -> &'static str {
-        Stage::WORDS.iter().find(|(_, stage)| *stage == self).map_or("", |(word, _)| word)
+        word::of(&Stage::WORDS, self)
     }
 }
 

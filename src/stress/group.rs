@@ -44,14 +44,13 @@ const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
 impl Group {
     pub fn new(kind: LoadKind, wanted: usize, mut load: Load) -> Group {
         load.ends_after = match kind {
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset if load.size == 0 => Some(0),
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Some(1),
+            kind if !kind.stays() => Some(u64::from(load.size > 0)),
             // If they are asked at all.
             LoadKind::Idle if load.pace != Pace::Loop => Some(1),
             _ => None,
         };
         // Who comes and goes speaks at once; the others wait until all are there.
-        load.going.set(!stays(kind));
+        load.going.set(!kind.stays());
         Group {
             kind,
             wanted,
@@ -70,7 +69,7 @@ impl Group {
 
     /// Connections are opened once, before anything is measured.
     pub fn stays(&self) -> bool {
-        stays(self.kind)
+        self.kind.stays()
     }
 
     /// How many connections it lacks now.
@@ -141,14 +140,7 @@ pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
 /// after the answers that they wait for.
 pub fn timeouts(kind: LoadKind, plan: &StressPlan) -> Timeouts {
     let timeout = Some(ticks(plan.timeout()));
-    let idle = timeout.filter(|_| !stays(kind));
+    let idle = timeout.filter(|_| !kind.stays());
     let half_close = Some(ticks(plan.closing_timeout()));
     Timeouts { connect: timeout, idle, half_close, lifetime: None }
-}
-
-pub fn stays(kind: LoadKind) -> bool {
-    match kind {
-        LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
-        LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => false,
-    }
 }

@@ -172,7 +172,7 @@ impl LoadOutcome {
 
     /// Its connections were opened at the beginning, to stay.
     pub fn stays(&self) -> bool {
-        super::group::stays(self.kind) && !self.far
+        self.kind.stays() && !self.far
     }
 
     /// Latencies corrected for coordinated omission, of loads that speak again and again.

@@ -52,10 +52,9 @@ pub enum Stage {
 impl Stage {
     /// Whether connections of this load are opened now.
     pub fn opens(self, kind: LoadKind) -> bool {
-        let comes_and_goes = matches!(kind, LoadKind::Churn | LoadKind::Storm | LoadKind::Reset);
         match self {
-            Stage::Ramp => !comes_and_goes,
-            Stage::Warm { .. } | Stage::Load { .. } => comes_and_goes,
+            Stage::Ramp => kind.stays(),
+            Stage::Warm { .. } | Stage::Load { .. } => !kind.stays(),
             _ => false,
         }
     }

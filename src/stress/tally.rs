@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::plan::word;
+
 use super::failure::Failure;
 use super::spread::Spread;
 
@@ -188,7 +190,7 @@ impl How {
         [("FIN", How::Fin), ("RST", How::Rst), ("black hole", How::BlackHole)];
 
     pub fn word(self) -> &'static str {
-        How::WORDS.iter().find(|(_, how)| *how == self).map_or("", |(word, _)| word)
+        word::of(&How::WORDS, self)
     }
 }
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::guess;
 use super::misread::{Piece, Slip};
 use super::source::Source;
 use super::unit::{self, Rate};
-use super::{Address, Color, Listen};
+use super::{Address, Color, Listen, word};
 
 mod check;
 pub mod options;
@@ -143,10 +142,7 @@ impl StressPlan {
 
     /// Whether a load has connections that are opened once, and stay.
     pub fn keeps_connections(&self) -> bool {
-        let stays = |kind| {
-            matches!(kind, LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse)
-        };
-        self.groups().iter().any(|(kind, _)| stays(*kind))
+        self.groups().iter().any(|(kind, _)| kind.stays())
     }
 
     pub fn is_datagram(&self) -> bool {
@@ -218,7 +214,15 @@ impl LoadKind {
     ];
 
     pub fn word(self) -> &'static str {
-        word_of(&LoadKind::WORDS, self)
+        word::of(&LoadKind::WORDS, self)
+    }
+
+    /// Its connections are opened once, before anything is measured. The others come and go.
+    pub fn stays(self) -> bool {
+        match self {
+            LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => false,
+        }
     }
 }
 
@@ -232,23 +236,19 @@ impl Way {
     ];
 
     pub fn word(self) -> &'static str {
-        word_of(&Way::WORDS, self)
+        word::of(&Way::WORDS, self)
     }
 }
 
 /// `idle`, `idle=10k`, several with commas between them.
 pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, Slip> {
-    let mut loads = Vec::new();
-    let mut rest = Some(piece);
-    while let Some(piece) = rest {
-        let (load, others) = piece.split(',');
+    let read = |load: Piece<'_>| {
         let (word, conns) = load.split('=');
-        let kind = read_word(word, &LoadKind::WORDS)?;
+        let kind = word::read(word, &LoadKind::WORDS)?;
         let conns = conns.map(unit::read_limit).transpose()?;
-        loads.push(LoadPlan { kind, conns });
-        rest = others;
-    }
-    Ok(loads)
+        Ok(LoadPlan { kind, conns })
+    };
+    piece.parts(',').map(read).collect()
 }
 
 pub(super) fn show_loads(loads: &[LoadPlan]) -> String {
@@ -257,18 +257,4 @@ pub(super) fn show_loads(loads: &[LoadPlan]) -> String {
         None => load.kind.word().to_string(),
     });
     shown.collect::<Vec<_>>().join(",")
-}
-
-/// One of these words.
-pub(super) fn read_word<T: Copy>(piece: Piece<'_>, words: &[(&str, T)]) -> Result<T, Slip> {
-    let found = words.iter().find(|(word, _)| *word == piece.text);
-    found.map(|(_, meant)| *meant).ok_or_else(|| {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let hint = guess::hint(piece.text, known.iter().copied(), str::to_string);
-        piece.wrong(format!("an unknown word{hint}")).or_accepts(&known.join(", "))
-    })
-}
-
-fn word_of<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
-    words.iter().find(|(_, known)| *known == meant).map_or("", |(word, _)| word)
 }

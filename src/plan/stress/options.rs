@@ -1,10 +1,10 @@
 //! The options of a stress run: as they are typed, and as they are printed back.
 
-use super::{StressPlan, Way, Worker, read_loads, read_word, show_loads};
+use super::{StressPlan, Way, Worker, read_loads, show_loads};
 use crate::plan::misread::{Piece, Slip, put};
 use crate::plan::source::read_sources;
 use crate::plan::unit::{self, Rate, show_duration};
-use crate::plan::{Address, listen};
+use crate::plan::{Address, listen, word};
 
 /// One field of the plan as it is typed behind `--`.
 #[derive(Debug)]
@@ -145,7 +145,7 @@ pub const OPTIONS: [StressOption; 24] = [
         default: "echo",
         help: "where a stream flows: echo, discard; up, down, both need a --sink behind a relay",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.way, read_word(value, &Way::WORDS)),
+        set: |plan, value| put(&mut plan.way, word::read(value, &Way::WORDS)),
         show: |plan| Some(plan.way.word().to_string()),
     },
     StressOption {
