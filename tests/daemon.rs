@@ -10,6 +10,8 @@
 mod access;
 #[path = "daemon/batches.rs"]
 mod batches;
+#[path = "support/black_hole.rs"]
+mod black_hole;
 #[path = "daemon/bulk.rs"]
 mod bulk;
 #[path = "daemon/clients.rs"]

@@ -1,45 +1,17 @@
 //! Targets that refuse, are silent or come too late: the client pays with time, not with bytes.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use socket2::{Domain, Socket, Type};
 
+use crate::black_hole::BlackHole;
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
 use crate::stand::Daemon;
 use crate::target::{Nobody, Target};
 use crate::wait::until;
 use crate::wire::Wire;
-
-/// An address that answers no handshake: a listener whose queue is full.
-pub struct BlackHole {
-    listener: Socket,
-    _waiting: Vec<Socket>,
-}
-
-impl BlackHole {
-    pub fn new() -> BlackHole {
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        listener.listen(0).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut waiting = Vec::new();
-        for _ in 0..4 {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            socket.set_nonblocking(true).unwrap();
-            let _ = socket.connect(&address);
-            waiting.push(socket);
-        }
-        assert!(waiting[3].peer_addr().is_err(), "the queue has no end");
-        BlackHole { listener, _waiting: waiting }
-    }
-
-    pub fn address(&self) -> String {
-        format!("tcp://{}", self.listener.local_addr().unwrap().as_socket().unwrap())
-    }
-}
 
 #[test]
 fn after_a_refusal_the_next_target_is_tried_at_once_and_nothing_is_lost() {

@@ -44,8 +44,7 @@ fn urgent_data_strands_no_byte_of_an_echo() {
 #[test]
 fn urgent_data_strands_no_byte_of_a_relay() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(("tcp", "tcp"), "");
-        let (mut from, mut to) = if side == "client" { (client, target) } else { (target, client) };
+        let (stage, mut from, mut to) = pair(("tcp", "tcp"), "").led_by(side);
         for round in 0..30 {
             stage.daemon.signal(Signal::STOP);
             from.send(b"before");

@@ -40,6 +40,17 @@ pub fn pair((client, target): (&str, &str), options: &str) -> Pair {
     Pair { client, target, stage: Stage { daemon, door, _scratch: scratch } }
 }
 
+impl Pair {
+    /// The stage, and the two sides: this one first, the client or the target.
+    pub fn led_by(self, side: &str) -> (Stage, Wire, Wire) {
+        let Pair { client, target, stage } = self;
+        match side {
+            "client" => (stage, client, target),
+            _ => (stage, target, client),
+        }
+    }
+}
+
 #[test]
 fn every_pair_of_sockets_passes_all_bytes_both_ways_at_once() {
     const LENGTH: usize = 3_000_000;

@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 
+use crate::black_hole::BlackHole;
 use crate::pattern::{byte, bytes};
 use crate::relay::{Pair, pair};
 use crate::scratch::Scratch;
@@ -16,8 +17,7 @@ const TCP: (&str, &str) = ("tcp", "tcp");
 #[test]
 fn a_reset_of_either_side_reaches_the_other_as_a_reset() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(TCP, "");
-        let (gone, mut left) = if side == "client" { (client, target) } else { (target, client) };
+        let (stage, gone, mut left) = pair(TCP, "").led_by(side);
         gone.reset();
         left.expect_reset();
         stage.daemon.says(&format!("closed: reset by the {side} (Connection reset by peer)"));
@@ -27,9 +27,7 @@ fn a_reset_of_either_side_reaches_the_other_as_a_reset() {
 #[test]
 fn what_was_sent_before_a_reset_arrives_before_it() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage: _stage } = pair(TCP, "");
-        let (mut gone, mut left) =
-            if side == "client" { (client, target) } else { (target, client) };
+        let (_stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         gone.send(&bytes(1, 30_000));
         gone.reset();
         let (before, end) = left.ending();
@@ -66,9 +64,7 @@ fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
 #[test]
 fn a_reset_after_the_end_of_the_other_direction_is_seen() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(TCP, "");
-        let (mut gone, mut left) =
-            if side == "client" { (client, target) } else { (target, client) };
+        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         left.finish();
         assert_eq!(gone.rest(), b"");
         gone.reset();
@@ -80,8 +76,7 @@ fn a_reset_after_the_end_of_the_other_direction_is_seen() {
 #[test]
 fn a_reset_after_its_own_end_is_seen() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(TCP, "");
-        let (gone, mut left) = if side == "client" { (client, target) } else { (target, client) };
+        let (stage, gone, mut left) = pair(TCP, "").led_by(side);
         gone.finish();
         assert_eq!(left.rest(), b"");
         gone.reset();
@@ -94,9 +89,7 @@ fn a_reset_after_its_own_end_is_seen() {
 #[test]
 fn a_reset_is_seen_while_the_other_side_is_blocked() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(TCP, "");
-        let (mut gone, mut left) =
-            if side == "client" { (client, target) } else { (target, client) };
+        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         let sent = gone.flood(&stage.daemon, |at| byte(1, at));
         gone.reset();
         stage.daemon.says(&format!("closed: reset by the {side}"));
@@ -188,7 +181,7 @@ fn a_loss_behind_a_unix_socket_is_told_as_far_as_such_sockets_can() {
 
 #[test]
 fn a_client_that_goes_while_its_target_is_dialled_is_not_waited_for() {
-    let hole = crate::failover::BlackHole::new();
+    let hole = BlackHole::new();
     let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", hole.address());
     let daemon = Daemon::start(&line);
     let before = daemon.files();
@@ -215,9 +208,7 @@ fn a_closed_target_that_is_written_to_resets_the_client() {
 #[test]
 fn what_a_target_said_before_its_reset_arrives_even_if_a_write_meets_the_reset_first() {
     for side in ["client", "target"] {
-        let Pair { client, target, stage } = pair(TCP, "");
-        let (mut gone, mut left) =
-            if side == "client" { (client, target) } else { (target, client) };
+        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         // It finds both at once: something to pass on to one that is gone, and what that one said.
         stage.daemon.signal(Signal::STOP);
         left.send(b"too late");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use crate::black_hole::BlackHole;
 use crate::pattern::{byte, bytes};
 use crate::relay::{Pair, pair};
 use crate::scratch::Scratch;
@@ -192,7 +193,7 @@ fn the_files_of_sockets_go_with_it_however_it_stops() {
 
 #[test]
 fn a_client_that_is_still_being_connected_to_its_target_is_not_forgotten() {
-    let hole = crate::failover::BlackHole::new();
+    let hole = BlackHole::new();
     let line = format!(
         "relay 127.0.0.1:0 {} -v --connect-timeout 1h --drain-timeout 500ms",
         hole.address()
