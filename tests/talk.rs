@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
+#[path = "support/black_hole.rs"]
+mod black_hole;
 #[path = "talk/chat.rs"]
 mod chat;
 #[path = "support/command.rs"]

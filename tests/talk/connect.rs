@@ -7,13 +7,9 @@ use std::thread;
 
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::speaker::Speaker;
+use crate::speaker::{Speaker, line};
 use crate::target::{Nobody, Target};
 use crate::wire::End;
-
-fn line(target: &Target, options: &str) -> String {
-    format!("connect {} {options}", target.address())
-}
 
 #[test]
 fn what_is_typed_goes_out_and_what_is_answered_is_shown() {

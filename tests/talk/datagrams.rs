@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::speaker::{Ended, Speaker};
+use crate::speaker::{Speaker, ended};
 use crate::wait::PATIENCE;
 
 fn home() -> (UdpSocket, String) {
@@ -29,10 +29,6 @@ fn nobody() -> (UdpSocket, String) {
     let (deaf, address) = home();
     deaf.connect("127.0.0.1:9").unwrap();
     (deaf, address)
-}
-
-fn ended(line: &str) -> Ended {
-    Speaker::between(line, Stdio::null(), Stdio::null()).ended()
 }
 
 #[test]

@@ -4,22 +4,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use socket2::{Domain, Socket, Type};
 
+use crate::black_hole::BlackHole;
 use crate::command::oneloop_redirected;
 use crate::scratch::Scratch;
-use crate::speaker::{Ended, Speaker};
+use crate::speaker::{Speaker, ended, line};
 use crate::target::{Nobody, Target};
 use crate::wire::End;
-
-fn line(target: &Target, options: &str) -> String {
-    format!("connect {} {options}", target.address())
-}
-
-/// Runs it with nothing to say and nobody to show it to.
-fn ended(line: &str) -> Ended {
-    Speaker::between(line, Stdio::null(), Stdio::null()).ended()
-}
 
 #[test]
 fn a_target_that_cannot_be_reached_is_named_with_the_reason() {
@@ -54,22 +45,11 @@ fn what_is_typed_before_there_is_a_connection_is_not_lost_to_a_target_that_never
 
 #[test]
 fn a_target_that_never_answers_is_given_up() {
-    let deaf = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    deaf.bind(&any.into()).unwrap();
-    deaf.listen(0).unwrap();
-    let address = deaf.local_addr().unwrap().as_socket().unwrap();
-    // The kernel completes one connection beyond the backlog, and leaves the rest unanswered.
-    let fill = || {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.set_nonblocking(true).unwrap();
-        let _ = socket.connect(&address.into());
-        socket
-    };
-    let _waiting: Vec<Socket> = (0..4).map(|_| fill()).collect();
+    let hole = BlackHole::new();
     std::thread::sleep(Duration::from_millis(50));
-    let ended = ended(&format!("connect -w 300ms tcp://{address}"));
-    let told = format!("oneloop: cannot connect to tcp://{address}: no answer within 300ms\n");
+    let address = hole.address();
+    let ended = ended(&format!("connect -w 300ms {address}"));
+    let told = format!("oneloop: cannot connect to {address}: no answer within 300ms\n");
     assert_eq!((ended.code, ended.err), (Some(28), told));
 }
 

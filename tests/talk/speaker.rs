@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::oneloop;
+use crate::target::Target;
 use crate::wait::{PATIENCE, until};
 
 /// A running talk. It ends when this is dropped.
@@ -38,6 +39,16 @@ pub struct Ended {
     pub code: Option<i32>,
     pub out: Vec<u8>,
     pub err: String,
+}
+
+/// The command line that connects to this target.
+pub fn line(target: &Target, options: &str) -> String {
+    format!("connect {} {options}", target.address())
+}
+
+/// Runs a command line with nothing to say and nobody to show it to.
+pub fn ended(line: &str) -> Ended {
+    Speaker::between(line, Stdio::null(), Stdio::null()).ended()
 }
 
 impl Speaker {

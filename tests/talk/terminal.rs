@@ -7,7 +7,7 @@ use std::process::Stdio;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::speaker::Speaker;
+use crate::speaker::{Speaker, line};
 use crate::target::Target;
 use crate::wire::Wire;
 
@@ -35,13 +35,19 @@ fn terminal() -> Option<(File, Stdio)> {
     }
 }
 
+/// Somebody who talks with this as the input, an output that is left unread, and the other side.
+fn connect(input: Stdio) -> (Speaker, Wire) {
+    let target = Target::tcp();
+    let speaker = Speaker::between(&line(&target, ""), input, Stdio::piped());
+    let peer = target.accept();
+    (speaker, peer)
+}
+
 #[test]
 fn what_is_typed_goes_line_by_line_and_a_typed_end_is_passed_on() {
     let Some((mut keyboard, input)) = terminal() else { return };
-    let target = Target::tcp();
-    let line = format!("connect {}", target.address());
-    let speaker = Speaker::between(&line, input, Stdio::piped()).reading();
-    let mut peer = target.accept();
+    let (speaker, mut peer) = connect(input);
+    let speaker = speaker.reading();
     keyboard.write_all(b"hello\nworld").unwrap();
     assert_eq!(peer.get(6), b"hello\n");
     keyboard.write_all(b"\n").unwrap();
@@ -57,10 +63,8 @@ fn what_is_typed_goes_line_by_line_and_a_typed_end_is_passed_on() {
 #[test]
 fn the_end_of_the_other_side_ends_it() {
     let Some((_keyboard, input)) = terminal() else { return };
-    let target = Target::tcp();
-    let line = format!("connect {}", target.address());
-    let speaker = Speaker::between(&line, input, Stdio::piped()).reading();
-    let mut peer = target.accept();
+    let (speaker, mut peer) = connect(input);
+    let speaker = speaker.reading();
     peer.send(b"bye");
     peer.finish();
     assert_eq!(peer.rest(), b"");
@@ -71,10 +75,7 @@ fn the_end_of_the_other_side_ends_it() {
 #[test]
 fn a_terminal_that_goes_away_ends_it() {
     let Some((keyboard, input)) = terminal() else { return };
-    let target = Target::tcp();
-    let line = format!("connect {}", target.address());
-    let speaker = Speaker::between(&line, input, Stdio::piped());
-    let mut peer = target.accept();
+    let (speaker, mut peer) = connect(input);
     drop(keyboard);
     peer.ending();
     drop(peer);
