@@ -67,12 +67,6 @@ pub struct Dialling<'a> {
     pub seen: &'a mut dyn Observer,
 }
 
-/// What trying an address came to.
-enum Try {
-    Begun,
-    Failed(io::Error),
-}
-
 impl Dialer {
     /// The pool of each route, by its number.
     pub fn new(pools: Vec<Pool>) -> Dialer {
@@ -114,8 +108,13 @@ impl Dialer {
 
     /// Names were answered: those who waited for them go on.
     pub fn resolved(&mut self, with: &mut Dialling<'_>) {
-        let waiting = |attempt: &Attempt| attempt.awaits.is_some();
-        self.resume(with, waiting);
+        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.awaits.is_some());
+        let births: Vec<u32> = waiting.map(|(birth, _)| *birth).collect();
+        for birth in births {
+            if let Some(attempt) = self.attempts.remove(&birth) {
+                self.advance(attempt, with);
+            }
+        }
     }
 
     /// Attempts whose time has come go on.
@@ -144,32 +143,23 @@ impl Dialer {
         self.attempts.is_empty()
     }
 
-    fn resume(&mut self, with: &mut Dialling<'_>, which: impl Fn(&Attempt) -> bool) {
-        let births: Vec<u32> =
-            self.attempts.iter().filter(|(_, attempt)| which(attempt)).map(|(b, _)| *b).collect();
-        for birth in births {
-            if let Some(attempt) = self.attempts.remove(&birth) {
-                self.advance(attempt, with);
-            }
-        }
-    }
-
     /// Tries until an attempt is under way, something must be waited for, or nothing is left.
     fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut Dialling<'_>) {
         loop {
             if let Some(address) = attempt.addresses.pop_front() {
                 match attempt.dial(&address, with) {
-                    Try::Begun => break,
-                    Try::Failed(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    Ok(()) => break,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         attempt.addresses.push_front(address);
                         attempt.parked = true;
-                        let time = Moment(with.now.0 + KNOCK_AGAIN.as_micros() as u64);
+                        let time = with.now.after(KNOCK_AGAIN);
                         self.again.push_back((time, attempt.key.birth));
                         break;
                     }
-                    Try::Failed(error) => {
-                        attempt.failed(Fault::from(&error), with);
-                        if is_exhaustion(&error) {
+                    Err(error) => {
+                        let fault = Fault::from(&error);
+                        attempt.failed(fault, with);
+                        if is_exhaustion(fault) {
                             return attempt.give_up(with);
                         }
                     }
@@ -246,7 +236,8 @@ impl Attempt {
         false
     }
 
-    fn dial(&mut self, address: &SocketAddress, with: &mut Dialling<'_>) -> Try {
+    /// Begins an attempt to connect.
+    fn dial(&mut self, address: &SocketAddress, with: &mut Dialling<'_>) -> io::Result<()> {
         self.count += 1;
         let target = match address {
             SocketAddress::Inet(address) if !self.target.contains(&address.to_string()) => {
@@ -255,18 +246,11 @@ impl Attempt {
             _ => self.target.clone(),
         };
         with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
-        let registered = connect(address).and_then(|mut socket| {
-            let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
-            with.registry.register(socket.source(), token, interests)?;
-            Ok(socket)
-        });
-        match registered {
-            Ok(socket) => {
-                with.engine.attach(self.key, socket, with.now, with.seen);
-                Try::Begun
-            }
-            Err(error) => Try::Failed(error),
-        }
+        let mut socket = connect(address)?;
+        let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
+        with.registry.register(socket.source(), token, interests)?;
+        with.engine.attach(self.key, socket, with.now, with.seen);
+        Ok(())
     }
 
     fn failed(&mut self, fault: Fault, with: &mut Dialling<'_>) {
@@ -279,8 +263,7 @@ impl Attempt {
     /// Nothing is left to try.
     fn give_up(self, with: &mut Dialling<'_>) {
         let fault = self.last.unwrap_or(Fault::from(io::ErrorKind::NotFound));
-        let error = fault.code.map_or(io::Error::from(fault.kind), io::Error::from_raw_os_error);
-        let reason = match is_exhaustion(&error) {
+        let reason = match is_exhaustion(fault) {
             true => Reason::Exhausted { fault },
             false => Reason::not_connected(fault),
         };
@@ -289,14 +272,14 @@ impl Attempt {
 }
 
 /// Whether the system is out of something, so that no other target would fare better.
-fn is_exhaustion(error: &io::Error) -> bool {
+fn is_exhaustion(fault: Fault) -> bool {
     #[cfg(unix)]
     {
         let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-        error.raw_os_error().is_some_and(|code| codes.contains(&code))
+        fault.code.is_some_and(|code| codes.contains(&code))
     }
     #[cfg(not(unix))]
     {
-        error.kind() == io::ErrorKind::OutOfMemory
+        fault.kind == io::ErrorKind::OutOfMemory
     }
 }

@@ -108,8 +108,8 @@ impl Doors {
         }
     }
 
-    /// The next one that waits at a door; `budgets` holds what each door may still let in this
-    /// turn.
+    /// The next one that waits at a door, if there is room for so many more beside the
+    /// `connections` that there are.
     pub fn accept(
         &mut self,
         index: usize,
@@ -150,7 +150,7 @@ impl Doors {
                         Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_LONGEST),
                         _ => RETRY_FIRST,
                     };
-                    let again = Moment(now.0 + wait.as_micros() as u64);
+                    let again = now.after(wait);
                     door.rest(Pause::System { again, wait }, Some(fault), connections, seen);
                     return None;
                 }

@@ -28,7 +28,7 @@ impl Reactor {
 
     /// Nobody is let in any more; what is idle ends, what is in progress may finish.
     fn begin_to_stop(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.stopping = Some(Moment(now.0 + self.drain_timeout.as_micros() as u64));
+        self.stopping = Some(now.after(self.drain_timeout));
         let connections = self.engine.len();
         seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
         self.doors.close();
