@@ -90,7 +90,7 @@ impl Members {
     }
 
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
-        match self.members.get_mut(key.slot()).filter(|member| member.birth == key.birth) {
+        match get(&mut self.members, key) {
             Some(member) => {
                 member.mark(ready);
                 seen.on(key, &Event::Marked { ready });
@@ -115,10 +115,7 @@ impl Members {
         let before = self.len();
         for _ in 0..self.run.len() {
             let Some(key) = self.run.pop_front() else { break };
-            let Some(member) = self.members.get_mut(key.slot()) else { continue };
-            if member.birth != key.birth {
-                continue;
-            }
+            let Some(member) = get(&mut self.members, key) else { continue };
             member.queued = false;
             let had_left = member.has_left;
             let driven = member.drive(key, &mut stage(&mut self.scratch, hall));
@@ -138,10 +135,8 @@ impl Members {
     pub fn expire(&mut self, hall: &mut Hall<'_>) {
         let now = hall.now.tick();
         while let Some((due, key)) = self.timers.pop(now) {
-            let Some(member) = self.members.get_mut(key.slot()) else { continue };
-            if member.birth != key.birth || member.armed != due {
-                continue;
-            }
+            let member = get(&mut self.members, key).filter(|member| member.armed == due);
+            let Some(member) = member else { continue };
             member.armed = 0;
             let meant = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
             let again = meant > now;
@@ -207,18 +202,13 @@ impl Members {
     }
 
     fn queue(&mut self, slot: usize) {
-        let member = &mut self.members[slot];
-        if !member.queued {
-            member.queued = true;
-            self.run.push_back(Key::new(member.birth, slot));
-        }
+        queue(&mut self.run, &mut self.members[slot], slot);
     }
 
     fn queue_those(&mut self, which: impl Fn(&Member) -> bool) {
         for (slot, member) in &mut self.members {
-            if which(member) && !member.queued {
-                member.queued = true;
-                self.run.push_back(Key::new(member.birth, slot));
+            if which(member) {
+                queue(&mut self.run, member, slot);
             }
         }
     }
@@ -230,6 +220,19 @@ impl Members {
         member.armed = due;
         self.timers.arm(due, key);
         hall.seen.on(key, &Event::Armed { deadline: Deadline::Idle, due, now });
+    }
+}
+
+/// The only way from a key to a member: it compares the generations.
+fn get(members: &mut Slab<Member>, key: Key) -> Option<&mut Member> {
+    members.get_mut(key.slot()).filter(|member| member.birth == key.birth)
+}
+
+/// Nobody stands in the queue twice.
+fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
+    if !member.queued {
+        member.queued = true;
+        run.push_back(Key::new(member.birth, slot));
     }
 }
 
