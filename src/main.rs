@@ -11,7 +11,7 @@ use oneloop::doctor;
 use oneloop::observe::{self, Watch};
 use oneloop::plan::{LogPlan, Plan};
 use oneloop::shell::reactor::Outcome;
-use oneloop::shell::{Signal, start};
+use oneloop::shell::start;
 use oneloop::stress;
 use oneloop::talk;
 
@@ -85,8 +85,7 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
         }
         Ok(Outcome::CutShort(signal)) => {
             info!("oneloop stops at once: {} came again", signal.name());
-            // The shell's convention for a process that a signal has ended.
-            if signal == Signal::Interrupt { 130 } else { 143 }
+            signal.status()
         }
         Err(error) => {
             complain(&format_args!("the loop failed: {error}"));

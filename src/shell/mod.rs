@@ -5,7 +5,7 @@ pub mod address;
 mod batch;
 pub mod bind;
 pub mod bound_datagram;
-mod clock;
+pub mod clock;
 pub mod datagram;
 pub mod datagram_socket;
 pub mod dialer;

@@ -23,6 +23,18 @@ impl Signal {
             Signal::Quit => "SIGQUIT",
         }
     }
+
+    /// What a shell shows as the exit status of a program that this one has ended.
+    pub fn status(self) -> u8 {
+        const SIGNALLED: u8 = 128;
+        SIGNALLED
+            + match self {
+                Signal::HangUp => 1,
+                Signal::Interrupt => 2,
+                Signal::Quit => 3,
+                Signal::Terminate => 15,
+            }
+    }
 }
 
 #[cfg(unix)]

@@ -53,14 +53,14 @@ impl Stdio {
         Ok(Stdio { input, output, line_ends: None, holds_open: false, ended: false })
     }
 
-    /// Reads each line end of the input as CR LF.
-    pub fn with_cr_lf(self) -> Stdio {
-        Stdio { line_ends: Some(LineEnds::default()), ..self }
+    /// Whether each line end of the input is read as CR LF.
+    pub fn with_cr_lf(self, widens: bool) -> Stdio {
+        Stdio { line_ends: widens.then(LineEnds::default), ..self }
     }
 
-    /// Keeps the end of the input to itself: who reads finds nothing more, and no end either.
-    pub fn held_open(self) -> Stdio {
-        Stdio { holds_open: true, ..self }
+    /// Whether the end of the input is kept back: who reads finds nothing more, and no end either.
+    pub fn held_open(self, holds_open: bool) -> Stdio {
+        Stdio { holds_open, ..self }
     }
 
     /// Reads at most `into.len()` bytes, which must be two or more if line ends are widened.

@@ -16,7 +16,7 @@ use super::members::{Hall, Members};
 use super::notice::Notices;
 use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
-use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by, status};
+use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
 use crate::plan::ChatPlan;
 use crate::shell::doors::{Doors, Guest};
@@ -80,7 +80,7 @@ pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     chat.screen.forget();
     chat.tell();
     match (signal, chat.blind) {
-        (Some(signal), _) => Ok(status(signal)),
+        (Some(signal), _) => Ok(signal.status()),
         (None, Some(fault)) if fault.kind != io::ErrorKind::BrokenPipe => {
             Err(Failure::Stdio(fault))
         }
@@ -93,10 +93,7 @@ impl<'a> Chat<'a> {
     fn begin(plan: &ChatPlan, seen: &'a mut dyn Observer) -> Result<Chat<'a>, Failure> {
         let max_clients = room(plan)?;
         let turns = Turns::new()?;
-        let mut stdio = Stdio::open()?;
-        if plan.crlf {
-            stdio = stdio.with_cr_lf();
-        }
+        let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
         let doors = open(plan, &turns, seen)?;
         Ok(Chat {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::failure::{Failure, Status};
 use super::notice::Notices;
-use super::turns::status;
 use super::watch::{Facts, millis};
 use super::{courier, stream};
 use crate::core::{Fault, Observer, Reason, Side};
@@ -26,7 +25,7 @@ pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
         facts.timing().lines().for_each(|line| notices.say(line));
     }
     if let Some(signal) = signal {
-        return Ok(status(signal));
+        return Ok(signal.status());
     }
     let status = verdict(plan, &facts)?;
     if let Some(found) = found(&facts).filter(|_| plan.probe) {
@@ -47,7 +46,8 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
         Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => ours(fault),
         Reason::Reset { fault, .. } => lost(fault.to_string(), Status::Lost),
         Reason::Served | Reason::IdleTimeout if plan.probe => {
-            let why = format!("neither an answer nor a refusal within {}", time(patience(plan)));
+            let why =
+                format!("neither an answer nor a refusal within {}", time(courier::patience(plan)));
             Err(Failure::NoAnswer { target, why })
         }
         // Datagrams know no end: silence is the end of a talk that had an answer.
@@ -83,12 +83,6 @@ fn found(facts: &Facts) -> Option<String> {
         (Some(at), _) => Some(format!("answered after {}", millis(at))),
         (None, at) => at.map(|at| format!("connected after {}", millis(at))),
     }
-}
-
-/// How long a probe waits for what a datagram brings back.
-pub fn patience(plan: &ConnectPlan) -> Option<Duration> {
-    let linger = plan.linger.unwrap_or(ConnectPlan::DATAGRAM_LINGER);
-    Some(plan.idle.map_or(linger, |idle| idle.min(linger)))
 }
 
 /// Our own input or output failed. That whoever read us has had enough is no failure.

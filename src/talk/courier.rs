@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use mio::{Interest, Waker};
 
-use super::connect::patience;
 use super::failure::Failure;
 use super::post::{Carried, Office, Post};
 use super::turns::{NAME_DOOR, SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by, token};
@@ -80,10 +79,7 @@ impl<'a> Courier<'a> {
     fn begin(plan: &'a ConnectPlan, seen: &'a mut dyn Observer) -> Result<Courier<'a>, Failure> {
         let turns = Turns::new()?;
         let waker = Waker::new(turns.registry(), token(Key::door(NAME_DOOR)))?;
-        let mut stdio = Stdio::open()?;
-        if plan.crlf {
-            stdio = stdio.with_cr_lf();
-        }
+        let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         if !plan.probe {
             turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
         }
@@ -285,6 +281,12 @@ impl<'a> Courier<'a> {
         let lasted = now.since(Moment(0));
         self.watch.on(self.post.key, &Event::Closed { ending, up, down, lasted, now });
     }
+}
+
+/// How long a probe waits for what a datagram brings back.
+pub fn patience(plan: &ConnectPlan) -> Option<Duration> {
+    let linger = plan.linger.unwrap_or(ConnectPlan::DATAGRAM_LINGER);
+    Some(plan.idle.map_or(linger, |idle| idle.min(linger)))
 }
 
 /// Our own input or output failed.

@@ -63,7 +63,8 @@ impl<'a> Session<'a> {
         let mut engine = Engine::new(vec![timeouts], 1, Buffers::default());
         let birth = Births::default().give();
         let key = engine.vacant(birth);
-        let mut socket = Socket::Stdio(stdio(plan)?);
+        let stdio = Stdio::open()?.with_cr_lf(plan.crlf).held_open(!plan.half_close);
+        let mut socket = Socket::Stdio(stdio);
         if !plan.probe {
             let interests = interests(&socket);
             turns.register(socket.source(), key.at(0), interests)?;
@@ -183,15 +184,4 @@ impl<'a> Session<'a> {
         let reason = if holds { Reason::Cut } else { Reason::Drained };
         self.engine.end(self.key, reason, now, &mut self.watch);
     }
-}
-
-fn stdio(plan: &ConnectPlan) -> io::Result<Stdio> {
-    let mut stdio = Stdio::open()?;
-    if plan.crlf {
-        stdio = stdio.with_cr_lf();
-    }
-    if !plan.half_close {
-        stdio = stdio.held_open();
-    }
-    Ok(stdio)
 }

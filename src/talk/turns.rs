@@ -2,13 +2,14 @@
 //! about it is the talk's own affair.
 
 use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::{Event as Word, Source};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::core::{Event, Key, Moment, Observer, Ready};
-use crate::shell::{Signal, Signals};
+use crate::shell::clock::Clock;
+use crate::shell::{Signal, Signals, reactor};
 
 /// The doors that every talk has: its signals, the answers of the resolver, standard input and
 /// output. Those of a chat's listeners follow.
@@ -23,14 +24,10 @@ const EVENTS: usize = 256;
 pub struct Turns {
     poll: Poll,
     events: Events,
-    began: Instant,
+    clock: Clock,
     number: u64,
     signals: Signals,
 }
-
-/// What a shell shows as the exit status of a program that a signal has ended is this and the
-/// signal's number.
-const SIGNALLED: u8 = 128;
 
 impl Turns {
     /// From now on signals end nothing by themselves.
@@ -38,11 +35,11 @@ impl Turns {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), token(Key::door(SIGNAL_DOOR)))?;
         let events = Events::with_capacity(EVENTS);
-        Ok(Turns { poll, events, began: Instant::now(), number: 0, signals })
+        Ok(Turns { poll, events, clock: Clock::start(), number: 0, signals })
     }
 
     pub fn now(&self) -> Moment {
-        Moment(self.began.elapsed().as_micros() as u64)
+        self.clock.now()
     }
 
     pub fn registry(&self) -> &Registry {
@@ -93,17 +90,6 @@ pub fn token(key: Key) -> Token {
     Token(key.to_word())
 }
 
-/// The exit status that tells of a signal.
-pub fn status(signal: Signal) -> u8 {
-    SIGNALLED
-        + match signal {
-            Signal::HangUp => 1,
-            Signal::Interrupt => 2,
-            Signal::Quit => 3,
-            Signal::Terminate => 15,
-        }
-}
-
 /// Whether a signal ends a talk. A terminal that goes away takes its talk along; one that was
 /// started away from any terminal stays.
 pub fn ends_by(signal: Signal) -> bool {
@@ -117,9 +103,7 @@ pub fn ends_by(signal: Signal) -> bool {
 /// write is announced as an error of a pipe, and as a hang-up of a socket.
 fn ready(word: &Word) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
-    bit(word.is_readable(), Ready::READ)
-        .with(bit(word.is_writable(), Ready::WRITE))
-        .with(bit(word.is_read_closed(), Ready::READ.with(Ready::LAST)))
-        .with(bit(word.is_priority(), Ready::URGENT))
-        .with(bit(word.is_error() || word.is_write_closed(), Ready::ERROR))
+    reactor::ready(word)
+        .with(bit(word.is_read_closed(), Ready::READ))
+        .with(bit(word.is_write_closed(), Ready::ERROR))
 }

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::core::{Closing, Ending, Event, Key, Moment, Observer, Side};
+use crate::observe::count::Count;
 use crate::observe::escape::plain;
 
 /// An observer of one connection, in front of those who watch all of it.
@@ -113,8 +114,7 @@ impl Resolved {
     fn told(&self) -> String {
         let name = plain(&self.name);
         match &self.found {
-            Ok(1) => format!("{name}: 1 address"),
-            Ok(addresses) => format!("{name}: {addresses} addresses"),
+            Ok(addresses) => format!("{name}: {}", Count(*addresses, "address")),
             Err(error) => format!("{name}: {}", plain(error)),
         }
     }
