@@ -15,6 +15,12 @@ pub enum SocketAddress {
     Unix(UnixName),
 }
 
+/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an
+/// abstract name behind a zero byte.
+#[cfg(unix)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SystemName(Box<[u8]>);
+
 impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -35,17 +41,7 @@ pub fn inet_peer(address: SocketAddr) -> Peer {
 
 #[cfg(unix)]
 pub fn unix_peer(address: &std::os::unix::net::SocketAddr) -> Peer {
-    if let Some(path) = address.as_pathname() {
-        return Peer::Unix(Some(path.to_string_lossy().into_owned()));
-    }
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::linux::net::SocketAddrExt;
-        if let Some(name) = address.as_abstract_name() {
-            return Peer::Unix(Some(format!("@{}", String::from_utf8_lossy(name))));
-        }
-    }
-    Peer::Unix(None)
+    SystemName::from(address).peer()
 }
 
 /// The system's form of a Unix socket's name.
@@ -60,6 +56,66 @@ pub fn unix_address(name: &UnixName) -> io::Result<std::os::unix::net::SocketAdd
         }
         #[cfg(not(target_os = "linux"))]
         UnixName::Abstract(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::ffi::OsStr;
+    use std::io;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net;
+
+    use socket2::SockAddr;
+
+    use super::SystemName;
+    use crate::core::Peer;
+    use crate::plan::UnixName;
+
+    impl SystemName {
+        pub fn address(&self) -> io::Result<SockAddr> {
+            SockAddr::unix(OsStr::from_bytes(&self.0))
+        }
+
+        pub fn is_empty(&self) -> bool {
+            self.0.is_empty()
+        }
+
+        pub fn peer(&self) -> Peer {
+            Peer::Unix((!self.is_empty()).then(|| self.text()))
+        }
+
+        /// As a user types it: an abstract name begins with `@`.
+        pub fn text(&self) -> String {
+            match self.0.strip_prefix(b"\0") {
+                Some(name) => format!("@{}", String::from_utf8_lossy(name)),
+                None => String::from_utf8_lossy(&self.0).into_owned(),
+            }
+        }
+    }
+
+    impl From<&UnixName> for SystemName {
+        fn from(name: &UnixName) -> SystemName {
+            SystemName(match name {
+                UnixName::Path(path) => path.as_os_str().as_bytes().into(),
+                UnixName::Abstract(name) => [b"\0", name.as_bytes()].concat().into(),
+            })
+        }
+    }
+
+    impl From<&net::SocketAddr> for SystemName {
+        fn from(address: &net::SocketAddr) -> SystemName {
+            if let Some(path) = address.as_pathname() {
+                return SystemName(path.as_os_str().as_bytes().into());
+            }
+            #[cfg(target_os = "linux")]
+            if let Some(name) = address.as_abstract_name() {
+                return SystemName([b"\0", name].concat().into());
+            }
+            SystemName::default()
+        }
     }
 }
 

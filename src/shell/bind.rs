@@ -234,24 +234,23 @@ fn is_missing(error: &io::Error) -> bool {
 mod unix {
     use std::io;
 
-    use socket2::{Domain, SockAddr, Socket, Type};
+    use socket2::{Domain, Socket, Type};
 
     use super::{Bound, SocketFile, backlog};
     use crate::plan::{Listen, UnixName};
-    use crate::shell::address::unix_address;
+    use crate::shell::address::{SystemName, unix_address};
 
     pub fn bind(sort: Type, name: &UnixName, listen: &Listen) -> io::Result<Vec<Bound>> {
         let socket = Socket::new(Domain::UNIX, sort, None)?;
         socket.set_nonblocking(true)?;
         // Checked before anything is touched: whether the name is short enough, and allowed here.
         unix_address(name)?;
+        let address = SystemName::from(name).address()?;
+        let bind = || socket.bind(&address);
         let file = match name {
-            UnixName::Path(path) => {
-                let address = SockAddr::unix(path)?;
-                Some(SocketFile::make(path, listen.options.mode, || socket.bind(&address))?)
-            }
-            UnixName::Abstract(name) => {
-                socket.bind(&SockAddr::unix(format!("\0{name}"))?)?;
+            UnixName::Path(path) => Some(SocketFile::make(path, listen.options.mode, bind)?),
+            UnixName::Abstract(_) => {
+                bind()?;
                 None
             }
         };

@@ -9,14 +9,14 @@ use mio::net::UdpSocket;
 use mio::net::UnixDatagram;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+#[cfg(unix)]
+use super::address::SystemName;
 #[cfg(target_os = "linux")]
 use super::batch;
 use super::ours;
 #[cfg(not(target_os = "linux"))]
 use super::ours::Ours;
 use super::remote::Remote;
-#[cfg(unix)]
-use super::remote::UnixRemote;
 use super::room::{Family, Room, Train, Wanted};
 
 /// Both kinds do the same things; only the names of their remotes differ.
@@ -97,7 +97,7 @@ impl DatagramSocket {
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => {
                 let (bytes, from) = socket.recv_from(room.longest())?;
-                room.arrived(bytes, Some(Remote::Unix(UnixRemote::from(&from))));
+                room.arrived(bytes, Some(Remote::Unix(SystemName::from(&from))));
             }
         }
         Ok(false)
@@ -182,7 +182,7 @@ impl DatagramSocket {
             DatagramSocket::Udp(socket) => socket.local_addr().map(|at| Remote::Inet(at, None)),
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => {
-                socket.local_addr().map(|name| Remote::Unix(UnixRemote::from(&name)))
+                socket.local_addr().map(|name| Remote::Unix(SystemName::from(&name)))
             }
         }
     }

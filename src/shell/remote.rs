@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+#[cfg(unix)]
+use super::address::SystemName;
 use super::address::inet_peer;
 use super::ours::Ours;
 use crate::core::Peer;
@@ -13,14 +15,8 @@ pub enum Remote {
     /// With the address of ours that it came to, where a door has many: the answer comes from it.
     Inet(SocketAddr, Option<Ours>),
     #[cfg(unix)]
-    Unix(UnixRemote),
+    Unix(SystemName),
 }
-
-/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an
-/// abstract name behind a zero byte.
-#[cfg(unix)]
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct UnixRemote(Box<[u8]>);
 
 impl Remote {
     /// Whether an answer could reach it: a Unix socket without a name cannot be named.
@@ -59,7 +55,7 @@ impl Remote {
         match self {
             Remote::Inet(address, _) => inet_peer(*address),
             #[cfg(unix)]
-            Remote::Unix(name) => Peer::Unix((!name.is_empty()).then(|| name.text())),
+            Remote::Unix(name) => name.peer(),
         }
     }
 }
@@ -70,61 +66,6 @@ impl fmt::Display for Remote {
             Remote::Inet(address, _) => write!(f, "udp://{address}"),
             #[cfg(unix)]
             Remote::Unix(name) => write!(f, "unix-dgram:{}", name.text()),
-        }
-    }
-}
-
-#[cfg(unix)]
-mod unix {
-    use std::ffi::OsStr;
-    use std::io;
-    #[cfg(target_os = "linux")]
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::net;
-
-    use socket2::SockAddr;
-
-    use super::UnixRemote;
-    use crate::plan::UnixName;
-
-    impl UnixRemote {
-        pub fn address(&self) -> io::Result<SockAddr> {
-            SockAddr::unix(OsStr::from_bytes(&self.0))
-        }
-
-        pub fn is_empty(&self) -> bool {
-            self.0.is_empty()
-        }
-
-        /// As a user types it: an abstract name begins with `@`.
-        pub fn text(&self) -> String {
-            match self.0.strip_prefix(b"\0") {
-                Some(name) => format!("@{}", String::from_utf8_lossy(name)),
-                None => String::from_utf8_lossy(&self.0).into_owned(),
-            }
-        }
-    }
-
-    impl From<&UnixName> for UnixRemote {
-        fn from(name: &UnixName) -> UnixRemote {
-            UnixRemote(match name {
-                UnixName::Path(path) => path.as_os_str().as_bytes().into(),
-                UnixName::Abstract(name) => [b"\0", name.as_bytes()].concat().into(),
-            })
-        }
-    }
-
-    impl From<&net::SocketAddr> for UnixRemote {
-        fn from(address: &net::SocketAddr) -> UnixRemote {
-            if let Some(path) = address.as_pathname() {
-                return UnixRemote(path.as_os_str().as_bytes().into());
-            }
-            #[cfg(target_os = "linux")]
-            if let Some(name) = address.as_abstract_name() {
-                return UnixRemote([b"\0", name].concat().into());
-            }
-            UnixRemote::default()
         }
     }
 }

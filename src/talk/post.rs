@@ -11,8 +11,9 @@ use mio::{Interest, Registry};
 use super::turns::token;
 use crate::core::{Births, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use crate::plan::{Address, Host};
+use crate::shell::address::SystemName;
 use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::remote::{Remote, UnixRemote};
+use crate::shell::remote::Remote;
 use crate::shell::room::Room;
 use crate::shell::{Lookup, Resolver};
 
@@ -189,7 +190,7 @@ impl Post {
         let inet = |ip: IpAddr, port: u16| inet_at(SocketAddr::new(ip, port));
         let found = match &self.target {
             Address::Unix(name) | Address::UnixDatagram(name) => {
-                vec![Remote::Unix(UnixRemote::from(name))]
+                vec![Remote::Unix(SystemName::from(name))]
             }
             Address::Tcp(host, port) | Address::Udp(host, port) => match host {
                 Host::Any => vec![inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port)],
