@@ -6,11 +6,8 @@
 
 use std::time::Duration;
 
-use crate::core::{Key, Reason};
+use crate::core::Key;
 
-use super::failure::{self, Failure, NO_ANSWER};
-use super::loader::Loader;
-use super::stage::Stage;
 use super::tally::How;
 
 /// The search.
@@ -61,7 +58,7 @@ enum State {
 
 /// What is to be done for a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Ask(Key),
     GiveUp(Key),
 }
@@ -79,8 +76,9 @@ impl Finder {
         Finder { max, timeout, begun: false, trials: Vec::new(), found: Found::default() }
     }
 
-    /// The silences of the next round; none, if the search is over.
-    fn next_round(&mut self) -> Vec<Duration> {
+    /// The silences of the next round, whose trials are to begin; none, if the search is over.
+    pub(super) fn next_round(&mut self) -> Vec<Duration> {
+        self.trials.clear();
         let first = !std::mem::replace(&mut self.begun, true);
         let low = self.found.survived.unwrap_or_default();
         match self.found.died {
@@ -99,7 +97,12 @@ impl Finder {
         }
     }
 
-    fn is_round_over(&self) -> bool {
+    /// This connection is to be silent for so long.
+    pub(super) fn begin(&mut self, key: Key, silence: Duration, now: Duration) {
+        self.trials.push(Trial { key, silence, state: State::Begins { since: now } });
+    }
+
+    pub(super) fn is_round_over(&self) -> bool {
         self.trials.iter().all(|trial| trial.state == State::Over)
     }
 
@@ -108,7 +111,7 @@ impl Finder {
     }
 
     /// A connection answered. True, if it has nothing more to do.
-    fn answered(&mut self, key: Key, now: Duration) -> bool {
+    pub(super) fn answered(&mut self, key: Key, now: Duration) -> bool {
         let Some(trial) = self.trial(key) else { return true };
         let silence = trial.silence;
         match trial.state {
@@ -126,7 +129,7 @@ impl Finder {
     }
 
     /// A connection is gone. False, if it never answered at all: that tells nothing of a timer.
-    fn closed(&mut self, key: Key, how: Option<How>, now: Duration) -> bool {
+    pub(super) fn closed(&mut self, key: Key, how: Option<How>, now: Duration) -> bool {
         let Some(trial) = self.trial(key) else { return true };
         let (state, wanted) = (trial.state, trial.silence);
         trial.state = State::Over;
@@ -145,14 +148,14 @@ impl Finder {
     }
 
     /// A connection was never made.
-    fn failed(&mut self, key: Key) {
+    pub(super) fn failed(&mut self, key: Key) {
         if let Some(trial) = self.trial(key) {
             trial.state = State::Over;
         }
     }
 
     /// What is due now.
-    fn steps(&mut self, now: Duration) -> Vec<Step> {
+    pub(super) fn steps(&mut self, now: Duration) -> Vec<Step> {
         let mut steps = Vec::new();
         let dead = self.found.died.map(|(silence, _)| silence);
         for trial in &mut self.trials {
@@ -178,82 +181,13 @@ impl Finder {
     }
 
     /// When the next step is due.
-    fn due(&self) -> Option<Duration> {
+    pub(super) fn due(&self) -> Option<Duration> {
         let due = |trial: &Trial| match trial.state {
             State::Silent { since } => Some(since + trial.silence),
             State::Asked { at: since, .. } | State::Begins { since } => Some(since + self.timeout),
             State::Over => None,
         };
         self.trials.iter().filter_map(due).min()
-    }
-}
-
-impl Loader {
-    pub(super) fn find_due(&self) -> Option<Duration> {
-        self.finder.as_ref().and_then(Finder::due)
-    }
-
-    /// Begins a round if none is under way, and does what is due in it. False, when all is known.
-    pub(super) fn find(&mut self) -> bool {
-        let Some(mut finder) = self.finder.take() else { return false };
-        let now = self.clock.now();
-        if finder.is_round_over() {
-            let silences = finder.next_round();
-            finder.trials.clear();
-            for silence in &silences {
-                match self.open_one(0) {
-                    Ok(key) => {
-                        let state = State::Begins { since: now };
-                        finder.trials.push(Trial { key, silence: *silence, state });
-                    }
-                    Err(error) => self.refused(0, (&error).into()),
-                }
-            }
-            if finder.trials.is_empty() {
-                self.finder = Some(finder);
-                return false;
-            }
-        }
-        for step in finder.steps(now) {
-            match step {
-                Step::Ask(key) => drop(self.allow(key, now)),
-                Step::GiveUp(key) => {
-                    let now = self.moment();
-                    self.engine.end(key, Reason::Drained, now, &mut self.watch);
-                }
-            }
-        }
-        self.finder = Some(finder);
-        true
-    }
-
-    /// True, if this connection belongs to the search, which has taken note of its answer.
-    pub(super) fn found_answer(&mut self, key: Key) -> bool {
-        let now = self.clock.now();
-        let Some(finder) = &mut self.finder else { return false };
-        if finder.answered(key, now) {
-            let now = self.moment();
-            self.engine.end(key, Reason::Drained, now, &mut self.watch);
-        }
-        true
-    }
-
-    /// The search need not wait for this connection: it failed.
-    pub(super) fn found_failure(&mut self, key: Key) {
-        if let Some(finder) = &mut self.finder {
-            finder.failed(key);
-        }
-    }
-
-    /// True, if this connection belongs to the search, which has taken note of its end.
-    pub(super) fn found_end(&mut self, key: Key, how: Option<How>) -> bool {
-        let now = self.clock.now();
-        let finding = self.stage == Stage::Find;
-        let Some(finder) = &mut self.finder else { return false };
-        if finding && !finder.closed(key, how, now) {
-            self.groups[0].tally.fail(Failure::new(failure::Stage::Talk, NO_ANSWER));
-        }
-        true
     }
 }
 

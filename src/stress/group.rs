@@ -9,7 +9,7 @@ use crate::plan::{LoadKind, StressPlan};
 
 use super::echo::Echo;
 use super::load::{Load, Pace};
-use super::prompt::Metronome;
+use super::metronome::Metronome;
 use super::script::{Script, Talk};
 use super::tally::Tally;
 use super::volley::Volley;

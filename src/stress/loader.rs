@@ -24,9 +24,9 @@ use super::line::Line;
 use super::load::{Clock, Letter, Load};
 use super::pattern::Pattern;
 use super::stage::Stage;
+use super::superior::Superior;
 use super::timeline::Timeline;
 use super::watch::Watch;
-use super::worker::Superior;
 
 /// The loop and all it owns.
 pub struct Loader {
@@ -181,6 +181,10 @@ impl Loader {
         self.settle();
         self.note();
         Ok(true)
+    }
+
+    pub fn now(&self) -> Duration {
+        self.clock.now()
     }
 
     pub(super) fn moment(&self) -> Moment {

@@ -13,6 +13,7 @@ use super::loader::Loader;
 use super::spread::Spread;
 use super::tally::Tally;
 use super::timeline::Timeline;
+use super::unit::{GIBIBYTE, Unit};
 #[cfg(unix)]
 use super::workers::Together;
 
@@ -183,7 +184,7 @@ impl LoadOutcome {
 
     /// What the load is measured by.
     pub fn unit(&self) -> Unit {
-        unit(self.kind)
+        Unit::of(self.kind)
     }
 
     /// How many units were done in the window.
@@ -206,27 +207,6 @@ impl LoadOutcome {
         }
     }
 }
-
-/// What one counts of a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    None,
-    Message,
-    Connection,
-    Gibibyte,
-}
-
-/// What a load of this kind is measured by.
-pub fn unit(kind: LoadKind) -> Unit {
-    match kind {
-        LoadKind::Idle => Unit::None,
-        LoadKind::Echo | LoadKind::Pulse => Unit::Message,
-        LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Unit::Connection,
-        LoadKind::Stream => Unit::Gibibyte,
-    }
-}
-
-pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
 impl Server {
     fn of(books: Books) -> Option<Server> {

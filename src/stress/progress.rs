@@ -7,10 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::plan::Color;
 
-use super::loader::Loader;
-use super::outcome::{GIBIBYTE, Unit};
 use super::report::words::{bytes, count, digits, duration};
-use super::spread::Spread;
+use super::unit::GIBIBYTE;
 
 /// How a run stands.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -111,48 +109,6 @@ impl Snapshot {
         self.errors += other.errors;
         self.p50 = self.p50.max(other.p50);
         self.p99 = self.p99.max(other.p99);
-    }
-}
-
-impl Loader {
-    pub fn snapshot(&self) -> Snapshot {
-        let now = self.clock.now();
-        let last = self.timeline.points.last().copied().unwrap_or_default();
-        let step = self.timeline.step.as_secs_f64();
-        let mut latency = Spread::new();
-        let speaks = |group: &&super::group::Group| super::outcome::unit(group.kind) != Unit::None;
-        self.groups.iter().filter(speaks).for_each(|group| latency.merge(&group.tally.latency));
-        let errors = self.groups.iter().map(|group| {
-            let tally = &group.tally;
-            tally.failed() + tally.deaths.count() + tally.wrongs.count
-        });
-        let open: u64 = self.groups.iter().map(|group| group.open as u64).sum();
-        let staying = self.groups.iter().filter(|group| group.stays());
-        let wanted: u64 = staying.map(|group| group.wanted as u64).sum();
-        let share = match self.stage.span() {
-            Some((since, until)) => {
-                now.saturating_sub(since).as_secs_f64()
-                    / until.saturating_sub(since).as_secs_f64().max(1e-9)
-            }
-            None if wanted > 0 => open as f64 / wanted as f64,
-            None => 0.0,
-        };
-        Snapshot {
-            stage: self.stage.word().to_string(),
-            share,
-            open,
-            wanted,
-            answered: last.answered as f64 / step,
-            exchanged: last.exchanged as f64 / step,
-            bytes: last.bytes as f64 / step,
-            errors: errors.sum(),
-            p50: latency.at(0.5),
-            p99: latency.at(0.99),
-        }
-    }
-
-    pub fn now(&self) -> Duration {
-        self.clock.now()
     }
 }
 

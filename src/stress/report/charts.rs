@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::stress::outcome::{Outcome, Unit};
+use crate::stress::outcome::Outcome;
 use crate::stress::timeline::Point;
+use crate::stress::unit::Unit;
 
 use super::chart::{Axis, Chart, Series, Shape};
 use super::scale::round_up;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::plan::{LoadKind, StressPlan};
 use crate::stress::cost::Cost;
-use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, Unit};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
+use crate::stress::unit::{GIBIBYTE, Unit};
 
 use super::words::{bytes, count, digits, duration, plural};
 

@@ -7,10 +7,11 @@ use crate::stress::failure::Failure;
 use crate::stress::find::Found;
 use crate::stress::host::Host;
 use crate::stress::json::{Json, object};
-use crate::stress::outcome::{LoadOutcome, Outcome, Server, Unit};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{Death, Deaths, How, Tally};
 use crate::stress::timeline::{Point, Timeline};
+use crate::stress::unit::Unit;
 
 use super::time::utc;
 

@@ -2,7 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::stress::outcome::{GIBIBYTE, Outcome, Server, Unit};
+use crate::stress::outcome::{Outcome, Server};
+use crate::stress::unit::{GIBIBYTE, Unit};
 
 use super::chart::escape;
 use super::charts::charts;

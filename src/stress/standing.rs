@@ -1,0 +1,44 @@
+//! How a run stands: one look at the loop.
+
+use super::loader::Loader;
+use super::progress::Snapshot;
+use super::spread::Spread;
+use super::unit::Unit;
+
+impl Loader {
+    pub fn snapshot(&self) -> Snapshot {
+        let now = self.clock.now();
+        let last = self.timeline.points.last().copied().unwrap_or_default();
+        let step = self.timeline.step.as_secs_f64();
+        let mut latency = Spread::new();
+        let speaks = self.groups.iter().filter(|group| Unit::of(group.kind) != Unit::None);
+        speaks.for_each(|group| latency.merge(&group.tally.latency));
+        let errors = self.groups.iter().map(|group| {
+            let tally = &group.tally;
+            tally.failed() + tally.deaths.count() + tally.wrongs.count
+        });
+        let open = self.open_now();
+        let staying = self.groups.iter().filter(|group| group.stays());
+        let wanted: u64 = staying.map(|group| group.wanted as u64).sum();
+        let share = match self.stage.span() {
+            Some((since, until)) => {
+                now.saturating_sub(since).as_secs_f64()
+                    / until.saturating_sub(since).as_secs_f64().max(1e-9)
+            }
+            None if wanted > 0 => open as f64 / wanted as f64,
+            None => 0.0,
+        };
+        Snapshot {
+            stage: self.stage.word().to_string(),
+            share,
+            open,
+            wanted,
+            answered: last.answered as f64 / step,
+            exchanged: last.exchanged as f64 / step,
+            bytes: last.bytes as f64 / step,
+            errors: errors.sum(),
+            p50: latency.at(0.5),
+            p99: latency.at(0.99),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The process that started this one, if it is one of several: it says when to begin.
+
+pub use line::Superior;
+
+#[cfg(unix)]
+mod line {
+    use std::io::{self, Read};
+    use std::os::fd::AsFd;
+
+    use mio::unix::pipe::Receiver;
+    use mio::{Interest, Registry, Token};
+
+    use crate::stress::wire::GO;
+
+    /// The process that started this one: what it says comes on standard input.
+    #[derive(Debug)]
+    pub struct Superior {
+        from: Receiver,
+        heard: Vec<u8>,
+    }
+
+    impl Superior {
+        pub fn register(registry: &Registry, token: Token) -> io::Result<Superior> {
+            let mut from = Receiver::from(io::stdin().as_fd().try_clone_to_owned()?);
+            from.set_nonblocking(true)?;
+            registry.register(&mut from, token, Interest::READABLE)?;
+            Ok(Superior { from, heard: Vec::new() })
+        }
+
+        /// None: nobody is there any more. Some: whether the word to begin has come.
+        pub fn hear(&mut self) -> Option<bool> {
+            let mut room = [0; 64];
+            loop {
+                match self.from.read(&mut room) {
+                    Ok(0) => return None,
+                    Ok(bytes) => self.heard.extend_from_slice(&room[..bytes]),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => return None,
+                }
+            }
+            let lines = String::from_utf8_lossy(&self.heard);
+            Some(lines.lines().any(|line| line == GO))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod line {
+    use std::io;
+
+    use mio::{Registry, Token};
+
+    /// Here a run is one process.
+    #[derive(Debug)]
+    pub struct Superior;
+
+    impl Superior {
+        pub fn register(_: &Registry, _: Token) -> io::Result<Superior> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        pub fn hear(&mut self) -> Option<bool> {
+            None
+        }
+    }
+}
