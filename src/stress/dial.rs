@@ -45,15 +45,11 @@ impl Dialer {
 
     /// There will be so many connections, in one of several processes: those that share the work
     /// do not begin with the same target. Without given sources each has addresses of its own.
-    pub fn expect(&mut self, conns: usize, process: usize, sources: &[Source]) {
+    pub fn expect(&mut self, conns: usize, process: usize) {
         self.next = process % self.places.len().max(1);
-        if sources.is_empty() {
+        if self.sources.are_own() {
             self.sources = Sources::own(conns, process);
         }
-    }
-
-    pub fn places(&self) -> &[Place] {
-        &self.places
     }
 
     /// From now on datagrams of this size are cut out of larger pieces by the system.

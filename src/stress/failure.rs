@@ -61,6 +61,12 @@ impl Failure {
         }
     }
 
+    /// What it means, and the limit behind it if there is one.
+    pub fn explained(&self) -> String {
+        let limit = self.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
+        self.meaning() + &limit
+    }
+
     /// The limit that this failure is the usual sign of, and how to learn more of it.
     pub fn limit(&self) -> Option<&'static str> {
         let limit = match (self.stage, self.name.as_str()) {

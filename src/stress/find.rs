@@ -71,6 +71,15 @@ const CUTS: u32 = 6;
 const PRECISE_PART: u32 = 50;
 const PRECISE: Duration = Duration::from_millis(200);
 
+impl Found {
+    /// The trials, the shortest silence first.
+    pub fn by_silence(&self) -> Vec<(Duration, Option<How>)> {
+        let mut trials = self.trials.clone();
+        trials.sort_by_key(|(silence, _)| *silence);
+        trials
+    }
+}
+
 impl Finder {
     pub fn new(max: Duration, timeout: Duration) -> Finder {
         Finder { max, timeout, begun: false, trials: Vec::new(), found: Found::default() }

@@ -151,6 +151,16 @@ impl Outcome {
         self.loads.iter().filter(|load| load.stays()).map(|load| load.tally.opened).sum()
     }
 
+    /// Connections that were to stay.
+    pub fn wanted(&self) -> usize {
+        self.loads.iter().filter(|load| load.stays()).map(|load| load.conns).sum()
+    }
+
+    /// How many of those that stayed were made in a second.
+    pub fn ramp_rate(&self) -> f64 {
+        self.stayed() as f64 / self.ramp.as_secs_f64().max(1e-9)
+    }
+
     /// The command that gives this run again.
     pub fn command(&self) -> String {
         let arguments = self.plan.arguments();

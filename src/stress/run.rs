@@ -97,7 +97,7 @@ fn prepare(
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
     let mut dialer = Dialer::new(places, &plan.sources);
     let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
-    dialer.expect(conns, plan.worker.map_or(0, |worker| worker.index), &plan.sources);
+    dialer.expect(conns, plan.worker.map_or(0, |worker| worker.index));
     if plan.gso {
         dialer.cut_into(plan.size);
     }

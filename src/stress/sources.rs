@@ -45,6 +45,11 @@ impl Sources {
         Sources { list, next: 0, own: true, used: 0, share: share.unwrap_or(usize::MAX) }
     }
 
+    /// They are not the user's.
+    pub fn are_own(&self) -> bool {
+        self.own
+    }
+
     /// Where the next connection to `to` comes from. None: where the system likes.
     pub fn next(&mut self, to: SocketAddr) -> Option<IpAddr> {
         if self.own {

@@ -175,6 +175,12 @@ impl Deaths {
         self.fin + self.rst + self.black_hole
     }
 
+    /// How many died in each way in which any did.
+    pub fn kinds(&self) -> impl Iterator<Item = (How, u64)> {
+        let all = [(How::Fin, self.fin), (How::Rst, self.rst), (How::BlackHole, self.black_hole)];
+        all.into_iter().filter(|(_, count)| *count > 0)
+    }
+
     pub fn merge(&mut self, other: &Deaths) {
         self.fin += other.fin;
         self.rst += other.rst;

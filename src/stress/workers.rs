@@ -22,14 +22,13 @@ use super::wire::{GO, Share, Told};
 pub struct Workers {
     plan: StressPlan,
     clock: Clock,
-    pub books: Books,
+    books: Books,
     workers: Vec<One>,
     poll: Poll,
     signals: Signals,
     interrupted: bool,
     /// When they were told to begin.
     began: Option<Duration>,
-    pub ramp: Duration,
     /// What the server spends, which the workers do not read.
     costs: Timeline,
 }
@@ -77,7 +76,6 @@ impl Workers {
             signals,
             interrupted: false,
             began: None,
-            ramp: Duration::ZERO,
             costs: Timeline::new(),
         };
         for index in 0..count {
@@ -149,7 +147,6 @@ impl Workers {
                 let _ = stdin.write_all(format!("{GO}\n").as_bytes());
             }
         }
-        self.ramp = now;
         self.began = Some(now);
         self.conduct();
     }

@@ -54,13 +54,12 @@ fn host(host: &Host) -> Json {
 }
 
 fn ramp(outcome: &Outcome) -> Json {
-    let staying = || outcome.loads.iter().filter(|load| load.stays());
-    let wanted: usize = staying().map(|load| load.conns).sum();
+    let staying = outcome.loads.iter().filter(|load| load.stays());
     let mut connect = Spread::new();
-    staying().for_each(|load| connect.merge(&load.tally.connect));
+    staying.for_each(|load| connect.merge(&load.tally.connect));
     let (opened, took) = (outcome.stayed(), outcome.ramp.as_secs_f64());
     object([
-        ("wanted", wanted.into()),
+        ("wanted", outcome.wanted().into()),
         ("connected", opened.into()),
         ("seconds", took.into()),
         ("per_second", if took > 0.0 { opened as f64 / took } else { 0.0 }.into()),

@@ -6,6 +6,7 @@ mod charts;
 mod example;
 mod figures;
 pub mod json;
+mod marks;
 pub mod page;
 pub mod paint;
 mod scale;

@@ -4,7 +4,7 @@ use crate::stress::outcome::LoadOutcome;
 use crate::stress::spread::Spread;
 
 use super::chart::{Axis, Chart, Series, Shape};
-use super::charts::{latency_axis, line, show_nanos, show_percent, top, trimmed};
+use super::marks::{latency_axis, line, show_nanos, show_percent, top, trimmed};
 
 /// The charts of one of perhaps several loads.
 pub(super) fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {

@@ -104,9 +104,7 @@ impl Page {
             let text = format!("the longest that one outlived was {}", near(silence));
             self.line("", &text);
         }
-        let mut trials = found.trials.clone();
-        trials.sort_by_key(|(silence, _)| *silence);
-        for (silence, died) in trials {
+        for (silence, died) in found.by_silence() {
             let how = died.map_or("alive", How::word);
             self.line("", &format!("{:>9}  {how}", near(silence)));
         }
@@ -116,14 +114,11 @@ impl Page {
     fn ramp(&mut self, outcome: &Outcome) {
         let mut connect = Spread::new();
         outcome.loads.iter().for_each(|load| connect.merge(&load.tally.connect));
-        let wanted: usize =
-            outcome.loads.iter().filter(|load| load.stays()).map(|load| load.conns).sum();
-        let opened = outcome.stayed();
+        let wanted = outcome.wanted();
         if wanted > 0 {
-            let rate = opened as f64 / outcome.ramp.as_secs_f64().max(1e-9);
-            let (opened, took) = (count(opened as f64), duration(outcome.ramp));
-            let wanted = count(wanted as f64);
-            let text = format!("{opened} of {wanted} in {took}, {} a second", count(rate));
+            let (opened, took) = (counted(outcome.stayed()), duration(outcome.ramp));
+            let (wanted, rate) = (counted(wanted as u64), count(outcome.ramp_rate()));
+            let text = format!("{opened} of {wanted} in {took}, {rate} a second");
             self.line("connect", &text);
         } else {
             self.line("connect", &plural(outcome.opened(), "connection"));
@@ -206,19 +201,13 @@ impl Page {
         let Tally { failures, deaths, wrongs, .. } = &load.tally;
         let kind = load.word();
         for (failure, count) in failures {
-            let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
-            let (stage, name, meaning) = (failure.stage.word(), &failure.name, failure.meaning());
-            let text = format!("{} × {stage} {name}: {meaning}{limit}", counted(*count));
+            let (stage, name, words) = (failure.stage.word(), &failure.name, failure.explained());
+            let text = format!("{} × {stage} {name}: {words}", counted(*count));
             self.line(kind, &text);
         }
         if deaths.count() > 0 {
-            let parts =
-                [(deaths.fin, "FIN"), (deaths.rst, "RST"), (deaths.black_hole, "black hole")];
-            let parts: Vec<String> = parts
-                .iter()
-                .filter(|(count, _)| *count > 0)
-                .map(|(count, how)| format!("{} by {how}", counted(*count)))
-                .collect();
+            let part = |(how, count): (How, u64)| format!("{} by {}", counted(count), how.word());
+            let parts: Vec<String> = deaths.kinds().map(part).collect();
             let mut silent = Spread::new();
             deaths.list.iter().for_each(|death| silent.record(death.silent));
             let (least, most) = (duration(silent.min()), duration(silent.max()));

@@ -1,6 +1,7 @@
 //! The tables of the page: times, what went wrong, where it ran, and what it cost the server.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::stress::find::Found;
 use crate::stress::outcome::{Outcome, Server};
@@ -39,16 +40,11 @@ impl Page {
 
     /// What the search for the silence that kills came to.
     pub(super) fn silences(&mut self, found: &Found) {
-        let mut trials = found.trials.clone();
-        trials.sort_by_key(|(silence, _)| *silence);
-        let rows: Vec<Vec<String>> = trials
-            .iter()
-            .map(|(silence, died)| {
-                let end =
-                    died.map_or("alive".to_string(), |how| format!("dead, by {}", how.word()));
-                vec![duration(*silence), end]
-            })
-            .collect();
+        let row = |(silence, died): (Duration, Option<How>)| {
+            let end = died.map_or("alive".to_string(), |how| format!("dead, by {}", how.word()));
+            vec![duration(silence), end]
+        };
+        let rows: Vec<Vec<String>> = found.by_silence().into_iter().map(row).collect();
         self.raw("<h2>Silences tried</h2>\n");
         self.table(&["silence", "then"], &rows);
     }
@@ -133,14 +129,10 @@ impl Page {
 fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &tally.failures {
-        let limit = failure.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
-        let words = format!("{}{limit}", failure.meaning());
-        rows.push([format!("{word}: {failure}"), thousands(*count), words]);
+        rows.push([format!("{word}: {failure}"), thousands(*count), failure.explained()]);
     }
     let deaths = &tally.deaths;
-    let kinds =
-        [(How::Fin, deaths.fin), (How::Rst, deaths.rst), (How::BlackHole, deaths.black_hole)];
-    for (how, count) in kinds.into_iter().filter(|(_, count)| *count > 0) {
+    for (how, count) in deaths.kinds() {
         let name = format!("{word}: died by {}", how.word());
         rows.push([name, thousands(count), died_after(deaths, how)]);
     }

@@ -39,7 +39,7 @@ pub fn duration(value: Duration) -> String {
             text if text.ends_with(" ns") => format!("{nanos} ns"),
             text => text,
         },
-        seconds @ 1..100 if seconds < 100 => format!("{} s", digits(value.as_secs_f64())),
+        1..100 => format!("{} s", digits(value.as_secs_f64())),
         seconds => minutes(seconds),
     }
 }
