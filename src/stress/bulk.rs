@@ -17,6 +17,8 @@ use super::pattern::{END, Pattern, RING_BYTES};
 pub struct Bulk {
     /// What goes before the stream.
     header: Vec<u8>,
+    /// Where in the ring the near side's stream begins.
+    start: u32,
     sends: bool,
     receives: bool,
     /// The far end is a sink of ours: the stream has a header and a tail.
@@ -66,6 +68,7 @@ impl Bulk {
         };
         Bulk {
             header,
+            start,
             sends: way != Way::Down,
             receives: ways & DOWN != 0 || way == Way::Echo,
             framed,
@@ -74,8 +77,8 @@ impl Bulk {
         }
     }
 
-    /// The sink's side, of a stream with this header: and the seed and the start it names.
-    pub fn far(header: &[u8; HEADER_BYTES]) -> Option<(Bulk, u64, u32)> {
+    /// The sink's side, of a stream with this header: and the seed it names.
+    pub fn far(header: &[u8; HEADER_BYTES]) -> Option<(Bulk, u64)> {
         let rest = header.strip_prefix(MARK)?;
         let (ways, rest) = rest.split_first()?;
         let (seed, start) = rest.split_first_chunk::<8>()?;
@@ -83,13 +86,14 @@ impl Bulk {
         let start = u32::from_le_bytes(start.try_into().ok()?);
         let known = matches!(*ways, 1..=3) && (start as usize) < RING_BYTES;
         let (sends, receives) = (ways & DOWN != 0, ways & UP != 0);
-        let bulk = Bulk { sends, receives, framed: true, far: true, ..Bulk::blank() };
-        known.then_some((bulk, seed, start))
+        let bulk = Bulk { start, sends, receives, framed: true, far: true, ..Bulk::blank() };
+        known.then_some((bulk, seed))
     }
 
     fn blank() -> Bulk {
         Bulk {
             header: Vec::new(),
+            start: 0,
             sends: false,
             receives: false,
             framed: false,
@@ -107,13 +111,7 @@ impl Bulk {
         self.ended = true;
     }
 
-    pub fn read(
-        &mut self,
-        load: &Load,
-        pattern: &Pattern,
-        start: u32,
-        into: &mut [u8],
-    ) -> io::Result<usize> {
+    pub fn read(&mut self, load: &Load, pattern: &Pattern, into: &mut [u8]) -> io::Result<usize> {
         if !self.header.is_empty() {
             return Ok(drain(&mut self.header, into));
         }
@@ -127,7 +125,7 @@ impl Bulk {
         if !self.sends || !(self.far || load.going.get()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        pattern.fill(self.sending(start), self.sent, into);
+        pattern.fill(self.sending(), self.sent, into);
         self.sent += into.len() as u64;
         Ok(into.len())
     }
@@ -150,46 +148,36 @@ impl Bulk {
         load: &Load,
         pattern: &Pattern,
         key: Key,
-        start: u32,
         from: &[u8],
     ) -> io::Result<usize> {
         let tail = match self.heard.is_empty() {
-            true => &from[self.take(load, pattern, key, start, from)?..],
+            true => &from[self.take(load, pattern, key, from)?..],
             false => from,
         };
         self.heard.extend_from_slice(tail);
         match self.heard.len() {
             0..TAIL_BYTES => {}
             TAIL_BYTES => self.settle(load, key)?,
-            _ => return Err(invented(load, key, self.got)),
+            _ => return Err(load.refuse(key, News::Invented { at: self.got })),
         }
         Ok(from.len())
     }
 
     /// Verifies the stream; how many bytes belong to it. What is left is the tail.
-    fn take(
-        &mut self,
-        load: &Load,
-        pattern: &Pattern,
-        key: Key,
-        start: u32,
-        from: &[u8],
-    ) -> io::Result<usize> {
-        let start = self.receiving(start);
+    fn take(&mut self, load: &Load, pattern: &Pattern, key: Key, from: &[u8]) -> io::Result<usize> {
+        let start = self.receiving();
         let bytes = match pattern.check(start, self.got, from) {
             None => from.len(),
             Some(offset) if self.framed && from[offset] == END => offset,
             Some(offset) => {
                 let at = self.got + offset as u64;
-                let mut should = [0];
-                pattern.fill(start, at, &mut should);
-                load.tell(key, News::Wrong { at, is: from[offset], should: should[0] });
-                return Err(io::ErrorKind::InvalidData.into());
+                let (is, should) = (from[offset], pattern.byte(start, at));
+                return Err(load.refuse(key, News::Wrong { at, is, should }));
             }
         };
         let too_many = self.echo && self.got + bytes as u64 > self.sent;
         if bytes > 0 && (too_many || !self.receives) {
-            return Err(invented(load, key, self.got));
+            return Err(load.refuse(key, News::Invented { at: self.got }));
         }
         self.got += bytes as u64;
         if self.echo && self.got == self.sent && load.ending.get() {
@@ -206,14 +194,12 @@ impl Bulk {
         };
         let (sent, arrived) = (number(1), number(9));
         if self.got != sent {
-            load.tell(key, News::Missing { sent, arrived: self.got });
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(load.refuse(key, News::Missing { sent, arrived: self.got }));
         }
         // The near side's tail is said in the middle of a stream both ways: only the far side's
         // count is one of the whole.
         if !self.far && self.sends && arrived != self.sent {
-            load.tell(key, News::Missing { sent: self.sent, arrived });
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(load.refuse(key, News::Missing { sent: self.sent, arrived }));
         }
         Ok(())
     }
@@ -232,18 +218,18 @@ impl Bulk {
         !self.far && (self.receives || self.framed && self.tail.is_some()) && !self.is_whole()
     }
 
-    fn sending(&self, start: u32) -> u32 {
-        if self.far { (start + BACK) % RING_BYTES as u32 } else { start }
+    /// Where what this side sends begins in the ring.
+    fn sending(&self) -> u32 {
+        if self.far { self.back() } else { self.start }
     }
 
-    fn receiving(&self, start: u32) -> u32 {
-        if self.far || self.echo { start } else { (start + BACK) % RING_BYTES as u32 }
+    fn receiving(&self) -> u32 {
+        if self.far || self.echo { self.start } else { self.back() }
     }
-}
 
-fn invented(load: &Load, key: Key, at: u64) -> io::Error {
-    load.tell(key, News::Invented { at });
-    io::ErrorKind::InvalidData.into()
+    fn back(&self) -> u32 {
+        (self.start + BACK) % RING_BYTES as u32
+    }
 }
 
 /// Moves as many bytes as fit; how many.

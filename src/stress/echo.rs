@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::core::Key;
 
+use super::leave::Leave;
 use super::load::{Load, News, Pace};
 
 /// How far a conversation has come.
@@ -16,9 +17,7 @@ pub struct Echo {
     got_bytes: u64,
     begun: u64,
     answered: u64,
-    /// Messages that the loop has counted out so far, and when the first was due.
-    allowed: u64,
-    first_due: Duration,
+    leave: Leave,
     /// When each message on the way was begun.
     times: VecDeque<Duration>,
     /// The other side has ended: no answer can come.
@@ -28,15 +27,12 @@ pub struct Echo {
 impl Echo {
     /// One that may send so many messages from the start.
     pub fn allowing(allowed: u64) -> Echo {
-        Echo { allowed, ..Echo::default() }
+        Echo { leave: Leave::of(allowed), ..Echo::default() }
     }
 
     /// One more message may be sent.
     pub fn allow(&mut self, due: Duration) {
-        if self.allowed == 0 {
-            self.first_due = due;
-        }
-        self.allowed += 1;
+        self.leave.give(due);
     }
 
     pub fn unanswered(&self) -> u64 {
@@ -68,7 +64,7 @@ impl Echo {
         let allowed = match load.pace {
             _ if !load.going.get() || load.ending.get() => 0,
             Pace::Answers(depth) => self.answered + depth,
-            Pace::Loop => self.allowed,
+            Pace::Loop => self.leave.given,
         };
         let limited = load.ends_after.map_or(allowed, |count| allowed.min(count));
         // What was begun is finished, whatever has been said since.
@@ -79,15 +75,12 @@ impl Echo {
         let at = self.got_bytes;
         let known = (self.sent_bytes - at).min(from.len() as u64) as usize;
         if let Some(offset) = load.pattern.check(start, at, &from[..known]) {
-            let mut should = [0];
-            load.pattern.fill(start, at + offset as u64, &mut should);
-            let (is, should) = (from[offset], should[0]);
-            load.tell(key, News::Wrong { at: at + offset as u64, is, should });
-            return Err(io::ErrorKind::InvalidData.into());
+            let at = at + offset as u64;
+            let (is, should) = (from[offset], load.pattern.byte(start, at));
+            return Err(load.refuse(key, News::Wrong { at, is, should }));
         }
         if known < from.len() {
-            load.tell(key, News::Invented { at: self.sent_bytes });
-            return Err(io::ErrorKind::InvalidData.into());
+            return Err(load.refuse(key, News::Invented { at: self.sent_bytes }));
         }
         self.got_bytes += from.len() as u64;
         self.answer(load, key);
@@ -103,19 +96,11 @@ impl Echo {
         let now = load.clock.now();
         for number in self.answered..whole {
             let begun = self.times.pop_front().unwrap_or(now);
-            let waited = match load.pace {
-                Pace::Answers(_) => Duration::ZERO,
-                Pace::Loop => begun.saturating_sub(self.due(load, number)),
-            };
+            let waited = self.leave.waited(load, number, begun);
             let took = now.saturating_sub(begun);
             load.tell(key, News::Answered { took, waited });
         }
         self.answered = whole;
-    }
-
-    /// When a message should have been sent, where the clock sets the pace.
-    fn due(&self, load: &Load, number: u64) -> Duration {
-        self.first_due + load.step.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
     }
 }
 

@@ -5,6 +5,7 @@
 //! read after each round of the engine, and nothing is lost when a connection dies within one.
 
 use std::cell::Cell;
+use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,12 @@ impl Load {
         let mut letters = self.letters.take();
         letters.push(Letter { key, news });
         self.letters.set(letters);
+    }
+
+    /// Tells what is wrong with what came; the error ends the connection.
+    pub fn refuse(&self, key: Key, news: News) -> io::Error {
+        self.tell(key, news);
+        io::ErrorKind::InvalidData.into()
     }
 
     /// Empties the letterbox into `into`, which must be empty and is swapped with it.

@@ -14,6 +14,7 @@ pub mod find;
 pub mod group;
 pub mod host;
 pub mod json;
+pub mod leave;
 pub mod line;
 pub mod load;
 pub mod loader;

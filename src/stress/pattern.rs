@@ -49,6 +49,11 @@ impl Pattern {
         }
     }
 
+    /// The byte at position `at` of a stream.
+    pub fn byte(&self, start: u32, at: u64) -> u8 {
+        self.bytes[place(start, at)]
+    }
+
     /// The first byte of `from` that is not the one that belongs there.
     pub fn check(&self, start: u32, at: u64, from: &[u8]) -> Option<usize> {
         let mut place = place(start, at);

@@ -35,15 +35,14 @@ pub enum Talk {
 
 impl Script {
     pub fn new(load: &Rc<Load>, key: Key, talk: Talk) -> Script {
-        let start = load.pattern.start(u64::from(key.birth));
+        let start = start(load, key);
         Script { load: load.clone(), pattern: load.pattern.clone(), key, start, talk }
     }
 
     /// The near end of a bulk stream.
     pub fn bulk(load: &Rc<Load>, key: Key) -> Script {
-        let mut script = Script::new(load, key, Talk::Far(Vec::new()));
-        script.talk = Talk::Bulk(Bulk::near(load.way, &script.pattern, script.start));
-        script
+        let bulk = Bulk::near(load.way, &load.pattern, start(load, key));
+        Script::new(load, key, Talk::Bulk(bulk))
     }
 
     /// What is to be sent now. `WouldBlock`: nothing, until something was received or allowed;
@@ -53,7 +52,7 @@ impl Script {
         match talk {
             Talk::Echo(echo) => echo.read(load, *start, into),
             Talk::Volley(volley) => volley.read(load, *start, into),
-            Talk::Bulk(bulk) => bulk.read(load, pattern, *start, into),
+            Talk::Bulk(bulk) => bulk.read(load, pattern, into),
             Talk::Far(_) if load.ending.get() => Ok(0),
             Talk::Far(_) => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -65,7 +64,7 @@ impl Script {
         match talk {
             Talk::Echo(echo) => echo.write(load, *key, *start, from),
             Talk::Volley(volley) => volley.write(load, *key, *start, from),
-            Talk::Bulk(bulk) => bulk.write(load, pattern, *key, *start, from),
+            Talk::Bulk(bulk) => bulk.write(load, pattern, *key, from),
             Talk::Far(_) => self.hear_header(from),
         }
     }
@@ -76,11 +75,10 @@ impl Script {
         let taken = from.len().min(HEADER_BYTES - header.len());
         header.extend_from_slice(&from[..taken]);
         let Ok(whole) = <&[u8; HEADER_BYTES]>::try_from(&header[..]) else { return Ok(taken) };
-        let Some((bulk, seed, start)) = Bulk::far(whole) else {
-            self.load.tell(self.key, News::Stranger);
-            return Err(io::ErrorKind::InvalidData.into());
+        let Some((bulk, seed)) = Bulk::far(whole) else {
+            return Err(self.load.refuse(self.key, News::Stranger));
         };
-        (self.talk, self.start) = (Talk::Bulk(bulk), start);
+        self.talk = Talk::Bulk(bulk);
         self.pattern = self.load.pattern_of(seed);
         self.load.tell(self.key, News::GoOn);
         // What came behind the header is written again, to the stream.
@@ -132,6 +130,11 @@ impl Script {
     pub fn short_read_drains(&self) -> bool {
         matches!(self.talk, Talk::Echo(_))
     }
+}
+
+/// Where the stream of a connection begins in the ring.
+fn start(load: &Load, key: Key) -> u32 {
+    load.pattern.start(u64::from(key.birth))
 }
 
 impl fmt::Debug for Script {

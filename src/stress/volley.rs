@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use crate::core::Key;
 
+use super::leave::Leave;
 use super::load::{Load, News, Pace};
 
 /// How far a conversation has come.
 #[derive(Debug, Default)]
 pub struct Volley {
     begun: u64,
-    /// Messages that the loop has counted out so far, and when the first was due.
-    allowed: u64,
-    first_due: Duration,
+    leave: Leave,
     /// The numbers of those on the way, in order, and when each was sent.
     flying: VecDeque<(u64, Duration)>,
 }
@@ -29,10 +28,7 @@ const CUT_BYTES_MAX: usize = 65_000;
 
 impl Volley {
     pub fn allow(&mut self, due: Duration) {
-        if self.allowed == 0 {
-            self.first_due = due;
-        }
-        self.allowed += 1;
+        self.leave.give(due);
     }
 
     pub fn waits(&self) -> bool {
@@ -63,7 +59,7 @@ impl Volley {
         match load.pace {
             _ if !load.going.get() || load.ending.get() => 0,
             Pace::Answers(depth) => depth.saturating_sub(self.flying.len() as u64),
-            Pace::Loop => self.allowed - self.begun,
+            Pace::Loop => self.leave.given - self.begun,
         }
     }
 
@@ -71,22 +67,16 @@ impl Volley {
     pub fn write(&mut self, load: &Load, key: Key, start: u32, from: &[u8]) -> io::Result<usize> {
         let now = load.clock.now();
         for message in from.chunks(load.size) {
-            let number = self.number(message);
-            let found = number.and_then(|number| self.find(load, start, number, message));
-            match found {
+            match self.find(load, start, message) {
                 Some(Found::Flying(index)) => {
-                    let sent = self.flying.remove(index).map_or(now, |(_, sent)| sent);
-                    let waited = match load.pace {
-                        Pace::Answers(_) => Duration::ZERO,
-                        Pace::Loop => sent.saturating_sub(self.due(load, number.unwrap_or(0))),
-                    };
+                    let (number, sent) = self.flying.remove(index).unwrap_or((0, now));
+                    let waited = self.leave.waited(load, number, sent);
                     let took = now.saturating_sub(sent);
                     load.tell(key, News::Answered { took, waited });
                 }
                 Some(Found::Past) => load.tell(key, News::Late),
                 None => {
-                    load.tell(key, News::Garbled { bytes: message.len() });
-                    return Err(io::ErrorKind::InvalidData.into());
+                    return Err(load.refuse(key, News::Garbled { bytes: message.len() }));
                 }
             }
         }
@@ -119,7 +109,8 @@ impl Volley {
     }
 
     /// Whether this message is one of ours, and on the way.
-    fn find(&self, load: &Load, start: u32, number: u64, message: &[u8]) -> Option<Found> {
+    fn find(&self, load: &Load, start: u32, message: &[u8]) -> Option<Found> {
+        let number = self.number(message)?;
         let head = message.len().min(NUMBER_BYTES);
         let at = number.wrapping_mul(load.size as u64).wrapping_add(head as u64);
         let is_ours = number < self.begun
@@ -131,10 +122,6 @@ impl Volley {
         }
         let index = self.flying.iter().position(|(flying, _)| *flying == number);
         Some(index.map_or(Found::Past, Found::Flying))
-    }
-
-    fn due(&self, load: &Load, number: u64) -> Duration {
-        self.first_due + load.step.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
     }
 }
 

@@ -26,11 +26,11 @@ impl Pair {
     }
 
     fn read_near(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.near.read(&self.load, &self.load.pattern, START, into)
+        self.near.read(&self.load, &self.load.pattern, into)
     }
 
     fn write_near(&mut self, from: &[u8]) -> io::Result<usize> {
-        self.near.write(&self.load, &self.load.pattern, KEY, START, from)
+        self.near.write(&self.load, &self.load.pattern, KEY, from)
     }
 
     /// Carries what near has to say to far, of which `lost` bytes are lost on the way.
@@ -42,8 +42,8 @@ impl Pair {
         };
         let Some(far) = &mut self.far else {
             let header = room[..bytes].try_into().unwrap();
-            let (far, seed, start) = Bulk::far(header).unwrap();
-            assert_eq!((seed, start), (5, START));
+            let (far, seed) = Bulk::far(header).unwrap();
+            assert_eq!((seed, far.start), (5, START));
             self.far = Some(far);
             return Ok(());
         };
@@ -52,14 +52,14 @@ impl Pair {
             far.hear_end();
             return Ok(());
         }
-        far.write(&self.load, &self.load.pattern, KEY, START, &room[..bytes - lost])?;
+        far.write(&self.load, &self.load.pattern, KEY, &room[..bytes - lost])?;
         Ok(())
     }
 
     fn down(&mut self, lost: usize) -> io::Result<bool> {
         let mut room = [0; 900];
         let Some(far) = &mut self.far else { return Ok(true) };
-        match far.read(&self.load, &self.load.pattern, START, &mut room) {
+        match far.read(&self.load, &self.load.pattern, &mut room) {
             Ok(0) => Ok(false),
             Ok(bytes) => self.write_near(&room[..bytes - lost.min(bytes)]).map(|_| true),
             Err(_) => Ok(true),
