@@ -2,6 +2,8 @@
 //! script, or nobody.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsRawFd;
 
 use mio::{Interest, Registry, Token};
 
@@ -15,6 +17,8 @@ use super::script::Script;
 #[derive(Debug)]
 pub enum Line {
     Socket(Socket),
+    /// One whose bytes are counted, and thrown away by the system where it can.
+    Counted(Socket),
     Datagram(DatagramSocket),
     Script(Box<Script>),
     /// Of a connection that is only held: swallows what comes, and when asked says its end.
@@ -29,7 +33,7 @@ impl Line {
     /// Has the system announce what happens on it, from now on.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Line::Socket(socket) => {
+            Line::Socket(socket) | Line::Counted(socket) => {
                 let interests = interests(socket);
                 registry.register(socket.source(), token, interests)
             }
@@ -39,6 +43,30 @@ impl Line {
             Line::Script(_) | Line::Nobody => Ok(()),
         }
     }
+
+    /// From now on what comes is counted, and not read.
+    pub fn only_count(&mut self) {
+        *self = match std::mem::replace(self, Line::Nobody) {
+            Line::Socket(socket) => Line::Counted(socket),
+            other => other,
+        };
+    }
+}
+
+/// How many bytes came, at most as many as there is room for; the room is left as it was. Linux
+/// throws those of a TCP socket away without copying them.
+#[cfg(target_os = "linux")]
+fn count(socket: &mut Socket, room: &mut [u8]) -> io::Result<usize> {
+    use nix::sys::socket::{MsgFlags, recv};
+    match socket {
+        Socket::Tcp(stream) => Ok(recv(stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC)?),
+        _ => socket.read(room),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn count(socket: &mut Socket, room: &mut [u8]) -> io::Result<usize> {
+    socket.read(room)
 }
 
 impl From<Socket> for Line {
@@ -53,6 +81,7 @@ impl Stream for Line {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Line::Socket(socket) => socket.read(into),
+            Line::Counted(socket) => count(socket, into),
             Line::Datagram(DatagramSocket::Udp(socket)) => socket.recv(into),
             #[cfg(unix)]
             Line::Datagram(DatagramSocket::Unix(socket)) => socket.recv(into),
@@ -63,7 +92,7 @@ impl Stream for Line {
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         match self {
-            Line::Socket(socket) => socket.write(from),
+            Line::Socket(socket) | Line::Counted(socket) => socket.write(from),
             Line::Datagram(socket) => socket.send(from).map(|()| from.len()),
             Line::Script(script) => script.write(from),
             Line::Nobody => Ok(from.len()),
@@ -72,7 +101,7 @@ impl Stream for Line {
 
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
-            Line::Socket(socket) => socket.shutdown_write(),
+            Line::Socket(socket) | Line::Counted(socket) => socket.shutdown_write(),
             Line::Script(script) => {
                 script.hear_end();
                 Ok(())
@@ -83,28 +112,28 @@ impl Stream for Line {
 
     fn is_connected(&mut self) -> io::Result<bool> {
         match self {
-            Line::Socket(socket) => socket.is_connected(),
+            Line::Socket(socket) | Line::Counted(socket) => socket.is_connected(),
             _ => Ok(true),
         }
     }
 
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
         match self {
-            Line::Socket(socket) => socket.take_error(),
+            Line::Socket(socket) | Line::Counted(socket) => socket.take_error(),
             Line::Datagram(socket) => socket.take_error(),
             _ => Ok(None),
         }
     }
 
     fn reset_on_drop(&mut self) {
-        if let Line::Socket(socket) = self {
+        if let Line::Socket(socket) | Line::Counted(socket) = self {
             socket.reset_on_drop();
         }
     }
 
     fn short_read_drains(&self) -> bool {
         match self {
-            Line::Socket(socket) => socket.short_read_drains(),
+            Line::Socket(socket) | Line::Counted(socket) => socket.short_read_drains(),
             Line::Script(script) => script.short_read_drains(),
             Line::Datagram(_) | Line::Nobody => false,
         }

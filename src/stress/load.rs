@@ -22,6 +22,8 @@ pub struct Load {
     pub size: usize,
     pub pace: Pace,
     pub way: Way,
+    /// The bytes of its streams are counted, and nobody looks at them.
+    pub counted: bool,
     /// It speaks in datagrams; the system cuts them out of larger pieces.
     pub datagrams: bool,
     pub cuts: bool,
@@ -77,6 +79,8 @@ pub enum News {
     Stranger,
     /// There is something to send again.
     GoOn,
+    /// What comes from now on need not be read, only counted.
+    OnlyCount,
     /// A datagram came that is none of ours, or was changed.
     Garbled { bytes: usize },
     /// A datagram did not come back in time.
@@ -93,6 +97,7 @@ impl Load {
             size,
             pace,
             way: Way::Echo,
+            counted: false,
             datagrams: false,
             cuts: false,
             far: false,

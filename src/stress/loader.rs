@@ -97,7 +97,7 @@ impl Loader {
         let asked = plan.groups();
         let load = |kind, far| {
             let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
-            (load.way, load.far) = (plan.way, far);
+            (load.way, load.counted, load.far) = (plan.way, plan.unverified, far);
             (load.datagrams, load.cuts) = (plan.is_datagram(), plan.gso);
             load
         };

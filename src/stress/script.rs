@@ -41,7 +41,7 @@ impl Script {
 
     /// The near end of a bulk stream.
     pub fn bulk(load: &Rc<Load>, key: Key) -> Script {
-        let bulk = Bulk::near(load.way, &load.pattern, start(load, key));
+        let bulk = Bulk::near(load, start(load, key));
         Script::new(load, key, Talk::Bulk(bulk))
     }
 
@@ -78,6 +78,9 @@ impl Script {
         let Some((bulk, seed)) = Bulk::far(whole) else {
             return Err(self.load.refuse(self.key, News::Stranger));
         };
+        if bulk.is_counted() {
+            self.load.tell(self.key, News::OnlyCount);
+        }
         self.talk = Talk::Bulk(bulk);
         self.pattern = self.load.pattern_of(seed);
         self.load.tell(self.key, News::GoOn);

@@ -44,6 +44,11 @@ impl Loader {
                 self.answered(group, key);
             }
             News::GoOn => self.engine.mark(key.at(0), Ready::READ, &mut self.watch),
+            News::OnlyCount => {
+                if let Some(line) = self.engine.get(key).and_then(|conn| conn.ends.socket(1)) {
+                    line.only_count();
+                }
+            }
             News::CutOff => tally.fail(Failure::new(Stage::Talk, BYTES_LOST)),
             News::Stranger => tally.fail(Failure::new(Stage::Talk, STRANGER)),
             News::Missing { sent, arrived } => {

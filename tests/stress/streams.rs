@@ -49,11 +49,16 @@ fn pass_on(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<
 }
 
 fn streamed(way: Way, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
+    streamed_as(StressPlan { way, ..StressPlan::default() }, change)
+}
+
+fn streamed_as(how: StressPlan, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
+    let (way, unverified) = (how.way, how.unverified);
     let spare = Spare::new();
     let sink = spare.address();
     let door = relay(sink, change);
     let listen = Listen::parse(&sink.to_string()).unwrap();
-    run(&StressPlan { way, sink: Some(listen), ..plan(door, LoadKind::Stream, 2) })
+    run(&StressPlan { way, unverified, sink: Some(listen), ..plan(door, LoadKind::Stream, 2) })
 }
 
 #[test]
@@ -66,6 +71,25 @@ fn a_stream_through_a_relay_is_verified_at_both_ends() {
         assert_eq!(near.bytes_in > MUCH, way != Way::Up, "{way:?} {near:?}");
         assert_eq!(far.opened, 2, "{way:?}");
     }
+}
+
+#[test]
+fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
+    let how = || StressPlan { way: Way::Up, unverified: true, ..StressPlan::default() };
+    let change = |mut bytes: Vec<u8>| {
+        bytes.iter_mut().skip(1_000).for_each(|byte| *byte ^= 1);
+        bytes
+    };
+    let outcome = streamed_as(how(), change);
+    assert!(outcome.is_well(), "{outcome:?}");
+    let (near, far) = (&outcome.loads[0].tally, &outcome.loads[1].tally);
+    assert!(near.bytes_out > MUCH && far.bytes_in > MUCH, "{near:?} {far:?}");
+    let lose = |mut bytes: Vec<u8>| {
+        bytes.truncate(60_000);
+        bytes
+    };
+    let outcome = streamed_as(how(), lose);
+    assert!(outcome.loads[0].tally.wrongs.count > 0, "{outcome:?}");
 }
 
 #[test]

@@ -62,6 +62,10 @@ impl StressPlan {
             "--every is from one pulse to the next: it needs --load pulse"
         } else if self.way != Way::Echo && !has(LoadKind::Stream) && !lonely {
             "--way is that of a stream: it needs --load stream"
+        } else if self.unverified
+            && !(has(LoadKind::Stream) && matches!(self.way, Way::Up | Way::Discard))
+        {
+            "--unverified only counts a stream: it needs --load stream with --way up or discard"
         } else {
             return Ok(());
         };
@@ -111,6 +115,9 @@ mod tests {
             ("127.0.0.1:7 --load churn --rate 5", "--rate"),
             ("127.0.0.1:7 --every 2s", "--load pulse"),
             ("127.0.0.1:7 --way up", "--load stream"),
+            ("127.0.0.1:7 --unverified --way up", "--load stream"),
+            ("127.0.0.1:7 --load stream --unverified", "--way up"),
+            ("127.0.0.1:7 --load stream --way both --unverified --sink :0", "--way up"),
             ("127.0.0.1:7 --source ::1", "IPv4"),
             ("[::1]:7 --source 127.0.0.2", "IPv6"),
             ("127.0.0.1:7 --json - --report -", "standard output"),
@@ -129,6 +136,8 @@ mod tests {
             "127.0.0.1:7 --load idle --active 3 --rate 5 --probe",
             "127.0.0.1:7 --find-timeout 5s",
             "127.0.0.1:7 --load stream,pulse --way both --every 2s --sink :0",
+            "127.0.0.1:7 --load stream,echo --way up --unverified",
+            "127.0.0.1:7 --load stream --way discard --unverified",
             "--sink :0 --way up",
             "[::1]:7 unix:/x --source 127.0.0.2,::1",
             "udp://127.0.0.1:7 --gso --json -",

@@ -40,6 +40,8 @@ pub struct StressPlan {
     /// Messages in a second over all connections, sent whether answers come or not.
     pub rate: Option<Rate>,
     pub way: Way,
+    /// A stream's bytes are counted, and nobody looks at them.
+    pub unverified: bool,
     /// From one pulse to the next.
     pub every: Duration,
     /// At the end of the hold each idle connection must answer one message.
@@ -184,6 +186,7 @@ impl Default for StressPlan {
             depth: 1,
             rate: None,
             way: Way::Echo,
+            unverified: false,
             every: Duration::from_secs(1),
             probe: false,
             find_timeout: None,

@@ -48,7 +48,7 @@ impl StressPlan {
 }
 
 /// Every option, in the order of help.
-pub const OPTIONS: [StressOption; 24] = [
+pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "load",
         value: Some("LOAD[=N],…"),
@@ -147,6 +147,15 @@ pub const OPTIONS: [StressOption; 24] = [
         part: Part::Load,
         set: |plan, value| put(&mut plan.way, word::read(value, &Way::WORDS)),
         show: |plan| Some(plan.way.word().to_string()),
+    },
+    StressOption {
+        name: "unverified",
+        value: None,
+        default: "",
+        help: "only count the bytes of a stream that goes up or to discard: more go through",
+        part: Part::Load,
+        set: |plan, _| put(&mut plan.unverified, Ok(true)),
+        show: |plan| plan.unverified.then(String::new),
     },
     StressOption {
         name: "every",

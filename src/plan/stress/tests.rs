@@ -39,7 +39,7 @@ fn a_plan_prints_as_arguments_that_give_it_again() {
     assert_eq!(read(&["127.0.0.1:7"]).arguments(), ["tcp://127.0.0.1:7"]);
     let all = "tcp://127.0.0.1:7 unix:/x --load idle=18000,stream --conns 9 --active 3 \
         --connect-rate 2000/s --duration 2s --hold 10m --warmup 500ms --size 1200 --depth 16 \
-        --rate 600/m --way both --every 5s --probe --find-timeout 1h --timeout 1s \
+        --rate 600/m --way both --unverified --every 5s --probe --find-timeout 1h --timeout 1s \
         --source 127.0.0.0/28,::1 --processes 4 --gso --sink tcp://:9000 --pid 17 --json - \
         --report r.html --seed 18446744073709551615 --worker 1/4";
     let arguments: Vec<&str> = all.split_whitespace().collect();

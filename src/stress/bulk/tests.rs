@@ -18,10 +18,15 @@ struct Pair {
 
 impl Pair {
     fn new(way: Way) -> Pair {
+        Pair::with(way, false)
+    }
+
+    fn with(way: Way, counted: bool) -> Pair {
         let pattern = Rc::new(Pattern::new(5));
-        let load = Load::new(pattern, Clock::start(), 64, Pace::Loop);
+        let mut load = Load::new(pattern, Clock::start(), 64, Pace::Loop);
+        (load.way, load.counted) = (way, counted);
         load.going.set(true);
-        let near = Bulk::near(way, &load.pattern, START);
+        let near = Bulk::near(&load, START);
         Pair { load, near, far: None, ended: false }
     }
 
@@ -113,6 +118,23 @@ fn bytes_that_are_lost_on_the_way_are_seen() {
 }
 
 #[test]
+fn a_stream_that_is_only_counted_may_change_but_must_be_as_long() {
+    let stream = |lost| {
+        let mut pair = Pair::with(Way::Up, true);
+        (0..5).for_each(|_| pair.up(0).unwrap());
+        pair.up(lost).unwrap();
+        pair.up(0).unwrap();
+        pair.load.ending.set(true);
+        pair.up(0).unwrap();
+        assert!(pair.ended && pair.far.as_ref().unwrap().is_whole());
+        assert!(!pair.near.is_whole() && pair.near.waits());
+        (pair.down(0).is_ok(), pair.news())
+    };
+    assert_eq!(stream(0), (true, vec![]));
+    assert_eq!(stream(10), (false, vec![News::Missing { sent: 6000, arrived: 5990 }]));
+}
+
+#[test]
 fn a_stream_that_is_cut_is_not_whole() {
     let mut pair = Pair::new(Way::Both);
     (0..5).for_each(|_| pair.up(0).unwrap());
@@ -147,7 +169,7 @@ fn a_header_of_somebody_else_is_refused() {
     let pair = Pair::new(Way::Up);
     let good: [u8; HEADER_BYTES] = pair.near.header[..].try_into().unwrap();
     assert!(Bulk::far(&good).is_some());
-    for (at, byte) in [(0, b'x'), (7, 0), (7, 4), (19, 255)] {
+    for (at, byte) in [(0, b'x'), (7, 0), (7, 4), (7, 6), (7, 7), (19, 255)] {
         let mut bad = good;
         bad[at] = byte;
         assert!(Bulk::far(&bad).is_none(), "{at}");

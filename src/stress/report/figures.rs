@@ -22,6 +22,7 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Idle => String::new(),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
+        LoadKind::Stream if plan.unverified => format!(", {}, only counted", plan.way.word()),
         LoadKind::Stream => format!(", {}", plan.way.word()),
         _ => format!(", {size} each"),
     };

@@ -77,6 +77,7 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("size", plan.size.into()),
         ("depth", plan.depth.into()),
         ("way", plan.way.word().into()),
+        ("unverified", plan.unverified.into()),
         ("well", load.is_well().into()),
         ("seconds", seconds(tally.window)),
         ("messages", tally.answered.into()),
