@@ -91,9 +91,12 @@ class Book:
         cells = [f"[{row.title}](#{row.name})"]
         cells.append(f"{tables.number(own)} {short_unit(row)}" if own else "–")
         cells.append(f"{tables.number(summary.median(best, 'cost'))} ({best})" if best else "–")
-        met = ratio and ratio >= row.goal - 0.005
+        if row.most:
+            met, goal = own and own <= row.most, f"{row.most:g} {short_unit(row)}"
+        else:
+            met, goal = ratio and ratio >= row.goal - 0.005, f"{row.goal:g}"
         cells.append(f"**{tables.times(ratio)}**" if met else tables.times(ratio))
-        cells.append(f"{row.goal:g}")
+        cells.append(goal)
         cells.append(tables.times(summary.ratio(floor)) if floor else "–")
         return "| " + " | ".join(cells) + " |"
 

@@ -25,8 +25,9 @@ class Row:
     unit: str
     conns: int
     load: tuple
-    # What the ratio to the best product is to be, at least.
+    # What the ratio to the best product is to be, at least; or what a unit may cost, at most.
     goal: float = 1.0
+    most: float = 0.0
     quick: bool = False
     # A load of bulk needs a far end of its own instead of an echo.
     sink: bool = False
@@ -67,7 +68,7 @@ def echoes():
     )
     once = message_once()
     yield Row("echo-churn", "echo, churn", ECHO, CONNECTION, 64, once, goal=1.05, quick=True)
-    yield Row("echo-idle", "echo, 18,000 idle", ECHO, IDLE, 18_000, (), goal=2.7, quick=True)
+    yield Row("echo-idle", "echo, 18,000 idle", ECHO, IDLE, 18_000, (), most=100, quick=True)
 
 
 def relays():
@@ -93,13 +94,13 @@ def relays():
             RELAY,
             GIBIBYTE,
             conns,
-            ("--load", "stream", "--way", way),
+            stream(way),
             goal=goal,
             quick=way == "up",
             sink=True,
         )
     yield Row("relay-churn", "relay, churn", RELAY, CONNECTION, 64, message_once())
-    yield Row("relay-idle", "relay, 9,000 idle pairs", RELAY, IDLE, 9_000, (), goal=30, quick=True)
+    yield Row("relay-idle", "relay, 9,000 idle pairs", RELAY, IDLE, 9_000, (), most=110, quick=True)
 
 
 def datagrams():
@@ -129,6 +130,12 @@ def datagrams():
 
 def message(size, depth):
     return ("--load", "echo", "--size", str(size), "--depth", str(depth))
+
+
+def stream(way):
+    """Whoever verifies each byte is slower than a good relay. One way they are only counted, and
+    so the relay is kept busy; both ways they are verified."""
+    return ("--load", "stream", "--way", way) + (("--unverified",) if way == "up" else ())
 
 
 def message_once():
