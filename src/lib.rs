@@ -9,6 +9,7 @@
 //! - `talk`: connect and chat: what is typed, joined to one socket or to many
 //! - `observe`: watches events and writes the log; known to `main` alone
 //! - `stress`: makes connections and load, verifies every byte, and tells what it cost the server
+//! - `text`: what doctor and stress write alike
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -20,3 +21,4 @@ pub mod service;
 pub mod shell;
 pub mod stress;
 pub mod talk;
+pub mod text;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::facts::Fact;
 use super::finding::{Finding, Mend, Section, Sum, Unit, Verdict};
 use super::{Report, Role};
+use crate::text::json::quote;
 
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let target = report.target.as_deref().map_or_else(|| "null".to_string(), quoted);
@@ -100,24 +101,8 @@ fn number(number: Option<u64>) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", c as u32)),
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
+    let mut quoted = String::new();
+    // Writing to a string does not fail.
+    let _ = quote(&mut quoted, text);
     quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn text_is_quoted_so_that_any_reader_takes_it() {
-        assert_eq!(quoted("a\"b\\c\n\u{1b}×"), "\"a\\\"b\\\\c\\u000a\\u001b×\"");
-    }
 }

@@ -3,7 +3,7 @@
 use super::demand::Demand;
 use super::facts::{Facts, WIDEST_PORTS};
 use super::finding::{Finding, Limit, Mend, Verdict};
-use super::show::grouped;
+use crate::text::digits::grouped;
 
 /// The commands for one finding; none where nothing is known to be wrong.
 pub fn commands(found: &Finding, facts: &Facts, demand: &Demand) -> Vec<Mend> {

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use super::facts::Fact;
 use super::finding::{Finding, Limit, Mend, Section, Sum, Verdict};
-use super::show::{connections, grouped};
 use super::{Report, Role};
+use crate::text::digits::{grouped, plural};
+use crate::text::paint::Paint;
 
 /// The width of a terminal that most people have. Only a command is never broken to fit.
 const COLUMNS: usize = 100;
@@ -32,15 +33,15 @@ fn answer(report: &Report, role: Role, sum: &Sum) -> String {
         }
         (None, _) => format!("No limit is known to bound the connections of this machine {role}."),
         (Some((holds, limit)), None) => {
-            let held = connections(holds);
+            let held = plural(holds, "connection");
             format!("This machine holds {held} {role}: {} bites first.", limit.word())
         }
         (Some((holds, limit)), Some(conns)) if sum.fits == Some(true) => {
-            let (held, most) = (connections(conns), grouped(holds));
+            let (held, most) = (plural(conns, "connection"), grouped(holds));
             format!("This machine holds {held} {role}, up to {most}: {} bites first.", limit.word())
         }
         (Some((holds, limit)), Some(conns)) => {
-            let (held, most, word) = (connections(conns), grouped(holds), limit.word());
+            let (held, most, word) = (plural(conns, "connection"), grouped(holds), limit.word());
             match sum.fits {
                 Some(_) => format!(
                     "This machine does not hold {held} {role}: {word} bites first, at {most}."
@@ -108,7 +109,7 @@ fn table(report: &Report, paint: &Paint, out: &mut dyn Write) -> io::Result<()> 
             writeln!(out, "  {}", paint.bold(title(report, *section)))?;
         }
         for row in rows.iter().filter(mine) {
-            let mark = paint.mark(row.finding.verdict);
+            let mark = mark(row.finding.verdict, paint);
             let text = line(&row.cells, &widths, is_asked);
             let is_biting = bites == Some(row.finding.limit);
             writeln!(out, "{mark}  {}", if is_biting { paint.bold(&text) } else { text })?;
@@ -204,29 +205,12 @@ fn remedy(mend: &Mend, paint: &Paint) -> String {
     }
 }
 
-/// Colours, or none.
-struct Paint(bool);
-
-impl Paint {
-    fn mark(&self, verdict: Verdict) -> String {
-        match verdict {
-            Verdict::Unasked => "    ".to_string(),
-            Verdict::Fits => self.code("32", "  ok"),
-            Verdict::TooSmall => self.code("1;31", "  NO"),
-            Verdict::Slows => self.code("33", "slow"),
-            Verdict::Unknown => self.code("33", "   ?"),
-        }
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.code("1", text)
-    }
-
-    fn dim(&self, text: &str) -> String {
-        self.code("2", text)
-    }
-
-    fn code(&self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_string() }
+fn mark(verdict: Verdict, paint: &Paint) -> String {
+    match verdict {
+        Verdict::Unasked => "    ".to_string(),
+        Verdict::Fits => paint.fine("  ok"),
+        Verdict::TooSmall => paint.bad("  NO"),
+        Verdict::Slows => paint.warning("slow"),
+        Verdict::Unknown => paint.warning("   ?"),
     }
 }

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Fact, Facts};
-use super::show::grouped;
 use crate::plan::{Address, Host};
+use crate::text::digits::grouped;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

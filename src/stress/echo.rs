@@ -120,15 +120,9 @@ mod tests {
         load
     }
 
-    fn news(load: &Load) -> Vec<News> {
-        let mut letters = Vec::new();
-        load.collect(&mut letters);
-        letters.iter().map(|letter| letter.news).collect()
-    }
-
     fn answers(load: &Load) -> usize {
         let is_answer = |news: &News| matches!(news, News::Answered { .. });
-        news(load).iter().filter(|news| is_answer(news)).count()
+        load.news().iter().filter(|news| is_answer(news)).count()
     }
 
     fn is_blocked(read: io::Result<usize>) -> bool {
@@ -189,10 +183,10 @@ mod tests {
             io::ErrorKind::InvalidData
         );
         let wrong = News::Wrong { at: 7, is: right ^ 0x40, should: right };
-        assert_eq!(news(&load), [wrong]);
+        assert_eq!(load.news(), [wrong]);
         room[7] = right;
         assert!(echo.write(&load, KEY, 0, &[&room[..], b"x"].concat()).is_err());
-        assert_eq!(news(&load), [News::Invented { at: 10 }]);
+        assert_eq!(load.news(), [News::Invented { at: 10 }]);
     }
 
     #[test]
@@ -207,7 +201,7 @@ mod tests {
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 8);
         echo.write(&load, KEY, 0, &room).unwrap();
-        let told = news(&load);
+        let told = load.news();
         let waits: Vec<Duration> = told
             .iter()
             .map(|news| match news {

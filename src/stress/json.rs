@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::text::json::quote;
+
 /// A value. Numbers are as precise as the 64 bits of a float, as every reader of JSON has them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
@@ -115,18 +117,6 @@ fn sequence<T>(
         write!(out, "\n{:1$}", "", 2 * indent)?;
     }
     out.write_char(signs[1])
-}
-
-fn quote(out: &mut dyn Write, text: &str) -> fmt::Result {
-    out.write_char('"')?;
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => write!(out, "\\{c}")?,
-            c if c.is_control() => write!(out, "\\u{:04x}", c as u32)?,
-            c => out.write_char(c)?,
-        }
-    }
-    out.write_char('"')
 }
 
 impl fmt::Display for Json {

@@ -138,6 +138,16 @@ impl Load {
     }
 }
 
+#[cfg(test)]
+impl Load {
+    /// What was told since one last looked.
+    pub fn news(&self) -> Vec<News> {
+        let mut letters = Vec::new();
+        self.collect(&mut letters);
+        letters.iter().map(|letter| letter.news).collect()
+    }
+}
+
 impl Clock {
     pub fn start() -> Clock {
         Clock(Instant::now())

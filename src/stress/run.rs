@@ -11,6 +11,7 @@ use crate::core::random::mix;
 use crate::plan::StressPlan;
 use crate::shell::CannotListen;
 use crate::shell::limits::raise_files;
+use crate::text::paint::Paint;
 
 use super::books::Books;
 use super::cost::Meter;
@@ -20,7 +21,7 @@ use super::loader::Loader;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::progress::Progress;
-use super::report::{self, paint::Paint};
+use super::report;
 use super::share::processes;
 use super::whose::server_of;
 use super::worker;

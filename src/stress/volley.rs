@@ -154,12 +154,6 @@ mod tests {
         load
     }
 
-    fn news(load: &Load) -> Vec<News> {
-        let mut letters = Vec::new();
-        load.collect(&mut letters);
-        letters.iter().map(|letter| letter.news).collect()
-    }
-
     fn send(volley: &mut Volley, load: &Load) -> Option<Vec<u8>> {
         let mut room = vec![0; 65_536];
         let bytes = volley.read(load, 3, &mut room).ok()?;
@@ -178,7 +172,7 @@ mod tests {
             for message in [&sent[2], &sent[0]] {
                 volley.write(&load, KEY, 3, message).unwrap();
             }
-            assert!(matches!(news(&load)[..], [News::Answered { .. }, News::Answered { .. }]));
+            assert!(matches!(load.news()[..], [News::Answered { .. }, News::Answered { .. }]));
             assert!(send(&mut volley, &load).is_some() && send(&mut volley, &load).is_some());
             assert!(send(&mut volley, &load).is_none());
         }
@@ -194,7 +188,7 @@ mod tests {
         volley.expire(&load, KEY, Duration::MAX);
         assert!(!volley.waits() && send(&mut volley, &load).is_some());
         volley.write(&load, KEY, 3, &message).unwrap();
-        assert_eq!(news(&load), [News::Lost, News::Late]);
+        assert_eq!(load.news(), [News::Lost, News::Late]);
     }
 
     #[test]
@@ -207,7 +201,7 @@ mod tests {
         let foreign = [9; 64].to_vec();
         for bad in [changed, message[..63].to_vec(), foreign] {
             assert!(volley.write(&load, KEY, 3, &bad).is_err());
-            assert_eq!(news(&load), [News::Garbled { bytes: bad.len() }]);
+            assert_eq!(load.news(), [News::Garbled { bytes: bad.len() }]);
         }
         volley.write(&load, KEY, 3, &message).unwrap();
     }
@@ -221,6 +215,6 @@ mod tests {
         assert_eq!(message.len(), 54 * 1200);
         assert_eq!(send(&mut volley, &load).unwrap().len(), 46 * 1200);
         volley.write(&load, KEY, 3, &message[..10 * 1200]).unwrap();
-        assert_eq!(news(&load).len(), 10);
+        assert_eq!(load.news().len(), 10);
     }
 }

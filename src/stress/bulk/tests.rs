@@ -72,9 +72,7 @@ impl Pair {
     }
 
     fn news(&self) -> Vec<News> {
-        let mut letters = Vec::new();
-        self.load.collect(&mut letters);
-        letters.iter().map(|letter| letter.news).collect()
+        self.load.news()
     }
 }
 

@@ -6,8 +6,9 @@ use crate::plan::{LoadKind, StressPlan};
 use crate::stress::cost::Cost;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::unit::{GIBIBYTE, Unit};
+use crate::text::digits::plural;
 
-use super::words::{bytes, count, digits, duration, plural};
+use super::words::{bytes, count, digits, duration};
 
 /// From so many connections on memory is told for each: it grows in pages, so of a few it says
 /// nothing.

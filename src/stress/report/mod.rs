@@ -8,7 +8,6 @@ mod figures;
 pub mod json;
 mod marks;
 pub mod page;
-pub mod paint;
 mod scale;
 mod spreads;
 pub mod summary;

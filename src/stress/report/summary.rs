@@ -7,10 +7,11 @@ use crate::stress::find::Found;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
+use crate::text::digits::plural;
+use crate::text::paint::Paint;
 
 use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, rate};
-use super::paint::Paint;
-use super::words::{bytes, count, duration, percent, plural};
+use super::words::{bytes, count, duration, percent};
 
 /// The summary, in colours or without.
 pub fn summary(outcome: &Outcome, paint: Paint) -> String {

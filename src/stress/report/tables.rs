@@ -7,11 +7,12 @@ use crate::stress::find::Found;
 use crate::stress::outcome::{Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{Deaths, How, Tally};
+use crate::text::digits::grouped;
 
 use super::chart::escape;
 use super::figures::{MANY, cpu_per_unit, load_line};
 use super::page::Page;
-use super::words::{bytes, duration, percent, thousands};
+use super::words::{bytes, duration, percent};
 
 impl Page {
     pub(super) fn times(&mut self, outcome: &Outcome) {
@@ -89,7 +90,7 @@ impl Page {
         facts.push(("system", host.system.clone()));
         facts.push(("processor", format!("{} × {}", host.cores, host.processor)));
         facts.push(("memory", bytes(host.memory_bytes as f64)));
-        facts.push(("open files a process", thousands(host.files as u64)));
+        facts.push(("open files a process", grouped(host.files as u64)));
         facts.push(("ports, somaxconn", format!("{}, {}", host.port_range, host.somaxconn)));
         facts.push(("seed", outcome.plan.seed.unwrap_or_default().to_string()));
         self.facts(&facts);
@@ -129,12 +130,12 @@ impl Page {
 fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &tally.failures {
-        rows.push([format!("{word}: {failure}"), thousands(*count), failure.explained()]);
+        rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
     }
     let deaths = &tally.deaths;
     for (how, count) in deaths.kinds() {
         let name = format!("{word}: died by {}", how.word());
-        rows.push([name, thousands(count), died_after(deaths, how)]);
+        rows.push([name, grouped(count), died_after(deaths, how)]);
     }
     let plain = [
         ("unanswered", tally.unanswered, "messages without an answer"),
@@ -142,12 +143,12 @@ fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
         ("late", tally.late, "datagrams that came back after they were given up"),
     ];
     for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
-        rows.push([format!("{word}: {name}"), thousands(count), what.to_string()]);
+        rows.push([format!("{word}: {name}"), grouped(count), what.to_string()]);
     }
     let wrongs = &tally.wrongs;
     if wrongs.count > 0 {
         let name = format!("{word}: integrity errors");
-        rows.push([name, thousands(wrongs.count), wrongs.list.join("; ")]);
+        rows.push([name, grouped(wrongs.count), wrongs.list.join("; ")]);
     }
     rows
 }
@@ -164,7 +165,7 @@ fn died_after(deaths: &Deaths, how: How) -> String {
 }
 
 fn time_row(name: &str, spread: &Spread) -> Vec<String> {
-    let mut row = vec![name.to_string(), thousands(spread.count()), duration(spread.min())];
+    let mut row = vec![name.to_string(), grouped(spread.count()), duration(spread.min())];
     row.extend([0.5, 0.9, 0.99, 0.999].map(|share| duration(spread.at(share))));
     row.push(duration(spread.max()));
     row
@@ -192,7 +193,7 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
     }
     if let Some(open) = server.open {
         facts.push(("resident", bytes(open.resident_bytes as f64)));
-        facts.push(("descriptors", thousands(open.descriptors)));
+        facts.push(("descriptors", grouped(open.descriptors)));
     }
     if let Some((open, base)) = server.open.zip(server.base) {
         let slab = open.slab_bytes.saturating_sub(base.slab_bytes) as f64;

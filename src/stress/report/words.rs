@@ -2,25 +2,14 @@
 
 use std::time::Duration;
 
+use crate::text::digits::grouped;
+
 /// `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
 pub fn count(value: f64) -> String {
     match value {
-        value if value < 10_000.0 => thousands(value.round() as u64),
+        value if value < 10_000.0 => grouped(value.round() as u64),
         value => scaled(value, 1000.0, &["", " k", " M", " G", " T"]),
     }
-}
-
-/// All digits, in groups of three.
-pub fn thousands(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.char_indices() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `64 B`, `1.20 kB`, in steps of 1000 as sizes of memory per connection are told.
@@ -83,11 +72,6 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     format!("{}{}", digits(value), units[last])
 }
 
-/// `1 connection`, `2 connections`.
-pub fn plural(count: u64, noun: &str) -> String {
-    format!("{} {noun}{}", thousands(count), if count == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,8 +89,6 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(count(value), text);
         }
-        assert_eq!(thousands(1_000_000), "1,000,000");
-        assert_eq!((plural(1, "byte"), plural(0, "byte")), ("1 byte".into(), "0 bytes".into()));
     }
 
     #[test]

@@ -9,8 +9,17 @@ impl Paint {
         self.paint("1", text)
     }
 
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
     pub fn strong(self, text: &str) -> String {
         self.paint("1;36", text)
+    }
+
+    /// As it should be, and so nothing to look at first.
+    pub fn fine(self, text: &str) -> String {
+        self.paint("32", text)
     }
 
     pub fn good(self, text: &str) -> String {
