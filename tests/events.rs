@@ -207,6 +207,8 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
         (b, Event::Wrote { bytes: 2, left: 0 }),
         (a, Event::ReadBlocked),
         (b, Event::WriteBlocked { left: 2 }),
+        (a, Event::Muted),
+        (a, Event::Unmuted),
         (a, Event::Interrupted),
         (a, Event::Yielded { steps: 16 }),
         (a, armed),

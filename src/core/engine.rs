@@ -17,6 +17,7 @@ use super::ready::Ready;
 use super::reason::Reason;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts, Timers};
+use super::tunings::Tunings;
 
 /// Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
@@ -24,6 +25,7 @@ pub struct Engine<S: Stream> {
     run: VecDeque<Key>,
     deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
+    tunings: Tunings,
     /// Somebody wants to see each step; asked anew in each `run`.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
@@ -62,6 +64,7 @@ impl<S: Stream> Engine<S> {
                 draining: false,
             },
             dials: Vec::new(),
+            tunings: Tunings::default(),
             steps: true,
             buffers,
         }
@@ -104,8 +107,11 @@ impl<S: Stream> Engine<S> {
         let seen = &mut Seen::new(seen, self.steps);
         match get(&mut self.conns, key) {
             Some(conn) => {
-                conn.ends.set(key.end(), ready);
                 seen.step(key, || Event::Marked { ready });
+                if conn.ends.bits(key.end()).has(ready) && !conn.queued {
+                    return self.tunings.mute(&mut conn.ends, key, seen);
+                }
+                conn.ends.set(key.end(), ready);
                 if !conn.queued {
                     conn.queued = true;
                     self.run.push_back(key);
@@ -113,6 +119,11 @@ impl<S: Stream> Engine<S> {
             }
             None => seen.step(key, || Event::Stale),
         }
+    }
+
+    /// An end that the system is to name for other things than before, until there is none.
+    pub(super) fn tuning(&mut self) -> Option<Key> {
+        self.tunings.take()
     }
 
     /// Drives each queued connection once.
@@ -259,6 +270,9 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
         let dialing = conn.dialing();
         let driven = conn.drive(key, &mut self.buffers, now, seen);
+        if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::MUTED) {
+            self.tunings.unmute(&mut conn.ends, key, seen);
+        }
         match driven {
             // The common case, kept apart from the others to be short.
             Driven::Rest if !dialing => self.deadlines.arm(conn, key, now, seen),

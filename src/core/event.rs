@@ -201,6 +201,10 @@ pub enum Event<'a> {
     WriteBlocked {
         left: usize,
     },
+    /// The system told again what we knew of this end and cannot take yet: it is not to do so until
+    /// all that waits was read.
+    Muted,
+    Unmuted,
     /// A signal broke the call off; it is simply made again.
     Interrupted,
     /// The connection had its share of this turn and goes on in the next one.
@@ -307,6 +311,8 @@ impl Event<'_> {
                 | Event::Wrote { .. }
                 | Event::ReadBlocked
                 | Event::WriteBlocked { .. }
+                | Event::Muted
+                | Event::Unmuted
                 | Event::Interrupted
                 | Event::Yielded { .. }
                 | Event::Armed { .. }

@@ -20,6 +20,7 @@ pub mod ready;
 pub mod reason;
 pub mod time;
 pub mod timers;
+mod tunings;
 
 pub use buffers::{Buffers, Loan};
 pub use calendar::Civil;

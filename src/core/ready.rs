@@ -22,6 +22,9 @@ impl Ready {
     /// Not connected yet, so nothing else may be believed of it: an event may still be that of an
     /// attempt before. The first thing to ask of it is whether it is connected.
     pub const DIALING: Ready = Ready(32);
+    /// The system is not to name this end for what comes in: we know that something waits, and
+    /// cannot take it yet.
+    pub const MUTED: Ready = Ready(64);
 
     pub const fn has(self, bits: Ready) -> bool {
         self.0 & bits.0 == bits.0
@@ -40,14 +43,15 @@ impl Ready {
     }
 }
 
-/// One letter a bit: `rw`, `r` and `l` (last), `u` (urgent), `e` (error), `d` (dialing).
+/// One letter a bit: `rw`, `r` and `l` (last), `u` (urgent), `e` (error), `d` (dialing), `m`
+/// (muted).
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Ready::NONE {
             return f.write_str("-");
         }
-        (0..6)
+        (0..7)
             .filter(|bit| self.0 & 1 << bit != 0)
-            .try_for_each(|bit| f.write_str(&"rwlued"[bit..=bit]))
+            .try_for_each(|bit| f.write_str(&"rwluedm"[bit..=bit]))
     }
 }

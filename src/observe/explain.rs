@@ -165,6 +165,11 @@ fn of_a_step(event: &Event<'_>) -> &'static str {
         Event::WriteBlocked { .. } => {
             "nothing more fits: its w is cleared, and only a new event sets it again"
         }
+        Event::Muted => {
+            "we knew that something waits, and cannot take it yet; the system is not to wake us \
+             for more of it"
+        }
+        Event::Unmuted => "all that waited is read: what comes now is news again",
         Event::Interrupted => "a signal came in the middle of the call, which is made again",
         Event::Yielded { .. } => {
             "others wait too: it goes to the end of the queue, and the next turn does not sleep"

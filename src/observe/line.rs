@@ -109,6 +109,8 @@ impl Line<'_> {
             Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} left"),
             Event::ReadBlocked => write!(f, "{end} blocked r"),
             Event::WriteBlocked { left } => write!(f, "{end} blocked w, {left} left"),
+            Event::Muted => write!(f, "{end} muted"),
+            Event::Unmuted => write!(f, "{end} unmuted"),
             Event::Interrupted => write!(f, "{} interrupted", WhoOrEnd(self)),
             Event::Yielded { steps } => write!(f, "{who} budget used up after {steps} steps"),
             Event::Armed { deadline, due, now } => {

@@ -146,6 +146,8 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Wrote { .. }
         | Event::ReadBlocked
         | Event::WriteBlocked { .. }
+        | Event::Muted
+        | Event::Unmuted
         | Event::Interrupted
         | Event::Yielded { .. }
         | Event::Armed { .. }

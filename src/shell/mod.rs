@@ -41,4 +41,4 @@ pub use limits::{LimitError, Limits};
 pub use listener::{Listener, Verdict};
 pub use resolver::{Lookup, Resolver};
 pub use signals::{Signal, Signals};
-pub use socket::{Socket, connect, interests};
+pub use socket::{MUTED, Socket, connect, interests};

@@ -18,7 +18,7 @@ use super::doors::{Doors, Guest};
 use super::limits::{self, Limits};
 use super::resolver::{Lookup, Resolver};
 use super::signals::{Signal, Signals};
-use super::socket::{Socket, interests};
+use super::socket::{MUTED, Socket, interests};
 use super::tcp_info::tcp_info;
 
 /// So many events are taken from the system at once; more wait for the next turn.
@@ -122,6 +122,11 @@ impl Reactor {
         }
         self.engine.run(now, seen);
         self.engine.expire(now, seen);
+        let registry = self.poll.registry();
+        self.engine.tune(now, seen, |socket, key, muted| {
+            let interests = if muted { MUTED } else { interests(socket) };
+            registry.reregister(socket.source(), Token(key.to_word()), interests)
+        });
         if self.engine.len() < connections {
             self.doors.room_was_made(now);
         }

@@ -204,8 +204,8 @@ impl Socket {
     }
 }
 
-/// What to register a socket for, once and for all. Urgent data cuts reads short, and epoll
-/// announces it only to those who ask.
+/// What to register a socket for. Urgent data cuts reads short, and epoll announces it only to
+/// those who ask.
 pub fn interests(socket: &Socket) -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -215,6 +215,9 @@ pub fn interests(socket: &Socket) -> Interest {
     let _ = socket;
     both
 }
+
+/// The same, but not for what comes in. (To ask for urgent data is to be woken by any.)
+pub const MUTED: Interest = Interest::WRITABLE;
 
 /// Begins to connect, and does not wait. The socket is writable, or shows an error, once that is
 /// decided.
@@ -360,6 +363,24 @@ mod tests {
         #[cfg(target_os = "linux")]
         assert_eq!(interests(&socket).is_priority(), EPOLL);
         assert!(interests(&socket).is_readable() && interests(&socket).is_writable());
+    }
+
+    #[test]
+    fn a_muted_socket_is_not_named_for_what_comes_until_it_is_asked_for_again() {
+        let ((mut socket, mut peer), token) = (pair(), mio::Token(0));
+        let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
+        let all = interests(&socket);
+        poll.registry().register(socket.source(), token, all).unwrap();
+        poll.registry().reregister(socket.source(), token, MUTED).unwrap();
+        let mut named = |poll: &mut mio::Poll| {
+            poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
+            events.iter().map(|event| event.is_readable()).collect::<Vec<_>>()
+        };
+        assert_eq!(named(&mut poll), [false], "there is room to write");
+        peer.write_all(b"something").unwrap();
+        assert!(named(&mut poll).is_empty());
+        poll.registry().reregister(socket.source(), token, all).unwrap();
+        assert_eq!(named(&mut poll), [true]);
     }
 
     #[cfg(unix)]

@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::core::Stream;
 use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::{Socket, interests};
+use crate::shell::{MUTED, Socket, interests};
 
 use super::script::Script;
 
@@ -42,6 +42,13 @@ impl Line {
             }
             Line::Script(_) | Line::Nobody => Ok(()),
         }
+    }
+
+    /// The system is to name it for what comes in, or not to.
+    pub fn tune(&mut self, registry: &Registry, token: Token, muted: bool) -> io::Result<()> {
+        let (Line::Socket(socket) | Line::Counted(socket)) = self else { return Ok(()) };
+        let interests = if muted { MUTED } else { interests(socket) };
+        registry.reregister(socket.source(), token, interests)
     }
 
     /// From now on what comes is counted, and not read.

@@ -178,6 +178,7 @@ impl Loader {
         // What was answered just now is spoken to again in the same turn.
         self.engine.run(self.moment(), &mut self.watch);
         self.engine.expire(self.moment(), &mut self.watch);
+        self.tune();
         self.settle();
         self.note();
         Ok(true)
@@ -185,6 +186,13 @@ impl Loader {
 
     pub fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    fn tune(&mut self) {
+        let (now, registry) = (self.moment(), self.poll.registry());
+        self.engine.tune(now, &mut self.watch, |line, key, muted| {
+            line.tune(registry, Token(key.to_word()), muted)
+        });
     }
 
     pub(super) fn moment(&self) -> Moment {

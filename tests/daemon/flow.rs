@@ -24,6 +24,8 @@ fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
     let mut other = daemon.client(0);
     let mut client = daemon.client(0);
     let sent = client.flood(&daemon, |at| byte(1, at));
+    daemon.dump();
+    daemon.says("a rm, "); // Muted: who goes on sending wakes nobody.
     (0..300).for_each(|_| other.echo(b"undisturbed"));
     daemon.client(0).echo(b"a new one too");
     // When it reads again, nothing is missing.

@@ -35,6 +35,24 @@ pub const ENGINE: &[Mutant] = &[
         "{\nconn.queued = true;\nself.run.push_back(key);\n}\n}\nNone",
     ),
     mutant(
+        "an end stays muted for ever",
+        "tunings.rs",
+        "if bits.has(Ready::MUTED) && !bits.has(Ready::READ) {",
+        "if false {",
+    ),
+    mutant(
+        "an end is heard again, and nobody asks the system for it",
+        "tunings.rs",
+        "ends.clear(end, Ready::MUTED);\nself.0.push(key.at(end));",
+        "ends.clear(end, Ready::MUTED);",
+    ),
+    mutant(
+        "an end is muted at its first word",
+        "engine.rs",
+        "if conn.ends.bits(key.end()).has(ready) && !conn.queued {",
+        "if !conn.queued {",
+    ),
+    mutant(
         "one that used its budget goes first",
         "engine.rs",
         "self.run.push_back(key);\n}\nself.deadlines.arm(",

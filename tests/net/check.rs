@@ -134,6 +134,7 @@ fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
     assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.birth);
     for (end, sock) in socks(kernel, conn) {
         let bits = conn.ends.bits(end);
+        assert_eq!(bits.has(Ready::MUTED), sock.muted, "#{}.{end}: {conn}", key.birth);
         for (bit, ready) in [(Ready::READ, sock.readable()), (Ready::WRITE, sock.writable())] {
             let known = bits.has(bit) || sock.owes(bit);
             assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.birth);

@@ -55,6 +55,8 @@ pub struct Sock {
     armed: Ready,
     /// A write was refused since there last was room (epoll).
     refused: bool,
+    /// The core does not want to hear of what comes in.
+    pub muted: bool,
     pub seen: Seen,
 }
 
@@ -134,6 +136,7 @@ impl Kernel {
             owed: Ready::NONE,
             armed: BOTH,
             refused: true,
+            muted: false,
             seen: Seen::default(),
         });
         self.live.push(self.socks.len() - 1);
@@ -149,6 +152,18 @@ impl Kernel {
         self.edge(id, Ready::WRITE);
     }
 
+    /// From now on it is named for what comes in, or is not. What is there already is an edge.
+    pub fn tune(&mut self, id: usize, muted: bool) {
+        let sock = &mut self.socks[id];
+        sock.muted = muted;
+        if muted {
+            sock.owed = sock.owed.without(Ready::READ);
+        } else if sock.readable() {
+            sock.armed = sock.armed.with(Ready::READ);
+            self.edge(id, Ready::READ);
+        }
+    }
+
     /// Something new at this socket, in these directions: is an event owed?
     pub fn edge(&mut self, id: usize, bits: Ready) {
         let sock = &mut self.socks[id];
@@ -158,7 +173,8 @@ impl Kernel {
                 Model::Epoll if bit == Ready::READ => true,
                 Model::Epoll => sock.refused && ready,
             };
-            if bits.has(bit) && due {
+            let deaf = sock.muted && bit == Ready::READ;
+            if bits.has(bit) && due && !deaf {
                 sock.armed = sock.armed.without(bit);
                 sock.refused &= bit != Ready::WRITE;
                 sock.owed = sock.owed.with(bit);
@@ -216,7 +232,7 @@ impl Kernel {
         let Some(key) = sock.key else { return };
         let mut bits = std::mem::take(&mut sock.owed);
         if self.model == Model::Epoll && !minimal {
-            bits = if sock.readable() { bits.with(Ready::READ) } else { bits };
+            bits = if sock.readable() && !sock.muted { bits.with(Ready::READ) } else { bits };
             bits = if sock.writable() { bits.with(Ready::WRITE) } else { bits };
         }
         if split && bits.has(BOTH) {

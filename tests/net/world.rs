@@ -122,6 +122,7 @@ impl World {
         let queued = check::before_run(self);
         let before = self.net.borrow().moved;
         self.engine.run(self.now, &mut self.watch);
+        self.tune();
         // One that is queued and moves nothing would spin.
         happened |= self.net.borrow().moved != before;
         check::after_run(self, &queued);
@@ -129,10 +130,20 @@ impl World {
         self.mid_turn();
         self.stop();
         self.engine.expire(self.now, &mut self.watch);
+        self.tune();
         self.dials();
         happened |= self.closed();
         check::after_turn(self);
         self.tick(happened);
+    }
+
+    /// The system hears which ends it is to name for what.
+    fn tune(&mut self) {
+        let net = &self.net;
+        self.engine.tune(self.now, &mut self.watch, |socket, _, muted| {
+            net.borrow_mut().tune(socket.id, muted);
+            Ok(())
+        });
     }
 
     fn begin_turn(&mut self) {

@@ -91,6 +91,11 @@ impl Bench {
         }
         self.engine.run(self.now, &mut self.told);
         self.engine.expire(self.now, &mut self.told);
+        let net = &self.net;
+        self.engine.tune(self.now, &mut self.told, |socket, _, muted| {
+            net.borrow_mut().tune(socket.id, muted);
+            Ok(())
+        });
     }
 
     /// A turn at this tick.

@@ -104,6 +104,33 @@ fn a_half_close_is_counted_from_the_end_of_file() {
 }
 
 #[test]
+fn a_sender_whose_bytes_cannot_be_passed_on_wakes_us_once_and_loses_nothing() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (_, client, target) = bench.relay();
+    // One filling for the target, one that we hold, and a dozen of which only the first wakes us.
+    for _ in 0..14 {
+        bench.say(client, &[7; 5]);
+        bench.net.borrow_mut().socks[target].tx.room = 5;
+    }
+    assert_eq!(bench.count("Muted"), 1);
+    let woken = bench.count("Marked");
+    bench.say(client, b"and the last ones");
+    assert_eq!(bench.count("Marked"), woken, "it is muted");
+    let mut heard = Vec::new();
+    while heard.len() < 87 {
+        match bench.hear(target) {
+            Found::Bytes(bytes) => heard.extend(bytes),
+            found => assert_eq!(found, Found::Nothing),
+        }
+        bench.turn();
+    }
+    assert!(heard.ends_with(b"\x07and the last ones"));
+    assert_eq!(bench.count("Unmuted"), 1);
+    bench.say(client, b"heard again");
+    assert_eq!(bench.hear(target), Found::Bytes(b"heard".to_vec()));
+}
+
+#[test]
 fn an_event_without_bytes_is_no_activity() {
     let mut bench = Bench::new(Timeouts { idle: Some(50), ..Timeouts::default() });
     let (key, id) = bench.open(Conn::echo);
