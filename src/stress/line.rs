@@ -66,7 +66,10 @@ impl Line {
 fn count(socket: &mut Socket, room: &mut [u8]) -> io::Result<usize> {
     use nix::sys::socket::{MsgFlags, recv};
     match socket {
-        Socket::Tcp(stream) => Ok(recv(stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC)?),
+        // Mio must hear of a call that would block: with poll(2) it asks for the next event then.
+        Socket::Tcp(stream) => {
+            stream.try_io(|| Ok(recv(stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC)?))
+        }
         _ => socket.read(room),
     }
 }
