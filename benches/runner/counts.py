@@ -40,7 +40,7 @@ def count(cores, row, peer):
     if shutil.which("strace"):
         calls = per_message(cores, row, peer, strace)
         known |= {"calls": calls} if calls else {}
-    if shutil.which("valgrind") and peer.native and row.conns == 1:
+    if shutil.which("valgrind") and peer.native:
         counted = per_message(cores, row, peer, callgrind)
         known |= {"instructions": counted["instructions"]} if counted else {}
     return known

@@ -5,13 +5,14 @@ use std::io::Write;
 
 use crate::observe::sink::Sink;
 use crate::observe::way::standard_error;
+use crate::text::digits::plural;
 
 /// Standard error, for lines.
 pub struct Notices(Box<dyn Write>);
 
 impl Notices {
     pub fn new() -> Notices {
-        let lost = |lines| format!("oneloop: {lines} lines did not fit here and were lost\n");
+        let lost = |lines| format!("oneloop: lost here: {}\n", plural(lines, "line"));
         Notices(Box::new(Sink::new(standard_error(), lost)))
     }
 
