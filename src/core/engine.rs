@@ -10,12 +10,13 @@ use slab::Slab;
 
 use super::buffers::Buffers;
 use super::conn::{Conn, Driven};
+use super::deadlines::Deadlines;
 use super::end::Stream;
 use super::event::{Event, Observer, Seen};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
-use super::time::{Moment, Tick};
+use super::time::Moment;
 use super::timers::{Deadline, Timeouts, Timers};
 use super::tunings::Tunings;
 
@@ -29,14 +30,6 @@ pub struct Engine<S: Stream> {
     /// Somebody wants to see each step; asked anew in each `run`.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
-}
-
-/// When each connection is to be looked at, whatever the system says.
-struct Deadlines {
-    timers: Timers,
-    /// Of each route.
-    timeouts: Vec<Timeouts>,
-    draining: bool,
 }
 
 /// What became of an attempt to connect to a target.
@@ -108,6 +101,7 @@ impl<S: Stream> Engine<S> {
         match get(&mut self.conns, key) {
             Some(conn) => {
                 seen.step(key, || Event::Marked { ready });
+                // It rests, and nothing that it waits for has come.
                 if conn.ends.bits(key.end()).has(ready) && !conn.queued {
                     return self.tunings.mute(&mut conn.ends, key, seen);
                 }
@@ -121,9 +115,23 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// An end that the system is to name for other things than before, until there is none.
-    pub(super) fn tuning(&mut self) -> Option<Key> {
-        self.tunings.take()
+    /// Tells the system which ends it is to name for other things than before: the socket, and
+    /// whether it is muted now.
+    pub fn tune(
+        &mut self,
+        now: Moment,
+        seen: &mut dyn Observer,
+        mut tell: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
+    ) {
+        while let Some(key) = self.tunings.take() {
+            let Some(conn) = self.get(key) else { continue };
+            let muted = conn.ends.bits(key.end()).has(Ready::MUTED);
+            let Some(socket) = conn.ends.socket(key.end()) else { continue };
+            if let Err(error) = tell(socket, key, muted) {
+                // Nobody would ever tell what comes.
+                self.end(key, Reason::Exhausted { fault: (&error).into() }, now, seen);
+            }
+        }
     }
 
     /// Drives each queued connection once.
@@ -354,35 +362,6 @@ impl<S: Stream> Engine<S> {
             conn.active = now.tick();
             self.dials.push((key.at(0), Dial::Failed(error)));
             self.deadlines.arm(conn, key, now, seen);
-        }
-    }
-}
-
-impl Deadlines {
-    /// What is next to come due for a connection, and when.
-    fn of<S: Stream>(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
-        conn.deadline(&self.timeouts[conn.route as usize], self.draining)
-    }
-
-    /// Sees to it that the connection's next deadline is set.
-    #[inline(always)]
-    fn arm<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
-        let timeouts = &self.timeouts[conn.route as usize];
-        // The common case: nothing is timed, and no reckoning is needed to see that.
-        if !self.draining && timeouts.all_off() && !conn.is_in_passing() {
-            return;
-        }
-        self.set(conn, key, now, seen);
-    }
-
-    /// Sets the deadline that follows from the connection's state, if none as early is set.
-    #[inline(never)]
-    fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
-        let Some((deadline, due)) = self.of(conn) else { return };
-        if conn.armed == 0 || due < conn.armed {
-            conn.armed = due;
-            self.timers.arm(due, key.at(0));
-            seen.step(key, || Event::Armed { deadline, due, now });
         }
     }
 }

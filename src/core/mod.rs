@@ -8,6 +8,7 @@ pub mod buffers;
 pub mod calendar;
 pub mod chargen;
 pub mod conn;
+mod deadlines;
 pub mod end;
 pub mod engine;
 pub mod event;

@@ -5,15 +5,10 @@
 //! us with each packet. So an end is muted when the system tells again what we know, and until what
 //! waits was read. To ask for it again is to be told at once if anything has come meanwhile.
 
-use std::io;
-
 use super::end::{Ends, Stream};
-use super::engine::Engine;
-use super::event::{Event, Observer, Seen};
+use super::event::{Event, Seen};
 use super::key::Key;
 use super::ready::Ready;
-use super::reason::Reason;
-use super::time::Moment;
 
 /// The ends for which that has changed, and which the system has not been told of yet.
 #[derive(Debug, Default)]
@@ -46,25 +41,5 @@ impl Tunings {
 
     pub fn take(&mut self) -> Option<Key> {
         self.0.pop()
-    }
-}
-
-impl<S: Stream> Engine<S> {
-    /// Tells the system what has changed: which socket, and whether it is muted now.
-    pub fn tune(
-        &mut self,
-        now: Moment,
-        seen: &mut dyn Observer,
-        mut tell: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
-    ) {
-        while let Some(key) = self.tuning() {
-            let Some(conn) = self.get(key) else { continue };
-            let muted = conn.ends.bits(key.end()).has(Ready::MUTED);
-            let Some(socket) = conn.ends.socket(key.end()) else { continue };
-            if let Err(error) = tell(socket, key, muted) {
-                // Nobody would ever tell what comes.
-                self.end(key, Reason::Exhausted { fault: (&error).into() }, now, seen);
-            }
-        }
     }
 }

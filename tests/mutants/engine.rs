@@ -137,7 +137,7 @@ pub const TIME: &[Mutant] = &[
     ),
     mutant(
         "an earlier deadline waits for the later one",
-        "engine.rs",
+        "deadlines.rs",
         "conn.armed == 0 || due < conn.armed",
         "conn.armed == 0",
     ),
@@ -153,7 +153,7 @@ pub const TIME: &[Mutant] = &[
         "conn.ends.dial(1, socket);\nconn.active = now.tick();",
         "conn.ends.dial(1, socket);",
     ),
-    mutant("who is in passing is not timed", "engine.rs", " && !conn.is_in_passing()", ""),
+    mutant("who is in passing is not timed", "deadlines.rs", " && !conn.is_in_passing()", ""),
     mutant(
         "a failed attempt sets no deadline",
         "engine.rs",
