@@ -15,9 +15,10 @@ use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
 use crate::plan::{Address, Host};
 
 use super::address::SocketAddress;
+use super::interests::interests;
 use super::itself::OwnDoor;
 use super::resolver::{Lookup, Resolver};
-use super::socket::{Socket, connect, interests};
+use super::socket::{Socket, connect};
 
 /// A Unix socket whose backlog is full cannot be waited for: it is tried again after so long.
 const KNOCK_AGAIN: Duration = Duration::from_millis(20);

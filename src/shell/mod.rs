@@ -10,6 +10,7 @@ pub mod datagram;
 pub mod datagram_socket;
 pub mod dialer;
 pub mod doors;
+pub mod interests;
 pub mod itself;
 pub mod limits;
 #[cfg(unix)]
@@ -37,8 +38,9 @@ pub mod tcp_info;
 pub use address::SocketAddress;
 pub use bind::CannotListen;
 pub use bound_datagram::{BoundDatagram, bind_datagram};
+pub use interests::{interests, tune};
 pub use limits::{LimitError, Limits};
 pub use listener::{Listener, Verdict};
 pub use resolver::{Lookup, Resolver};
 pub use signals::{Signal, Signals};
-pub use socket::{MUTED, Socket, connect, interests};
+pub use socket::{Socket, connect};

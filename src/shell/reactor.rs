@@ -15,10 +15,11 @@ use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
 use super::dialer::{Dialer, Dialling};
 use super::doors::{Doors, Guest};
+use super::interests::{interests, tune};
 use super::limits::{self, Limits};
 use super::resolver::{Lookup, Resolver};
 use super::signals::{Signal, Signals};
-use super::socket::{MUTED, Socket, interests};
+use super::socket::Socket;
 use super::tcp_info::tcp_info;
 
 /// So many events are taken from the system at once; more wait for the next turn.
@@ -124,8 +125,7 @@ impl Reactor {
         self.engine.expire(now, seen);
         let registry = self.poll.registry();
         self.engine.tune(now, seen, |socket, key, muted| {
-            let interests = if muted { MUTED } else { interests(socket) };
-            registry.reregister(socket.source(), Token(key.to_word()), interests)
+            tune(socket, registry, Token(key.to_word()), muted)
         });
         if self.engine.len() < connections {
             self.doors.room_was_made(now);

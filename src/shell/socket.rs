@@ -4,7 +4,6 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use mio::Interest;
 use mio::event::Source;
 use mio::net::TcpStream;
 #[cfg(unix)]
@@ -204,21 +203,6 @@ impl Socket {
     }
 }
 
-/// What to register a socket for. Urgent data cuts reads short, and epoll announces it only to
-/// those who ask.
-pub fn interests(socket: &Socket) -> Interest {
-    let both = Interest::READABLE | Interest::WRITABLE;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if socket.short_read_drains() {
-        return both | Interest::PRIORITY;
-    }
-    let _ = socket;
-    both
-}
-
-/// The same, but not for what comes in. (To ask for urgent data is to be woken by any.)
-pub const MUTED: Interest = Interest::WRITABLE;
-
 /// Begins to connect, and does not wait. The socket is writable, or shows an error, once that is
 /// decided.
 ///
@@ -255,6 +239,7 @@ mod tests {
     use std::thread::sleep;
 
     use super::*;
+    use crate::shell::interests::{interests, tune};
 
     /// A socket of ours, and the peer's side of it, which blocks.
     fn pair() -> (Socket, std::net::TcpStream) {
@@ -371,7 +356,7 @@ mod tests {
         let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
         let all = interests(&socket);
         poll.registry().register(socket.source(), token, all).unwrap();
-        poll.registry().reregister(socket.source(), token, MUTED).unwrap();
+        tune(&mut socket, poll.registry(), token, true).unwrap();
         let mut named = |poll: &mut mio::Poll| {
             poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
             events.iter().map(|event| event.is_readable()).collect::<Vec<_>>()
@@ -379,7 +364,7 @@ mod tests {
         assert_eq!(named(&mut poll), [false], "there is room to write");
         peer.write_all(b"something").unwrap();
         assert!(named(&mut poll).is_empty());
-        poll.registry().reregister(socket.source(), token, all).unwrap();
+        tune(&mut socket, poll.registry(), token, false).unwrap();
         assert_eq!(named(&mut poll), [true]);
     }
 

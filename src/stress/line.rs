@@ -9,7 +9,7 @@ use mio::{Interest, Registry, Token};
 
 use crate::core::Stream;
 use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::{MUTED, Socket, interests};
+use crate::shell::{self, Socket, interests};
 
 use super::script::Script;
 
@@ -46,9 +46,12 @@ impl Line {
 
     /// The system is to name it for what comes in, or not to.
     pub fn tune(&mut self, registry: &Registry, token: Token, muted: bool) -> io::Result<()> {
-        let (Line::Socket(socket) | Line::Counted(socket)) = self else { return Ok(()) };
-        let interests = if muted { MUTED } else { interests(socket) };
-        registry.reregister(socket.source(), token, interests)
+        match self {
+            Line::Socket(socket) | Line::Counted(socket) => {
+                shell::tune(socket, registry, token, muted)
+            }
+            Line::Datagram(_) | Line::Script(_) | Line::Nobody => Ok(()),
+        }
     }
 
     /// From now on what comes is counted, and not read.
@@ -62,20 +65,13 @@ impl Line {
 
 /// How many bytes came, at most as many as there is room for; the room is left as it was. Linux
 /// throws those of a TCP socket away without copying them.
-#[cfg(target_os = "linux")]
 fn count(socket: &mut Socket, room: &mut [u8]) -> io::Result<usize> {
-    use nix::sys::socket::{MsgFlags, recv};
-    match socket {
+    #[cfg(target_os = "linux")]
+    if let Socket::Tcp(stream) = socket {
+        use nix::sys::socket::{MsgFlags, recv};
         // Mio must hear of a call that would block: with poll(2) it asks for the next event then.
-        Socket::Tcp(stream) => {
-            stream.try_io(|| Ok(recv(stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC)?))
-        }
-        _ => socket.read(room),
+        return stream.try_io(|| Ok(recv(stream.as_raw_fd(), room, MsgFlags::MSG_TRUNC)?));
     }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn count(socket: &mut Socket, room: &mut [u8]) -> io::Result<usize> {
     socket.read(room)
 }
 
