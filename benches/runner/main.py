@@ -70,7 +70,7 @@ def choose(asked):
     chosen = [row for row in rows.ROWS if matches(row.name, wanted)]
     if asked.quick and not asked.rows:
         chosen = [row for row in chosen if row.quick]
-    names = asked.peers.split(",") if asked.peers else ["*"]
+    names = ["*"] if asked.peers is None else asked.peers.split(",")
     names.append(peers.PEERS[0].name)
     here = [peer for peer in peers.present() if matches(peer.name, names)]
     here += [peers.another(asked.against)] if asked.against else []
