@@ -4,11 +4,11 @@
 use std::fmt;
 use std::io;
 
-use super::buffers::{Buffers, Loan, Shelf};
+use super::buffers::{Loan, Shelf};
+use super::drive::Drive;
 use super::end::{End, Ends, Stream};
-use super::event::{Event, Seen};
+use super::event::Event;
 use super::flow::{Flow, Step};
-use super::key::Key;
 use super::pump::{self, Broken};
 use super::ready::Ready;
 use super::reason::{Closing, Ending, Fault, Reason, Side};
@@ -99,23 +99,17 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Runs both flows until they rest or have had their share.
-    #[inline]
-    pub fn drive(
-        &mut self,
-        key: Key,
-        buffers: &mut Buffers<S::Pipe>,
-        now: Moment,
-        seen: &mut Seen<'_>,
-    ) -> Driven {
+    #[inline(always)]
+    pub fn drive(&mut self, with: &mut Drive<'_, S::Pipe>) -> Driven {
         if self.dialing()
-            && let Err(error) = self.ask_connected(key, now, seen)
+            && let Err(error) = self.ask_connected(with)
         {
             // The client may be gone too: then there is nothing left to try. And a target that took
             // us, spoke and reset before we looked was connected: what it said is passed on.
             return match self.ask_errors() {
-                Some(broken) => self.broken(broken, key, buffers, seen),
+                Some(broken) => self.broken(broken, with),
                 None if self.dialing() => Driven::DialFailed(error),
-                None => self.broken(Broken { end: 1, error }, key, buffers, seen),
+                None => self.broken(Broken { end: 1, error }, with),
             };
         }
         let before = self.flows[0].moved + self.flows[1].moved;
@@ -126,19 +120,19 @@ impl<S: Stream> Conn<S> {
             if flow.done {
                 continue;
             }
-            let pumped = pump::pump(flow, ends, key, buffers, seen);
+            let pumped = pump::pump(flow, ends, with);
             if flow.done {
                 let from = side(&self.ends, flow.from as usize);
                 self.first.get_or_insert(from);
                 ended = true;
             }
             if let Err(broken) = pumped {
-                return self.broken(broken, key, buffers, seen);
+                return self.broken(broken, with);
             }
         }
         // An end of file is activity: what is half-closed waits from then on.
         if !lingered && (ended || self.flows[0].moved + self.flows[1].moved != before) {
-            self.active = now.tick();
+            self.active = with.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
             return Driven::Ended(self.finished());
@@ -151,14 +145,14 @@ impl<S: Stream> Conn<S> {
             return Driven::Rest;
         }
         match self.ask_errors() {
-            Some(broken) => self.broken(broken, key, buffers, seen),
+            Some(broken) => self.broken(broken, with),
             None => Driven::Rest,
         }
     }
 
     /// Whether the attempt at end 1 has come through. An error: it has failed.
     #[cold]
-    fn ask_connected(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> io::Result<()> {
+    fn ask_connected(&mut self, with: &mut Drive<'_, S::Pipe>) -> io::Result<()> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
         if !self.ends.bits(1).any(hints) {
             return Ok(());
@@ -174,9 +168,9 @@ impl<S: Stream> Conn<S> {
             Err(error) if !was_connected(error) => {}
             _ => {
                 self.ends.clear(1, Ready::DIALING);
-                self.active = now.tick();
-                let after = now.since(self.born);
-                seen.on(key.at(1), &Event::Connected { after });
+                self.active = with.now.tick();
+                let after = with.now.since(self.born);
+                with.on(1, &Event::Connected { after });
             }
         }
         asked.map(|_| ())
@@ -202,13 +196,7 @@ impl<S: Stream> Conn<S> {
     /// An end failed. What it sent before is written as far as the other side takes it now; then
     /// the connection ends with a reset, never with a clean end.
     #[cold]
-    fn broken(
-        &mut self,
-        Broken { end, error }: Broken,
-        key: Key,
-        buffers: &mut Buffers<S::Pipe>,
-        seen: &mut Seen<'_>,
-    ) -> Driven {
+    fn broken(&mut self, Broken { end, error }: Broken, with: &mut Drive<'_, S::Pipe>) -> Driven {
         let fault = Fault::from(&error);
         if self.dialing() {
             return Driven::Ended(Reason::Abandoned { fault });
@@ -218,7 +206,7 @@ impl<S: Stream> Conn<S> {
             if flow.from as usize == end && flow.to as usize != end && !flow.done {
                 // Whatever goes wrong here: the connection ends all the same.
                 let (flow, ends) = (&mut self.flows[index], &mut self.ends);
-                let _ = pump::last_words(flow, ends, key, buffers, seen);
+                let _ = pump::last_words(flow, ends, with);
             }
         }
         Driven::Ended(Reason::Reset { by: side(&self.ends, end), fault })

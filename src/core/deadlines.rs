@@ -11,11 +11,25 @@ use super::timers::{Deadline, Timeouts, Timers};
 pub struct Deadlines {
     pub timers: Timers,
     /// Of each route.
-    pub timeouts: Vec<Timeouts>,
+    timeouts: Vec<Timeouts>,
     pub draining: bool,
+    /// No route looks at the age or the silence of an established connection.
+    untimed: bool,
 }
 
 impl Deadlines {
+    pub fn new(timeouts: Vec<Timeouts>, capacity: usize) -> Deadlines {
+        let untimed = timeouts.iter().all(Timeouts::all_off);
+        let timers = Timers::with_capacity(capacity);
+        Deadlines { timers, timeouts, draining: false, untimed }
+    }
+
+    /// From now on what is idle has a deadline, whatever its route says.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        self.untimed = false;
+    }
+
     /// What is next to come due for a connection, and when.
     pub fn of<S: Stream>(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
         conn.deadline(&self.timeouts[conn.route as usize], self.draining)
@@ -30,12 +44,10 @@ impl Deadlines {
         now: Moment,
         seen: &mut Seen<'_>,
     ) {
-        let timeouts = &self.timeouts[conn.route as usize];
         // The common case: nothing is timed, and no reckoning is needed to see that.
-        if !self.draining && timeouts.all_off() && !conn.is_in_passing() {
-            return;
+        if !self.untimed || conn.is_in_passing() {
+            self.set(conn, key, now, seen);
         }
-        self.set(conn, key, now, seen);
     }
 
     /// Sets the deadline that follows from the connection's state, if none as early is set.

@@ -2,7 +2,6 @@
 //! only set readiness bits and queue a connection once; after the batch each queued connection is
 //! driven with a budget, and one that used its budget is queued again.
 
-use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -11,23 +10,24 @@ use slab::Slab;
 use super::buffers::Buffers;
 use super::conn::{Conn, Driven};
 use super::deadlines::Deadlines;
+use super::drive::Drive;
 use super::end::Stream;
 use super::event::{Event, Observer, Seen};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
 use super::time::Moment;
-use super::timers::{Deadline, Timeouts, Timers};
+use super::timers::{Deadline, Timeouts};
 use super::tunings::Tunings;
 
 /// Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
-    run: VecDeque<Key>,
+    run: Vec<Key>,
     deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
     tunings: Tunings,
-    /// Somebody wants to see each step; asked anew in each `run`.
+    /// Somebody wants to see each step.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
 }
@@ -50,17 +50,18 @@ impl<S: Stream> Engine<S> {
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers<S::Pipe>) -> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
-            run: VecDeque::new(),
-            deadlines: Deadlines {
-                timers: Timers::with_capacity(capacity),
-                timeouts,
-                draining: false,
-            },
+            run: Vec::new(),
+            deadlines: Deadlines::new(timeouts, capacity),
             dials: Vec::new(),
             tunings: Tunings::default(),
             steps: true,
             buffers,
         }
+    }
+
+    /// Whether somebody wants to see each step; so it is unless this says otherwise.
+    pub fn tell_steps(&mut self, steps: bool) {
+        self.steps = steps;
     }
 
     /// The key that the next `insert` with this birth number will have.
@@ -86,7 +87,7 @@ impl<S: Stream> Engine<S> {
         let key = self.vacant(birth);
         self.deadlines.arm(&mut conn, key, now, seen);
         self.conns.insert(conn);
-        self.run.push_back(key);
+        self.run.push(key);
         key
     }
 
@@ -97,21 +98,21 @@ impl<S: Stream> Engine<S> {
 
     /// The system named an end: sets its bits, and queues the connection once.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
-        let seen = &mut Seen::new(seen, self.steps);
-        match get(&mut self.conns, key) {
-            Some(conn) => {
-                seen.step(key, || Event::Marked { ready });
-                // It rests, and nothing that it waits for has come.
-                if conn.ends.bits(key.end()).has(ready) && !conn.queued {
-                    return self.tunings.mute(&mut conn.ends, key, seen);
-                }
-                conn.ends.set(key.end(), ready);
-                if !conn.queued {
-                    conn.queued = true;
-                    self.run.push_back(key);
-                }
-            }
-            None => seen.step(key, || Event::Stale),
+        let Some(conn) = get(&mut self.conns, key) else {
+            return Seen::new(seen, self.steps).step(key, || Event::Stale);
+        };
+        if self.steps {
+            seen.on(key, &Event::Marked { ready });
+        }
+        // It rests, and nothing that it waits for has come.
+        if conn.ends.bits(key.end()).has(ready) && !conn.queued {
+            let seen = &mut Seen::new(seen, self.steps);
+            return self.tunings.mute(&mut conn.ends, key, seen);
+        }
+        conn.ends.set(key.end(), ready);
+        if !conn.queued {
+            conn.queued = true;
+            self.run.push(key);
         }
     }
 
@@ -136,17 +137,14 @@ impl<S: Stream> Engine<S> {
 
     /// Drives each queued connection once.
     pub fn run(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.steps = seen.wants_steps();
         let seen = &mut Seen::new(seen, self.steps);
-        for _ in 0..self.run.len() {
-            let Some(key) = self.run.pop_front() else { return };
-            let key = key.at(0);
-            let Some(conn) = self.conns.get_mut(key.slot()) else { continue };
-            if conn.birth == key.birth {
-                conn.queued = false;
-                self.drive(key, now, seen);
-            }
+        // Who is queued meanwhile waits for the next turn.
+        let waiting = self.run.len();
+        for place in 0..waiting {
+            let key = self.run[place].at(0);
+            self.drive(key, now, seen);
         }
+        self.run.drain(..waiting);
     }
 
     /// Looks at the deadlines that are due. Most turns have none, and see that at once.
@@ -234,7 +232,7 @@ impl<S: Stream> Engine<S> {
 
     /// From now on what is idle ends, and what is in progress ends when it comes to rest.
     pub fn drain(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.deadlines.draining = true;
+        self.deadlines.drain();
         let seen = &mut Seen::new(seen, self.steps);
         for (slot, conn) in &mut self.conns {
             self.deadlines.arm(conn, Key::new(conn.birth, slot), now, seen);
@@ -274,10 +272,14 @@ impl<S: Stream> Engine<S> {
         self.iter().map(|(key, _)| key).collect()
     }
 
+    /// Drives a connection, if it is still there.
+    #[inline(always)]
     fn drive(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
-        let Some(conn) = self.conns.get_mut(key.slot()) else { return };
+        let Some(conn) = get(&mut self.conns, key) else { return };
+        conn.queued = false;
         let dialing = conn.dialing();
-        let driven = conn.drive(key, &mut self.buffers, now, seen);
+        let buffers = &mut self.buffers;
+        let driven = conn.drive(&mut Drive { key, now, buffers, seen: seen.lend() });
         if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::MUTED) {
             self.tunings.unmute(&mut conn.ends, key, seen);
         }
@@ -312,7 +314,7 @@ impl<S: Stream> Engine<S> {
             Driven::More => {
                 if !conn.queued {
                     conn.queued = true;
-                    self.run.push_back(key);
+                    self.run.push(key);
                 }
                 self.deadlines.arm(conn, key, now, seen);
             }

@@ -34,6 +34,11 @@ impl<'a> Seen<'a> {
         Seen { to, steps }
     }
 
+    /// The same observer, for somebody else's use meanwhile.
+    pub fn lend(&mut self) -> Seen<'_> {
+        Seen { to: &mut *self.to, steps: self.steps }
+    }
+
     pub fn on(&mut self, key: Key, event: &Event<'_>) {
         debug_assert!(!event.is_step(), "{event:?} is told unasked");
         self.to.on(key, event);

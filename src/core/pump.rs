@@ -1,12 +1,13 @@
 //! The pump: runs a flow until it rests. The one place where bytes move from end to end.
 
 use std::io;
+use std::ops::Range;
 
-use super::buffers::{Buffers, Kept, Shelf};
+use super::buffers::{Buffers, Kept};
+use super::drive::Drive;
 use super::end::{Ends, Io, Stream};
-use super::event::{Because, Event, Seen};
+use super::event::{Because, Event};
 use super::flow::{Flow, Step};
-use super::key::Key;
 use super::pipes::Pipe;
 
 /// The most steps (a read with its write, or a write of what was held) that one flow takes in a
@@ -39,18 +40,16 @@ pub struct Broken {
 pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    key: Key,
-    buffers: &mut Buffers<S::Pipe>,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     let before = flow.moved;
     match ends.next(flow) {
         Step::Rest => return Ok(()),
-        next => step(next, flow, ends, key, buffers, seen)?,
+        next => step(next, flow, ends, with)?,
     }
     match ends.next(flow) {
         Step::Rest => Ok(()),
-        _ => go_on(before + BUDGET_BYTES, flow, ends, key, buffers, seen),
+        _ => go_on(before + BUDGET_BYTES, flow, ends, with),
     }
 }
 
@@ -60,9 +59,7 @@ fn go_on<S: Stream>(
     enough: u64,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    key: Key,
-    buffers: &mut Buffers<S::Pipe>,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     for _ in 1..BUDGET {
         if flow.moved >= enough {
@@ -70,11 +67,11 @@ fn go_on<S: Stream>(
         }
         match ends.next(flow) {
             Step::Rest => return Ok(()),
-            next => step(next, flow, ends, key, buffers, seen)?,
+            next => step(next, flow, ends, with)?,
         }
     }
     if ends.next(flow) != Step::Rest {
-        seen.step(key.at(flow.route().0), || Event::Yielded { steps: BUDGET });
+        with.step(flow.route().0, || Event::Yielded { steps: BUDGET });
     }
     Ok(())
 }
@@ -84,44 +81,47 @@ fn step<S: Stream>(
     next: Step,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    key: Key,
-    buffers: &mut Buffers<S::Pipe>,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     match next {
         Step::Rest => Ok(()),
-        Step::Write => {
-            let (_, to) = flow.route();
-            write_held(ends, flow, key.at(to), &mut buffers.shelf, seen)
-        }
-        Step::Read if flow.bulk => splice(ends, flow, key, &mut buffers.shelf, seen),
-        Step::Read => pass(ends, flow, key, buffers, seen),
+        Step::Write => write_held(flow, ends, with),
+        Step::Read if flow.bulk => splice(flow, ends, with),
+        Step::Read => pass(flow, ends, with),
     }
 }
 
 /// One read, and the write of what it brought.
-#[inline(never)]
+#[inline(always)]
 fn pass<S: Stream>(
-    ends: &mut Ends<S>,
     flow: &mut Flow,
-    key: Key,
-    buffers: &mut Buffers<S::Pipe>,
-    seen: &mut Seen<'_>,
+    ends: &mut Ends<S>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     let (from, to) = flow.route();
-    let Buffers { scratch, shelf } = buffers;
-    let Some(bytes) = read(ends, key.at(from), scratch, flow.moved, seen)? else { return Ok(()) };
+    let Some(bytes) = read(ends, from, flow.moved, with)? else { return Ok(()) };
     if bytes == 0 {
         flow.done = true;
-        return pass_on_end(ends, key, (from, to), shelf, seen);
+        return pass_on_end(ends, (from, to), with);
     }
-    flow.bulk = bytes >= LITTLE.min(scratch.len()) && ends.can_splice(from, to);
-    let wrote = write(ends, key.at(to), &scratch[..bytes], shelf, seen)?;
+    let Buffers { scratch, shelf } = &mut *with.buffers;
+    if bytes >= LITTLE.min(scratch.len()) {
+        flow.bulk = ends.can_splice(from, to);
+    }
+    let wrote = ends.write(to, &scratch[..bytes], shelf);
+    let wrote = written(wrote, bytes, to, with)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
-        flow.held = Some(shelf.keep(&scratch[wrote..bytes]));
+        keep(flow, wrote..bytes, with);
     }
     Ok(())
+}
+
+/// Keeps what was read and not written.
+#[cold]
+fn keep<P: Pipe>(flow: &mut Flow, unsent: Range<usize>, with: &mut Drive<'_, P>) {
+    let Buffers { scratch, shelf } = &mut *with.buffers;
+    flow.held = Some(shelf.keep(&scratch[unsent]));
 }
 
 /// Passes on what an end that failed had sent before, as far as the other side takes it now.
@@ -129,23 +129,17 @@ fn pass<S: Stream>(
 pub fn last_words<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    key: Key,
-    buffers: &mut Buffers<S::Pipe>,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
-    let (from, to) = flow.route();
-    let Buffers { scratch, shelf } = buffers;
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
     ends.doubt();
     for _ in 0..LAST_WORDS {
         match ends.next(flow) {
             Step::Rest => break,
-            Step::Write => {
-                write_held(ends, flow, key.at(to), shelf, seen)?;
-            }
-            Step::Read => match read(ends, key.at(from), scratch, flow.moved, seen)? {
+            Step::Write => write_held(flow, ends, with)?,
+            Step::Read => match read(ends, flow.route().0, flow.moved, with)? {
                 Some(0) => break,
-                Some(bytes) => flow.held = Some(shelf.keep(&scratch[..bytes])),
+                Some(bytes) => keep(flow, 0..bytes, with),
                 None => {}
             },
         }
@@ -153,56 +147,44 @@ pub fn last_words<S: Stream>(
     Ok(())
 }
 
-/// One read. Some(0) is the end of file; None: nothing now.
+/// One read into the scratch. Some(0) is the end of file; None: nothing now.
 #[inline(always)]
 fn read<S: Stream>(
     ends: &mut Ends<S>,
-    key: Key,
-    into: &mut [u8],
+    end: usize,
     at: u64,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<Option<usize>, Broken> {
-    let (end, room) = (key.end(), into.len());
+    let into = &mut *with.buffers.scratch;
+    let room = into.len();
     let (read, because) = ends.read(end, into, at).map_err(|error| Broken { end, error })?;
     match read {
         Io::Moved(0) => return Ok(Some(0)),
         Io::Moved(bytes) => {
-            seen.step(key, || Event::Read { bytes, room, because });
+            with.step(end, || Event::Read { bytes, room, because });
             return Ok(Some(bytes));
         }
-        Io::Blocked => seen.step(key, || Event::ReadBlocked),
-        Io::Interrupted => seen.step(key, || Event::Interrupted),
+        Io::Blocked => with.step(end, || Event::ReadBlocked),
+        Io::Interrupted => with.step(end, || Event::Interrupted),
     }
     Ok(None)
 }
 
-/// One write; how many bytes were taken.
+/// What became of a write of so many bytes: how many were taken.
 #[inline(always)]
-fn write<S: Stream>(
-    ends: &mut Ends<S>,
-    key: Key,
-    from: &[u8],
-    shelf: &mut Shelf<S::Pipe>,
-    seen: &mut Seen<'_>,
-) -> Result<usize, Broken> {
-    written(ends.write(key.end(), from, shelf), from.len(), key, seen)
-}
-
-/// What became of a write of so many bytes.
-#[inline(always)]
-fn written(
+fn written<P>(
     wrote: io::Result<Io>,
     bytes: usize,
-    key: Key,
-    seen: &mut Seen<'_>,
+    end: usize,
+    with: &mut Drive<'_, P>,
 ) -> Result<usize, Broken> {
-    match wrote.map_err(|error| Broken { end: key.end(), error })? {
+    match wrote.map_err(|error| Broken { end, error })? {
         Io::Moved(moved) => {
-            seen.step(key, || Event::Wrote { bytes: moved, left: bytes - moved });
+            with.step(end, || Event::Wrote { bytes: moved, left: bytes - moved });
             return Ok(moved);
         }
-        Io::Blocked => seen.step(key, || Event::WriteBlocked { left: bytes }),
-        Io::Interrupted => seen.step(key, || Event::Interrupted),
+        Io::Blocked => with.step(end, || Event::WriteBlocked { left: bytes }),
+        Io::Interrupted => with.step(end, || Event::Interrupted),
     }
     Ok(0)
 }
@@ -210,25 +192,22 @@ fn written(
 /// Writes what a flow holds, as far as it goes.
 #[inline(never)]
 fn write_held<S: Stream>(
-    ends: &mut Ends<S>,
     flow: &mut Flow,
-    key: Key,
-    shelf: &mut Shelf<S::Pipe>,
-    seen: &mut Seen<'_>,
+    ends: &mut Ends<S>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     let Some(loan) = &flow.held else { return Ok(()) };
+    let ((_, to), shelf) = (flow.route(), &mut with.buffers.shelf);
     let mut kept = shelf.take(loan);
+    let bytes = kept.len();
     let wrote = match &mut kept {
-        Kept::Pipe { pipe, left } => {
-            let moved = ends.splice_out(key.end(), pipe, *left);
-            written(moved, *left, key, seen)
-        }
-        bytes => write(ends, key, bytes.data(), shelf, seen),
+        Kept::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
+        bytes => ends.write(to, bytes.data(), shelf),
     };
     shelf.put(loan, kept);
-    let wrote = wrote?;
+    let wrote = written(wrote, bytes, to, with)?;
     flow.moved += wrote as u64;
-    shelf.consume(&mut flow.held, wrote);
+    with.buffers.shelf.consume(&mut flow.held, wrote);
     Ok(())
 }
 
@@ -236,31 +215,30 @@ fn write_held<S: Stream>(
 /// bulk any more, and the next step is a plain read: it alone tells an end of file.
 #[inline(never)]
 fn splice<S: Stream>(
-    ends: &mut Ends<S>,
     flow: &mut Flow,
-    key: Key,
-    shelf: &mut Shelf<S::Pipe>,
-    seen: &mut Seen<'_>,
+    ends: &mut Ends<S>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     flow.bulk = false;
     let (from, to) = flow.route();
     if !ends.can_splice(from, to) {
         return Ok(());
     }
+    let shelf = &mut with.buffers.shelf;
     let Some(mut pipe) = shelf.pipes.borrow() else { return Ok(()) };
-    let (key, room) = (key.at(from), pipe.capacity());
+    let room = pipe.capacity();
     let moved = ends.splice_in(from, &mut pipe);
     if let Ok(Io::Moved(bytes @ 1..)) = moved {
         flow.bulk = bytes >= LITTLE;
         flow.held = Some(shelf.keep_pipe(pipe, bytes));
-        seen.step(key, || Event::Read { bytes, room, because: Because::Spliced });
-        return write_held(ends, flow, key.at(to), shelf, seen);
+        with.step(from, || Event::Read { bytes, room, because: Because::Spliced });
+        return write_held(flow, ends, with);
     }
     shelf.pipes.give_back(pipe, true);
     match moved.map_err(|error| Broken { end: from, error })? {
         Io::Moved(_) => return Ok(()),
-        Io::Blocked => seen.step(key, || Event::ReadBlocked),
-        Io::Interrupted => seen.step(key, || Event::Interrupted),
+        Io::Blocked => with.step(from, || Event::ReadBlocked),
+        Io::Interrupted => with.step(from, || Event::Interrupted),
     }
     // Nothing now says nothing of what comes: a bulk stays one over its pauses.
     flow.bulk = true;
@@ -271,17 +249,15 @@ fn splice<S: Stream>(
 #[cold]
 fn pass_on_end<S: Stream>(
     ends: &mut Ends<S>,
-    key: Key,
     (from, to): (usize, usize),
-    shelf: &Shelf<S::Pipe>,
-    seen: &mut Seen<'_>,
+    with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
-    if let Some(message) = ends.heard(from, shelf) {
-        seen.on(key.at(from), &Event::Heard { message });
+    if let Some(message) = ends.heard(from, &with.buffers.shelf) {
+        with.seen.on(with.key.at(from), &Event::Heard { message });
     }
-    seen.on(key.at(from), &Event::EndOfFile);
+    with.on(from, &Event::EndOfFile);
     if ends.shutdown(to).map_err(|error| Broken { end: to, error })? {
-        seen.on(key.at(to), &Event::ShutDown);
+        with.on(to, &Event::ShutDown);
     }
     Ok(())
 }

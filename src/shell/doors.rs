@@ -86,10 +86,13 @@ impl Doors {
     }
 
     /// How long the loop may sleep for the doors' sake.
+    #[inline]
     pub fn sleep(&self, now: Moment, room: usize) -> Option<Duration> {
-        if self.knocked == 0 {
-            return None;
-        }
+        if self.is_quiet() { None } else { self.sleep_knocked(now, room) }
+    }
+
+    #[inline(never)]
+    fn sleep_knocked(&self, now: Moment, room: usize) -> Option<Duration> {
         let of = |door: &Door| match &door.pause {
             _ if !door.knocked => None,
             None => Some(Duration::ZERO),

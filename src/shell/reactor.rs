@@ -71,6 +71,7 @@ impl Reactor {
     /// Turns the loop until it is told to stop.
     pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
         self.steps = seen.wants_steps();
+        self.engine.tell_steps(self.steps);
         loop {
             if let Some(outcome) = self.turn(seen)? {
                 return Ok(outcome);
@@ -183,9 +184,8 @@ impl Reactor {
 
     /// The shortest of all sleeps that the parts of the loop allow.
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
-        let room = self.max_connections.saturating_sub(self.engine.len());
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
-        let limit = shorter(limit, self.doors.sleep(now, room));
+        let limit = shorter(limit, self.doors.sleep(now, self.room()));
         let limit = shorter(limit, self.dialer.sleep(now));
         shorter(limit, self.stopping.map(|deadline| deadline.since(now)))
     }
@@ -216,13 +216,17 @@ impl Reactor {
         for door in 0..self.doors.len() {
             for _ in 0..Doors::budget() {
                 let connections = self.engine.len();
-                let room = self.max_connections.saturating_sub(connections);
-                match self.doors.accept(door, room, (connections, now), seen) {
+                match self.doors.accept(door, self.room(), (connections, now), seen) {
                     Some(guest) => self.welcome(guest, now, seen),
                     None => break,
                 }
             }
         }
+    }
+
+    /// So many more connections may come in.
+    fn room(&self) -> usize {
+        self.max_connections.saturating_sub(self.engine.len())
     }
 
     /// Makes a connection of one who came in.

@@ -7,8 +7,8 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "a mark ignores the generation",
         "engine.rs",
-        "match get(&mut self.conns, key) {",
-        "match self.conns.get_mut(key.slot()) {",
+        "let Some(conn) = get(&mut self.conns, key) else {\nreturn",
+        "let Some(conn) = self.conns.get_mut(key.slot()) else {\nreturn",
     ),
     mutant(
         "a look-up ignores the generation",
@@ -19,8 +19,8 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "the queue ignores the generation",
         "engine.rs",
-        "if conn.birth == key.birth {\nconn.queued",
-        "if key.birth > 0 {\nconn.queued",
+        "let Some(conn) = get(&mut self.conns, key) else { return };\nconn.queued",
+        "let Some(conn) = self.conns.get_mut(key.slot()) else { return };\nconn.queued",
     ),
     mutant(
         "a deadline ignores the generation",
@@ -31,8 +31,8 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "a connection is queued twice",
         "engine.rs",
-        "if !conn.queued {\nconn.queued = true;\nself.run.push_back(key);\n}\n}\nNone",
-        "{\nconn.queued = true;\nself.run.push_back(key);\n}\n}\nNone",
+        "if !conn.queued {\nconn.queued = true;\nself.run.push(key);\n}\n}\n\n",
+        "{\nconn.queued = true;\nself.run.push(key);\n}\n}\n\n",
     ),
     mutant(
         "an end stays muted for ever",
@@ -55,13 +55,13 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "one that used its budget goes first",
         "engine.rs",
-        "self.run.push_back(key);\n}\nself.deadlines.arm(",
-        "self.run.push_front(key);\n}\nself.deadlines.arm(",
+        "self.run.push(key);\n}\nself.deadlines.arm(",
+        "self.run.insert(0, key);\n}\nself.deadlines.arm(",
     ),
     mutant(
         "one that used its budget is forgotten",
         "engine.rs",
-        "self.run.push_back(key);\n}\nself.deadlines.arm(",
+        "self.run.push(key);\n}\nself.deadlines.arm(",
         "}\nself.deadlines.arm(",
     ),
     mutant(
@@ -79,8 +79,8 @@ pub const ENGINE: &[Mutant] = &[
     mutant(
         "only one connection is driven in a turn",
         "engine.rs",
-        "for _ in 0..self.run.len() {",
-        "for _ in 0..self.run.len().min(1) {",
+        "let waiting = self.run.len();",
+        "let waiting = self.run.len().min(1);",
     ),
     mutant(
         "the loop sleeps over its queue",
@@ -153,7 +153,14 @@ pub const TIME: &[Mutant] = &[
         "conn.ends.dial(1, socket);\nconn.active = now.tick();",
         "conn.ends.dial(1, socket);",
     ),
-    mutant("who is in passing is not timed", "deadlines.rs", " && !conn.is_in_passing()", ""),
+    mutant("who is in passing is not timed", "deadlines.rs", " || conn.is_in_passing()", ""),
+    mutant("a drain times nobody who was untimed", "deadlines.rs", "self.untimed = false;", ""),
+    mutant(
+        "one route without timeouts stands for all",
+        "deadlines.rs",
+        "timeouts.iter().all(",
+        "timeouts.iter().any(",
+    ),
     mutant(
         "a failed attempt sets no deadline",
         "engine.rs",

@@ -111,20 +111,20 @@ pub const BYTES: &[Mutant] = &[
     mutant(
         "the rest of a partial write is kept whole",
         "pump.rs",
-        "&scratch[wrote..bytes]",
-        "&scratch[..bytes]",
+        "keep(flow, wrote..bytes, with);",
+        "keep(flow, 0..bytes, with);",
     ),
     mutant(
         "the loan is lost when a write fails",
         "pump.rs",
-        "shelf.put(loan, kept);\nlet wrote = wrote?;",
-        "let wrote = wrote?;\nshelf.put(loan, kept);",
+        "shelf.put(loan, kept);\nlet wrote = written(wrote, bytes, to, with)?;",
+        "let wrote = written(wrote, bytes, to, with)?;\nwith.buffers.shelf.put(loan, kept);",
     ),
     mutant(
         "what was held is written again",
         "pump.rs",
-        "shelf.consume(&mut flow.held, wrote);",
-        "if wrote > 1 { shelf.consume(&mut flow.held, wrote); }",
+        "with.buffers.shelf.consume(&mut flow.held, wrote);",
+        "if wrote > 1 { with.buffers.shelf.consume(&mut flow.held, wrote); }",
     ),
     mutant(
         "an end of file is not passed on",
@@ -159,17 +159,12 @@ pub const BYTES: &[Mutant] = &[
     ),
     mutant("a line goes over its limit", "end.rs", "at + 1).min(room)", "at + 1)"),
     mutant("no line is ever whole", "end.rs", "newline.is_some() || length == room", "false"),
-    mutant(
-        "last words are dropped",
-        "conn.rs",
-        "let _ = pump::last_words(flow, ends, key, buffers, seen);",
-        "",
-    ),
+    mutant("last words are dropped", "conn.rs", "let _ = pump::last_words(flow, ends, with);", ""),
     mutant(
         "an interruption ends the last words",
         "pump.rs",
-        "flow.held = Some(shelf.keep(&scratch[..bytes])),\nNone => {}",
-        "flow.held = Some(shelf.keep(&scratch[..bytes])),\nNone => break,",
+        "keep(flow, 0..bytes, with),\nNone => {}",
+        "keep(flow, 0..bytes, with),\nNone => break,",
     ),
     mutant("last words trust old readiness", "pump.rs", "ends.doubt();", ""),
     mutant(
