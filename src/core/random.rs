@@ -24,6 +24,13 @@ impl Random {
         self.draw() % limit
     }
 
+    /// Puts them in an order of chance.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u64 + 1) as usize);
+        }
+    }
+
     /// True once in `n` times.
     pub fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
@@ -49,6 +56,20 @@ mod tests {
         };
         assert_eq!(run(7), run(7));
         assert_ne!(run(7), run(8));
+    }
+
+    #[test]
+    fn a_shuffle_keeps_all_and_leaves_none_in_the_first_place_more_often() {
+        let (mut random, mut firsts) = (Random::new(1), [0; 5]);
+        for _ in 0..5000 {
+            let mut items = [0, 1, 2, 3, 4];
+            random.shuffle(&mut items);
+            firsts[items[0]] += 1;
+            items.sort();
+            assert_eq!(items, [0, 1, 2, 3, 4]);
+        }
+        assert!(firsts.iter().all(|first| (800..1200).contains(first)), "{firsts:?}");
+        random.shuffle::<u8>(&mut []);
     }
 
     #[test]

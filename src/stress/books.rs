@@ -48,11 +48,11 @@ impl Books {
     }
 
     pub fn begin(&mut self, now: Duration) {
-        self.begin = self.read(now);
+        self.begin = self.glance(now);
     }
 
     pub fn end(&mut self, now: Duration) {
-        self.end = self.read(now);
+        self.end = self.glance(now);
     }
 
     pub fn close(&mut self, now: Duration) {
@@ -62,7 +62,7 @@ impl Books {
     /// For the timeline: the last reading, made anew from time to time.
     pub fn lately(&mut self, now: Duration) -> Option<Cost> {
         match self.read {
-            Some(read) if now.saturating_sub(read.at) >= READ_EVERY => self.read(now),
+            Some(read) if now.saturating_sub(read.at) >= READ_EVERY => self.glance(now),
             read => read,
         }
     }
@@ -81,6 +81,13 @@ impl Books {
         let cost = self.meter.as_ref().map(|meter| meter.read(now));
         self.read = cost.or(self.read);
         cost
+    }
+
+    /// While the loads run, they are not kept waiting for it.
+    fn glance(&mut self, now: Duration) -> Option<Cost> {
+        let (meter, before) = (self.meter.as_ref()?, self.read?);
+        self.read = Some(meter.glance(now, &before));
+        self.read
     }
 }
 

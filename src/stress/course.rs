@@ -8,7 +8,7 @@ use crate::plan::LoadKind;
 use super::books::Busy;
 use super::group::Group;
 use super::loader::Loader;
-use super::stage::Stage;
+use super::phase::Phase;
 
 /// A server that has not taken in its connections by then is measured as it is.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -17,45 +17,45 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Loader {
-    /// Goes on to the stage whose time it is. False, when all is over.
+    /// Goes on to the phase whose time it is. False, when all is over.
     pub(super) fn advance(&mut self) -> bool {
         loop {
-            let before = self.stage;
+            let before = self.phase;
             self.step();
-            if self.stage == before {
-                return self.stage != Stage::Over;
+            if self.phase == before {
+                return self.phase != Phase::Over;
             }
         }
     }
 
-    /// Goes on to the next stage if this one is over.
+    /// Goes on to the next phase if this one is over.
     fn step(&mut self) {
         let now = self.clock.now();
-        let stage = self.stage;
-        match stage {
-            Stage::Ramp if self.ramp_is_over() => self.settle_in(now),
-            Stage::Settle { .. } if self.waits_for_word => {}
-            Stage::Settle { .. } if self.is_settled(now) => self.begin(now),
-            Stage::Warm { .. } if self.stage.is_due(now) => self.measure(now),
-            Stage::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
-            Stage::Finish { .. } if self.talkers() == 0 => self.hold(now),
-            Stage::Finish { .. } if self.stage.is_due(now) => {
+        let phase = self.phase;
+        match phase {
+            Phase::Ramp if self.ramp_is_over() => self.settle_in(now),
+            Phase::Settle { .. } if self.waits_for_word => {}
+            Phase::Settle { .. } if self.is_settled(now) => self.begin(now),
+            Phase::Warm { .. } if self.phase.is_due(now) => self.measure(now),
+            Phase::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
+            Phase::Finish { .. } if self.talkers() == 0 => self.hold(now),
+            Phase::Finish { .. } if self.phase.is_due(now) => {
                 self.cut(|kind| kind != LoadKind::Idle);
                 self.hold(now);
             }
-            Stage::Hold { .. } if self.engine.is_empty() => self.close(now),
-            Stage::Hold { .. } if self.stage.is_due(now) && self.plan.probe => self.probe(now),
-            Stage::Hold { .. } if self.stage.is_due(now) => self.close(now),
-            Stage::Probe { .. } if self.engine.is_empty() => self.close(now),
-            Stage::Probe { .. } if self.stage.is_due(now) => {
+            Phase::Hold { .. } if self.engine.is_empty() => self.close(now),
+            Phase::Hold { .. } if self.phase.is_due(now) && self.plan.probe => self.probe(now),
+            Phase::Hold { .. } if self.phase.is_due(now) => self.close(now),
+            Phase::Probe { .. } if self.engine.is_empty() => self.close(now),
+            Phase::Probe { .. } if self.phase.is_due(now) => {
                 self.give_up_probes();
                 self.close(now);
             }
-            Stage::Find if !self.find() => self.close(now),
-            Stage::Close { .. } if self.engine.is_empty() => self.stage = Stage::Over,
-            Stage::Close { .. } if self.stage.is_due(now) => {
+            Phase::Find if !self.find() => self.close(now),
+            Phase::Close { .. } if self.engine.is_empty() => self.phase = Phase::Over,
+            Phase::Close { .. } if self.phase.is_due(now) => {
                 self.cut(|_| true);
-                self.stage = Stage::Over;
+                self.phase = Phase::Over;
             }
             _ => {}
         }
@@ -68,19 +68,19 @@ impl Loader {
             // Whoever cannot wait does not learn how the connections would have ended.
             self.hurried = true;
             self.cut(|_| true);
-            self.stage = Stage::Over;
+            self.phase = Phase::Over;
             return;
         }
-        self.early = !matches!(self.stage, Stage::Serve { .. });
+        self.early = !matches!(self.phase, Phase::Serve { .. });
         self.interrupted = true;
         self.forget_dialing();
-        if self.stage == Stage::Ramp {
+        if self.phase == Phase::Ramp {
             self.ramp = now;
             self.climb.end(now, self.open_now());
         }
-        match self.stage {
-            Stage::Load { .. } | Stage::Serve { .. } => self.finish(now),
-            Stage::Finish { .. } | Stage::Close { .. } | Stage::Over => {}
+        match self.phase {
+            Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
+            Phase::Finish { .. } | Phase::Close { .. } | Phase::Over => {}
             _ => self.close(now),
         }
     }
@@ -94,11 +94,11 @@ impl Loader {
     fn settle_in(&mut self, now: Duration) {
         self.ramp = now;
         self.climb.end(now, self.open_now());
-        self.stage = Stage::Settle { until: now + SETTLE_MAX };
+        self.phase = Phase::Settle { until: now + SETTLE_MAX };
     }
 
     fn is_settled(&mut self, now: Duration) -> bool {
-        self.stage.is_due(now) || self.engine.is_empty() || self.books.is_at_rest(now)
+        self.phase.is_due(now) || self.engine.is_empty() || self.books.is_at_rest(now)
     }
 
     fn begin(&mut self, now: Duration) {
@@ -106,12 +106,12 @@ impl Loader {
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
         if self.plan.find_timeout.is_some() {
             self.groups[0].load.going.set(true);
-            self.stage = Stage::Find;
+            self.phase = Phase::Find;
             return;
         }
         if self.plan.targets.is_empty() {
             self.busy = Busy::begin(now);
-            self.stage = Stage::Serve { since: now };
+            self.phase = Phase::Serve { since: now };
             return;
         }
         let can_speak = |group: &Group| match group.stays() {
@@ -129,7 +129,7 @@ impl Loader {
         self.mark_talkers();
         match self.plan.warmup {
             Duration::ZERO => self.measure(now),
-            warmup => self.stage = Stage::Warm { since: now, until: now + warmup },
+            warmup => self.phase = Phase::Warm { since: now, until: now + warmup },
         }
     }
 
@@ -137,7 +137,7 @@ impl Loader {
         self.groups.iter_mut().for_each(|group| group.tally.restart());
         self.busy = Busy::begin(now);
         self.books.begin(now);
-        self.stage = Stage::Load { since: now, until: now + self.plan.duration };
+        self.phase = Phase::Load { since: now, until: now + self.plan.duration };
     }
 
     /// A window has its time, and as much more as the first storm takes.
@@ -149,7 +149,7 @@ impl Loader {
 
     /// The window is over: what was measured is noted, and those who speak come to their end.
     fn finish(&mut self, now: Duration) {
-        if let Stage::Load { since, .. } | Stage::Serve { since } = self.stage {
+        if let Phase::Load { since, .. } | Phase::Serve { since } = self.phase {
             self.books.end(now);
             self.busy.end(now);
             self.measured = Some((since, now));
@@ -158,7 +158,7 @@ impl Loader {
                 group.tally.open = group.open as u64;
             }
         }
-        self.stage = Stage::Finish { until: now + self.plan.closing_timeout() + GRACE };
+        self.phase = Phase::Finish { until: now + self.plan.closing_timeout() + GRACE };
         for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
             group.load.ending.set(true);
         }
@@ -168,13 +168,13 @@ impl Loader {
     fn hold(&mut self, now: Duration) {
         match self.engine.is_empty() || self.interrupted {
             true => self.close(now),
-            false => self.stage = Stage::Hold { since: now, until: self.held_until },
+            false => self.phase = Phase::Hold { since: now, until: self.held_until },
         }
     }
 
     /// Everything still there says its end.
     fn close(&mut self, now: Duration) {
-        if !matches!(self.stage, Stage::Probe { .. }) {
+        if !matches!(self.phase, Phase::Probe { .. }) {
             self.note_held(now);
         }
         self.doors.close();
@@ -182,7 +182,7 @@ impl Loader {
             group.load.going.set(false);
             group.load.ending.set(true);
         }
-        self.stage = Stage::Close { until: now + self.plan.closing_timeout() + GRACE };
+        self.phase = Phase::Close { until: now + self.plan.closing_timeout() + GRACE };
         let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);

@@ -1,5 +1,5 @@
 //! The loop that makes load: open, sleep, mark, run, settle. Which of it is done when is decided by
-//! the stage.
+//! the phase.
 
 use std::io;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use super::group::{Group, pace, timeouts};
 use super::line::Line;
 use super::load::{Clock, Letter, Load};
 use super::pattern::Pattern;
-use super::stage::Stage;
+use super::phase::Phase;
 use super::superior::Superior;
 use super::timeline::Timeline;
 use super::watch::Watch;
@@ -32,7 +32,7 @@ use super::watch::Watch;
 pub struct Loader {
     pub(super) plan: StressPlan,
     pub(super) clock: Clock,
-    pub(super) stage: Stage,
+    pub(super) phase: Phase,
     pub(super) engine: Engine<Line>,
     pub(super) watch: Watch,
     pub(super) groups: Vec<Group>,
@@ -113,7 +113,7 @@ impl Loader {
         Ok(Loader {
             plan: plan.clone(),
             clock,
-            stage: Stage::Ramp,
+            phase: Phase::Ramp,
             engine: Engine::new(times, conns, Buffers::default()),
             watch: Watch::of(groups.len()),
             groups,
@@ -211,7 +211,7 @@ impl Loader {
         for group in 0..self.groups.len() {
             let now = self.clock.now();
             let of = &self.groups[group];
-            if !self.stage.opens(of.kind) || now < of.rests_until {
+            if !self.phase.opens(of.kind) || now < of.rests_until {
                 continue;
             }
             let count = match of.kind {
@@ -239,7 +239,7 @@ impl Loader {
 
     /// Connections in a second. None: as many as there is time for.
     fn connect_rate(&self) -> Option<f64> {
-        let usual = matches!(self.stage, Stage::Ramp).then_some(StressPlan::CONNECT_RATE);
+        let usual = matches!(self.phase, Phase::Ramp).then_some(StressPlan::CONNECT_RATE);
         self.plan.connect_rate.or(usual).map(|rate| rate.per_second())
     }
 
@@ -289,7 +289,7 @@ impl Loader {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
-        let measures = self.stage.measures();
+        let measures = self.phase.measures();
         self.busy.turns += u64::from(measures);
         if measures && limit != Some(Duration::ZERO) {
             self.busy.slept += self.clock.now() - before;
@@ -301,12 +301,12 @@ impl Loader {
     fn due(&self, now: Duration) -> Option<Duration> {
         let wait = |until: Duration| until.saturating_sub(now);
         let opening =
-            self.groups.iter().filter(|group| self.stage.opens(group.kind) && group.lacks() > 0);
+            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.lacks() > 0);
         let pace = self
             .connect_rate()
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
         let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
-        let fixed = [open, self.stage.due(), self.find_due(), Some(self.timeline.due())];
+        let fixed = [open, self.phase.due(), self.find_due(), Some(self.timeline.due())];
         let doors = self.doors.sleep(self.moment(), usize::MAX);
         fixed.into_iter().flatten().map(wait).chain(doors).min()
     }
@@ -380,7 +380,7 @@ impl Loader {
     /// Writes down how it stands, once in a while.
     fn note(&mut self) {
         let now = self.clock.now();
-        if self.stage == Stage::Ramp {
+        if self.phase == Phase::Ramp {
             self.climb.note(now, self.open_now());
         }
         if now < self.timeline.due() {

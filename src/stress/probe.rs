@@ -10,8 +10,8 @@ use super::course::GRACE;
 use super::echo::Echo;
 use super::line::Line;
 use super::loader::Loader;
+use super::phase::Phase;
 use super::script::{Script, Talk};
-use super::stage::Stage;
 
 impl Loader {
     /// Puts a script where nobody was, and lets it speak.
@@ -29,7 +29,7 @@ impl Loader {
             }
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
         }
-        self.stage = Stage::Probe { until: now + self.plan.timeout() + GRACE };
+        self.phase = Phase::Probe { until: now + self.plan.timeout() + GRACE };
     }
 
     /// Those that have not answered by now carry nothing any more.

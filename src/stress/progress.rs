@@ -13,8 +13,8 @@ use super::unit::GIBIBYTE;
 /// How a run stands.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    pub stage: String,
-    /// How much of the stage is over, from 0 to 1.
+    pub phase: String,
+    /// How much of the phase is over, from 0 to 1.
     pub share: f64,
     pub open: u64,
     pub wanted: u64,
@@ -57,7 +57,7 @@ impl Progress {
         let Some(bar) = self.bar.as_ref().filter(|_| now >= self.next) else { return };
         self.next = now + EVERY;
         let snapshot = snapshot();
-        bar.set_prefix(snapshot.stage.clone());
+        bar.set_prefix(snapshot.phase.clone());
         bar.set_position((snapshot.share.clamp(0.0, 1.0) * PARTS as f64) as u64);
         bar.set_message(snapshot.figures());
     }

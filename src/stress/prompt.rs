@@ -3,15 +3,15 @@
 
 use std::time::Duration;
 
-use crate::core::{Key, Ready, Reason};
+use crate::core::{Key, Moment, Random, Ready, Reason};
 use crate::plan::LoadKind;
 
 use super::line::Line;
 use super::loader::Loader;
 use super::metronome::Metronome;
-use super::stage::Stage;
+use super::phase::Phase;
 
-/// Connections that wait for an answer are looked through so often.
+/// Connections that wait for an answer are looked through so often at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl Loader {
@@ -35,6 +35,8 @@ impl Loader {
                 LoadKind::Echo if rate.is_some() && count > 0 => {
                     let all = rate.map_or(0.0, |rate| rate.per_second());
                     let share = all * count as f64 / speakers as f64;
+                    // In turn, but not in the turn in which they came.
+                    Random::new(group.load.pattern.seed()).shuffle(&mut group.keys);
                     let metronome = Metronome::new(now, share);
                     group.load.step.set(metronome.step(count));
                     group.metronome = Some(metronome);
@@ -59,14 +61,14 @@ impl Loader {
             self.looks_at = now + LOOK_EVERY;
             match self.plan.is_datagram() {
                 true => self.give_up_datagrams(now),
-                false => self.give_up_waiting(),
+                false => self.looks_at = self.looks_at.max(self.give_up_waiting()),
             }
         }
     }
 
     /// When the next message is due that the clock begins.
     pub(super) fn next_beat(&self) -> Option<Duration> {
-        if !self.stage.speaks() {
+        if !self.phase.speaks() {
             return None;
         }
         let clocks = self.groups.iter().filter_map(|group| group.metronome.as_ref());
@@ -75,7 +77,7 @@ impl Loader {
 
     /// Each connection in turn gets leave to send one more message.
     fn count_out(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.stage.speaks()) else {
+        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.phase.speaks()) else {
             return;
         };
         let keys = std::mem::take(&mut self.groups[group].keys);
@@ -90,7 +92,7 @@ impl Loader {
 
     /// All connections get leave at once.
     fn pulse(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.stage.speaks()) else {
+        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.phase.speaks()) else {
             return;
         };
         if clock.owed(now) == 0 {
@@ -117,13 +119,13 @@ impl Loader {
     fn storm(&mut self, group: usize, now: Duration) {
         let of = &mut self.groups[group];
         let is_over = of.lacks() == 0 && of.opening + of.open == 0;
-        if !self.stage.speaks() || !is_over {
+        if !self.phase.speaks() || !is_over {
             return;
         }
-        if self.stage.measures() {
+        if self.phase.measures() {
             of.tally.rounds.record(now.saturating_sub(of.round));
         }
-        if self.stage.due().is_some_and(|until| now < until) {
+        if self.phase.due().is_some_and(|until| now < until) {
             (of.tried, of.round) = (0, now);
         }
     }
@@ -155,27 +157,36 @@ impl Loader {
         }
     }
 
-    /// Ends connections that have waited too long for an answer.
-    fn give_up_waiting(&mut self) {
+    /// Ends connections that have waited too long for an answer. Tells until when no other can
+    /// have: there may be a million to look through.
+    fn give_up_waiting(&mut self) -> Duration {
         let now = self.moment();
         let timeout = crate::core::time::ticks(self.plan.timeout());
-        if !matches!(self.stage, Stage::Load { .. } | Stage::Warm { .. }) {
-            return;
+        if !matches!(self.phase, Phase::Load { .. } | Phase::Warm { .. }) {
+            return Duration::ZERO;
         }
-        let mut late = Vec::new();
-        for key in self.groups.iter().flat_map(|group| &group.keys) {
+        let (mut late, mut longest) = (Vec::new(), now.tick());
+        let speakers = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
+        for key in speakers.flat_map(|group| &group.keys) {
             let Some(conn) = self.engine.get(*key) else { continue };
-            let is_silent = now.tick().saturating_sub(conn.active) > timeout;
-            if is_silent && matches!(conn.ends.socket(0), Some(Line::Script(s)) if s.waits()) {
-                late.push(*key);
+            if !matches!(conn.ends.socket(0), Some(Line::Script(s)) if s.waits()) {
+                continue;
+            }
+            match now.tick().saturating_sub(conn.active) > timeout {
+                true => late.push(*key),
+                false => longest = longest.min(conn.active),
             }
         }
         for key in late {
             self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
         }
         for group in &mut self.groups {
-            let engine = &mut self.engine;
-            group.keys.retain(|key| engine.get(*key).is_some());
+            // Who is gone is asked for nothing more.
+            if group.keys.len() > group.open {
+                let engine = &mut self.engine;
+                group.keys.retain(|key| engine.get(*key).is_some());
+            }
         }
+        Moment::at_tick(longest + timeout + 1).since(Moment(0))
     }
 }

@@ -8,7 +8,7 @@ use crate::core::{Key, Reason};
 use super::failure::{self, Failure, NO_ANSWER};
 use super::find::{Finder, Step};
 use super::loader::Loader;
-use super::stage::Stage;
+use super::phase::Phase;
 use super::tally::How;
 
 impl Loader {
@@ -66,7 +66,7 @@ impl Loader {
     /// True, if this connection belongs to the search, which has taken note of its end.
     pub(super) fn found_end(&mut self, key: Key, how: Option<How>) -> bool {
         let now = self.clock.now();
-        let finding = self.stage == Stage::Find;
+        let finding = self.phase == Phase::Find;
         let Some(finder) = &mut self.finder else { return false };
         if finding && !finder.closed(key, how, now) {
             self.groups[0].tally.fail(Failure::new(failure::Stage::Talk, NO_ANSWER));

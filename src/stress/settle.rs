@@ -34,7 +34,7 @@ impl Loader {
         match news {
             News::Answered { took, waited } => {
                 self.timeline.answered(took);
-                if self.stage.measures() || of.kind == LoadKind::Idle {
+                if self.phase.measures() || of.kind == LoadKind::Idle {
                     tally.answered += 1;
                     tally.latency.record(took);
                     if of.load.pace == Pace::Loop {
@@ -98,7 +98,7 @@ impl Loader {
         for (group, moved) in self.groups.iter_mut().zip(&mut self.watch.moved) {
             let moved = std::mem::take(moved);
             self.timeline.now().bytes += moved.out + moved.into;
-            if self.stage.measures() {
+            if self.phase.measures() {
                 group.tally.bytes_out += moved.out;
                 group.tally.bytes_in += moved.into;
             }
@@ -112,7 +112,7 @@ impl Loader {
         let group = &mut self.groups[index];
         let (begun, answered) = group.messages(up, down);
         let satisfied = group.load.ends_after.is_some_and(|count| answered >= count);
-        let ours = self.stage.closes() || group.load.ending.get() || group.load.far;
+        let ours = self.phase.closes() || group.load.ending.get() || group.load.far;
         let outcome = judge(ending, Past { kind: group.kind, satisfied, ours });
         let never_open = matches!(
             ending.reason,
@@ -132,7 +132,7 @@ impl Loader {
         match outcome {
             Outcome::Fine if satisfied => {
                 self.timeline.now().exchanged += 1;
-                if self.stage.measures() {
+                if self.phase.measures() {
                     group.tally.exchanged += 1;
                     group.tally.life.record(lasted);
                 }
@@ -166,7 +166,7 @@ impl Loader {
         let now = self.clock.now();
         let of = &mut self.groups[group];
         of.missing = of.missing.saturating_sub(1);
-        if of.missing == 0 && self.stage.measures() && of.round > Duration::ZERO {
+        if of.missing == 0 && self.phase.measures() && of.round > Duration::ZERO {
             of.tally.rounds.record(now.saturating_sub(of.round));
         }
     }

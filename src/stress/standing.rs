@@ -20,7 +20,7 @@ impl Loader {
         let open = self.open_now();
         let staying = self.groups.iter().filter(|group| group.stays());
         let wanted: u64 = staying.map(|group| group.wanted as u64).sum();
-        let share = match self.stage.span() {
+        let share = match self.phase.span() {
             Some((since, until)) => {
                 now.saturating_sub(since).as_secs_f64()
                     / until.saturating_sub(since).as_secs_f64().max(1e-9)
@@ -29,7 +29,7 @@ impl Loader {
             None => 0.0,
         };
         Snapshot {
-            stage: self.stage.word().to_string(),
+            phase: self.phase.word().to_string(),
             share,
             open,
             wanted,

@@ -79,7 +79,7 @@ impl Told {
 
 fn show_snapshot(snapshot: &Snapshot) -> Json {
     object([
-        ("stage", snapshot.stage.as_str().into()),
+        ("phase", snapshot.phase.as_str().into()),
         ("share", snapshot.share.into()),
         ("open", snapshot.open.into()),
         ("wanted", snapshot.wanted.into()),
@@ -94,7 +94,7 @@ fn show_snapshot(snapshot: &Snapshot) -> Json {
 
 fn read_snapshot(value: &Json) -> Option<Snapshot> {
     Some(Snapshot {
-        stage: value.get("stage")?.text()?.to_string(),
+        phase: value.get("phase")?.text()?.to_string(),
         share: number(value, "share")?,
         open: count(value, "open")?,
         wanted: count(value, "wanted")?,
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn progress_survives_the_journey_and_nonsense_is_nothing() {
-        let snapshot = Snapshot { stage: "hold".to_string(), open: 7, ..Snapshot::default() };
+        let snapshot = Snapshot { phase: "hold".to_string(), open: 7, ..Snapshot::default() };
         let line = Told::Progress(snapshot.clone()).line();
         let Some(Told::Progress(read)) = Told::read(&line) else { panic!("{line}") };
         assert_eq!(read, snapshot);

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::loader::Loader;
-use super::stage::Stage;
+use super::phase::Phase;
 use super::wire::{Share, Told};
 
 /// So often it is told how it stands.
@@ -16,7 +16,7 @@ pub fn run(mut loader: Loader, out: &mut dyn Write) -> io::Result<Share> {
     let (mut ready, mut tells_at) = (false, Duration::ZERO);
     loader.heed_line()?;
     while loader.turn()? {
-        if !ready && loader.stage != Stage::Ramp {
+        if !ready && loader.phase != Phase::Ramp {
             ready = true;
             tell(out, &Told::Ready)?;
         }

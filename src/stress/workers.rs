@@ -177,7 +177,7 @@ impl Workers {
         }
         let slowest = self.workers.iter().filter(|one| !one.ended).map(|one| &one.snapshot);
         if let Some(slowest) = slowest.min_by(|a, b| a.share.total_cmp(&b.share)) {
-            (sum.stage, sum.share) = (slowest.stage.clone(), slowest.share);
+            (sum.phase, sum.share) = (slowest.phase.clone(), slowest.share);
         }
         sum
     }

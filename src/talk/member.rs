@@ -49,8 +49,8 @@ pub struct Member {
     down: u64,
 }
 
-/// What is around a member while it is driven.
-pub struct Stage<'a> {
+/// What a member is driven with.
+pub struct Drive<'a> {
     pub ring: &'a Ring,
     pub screen: &'a mut Screen,
     /// The chat is ending: who has heard all is told so.
@@ -94,8 +94,8 @@ impl Member {
     }
 
     /// Does what can be done now. True: it had its share, and could go on. An error is its end.
-    pub fn drive(&mut self, key: Key, stage: &mut Stage<'_>) -> Result<bool, Reason> {
-        let more = self.tell(key, stage)? | self.listen(key, stage)?;
+    pub fn drive(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
+        let more = self.tell(key, with)? | self.listen(key, with)?;
         if self.ready.has(Ready::ERROR) {
             self.ready = self.ready.without(Ready::ERROR);
             match self.socket.take_error() {
@@ -112,70 +112,70 @@ impl Member {
     }
 
     /// What was said to all and not yet to this one.
-    fn tell(&mut self, key: Key, stage: &mut Stage<'_>) -> Result<bool, Reason> {
+    fn tell(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
-            let next = stage.ring.next(self.cursor).ok_or(Reason::Lagged)?;
+            let next = with.ring.next(self.cursor).ok_or(Reason::Lagged)?;
             if next.is_empty() {
-                return self.bid_farewell(key, stage).map(|()| false);
+                return self.bid_farewell(key, with).map(|()| false);
             }
             if !self.ready.has(Ready::WRITE) {
                 return Ok(false);
             }
-            let left = self.behind(stage.ring) as usize;
+            let left = self.behind(with.ring) as usize;
             match settled(self.socket.write(next)).map_err(|error| lost(&error))? {
                 Io::Moved(bytes) => {
-                    stage.ring.advance(&mut self.cursor, bytes);
+                    with.ring.advance(&mut self.cursor, bytes);
                     self.down += bytes as u64;
-                    stage.seen.on(key, &Event::Wrote { bytes, left: left - bytes });
+                    with.seen.on(key, &Event::Wrote { bytes, left: left - bytes });
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::WRITE);
-                    stage.seen.on(key, &Event::WriteBlocked { left });
+                    with.seen.on(key, &Event::WriteBlocked { left });
                 }
-                Io::Interrupted => stage.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => with.seen.on(key, &Event::Interrupted),
             }
         }
         Ok(true)
     }
 
     /// It has heard all. If there will be no more, it is told so.
-    fn bid_farewell(&mut self, key: Key, stage: &mut Stage<'_>) -> Result<(), Reason> {
-        if stage.farewell && !self.told_end {
+    fn bid_farewell(&mut self, key: Key, with: &mut Drive<'_>) -> Result<(), Reason> {
+        if with.farewell && !self.told_end {
             self.told_end = true;
             // One that is gone already need not be told.
             if self.socket.shutdown_write().is_ok() {
-                stage.seen.on(key, &Event::ShutDown);
+                with.seen.on(key, &Event::ShutDown);
             }
         }
         Ok(())
     }
 
     /// What this one says, as long as there is room to show it.
-    fn listen(&mut self, key: Key, stage: &mut Stage<'_>) -> Result<bool, Reason> {
+    fn listen(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
-            if !self.would_speak() || !stage.screen.has_room() {
+            if !self.would_speak() || !with.screen.has_room() {
                 return Ok(false);
             }
-            let (name, room) = (&self.name, stage.scratch.len());
-            match settled(self.socket.read(stage.scratch)).map_err(|error| lost(&error))? {
+            let (name, room) = (&self.name, with.scratch.len());
+            match settled(self.socket.read(with.scratch)).map_err(|error| lost(&error))? {
                 Io::Moved(0) => {
-                    self.say_rest(stage.screen);
-                    stage.seen.on(key, &Event::EndOfFile);
+                    self.say_rest(with.screen);
+                    with.seen.on(key, &Event::EndOfFile);
                     self.has_left = true;
                     self.ask_for_life();
                     return Ok(false);
                 }
                 Io::Moved(bytes) => {
                     self.up += bytes as u64;
-                    self.active = stage.now.tick();
-                    stage.seen.on(key, &Event::Read { bytes, room, because: Because::NoPromise });
-                    self.said.hear(&stage.scratch[..bytes], |piece| stage.screen.add(name, piece));
+                    self.active = with.now.tick();
+                    with.seen.on(key, &Event::Read { bytes, room, because: Because::NoPromise });
+                    self.said.hear(&with.scratch[..bytes], |piece| with.screen.add(name, piece));
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::READ);
-                    stage.seen.on(key, &Event::ReadBlocked);
+                    with.seen.on(key, &Event::ReadBlocked);
                 }
-                Io::Interrupted => stage.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => with.seen.on(key, &Event::Interrupted),
             }
         }
         Ok(true)
@@ -196,8 +196,8 @@ impl Member {
 
     /// Closes it: in order if it has heard all, otherwise with a reset, so that it is not left to
     /// think it had. An event tells the rest.
-    pub fn close(mut self, key: Key, reason: Reason, stage: &mut Stage<'_>) {
-        let owed = self.behind(stage.ring) > 0;
+    pub fn close(mut self, key: Key, reason: Reason, with: &mut Drive<'_>) {
+        let owed = self.behind(with.ring) > 0;
         let (first, by) = match reason {
             _ if self.has_left => (Side::Client, Closing::Fin),
             Reason::Reset { by, .. } => (by, Closing::Rst),
@@ -207,9 +207,9 @@ impl Member {
         if owed {
             self.socket.reset_on_drop();
         }
-        let (up, down, now) = (self.up, self.down, stage.now);
+        let (up, down, now) = (self.up, self.down, with.now);
         let (ending, lasted) = (Ending { reason, first, by }, now.since(self.joined));
-        stage.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+        with.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 }
 

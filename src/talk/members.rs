@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::member::{Member, Stage};
+use super::member::{Drive, Member};
 use super::notice::Notices;
 use super::ring::Ring;
 use super::screen::Screen;
@@ -118,7 +118,7 @@ impl Members {
             let Some(member) = get(&mut self.members, key) else { continue };
             member.queued = false;
             let had_left = member.has_left;
-            let driven = member.drive(key, &mut stage(&mut self.scratch, hall));
+            let driven = member.drive(key, &mut with(&mut self.scratch, hall));
             if member.has_left && !had_left {
                 hall.screen.note(format!("* {} left", member.name));
             }
@@ -184,7 +184,7 @@ impl Members {
         if let Some(news) = self.news(&member, reason) {
             hall.screen.note(format!("* {} {news}", member.name));
         }
-        member.close(key, reason, &mut stage(&mut self.scratch, hall));
+        member.close(key, reason, &mut with(&mut self.scratch, hall));
     }
 
     /// What is told of an end. That somebody left was told when that showed.
@@ -236,8 +236,8 @@ fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
     }
 }
 
-fn stage<'a>(scratch: &'a mut [u8], hall: &'a mut Hall<'_>) -> Stage<'a> {
-    Stage {
+fn with<'a>(scratch: &'a mut [u8], hall: &'a mut Hall<'_>) -> Drive<'a> {
+    Drive {
         ring: hall.ring,
         screen: hall.screen,
         farewell: hall.farewell,

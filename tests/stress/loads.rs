@@ -1,7 +1,8 @@
 //! Loads against servers that do as they should.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +54,32 @@ fn messages_at_a_rate_come_at_that_rate() {
     assert!((due / 2..=due + 7).contains(&tally.answered), "{tally:?}");
     assert_eq!(tally.waited.count(), tally.answered);
     assert!(tally.waited.max() >= tally.latency.max());
+}
+
+#[test]
+fn at_a_rate_each_is_asked_in_turn_and_not_in_the_turn_in_which_they_came() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().flatten().enumerate() {
+            let tell = tell.clone();
+            thread::spawn(move || {
+                if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
+                    tell.send(number).unwrap();
+                }
+                echo(stream);
+            });
+        }
+    });
+    let rate = Some(Rate { count: 100, per: Duration::from_secs(1) });
+    let duration = Duration::from_millis(400);
+    let outcome = run(&StressPlan { rate, duration, ..plan(to, LoadKind::Echo, 16) });
+    assert!(outcome.is_well(), "{:?}", outcome.loads[0].tally);
+    let mut order: Vec<usize> = told.try_iter().collect();
+    assert!(!order.is_sorted(), "{order:?}");
+    order.sort();
+    assert_eq!(order, (0..16).collect::<Vec<_>>());
 }
 
 #[test]

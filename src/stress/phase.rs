@@ -1,4 +1,4 @@
-//! The stages of a run, and what belongs into each.
+//! The phases of a run, and what belongs into each.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::plan::LoadKind;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum Phase {
     /// The connections that stay are opened.
     Ramp,
     /// The server gets time to take in all that were opened, before its memory is read.
@@ -49,66 +49,66 @@ pub enum Stage {
     Over,
 }
 
-impl Stage {
+impl Phase {
     /// Whether connections of this load are opened now.
     pub fn opens(self, kind: LoadKind) -> bool {
         match self {
-            Stage::Ramp => kind.stays(),
-            Stage::Warm { .. } | Stage::Load { .. } => !kind.stays(),
+            Phase::Ramp => kind.stays(),
+            Phase::Warm { .. } | Phase::Load { .. } => !kind.stays(),
             _ => false,
         }
     }
 
     pub fn measures(self) -> bool {
-        matches!(self, Stage::Load { .. } | Stage::Serve { .. })
+        matches!(self, Phase::Load { .. } | Phase::Serve { .. })
     }
 
     /// Messages begin now.
     pub fn speaks(self) -> bool {
-        matches!(self, Stage::Warm { .. } | Stage::Load { .. })
+        matches!(self, Phase::Warm { .. } | Phase::Load { .. })
     }
 
     /// All connections end now, by our will.
     pub fn closes(self) -> bool {
-        matches!(self, Stage::Close { .. } | Stage::Over)
+        matches!(self, Phase::Close { .. } | Phase::Over)
     }
 
     /// When it is over at the latest.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Stage::Ramp | Stage::Serve { .. } | Stage::Find | Stage::Over => None,
-            Stage::Settle { until }
-            | Stage::Warm { until, .. }
-            | Stage::Load { until, .. }
-            | Stage::Finish { until }
-            | Stage::Hold { until, .. }
-            | Stage::Probe { until }
-            | Stage::Close { until } => Some(until),
+            Phase::Ramp | Phase::Serve { .. } | Phase::Find | Phase::Over => None,
+            Phase::Settle { until }
+            | Phase::Warm { until, .. }
+            | Phase::Load { until, .. }
+            | Phase::Finish { until }
+            | Phase::Hold { until, .. }
+            | Phase::Probe { until }
+            | Phase::Close { until } => Some(until),
         }
     }
 
     /// When it began and when it will be over, of those that have a time.
     pub fn span(self) -> Option<(Duration, Duration)> {
         match self {
-            Stage::Warm { since, until }
-            | Stage::Load { since, until }
-            | Stage::Hold { since, until } => Some((since, until)),
+            Phase::Warm { since, until }
+            | Phase::Load { since, until }
+            | Phase::Hold { since, until } => Some((since, until)),
             _ => None,
         }
     }
 
     pub fn word(self) -> &'static str {
         match self {
-            Stage::Ramp => "connect",
-            Stage::Settle { .. } => "settle",
-            Stage::Warm { .. } => "warm up",
-            Stage::Load { .. } => "measure",
-            Stage::Serve { .. } => "serve",
-            Stage::Finish { .. } => "finish",
-            Stage::Hold { .. } => "hold",
-            Stage::Probe { .. } => "ask",
-            Stage::Find => "find",
-            Stage::Close { .. } | Stage::Over => "close",
+            Phase::Ramp => "connect",
+            Phase::Settle { .. } => "settle",
+            Phase::Warm { .. } => "warm up",
+            Phase::Load { .. } => "measure",
+            Phase::Serve { .. } => "serve",
+            Phase::Finish { .. } => "finish",
+            Phase::Hold { .. } => "hold",
+            Phase::Probe { .. } => "ask",
+            Phase::Find => "find",
+            Phase::Close { .. } | Phase::Over => "close",
         }
     }
 
