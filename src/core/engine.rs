@@ -326,7 +326,8 @@ impl<S: Stream> Engine<S> {
     /// Whether nothing has come in that no event has told of yet: after a clean close, that would
     /// be lost. One more turn of the connection tells.
     fn is_quiet(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> bool {
-        if let Some(conn) = self.get(key) {
+        // One that stands in the queue is driven from there.
+        if let Some(conn) = self.get(key).filter(|conn| !conn.queued) {
             conn.ends.doubt();
             self.drive(key, now, seen);
         }
