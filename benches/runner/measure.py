@@ -1,6 +1,9 @@
 """One measurement: a server, a load, and what the server spent for each unit of work."""
 
+import time
+
 from . import rows
+from .pace import Pace
 from .server import Failed
 from .stand import Stand
 
@@ -12,14 +15,28 @@ WRONG_MOST = 0.001
 PULSES = 3
 
 
+# What counts as work in each step of a run.
+WORK = {
+    rows.MESSAGE: "answered",
+    rows.DATAGRAM: "answered",
+    rows.CONNECTION: "exchanged",
+    rows.GIBIBYTE: "bytes",
+}
+
+
 def measure(cores, row, peer, seconds):
     """The figures of one peer in one row, once."""
     with Stand(cores, row, peer) as stand:
         if row.unit == rows.IDLE:
             return idle(stand, seconds)
-        with stand.watched() as others:
-            report = stand.load(row.load, row.conns, seconds).wait()
+        with stand.watched() as others, Pace(cores, stand.server) as pace:
+            load, began = stand.load(row.load, row.conns, seconds), time.monotonic()
+            report = load.wait()
         figures = work(row, report)
+        line = report.told["timeline"]
+        factor, clean = pace.correction(began, line["step_s"], line[WORK[row.unit]])
+        figures["cost"] *= factor
+        figures["clean"] = clean * line["step_s"]
         figures["busy"] = report.server["cpu_share"]
         figures["others"] = others.share()
         return figures

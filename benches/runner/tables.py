@@ -94,6 +94,9 @@ def notes(row, summary):
     ]
     if disturbed:
         yield f"others kept a core busy for more than a quarter of the time: {', '.join(disturbed)}"
+    slow = [name for name in summary.peers if summary.median(name, "clean") == 0]
+    if slow:
+        yield f"a core was slow in most rounds of: {', '.join(slow)}"
 
 
 def value(figure, median):

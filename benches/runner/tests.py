@@ -3,7 +3,7 @@
 import unittest
 from unittest import mock
 
-from . import charts, counts, document, peers, rounds, rows, tables
+from . import charts, counts, document, pace, peers, rounds, rows, tables
 from .summary import Summary
 
 ROW = next(row for row in rows.ROWS if row.name == "echo-64-64-1")
@@ -32,6 +32,42 @@ class Ratios(unittest.TestCase):
         summary = Summary(result(oneloop=[3.0], C_epoll=[1.0]))
         self.assertIsNone(summary.ratio("oneloop"))
         self.assertIn("–", tables.plain(ROW, summary))
+
+
+class Disturbances(unittest.TestCase):
+    def test_a_disturbed_measurement_is_made_again_and_the_least_disturbed_counts(self):
+        def once(*made):
+            made = [{"cost": n, "clean": clean, "others": o} for n, (clean, o) in enumerate(made)]
+            made = mock.Mock(side_effect=made)
+            with mock.patch.object(rounds, "measure", made):
+                turns = rounds.Rounds(None, 1, 1.0, 1, 0, print)
+                return turns.once(ROW, None)["cost"], made.call_count
+
+        self.assertEqual(once((0.5, 0.1)), (0, 1))
+        self.assertEqual(once((0, 0.1), (0.5, 0.2)), (1, 2))
+        self.assertEqual(once((0, 0.1), (0.5, 0.9), (0.5, 0.0)), (1, 2))
+        self.assertEqual(once((0, 0.1), (0, 0.0), (0.5, 0.0)), (1, 2))
+
+
+class Paces(unittest.TestCase):
+    def test_what_a_unit_costs_is_reckoned_from_clean_steps(self):
+        clean, slow = (100, 1.0, True), (50, 1.0, False)
+        factor, count = pace.correction([clean, slow] * 5)
+        self.assertAlmostEqual(factor, 0.01 / (10.0 / 750))
+        self.assertEqual(count, 5)
+
+    def test_too_few_clean_steps_correct_nothing(self):
+        self.assertEqual(pace.correction([(100, 1.0, True)] * 4 + [(9, 1.0, False)]), (1.0, 0))
+        self.assertEqual(pace.correction([]), (1.0, 0))
+
+    def test_beginning_and_end_of_the_work_are_left_out(self):
+        work = [0, 0, 5, 90, 100, 100, 100, 90, 100, 2, 0]
+        self.assertEqual(pace.busy(work), [(5, 100), (6, 100)])
+        self.assertEqual(pace.busy([]), [])
+
+    def test_between_two_readings_time_is_spent_evenly(self):
+        readings = [(0.0, 1.0), (1.0, 2.0), (2.0, 4.0)]
+        self.assertEqual([pace.at(readings, t) for t in (-1, 0, 0.5, 1.5, 9)], [1, 1, 1.5, 3, 4])
 
 
 class Texts(unittest.TestCase):
