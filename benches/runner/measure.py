@@ -14,7 +14,6 @@ WRONG_MOST = 0.001
 # which their memory is read: by then each has been used.
 PULSES = 3
 
-
 # What counts as work in each step of a run.
 WORK = {
     rows.MESSAGE: "answered",

@@ -63,7 +63,8 @@ class Pace:
 
     def correction(self, began, step, work):
         """By what the cost of the whole run is to be multiplied to be that of its clean steps, and
-        how many those are; 0, if they are too few. `work` is what was done in each step since `began`."""
+        how many those are; 0, if they are too few. `work` is what was done in each step since
+        `began`."""
         steps = []
         for number, done in busy(work):
             since, until = began + number * step, began + (number + 1) * step

@@ -101,6 +101,7 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = get(&mut self.conns, key) else {
             return Seen::new(seen, self.steps).step(key, || Event::Stale);
         };
+        // Asked here and not of a `Seen`: to make one for each event would cost more than the rest.
         if self.steps {
             seen.on(key, &Event::Marked { ready });
         }
