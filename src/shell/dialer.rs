@@ -4,21 +4,20 @@
 //!
 //! Nothing is lost on the way: the core reads nothing from a client before a target is connected.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
-use crate::plan::{Address, Host};
-
 use super::address::SocketAddress;
 use super::interests::interests;
-use super::itself::OwnDoor;
+use super::pool::{Place, Pool, Target};
 use super::resolver::{Lookup, Resolver};
 use super::socket::{Socket, connect};
+use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
 
 /// A Unix socket whose backlog is full cannot be waited for: it is tried again after so long.
 const KNOCK_AGAIN: Duration = Duration::from_millis(20);
@@ -26,7 +25,7 @@ const KNOCK_AGAIN: Duration = Duration::from_millis(20);
 /// All attempts under way, and whose turn it is in each route.
 #[derive(Default)]
 pub struct Dialer {
-    /// By route: the targets, and the one that is next in turn. Empty where nothing is relayed.
+    /// By route.
     pools: Vec<Pool>,
     /// In boxes: the table keeps the size that the largest burst has given it.
     attempts: HashMap<u32, Box<Attempt>>,
@@ -34,25 +33,17 @@ pub struct Dialer {
     again: VecDeque<(Moment, u32)>,
 }
 
-/// The targets of one route.
-#[derive(Default)]
-pub struct Pool {
-    targets: Vec<Address>,
-    next: usize,
-    /// What the route listens at: a name must not lead back there.
-    own: Vec<OwnDoor>,
-}
-
 /// What is still to be tried for one connection.
 struct Attempt {
     key: Key,
     route: u16,
-    targets: VecDeque<Address>,
-    /// The target that is being tried, as the user wrote it.
-    target: String,
+    /// The target that was first in turn, and how many have been taken up.
+    turn: usize,
+    taken: usize,
+    /// Addresses of the target that are still to be tried.
     addresses: VecDeque<SocketAddress>,
-    /// The name whose addresses are waited for.
-    awaits: Option<(String, u16)>,
+    /// The addresses of the target's name are waited for.
+    awaits: bool,
     /// The first address is waited for: its queue is full.
     parked: bool,
     count: u32,
@@ -76,14 +67,13 @@ impl Dialer {
 
     /// Begins to dial for a new connection.
     pub fn start(&mut self, key: Key, route: u16, with: &mut Dialling<'_>) {
-        let targets = self.pools[route as usize].in_turn();
         let attempt = Box::new(Attempt {
             key,
             route,
-            targets,
-            target: String::new(),
+            turn: self.pools[route as usize].turn(),
+            taken: 0,
             addresses: VecDeque::new(),
-            awaits: None,
+            awaits: false,
             parked: false,
             count: 0,
             last: None,
@@ -97,11 +87,12 @@ impl Dialer {
             let Some(mut attempt) = self.attempts.remove(&key.birth) else { continue };
             if let Dial::Failed(error) = dial {
                 // What was waited for has had its time.
-                attempt.awaits = None;
+                attempt.awaits = false;
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                attempt.failed(Fault::from(&error), with);
+                let pool = &self.pools[attempt.route as usize];
+                attempt.failed(Fault::from(&error), pool, with);
                 self.advance(attempt, with);
             }
         }
@@ -109,7 +100,7 @@ impl Dialer {
 
     /// Names were answered: those who waited for them go on.
     pub fn resolved(&mut self, with: &mut Dialling<'_>) {
-        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.awaits.is_some());
+        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.awaits);
         let births: Vec<u32> = waiting.map(|(birth, _)| *birth).collect();
         for birth in births {
             if let Some(attempt) = self.attempts.remove(&birth) {
@@ -146,105 +137,92 @@ impl Dialer {
 
     /// Tries until an attempt is under way, something must be waited for, or nothing is left.
     fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut Dialling<'_>) {
+        let pool = &self.pools[attempt.route as usize];
         loop {
-            if let Some(address) = attempt.addresses.pop_front() {
-                match attempt.dial(&address, with) {
-                    Ok(()) => break,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        attempt.addresses.push_front(address);
-                        attempt.parked = true;
-                        let time = with.now.after(KNOCK_AGAIN);
-                        self.again.push_back((time, attempt.key.birth));
-                        break;
-                    }
-                    Err(error) => {
-                        let fault = Fault::from(&error);
-                        attempt.failed(fault, with);
-                        if is_exhaustion(fault) {
-                            return attempt.give_up(with);
-                        }
-                    }
-                }
-            } else if let Some((name, port)) = attempt.awaits.take() {
-                let own = &self.pools[attempt.route as usize].own;
-                if attempt.look_up(&name, port, own, with) {
-                    attempt.awaits = Some((name, port));
+            let address = if let Some(address) = attempt.addresses.pop_front() {
+                address
+            } else if attempt.awaits {
+                attempt.awaits = attempt.look_up(pool, with);
+                if attempt.awaits {
                     break;
                 }
-            } else if let Some(target) = attempt.targets.pop_front() {
-                attempt.turn_to(&target);
+                continue;
+            } else if attempt.taken < pool.size() {
+                attempt.taken += 1;
+                match &attempt.target(pool).place {
+                    Place::Known(address, _) => address.clone(),
+                    Place::Name(..) => {
+                        attempt.awaits = true;
+                        continue;
+                    }
+                }
             } else {
                 return attempt.give_up(with);
+            };
+            match attempt.dial(&address, pool, with) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    attempt.addresses.push_front(address);
+                    attempt.parked = true;
+                    let time = with.now.after(KNOCK_AGAIN);
+                    self.again.push_back((time, attempt.key.birth));
+                    break;
+                }
+                Err(error) => {
+                    let fault = Fault::from(&error);
+                    attempt.failed(fault, pool, with);
+                    if is_exhaustion(fault) {
+                        return attempt.give_up(with);
+                    }
+                }
             }
         }
         self.attempts.insert(attempt.key.birth, attempt);
     }
 }
 
-impl Pool {
-    pub fn new(targets: Vec<Address>, own: Vec<OwnDoor>) -> Pool {
-        Pool { targets, next: 0, own }
-    }
-
-    /// All targets, beginning with the one whose turn it is.
-    fn in_turn(&mut self) -> VecDeque<Address> {
-        let mut targets: VecDeque<Address> = self.targets.iter().cloned().collect();
-        targets.rotate_left(self.next);
-        self.next = (self.next + 1) % self.targets.len().max(1);
-        targets
-    }
-}
-
 impl Attempt {
-    /// Takes up a target: its addresses, or the name that stands for them.
-    fn turn_to(&mut self, target: &Address) {
-        self.target = target.to_string();
-        match target {
-            Address::Unix(name) | Address::UnixDatagram(name) => {
-                self.addresses.push_back(SocketAddress::Unix(name.clone()));
-            }
-            Address::Tcp(host, port) | Address::Udp(host, port) => match host {
-                Host::Any => self.push(IpAddr::from(Ipv4Addr::LOCALHOST), *port),
-                Host::Ip(ip) => self.push(*ip, *port),
-                Host::Name(name) => self.awaits = Some((name.clone(), *port)),
-            },
-        }
+    /// The target that is being tried.
+    fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
+        pool.target(self.turn, self.taken - 1)
     }
 
-    fn push(&mut self, ip: IpAddr, port: u16) {
-        self.addresses.push_back(SocketAddress::Inet(SocketAddr::new(ip, port)));
-    }
-
-    /// True if the name is still being asked for.
-    fn look_up(&mut self, name: &str, port: u16, own: &[OwnDoor], with: &mut Dialling<'_>) -> bool {
-        match with.resolver.lookup(name, port, with.now) {
+    /// Asks for the addresses of the target's name. True if they must be waited for.
+    fn look_up(&mut self, pool: &Pool, with: &mut Dialling<'_>) -> bool {
+        let Place::Name(name, port) = &self.target(pool).place else { return false };
+        match with.resolver.lookup(name, *port, with.now) {
             Lookup::Pending => return true,
             Lookup::Known(addresses) => {
-                let is_own = |to: &SocketAddr| own.iter().any(|door| door.takes(*to));
+                let is_own = |to: &SocketAddr| pool.own.iter().any(|door| door.takes(*to));
                 let (ours, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
                 self.addresses.extend(others.into_iter().map(SocketAddress::Inet));
                 if !ours.is_empty() {
                     // To connect to ourselves would make a connection of each connection.
                     self.count += 1;
-                    self.failed(Fault::ITSELF, with);
+                    self.failed(Fault::ITSELF, pool, with);
                 }
             }
             Lookup::Failed(_) => {
                 self.count += 1;
-                self.failed(Fault::UNRESOLVED, with);
+                self.failed(Fault::UNRESOLVED, pool, with);
             }
         }
         false
     }
 
     /// Begins an attempt to connect.
-    fn dial(&mut self, address: &SocketAddress, with: &mut Dialling<'_>) -> io::Result<()> {
+    fn dial(
+        &mut self,
+        address: &SocketAddress,
+        pool: &Pool,
+        with: &mut Dialling<'_>,
+    ) -> io::Result<()> {
         self.count += 1;
-        let target = match address {
-            SocketAddress::Inet(address) if !self.target.contains(&address.to_string()) => {
-                format!("{} ({address})", self.target)
-            }
-            _ => self.target.clone(),
+        let Target { text, place } = self.target(pool);
+        let target = match (place, address) {
+            (Place::Known(_, shown), _) => Cow::Borrowed(shown),
+            (_, SocketAddress::Inet(address)) => Cow::Owned(format!("{text} ({address})")),
+            (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
         };
         with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
         let mut socket = connect(address)?;
@@ -254,10 +232,10 @@ impl Attempt {
         Ok(())
     }
 
-    fn failed(&mut self, fault: Fault, with: &mut Dialling<'_>) {
+    fn failed(&mut self, fault: Fault, pool: &Pool, with: &mut Dialling<'_>) {
         self.last = Some(fault);
-        let left = self.addresses.len() + self.targets.len();
-        let failed = Event::DialFailed { target: &self.target, fault, left };
+        let left = self.addresses.len() + pool.size() - self.taken;
+        let failed = Event::DialFailed { target: &self.target(pool).text, fault, left };
         with.seen.on(self.key.at(1), &failed);
     }
 

@@ -19,6 +19,7 @@ pub mod listener;
 pub mod ours;
 #[cfg(target_os = "linux")]
 pub mod pipe;
+pub mod pool;
 pub mod reactor;
 pub mod remote;
 pub mod resolver;

@@ -18,7 +18,8 @@ use crate::core::{
     Births, Buffers, Conn, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
 };
 use crate::plan::ConnectPlan;
-use crate::shell::dialer::{Dialer, Dialling, Pool};
+use crate::shell::dialer::{Dialer, Dialling};
+use crate::shell::pool::Pool;
 use crate::shell::stdio::Stdio;
 use crate::shell::{Resolver, Signal, Socket, interests};
 

@@ -1,0 +1,115 @@
+//! The targets of a relayed route: what they are, what each is called, and whose turn it is.
+//!
+//! What can be known before anybody connects is made here, once: then an attempt to connect makes
+//! no text and copies no list.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use crate::plan::{Address, Host};
+
+use super::address::SocketAddress;
+use super::itself::OwnDoor;
+
+/// The targets of one route. Empty where nothing is relayed.
+#[derive(Default)]
+pub struct Pool {
+    targets: Vec<Target>,
+    next: usize,
+    /// What the route listens at: a name must not lead back there.
+    pub own: Vec<OwnDoor>,
+}
+
+pub struct Target {
+    /// As the user wrote it.
+    pub text: String,
+    pub place: Place,
+}
+
+pub enum Place {
+    /// One address for good; and in words, with what a wildcard stands for.
+    Known(SocketAddress, String),
+    /// A name and a port: its addresses are asked for at each attempt.
+    Name(String, u16),
+}
+
+impl Pool {
+    pub fn new(targets: Vec<Address>, own: Vec<OwnDoor>) -> Pool {
+        Pool { targets: targets.iter().map(Target::new).collect(), next: 0, own }
+    }
+
+    /// The target whose turn it is; the next one is another.
+    pub fn turn(&mut self) -> usize {
+        let turn = self.next;
+        self.next = (turn + 1) % self.size().max(1);
+        turn
+    }
+
+    /// The target so many places behind the one whose turn it was.
+    pub fn target(&self, turn: usize, behind: usize) -> &Target {
+        &self.targets[(turn + behind) % self.size()]
+    }
+
+    pub fn size(&self) -> usize {
+        self.targets.len()
+    }
+}
+
+impl Target {
+    fn new(address: &Address) -> Target {
+        let text = address.to_string();
+        let inet = |ip, port| {
+            let address = SocketAddr::new(ip, port);
+            let shown = match text.contains(&address.to_string()) {
+                true => text.clone(),
+                false => format!("{text} ({address})"),
+            };
+            Place::Known(SocketAddress::Inet(address), shown)
+        };
+        let place = match address {
+            Address::Unix(name) | Address::UnixDatagram(name) => {
+                Place::Known(SocketAddress::Unix(name.clone()), text.clone())
+            }
+            Address::Tcp(host, port) | Address::Udp(host, port) => match host {
+                Host::Any => inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port),
+                Host::Ip(ip) => inet(*ip, *port),
+                Host::Name(name) => Place::Name(name.clone(), *port),
+            },
+        };
+        Target { text, place }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(targets: &[&str]) -> Pool {
+        Pool::new(targets.iter().map(|text| text.parse().unwrap()).collect(), Vec::new())
+    }
+
+    #[test]
+    fn targets_take_turns_and_each_is_followed_by_all_others() {
+        let mut pool = pool(&["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3"]);
+        let mut orders = Vec::new();
+        for _ in 0..4 {
+            let turn = pool.turn();
+            let order = (0..pool.size()).map(|behind| pool.target(turn, behind).text.clone());
+            orders.push(order.map(|text| text[text.len() - 1..].to_string()).collect::<String>());
+        }
+        assert_eq!(orders, ["123", "231", "312", "123"]);
+    }
+
+    #[test]
+    fn a_wildcard_is_shown_with_what_it_stands_for() {
+        let shown = |text: &str| match &pool(&[text]).target(0, 0).place {
+            Place::Known(address, shown) => (address.to_string(), shown.clone()),
+            Place::Name(name, port) => (name.clone(), port.to_string()),
+        };
+        let known = |address: &str, text: &str| (address.to_string(), text.to_string());
+        assert_eq!(shown("10.0.0.1:80"), known("tcp://10.0.0.1:80", "tcp://10.0.0.1:80"));
+        assert_eq!(shown("[::1]:80"), known("tcp://[::1]:80", "tcp://[::1]:80"));
+        assert_eq!(shown(":80"), known("tcp://127.0.0.1:80", "tcp://:80 (127.0.0.1:80)"));
+        assert_eq!(shown("unix:/x"), known("unix:/x", "unix:/x"));
+        assert_eq!(shown("host:80"), known("host", "80"));
+    }
+}
