@@ -93,6 +93,19 @@ fn is_shipped() -> bool {
     !cfg!(debug_assertions) && !cfg!(mio_unsupported_force_poll_poll)
 }
 
+#[test]
+fn it_starts_with_little_memory() {
+    if !is_shipped() {
+        return;
+    }
+    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let resident = daemon.status("VmRSS");
+    println!("{resident} kB resident at start");
+    // Most of it are pages of files, in steps of 64: those around each place that was run.
+    let most = if cfg!(target_feature = "crt-static") { 2_700 } else { 4_000 };
+    assert!(resident <= most, "{resident} kB");
+}
+
 /// Bytes of user memory for each of a crowd.
 fn bytes_each(daemon: &Daemon, size: usize, each: usize) -> f64 {
     // What the first one needs, all of them need once.
