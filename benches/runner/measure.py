@@ -34,7 +34,9 @@ def measure(cores, row, peer, seconds):
         figures = work(row, report)
         line = report.told["timeline"]
         factor, clean = pace.correction(began, line["step_s"], line[WORK[row.unit]])
-        figures["cost"] *= factor
+        for part in ("cost", "both"):
+            if part in figures:
+                figures[part] *= factor
         figures["clean"] = clean * line["step_s"]
         figures["busy"] = report.server["cpu_share"]
         figures["others"] = others.share()
@@ -68,9 +70,14 @@ def stream(report):
     received = sum(load["bytes_received"] for load in loads) / 2**30
     if not received:
         raise Failed(report.why() or "nothing came through")
+    seconds = loads[0]["seconds"]
+    cost, share = report.cost("cpu_s"), report.told["generator"]["cpu_share"]
     return {
-        "cost": report.cost("cpu_s") / received,
-        "rate": received / loads[0]["seconds"],
+        "cost": cost / received,
+        # Who works off a packet, the relay or the load's core, is decided by who is quicker: so what
+        # both spent is told too.
+        "both": (cost + share * seconds) / received,
+        "rate": received / seconds,
         "wrong": report.wrong(),
     }
 

@@ -25,6 +25,7 @@ def columns(row):
         yield "p50_alone", "p50 µs alone"
         return
     if row.unit == rows.GIBIBYTE:
+        yield "both", "with the load"
         yield "busy", "busy"
         yield "wrong", "errors"
     else:
