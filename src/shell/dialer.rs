@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
+use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
+
 use super::address::SocketAddress;
 use super::interests::interests;
 use super::pool::{Place, Pool, Target};
 use super::resolver::{Lookup, Resolver};
 use super::socket::{Socket, connect};
-use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
 
 /// A Unix socket whose backlog is full cannot be waited for: it is tried again after so long.
 const KNOCK_AGAIN: Duration = Duration::from_millis(20);
@@ -37,8 +38,8 @@ pub struct Dialer {
 struct Attempt {
     key: Key,
     route: u16,
-    /// The target that was first in turn, and how many have been taken up.
-    turn: usize,
+    /// The target that was tried first, and how many have been taken up.
+    first: usize,
     taken: usize,
     /// Addresses of the target that are still to be tried.
     addresses: VecDeque<SocketAddress>,
@@ -70,7 +71,7 @@ impl Dialer {
         let attempt = Box::new(Attempt {
             key,
             route,
-            turn: self.pools[route as usize].turn(),
+            first: self.pools[route as usize].first(),
             taken: 0,
             addresses: VecDeque::new(),
             awaits: false,
@@ -184,7 +185,7 @@ impl Dialer {
 impl Attempt {
     /// The target that is being tried.
     fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
-        pool.target(self.turn, self.taken - 1)
+        pool.target(self.first, self.taken - 1)
     }
 
     /// Asks for the addresses of the target's name. True if they must be waited for.

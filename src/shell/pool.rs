@@ -1,4 +1,4 @@
-//! The targets of a relayed route: what they are, what each is called, and whose turn it is.
+//! The targets of a relayed route: what they are, what each is called, and which is next.
 //!
 //! What can be known before anybody connects is made here, once: then an attempt to connect makes
 //! no text and copies no list.
@@ -37,16 +37,16 @@ impl Pool {
         Pool { targets: targets.iter().map(Target::new).collect(), next: 0, own }
     }
 
-    /// The target whose turn it is; the next one is another.
-    pub fn turn(&mut self) -> usize {
-        let turn = self.next;
-        self.next = (turn + 1) % self.size().max(1);
-        turn
+    /// The number of the target that is tried first now; next time it is another.
+    pub fn first(&mut self) -> usize {
+        let first = self.next;
+        self.next = (first + 1) % self.size().max(1);
+        first
     }
 
-    /// The target so many places behind the one whose turn it was.
-    pub fn target(&self, turn: usize, behind: usize) -> &Target {
-        &self.targets[(turn + behind) % self.size()]
+    /// The target so many behind the first one.
+    pub fn target(&self, first: usize, behind: usize) -> &Target {
+        &self.targets[(first + behind) % self.size()]
     }
 
     pub fn size(&self) -> usize {
@@ -92,8 +92,8 @@ mod tests {
         let mut pool = pool(&["10.0.0.1:1", "10.0.0.2:2", "10.0.0.3:3"]);
         let mut orders = Vec::new();
         for _ in 0..4 {
-            let turn = pool.turn();
-            let order = (0..pool.size()).map(|behind| pool.target(turn, behind).text.clone());
+            let first = pool.first();
+            let order = (0..pool.size()).map(|behind| pool.target(first, behind).text.clone());
             orders.push(order.map(|text| text[text.len() - 1..].to_string()).collect::<String>());
         }
         assert_eq!(orders, ["123", "231", "312", "123"]);
