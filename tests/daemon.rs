@@ -20,6 +20,8 @@ mod clients;
 mod command;
 #[path = "daemon/datagrams.rs"]
 mod datagrams;
+#[path = "daemon/drain.rs"]
+mod drain;
 #[path = "daemon/ends.rs"]
 mod ends;
 #[path = "daemon/failover.rs"]

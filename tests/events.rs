@@ -157,6 +157,7 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
             queued: 0,
             now: Moment(0),
         },
+        Event::PolledAgain { events: 3 },
         Event::Listening { address, service: "echo" },
         Event::AcceptPaused { address, fault: None, connections },
         Event::AcceptPaused { address, fault: Some(exhausted), connections },

@@ -11,6 +11,8 @@ use net::{Mix, Model, World};
 
 #[path = "sim/bench.rs"]
 mod bench;
+#[path = "sim/drain.rs"]
+mod drain;
 #[path = "sim/exhaustive.rs"]
 mod exhaustive;
 mod net;

@@ -13,6 +13,7 @@ pub struct Draft {
     // ---- servers -------------------------------------------------------------------------------
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
+    pub drain_idle: Option<Duration>,
     pub spin: Option<Duration>,
     pub text: Option<Template>,
     pub read_one: bool,
@@ -46,6 +47,7 @@ impl Draft {
             log: LogPlan::default(),
             max_connections: None,
             drain_timeout: Plan::DRAIN_TIMEOUT,
+            drain_idle: None,
             spin: None,
             text: None,
             read_one: false,

@@ -262,7 +262,7 @@ const OWN: [Flag; 14] = [
 ];
 
 /// What limits the daemon as a whole. The options of a policy follow these in help.
-const LIMITS: [Flag; 3] = [
+const LIMITS: [Flag; 4] = [
     Flag {
         long: "max-connections",
         short: Some('m'),
@@ -279,10 +279,22 @@ const LIMITS: [Flag; 3] = [
         long: "drain-timeout",
         value: Some("TIME"),
         default: "10s",
-        help: "finish what is in progress for so long after TERM or INT",
+        help: "time for connections in progress to finish after TERM or INT",
         section: Section::Limits,
         on: Where::Servers,
         set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_bounded(value))),
+        ..PLAIN
+    },
+    Flag {
+        long: "drain-idle",
+        value: Some("TIME"),
+        default: "1s, at most half of --drain-timeout",
+        help: "during a drain, close connections at rest and quiet for this long",
+        section: Section::Limits,
+        on: Where::Servers,
+        set: Set::Draft(|draft, value| {
+            put(&mut draft.drain_idle, unit::read_bounded(value).map(Some))
+        }),
         ..PLAIN
     },
     Flag {

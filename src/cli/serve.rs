@@ -5,7 +5,7 @@ use super::draft::Draft;
 use super::error::UsageError;
 use super::typed::{Typed, Word};
 use crate::plan::misread::{Piece, Slip};
-use crate::plan::{Misread, Plan, Route, Service, check};
+use crate::plan::{Misread, Plan, Route, Service, check, unit};
 
 /// Where echo listens if nothing is said: for oneself, and without privileges.
 const ECHO_LISTEN: &str = "127.0.0.1:7007";
@@ -92,8 +92,16 @@ fn same(typed: &Typed, service: &Service, example: &str) -> Result<Command, Usag
 /// The plan of these routes, one for each word, if they can be together.
 fn plan(draft: &Draft, routes: Vec<Route>, words: &[Word]) -> Result<Command, UsageError> {
     check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
-    let Draft { max_connections, drain_timeout, spin, .. } = *draft;
-    let plan = Plan { routes, max_connections, drain_timeout, spin };
+    let Draft { max_connections, drain_timeout, drain_idle, spin, .. } = *draft;
+    if let Some(idle) = drain_idle.filter(|idle| *idle >= drain_timeout && !drain_timeout.is_zero())
+    {
+        let [idle, timeout] = [idle, drain_timeout].map(unit::show_duration);
+        let error = UsageError::missing(format!(
+            "--drain-idle {idle} is not shorter than --drain-timeout {timeout}"
+        ));
+        return Err(error.detail("connections at rest would be reset instead of closed"));
+    }
+    let plan = Plan { routes, max_connections, drain_timeout, drain_idle, spin };
     Ok(Command::Serve { plan, log: draft.log.clone() })
 }
 

@@ -18,9 +18,6 @@ use super::timers::{Deadline, Timeouts};
 /// A service that has said its last word waits so long for the peer's end of file before it closes.
 const LINGER: Tick = 20;
 
-/// While we drain, a connection that moved nothing for so long is idle.
-const QUIET: Tick = 10;
-
 /// One connection. At rest it is these 80 bytes and nothing else.
 #[derive(Debug)]
 pub struct Conn<S> {
@@ -37,6 +34,8 @@ pub struct Conn<S> {
     pub queued: bool,
     /// Whose end of file came first.
     first: Option<Side>,
+    /// The client spoke last. In a relay, the target's answer is outstanding.
+    client_spoke_last: bool,
 }
 
 /// What driving a connection came to.
@@ -95,6 +94,7 @@ impl<S: Stream> Conn<S> {
             route: 0,
             queued: false,
             first: None,
+            client_spoke_last: false,
         }
     }
 
@@ -112,7 +112,7 @@ impl<S: Stream> Conn<S> {
                 None => self.broken(Broken { end: 1, error }, with),
             };
         }
-        let before = self.flows[0].moved + self.flows[1].moved;
+        let before = [self.flows[0].moved, self.flows[1].moved];
         let lingered = self.lingers();
         let mut ended = false;
         for index in 0..2 {
@@ -130,8 +130,13 @@ impl<S: Stream> Conn<S> {
                 return self.broken(broken, with);
             }
         }
+        // If both sides spoke, nobody knows who spoke last: an answer may be outstanding.
+        let spoke = [self.flows[0].moved != before[0], self.flows[1].moved != before[1]];
+        if spoke[0] || spoke[1] {
+            self.client_spoke_last = spoke[0];
+        }
         // An end of file is activity: what is half-closed waits from then on.
-        if !lingered && (ended || self.flows[0].moved + self.flows[1].moved != before) {
+        if !lingered && (ended || spoke[0] || spoke[1]) {
             self.active = with.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
@@ -216,17 +221,21 @@ impl<S: Stream> Conn<S> {
         if self.first == Some(Side::Us) { Reason::Served } else { Reason::Finished }
     }
 
-    /// What is next to come due, and when.
-    pub fn deadline(&self, timeouts: &Timeouts, draining: bool) -> Option<(Deadline, Tick)> {
+    /// What is next to come due, and when. `drain_idle` is set while the engine drains.
+    pub fn deadline(
+        &self,
+        timeouts: &Timeouts,
+        drain_idle: Option<Tick>,
+    ) -> Option<(Deadline, Tick)> {
         // A timeout of years comes due at the end of time.
         let since_active =
             |timeout: Option<Tick>| timeout.map(|ticks| self.active.saturating_add(ticks));
-        let quiet = (draining && !self.half_closed()).then_some(QUIET);
+        let quiet = drain_idle.and_then(|idle| self.drain_wait(idle));
         let activity = if self.dialing() {
             since_active(timeouts.connect).map(|due| (Deadline::Connect, due))
         } else if self.lingers() {
             Some((Deadline::Linger, self.active + LINGER))
-        } else if let Some(due) = since_active(quiet.filter(|_| !self.holds())) {
+        } else if let Some(due) = since_active(quiet) {
             Some((Deadline::Quiet, due))
         } else if self.half_closed() && timeouts.half_close.is_some() {
             since_active(timeouts.half_close).map(|due| (Deadline::HalfClose, due))
@@ -237,6 +246,22 @@ impl<S: Stream> Conn<S> {
         let lifetime =
             timeouts.lifetime.map(|life| (Deadline::Lifetime, born.saturating_add(life)));
         [activity, lifetime].into_iter().flatten().min_by_key(|(_, due)| *due)
+    }
+
+    /// How long a connection has to be quiet before a drain closes it: not at all if it would go on
+    /// for ever. None while it is in progress: a direction has ended and the other has not, bytes
+    /// are unsent, or a client waits for its target's answer.
+    fn drain_wait(&self, idle: Tick) -> Option<Tick> {
+        if self.is_endless() {
+            return Some(0);
+        }
+        let unanswered = self.ends.end(1).is_socket() && self.client_spoke_last;
+        (!self.half_closed() && !self.holds() && !unanswered).then_some(idle)
+    }
+
+    /// It sends for as long as it is there, whatever the peer does.
+    pub fn is_endless(&self) -> bool {
+        matches!(self.ends.end(1), End::Chargen)
     }
 
     /// One direction has ended, the other has not.

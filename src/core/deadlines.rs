@@ -12,7 +12,8 @@ pub struct Deadlines {
     pub timers: Timers,
     /// Of each route.
     timeouts: Vec<Timeouts>,
-    pub draining: bool,
+    /// While the engine drains: how long a connection has to be quiet before it is closed.
+    drain_idle: Option<Tick>,
     /// No route looks at the age or the silence of an established connection.
     untimed: bool,
 }
@@ -21,18 +22,18 @@ impl Deadlines {
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize) -> Deadlines {
         let untimed = timeouts.iter().all(Timeouts::all_off);
         let timers = Timers::with_capacity(capacity);
-        Deadlines { timers, timeouts, draining: false, untimed }
+        Deadlines { timers, timeouts, drain_idle: None, untimed }
     }
 
-    /// From now on what is idle has a deadline, whatever its route says.
-    pub fn drain(&mut self) {
-        self.draining = true;
+    /// From now on what is quiet for `idle` ends, whatever its route says.
+    pub fn drain(&mut self, idle: Tick) {
+        self.drain_idle = Some(idle);
         self.untimed = false;
     }
 
     /// What is next to come due for a connection, and when.
     pub fn of<S: Stream>(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
-        conn.deadline(&self.timeouts[conn.route as usize], self.draining)
+        conn.deadline(&self.timeouts[conn.route as usize], self.drain_idle)
     }
 
     /// Sees to it that the connection's next deadline is set.

@@ -113,11 +113,21 @@ impl<S: Stream> Ends<S> {
         self.ready[end] = self.ready[end].without(bits);
     }
 
-    /// Forgets that calls on the sockets would block: each is tried once more, up to its very end.
+    /// Forgets that calls on the sockets would block: each is tried once more.
     pub fn doubt(&mut self) {
         for end in 0..2 {
             if self.ends[end].is_socket() {
-                self.set(end, Ready::READ.with(Ready::WRITE).with(Ready::LAST));
+                self.set(end, Ready::READ.with(Ready::WRITE));
+            }
+        }
+    }
+
+    /// The same, and each is read up to its very end, whatever a short read promises.
+    pub fn doubt_to_the_end(&mut self) {
+        self.doubt();
+        for end in 0..2 {
+            if self.ends[end].is_socket() {
+                self.set(end, Ready::LAST);
             }
         }
     }

@@ -16,7 +16,7 @@ use super::event::{Event, Observer, Seen};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
-use super::time::Moment;
+use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 use super::tunings::Tunings;
 
@@ -166,8 +166,11 @@ impl<S: Stream> Engine<S> {
             conn.armed = 0;
             match self.deadlines.of(conn) {
                 Some((deadline, due)) if due <= now.tick() => {
-                    seen.step(key, || Event::Fired { deadline, again: false });
-                    self.expired(key, deadline, now, seen);
+                    let Some(again) = self.lives_on(key, deadline, now, seen) else { continue };
+                    seen.step(key, || Event::Fired { deadline, again });
+                    if !again {
+                        self.expired(key, deadline, now, seen);
+                    }
                 }
                 Some((deadline, _)) => {
                     seen.step(key, || Event::Fired { deadline, again: true });
@@ -180,6 +183,12 @@ impl<S: Stream> Engine<S> {
         self.deadlines.timers.sweep(conns.len(), |due, key| {
             conns.get(key.slot()).is_some_and(|conn| conn.birth == key.birth && conn.armed == due)
         });
+    }
+
+    /// Whether a deadline is due.
+    #[inline]
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.deadlines.timers.next().is_some_and(|due| due <= now.tick())
     }
 
     /// How long the loop may sleep: not at all while work is queued; without limit when nothing is
@@ -231,9 +240,9 @@ impl<S: Stream> Engine<S> {
         seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 
-    /// From now on what is idle ends, and what is in progress ends when it comes to rest.
-    pub fn drain(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.deadlines.drain();
+    /// From now on what is quiet for `idle` ends, and what is in progress ends when it is too.
+    pub fn drain(&mut self, idle: Tick, now: Moment, seen: &mut dyn Observer) {
+        self.deadlines.drain(idle);
         let seen = &mut Seen::new(seen, self.steps);
         for (slot, conn) in &mut self.conns {
             self.deadlines.arm(conn, Key::new(conn.birth, slot), now, seen);
@@ -324,19 +333,29 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Whether nothing has come in that no event has told of yet: after a clean close, that would
-    /// be lost. One more turn of the connection tells.
-    fn is_quiet(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) -> bool {
-        // One that stands in the queue is driven from there.
-        if let Some(conn) = self.get(key).filter(|conn| !conn.queued) {
-            conn.ends.doubt();
-            self.drive(key, now, seen);
+    /// A deadline is due. The sockets are asked before it closes anything, since bytes or an answer
+    /// may wait that no event has reported yet: the process may have been stopped for longer than
+    /// the timeout. True if they show that the connection is not idle; None if it has ended.
+    fn lives_on(
+        &mut self,
+        key: Key,
+        deadline: Deadline,
+        now: Moment,
+        seen: &mut Seen<'_>,
+    ) -> Option<bool> {
+        let conn = self.get(key)?;
+        if deadline == Deadline::Lifetime || deadline == Deadline::Quiet && conn.is_endless() {
+            return Some(false);
         }
-        let Some(conn) = self.get(key) else { return false };
+        // A queued one is driven from the queue in the next turn, which sets its deadline anew.
         if conn.queued {
-            conn.active = now.tick();
+            return Some(true);
         }
-        !conn.holds() && conn.active < now.tick()
+        conn.ends.doubt();
+        self.drive(key, now, seen);
+        let conn = get(&mut self.conns, key)?;
+        let still = self.deadlines.of(conn).filter(|(_, due)| *due <= now.tick());
+        Some(conn.queued || still.is_none_or(|(next, _)| next != deadline))
     }
 
     fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut Seen<'_>) {
@@ -349,8 +368,7 @@ impl<S: Stream> Engine<S> {
             Deadline::HalfClose => Reason::HalfCloseTimeout,
             Deadline::Lifetime => Reason::Lifetime,
             Deadline::Linger => Reason::Served,
-            Deadline::Quiet if self.is_quiet(key, now, seen) => Reason::Drained,
-            Deadline::Quiet => return,
+            Deadline::Quiet => Reason::Drained,
         };
         self.remove(key, reason, now, seen);
     }

@@ -100,6 +100,10 @@ pub enum Event<'a> {
         queued: usize,
         now: Moment,
     },
+    /// Deadlines were due, so the system was asked for events once more before they fire.
+    PolledAgain {
+        events: usize,
+    },
     /// A door is open: an address is bound and served.
     Listening {
         address: &'a str,
@@ -310,6 +314,7 @@ impl Event<'_> {
         matches!(
             self,
             Event::Turn { .. }
+                | Event::PolledAgain { .. }
                 | Event::Marked { .. }
                 | Event::Stale
                 | Event::Read { .. }

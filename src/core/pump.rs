@@ -132,7 +132,7 @@ pub fn last_words<S: Stream>(
     with: &mut Drive<'_, S::Pipe>,
 ) -> Result<(), Broken> {
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
-    ends.doubt();
+    ends.doubt_to_the_end();
     for _ in 0..LAST_WORDS {
         match ends.next(flow) {
             Step::Rest => break,

@@ -78,6 +78,9 @@ fn turn(
 /// What is said in the same words each time.
 fn sentence(key: Key, event: &Event<'_>) -> &'static str {
     match *event {
+        Event::PolledAgain { .. } => {
+            "deadlines are due, and an event that moves one may have come since the last poll"
+        }
         Event::Listening { .. } => {
             "its address is bound: the system completes handshakes from now on, and we take them \
              when the loop is told of them"
@@ -280,7 +283,9 @@ fn armed(deadline: Deadline) -> &'static str {
             "all is said; the peer has so long to end too, for closing with its bytes unread \
              would reset what it has not yet received"
         }
-        Deadline::Quiet => "we are stopping, and what moves nothing until then counts as idle",
+        Deadline::Quiet => {
+            "the daemon is draining: a connection at rest that is quiet for this long is closed"
+        }
     }
 }
 
@@ -293,7 +298,7 @@ fn fired(deadline: Deadline) -> &'static str {
         Deadline::Linger => {
             "the peer did not end in time; what it still wanted to say is not heard"
         }
-        Deadline::Quiet => "we are stopping, and it had nothing in progress",
+        Deadline::Quiet => "the daemon is draining, and this connection was at rest",
     }
 }
 

@@ -37,6 +37,9 @@ impl Line<'_> {
             Event::Listening { address, service } => {
                 write!(f, "listening at {}: {}", plain(address), plain(service))
             }
+            Event::PolledAgain { events } => {
+                write!(f, "polled again before deadlines fire: {}", Count(events, "event"))
+            }
             Event::AcceptPaused { address, fault, connections } => {
                 write!(f, "accepting pauses at {}: ", plain(address))?;
                 match fault {

@@ -140,6 +140,7 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::ShutDown
         | Event::Closed { .. } => (LIVES, Level::Debug),
         Event::Turn { .. }
+        | Event::PolledAgain { .. }
         | Event::Marked { .. }
         | Event::Stale
         | Event::Read { .. }

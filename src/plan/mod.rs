@@ -44,6 +44,8 @@ pub struct Plan {
     /// None: as many as the limit of open files allows.
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
+    /// During a drain, close a connection at rest that was quiet for so long. None: the default.
+    pub drain_idle: Option<Duration>,
     /// Before each sleep the loop looks again for so long. None: it does not.
     pub spin: Option<Duration>,
 }
@@ -51,4 +53,13 @@ pub struct Plan {
 impl Plan {
     /// How long a drain may take, if nothing else is said.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// How long a connection has to be quiet before a drain closes it, if nothing else is said.
+    pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
+    /// During a drain, a connection at rest is closed after it was quiet for so long. By default
+    /// that leaves at least half of the drain timeout: what is still open then is reset.
+    pub fn drain_idle(&self) -> Duration {
+        self.drain_idle.unwrap_or(Plan::DRAIN_IDLE.min(self.drain_timeout / 2))
+    }
 }

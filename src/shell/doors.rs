@@ -37,6 +37,8 @@ pub struct Door {
     key: Key,
     knocked: bool,
     pause: Option<Pause>,
+    /// The listener closes when its accept queue is empty, or after it has accepted so many more.
+    closing: Option<usize>,
 }
 
 /// Why a door rests.
@@ -58,8 +60,8 @@ pub struct Guest {
 impl Doors {
     pub fn add(&mut self, listener: Listener, route: u16, key: Key) {
         let address = listener.address().into();
-        let (knocked, pause) = (false, None);
-        self.doors.push(Door { listener, route, address, key, knocked, pause });
+        let (knocked, pause, closing) = (false, None, None);
+        self.doors.push(Door { listener, route, address, key, knocked, pause, closing });
     }
 
     /// The system announced a listener.
@@ -79,8 +81,26 @@ impl Doors {
         self.doors.is_empty()
     }
 
-    /// Closes all of them. Who waits in their queues is refused by the system.
-    pub fn close(&mut self) {
+    /// Closes each listener as soon as its accept queue is empty: the system resets the clients
+    /// that still wait in the queue of a listener that is closed. A listener accepts one queue's
+    /// worth at most, so that new clients cannot keep it open.
+    pub fn close_when_empty(&mut self) {
+        for door in &mut self.doors {
+            door.closing.get_or_insert(door.listener.backlog() + 1);
+            door.knocked = true;
+        }
+        self.knocked = self.doors.len();
+    }
+
+    /// Closes the listeners that were to close and have an empty accept queue.
+    pub fn close_empty(&mut self) {
+        let is_done = |door: &Door| door.closing.is_some_and(|left| left == 0 || !door.knocked);
+        self.doors.retain(|door| !is_done(door));
+        self.knocked = self.doors.iter().filter(|door| door.knocked).count();
+    }
+
+    /// Closes all listeners now. Clients in their accept queues are reset.
+    pub fn close_now(&mut self) {
         self.doors.clear();
         self.knocked = 0;
     }
@@ -132,6 +152,9 @@ impl Doors {
             match door.listener.accept() {
                 Verdict::Taken(socket, peer) => {
                     door.resume(connections, seen);
+                    if let Some(left) = &mut door.closing {
+                        *left = left.saturating_sub(1);
+                    }
                     return Some(Guest {
                         socket,
                         peer,
@@ -189,6 +212,7 @@ impl Door {
 
     fn may_try(&self, room: usize, now: Moment) -> bool {
         self.knocked
+            && self.closing != Some(0)
             && match &self.pause {
                 None => true,
                 Some(Pause::Limit) => room > 0,

@@ -13,7 +13,7 @@ use crate::plan::{Address, Listen};
 use super::address::inet_peer;
 #[cfg(unix)]
 use super::address::unix_peer;
-use super::bind::{self, Bound, CannotListen};
+use super::bind::{self, BACKLOG, Bound, CannotListen};
 use super::socket::Socket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
@@ -27,6 +27,7 @@ pub struct Listener {
     door: Door,
     address: Address,
     text: String,
+    backlog: usize,
 }
 
 #[derive(Debug)]
@@ -54,7 +55,9 @@ impl Listener {
     /// Binds all that an address of the plan stands for, or nothing: a name may have several
     /// addresses.
     pub fn bind(listen: &Listen) -> Result<Vec<Listener>, CannotListen> {
-        Ok(bind::bind(listen)?.into_iter().map(Listener::from).collect())
+        let backlog = listen.options.backlog.unwrap_or(BACKLOG) as usize;
+        let bound = bind::bind(listen)?.into_iter();
+        Ok(bound.map(|bound| Listener::new(bound, backlog)).collect())
     }
 
     /// What is really bound, in the canonical form: port 0 has become a number, a name an address.
@@ -65,6 +68,11 @@ impl Listener {
     /// The same, to compare with.
     pub fn at(&self) -> &Address {
         &self.address
+    }
+
+    /// Maximum connections its accept queue was asked to hold; the system may hold fewer.
+    pub fn backlog(&self) -> usize {
+        self.backlog
     }
 
     pub fn accept(&self) -> Verdict {
@@ -99,8 +107,8 @@ impl Listener {
     }
 }
 
-impl From<Bound> for Listener {
-    fn from(bound: Bound) -> Listener {
+impl Listener {
+    fn new(bound: Bound, backlog: usize) -> Listener {
         let door = match &bound.address {
             #[cfg(unix)]
             Address::Unix(_) => Door::Unix(UnixListener::from_std(bound.socket.into())),
@@ -112,6 +120,7 @@ impl From<Bound> for Listener {
             door,
             text: bound.address.to_string(),
             address: bound.address,
+            backlog,
         }
     }
 }

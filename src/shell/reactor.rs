@@ -48,6 +48,7 @@ pub struct Reactor {
     /// How many bytes that nobody takes all connections may hold together.
     pub(super) most_unsent: usize,
     pub(super) drain_timeout: Duration,
+    pub(super) drain_idle: Duration,
     pub(super) spin: Option<Duration>,
     pub(super) engine: Engine<Socket>,
     pub(super) doors: Doors,
@@ -108,7 +109,10 @@ impl Reactor {
     /// One turn.
     fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let now = self.sleep(seen)?;
-        let named = self.mark(seen);
+        let mut named = self.mark(seen);
+        if self.engine.is_due(now) || self.datagrams.is_due(now) {
+            named = named.and(self.poll_again(seen)?);
+        }
         if named.signals
             && let Some(signal) = self.heed_signals(now, seen)
         {
@@ -173,13 +177,40 @@ impl Reactor {
         }
     }
 
+    /// A signal interrupts the wait, also the one that continues a stopped process. Events may have
+    /// come meanwhile, so the system is asked again without waiting.
     fn poll_once(&mut self, wait: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, wait) {
-            // A signal woke us: a turn without events.
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            polled => polled?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            polled => return polled,
         }
-        Ok(())
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
+    }
+
+    /// Marks all that is ready before a deadline fires. The process may have been stopped since the
+    /// last poll, or that poll was full: an event that would have moved the deadline may wait. As
+    /// many polls as all connections can fill, so that constant load cannot postpone deadlines.
+    #[cold]
+    fn poll_again(&mut self, seen: &mut dyn Observer) -> io::Result<Named> {
+        let mut named = Named::default();
+        for _ in 0..(self.engine.len() + self.datagrams.len()) / EVENTS + 1 {
+            self.poll_once(Some(Duration::ZERO))?;
+            let events = self.events.iter().count();
+            if self.steps {
+                seen.on(Key::LOOP, &Event::PolledAgain { events });
+            }
+            named = named.and(self.mark(seen));
+            if events < EVENTS {
+                break;
+            }
+        }
+        Ok(named)
     }
 
     /// The shortest of all sleeps that the parts of the loop allow.
@@ -221,6 +252,9 @@ impl Reactor {
                     None => break,
                 }
             }
+        }
+        if self.stopping.is_some() {
+            self.doors.close_empty();
         }
     }
 
@@ -318,6 +352,12 @@ impl Reactor {
 struct Named {
     signals: bool,
     names: bool,
+}
+
+impl Named {
+    fn and(self, other: Named) -> Named {
+        Named { signals: self.signals || other.signals, names: self.names || other.names }
+    }
 }
 
 /// The shorter of two sleeps; none is a sleep without a limit.

@@ -75,6 +75,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         max_connections,
         most_unsent: most_unsent(plan, max_connections),
         drain_timeout: plan.drain_timeout,
+        drain_idle: plan.drain_idle(),
         spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
         doors: open.doors,

@@ -1,5 +1,6 @@
 //! Signals, and how the loop ends: it drains, at most so long, and a second signal ends it now.
 
+use crate::core::time::ticks;
 use crate::core::{Event, Key, Moment, Observer, Reason};
 
 use super::reactor::{Outcome, Reactor};
@@ -26,25 +27,28 @@ impl Reactor {
         None
     }
 
-    /// Nobody is let in any more; what is idle ends, what is in progress may finish.
+    /// Accepts what waits in the accept queues, and no more. What is at rest ends, what is in
+    /// progress may finish.
     fn begin_to_stop(&mut self, now: Moment, seen: &mut dyn Observer) {
         self.stopping = Some(now.after(self.drain_timeout));
         let connections = self.engine.len();
         seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
-        self.doors.close();
-        self.engine.drain(now, seen);
-        self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(cx));
+        self.doors.close_when_empty();
+        self.engine.drain(ticks(self.drain_idle), now, seen);
+        let idle = self.drain_idle;
+        self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(idle, cx));
     }
 
     /// Whether the loop has nothing left to do. What did not end in time is cut off.
     pub(super) fn is_over(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Outcome> {
         let deadline = self.stopping?;
-        let cut = self.engine.len() + self.datagrams.len();
-        if cut > 0 && deadline <= now {
+        let left = self.engine.len() + self.datagrams.len();
+        if deadline <= now {
+            self.doors.close_now();
             self.cut(now, seen);
-            return Some(Outcome::Drained { cut });
+            return Some(Outcome::Drained { cut: left });
         }
-        (cut == 0).then_some(Outcome::Drained { cut: 0 })
+        (left == 0 && self.doors.is_empty()).then_some(Outcome::Drained { cut: 0 })
     }
 
     /// Ends all that is left, now.

@@ -177,7 +177,7 @@ impl Loader {
         if !matches!(self.phase, Phase::Probe { .. }) {
             self.note_held(now);
         }
-        self.doors.close();
+        self.doors.close_now();
         for group in &self.groups {
             group.load.going.set(false);
             group.load.ending.set(true);

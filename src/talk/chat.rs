@@ -303,7 +303,7 @@ impl<'a> Chat<'a> {
             self.farewell = Some(self.now);
             let draining = Event::Draining { connections: self.members.len(), deadline: FAREWELL };
             self.seen.on(Key::LOOP, &draining);
-            self.doors.close();
+            self.doors.close_now();
             self.members.queue_all();
         }
     }

@@ -150,10 +150,12 @@ fn each_datagram_flow_has_its_line_too() {
     let mut daemon = Daemon::start(&line);
     let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(b"hello", daemon.at(0)).unwrap();
-    target.recv_from(&mut [0; 9]).unwrap();
+    let (_, flow) = target.recv_from(&mut [0; 9]).unwrap();
+    target.send_to(b"answer", flow).unwrap();
+    client.recv(&mut [0; 9]).unwrap();
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
     let lines = daemon.last_lines();
     let line = lines.iter().find(|line| line.starts_with("ts=")).unwrap();
-    assert!(line.contains(" up=5 down=0 end=KD reason=drained "), "{line}");
+    assert!(line.contains(" up=5 down=6 end=KD reason=drained "), "{line}");
 }

@@ -13,7 +13,7 @@ use crate::wait::until;
 use crate::wire::Wire;
 
 /// Whether a program can be run here; if not, the test says so and passes.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let found =
         Command::new("sh").args(["-c", &format!("command -v {program} >/dev/null")]).status();
     let has = found.unwrap().success();

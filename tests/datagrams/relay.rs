@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::stand::{CUT, Stand, at, bytes, client, nobody, receive};
+use crate::stand::{CUT, DRAIN_IDLE, Stand, at, bytes, client, nobody, receive};
 
 /// A stand that relays to these targets.
 fn relay(targets: &[SocketAddr], options: &str) -> (Stand, SocketAddr) {
@@ -318,7 +318,7 @@ fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
     let (client, late) = (client(), client());
     client.send_to(b"question", door).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
-    stand.call(|datagrams, cx| datagrams.drain(cx));
+    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     late.send_to(b"hello", door).unwrap();
     stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&late)));
     target.send_to(b"answer", flow).unwrap();
@@ -327,6 +327,48 @@ fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
     stand.pass(Duration::from_secs(1));
     assert_eq!(stand.facts.births("closed drained up 8 down 6"), [1]);
     assert_eq!((stand.datagrams.len(), stand.datagrams.sleep(stand.now)), (0, None));
+}
+
+#[test]
+fn a_drain_waits_for_the_answer_to_a_datagram_for_as_long_as_its_flow_may_be_idle() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-timeout=30s");
+    let (asking, asking_in_vain) = (client(), client());
+    asking.send_to(b"question", door).unwrap();
+    let (_, flow) = stand.until(|_| receive(&target));
+    asking_in_vain.send_to(b"anybody?", door).unwrap();
+    stand.until(|_| receive(&target));
+    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
+    stand.pass(Duration::from_secs(20));
+    assert_eq!(stand.datagrams.len(), 2, "neither was answered");
+    target.send_to(b"answer", flow).unwrap();
+    assert_eq!(stand.until(|_| receive(&asking)).0, b"answer");
+    stand.pass(DRAIN_IDLE);
+    assert_eq!(stand.facts.births("closed drained up 8 down 6"), [1]);
+    stand.pass(Duration::from_secs(9));
+    assert_eq!(stand.facts.births("closed idle-timeout up 8 down 0"), [2]);
+}
+
+#[test]
+fn a_flow_whose_datagrams_wait_to_be_read_is_not_idle() {
+    let (target, address) = target();
+    let (mut stand, door) = relay(&[address], ",udp-timeout=30s");
+    let (busy, silent) = (client(), client());
+    for client in [&busy, &silent] {
+        client.send_to(b"first", door).unwrap();
+        stand.until(|_| receive(&target));
+    }
+    // More than a turn reads, and the last one is that of a known source.
+    let others = client();
+    for _ in 0..64 {
+        others.send_to(b"before it", door).unwrap();
+    }
+    busy.send_to(b"second", door).unwrap();
+    stand.pass(Duration::from_secs(30));
+    stand.until(|_| receive(&target).filter(|(bytes, _)| bytes == b"second"));
+    assert_eq!(stand.facts.births("opened"), [1, 2, 3]);
+    stand.turn(Duration::ZERO);
+    assert_eq!(stand.facts.births("closed idle-timeout"), [2], "that one was silent");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use crate::stand::{Stand, bytes, client, receive};
+use crate::stand::{DRAIN_IDLE, Stand, bytes, client, receive};
 
 #[test]
 fn an_echo_sends_the_same_bytes_back_at_every_length() {
@@ -172,9 +172,21 @@ fn an_idle_door_needs_no_turn() {
 }
 
 #[test]
+fn a_drain_answers_what_was_received_before_it() {
+    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let client = client();
+    for number in 0..100 {
+        client.send_to(&bytes(9, number), echo).unwrap();
+    }
+    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
+    let answers = std::iter::from_fn(|| receive(&client)).count();
+    assert_eq!(answers, 100);
+}
+
+#[test]
 fn small_services_close_as_soon_as_we_drain() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
-    stand.call(|datagrams, cx| datagrams.drain(cx));
+    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     let client = client();
     client.send_to(b"too late", echo).unwrap();
     stand.expect_silence(&client);

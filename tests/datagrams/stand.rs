@@ -19,6 +19,9 @@ const NOW: i64 = 1_795_198_625;
 /// Longer than anything takes on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What drains in these tests is closed after it was quiet for so long.
+pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
+
 /// What has to stay silent is watched for so long.
 const SILENCE: Duration = Duration::from_millis(50);
 

@@ -56,6 +56,7 @@ pub fn ending(world: &World, closed: &Closed) {
         Side::Us => None,
     };
     let reason = closed.ending.reason;
+    check::was_silent(&kernel, talk, reason);
     assert!(socks.iter().all(|sock| sock.closed), "#{birth} leaves a socket open");
     match reason {
         Reason::Finished | Reason::Served => {
@@ -75,7 +76,11 @@ pub fn ending(world: &World, closed: &Closed) {
         Reason::Refused { .. } | Reason::Unreachable { .. } | Reason::ConnectTimeout => {
             assert!(!closed.facts.connected && talk.attempts.is_empty(), "#{birth} was refused?");
         }
-        Reason::Drained => assert!(world.drained, "#{birth} is drained too early"),
+        Reason::Drained => {
+            assert!(world.drained, "#{birth} is drained too early");
+            let asked = talk.kind == Kind::Relay && closed.facts.client_spoke_last() == Some(true);
+            assert!(!asked, "#{birth} is drained while its client waits for an answer");
+        }
         Reason::Cut => assert!(world.cut, "#{birth} is cut too early"),
         _ => {}
     }
@@ -104,7 +109,11 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
         Deadline::HalfClose => (facts.active, timeouts.half_close, half),
         Deadline::Lifetime => (facts.born, timeouts.lifetime, true),
         Deadline::Linger => (facts.active, Some(check::LINGER), facts.lingers),
-        Deadline::Quiet => (facts.active, Some(check::QUIET), world.drained && !half),
+        Deadline::Quiet => match talk.kind {
+            Kind::Chargen => (facts.active, Some(0), world.drained),
+            Kind::Relay if facts.client_spoke_last() == Some(true) => (0, None, false),
+            _ => (facts.active, Some(check::DRAIN_IDLE), world.drained && !half),
+        },
     };
     let due = wait.map(|wait| since + wait);
     let meant = cause && due.is_some_and(|due| world.now.tick() >= due);

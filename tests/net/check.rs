@@ -7,7 +7,7 @@ use oneloop::core::conn::Conn;
 use oneloop::core::flow::{Flow, Step};
 use oneloop::core::pump::BUDGET;
 use oneloop::core::{End, Ready};
-use oneloop::core::{Key, Tick};
+use oneloop::core::{Key, Reason, Tick};
 
 use super::faults::Model;
 use super::kernel::{Kernel, Sock};
@@ -16,9 +16,10 @@ use super::socket::Socket;
 use super::talk::{Kind, Talk};
 use super::world::World;
 
-/// A service waits so long for the peer's end of file; a connection quiet for so long is idle.
+/// A service waits so long for the peer's end of file.
 pub const LINGER: Tick = 20;
-pub const QUIET: Tick = 10;
+/// During a drain, a connection at rest that was quiet for so long is closed.
+pub const DRAIN_IDLE: Tick = 10;
 
 /// Two flows of `BUDGET` steps, each at most a read and a write; beside them two half-closes, two
 /// questions for errors and one for success.
@@ -162,12 +163,15 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
     let facts = world.watch.facts[&talk.key.birth];
     let timeouts = &world.mix.timeouts[talk.route as usize];
     let half = facts.ended[0] != facts.ended[1];
+    let unanswered = talk.kind == Kind::Relay && facts.client_spoke_last() != Some(false);
     let wait = if talk.kind == Kind::Relay && !facts.connected {
         timeouts.connect
     } else if facts.lingers {
         Some(LINGER)
-    } else if world.drained && !half && !conn.holds() {
-        Some(QUIET)
+    } else if world.drained && talk.kind == Kind::Chargen {
+        Some(0)
+    } else if world.drained && !half && !conn.holds() && !unanswered {
+        Some(DRAIN_IDLE)
     } else if half && timeouts.half_close.is_some() {
         timeouts.half_close
     } else {
@@ -175,6 +179,21 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
     };
     let life = timeouts.lifetime.map(|life| facts.born + life);
     wait.map(|wait| facts.active + wait).into_iter().chain(life).min()
+}
+
+/// No deadline of silence has closed it while bytes waited that could have been passed on.
+pub fn was_silent(kernel: &Kernel, talk: &Talk, reason: Reason) {
+    let silence = [Reason::IdleTimeout, Reason::HalfCloseTimeout, Reason::Drained];
+    if !silence.contains(&reason) || talk.kind == Kind::Chargen {
+        return;
+    }
+    let socks: Vec<&Sock> = talk.peers.iter().map(|peer| &kernel.socks[peer.sock]).collect();
+    for (at, from) in socks.iter().enumerate() {
+        let to = if talk.kind == Kind::Relay { socks.get(1 - at) } else { Some(from) };
+        let takes = to.is_some_and(|to| talk.kind == Kind::Discard || !to.seen.blocked);
+        let waits = from.seen.unread && takes && !from.seen.lied;
+        assert!(!waits, "#{} ends by {reason} with bytes that wait", talk.key.birth);
+    }
 }
 
 /// The most that one step may move.

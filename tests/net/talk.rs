@@ -57,6 +57,16 @@ pub struct Facts {
     pub ended: [bool; 2],
     pub first: Option<usize>,
     pub closed: u32,
+    /// In which turn bytes last went to each end.
+    pub wrote: [usize; 2],
+}
+
+impl Facts {
+    /// Whether the client spoke last. None: both sides spoke in the same turn.
+    pub fn client_spoke_last(&self) -> Option<bool> {
+        let [to_client, to_target] = self.wrote;
+        (to_client != to_target || to_client == 0).then_some(to_target > to_client)
+    }
 }
 
 impl Talk {

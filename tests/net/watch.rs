@@ -63,7 +63,12 @@ impl Observer for Watch {
             return;
         };
         match event {
-            Event::Wrote { bytes: 1.., .. } if !facts.lingers => facts.active = now,
+            Event::Wrote { bytes: 1.., .. } => {
+                facts.wrote[key.end()] = self.turn;
+                if !facts.lingers {
+                    facts.active = now;
+                }
+            }
             Event::Connected { .. } => {
                 facts.connected = true;
                 facts.active = now;

@@ -302,7 +302,7 @@ impl World {
         let reached = |at: Option<usize>, turn| at.is_some_and(|at| turn >= at);
         if !self.drained && reached(self.mix.drain, self.watch.turn) {
             self.drained = true;
-            self.engine.drain(self.now, &mut self.watch);
+            self.engine.drain(check::DRAIN_IDLE, self.now, &mut self.watch);
         }
         if self.drained && !self.cut && reached(self.mix.cut, self.watch.turn) {
             self.cut = true;

@@ -98,6 +98,12 @@ impl Bench {
         });
     }
 
+    /// Deadlines fire at this tick, and no event was polled since whenever.
+    pub fn expire_at(&mut self, tick: Tick) {
+        self.now = Moment(u64::from(tick) * 100_000);
+        self.engine.expire(self.now, &mut self.told);
+    }
+
     /// A turn at this tick.
     pub fn turn_at(&mut self, tick: Tick) {
         self.now = Moment(u64::from(tick) * 100_000);

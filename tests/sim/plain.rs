@@ -146,54 +146,6 @@ fn an_event_without_bytes_is_no_activity() {
 }
 
 #[test]
-fn draining_ends_the_idle_at_once_and_the_cut_ends_the_rest() {
-    let mut bench = Bench::new(Timeouts::default());
-    let (idle, id) = bench.open(Conn::echo);
-    let (relayed, client, target) = bench.relay();
-    bench.turn_at(40);
-    let (busy, flood) = bench.open(Conn::chargen);
-    bench.engine.drain(bench.now, &mut bench.told);
-    bench.turn_at(41);
-    assert!(bench.ended(idle, "Drained") && bench.ended(relayed, "Drained"));
-    for end in [id, client, target] {
-        assert_eq!(bench.hear(end), Found::Eof);
-    }
-    bench.turn_at(400);
-    assert_eq!(bench.engine.len(), 1, "it still has something to write");
-    bench.engine.cut(bench.now, &mut bench.told);
-    assert!(bench.ended(busy, "Cut"));
-    bench.net.borrow_mut().socks[flood].tx.bytes.clear();
-    assert_eq!(bench.hear(flood), Found::Reset, "it was owed something");
-}
-
-#[test]
-fn draining_lets_a_half_closed_relay_finish() {
-    let mut bench = Bench::new(Timeouts::default());
-    let (key, client, target) = bench.relay();
-    bench.fin(client);
-    bench.engine.drain(bench.now, &mut bench.told);
-    bench.turn_at(600);
-    bench.say(target, b"a late answer");
-    assert_eq!(bench.hear(client), Found::Bytes(b"a late answer".to_vec()));
-    bench.fin(target);
-    assert!(bench.ended(key, "Finished"));
-}
-
-#[test]
-fn a_drained_relay_looks_once_more_for_bytes_that_no_event_told_of() {
-    let mut bench = Bench::new(Timeouts::default());
-    let (_, client, target) = bench.relay();
-    bench.turn_at(40);
-    bench.engine.drain(bench.now, &mut bench.told);
-    bench.net.borrow_mut().remote_write(client, b"just now");
-    bench.engine.expire(bench.now, &mut bench.told);
-    assert_eq!(bench.hear(target), Found::Bytes(b"just now".to_vec()));
-    assert_eq!(bench.engine.len(), 1, "it is not idle");
-    bench.turn_at(50);
-    assert_eq!(bench.hear(client), Found::Eof);
-}
-
-#[test]
 fn what_the_client_says_waits_for_a_target_and_a_stale_event_is_no_target() {
     let mut bench = Bench::new(Timeouts { connect: Some(50), ..Timeouts::default() });
     let (key, client) = bench.open(Conn::relay);

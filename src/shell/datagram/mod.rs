@@ -55,6 +55,8 @@ pub struct Datagrams {
     /// Made with the first door.
     room: Option<Room>,
     draining: bool,
+    /// For how many rounds in a row the closing of idle flows has waited.
+    delayed: u32,
 }
 
 /// What the collection needs of the world, for one call.
@@ -76,8 +78,12 @@ const BUDGET: u32 = 64;
 /// So many flows are closed in one turn; the rest in the next one.
 const EXPIRE_BUDGET: usize = 256;
 
-/// While we drain, a flow that has rested for so long has nothing in progress.
-const QUIET: Duration = Duration::from_secs(1);
+/// Rounds in which a socket that is about to close answers what it has received.
+const DRAIN_ROUNDS: usize = 16;
+
+/// Maximum rounds in which the closing of idle flows waits for sockets that have more to read: as
+/// many datagrams as a receive buffer of the default size holds. A flood cannot postpone it.
+const EXPIRE_DELAY: u32 = 16;
 
 impl Datagrams {
     /// The seed decides which replies of a loop are dropped, and how long the answers of chargen
@@ -93,6 +99,7 @@ impl Datagrams {
             outbox: Outbox::default(),
             room: None,
             draining: false,
+            delayed: 0,
         }
     }
 
@@ -147,12 +154,25 @@ impl Datagrams {
         self.room = Some(room);
     }
 
-    /// Closes the flows that have rested for too long.
+    /// Closes the flows that were idle for too long. Datagrams of such a flow may still wait in a
+    /// socket that has more to read, so that is read first.
     pub fn expire(&mut self, cx: &mut Context<'_>) {
+        if !self.is_due(cx.now) {
+            return;
+        }
+        if !self.queue.is_empty() && self.delayed < EXPIRE_DELAY {
+            self.delayed += 1;
+            return;
+        }
+        self.delayed = 0;
         for _ in 0..EXPIRE_BUDGET {
             let Some(slot) = self.flows.expired(cx.now) else { return };
             let key = self.flow_key(slot);
-            let (deadline, reason) = match self.draining {
+            let waits = self.draining && self.flows.get(slot).is_some_and(|at| at.flow.unanswered);
+            if waits && self.flows.park(slot) {
+                continue;
+            }
+            let (deadline, reason) = match self.draining && !waits {
                 true => (Deadline::Quiet, Reason::Drained),
                 false => (Deadline::Idle, Reason::IdleTimeout),
             };
@@ -170,11 +190,27 @@ impl Datagrams {
         }
     }
 
-    /// From now on no flow is opened, and one that rests has ended. Doors that keep no flows close.
-    pub fn drain(&mut self, cx: &mut Context<'_>) {
+    /// Whether a flow may have been idle for too long.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.flows.due().is_some_and(|due| due <= now)
+    }
+
+    /// From now on no flow is opened. One whose last datagram was answered is closed when it was
+    /// quiet for `idle`; one that waits for an answer keeps its timeout. Sockets without flows
+    /// answer what they have received, and close.
+    pub fn drain(&mut self, idle: Duration, cx: &mut Context<'_>) {
+        let answers = |door: &Door| matches!(door.duty, Duty::Answer { .. });
+        for slot in 0..self.doors.len() {
+            if self.doors[slot].as_ref().is_some_and(answers) {
+                self.enqueue(Key::door(slot));
+            }
+        }
+        for _ in 0..DRAIN_ROUNDS {
+            self.run(cx);
+        }
         self.draining = true;
-        self.flows.hasten(QUIET);
-        self.close_doors(|door| matches!(door.duty, Duty::Answer { .. }), cx.registry);
+        self.flows.hasten(idle);
+        self.close_doors(answers, cx.registry);
     }
 
     /// Closes all that is left.

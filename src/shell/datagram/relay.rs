@@ -28,6 +28,8 @@ pub(super) struct Flow {
     attempt: u32,
     /// The remote refused a datagram: the next one may go elsewhere.
     refused: Option<Fault>,
+    /// A datagram went to the remote, and nothing has come back since.
+    pub unanswered: bool,
 }
 
 impl Datagrams {
@@ -71,7 +73,8 @@ impl Datagrams {
         let key = self.flow_key(slot);
         self.flows.touch(slot, cx.now);
         let Some(entry) = self.flows.get(slot) else { return };
-        let flow = &entry.flow;
+        let flow = &mut entry.flow;
+        flow.unanswered = false;
         self.traffic.received(key.at(1), train, || flow.remote.peer(), cx.seen);
         let door = flow.door;
         self.put(door, (arrival, 0..train.len(), Some(key)), room, cx);
@@ -81,6 +84,7 @@ impl Datagrams {
     pub(super) fn refused(&mut self, slot: usize, fault: Fault) {
         if let Some(entry) = self.flows.get(slot) {
             entry.flow.refused = Some(fault);
+            entry.flow.unanswered = false;
         }
     }
 
@@ -137,6 +141,7 @@ impl Datagrams {
             at,
             attempt: 1,
             refused: None,
+            unanswered: false,
         };
         self.open(lane, from.clone(), flow, cx)
     }
@@ -197,6 +202,7 @@ impl Datagrams {
         match sent {
             Ok(()) => {
                 flow.up += part.bytes().len() as u64;
+                flow.unanswered = true;
                 self.traffic.sent(key, part, || flow.remote.peer(), cx.seen);
             }
             Err(Drop::Refused(fault)) => flow.refused = Some(fault),

@@ -31,14 +31,24 @@ pub struct Entry<A, T> {
     pub flow: T,
     newer: Option<usize>,
     older: Option<usize>,
+    /// It is in the lane's list of those that wait for an answer during a drain.
+    parked: bool,
 }
 
 #[derive(Debug)]
 struct Lane<A> {
     slots: HashMap<A, usize, Keyed>,
+    touched: Order,
+    /// During a drain: those that wait for an answer, in the same order.
+    parked: Order,
+    limit: usize,
+}
+
+/// A list of flows in the order of the last touch, and for how long each may be idle.
+#[derive(Debug)]
+struct Order {
     newest: Option<usize>,
     oldest: Option<usize>,
-    limit: usize,
     idle: Duration,
 }
 
@@ -53,8 +63,9 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     /// `idle`.
     pub fn lane(&mut self, limit: usize, idle: Duration) -> usize {
         let limit = limit.max(1);
-        let (slots, newest, oldest) = (HashMap::default(), None, None);
-        self.lanes.push(Lane { slots, newest, oldest, limit, idle });
+        let order = || Order { newest: None, oldest: None, idle };
+        let (slots, touched, parked) = (HashMap::default(), order(), order());
+        self.lanes.push(Lane { slots, touched, parked, limit });
         self.lanes.len() - 1
     }
 
@@ -70,7 +81,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     /// The flow that must go before this lane can take another one.
     pub fn surplus(&self, lane: usize) -> Option<usize> {
         let lane = &self.lanes[lane];
-        lane.oldest.filter(|_| lane.slots.len() >= lane.limit)
+        lane.oldest().filter(|_| lane.slots.len() >= lane.limit)
     }
 
     /// Takes a flow in. Its source must be new to the lane, and the lane must have room.
@@ -78,12 +89,12 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         debug_assert!(self.surplus(lane).is_none() && self.find(lane, &source).is_none());
         let key = source.clone();
         let (newer, older) = (None, None);
-        let entry = Entry { birth, lane, source, active: now, flow, newer, older };
+        let parked = false;
+        let entry = Entry { birth, lane, source, active: now, flow, newer, older, parked };
         let slot = self.entries.insert(entry);
         self.lanes[lane].slots.insert(key, slot);
         self.push_newest(slot);
-        let due = now.after(self.lanes[lane].idle);
-        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+        self.ask_at(now.after(self.lanes[lane].touched.idle));
         slot
     }
 
@@ -99,10 +110,27 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     pub fn touch(&mut self, slot: usize, now: Moment) {
         let entry = &mut self.entries[slot];
         entry.active = now;
-        if entry.newer.is_some() {
+        if entry.parked {
+            self.unlink(slot);
+            self.entries[slot].parked = false;
+            self.push_newest(slot);
+            self.ask_at(now.after(self.lanes[self.entries[slot].lane].touched.idle));
+        } else if entry.newer.is_some() {
             self.unlink(slot);
             self.push_newest(slot);
         }
+    }
+
+    /// Takes a flow that has expired out of the order until it is touched, or was idle for as long
+    /// as before `hasten`. False: it is there already.
+    pub fn park(&mut self, slot: usize) -> bool {
+        if self.entries[slot].parked {
+            return false;
+        }
+        self.unlink(slot);
+        self.entries[slot].parked = true;
+        self.push_newest(slot);
+        true
     }
 
     pub fn remove(&mut self, slot: usize) -> Entry<A, T> {
@@ -117,9 +145,10 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let ends = self.lanes.iter().filter_map(|lane| {
-            let slot = lane.oldest?;
-            Some((self.entries[slot].active.after(lane.idle), slot))
+        let orders = self.lanes.iter().flat_map(|lane| [&lane.touched, &lane.parked]);
+        let ends = orders.filter_map(|order| {
+            let slot = order.oldest?;
+            Some((self.entries[slot].active.after(order.idle), slot))
         });
         let next = ends.min();
         self.due = next.map(|(due, _)| due);
@@ -131,10 +160,10 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         self.due
     }
 
-    /// From now on no flow may rest for longer than this.
+    /// From now on no flow may rest for longer than this, but for those that are parked.
     pub fn hasten(&mut self, idle: Duration) {
         for lane in &mut self.lanes {
-            lane.idle = lane.idle.min(idle);
+            lane.touched.idle = lane.touched.idle.min(idle);
         }
         // Too early is harmless: the next question corrects it.
         self.due = self.due.map(|_| Moment::default());
@@ -142,7 +171,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     /// Any one of the flows.
     pub fn any(&self) -> Option<usize> {
-        self.lanes.iter().find_map(|lane| lane.oldest)
+        self.lanes.iter().find_map(Lane::oldest)
     }
 
     pub fn len(&self) -> usize {
@@ -155,26 +184,48 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     fn unlink(&mut self, slot: usize) {
         let entry = &self.entries[slot];
-        let (lane, newer, older) = (entry.lane, entry.newer, entry.older);
-        match newer {
-            Some(newer) => self.entries[newer].older = older,
-            None => self.lanes[lane].newest = older,
+        let (newer, older) = (entry.newer, entry.older);
+        let order = self.lanes[entry.lane].order(entry.parked);
+        if newer.is_none() {
+            order.newest = older;
         }
-        match older {
-            Some(older) => self.entries[older].newer = newer,
-            None => self.lanes[lane].oldest = newer,
+        if older.is_none() {
+            order.oldest = newer;
+        }
+        if let Some(newer) = newer {
+            self.entries[newer].older = older;
+        }
+        if let Some(older) = older {
+            self.entries[older].newer = newer;
         }
     }
 
     fn push_newest(&mut self, slot: usize) {
-        let lane = &mut self.lanes[self.entries[slot].lane];
-        let older = lane.newest.replace(slot);
+        let entry = &self.entries[slot];
+        let order = self.lanes[entry.lane].order(entry.parked);
+        let older = order.newest.replace(slot);
         match older {
             Some(older) => self.entries[older].newer = Some(slot),
-            None => lane.oldest = Some(slot),
+            None => order.oldest = Some(slot),
         }
         self.entries[slot].newer = None;
         self.entries[slot].older = older;
+    }
+
+    /// A flow may expire at this time.
+    fn ask_at(&mut self, due: Moment) {
+        self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
+    }
+}
+
+impl<A> Lane<A> {
+    fn order(&mut self, parked: bool) -> &mut Order {
+        if parked { &mut self.parked } else { &mut self.touched }
+    }
+
+    /// The flow that was idle for longest.
+    fn oldest(&self) -> Option<usize> {
+        self.parked.oldest.or(self.touched.oldest)
     }
 }
 
@@ -244,6 +295,25 @@ mod tests {
         table.hasten(IDLE / 10);
         assert_eq!(expire(&mut table, 59), []);
         assert_eq!(expire(&mut table, 60), [1]);
+    }
+
+    #[test]
+    fn a_parked_flow_is_idle_for_as_long_as_before_unless_it_is_touched() {
+        let mut table = table(9);
+        let (waits, answered) =
+            (table.insert(0, 1, 1, (), Moment(50)), table.insert(0, 2, 2, (), Moment(50)));
+        table.hasten(IDLE / 10);
+        assert_eq!(table.expired(Moment(60)), Some(waits));
+        assert!(table.park(waits));
+        assert_eq!(table.expired(Moment(60)), Some(answered));
+        assert!(table.park(answered));
+        assert_eq!((table.expired(Moment(149)), table.due()), (None, Some(Moment(150))));
+        table.touch(answered, Moment(100));
+        assert_eq!(table.due(), Some(Moment(110)), "a touched one is asked for in time");
+        assert_eq!(expire(&mut table, 110), [2]);
+        assert_eq!(table.expired(Moment(150)), Some(waits));
+        assert!(!table.park(waits), "it has waited for as long as it may");
+        assert_eq!((table.any(), table.remove(waits).source, table.any()), (Some(waits), 1, None));
     }
 
     /// The same as the table, but simple: sources and their last touch, found by searching.
