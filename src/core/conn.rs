@@ -32,10 +32,40 @@ pub struct Conn<S> {
     pub route: u16,
     /// It stands in the run queue.
     pub queued: bool,
+    history: History,
+}
+
+/// Whose end of file came first, and whether the client spoke last: one byte, since two would cost
+/// each connection of a load eight.
+#[derive(Clone, Copy, Debug, Default)]
+struct History(u8);
+
+impl History {
+    const SIDES: [Option<Side>; 4] = [None, Some(Side::Client), Some(Side::Target), Some(Side::Us)];
+    const CLIENT_SPOKE_LAST: u8 = 4;
+
     /// Whose end of file came first.
-    first: Option<Side>,
-    /// The client spoke last. In a relay, the target's answer is outstanding.
-    client_spoke_last: bool,
+    fn first(self) -> Option<Side> {
+        History::SIDES[usize::from(self.0 & 3)]
+    }
+
+    /// An end of file came from this side.
+    fn ended(&mut self, side: Side) {
+        if self.first().is_none() {
+            let place = History::SIDES.iter().position(|known| *known == Some(side));
+            self.0 |= place.unwrap_or_default() as u8;
+        }
+    }
+
+    /// In a relay, the target's answer to the client is outstanding.
+    fn client_spoke_last(self) -> bool {
+        self.0 & History::CLIENT_SPOKE_LAST != 0
+    }
+
+    #[inline(always)]
+    fn spoke(&mut self, client: bool) {
+        self.0 = self.0 & !History::CLIENT_SPOKE_LAST | u8::from(client) << 2;
+    }
 }
 
 /// What driving a connection came to.
@@ -93,8 +123,7 @@ impl<S: Stream> Conn<S> {
             armed: 0,
             route: 0,
             queued: false,
-            first: None,
-            client_spoke_last: false,
+            history: History::default(),
         }
     }
 
@@ -123,7 +152,7 @@ impl<S: Stream> Conn<S> {
             let pumped = pump::pump(flow, ends, with);
             if flow.done {
                 let from = side(&self.ends, flow.from as usize);
-                self.first.get_or_insert(from);
+                self.history.ended(from);
                 ended = true;
             }
             if let Err(broken) = pumped {
@@ -131,12 +160,13 @@ impl<S: Stream> Conn<S> {
             }
         }
         // If both sides spoke, nobody knows who spoke last: an answer may be outstanding.
-        let spoke = [self.flows[0].moved != before[0], self.flows[1].moved != before[1]];
-        if spoke[0] || spoke[1] {
-            self.client_spoke_last = spoke[0];
+        let client_spoke = self.flows[0].moved != before[0];
+        let spoke = client_spoke || self.flows[1].moved != before[1];
+        if spoke {
+            self.history.spoke(client_spoke);
         }
         // An end of file is activity: what is half-closed waits from then on.
-        if !lingered && (ended || spoke[0] || spoke[1]) {
+        if !lingered && (ended || spoke) {
             self.active = with.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
@@ -218,7 +248,7 @@ impl<S: Stream> Conn<S> {
     }
 
     fn finished(&self) -> Reason {
-        if self.first == Some(Side::Us) { Reason::Served } else { Reason::Finished }
+        if self.history.first() == Some(Side::Us) { Reason::Served } else { Reason::Finished }
     }
 
     /// What is next to come due, and when. `drain_idle` is set while the engine drains.
@@ -255,7 +285,7 @@ impl<S: Stream> Conn<S> {
         if self.is_endless() {
             return Some(0);
         }
-        let unanswered = self.ends.end(1).is_socket() && self.client_spoke_last;
+        let unanswered = self.ends.end(1).is_socket() && self.history.client_spoke_last();
         (!self.half_closed() && !self.holds() && !unanswered).then_some(idle)
     }
 
@@ -334,7 +364,7 @@ impl<S: Stream> Conn<S> {
         }
         self.ends.release(shelf);
         let by_us = (Side::Us, if resets { Closing::Rst } else { Closing::Fin });
-        let (first, by) = match (self.first, reason) {
+        let (first, by) = match (self.history.first(), reason) {
             (Some(side), _) => (side, Closing::Fin),
             (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
             (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),

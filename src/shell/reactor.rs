@@ -37,6 +37,8 @@ pub struct Reactor {
     pub(super) clock: Clock,
     /// When the last sleep ended.
     pub(super) woke: Moment,
+    /// The last sleep had a limit: a deadline may be due.
+    pub(super) is_timed: bool,
     /// Somebody wants to see each step.
     pub(super) steps: bool,
     pub(super) turns: u64,
@@ -110,7 +112,7 @@ impl Reactor {
     fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let now = self.sleep(seen)?;
         let mut named = self.mark(seen);
-        if self.engine.is_due(now) || self.datagrams.is_due(now) {
+        if self.is_timed && (self.engine.is_due(now) || self.datagrams.is_due(now)) {
             named = named.and(self.poll_again(seen)?);
         }
         if named.signals
@@ -147,6 +149,7 @@ impl Reactor {
         let limit = self.sleep_limit(before);
         let now = self.poll(limit)?;
         self.woke = now;
+        self.is_timed = limit.is_some();
         self.turns += 1;
         if self.steps {
             let (number, queued) = (self.turns, self.engine.queued());

@@ -67,6 +67,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         poll,
         clock: Clock::start(),
         woke: Moment(0),
+        is_timed: false,
         steps: true,
         turns: 0,
         births: Births::default(),
