@@ -191,7 +191,7 @@ pub const COMMANDS: [Spec; 13] = [
         examples: &[
             ("oneloop connect 127.0.0.1:7007", "talk to an echo"),
             ("printf 'ping\\n' | oneloop connect localhost 7007 --timing", "send, read, and tell"),
-            ("oneloop connect -z -w 1 db.example:5432", "is there anybody?"),
+            ("oneloop connect -z -w 1s db.example:5432", "is there anybody?"),
             ("oneloop connect -u 127.0.0.1:53 < query", "over UDP"),
         ],
         build: talk::connect,

@@ -186,8 +186,7 @@ impl Page {
 
     /// What the values of these options may be.
     fn units(&mut self, flags: &[Flag]) {
-        const TIME: &str =
-            "TIME is 500ms, 5s, 2m, 1h or 1d; a bare number means seconds; some may be off.";
+        const TIME: &str = "TIME has a unit: 100us, 500ms, 5s, 2m, 1h or 1d; some may be off.";
         const N: &str = "N may be 10k (thousands) or 1m (millions).";
         const SIZE: &str = "SIZE may be 64k (of 1024), 1M or 1G.";
         const RATE: &str = "RATE is 2k/s, 600/m or 50/h; a bare number means per second.";

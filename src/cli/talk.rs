@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn each_option_of_connect_is_heard() {
-        let plan = connected("connect a:1 -Cz -w 2 -i3 --timing --no-half-close --linger 4 -v");
+        let plan = connected("connect a:1 -Cz -w 2s -i3s --timing --no-half-close --linger 4s -v");
         assert!(plan.crlf && plan.probe && plan.timing && !plan.half_close);
         let seconds = |n| Some(Duration::from_secs(n));
         assert_eq!((plan.wait, plan.idle, plan.linger), (seconds(2), seconds(3), seconds(4)));
@@ -158,9 +158,9 @@ mod tests {
         assert_eq!(plan.linger, Some(ConnectPlan::DATAGRAM_LINGER));
         assert_eq!(connected("connect udp://a:1 --linger off").linger, None);
         let seconds = |n| Some(Duration::from_secs(n));
-        assert_eq!(connected("connect udp://a:1 -i 7").linger, seconds(7));
-        assert_eq!(connected("connect udp://a:1 -i 7 --linger 2").linger, seconds(2));
-        assert_eq!(connected("connect tcp://a:1 -i 7").linger, None);
+        assert_eq!(connected("connect udp://a:1 -i 7s").linger, seconds(7));
+        assert_eq!(connected("connect udp://a:1 -i 7s --linger 2s").linger, seconds(2));
+        assert_eq!(connected("connect tcp://a:1 -i 7s").linger, None);
         let plain = ConnectPlan::to(Address::parse("a:1").unwrap());
         let quiet = LogPlan { quiet: true, ..LogPlan::default() };
         assert_eq!(connected("connect a:1"), ConnectPlan { log: quiet, ..plain });

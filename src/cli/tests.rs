@@ -66,7 +66,7 @@ fn greet_has_a_text_and_may_read_one_message() {
 
 #[test]
 fn relay_has_a_listener_and_targets() {
-    let (plan, _) = served("relay :80 a:1 unix:/b --connect-timeout 1");
+    let (plan, _) = served("relay :80 a:1 unix:/b --connect-timeout 1s");
     let targets = ["tcp://a:1", "unix:/b"].map(|text| Address::parse(text).unwrap());
     assert_eq!(plan.routes.len(), 1);
     assert_eq!(plan.routes[0].service, Service::Relay(targets.to_vec()));
@@ -75,7 +75,7 @@ fn relay_has_a_listener_and_targets() {
 
 #[test]
 fn run_has_routes_and_options_for_all_that_each_may_overrule() {
-    let (plan, _) = served("run :7=echo,idle-timeout=9 :80=relay:a:1 --idle-timeout 5 -m 1k");
+    let (plan, _) = served("run :7=echo,idle-timeout=9s :80=relay:a:1 --idle-timeout 5s -m 1k");
     let idle: Vec<_> = plan.routes.iter().map(|route| route.policy.idle_timeout).collect();
     assert_eq!(idle, [Some(Duration::from_secs(9)), Some(Duration::from_secs(5))]);
     assert_eq!(plan.max_connections, Some(1000));
@@ -124,7 +124,7 @@ fn options_stand_anywhere_until_two_dashes_end_them() {
     assert_eq!(pair, Vec::<String>::from_iter::<Vec<_>>(listens("echo -m5 -- :1 :2")));
     assert_eq!(command("echo --"), command("echo"));
     assert_eq!(refused("echo -- -v").wrong, "bad address: -v");
-    assert_eq!(policy("echo --lifetime 1 --lifetime=2").lifetime, Some(Duration::from_secs(2)));
+    assert_eq!(policy("echo --lifetime 1s --lifetime=2s").lifetime, Some(Duration::from_secs(2)));
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn no_two_options_of_a_command_have_the_same_name() {
 }
 
 /// Whole messages: what was typed, and each line of the answer.
-const REFUSALS: [(&str, &[&str]); 9] = [
+const REFUSALS: [(&str, &[&str]); 11] = [
     (
         "",
         &[
@@ -260,8 +260,28 @@ const REFUSALS: [(&str, &[&str]); 9] = [
             "bad value for --lifetime: 5x (argument 2)",
             "  5x",
             "   ^ not a unit",
-            "  accepted: 500ms, 5s, 2m, 1h, 1d (a bare number means seconds), off",
+            "  accepted: 100us, 500ms, 5s, 2m, 1h, 1d, off",
             "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "echo --spin 10",
+        &[
+            "bad value for --spin: 10 (argument 3)",
+            "  10",
+            "    ^ a duration needs a unit; did you mean 10s?",
+            "  accepted: 100us, 500ms, 5s, 2m, 1h, 1d, off",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "run :7=relay:a:1,connect-timeout=10",
+        &[
+            "bad route: :7=relay:a:1,connect-timeout=10 (argument 2)",
+            "  :7=relay:a:1,connect-timeout=10",
+            "                                 ^ a duration needs a unit; did you mean 10s?",
+            "  accepted: 100us, 500ms, 5s, 2m, 1h, 1d",
+            "  see: oneloop run --help",
         ],
     ),
     (
@@ -355,10 +375,20 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("connect tcp://a:1 -u", Some(2), "-u does not fit tcp://a:1"),
         ("connect udp://a:1 -U", Some(2), "-U does not fit udp://a:1"),
         ("connect a:1 -w 0", Some(4), "bad value for -w: 0"),
+        ("connect a:1 -w 5", Some(4), "bad value for -w: 5"),
+        ("connect a:1 -w5", Some(3), "bad value for -w: 5"),
+        ("connect a:1 -i 5", Some(4), "bad value for -i: 5"),
+        ("connect a:1 --linger 5", Some(4), "bad value for --linger: 5"),
+        ("echo --spin 10", Some(3), "bad value for --spin: 10"),
+        ("echo --drain-timeout 5", Some(3), "bad value for --drain-timeout: 5"),
+        ("echo --idle-timeout 5", Some(3), "bad value for --idle-timeout: 5"),
+        ("run :7=echo,lifetime=5", Some(2), "bad route: :7=echo,lifetime=5"),
+        ("stress :7 --hold 5", Some(4), "bad value for --hold: 5"),
+        ("stress :7 --duration 5", Some(4), "bad value for --duration: 5"),
         ("connect a:1 --access-log json", Some(3), "unknown option: --access-log"),
         ("chat", None, "chat needs an address to listen at"),
         ("chat udp://:1", Some(2), "bad address: udp://:1"),
-        ("chat :1 --lifetime 5", Some(3), "unknown option: --lifetime"),
+        ("chat :1 --lifetime 5s", Some(3), "unknown option: --lifetime"),
     ];
     for (line, argument, wrong) in cases {
         let error = refused(line);
@@ -382,10 +412,10 @@ fn any_command_line_is_understood_or_refused_in_order() {
     let mut dice = Dice::throw();
     let lines = [
         "echo :7 udp://:7 -vv --idle-timeout=5s --max-connections 10k",
-        "relay :80 a:1 unix:/b --connect-timeout 1 -q",
+        "relay :80 a:1 unix:/b --connect-timeout 1s -q",
         "greet :1 --text hi_{peer.ip}\\n --read-one",
-        "run :7=echo,idle-timeout=9 /x,mode=0660=relay:a:1 -m5",
-        "connect -zCu -w5 -i 3 localhost 80 --timing",
+        "run :7=echo,idle-timeout=9s /x,mode=0660=relay:a:1 -m5",
+        "connect -zCu -w5s -i 3s localhost 80 --timing",
         "chat :1 -m 7 --",
     ];
     for _ in 0..10_000 {

@@ -20,14 +20,15 @@ impl Rate {
 /// A number and what it is multiplied by.
 type Scale = [(&'static str, u64)];
 
-const DURATIONS: &str = "500ms, 5s, 2m, 1h, 1d (a bare number means seconds)";
+const DURATIONS: &str = "100us, 500ms, 5s, 2m, 1h, 1d";
 const COUNTS: &str = "a whole number, 10k (thousands), 1m (millions)";
 const SIZES: &str = "a whole number of bytes, 64k (of 1024), 1M, 1G";
 /// How a rate is typed.
 pub const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
 
+/// Without an entry for no unit: a bare number means seconds to some programs and milliseconds to
+/// others.
 const MICROS: &Scale = &[
-    ("", 1_000_000),
     ("us", 1),
     ("ms", 1_000),
     ("s", 1_000_000),
@@ -49,7 +50,7 @@ const KIBI: &Scale = &[
 /// Ten years: the loop counts tenths of a second in 32 bits.
 const LONGEST_MICROS: u64 = 3_650 * 86_400_000_000;
 
-/// `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`; a bare number means seconds.
+/// `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`. Only `0` needs no unit.
 pub fn duration(text: &str) -> Result<Duration, Misread> {
     read_duration(Piece::whole(text)).map_err(|slip| Misread::new("duration", text, slip))
 }
@@ -79,7 +80,7 @@ pub fn rate(text: &str) -> Result<Rate, Misread> {
 pub fn show_duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let whole = |(_, scale): &&(&str, u64)| micros.is_multiple_of(u128::from(*scale));
-    match MICROS[1..].iter().rev().find(whole) {
+    match MICROS.iter().rev().find(whole) {
         Some(_) if micros == 0 => "0s".to_string(),
         Some((unit, scale)) => format!("{}{unit}", micros / u128::from(*scale)),
         None => format!("{micros}us"),
@@ -87,6 +88,14 @@ pub fn show_duration(duration: Duration) -> String {
 }
 
 pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
+    if piece.text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if piece.text.ends_with(|last: char| last.is_ascii_digit()) && piece.text.parse::<f64>().is_ok()
+    {
+        let wrong = format!("a duration needs a unit; did you mean {}s?", piece.text);
+        return Err(piece.lacks(wrong).or_accepts(DURATIONS));
+    }
     let micros = scaled(piece, MICROS).map_err(|slip| slip.or_accepts(DURATIONS))?;
     match micros <= LONGEST_MICROS {
         true => Ok(Duration::from_micros(micros)),
@@ -216,16 +225,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_units_and_a_bare_number_means_seconds() {
+    fn durations_have_units() {
         let cases = [
             ("500ms", 500),
             ("5s", 5_000),
-            ("5", 5_000),
             ("2m", 120_000),
             ("1h", 3_600_000),
             ("1D", 86_400_000),
             ("1.5s", 1_500),
-            ("0.25", 250),
+            ("0.25s", 250),
             ("0", 0),
             ("3650d", 315_360_000_000),
         ];
@@ -239,7 +247,7 @@ mod tests {
     fn a_timeout_may_be_off_but_not_zero() {
         assert_eq!(timeout("off"), Ok(None));
         assert_eq!(timeout("none"), Ok(None));
-        assert_eq!(timeout("90"), Ok(Some(Duration::from_secs(90))));
+        assert_eq!(timeout("90s"), Ok(Some(Duration::from_secs(90))));
         let error = timeout("0ms").unwrap_err();
         assert_eq!(error.wrong, "no time at all");
         assert!(error.accepted.ends_with(", off"), "{error}");
@@ -284,7 +292,9 @@ mod tests {
             (durations, "5.1.1s", "1.1", "not a fraction"),
             (durations, "0.0000001s", "0000001", "a fraction too fine for this unit"),
             (durations, "4000d", "4000d", "longer than ten years"),
-            (durations, "99999999999999999999", "99999999999999999999", "too large"),
+            (durations, "99999999999999999999s", "99999999999999999999s", "too large"),
+            (durations, "10", "", "a duration needs a unit; did you mean 10s?"),
+            (durations, "0.25", "", "a duration needs a unit; did you mean 0.25s?"),
             (counts, "1.5", "5", "a fraction too fine for this unit"),
             (counts, "10q", "q", "not a unit"),
             (counts, "99999999999g", "99999999999g", "too large"),
@@ -297,7 +307,7 @@ mod tests {
         }
         let shown = duration("5x").unwrap_err().to_string();
         let lines =
-            ["bad duration: 5x", "  5x", "   ^ not a unit", "  accepted: 500ms, 5s, 2m, 1h, 1d"];
+            ["bad duration: 5x", "  5x", "   ^ not a unit", "  accepted: 100us, 500ms, 5s, 2m"];
         assert!(shown.starts_with(&lines.join("\n")), "{shown}");
     }
 
