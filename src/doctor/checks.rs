@@ -4,20 +4,18 @@ use super::demand::Demand;
 use super::facts::{Fact, Facts};
 use super::finding::{Finding, Limit, Verdict};
 use super::mend;
-use super::target::Protocol;
-use crate::shell::{bind, limits};
+use super::target::{Protocol, Sources};
+use crate::shell::bind;
 
 /// What one end of a connection costs the kernel while nothing is queued: 3.9 kB, measured with up
 /// to 1,000,000 connections (docs/doctor.md).
 pub const KERNEL_BYTES_PER_END: u64 = 3_900;
 /// What an idle connection may cost us: the promise of the house.
 pub const USER_BYTES_PER_END: u64 = 100;
-/// Descriptors that are not connections: the reserve of the shell, and as many for listeners.
-pub const SPARE_DESCRIPTORS: u64 = 2 * limits::RESERVE as u64;
 /// The backlog our listeners ask for: more than so many cannot wait to be accepted anyway.
 const BACKLOG: u64 = bind::BACKLOG as u64;
 
-/// Every limit that concerns such connections, judged.
+/// Every limit that concerns such connections in this role, judged.
 pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
     let is_tcp = demand.target.protocol == Protocol::Tcp;
     let is_inet = demand.target.protocol != Protocol::Unix;
@@ -32,6 +30,7 @@ pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
     found.push(somaxconn(facts, demand));
     found.extend(is_tcp.then(|| syn_backlog(facts, demand)));
     found.extend(is_inet.then(|| ports(facts, demand)));
+    found.retain(|finding| demand.role.has(finding.limit.section()));
     for finding in &mut found {
         finding.mend = mend::commands(finding, facts, demand);
     }
@@ -91,10 +90,20 @@ fn verdict(holds: &Fact, demand: &Demand) -> Verdict {
     }
 }
 
-/// Our own descriptors: one for each end, and some to spare.
+/// Descriptors of one process, counted as the daemon counts them when it starts.
 fn descriptors(limit: Limit, now: &Fact, demand: &Demand) -> Finding {
-    let used = Fact::Known(SPARE_DESCRIPTORS);
-    Share { limit, now, each: demand.ends, used: &used }.judge(demand)
+    let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    let descriptors = demand.role.descriptors();
+    let holds = now.map(|files| descriptors.capacity(number(*files)) as u64);
+    Finding {
+        limit,
+        now: now.clone(),
+        needs: demand.conns.map(|conns| descriptors.files_for(number(conns)) as u64),
+        verdict: verdict(&holds, demand),
+        note: if let Fact::Unknown(why) = &holds { why.clone() } else { String::new() },
+        holds,
+        mend: vec![],
+    }
 }
 
 /// The hard limit bounds: oneloop raises a lower soft one to it when it starts.
@@ -105,7 +114,7 @@ fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
     if !is_unknown && soft.holds != hard.holds {
         soft.holds = hard.holds.clone();
         soft.verdict = hard.verdict;
-        soft.note = "raised at start".to_string();
+        soft.note = "raised".to_string();
     }
     [hard, soft]
 }
@@ -113,18 +122,20 @@ fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
 /// Descriptors of the whole system, others' too.
 fn file_max(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.file_max, &facts.files_in_use);
-    let finding = Share { limit: Limit::FileMax, now, each: demand.ends, used }.judge(demand);
-    in_use(finding, used, "")
+    let finding =
+        Share { limit: Limit::FileMax, now, each: demand.role.ends(), used }.judge(demand);
+    in_use(finding, used)
 }
 
 /// Each registered descriptor of a user is one watch.
 fn epoll_watches(facts: &Facts, demand: &Demand) -> Finding {
     let now = &facts.epoll_watches;
-    Share { limit: Limit::EpollWatches, now, each: demand.ends, used: &NONE_USED }.judge(demand)
+    Share { limit: Limit::EpollWatches, now, each: demand.role.ends(), used: &NONE_USED }
+        .judge(demand)
 }
 
 fn bytes_each(demand: &Demand) -> u64 {
-    demand.ends * (KERNEL_BYTES_PER_END + USER_BYTES_PER_END)
+    demand.role.ends() * (KERNEL_BYTES_PER_END + USER_BYTES_PER_END)
 }
 
 fn memory(facts: &Facts, demand: &Demand) -> Finding {
@@ -138,7 +149,7 @@ fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
     let used = facts.cgroup.map(|group| group.used);
     let share =
         Share { limit: Limit::CgroupMemory, now: &now, each: bytes_each(demand), used: &used };
-    in_use(share.judge(demand), &used, "")
+    in_use(share.judge(demand), &used)
 }
 
 /// One entry for each connection. A table that is loaded but tracks nothing bounds nothing today,
@@ -149,22 +160,22 @@ fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
     if found.now == Fact::Absent {
         found.note = "not loaded".to_string();
     } else if *used == Fact::Known(0) {
-        let why = "tracks nothing now".to_string();
+        let why = "no entries".to_string();
         found.holds = Fact::Unknown(why.clone());
         found.note = why;
         if found.verdict == Verdict::TooSmall {
             found.verdict = Verdict::Unknown;
         }
     }
-    in_use(found, used, "")
+    in_use(found, used)
 }
 
 /// Idle connections hold no page of it. Each that has bytes waiting holds one at least; above the
 /// pressure mark the kernel shrinks buffers, so this slows and does not bound.
 fn tcp_mem(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.tcp_pressure_pages, &facts.tcp_pages_in_use);
-    let found = Share { limit: Limit::TcpMem, now, each: demand.ends, used }.judge(demand);
-    slows(in_use(found, used, " pages"))
+    let found = Share { limit: Limit::TcpMem, now, each: demand.role.ends(), used }.judge(demand);
+    slows(in_use(found, used))
 }
 
 /// The backlog of every listener is cut to this without a word.
@@ -181,7 +192,7 @@ fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
         Fact::Known(0) => {}
         Fact::Known(_) => {
             found.needs = None;
-            found.note = "SYN cookies are on".to_string();
+            found.note = "cookies on".to_string();
             if found.verdict == Verdict::Slows {
                 found.verdict = Verdict::Fits;
             }
@@ -215,20 +226,26 @@ fn slows(found: Finding) -> Finding {
 /// it comes from.
 fn ports(facts: &Facts, demand: &Demand) -> Finding {
     let sources = demand.target.sources(facts);
-    let now = facts.ports.map(|ports| ports.usable().saturating_mul(sources.count));
+    let now = facts.ports.map(|ports| ports.usable().saturating_mul(sources.count()));
     let mut found =
         Share { limit: Limit::Ports, now: &now, each: 1, used: &NONE_USED }.judge(demand);
-    if now.known().is_some() {
-        found.note = sources.words();
+    if now.known().is_none() {
+        return found;
+    }
+    found.note = sources.words();
+    if sources == Sources::Loopback {
+        found.holds = Fact::Endless;
+        found.verdict = verdict(&found.holds, demand);
+        found.needs = None;
     }
     found
 }
 
 /// Says how much others use, where nothing else is to be said.
-fn in_use(found: Finding, used: &Fact, unit: &str) -> Finding {
+fn in_use(found: Finding, used: &Fact) -> Finding {
     match used.known() {
         Some(used @ 1..) if found.note.is_empty() => {
-            let note = format!("{}{unit} in use", found.limit.unit().print(*used));
+            let note = format!("{} used", found.limit.unit().print(*used));
             Finding { note, ..found }
         }
         _ => found,

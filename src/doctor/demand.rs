@@ -1,12 +1,57 @@
-//! What is asked of the machine: how many connections, and of which kind.
+//! What is asked of the machine: how many connections, and in which role.
 
+use super::finding::Section;
 use super::target::Target;
+use crate::shell::limits::Descriptors;
 
 /// So many connections to be held at once. None: as many as fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     pub conns: Option<u64>,
-    /// Ends of a connection that are ours: one, or two for a relay.
-    pub ends: u64,
+    pub role: Role,
     pub target: Target,
+}
+
+/// What a process of ours does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Accepts.
+    Server,
+    /// Connects.
+    Client,
+    /// Accepts and connects: two ends of ours for each connection.
+    Relay,
+}
+
+impl Role {
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Server => "server",
+            Role::Client => "client",
+            Role::Relay => "relay",
+        }
+    }
+
+    /// Ends of a connection that are ours.
+    pub fn ends(self) -> u64 {
+        self.descriptors().per_connection() as u64
+    }
+
+    /// What the process of this role keeps descriptors for.
+    pub fn descriptors(self) -> Descriptors {
+        match self {
+            Role::Server => Descriptors::SERVER,
+            Role::Client => Descriptors::CLIENT,
+            Role::Relay => Descriptors::RELAY,
+        }
+    }
+
+    /// Whether limits of this section concern it.
+    pub fn has(self, section: Section) -> bool {
+        match self {
+            Role::Server => section != Section::Client,
+            Role::Client => section != Section::Server,
+            Role::Relay => true,
+        }
+    }
 }

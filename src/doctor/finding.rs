@@ -21,7 +21,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Its name in the table.
+    /// Its full name, for machines.
     pub fn name(self) -> &'static str {
         match self {
             Limit::NrOpen => "fs.nr_open",
@@ -39,11 +39,24 @@ impl Limit {
         }
     }
 
-    /// Its name in a sentence; the table tells the rest.
+    /// Its name in a sentence.
     pub fn word(self) -> &'static str {
         match self {
             Limit::NofileHard | Limit::NofileSoft => "RLIMIT_NOFILE",
+            _ => self.short(),
+        }
+    }
+
+    /// Its name in the table, at most 19 columns wide.
+    pub fn short(self) -> &'static str {
+        match self {
+            Limit::NofileHard => "RLIMIT_NOFILE hard",
+            Limit::NofileSoft => "RLIMIT_NOFILE soft",
+            Limit::EpollWatches => "max_user_watches",
             Limit::Conntrack => "nf_conntrack_max",
+            Limit::TcpMem => "tcp_mem (pages)",
+            Limit::Somaxconn => "somaxconn",
+            Limit::SynBacklog => "tcp_max_syn_backlog",
             Limit::Ports => "ip_local_port_range",
             _ => self.name(),
         }
@@ -140,11 +153,8 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// The sum of the findings in these sections.
-    pub fn of(findings: &[Finding], sections: &[Section]) -> Sum {
-        let mine =
-            |found: &&Finding| found.limit.is_bound() && sections.contains(&found.limit.section());
-        let mine: Vec<&Finding> = findings.iter().filter(mine).collect();
+    pub fn of(findings: &[Finding]) -> Sum {
+        let mine: Vec<&Finding> = findings.iter().filter(|found| found.limit.is_bound()).collect();
         let count = |verdict| mine.iter().filter(|found| found.verdict == verdict).count();
         let bite = |found: &&Finding| Some((*found.holds.known()?, found.limit));
         Sum {

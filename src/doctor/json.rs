@@ -2,36 +2,52 @@
 
 use std::io::{self, Write};
 
+use super::connect::Attempt;
 use super::facts::Fact;
-use super::finding::{Finding, Mend, Section, Sum, Unit, Verdict};
-use super::{Report, Role};
+use super::finding::{Finding, Mend, Section, Unit, Verdict};
+use super::{Judged, Report};
 use crate::text::json::quote;
 
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let target = report.target.as_deref().map_or_else(|| "null".to_string(), quoted);
-    let roles: Vec<_> = report.roles.iter().map(|(role, sum)| role_text(*role, sum)).collect();
-    let limits: Vec<_> = report.shown().map(finding_text).collect();
+    let attempt = report.attempt.as_ref().map_or_else(|| "null".to_string(), attempt_text);
+    let roles: Vec<_> = report.roles.iter().map(role_text).collect();
     writeln!(out, "{{")?;
     writeln!(out, "  \"conns\": {},", number(report.conns))?;
     writeln!(out, "  \"target\": {target},")?;
+    writeln!(out, "  \"connect\": {attempt},")?;
     writeln!(out, "  \"fits\": {},", truth(report.fits()))?;
-    writeln!(out, "  \"roles\": [\n    {}\n  ],", roles.join(",\n    "))?;
-    writeln!(out, "  \"limits\": [\n    {}\n  ]", limits.join(",\n    "))?;
+    writeln!(out, "  \"roles\": [\n    {}\n  ]", roles.join(",\n    "))?;
     writeln!(out, "}}")
 }
 
-fn role_text(role: Role, sum: &Sum) -> String {
-    let role = match role {
-        Role::Server => "server",
-        Role::Client => "client",
-        Role::Relay => "relay",
-    };
+fn attempt_text(attempt: &Attempt) -> String {
+    let connected = attempt.result.as_ref().ok();
+    let text = |text: Option<String>| text.map_or_else(|| "null".to_string(), |text| quoted(&text));
+    let addresses: Vec<_> = attempt.addresses.iter().map(|at| quoted(&at.to_string())).collect();
+    format!(
+        "{{\"ok\": {}, \"resolved\": [{}], \"to\": {}, \"from\": {}, \"took_us\": {}, \
+         \"error\": {}}}",
+        connected.is_some(),
+        addresses.join(", "),
+        text(connected.map(|connected| connected.to.clone())),
+        text(connected.and_then(|connected| connected.from).map(|from| from.to_string())),
+        attempt.took.as_micros(),
+        text(attempt.result.as_ref().err().cloned()),
+    )
+}
+
+fn role_text(judged: &Judged) -> String {
+    let Judged { role, findings, sum } = judged;
     let holds = number(sum.bites.map(|(holds, _)| holds));
     let bites = sum.bites.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
     let (unknown, fits) = (sum.unknown, truth(sum.fits));
+    let limits: Vec<_> = findings.iter().map(finding_text).collect();
+    let limits = limits.join(",\n      ");
     format!(
-        "{{\"role\": \"{role}\", \"holds\": {holds}, \"bites_first\": {bites}, \
-         \"unknown\": {unknown}, \"fits\": {fits}}}"
+        "{{\"role\": \"{}\", \"holds\": {holds}, \"bites_first\": {bites}, \
+         \"unknown\": {unknown}, \"fits\": {fits}, \"limits\": [\n      {limits}\n    ]}}",
+        role.word()
     )
 }
 

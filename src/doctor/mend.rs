@@ -43,7 +43,7 @@ fn roomy(needs: u64) -> u64 {
 fn nofile(needs: u64) -> Vec<Mend> {
     vec![
         mend(format!("ulimit -n {needs}"), "as root, in the shell that starts it"),
-        mend(format!("LimitNOFILE={needs}"), "or so under [Service] in the systemd unit"),
+        mend(format!("LimitNOFILE={needs}"), "or under [Service] in the systemd unit"),
     ]
 }
 
@@ -54,7 +54,7 @@ fn cgroup(needs: u64, facts: &Facts) -> Vec<Mend> {
     let is_unit = [".service", ".scope", ".slice"].iter().any(|kind| unit.ends_with(kind));
     if is_unit {
         let command = format!("systemctl set-property {unit} MemoryMax={needs}");
-        lines.push(mend(command, "or so, to stay"));
+        lines.push(mend(command, "or this, which stays"));
     }
     lines
 }
@@ -80,7 +80,7 @@ fn ports(facts: &Facts, demand: &Demand) -> Vec<Mend> {
         let command = format!("sysctl -w net.ipv4.ip_local_port_range=\"{low} {high}\"");
         lines.push(mend(command, ""));
     }
-    let sources = demand.target.sources(facts).count;
+    let sources = demand.target.sources(facts).count();
     let wanted = demand.conns.unwrap_or_default().div_ceil(widest.max(1));
     if wanted > sources {
         let remark = format!("{} sources, or more targets", grouped(wanted));

@@ -1,211 +1,282 @@
-//! The report for people: a sentence that answers, a table, what is not known, and what mends it.
+//! The report for people: a sentence for each role, a table, what is not known, and the commands
+//! that raise a limit.
 
-use std::io::{self, Write};
-
+use super::connect::Attempt;
+use super::demand::Role;
 use super::facts::Fact;
-use super::finding::{Finding, Limit, Mend, Section, Sum, Verdict};
-use super::{Report, Role};
+use super::finding::{Finding, Limit, Mend, Section, Verdict};
+use super::show::count;
+use super::{Judged, Report};
 use crate::text::digits::{grouped, plural};
 use crate::text::paint::Paint;
+use crate::text::wrap::fit;
 
-/// The width of a terminal that most people have. Only a command is never broken to fit.
-const COLUMNS: usize = 100;
-/// The width of the longest name of a limit.
-const NAME_COLUMNS: usize = 30;
-
-pub fn write(report: &Report, colour: bool, out: &mut dyn Write) -> io::Result<()> {
-    let paint = Paint(colour);
-    for (at, (role, sum)) in report.roles.iter().enumerate() {
-        let text = if at == 0 { answer(report, *role, sum) } else { aside(report, *role, sum) };
-        writeln!(out, "{}", if at == 0 { paint.bold(&text) } else { text })?;
+/// The report in at most so many columns. Only a command to type is never broken.
+pub fn report(report: &Report, colour: bool, columns: usize) -> String {
+    let mut page = Page { text: String::new(), paint: Paint(colour), columns };
+    for judged in &report.roles {
+        let verdict = match (report.conns, judged.sum.fits) {
+            (None, _) => Verdict::Unasked,
+            (Some(_), None) => Verdict::Unknown,
+            (Some(_), Some(fits)) => verdict(fits),
+        };
+        page.marked(report, verdict, &sentence(report, judged));
     }
-    table(report, &paint, out)?;
-    unknowns(report, &paint, out)?;
-    mends(report, &paint, out)
+    if let (Some(target), Some(attempt)) = (&report.target, &report.attempt) {
+        page.marked(report, verdict(attempt.result.is_ok()), &attempted(target, attempt));
+    }
+    page.table(report);
+    page.unknowns(report);
+    page.mends(report);
+    page.text
 }
 
-/// The one sentence that is looked for.
-fn answer(report: &Report, role: Role, sum: &Sum) -> String {
-    let role = as_role(report, role);
-    let text = match (sum.bites, report.conns) {
-        _ if !sum.known => {
-            format!("How many connections this machine holds {role} is not known.")
-        }
-        (None, _) => format!("No limit is known to bound the connections of this machine {role}."),
-        (Some((holds, limit)), None) => {
-            let held = plural(holds, "connection");
-            format!("This machine holds {held} {role}: {} bites first.", limit.word())
-        }
-        (Some((holds, limit)), Some(conns)) if sum.fits == Some(true) => {
-            let (held, most) = (plural(conns, "connection"), grouped(holds));
-            format!("This machine holds {held} {role}, up to {most}: {} bites first.", limit.word())
-        }
-        (Some((holds, limit)), Some(conns)) => {
-            let (held, most, word) = (plural(conns, "connection"), grouped(holds), limit.word());
-            match sum.fits {
-                Some(_) => format!(
-                    "This machine does not hold {held} {role}: {word} bites first, at {most}."
-                ),
-                None => format!(
-                    "It is not known whether this machine holds {held} {role}.\n\
-                     Of the limits that are known {word} bites first, at {most}."
-                ),
-            }
+/// What a role comes to.
+fn sentence(report: &Report, judged: &Judged) -> String {
+    let (role, sum) = (as_role(report, judged.role), &judged.sum);
+    let unknown = match (sum.known, sum.unknown) {
+        (false, _) => return format!("{role}: unknown."),
+        (true, 0) => String::new(),
+        (true, many) => format!("; {} unknown", plural(many as u64, "limit")),
+    };
+    let Some((holds, limit)) = sum.bites else {
+        return format!("{role}: no known limit{unknown}.");
+    };
+    let (most, limit) = (grouped(holds), limit.word());
+    let text = match (report.conns.map(|conns| plural(conns, "connection")), sum.fits) {
+        (None, _) => format!("up to {}, limited by {limit}", plural(holds, "connection")),
+        (Some(conns), Some(true)) => format!("{conns} fit, up to {most} ({limit})"),
+        (Some(conns), Some(false)) => format!("{conns} do not fit, only {most} ({limit})"),
+        (Some(conns), None) => {
+            format!("unknown whether {conns} fit; {limit} allows {most}")
         }
     };
-    match sum.unknown {
-        0 => text,
-        1 => format!("{text}\nOne limit is not known (?), and may bite earlier."),
-        many => format!("{text}\n{many} limits are not known (?), and may bite earlier."),
-    }
-}
-
-/// The same for a role that was not asked about.
-fn aside(report: &Report, role: Role, sum: &Sum) -> String {
-    let mut text = as_role(report, role);
-    text.replace_range(..1, "A");
-    match sum.bites {
-        Some((holds, limit)) => {
-            format!("{text} it holds {}: {} bites first.", grouped(holds), limit.word())
-        }
-        None if sum.known => format!("{text}: no limit is known to bite."),
-        None => format!("{text}: not known."),
-    }
+    format!("{role}: {text}{unknown}.")
 }
 
 fn as_role(report: &Report, role: Role) -> String {
     match (role, &report.target) {
-        (Role::Server, _) => "as a server".to_string(),
-        (Role::Client, None) => "as a client of one address and port".to_string(),
-        (Role::Client, Some(target)) => format!("as a client of {target}"),
-        (Role::Relay, None) => "as a relay (two ends each)".to_string(),
-        (Role::Relay, Some(target)) => format!("as a relay to {target}"),
+        (Role::Server, _) => "As a server".to_string(),
+        (Role::Client, None) => "As a client of one target".to_string(),
+        (Role::Client, Some(target)) => format!("As a client of {target}"),
+        (Role::Relay, None) => "As a relay".to_string(),
+        (Role::Relay, Some(target)) => format!("As a relay to {target}"),
     }
 }
 
-/// Its cells before they are set: limit, now, needs, holds, note.
-struct Row<'a> {
-    finding: &'a Finding,
-    cells: [String; 5],
-}
-
-const HEADS: [&str; 5] = ["limit", "now", "needs", "holds", ""];
-
-fn table(report: &Report, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
-    let bites = report.roles.first().and_then(|(_, sum)| sum.bites).map(|(_, limit)| limit);
-    let row = |finding| Row { finding, cells: cells(finding, bites) };
-    let rows: Vec<Row> = report.shown().map(row).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row.cells[column].chars().count());
-        cells.chain([HEADS[column].len()]).max().unwrap_or_default()
+/// What happened when the target was connected to.
+fn attempted(target: &str, attempt: &Attempt) -> String {
+    let took = format!("{:.1?}", attempt.took);
+    let connected = match &attempt.result {
+        Ok(connected) => connected,
+        Err(error) => return format!("Connect to {target} failed: {error} ({took})."),
     };
-    let widths = [width(0), width(1), width(2), width(3)];
-    let is_asked = report.conns.is_some();
-    let head = line(&HEADS.map(String::from), &widths, is_asked);
-    writeln!(out, "\n      {}", paint.dim(&head))?;
-    for section in report.sections() {
-        let mine = |row: &&Row| row.finding.limit.section() == *section;
-        if rows.iter().any(|row| mine(&row)) {
-            writeln!(out, "  {}", paint.bold(title(report, *section)))?;
-        }
-        for row in rows.iter().filter(mine) {
-            let mark = mark(row.finding.verdict, paint);
-            let text = line(&row.cells, &widths, is_asked);
-            let is_biting = bites == Some(row.finding.limit);
-            writeln!(out, "{mark}  {}", if is_biting { paint.bold(&text) } else { text })?;
-        }
+    let from = connected.from.map_or_else(String::new, |from| format!(" from {from}"));
+    match target.starts_with("udp:") || target.starts_with("unix-dgram:") {
+        true => format!("Datagrams to {target}: routed to {}{from}; nothing sent.", connected.to),
+        false => format!("Connect to {target}: connected to {}{from} in {took}.", connected.to),
     }
-    Ok(())
 }
 
-fn cells(found: &Finding, bites: Option<Limit>) -> [String; 5] {
-    let unit = found.limit.unit();
-    let now = match &found.now {
-        Fact::Known(now) => unit.print(*now),
+/// A text that grows downwards.
+struct Page {
+    text: String,
+    paint: Paint,
+    columns: usize,
+}
+
+/// One limit: its name, its present value, a number for each role, and a note.
+struct Row {
+    limit: Limit,
+    verdict: Verdict,
+    cells: Vec<String>,
+    note: String,
+}
+
+impl Page {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(&fit(line, self.columns));
+        self.text.push('\n');
+    }
+
+    /// A sentence, with a mark where a number or a connection was asked for.
+    fn marked(&mut self, report: &Report, verdict: Verdict, text: &str) {
+        let text = self.paint.bold(text);
+        match report.conns.is_some() || report.target.is_some() {
+            true => self.line(&format!("{}  {text}", mark(verdict, self.paint))),
+            false => self.line(&text),
+        }
+    }
+
+    fn table(&mut self, report: &Report) {
+        let rows = rows(report);
+        let mut heads = vec![String::new(), "now".to_string()];
+        heads.extend(report.roles.iter().map(|judged| judged.role.word().to_string()));
+        let width = |column: usize| {
+            let cells = rows.iter().map(|row| row.cells[column].chars().count());
+            cells.chain([heads[column].len()]).max().unwrap_or_default()
+        };
+        let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+        let caption = match report.conns {
+            Some(conns) => format!("What {} need of each limit:", plural(conns, "connection")),
+            None => "Connections that each limit allows:".to_string(),
+        };
+        self.text.push('\n');
+        self.line(&caption);
+        let head = format!("{} {}", mark(Verdict::Unasked, self.paint), line(&heads, &widths, ""));
+        self.line(&self.paint.dim(&head));
+        for section in Section::ALL {
+            let mine: Vec<&Row> =
+                rows.iter().filter(|row| row.limit.section() == section).collect();
+            if !mine.is_empty() {
+                let title = self.paint.bold(title(section));
+                self.line(&format!("  {title}"));
+            }
+            for row in mine {
+                let mark = mark(row.verdict, self.paint);
+                self.line(&format!("{mark} {}", line(&row.cells, &widths, &row.note)));
+            }
+        }
+    }
+
+    fn unknowns(&mut self, report: &Report) {
+        let mut unknown: Vec<&Finding> = Vec::new();
+        for found in report.roles.iter().flat_map(|judged| &judged.findings) {
+            let is_new = unknown.iter().all(|other| other.limit != found.limit);
+            if found.verdict == Verdict::Unknown && is_new {
+                unknown.push(found);
+            }
+        }
+        if unknown.is_empty() {
+            return;
+        }
+        self.text.push('\n');
+        self.line(&self.paint.bold("Unknown, and not counted as enough:"));
+        for found in unknown {
+            self.line(&format!("  {:19}  {}", found.limit.short(), found.note));
+        }
+    }
+
+    fn mends(&mut self, report: &Report) {
+        let mut has_sysctl = false;
+        for judged in &report.roles {
+            let mends: Vec<&Mend> = judged.findings.iter().flat_map(|found| &found.mend).collect();
+            if mends.is_empty() {
+                continue;
+            }
+            self.text.push('\n');
+            let conns = plural(report.conns.unwrap_or_default(), "connection");
+            let title = format!("To hold {conns} as a {}:", judged.role.word());
+            self.line(&self.paint.bold(&title));
+            for mend in mends {
+                self.remedy(mend);
+                has_sysctl |= mend.command.starts_with("sysctl");
+            }
+        }
+        if has_sysctl {
+            let text = "sysctl -w lasts until the next boot; a line in /etc/sysctl.d/ stays.";
+            self.text.push('\n');
+            self.line(&self.paint.dim(text));
+        }
+    }
+
+    /// The command and the remark, on two lines if one would be too long.
+    fn remedy(&mut self, mend: &Mend) {
+        let Mend { command, remark } = mend;
+        let is_short = command.chars().count() + remark.chars().count() + 6 <= self.columns;
+        let remark_text = self.paint.dim(&format!("# {remark}"));
+        match (command.is_empty(), remark.is_empty()) {
+            (_, true) => self.text.push_str(&format!("  {command}\n")),
+            (true, _) => self.line(&format!("  {remark_text}")),
+            _ if is_short => self.text.push_str(&format!("  {command}  {remark_text}\n")),
+            _ => {
+                self.line(&format!("  {remark_text}"));
+                self.text.push_str(&format!("  {command}\n"));
+            }
+        }
+    }
+}
+
+/// One row for each limit that concerns a role of the report.
+fn rows(report: &Report) -> Vec<Row> {
+    let mut limits: Vec<&Finding> = Vec::new();
+    for found in report.roles.iter().flat_map(|judged| &judged.findings) {
+        if limits.iter().all(|other| other.limit != found.limit) {
+            limits.push(found);
+        }
+    }
+    limits.sort_by_key(|found| Section::ALL.iter().position(|at| *at == found.limit.section()));
+    limits.into_iter().map(|first| row(report, first)).collect()
+}
+
+fn row(report: &Report, first: &Finding) -> Row {
+    let limit = first.limit;
+    let of = |judged: &'_ Judged| judged.findings.iter().position(|found| found.limit == limit);
+    let mut cells = vec![limit.short().to_string(), now(first)];
+    let mut verdict = first.verdict;
+    for judged in &report.roles {
+        let found = of(judged).map(|at| &judged.findings[at]);
+        cells.push(found.map_or_else(String::new, |found| number(report, found)));
+        verdict = found.map_or(verdict, |found| worse(verdict, found.verdict));
+    }
+    let is_limiting = |judged: &Judged| judged.sum.bites.is_some_and(|(_, bites)| bites == limit);
+    let note = match report.roles.iter().any(is_limiting) {
+        true => "limiting",
+        // The reason for an unknown may be long; it stands below the table.
+        false if first.verdict == Verdict::Unknown => "",
+        false => &first.note,
+    };
+    Row { limit, verdict, cells, note: note.to_string() }
+}
+
+fn now(found: &Finding) -> String {
+    match &found.now {
+        Fact::Known(now) => found.limit.unit().print(*now),
         Fact::Endless => "no limit".to_string(),
         Fact::Absent => "none".to_string(),
         Fact::Unknown(_) => "unknown".to_string(),
-    };
-    let needs = found.needs.map_or_else(String::new, |needs| unit.print(needs));
-    let holds = match &found.holds {
-        Fact::Known(holds) => grouped(*holds),
-        Fact::Endless | Fact::Absent => "any".to_string(),
-        Fact::Unknown(_) => "unknown".to_string(),
-    };
-    // The reason for an unknown may be long; it stands below the table.
-    let note = if found.verdict == Verdict::Unknown { "" } else { &found.note };
-    let note = match (bites == Some(found.limit), note) {
-        (false, note) => note.to_string(),
-        (true, "") => "bites first".to_string(),
-        (true, note) => format!("bites first; {note}"),
-    };
-    [found.limit.name().to_string(), now, needs, holds, note]
-}
-
-/// One line of the table. Where no number was asked for, nothing is needed.
-fn line(cells: &[String; 5], widths: &[usize; 4], is_asked: bool) -> String {
-    let [limit, now, needs, holds, note] = cells;
-    let [a, b, c, d] = *widths;
-    let needs = if is_asked { format!("  {needs:>c$}") } else { String::new() };
-    format!("{limit:a$}  {now:>b$}{needs}  {holds:>d$}  {note}").trim_end().to_string()
-}
-
-fn title(report: &Report, section: Section) -> &'static str {
-    match (section, &report.target) {
-        (Section::Every, _) => "every connection",
-        (Section::Server, _) => "a server",
-        (Section::Client, None) => "a client of one address and port",
-        (Section::Client, Some(_)) => "a client of this target",
     }
 }
 
-fn unknowns(report: &Report, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
-    let unknown = |found: &&Finding| found.verdict == Verdict::Unknown;
-    let found: Vec<_> = report.shown().filter(unknown).collect();
-    if !found.is_empty() {
-        writeln!(out, "\n{}", paint.bold("Not known, and so not counted as enough:"))?;
-    }
-    for found in found {
-        writeln!(out, "  {:NAME_COLUMNS$}  {}", found.limit.name(), found.note)?;
-    }
-    Ok(())
-}
-
-fn mends(report: &Report, paint: &Paint, out: &mut dyn Write) -> io::Result<()> {
-    let ill: Vec<_> = report.shown().filter(|found| !found.mend.is_empty()).collect();
-    if ill.is_empty() {
-        return Ok(());
-    }
-    writeln!(out, "\n{}", paint.bold("What mends it:"))?;
-    for found in &ill {
-        let mut name = found.limit.name();
-        for mend in &found.mend {
-            writeln!(out, "  {name:NAME_COLUMNS$}  {}", remedy(mend, paint))?;
-            name = "";
-        }
-    }
-    if ill.iter().flat_map(|found| &found.mend).any(|mend| mend.command.starts_with("sysctl")) {
-        let text = "sysctl -w lasts until the next boot; a line in /etc/sysctl.d/ stays.";
-        writeln!(out, "  {}", paint.dim(text))?;
-    }
-    Ok(())
-}
-
-/// The command and the remark, on two lines if one would be too long.
-fn remedy(mend: &Mend, paint: &Paint) -> String {
-    let Mend { command, remark } = mend;
-    let remark_text = paint.dim(&format!("# {remark}"));
-    match (command.is_empty(), remark.is_empty()) {
-        (_, true) => command.clone(),
-        (true, _) => remark_text,
-        _ if NAME_COLUMNS + 8 + command.len() + remark.len() <= COLUMNS => {
-            format!("{command}  {remark_text}")
-        }
-        _ => format!("{remark_text}\n{:1$}{command}", "", NAME_COLUMNS + 4),
+/// What is needed, where a number was asked for; else how many connections fit.
+fn number(report: &Report, found: &Finding) -> String {
+    match (&found.holds, found.needs) {
+        (_, Some(needs)) => found.limit.unit().print(needs),
+        (_, None) if report.conns.is_some() => "any".to_string(),
+        (Fact::Known(holds), None) => count(*holds),
+        (Fact::Endless | Fact::Absent, None) => "any".to_string(),
+        (Fact::Unknown(_), None) => "unknown".to_string(),
     }
 }
 
-fn mark(verdict: Verdict, paint: &Paint) -> String {
+fn verdict(is_good: bool) -> Verdict {
+    if is_good { Verdict::Fits } else { Verdict::TooSmall }
+}
+
+/// The verdict of a limit over several roles.
+fn worse(one: Verdict, other: Verdict) -> Verdict {
+    use Verdict::{Fits, Slows, TooSmall, Unasked, Unknown};
+    let order = [TooSmall, Unknown, Slows, Fits, Unasked];
+    order.into_iter().find(|verdict| [one, other].contains(verdict)).unwrap_or(one)
+}
+
+fn line(cells: &[String], widths: &[usize], note: &str) -> String {
+    let mut text = format!("{:1$}", cells[0], widths[0]);
+    for (cell, width) in cells.iter().zip(widths).skip(1) {
+        text.push_str(&format!("  {cell:>width$}"));
+    }
+    format!("{text}  {note}").trim_end().to_string()
+}
+
+fn title(section: Section) -> &'static str {
+    match section {
+        Section::Every => "every connection",
+        Section::Server => "accepted connections",
+        Section::Client => "connections to one target",
+    }
+}
+
+fn mark(verdict: Verdict, paint: Paint) -> String {
     match verdict {
         Verdict::Unasked => "    ".to_string(),
         Verdict::Fits => paint.fine("  ok"),

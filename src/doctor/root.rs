@@ -75,7 +75,7 @@ fn bare(path: &str) -> &str {
 }
 
 /// The system's words without the number in brackets behind them.
-fn words(error: &io::Error) -> String {
+pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

@@ -6,10 +6,25 @@ use crate::text::digits::grouped;
 impl Unit {
     pub fn print(self, number: u64) -> String {
         match self {
-            Unit::Count => grouped(number),
+            Unit::Count => count(number),
             Unit::Bytes => bytes(number),
         }
     }
+}
+
+/// `19,936`, `9,999,999`, `16.7 M`: at most nine columns, and never more than is there.
+pub fn count(number: u64) -> String {
+    let (mut tenths, mut units) = (number / 100_000, ["M", "G", "T", "P", "E"].iter());
+    let mut unit = units.next();
+    if number < 10_000_000 {
+        return grouped(number);
+    }
+    while tenths >= 10_000
+        && let Some(next) = units.next()
+    {
+        (tenths, unit) = (tenths / 1000, Some(next));
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or(&""))
 }
 
 /// `512 B`, `3.9 KiB`, `23 GiB`: never more than is there.
@@ -30,6 +45,13 @@ fn bytes(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn large_counts_are_short_and_never_rounded_up() {
+        let numbers = [0, 9_999_999, 10_000_000, 16_777_183, 999_999_999, 1_073_741_816, u64::MAX];
+        let expected = ["0", "9,999,999", "10.0 M", "16.7 M", "999.9 M", "1.0 G", "18.4 E"];
+        assert_eq!(numbers.map(count), expected);
+    }
 
     #[test]
     fn sizes_have_two_digits_at_least() {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Fact, Facts};
 use crate::plan::{Address, Host};
-use crate::text::digits::grouped;
+use crate::text::digits::plural;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -16,7 +16,8 @@ pub enum Protocol {
 /// Where the addresses lie that a client can connect from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// 127.0.0.0/8: every address of it can be a source.
+    /// 127.0.0.0/8: every address of it can be a source, and `oneloop stress` uses as many as it
+    /// needs.
     Loopback,
     /// ::1, a link-local address, or a target that is not known: one source, as a client has that
     /// binds none.
@@ -32,15 +33,14 @@ pub struct Target {
 }
 
 /// How many addresses a client can connect from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sources {
-    pub count: u64,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sources {
+    Known(u64),
     /// The system did not tell; a machine that can connect has one at least.
-    is_guess: bool,
+    Assumed,
+    /// More than there can be connections.
+    Loopback,
 }
-
-/// 127.0.0.1 to 127.255.255.254.
-const LOOPBACK_SOURCES: u64 = (1 << 24) - 2;
 
 impl Target {
     /// A server, or a client whose target is not known.
@@ -64,12 +64,12 @@ impl Target {
 
     pub fn sources(&self, facts: &Facts) -> Sources {
         let of_machine = |fact: &Fact| match fact {
-            Fact::Known(count) => Sources { count: *count, is_guess: false },
-            _ => Sources { count: 1, is_guess: true },
+            Fact::Known(count) => Sources::Known(*count),
+            _ => Sources::Assumed,
         };
         match self.place {
-            Place::OneSource => Sources { count: 1, is_guess: false },
-            Place::Loopback => Sources { count: LOOPBACK_SOURCES, is_guess: false },
+            Place::OneSource => Sources::Known(1),
+            Place::Loopback => Sources::Loopback,
             Place::Ipv4 => of_machine(&facts.ipv4_sources),
             Place::Ipv6 => of_machine(&facts.ipv6_sources),
         }
@@ -77,16 +77,24 @@ impl Target {
 }
 
 impl Sources {
-    pub fn words(&self) -> String {
-        match (self.count, self.is_guess) {
-            (1, true) => "1 source assumed".to_string(),
-            (1, false) => "1 source".to_string(),
-            (count, _) => format!("{} sources", grouped(count)),
+    /// How many are counted. On loopback the ports of one: the others are there when needed.
+    pub fn count(self) -> u64 {
+        match self {
+            Sources::Known(count) => count,
+            Sources::Assumed | Sources::Loopback => 1,
+        }
+    }
+
+    pub fn words(self) -> String {
+        match self {
+            Sources::Known(count) => plural(count, "source"),
+            Sources::Assumed => "1 source?".to_string(),
+            Sources::Loopback => "loopback".to_string(),
         }
     }
 }
 
-/// A name is not resolved here, since that would ask the network: it is counted as IPv4.
+/// A name that was not resolved is counted as IPv4.
 fn place(host: &Host) -> Place {
     let ip = match host {
         Host::Any => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::core::pipes::MOST_PIPES;
+
 /// What the system allows, after we have asked for all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -43,19 +45,68 @@ pub fn raise_files() -> Limits {
     Limits { soft_before: NO_LIMIT, files: NO_LIMIT }
 }
 
-/// How many connections there may be at once: as many as demanded, or as the files allow.
-/// `reserve` files are kept back, and each connection may need `per_connection` of them.
+/// What one process keeps descriptors for. The daemon and `oneloop doctor` both count with it, so
+/// that the one promises what the other grants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Descriptors {
+    /// Listeners and datagram ports.
+    pub listeners: usize,
+    /// Connections are relayed: each has two ends, and bulk transfers need pipes.
+    pub relays: bool,
+    /// Maximum number of datagram flows of relays.
+    pub flows: usize,
+}
+
+impl Descriptors {
+    /// A daemon with one route that answers connections itself.
+    pub const SERVER: Descriptors = Descriptors { listeners: 1, relays: false, flows: 0 };
+    /// A daemon with one relay of streams.
+    pub const RELAY: Descriptors = Descriptors { relays: true, ..Descriptors::SERVER };
+    /// One process of `oneloop stress`, which keeps a second reserve instead of listeners.
+    pub const CLIENT: Descriptors = Descriptors { listeners: RESERVE, ..Descriptors::SERVER };
+
+    pub fn per_connection(self) -> usize {
+        1 + usize::from(self.relays)
+    }
+
+    /// Maximum number of connections in a process that may have `files` open files.
+    pub fn capacity(self, files: usize) -> usize {
+        files.min(NO_LIMIT).saturating_sub(self.reserve(files)) / self.per_connection()
+    }
+
+    /// Smallest limit of open files with this capacity.
+    pub fn files_for(self, connections: usize) -> usize {
+        let ends = connections.saturating_mul(self.per_connection());
+        // The reserve grows more slowly than the limit does, so this converges from below.
+        let mut files = 0;
+        loop {
+            let needed = ends.saturating_add(self.reserve(files));
+            if needed == files {
+                return files;
+            }
+            files = needed;
+        }
+    }
+
+    /// Descriptors that no connection may take.
+    fn reserve(self, files: usize) -> usize {
+        // Pipes and flows are worth a part of the descriptors, and no more.
+        let pipes = if self.relays { (2 * MOST_PIPES).min(files / 16) } else { 0 };
+        RESERVE + self.listeners + pipes + self.flows.min(files / 2)
+    }
+}
+
+/// The number of connections there may be at once: as many as demanded, or as the files allow.
 pub fn max_connections(
     demand: Option<usize>,
     files: usize,
-    reserve: usize,
-    per_connection: usize,
+    descriptors: Descriptors,
 ) -> Result<usize, LimitError> {
-    let possible = files.saturating_sub(reserve) / per_connection.max(1);
+    let possible = descriptors.capacity(files);
     let demanded = demand.unwrap_or(possible.max(1));
     match demanded <= possible {
         true => Ok(demanded),
-        false => Err(LimitError { demanded, possible, files, reserve, per_connection }),
+        false => Err(LimitError { demanded, possible, files, descriptors }),
     }
 }
 
@@ -76,21 +127,21 @@ pub struct LimitError {
     pub demanded: usize,
     pub possible: usize,
     pub files: usize,
-    pub reserve: usize,
-    pub per_connection: usize,
+    pub descriptors: Descriptors,
 }
 
 impl LimitError {
     /// How many files it would take.
     pub fn needed(&self) -> usize {
-        self.demanded.saturating_mul(self.per_connection).saturating_add(self.reserve)
+        self.descriptors.files_for(self.demanded)
     }
 }
 
 impl fmt::Display for LimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LimitError { demanded, possible, files, reserve, per_connection } = self;
-        let needed = self.needed();
+        let LimitError { demanded, possible, files, descriptors } = self;
+        let (needed, per_connection) = (self.needed(), descriptors.per_connection());
+        let reserve = descriptors.reserve(needed);
         let (s, needs) = if *demanded == 1 { ("", "needs") } else { ("s", "need") };
         write!(
             f,
@@ -111,38 +162,58 @@ impl std::error::Error for LimitError {}
 mod tests {
     use super::*;
 
+    const RELAY: Descriptors = Descriptors::RELAY;
+    const SERVER: Descriptors = Descriptors::SERVER;
+    const FLOWS: Descriptors = Descriptors { flows: 4096, ..Descriptors::SERVER };
+
     #[test]
     fn connections_are_what_files_and_reserve_allow() {
-        // Demand, files, reserve, files a connection; the answer, or how many would be possible.
+        // Demand, files, what else takes files; the answer, or how many would be possible.
         let table = [
-            (None, 1024, 32, 1, Ok(992)),
-            (None, 1024, 32, 2, Ok(496)),
-            (None, 33, 32, 1, Ok(1)),
-            (None, 32, 32, 1, Err(0)),
-            (None, 8, 32, 2, Err(0)),
-            (None, 33, 32, 2, Err(0)),
-            (Some(992), 1024, 32, 1, Ok(992)),
-            (Some(993), 1024, 32, 1, Err(992)),
-            (Some(1), 1024, 32, 2, Ok(1)),
-            (Some(usize::MAX), 1024, 32, 2, Err(496)),
-            (Some(1_000_000), NO_LIMIT, 32, 2, Ok(1_000_000)),
+            (None, 1024, SERVER, Ok(991)),
+            (None, 20_000, SERVER, Ok(19_967)),
+            (None, 20_000, Descriptors::CLIENT, Ok(19_936)),
+            (None, 20_000, RELAY, Ok(9_919)),
+            (Some(9_919), 20_000, RELAY, Ok(9_919)),
+            (Some(9_920), 20_000, RELAY, Err(9_919)),
+            (None, 1024, RELAY, Ok(463)),
+            (None, 1000, FLOWS, Ok(467)),
+            (None, 34, SERVER, Ok(1)),
+            (None, 33, SERVER, Err(0)),
+            (None, 8, RELAY, Err(0)),
+            (Some(991), 1024, SERVER, Ok(991)),
+            (Some(992), 1024, SERVER, Err(991)),
+            (Some(usize::MAX), 1024, RELAY, Err(463)),
+            (Some(1_000_000), NO_LIMIT, RELAY, Ok(1_000_000)),
         ];
-        for (demand, files, reserve, each, expected) in table {
-            let answer = max_connections(demand, files, reserve, each);
+        for (demand, files, descriptors, expected) in table {
+            let answer = max_connections(demand, files, descriptors);
             assert_eq!(answer.map_err(|e| e.possible), expected, "{demand:?} of {files}");
         }
     }
 
     #[test]
+    fn the_files_that_a_refusal_asks_for_are_enough_and_not_too_many() {
+        for descriptors in [SERVER, RELAY, FLOWS, Descriptors { relays: true, ..FLOWS }] {
+            for connections in [1, 2, 17, 463, 464, 1_000, 9_919, 100_000] {
+                let files = descriptors.files_for(connections);
+                assert!(descriptors.capacity(files) >= connections, "{descriptors:?} {files}");
+                assert!(descriptors.capacity(files - 1) < connections, "{descriptors:?} {files}");
+            }
+            assert_eq!(descriptors.files_for(usize::MAX), usize::MAX);
+        }
+    }
+
+    #[test]
     fn a_refusal_tells_the_numbers_and_what_to_do() {
-        let error = max_connections(Some(100_000), 20_000, 34, 2).unwrap_err();
+        let error = max_connections(Some(100_000), 20_000, RELAY).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "100000 connections need 200034 open files (2 each, 34 in reserve), and the system \
-             allows 20000: raise the hard limit (ulimit -Hn 200034, or LimitNOFILE=200034 in a \
-             systemd unit), or ask for 9983 at most"
+            "100000 connections need 200161 open files (2 each, 161 in reserve), and the system \
+             allows 20000: raise the hard limit (ulimit -Hn 200161, or LimitNOFILE=200161 in a \
+             systemd unit), or ask for 9919 at most"
         );
-        let error = max_connections(None, 10, 33, 1).unwrap_err().to_string();
+        let error = max_connections(None, 10, SERVER).unwrap_err().to_string();
         assert!(error.starts_with("1 connection needs 34 open files"), "{error}");
         assert!(error.ends_with("in a systemd unit)"), "{error}");
     }

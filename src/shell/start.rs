@@ -9,7 +9,7 @@ use std::sync::Arc;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use crate::core::buffers::SCRATCH_BYTES;
-use crate::core::pipes::{MOST_PIPES, most_bytes};
+use crate::core::pipes::most_bytes;
 use crate::core::time::ticks;
 use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
 use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
@@ -23,7 +23,7 @@ use super::datagram::Datagrams;
 use super::dialer::Dialer;
 use super::doors::Doors;
 use super::itself::OwnDoor;
-use super::limits::{self, LimitError};
+use super::limits::{self, Descriptors, LimitError};
 use super::listener::Listener;
 use super::pool::Pool;
 use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
@@ -158,13 +158,11 @@ fn seed() -> u64 {
 /// As many connections as are demanded, or as the files allow.
 fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
     let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
-    let dials = streams.clone().any(|route| matches!(route.service, Service::Relay(_)));
-    // The pipes of a bulk are worth a small part of the descriptors, and no more.
-    let pipes = if dials { (2 * MOST_PIPES).min(files / 16) } else { 0 };
-    let reserve = limits::RESERVE + plan.routes.len() + pipes + flows(plan).min(files / 2);
+    let relays = streams.clone().any(|route| matches!(route.service, Service::Relay(_)));
+    let descriptors = Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) };
     match streams.count() {
         0 => Ok(0),
-        _ => limits::max_connections(plan.max_connections, files, reserve, 1 + dials as usize),
+        _ => limits::max_connections(plan.max_connections, files, descriptors),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::plan::unit::Rate;
 use crate::plan::{LoadPlan, Source, StressPlan, Worker};
-use crate::shell::limits::RESERVE;
+use crate::shell::limits::Descriptors;
 
 /// More processes than this would be a mistake.
 const PROCESSES_MAX: usize = 256;
@@ -14,7 +14,7 @@ const PROCESSES_MAX: usize = 256;
 pub fn processes(plan: &StressPlan, files: usize) -> usize {
     let groups = plan.groups();
     let conns: usize = groups.iter().map(|(_, conns)| conns).sum();
-    let room = files.saturating_sub(2 * RESERVE).max(1);
+    let room = Descriptors::CLIENT.capacity(files).max(1);
     let wanted = plan.processes.unwrap_or(conns.div_ceil(room));
     // Each has at least one connection of each load.
     let most = groups.iter().map(|(_, conns)| *conns).min().unwrap_or(1);

@@ -20,7 +20,7 @@ use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
 use crate::plan::ChatPlan;
 use crate::shell::doors::{Doors, Guest};
-use crate::shell::limits::{self, RESERVE};
+use crate::shell::limits::{self, Descriptors};
 use crate::shell::stdio::Stdio;
 use crate::shell::{Listener, Signal, interests};
 
@@ -347,8 +347,8 @@ impl<'a> Chat<'a> {
 /// As many as the plan wants, if there are files for them. What nobody asked for is simply less.
 fn room(plan: &ChatPlan) -> Result<usize, Failure> {
     let files = limits::raise_files().files;
-    let reserve = RESERVE + plan.listens.len();
-    match limits::max_connections(Some(plan.max_clients), files, reserve, 1) {
+    let descriptors = Descriptors { listeners: plan.listens.len(), ..Descriptors::default() };
+    match limits::max_connections(Some(plan.max_clients), files, descriptors) {
         Err(error) if plan.max_clients == ChatPlan::MAX_CLIENTS && error.possible > 0 => {
             Ok(error.possible)
         }

@@ -1,5 +1,8 @@
-//! What doctor and stress write alike: numbers in groups, colours, and strings of JSON.
+//! What commands that print have in common: numbers in groups, colours, wrapping, and strings of
+//! JSON.
 
 pub mod digits;
 pub mod json;
 pub mod paint;
+pub mod terminal;
+pub mod wrap;

@@ -162,6 +162,28 @@ fn more_connections_than_the_files_allow_are_refused_with_the_reason() {
 }
 
 #[test]
+fn the_doctor_promises_what_the_daemon_grants() {
+    for files in [100, 512, 1024] {
+        let after = format!("ulimit -n {files};");
+        let report = ended(oneloop_after(&after, "doctor --json")).out;
+        for (role, line) in
+            [("server", "echo 127.0.0.1:0"), ("relay", "relay 127.0.0.1:0 127.0.0.1:1")]
+        {
+            let (_, rest) =
+                report.split_once(&format!("\"role\": \"{role}\", \"holds\": ")).unwrap();
+            let holds: usize = rest.split(',').next().unwrap().parse().unwrap();
+            let more = ended(oneloop_after(&after, &format!("{line} -m {}", holds + 1)));
+            assert!(more.err.contains(&format!("or ask for {holds} at most")), "{more:?}");
+            let words = more.err.split("ulimit -Hn ").nth(1).unwrap();
+            let needed: usize = words.split(',').next().unwrap().parse().unwrap();
+            Daemon::run(oneloop_after(&after, &format!("{line} -m {holds}")));
+            let after = format!("ulimit -n {needed};");
+            Daemon::run(oneloop_after(&after, &format!("{line} -m {}", holds + 1)));
+        }
+    }
+}
+
+#[test]
 fn a_start_without_standard_descriptors_serves_and_says_nothing_to_its_clients() {
     let scratch = Scratch::new();
     let line = format!("echo {} -vv", scratch.unix("x"));

@@ -1,7 +1,7 @@
 //! The doctor on machines of paper: verdicts, sums, and how they print.
 
 use super::checks::check;
-use super::demand::Demand;
+use super::demand::{Demand, Role};
 use super::facts::{Fact, Facts, Ports};
 use super::finding::{Finding, Limit};
 use super::target::Target;
@@ -41,11 +41,12 @@ fn unknown() -> Fact {
 }
 
 fn demand(conns: u64) -> Demand {
-    Demand { conns: Some(conns), ends: 1, target: Target::unnamed() }
+    Demand { conns: Some(conns), role: Role::Server, target: Target::unnamed() }
 }
 
 fn client(conns: u64, target: &str) -> Demand {
-    Demand { target: Target::of(&Address::parse(target).unwrap()), ..demand(conns) }
+    let target = Target::of(&Address::parse(target).unwrap());
+    Demand { role: Role::Client, target, ..demand(conns) }
 }
 
 fn find(facts: &Facts, demand: &Demand, limit: Limit) -> Finding {

@@ -2,18 +2,18 @@
 
 use super::tree::facts_of_a_small_machine;
 use super::*;
+use crate::doctor::connect::{Attempt, Connected};
 use crate::doctor::{Report, examine, json, print, run};
 use crate::plan::DoctorPlan;
+use crate::text::wrap::{COLUMNS, width};
 
 fn report(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Report {
     let target = target.map(|target| Address::parse(target).unwrap());
-    Report::new(&DoctorPlan { conns, target, ..DoctorPlan::default() }, facts)
+    Report::new(&DoctorPlan { conns, target, ..DoctorPlan::default() }, None, facts)
 }
 
 fn printed(report: &Report, colour: bool) -> String {
-    let mut out = Vec::new();
-    print::write(report, colour, &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    print::report(report, colour, COLUMNS)
 }
 
 fn first_line(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> String {
@@ -33,56 +33,101 @@ fn the_first_sentence_answers() {
     let line = |conns, target| first_line(&machine, conns, target);
     assert_eq!(
         line(None, None),
-        "This machine holds 19,936 connections as a server: RLIMIT_NOFILE bites first."
+        "As a server: up to 19,967 connections, limited by RLIMIT_NOFILE."
     );
     assert_eq!(
-        line(Some(10_001), None),
-        "This machine holds 10,001 connections as a server, up to 19,936: \
-         RLIMIT_NOFILE bites first."
+        line(Some(19_967), None),
+        "  ok  As a server: 19,967 connections fit, up to 19,967 (RLIMIT_NOFILE)."
     );
     assert_eq!(
-        line(Some(19_937), None),
-        "This machine does not hold 19,937 connections as a server: \
-         RLIMIT_NOFILE bites first, at 19,936."
+        line(Some(19_968), None),
+        "  NO  As a server: 19,968 connections do not fit, only 19,967 (RLIMIT_NOFILE)."
     );
     assert_eq!(
         line(None, Some("[::1]:7")),
-        "This machine holds 10,000 connections as a client of tcp://[::1]:7: \
-         ip_local_port_range bites first."
+        "      As a client of tcp://[::1]:7: up to 10,000 connections, limited by"
     );
 }
 
 #[test]
-fn the_role_that_was_asked_about_decides() {
+fn each_role_is_judged_and_gets_its_own_fix() {
     let machine = common_machine();
-    assert_eq!(report(&machine, Some(19_936), None).fits(), Some(true));
-    assert_eq!(report(&machine, Some(19_937), None).fits(), Some(false));
-    assert_eq!(report(&machine, Some(10_001), Some("[::1]:7")).fits(), Some(false));
-    assert_eq!(report(&machine, Some(19_936), Some("127.0.0.1:7")).fits(), Some(true));
+    let fits = |conns, target| {
+        let report = report(&machine, Some(conns), target);
+        let roles: Vec<_> = report.roles.iter().map(|judged| judged.sum.fits).collect();
+        (report.fits(), roles)
+    };
+    let (yes, no) = (Some(true), Some(false));
+    assert_eq!(fits(9_919, None), (yes, vec![yes, yes, yes]));
+    assert_eq!(fits(9_920, None), (no, vec![yes, yes, no]));
+    assert_eq!(fits(10_001, None), (no, vec![yes, no, no]));
+    assert_eq!(fits(19_937, Some("127.0.0.1:7")), (no, vec![no, no]));
+    assert_eq!(fits(9_919, Some("127.0.0.1:7")), (yes, vec![yes, yes]));
     assert_eq!(report(&machine, None, None).fits(), None);
+    let text = printed(&report(&machine, Some(19_968), None), false);
+    for (role, files) in [("server", 20_001), ("client", 20_032), ("relay", 40_097)] {
+        let title = format!("\nTo hold 19,968 connections as a {role}:\n");
+        let (_, fix) = text.split_once(&title).unwrap_or_else(|| panic!("no {role} in {text}"));
+        assert!(fix.starts_with(&format!("  ulimit -n {files}  # ")), "{fix}");
+    }
+}
+
+#[test]
+fn what_became_of_the_connection_is_told() {
+    let told = |target: &str, result: Result<Connected, String>| {
+        let plan =
+            DoctorPlan { target: Some(Address::parse(target).unwrap()), ..DoctorPlan::default() };
+        let took = std::time::Duration::from_micros(1_500);
+        let addresses = vec!["127.0.0.1:7".parse().unwrap()];
+        let attempt = Attempt { addresses, took, result };
+        let report = Report::new(&plan, Some(attempt), &common_machine());
+        let mut out = Vec::new();
+        json::write(&report, &mut out).unwrap();
+        (printed(&report, false), String::from_utf8(out).unwrap())
+    };
+    let connected = || {
+        let from = Some("127.0.0.1:4000".parse().unwrap());
+        let inet = Some("127.0.0.1:7".parse().unwrap());
+        Ok(Connected { to: "127.0.0.1:7".to_string(), from, inet })
+    };
+    let (text, machine) = told("name:7", connected());
+    assert!(
+        text.contains("  ok  Connect to tcp://name:7: connected to 127.0.0.1:7 from"),
+        "{text}"
+    );
+    assert!(text.contains(" loopback\n"), "the address that was resolved is counted: {text}");
+    let part = "\"connect\": {\"ok\": true, \"resolved\": [\"127.0.0.1:7\"], \
+                \"to\": \"127.0.0.1:7\", \"from\": \"127.0.0.1:4000\", \"took_us\": 1500, \
+                \"error\": null},";
+    assert!(machine.contains(part), "{machine}");
+    let (text, _) = told("udp://name:7", connected());
+    assert!(text.contains("  ok  Datagrams to udp://name:7: routed to 127.0.0.1:7"), "{text}");
+    let (text, machine) = told("name:7", Err("connection refused, 127.0.0.1:7".to_string()));
+    assert!(text.contains("  NO  Connect to tcp://name:7 failed: connection refused, "), "{text}");
+    assert!(machine.contains("\"ok\": false") && machine.contains("\"to\": null"), "{machine}");
 }
 
 #[test]
 fn what_slows_does_not_decide() {
     let machine = Facts { somaxconn: Fact::Known(1), ..common_machine() };
-    let report = report(&machine, Some(10_000), None);
+    let report = report(&machine, Some(9_000), None);
     assert_eq!(report.fits(), Some(true));
-    assert!(printed(&report, false).contains("\nslow  net.core.somaxconn"));
+    assert!(printed(&report, false).contains("\nslow somaxconn"));
 }
 
 #[test]
 fn an_unknown_that_could_only_slow_does_not_decide() {
     let machine = Facts { somaxconn: unknown(), ..common_machine() };
-    let report = report(&machine, Some(10_000), None);
-    assert_eq!((report.fits(), report.roles[0].1.unknown), (Some(true), 0));
-    assert!(printed(&report, false).contains("\n   ?  net.core.somaxconn"));
+    let report = report(&machine, Some(9_000), None);
+    assert_eq!((report.fits(), report.roles[0].sum.unknown), (Some(true), 0));
+    assert!(printed(&report, false).contains("\n   ? somaxconn"));
 }
 
 #[test]
 fn a_relay_comes_from_one_address_only() {
     let machine = Facts { ipv4_sources: Fact::Known(9), ..common_machine() };
     let report = report(&Facts { nofile_hard: Fact::Endless, ..machine }, None, Some("10.0.0.1:7"));
-    let holds = |role: usize| report.roles[role].1.bites;
+    let holds = |role: usize| report.roles[role].sum.bites;
     assert_eq!(holds(0), Some((90_000, Limit::Ports)));
     assert_eq!(holds(1), Some((10_000, Limit::Ports)));
 }
@@ -90,8 +135,7 @@ fn a_relay_comes_from_one_address_only() {
 #[test]
 fn what_others_use_and_what_is_raised_is_noted() {
     let text = printed(&report(&facts_of_a_small_machine(), Some(9), None), false);
-    for (limit, note) in [("RLIMIT_NOFILE, soft", "raised at start"), ("fs.file-max", "486 in use")]
-    {
+    for (limit, note) in [("RLIMIT_NOFILE soft", "raised"), ("fs.file-max", "486 used")] {
         let row = text.lines().find(|line| line.contains(limit)).unwrap();
         assert!(row.ends_with(note), "{row}");
     }
@@ -100,42 +144,70 @@ fn what_others_use_and_what_is_raised_is_noted() {
 #[test]
 fn an_unknown_limit_is_said_and_does_not_fit() {
     let machine = Facts { nr_open: unknown(), ..common_machine() };
-    let asked = report(&machine, Some(10_000), None);
+    let asked = report(&machine, Some(9_000), None);
     assert_eq!(asked.fits(), None);
     let text = printed(&asked, false);
-    assert!(text.starts_with("It is not known whether"), "{text}");
-    assert!(text.contains("One limit is not known (?), and may bite earlier.\n"), "{text}");
-    assert!(text.contains("\n   ?  fs.nr_open"), "{text}");
+    let first = "   ?  As a server: unknown whether 9,000 connections fit; RLIMIT_NOFILE allows\n";
+    assert!(text.starts_with(first), "{text}");
+    assert!(text.contains("      19,967; 1 limit unknown.\n"), "{text}");
+    assert!(text.contains("\n   ? fs.nr_open"), "{text}");
     assert!(text.contains("  /proc/x: permission denied\n"), "{text}");
     assert_eq!(report(&machine, Some(20_000), None).fits(), Some(false), "the known one is enough");
     let text = printed(&report(&machine, None, None), false);
-    assert!(text.starts_with("This machine holds 19,936 ") && text.contains("(?)"), "{text}");
+    assert!(text.starts_with("As a server: up to 19,967 ") && text.contains("; 1 limit unknown."));
 }
 
 #[test]
 fn a_machine_that_tells_nothing_is_not_praised() {
     let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
     let mut out = Vec::new();
-    assert!(!examine(&plan, &tree::Tree::empty().root(), &mut out).unwrap());
+    assert!(!examine(&plan, None, &tree::Tree::empty().root(), &mut out).unwrap());
     let text = String::from_utf8(out).unwrap();
-    assert!(text.starts_with("How many connections this machine holds as a server is not known"));
-    assert!(!text.contains("ok  "), "{text}");
+    assert!(text.starts_with("   ?  As a server: unknown.\n"));
+    assert!(!text.contains("ok "), "{text}");
+}
+
+/// Reports of several machines and questions.
+fn examples() -> Vec<Report> {
+    let huge = Facts { nofile_hard: Fact::Known(1 << 30), nr_open: unknown(), ..large_machine() };
+    let mut reports = Vec::new();
+    for machine in [facts_of_a_small_machine(), common_machine(), large_machine(), huge] {
+        for conns in [None, Some(9), Some(200_000), Some(1 << 40)] {
+            reports.push(report(&machine, conns, None));
+            reports.push(report(&machine, conns, Some("10.0.0.1:7")));
+            reports.push(report(&machine, conns, Some("127.0.0.1:7")));
+            reports.push(report(&machine, conns, Some("a-name-of-a-host.of-some.example:7")));
+        }
+    }
+    reports
 }
 
 #[test]
-fn the_table_is_aligned_and_fits_a_terminal() {
-    let machine = facts_of_a_small_machine();
-    for (conns, target) in [(Some(200_000), None), (None, Some("10.0.0.1:7")), (Some(9), None)] {
-        let text = printed(&report(&machine, conns, target), false);
-        let table = text.split("\n\n").nth(1).unwrap();
-        let end = table.lines().next().unwrap().chars().count();
-        for row in table.lines().filter(|line| !line.starts_with("  a") && line.len() > 40) {
-            let cell: String = row.chars().take(end).collect();
-            assert!(!cell.ends_with(' '), "{row:?}");
-            assert!([None, Some(' ')].contains(&row.chars().nth(end)), "{row:?}");
+fn no_line_of_a_report_is_wider_than_80_columns() {
+    for report in examples() {
+        for line in printed(&report, true).lines() {
+            assert!(width(line) <= 80 && line.trim_end() == line, "{line:?}");
         }
-        for line in text.lines() {
-            assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line:?}");
+        for line in print::report(&report, false, 40).lines() {
+            // A command to type is never broken.
+            let command =
+                ["  sysctl", "  ulimit", "  LimitNOFILE", "  echo", "  systemctl", "  ip "];
+            let is_command = command.iter().any(|start| line.starts_with(start));
+            assert!(width(line) <= 40 || is_command, "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn the_table_is_aligned() {
+    for report in examples() {
+        let text = printed(&report, false);
+        let table = text.split("\n\n").nth(1).unwrap();
+        let head = table.lines().nth(1).unwrap();
+        let ends = |line: &str| line.chars().count();
+        for row in table.lines().skip(2).filter(|line| line.starts_with("     ")) {
+            let note = row.chars().skip(ends(head)).collect::<String>();
+            assert!(note.is_empty() || note.starts_with("  "), "{row:?}\n{text}");
         }
     }
 }
@@ -158,12 +230,12 @@ fn machines_are_told_the_same() {
     json::write(&report, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
     let parts = [
-        "  \"conns\": 200000,\n  \"target\": null,\n  \"fits\": false,\n",
+        "  \"conns\": 200000,\n  \"target\": null,\n  \"connect\": null,\n  \"fits\": false,\n",
         "{\"role\": \"server\", \"holds\": 8000, \"bites_first\": \
-         \"net.netfilter.nf_conntrack_max\", \"unknown\": 0, \"fits\": false}",
+         \"net.netfilter.nf_conntrack_max\", \"unknown\": 0, \"fits\": false, \"limits\": [\n",
         "{\"limit\": \"fs.file-max\", \"concerns\": \"every\", \"unit\": \"count\", \
          \"state\": \"no limit\", \"now\": null, \"needs\": 200486, \"holds\": null, \
-         \"verdict\": \"ok\", \"note\": \"486 in use\", \"mend\": []}",
+         \"verdict\": \"ok\", \"note\": \"486 used\", \"mend\": []}",
         "{\"command\": \"sysctl -w net.ipv4.ip_local_port_range=\\\"1024 65535\\\"\", \
          \"remark\": \"\"}",
     ];
@@ -179,7 +251,7 @@ fn the_answer_of_a_whole_tree_is_the_exit_code() {
     let tree = tree::Tree::of_a_small_machine();
     for (conns, fits) in [(None, true), (Some(8_000), true), (Some(8_001), false)] {
         let plan = DoctorPlan { conns, ..DoctorPlan::default() };
-        assert_eq!(examine(&plan, &tree.root(), &mut Vec::new()).unwrap(), fits, "{conns:?}");
+        assert_eq!(examine(&plan, None, &tree.root(), &mut Vec::new()).unwrap(), fits, "{conns:?}");
     }
 }
 
