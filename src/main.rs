@@ -14,6 +14,8 @@ use oneloop::shell::reactor::Outcome;
 use oneloop::shell::start;
 use oneloop::stress;
 use oneloop::talk;
+use oneloop::text::terminal::{stderr_columns, stdout_columns};
+use oneloop::text::wrap::fit;
 
 /// It was done.
 const DONE: u8 = 0;
@@ -26,7 +28,8 @@ fn main() -> ExitCode {
     let code = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => run(command),
         Err(error) => {
-            complain(&error);
+            let text = format!("oneloop: {error}\n");
+            let _ = io::stderr().write_all(fit(&text, stderr_columns()).as_bytes());
             WRONG_USAGE
         }
     };
@@ -36,7 +39,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> u8 {
     match command {
         Command::Serve { plan, log } => serve(&plan, &log),
-        Command::Help(text) | Command::Version(text) => print(&text),
+        Command::Help(help) => print(&help.text(stdout_columns())),
+        Command::Version(text) => print(&text),
         Command::Doctor(plan) => match doctor::run(&plan, &mut io::stdout().lock()) {
             Ok(true) => DONE,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,

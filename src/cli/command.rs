@@ -17,7 +17,7 @@ pub struct Spec {
     pub about: &'static str,
     /// What each argument is.
     pub words: &'static [(&'static str, &'static str)],
-    /// What else is to be said, in lines that are not wrapped any more.
+    /// What else is to be said, a paragraph each.
     pub notes: &'static [&'static str],
     /// A command line and what it does.
     pub examples: &'static [(&'static str, &'static str)],
@@ -122,8 +122,8 @@ pub const COMMANDS: [Spec; 13] = [
         arguments: "LISTEN… --text TEXT [--read-one] [OPTION…]",
         about: "send a text; read one message if asked to; close",
         notes: &[
-            "TEXT may hold {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port} {service}",
-            "{time}; \\{ is a brace. Streams only.",
+            "TEXT may hold {peer} {peer.ip} {peer.port} {local} {local.ip} {local.port} {service} \
+             {time}; \\{ is a brace. Streams only.",
         ],
         examples: &[
             ("oneloop greet :7008 --text 'welcome {peer.ip}\\n'", "greet and close"),
@@ -141,8 +141,8 @@ pub const COMMANDS: [Spec; 13] = [
             ("TARGET…", "where to connect to; of several each in turn, the next if one fails"),
         ],
         notes: &[
-            "tcp:// and unix: may be mixed, and so may udp:// and unix-dgram:. End, half-close and",
-            "reset come out on the other side as what they were.",
+            "tcp:// and unix: may be mixed, and so may udp:// and unix-dgram:. End, half-close and \
+             reset come out on the other side as what they were.",
         ],
         examples: &[
             ("oneloop relay :5432 unix:/run/postgresql/.s.PGSQL.5432", "a Unix socket on TCP"),
@@ -160,9 +160,12 @@ pub const COMMANDS: [Spec; 13] = [
         notes: &[
             "SERVICE is one of",
             "  echo  discard  chargen  daytime  time  whoami",
-            "  relay:TARGET[,TARGET…]       greet:TEXT       greet,read-one:TEXT",
+            "  relay:TARGET[,TARGET…]",
+            "  greet:TEXT",
+            "  greet,read-one:TEXT",
             "and may have options of its own after commas, by the names of the options below:",
-            "  echo,idle-timeout=5m         relay:10.0.0.1:80,10.0.0.2:80,connect-timeout=1s",
+            "  echo,idle-timeout=5m",
+            "  relay:10.0.0.1:80,10.0.0.2:80,connect-timeout=1s",
             "The text of a greeting runs to the end, so its options stand before the colon:",
             "  greet,lifetime=10s:welcome {peer.ip}\\n",
         ],
@@ -184,9 +187,9 @@ pub const COMMANDS: [Spec; 13] = [
         about: "join standard input and output to a socket",
         words: &[("TARGET", "where to connect to"), ("HOST PORT", "the same in two words")],
         notes: &[
-            "When the input ends, our side is closed for writing, and what still comes is read to",
-            "the end. At a terminal the end of the other side ends it too. Over datagrams what one",
-            "read finds is one datagram: a line of a terminal, as much as a pipe or a file has.",
+            "When the input ends, our side is closed for writing, and what still comes is read to \
+             the end. At a terminal the end of the other side ends it too. Over datagrams what one \
+             read finds is one datagram: a line of a terminal, as much as a pipe or a file has.",
         ],
         examples: &[
             ("oneloop connect 127.0.0.1:7007", "talk to an echo"),
@@ -201,9 +204,9 @@ pub const COMMANDS: [Spec; 13] = [
         group: Group::Talk,
         about: "talk to all who connect: your lines go to everyone",
         notes: &[
-            "What clients say is shown with who said it. A client that does not read holds up no",
-            "other. A ^D typed at a terminal ends the chat. Other input is read while somebody is",
-            "there to hear it, and when it ends, the chat goes on.",
+            "What clients say is shown with who said it. A client that does not read holds up no \
+             other. A ^D typed at a terminal ends the chat. Other input is read while somebody is \
+             there to hear it, and when it ends, the chat goes on.",
         ],
         examples: &[("oneloop chat :7009", "then, elsewhere: oneloop connect HOST:7009")],
         build: talk::chat,
@@ -214,10 +217,10 @@ pub const COMMANDS: [Spec; 13] = [
         group: Group::Examine,
         arguments: "[TARGET] [OPTION…]",
         about: "tell which limit of this machine bites first, and what mends it",
-        words: &[("TARGET", "count as a client of this address; without it as a server")],
+        words: &[("TARGET", "count as a client of this address, and connect to it once")],
         notes: &[
-            "Reads files of the system and changes nothing. Run it where the daemon will run:",
-            "limits differ between users, containers and units.",
+            "Reads files of the system and changes nothing. Run it where the daemon will run: \
+             limits differ between users, containers and units. A target is connected to once.",
         ],
         examples: &[
             ("oneloop doctor", "how many connections does this machine hold?"),

@@ -57,6 +57,7 @@ mod tests {
         };
         assert_eq!(asked("doctor --conns 100k 10.0.0.1:80 --json --color never"), expected);
         assert_eq!(asked("doctor -n 5").conns, Some(5));
+        assert_eq!(asked("doctor --color always").color, Color::Always);
     }
 
     #[test]

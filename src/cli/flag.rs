@@ -247,7 +247,7 @@ const OWN: [Flag; 14] = [
         short: Some('n'),
         value: Some("N"),
         default: "tell how many fit",
-        help: "ask whether so many connections fit",
+        help: "ask whether so many connections fit, as a server, client and relay",
         on: Where::Only(EXAMINE),
         set: Set::Draft(|draft, value| put(&mut draft.conns, unit::read_limit(value).map(Some))),
         ..PLAIN
@@ -360,7 +360,7 @@ const REST: [Flag; 7] = [
         long: "color",
         value: Some("WHEN"),
         default: "auto",
-        help: "auto (on a terminal, unless NO_COLOR is set) or never",
+        help: "auto (on a terminal, unless NO_COLOR is set), always or never",
         section: Section::Other,
         set: Set::Draft(|draft, value| put(&mut draft.log.color, word::read(value, &Color::WORDS))),
         ..PLAIN

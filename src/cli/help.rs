@@ -3,10 +3,9 @@
 use super::command::{COMMANDS, Group, Spec};
 use super::flag::{Flag, Section, Where};
 use crate::plan::stress::options::Part;
+use crate::text::wrap::{COLUMNS_MIN, fit};
 
-/// Texts keep within so many columns: a terminal that is a little wider than the oldest ones.
-pub const COLUMNS: usize = 96;
-/// A name longer than this stands on a line of its own.
+/// A name longer than this stands on a line of its own; on a narrow page earlier.
 const NAME_COLUMNS: usize = 30;
 /// Keeps two words on one line; it is shown as a space.
 const HARD_SPACE: char = '\u{a0}';
@@ -38,8 +37,8 @@ const CONNECT_CODES: &[(&str, &str)] = &[
     ("130, 143", "INT or TERM ended it"),
 ];
 const DOCTOR_CODES: &[(&str, &str)] = &[
-    ("0", "so many connections fit, or no number was given"),
-    ("1", "they do not fit, or it is not known whether they do"),
+    ("0", "so many connections fit in every role (no number: 0), and TARGET accepted"),
+    ("1", "they do not fit, or it is not known whether they do, or TARGET failed"),
     ("2", "wrong usage"),
 ];
 const STRESS_CODES: &[(&str, &str)] = &[
@@ -61,9 +60,32 @@ pub fn version() -> String {
     format!("oneloop {}\n", env!("CARGO_PKG_VERSION"))
 }
 
+/// A help text. It is laid out when the width of the terminal is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Help {
+    Overview,
+    /// Of the command with this name.
+    About(&'static str),
+}
+
+impl Help {
+    /// The text in at most so many columns. Only a command to type is never broken.
+    pub fn text(self, columns: usize) -> String {
+        let columns = columns.max(COLUMNS_MIN);
+        match self {
+            Help::Overview => overview(columns),
+            Help::About(name) => {
+                let spec = COMMANDS.iter().find(|spec| spec.name == name);
+                spec.map_or_else(String::new, |spec| about(spec, columns))
+            }
+        }
+    }
+}
+
 /// `oneloop --help`.
-pub fn overview() -> String {
-    let mut page = Page::new("oneloop: one thread, one loop: a faithful echo and relay daemon");
+fn overview(columns: usize) -> String {
+    let title = "oneloop: one thread, one loop: a faithful echo and relay daemon";
+    let mut page = Page::new(title, columns);
     page.section("Usage");
     page.line("oneloop COMMAND [ARGUMENT…] [OPTION…]");
     page.line("oneloop COMMAND --help        tells all about one command");
@@ -91,8 +113,8 @@ pub fn overview() -> String {
 }
 
 /// `oneloop COMMAND --help`.
-pub fn about(spec: &Spec) -> String {
-    let mut page = Page::new(&format!("oneloop {}: {}", spec.name, spec.about));
+fn about(spec: &Spec, columns: usize) -> String {
+    let mut page = Page::new(&format!("oneloop {}: {}", spec.name, spec.about), columns);
     page.section("Usage");
     page.line(&format!("oneloop {} {}", spec.name, spec.arguments));
     page.text.push('\n');
@@ -135,20 +157,21 @@ pub fn about(spec: &Spec) -> String {
 /// A text that grows downwards.
 struct Page {
     text: String,
+    columns: usize,
 }
 
 impl Page {
-    fn new(title: &str) -> Page {
-        Page { text: format!("{title}\n") }
+    fn new(title: &str, columns: usize) -> Page {
+        Page { text: fit(&format!("{title}\n"), columns), columns }
     }
 
     fn section(&mut self, title: &str) {
-        self.text.push_str(&format!("\n{title}:\n"));
+        self.text.push_str(&fit(&format!("\n{title}:\n"), self.columns));
     }
 
     fn line(&mut self, line: &str) {
         let indent = if line.is_empty() { "" } else { "  " };
-        self.text.push_str(&format!("{indent}{line}\n"));
+        self.text.push_str(&fit(&format!("{indent}{line}\n"), self.columns));
     }
 
     fn list<'a>(&mut self, title: &str, items: impl Iterator<Item = (&'a str, &'a str)>) {
@@ -160,9 +183,10 @@ impl Page {
     fn items<'a>(&mut self, items: impl Iterator<Item = (&'a str, &'a str)>) {
         let items: Vec<(&str, &str)> = items.collect();
         let widths = items.iter().map(|(name, _)| name.chars().count());
-        let width = widths.filter(|width| *width <= NAME_COLUMNS).max().unwrap_or(NAME_COLUMNS);
+        let most = NAME_COLUMNS.min(self.columns * 3 / 8);
+        let width = widths.filter(|width| *width <= most).max().unwrap_or(most);
         for (name, text) in items {
-            let mut lines = wrap(text, COLUMNS - width - 4).into_iter();
+            let mut lines = wrap(text, self.columns - width - 4).into_iter();
             let mut left = name;
             if name.chars().count() > width {
                 self.line(name);
@@ -201,7 +225,7 @@ impl Page {
 
     fn examples<'a>(&mut self, examples: impl Iterator<Item = &'a (&'a str, &'a str)>) {
         for (command, text) in examples {
-            self.line(command);
+            self.text.push_str(&format!("  {command}\n"));
             self.line(&format!("    {text}"));
         }
     }
@@ -232,4 +256,73 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
         }
     }
     lines.iter().map(|line| line.replace(HARD_SPACE, " ")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::{Command, parse};
+    use super::*;
+    use crate::text::wrap::width;
+
+    fn command(line: &str) -> Command {
+        parse(line.split_whitespace().map(OsString::from)).unwrap()
+    }
+
+    #[test]
+    fn help_shows_every_option_of_a_command_within_the_columns() {
+        for spec in &COMMANDS {
+            let texts = [format!("{} --help", spec.name), format!("help {}", spec.name)];
+            let Command::Help(help) = command(&texts[0]) else { panic!("{texts:?}") };
+            assert_eq!(command(&texts[1]), Command::Help(help));
+            let text = help.text(80);
+            for flag in Flag::all() {
+                let shown = text.lines().any(|line| {
+                    let words = line.split_whitespace().take(2);
+                    words.into_iter().any(|word| word.trim_end_matches(',') == flag.dashed())
+                });
+                let shows = |other: &Flag| other.is_on(spec.name) && !other.help.is_empty();
+                let same = |other: &Flag| other.long == flag.long && shows(other);
+                assert_eq!(
+                    shown,
+                    Flag::all().any(|other| same(&other)),
+                    "{} of {}",
+                    flag.long,
+                    spec.name
+                );
+            }
+            assert_layout(help);
+        }
+    }
+
+    /// No line is wider than the terminal, but for a command to type on a narrow one.
+    fn assert_layout(help: Help) {
+        for columns in [80, 60, 40] {
+            for line in help.text(columns).lines() {
+                let is_command = columns < 80 && line.contains("oneloop ");
+                assert!(width(line) <= columns || is_command, "{columns}: {line:?}");
+                assert_eq!(line.trim_end(), line);
+            }
+        }
+    }
+
+    #[test]
+    fn the_overview_names_every_command() {
+        let Command::Help(help) = command("--help") else { panic!("no help") };
+        for line in ["-h", "help", "-h echo"] {
+            assert_eq!(command(line), Command::Help(help), "{line}");
+        }
+        let text = help.text(80);
+        assert!(COMMANDS.iter().all(|spec| text.contains(&format!("\n  {} ", spec.name))));
+        assert_layout(help);
+    }
+
+    #[test]
+    fn the_version_is_the_one_of_the_package() {
+        let expected = Command::Version(format!("oneloop {}\n", env!("CARGO_PKG_VERSION")));
+        for line in ["--version", "-V", "echo --version", "relay -V"] {
+            assert_eq!(command(line), expected, "{line}");
+        }
+    }
 }

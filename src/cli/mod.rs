@@ -28,6 +28,7 @@ mod tests;
 
 use command::{COMMANDS, Spec};
 pub use error::UsageError;
+pub use help::Help;
 use sort::Sorted;
 use typed::Word;
 
@@ -43,7 +44,7 @@ pub enum Command {
     Doctor(DoctorPlan),
     Stress(Box<StressPlan>),
     /// A text to print, and that is all.
-    Help(String),
+    Help(Help),
     Version(String),
 }
 
@@ -54,14 +55,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         return Err(no_command());
     };
     match first.text.as_str() {
-        "--help" | "-h" => return Ok(Command::Help(help::overview())),
+        "--help" | "-h" => return Ok(Command::Help(Help::Overview)),
         "--version" | "-V" => return Ok(Command::Version(help::version())),
         "help" => return help_about(rest),
         _ => {}
     }
     let (spec, rest) = command(&words)?;
     let typed = match sort::sort(spec, &rest)? {
-        Sorted::Help => return Ok(Command::Help(help::about(spec))),
+        Sorted::Help => return Ok(Command::Help(Help::About(spec.name))),
         Sorted::Version => return Ok(Command::Version(help::version())),
         Sorted::Typed(typed) => typed,
     };
@@ -90,8 +91,8 @@ fn command(words: &[Word]) -> Result<(&'static Spec, Vec<Word>), UsageError> {
 
 fn help_about(words: &[Word]) -> Result<Command, UsageError> {
     match words.first() {
-        None => Ok(Command::Help(help::overview())),
-        Some(word) => Ok(Command::Help(help::about(command::find(word)?))),
+        None => Ok(Command::Help(Help::Overview)),
+        Some(word) => Ok(Command::Help(Help::About(command::find(word)?.name))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::command::COMMANDS;
 use super::flag::Flag;
-use super::{Command, UsageError, help, parse};
+use super::{Command, UsageError, parse};
 use crate::plan::tests::Dice;
 use crate::plan::{AccessFormat, Address, Color, LogPlan, Plan, Policy, Service};
 
@@ -137,55 +137,6 @@ fn every_example_of_help_is_understood() {
         let args =
             parts.map(|(n, part)| if n % 2 == 1 { part.replace(' ', "_") } else { part.into() });
         command(&args.collect::<String>());
-    }
-}
-
-#[test]
-fn help_shows_every_option_of_a_command_within_the_columns() {
-    for spec in &COMMANDS {
-        let texts = [format!("{} --help", spec.name), format!("help {}", spec.name)];
-        let Command::Help(text) = command(&texts[0]) else { panic!("{texts:?}") };
-        assert_eq!(command(&texts[1]), Command::Help(text.clone()));
-        for flag in Flag::all() {
-            let shown = text.lines().any(|line| {
-                let words = line.split_whitespace().take(2);
-                words.into_iter().any(|word| word.trim_end_matches(',') == flag.dashed())
-            });
-            let shows = |other: &Flag| other.is_on(spec.name) && !other.help.is_empty();
-            let same = |other: &Flag| other.long == flag.long && shows(other);
-            assert_eq!(
-                shown,
-                Flag::all().any(|other| same(&other)),
-                "{} of {}",
-                flag.long,
-                spec.name
-            );
-        }
-        assert_layout(&text);
-    }
-}
-
-fn assert_layout(text: &str) {
-    for line in text.lines() {
-        assert!(line.chars().count() <= help::COLUMNS && line.trim_end() == line, "{line:?}");
-    }
-}
-
-#[test]
-fn the_overview_names_every_command() {
-    let Command::Help(text) = command("--help") else { panic!("no help") };
-    for line in ["-h", "help", "-h echo"] {
-        assert_eq!(command(line), Command::Help(text.clone()), "{line}");
-    }
-    assert!(COMMANDS.iter().all(|spec| text.contains(&format!("\n  {} ", spec.name))));
-    assert_layout(&text);
-}
-
-#[test]
-fn the_version_is_the_one_of_the_package() {
-    let expected = Command::Version(format!("oneloop {}\n", env!("CARGO_PKG_VERSION")));
-    for line in ["--version", "-V", "echo --version", "relay -V"] {
-        assert_eq!(command(line), expected, "{line}");
     }
 }
 

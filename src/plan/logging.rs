@@ -31,17 +31,25 @@ pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
+    /// Also into a pipe or a file, and whatever `NO_COLOR` says.
+    Always,
     Never,
 }
 
 impl Color {
-    pub const WORDS: [(&'static str, Color); 2] = [("auto", Color::Auto), ("never", Color::Never)];
+    pub const WORDS: [(&'static str, Color); 3] =
+        [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
 
-    /// Colour is for people: on a terminal that knows it, unless they said no.
+    /// Colour is for people: on a terminal that knows it, unless they said otherwise.
     pub fn suits(self, out: &impl IsTerminal) -> bool {
+        match self {
+            Color::Always => return true,
+            Color::Never => return false,
+            Color::Auto => {}
+        }
         let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        self == Color::Auto && out.is_terminal() && !says("NO_COLOR") && !is_dumb
+        out.is_terminal() && !says("NO_COLOR") && !is_dumb
     }
 }
 

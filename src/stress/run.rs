@@ -12,6 +12,7 @@ use crate::plan::StressPlan;
 use crate::shell::CannotListen;
 use crate::shell::limits::raise_files;
 use crate::text::paint::Paint;
+use crate::text::terminal::stdout_columns;
 
 use super::books::Books;
 use super::cost::Meter;
@@ -159,7 +160,8 @@ fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(),
         write(path, &report::page::page(outcome), out)?;
     }
     if !to_out {
-        let text = report::summary::summary(outcome, Paint(plan.color.suits(&io::stdout())));
+        let paint = Paint(plan.color.suits(&io::stdout()));
+        let text = report::summary::summary(outcome, paint, stdout_columns());
         let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
         // A reader that has gone is no failure of the run.
         let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;

@@ -9,13 +9,14 @@ use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
 use crate::text::digits::plural;
 use crate::text::paint::Paint;
+use crate::text::wrap::fit;
 
 use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, rate};
 use super::words::{bytes, count, duration, percent};
 
-/// The summary, in colours or without.
-pub fn summary(outcome: &Outcome, paint: Paint) -> String {
-    let mut page = Page { text: String::new(), paint };
+/// The summary in at most so many columns, in colours or without.
+pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
+    let mut page = Page { text: String::new(), paint, has_heads: false };
     page.head(outcome);
     match &outcome.found {
         Some(found) => page.found(found),
@@ -27,13 +28,15 @@ pub fn summary(outcome: &Outcome, paint: Paint) -> String {
     }
     page.generator(outcome);
     page.verdict(outcome);
-    page.text
+    fit(&page.text, columns)
 }
 
 /// Lines with a name before them.
 struct Page {
     text: String,
     paint: Paint,
+    /// The columns of the spreads that follow were named.
+    has_heads: bool,
 }
 
 /// So many wrong bytes are told one by one.
@@ -58,6 +61,7 @@ impl Page {
 
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let tally = &load.tally;
+        self.has_heads = false;
         self.line(load.word(), &load_line(load, &outcome.plan));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
@@ -78,16 +82,16 @@ impl Page {
         if spread.is_empty() {
             return;
         }
-        let at = |share| format!("{:>8}", duration(spread.at(share)));
-        let text = format!(
-            "{name:<10}p50 {}   p90 {}   p99 {}   p99.9 {}   max {:>8}",
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            at(0.999),
-            duration(spread.max())
-        );
-        self.line("", &text);
+        if !self.has_heads {
+            let heads = SPREAD_SHARES.map(|(head, _)| head);
+            self.line("", &self.paint.dim(&columns("", heads.map(str::to_string))));
+            self.has_heads = true;
+        }
+        let values = SPREAD_SHARES.map(|(_, share)| match share {
+            Some(share) => brief(spread.at(share)),
+            None => brief(spread.max()),
+        });
+        self.line("", &columns(name, values));
     }
 
     fn found(&mut self, found: &Found) {
@@ -114,6 +118,7 @@ impl Page {
 
     fn ramp(&mut self, outcome: &Outcome) {
         let mut connect = Spread::new();
+        self.has_heads = false;
         outcome.loads.iter().for_each(|load| connect.merge(&load.tally.connect));
         let wanted = outcome.wanted();
         if wanted > 0 {
@@ -131,11 +136,10 @@ impl Page {
         let name = format!("{} (process {})", server.name, server.pid);
         let mut parts = vec![name];
         parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
-        parts.extend(
-            cpu_per_unit(server, outcome)
-                .map(|(each, noun)| format!("{} of processor time a {noun}", duration(each))),
-        );
         self.line("server", &parts.join(", "));
+        if let Some((each, noun)) = cpu_per_unit(server, outcome) {
+            self.line("", &format!("{} of processor time a {noun}", duration(each)));
+        }
         let stayed = outcome.stayed();
         if let (Some(user), Some(open)) = (server.user_bytes(server.open), server.open) {
             let all = bytes(user as f64);
@@ -238,6 +242,29 @@ impl Page {
     }
 }
 
+/// The columns of a spread. None: its maximum.
+const SPREAD_SHARES: [(&str, Option<f64>); 5] = [
+    ("p50", Some(0.5)),
+    ("p90", Some(0.9)),
+    ("p99", Some(0.99)),
+    ("p99.9", Some(0.999)),
+    ("max", None),
+];
+
+fn columns(name: &str, cells: [String; 5]) -> String {
+    let [a, b, c, d, e] = cells;
+    format!("{name:<10}{a:>11}{b:>11}{c:>11}{d:>11}{e:>11}")
+}
+
+/// A duration in a table: at most 10 columns wide.
+fn brief(value: Duration) -> String {
+    let text = duration(value);
+    match value.as_secs() {
+        0..100 => text,
+        _ => text.replace(" min", "m").replace(" s", "s").replace(" h", "h"),
+    }
+}
+
 /// Silences are known to a tenth of a second at best.
 fn near(silence: Duration) -> String {
     match silence.as_millis() {
@@ -253,17 +280,20 @@ fn counted(value: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Address;
     use crate::stress::books::Busy;
     use crate::stress::report::example::example;
+    use crate::text::wrap::width;
 
     #[test]
     fn a_summary_says_what_was_done_what_it_cost_and_what_went_wrong() {
-        let text = summary(&example(), Paint(false));
+        let text = summary(&example(), Paint(false), 80);
         let all = [
             "1,000 connections, held 2.00 s",
             "998 connections alive at the end",
             "10.0 k messages/s",
-            "corrected p50",
+            "\n             corrected ",
+            "p50        p90        p99      p99.9        max\n",
             "30.0 µs of processor time a message",
             "39 B of user memory a connection",
             "✘ not all went well",
@@ -276,7 +306,7 @@ mod tests {
         let (mut early, mut failed) = (example(), example());
         early.loads.clear();
         (early.early, failed.early) = (true, true);
-        let text_of = |outcome| summary(outcome, Paint(false));
+        let text_of = |outcome| summary(outcome, Paint(false), 80);
         assert!(text_of(&early).contains("✔ nothing went wrong until it was ended  after 2.40 s"));
         assert!(text_of(&failed).contains("✘ not all went well  ended after 2.40 s"));
         assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
@@ -286,7 +316,30 @@ mod tests {
     fn a_generator_that_was_the_limit_says_so() {
         let mut busy = Busy::default();
         busy.window = Duration::from_secs(1);
-        let text = summary(&Outcome { busy, ..example() }, Paint(false));
+        let text = summary(&Outcome { busy, ..example() }, Paint(false), 80);
         assert!(text.contains("awake 100 % of the time: the figures may be its limit"), "{text}");
+    }
+
+    #[test]
+    fn no_line_of_a_summary_is_wider_than_the_terminal() {
+        let mut outcome = example();
+        let targets =
+            ["127.0.0.1:7007", "unix:/run/a-long-name/of-a-socket.sock", "name.example:7"];
+        outcome.plan.targets = targets.map(|target| Address::parse(target).unwrap()).to_vec();
+        outcome.processes = 17;
+        outcome.busy.window = Duration::from_secs(1);
+        for load in &mut outcome.loads {
+            for seconds in [1, 99, 101, 3_599, 86_399, 360_000] {
+                load.tally.life.record(Duration::from_secs(seconds));
+                load.tally.latency.record(Duration::from_secs(seconds));
+            }
+            load.tally.wrongs.count = 1;
+            load.tally.wrongs.list.push("a".repeat(200));
+        }
+        for columns in [80, 60, 40] {
+            for line in summary(&outcome, Paint(true), columns).lines() {
+                assert!(width(line) <= columns, "{columns}: {line}");
+            }
+        }
     }
 }
