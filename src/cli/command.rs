@@ -3,7 +3,7 @@
 use super::Command;
 use super::error::UsageError;
 use super::typed::{Typed, Word};
-use super::{examine, serve, talk};
+use super::{examine, foreign, serve, talk};
 use crate::plan::misread::shown;
 use crate::plan::{Service, guess};
 
@@ -39,6 +39,9 @@ pub fn find(word: &Word) -> Result<&'static Spec, UsageError> {
 
 fn unknown(word: &Word) -> UsageError {
     let error = UsageError::at(word.at, format!("unknown command: {}", shown(&word.text)));
+    if let Some(ours) = foreign::command(&word.text) {
+        return error.detail(format!("it is called {ours} here"));
+    }
     let names = COMMANDS.iter().map(|spec| spec.name);
     match guess::nearest(&word.text, names) {
         Some(name) => error.detail(format!("did you mean {name}?")),

@@ -17,6 +17,7 @@ mod command;
 mod draft;
 mod examine;
 mod flag;
+mod foreign;
 mod help;
 mod serve;
 mod sort;

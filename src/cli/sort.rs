@@ -6,6 +6,7 @@ use super::command::{COMMANDS, Spec};
 use super::draft::Draft;
 use super::error::UsageError;
 use super::flag::{Flag, Set};
+use super::foreign;
 use super::typed::{Typed, Word};
 use crate::plan::Misread;
 use crate::plan::guess;
@@ -129,6 +130,9 @@ impl Sorter<'_> {
 
 fn unknown_option(command: &'static str, typed: &str, at: usize) -> UsageError {
     let error = UsageError::at(at, format!("unknown option: {}", shown(typed))).of(command);
+    if let Some(hint) = foreign::option(command, typed) {
+        return error.detail(hint);
+    }
     if let Some(flag) = Flag::all().find(|flag| flag.is_called(typed)) {
         let on: Vec<&str> =
             COMMANDS.iter().map(|spec| spec.name).filter(|name| flag.is_on(name)).collect();

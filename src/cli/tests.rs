@@ -155,7 +155,7 @@ fn no_two_options_of_a_command_have_the_same_name() {
 }
 
 /// Whole messages: what was typed, and each line of the answer.
-const REFUSALS: [(&str, &[&str]); 11] = [
+const REFUSALS: [(&str, &[&str]); 13] = [
     (
         "",
         &[
@@ -163,6 +163,22 @@ const REFUSALS: [(&str, &[&str]); 11] = [
             "  usage: oneloop COMMAND [ARGUMENT…] [OPTION…]",
             "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, \
              connect, chat, doctor, stress",
+            "  see: oneloop --help",
+        ],
+    ),
+    (
+        "echo --port=7007",
+        &[
+            "unknown option: --port (argument 2)",
+            "  the port is part of the address, as in :7007 or 127.0.0.1:7007",
+            "  see: oneloop echo --help",
+        ],
+    ),
+    (
+        "bench :7",
+        &[
+            "unknown command: bench (argument 1)",
+            "  it is called stress here",
             "  see: oneloop --help",
         ],
     ),
@@ -302,6 +318,7 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("relay :1 a:2 --udp-any-port", Some(4), "unknown option: --udp-any-port"),
         ("echo --access-log xml", Some(3), "bad value for --access-log: xml"),
         ("echo --color yes", Some(3), "bad value for --color: yes"),
+        ("proxy :1 a:2", Some(1), "unknown command: proxy"),
         ("echo :7 :7", Some(3), "tcp://:7 is listened at twice"),
         ("discard", None, "discard needs an address to listen at"),
         ("greet :7", None, "greet needs a text to send: --text TEXT"),
