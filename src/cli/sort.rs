@@ -145,3 +145,39 @@ fn unknown_option(command: &'static str, typed: &str, at: usize) -> UsageError {
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::{UsageError, parse};
+    use super::*;
+    use crate::plan::policy;
+
+    fn refused(arguments: &[&str]) -> UsageError {
+        parse(arguments.iter().map(OsString::from)).unwrap_err()
+    }
+
+    #[test]
+    fn a_duration_without_a_unit_is_refused_everywhere() {
+        const HINT: &str = "a duration needs a unit; did you mean 5s?";
+        let mut checked = 0;
+        for spec in &COMMANDS {
+            let takes_time = |flag: &Flag| flag.is_on(spec.name) && flag.value == Some("TIME");
+            for flag in Flag::all().filter(takes_time) {
+                let error = refused(&[spec.name, &format!("{}=5", flag.dashed())]);
+                assert_eq!(error.wrong, format!("bad value for {}: 5", flag.dashed()));
+                assert!(error.details.iter().any(|line| line.ends_with(HINT)), "{error}");
+                checked += 1;
+            }
+        }
+        for option in policy::OPTIONS.iter().filter(|option| option.value == Some("TIME")) {
+            let error = refused(&["run", &format!(":7=relay,{}=5:a:1", option.name)]);
+            assert!(error.details.iter().any(|line| line.ends_with(HINT)), "{error}");
+            checked += 1;
+        }
+        assert!(checked > 60, "only {checked} were checked");
+        let error = refused(&["connect", "a:1", "-w5"]);
+        assert!(error.details.iter().any(|line| line.ends_with(HINT)), "{error}");
+    }
+}

@@ -2,8 +2,8 @@
 //! target that is given. Changes nothing.
 //!
 //! `read` collects facts from /proc and /sys, `checks` makes findings of facts and a demand,
-//! `print` and `json` show them. Only `root` and `connect` touch the world, and `root` from a folder
-//! of the caller's choice.
+//! `print` and `json` show them. Only `root` and `connect` touch the world, and `root` from a
+//! folder of the caller's choice.
 
 use std::io::{self, Write};
 
@@ -33,8 +33,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-/// Examines this machine and writes the report. True if the number asked for is known to fit in each
-/// role, or if none was asked for, and if the target could be connected to, or none was given.
+/// Examines this machine and writes the report. True if the number asked for is known to fit in
+/// each role, or none was asked for, and if the target could be connected to, or none was given.
 pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
     let attempt = plan.target.as_ref().map(connect::attempt);
     examine(plan, attempt, &Root::new("/"), out)

@@ -57,7 +57,7 @@ fn break_line(fitted: &mut String, hang: usize) {
     fitted.extend(std::iter::repeat_n(' ', hang));
 }
 
-/// Where the text of a line begins: behind its first gap of two spaces, if that is in the left half.
+/// Where the text of a line begins: behind its first gap of two spaces, if that is on the left.
 fn hang(line: &str, columns: usize) -> usize {
     let bare: String = visible(line).filter(|(_, shown)| *shown).map(|(char, _)| char).collect();
     let indent = bare.chars().take_while(|char| *char == ' ').count();
@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn no_line_is_too_wide_and_no_word_is_lost_whatever_the_width() {
-        let text = "  ok  limit of files   20,000  19,967   a note\n\nsome words, and averyveryverylongword µ✔×\n";
+        let text = "  ok  limit of files   20,000  19,967   a note\n\n\
+                    some words, and averyveryverylongword µ✔×\n";
         for columns in COLUMNS_MIN..90 {
             let fitted = fit(text, columns);
             assert!(fitted.lines().all(|line| width(line) <= columns), "{columns}: {fitted}");
