@@ -123,8 +123,12 @@ impl Page {
         };
         self.text.push('\n');
         self.line(&caption);
-        let head = format!("{} {}", mark(Verdict::Unasked, self.paint), line(&heads, &widths, ""));
-        self.line(&self.paint.dim(&head));
+        let is_wide = widths.iter().map(|width| width + 2).sum::<usize>() + 3 <= self.columns;
+        if is_wide {
+            let blank = mark(Verdict::Unasked, self.paint);
+            let head = format!("{blank} {}", line(&heads, &widths, ""));
+            self.line(&self.paint.dim(&head));
+        }
         for section in Section::ALL {
             let mine: Vec<&Row> =
                 rows.iter().filter(|row| row.limit.section() == section).collect();
@@ -134,7 +138,11 @@ impl Page {
             }
             for row in mine {
                 let mark = mark(row.verdict, self.paint);
-                self.line(&format!("{mark} {}", line(&row.cells, &widths, &row.note)));
+                let text = match is_wide {
+                    true => line(&row.cells, &widths, &row.note),
+                    false => labelled(row, &heads),
+                };
+                self.line(&format!("{mark} {text}"));
             }
         }
     }
@@ -266,6 +274,14 @@ fn line(cells: &[String], widths: &[usize], note: &str) -> String {
         text.push_str(&format!("  {cell:>width$}"));
     }
     format!("{text}  {note}").trim_end().to_string()
+}
+
+/// The same where a terminal is too narrow for columns: each number with its name.
+fn labelled(row: &Row, heads: &[String]) -> String {
+    let cells = heads.iter().zip(&row.cells).skip(1).filter(|(_, cell)| !cell.is_empty());
+    let cells: Vec<String> = cells.map(|(head, cell)| format!("{head} {cell}")).collect();
+    let note = if row.note.is_empty() { String::new() } else { format!(" ({})", row.note) };
+    format!("{}: {}{note}", row.cells[0], cells.join(", "))
 }
 
 fn title(section: Section) -> &'static str {

@@ -199,6 +199,15 @@ fn no_line_of_a_report_is_wider_than_80_columns() {
 }
 
 #[test]
+fn on_a_narrow_terminal_each_number_has_its_name() {
+    let report = report(&common_machine(), Some(9_920), None);
+    let text = print::report(&report, false, 50);
+    let rows = "\n  NO RLIMIT_NOFILE hard: now 20,000, server 9,953,\n  \
+                client 9,984, relay 20,001 (limiting)\n";
+    assert!(text.contains(rows), "{text}");
+}
+
+#[test]
 fn the_table_is_aligned() {
     for report in examples() {
         let text = printed(&report, false);
