@@ -14,6 +14,7 @@ use oneloop::shell::reactor::Outcome;
 use oneloop::shell::start;
 use oneloop::stress;
 use oneloop::talk;
+use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
 
@@ -118,5 +119,5 @@ fn print(text: &str) -> u8 {
 
 /// One message on standard error. If nobody takes it, there is nobody to tell.
 fn complain(error: &dyn Display) {
-    let _ = writeln!(io::stderr(), "oneloop: {error}");
+    let _ = writeln!(io::stderr(), "oneloop: {}", escape::message(&error.to_string()));
 }

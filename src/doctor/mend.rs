@@ -4,6 +4,7 @@ use super::demand::Demand;
 use super::facts::{Facts, WIDEST_PORTS};
 use super::finding::{Finding, Limit, Mend, Verdict};
 use crate::text::digits::grouped;
+use crate::text::shell::quoted;
 
 /// The commands for one finding; none where nothing is known to be wrong.
 pub fn commands(found: &Finding, facts: &Facts, demand: &Demand) -> Vec<Mend> {
@@ -49,11 +50,11 @@ fn nofile(needs: u64) -> Vec<Mend> {
 
 fn cgroup(needs: u64, facts: &Facts) -> Vec<Mend> {
     let Some(group) = facts.cgroup.known() else { return Vec::new() };
-    let mut lines = vec![mend(format!("echo {needs} > {}", group.file), "as root")];
+    let mut lines = vec![mend(format!("echo {needs} > {}", quoted(&group.file)), "as root")];
     let unit = group.file.rsplit('/').nth(1).unwrap_or_default();
     let is_unit = [".service", ".scope", ".slice"].iter().any(|kind| unit.ends_with(kind));
     if is_unit {
-        let command = format!("systemctl set-property {unit} MemoryMax={needs}");
+        let command = format!("systemctl set-property {} MemoryMax={needs}", quoted(unit));
         lines.push(mend(command, "or this, which stays"));
     }
     lines

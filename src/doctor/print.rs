@@ -8,6 +8,7 @@ use super::finding::{Finding, Limit, Mend, Section, Verdict};
 use super::show::count;
 use super::{Judged, Report};
 use crate::text::digits::{grouped, plural};
+use crate::text::escape::plain;
 use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
@@ -58,23 +59,24 @@ fn as_role(report: &Report, role: Role) -> String {
     match (role, &report.target) {
         (Role::Server, _) => "As a server".to_string(),
         (Role::Client, None) => "As a client of one target".to_string(),
-        (Role::Client, Some(target)) => format!("As a client of {target}"),
+        (Role::Client, Some(target)) => format!("As a client of {}", plain(target)),
         (Role::Relay, None) => "As a relay".to_string(),
-        (Role::Relay, Some(target)) => format!("As a relay to {target}"),
+        (Role::Relay, Some(target)) => format!("As a relay to {}", plain(target)),
     }
 }
 
 /// What happened when the target was connected to.
 fn attempted(target: &str, attempt: &Attempt) -> String {
+    let name = plain(target);
     let took = format!("{:.1?}", attempt.took);
     let connected = match &attempt.result {
         Ok(connected) => connected,
-        Err(error) => return format!("Connect to {target} failed: {error} ({took})."),
+        Err(error) => return format!("Connect to {name} failed: {error} ({took})."),
     };
     let from = connected.from.map_or_else(String::new, |from| format!(" from {from}"));
     match target.starts_with("udp:") || target.starts_with("unix-dgram:") {
-        true => format!("Datagrams to {target}: routed to {}{from}; nothing sent.", connected.to),
-        false => format!("Connect to {target}: connected to {}{from} in {took}.", connected.to),
+        true => format!("Datagrams to {name}: routed to {}{from}; nothing sent.", connected.to),
+        false => format!("Connect to {name}: connected to {}{from} in {took}.", connected.to),
     }
 }
 
@@ -161,7 +163,7 @@ impl Page {
         self.text.push('\n');
         self.line(&self.paint.bold("Unknown, and not counted as enough:"));
         for found in unknown {
-            self.line(&format!("  {:19}  {}", found.limit.short(), found.note));
+            self.line(&format!("  {:19}  {}", found.limit.short(), plain(&found.note)));
         }
     }
 
@@ -234,7 +236,7 @@ fn row(report: &Report, first: &Finding) -> Row {
         false if first.verdict == Verdict::Unknown => "",
         false => &first.note,
     };
-    Row { limit, verdict, cells, note: note.to_string() }
+    Row { limit, verdict, cells, note: plain(note).to_string() }
 }
 
 fn now(found: &Finding) -> String {

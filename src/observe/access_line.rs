@@ -7,8 +7,8 @@ use crate::core::{Ending, Peer};
 use crate::plan::AccessFormat;
 
 use super::clock::Stamp;
-use super::escape::{Form, Shown, plain, quoted};
 use super::line::PeerName;
+use crate::text::escape::{Form, Shown, plain, quoted};
 
 /// One connection's line, to be shown with `{}`.
 pub struct AccessLine<'a> {
@@ -153,7 +153,7 @@ struct Token<'a>(&'a str);
 impl Display for Token<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let name = self.0.split_once("://").map_or(self.0, |(_, name)| name);
-        for letter in name.chars().take(super::escape::COLUMNS) {
+        for letter in name.chars().take(crate::text::escape::COLUMNS) {
             match letter {
                 '[' | ']' => {}
                 '-' | '_' | '.' | ':' => f.write_char(letter)?,

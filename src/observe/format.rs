@@ -7,7 +7,7 @@ use log::{Level, Record};
 
 use super::access::ACCESS;
 use super::clock::Stamp;
-use super::escape::{Form, escape};
+use crate::text::escape::{Form, escape};
 
 /// Writes one record as one line. Whatever the message is made of, it stays one line.
 pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -> io::Result<()> {

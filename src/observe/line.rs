@@ -7,8 +7,8 @@ use crate::core::{Deadline, Event, Key, Peer};
 
 use super::clock::Span;
 use super::count::Count;
-use super::escape::{Form, Shown, plain, quoted};
 use super::explain::because;
+use crate::text::escape::{Form, Shown, plain, quoted};
 
 /// One event, to be shown with `{}`.
 pub struct Line<'a> {

@@ -12,9 +12,9 @@ use log::Level;
 use crate::core::{Event, Key, Observer};
 
 use super::count::Count;
-use super::escape::plain;
 use super::line::Line;
 use super::rate::{Kind, Rate};
+use crate::text::escape::plain;
 
 /// The target of lines about lives.
 pub const LIVES: &str = "oneloop";

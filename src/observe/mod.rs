@@ -7,12 +7,12 @@ use ::log::LevelFilter;
 
 use crate::core::{Event, Key, Observer};
 use crate::plan::LogPlan;
+use crate::text::escape;
 
 pub mod access;
 pub mod access_line;
 pub mod clock;
 pub mod count;
-pub mod escape;
 pub mod explain;
 pub mod filter;
 pub mod format;

@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 
+use crate::text::escape::is_hidden;
+
 /// The error of everything that reads text a user typed. `Display` gives several lines:
 /// what it is about, the text, carets under the wrong place, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +146,7 @@ fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     let place = |byte: usize| text.char_indices().take_while(|(at, _)| *at < byte).count();
     let (start, end) = (place(span.start), place(span.end));
     let total = text.chars().count();
-    let visible = |c: char| if c.is_control() { '?' } else { c };
+    let visible = |c: char| if is_hidden(c) { '?' } else { c };
     if total <= SHOWN_CHARS {
         return (text.chars().map(visible).collect(), start..end);
     }
@@ -197,5 +199,6 @@ mod tests {
         let text = "a\x1b[31m\nb";
         let shown = Misread::new("thing", text, Piece::whole(text).wrong("no")).to_string();
         assert_eq!(shown, "bad thing: a?[31m?b\n  a?[31m?b\n  ^^^^^^^^ no");
+        assert_eq!(super::shown("a\u{202e}b\u{200b}"), "a?b?");
     }
 }

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::core::Fault;
 use crate::plan::{Address, Host, Listen, ListenOptions};
+use crate::text::escape::escaped;
 
 #[cfg(unix)]
 use super::socket_file::SocketFile;
@@ -21,7 +22,7 @@ pub struct CannotListen {
 
 impl fmt::Display for CannotListen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: ", self.address)?;
+        write!(f, "cannot listen on {}: ", escaped(&self.address))?;
         match self.error.raw_os_error() {
             Some(_) => write!(f, "{}", Fault::from(&self.error)),
             None => write!(f, "{}", self.error),

@@ -15,6 +15,7 @@ use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, 
 use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
 
 use crate::service::holding_flows;
+use crate::text::escape::escaped;
 
 use super::CannotListen;
 use super::bound_datagram::bind_datagram;
@@ -222,6 +223,7 @@ impl fmt::Display for CannotStart {
             CannotStart::Listen(error) => error.fmt(f),
             CannotStart::Limit(error) => error.fmt(f),
             CannotStart::Itself { listen, target } => {
+                let (listen, target) = (escaped(listen), escaped(target));
                 write!(f, "the relay at {listen} would connect to itself: its target is {target}")
             }
             CannotStart::System(error) => write!(f, "cannot start: {}", Fault::from(error)),

@@ -79,12 +79,13 @@ mod linux {
     use std::time::Duration;
 
     use super::{Cost, Meter};
+    use crate::stress::proc;
 
     impl Meter {
         /// None, if there is no such process.
         pub fn of(pid: u32) -> Option<Meter> {
-            let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-            Some(Meter { pid, name: name.trim().to_string() })
+            let name = proc::text(&format!("/proc/{pid}/comm"))?;
+            Some(Meter { pid, name: name.strip_suffix('\n').unwrap_or(&name).to_string() })
         }
 
         /// How many files the process has open, without its children.
@@ -139,7 +140,7 @@ mod linux {
 
     /// The numbers of `/proc/PID/stat` behind the name and the state: the first is the parent.
     fn stat(pid: u32) -> Option<Vec<u64>> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let text = proc::text(&format!("/proc/{pid}/stat"))?;
         // The name may hold anything, brackets and spaces too.
         let (_, rest) = text.rsplit_once(')')?;
         let words = rest.split_whitespace().skip(1);
@@ -155,7 +156,7 @@ mod linux {
         cost.cpu_ticked += Duration::from_secs(ticks) / tick_rate();
         cost.cpu_fine += Duration::from_nanos(threads_nanos(pid));
         cost.descriptors += files(&format!("/proc/{pid}/fd"));
-        let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let rollup = proc::text(&format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         match kilobytes(&rollup, "Pss_Anon:") {
             Some(anonymous) => {
                 cost.user_bytes +=
@@ -163,7 +164,7 @@ mod linux {
                 cost.resident_bytes += 1024 * kilobytes(&rollup, "Rss:").unwrap_or(0);
             }
             None => {
-                let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+                let status = proc::text(&format!("/proc/{pid}/status")).unwrap_or_default();
                 cost.user_bytes += 1024 * kilobytes(&status, "RssAnon:").unwrap_or(0);
                 cost.resident_bytes += 1024 * kilobytes(&status, "VmRSS:").unwrap_or(0);
             }
@@ -202,8 +203,8 @@ mod linux {
     }
 
     fn kernel() -> Cost {
-        let sockets = fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
-        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let sockets = proc::text("/proc/net/sockstat").unwrap_or_default();
+        let memory = proc::text("/proc/meminfo").unwrap_or_default();
         let pages = sockets.lines().find_map(|line| line.strip_prefix("TCP:")).and_then(|line| {
             line.split_whitespace().skip_while(|word| *word != "mem").nth(1)?.parse::<u64>().ok()
         });

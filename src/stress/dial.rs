@@ -12,6 +12,7 @@ use crate::plan::{Address, Host, Source, UnixName};
 use crate::shell::datagram_socket::DatagramSocket;
 use crate::shell::remote::Remote;
 use crate::shell::{Socket, SocketAddress, connect};
+use crate::text::escape::plain;
 
 use super::line::Line;
 use super::sources::Sources;
@@ -134,7 +135,8 @@ fn inet(host: &Host, port: u16) -> io::Result<SocketAddr> {
         Host::Ip(ip) => Ok(SocketAddr::new(*ip, port)),
         Host::Name(name) => {
             let mut known = (name.as_str(), port).to_socket_addrs()?;
-            known.next().ok_or_else(|| io::Error::other(format!("{name} has no address")))
+            let none = || io::Error::other(format!("{} has no address", plain(name)));
+            known.next().ok_or_else(none)
         }
     }
 }

@@ -23,7 +23,7 @@ impl Host {
 
 #[cfg(target_os = "linux")]
 fn told() -> Host {
-    let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let text = |path: &str| super::proc::text(path).unwrap_or_default();
     let words = |path: &str| text(path).split_whitespace().collect::<Vec<_>>().join(" ");
     let model = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -214,15 +214,27 @@ impl Reader<'_> {
                     'b' => '\u{8}',
                     'f' => '\u{c}',
                     'u' => {
-                        let code = chars.as_str().get(..4)?;
-                        chars = chars.as_str()[4..].chars();
-                        char::from_u32(u32::from_str_radix(code, 16).ok()?)?
+                        let (letter, rest) = unicode(chars.as_str())?;
+                        chars = rest.chars();
+                        letter
                     }
                     c => c,
                 }),
                 c => text.push(c),
             }
         }
+    }
+}
+
+/// The character behind `\u`, which may be in two halves, and what follows it.
+fn unicode(text: &str) -> Option<(char, &str)> {
+    let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
+    let first = unit(text)?;
+    let second = text[4..].strip_prefix("\\u").and_then(unit);
+    let halves = [Some(first), second].into_iter().flatten();
+    match char::decode_utf16(halves).next()? {
+        Ok(letter) => Some((letter, &text[6 * letter.len_utf16() - 2..])),
+        Err(_) => None,
     }
 }
 
@@ -281,7 +293,7 @@ mod tests {
     #[test]
     fn a_value_survives_its_text() {
         let value = object([
-            ("text", "a\"b\\c\n\u{1b}×".into()),
+            ("text", "a\"b\\c\n\u{1b}×\u{202e}\u{e0041}z".into()),
             ("numbers", [0.0, -1.5, 1e300, 12_345_678_901.0].into_iter().collect()),
             ("nothing", Json::Null),
             ("truth", [true, false].into_iter().collect()),

@@ -23,6 +23,8 @@ pub mod outcome;
 pub mod pattern;
 pub mod phase;
 mod probe;
+#[cfg(target_os = "linux")]
+mod proc;
 pub mod progress;
 pub mod prompt;
 pub mod report;

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::plan::{LoadKind, StressPlan, Way};
+use crate::text::shell::quoted;
 
 use super::books::{Books, Busy};
 use super::climb::Climb;
@@ -242,26 +243,9 @@ impl Server {
     }
 }
 
-/// An argument as a shell takes it.
-fn quoted(argument: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
-    match !argument.is_empty() && argument.chars().all(plain) {
-        true => argument.to_string(),
-        false => format!("'{}'", argument.replace('\'', "'\\''")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_argument_is_quoted_where_a_shell_would_change_it() {
-        assert_eq!(quoted("tcp://127.0.0.1:7"), "tcp://127.0.0.1:7");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), "'it'\\''s'");
-        assert_eq!(quoted(""), "''");
-    }
 
     #[test]
     fn processor_time_is_that_between_both_ends_of_the_window() {

@@ -11,6 +11,7 @@ use crate::core::random::mix;
 use crate::plan::StressPlan;
 use crate::shell::CannotListen;
 use crate::shell::limits::raise_files;
+use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::terminal::stdout_columns;
 
@@ -81,7 +82,7 @@ fn alone(
     let mut loader = prepare(plan, places, meter)?;
     for address in &loader.sink_addresses {
         // If nobody reads it, there is nobody to tell.
-        let _ = writeln!(notes, "oneloop: sink at {address}");
+        let _ = writeln!(notes, "oneloop: sink at {}", plain(address));
     }
     let mut progress = Progress::new(plan.color);
     while loader.turn().map_err(failed)? {
@@ -177,7 +178,9 @@ fn write(path: &Path, text: &str, out: &mut dyn Write) -> Result<(), StressError
         true => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
         false => fs::write(path, text),
     };
-    written.map_err(|error| StressError::new(format!("cannot write {}", path.display()), error))
+    written.map_err(|error| {
+        StressError::new(format!("cannot write {}", escaped(&path.display())), error)
+    })
 }
 
 impl StressError {

@@ -21,6 +21,7 @@ mod linux {
 
     use crate::plan::UnixName;
     use crate::stress::dial::Place;
+    use crate::stress::proc;
 
     /// The state of a listener, and of a socket that is merely bound, in the tables of the kernel.
     const LISTENS: &str = "0A";
@@ -82,7 +83,7 @@ mod linux {
     }
 
     fn unix(name: &UnixName) -> Vec<u64> {
-        let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+        let text = proc::text("/proc/net/unix").unwrap_or_default();
         let wanted = name.to_string();
         let inode = |line: &str| {
             let words: Vec<&str> = line.split_whitespace().collect();

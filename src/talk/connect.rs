@@ -11,8 +11,8 @@ use super::notice::Notices;
 use super::watch::{Facts, millis};
 use super::{courier, stream};
 use crate::core::{Fault, Observer, Reason, Side};
-use crate::observe::escape::plain;
 use crate::plan::{ConnectPlan, unit::show_duration};
+use crate::text::escape::plain;
 
 /// Talks until the other side, the input or a signal ends it. What is returned is the exit status.
 pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {

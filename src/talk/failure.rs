@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 
 use crate::core::Fault;
-use crate::observe::escape::plain;
 use crate::shell::{CannotListen, LimitError};
+use crate::text::escape::plain;
 
 /// Why a talk did not come about, or did not end in order.
 #[derive(Debug)]

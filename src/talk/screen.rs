@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::said::Piece;
-use crate::observe::escape::{Form, escape};
+use crate::text::escape::{Form, escape};
 
 /// While so much waits to be shown, nobody is listened to. One more read's worth may come on top.
 const SCREEN_BYTES: usize = 64 * 1024;

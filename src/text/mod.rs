@@ -1,8 +1,11 @@
-//! What commands that print have in common: numbers in groups, colours, wrapping, and strings of
-//! JSON.
+//! How text leaves the program: one escaper for everything foreign, numbers in groups, colours,
+//! wrapping.
 
 pub mod digits;
+pub mod escape;
+pub mod html;
 pub mod json;
 pub mod paint;
+pub mod shell;
 pub mod terminal;
 pub mod wrap;

@@ -185,6 +185,18 @@ fn a_group_bounds_by_what_it_has_left_and_is_named() {
 }
 
 #[test]
+fn a_cgroup_named_to_run_a_command_is_quoted() {
+    let file = "/sys/fs/cgroup/$(id)\x1b.service/memory.max".to_string();
+    let group = Group { file, limit: 10_000_000, used: 6_000_001 };
+    let machine = Facts { cgroup: Fact::Known(group), ..large_machine() };
+    let expected = [
+        "echo 12500992 > $'/sys/fs/cgroup/$(id)\\x1b.service/memory.max'",
+        "systemctl set-property $'$(id)\\x1b.service' MemoryMax=12500992",
+    ];
+    assert_eq!(commands(&find(&machine, &demand(1_000), Limit::CgroupMemory)), expected);
+}
+
+#[test]
 fn a_burst_is_never_larger_than_the_backlog_we_ask_for() {
     let machine = Facts { somaxconn: Fact::Known(4_096), ..large_machine() };
     let found = find(&machine, &demand(1_000_000), Limit::Somaxconn);

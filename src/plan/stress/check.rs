@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{LoadKind, StressPlan, Way};
 use crate::plan::{Address, Host, Source};
+use crate::text::escape::escaped;
 
 /// The largest payload of UDP over IPv4.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
@@ -87,6 +88,7 @@ impl StressPlan {
             };
             if !fits(is_v4) {
                 let family = if is_v4 { "IPv4" } else { "IPv6" };
+                let target = escaped(target);
                 return Err(format!("no --source has the family of {target}: {family}"));
             }
         }

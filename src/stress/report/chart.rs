@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::scale::Scale;
+use crate::text::html::escape;
 
 /// A chart before it is drawn.
 pub struct Chart {
@@ -190,21 +191,6 @@ impl Series {
         }
         Ok(())
     }
-}
-
-/// Text as it stands in a page.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

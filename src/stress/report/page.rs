@@ -4,8 +4,9 @@ use std::time::UNIX_EPOCH;
 
 use crate::stress::outcome::{Outcome, Server};
 use crate::stress::unit::{GIBIBYTE, Unit};
+use crate::text::escape::escaped;
+use crate::text::html::escape;
 
-use super::chart::escape;
 use super::charts::charts;
 use super::figures::{MANY, cpu_per_unit};
 use super::time::utc;
@@ -15,7 +16,7 @@ const STYLE: &str = include_str!("style.css");
 
 pub fn page(outcome: &Outcome) -> String {
     let mut page = Page { text: String::new() };
-    let targets: Vec<String> = outcome.plan.targets.iter().map(ToString::to_string).collect();
+    let targets: Vec<String> = outcome.plan.targets.iter().map(|target| escaped(target)).collect();
     let title = targets.join(" ");
     page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
     page.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");

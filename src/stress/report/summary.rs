@@ -8,6 +8,7 @@ use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
 use crate::text::digits::plural;
+use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
@@ -53,8 +54,8 @@ impl Page {
     }
 
     fn head(&mut self, outcome: &Outcome) {
-        let targets = outcome.plan.targets.iter().map(ToString::to_string);
-        let sink = outcome.plan.sink.iter().map(|sink| format!("--sink {sink}"));
+        let targets = outcome.plan.targets.iter().map(|target| escaped(target));
+        let sink = outcome.plan.sink.iter().map(|sink| format!("--sink {}", escaped(sink)));
         let targets = targets.chain(sink).collect::<Vec<_>>().join(" ");
         self.text.push_str(&format!("\n{} {targets}\n\n", self.paint.bold("oneloop stress")));
     }
@@ -133,7 +134,7 @@ impl Page {
     }
 
     fn server(&mut self, server: &Server, outcome: &Outcome) {
-        let name = format!("{} (process {})", server.name, server.pid);
+        let name = format!("{} (process {})", plain(&server.name), server.pid);
         let mut parts = vec![name];
         parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
         self.line("server", &parts.join(", "));

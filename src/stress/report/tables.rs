@@ -8,8 +8,9 @@ use crate::stress::outcome::{Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{Deaths, How, Tally};
 use crate::text::digits::grouped;
+use crate::text::escape::plain;
+use crate::text::html::escape;
 
-use super::chart::escape;
 use super::figures::{MANY, cpu_per_unit, load_line};
 use super::page::Page;
 use super::words::{bytes, duration, percent};
@@ -88,7 +89,7 @@ impl Page {
             ),
         ));
         facts.push(("system", host.system.clone()));
-        facts.push(("processor", format!("{} × {}", host.cores, host.processor)));
+        facts.push(("processor", format!("{} × {}", host.cores, plain(&host.processor))));
         facts.push(("memory", bytes(host.memory_bytes as f64)));
         facts.push(("open files a process", grouped(host.files as u64)));
         facts.push(("ports, somaxconn", format!("{}, {}", host.port_range, host.somaxconn)));
@@ -172,7 +173,7 @@ fn time_row(name: &str, spread: &Spread) -> Vec<String> {
 }
 
 fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String)> {
-    let mut facts = vec![("process", format!("{} ({})", server.name, server.pid))];
+    let mut facts = vec![("process", format!("{} ({})", plain(&server.name), server.pid))];
     if let Some(cpu) = server.cpu() {
         let share = server.running().map_or(String::new(), percent);
         facts.push(("processor time", format!("{}, {share} of a core", duration(cpu))));

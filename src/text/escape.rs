@@ -1,5 +1,5 @@
-//! What came from outside, made fit to be shown: the one way for names, messages and whatever else
-//! a peer, a user or a name server has chosen, into a line of ours.
+//! Escapes foreign text: the one way for names, messages and whatever else a peer, a user, another
+//! program or a name server has chosen, into a line, a page or JSON of ours.
 //!
 //! A terminal obeys control characters, a reader trusts what looks like a line, and both can be
 //! turned around by invisible characters. So all of these come out as `\xNN`, byte by byte, and a
@@ -29,6 +29,8 @@ pub enum Form {
     Quoted,
     /// Foreign text as a string of JSON, which a parser turns back into what it was.
     Json,
+    /// The text of a page, in an element or a quoted attribute: its backslashes stay as they are.
+    Html,
 }
 
 impl<'a> Shown<'a> {
@@ -44,6 +46,11 @@ impl<'a> Shown<'a> {
 /// Foreign text as part of a line.
 pub fn plain(text: &str) -> Shown<'_> {
     Shown::new(text.as_bytes(), Form::Foreign)
+}
+
+/// What a value prints, which may hold foreign text, as part of a line.
+pub fn escaped(value: &dyn fmt::Display) -> String {
+    plain(&value.to_string()).to_string()
 }
 
 /// Foreign bytes in double quotes.
@@ -62,6 +69,15 @@ impl fmt::Display for Shown<'_> {
             (false, _) => write!(f, "{quote}..."),
         }
     }
+}
+
+/// An error message of ours as it may be shown, line by line. Foreign text in it was escaped where
+/// it came in: this is the last line of defence.
+pub fn message(text: &str) -> String {
+    let lines = text
+        .split('\n')
+        .map(|line| Shown::new(line.as_bytes(), Form::Ours).within(usize::MAX).to_string());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes `bytes` as they may be seen, in at most so many columns. False: they did not fit.
@@ -94,6 +110,8 @@ enum Piece {
     AsIs(char),
     /// A backslash, and this.
     Backslash(char),
+    /// The name of a character that would begin or end something in a page.
+    Entity(&'static str),
     /// Each of its bytes as `\xNN`.
     Bytes(char),
     /// Each of its halves as `\uNNNN`, which is all that JSON knows.
@@ -108,8 +126,13 @@ impl Piece {
             '\n' => Piece::Backslash('n'),
             '\r' => Piece::Backslash('r'),
             '\t' => Piece::Backslash('t'),
-            '\\' if form != Form::Ours => Piece::Backslash('\\'),
+            '\\' if !matches!(form, Form::Ours | Form::Html) => Piece::Backslash('\\'),
             '"' if matches!(form, Form::Quoted | Form::Json) => Piece::Backslash('"'),
+            '&' if form == Form::Html => Piece::Entity("&amp;"),
+            '<' if form == Form::Html => Piece::Entity("&lt;"),
+            '>' if form == Form::Html => Piece::Entity("&gt;"),
+            '"' if form == Form::Html => Piece::Entity("&quot;"),
+            '\'' if form == Form::Html => Piece::Entity("&#39;"),
             ' '..='~' => Piece::AsIs(letter),
             _ if !is_hidden(letter) => Piece::AsIs(letter),
             _ if form == Form::Json => Piece::Halves(letter),
@@ -119,7 +142,7 @@ impl Piece {
 
     fn columns(&self) -> usize {
         match self {
-            Piece::AsIs(_) => 1,
+            Piece::AsIs(_) | Piece::Entity(_) => 1,
             Piece::Backslash(_) => 2,
             Piece::Bytes(letter) => 4 * letter.len_utf8(),
             Piece::Halves(letter) => 6 * letter.len_utf16(),
@@ -132,6 +155,7 @@ impl Piece {
         match *self {
             Piece::AsIs(letter) => out.write_char(letter),
             Piece::Backslash(letter) => write!(out, "\\{letter}"),
+            Piece::Entity(entity) => out.write_str(entity),
             Piece::Bytes(letter) => {
                 let mut bytes = [0; 4];
                 let mut bytes = letter.encode_utf8(&mut bytes).bytes();
@@ -150,7 +174,7 @@ impl Piece {
 }
 
 /// Characters that change how others are seen instead of being seen themselves.
-fn is_hidden(letter: char) -> bool {
+pub fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
             // The soft hyphen, and marks of direction for one letter.
@@ -225,6 +249,22 @@ mod tests {
         });
         assert_eq!(json(b"\xff"), r#""\ufffd""#);
         assert_eq!(Shown::new(b"abc", Form::Json).within(2).to_string(), r#""ab...""#);
+    }
+
+    #[test]
+    fn a_page_gets_neither_markup_nor_control_characters() {
+        let html = |text: &str| Shown::new(text.as_bytes(), Form::Html).to_string();
+        assert_eq!(html("<a href='x'>\"&"), "&lt;a href=&#39;x&#39;&gt;&quot;&amp;");
+        assert_eq!(html("\x1b\u{202e}\n"), "\\x1b\\xe2\\x80\\xae\\n");
+        assert_eq!(html("it'\\''s · 3 µs"), "it&#39;\\&#39;&#39;s · 3 µs");
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_nothing_else_that_moves_a_cursor() {
+        let shown = message("bad \x1b[2J\r\n  ^ here\\");
+        assert_eq!(shown, "bad \\x1b[2J\\r\n  ^ here\\");
+        let long = "x".repeat(2 * COLUMNS);
+        assert_eq!(message(&long), long);
     }
 
     #[test]
