@@ -7,9 +7,6 @@ use crate::plan::unit::Rate;
 use crate::plan::{LoadPlan, Source, StressPlan, Worker};
 use crate::shell::limits::Descriptors;
 
-/// More processes than this would be a mistake.
-const PROCESSES_MAX: usize = 256;
-
 /// How many processes a run needs, if each may have so many files open.
 pub fn processes(plan: &StressPlan, files: usize) -> usize {
     let groups = plan.groups();
@@ -18,7 +15,7 @@ pub fn processes(plan: &StressPlan, files: usize) -> usize {
     let wanted = plan.processes.unwrap_or(conns.div_ceil(room));
     // Each has at least one connection of each load.
     let most = groups.iter().map(|(_, conns)| *conns).min().unwrap_or(1);
-    wanted.clamp(1, PROCESSES_MAX.min(most.max(1)))
+    wanted.clamp(1, StressPlan::PROCESSES_MAX.min(most.max(1)))
 }
 
 /// What one of so many processes is to do.
@@ -112,7 +109,7 @@ mod tests {
         assert_eq!(with(None, 100_000, 20_000), 6);
         assert_eq!(with(Some(4), 1000, 20_000), 4);
         assert_eq!(with(Some(4), 2, 20_000), 2);
-        assert_eq!(with(None, 1_000_000, 1), PROCESSES_MAX);
+        assert_eq!(with(None, 1_000_000, 1), StressPlan::PROCESSES_MAX);
     }
 
     #[test]

@@ -128,6 +128,10 @@ impl StressPlan {
     /// Nobody sends a lost datagram again, so its loss had better be known soon.
     pub const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 
+    /// Each process is started and runs a loop of its own: beyond the processors of any machine
+    /// this is meant for, more of them only compete.
+    pub const PROCESSES_MAX: usize = 256;
+
     pub fn timeout(&self) -> Duration {
         let usual = match self.is_datagram() {
             true => StressPlan::DATAGRAM_TIMEOUT,

@@ -211,7 +211,7 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "as the limit of open files demands",
         help: "share the work among so many processes",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.processes, unit::read_limit(value).map(Some)),
+        set: |plan, value| put(&mut plan.processes, read_processes(value).map(Some)),
         show: |plan| plan.processes.map(|count| count.to_string()),
     },
     StressOption {
@@ -292,6 +292,16 @@ fn read_size(piece: Piece<'_>) -> Result<usize, Slip> {
 
 fn read_number(piece: Piece<'_>) -> Result<usize, Slip> {
     unit::read_count(piece).map(|count| count as usize)
+}
+
+fn read_processes(piece: Piece<'_>) -> Result<usize, Slip> {
+    const ACCEPTED: &str = "1 to 256: each process runs a loop of its own, and with more than \
+                            there are processors they only compete";
+    let count = unit::read_limit(piece).map_err(|slip| slip.or_accepts(ACCEPTED))?;
+    match count <= StressPlan::PROCESSES_MAX {
+        true => Ok(count),
+        false => Err(piece.wrong("more than 256 processes").or_accepts(ACCEPTED)),
+    }
 }
 
 /// A rate of more than nothing.

@@ -82,6 +82,7 @@ fn a_wrong_value_is_shown_at_its_place() {
         ("size", "64q", "q"),
         ("size", "2G", "2G"),
         ("pid", "-1", "-1"),
+        ("processes", "257", "257"),
         ("worker", "4/4", "4/4"),
         ("source", "127.0.0.0/99", "99"),
         ("way", "upp", "upp"),
@@ -90,6 +91,19 @@ fn a_wrong_value_is_shown_at_its_place() {
         let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
         let slip = (option.set)(&mut StressPlan::default(), Piece::whole(value)).unwrap_err();
         assert_eq!(&value[slip.span], place, "{name}");
+    }
+}
+
+#[test]
+fn more_processes_than_make_sense_are_refused_with_the_bound_and_the_reason() {
+    let option = OPTIONS.iter().find(|option| option.name == "processes").unwrap();
+    let mut plan = StressPlan::default();
+    (option.set)(&mut plan, Piece::whole("256")).unwrap();
+    assert_eq!(plan.processes, Some(StressPlan::PROCESSES_MAX));
+    for value in ["257", "100k"] {
+        let slip = (option.set)(&mut plan, Piece::whole(value)).unwrap_err();
+        assert_eq!(slip.wrong, "more than 256 processes");
+        assert!(slip.accepted.starts_with("1 to 256: each process runs"), "{slip:?}");
     }
 }
 
