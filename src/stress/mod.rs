@@ -10,6 +10,7 @@ pub mod dial;
 pub mod echo;
 pub mod ending;
 pub mod failure;
+mod files;
 pub mod find;
 pub mod group;
 pub mod host;

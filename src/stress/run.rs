@@ -1,9 +1,8 @@
 //! One run from beginning to end: prepare, make load, report.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,6 +17,7 @@ use crate::text::terminal::stdout_columns;
 use super::books::Books;
 use super::cost::Meter;
 use super::dial::{Dialer, Place, resolve};
+use super::files::ReportFile;
 use super::host::Host;
 use super::loader::Loader;
 use super::outcome::Outcome;
@@ -63,12 +63,13 @@ pub fn run(
         return Ok(Verdict::Well);
     }
     let meter = meter(&plan, &places)?;
+    let reports = Reports::open(&plan)?;
     let host = Host::read(files);
     let outcome = match processes(&plan, files) {
         1 => alone(&plan, places, meter, notes)?.told(host, began),
         count => together(&plan, count, meter)?.told(host, began),
     };
-    tell(&plan, &outcome, out)?;
+    reports.write(&outcome, out)?;
     Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
 }
 
@@ -150,42 +151,71 @@ fn seed(plan: &StressPlan, began: SystemTime) -> u64 {
     plan.seed.unwrap_or(drawn)
 }
 
-/// Writes the report in every form that is wanted.
-fn tell(plan: &StressPlan, outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressError> {
-    let to_out = plan.json.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &plan.json {
-        let text = report::json::json(outcome).pretty(2) + "\n";
-        write(path, &text, out)?;
-    }
-    if let Some(path) = &plan.report {
-        write(path, &report::page::page(outcome), out)?;
-    }
-    if !to_out {
-        let paint = Paint(plan.color.suits(&io::stdout()));
-        let text = report::summary::summary(outcome, paint, stdout_columns());
-        let shown = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        // A reader that has gone is no failure of the run.
-        let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        shown
-            .or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })
-            .map_err(|error| StressError::new("cannot write the summary", error))?;
-    }
-    Ok(())
+/// The files of the plan, open.
+struct Reports {
+    json: Option<ReportFile>,
+    page: Option<ReportFile>,
 }
 
-fn write(path: &Path, text: &str, out: &mut dyn Write) -> Result<(), StressError> {
-    let written = match path == Path::new("-") {
-        true => out.write_all(text.as_bytes()).and_then(|()| out.flush()),
-        false => fs::write(path, text),
-    };
-    written.map_err(|error| {
-        StressError::new(format!("cannot write {}", escaped(&path.display())), error)
-    })
+impl Reports {
+    fn open(plan: &StressPlan) -> Result<Reports, StressError> {
+        let open = |path: &Option<PathBuf>| {
+            let opened = path
+                .as_deref()
+                .map(|path| ReportFile::open(path).map_err(|error| cannot_write(path, error)));
+            opened.transpose()
+        };
+        Ok(Reports { json: open(&plan.json)?, page: open(&plan.report)? })
+    }
+
+    /// Writes the report in every form that is wanted. A form that fails costs no other one.
+    fn write(mut self, outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressError> {
+        let on_stdout = |file: &Option<ReportFile>| file.as_ref().is_some_and(|it| it.is_stdout());
+        let summary = match on_stdout(&self.json) || on_stdout(&self.page) {
+            true => Ok(()),
+            false => write_summary(outcome, out),
+        };
+        let json = || report::json::json(outcome).pretty(2) + "\n";
+        let json = write(self.json.as_mut(), json, out);
+        let page = write(self.page.as_mut(), || report::page::page(outcome), out);
+        let failed = [summary, json, page].into_iter().filter_map(Result::err);
+        failed.reduce(StressError::and).map_or(Ok(()), Err)
+    }
+}
+
+fn write(
+    file: Option<&mut ReportFile>,
+    text: impl FnOnce() -> String,
+    out: &mut dyn Write,
+) -> Result<(), StressError> {
+    let Some(file) = file else { return Ok(()) };
+    file.write(&text(), out).map_err(|error| cannot_write(&file.path, error))
+}
+
+fn write_summary(outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressError> {
+    let paint = Paint(outcome.plan.color.suits(&io::stdout()));
+    let text = report::summary::summary(outcome, paint, stdout_columns());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // A reader that has gone is no failure of the run.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(StressError::new("cannot write the summary", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(path: &Path, error: io::Error) -> StressError {
+    StressError::new(format!("cannot write {}", escaped(&path.display())), error)
 }
 
 impl StressError {
     fn new(what: impl Into<String>, error: io::Error) -> StressError {
         StressError { what: what.into(), error: Some(error) }
+    }
+
+    /// Both of two.
+    fn and(self, other: StressError) -> StressError {
+        StressError { what: format!("{self}; {other}"), error: None }
     }
 }
 

@@ -72,6 +72,50 @@ fn a_page_of_deaths_shows_when_and_after_how_much_silence() {
     assert!(summary.contains("5 connections died: 5 by FIN; silent for"), "{summary}");
 }
 
+/// How many connections the servers of the test below have.
+static BOTHERED: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn a_report_that_cannot_be_opened_is_refused_before_anything_is_connected() {
+    let address = server(|_| {
+        BOTHERED.fetch_add(1, Ordering::Relaxed);
+    });
+    for option in ["--json", "--report"] {
+        let output = stress(&format!("{address} --duration 100ms {option} /no/such/folder/x"));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("cannot write /no/such/folder/x: "), "{told}");
+    }
+    assert_eq!(BOTHERED.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_report_replaces_the_whole_file_and_a_run_that_cannot_be_made_leaves_it() {
+    let (address, page) = (server(echo), Page::new("kept"));
+    let old = "an old report ".repeat(10_000);
+    fs::write(&page.0, &old).unwrap();
+    let file = page.0.display();
+    let output = stress(&format!("{address} --pid 4194999 --json {file}"));
+    assert_eq!((output.status.code(), page.text()), (Some(1), old));
+    let output = stress(&format!("{address} --conns 2 --duration 100ms --json {file}"));
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(Json::parse(&page.text()).is_some(), "{}", page.text());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_report_that_cannot_be_written_costs_neither_the_summary_nor_the_other_file() {
+    let (address, page) = (server(echo), Page::new("other"));
+    let line = format!("{address} --conns 2 --duration 100ms --json /dev/full");
+    let output = stress(&format!("{line} --report {}", page.0.display()));
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let summary = String::from_utf8_lossy(&output.stdout);
+    assert!(summary.contains("all went well"), "{output:?}");
+    assert!(page.text().ends_with("</html>\n"));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.starts_with("oneloop: cannot write /dev/full: "), "{told}");
+}
+
 #[test]
 fn a_wrong_byte_makes_the_run_fail() {
     let address = server(|mut stream: TcpStream| {
