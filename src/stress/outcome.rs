@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::plan::{LoadKind, StressPlan, Way};
+use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
 use super::books::{Books, Busy};
@@ -11,8 +12,9 @@ use super::cost::Cost;
 use super::find::Found;
 use super::host::Host;
 use super::loader::Loader;
+use super::report::words::percent;
 use super::spread::Spread;
-use super::tally::Tally;
+use super::tally::{RATE_WINDOW_MIN, Tally, per_second};
 use super::timeline::Timeline;
 use super::unit::{GIBIBYTE, Unit};
 #[cfg(unix)]
@@ -133,13 +135,33 @@ impl Outcome {
         self.loads.iter().all(LoadOutcome::is_well)
     }
 
+    /// Datagrams that did not come back in time, of all loads.
+    pub fn lost(&self) -> u64 {
+        self.loads.iter().map(|load| load.tally.lost).sum()
+    }
+
     /// How it went, in words. Of a run that was ended early nobody knows how it would have gone on.
-    pub fn verdict(&self) -> &'static str {
-        match (self.is_well(), self.early) {
-            (true, false) => "all went well",
-            (true, true) => "nothing went wrong until it was ended",
-            (false, _) => "not all went well",
+    pub fn verdict(&self) -> String {
+        match (self.is_well(), self.lost(), self.early) {
+            (false, ..) => "not all went well".to_string(),
+            (true, 0, false) => "all went well".to_string(),
+            (true, 0, true) => "nothing went wrong until it was ended".to_string(),
+            (true, lost, early) => {
+                let until = if early { " until it was ended" } else { "" };
+                format!("no failures{until}, but {}", self.loss(lost))
+            }
         }
+    }
+
+    fn loss(&self, lost: u64) -> String {
+        let datagrams = plural(lost, "datagram");
+        // What was answered before the measured time is not counted.
+        if !self.plan.warmup.is_zero() {
+            return format!("{datagrams} lost");
+        }
+        let answered: u64 = self.loads.iter().map(|load| load.tally.answered).sum();
+        let share = percent(lost as f64 / (lost + answered) as f64);
+        format!("{datagrams} lost ({share})")
     }
 
     /// All connections that were made, of all loads.
@@ -158,8 +180,8 @@ impl Outcome {
     }
 
     /// How many of those that stayed were made in a second.
-    pub fn ramp_rate(&self) -> f64 {
-        self.stayed() as f64 / self.ramp.as_secs_f64().max(1e-9)
+    pub fn ramp_rate(&self) -> Option<f64> {
+        per_second(self.stayed(), self.ramp)
     }
 
     /// The command that gives this run again.
@@ -231,10 +253,16 @@ impl Server {
         Some(self.end?.cpu_since(&self.begin?))
     }
 
+    /// The same, if the window was long enough for it to be shared out.
+    pub fn cpu_to_share(&self) -> Option<Duration> {
+        let window = self.end?.at.saturating_sub(self.begin?.at);
+        self.cpu().filter(|cpu| window >= RATE_WINDOW_MIN && !cpu.is_zero())
+    }
+
     /// The share of the window in which it had a processor.
     pub fn running(&self) -> Option<f64> {
-        let window = self.end?.at.saturating_sub(self.begin?.at).as_secs_f64();
-        (window > 0.0).then_some(self.cpu()?.as_secs_f64() / window)
+        let window = self.end?.at.saturating_sub(self.begin?.at);
+        (window >= RATE_WINDOW_MIN).then_some(self.cpu()?.as_secs_f64() / window.as_secs_f64())
     }
 
     /// What it held in its own memory with all connections there, used or not, more than before.
@@ -268,5 +296,8 @@ mod tests {
         assert_eq!(server.running(), Some(0.25));
         assert_eq!(server.user_bytes(server.open), Some(1000));
         assert_eq!(server.user_bytes(server.close), None);
+        let short =
+            Server { end: Some(Cost { at: Duration::from_millis(2007), ..at(4, 510) }), ..server };
+        assert_eq!((short.running(), short.cpu_to_share()), (None, None));
     }
 }

@@ -75,6 +75,10 @@ pub struct Wrongs {
     pub list: Vec<String>,
 }
 
+/// No rate is told of less time than this: it would be an extrapolation, and the processor time of
+/// a process moves in steps of up to 10 ms.
+pub const RATE_WINDOW_MIN: Duration = Duration::from_millis(100);
+
 /// So many deaths are told one by one, and so many wrong bytes.
 const DEATHS_LISTED: usize = 10_000;
 const WRONGS_LISTED: usize = 16;
@@ -151,12 +155,15 @@ impl Tally {
         self.failures.values().sum()
     }
 
-    pub fn per_second(&self, count: u64) -> f64 {
-        match self.window.is_zero() {
-            true => 0.0,
-            false => count as f64 / self.window.as_secs_f64(),
-        }
+    /// How many that are a second. None: the time measured was too short to tell.
+    pub fn per_second(&self, count: u64) -> Option<f64> {
+        per_second(count, self.window)
     }
+}
+
+/// How many a second, if the time is long enough to tell.
+pub fn per_second(count: u64, time: Duration) -> Option<f64> {
+    (time >= RATE_WINDOW_MIN).then(|| count as f64 / time.as_secs_f64())
 }
 
 impl Deaths {
@@ -261,6 +268,14 @@ mod tests {
         assert_eq!(tally.corrected().count(), 150);
         tally.waited.record(millis(7));
         assert_eq!(tally.corrected().count(), 1);
+    }
+
+    #[test]
+    fn no_rate_is_made_of_a_few_milliseconds() {
+        let tally = |window| Tally { window, ..Tally::default() };
+        assert_eq!(tally(millis(7)).per_second(152), None);
+        assert_eq!(tally(Duration::ZERO).per_second(0), None);
+        assert_eq!(tally(RATE_WINDOW_MIN).per_second(50), Some(500.0));
     }
 
     #[test]

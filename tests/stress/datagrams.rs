@@ -41,6 +41,8 @@ fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
     let outcome = run(&StressPlan { timeout, ..datagram_plan(datagram_echo(10)) });
     let tally = &outcome.loads[0].tally;
     assert!(outcome.is_well() && tally.answered > 0 && tally.lost > 0, "{tally:?}");
+    let verdict = outcome.verdict();
+    assert!(verdict.starts_with("no failures, but ") && verdict.contains(" lost ("), "{verdict}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use oneloop::plan::unit::Rate;
 use oneloop::plan::{LoadKind, StressPlan};
 use oneloop::stress::failure::{Failure, NO_ANSWER, NO_END, Stage};
-use oneloop::stress::tally::{Death, How};
+use oneloop::stress::tally::{Death, How, RATE_WINDOW_MIN};
 
 use crate::tool::{Spare, plan, run, server};
 
@@ -24,6 +24,23 @@ fn a_server_that_never_answers_is_a_failure_by_name() {
         assert!(tally.failures.get(&late).is_some_and(|count| *count >= 3), "{kind:?} {tally:?}");
         assert!(tally.unanswered >= 3, "{kind:?} {tally:?}");
     }
+}
+
+#[test]
+fn a_run_that_breaks_off_tells_no_rate() {
+    let short_lived = |mut stream: TcpStream| {
+        let mut room = [0; 64];
+        for _ in 0..5 {
+            stream.read_exact(&mut room).unwrap();
+            stream.write_all(&room).unwrap();
+        }
+    };
+    let outcome = run(&plan(server(short_lived), LoadKind::Echo, 2));
+    let tally = &outcome.loads[0].tally;
+    let rate = tally.per_second(tally.answered);
+    // On a machine so slow that it took longer, there is one.
+    assert_eq!(rate.is_none(), tally.window < RATE_WINDOW_MIN, "{tally:?}");
+    assert!(tally.window > Duration::ZERO && !outcome.is_well(), "{tally:?}");
 }
 
 #[test]

@@ -39,8 +39,8 @@ fn ramp(outcome: &Outcome) -> Option<Chart> {
     let ends = (1..).map(|at| f64::from(at) * step);
     let mut points = vec![(0.0, 0.0)];
     points.extend(ends.zip(climb.open.iter().map(|open| *open as f64)));
-    let rate = count(outcome.ramp_rate());
-    let about = format!("connections that are to stay; {rate} a second");
+    let rate = outcome.ramp_rate().map(|rate| format!("; {} a second", count(rate)));
+    let about = format!("connections that are to stay{}", rate.unwrap_or_default());
     Some(Chart {
         title: "Ramp".to_string(),
         about,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::plan::{LoadKind, StressPlan};
 use crate::stress::cost::Cost;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
+use crate::stress::tally::RATE_WINDOW_MIN;
 use crate::stress::unit::{GIBIBYTE, Unit};
 use crate::text::digits::plural;
 
@@ -27,45 +28,65 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Stream => format!(", {}", plan.way.word()),
         _ => format!(", {size} each"),
     };
-    let held = if load.kind == LoadKind::Idle { "held" } else { "measured" };
-    let window = match load.tally.window.is_zero() {
-        true => format!("not {held}"),
-        false => format!("{held} {}", duration(load.tally.window)),
-    };
-    format!("{conns}{speaks}, {window}")
+    format!("{conns}{speaks}, {}", window(load, plan))
 }
 
-/// What a load got done in a second.
+/// How long it was held or measured, and of how long if it broke off.
+fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
+    let (held, wanted) = match load.kind {
+        LoadKind::Idle => ("held", plan.hold),
+        _ => ("measured", plan.duration),
+    };
+    match load.tally.window {
+        Duration::ZERO => format!("not {held}"),
+        window if window < wanted && !load.far && plan.find_timeout.is_none() => {
+            format!("{held} {} of {}", duration(window), duration(wanted))
+        }
+        window => format!("{held} {}", duration(window)),
+    }
+}
+
+/// What a load got done in a second; in a time that is too short for a rate, what it got done.
 pub fn rate(load: &LoadOutcome) -> Option<String> {
     let tally = &load.tally;
     if tally.window.is_zero() {
         return None;
     }
-    let both_ways = tally.per_second(tally.bytes_in) + tally.per_second(tally.bytes_out);
-    match load.unit() {
-        Unit::None => None,
+    let is_short = tally.window < RATE_WINDOW_MIN;
+    let size = |moved: u64| match tally.per_second(moved) {
+        Some(rate) => format!("{}/s", bytes(rate)),
+        None => bytes(moved as f64),
+    };
+    let done = |done: u64, noun: &str| match tally.per_second(done) {
+        Some(rate) => format!("{} {noun}s/s", count(rate)),
+        None => plural(done, noun),
+    };
+    let text = match load.unit() {
+        Unit::None => return None,
         Unit::Message => {
             let lost = match tally.lost {
                 0 => String::new(),
                 lost => format!(", {} lost, {} late", count(lost as f64), count(tally.late as f64)),
             };
-            let rate = count(tally.per_second(tally.answered));
-            Some(format!("{rate} messages/s, {}/s both ways{lost}", bytes(both_ways)))
+            let both_ways = size(tally.bytes_in + tally.bytes_out);
+            format!("{}, {both_ways} both ways{lost}", done(tally.answered, "message"))
         }
-        Unit::Connection => {
-            Some(format!("{} connections/s", count(tally.per_second(tally.exchanged))))
-        }
+        Unit::Connection => done(tally.exchanged, "connection"),
         Unit::Gibibyte => {
-            let gib = |bytes: u64| digits(tally.per_second(bytes) / GIBIBYTE);
+            let moved = |bytes: u64| match tally.per_second(bytes) {
+                Some(rate) => format!("{} GiB/s", digits(rate / GIBIBYTE)),
+                None => size(bytes),
+            };
             let ways = [("up", tally.bytes_out), ("down", tally.bytes_in)];
             let moved: Vec<String> = ways
                 .into_iter()
                 .filter(|(_, bytes)| *bytes > 0)
-                .map(|(way, bytes)| format!("{} GiB/s {way}", gib(bytes)))
+                .map(|(way, bytes)| format!("{} {way}", moved(bytes)))
                 .collect();
-            Some(if moved.is_empty() { "no bytes".to_string() } else { moved.join(", ") })
+            if moved.is_empty() { "no bytes".to_string() } else { moved.join(", ") }
         }
-    }
+    };
+    Some(if is_short { format!("{text}; too short for a rate") } else { text })
 }
 
 /// What the kernel of this machine held more with all connections there than before, for each: of
@@ -79,7 +100,7 @@ pub fn kernel_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
 
 /// Processor time for each unit of work, of a run whose loads are counted in one unit.
 pub fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<(Duration, &'static str)> {
-    let cpu = server.cpu()?;
+    let cpu = server.cpu_to_share()?;
     let busy = || outcome.loads.iter().filter(|load| load.unit() != Unit::None);
     let unit = busy().next()?.unit();
     let done: f64 = busy().map(LoadOutcome::done).sum();

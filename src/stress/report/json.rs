@@ -25,6 +25,7 @@ pub fn json(outcome: &Outcome) -> Json {
         ("schema", SCHEMA.into()),
         ("oneloop", env!("CARGO_PKG_VERSION").into()),
         ("well", outcome.is_well().into()),
+        ("verdict", outcome.verdict().into()),
         ("early", outcome.early.into()),
         ("began", utc(began).into()),
         ("seconds", seconds(outcome.whole)),
@@ -62,7 +63,7 @@ fn ramp(outcome: &Outcome) -> Json {
         ("wanted", outcome.wanted().into()),
         ("connected", opened.into()),
         ("seconds", took.into()),
-        ("per_second", if took > 0.0 { opened as f64 / took } else { 0.0 }.into()),
+        ("per_second", outcome.ramp_rate().into()),
         ("connect_us", spread(&connect)),
         ("step_s", seconds(outcome.climb.step)),
         ("open", outcome.climb.open.iter().map(|open| *open as f64).collect()),
@@ -159,7 +160,8 @@ fn costs(server: &Server, outcome: &Outcome) -> Json {
     let per = |unit: Unit, scale: f64| {
         let of = outcome.loads.iter().filter(|load| load.unit() == unit);
         let done: f64 = of.map(LoadOutcome::done).sum();
-        Json::from(cpu.filter(|_| done > 0.0).map(|cpu| cpu * scale / done))
+        let cpu = server.cpu_to_share().filter(|_| done > 0.0);
+        Json::from(cpu.map(|cpu| cpu.as_secs_f64() * scale / done))
     };
     let kernel = |read: fn(&Cost) -> u64| {
         let grown = server.open.zip(server.base);

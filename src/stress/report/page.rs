@@ -2,7 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::stress::outcome::{Outcome, Server};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
+use crate::stress::tally::RATE_WINDOW_MIN;
 use crate::stress::unit::{GIBIBYTE, Unit};
 use crate::text::escape::escaped;
 use crate::text::html::escape;
@@ -63,8 +64,12 @@ impl Page {
         let when = utc(began).replace('T', " ").replace('Z', " UTC");
         let took = duration(outcome.whole);
         let early = if outcome.early { ", ended early" } else { "" };
-        let class = if outcome.is_well() { "good" } else { "bad" };
-        let verdict = outcome.verdict();
+        let class = match (outcome.is_well(), outcome.lost()) {
+            (true, 0) => "good",
+            (true, _) => "fair",
+            (false, _) => "bad",
+        };
+        let verdict = escape(&outcome.verdict());
         self.raw(&format!(
             "<header><small>oneloop stress {} · {when} · {took}{early}</small><h1>{}</h1>\
              <span class=\"verdict {class}\">{verdict}</span></header>\n",
@@ -101,10 +106,10 @@ impl Page {
                 Unit::None => self.tile(word, &count(load.tally.open as f64), "alive at the end"),
                 Unit::Message | Unit::Connection => {
                     let (done, unit) = match load.unit() {
-                        Unit::Message => (load.tally.answered, "messages/s"),
-                        _ => (load.tally.exchanged, "connections/s"),
+                        Unit::Message => (load.tally.answered, "messages"),
+                        _ => (load.tally.exchanged, "connections"),
                     };
-                    self.tile(word, &count(load.tally.per_second(done)), unit);
+                    self.done(word, load, done as f64, (unit, count));
                     if !load.tally.latency.is_empty() {
                         let latency = &load.tally.latency;
                         self.tile(&format!("{word} p50"), &duration(latency.at(0.5)), "");
@@ -114,8 +119,8 @@ impl Page {
                 Unit::Gibibyte => {
                     let ways = [("up", load.tally.bytes_out), ("down", load.tally.bytes_in)];
                     for (way, moved) in ways.into_iter().filter(|(_, moved)| *moved > 0) {
-                        let gib = digits(load.tally.per_second(moved) / GIBIBYTE);
-                        self.tile(&format!("{word} {way}"), &gib, "GiB/s");
+                        let gib = moved as f64 / GIBIBYTE;
+                        self.done(&format!("{word} {way}"), load, gib, ("GiB", digits));
                     }
                 }
             }
@@ -128,6 +133,16 @@ impl Page {
             self.server_tiles(server, outcome);
         }
         self.raw("</div>\n");
+    }
+
+    /// What was done in a second; in a time that is too short for a rate, what was done.
+    fn done(&mut self, name: &str, load: &LoadOutcome, done: f64, unit: (&str, fn(f64) -> String)) {
+        let window = load.tally.window;
+        let (unit, show) = unit;
+        match window < RATE_WINDOW_MIN {
+            true => self.tile(name, &show(done), &format!("{unit} in {}", duration(window))),
+            false => self.tile(name, &show(done / window.as_secs_f64()), &format!("{unit}/s")),
+        }
     }
 
     fn server_tiles(&mut self, server: &Server, outcome: &Outcome) {

@@ -124,9 +124,9 @@ impl Page {
         let wanted = outcome.wanted();
         if wanted > 0 {
             let (opened, took) = (counted(outcome.stayed()), duration(outcome.ramp));
-            let (wanted, rate) = (counted(wanted as u64), count(outcome.ramp_rate()));
-            let text = format!("{opened} of {wanted} in {took}, {rate} a second");
-            self.line("connect", &text);
+            let rate = outcome.ramp_rate().map(|rate| format!(", {} a second", count(rate)));
+            let (wanted, rate) = (counted(wanted as u64), rate.unwrap_or_default());
+            self.line("connect", &format!("{opened} of {wanted} in {took}{rate}"));
         } else {
             self.line("connect", &plural(outcome.opened(), "connection"));
         }
@@ -190,8 +190,12 @@ impl Page {
         let whole = duration(outcome.whole);
         if outcome.is_well() {
             let after = if outcome.early { "after " } else { "" };
-            let good = self.paint.good(&format!("✔ {}", outcome.verdict()));
-            self.text.push_str(&format!("  {good}  {after}{whole}, seed {seed}\n\n"));
+            let verdict = outcome.verdict();
+            let verdict = match outcome.lost() {
+                0 => self.paint.good(&format!("✔ {verdict}")),
+                _ => self.paint.warning(&format!("! {verdict}")),
+            };
+            self.text.push_str(&format!("  {verdict}  {after}{whole}, seed {seed}\n\n"));
             return;
         }
         let early = if outcome.early { "ended after " } else { "" };
@@ -223,6 +227,9 @@ impl Page {
                 parts.join(", ")
             );
             self.line(kind, &text);
+        }
+        if load.tally.lost > 0 {
+            self.line(kind, &format!("{} lost", plural(load.tally.lost, "datagram")));
         }
         if load.tally.unanswered > 0 {
             self.line(kind, &format!("{} unanswered", plural(load.tally.unanswered, "message")));
@@ -283,6 +290,7 @@ mod tests {
     use super::*;
     use crate::plan::Address;
     use crate::stress::books::Busy;
+    use crate::stress::failure::{Failure, NO_ANSWER, Stage};
     use crate::stress::report::example::example;
     use crate::text::wrap::width;
 
@@ -311,6 +319,47 @@ mod tests {
         assert!(text_of(&early).contains("✔ nothing went wrong until it was ended  after 2.40 s"));
         assert!(text_of(&failed).contains("✘ not all went well  ended after 2.40 s"));
         assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
+    }
+
+    #[test]
+    fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
+        let mut outcome = example();
+        let tally = &mut outcome.loads[1].tally;
+        (tally.window, tally.answered, tally.bytes_in) = (Duration::from_millis(7), 152, 19_500);
+        outcome.ramp = Duration::from_millis(2);
+        if let Some(server) = &mut outcome.server {
+            server.end = server.begin;
+        }
+        let text = summary(&outcome, Paint(false));
+        for words in [
+            "measured 7.00 ms of 10.0 s",
+            "152 messages, 19.5 kB both ways; too short for a rate",
+            "1,016 of 1,016 in 2.00 ms\n",
+        ] {
+            assert!(text.contains(words), "{words} in {text}");
+        }
+        for words in ["/s", "a second", " 0 ns", "a message", "of a core"] {
+            assert!(!text.contains(words), "{words} in {text}");
+        }
+    }
+
+    #[test]
+    fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
+        let mut outcome = example();
+        outcome.loads.remove(0);
+        let tally = &mut outcome.loads[0].tally;
+        (tally.failures, tally.unanswered) = Default::default();
+        (tally.lost, tally.answered) = (300, 700);
+        let verdict = |outcome: &Outcome| summary(outcome, Paint(false));
+        let text = verdict(&outcome);
+        assert!(text.contains("  ! no failures, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
+        assert!(!text.contains('✔') && !text.contains("all went well") && outcome.is_well());
+        outcome.plan.warmup = Duration::from_secs(1);
+        outcome.early = true;
+        let words = "! no failures until it was ended, but 300 datagrams lost  after 2.40 s";
+        assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
+        outcome.loads[0].tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
+        assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn time_row(name: &str, spread: &Spread) -> Vec<String> {
 
 fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut facts = vec![("process", format!("{} ({})", plain(&server.name), server.pid))];
-    if let Some(cpu) = server.cpu() {
+    if let Some(cpu) = server.cpu_to_share() {
         let share = server.running().map_or(String::new(), percent);
         facts.push(("processor time", format!("{}, {share} of a core", duration(cpu))));
     }
