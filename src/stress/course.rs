@@ -239,6 +239,7 @@ impl Loader {
             let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
             self.engine.end(key, reason, now, &mut self.watch);
         }
-        self.settle_closed();
+        // What their scripts told at the end counts too.
+        self.settle();
     }
 }

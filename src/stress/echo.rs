@@ -22,6 +22,10 @@ pub struct Echo {
     times: VecDeque<Duration>,
     /// The other side has ended: no answer can come.
     pub ended: bool,
+    /// When the last part of an answer came that is not whole yet.
+    heard: Duration,
+    /// What came was wrong.
+    wrong: bool,
 }
 
 impl Echo {
@@ -77,14 +81,33 @@ impl Echo {
         if let Some(offset) = load.pattern.check(start, at, &from[..known]) {
             let at = at + offset as u64;
             let (is, should) = (from[offset], load.pattern.byte(start, at));
+            self.wrong = true;
             return Err(load.refuse(key, News::Wrong { at, is, should }));
         }
         if known < from.len() {
+            self.wrong = true;
             return Err(load.refuse(key, News::Invented { at: self.sent_bytes }));
         }
         self.got_bytes += from.len() as u64;
         self.answer(load, key);
+        if self.partial_bytes(load) > 0 {
+            self.heard = load.clock.now();
+        }
         Ok(from.len())
+    }
+
+    /// Bytes that came of an answer that is not whole.
+    fn partial_bytes(&self, load: &Load) -> u64 {
+        self.got_bytes.checked_rem(load.size as u64).unwrap_or(0)
+    }
+
+    /// The connection is gone: tells of the answer that had come in part.
+    pub fn close(&self, load: &Load, key: Key) {
+        let bytes = self.partial_bytes(load);
+        if bytes > 0 && !self.wrong {
+            let quiet = load.clock.now().saturating_sub(self.heard);
+            load.tell(key, News::Partial { bytes, quiet });
+        }
     }
 
     /// Tells of the messages that are whole now.
@@ -187,6 +210,26 @@ mod tests {
         room[7] = right;
         assert!(echo.write(&load, KEY, 0, &[&room[..], b"x"].concat()).is_err());
         assert_eq!(load.news(), [News::Invented { at: 10 }]);
+    }
+
+    #[test]
+    fn an_answer_of_which_a_part_came_is_told_when_the_connection_is_gone() {
+        let load = load(10, Pace::Answers(2));
+        let (mut echo, mut room) = (Echo::default(), [0; 20]);
+        echo.read(&load, 0, &mut room).unwrap();
+        echo.write(&load, KEY, 0, &room[..10]).unwrap();
+        echo.close(&load, KEY);
+        assert_eq!((answers(&load), load.news().len()), (1, 0));
+        echo.write(&load, KEY, 0, &room[10..19]).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        echo.close(&load, KEY);
+        let told = load.news();
+        let [News::Partial { bytes: 9, quiet }] = told[..] else { panic!("{told:?}") };
+        assert!(quiet >= Duration::from_millis(5));
+        // What was wrong has been told already.
+        assert!(echo.write(&load, KEY, 0, &[!room[19]]).is_err());
+        echo.close(&load, KEY);
+        assert!(matches!(load.news()[..], [News::Wrong { .. }]));
     }
 
     #[test]

@@ -46,6 +46,16 @@ impl Failure {
         Failure::new(stage, name(fault))
     }
 
+    /// The same of a connection that still waited for an answer, of which a part may have come: we
+    /// had not closed it, and the server had no end to answer with.
+    pub fn of_answer(self, is_partial: bool) -> Failure {
+        match self.name.as_str() {
+            NO_ANSWER | NO_END if is_partial => Failure::new(Stage::Talk, PARTIAL),
+            NO_END => Failure::new(Stage::Talk, NO_ANSWER),
+            _ => self,
+        }
+    }
+
     /// What it means, in words.
     pub fn meaning(&self) -> String {
         let own = OWN.iter().find(|(name, _)| *name == self.name);
@@ -96,15 +106,17 @@ impl fmt::Display for Failure {
 
 /// What the server did in silence, or did not do, has no number of the system.
 pub const NO_ANSWER: &str = "no answer";
+pub const PARTIAL: &str = "incomplete answer";
 pub const NO_END: &str = "no end";
 pub const CLOSED: &str = "closed";
 pub const SILENT: &str = "black hole";
 pub const BYTES_LOST: &str = "bytes lost";
 pub const STRANGER: &str = "stranger";
 
-const OWN: [(&str, &str); 6] = [
+const OWN: [(&str, &str); 7] = [
     (STRANGER, "one who came to the sink did not speak as our streams do"),
     (NO_ANSWER, "nothing came within the timeout"),
+    (PARTIAL, "a part of it came, and the rest not within the timeout"),
     (NO_END, "the server did not close after we had"),
     (CLOSED, "the server closed in order, but too early"),
     (SILENT, "the connection looked alive and carried nothing"),
@@ -159,6 +171,11 @@ mod tests {
         assert_eq!(late.to_string(), "talk: no answer");
         assert_eq!(late.meaning(), "nothing came within the timeout");
         assert_eq!(Failure::new(Stage::Talk, "other").meaning(), "");
+        let none = Failure::new(Stage::Close, NO_END).of_answer(false);
+        assert_eq!(none, Failure::new(Stage::Talk, NO_ANSWER));
+        assert_eq!(none.of_answer(true), Failure::new(Stage::Talk, PARTIAL));
+        let closed = Failure::new(Stage::Talk, CLOSED);
+        assert_eq!(closed.clone().of_answer(true), closed);
         for (_, stage) in Stage::WORDS {
             assert!(!stage.word().is_empty());
         }

@@ -115,6 +115,11 @@ impl Group {
         Script::new(&self.load, key, Talk::Echo(Echo::allowing(1)))
     }
 
+    /// Whether these bytes end within an answer.
+    pub fn is_partial(&self, down: u64) -> bool {
+        down.checked_rem(self.load.size as u64).is_some_and(|bytes| bytes > 0)
+    }
+
     /// How many messages were begun and how many answered, by the bytes that went each way.
     pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
         match self.load.size as u64 {

@@ -71,6 +71,8 @@ pub enum News {
     Wrong { at: u64, is: u8, should: u8 },
     /// More came back than was sent.
     Invented { at: u64 },
+    /// The connection ended with an answer of which only so much had come, so long before.
+    Partial { bytes: u64, quiet: Duration },
     /// Of a stream, not all that was sent has arrived.
     Missing { sent: u64, arrived: u64 },
     /// The other side ended a stream before all had arrived.

@@ -357,7 +357,7 @@ impl Loader {
     }
 
     /// Takes up what scripts, engine and observer have told, until they are silent.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for (key, dial) in self.engine.dials() {
             if let Dial::Failed(error) = dial {
                 let fault = Fault::from(&error);

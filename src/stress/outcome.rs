@@ -195,9 +195,10 @@ impl Outcome {
 impl LoadOutcome {
     /// Loss is counted and is no failure: datagrams may be lost. Loss of everything is one.
     pub fn is_well(&self) -> bool {
-        let Tally { failures, deaths, wrongs, answered, lost, .. } = &self.tally;
+        let Tally { failures, deaths, wrongs, answered, lost, partial, .. } = &self.tally;
         let heard = *lost == 0 || *answered > 0;
-        failures.is_empty() && deaths.count() == 0 && wrongs.count == 0 && heard
+        let whole = partial.count == 0 && wrongs.count == 0;
+        failures.is_empty() && deaths.count() == 0 && whole && heard
     }
 
     pub fn word(&self) -> &'static str {

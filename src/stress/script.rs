@@ -135,6 +135,15 @@ impl Script {
     }
 }
 
+/// However its connection ended.
+impl Drop for Script {
+    fn drop(&mut self) {
+        if let Talk::Echo(echo) = &self.talk {
+            echo.close(&self.load, self.key);
+        }
+    }
+}
+
 /// Where the stream of a connection begins in the ring.
 fn start(load: &Load, key: Key) -> u32 {
     load.pattern.start(u64::from(key.birth))

@@ -51,6 +51,8 @@ impl Loader {
             }
             News::CutOff => tally.fail(Failure::new(Stage::Talk, BYTES_LOST)),
             News::Stranger => tally.fail(Failure::new(Stage::Talk, STRANGER)),
+            News::Partial { bytes, quiet } if !self.hurried => tally.partial.add(bytes, quiet),
+            News::Partial { .. } => {}
             News::Missing { sent, arrived } => {
                 let birth = key.birth;
                 let words = format!("connection #{birth}: {sent} bytes sent, {arrived} arrived");
@@ -139,6 +141,10 @@ impl Loader {
             }
             Outcome::Fine => drop(self.found_end(key, None)),
             Outcome::Failed(failure) => {
+                let failure = match missing {
+                    0 => failure,
+                    _ => failure.of_answer(group.is_partial(down)),
+                };
                 group.tally.unanswered += missing;
                 group.tally.fail(failure);
                 self.timeline.now().failed += 1;

@@ -37,9 +37,20 @@ pub struct Tally {
     pub unanswered: u64,
     pub lost: u64,
     pub late: u64,
+    pub partial: Partial,
     pub failures: BTreeMap<Failure, u64>,
     pub deaths: Deaths,
     pub wrongs: Wrongs,
+}
+
+/// Answers of which only a part came before their connections ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Partial {
+    pub count: u64,
+    /// The least and the most bytes that came of one.
+    pub bytes: (u64, u64),
+    /// The shortest and the longest time from the last byte to the end of the connection.
+    pub quiet: (Duration, Duration),
 }
 
 /// Connections that died while they were held.
@@ -111,6 +122,7 @@ impl Tally {
         for (failure, count) in &other.failures {
             *self.failures.entry(failure.clone()).or_default() += count;
         }
+        self.partial.merge(other.partial);
         self.deaths.merge(&other.deaths);
         self.wrongs.merge(&other.wrongs);
     }
@@ -164,6 +176,23 @@ impl Tally {
 /// How many a second, if the time is long enough to tell.
 pub fn per_second(count: u64, time: Duration) -> Option<f64> {
     (time >= RATE_WINDOW_MIN).then(|| count as f64 / time.as_secs_f64())
+}
+
+impl Partial {
+    pub fn add(&mut self, bytes: u64, quiet: Duration) {
+        self.merge(Partial { count: 1, bytes: (bytes, bytes), quiet: (quiet, quiet) });
+    }
+
+    fn merge(&mut self, other: Partial) {
+        if self.count == 0 || other.count == 0 {
+            *self = if self.count == 0 { other } else { *self };
+            return;
+        }
+        let (bytes, quiet) = (other.bytes, other.quiet);
+        self.count += other.count;
+        self.bytes = (self.bytes.0.min(bytes.0), self.bytes.1.max(bytes.1));
+        self.quiet = (self.quiet.0.min(quiet.0), self.quiet.1.max(quiet.1));
+    }
 }
 
 impl Deaths {
@@ -237,6 +266,7 @@ mod tests {
         tally.fail(Failure::new(Stage::Talk, "EPIPE"));
         tally.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
         tally.wrongs.add(format!("wrong {base}"));
+        tally.partial.add(base, millis(base));
         tally
     }
 
@@ -249,6 +279,10 @@ mod tests {
         let times: Vec<Duration> = one.deaths.list.iter().map(|death| death.at).collect();
         assert_eq!(times, [millis(10), millis(20)]);
         assert_eq!(one.wrongs.list, ["wrong 20", "wrong 10"]);
+        let quiet = (millis(10), millis(20));
+        assert_eq!(one.partial, Partial { count: 2, bytes: (10, 20), quiet });
+        one.merge(&Tally::default());
+        assert_eq!(one.partial.count, 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::failure::{Failure, Stage};
 use super::json::{Json, object};
 use super::progress::Snapshot;
 use super::spread::Spread;
-use super::tally::{Death, Deaths, How, Tally};
+use super::tally::{Death, Deaths, How, Partial, Tally};
 use super::timeline::{Point, Timeline};
 
 /// What a worker tells.
@@ -167,6 +167,7 @@ fn show_tally(tally: &Tally) -> Json {
     let wrongs = tally.wrongs.list.iter().map(String::as_str);
     fields.extend([
         ("failures".to_string(), tally.failures.iter().map(failure).collect()),
+        ("partial".to_string(), show_partial(&tally.partial)),
         ("deaths".to_string(), show_deaths(&tally.deaths)),
         ("wrong".to_string(), tally.wrongs.count.into()),
         ("wrongs".to_string(), wrongs.collect()),
@@ -188,12 +189,29 @@ fn read_tally(value: &Json) -> Option<Tally> {
         let failed = Failure::new(*stage, failure.get("name")?.text()?);
         tally.failures.insert(failed, count(failure, "count")?);
     }
+    tally.partial = read_partial(value.get("partial")?)?;
     tally.deaths = read_deaths(value.get("deaths")?)?;
     tally.wrongs.count = count(value, "wrong")?;
     for words in value.get("wrongs")?.items() {
         tally.wrongs.list.push(words.text()?.to_string());
     }
     Some(tally)
+}
+
+fn show_partial(partial: &Partial) -> Json {
+    let Partial { count, bytes, quiet } = *partial;
+    let counts = [count, bytes.0, bytes.1].map(Json::from).into_iter();
+    counts.chain([nanos(quiet.0), nanos(quiet.1)]).collect()
+}
+
+fn read_partial(value: &Json) -> Option<Partial> {
+    let [count, least, most, shortest, longest] = value.items() else { return None };
+    let number = |value: &Json| value.number().map(|number| number as u64);
+    Some(Partial {
+        count: number(count)?,
+        bytes: (number(least)?, number(most)?),
+        quiet: (read_nanos(shortest)?, read_nanos(longest)?),
+    })
 }
 
 fn show_deaths(deaths: &Deaths) -> Json {
@@ -299,6 +317,8 @@ mod tests {
         let at = Duration::from_millis(1500);
         tally.deaths.add(Death { at, silent: at / 2, how: How::Rst });
         tally.wrongs.add("byte 7 is \"x\"\n".to_string());
+        tally.partial.add(63, at);
+        tally.partial.add(7, at / 2);
         tally
     }
 
@@ -330,6 +350,7 @@ mod tests {
         assert_eq!(is.failures, should.failures);
         assert_eq!(is.deaths.list, should.deaths.list);
         assert_eq!(is.wrongs.list, should.wrongs.list);
+        assert_eq!(is.partial, should.partial);
         assert_eq!(is.window, should.window);
     }
 

@@ -27,6 +27,33 @@ fn a_server_that_never_answers_is_a_failure_by_name() {
 }
 
 #[test]
+fn of_an_answer_that_lacks_a_byte_it_is_told_what_came_and_how_long_nothing_followed() {
+    let stingy = |mut stream: TcpStream| {
+        let mut room = [0; 64];
+        while stream.read_exact(&mut room).is_ok() {
+            stream.write_all(&room[..63]).unwrap();
+        }
+    };
+    // The answer is given up while the load runs, or when it is over.
+    let times = [(2000, 300), (100, 300)];
+    for ((duration, timeout), kind) in times.into_iter().zip([LoadKind::Echo, LoadKind::Churn]) {
+        let (duration, timeout) = (Duration::from_millis(duration), Duration::from_millis(timeout));
+        let plan = StressPlan { duration, timeout: Some(timeout), ..plan(server(stingy), kind, 8) };
+        let outcome = run(&plan);
+        let tally = &outcome.loads[0].tally;
+        let failures: Vec<String> = tally.failures.keys().map(ToString::to_string).collect();
+        assert_eq!(failures, ["talk: incomplete answer"], "{kind:?} {tally:?}");
+        assert!(tally.partial.count >= 8 && tally.partial.bytes == (63, 63), "{tally:?}");
+        assert!(tally.partial.quiet.0 >= timeout / 2 && !outcome.is_well(), "{tally:?}");
+    }
+    let (duration, timeout) = (Duration::from_millis(100), Some(Duration::from_millis(300)));
+    let plan = StressPlan { duration, timeout, ..plan(server(stingy), LoadKind::Echo, 8) };
+    let outcome = run(&plan);
+    let tally = &outcome.loads[0].tally;
+    assert_eq!((tally.partial.count, tally.unanswered), (8, 8), "{tally:?}");
+}
+
+#[test]
 fn a_run_that_breaks_off_tells_no_rate() {
     let short_lived = |mut stream: TcpStream| {
         let mut room = [0; 64];

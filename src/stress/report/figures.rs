@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::plan::{LoadKind, StressPlan};
 use crate::stress::cost::Cost;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::tally::RATE_WINDOW_MIN;
+use crate::stress::tally::{Partial, RATE_WINDOW_MIN};
 use crate::stress::unit::{GIBIBYTE, Unit};
 use crate::text::digits::plural;
 
@@ -87,6 +87,17 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
         }
     };
     Some(if is_short { format!("{text}; too short for a rate") } else { text })
+}
+
+/// Answers of which only a part came: `63 of 64 bytes came, then nothing for 5.00 s`.
+pub fn partial_line(partial: &Partial, plan: &StressPlan) -> String {
+    let range = |least: String, most: String| match least == most {
+        true => least,
+        false => format!("{least} to {most}"),
+    };
+    let came = range(partial.bytes.0.to_string(), partial.bytes.1.to_string());
+    let quiet = range(duration(partial.quiet.0), duration(partial.quiet.1));
+    format!("{came} of {} came, then nothing for {quiet}", plural(plan.size as u64, "byte"))
 }
 
 /// What the kernel of this machine held more with all connections there than before, for each: of

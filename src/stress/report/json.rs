@@ -9,7 +9,7 @@ use crate::stress::host::Host;
 use crate::stress::json::{Json, object};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
-use crate::stress::tally::{Death, Deaths, How, Tally};
+use crate::stress::tally::{Death, Deaths, How, Partial, Tally};
 use crate::stress::timeline::{Point, Timeline};
 use crate::stress::unit::Unit;
 
@@ -97,12 +97,28 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("lifetime_us", spread(&tally.life)),
         ("round_us", spread(&tally.rounds)),
         ("unanswered", tally.unanswered.into()),
+        ("incomplete", incomplete(&tally.partial)),
         ("lost", tally.lost.into()),
         ("late", tally.late.into()),
         ("failures", failures(tally)),
         ("deaths", deaths(&tally.deaths)),
         ("integrity_errors", tally.wrongs.count.into()),
         ("integrity_first", tally.wrongs.list.iter().map(String::as_str).collect()),
+    ])
+}
+
+/// Answers of which only a part came.
+fn incomplete(partial: &Partial) -> Json {
+    let Partial { count, bytes, quiet } = *partial;
+    if count == 0 {
+        return Json::Null;
+    }
+    object([
+        ("count", count.into()),
+        ("bytes_min", bytes.0.into()),
+        ("bytes_max", bytes.1.into()),
+        ("quiet_min_s", seconds(quiet.0)),
+        ("quiet_max_s", seconds(quiet.1)),
     ])
 }
 

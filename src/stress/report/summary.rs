@@ -12,7 +12,7 @@ use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
-use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, rate};
+use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, partial_line, rate};
 use super::words::{bytes, count, duration, percent};
 
 /// The summary in at most so many columns, in colours or without.
@@ -202,12 +202,12 @@ impl Page {
         let bad = self.paint.bad(&format!("✘ {}", outcome.verdict()));
         self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
         for load in outcome.loads.iter().filter(|load| !load.is_well()) {
-            self.faults(load);
+            self.faults(load, outcome);
         }
         self.text.push('\n');
     }
 
-    fn faults(&mut self, load: &LoadOutcome) {
+    fn faults(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let Tally { failures, deaths, wrongs, .. } = &load.tally;
         let kind = load.word();
         for (failure, count) in failures {
@@ -233,6 +233,11 @@ impl Page {
         }
         if load.tally.unanswered > 0 {
             self.line(kind, &format!("{} unanswered", plural(load.tally.unanswered, "message")));
+        }
+        if load.tally.partial.count > 0 {
+            let partial = partial_line(&load.tally.partial, &outcome.plan);
+            let answers = plural(load.tally.partial.count, "answer");
+            self.line(kind, &format!("{answers} incomplete: {partial}"));
         }
         if wrongs.count > 0 {
             let text = format!("{}:", plural(wrongs.count, "integrity error"));
@@ -360,6 +365,20 @@ mod tests {
         assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
         outcome.loads[0].tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
         assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
+    }
+
+    #[test]
+    fn of_an_incomplete_answer_it_is_said_what_came() {
+        let mut outcome = example();
+        outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
+        let text = summary(&outcome, Paint(false));
+        let words = "1 answer incomplete: 63 of 64 bytes came, then nothing for 5.00 s\n";
+        assert!(text.contains(words), "{text}");
+        outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
+        let text = summary(&outcome, Paint(false));
+        let words =
+            "2 answers incomplete: 7 to 63 of 64 bytes came, then nothing for 4.00 s to 5.00 s";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

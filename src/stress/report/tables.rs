@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::plan::StressPlan;
 use crate::stress::find::Found;
 use crate::stress::outcome::{Outcome, Server};
 use crate::stress::spread::Spread;
@@ -11,7 +12,7 @@ use crate::text::digits::grouped;
 use crate::text::escape::plain;
 use crate::text::html::escape;
 
-use super::figures::{MANY, cpu_per_unit, load_line};
+use super::figures::{MANY, cpu_per_unit, load_line, partial_line};
 use super::page::Page;
 use super::words::{bytes, duration, percent};
 
@@ -54,7 +55,7 @@ impl Page {
     pub(super) fn faults(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
-            rows.extend(fault_rows(load.word(), &load.tally));
+            rows.extend(fault_rows(load.word(), &load.tally, &outcome.plan));
         }
         if rows.is_empty() {
             return;
@@ -128,7 +129,7 @@ impl Page {
 }
 
 /// What went wrong with one load: its name, how often, and in words.
-fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
+fn fault_rows(word: &str, tally: &Tally, plan: &StressPlan) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &tally.failures {
         rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
@@ -145,6 +146,10 @@ fn fault_rows(word: &str, tally: &Tally) -> Vec<[String; 3]> {
     ];
     for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
         rows.push([format!("{word}: {name}"), grouped(count), what.to_string()]);
+    }
+    if tally.partial.count > 0 {
+        let name = format!("{word}: incomplete answers");
+        rows.push([name, grouped(tally.partial.count), partial_line(&tally.partial, plan)]);
     }
     let wrongs = &tally.wrongs;
     if wrongs.count > 0 {
