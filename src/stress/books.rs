@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::cost::{Cost, Meter};
+use super::dial::Place;
+use super::whose::accept_queue;
 
 /// Reads what the server has spent: before the first connection, with all of them there, at both
 /// ends of the measured window, and before they are closed.
@@ -14,6 +17,14 @@ pub struct Books {
     pub begin: Option<Cost>,
     pub end: Option<Cost>,
     pub close: Option<Cost>,
+    /// What the server had not accepted when all connections were there, and how many waited in its
+    /// accept queue before they were closed.
+    pub backlog: Backlog,
+    pub queue_at_close: Option<u64>,
+    /// Where connections go. Empty: nowhere where they could wait to be accepted.
+    places: Vec<Place>,
+    /// Every connection is accepted by the process that is measured, or by one that it started.
+    is_acceptor: bool,
     /// The descriptors of the server, and since when there have been so many.
     still: (u64, Duration),
     read: Option<Cost>,
@@ -43,8 +54,22 @@ impl Books {
         Books { meter, base, read: base, ..Books::default() }
     }
 
-    pub fn open(&mut self, now: Duration) {
+    /// From now on it is looked whether the server accepts the connections to these places.
+    pub fn watching(self, places: &[Place], is_acceptor: bool) -> Books {
+        Books { places: places.to_vec(), is_acceptor, ..self }
+    }
+
+    /// All connections that stay are there, so many.
+    pub fn open(&mut self, now: Duration, conns: u64) {
         self.open = self.read(now);
+        if self.places.is_empty() {
+            return;
+        }
+        let descriptors = |cost: Option<Cost>| cost.map(|cost| cost.descriptors);
+        let known = descriptors(self.open).filter(|open| self.is_acceptor && *open > 0);
+        let gained =
+            known.zip(descriptors(self.base)).map(|(open, base)| open.saturating_sub(base));
+        self.backlog = Backlog { conns, queue: accept_queue(&self.places), gained };
     }
 
     pub fn begin(&mut self, now: Duration) {
@@ -57,6 +82,13 @@ impl Books {
 
     pub fn close(&mut self, now: Duration) {
         self.close = self.read(now);
+    }
+
+    /// Connections are still held: the last time that this was called counts.
+    pub fn note_queue(&mut self) {
+        if !self.places.is_empty() {
+            self.queue_at_close = accept_queue(&self.places);
+        }
     }
 
     /// For the timeline: the last reading, made anew from time to time.

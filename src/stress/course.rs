@@ -102,7 +102,9 @@ impl Loader {
     }
 
     fn begin(&mut self, now: Duration) {
-        self.books.open(now);
+        let staying = self.groups.iter().filter(|group| group.stays() && !group.load.far);
+        let conns = staying.map(|group| group.open as u64).sum();
+        self.books.open(now, conns);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
         if self.plan.find_timeout.is_some() {
             self.groups[0].load.going.set(true);
@@ -191,6 +193,7 @@ impl Loader {
 
     /// What idle connections came to, before anybody asks or ends them.
     pub(super) fn note_held(&mut self, now: Duration) {
+        self.books.note_queue();
         self.books.close(now);
         for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
             group.tally.open = group.open as u64;

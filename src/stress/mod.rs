@@ -1,6 +1,7 @@
 //! The load generator: it makes connections, speaks, listens, verifies, and tells what it cost.
 
 pub mod alarm;
+pub mod backlog;
 pub mod books;
 pub mod bulk;
 pub mod climb;

@@ -6,6 +6,7 @@ use crate::plan::{LoadKind, StressPlan, Way};
 use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
+use super::backlog::Backlog;
 use super::books::{Books, Busy};
 use super::climb::Climb;
 use super::cost::Cost;
@@ -65,6 +66,10 @@ pub struct Server {
     pub begin: Option<Cost>,
     pub end: Option<Cost>,
     pub close: Option<Cost>,
+    /// What it had not accepted when all connections were there, and how many waited in its accept
+    /// queue before they were closed.
+    pub backlog: Backlog,
+    pub queue_at_close: Option<u64>,
 }
 
 impl Outcome {
@@ -132,7 +137,12 @@ impl Outcome {
 
     /// Whether nothing went wrong.
     pub fn is_well(&self) -> bool {
-        self.loads.iter().all(LoadOutcome::is_well)
+        self.loads.iter().all(LoadOutcome::is_well) && self.never_accepted() == 0
+    }
+
+    /// Connections that look open to us, and that the server has never accepted.
+    pub fn never_accepted(&self) -> u64 {
+        self.server.as_ref().map_or(0, Server::never_accepted)
     }
 
     /// Datagrams that did not come back in time, of all loads.
@@ -244,9 +254,15 @@ impl LoadOutcome {
 
 impl Server {
     fn of(books: Books) -> Option<Server> {
-        let Books { meter, base, open, begin, end, close, .. } = books;
+        let Books { meter, base, open, begin, end, close, backlog, queue_at_close, .. } = books;
         let meter = meter?;
-        Some(Server { pid: meter.pid(), name: meter.name, base, open, begin, end, close })
+        let (pid, name) = (meter.pid(), meter.name);
+        Some(Server { pid, name, base, open, begin, end, close, backlog, queue_at_close })
+    }
+
+    /// Connections that it had accepted neither when all were there nor before they were closed.
+    pub fn never_accepted(&self) -> u64 {
+        self.queue_at_close.unwrap_or(u64::MAX).min(self.backlog.waiting())
     }
 
     /// Processor time in the measured window.
@@ -292,6 +308,8 @@ mod tests {
             begin: Some(at(2, 10)),
             end: Some(at(4, 510)),
             close: None,
+            backlog: Backlog::default(),
+            queue_at_close: None,
         };
         assert_eq!(server.cpu(), Some(Duration::from_millis(500)));
         assert_eq!(server.running(), Some(0.25));

@@ -58,16 +58,16 @@ pub fn run(
     let places = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
     if plan.worker.is_some() {
-        let loader = prepare(&plan, places, None)?;
+        let loader = prepare(&plan, places, Books::default())?;
         worker::run(loader, out).map_err(failed)?;
         return Ok(Verdict::Well);
     }
-    let meter = meter(&plan, &places)?;
+    let books = books(&plan, &places)?;
     let reports = Reports::open(&plan)?;
     let host = Host::read(files);
     let outcome = match processes(&plan, files) {
-        1 => alone(&plan, places, meter, notes)?.told(host, began),
-        count => together(&plan, count, meter)?.told(host, began),
+        1 => alone(&plan, places, books, notes)?.told(host, began),
+        count => together(&plan, count, books)?.told(host, began),
     };
     reports.write(&outcome, out)?;
     Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
@@ -77,10 +77,10 @@ pub fn run(
 fn alone(
     plan: &StressPlan,
     places: Vec<Place>,
-    meter: Option<Meter>,
+    books: Books,
     notes: &mut dyn Write,
 ) -> Result<Outcome, StressError> {
-    let mut loader = prepare(plan, places, meter)?;
+    let mut loader = prepare(plan, places, books)?;
     for address in &loader.sink_addresses {
         // If nobody reads it, there is nobody to tell.
         let _ = writeln!(notes, "oneloop: sink at {}", plain(address));
@@ -93,11 +93,7 @@ fn alone(
     Ok(Outcome::of(loader))
 }
 
-fn prepare(
-    plan: &StressPlan,
-    places: Vec<Place>,
-    meter: Option<Meter>,
-) -> Result<Loader, StressError> {
+fn prepare(plan: &StressPlan, places: Vec<Place>, books: Books) -> Result<Loader, StressError> {
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
     let mut dialer = Dialer::new(places, &plan.sources);
     let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
@@ -105,7 +101,7 @@ fn prepare(
     if plan.gso {
         dialer.cut_into(plan.size);
     }
-    let mut loader = Loader::new(plan, dialer, pattern, Books::new(meter)).map_err(failed)?;
+    let mut loader = Loader::new(plan, dialer, pattern, books).map_err(failed)?;
     loader.heed_signals().map_err(failed)?;
     if let Some(listen) = &plan.sink {
         loader.open_sink(listen)?;
@@ -115,15 +111,15 @@ fn prepare(
 
 /// Makes the load in so many processes.
 #[cfg(unix)]
-fn together(plan: &StressPlan, count: usize, meter: Option<Meter>) -> Result<Outcome, StressError> {
-    let workers = Workers::start(plan, count, Books::new(meter))
+fn together(plan: &StressPlan, count: usize, books: Books) -> Result<Outcome, StressError> {
+    let workers = Workers::start(plan, count, books)
         .map_err(|error| StressError::new("cannot start the processes", error))?;
     let together = workers.run().map_err(failed)?;
     Ok(Outcome::put_together(plan, together, count))
 }
 
 #[cfg(not(unix))]
-fn together(_: &StressPlan, count: usize, _: Option<Meter>) -> Result<Outcome, StressError> {
+fn together(_: &StressPlan, count: usize, _: Books) -> Result<Outcome, StressError> {
     let what = format!("{count} processes are needed, and this system has only one for us");
     Err(StressError { what, error: None })
 }
@@ -132,15 +128,22 @@ fn failed(error: io::Error) -> StressError {
     StressError::new("the loop failed", error)
 }
 
-/// Who serves the first target, if that can be found out.
-fn meter(plan: &StressPlan, places: &[Place]) -> Result<Option<Meter>, StressError> {
-    match plan.pid {
+/// What is measured of the server: of who serves the first target, if that can be found out.
+fn books(plan: &StressPlan, places: &[Place]) -> Result<Books, StressError> {
+    let meter = match plan.pid {
         Some(pid) => match Meter::of(pid) {
-            Some(meter) => Ok(Some(meter)),
-            None => Err(StressError { what: format!("there is no process {pid}"), error: None }),
+            Some(meter) => Some(meter),
+            None => {
+                let what = format!("there is no process {pid}");
+                return Err(StressError { what, error: None });
+            }
         },
-        None => Ok(places.first().and_then(server_of).and_then(Meter::of)),
-    }
+        None => places.first().and_then(server_of).and_then(Meter::of),
+    };
+    // Only of one target it is certain that all connections are its own.
+    let is_acceptor = plan.pid.is_none() && places.len() == 1;
+    let places = if plan.is_datagram() { &[] } else { places };
+    Ok(Books::new(meter).watching(places, is_acceptor))
 }
 
 /// The seed that was given, or one that was not there before.

@@ -13,6 +13,18 @@ pub fn server_of(_: &Place) -> Option<u32> {
     None
 }
 
+/// Connections that wait to be accepted by the listeners of these places. None: the system does not
+/// tell, or not of all of them.
+#[cfg(target_os = "linux")]
+pub fn accept_queue(places: &[Place]) -> Option<u64> {
+    places.iter().map(linux::accept_queue).sum()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn accept_queue(_: &[Place]) -> Option<u64> {
+    None
+}
+
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs;
@@ -28,13 +40,27 @@ mod linux {
     const BOUND: &str = "07";
 
     pub fn server_of(place: &Place) -> Option<u32> {
-        let inodes = match place {
+        let rows = match place {
             Place::Inet(to) if is_ours(to.ip()) => inet("tcp", LISTENS, to.ip(), to.port()),
             Place::Udp(to) if is_ours(to.ip()) => inet("udp", BOUND, to.ip(), to.port()),
-            Place::Unix(name) | Place::UnixDatagram(name) => unix(name),
+            Place::Unix(name) | Place::UnixDatagram(name) => return owner(&unix(name)),
             _ => return None,
         };
-        owner(&inodes)
+        owner(&rows.iter().map(|row| row.inode).collect::<Vec<_>>())
+    }
+
+    pub fn accept_queue(place: &Place) -> Option<u64> {
+        let Place::Inet(to) = place else { return None };
+        let rows = inet("tcp", LISTENS, to.ip(), to.port());
+        (!rows.is_empty()).then(|| rows.iter().map(|row| row.queued).sum())
+    }
+
+    /// A socket in a table of the kernel.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Row {
+        pub inode: u64,
+        /// Of a listener: connections in its accept queue.
+        pub queued: u64,
     }
 
     /// Whether an address belongs to this machine: then a socket can be bound to it.
@@ -42,27 +68,29 @@ mod linux {
         UdpSocket::bind((ip, 0)).is_ok()
     }
 
-    fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
+    fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<Row> {
         let tables = [format!("/proc/net/{table}"), format!("/proc/net/{table}6")];
         let files = tables.iter().filter_map(|path| fs::File::open(path).ok());
         files.flat_map(|file| rows(BufReader::new(file), state, ip, port)).collect()
     }
 
-    /// The inodes of the rows of such a table that serve this address. Listeners for streams stand
+    /// The rows of such a table that serve this address. Listeners for streams stand
     /// before all others, of which there may be very many: those are not read.
-    pub fn rows(table: impl BufRead, state: &str, ip: IpAddr, port: u16) -> Vec<u64> {
-        let inode = |words: Vec<String>| {
+    pub fn rows(table: impl BufRead, state: &str, ip: IpAddr, port: u16) -> Vec<Row> {
+        let row = |words: Vec<String>| {
             let (address, number) = words.get(1)?.split_once(':')?;
             let serves = u16::from_str_radix(number, 16).ok()? == port
                 && read_ip(address).is_some_and(|bound| bound.is_unspecified() || bound == ip);
-            serves.then(|| words.get(9)?.parse().ok())?
+            let (_, queued) = words.get(4)?.split_once(':')?;
+            let queued = u64::from_str_radix(queued, 16).ok()?;
+            serves.then(|| Some(Row { inode: words.get(9)?.parse().ok()?, queued }))?
         };
         let lines = table.lines().skip(1).map_while(Result::ok);
         let words = lines.map(|line| line.split_whitespace().map(str::to_string).collect());
         let in_state = |words: &Vec<String>| words.get(3).is_some_and(|word| word == state);
         match state {
-            LISTENS => words.take_while(in_state).filter_map(inode).collect(),
-            _ => words.filter(in_state).filter_map(inode).collect(),
+            LISTENS => words.take_while(in_state).filter_map(row).collect(),
+            _ => words.filter(in_state).filter_map(row).collect(),
         }
     }
 
@@ -128,6 +156,21 @@ mod tests {
     }
 
     #[test]
+    fn connections_that_nobody_has_accepted_are_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let places = [Place::Inet(address)];
+        assert_eq!(accept_queue(&places), Some(0));
+        let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
+        assert_eq!(accept_queue(&places), Some(3));
+        drop(listener.accept().unwrap());
+        assert_eq!(accept_queue(&places), Some(2));
+        let unix = Place::Unix(crate::plan::UnixName::Abstract("x".to_string()));
+        assert_eq!(accept_queue(&[places[0].clone(), unix]), None);
+        drop(clients);
+    }
+
+    #[test]
     fn a_unix_listener_is_found_by_its_name() {
         let path = std::env::temp_dir().join(format!("oneloop-{}-whose", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -140,18 +183,21 @@ mod tests {
     #[cfg(target_endian = "little")]
     #[test]
     fn a_table_of_the_kernel_is_read() {
-        let rows = |text: &str, ip, port| rows(text.as_bytes(), "0A", ip, port);
+        let rows = |text: &str, ip, port| -> Vec<(u64, u64)> {
+            let rows = rows(text.as_bytes(), "0A", ip, port);
+            rows.iter().map(|row| (row.inode, row.queued)).collect()
+        };
         let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt\n\
-            0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 11 1\n\
+            0: 0100007F:1F90 00000000:0000 0A 00000000:00000384 00:00000000 00000000 0 0 11 1\n\
             1: 00000000:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12 1\n\
             2: 0100007F:1F90 0100007F:0001 01 00000000:00000000 00:00000000 00000000 0 0 13 1\n";
         let local = "127.0.0.1".parse().unwrap();
-        assert_eq!(rows(text, local, 8080), [11]);
-        assert_eq!(rows(text, local, 8081), [12]);
-        assert_eq!(rows(text, "127.0.0.2".parse().unwrap(), 8080), [0u64; 0]);
+        assert_eq!(rows(text, local, 8080), [(11, 900)]);
+        assert_eq!(rows(text, local, 8081), [(12, 0)]);
+        assert_eq!(rows(text, "127.0.0.2".parse().unwrap(), 8080), []);
         let six = "sl\n0: 0000000000000000FFFF00000100007F:0050 0:0 0A 0:0 0:0 0 0 0 14 1\n\
             1: 00000000000000000000000001000000:0050 0:0 0A 0:0 0:0 0 0 0 15 1\n";
-        assert_eq!(rows(six, local, 80), [14]);
-        assert_eq!(rows(six, "::1".parse().unwrap(), 80), [15]);
+        assert_eq!(rows(six, local, 80), [(14, 0)]);
+        assert_eq!(rows(six, "::1".parse().unwrap(), 80), [(15, 0)]);
     }
 }

@@ -18,6 +18,8 @@ pub fn run(mut loader: Loader, out: &mut dyn Write) -> io::Result<Share> {
     while loader.turn()? {
         if !ready && loader.phase != Phase::Ramp {
             ready = true;
+            // How many connections there are is to be known by then.
+            tell(out, &Told::Progress(loader.snapshot()))?;
             tell(out, &Told::Ready)?;
         }
         let now = loader.now();

@@ -115,6 +115,11 @@ impl Workers {
     fn conduct(&mut self) {
         let now = self.clock.now();
         if now >= self.costs.due() {
+            // Later the workers may have begun to close.
+            let held = self.began.is_some_and(|began| now < began + self.plan.hold);
+            if held && !self.interrupted {
+                self.books.note_queue();
+            }
             let cost = self.books.lately(now);
             self.costs.turn(now, 0, cost);
         }
@@ -140,7 +145,8 @@ impl Workers {
     }
 
     fn begin(&mut self, now: Duration) {
-        self.books.open(now);
+        let conns = self.workers.iter().map(|one| one.snapshot.open).sum();
+        self.books.open(now, conns);
         for one in &mut self.workers {
             if let Some(stdin) = &mut one.stdin {
                 // One that is gone already is noticed by its end.

@@ -1,6 +1,6 @@
 //! The command itself: the real program as the load, and once as the server too.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use oneloop::stress::json::Json;
 
 use crate::kept::Kept;
-use crate::program::{interrupt, number, oneloop, stress, told};
+use crate::program::{daemon, interrupt, number, oneloop, stress, told};
 use crate::tool::{Spare, echo, server};
 
 #[test]
@@ -67,24 +67,7 @@ fn failures_and_wrong_usage_have_codes_of_their_own() {
 
 #[test]
 fn the_summary_says_what_was_done_and_how_it_went() {
-    let mut daemon = Kept(
-        oneloop()
-            .args(["echo", "127.0.0.1:0", "--color", "never"])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
-    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
-    let mut address = String::new();
-    while !address.contains("tcp://127.0.0.1:") {
-        address.clear();
-        assert!(log.read_line(&mut address).unwrap() > 0, "the daemon does not listen");
-    }
-    // The daemon goes on to log; somebody must read it.
-    thread::spawn(move || drop(log.read_to_string(&mut String::new())));
-    let address = address.split("tcp://").nth(1).unwrap();
-    let address = address.split(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
-    let address = address.into_iter().next().unwrap().trim_end_matches(':');
+    let (daemon, address) = daemon(&["echo", "127.0.0.1:0"]);
     let output = stress(&format!("{address} --conns 5 --depth 4 --duration 200ms"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -94,6 +77,31 @@ fn the_summary_says_what_was_done_and_how_it_went() {
     #[cfg(target_os = "linux")]
     assert!(text.contains(&format!("oneloop (process {})", daemon.0.id())), "{text}");
     assert!(!text.contains('\x1b'));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_that_the_server_has_not_accepted_are_told_and_no_success() {
+    let socket = std::env::temp_dir().join(format!("oneloop-{}-queue", std::process::id()));
+    let socket = format!("unix:{}", socket.display());
+    for listen in ["127.0.0.1:0", &socket] {
+        // The others wait in the accept queue, and look alive.
+        let (_daemon, address) = daemon(&["echo", listen, "-m", "100"]);
+        for processes in [1, 2] {
+            let line = format!("{address} --load idle --conns 300 --processes {processes}");
+            let report = told(&format!("{line} --hold 300ms"), 1);
+            assert_eq!(number(&report, "loads.0.connections_open_at_end"), 300.0);
+            for name in ["not_accepted", "never_accepted"] {
+                assert_eq!(number(&report, &format!("server.{name}")), 200.0, "{line} {name}");
+            }
+            let server = report.get("server").unwrap();
+            assert_eq!(server.get("user_bytes_per_connection"), Some(&Json::Null));
+        }
+    }
+    let (_daemon, address) = daemon(&["echo", "127.0.0.1:0"]);
+    let report = told(&format!("{address} --load idle --conns 300 --hold 300ms"), 0);
+    assert_eq!(number(&report, "server.not_accepted"), 0.0);
+    assert!(number(&report, "server.user_bytes_per_connection") >= 0.0);
 }
 
 /// How many pieces the server below has sent back.

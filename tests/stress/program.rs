@@ -1,6 +1,8 @@
 //! The program as a whole: how tests start it, read its report, and end it.
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use oneloop::stress::json::Json;
 
@@ -15,6 +17,24 @@ pub fn oneloop() -> Command {
 
 pub fn stress(line: &str) -> Output {
     oneloop().arg("stress").args(line.split_whitespace()).output().unwrap()
+}
+
+/// A daemon that listens, and its address.
+pub fn daemon(arguments: &[&str]) -> (Kept, String) {
+    let mut command = oneloop();
+    let command = command.args(arguments).args(["--color", "never"]).stderr(Stdio::piped());
+    let mut daemon = Kept(command.spawn().unwrap());
+    let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "the daemon does not listen");
+        if let Some((_, address)) = line.split_once("listening at ") {
+            break address.rsplit_once(": ").unwrap().0.to_string();
+        }
+    };
+    // The daemon goes on to log; somebody must read it.
+    thread::spawn(move || drop(log.read_to_string(&mut String::new())));
+    (daemon, address)
 }
 
 /// The report of a run, which must end with this code.

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::plan::{Address, LoadKind, StressPlan, Way};
+use crate::stress::backlog::Backlog;
 use crate::stress::books::Busy;
 use crate::stress::climb::Climb;
 use crate::stress::cost::Cost;
@@ -94,5 +95,15 @@ fn cost(step: u64) -> Cost {
 fn server() -> Server {
     let at = |step| Some(cost(step));
     let name = "oneloop".to_string();
-    Server { pid: 1234, name, base: at(0), open: at(4), begin: at(4), end: at(24), close: at(24) }
+    Server {
+        pid: 1234,
+        name,
+        base: at(0),
+        open: at(4),
+        begin: at(4),
+        end: at(24),
+        close: at(24),
+        backlog: Backlog::default(),
+        queue_at_close: None,
+    }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use crate::plan::{LoadKind, StressPlan};
+use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::tally::{Partial, RATE_WINDOW_MIN};
 use crate::stress::unit::{GIBIBYTE, Unit};
-use crate::text::digits::plural;
+use crate::text::digits::{grouped, plural};
 
 use super::words::{bytes, count, digits, duration};
 
@@ -106,7 +107,28 @@ pub fn kernel_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
     let (open, base) = server.open.zip(server.base)?;
     let of = |cost: &Cost| cost.slab_bytes + cost.socket_bytes;
     let grown = of(&open).saturating_sub(of(&base)) as f64;
-    (grown > 0.0 && outcome.stayed() >= MANY).then(|| grown / outcome.stayed() as f64)
+    let is_told = grown > 0.0 && outcome.stayed() >= MANY && server.backlog.waiting() == 0;
+    is_told.then(|| grown / outcome.stayed() as f64)
+}
+
+/// User memory of the server for each connection, if it has accepted all, and they are many.
+pub fn user_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
+    let is_told = outcome.stayed() >= MANY && server.backlog.waiting() == 0;
+    let user = server.user_bytes(server.open).filter(|_| is_told)?;
+    Some(user as f64 / outcome.stayed() as f64)
+}
+
+/// How many connections the server had accepted, if not all.
+pub fn accept_line(server: &Server) -> Option<String> {
+    let Backlog { conns, gained, .. } = server.backlog;
+    let waiting = server.backlog.waiting();
+    if waiting == 0 {
+        return None;
+    }
+    let (waiting, all) = (grouped(waiting), plural(conns, "connection"));
+    let gained = gained.map(|gained| format!("; {} opened", plural(gained, "descriptor")));
+    let gained = gained.unwrap_or_default();
+    Some(format!("{waiting} of {all} wait in the accept queue{gained}"))
 }
 
 /// Processor time for each unit of work, of a run whose loads are counted in one unit.

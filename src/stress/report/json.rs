@@ -170,7 +170,8 @@ fn deadly_silence(found: &Found) -> Json {
 fn costs(server: &Server, outcome: &Outcome) -> Json {
     let stayed = outcome.stayed() as f64;
     let each = |bytes: Option<u64>| {
-        Json::from(bytes.filter(|_| stayed > 0.0).map(|bytes| bytes as f64 / stayed))
+        let is_told = stayed > 0.0 && server.backlog.waiting() == 0;
+        Json::from(bytes.filter(|_| is_told).map(|bytes| bytes as f64 / stayed))
     };
     let cpu = server.cpu().map(|cpu| cpu.as_secs_f64());
     let per = |unit: Unit, scale: f64| {
@@ -186,6 +187,10 @@ fn costs(server: &Server, outcome: &Outcome) -> Json {
     object([
         ("pid", f64::from(server.pid).into()),
         ("name", server.name.as_str().into()),
+        ("not_accepted", server.backlog.waiting().into()),
+        ("never_accepted", server.never_accepted().into()),
+        ("accept_queue", server.backlog.queue.into()),
+        ("accept_queue_at_close", server.queue_at_close.into()),
         ("cpu_s", cpu.into()),
         ("cpu_share", server.running().into()),
         ("cpu_us_per_message", per(Unit::Message, 1e6)),

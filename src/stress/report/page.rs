@@ -9,7 +9,7 @@ use crate::text::escape::escaped;
 use crate::text::html::escape;
 
 use super::charts::charts;
-use super::figures::{MANY, cpu_per_unit};
+use super::figures::{cpu_per_unit, user_bytes_each};
 use super::time::utc;
 use super::words::{bytes, count, digits, duration, percent};
 
@@ -146,11 +146,8 @@ impl Page {
     }
 
     fn server_tiles(&mut self, server: &Server, outcome: &Outcome) {
-        let stayed = outcome.stayed();
-        let user = server.user_bytes(server.open).filter(|_| stayed >= MANY);
-        if let Some(user) = user {
-            let each = bytes(user as f64 / stayed as f64);
-            self.tile("server memory", &each, "a connection");
+        if let Some(each) = user_bytes_each(server, outcome) {
+            self.tile("server memory", &bytes(each), "a connection");
         }
         if let Some((each, noun)) = cpu_per_unit(server, outcome) {
             self.tile("server processor", &duration(each), &format!("a {noun}"));

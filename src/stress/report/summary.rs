@@ -12,7 +12,9 @@ use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
-use super::figures::{MANY, cpu_per_unit, kernel_bytes_each, load_line, partial_line, rate};
+use super::figures::{
+    accept_line, cpu_per_unit, kernel_bytes_each, load_line, partial_line, rate, user_bytes_each,
+};
 use super::words::{bytes, count, duration, percent};
 
 /// The summary in at most so many columns, in colours or without.
@@ -141,16 +143,19 @@ impl Page {
         if let Some((each, noun)) = cpu_per_unit(server, outcome) {
             self.line("", &format!("{} of processor time a {noun}", duration(each)));
         }
+        if let Some(text) = accept_line(server) {
+            self.line("", &self.paint.warning(&text));
+        }
         let stayed = outcome.stayed();
         if let (Some(user), Some(open)) = (server.user_bytes(server.open), server.open) {
             let all = bytes(user as f64);
             let files = plural(open.descriptors, "file");
-            let text = match stayed {
-                0 => return,
+            let text = match (stayed, user_bytes_each(server, outcome)) {
+                (0, _) => return,
                 _ if user == 0 => format!("no more user memory than before, {files}"),
-                1..MANY => format!("{all} of user memory more than before, {files}"),
-                _ => {
-                    let each = bytes(user as f64 / stayed as f64);
+                (_, None) => format!("{all} of user memory more than before, {files}"),
+                (_, Some(each)) => {
+                    let each = bytes(each);
                     format!("{each} of user memory a connection ({all} in all), {files}")
                 }
             };
@@ -203,6 +208,10 @@ impl Page {
         self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
         for load in outcome.loads.iter().filter(|load| !load.is_well()) {
             self.faults(load, outcome);
+        }
+        if outcome.never_accepted() > 0 {
+            let conns = plural(outcome.never_accepted(), "connection");
+            self.line("server", &format!("{conns} never accepted"));
         }
         self.text.push('\n');
     }
@@ -291,11 +300,13 @@ fn counted(value: u64) -> String {
 }
 
 #[cfg(test)]
+mod honest;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::plan::Address;
     use crate::stress::books::Busy;
-    use crate::stress::failure::{Failure, NO_ANSWER, Stage};
     use crate::stress::report::example::example;
     use crate::text::wrap::width;
 
@@ -324,61 +335,6 @@ mod tests {
         assert!(text_of(&early).contains("✔ nothing went wrong until it was ended  after 2.40 s"));
         assert!(text_of(&failed).contains("✘ not all went well  ended after 2.40 s"));
         assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
-    }
-
-    #[test]
-    fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
-        let mut outcome = example();
-        let tally = &mut outcome.loads[1].tally;
-        (tally.window, tally.answered, tally.bytes_in) = (Duration::from_millis(7), 152, 19_500);
-        outcome.ramp = Duration::from_millis(2);
-        if let Some(server) = &mut outcome.server {
-            server.end = server.begin;
-        }
-        let text = summary(&outcome, Paint(false));
-        for words in [
-            "measured 7.00 ms of 10.0 s",
-            "152 messages, 19.5 kB both ways; too short for a rate",
-            "1,016 of 1,016 in 2.00 ms\n",
-        ] {
-            assert!(text.contains(words), "{words} in {text}");
-        }
-        for words in ["/s", "a second", " 0 ns", "a message", "of a core"] {
-            assert!(!text.contains(words), "{words} in {text}");
-        }
-    }
-
-    #[test]
-    fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
-        let mut outcome = example();
-        outcome.loads.remove(0);
-        let tally = &mut outcome.loads[0].tally;
-        (tally.failures, tally.unanswered) = Default::default();
-        (tally.lost, tally.answered) = (300, 700);
-        let verdict = |outcome: &Outcome| summary(outcome, Paint(false));
-        let text = verdict(&outcome);
-        assert!(text.contains("  ! no failures, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
-        assert!(!text.contains('✔') && !text.contains("all went well") && outcome.is_well());
-        outcome.plan.warmup = Duration::from_secs(1);
-        outcome.early = true;
-        let words = "! no failures until it was ended, but 300 datagrams lost  after 2.40 s";
-        assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
-        outcome.loads[0].tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
-        assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
-    }
-
-    #[test]
-    fn of_an_incomplete_answer_it_is_said_what_came() {
-        let mut outcome = example();
-        outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
-        let text = summary(&outcome, Paint(false));
-        let words = "1 answer incomplete: 63 of 64 bytes came, then nothing for 5.00 s\n";
-        assert!(text.contains(words), "{text}");
-        outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
-        let text = summary(&outcome, Paint(false));
-        let words =
-            "2 answers incomplete: 7 to 63 of 64 bytes came, then nothing for 4.00 s to 5.00 s";
-        assert!(text.contains(words), "{text}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::text::digits::grouped;
 use crate::text::escape::plain;
 use crate::text::html::escape;
 
-use super::figures::{MANY, cpu_per_unit, load_line, partial_line};
+use super::figures::{accept_line, cpu_per_unit, load_line, partial_line, user_bytes_each};
 use super::page::Page;
 use super::words::{bytes, duration, percent};
 
@@ -56,6 +56,11 @@ impl Page {
         let mut rows = Vec::new();
         for load in &outcome.loads {
             rows.extend(fault_rows(load.word(), &load.tally, &outcome.plan));
+        }
+        if let Some(text) = outcome.server.as_ref().and_then(accept_line) {
+            let name = "server: never accepted".to_string();
+            let never = outcome.never_accepted();
+            rows.extend((never > 0).then(|| [name, grouped(never), text]));
         }
         if rows.is_empty() {
             return;
@@ -179,6 +184,7 @@ fn time_row(name: &str, spread: &Spread) -> Vec<String> {
 
 fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut facts = vec![("process", format!("{} ({})", plain(&server.name), server.pid))];
+    facts.extend(accept_line(server).map(|text| ("connections", text)));
     if let Some(cpu) = server.cpu_to_share() {
         let share = server.running().map_or(String::new(), percent);
         facts.push(("processor time", format!("{}, {share} of a core", duration(cpu))));
@@ -187,10 +193,9 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
         facts.push(("of that", format!("{} a {noun}", duration(each))));
     }
     if let Some(user) = server.user_bytes(server.open) {
-        let stayed = outcome.stayed();
         let mut text = format!("{} more than before", bytes(user as f64));
-        if stayed >= MANY {
-            let _ = write!(text, ", {} a connection", bytes(user as f64 / stayed as f64));
+        if let Some(each) = user_bytes_each(server, outcome) {
+            let _ = write!(text, ", {} a connection", bytes(each));
         }
         facts.push(("memory with all connected", text));
     }

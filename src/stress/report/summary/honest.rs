@@ -1,0 +1,85 @@
+//! What a summary must not claim: rates of a broken run, success with losses, memory of connections
+//! that were never accepted.
+
+use super::*;
+use crate::stress::backlog::Backlog;
+use crate::stress::failure::{Failure, NO_ANSWER, Stage};
+use crate::stress::report::example::example;
+
+#[test]
+fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
+    let mut outcome = example();
+    let tally = &mut outcome.loads[1].tally;
+    (tally.window, tally.answered, tally.bytes_in) = (Duration::from_millis(7), 152, 19_500);
+    outcome.ramp = Duration::from_millis(2);
+    if let Some(server) = &mut outcome.server {
+        server.end = server.begin;
+    }
+    let text = summary(&outcome, Paint(false), 80);
+    for words in [
+        "measured 7.00 ms of 10.0 s",
+        "152 messages, 19.5 kB both ways; too short for a rate",
+        "1,016 of 1,016 in 2.00 ms\n",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    for words in ["/s", "a second", " 0 ns", "a message", "of a core"] {
+        assert!(!text.contains(words), "{words} in {text}");
+    }
+}
+
+#[test]
+fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
+    let mut outcome = example();
+    outcome.loads.remove(0);
+    let tally = &mut outcome.loads[0].tally;
+    (tally.failures, tally.unanswered) = Default::default();
+    (tally.lost, tally.answered) = (300, 700);
+    let verdict = |outcome: &Outcome| summary(outcome, Paint(false), 80);
+    let text = verdict(&outcome);
+    assert!(text.contains("  ! no failures, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
+    assert!(!text.contains('✔') && !text.contains("all went well") && outcome.is_well());
+    outcome.plan.warmup = Duration::from_secs(1);
+    outcome.early = true;
+    let words = "! no failures until it was ended, but 300 datagrams lost  after 2.40 s";
+    assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
+    outcome.loads[0].tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
+    assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
+}
+
+#[test]
+fn of_an_incomplete_answer_it_is_said_what_came() {
+    let mut outcome = example();
+    outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
+    let text = summary(&outcome, Paint(false), 80);
+    let words = "1 answer incomplete: 63 of 64 bytes came, then nothing for 5.00 s\n";
+    assert!(text.contains(words), "{text}");
+    outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
+    let text = summary(&outcome, Paint(false), 80);
+    let words = "2 answers incomplete: 7 to 63 of 64 bytes came, then nothing for 4.00 s to 5.00 s";
+    assert!(text.contains(words), "{text}");
+}
+
+#[test]
+fn memory_is_not_told_for_each_of_connections_that_the_server_has_not_accepted() {
+    let mut outcome = example();
+    outcome.loads[0].tally.deaths = Default::default();
+    outcome.loads.truncate(1);
+    let told = |outcome: &mut Outcome, queue, queue_at_close| {
+        let server = outcome.server.as_mut().unwrap();
+        server.backlog = Backlog { conns: 1000, queue, gained: Some(100) };
+        server.queue_at_close = queue_at_close;
+        summary(outcome, Paint(false), 80)
+    };
+    let text = told(&mut outcome, Some(900), Some(900));
+    let accepted = "900 of 1,000 connections wait in the accept queue; 100 descriptors opened\n";
+    for words in [accepted, "✘ not all went well", "server     900 connections never accepted"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    assert!(!text.contains("memory a connection") && !text.contains('✔'), "{text}");
+    // It took its time, but in the end it had accepted all.
+    let text = told(&mut outcome, Some(900), Some(0));
+    assert!(text.contains("✔ all went well") && !text.contains("memory a conn"), "{text}");
+    let text = told(&mut outcome, Some(0), Some(0));
+    assert!(text.contains("memory a connection") && !text.contains("accept queue"), "{text}");
+}
