@@ -15,7 +15,7 @@ fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
     if let Some(server) = &mut outcome.server {
         server.end = server.begin;
     }
-    let text = summary(&outcome, Paint(false), 80);
+    let text = summary(&outcome, Paint(false), 120);
     for words in [
         "measured 7.00 ms of 10.0 s",
         "152 messages, 19.5 kB both ways; too short for a rate",
@@ -35,7 +35,7 @@ fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
     let tally = &mut outcome.loads[0].tally;
     (tally.failures, tally.unanswered) = Default::default();
     (tally.lost, tally.answered) = (300, 700);
-    let verdict = |outcome: &Outcome| summary(outcome, Paint(false), 80);
+    let verdict = |outcome: &Outcome| summary(outcome, Paint(false), 120);
     let text = verdict(&outcome);
     assert!(text.contains("  ! no failures, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
     assert!(!text.contains('✔') && !text.contains("all went well") && outcome.is_well());
@@ -51,11 +51,11 @@ fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
 fn of_an_incomplete_answer_it_is_said_what_came() {
     let mut outcome = example();
     outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
-    let text = summary(&outcome, Paint(false), 80);
+    let text = summary(&outcome, Paint(false), 120);
     let words = "1 answer incomplete: 63 of 64 bytes came, then nothing for 5.00 s\n";
     assert!(text.contains(words), "{text}");
     outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
-    let text = summary(&outcome, Paint(false), 80);
+    let text = summary(&outcome, Paint(false), 120);
     let words = "2 answers incomplete: 7 to 63 of 64 bytes came, then nothing for 4.00 s to 5.00 s";
     assert!(text.contains(words), "{text}");
 }
@@ -69,7 +69,7 @@ fn memory_is_not_told_for_each_of_connections_that_the_server_has_not_accepted()
         let server = outcome.server.as_mut().unwrap();
         server.backlog = Backlog { conns: 1000, queue, gained: Some(100) };
         server.queue_at_close = queue_at_close;
-        summary(outcome, Paint(false), 80)
+        summary(outcome, Paint(false), 120)
     };
     let text = told(&mut outcome, Some(900), Some(900));
     let accepted = "900 of 1,000 connections wait in the accept queue; 100 descriptors opened\n";
