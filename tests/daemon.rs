@@ -38,6 +38,8 @@ mod full;
 mod kept;
 #[path = "daemon/logs.rs"]
 mod logs;
+#[path = "daemon/loops.rs"]
+mod loops;
 #[path = "daemon/many.rs"]
 mod many;
 #[path = "daemon/moves.rs"]

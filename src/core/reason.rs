@@ -74,6 +74,7 @@ impl Reason {
     /// Why a connection ends whose targets have all failed: the last of them with this fault.
     pub fn not_connected(fault: Fault) -> Reason {
         match fault.kind {
+            _ if fault == Fault::SELF_CONNECT => Reason::Refused { fault },
             io::ErrorKind::TimedOut => Reason::ConnectTimeout,
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                 Reason::Refused { fault }
@@ -164,6 +165,9 @@ impl Fault {
     pub const UNRESOLVED: Fault = Fault { kind: io::ErrorKind::HostUnreachable, code: None };
     /// The name of a target leads to the relay itself, which would make a connection of each.
     pub const ITSELF: Fault = Fault { kind: io::ErrorKind::Deadlock, code: None };
+    /// TCP connected our socket to itself: the system chose the target's port for our end, which it
+    /// can do only where nothing listens on that port. As good as refused.
+    pub const SELF_CONNECT: Fault = Fault { kind: io::ErrorKind::AddrInUse, code: None };
 }
 
 impl From<&io::Error> for Fault {
@@ -177,6 +181,9 @@ impl fmt::Display for Fault {
         match self.code {
             None if *self == Fault::UNRESOLVED => f.write_str("its name does not resolve"),
             None if *self == Fault::ITSELF => f.write_str("its name leads back to the relay"),
+            None if *self == Fault::SELF_CONNECT => {
+                f.write_str("TCP self-connect, nothing listens on its port")
+            }
             Some(code) => {
                 let text = io::Error::from_raw_os_error(code).to_string();
                 // The standard library adds "(os error 104)", which says nothing more to a reader.
@@ -206,6 +213,8 @@ mod tests {
         for (kind, word, code) in table {
             assert_eq!((reason(kind).word(), reason(kind).code()), (word, code), "{kind}");
         }
+        let refused = Reason::not_connected(Fault::SELF_CONNECT);
+        assert_eq!(refused, Reason::Refused { fault: Fault::SELF_CONNECT });
         let told = Reason::not_connected(Fault::UNRESOLVED).to_string();
         assert_eq!(told, "no target could be reached (its name does not resolve)");
     }

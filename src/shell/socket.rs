@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::net::UnixStream;
 use socket2::SockRef;
 
-use crate::core::{Peer, end::Stream};
+use crate::core::{Fault, Peer, end::Stream};
 
 use super::address::{SocketAddress, inet_peer};
 #[cfg(unix)]
@@ -41,6 +41,10 @@ pub const EPOLL: bool = cfg!(all(
     any(target_os = "linux", target_os = "android"),
     not(mio_unsupported_force_poll_poll)
 ));
+
+/// The system never chooses a lower port for an outgoing connection, whatever
+/// `ip_local_port_range` says.
+const FIRST_EPHEMERAL_PORT: u16 = 1024;
 
 impl Stream for Socket {
     #[cfg(target_os = "linux")]
@@ -97,7 +101,13 @@ impl Stream for Socket {
         // Only a socket that is connected knows its peer. To ask for its error first would be one
         // call more, and not enough: a socket may be announced as writable before it is connected,
         // without an error either.
-        let Err(unknown) = self.peer() else { return Ok(true) };
+        let unknown = match self.peer() {
+            Ok(peer) if self.is_self_connected(&peer) => {
+                return Err(Fault::SELF_CONNECT.kind.into());
+            }
+            Ok(_) => return Ok(true),
+            Err(unknown) => unknown,
+        };
         match self.take_error()? {
             Some(error) => Err(error),
             None if is_still_connecting(&unknown) => Ok(false),
@@ -191,6 +201,18 @@ impl Socket {
         }
     }
 
+    /// Whether TCP has connected this socket to itself. That happens where nothing listens on a
+    /// port of this host, and the system chooses the same port for our end: both SYNs meet, and
+    /// every byte sent comes back. The port also stays occupied, so the real target cannot bind it.
+    fn is_self_connected(&self, peer: &Peer) -> bool {
+        match peer {
+            Peer::Inet(to) if to.port() >= FIRST_EPHEMERAL_PORT => {
+                self.local().is_ok_and(|local| local == *peer)
+            }
+            _ => false,
+        }
+    }
+
     /// What the poll is to watch.
     pub fn source(&mut self) -> &mut dyn Source {
         match self {
@@ -234,151 +256,4 @@ fn is_still_connecting(error: &io::Error) -> bool {
 
 #[cfg(test)]
 #[cfg_attr(not(unix), allow(irrefutable_let_patterns))]
-mod tests {
-    use std::net::TcpListener;
-    use std::thread::sleep;
-
-    use super::*;
-    use crate::shell::interests::{interests, tune};
-
-    /// A socket of ours, and the peer's side of it, which blocks.
-    fn pair() -> (Socket, std::net::TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut socket = connect(&SocketAddress::Inet(listener.local_addr().unwrap())).unwrap();
-        let (peer, _) = listener.accept().unwrap();
-        assert!(eventually(|| socket.is_connected().unwrap()));
-        (socket, peer)
-    }
-
-    fn bound() -> socket2::Socket {
-        let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
-        let socket = socket.unwrap();
-        socket.bind(&any.into()).unwrap();
-        socket
-    }
-
-    fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-        (0..10_000).any(|_| {
-            sleep(Duration::from_millis(1));
-            holds()
-        })
-    }
-
-    fn read_all(socket: &mut Socket) -> io::Result<Vec<u8>> {
-        let (mut got, mut room) = (Vec::new(), [0; 64]);
-        loop {
-            match socket.read(&mut room) {
-                Ok(0) => return Ok(got),
-                Ok(bytes) => got.extend(&room[..bytes]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    sleep(Duration::from_millis(1));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    #[test]
-    fn a_half_closed_socket_still_hears_the_other_direction() {
-        let (mut socket, mut peer) = pair();
-        assert_eq!(socket.write(b"ask").unwrap(), 3);
-        socket.shutdown_write().unwrap();
-        let mut asked = Vec::new();
-        peer.read_to_end(&mut asked).unwrap();
-        assert_eq!(asked, b"ask");
-        peer.write_all(b"answer").unwrap();
-        drop(peer);
-        assert_eq!(read_all(&mut socket).unwrap(), b"answer");
-    }
-
-    #[test]
-    fn a_refused_connection_tells_its_error_once_connecting_is_decided() {
-        // Bound, so that nobody else can have the port, and not listening.
-        let deaf = bound();
-        let vacant = deaf.local_addr().unwrap().as_socket().unwrap();
-        let refused = match connect(&SocketAddress::Inet(vacant)) {
-            Err(at_once) => at_once,
-            Ok(mut socket) => {
-                let mut outcome = Ok(false);
-                assert!(eventually(|| {
-                    outcome = socket.is_connected();
-                    outcome.is_err()
-                }));
-                outcome.unwrap_err()
-            }
-        };
-        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_connection_that_nobody_answers_is_not_connected_and_has_not_failed() {
-        let listener = bound();
-        listener.listen(0).unwrap();
-        let full = SocketAddress::Inet(listener.local_addr().unwrap().as_socket().unwrap());
-        // The kernel completes one connection beyond the backlog, and leaves the rest unanswered.
-        let mut waiting: Vec<Socket> = (0..4).map(|_| connect(&full).unwrap()).collect();
-        sleep(Duration::from_millis(20));
-        assert!(!waiting[3].is_connected().unwrap());
-    }
-
-    #[test]
-    fn a_reset_on_drop_reaches_the_peer_as_a_reset() {
-        let (mut socket, mut peer) = pair();
-        socket.reset_on_drop();
-        drop(socket);
-        let error = peer.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-    }
-
-    #[test]
-    fn a_connected_socket_sends_at_once_and_knows_both_names() {
-        let (socket, peer) = pair();
-        let Socket::Tcp(stream) = &socket else { panic!("not TCP") };
-        assert!(stream.nodelay().unwrap());
-        assert_eq!(socket.peer().unwrap(), Peer::Inet(peer.local_addr().unwrap()));
-        assert_eq!(socket.local().unwrap(), Peer::Inet(peer.peer_addr().unwrap()));
-    }
-
-    #[test]
-    fn urgent_data_is_asked_for_wherever_a_short_read_is_trusted() {
-        let (socket, _peer) = pair();
-        assert_eq!(socket.short_read_drains(), EPOLL);
-        #[cfg(target_os = "linux")]
-        assert_eq!(interests(&socket).is_priority(), EPOLL);
-        assert!(interests(&socket).is_readable() && interests(&socket).is_writable());
-    }
-
-    #[test]
-    fn a_muted_socket_is_not_named_for_what_comes_until_it_is_asked_for_again() {
-        let ((mut socket, mut peer), token) = (pair(), mio::Token(0));
-        let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
-        let all = interests(&socket);
-        poll.registry().register(socket.source(), token, all).unwrap();
-        tune(&mut socket, poll.registry(), token, true).unwrap();
-        let mut named = |poll: &mut mio::Poll| {
-            poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
-            events.iter().map(|event| event.is_readable()).collect::<Vec<_>>()
-        };
-        assert_eq!(named(&mut poll), [false], "there is room to write");
-        peer.write_all(b"something").unwrap();
-        assert!(named(&mut poll).is_empty());
-        tune(&mut socket, poll.registry(), token, false).unwrap();
-        assert_eq!(named(&mut poll), [true]);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_unix_socket_proves_nothing_by_a_short_read_and_ends_in_order() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        let mut socket = Socket::Unix(ours);
-        assert!(!socket.short_read_drains());
-        assert!(socket.is_connected().unwrap());
-        assert_eq!(socket.peer().unwrap(), Peer::Unix(None));
-        (&theirs).write_all(b"last words").unwrap();
-        socket.reset_on_drop();
-        drop(theirs);
-        assert_eq!(read_all(&mut socket).unwrap(), b"last words");
-    }
-}
+mod tests;

@@ -112,8 +112,10 @@ pub const CLOSED: &str = "closed";
 pub const SILENT: &str = "black hole";
 pub const BYTES_LOST: &str = "bytes lost";
 pub const STRANGER: &str = "stranger";
+pub const SELF_CONNECT: &str = "self-connect";
 
-const OWN: [(&str, &str); 7] = [
+const OWN: [(&str, &str); 8] = [
+    (SELF_CONNECT, "TCP connected to its own port: nothing listens on the target's"),
     (STRANGER, "one who came to the sink did not speak as our streams do"),
     (NO_ANSWER, "nothing came within the timeout"),
     (PARTIAL, "a part of it came, and the rest not within the timeout"),
@@ -129,6 +131,7 @@ fn name(fault: Fault) -> String {
     match (known, fault.code) {
         (Some((_, name)), _) => name.to_string(),
         (None, Some(code)) => format!("error {code}"),
+        (None, None) if fault == Fault::SELF_CONNECT => SELF_CONNECT.to_string(),
         (None, None) if fault.kind == io::ErrorKind::TimedOut => NO_ANSWER.to_string(),
         (None, None) => fault.kind.to_string(),
     }
@@ -176,6 +179,9 @@ mod tests {
         assert_eq!(none.of_answer(true), Failure::new(Stage::Talk, PARTIAL));
         let closed = Failure::new(Stage::Talk, CLOSED);
         assert_eq!(closed.clone().of_answer(true), closed);
+        let itself = Failure::of(Stage::Connect, Fault::SELF_CONNECT);
+        assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));
+        assert!(itself.meaning().contains("its own port"));
         for (_, stage) in Stage::WORDS {
             assert!(!stage.word().is_empty());
         }
