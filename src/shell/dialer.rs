@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
-use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason};
+use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason, Stream};
 
 use super::address::SocketAddress;
 use super::interests::interests;
@@ -228,7 +228,11 @@ impl Attempt {
         with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
         let mut socket = connect(address)?;
         let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
-        with.registry.register(socket.source(), token, interests)?;
+        if let Err(error) = with.registry.register(socket.source(), token, interests) {
+            // It may be connected already, and must not see a clean end.
+            socket.reset_on_drop();
+            return Err(error);
+        }
         with.engine.attach(self.key, socket, with.now, with.seen);
         Ok(())
     }
@@ -255,7 +259,8 @@ impl Attempt {
 fn is_exhaustion(fault: Fault) -> bool {
     #[cfg(unix)]
     {
-        let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        // ENOSPC: the limit of what one user may register with epoll (max_user_watches).
+        let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
         fault.code.is_some_and(|code| codes.contains(&code))
     }
     #[cfg(not(unix))]

@@ -5,16 +5,17 @@
 //! *knocked* until accepting says that nobody waits any more, however many turns that takes; and a
 //! paused door is tried again by us, since no new event will come for those who wait already.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{Event, Fault, Key, Moment, Observer, Peer};
+use crate::core::{Event, Fault, Key, Moment, Observer, Peer, Stream};
 
 use super::listener::{Listener, Verdict};
 use super::socket::Socket;
 
-/// So many are accepted at one door in one turn; the others wait for the next.
-const ACCEPT_BUDGET: usize = 64;
+/// Maximum number of connections that one listener accepts per turn; the others wait for the next.
+pub const ACCEPT_BUDGET: usize = 64;
 
 /// The system had no room (descriptors, memory): so long until accepting is tried again. It doubles
 /// with each failure up to the longest.
@@ -52,6 +53,8 @@ enum Pause {
 /// One who came in.
 pub struct Guest {
     pub socket: Socket,
+    /// The key under which its socket is registered.
+    pub key: Key,
     pub address: Arc<str>,
     pub peer: Peer,
     pub route: u16,
@@ -71,6 +74,11 @@ impl Doors {
             self.knocked += 1;
         }
         true
+    }
+
+    /// The route of a listener.
+    pub fn route(&self, index: usize) -> u16 {
+        self.doors[index].route
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Door> {
@@ -132,13 +140,15 @@ impl Doors {
     }
 
     /// The next one that waits at a door, if there is room for so many more beside the
-    /// `connections` that there are.
+    /// `connections` that there are. `register` has the poll watch the new socket; if the system
+    /// refuses that (ENOSPC, ENOMEM), the client is reset and the door rests.
     pub fn accept(
         &mut self,
         index: usize,
         room: usize,
         (connections, now): (usize, Moment),
         seen: &mut dyn Observer,
+        register: impl FnOnce(&mut Socket) -> io::Result<Key>,
     ) -> Option<Guest> {
         let door = &mut self.doors[index];
         if !door.may_try(room, now) {
@@ -150,18 +160,24 @@ impl Doors {
         }
         loop {
             match door.listener.accept() {
-                Verdict::Taken(socket, peer) => {
-                    door.resume(connections, seen);
-                    if let Some(left) = &mut door.closing {
-                        *left = left.saturating_sub(1);
+                Verdict::Taken(mut socket, peer) => match register(&mut socket) {
+                    Ok(key) => {
+                        door.resume(connections, seen);
+                        if let Some(left) = &mut door.closing {
+                            *left = left.saturating_sub(1);
+                        }
+                        let (address, route) = (door.address.clone(), door.route);
+                        return Some(Guest { socket, key, address, peer, route });
                     }
-                    return Some(Guest {
-                        socket,
-                        peer,
-                        address: door.address.clone(),
-                        route: door.route,
-                    });
-                }
+                    Err(error) => {
+                        // Its events would never be reported. A FIN would look like an answer.
+                        socket.reset_on_drop();
+                        let fault = Fault::from(&error);
+                        seen.on(door.key, &Event::AcceptFailed { address: &door.address, fault });
+                        door.rest_for_system(fault, connections, now, seen);
+                        return None;
+                    }
+                },
                 Verdict::Retry(fault) => {
                     seen.on(door.key, &Event::AcceptFailed { address: &door.address, fault });
                 }
@@ -172,12 +188,7 @@ impl Doors {
                     return None;
                 }
                 Verdict::Pause(fault) => {
-                    let wait = match door.pause {
-                        Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_LONGEST),
-                        _ => RETRY_FIRST,
-                    };
-                    let again = now.after(wait);
-                    door.rest(Pause::System { again, wait }, Some(fault), connections, seen);
+                    door.rest_for_system(fault, connections, now, seen);
                     return None;
                 }
             }
@@ -191,11 +202,6 @@ impl Doors {
 
     pub fn len(&self) -> usize {
         self.doors.len()
-    }
-
-    /// So many may come in at one door in one turn.
-    pub fn budget() -> usize {
-        ACCEPT_BUDGET
     }
 }
 
@@ -220,6 +226,22 @@ impl Door {
             }
     }
 
+    /// Rests because the system is out of something, longer each time until a client gets in.
+    fn rest_for_system(
+        &mut self,
+        fault: Fault,
+        connections: usize,
+        now: Moment,
+        seen: &mut dyn Observer,
+    ) {
+        let wait = match self.pause {
+            Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_LONGEST),
+            _ => RETRY_FIRST,
+        };
+        let again = now.after(wait);
+        self.rest(Pause::System { again, wait }, Some(fault), connections, seen);
+    }
+
     /// Says once that it rests, and why; to go on resting is no news.
     fn rest(
         &mut self,
@@ -237,6 +259,71 @@ impl Door {
     fn resume(&mut self, connections: usize, seen: &mut dyn Observer) {
         if self.pause.take().is_some() {
             seen.on(self.key, &Event::AcceptResumed { address: &self.address, connections });
+        }
+    }
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Log(Vec<String>);
+
+    impl Observer for Log {
+        fn on(&mut self, _: Key, event: &Event<'_>) {
+            let code = |fault: &Fault| fault.code.unwrap_or(0);
+            self.0.push(match event {
+                Event::AcceptPaused { fault, .. } => {
+                    format!("paused {}", fault.as_ref().map_or(0, code))
+                }
+                Event::AcceptFailed { fault, .. } => format!("failed {}", code(fault)),
+                Event::AcceptResumed { .. } => "resumed".to_string(),
+                other => format!("{other:?}"),
+            });
+        }
+    }
+
+    const KEY: Key = Key::LOOP;
+
+    /// One listener, and clients that wait in its queue.
+    fn doors(clients: usize) -> (Doors, Vec<TcpStream>) {
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
+        let at = ("127.0.0.1", listener.at().port().unwrap());
+        let mut doors = Doors::default();
+        doors.add(listener, 0, Key::door(2));
+        let clients = (0..clients).map(|_| TcpStream::connect(at).unwrap()).collect();
+        assert!(doors.knock(Key::door(2)));
+        (doors, clients)
+    }
+
+    #[test]
+    fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
+        for code in [libc::ENOSPC, libc::ENOMEM] {
+            let (mut doors, mut clients) = doors(4);
+            let mut log = Log::default();
+            let refuse = |_: &mut Socket| Err(io::Error::from_raw_os_error(code));
+            let mut now = Moment(0);
+            for wait in [100, 200] {
+                assert!(doors.accept(0, 9, (0, now), &mut log, refuse).is_none());
+                let wait = Duration::from_millis(wait);
+                assert_eq!(doors.sleep(now, 9), Some(wait));
+                now = now.after(wait);
+            }
+            // One try a pause: the clients that wait are not used up.
+            for client in clients.drain(..2) {
+                let error = (&client).read(&mut [0]).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+            }
+            let guest = doors.accept(0, 9, (0, now), &mut log, |_| Ok(KEY)).unwrap();
+            assert_eq!(guest.peer, Peer::Inet(clients[0].local_addr().unwrap()));
+            let failed = format!("failed {code}");
+            let told = [&failed, &format!("paused {code}"), &failed, "resumed"];
+            assert_eq!(log.0, told);
         }
     }
 }

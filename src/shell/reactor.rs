@@ -14,7 +14,7 @@ use crate::service::{self, Facts};
 use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
 use super::dialer::{Dialer, Dialling};
-use super::doors::{Doors, Guest};
+use super::doors::{ACCEPT_BUDGET, Doors, Guest};
 use super::interests::{interests, tune};
 use super::limits::{self, Limits};
 use super::resolver::{Lookup, Resolver};
@@ -248,9 +248,16 @@ impl Reactor {
     /// Lets in those who wait at the doors, as far as there is room.
     fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
         for door in 0..self.doors.len() {
-            for _ in 0..Doors::budget() {
-                let connections = self.engine.len();
-                match self.doors.accept(door, self.room(), (connections, now), seen) {
+            for _ in 0..ACCEPT_BUDGET {
+                let (connections, room) = (self.engine.len(), self.room());
+                let (births, engine, poll) = (&mut self.births, &self.engine, &self.poll);
+                let register = |socket: &mut Socket| {
+                    let key = engine.vacant(births.give());
+                    let (token, interests) = (Token(key.to_word()), interests(socket));
+                    poll.registry().register(socket.source(), token, interests)?;
+                    Ok(key)
+                };
+                match self.doors.accept(door, room, (connections, now), seen, register) {
                     Some(guest) => self.welcome(guest, now, seen),
                     None => break,
                 }
@@ -267,24 +274,16 @@ impl Reactor {
     }
 
     /// Makes a connection of one who came in.
-    fn welcome(&mut self, mut guest: Guest, now: Moment, seen: &mut dyn Observer) {
-        let birth = self.births.give();
-        let key = self.engine.vacant(birth);
-        let (token, interests) = (Token(key.to_word()), interests(&guest.socket));
-        let (address, service) = (&guest.address, &self.services[guest.route as usize]);
-        if let Err(error) = self.poll.registry().register(guest.socket.source(), token, interests) {
-            let fault = (&error).into();
-            return seen.on(key, &Event::AcceptFailed { address, fault });
-        }
-        let (route, peer) = (guest.route, &guest.peer);
-        let listen = &**address;
+    fn welcome(&mut self, guest: Guest, now: Moment, seen: &mut dyn Observer) {
+        let service = &self.services[guest.route as usize];
+        let (key, route, peer, listen) = (guest.key, guest.route, &guest.peer, &*guest.address);
         seen.on(key, &Event::Opened { route, service: service.word(), listen, peer, now });
         let shelf = &mut self.engine.buffers.shelf;
         let conn = service::wire(service, guest.socket, shelf, |socket| {
             facts(socket, service, guest.peer.clone())
         });
         let dials = conn.dialing();
-        self.engine.insert(conn, birth, guest.route, now, seen);
+        self.engine.insert(conn, key.birth, guest.route, now, seen);
         if dials {
             let (dialer, mut with) = self.dialling(now, seen);
             dialer.start(key, guest.route, &mut with);

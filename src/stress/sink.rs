@@ -1,14 +1,12 @@
 //! The far end of streams: a door whose guests say in a header what they will send and want.
 
-use std::io;
-
 use mio::{Interest, Token};
 
 use crate::core::{Conn, Key, Ready};
 use crate::plan::Listen;
-use crate::shell::CannotListen;
-use crate::shell::doors::{Doors, Guest};
+use crate::shell::doors::{ACCEPT_BUDGET, Guest};
 use crate::shell::listener::Listener;
+use crate::shell::{CannotListen, Socket, interests};
 
 use super::line::Line;
 use super::loader::Loader;
@@ -38,37 +36,39 @@ impl Loader {
     /// Lets in those who wait, as far as one turn allows.
     pub(super) fn accept(&mut self) {
         for door in 0..self.doors.len() {
-            for _ in 0..Doors::budget() {
-                let (now, watch) = (self.moment(), &mut self.watch);
-                let count = self.engine.len();
-                match self.doors.accept(door, usize::MAX, (count, now), watch) {
+            for _ in 0..ACCEPT_BUDGET {
+                let (now, count, mut fault) = (self.moment(), self.engine.len(), None);
+                let (engine, births, poll) = (&self.engine, &mut self.births, &self.poll);
+                let register = |socket: &mut Socket| {
+                    let key = engine.vacant(births.give());
+                    let (token, interests) = (Token(key.at(1).to_word()), interests(socket));
+                    let registered = poll.registry().register(socket.source(), token, interests);
+                    registered.map(|()| key).inspect_err(|error| fault = Some(error.into()))
+                };
+                let watch = &mut self.watch;
+                match self.doors.accept(door, usize::MAX, (count, now), watch, register) {
                     Some(guest) => self.welcome(guest),
-                    None => break,
+                    None => {
+                        if let Some(fault) = fault {
+                            self.refused(usize::from(self.doors.route(door)), fault);
+                        }
+                        break;
+                    }
                 }
             }
         }
     }
 
     fn welcome(&mut self, guest: Guest) {
-        let group = usize::from(guest.route);
-        if let Err(error) = self.take_in(guest.socket.into(), group) {
-            self.refused(group, (&error).into());
-        }
-    }
-
-    fn take_in(&mut self, mut line: Line, group: usize) -> io::Result<()> {
-        let birth = self.births.give();
-        let key = self.engine.vacant(birth);
-        line.register(self.poll.registry(), Token(key.at(1).to_word()))?;
+        let (group, key) = (usize::from(guest.route), guest.key);
         let script = Script::new(&self.groups[group].load, key, Talk::Far(Vec::new()));
         self.watch.assign(key, group);
         let of = &mut self.groups[group];
         of.open += 1;
         of.tally.opened += 1;
         let (now, watch) = (self.moment(), &mut self.watch);
-        let conn = Conn::join(Line::Script(Box::new(script)), line);
-        self.engine.insert(conn, birth, group as u16, now, watch);
+        let conn = Conn::join(Line::Script(Box::new(script)), guest.socket.into());
+        self.engine.insert(conn, key.birth, group as u16, now, watch);
         self.engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), watch);
-        Ok(())
     }
 }

@@ -19,10 +19,10 @@ use super::screen::{Screen, Shown};
 use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
 use crate::plan::ChatPlan;
-use crate::shell::doors::{Doors, Guest};
+use crate::shell::doors::{ACCEPT_BUDGET, Doors, Guest};
 use crate::shell::limits::{self, Descriptors};
 use crate::shell::stdio::Stdio;
-use crate::shell::{Listener, Signal, interests};
+use crate::shell::{Listener, Signal, Socket, interests};
 
 /// So long those who are slow to take the last words are waited for.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -177,14 +177,19 @@ impl<'a> Chat<'a> {
     /// Lets in those who wait at the doors, as far as there is room.
     fn accept(&mut self) {
         for door in 0..self.doors.len() {
-            for _ in 0..Doors::budget() {
+            for _ in 0..ACCEPT_BUDGET {
                 if self.members.len() >= self.max_clients && self.somebody_waits() {
                     let (members, mut hall) = self.hall();
                     members.make_room(&mut hall);
                 }
                 let there = self.members.len();
                 let room = self.max_clients.saturating_sub(there);
-                match self.doors.accept(door, room, (there, self.now), self.seen) {
+                let (turns, members) = (&self.turns, &mut self.members);
+                let register = |socket: &mut Socket| {
+                    let (key, interests) = (members.vacant(), interests(socket));
+                    turns.register(socket.source(), key, interests).map(|()| key)
+                };
+                match self.doors.accept(door, room, (there, self.now), self.seen, register) {
                     Some(guest) => self.welcome(guest),
                     None => break,
                 }
@@ -202,14 +207,8 @@ impl<'a> Chat<'a> {
         self.doors.sleep(self.now, 1) == Some(Duration::ZERO)
     }
 
-    fn welcome(&mut self, mut guest: Guest) {
-        let key = self.members.vacant();
-        let interests = interests(&guest.socket);
-        let (listen, peer, now) = (&*guest.address, &guest.peer, self.now);
-        if let Err(error) = self.turns.register(guest.socket.source(), key, interests) {
-            let fault = Fault::from(&error);
-            return self.seen.on(key, &Event::AcceptFailed { address: listen, fault });
-        }
+    fn welcome(&mut self, guest: Guest) {
+        let (key, listen, peer, now) = (guest.key, &*guest.address, &guest.peer, self.now);
         let opened = Event::Opened { route: guest.route, service: "chat", listen, peer, now };
         self.seen.on(key, &opened);
         let (members, mut hall) = self.hall();
