@@ -10,12 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::{Event, Fault, Key, Moment, Observer, Peer, Stream};
+use crate::plan::Service;
 
 use super::listener::{Listener, Verdict};
 use super::socket::Socket;
 
 /// Maximum number of connections that one listener accepts per turn; the others wait for the next.
 pub const ACCEPT_BUDGET: usize = 64;
+
+/// What a relayed connection takes of the accept budget. Its dial makes a socket, connects and
+/// registers it, which costs about three times as much as the accept.
+const RELAY_COST: usize = 4;
 
 /// The system had no room (descriptors, memory): so long until accepting is tried again. It doubles
 /// with each failure up to the longest.
@@ -203,6 +208,14 @@ impl Doors {
     pub fn len(&self) -> usize {
         self.doors.len()
     }
+
+    /// Maximum number of connections that a listener of this service accepts per turn.
+    pub fn budget(service: &Service) -> usize {
+        match service {
+            Service::Relay(_) => ACCEPT_BUDGET / RELAY_COST,
+            _ => ACCEPT_BUDGET,
+        }
+    }
 }
 
 impl Door {
@@ -325,5 +338,11 @@ mod tests {
             let told = [&failed, &format!("paused {code}"), &failed, "resumed"];
             assert_eq!(log.0, told);
         }
+    }
+
+    #[test]
+    fn a_relay_accepts_fewer_clients_per_turn_than_a_service_that_dials_nobody() {
+        assert_eq!(Doors::budget(&Service::Echo), ACCEPT_BUDGET);
+        assert_eq!(Doors::budget(&Service::Relay(Vec::new())), ACCEPT_BUDGET / RELAY_COST);
     }
 }

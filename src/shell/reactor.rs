@@ -14,7 +14,7 @@ use crate::service::{self, Facts};
 use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
 use super::dialer::{Dialer, Dialling};
-use super::doors::{ACCEPT_BUDGET, Doors, Guest};
+use super::doors::{Doors, Guest};
 use super::interests::{interests, tune};
 use super::limits::{self, Limits};
 use super::resolver::{Lookup, Resolver};
@@ -248,7 +248,8 @@ impl Reactor {
     /// Lets in those who wait at the doors, as far as there is room.
     fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
         for door in 0..self.doors.len() {
-            for _ in 0..ACCEPT_BUDGET {
+            let budget = Doors::budget(&self.services[self.doors.route(door) as usize]);
+            for _ in 0..budget {
                 let (connections, room) = (self.engine.len(), self.room());
                 let (births, engine, poll) = (&mut self.births, &self.engine, &self.poll);
                 let register = |socket: &mut Socket| {

@@ -32,6 +32,25 @@ fn more_clients_than_a_turn_lets_in_are_all_let_in() {
 }
 
 #[test]
+fn a_relay_lets_in_so_few_clients_per_turn_that_their_dials_hold_up_nobody_for_long() {
+    let target = Target::tcp();
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -vv", target.address()));
+    daemon.signal(Signal::STOP);
+    let _clients: Vec<Wire> = (0..40).map(|_| daemon.client(0)).collect();
+    daemon.signal(Signal::CONT);
+    daemon.says_often(40, " opened: ");
+    let mut opened = vec![0];
+    for line in daemon.lines() {
+        match line.contains(" turn ") {
+            true => opened.push(0),
+            false => *opened.last_mut().unwrap() += usize::from(line.contains(" opened: ")),
+        }
+    }
+    // An echo lets in 64; a dial costs several times an accept.
+    assert_eq!(opened.iter().max(), Some(&16), "{opened:?}");
+}
+
+#[test]
 fn more_events_than_a_turn_takes_are_all_heeded() {
     let _alone = alone();
     // A turn takes 1,024.
