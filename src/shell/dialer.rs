@@ -18,10 +18,8 @@ use super::address::SocketAddress;
 use super::interests::interests;
 use super::pool::{Place, Pool, Target};
 use super::resolver::{Lookup, Resolver};
+use super::retries::{Retries, TargetId};
 use super::socket::{Socket, connect};
-
-/// A Unix socket whose backlog is full cannot be waited for: it is tried again after so long.
-const KNOCK_AGAIN: Duration = Duration::from_millis(20);
 
 /// All attempts under way, and whose turn it is in each route.
 #[derive(Default)]
@@ -30,8 +28,8 @@ pub struct Dialer {
     pools: Vec<Pool>,
     /// In boxes: the table keeps the size that the largest burst has given it.
     attempts: HashMap<u32, Box<Attempt>>,
-    /// Attempts that wait for a time.
-    again: VecDeque<(Moment, u32)>,
+    /// Attempts whose target has a full queue.
+    retries: Retries,
 }
 
 /// What is still to be tried for one connection.
@@ -45,7 +43,7 @@ struct Attempt {
     addresses: VecDeque<SocketAddress>,
     /// The addresses of the target's name are waited for.
     awaits: bool,
-    /// The first address is waited for: its queue is full.
+    /// It waits among the retries for the first address, whose queue is full.
     parked: bool,
     count: u32,
     last: Option<Fault>,
@@ -86,13 +84,16 @@ impl Dialer {
     pub fn decide(&mut self, with: &mut Dialling<'_>) {
         for (key, dial) in with.engine.dials() {
             let Some(mut attempt) = self.attempts.remove(&key.birth) else { continue };
+            let pool = &self.pools[attempt.route as usize];
+            if attempt.parked {
+                self.retries.remove(attempt.target_id(pool), key.birth);
+            }
             if let Dial::Failed(error) = dial {
                 // What was waited for has had its time.
                 attempt.awaits = false;
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                let pool = &self.pools[attempt.route as usize];
                 attempt.failed(Fault::from(&error), pool, with);
                 self.advance(attempt, with);
             }
@@ -110,21 +111,22 @@ impl Dialer {
         }
     }
 
-    /// Attempts whose time has come go on.
+    /// Dials targets again whose queue was full, as many clients as one turn allows.
     pub fn wake(&mut self, with: &mut Dialling<'_>) {
-        while self.again.front().is_some_and(|(time, _)| *time <= with.now) {
-            let Some((_, birth)) = self.again.pop_front() else { return };
-            let parked = self.attempts.get(&birth).is_some_and(|attempt| attempt.parked);
-            if let Some(mut attempt) = parked.then(|| self.attempts.remove(&birth)).flatten() {
-                attempt.parked = false;
-                self.advance(attempt, with);
+        let (due, share) = self.retries.due(with.now);
+        for target in due {
+            for _ in 0..share {
+                let Some(birth) = self.retries.take(target, with.now) else { break };
+                if let Some(attempt) = self.attempts.remove(&birth) {
+                    self.advance(attempt, with);
+                }
             }
         }
     }
 
     /// How long the loop may sleep for the attempts' sake.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
-        self.again.front().map(|(time, _)| time.since(now))
+        self.retries.sleep(now)
     }
 
     /// How many connections wait for a target.
@@ -139,6 +141,8 @@ impl Dialer {
     /// Tries until an attempt is under way, something must be waited for, or nothing is left.
     fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut Dialling<'_>) {
         let pool = &self.pools[attempt.route as usize];
+        // One that has waited is next; all others wait behind those who wait already.
+        let mut is_next = std::mem::take(&mut attempt.parked);
         loop {
             let address = if let Some(address) = attempt.addresses.pop_front() {
                 address
@@ -160,13 +164,18 @@ impl Dialer {
             } else {
                 return attempt.give_up(with);
             };
-            match attempt.dial(&address, pool, with) {
+            let (target, birth) = (attempt.target_id(pool), attempt.key.birth);
+            attempt.announce(&address, pool, with);
+            if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
+                self.retries.wait(target, birth, with.now);
+                attempt.park(address);
+                break;
+            }
+            match attempt.dial(&address, with) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    attempt.addresses.push_front(address);
-                    attempt.parked = true;
-                    let time = with.now.after(KNOCK_AGAIN);
-                    self.again.push_back((time, attempt.key.birth));
+                    self.retries.refused(target, birth, with.now);
+                    attempt.park(address);
                     break;
                 }
                 Err(error) => {
@@ -186,6 +195,16 @@ impl Attempt {
     /// The target that is being tried.
     fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
         pool.target(self.first, self.taken - 1)
+    }
+
+    fn target_id(&self, pool: &Pool) -> TargetId {
+        (self.route, (self.first + self.taken - 1) % pool.size())
+    }
+
+    /// Waits for this address, which is tried again first.
+    fn park(&mut self, address: SocketAddress) {
+        self.addresses.push_front(address);
+        self.parked = true;
     }
 
     /// Asks for the addresses of the target's name. True if they must be waited for.
@@ -211,13 +230,8 @@ impl Attempt {
         false
     }
 
-    /// Begins an attempt to connect.
-    fn dial(
-        &mut self,
-        address: &SocketAddress,
-        pool: &Pool,
-        with: &mut Dialling<'_>,
-    ) -> io::Result<()> {
+    /// Reports an attempt to connect.
+    fn announce(&mut self, address: &SocketAddress, pool: &Pool, with: &mut Dialling<'_>) {
         self.count += 1;
         let Target { text, place } = self.target(pool);
         let target = match (place, address) {
@@ -226,6 +240,10 @@ impl Attempt {
             (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
         };
         with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
+    }
+
+    /// Begins an attempt to connect.
+    fn dial(&mut self, address: &SocketAddress, with: &mut Dialling<'_>) -> io::Result<()> {
         let mut socket = connect(address)?;
         let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
         if let Err(error) = with.registry.register(socket.source(), token, interests) {

@@ -23,6 +23,7 @@ pub mod pool;
 pub mod reactor;
 pub mod remote;
 pub mod resolver;
+mod retries;
 pub mod room;
 #[cfg(all(test, unix))]
 mod scratch;

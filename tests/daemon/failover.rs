@@ -124,6 +124,36 @@ fn bytes_sent_before_the_target_is_up_wait_with_the_client_for_its_queue() {
 }
 
 #[test]
+fn of_all_clients_that_wait_for_a_full_unix_target_only_the_first_dials_it_again() {
+    const CLIENTS: usize = 50;
+    let scratch = Scratch::new();
+    let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    listener.bind(&socket2::SockAddr::unix(scratch.path("full")).unwrap()).unwrap();
+    listener.listen(0).unwrap();
+    let _first = Wire::connect(&scratch.unix("full"));
+    let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", scratch.unix("full"));
+    let daemon = Daemon::start(&line);
+    let mut clients: Vec<Wire> = (0..CLIENTS).map(|_| daemon.client(0)).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.send(&[number as u8]);
+        client.finish();
+    }
+    daemon.says_often(CLIENTS, " opened: ");
+    daemon.says_often(CLIENTS + 5, " dialing ");
+    for number in 2..=CLIENTS {
+        assert!(daemon.count(&format!("#{number}.b dialing ")) <= 1, "client {number}");
+    }
+    // The one that dials may leave: the next one takes over, and all are served in order.
+    clients.remove(0).reset();
+    daemon.says("#1 closed: abandoned");
+    let target = Target::Unix(listener.into(), scratch);
+    drop(target.accept());
+    for number in 1..CLIENTS {
+        assert_eq!(target.accept().rest(), [number as u8]);
+    }
+}
+
+#[test]
 fn a_unix_target_whose_queue_stays_full_is_given_up_in_time() {
     let scratch = Scratch::new();
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();

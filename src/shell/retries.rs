@@ -1,0 +1,130 @@
+//! Clients that wait because the accept queue of their target is full, and when each such target is
+//! dialed again. The system reports no event when the queue of a Unix socket has room.
+//!
+//! There is one timer per target, however many clients wait for it: while the first of them is
+//! refused, the others would be too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::core::Moment;
+
+/// How long a target whose queue is full is left alone.
+const RETRY_AFTER: Duration = Duration::from_millis(20);
+
+/// Maximum number of waiting clients that are dialed again per turn, over all targets.
+const RETRY_BUDGET: usize = 16;
+
+/// The route of a target, and the number of the target in the route's pool.
+pub type TargetId = (u16, usize);
+
+/// The targets that are waited for.
+#[derive(Default)]
+pub struct Retries {
+    targets: BTreeMap<TargetId, Waiting>,
+}
+
+/// The clients of one target.
+struct Waiting {
+    due: Moment,
+    /// By birth number: the one that came first is dialed first.
+    clients: BTreeSet<u32>,
+}
+
+impl Retries {
+    /// Whether clients wait for this target. Then a new one must wait behind them.
+    pub fn is_waited_for(&self, target: TargetId) -> bool {
+        self.targets.contains_key(&target)
+    }
+
+    /// Adds a client of a target that others wait for already.
+    pub fn wait(&mut self, target: TargetId, client: u32, now: Moment) {
+        let due = now.after(RETRY_AFTER);
+        let waiting = || Waiting { due, clients: BTreeSet::new() };
+        self.targets.entry(target).or_insert_with(waiting).clients.insert(client);
+    }
+
+    /// The same of a client that has just been refused: the target is left alone for a while.
+    pub fn refused(&mut self, target: TargetId, client: u32, now: Moment) {
+        self.wait(target, client, now);
+        if let Some(waiting) = self.targets.get_mut(&target) {
+            waiting.due = now.after(RETRY_AFTER);
+        }
+    }
+
+    /// Removes a client that waits no longer.
+    pub fn remove(&mut self, target: TargetId, client: u32) {
+        if let Some(waiting) = self.targets.get_mut(&target) {
+            waiting.clients.remove(&client);
+            if waiting.clients.is_empty() {
+                self.targets.remove(&target);
+            }
+        }
+    }
+
+    /// The targets that are to be dialed again now, and for how many clients each.
+    pub fn due(&self, now: Moment) -> (Vec<TargetId>, usize) {
+        let due = self.targets.iter().filter(|(_, waiting)| waiting.due <= now);
+        let due: Vec<TargetId> = due.map(|(target, _)| *target).collect();
+        let share = (RETRY_BUDGET / due.len().max(1)).max(1);
+        (due, share)
+    }
+
+    /// Takes the client that has waited longest, if its target is still to be dialed now.
+    pub fn take(&mut self, target: TargetId, now: Moment) -> Option<u32> {
+        let waiting = self.targets.get(&target).filter(|waiting| waiting.due <= now)?;
+        let client = *waiting.clients.first()?;
+        self.remove(target, client);
+        Some(client)
+    }
+
+    /// How long the loop may sleep until a target is to be dialed again.
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        self.targets.values().map(|waiting| waiting.due.since(now)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TargetId = (0, 0);
+    const B: TargetId = (0, 1);
+
+    fn at(ms: u64) -> Moment {
+        Moment(ms * 1000)
+    }
+
+    #[test]
+    fn one_timer_stands_for_all_who_wait_for_a_target() {
+        let mut retries = Retries::default();
+        assert_eq!(retries.sleep(at(0)), None);
+        retries.refused(A, 7, at(0));
+        (8..3000).for_each(|client| retries.wait(A, client, at(10)));
+        assert_eq!(retries.sleep(at(10)), Some(Duration::from_millis(10)));
+        assert_eq!(retries.take(A, at(19)), None);
+        assert_eq!(retries.due(at(20)), (vec![A], RETRY_BUDGET));
+        assert_eq!(retries.take(A, at(20)), Some(7));
+        retries.refused(A, 7, at(20));
+        // While the first is refused, nobody else is dialed.
+        assert_eq!(retries.take(A, at(20)), None);
+        assert_eq!(retries.sleep(at(20)), Some(RETRY_AFTER));
+        // As long as the target accepts, the next ones follow at once.
+        assert_eq!(retries.take(A, at(40)), Some(7));
+        assert_eq!(retries.take(A, at(40)), Some(8));
+        assert_eq!(retries.sleep(at(40)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn targets_share_the_budget_and_one_that_nobody_waits_for_is_forgotten() {
+        let mut retries = Retries::default();
+        retries.refused(A, 1, at(0));
+        retries.refused(B, 2, at(5));
+        assert_eq!(retries.due(at(20)), (vec![A], RETRY_BUDGET));
+        assert_eq!(retries.due(at(25)), (vec![A, B], RETRY_BUDGET / 2));
+        retries.remove(A, 1);
+        assert!(!retries.is_waited_for(A) && retries.is_waited_for(B));
+        assert_eq!(retries.take(B, at(25)), Some(2));
+        assert_eq!(retries.sleep(at(25)), None);
+    }
+}
