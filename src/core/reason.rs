@@ -163,7 +163,7 @@ impl fmt::Display for Closing {
 impl Fault {
     /// The name of a target has no address. The system has no number for it.
     pub const UNRESOLVED: Fault = Fault { kind: io::ErrorKind::HostUnreachable, code: None };
-    /// The name of a target leads to the relay itself, which would make a connection of each.
+    /// A target leads to the relay itself, which would make a connection of each.
     pub const ITSELF: Fault = Fault { kind: io::ErrorKind::Deadlock, code: None };
     /// TCP connected our socket to itself: the system chose the target's port for our end, which it
     /// can do only where nothing listens on that port. As good as refused.
@@ -180,7 +180,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
             None if *self == Fault::UNRESOLVED => f.write_str("its name does not resolve"),
-            None if *self == Fault::ITSELF => f.write_str("its name leads back to the relay"),
+            None if *self == Fault::ITSELF => f.write_str("it leads back to this relay"),
             None if *self == Fault::SELF_CONNECT => {
                 f.write_str("TCP self-connect, nothing listens on its port")
             }

@@ -67,6 +67,7 @@ mod unix {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net;
+    use std::path::Path;
 
     use socket2::SockAddr;
 
@@ -81,6 +82,12 @@ mod unix {
 
         pub fn is_empty(&self) -> bool {
             self.0.is_empty()
+        }
+
+        /// Its path, if it is the name of a file.
+        pub fn path(&self) -> Option<&Path> {
+            let is_file = !matches!(self.0.first(), None | Some(0));
+            is_file.then(|| Path::new(OsStr::from_bytes(&self.0)))
         }
 
         pub fn peer(&self) -> Peer {

@@ -12,14 +12,15 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
-use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Reason, Stream};
+use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Peer, Reason, Stream};
 
 use super::address::SocketAddress;
 use super::interests::interests;
+use super::loops::{Origin, RecentDials};
 use super::pool::{Place, Pool, Target};
 use super::resolver::{Lookup, Resolver};
 use super::retries::{Retries, TargetId};
-use super::socket::{Socket, connect};
+use super::socket::{Socket, connect, connect_named};
 
 /// All attempts under way, and whose turn it is in each route.
 #[derive(Default)]
@@ -30,12 +31,14 @@ pub struct Dialer {
     attempts: HashMap<u32, Box<Attempt>>,
     /// Attempts whose target has a full queue.
     retries: Retries,
+    recent: RecentDials,
 }
 
 /// What is still to be tried for one connection.
 struct Attempt {
     key: Key,
     route: u16,
+    origin: Origin,
     /// The target that was tried first, and how many have been taken up.
     first: usize,
     taken: usize,
@@ -59,16 +62,23 @@ pub struct Dialling<'a> {
 }
 
 impl Dialer {
-    /// The pool of each route, by its number.
-    pub fn new(pools: Vec<Pool>) -> Dialer {
-        Dialer { pools, ..Dialer::default() }
+    /// The pool of each route, by its number, and what this process listens on.
+    pub fn new(pools: Vec<Pool>, recent: RecentDials) -> Dialer {
+        Dialer { pools, recent, ..Dialer::default() }
     }
 
-    /// Begins to dial for a new connection.
-    pub fn start(&mut self, key: Key, route: u16, with: &mut Dialling<'_>) {
-        let attempt = Box::new(Attempt {
+    /// Where a connection came from that has just been accepted.
+    pub fn origin(&mut self, socket: &Socket, peer: &Peer, relays: bool) -> Origin {
+        self.recent.origin(socket, peer, relays)
+    }
+
+    /// Begins to dial for a new connection. One that has passed its route already is reset.
+    pub fn start(&mut self, key: Key, route: u16, origin: Origin, with: &mut Dialling<'_>) {
+        let is_loop = origin.has_passed(route);
+        let mut attempt = Box::new(Attempt {
             key,
             route,
+            origin,
             first: self.pools[route as usize].first(),
             taken: 0,
             addresses: VecDeque::new(),
@@ -77,6 +87,12 @@ impl Dialer {
             count: 0,
             last: None,
         });
+        if is_loop {
+            let pool = &self.pools[route as usize];
+            attempt.taken = pool.size();
+            attempt.failed(Fault::ITSELF, pool, with);
+            return attempt.give_up(with);
+        }
         self.advance(attempt, with);
     }
 
@@ -171,7 +187,7 @@ impl Dialer {
                 attempt.park(address);
                 break;
             }
-            match attempt.dial(&address, with) {
+            match attempt.dial(&address, &mut self.recent, with) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.retries.refused(target, birth, with.now);
@@ -243,14 +259,24 @@ impl Attempt {
     }
 
     /// Begins an attempt to connect.
-    fn dial(&mut self, address: &SocketAddress, with: &mut Dialling<'_>) -> io::Result<()> {
-        let mut socket = connect(address)?;
+    fn dial(
+        &mut self,
+        address: &SocketAddress,
+        recent: &mut RecentDials,
+        with: &mut Dialling<'_>,
+    ) -> io::Result<()> {
+        let mut socket = match recent.unix_route(address) {
+            Some(route) if route == self.route => return Err(Fault::ITSELF.kind.into()),
+            Some(_) => connect_named(address)?,
+            None => connect(address)?,
+        };
         let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
         if let Err(error) = with.registry.register(socket.source(), token, interests) {
             // It may be connected already, and must not see a clean end.
             socket.reset_on_drop();
             return Err(error);
         }
+        recent.note(&socket, address, &self.origin, self.route);
         with.engine.attach(self.key, socket, with.now, with.seen);
         Ok(())
     }

@@ -2,8 +2,9 @@
 //! feed itself for ever.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 
-use crate::plan::{Address, Host};
+use crate::plan::{Address, Host, UnixName};
 
 /// What a door is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,46 @@ impl OwnDoor {
     pub fn takes(&self, to: SocketAddr) -> bool {
         let excluded = self.v6only && to.ip().to_canonical().is_ipv4();
         !excluded && meets(&self.at, to, is_ours)
+    }
+}
+
+/// Which file a path leads to: the same for every spelling, through symbolic links too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    /// None: there is no such file, or the name is not one of a file.
+    pub fn of(name: &UnixName) -> Option<FileId> {
+        match name {
+            UnixName::Path(path) => FileId::at(path),
+            UnixName::Abstract(_) => None,
+        }
+    }
+
+    #[cfg(unix)]
+    pub fn at(path: &Path) -> Option<FileId> {
+        use std::os::unix::fs::MetadataExt;
+        let found = path.metadata().ok()?;
+        Some(FileId { device: found.dev(), inode: found.ino() })
+    }
+
+    #[cfg(not(unix))]
+    pub fn at(_: &Path) -> Option<FileId> {
+        None
+    }
+}
+
+/// Whether a target is the socket file of this listener, under whatever path.
+pub fn is_same_file(target: &Address, at: &Address) -> bool {
+    match (target, at) {
+        (Address::Unix(to), Address::Unix(at))
+        | (Address::UnixDatagram(to), Address::UnixDatagram(at)) => {
+            FileId::of(to).is_some_and(|to| FileId::of(at) == Some(to))
+        }
+        _ => false,
     }
 }
 

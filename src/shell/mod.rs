@@ -16,6 +16,7 @@ pub mod limits;
 #[cfg(unix)]
 mod line_ends;
 pub mod listener;
+pub mod loops;
 pub mod ours;
 #[cfg(target_os = "linux")]
 pub mod pipe;

@@ -277,17 +277,18 @@ impl Reactor {
     /// Makes a connection of one who came in.
     fn welcome(&mut self, guest: Guest, now: Moment, seen: &mut dyn Observer) {
         let service = &self.services[guest.route as usize];
+        let relays = matches!(service, Service::Relay(_));
+        let origin = self.dialer.origin(&guest.socket, &guest.peer, relays);
         let (key, route, peer, listen) = (guest.key, guest.route, &guest.peer, &*guest.address);
         seen.on(key, &Event::Opened { route, service: service.word(), listen, peer, now });
         let shelf = &mut self.engine.buffers.shelf;
         let conn = service::wire(service, guest.socket, shelf, |socket| {
             facts(socket, service, guest.peer.clone())
         });
-        let dials = conn.dialing();
         self.engine.insert(conn, key.birth, guest.route, now, seen);
-        if dials {
+        if relays {
             let (dialer, mut with) = self.dialling(now, seen);
-            dialer.start(key, guest.route, &mut with);
+            dialer.start(key, guest.route, origin, &mut with);
         }
     }
 

@@ -12,6 +12,8 @@ use socket2::SockRef;
 
 use crate::core::{Fault, Peer, end::Stream};
 
+#[cfg(target_os = "linux")]
+use super::address::SystemName;
 use super::address::{SocketAddress, inet_peer};
 #[cfg(unix)]
 use super::address::{unix_address, unix_peer};
@@ -244,6 +246,24 @@ pub fn connect(address: &SocketAddress) -> io::Result<Socket> {
         #[cfg(not(unix))]
         SocketAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+/// Connects to a Unix listener of our own, which is to recognise the connection by a name: one that
+/// the system chooses.
+#[cfg(target_os = "linux")]
+pub fn connect_named(address: &SocketAddress) -> io::Result<Socket> {
+    let SocketAddress::Unix(name) = address else { return connect(address) };
+    let plain = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+    plain.set_nonblocking(true)?;
+    // An address without a name asks for one.
+    plain.bind(&socket2::SockAddr::unix("")?)?;
+    plain.connect(&SystemName::from(name).address()?)?;
+    Ok(Socket::Unix(UnixStream::from_std(plain.into())))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn connect_named(address: &SocketAddress) -> io::Result<Socket> {
+    connect(address)
 }
 
 fn is_still_connecting(error: &io::Error) -> bool {

@@ -23,9 +23,10 @@ use super::clock::Clock;
 use super::datagram::Datagrams;
 use super::dialer::Dialer;
 use super::doors::Doors;
-use super::itself::OwnDoor;
+use super::itself::{OwnDoor, is_same_file};
 use super::limits::{self, Descriptors, LimitError};
 use super::listener::Listener;
+use super::loops::RecentDials;
 use super::pool::Pool;
 use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
 use super::resolver::Resolver;
@@ -81,7 +82,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
         doors: open.doors,
-        dialer: Dialer::new(pools),
+        dialer: Dialer::new(pools, open.recent),
         resolver: Resolver::new(waker),
         datagrams: open.datagrams,
         signals,
@@ -97,12 +98,14 @@ struct Open {
     bound: Vec<(Key, String, u16)>,
     /// What the doors of each route are bound to.
     own: Vec<Vec<OwnDoor>>,
+    recent: RecentDials,
 }
 
 impl Open {
     fn new(seed: u64, routes: usize) -> Open {
         let (doors, datagrams) = (Doors::default(), Datagrams::new(seed));
-        Open { doors, datagrams, bound: Vec::new(), own: vec![Vec::new(); routes] }
+        let (bound, own, recent) = (Vec::new(), vec![Vec::new(); routes], RecentDials::default());
+        Open { doors, datagrams, bound, own, recent }
     }
 
     fn route(&mut self, route: u16, planned: &Route, to: &Registry) -> Result<(), CannotStart> {
@@ -117,6 +120,7 @@ impl Open {
         for mut listener in Listener::bind(&planned.listen)? {
             let own = refuse_itself(listener.at(), planned)?;
             self.own[route as usize].extend(own);
+            self.recent.listen(listener.at(), route);
             let key = self.next(listener.address(), route);
             to.register(listener.source(), Token(key.to_word()), Interest::READABLE)?;
             self.doors.add(listener, route, key);
@@ -140,7 +144,7 @@ fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<OwnDoor>, Canno
         Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
             own.is_some_and(|own| own.takes(SocketAddr::new(*ip, *port)))
         }
-        _ => check::reaches(target, &listen),
+        _ => check::reaches(target, &listen) || is_same_file(target, at),
     };
     match targets(&planned.service).iter().find(is_itself) {
         Some(target) => {

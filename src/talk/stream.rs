@@ -19,6 +19,7 @@ use crate::core::{
 };
 use crate::plan::ConnectPlan;
 use crate::shell::dialer::{Dialer, Dialling};
+use crate::shell::loops::{Origin, RecentDials};
 use crate::shell::pool::Pool;
 use crate::shell::stdio::Stdio;
 use crate::shell::{Resolver, Signal, Socket, interests};
@@ -81,18 +82,19 @@ impl<'a> Session<'a> {
             // the system never says so.
             engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), &mut watch);
         }
+        let pools = vec![Pool::new(vec![plan.target.clone()], Vec::new())];
         let mut session = Session {
             plan,
             turns,
             engine,
-            dialer: Dialer::new(vec![Pool::new(vec![plan.target.clone()], Vec::new())]),
+            dialer: Dialer::new(pools, RecentDials::default()),
             resolver: Resolver::new(Arc::new(waker)),
             watch,
             key,
             terminal: io::stdin().is_terminal(),
             ended: None,
         };
-        session.dialling(now, |dialer, with| dialer.start(key, ROUTE, with));
+        session.dialling(now, |dialer, with| dialer.start(key, ROUTE, Origin::Client, with));
         Ok(session)
     }
 

@@ -148,7 +148,7 @@ fn a_name_that_leads_back_to_the_relay_is_passed_over() {
         Daemon::try_start(&format!("relay :{port} {name}:{port} -v"))
     });
     daemon.resets(0);
-    daemon.says("closed: no target could be reached (its name leads back to the relay)");
+    daemon.says("closed: no target could be reached (it leads back to this relay)");
     assert_eq!(daemon.count(" opened: "), 1);
 }
 

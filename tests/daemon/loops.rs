@@ -1,9 +1,17 @@
 //! Connections that would come back to where they began: TCP self-connects, and relays whose target
 //! is one of their own listeners.
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+
 use crate::command::oneloop_after;
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, ended};
+use crate::stand::{Daemon, ended, fails};
+use crate::target::Target;
+use crate::wire::Wire;
 
 /// The words of a shell that run a command in a network of its own, where this is the only port to
 /// connect from. None: this system does not allow it.
@@ -26,7 +34,8 @@ fn a_tcp_self_connect_is_a_refusal_for_a_relay() {
     let daemon = Daemon::run(oneloop_after(&words, &line));
     for round in 1..=3 {
         let mut client = daemon.client(0);
-        client.send(b"must not come back");
+        // It may be gone already.
+        let _ = client.write_all(b"must not come back");
         assert_eq!(client.ending().0, b"");
         let fault = "TCP self-connect, nothing listens on its port";
         daemon.says_often(round, &format!("closed: no target took it ({fault}), target first"));
@@ -47,4 +56,106 @@ fn a_tcp_self_connect_is_a_refusal_for_connect_and_stress() {
     assert_ne!(refused.code, Some(0), "{refused:?}");
     let told = refused.out + &refused.err;
     assert!(told.contains("self-connect"), "{told}");
+}
+
+#[test]
+fn a_relay_to_its_own_socket_file_is_refused_however_the_path_is_written() {
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.path("real")).unwrap();
+    symlink(scratch.path("real"), scratch.path("link")).unwrap();
+    let other_paths = ["link/x", "real/../real/x", "link/../link/x"];
+    for (scheme, path) in ["unix", "unix-dgram"].iter().flat_map(|s| other_paths.map(|p| (s, p))) {
+        let at = |path: &str| format!("{scheme}:{}", scratch.path(path).display());
+        let (code, told) = fails(&format!("relay {} {}", at("real/x"), at(path)));
+        assert_eq!(code, 1, "{told}");
+        assert!(told.contains("would connect to itself"), "{told}");
+    }
+    let relative = format!("cd {} &&", scratch.path("real").display());
+    let line = format!("relay unix:{} unix:x", scratch.path("real/x").display());
+    let told = ended(oneloop_after(&relative, &line));
+    assert!(told.err.contains("would connect to itself"), "{told:?}");
+    assert!(!scratch.path("real/x").exists());
+}
+
+#[test]
+fn a_path_that_leads_back_to_the_relay_later_is_passed_over_when_it_is_dialed() {
+    let (scratch, target) = (Scratch::new(), Target::tcp());
+    let line =
+        format!("relay {} {} {}", scratch.unix("x"), scratch.unix("alias"), target.address());
+    let daemon = Daemon::start(&format!("{line} -v"));
+    symlink(scratch.path("x"), scratch.path("alias")).unwrap();
+    let mut client = daemon.client(0);
+    client.send(b"hello");
+    assert_eq!(target.accept().get(5), b"hello");
+    daemon
+        .says(&format!("not connected to {}: it leads back to this relay", scratch.unix("alias")));
+    assert_eq!(daemon.count(" opened: "), 1);
+}
+
+/// A client's connection goes through these routes of one daemon, and must end where it would enter
+/// one again.
+fn ends_after(daemon: &Daemon, connections: usize) {
+    for round in 1..=3 {
+        let mut client = daemon.client(0);
+        let _ = client.write_all(b"round and round");
+        assert_eq!(client.ending().0, b"");
+        // Unix sockets know no reset: to them it is an end, which they pass on.
+        drop(client);
+        daemon.says_often(round, "it leads back to this relay, no target left");
+        daemon.says_often(round * connections, " closed: ");
+        assert_eq!(daemon.count(" opened: "), round * connections);
+    }
+}
+
+#[test]
+fn a_ring_of_unix_relays_ends_when_a_route_repeats() {
+    let scratch = Scratch::new();
+    let [a, b] = ["a", "b"].map(|name| scratch.unix(name));
+    let [to_a, to_b] = ["to-a", "to-b"].map(|name| scratch.unix(name));
+    let daemon = Daemon::start(&format!("run {a}=relay:{to_b} {b}=relay:{to_a} -v"));
+    symlink(scratch.path("a"), scratch.path("to-a")).unwrap();
+    symlink(scratch.path("b"), scratch.path("to-b")).unwrap();
+    ends_after(&daemon, 3);
+}
+
+#[test]
+fn a_ring_of_tcp_relays_ends_when_a_route_repeats() {
+    // An address of this machine of which the plan cannot know that.
+    let script = "ip link set lo up && ip addr add 10.9.9.9/32 dev lo && exec \"$@\"";
+    let words = format!("exec unshare -rn sh -c '{script}' sh \"$@\";");
+    let may = ended(oneloop_after(&words, "--version"));
+    if may.code != Some(0) {
+        return println!("skipped: {}", may.err.trim());
+    }
+    let scratch = Scratch::new();
+    let (entry, one, two) = (scratch.unix("x"), "10.9.9.9:4001", "10.9.9.9:4002");
+    let line = format!("run {entry}=relay:{one} 0.0.0.0:4001=relay:{two} :4002=relay:{one} -v");
+    let daemon = Daemon::run(oneloop_after(&words, &line));
+    ends_after(&daemon, 4);
+}
+
+#[test]
+fn relays_in_a_row_within_one_daemon_are_no_loop() {
+    let (scratch, target) = (Scratch::new(), Target::tcp());
+    let [a, b, c] = ["a", "b", "c"].map(|name| scratch.unix(name));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let line = format!(
+        "run {a}=relay:{b} {b}=relay:{c} {c}=relay:127.0.0.1:{port} 127.0.0.1:{port}=relay:{} -v",
+        target.address()
+    );
+    let Some(daemon) = Daemon::try_start(&line) else {
+        return println!("skipped: another program has taken the port meanwhile");
+    };
+    // Many at once too, whose dials wait in the queues of the next routes.
+    daemon.signal(Signal::STOP);
+    let mut clients: Vec<Wire> = (0..100).map(|_| daemon.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.send(b"hello"));
+    daemon.signal(Signal::CONT);
+    for _ in 0..100 {
+        let mut far = target.accept();
+        assert_eq!(far.get(5), b"hello");
+        far.send(b"answer");
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.get(6), b"answer"));
+    assert_eq!(daemon.count("leads back"), 0);
 }

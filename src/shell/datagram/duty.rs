@@ -3,6 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::plan::{Address, Host, Service};
+#[cfg(unix)]
+use crate::shell::address::SystemName;
+#[cfg(unix)]
+use crate::shell::itself::FileId;
 use crate::shell::itself::{is_ours, meets};
 use crate::shell::remote::Remote;
 
@@ -82,6 +86,35 @@ fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>
 fn comes_back(door: &Remote, remote: &Remote) -> bool {
     match (door.inet(), remote.inet()) {
         (Some(door), Some(to)) => meets(&door, to, is_ours),
-        _ => door == remote,
+        _ => door == remote || is_same_file(door, remote),
+    }
+}
+
+/// Whether two Unix sockets have one file, however its path is written.
+fn is_same_file(door: &Remote, remote: &Remote) -> bool {
+    #[cfg(unix)]
+    if let (Remote::Unix(door), Remote::Unix(remote)) = (door, remote) {
+        let id = |name: &SystemName| name.path().and_then(FileId::at);
+        return id(remote).is_some_and(|to| id(door) == Some(to));
+    }
+    let _ = (door, remote);
+    false
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::shell::scratch::Scratch;
+
+    #[test]
+    fn a_unix_datagram_door_is_recognised_under_every_path() {
+        let scratch = Scratch::new("duty");
+        let (real, alias) = (scratch.path("real"), scratch.path("alias"));
+        let _bound = std::os::unix::net::UnixDatagram::bind(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &alias).unwrap();
+        let named = |path| Remote::Unix((&crate::plan::UnixName::Path(path)).into());
+        assert!(comes_back(&named(real.clone()), &named(alias)));
+        assert!(!comes_back(&named(real), &named(scratch.path("other"))));
     }
 }
