@@ -11,7 +11,7 @@ use oneloop::doctor;
 use oneloop::observe::{self, Watch};
 use oneloop::plan::{LogPlan, Plan};
 use oneloop::shell::reactor::Outcome;
-use oneloop::shell::start;
+use oneloop::shell::{signals, start};
 use oneloop::stress;
 use oneloop::talk;
 use oneloop::text::escape;
@@ -26,6 +26,8 @@ const COULD_NOT: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Where it cannot be blocked, everything else works as well.
+    let _ = signals::block_file_size_signal();
     let code = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => run(command),
         Err(error) => {
@@ -64,6 +66,8 @@ fn run(command: Command) -> u8 {
 
 /// Runs the daemon until it is told to stop.
 fn serve(plan: &Plan, log: &LogPlan) -> u8 {
+    // Only here: `connect` and `chat` belong to their terminal and stop when it says so.
+    let _ = signals::block_terminal_output_signal();
     let mut watch = observe::start(log);
     info!("oneloop {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     let mut reactor = match start::bind(plan, &mut watch) {

@@ -74,3 +74,5 @@ mod usage;
 mod wait;
 #[path = "support/wire.rs"]
 mod wire;
+#[path = "daemon/write_signals.rs"]
+mod write_signals;

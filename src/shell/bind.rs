@@ -42,6 +42,17 @@ pub struct Bound {
     pub address: Address,
 }
 
+impl Bound {
+    /// What an operator should know about how it was bound.
+    pub fn warning(&self) -> Option<String> {
+        #[cfg(unix)]
+        let warning = self.file.as_ref().and_then(SocketFile::warning);
+        #[cfg(not(unix))]
+        let warning = None;
+        warning
+    }
+}
+
 /// Binds all that an address of the plan stands for, or nothing. It may wait for a name to be
 /// resolved: it is meant for the time before the loop begins.
 pub fn bind(listen: &Listen) -> Result<Vec<Bound>, CannotListen> {

@@ -20,6 +20,8 @@ pub struct BoundDatagram {
     pub socket: DatagramSocket,
     /// What is really bound: port 0 has become a number, a name an address.
     pub address: Address,
+    /// What an operator should know about how it was bound.
+    pub warning: Option<String>,
 }
 
 /// Binds all that an address of the plan stands for, or nothing: a name may have several addresses.
@@ -29,6 +31,7 @@ pub fn bind_datagram(listen: &Listen) -> Result<Vec<BoundDatagram>, CannotListen
 
 impl From<Bound> for BoundDatagram {
     fn from(bound: Bound) -> BoundDatagram {
+        let warning = bound.warning();
         let socket = match &bound.address {
             #[cfg(unix)]
             Address::UnixDatagram(_) => {
@@ -41,6 +44,7 @@ impl From<Bound> for BoundDatagram {
             file: bound.file,
             socket,
             address: bound.address,
+            warning,
         }
     }
 }

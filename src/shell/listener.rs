@@ -28,6 +28,7 @@ pub struct Listener {
     address: Address,
     text: String,
     backlog: usize,
+    warning: Option<String>,
 }
 
 #[derive(Debug)]
@@ -75,6 +76,11 @@ impl Listener {
         self.backlog
     }
 
+    /// What an operator should know about how it was bound.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     pub fn accept(&self) -> Verdict {
         let taken = match &self.door {
             Door::Tcp(door) => {
@@ -109,6 +115,7 @@ impl Listener {
 
 impl Listener {
     fn new(bound: Bound, backlog: usize) -> Listener {
+        let warning = bound.warning();
         let door = match &bound.address {
             #[cfg(unix)]
             Address::Unix(_) => Door::Unix(UnixListener::from_std(bound.socket.into())),
@@ -121,6 +128,7 @@ impl Listener {
             text: bound.address.to_string(),
             address: bound.address,
             backlog,
+            warning,
         }
     }
 }

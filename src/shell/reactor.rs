@@ -58,6 +58,8 @@ pub struct Reactor {
     pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
     pub(super) signals: Signals,
+    /// What an operator should know about how the addresses were bound.
+    pub(super) warnings: Vec<String>,
     pub(super) stopping: Option<Moment>,
 }
 
@@ -105,7 +107,7 @@ impl Reactor {
 
     /// What an operator should hear about the addresses served, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        self.datagrams.warnings()
+        [self.warnings.clone(), self.datagrams.warnings()].concat()
     }
 
     /// One turn.

@@ -38,15 +38,17 @@ impl Signal {
 }
 
 #[cfg(unix)]
-pub use unix::Signals;
+pub use unix::{Signals, block_file_size_signal, block_terminal_output_signal, spawn};
 
 #[cfg(unix)]
 mod unix {
     use std::io::{self, Read};
     use std::iter::repeat_n;
+    use std::process::{Child, Command};
 
     use mio::net::UnixStream;
     use mio::{Interest, Registry, Token};
+    use nix::sys::signal::{SigSet, SigmaskHow, Signal as SystemSignal};
     use signal_hook::SigId;
     use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::low_level;
@@ -59,6 +61,33 @@ mod unix {
         (SIGHUP, Signal::HangUp),
         (SIGQUIT, Signal::Quit),
     ];
+
+    /// Blocks SIGXFSZ: a write beyond RLIMIT_FSIZE fails with EFBIG instead of killing the process.
+    /// Threads inherit the mask, so this must be called before the first one is started.
+    pub fn block_file_size_signal() -> io::Result<()> {
+        block(SystemSignal::SIGXFSZ)
+    }
+
+    /// Blocks SIGTTOU: on a terminal with `tostop`, a background process writes instead of being
+    /// stopped. Threads inherit the mask, so this must be called before the first one is started.
+    pub fn block_terminal_output_signal() -> io::Result<()> {
+        block(SystemSignal::SIGTTOU)
+    }
+
+    fn block(signal: SystemSignal) -> io::Result<()> {
+        let mut signals = SigSet::empty();
+        signals.add(signal);
+        Ok(signals.thread_block()?)
+    }
+
+    /// Starts a child with no signal blocked. A child inherits the mask of the thread that starts
+    /// it, so the mask is cleared for the call and restored after it.
+    pub fn spawn(command: &mut Command) -> io::Result<Child> {
+        let before = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        let child = command.spawn();
+        before.thread_set_mask()?;
+        child
+    }
 
     /// From now on these signals end nothing by themselves; they are asked for with `drain`.
     #[derive(Debug)]
@@ -122,12 +151,13 @@ mod unix {
 }
 
 #[cfg(not(unix))]
-pub use elsewhere::Signals;
+pub use elsewhere::{Signals, block_file_size_signal, block_terminal_output_signal, spawn};
 
 /// Here nothing is heard: ctrl-c simply ends the process.
 #[cfg(not(unix))]
 mod elsewhere {
     use std::io;
+    use std::process::{Child, Command};
 
     use mio::{Registry, Token};
 
@@ -135,6 +165,21 @@ mod elsewhere {
 
     #[derive(Debug)]
     pub struct Signals;
+
+    /// There is no such signal here.
+    pub fn block_file_size_signal() -> io::Result<()> {
+        Ok(())
+    }
+
+    /// There is no such signal here.
+    pub fn block_terminal_output_signal() -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Starts a child.
+    pub fn spawn(command: &mut Command) -> io::Result<Child> {
+        command.spawn()
+    }
 
     impl Signals {
         pub fn new(_: &Registry, _: Token) -> io::Result<Signals> {
@@ -156,6 +201,26 @@ mod tests {
     use signal_hook::low_level::raise;
 
     use super::*;
+
+    #[test]
+    fn a_child_starts_without_blocked_signals() {
+        use std::process::{Command, Stdio};
+        block_file_size_signal().unwrap();
+        block_terminal_output_signal().unwrap();
+        let mask = |status: &str| {
+            let line = status.lines().find(|line| line.starts_with("SigBlk:")).unwrap().to_owned();
+            line.split_whitespace().nth(1).map(|mask| u64::from_str_radix(mask, 16).unwrap())
+        };
+        let Ok(own) = std::fs::read_to_string("/proc/thread-self/status") else { return };
+        let blocked = 1 << (libc::SIGXFSZ - 1) | 1 << (libc::SIGTTOU - 1);
+        assert_eq!(mask(&own), Some(blocked));
+        let mut command = Command::new("cat");
+        command.arg("/proc/self/status").stdout(Stdio::piped());
+        let child = spawn(&mut command).unwrap().wait_with_output().unwrap();
+        assert_eq!(mask(&String::from_utf8(child.stdout).unwrap()), Some(0));
+        let own = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+        assert_eq!(mask(&own), Some(blocked), "the mask is restored");
+    }
 
     /// One test for all: signals belong to the whole process.
     #[test]

@@ -4,7 +4,8 @@
 //! faster one has just made. A lock on the directory keeps them apart. It vanishes with its
 //! holder, leaves nothing behind, and the socket is bound to its true name: with a temporary name
 //! renamed into place, all who ask the system for the name of the socket would be told the
-//! temporary one.
+//! temporary one. Anybody who may read the directory may hold that lock too, so it is waited for
+//! only briefly: a start then goes on without it, with a warning.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,6 +26,8 @@ use rustix::process::umask;
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
+    /// The lock on the directory was held by another process all the time.
+    unlocked: bool,
     device: u64,
     inode: u64,
     maker: u32,
@@ -38,16 +41,27 @@ impl SocketFile {
         mode: Option<u32>,
         bind: impl FnOnce() -> io::Result<()>,
     ) -> io::Result<SocketFile> {
-        let lock = lock_directory(path)?;
+        let lock = lock_directory(path);
         clear(path)?;
         bind_with_mode(mode, bind)?;
         let made = fs::symlink_metadata(path)?;
-        drop(lock);
         Ok(SocketFile {
             path: path.to_path_buf(),
+            unlocked: matches!(lock, Lock::Busy),
             device: made.dev(),
             inode: made.ino(),
             maker: std::process::id(),
+        })
+    }
+
+    /// What an operator should know about how the file was made.
+    pub fn warning(&self) -> Option<String> {
+        self.unlocked.then(|| {
+            format!(
+                "bound unix:{} without locking its directory, which another process keeps locked: \
+                 two starts at the same time could replace each other's socket",
+                self.path.display()
+            )
         })
     }
 
@@ -69,26 +83,35 @@ impl Drop for SocketFile {
     }
 }
 
-/// The lock is held for the time of a few system calls. Somebody who holds it longer is no start
-/// of ours, and we do not wait for him for ever.
+/// How long to wait for the lock on the directory. Another start holds it for the time of a few
+/// system calls; a process that holds it longer is no start of ours.
 const LOCK_TRIES: u32 = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// None where the directory cannot be read or its file system knows no locks: we go on without.
-fn lock_directory(path: &Path) -> io::Result<Option<File>> {
+/// The lock on a directory. It is released when the file is closed.
+enum Lock {
+    Held {
+        _directory: File,
+    },
+    /// Another process keeps it.
+    Busy,
+    /// The directory cannot be read, or its file system has no locks.
+    Unavailable,
+}
+
+fn lock_directory(path: &Path) -> Lock {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let Ok(directory) = File::open(directory.unwrap_or(Path::new("."))) else {
-        return Ok(None);
+        return Lock::Unavailable;
     };
     for _ in 0..LOCK_TRIES {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(directory)),
+            Ok(()) => return Lock::Held { _directory: directory },
             Err(Errno::WOULDBLOCK) => thread::sleep(LOCK_PAUSE),
-            Err(_) => return Ok(None),
+            Err(_) => return Lock::Unavailable,
         }
     }
-    let reason = "another process keeps a lock on its directory";
-    Err(io::Error::new(io::ErrorKind::TimedOut, reason))
+    Lock::Busy
 }
 
 /// Makes way for a new socket: removes a socket on which nobody answers, and touches nothing else.
@@ -312,11 +335,27 @@ mod tests {
     fn a_start_waits_for_another_that_is_at_work_in_the_directory() {
         let scratch = Scratch::new("lock");
         let path = scratch.path("x.sock");
-        let lock = lock_directory(&path).unwrap().unwrap();
+        let lock = lock_directory(&path);
+        assert!(matches!(lock, Lock::Held { .. }));
         let other = thread::spawn(move || make(&path, None).map(drop));
         thread::sleep(5 * LOCK_PAUSE);
         assert!(!other.is_finished());
         drop(lock);
         other.join().unwrap().unwrap();
+    }
+    #[test]
+    fn a_directory_that_stays_locked_by_another_process_prevents_no_start() {
+        let scratch = Scratch::new("foreign-lock");
+        let path = scratch.path("x.sock");
+        // As another user who may only read the directory would do it.
+        let directory = File::open(scratch.path("")).unwrap();
+        flock(&directory, FlockOperation::LockExclusive).unwrap();
+        let (file, _listener) = make(&path, None).unwrap();
+        let warning = file.warning().unwrap();
+        assert!(warning.contains("x.sock without locking its directory"), "{warning}");
+        UnixStream::connect(&path).unwrap();
+        drop(directory);
+        let (file, _listener) = make(&scratch.path("y.sock"), None).unwrap();
+        assert_eq!(file.warning(), None);
     }
 }

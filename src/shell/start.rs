@@ -86,6 +86,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         resolver: Resolver::new(waker),
         datagrams: open.datagrams,
         signals,
+        warnings: open.warnings,
         stopping: None,
     })
 }
@@ -99,18 +100,21 @@ struct Open {
     /// What the doors of each route are bound to.
     own: Vec<Vec<OwnDoor>>,
     recent: RecentDials,
+    /// What an operator should know about how they were bound.
+    warnings: Vec<String>,
 }
 
 impl Open {
     fn new(seed: u64, routes: usize) -> Open {
         let (doors, datagrams) = (Doors::default(), Datagrams::new(seed));
         let (bound, own, recent) = (Vec::new(), vec![Vec::new(); routes], RecentDials::default());
-        Open { doors, datagrams, bound, own, recent }
+        Open { doors, datagrams, bound, own, recent, warnings: Vec::new() }
     }
 
     fn route(&mut self, route: u16, planned: &Route, to: &Registry) -> Result<(), CannotStart> {
         if planned.listen.address.is_datagram() {
-            for bound in bind_datagram(&planned.listen)? {
+            for mut bound in bind_datagram(&planned.listen)? {
+                self.warnings.extend(bound.warning.take());
                 refuse_itself(&bound.address, planned)?;
                 let key = self.next(&bound.address.to_string(), route);
                 self.datagrams.add(bound, (route, planned), key, to)?;
@@ -118,6 +122,7 @@ impl Open {
             return Ok(());
         }
         for mut listener in Listener::bind(&planned.listen)? {
+            self.warnings.extend(listener.warning().map(str::to_owned));
             let own = refuse_itself(listener.at(), planned)?;
             self.own[route as usize].extend(own);
             self.recent.listen(listener.at(), route);

@@ -9,7 +9,7 @@ use mio::unix::pipe::Receiver;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::plan::{LoadKind, StressPlan, Worker};
-use crate::shell::{Signal, Signals};
+use crate::shell::{Signal, Signals, signals};
 
 use super::books::Books;
 use super::load::Clock;
@@ -209,12 +209,9 @@ impl Workers {
 
 impl One {
     fn start(plan: &StressPlan) -> io::Result<One> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("stress")
-            .args(plan.arguments())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("stress").args(plan.arguments());
+        let mut child = signals::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let missing = || io::Error::other("a worker without its pipes");
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stdout = Receiver::from(stdout);

@@ -18,6 +18,7 @@ use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
 use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
+use crate::observe::escape::plain;
 use crate::plan::ChatPlan;
 use crate::shell::doors::{ACCEPT_BUDGET, Doors, Guest};
 use crate::shell::limits::{self, Descriptors};
@@ -95,7 +96,8 @@ impl<'a> Chat<'a> {
         let turns = Turns::new()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
-        let doors = open(plan, &turns, seen)?;
+        let mut notices = if plan.log.quiet { Notices::silent() } else { Notices::new() };
+        let doors = open(plan, &turns, &mut notices, seen)?;
         Ok(Chat {
             turns,
             seen,
@@ -106,7 +108,7 @@ impl<'a> Chat<'a> {
             stdio,
             ready: Ready::READ.with(Ready::WRITE),
             screen: Screen::default(),
-            notices: if plan.log.quiet { Notices::silent() } else { Notices::new() },
+            notices,
             typed: vec![0; TYPED_BYTES].into_boxed_slice(),
             terminal: io::stdin().is_terminal(),
             farewell: None,
@@ -355,13 +357,21 @@ fn room(plan: &ChatPlan) -> Result<usize, Failure> {
     }
 }
 
-fn open(plan: &ChatPlan, turns: &Turns, seen: &mut dyn Observer) -> Result<Doors, Failure> {
+fn open(
+    plan: &ChatPlan,
+    turns: &Turns,
+    notices: &mut Notices,
+    seen: &mut dyn Observer,
+) -> Result<Doors, Failure> {
     let (mut doors, mut bound) = (Doors::default(), Vec::new());
     for (route, listen) in plan.listens.iter().enumerate() {
         for mut listener in Listener::bind(listen)? {
             let key = Key::door(FIRST_DOOR + bound.len());
             bound.push((key, listener.address().to_string()));
             turns.register(listener.source(), key, Interest::READABLE)?;
+            if let Some(warning) = listener.warning() {
+                notices.say(format_args!("* {}", plain(warning)));
+            }
             doors.add(listener, route as u16, key);
         }
     }
