@@ -4,9 +4,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Deadline, Event, Key, Peer};
+use crate::text::count::Count;
 
 use super::clock::Span;
-use super::count::Count;
 use super::explain::because;
 use crate::text::escape::{Form, Shown, plain, quoted};
 

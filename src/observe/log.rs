@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::core::{Event, Key, Observer};
+use crate::text::count::Count;
 
-use super::count::Count;
 use super::line::Line;
 use super::rate::{Kind, Rate};
 use crate::text::escape::plain;

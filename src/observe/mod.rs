@@ -12,7 +12,6 @@ use crate::text::escape;
 pub mod access;
 pub mod access_line;
 pub mod clock;
-pub mod count;
 pub mod explain;
 pub mod filter;
 pub mod format;

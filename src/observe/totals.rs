@@ -3,8 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Event, Key, Observer};
-
-use super::count::Count;
+use crate::text::count::Count;
 
 /// Counters of everything. They only grow.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

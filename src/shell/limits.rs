@@ -89,7 +89,7 @@ impl Descriptors {
     }
 
     /// Descriptors that no connection may take.
-    fn reserve(self, files: usize) -> usize {
+    pub fn reserve(self, files: usize) -> usize {
         // Pipes and flows are worth a part of the descriptors, and no more.
         let pipes = if self.relays { (2 * MOST_PIPES).min(files / 16) } else { 0 };
         RESERVE + self.listeners + pipes + self.flows.min(files / 2)

@@ -10,6 +10,7 @@ use mio::{Events, Poll, Token};
 use crate::core::{Births, Engine, Event, Key, Moment, Observer, Peer, Ready};
 use crate::plan::Service;
 use crate::service::{self, Facts};
+use crate::text::count::Count;
 
 use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
@@ -47,6 +48,11 @@ pub struct Reactor {
     pub(super) services: Vec<Service>,
     pub(super) limits: Limits,
     pub(super) max_connections: usize,
+    /// It was asked for, and does not follow from the open files.
+    pub(super) max_is_given: bool,
+    /// Open files that are kept in reserve, and how many a connection may need.
+    pub(super) reserve: usize,
+    pub(super) per_connection: usize,
     /// How many bytes that nobody takes all connections may hold together.
     pub(super) most_unsent: usize,
     pub(super) drain_timeout: Duration,
@@ -91,13 +97,16 @@ impl Reactor {
             before if before < files => format!(" (raised from {before})"),
             _ => String::new(),
         };
-        match connections {
-            0 => format!("{files} open files{raised}; no streams are served"),
-            _ => format!(
-                "at most {connections} connections; {files} open files{raised}; {}",
-                limits::show_unsent(self.most_unsent)
-            ),
+        if connections == 0 {
+            return format!("{files} open files{raised}; no streams are served");
         }
+        let kept = format!("{} each, {} in reserve", self.per_connection, self.reserve);
+        let why = match self.max_is_given {
+            true => format!("as given; {files} open files{raised}, {kept}"),
+            false => format!("{files} open files{raised}, {kept}"),
+        };
+        let unsent = limits::show_unsent(self.most_unsent);
+        format!("at most {} ({why}); {unsent}", Count(connections, "connection"))
     }
 
     /// How many turns there have been.

@@ -49,6 +49,8 @@ pub enum CannotStart {
 /// Binds every address of the plan. An error leaves nothing behind.
 pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart> {
     let limits = limits::raise_files();
+    let kept = descriptors(plan);
+    let (reserve, per_connection) = (kept.reserve(limits.files), kept.per_connection());
     let max_connections = room(plan, limits.files)?;
     let poll = Poll::new()?;
     let signals = Signals::new(poll.registry(), token(SIGNAL_DOOR))?;
@@ -76,6 +78,9 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         services: plan.routes.iter().map(|route| route.service.clone()).collect(),
         limits,
         max_connections,
+        max_is_given: plan.max_connections.is_some(),
+        reserve,
+        per_connection,
         most_unsent: most_unsent(plan, max_connections),
         drain_timeout: plan.drain_timeout,
         drain_idle: plan.drain_idle(),
@@ -167,13 +172,17 @@ fn seed() -> u64 {
 
 /// As many connections as are demanded, or as the files allow.
 fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
-    let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
-    let relays = streams.clone().any(|route| matches!(route.service, Service::Relay(_)));
-    let descriptors = Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) };
-    match streams.count() {
-        0 => Ok(0),
-        _ => limits::max_connections(plan.max_connections, files, descriptors),
+    match plan.routes.iter().all(|route| route.listen.address.is_datagram()) {
+        true => Ok(0),
+        false => limits::max_connections(plan.max_connections, files, descriptors(plan)),
     }
+}
+
+/// What the daemon keeps descriptors for.
+fn descriptors(plan: &Plan) -> Descriptors {
+    let mut streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
+    let relays = streams.any(|route| matches!(route.service, Service::Relay(_)));
+    Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) }
 }
 
 /// How many bytes so many connections can hold that nobody takes: a scratch for each flow to a

@@ -18,7 +18,7 @@ use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
 use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
-use crate::observe::escape::plain;
+use crate::text::escape::plain;
 use crate::plan::ChatPlan;
 use crate::shell::doors::{ACCEPT_BUDGET, Doors, Guest};
 use crate::shell::limits::{self, Descriptors};

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::core::{Closing, Ending, Event, Key, Moment, Observer, Side};
-use crate::observe::count::Count;
+use crate::text::count::Count;
 use crate::text::escape::plain;
 
 /// An observer of one connection, in front of those who watch all of it.

@@ -1,6 +1,7 @@
 //! How text leaves the program: one escaper for everything foreign, numbers in groups, colours,
 //! wrapping.
 
+pub mod count;
 pub mod digits;
 pub mod escape;
 pub mod html;

@@ -138,7 +138,25 @@ fn the_soft_limit_of_files_is_raised_to_the_hard_one_and_told() {
     let line = daemon.says(" limits: ");
     assert!(line.ends_with(" MiB of unsent bytes") && line.contains("(raised from 100)"), "{line}");
     if let Some(hard) = hard {
-        assert!(line.contains(&format!("; {hard} open files ")), "{line}");
+        assert!(line.contains(&format!("({hard} open files ")), "{line}");
+    }
+}
+
+#[test]
+fn the_limits_line_says_how_its_number_of_connections_comes_about() {
+    for (line, expected) in [
+        ("echo 127.0.0.1:0", "at most 67 connections (100 open files, 1 each, 33 in reserve); "),
+        (
+            "echo 127.0.0.1:0 -m 1",
+            "at most 1 connection (as given; 100 open files, 1 each, 33 in reserve); ",
+        ),
+        (
+            "relay 127.0.0.1:0 :9",
+            "at most 30 connections (100 open files, 2 each, 39 in reserve); ",
+        ),
+    ] {
+        let line = Daemon::run(oneloop_after("ulimit -n 100;", line)).says(" limits: ");
+        assert!(line.contains(expected), "{line}");
     }
 }
 
