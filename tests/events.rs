@@ -141,11 +141,16 @@ fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
 }
 
 fn refused() -> Drop {
-    Drop::Refused(Fault::from(&std::io::Error::from_raw_os_error(111)))
+    Drop::Refused(system_fault(111))
+}
+
+/// As the system gives it: with a number, and so with the system's words.
+fn system_fault(code: i32) -> Fault {
+    Fault::from(&std::io::Error::from_raw_os_error(code))
 }
 
 fn of_the_loop() -> Vec<(Key, Event<'static>)> {
-    let exhausted = Fault::from(&std::io::Error::from_raw_os_error(24));
+    let exhausted = system_fault(24);
     let (address, connections) = (LISTEN, 1000);
     let limit = Some(Duration::from_millis(4200));
     [
@@ -177,6 +182,8 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
     let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
     let refused = std::io::ErrorKind::ConnectionRefused.into();
+    let closed_early =
+        Ending { reason: Reason::Reset { by: Side::Client, fault: system_fault(32) }, ..ending };
     let now = Moment(0);
     vec![
         (a, Event::Opened { route: 0, service: "relay", listen: LISTEN, peer, now }),
@@ -188,6 +195,16 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
         (b, Event::ShutDown),
         (a, Event::Heard { message: b"hello\n" }),
         (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200), now }),
+        (
+            a,
+            Event::Closed {
+                ending: closed_early,
+                up: 5,
+                down: 4096,
+                lasted: Duration::from_millis(20),
+                now,
+            },
+        ),
     ]
 }
 

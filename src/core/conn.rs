@@ -366,7 +366,7 @@ impl<S: Stream> Conn<S> {
         let by_us = (Side::Us, if resets { Closing::Rst } else { Closing::Fin });
         let (first, by) = match (self.history.first(), reason) {
             (Some(side), _) => (side, Closing::Fin),
-            (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
+            (None, Reason::Reset { by, fault }) => (by, fault.closing()),
             (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
             (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
             (None, _) => by_us,

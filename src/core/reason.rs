@@ -141,6 +141,20 @@ impl fmt::Display for Reason {
     }
 }
 
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ending { reason, first, by: how } = self;
+        match reason {
+            // It was not heard to reset anything: it closed, and what was sent to it afterwards was
+            // answered by a RST.
+            Reason::Reset { by, fault } if by == first && *how == Closing::Fin => {
+                write!(f, "{by} closed without waiting for our FIN ({fault})")
+            }
+            _ => write!(f, "{reason}, {first} first by {how}"),
+        }
+    }
+}
+
 impl fmt::Display for Side {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -168,6 +182,15 @@ impl Fault {
     /// TCP connected our socket to itself: the system chose the target's port for our end, which it
     /// can do only where nothing listens on that port. As good as refused.
     pub const SELF_CONNECT: Fault = Fault { kind: io::ErrorKind::AddrInUse, code: None };
+
+    /// How the side that this error came from closed first. A broken pipe means that its FIN had
+    /// come before: after a reset alone the error is ECONNRESET.
+    pub fn closing(self) -> Closing {
+        match self.kind {
+            io::ErrorKind::BrokenPipe => Closing::Fin,
+            _ => Closing::Rst,
+        }
+    }
 }
 
 impl From<&io::Error> for Fault {
@@ -217,6 +240,27 @@ mod tests {
         assert_eq!(refused, Reason::Refused { fault: Fault::SELF_CONNECT });
         let told = Reason::not_connected(Fault::UNRESOLVED).to_string();
         assert_eq!(told, "no target could be reached (its name does not resolve)");
+    }
+
+    #[test]
+    fn a_side_that_simply_closed_is_told_from_one_that_reset() {
+        let ending = |kind: io::ErrorKind, first, how| {
+            let fault = Fault { kind, code: None };
+            let reason = Reason::Reset { by: Side::Client, fault };
+            Ending { reason, first, by: how }.to_string()
+        };
+        assert_eq!(
+            ending(io::ErrorKind::BrokenPipe, Side::Client, Closing::Fin),
+            "client closed without waiting for our FIN (broken pipe)"
+        );
+        assert_eq!(
+            ending(io::ErrorKind::ConnectionReset, Side::Client, Closing::Rst),
+            "reset by the client (connection reset), client first by RST"
+        );
+        assert_eq!(
+            ending(io::ErrorKind::ConnectionReset, Side::Target, Closing::Fin),
+            "reset by the client (connection reset), target first by FIN"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::{self, Formatter};
 use std::time::Duration;
 
 use crate::core::event::Drop;
-use crate::core::{Because, Deadline, Ending, Event, Key, Ready, Reason, Side};
+use crate::core::{Because, Closing, Deadline, Ending, Event, Key, Ready, Reason, Side};
 
 use super::clock::Span;
 
@@ -35,6 +35,14 @@ pub fn because(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Resul
         Event::Closed { ending, .. } => {
             if key.is_flow() && ending.reason == Reason::IdleTimeout {
                 return f.write_str("no datagram came in either direction for the UDP timeout");
+            }
+            if let (Reason::Reset { by, .. }, Closing::Fin) = (ending.reason, ending.by)
+                && by == ending.first
+            {
+                return f.write_str(
+                    "it sent a FIN and did not wait for ours: its system answers with a RST what \
+                     comes for a socket that is closed, and what it had not taken is lost",
+                );
             }
             f.write_str(of_the_reason(ending.reason))?;
             f.write_str(of_the_ending(ending))

@@ -95,9 +95,7 @@ impl Line<'_> {
                 write!(f, "{who} heard {}, {} B", quoted(message), message.len())
             }
             Event::Closed { ending, up, down, lasted, .. } => {
-                let (reason, lasted) = (ending.reason, Span(lasted));
-                write!(f, "{who} closed: {reason}, {} first by {}, ", ending.first, ending.by)?;
-                write!(f, "{up} B up, {down} B down, {lasted}")
+                write!(f, "{who} closed: {ending}, {up} B up, {down} B down, {}", Span(lasted))
             }
             _ => self.of_a_step(f),
         }

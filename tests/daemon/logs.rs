@@ -76,6 +76,20 @@ fn quiet_tells_warnings_alone_and_a_misread_filter_is_one() {
 }
 
 #[test]
+fn a_client_that_simply_closes_is_not_said_to_have_reset() {
+    let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
+    let mut client = daemon.client(0);
+    client.get(1000);
+    // Its FIN first, and then what comes for it is answered by a RST.
+    client.finish();
+    daemon.says("#1.a end of file");
+    drop(client);
+    let line = daemon.says("#1 closed: ");
+    let sentence = "closed: client closed without waiting for our FIN (Broken pipe), ";
+    assert!(line.contains(sentence), "{line}");
+}
+
+#[test]
 fn explain_gives_each_line_of_a_step_its_because() {
     let lines = life("-vv --explain", None);
     let steps = lines.iter().filter(|line| line.contains(" TRACE ") || line.contains(" DEBUG "));

@@ -1,5 +1,7 @@
 //! What must hold of an end: of one direction, of a connection, of a whole run.
 
+use std::io::ErrorKind;
+
 use oneloop::core::end::LINE_BYTES;
 use oneloop::core::timers::Deadline;
 use oneloop::core::{Closing, Key, Moment, Reason, Side};
@@ -205,6 +207,10 @@ fn first(closed: &Closed, talk: &Talk) {
         (Some(0), _) => (Side::Client, Closing::Fin),
         (Some(_), _) if talk.kind == Kind::Relay => (Side::Target, Closing::Fin),
         (Some(_), _) => (Side::Us, Closing::Fin),
+        // A pipe breaks behind a FIN that nobody has read yet.
+        (None, Reason::Reset { by, fault }) if fault.kind == ErrorKind::BrokenPipe => {
+            (by, Closing::Fin)
+        }
         (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
         (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
         (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
