@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use oneloop::core::event::Drop;
+use oneloop::core::event::{Client, Drop};
 use oneloop::core::{
     Because, Closing, Deadline, Ending, Event, Fault, Key, Moment, Peer, Ready, Reason, Side,
 };
@@ -69,7 +69,19 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
     for event in [
         Event::Opened { route: 0, service: bad, listen: bad, peer: &peer, now: Moment(0) },
         Event::Dialing { target: bad, attempt: 1 },
-        Event::DialFailed { target: bad, fault, left: 0 },
+        Event::DialFailed { target: bad, fault, left: 0, client: None },
+        Event::DialFailed {
+            target: "x",
+            fault,
+            left: 0,
+            client: Some(Client { peer: &peer, listen: bad }),
+        },
+        Event::DialFailed {
+            target: "x",
+            fault,
+            left: 1,
+            client: Some(Client { peer: &peer, listen: "x" }),
+        },
         Event::Heard { message: bad.as_bytes() },
         Event::Resolved { name: bad, addresses: 0, error: Some(bad) },
         Event::Resolved { name: bad, addresses: 0, error: None },
@@ -181,15 +193,16 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
 fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
     let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
-    let refused = std::io::ErrorKind::ConnectionRefused.into();
+    let refused = system_fault(111);
+    let client = Some(Client { peer, listen: LISTEN });
     let closed_early =
         Ending { reason: Reason::Reset { by: Side::Client, fault: system_fault(32) }, ..ending };
     let now = Moment(0);
     vec![
         (a, Event::Opened { route: 0, service: "relay", listen: LISTEN, peer, now }),
         (b, Event::Dialing { target: TARGET, attempt: 1 }),
-        (b, Event::DialFailed { target: TARGET, fault: refused, left: 1 }),
-        (b, Event::DialFailed { target: TARGET, fault: refused, left: 0 }),
+        (b, Event::DialFailed { target: TARGET, fault: refused, left: 1, client }),
+        (b, Event::DialFailed { target: TARGET, fault: refused, left: 0, client }),
         (b, Event::Connected { after: Duration::from_micros(412) }),
         (a, Event::EndOfFile),
         (b, Event::ShutDown),

@@ -86,6 +86,13 @@ pub enum Peer {
     Stdio,
 }
 
+/// The client for which a target is connected, and the listener that accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    pub peer: &'a Peer,
+    pub listen: &'a str,
+}
+
 /// What happened. docs/events.md tells of each: when, what it means, an example line.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -158,11 +165,13 @@ pub enum Event<'a> {
         target: &'a str,
         attempt: u32,
     },
-    /// That target did not take us; `left` more will be tried.
+    /// Connecting to that target failed; `left` more will be tried.
     DialFailed {
         target: &'a str,
         fault: Fault,
         left: usize,
+        /// None where nobody connected to us.
+        client: Option<Client<'a>>,
     },
     /// The target that was dialled last took us, so long after the birth.
     Connected {

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::core::event::Client;
 use crate::core::{Deadline, Event, Key, Peer};
 use crate::text::count::Count;
 
@@ -80,11 +81,15 @@ impl Line<'_> {
             Event::Dialing { target, attempt } => {
                 write!(f, "{end} dialing {}, attempt {attempt}", plain(target))
             }
-            Event::DialFailed { target, fault, left } => {
-                write!(f, "{end} not connected to {}: {fault}, ", plain(target))?;
+            Event::DialFailed { target, fault, left, client } => {
+                who.fmt(f)?;
+                if let Some(Client { peer, listen }) = client {
+                    write!(f, " {} via {}", PeerName(peer), plain(listen))?;
+                }
+                write!(f, ": connect to {} failed: {fault}; ", plain(target))?;
                 match left {
-                    0 if self.key.is_flow() => f.write_str("no target left"),
-                    0 => f.write_str("no target left, the client is reset"),
+                    0 if client.is_none() || self.key.is_flow() => f.write_str("no targets left"),
+                    0 => f.write_str("no targets left, resetting the client"),
                     _ => write!(f, "{} left", Count(left, "target")),
                 }
             }

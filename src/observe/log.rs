@@ -172,8 +172,8 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
     let (word, subject) = match *event {
         Event::AcceptPaused { .. } => ("accepting pauses", ""),
         // That a client is lost must not be silenced by others that were not.
-        Event::DialFailed { target, left: 0, .. } => ("no target left after", target),
-        Event::DialFailed { target, .. } => ("not connected to", target),
+        Event::DialFailed { target, left: 0, .. } => ("no targets left after", target),
+        Event::DialFailed { target, .. } => ("connect failed to", target),
         Event::Resolved { name, error: Some(_), .. } => ("not resolved", name),
         Event::Dropped { why, .. } => ("datagram dropped as", why.word()),
         _ => return None,
@@ -211,7 +211,7 @@ mod tests {
         let mut log = LogObserver::new(false);
         let fault = std::io::ErrorKind::ConnectionRefused.into();
         for (target, left) in [("tcp://a:1", 1), ("tcp://b:1", 1), ("tcp://a:1", 0)] {
-            let failed = Event::DialFailed { target, fault, left };
+            let failed = Event::DialFailed { target, fault, left, client: None };
             assert_eq!(log.decide(&failed, at(0)).1, Level::Warn, "{target}, {left} left");
             assert_eq!(log.decide(&failed, at(1)).1, Level::Debug, "{target}, {left} left");
         }

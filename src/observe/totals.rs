@@ -155,8 +155,8 @@ mod tests {
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
             Event::Dropped { bytes: Some(3), from: None, why: Drop::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
-            Event::DialFailed { target: "a", fault, left: 1 },
-            Event::DialFailed { target: "b", fault, left: 0 },
+            Event::DialFailed { target: "a", fault, left: 1, client: None },
+            Event::DialFailed { target: "b", fault, left: 0, client: None },
         ] {
             totals.on(Key::LOOP, &event);
         }

@@ -8,10 +8,12 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
+use crate::core::event::Client;
 use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Peer, Reason, Stream};
 
 use super::address::SocketAddress;
@@ -39,6 +41,8 @@ struct Attempt {
     key: Key,
     route: u16,
     origin: Origin,
+    /// None where the other end is no client, but our own standard input.
+    client: Option<Accepted>,
     /// The target that was tried first, and how many have been taken up.
     first: usize,
     taken: usize,
@@ -50,6 +54,12 @@ struct Attempt {
     parked: bool,
     count: u32,
     last: Option<Fault>,
+}
+
+/// Who connected, and where: for the log, if a target fails.
+pub struct Accepted {
+    pub peer: Peer,
+    pub listen: Arc<str>,
 }
 
 /// What a dialer needs of the rest of the shell.
@@ -73,12 +83,20 @@ impl Dialer {
     }
 
     /// Begins to dial for a new connection. One that has passed its route already is reset.
-    pub fn start(&mut self, key: Key, route: u16, origin: Origin, with: &mut Dialling<'_>) {
+    pub fn start(
+        &mut self,
+        key: Key,
+        route: u16,
+        origin: Origin,
+        client: Option<Accepted>,
+        with: &mut Dialling<'_>,
+    ) {
         let is_loop = origin.has_passed(route);
         let mut attempt = Box::new(Attempt {
             key,
             route,
             origin,
+            client,
             first: self.pools[route as usize].first(),
             taken: 0,
             addresses: VecDeque::new(),
@@ -284,7 +302,10 @@ impl Attempt {
     fn failed(&mut self, fault: Fault, pool: &Pool, with: &mut Dialling<'_>) {
         self.last = Some(fault);
         let left = self.addresses.len() + pool.size() - self.taken;
-        let failed = Event::DialFailed { target: &self.target(pool).text, fault, left };
+        let target = &self.target(pool).text;
+        let client = self.client.as_ref();
+        let client = client.map(|Accepted { peer, listen }| Client { peer, listen });
+        let failed = Event::DialFailed { target, fault, left, client };
         with.seen.on(self.key.at(1), &failed);
     }
 

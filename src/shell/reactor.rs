@@ -14,7 +14,7 @@ use crate::text::count::Count;
 
 use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
-use super::dialer::{Dialer, Dialling};
+use super::dialer::{Accepted, Dialer, Dialling};
 use super::doors::{Doors, Guest};
 use super::interests::{interests, tune};
 use super::limits::{self, Limits};
@@ -298,8 +298,9 @@ impl Reactor {
         });
         self.engine.insert(conn, key.birth, guest.route, now, seen);
         if relays {
+            let client = Some(Accepted { peer: guest.peer, listen: guest.address });
             let (dialer, mut with) = self.dialling(now, seen);
-            dialer.start(key, guest.route, origin, &mut with);
+            dialer.start(key, guest.route, origin, client, &mut with);
         }
     }
 

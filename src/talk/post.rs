@@ -274,7 +274,7 @@ impl Post {
         let fault = Fault::from(error);
         let left = self.addresses.as_ref().map_or(0, VecDeque::len);
         let target = self.target.to_string();
-        seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left });
+        seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left, client: None });
         fault
     }
 }

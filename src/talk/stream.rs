@@ -94,7 +94,8 @@ impl<'a> Session<'a> {
             terminal: io::stdin().is_terminal(),
             ended: None,
         };
-        session.dialling(now, |dialer, with| dialer.start(key, ROUTE, Origin::Client, with));
+        let from = Origin::Client;
+        session.dialling(now, |dialer, with| dialer.start(key, ROUTE, from, None, with));
         Ok(session)
     }
 

@@ -31,9 +31,12 @@ fn after_a_refusal_the_next_target_is_tried_at_once_and_nothing_is_lost() {
     }
     // Each client began with the next one in turn: three attempts, two, one.
     assert_eq!(daemon.count(" dialing "), 2 * (3 + 2 + 1));
-    assert_eq!(daemon.count("WARN  #1.b not connected to tcp://"), 2);
-    let line = daemon.says(&format!("{}: Connection refused, 2 targets left", first.address()));
-    assert!(line.contains(" WARN "), "{line}");
+    let failed = daemon.lines().into_iter().filter(|line| line.contains(" WARN  #1 127.0.0.1:"));
+    assert_eq!(failed.count(), 2);
+    let failed =
+        format!("connect to {} failed: Connection refused; 2 targets left", first.address());
+    let line = daemon.says(&failed);
+    assert!(line.contains(&format!(" via {}: connect to ", daemon.address(0))), "{line}");
 }
 
 #[test]
@@ -55,7 +58,7 @@ fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
     other.send(b"answer");
     drop(other);
     assert_eq!(client.rest(), b"answer");
-    daemon.says(&format!("not connected to {}: timed out, 1 target left", hole.address()));
+    daemon.says(&format!("connect to {} failed: timed out; 1 target left", hole.address()));
 }
 
 #[test]
@@ -193,12 +196,14 @@ fn warnings_that_were_held_back_are_counted_at_the_stop() {
     let nobody = Nobody::new();
     let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", nobody.address()));
     (0..4).for_each(|_| daemon.resets(0));
-    let told = format!("not connected to {}: Connection refused, no target left", nobody.address());
-    daemon.says(&format!("WARN  #1.b {told}, the client is reset"));
+    let (listen, target) = (daemon.address(0).to_owned(), nobody.address());
+    let failed = format!("via {listen}: connect to {target} failed: Connection refused");
+    let line = daemon.says(&format!("{failed}; no targets left, resetting the client"));
+    assert!(line.contains(" WARN  #1 127.0.0.1:"), "the client is named: {line}");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
-    assert_eq!(daemon.count(" not connected to "), 1);
-    daemon.says(&format!("WARN  no target left after {}: 3 more times", nobody.address()));
+    assert_eq!(daemon.count(" failed: Connection refused"), 1);
+    daemon.says(&format!("WARN  no targets left after {}: 3 more times", nobody.address()));
     daemon.says("4 closed (4 refused), 0 B up, 0 B down, 4 attempts to connect failed");
 }
 
@@ -209,6 +214,6 @@ fn warnings_that_were_seen_are_not_counted_again() {
     (0..3).for_each(|_| daemon.resets(0));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
-    assert_eq!(daemon.count(" not connected to "), 3);
+    assert_eq!(daemon.count(" failed: Connection refused"), 3);
     assert_eq!(daemon.count(" more time"), 0);
 }

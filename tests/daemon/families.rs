@@ -109,7 +109,7 @@ fn a_name_that_nobody_knows_costs_the_client_a_reset_or_the_next_target_serves_i
     alone.resets(0);
     alone.says("not resolved no-such-name.invalid");
     let target = "tcp://no-such-name.invalid:1";
-    alone.says(&format!("not connected to {target}: its name does not resolve, no target left"));
+    alone.says(&format!("connect to {target} failed: its name does not resolve; no targets left"));
     let reason = "closed: no target could be reached (its name does not resolve), ";
     alone.says(&format!("{reason}proxy first by RST"));
     let target = Target::tcp();

@@ -6,7 +6,7 @@ use super::duty::Duty;
 use super::inlet::Inlet;
 use super::loss::{tell_dropped, why};
 use super::{Context, Datagrams};
-use crate::core::event::Drop;
+use crate::core::event::{Client, Drop};
 use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
 use crate::shell::datagram_socket::DatagramSocket;
 use crate::shell::itself::is_ours;
@@ -217,7 +217,8 @@ impl Datagrams {
         let Some(entry) = self.flows.get(slot) else { return };
         let flow = &mut entry.flow;
         let Some(fault) = flow.refused else { return };
-        let Some(Door { duty: Duty::Relay(relay), local, .. }) = &self.doors[flow.door] else {
+        let Some(Door { duty: Duty::Relay(relay), local, address, .. }) = &self.doors[flow.door]
+        else {
             return;
         };
         let remotes = relay.remotes(flow.first, local, cx.names);
@@ -228,7 +229,9 @@ impl Datagrams {
         }
         let Ok((socket, at)) = dial(&remotes, flow.at + 1) else { return };
         let target = &flow.remote.to_string();
-        cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left: remotes.len() - 1 });
+        let (peer, left) = (entry.source.peer(), remotes.len() - 1);
+        let client = Some(Client { peer: &peer, listen: address });
+        cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left, client });
         flow.inlet.hang_up(cx.registry);
         flow.inlet.renew(socket);
         // If the poll cannot take it, it can still send; the next refusal dials anew.
