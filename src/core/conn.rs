@@ -389,7 +389,7 @@ impl<S> fmt::Display for Conn<S> {
                 f.write_str(" ended")?;
             }
         }
-        write!(f, ", active at {:.1} s", self.active as f64 / 10.0)
+        Ok(())
     }
 }
 

@@ -277,6 +277,13 @@ impl<S> End<S> {
         matches!(self, End::Socket(_))
     }
 
+    pub fn as_socket(&self) -> Option<&S> {
+        match self {
+            End::Socket(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
     /// What an end says that is no socket.
     #[inline(never)]
     fn say(&self, into: &mut [u8], at: u64) -> (Io, Because) {

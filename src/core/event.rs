@@ -146,6 +146,12 @@ pub enum Event<'a> {
         addresses: usize,
         error: Option<&'a str>,
     },
+    /// A totals line is due: the open connections and flows, and the bytes they have moved so far.
+    InProgress {
+        connections: usize,
+        up: u64,
+        down: u64,
+    },
     /// A line of a dump that was asked for.
     Dump {
         line: &'a str,

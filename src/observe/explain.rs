@@ -12,7 +12,7 @@ use super::clock::Span;
 /// Writes ` -- because ...`, or nothing where there is nothing to explain.
 pub fn because(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
     match event {
-        Event::Dump { .. } => return Ok(()),
+        Event::Dump { .. } | Event::InProgress { .. } => return Ok(()),
         _ => f.write_str(" -- because ")?,
     }
     match *event {

@@ -66,6 +66,10 @@ impl Line<'_> {
             Event::Resolved { name, addresses, .. } => {
                 write!(f, "resolved {}: {}", plain(name), Count(addresses, "address"))
             }
+            Event::InProgress { connections, up, down } => {
+                let connections = Count(connections, "connection");
+                write!(f, "in progress: {connections}, {up} B up, {down} B down so far")
+            }
             Event::Dump { line } => Shown::new(line.as_bytes(), Form::Ours).within(4000).fmt(f),
             _ => self.of_a_life(f),
         }

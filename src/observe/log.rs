@@ -1,7 +1,7 @@
 //! The log: each event becomes one line, at the level at which it matters.
 //!
 //! - warn: the service suffers (accepting pauses, datagrams are dropped, targets do not take us)
-//! - info: start, stop, signals, what was heard
+//! - info: start, stop, signals, what was heard; a dump, under a target of its own
 //! - debug: the lives of connections
 //! - trace: each step of each turn, under a target of its own
 
@@ -21,6 +21,9 @@ pub const LIVES: &str = "oneloop";
 
 /// The target of lines about steps, for `RUST_LOG=oneloop::loop=trace`.
 pub const STEPS: &str = "oneloop::loop";
+
+/// The target of what a signal asked for, which is shown whatever the level of the others is.
+pub const DUMP: &str = "oneloop::dump";
 
 /// An observer that logs.
 pub struct LogObserver {
@@ -129,8 +132,8 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::AcceptResumed { .. }
         | Event::Signal { .. }
         | Event::Draining { .. }
-        | Event::Dump { .. }
         | Event::Heard { .. } => (LIVES, Level::Info),
+        Event::InProgress { .. } | Event::Dump { .. } => (DUMP, Level::Info),
         Event::AcceptFailed { .. }
         | Event::Resolved { .. }
         | Event::Opened { .. }

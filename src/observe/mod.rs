@@ -46,6 +46,8 @@ pub fn start(plan: &LogPlan) -> Watch {
     builder
         .format(move |out, record| format::write_record(out, record, color))
         .target(env_logger::Target::Pipe(Box::new(sink)));
+    // Whoever sends QUIT wants to read the answer, also with -q.
+    builder.filter_module(log::DUMP, LevelFilter::Info);
     if plan.access.is_some() {
         builder.filter_module(access::ACCESS, LevelFilter::Info);
     }
@@ -77,11 +79,18 @@ impl Watch {
         Totals { lost_lines: self.lost.load(Ordering::Relaxed), ..self.totals.clone() }
     }
 
-    /// Puts the totals into the log: at stop, and into each dump. Before them comes what the log
-    /// still owes.
+    /// Puts the totals into the log, at stop. Before them comes what the log still owes.
     pub fn tell_totals(&mut self) {
         self.log.tell_withheld();
         ::log::info!(target: log::LIVES, "totals: {}", self.totals());
+    }
+
+    /// The same for a dump, with what open connections have moved so far.
+    fn dump_totals(&mut self, up: u64, down: u64) {
+        self.log.tell_withheld();
+        let totals = self.totals();
+        let totals = Totals { up: totals.up + up, down: totals.down + down, ..totals };
+        ::log::info!(target: log::DUMP, "totals: {totals}");
     }
 }
 
@@ -92,9 +101,8 @@ impl Observer for Watch {
         if let Some(access) = &mut self.access {
             access.on(key, event);
         }
-        // Who asks to see inside by a signal sees the counters too; the shell adds what it knows.
-        if matches!(event, Event::Signal { name: "QUIT" | "SIGQUIT" }) {
-            self.tell_totals();
+        if let Event::InProgress { up, down, .. } = *event {
+            self.dump_totals(up, down);
         }
     }
 

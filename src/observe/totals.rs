@@ -11,7 +11,8 @@ pub struct Totals {
     pub opened: u64,
     /// Ended connections and flows, by reason.
     pub closed: Tally,
-    /// Bytes of ended connections and flows, from clients and to clients.
+    /// Bytes of ended connections and flows, from clients and to clients. A totals line adds those
+    /// of the open ones, which are counted when it is due.
     pub up: u64,
     pub down: u64,
     /// Datagrams, and their bytes.

@@ -163,6 +163,13 @@ impl Dialer {
         self.retries.sleep(now)
     }
 
+    /// The target that is tried for this connection.
+    pub fn target(&self, birth: u32) -> Option<&str> {
+        let attempt = self.attempts.get(&birth)?;
+        let pool = &self.pools[attempt.route as usize];
+        (attempt.taken > 0).then(|| attempt.target(pool).text.as_str())
+    }
+
     /// How many connections wait for a target.
     pub fn len(&self) -> usize {
         self.attempts.len()

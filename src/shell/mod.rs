@@ -10,6 +10,7 @@ pub mod datagram;
 pub mod datagram_socket;
 pub mod dialer;
 pub mod doors;
+pub mod dump;
 pub mod interests;
 pub mod itself;
 pub mod limits;

@@ -6,9 +6,6 @@ use crate::core::{Event, Key, Moment, Observer, Reason};
 use super::reactor::{Outcome, Reactor};
 use super::signals::Signal;
 
-/// A dump tells of so many connections, and counts the others.
-const DUMP_LINES: usize = 1000;
-
 impl Reactor {
     /// Heeds what signals came. Some: it is the second that says stop, and stopping ends now.
     pub(super) fn heed_signals(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Signal> {
@@ -55,37 +52,5 @@ impl Reactor {
     pub(super) fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
         self.engine.cut(now, seen);
         self.with_datagrams(now, seen, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
-    }
-
-    /// Tells the log all about the loop.
-    fn dump(&mut self, now: Moment, seen: &mut dyn Observer) {
-        let mut say = |line: String| seen.on(Key::LOOP, &Event::Dump { line: &line });
-        say(format!(
-            "loop: turn {}, up {:.1} s, {} connections of at most {}, {} queued, {} births",
-            self.turns,
-            now.0 as f64 / 1e6,
-            self.engine.len(),
-            self.max_connections,
-            self.engine.queued(),
-            self.births.so_far(),
-        ));
-        let shelf = &self.engine.buffers.shelf;
-        say(format!(
-            "memory: {} buffers on loan, {} bytes kept; timers: {} deadlines set",
-            shelf.lent(),
-            shelf.bytes(),
-            self.engine.deadlines(),
-        ));
-        say(format!("dialing: {} connections wait for a target", self.dialer.len()));
-        for door in self.doors.iter() {
-            say(format!("door {}: {}", door.address, door.state()));
-        }
-        for (key, conn) in self.engine.iter().take(DUMP_LINES) {
-            say(format!("#{} {conn}", key.birth));
-        }
-        if self.engine.len() > DUMP_LINES {
-            say(format!("and {} connections more", self.engine.len() - DUMP_LINES));
-        }
-        self.datagrams.dump(now, seen);
     }
 }

@@ -18,12 +18,13 @@ use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
 use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
 use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
-use crate::text::escape::plain;
 use crate::plan::ChatPlan;
 use crate::shell::doors::{ACCEPT_BUDGET, Doors, Guest};
 use crate::shell::limits::{self, Descriptors};
 use crate::shell::stdio::Stdio;
 use crate::shell::{Listener, Signal, Socket, interests};
+use crate::text::count::Count;
+use crate::text::escape::plain;
 
 /// So long those who are slow to take the last words are waited for.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -333,8 +334,11 @@ impl<'a> Chat<'a> {
 
     /// Tells the log who is there, and how far behind.
     fn dump(&mut self) {
+        let (connections, (up, down)) = (self.members.len(), self.members.moved());
+        self.seen.on(Key::LOOP, &Event::InProgress { connections, up, down });
         let mut say = |line: &str| self.seen.on(Key::LOOP, &Event::Dump { line });
-        say(&format!("chat: {} clients of at most {}", self.members.len(), self.max_clients));
+        let clients = Count(connections, "client");
+        say(&format!("chat: {clients} of at most {}", self.max_clients));
         for door in self.doors.iter() {
             say(&format!("door {}: {}", door.address, door.state()));
         }

@@ -45,8 +45,8 @@ pub struct Member {
     pub active: Tick,
     /// The one entry among the timers that counts; 0 is none.
     pub armed: Tick,
-    up: u64,
-    down: u64,
+    pub up: u64,
+    pub down: u64,
 }
 
 /// What a member is driven with.

@@ -69,6 +69,11 @@ impl Members {
         self.members.iter().map(|(_, member)| member)
     }
 
+    /// Bytes that those who are here have sent and been sent so far.
+    pub fn moved(&self) -> (u64, u64) {
+        self.iter().fold((0, 0), |(up, down), member| (up + member.up, down + member.down))
+    }
+
     /// How far the quickest is behind. None: nobody is there.
     pub fn quickest_behind(&self, ring: &Ring) -> Option<u64> {
         self.iter().map(|member| member.behind(ring)).min()

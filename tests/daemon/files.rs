@@ -54,8 +54,8 @@ fn a_file_on_which_somebody_answers_is_left_alone() {
     }
     first.client(0).echo(b"undisturbed");
     // It does not even notice: nobody has knocked at its door.
-    assert_eq!(first.dump().matches("births").count(), 0);
-    assert!(first.says("loop: turn ").contains(", 1 births"));
+    assert_eq!(first.dump().matches("birth").count(), 0);
+    assert!(first.says("loop: turn ").contains(", 1 birth"));
 }
 
 #[test]

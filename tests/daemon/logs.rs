@@ -76,6 +76,35 @@ fn quiet_tells_warnings_alone_and_a_misread_filter_is_one() {
 }
 
 #[test]
+fn quit_is_answered_with_the_state_and_the_totals_also_when_quiet() {
+    let scratch = Scratch::new();
+    for filters in [None, Some("error")] {
+        let mut command = oneloop(&format!("echo {} -q", scratch.unix("x")));
+        if let Some(filters) = filters {
+            command.env("RUST_LOG", filters);
+        }
+        let daemon = Daemon::spawn(command);
+        let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+        client.echo(b"hello");
+        daemon.signal(Signal::QUIT);
+        daemon.says("loop: turn ");
+        daemon.says("totals: 1 opened, 0 closed, 5 B up, 5 B down");
+    }
+}
+
+#[test]
+fn the_totals_count_the_bytes_of_a_transfer_while_it_lasts() {
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    client.send(&bytes(1, 3_000_000));
+    assert!(target.get(3_000_000) == bytes(1, 3_000_000));
+    target.send(b"answer");
+    assert_eq!(client.get(6), b"answer");
+    stage.daemon.signal(Signal::QUIT);
+    stage.daemon.says("in progress: 1 connection, 3000000 B up, 6 B down so far");
+    stage.daemon.says("totals: 1 opened, 0 closed, 3000000 B up, 6 B down");
+}
+
+#[test]
 fn a_client_that_simply_closes_is_not_said_to_have_reset() {
     let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
     let mut client = daemon.client(0);

@@ -158,18 +158,24 @@ fn quit_dumps_the_loop_its_doors_and_its_connections() {
     let mut client = daemon.client(0);
     client.echo(b"hello");
     let line = daemon.dump();
-    assert!(line.contains("0 buffers on loan, 0 bytes kept; timers: 1 deadlines"), "{line}");
+    assert!(line.contains("0 buffers on loan, 0 bytes kept; timers: 1 deadline set"), "{line}");
     daemon.says("loop: turn ");
     daemon.says(&format!("door {}: nobody waits", daemon.address(0)));
     daemon.says(&format!("door {}: nobody waits", daemon.address(1)));
     daemon.says(&format!("door {} echo", daemon.address(2)));
-    daemon.says("#1 route 0, a ");
-    daemon.says("totals: 1 opened, 0 closed");
+    daemon.says("loop: turn ");
+    daemon.says(", 1 connection of at most ");
+    daemon.says("dialing: 0 connections without a target");
+    let line = daemon.says(&format!("#1 {}: age ", client.local()));
+    assert!(line.contains(" s, idle ") && line.contains(" s, route 0, a "), "{line}");
+    // Bytes of a connection that is still open count too.
+    daemon.says("in progress: 1 connection, 5 B up, 5 B down so far");
+    daemon.says("totals: 1 opened, 0 closed, 5 B up, 5 B down");
     client.echo(b"and goes on");
     // What is held shows too.
     client.flood(&daemon, |at| byte(1, at));
     let line = daemon.dump();
-    assert!(line.contains(" 1 buffers on loan, "), "{line}");
+    assert!(line.contains(" 1 buffer on loan, "), "{line}");
     daemon.says(" and holds some");
 }
 

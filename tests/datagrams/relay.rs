@@ -379,5 +379,6 @@ fn a_dump_tells_of_doors_and_flows() {
     stand.until(|_| receive(&target));
     stand.datagrams.dump(stand.now, &mut stand.facts);
     assert_eq!(stand.facts.count(&format!("dump door udp://{door} relay")), 1);
-    assert_eq!(stand.facts.count(&format!("to udp://{address}: 5 bytes up, 0 down")), 1);
+    assert_eq!(stand.facts.count(&format!(" to udp://{address}: age 0.")), 1);
+    assert_eq!(stand.facts.count(" s, 5 B up, 0 B down, queued "), 1);
 }

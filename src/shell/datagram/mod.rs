@@ -241,6 +241,12 @@ impl Datagrams {
         doors.filter_map(Door::warning).collect()
     }
 
+    /// Bytes that the open flows have moved so far, from their sources and to them.
+    pub fn moved(&self) -> (u64, u64) {
+        let flows = self.flows.iter().map(|(_, entry)| &entry.flow);
+        flows.fold((0, 0), |(up, down), flow| (up + flow.up, down + flow.down))
+    }
+
     /// Tells of each door and each flow.
     pub fn dump(&self, now: Moment, seen: &mut dyn Observer) {
         for (slot, door) in self.doors.iter().enumerate() {
@@ -250,10 +256,18 @@ impl Datagrams {
             seen.on(Key::door(slot), &Event::Dump { line: &line });
         }
         for (slot, entry) in self.flows.iter() {
-            let (flow, rested) = (&entry.flow, now.since(entry.active));
+            let flow = &entry.flow;
+            let seconds = |since: Moment| now.since(since).as_secs_f64();
             let line = format!(
-                "flow {} to {}: {} bytes up, {} down, rests for {rested:?}, queued {}",
-                entry.source, flow.remote, flow.up, flow.down, flow.inlet.queued
+                "#{} {} to {}: age {:.1} s, idle {:.1} s, {} B up, {} B down, queued {}",
+                entry.birth,
+                entry.source,
+                flow.remote,
+                seconds(flow.born),
+                seconds(entry.active),
+                flow.up,
+                flow.down,
+                flow.inlet.queued
             );
             seen.on(Key::flow(entry.birth, slot), &Event::Dump { line: &line });
         }

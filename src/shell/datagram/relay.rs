@@ -21,7 +21,7 @@ pub(super) struct Flow {
     pub up: u64,
     pub down: u64,
     door: usize,
-    born: Moment,
+    pub born: Moment,
     /// The target it began with, and which of the remotes from there on it has now.
     first: usize,
     at: usize,
