@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Reason, Side};
 use oneloop::observe;
-use oneloop::plan::{AccessFormat, LogPlan};
+use oneloop::plan::{AccessFormat, Explain, LogPlan};
 
 /// Set for the process that logs; it says how many connections live and die.
 const LIVES: &str = "ONELOOP_TEST_LIVES";
@@ -20,7 +20,7 @@ fn lives() {
     let Ok(lives) = env::var(LIVES) else { return };
     let plan = LogPlan {
         quiet: true,
-        explain: true,
+        explain: Explain::Always,
         access: Some(AccessFormat::Json),
         ..LogPlan::default()
     };

@@ -6,7 +6,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use oneloop::core::event::Drop;
 use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use oneloop::observe::{AccessObserver, LogObserver};
-use oneloop::plan::AccessFormat;
+use oneloop::plan::{AccessFormat, Explain};
 
 /// A logger that keeps what it is told.
 #[derive(Default)]
@@ -37,7 +37,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
     let kept: &'static Kept = Box::leak(Box::default());
     log::set_logger(kept).expect("the first logger");
     let access = AccessObserver::new(AccessFormat::Logfmt);
-    let mut watch = (LogObserver::new(false), access);
+    let mut watch = (LogObserver::new(Explain::Off), access);
 
     log::set_max_level(LevelFilter::Off);
     live(&mut watch);

@@ -5,7 +5,7 @@ use crate::plan::misread::{Piece, Slip, put};
 use crate::plan::policy::{self, On, PolicyOption};
 use crate::plan::service::Service;
 use crate::plan::stress::options::{self as stress_options, Part, StressOption};
-use crate::plan::{AccessFormat, Color, Policy, StressPlan, template, unit, word};
+use crate::plan::{AccessFormat, Color, Explain, Policy, StressPlan, template, unit, word};
 
 /// One option.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub enum Where {
 pub enum Set {
     Policy(fn(&mut Policy, Piece<'_>) -> Result<(), Slip>),
     Draft(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
+    /// It may have a value, but only behind a `=`; without one the value is empty.
+    Optional(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
     Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), Slip>),
     Help,
     Version,
@@ -338,10 +340,13 @@ const REST: [Flag; 7] = [
     },
     Flag {
         long: "explain",
-        help: "say with each line why it is so",
+        help: "say why the first line of each kind is so; --explain=always: why each line is",
         section: Section::Log,
         on: Where::Logged,
-        set: Set::Draft(|draft, _| put(&mut draft.log.explain, Ok(true))),
+        set: Set::Optional(|draft, value| {
+            let explain = word::read(value, &Explain::WORDS[usize::from(!value.text.is_empty())..]);
+            put(&mut draft.log.explain, explain)
+        }),
         ..PLAIN
     },
     Flag {

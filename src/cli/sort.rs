@@ -61,6 +61,9 @@ impl Sorter<'_> {
         };
         let flag = self.find(name, word.at)?;
         match (flag.value, value) {
+            (None, Some(value)) if matches!(flag.set, Set::Optional(_)) => {
+                self.set(&flag, name, value, word.at)
+            }
             (None, Some(_)) => {
                 Err(UsageError::at(word.at, format!("{name} takes no value")).of(self.command))
             }
@@ -118,7 +121,7 @@ impl Sorter<'_> {
             Set::Help => return Ok(Some(Sorted::Help)),
             Set::Version => return Ok(Some(Sorted::Version)),
             Set::Policy(set) => set(&mut draft.policy, Piece::whole(value)),
-            Set::Draft(set) => set(draft, Piece::whole(value)),
+            Set::Draft(set) | Set::Optional(set) => set(draft, Piece::whole(value)),
             Set::Stress(set) => set(&mut draft.stress, Piece::whole(value)),
         };
         done.map(|()| None).map_err(|slip| {

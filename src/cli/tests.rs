@@ -7,7 +7,7 @@ use super::command::COMMANDS;
 use super::flag::Flag;
 use super::{Command, UsageError, parse};
 use crate::plan::tests::Dice;
-use crate::plan::{AccessFormat, Address, Color, LogPlan, Plan, Policy, Service};
+use crate::plan::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
 
 /// A command line, split at spaces; `_` in an argument stands for a space.
 fn split(line: &str) -> Vec<OsString> {
@@ -100,7 +100,7 @@ fn each_option_of_a_server_is_heard() {
     assert_eq!(plan.routes[0].policy, expected);
     assert_eq!((plan.max_connections, plan.drain_timeout), (Some(7), Duration::ZERO));
     assert_eq!(log.access, Some(AccessFormat::Haproxy));
-    assert!(log.explain && log.color == Color::Never);
+    assert!(log.explain == Explain::First && log.color == Color::Never);
     assert_eq!(policy("echo --idle-timeout off"), Policy::default());
 }
 
@@ -309,7 +309,7 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("echo -x", Some(2), "unknown option: -x"),
         ("echo -vx", Some(2), "unknown option: -x"),
         ("echo -ä", Some(2), "unknown option: -ä"),
-        ("echo --explain=yes", Some(2), "--explain takes no value"),
+        ("echo --explain=yes", Some(2), "bad value for --explain: yes"),
         ("echo --lifetime", Some(2), "--lifetime takes a value: --lifetime TIME"),
         ("echo -m", Some(2), "-m takes a value: -m N"),
         ("echo -m=5", Some(2), "bad value for -m: =5"),

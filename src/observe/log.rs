@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::core::{Event, Key, Observer};
+use crate::plan::Explain;
 use crate::text::count::Count;
 
 use super::line::Line;
+use super::once::Given;
 use super::rate::{Kind, Rate};
 use crate::text::escape::plain;
 
@@ -27,7 +29,9 @@ pub const DUMP: &str = "oneloop::dump";
 
 /// An observer that logs.
 pub struct LogObserver {
-    explain: bool,
+    explain: Explain,
+    /// The explanations that were given.
+    given: Given,
     born: Instant,
     rate: Rate,
     /// The last pause of accepting was told, so its end will be.
@@ -37,10 +41,11 @@ pub struct LogObserver {
 }
 
 impl LogObserver {
-    /// With `explain`, each line says why.
-    pub fn new(explain: bool) -> LogObserver {
+    /// The logger must be set before: it is asked for its level here.
+    pub fn new(explain: Explain) -> LogObserver {
         LogObserver {
             explain,
+            given: Given::default(),
             born: Instant::now(),
             rate: Rate::default(),
             pause_told: false,
@@ -98,6 +103,16 @@ impl Observer for LogObserver {
             self.doors.retain(|(slot, _)| *slot != key.slot());
             self.doors.push((key.slot(), address.to_string()));
         }
+        self.emit(key, event);
+    }
+
+    fn wants_steps(&self) -> bool {
+        log::log_enabled!(target: STEPS, Level::Trace)
+    }
+}
+
+impl LogObserver {
+    fn emit(&mut self, key: Key, event: &Event<'_>) {
         // Most events end here, at the cost of a comparison.
         let (target, level) = place(event);
         if !log::log_enabled!(target: target, level) {
@@ -108,16 +123,17 @@ impl Observer for LogObserver {
         if !log::log_enabled!(target: target, level) {
             return;
         }
-        let line = Line { key, event, door: self.door(key), explain: self.explain };
+        let explain = match self.explain {
+            Explain::Off => false,
+            Explain::First => self.given.is_first(key, event),
+            Explain::Always => true,
+        };
+        let line = Line { key, event, door: self.door(key), explain };
         if more == 0 {
             log::log!(target: target, level, "{line}");
         } else {
             log::log!(target: target, level, "{line} (and {more} more since the last such line)");
         }
-    }
-
-    fn wants_steps(&self) -> bool {
-        log::log_enabled!(target: STEPS, Level::Trace)
     }
 }
 
@@ -198,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_warnings_is_told_once_in_ten_seconds_with_a_count() {
-        let mut log = LogObserver::new(false);
+        let mut log = LogObserver::new(Explain::Off);
         let dropped = Event::Dropped { bytes: Some(1), from: None, why: Drop::Own };
         assert_eq!(log.decide(&dropped, at(0)), (LIVES, Level::Warn, 0));
         for _ in 0..500 {
@@ -211,7 +227,7 @@ mod tests {
 
     #[test]
     fn one_target_does_not_silence_another_nor_a_failover_the_loss_of_a_client() {
-        let mut log = LogObserver::new(false);
+        let mut log = LogObserver::new(Explain::Off);
         let fault = std::io::ErrorKind::ConnectionRefused.into();
         for (target, left) in [("tcp://a:1", 1), ("tcp://b:1", 1), ("tcp://a:1", 0)] {
             let failed = Event::DialFailed { target, fault, left, client: None };
@@ -222,7 +238,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_pause_is_told_if_its_beginning_was() {
-        let mut log = LogObserver::new(false);
+        let mut log = LogObserver::new(Explain::Off);
         assert_eq!(log.decide(&PAUSED, at(0)).1, Level::Warn);
         assert_eq!(log.decide(&RESUMED, at(1)).1, Level::Info);
         assert_eq!(log.decide(&PAUSED, at(2)).1, Level::Debug);
@@ -234,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_door_is_called_by_its_address_once_that_is_known() {
-        let mut log = LogObserver::new(false);
+        let mut log = LogObserver::new(Explain::Off);
         let listening = Event::Listening { address: "udp://127.0.0.1:7", service: "echo" };
         log.on(Key::door(3), &listening);
         assert_eq!(log.door(Key::door(3)), Some("udp://127.0.0.1:7"));

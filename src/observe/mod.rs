@@ -17,6 +17,7 @@ pub mod filter;
 pub mod format;
 pub mod line;
 pub mod log;
+pub mod once;
 pub mod rate;
 pub mod sink;
 pub mod totals;

@@ -9,11 +9,27 @@ pub struct LogPlan {
     pub verbosity: u8,
     /// Warnings and errors only. Never set together with a verbosity.
     pub quiet: bool,
-    /// Say with each line why it is so.
-    pub explain: bool,
+    pub explain: Explain,
     /// One line for each connection at its end, in this format.
     pub access: Option<AccessFormat>,
     pub color: Color,
+}
+
+/// Which lines say why they are so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Explain {
+    #[default]
+    Off,
+    /// The first line of a kind.
+    First,
+    /// Each line.
+    Always,
+}
+
+impl Explain {
+    /// The empty word is `--explain` without a value.
+    pub const WORDS: [(&'static str, Explain); 2] =
+        [("", Explain::First), ("always", Explain::Always)];
 }
 
 /// How an access line is written.

@@ -27,7 +27,7 @@ pub use address::{Address, UnixName};
 pub use doctor::DoctorPlan;
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
-pub use logging::{AccessFormat, Color, LogPlan};
+pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use misread::Misread;
 pub use policy::Policy;
 pub use route::Route;

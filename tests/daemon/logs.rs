@@ -120,7 +120,7 @@ fn a_client_that_simply_closes_is_not_said_to_have_reset() {
 
 #[test]
 fn explain_gives_each_line_of_a_step_its_because() {
-    let lines = life("-vv --explain", None);
+    let lines = life("-vv --explain=always", None);
     let steps = lines.iter().filter(|line| line.contains(" TRACE ") || line.contains(" DEBUG "));
     let mut seen = 0;
     for line in steps {
@@ -149,11 +149,26 @@ fn one_connection_can_be_followed_by_its_number_and_ends_once() {
     assert_eq!(facts, ["opened", "dialing", "connected", "end", "shut", "end", "shut", "closed"]);
 }
 
+#[test]
+fn explain_gives_each_sentence_once() {
+    let lines = life("-vv --explain", None);
+    let sentences = lines.iter().filter_map(|line| line.split_once(" -- because "));
+    let mut sentences: Vec<&str> = sentences.map(|(_, sentence)| sentence).collect();
+    let all = sentences.len();
+    assert!(all > 8, "{lines:#?}");
+    sentences.sort_unstable();
+    sentences.dedup();
+    assert_eq!(sentences.len(), all, "{lines:#?}");
+    let opened = lines.iter().find(|line| line.contains("#1 opened: ")).unwrap();
+    assert!(opened.contains(" -- because a peer connected"), "{opened}");
+    assert!(count(&lines, " turn ") > count(&lines, "-- because the system had news"));
+}
+
 /// A daemon that logs every step into a pipe, and the other end of it.
 fn piped() -> (Daemon, Scratch, PipeReader) {
     let scratch = Scratch::new();
     let (reader, writer) = pipe().unwrap();
-    let line = format!("echo {} -vv --explain", scratch.unix("x"));
+    let line = format!("echo {} -vv --explain=always", scratch.unix("x"));
     let child = oneloop(&line).stderr(writer).spawn().unwrap();
     (Daemon::silent(child, line), scratch, reader)
 }
@@ -211,7 +226,7 @@ fn a_closed_log_pipe_a_full_disk_and_a_deaf_socket_do_not_end_or_delay_the_loop(
     let full = File::options().write(true).open("/dev/full").unwrap();
     for stderr in [Stdio::from(full), Stdio::from(std::os::fd::OwnedFd::from(socket))] {
         let scratch = Scratch::new();
-        let line = format!("echo {} -vv --explain", scratch.unix("x"));
+        let line = format!("echo {} -vv --explain=always", scratch.unix("x"));
         let child = oneloop(&line).stderr(stderr).spawn().unwrap();
         let mut daemon = Daemon::silent(child, line);
         busy(&scratch);

@@ -33,7 +33,7 @@ const WRONG: [(&str, &str); 44] = [
     ("echo --idel-timeout 5", "unknown option: --idel-timeout"),
     ("echo -x", "unknown option: -x"),
     ("echo --text x", "unknown option: --text"),
-    ("echo --explain=yes", "--explain takes no value"),
+    ("echo --explain=yes", "bad value for --explain: yes"),
     ("echo --lifetime", "--lifetime takes a value"),
     ("echo --lifetime 5x", "bad value for --lifetime: 5x"),
     ("echo --lifetime -5", "bad value for --lifetime: -5"),

@@ -179,7 +179,7 @@ fn the_timing_tells_each_step_and_who_ended_it() {
 #[test]
 fn the_log_shows_the_life_of_the_connection_if_asked_for() {
     let target = Target::tcp();
-    let mut speaker = Speaker::start(&line(&target, "-vv --explain"));
+    let mut speaker = Speaker::start(&line(&target, "-vv --explain=always"));
     let peer = target.accept();
     speaker.type_in("hello");
     speaker.end_input();
