@@ -208,6 +208,8 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
         (b, Event::Connected { after: Duration::from_micros(412) }),
         (a, Event::EndOfFile),
         (b, Event::ShutDown),
+        (b, Event::Stalled { unsent: 65_536, since: Moment(0), now: Moment(1_080_000) }),
+        (b, Event::Resumed { stalled: Duration::from_millis(12_340) }),
         (a, Event::Heard { message: b"hello\n" }),
         (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200), now }),
         (
@@ -252,7 +254,7 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
 
 fn line(key: Key, event: &Event<'_>, explain: bool) -> String {
     let door = key.is_door().then_some("udp://127.0.0.1:7007");
-    Line { key, event, door, explain }.to_string()
+    Line { key, event, door, stalled: [Duration::ZERO; 2], explain }.to_string()
 }
 
 /// The names in `pub enum Event`: what begins with a capital letter, one step in.

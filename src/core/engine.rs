@@ -16,6 +16,7 @@ use super::event::{Event, Observer, Seen};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
+use super::stalls::Stalls;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 use super::tunings::Tunings;
@@ -27,6 +28,7 @@ pub struct Engine<S: Stream> {
     deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
     tunings: Tunings,
+    pub stalls: Stalls,
     /// Somebody wants to see each step.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
@@ -54,6 +56,7 @@ impl<S: Stream> Engine<S> {
             deadlines: Deadlines::new(timeouts, capacity),
             dials: Vec::new(),
             tunings: Tunings::default(),
+            stalls: Stalls::default(),
             steps: true,
             buffers,
         }
@@ -154,6 +157,10 @@ impl<S: Stream> Engine<S> {
         if self.deadlines.timers.ask(now, self.conns.len()) {
             self.expire_due(now, seen);
         }
+        if self.stalls.is_due(now) {
+            let seen = &mut Seen::new(seen, self.steps);
+            self.stalls.check(&self.conns, &self.buffers.shelf, now, seen);
+        }
     }
 
     #[inline(never)]
@@ -197,7 +204,8 @@ impl<S: Stream> Engine<S> {
         if !self.run.is_empty() || !self.dials.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.deadlines.timers.next().map(|due| now.until(due))
+        let next = [self.deadlines.timers.next(), self.stalls.next()].into_iter().flatten().min();
+        next.map(|due| now.until(due))
     }
 
     /// Gives a relay its target's socket, which is still connecting.
@@ -237,6 +245,7 @@ impl<S: Stream> Engine<S> {
         let ending = conn.close(reason, &mut self.buffers.shelf);
         let (up, down) = conn.moved();
         let lasted = now.since(conn.born);
+        self.stalls.forget(key);
         seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 
@@ -288,10 +297,14 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = get(&mut self.conns, key) else { return };
         conn.queued = false;
         let dialing = conn.dialing();
+        let held = self.stalls.wanted && conn.holds();
         let buffers = &mut self.buffers;
         let driven = conn.drive(&mut Drive { key, now, buffers, seen: seen.lend() });
         if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::MUTED) {
             self.tunings.unmute(&mut conn.ends, key, seen);
+        }
+        if held || self.stalls.wanted && conn.holds() {
+            self.stalls.driven(conn, key, now, seen);
         }
         match driven {
             // The common case, kept apart from the others to be short.

@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use super::drop_reason::Drop;
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::{Ending, Fault};
@@ -19,6 +20,11 @@ pub trait Observer {
     /// Whether anybody wants the small steps (each read, write, mark). Asked once a turn at most.
     fn wants_steps(&self) -> bool {
         true
+    }
+
+    /// Whether anybody wants `Stalled` and `Resumed`. Asked once.
+    fn wants_stalls(&self) -> bool {
+        false
     }
 }
 
@@ -73,6 +79,10 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 
     fn wants_steps(&self) -> bool {
         self.0.wants_steps() || self.1.wants_steps()
+    }
+
+    fn wants_stalls(&self) -> bool {
+        self.0.wants_stalls() || self.1.wants_stalls()
     }
 }
 
@@ -191,6 +201,16 @@ pub enum Event<'a> {
     Heard {
         message: &'a [u8],
     },
+    /// The bytes held for this end, `unsent`, have not been accepted for a second or more.
+    Stalled {
+        unsent: usize,
+        since: Moment,
+        now: Moment,
+    },
+    /// This end, which had stalled, accepts bytes again.
+    Resumed {
+        stalled: Duration,
+    },
     /// The connection is gone. `up`: bytes from end a that were passed on; `down`: bytes that were
     /// written to end a. An echo counts its bytes in both.
     Closed {
@@ -300,29 +320,6 @@ impl Because {
     }
 }
 
-/// Why a datagram was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drop {
-    /// The socket's send buffer is full: datagrams have no backpressure.
-    Blocked,
-    /// Its source is our own address: it would come back for ever.
-    Own,
-    /// Its source is a port below 1024: answering would feed another service.
-    Privileged,
-    /// One in a thousand of the same bytes from the same source: this ends a loop of two echoes.
-    Loop,
-    /// The target refused it (an ICMP message came back).
-    Refused(Fault),
-    /// The system would not send it.
-    Failed(Fault),
-    /// It has nobody to go to: an unnamed Unix sender, an unresolved name.
-    NoWay,
-    /// It is shorter than the answer it asks for: to answer would be to amplify.
-    Short,
-    /// It is longer than we take: a part of it would not be what was sent.
-    Long,
-}
-
 impl Event<'_> {
     /// Whether this is a small step of a turn, which need not be told while nobody wants steps.
     pub fn is_step(&self) -> bool {
@@ -361,39 +358,6 @@ impl fmt::Display for Peer {
             Peer::Unix(Some(name)) => write!(f, "unix:{}", name.escape_default()),
             Peer::Unix(None) => f.write_str("unix:"),
             Peer::Stdio => f.write_str("stdio"),
-        }
-    }
-}
-
-impl Drop {
-    /// The word for it in counters.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Drop::Blocked => "blocked",
-            Drop::Own => "own",
-            Drop::Privileged => "privileged",
-            Drop::Loop => "loop",
-            Drop::Refused(_) => "refused",
-            Drop::Failed(_) => "failed",
-            Drop::NoWay => "no-way",
-            Drop::Short => "short",
-            Drop::Long => "long",
-        }
-    }
-}
-
-impl fmt::Display for Drop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Drop::Blocked => f.write_str("send buffer full"),
-            Drop::Own => f.write_str("source is our own address"),
-            Drop::Privileged => f.write_str("source port below 1024"),
-            Drop::Loop => f.write_str("loop breaker"),
-            Drop::Refused(fault) => write!(f, "refused ({fault})"),
-            Drop::Failed(fault) => write!(f, "not sent ({fault})"),
-            Drop::NoWay => f.write_str("nobody to send it to"),
-            Drop::Short => f.write_str("shorter than its answer"),
-            Drop::Long => f.write_str("longer than we take"),
         }
     }
 }

@@ -154,6 +154,13 @@ fn of_a_life(key: Key, event: &Event<'_>) -> &'static str {
             "what fed this end has ended and nothing is kept: we send our FIN behind the last \
              byte, and go on reading what this end still says"
         }
+        Event::Stalled { .. } => {
+            "its peer reads too slowly or not at all: nothing more is read from the other side \
+             until these bytes are taken, and all other connections go on"
+        }
+        Event::Resumed { .. } => {
+            "its peer has taken bytes, so there is room again; the other side is read on"
+        }
         Event::Heard { .. } => {
             "a message is whole at its newline, at the end of what is said, or at the limit"
         }

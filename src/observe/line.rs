@@ -2,6 +2,7 @@
 //! Connections are called by their number (`#1207`), their ends `#1207.a` and `#1207.b`.
 
 use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
 
 use crate::core::event::Client;
 use crate::core::{Deadline, Event, Key, Peer};
@@ -17,6 +18,8 @@ pub struct Line<'a> {
     pub event: &'a Event<'a>,
     /// The address of the door, if the subject is a door and its address is known.
     pub door: Option<&'a str>,
+    /// How long each end of a connection has stalled, if it ends with this event.
+    pub stalled: [Duration; 2],
     /// Add the because.
     pub explain: bool,
 }
@@ -100,11 +103,24 @@ impl Line<'_> {
             Event::Connected { after } => write!(f, "{end} connected after {}", Span(after)),
             Event::EndOfFile => write!(f, "{end} end of file"),
             Event::ShutDown => write!(f, "{end} shut down"),
+            Event::Stalled { unsent, since, now } => {
+                let time = Span(now.since(since));
+                write!(f, "{end} stalled: nothing accepted for {time}, {unsent} B unsent")
+            }
+            Event::Resumed { stalled } => {
+                write!(f, "{end} resumed: accepts bytes again, stalled for {}", Span(stalled))
+            }
             Event::Heard { message } => {
                 write!(f, "{who} heard {}, {} B", quoted(message), message.len())
             }
             Event::Closed { ending, up, down, lasted, .. } => {
-                write!(f, "{who} closed: {ending}, {up} B up, {down} B down, {}", Span(lasted))
+                write!(f, "{who} closed: {ending}, {up} B up, {down} B down, {}", Span(lasted))?;
+                for (end, stalled) in ["a", "b"].into_iter().zip(self.stalled) {
+                    if !stalled.is_zero() {
+                        write!(f, ", {end} stalled for {}", Span(stalled))?;
+                    }
+                }
+                Ok(())
             }
             _ => self.of_a_step(f),
         }

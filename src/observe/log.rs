@@ -16,6 +16,7 @@ use crate::text::count::Count;
 use super::line::Line;
 use super::once::Given;
 use super::rate::{Kind, Rate};
+use super::stalls::StallTimes;
 use crate::text::escape::plain;
 
 /// The target of lines about lives.
@@ -32,6 +33,7 @@ pub struct LogObserver {
     explain: Explain,
     /// The explanations that were given.
     given: Given,
+    stalls: StallTimes,
     born: Instant,
     rate: Rate,
     /// The last pause of accepting was told, so its end will be.
@@ -46,6 +48,7 @@ impl LogObserver {
         LogObserver {
             explain,
             given: Given::default(),
+            stalls: StallTimes::default(),
             born: Instant::now(),
             rate: Rate::default(),
             pause_told: false,
@@ -109,6 +112,10 @@ impl Observer for LogObserver {
     fn wants_steps(&self) -> bool {
         log::log_enabled!(target: STEPS, Level::Trace)
     }
+
+    fn wants_stalls(&self) -> bool {
+        log::log_enabled!(target: LIVES, Level::Debug)
+    }
 }
 
 impl LogObserver {
@@ -123,12 +130,17 @@ impl LogObserver {
         if !log::log_enabled!(target: target, level) {
             return;
         }
+        self.stalls.on(key, event);
+        let stalled = match *event {
+            Event::Closed { now, .. } => self.stalls.take(key, now),
+            _ => [Duration::ZERO; 2],
+        };
         let explain = match self.explain {
             Explain::Off => false,
             Explain::First => self.given.is_first(key, event),
             Explain::Always => true,
         };
-        let line = Line { key, event, door: self.door(key), explain };
+        let line = Line { key, event, door: self.door(key), stalled, explain };
         if more == 0 {
             log::log!(target: target, level, "{line}");
         } else {
@@ -157,6 +169,8 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Connected { .. }
         | Event::EndOfFile
         | Event::ShutDown
+        | Event::Stalled { .. }
+        | Event::Resumed { .. }
         | Event::Closed { .. } => (LIVES, Level::Debug),
         Event::Turn { .. }
         | Event::PolledAgain { .. }

@@ -20,6 +20,7 @@ pub mod log;
 pub mod once;
 pub mod rate;
 pub mod sink;
+pub mod stalls;
 pub mod totals;
 pub mod way;
 
@@ -109,5 +110,9 @@ impl Observer for Watch {
 
     fn wants_steps(&self) -> bool {
         self.steps
+    }
+
+    fn wants_stalls(&self) -> bool {
+        self.log.wants_stalls()
     }
 }

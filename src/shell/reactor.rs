@@ -83,6 +83,7 @@ impl Reactor {
     pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
         self.steps = seen.wants_steps();
         self.engine.tell_steps(self.steps);
+        self.engine.stalls.wanted = seen.wants_stalls();
         loop {
             if let Some(outcome) = self.turn(seen)? {
                 return Ok(outcome);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::command::oneloop;
-use crate::pattern::bytes;
+use crate::pattern::{byte, bytes};
 use crate::relay::{Pair, pair};
 use crate::scratch::Scratch;
 use crate::stand::Daemon;
@@ -162,6 +162,50 @@ fn explain_gives_each_sentence_once() {
     let opened = lines.iter().find(|line| line.contains("#1 opened: ")).unwrap();
     assert!(opened.contains(" -- because a peer connected"), "{opened}");
     assert!(count(&lines, " turn ") > count(&lines, "-- because the system had news"));
+}
+
+#[test]
+fn a_slow_reader_is_told_once_when_it_stalls_and_once_when_it_moves_again() {
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let sent = client.flood(&stage.daemon, |at| byte(1, at));
+    let line = stage.daemon.says("#1.b stalled: nothing accepted for ");
+    assert!(line.contains(" DEBUG ") && line.ends_with(" B unsent"), "{line}");
+    assert!(target.get(sent) == bytes(1, sent));
+    stage.daemon.says("#1.b resumed: accepts bytes again, stalled for ");
+    client.finish();
+    target.finish();
+    assert_eq!((client.rest(), target.rest()), (vec![], vec![]));
+    let line = stage.daemon.says("#1 closed: finished");
+    assert!(line.contains(", b stalled for ") && !line.contains("a stalled"), "{line}");
+    assert_eq!(stage.daemon.count("stalled: nothing"), 1);
+    assert_eq!(stage.daemon.count(" resumed: "), 1);
+}
+
+#[test]
+fn a_client_that_never_reads_is_told_to_have_stalled_until_its_end() {
+    let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
+    let client = daemon.client(0);
+    daemon.says("#1.a stalled: nothing accepted for ");
+    client.reset();
+    let line = daemon.says("#1 closed: reset by the client");
+    assert!(line.contains(", a stalled for "), "{line}");
+}
+
+#[test]
+fn a_bulk_whose_buffers_are_full_all_the_time_is_no_stall() {
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let writing = std::thread::spawn(move || {
+        client.send(&bytes(1, 20_000_000));
+        client
+    });
+    let mut got = Vec::new();
+    while got.len() < 20_000_000 {
+        got.extend(target.get(1_000_000));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(got == bytes(1, 20_000_000));
+    let _client = writing.join().unwrap();
+    assert_eq!(stage.daemon.count("stalled"), 0);
 }
 
 /// A daemon that logs every step into a pipe, and the other end of it.

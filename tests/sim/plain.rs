@@ -131,6 +131,44 @@ fn a_sender_whose_bytes_cannot_be_passed_on_wakes_us_once_and_loses_nothing() {
 }
 
 #[test]
+fn a_flow_stalls_after_a_second_without_progress_and_then_costs_no_timer() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.engine.stalls.wanted = true;
+    let (_, client, target) = bench.relay();
+    bench.net.borrow_mut().socks[target].tx.room = 5;
+    bench.say(client, &[7; 20]);
+    // It moves a little before the second is over: the time begins anew.
+    bench.turn_at(8);
+    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    bench.turn();
+    bench.turn_at(11);
+    bench.turn_at(18);
+    assert_eq!(bench.count("Stalled"), 0);
+    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_millis(100)));
+    bench.turn_at(19);
+    assert_eq!(bench.count("#1.1 Stalled { unsent: 10, since: Moment(800000)"), 1);
+    assert_eq!(bench.engine.sleep(bench.now), None);
+    bench.turn_at(60);
+    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    bench.turn();
+    assert_eq!(bench.count("#1.1 Resumed { stalled: 5.2s }"), 1);
+    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    bench.turn();
+    bench.turn_at(100);
+    assert_eq!((bench.count("Stalled"), bench.count("Resumed")), (1, 1));
+    assert_eq!(bench.engine.sleep(bench.now), None);
+}
+
+#[test]
+fn nobody_looks_for_stalls_that_nobody_wants_to_see() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (_, client, target) = bench.relay();
+    bench.net.borrow_mut().socks[target].tx.room = 5;
+    bench.say(client, &[7; 20]);
+    assert_eq!(bench.engine.sleep(bench.now), None);
+}
+
+#[test]
 fn an_event_without_bytes_is_no_activity() {
     let mut bench = Bench::new(Timeouts { idle: Some(50), ..Timeouts::default() });
     let (key, id) = bench.open(Conn::echo);

@@ -1,0 +1,116 @@
+//! Notices flows whose bytes nobody takes: when one stalls, and when it moves again.
+//!
+//! What is known of a stall is kept here and not in the connection, and only if an observer wants
+//! it. A flow that stalls is looked at once; it costs no timer while it stays stalled.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use slab::Slab;
+
+use super::buffers::Shelf;
+use super::conn::Conn;
+use super::event::{Event, Seen};
+use super::key::Key;
+use super::pipes::Pipe;
+use super::time::{Moment, Tick};
+
+/// A flow stalls when its bytes are not accepted for this long, in ticks: one second, and the tick
+/// in which it began. The send buffer of a peer that reads has room again much sooner.
+const STALL: Tick = 11;
+
+/// The flows that hold bytes, or did so a moment ago. A key stands for a flow here: its end is the
+/// index of the flow.
+#[derive(Debug, Default)]
+pub struct Stalls {
+    /// An observer wants to know.
+    pub wanted: bool,
+    flows: HashMap<Key, Blocked>,
+    /// When a flow that has not stalled yet is looked at: one entry for each.
+    checks: BinaryHeap<Reverse<(Tick, Key)>>,
+}
+
+#[derive(Debug)]
+struct Blocked {
+    /// How many bytes had moved.
+    moved: u64,
+    since: Moment,
+    /// It has stalled, and that was reported.
+    reported: bool,
+}
+
+impl Stalls {
+    /// A connection that held bytes, or holds some now, has been driven.
+    #[inline(never)]
+    pub fn driven<S>(&mut self, conn: &Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
+        for (index, flow) in conn.flows.iter().enumerate() {
+            let id = key.at(index);
+            let moving = Blocked { moved: flow.moved, since: now, reported: false };
+            match self.flows.get_mut(&id) {
+                None if flow.held.is_some() => {
+                    self.flows.insert(id, moving);
+                    self.checks.push(Reverse((now.tick() + STALL, id)));
+                }
+                Some(blocked) if blocked.moved != flow.moved => {
+                    let before = std::mem::replace(blocked, moving);
+                    if before.reported {
+                        let stalled = now.since(before.since);
+                        seen.on(key.at(flow.to as usize), &Event::Resumed { stalled });
+                        self.checks.push(Reverse((now.tick() + STALL, id)));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Looks at the flows whose time has come.
+    pub fn check<S, P: Pipe>(
+        &mut self,
+        conns: &Slab<Conn<S>>,
+        shelf: &Shelf<P>,
+        now: Moment,
+        seen: &mut Seen<'_>,
+    ) {
+        while let Some(Reverse((due, id))) = self.checks.peek().copied()
+            && due <= now.tick()
+        {
+            self.checks.pop();
+            let Some(blocked) = self.flows.get_mut(&id) else { continue };
+            let conn = conns.get(id.slot()).filter(|conn| conn.birth == id.birth);
+            let flow = conn.map(|conn| &conn.flows[id.end()]);
+            let Some((flow, loan)) = flow.and_then(|flow| Some((flow, flow.held.as_ref()?))) else {
+                self.flows.remove(&id);
+                continue;
+            };
+            let due = blocked.since.tick() + STALL;
+            if due > now.tick() {
+                self.checks.push(Reverse((due, id)));
+                continue;
+            }
+            blocked.reported = true;
+            let (unsent, since) = (shelf.left(loan), blocked.since);
+            seen.on(id.at(flow.to as usize), &Event::Stalled { unsent, since, now });
+        }
+    }
+
+    /// Whether a flow is to be looked at now.
+    #[inline]
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.next().is_some_and(|due| due <= now.tick())
+    }
+
+    /// When a flow is to be looked at next.
+    #[inline]
+    pub fn next(&self) -> Option<Tick> {
+        self.checks.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// A connection has ended.
+    pub fn forget(&mut self, key: Key) {
+        if !self.flows.is_empty() {
+            self.flows.remove(&key.at(0));
+            self.flows.remove(&key.at(1));
+        }
+    }
+}
