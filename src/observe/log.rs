@@ -13,6 +13,7 @@ use crate::core::{Event, Key, Observer};
 use crate::plan::Explain;
 use crate::text::count::Count;
 
+use super::bulk::{self, Bulk, Decision};
 use super::line::Line;
 use super::once::Given;
 use super::rate::{Kind, Rate};
@@ -33,6 +34,9 @@ pub struct LogObserver {
     explain: Explain,
     /// The explanations that were given.
     given: Given,
+    /// The steps are logged.
+    steps: bool,
+    bulk: Bulk,
     stalls: StallTimes,
     born: Instant,
     rate: Rate,
@@ -48,6 +52,8 @@ impl LogObserver {
         LogObserver {
             explain,
             given: Given::default(),
+            steps: log::log_enabled!(target: STEPS, Level::Trace),
+            bulk: Bulk::default(),
             stalls: StallTimes::default(),
             born: Instant::now(),
             rate: Rate::default(),
@@ -106,6 +112,9 @@ impl Observer for LogObserver {
             self.doors.retain(|(slot, _)| *slot != key.slot());
             self.doors.push((key.slot(), address.to_string()));
         }
+        if self.steps && !self.is_shown(key, event) {
+            return;
+        }
         self.emit(key, event);
     }
 
@@ -119,6 +128,19 @@ impl Observer for LogObserver {
 }
 
 impl LogObserver {
+    /// Whether a line is written for this event, or it is counted as part of a bulk transfer. Lines
+    /// that belong before it are written.
+    fn is_shown(&mut self, key: Key, event: &Event<'_>) -> bool {
+        let Decision { before, show } = self.bulk.decide(key, event);
+        for line in before {
+            match line {
+                bulk::Line::Turn(turn) => self.emit(Key::LOOP, &turn),
+                bulk::Line::Sum(sum) => log::trace!(target: STEPS, "{sum}"),
+            }
+        }
+        show
+    }
+
     fn emit(&mut self, key: Key, event: &Event<'_>) {
         // Most events end here, at the cost of a comparison.
         let (target, level) = place(event);

@@ -11,6 +11,7 @@ use crate::text::escape;
 
 pub mod access;
 pub mod access_line;
+pub mod bulk;
 pub mod clock;
 pub mod explain;
 pub mod filter;

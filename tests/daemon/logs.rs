@@ -165,6 +165,28 @@ fn explain_gives_each_sentence_once() {
 }
 
 #[test]
+fn a_bulk_transfer_is_summarised_in_the_log_of_steps() {
+    let Pair { mut client, mut target, mut stage } = pair(("tcp", "tcp"), "-vv");
+    let sending = std::thread::spawn(move || {
+        client.send(&bytes(1, 100_000_000));
+        client.finish();
+        client.rest()
+    });
+    assert!(target.rest() == bytes(1, 100_000_000));
+    drop(target);
+    sending.join().unwrap();
+    stage.daemon.says("#1 closed: finished");
+    stage.daemon.signal(Signal::TERM);
+    let lines = stage.daemon.last_lines();
+    let summary = lines.iter().find(|line| line.contains(" #1 bulk: ")).unwrap();
+    assert!(summary.contains(" in ") && summary.contains(", a read "), "{summary}");
+    // 100 MB are hundreds of reads, and as many writes.
+    assert!(count(&lines, "#1.a read ") < 60, "{lines:#?}");
+    assert!(count(&lines, "#1.b wrote ") < 60, "{lines:#?}");
+    assert_eq!(count(&lines, "log line"), 0);
+}
+
+#[test]
 fn a_slow_reader_is_told_once_when_it_stalls_and_once_when_it_moves_again() {
     let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
     let sent = client.flood(&stage.daemon, |at| byte(1, at));
