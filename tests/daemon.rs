@@ -46,6 +46,8 @@ mod many;
 mod moves;
 #[path = "daemon/odd.rs"]
 mod odd;
+#[path = "daemon/page.rs"]
+mod page;
 #[path = "support/pattern.rs"]
 mod pattern;
 #[path = "daemon/proc.rs"]

@@ -14,7 +14,7 @@ use crate::stand::Daemon;
 use crate::wait::{PATIENCE, until};
 
 /// A socket with a port of its own.
-fn client() -> UdpSocket {
+pub fn client() -> UdpSocket {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client
@@ -24,7 +24,7 @@ fn address(socket: &UdpSocket) -> String {
     format!("udp://{}", socket.local_addr().unwrap())
 }
 
-fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
+pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut room = vec![0; 65_536];
     let (length, from) = socket.recv_from(&mut room).unwrap();
     room.truncate(length);

@@ -101,7 +101,8 @@ impl Daemon {
             let serves = |line: &String| line.contains(" limits: ") || line.contains(or);
             lines.iter().any(serves).then(|| lines.to_vec())
         });
-        let listening = lines.iter().filter_map(|line| line.split_once(" listening at "));
+        let plain = lines.iter().filter_map(|line| line.split(" -- because ").next());
+        let listening = plain.filter_map(|line| line.split_once(" listening at "));
         let addresses = listening.filter_map(|(_, rest)| rest.rsplit_once(": "));
         self.addresses = addresses.map(|(address, _)| address.to_string()).collect();
         self

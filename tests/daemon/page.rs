@@ -1,0 +1,285 @@
+//! docs/events.md and the binary: each example line on the page must come out of a real run.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::command::{oneloop, oneloop_after};
+use crate::datagrams;
+use crate::pattern::byte;
+use crate::relay::{Pair, pair};
+use crate::stand::Daemon;
+use crate::target::{Nobody, Target};
+use crate::wait::until;
+use crate::wire::Wire;
+
+/// What no test can bring about at will. These lines are checked against the code by
+/// tests/events.rs alone.
+const RARE: [&str; 6] = [
+    // The connection must go in the moment between the event and accept(2).
+    "DEBUG not accepted at ",
+    // A late event and a call that a signal breaks off are matters of microseconds.
+    "TRACE #1207.a stale event ignored",
+    "TRACE #1207.a interrupted",
+    // It stands for others while nobody wants to see steps, and the log of steps is then off.
+    "TRACE loop received ",
+    // Its source is a port below 1024, which takes privileges.
+    "WARN  udp://127.0.0.1:7007 dropped a datagram of ",
+    // The text is that of the system's name service, and depends on the network.
+    "WARN  not resolved ",
+];
+
+#[test]
+fn every_line_on_the_page_about_events_comes_out_of_a_real_run() {
+    let mut real = BTreeSet::new();
+    for lines in [services(), relay(), full(), timed(), stop(), targets(), datagram_relay()] {
+        for line in lines {
+            let Some((_, line)) = line.split_once("Z ") else { continue };
+            real.insert(shape(line));
+            if let Some((line, _)) = line.split_once(" -- because ") {
+                real.insert(shape(line));
+            }
+        }
+    }
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/events.md");
+    let page = fs::read_to_string(page).unwrap();
+    let levels = ["WARN  ", "INFO  ", "DEBUG ", "TRACE "];
+    let examples = page.lines().filter(|line| levels.iter().any(|level| line.starts_with(level)));
+    let examples: Vec<&str> = examples.collect();
+    assert!(examples.len() > 45, "only {} examples found", examples.len());
+    for rare in RARE {
+        assert!(examples.iter().any(|line| line.starts_with(rare)), "not on the page: {rare}");
+    }
+    let is_rare = |line: &&str| RARE.iter().any(|rare| line.starts_with(rare));
+    let missing = examples.iter().filter(|line| !is_rare(line) && !real.contains(&shape(line)));
+    let missing: Vec<String> =
+        missing.map(|line| format!("{line}\n    as {}", shape(line))).collect();
+    assert!(missing.is_empty(), "never printed:\n{}", missing.join("\n"));
+}
+
+/// A line without what differs from run to run: numbers, addresses, ends, readiness.
+fn shape(line: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in line.split_whitespace() {
+        let core = word.trim_end_matches([':', ',', ')', ';']);
+        let tail = &word[core.len()..];
+        let open = if core.starts_with('(') { "(" } else { "" };
+        let core = &core[open.len()..];
+        let before = words.last().map(String::as_str).unwrap_or_default();
+        let shape = if core.contains("://") || core.starts_with("unix:") || is_peer(core) {
+            "ADDRESS"
+        } else if let Some(rest) = core.strip_prefix('#') {
+            if rest.contains('.') { "#N.E" } else { "#N" }
+        } else if core.starts_with(|letter: char| letter.is_ascii_digit()) {
+            "N"
+        } else if core.chars().all(|letter| "rwluedm-".contains(letter)) {
+            "BITS"
+        } else if before.ends_with('N') {
+            // One of them is not many.
+            match core {
+                "address" | "addresses" => "address",
+                _ => core.strip_suffix('s').filter(|one| one.len() > 2).unwrap_or(core),
+            }
+        } else if before == "resolved" {
+            "NAME"
+        } else {
+            core
+        };
+        words.push(format!("{open}{shape}{tail}"));
+    }
+    words.join(" ")
+}
+
+fn is_peer(word: &str) -> bool {
+    word.parse::<std::net::SocketAddr>().is_ok()
+}
+
+/// All that a daemon says until it has stopped.
+fn ended(mut daemon: Daemon) -> Vec<String> {
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    daemon.last_lines()
+}
+
+/// Echoes messages that nobody takes back, until the daemon holds some of them; how many bytes in
+/// all. Each is read before the next one is sent, or several would be read together and counted as
+/// a bulk transfer.
+fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
+    let read = |lines: &[String]| -> usize {
+        let sizes = lines.iter().filter_map(|line| line.split_once("#1.a read "));
+        sizes.filter_map(|(_, size)| size.split(' ').next()?.parse::<usize>().ok()).sum()
+    };
+    let before = read(&daemon.lines());
+    let mut sent = 0;
+    loop {
+        client.send(&[1; 12_000]);
+        sent += 12_000;
+        let is_full = until("it is read", || {
+            let lines = daemon.lines();
+            let is_full = lines.iter().any(|line| line.contains(".a blocked w, "));
+            (is_full || read(&lines) == before + sent).then_some(is_full)
+        });
+        if is_full {
+            return sent;
+        }
+    }
+}
+
+/// Services and their clients, explained.
+fn services() -> Vec<String> {
+    let line = "run 127.0.0.1:0=echo 127.0.0.1:0=discard -vv --explain=always";
+    let daemon = Daemon::start(line);
+    let mut client = daemon.client(0);
+    client.echo(b"hello");
+    daemon.says("#1.a read 5");
+    let sent = fill(&mut client, &daemon);
+    // The first of these sets the bit; the second is no news.
+    let mut more = 0;
+    while !daemon.lines().iter().any(|line| line.contains(".a muted")) {
+        client.send(b"more");
+        more += 4;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(client.get(sent + more).len(), sent + more);
+    client.finish();
+    assert_eq!(client.rest(), b"");
+    let mut discarded = daemon.client(1);
+    discarded.send(b"hello");
+    discarded.finish();
+    assert_eq!(discarded.rest(), b"");
+    let mut lines = ended(daemon);
+    // It finds room for more than one turn may send.
+    let daemon = Daemon::start("chargen 127.0.0.1:0 -vv");
+    let client = daemon.client(0);
+    daemon.says(" budget used up after ");
+    client.reset();
+    lines.extend(ended(daemon));
+    let daemon = Daemon::start("greet 127.0.0.1:0 --text hello --read-one");
+    let mut client = daemon.client(0);
+    client.send(b"hello\n");
+    assert_eq!(client.rest(), b"hello");
+    daemon.says(" heard ");
+    lines.extend(ended(daemon));
+    lines
+}
+
+/// A relay with a stall, a bulk, and a client that closes early; and totals of one of each.
+fn relay() -> Vec<String> {
+    let Pair { mut client, mut target, stage } = pair(("tcp", "unix"), "");
+    let sent = client.flood(&stage.daemon, |at| byte(1, at));
+    stage.daemon.says(" stalled: ");
+    assert_eq!(target.get(sent).len(), sent);
+    stage.daemon.says(" resumed: ");
+    drop((client, target));
+    let mut lines = ended(stage.daemon);
+
+    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "-v");
+    let sending = std::thread::spawn(move || {
+        client.send(&vec![1; 100_000_000]);
+        client.finish();
+        client
+    });
+    assert_eq!(target.rest().len(), 100_000_000);
+    drop(target);
+    assert_eq!(sending.join().unwrap().rest(), b"");
+    stage.daemon.says("#1 closed: ");
+    let client = stage.daemon.client(0);
+    let mut target = stage.door.accept();
+    drop(client);
+    stage.daemon.says("#2.a end of file");
+    target.send(b"too late");
+    stage.daemon.says("#2.b read 8");
+    // The answer to what was sent may come after the next piece.
+    let _ = std::io::Write::write_all(&mut target, b"too late");
+    stage.daemon.says("#2 closed: client closed without waiting");
+    let client = stage.daemon.client(0);
+    let target = stage.door.accept();
+    stage.daemon.says("#3.b connected");
+    stage.daemon.dump();
+    stage.daemon.says("#3 127.0.0.1:");
+    drop((client, target));
+    lines.extend(ended(stage.daemon));
+    lines
+}
+
+/// Limits that are reached: ours, and that of open files.
+fn full() -> Vec<String> {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -m 1");
+    let mut first = daemon.client(0);
+    first.echo(b"hello");
+    let mut second = daemon.client(0);
+    second.send(b"hello");
+    daemon.says("accepting pauses");
+    drop(first);
+    assert_eq!(second.get(5), b"hello");
+    daemon.says("accepting resumes");
+    let mut lines = ended(daemon);
+    let daemon = Daemon::run(oneloop_after("ulimit -n 60;", "echo 127.0.0.1:0"));
+    let limit = rustix::process::Rlimit { current: Some(0), maximum: Some(60) };
+    let pid = rustix::process::Pid::from_raw(daemon.pid() as i32);
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
+    let _client = daemon.client(0);
+    daemon.says("accepting pauses");
+    lines.extend(ended(daemon));
+    lines
+}
+
+/// An idle timeout that is put off, and comes.
+fn timed() -> Vec<String> {
+    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 500ms");
+    let mut client = daemon.client(0);
+    std::thread::sleep(Duration::from_millis(200));
+    client.echo(b"hello");
+    assert_eq!(client.rest(), b"");
+    ended(daemon)
+}
+
+/// A stop with somebody who is not done.
+fn stop() -> Vec<String> {
+    let daemon = Daemon::start("echo 127.0.0.1:0 --drain-timeout 100ms");
+    let mut client = daemon.client(0);
+    client.flood(&daemon, |at| byte(1, at));
+    daemon.dump();
+    daemon.says("memory: 1 buffer");
+    ended(daemon)
+}
+
+/// Targets that fail, and a name.
+fn targets() -> Vec<String> {
+    let (nobody, target) = (Nobody::new(), Target::tcp());
+    let line = format!("relay 127.0.0.1:0 {} {} -v", nobody.address(), target.address());
+    let daemon = Daemon::start(&line);
+    let _client = daemon.client(0);
+    let _accepted = target.accept();
+    let mut lines = ended(daemon);
+    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", nobody.address()));
+    daemon.resets(0);
+    lines.extend(ended(daemon));
+    let (_, port) =
+        target.address().rsplit_once(':').map(|(_, port)| ((), port.to_owned())).unwrap();
+    let daemon = Daemon::run(oneloop(&format!("relay 127.0.0.1:0 localhost:{port} -v")));
+    let _client: Wire = daemon.client(0);
+    let _accepted = target.accept();
+    lines.extend(ended(daemon));
+    lines
+}
+
+/// Datagrams: answered, relayed, and refused.
+fn datagram_relay() -> Vec<String> {
+    let daemon = Daemon::start("echo udp://127.0.0.1:0 -vv");
+    let client = datagrams::client();
+    client.send_to(b"hello", daemon.at(0)).unwrap();
+    assert_eq!(datagrams::receive(&client).0, b"hello");
+    let mut lines = ended(daemon);
+    let target = datagrams::client();
+    let nobody = target.local_addr().unwrap();
+    let daemon = Daemon::start(&format!("relay udp://127.0.0.1:0 udp://{nobody} -vv"));
+    drop(target);
+    while daemon.count("dropped an earlier datagram") == 0 {
+        client.send_to(b"hello", daemon.at(0)).unwrap();
+    }
+    lines.extend(ended(daemon));
+    lines
+}
