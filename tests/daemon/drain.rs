@@ -197,7 +197,7 @@ fn after_a_stop_longer_than_the_idle_timeout_whoever_has_spoken_is_served() {
 #[test]
 fn after_a_stop_a_target_that_was_connected_meanwhile_is_not_given_up() {
     let mut hole = BlackHole::new();
-    let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 3s", hole.address());
+    let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 6s", hole.address());
     let daemon = Daemon::start(&line);
     let mut client = daemon.client(0);
     client.send(b"request");
@@ -212,7 +212,7 @@ fn after_a_stop_a_target_that_was_connected_meanwhile_is_not_given_up() {
         stream.set_nonblocking(true).unwrap();
         stream.read(&mut [0]).is_err().then_some(stream)
     });
-    sleep(Duration::from_secs(3));
+    sleep(Duration::from_secs(6));
     daemon.signal(Signal::CONT);
     let mut request = [0; 7];
     target.set_nonblocking(false).unwrap();
