@@ -36,7 +36,7 @@ mod tests {
 
     use super::super::{UsageError, parse};
     use super::*;
-    use crate::plan::{Address, Color};
+    use crate::plan::{Address, Color, Probe};
 
     fn parsed(line: &str) -> Result<Command, UsageError> {
         parse(line.split_whitespace().map(OsString::from))
@@ -63,10 +63,11 @@ mod tests {
     #[test]
     fn a_stress_run_is_asked_for_with_targets_and_options() {
         let line =
-            "stress --load idle=10k,echo :7 unix:/x --conns 2k --rate 50k/s --json - --probe";
+            "stress --load idle=10k,echo :7 unix:/x --conns 2k --rate 50k/s --json - --probe echo";
         let Ok(Command::Stress(plan)) = parsed(line) else { panic!("{line}") };
         assert_eq!((plan.targets.len(), plan.loads.len(), plan.conns), (2, 2, 2000));
-        assert!(plan.probe && plan.rate.is_some() && plan.json.is_some());
+        assert_eq!(plan.probe, Probe::Echo);
+        assert!(plan.rate.is_some() && plan.json.is_some());
     }
 
     #[test]

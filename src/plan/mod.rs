@@ -33,7 +33,7 @@ pub use policy::Policy;
 pub use route::Route;
 pub use service::Service;
 pub use source::Source;
-pub use stress::{LoadKind, LoadPlan, StressPlan, Way, Worker};
+pub use stress::{LoadKind, LoadPlan, Probe, StressPlan, Way, Worker};
 pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
 

@@ -44,7 +44,7 @@ impl Loader {
                 self.hold(now);
             }
             Phase::Hold { .. } if self.engine.is_empty() => self.close(now),
-            Phase::Hold { .. } if self.phase.is_due(now) && self.plan.probe => self.probe(now),
+            Phase::Hold { .. } if self.phase.is_due(now) && self.probes() => self.probe(now),
             Phase::Hold { .. } if self.phase.is_due(now) => self.close(now),
             Phase::Probe { .. } if self.engine.is_empty() => self.close(now),
             Phase::Probe { .. } if self.phase.is_due(now) => {

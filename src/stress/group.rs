@@ -35,6 +35,8 @@ pub struct Group {
     pub missing: usize,
     /// Of a load that the clock paces, once it speaks.
     pub metronome: Option<Metronome>,
+    /// New connections of a search for an idle timeout send a message.
+    pub sends: bool,
 }
 
 /// After a connection failed, its load tries no other one for so long: a server that refuses all
@@ -64,6 +66,7 @@ impl Group {
             round: Duration::ZERO,
             missing: 0,
             metronome: None,
+            sends: false,
         }
     }
 
@@ -99,7 +102,7 @@ impl Group {
     /// What a new connection says; none if it is only held.
     pub fn script(&self, key: Key) -> Option<Box<Script>> {
         let script = match self.kind {
-            LoadKind::Idle if self.load.pace == Pace::Loop => self.asked(key),
+            LoadKind::Idle if self.sends => self.asked(key),
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
             _ if self.load.datagrams => {

@@ -121,7 +121,7 @@ impl Loader {
             timeline: Timeline::new(),
             climb: Climb::new(),
             books,
-            finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout())),
+            finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout(), plan.probe)),
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,

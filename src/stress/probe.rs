@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::core::{Key, Ready, Reason};
-use crate::plan::LoadKind;
+use crate::plan::{LoadKind, Probe};
 
 use super::course::GRACE;
 use super::echo::Echo;
@@ -14,6 +14,11 @@ use super::phase::Phase;
 use super::script::{Script, Talk};
 
 impl Loader {
+    /// Whether idle connections are asked at the end of the hold.
+    pub(super) fn probes(&self) -> bool {
+        self.plan.probe == Probe::Echo
+    }
+
     /// Puts a script where nobody was, and lets it speak.
     pub(super) fn probe(&mut self, now: Duration) {
         self.note_held(now);

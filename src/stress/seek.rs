@@ -21,9 +21,11 @@ impl Loader {
         let Some(mut finder) = self.finder.take() else { return false };
         let now = self.clock.now();
         if finder.is_round_over() {
-            for silence in finder.next_round() {
+            let silences = finder.next_round();
+            self.groups[0].sends = finder.sends();
+            for silence in silences {
                 match self.open_one(0) {
-                    Ok(key) => finder.begin(key, silence, now),
+                    Ok(key) => finder.begin(key, silence),
                     Err(error) => self.refused(0, (&error).into()),
                 }
             }
@@ -45,6 +47,18 @@ impl Loader {
         true
     }
 
+    pub(super) fn found_connected(&mut self, key: Key) {
+        let now = self.clock.now();
+        if let Some(finder) = &mut self.finder {
+            finder.connected(key, now);
+        }
+    }
+
+    /// Whether a wrong answer only tells the search that the server does not echo.
+    pub(super) fn may_be_no_echo(&self) -> bool {
+        self.finder.as_ref().is_some_and(Finder::is_deciding)
+    }
+
     /// True, if this connection belongs to the search, which has taken note of its answer.
     pub(super) fn found_answer(&mut self, key: Key) -> bool {
         let now = self.clock.now();
@@ -60,6 +74,13 @@ impl Loader {
     pub(super) fn found_failure(&mut self, key: Key) {
         if let Some(finder) = &mut self.finder {
             finder.failed(key);
+        }
+    }
+
+    /// The search need not wait for this connection: its answer was wrong.
+    pub(super) fn found_garbled(&mut self, key: Key) {
+        if let Some(finder) = &mut self.finder {
+            finder.garbled(key);
         }
     }
 

@@ -16,6 +16,7 @@ use super::watch::Closed;
 impl Loader {
     pub(super) fn settle_connected(&mut self) {
         for (key, after) in std::mem::take(&mut self.watch.connected) {
+            self.found_connected(key);
             let group = &mut self.groups[self.watch.group(key)];
             group.opening -= 1;
             group.open += 1;
@@ -29,9 +30,11 @@ impl Loader {
     }
 
     pub(super) fn settle_letter(&mut self, group: usize, Letter { key, news }: Letter) {
+        let deciding = self.may_be_no_echo();
         let of = &mut self.groups[group];
         let tally = &mut of.tally;
         match news {
+            News::Wrong { .. } | News::Invented { .. } if deciding => {}
             News::Answered { took, waited } => {
                 self.timeline.answered(took);
                 if self.phase.measures() || of.kind == LoadKind::Idle {
@@ -160,7 +163,7 @@ impl Loader {
                 group.tally.deaths.add(Death { at: now, silent, how });
             }
             // What does not answer as it should tells nothing of a timer.
-            Outcome::Wrong => self.found_failure(key),
+            Outcome::Wrong => self.found_garbled(key),
         }
         if missing > 0 && self.groups[index].kind == LoadKind::Pulse {
             self.miss_one_less(index);

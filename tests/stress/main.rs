@@ -1,6 +1,8 @@
 //! Stress runs against small servers on loopback.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../support/black_hole.rs"]
+mod black_hole;
 mod command;
 mod datagrams;
 mod failures;
@@ -10,6 +12,9 @@ mod limits;
 mod loads;
 mod program;
 mod reports;
+#[path = "../support/scratch.rs"]
+mod scratch;
+mod servers;
 mod silence;
 mod streams;
 mod tool;

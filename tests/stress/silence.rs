@@ -1,19 +1,26 @@
 //! Idle connections that are asked, and the silence that kills them.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::plan::{LoadKind, Probe, StressPlan};
+use oneloop::stress::failure::{Failure, Stage};
+use oneloop::stress::find::{Found, Mode, Reply};
+use oneloop::stress::json::Json;
+use oneloop::stress::outcome::Outcome;
 use oneloop::stress::tally::How;
 
+use crate::black_hole::BlackHole;
+use crate::program::{number, stress, told};
 use crate::tool::{Spare, echo, plan, run, server};
 
 #[test]
 fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes() {
     let probing = |serve, timeout| {
         let timeout = Some(timeout);
-        run(&StressPlan { probe: true, timeout, ..plan(server(serve), LoadKind::Idle, 10) })
+        run(&StressPlan { probe: Probe::Echo, timeout, ..plan(server(serve), LoadKind::Idle, 10) })
     };
     let outcome = probing(echo, Duration::from_secs(20));
     let tally = &outcome.loads[0].tally;
@@ -33,13 +40,40 @@ fn a_search_where_nobody_answers_well_comes_to_an_end() {
         }
     };
     let mute = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
-    let vacant = Spare::new();
-    for to in [server(garble), server(mute), vacant.address()] {
-        let find_timeout = Some(Duration::from_millis(1600));
-        let timeout = Some(Duration::from_millis(300));
-        let outcome = run(&StressPlan { find_timeout, timeout, ..plan(to, LoadKind::Idle, 1) });
+    for to in [server(garble), server(mute)] {
+        let timeout = Duration::from_millis(300);
+        let outcome = search(to, Probe::Echo, Duration::from_millis(1600), timeout);
         assert!(!outcome.is_well() && outcome.found.unwrap().trials.is_empty());
     }
+}
+
+#[test]
+fn a_search_where_nobody_can_be_connected_to_comes_to_an_end() {
+    let (vacant, hole) = (Spare::new(), BlackHole::new());
+    let hole = hole.address().trim_start_matches("tcp://").parse().unwrap();
+    for (to, name) in [(vacant.address(), "ECONNREFUSED"), (hole, "no answer")] {
+        for probe in [Probe::Auto, Probe::Echo, Probe::None] {
+            let outcome = search(to, probe, LONG, Duration::from_millis(300));
+            let failures: Vec<&Failure> = outcome.loads[0].tally.failures.keys().collect();
+            assert_eq!(failures, [&Failure::new(Stage::Connect, name)], "{probe:?}");
+            assert!(outcome.found.unwrap().trials.is_empty());
+        }
+    }
+}
+
+/// Longer than any idle timeout of the servers below.
+const LONG: Duration = Duration::from_secs(20);
+
+fn search(to: SocketAddr, probe: Probe, max: Duration, timeout: Duration) -> Outcome {
+    let (find_timeout, timeout) = (Some(max), Some(timeout));
+    run(&StressPlan { find_timeout, timeout, probe, ..plan(to, LoadKind::Idle, 1) })
+}
+
+/// Finds the idle timeout of such a server; nothing may go wrong meanwhile.
+fn find(serve: fn(TcpStream), probe: Probe, max: Duration) -> Found {
+    let outcome = search(server(serve), probe, max, LONG);
+    assert!(outcome.is_well(), "{outcome:?}");
+    outcome.found.unwrap()
 }
 
 /// Echoes until nothing came for 600 ms; then it ends, in order.
@@ -51,22 +85,114 @@ fn impatient(mut stream: TcpStream) {
     }
 }
 
+/// Takes whatever comes and never answers; after 600 ms without anything it closes, in order.
+fn mute(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    while let Ok(1..) = stream.read(&mut [0; 1000]) {}
+}
+
+/// Answers everything with the same error; after 600 ms without anything it closes, in order.
+fn complaining(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    while let Ok(1..) = stream.read(&mut [0; 1000]) {
+        if stream.write_all(b"-ERR unknown command\r\n").is_err() {
+            return;
+        }
+    }
+}
+
+/// Speaks first, and closes when anything comes, or after 600 ms.
+fn greeting(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    let _ = stream.write_all(b"220 ready\r\n");
+    let _ = stream.read(&mut [0; 1000]);
+}
+
+/// Closes when anything comes, or after 600 ms.
+fn touchy(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    let _ = stream.read(&mut [0; 1000]);
+}
+
+/// Whether the timeout of 600 ms was found. A busy machine may close late, and never early.
+fn is_found(found: &Found) -> bool {
+    let Some((died, How::Fin)) = found.died else { return false };
+    died >= Duration::from_millis(300) && died < Duration::from_secs(5)
+}
+
 #[test]
 fn the_silence_that_kills_is_found() {
-    let find = |serve| {
-        let find_timeout = Some(Duration::from_millis(2400));
-        let timeout = Some(Duration::from_secs(20));
-        let plan = StressPlan { find_timeout, timeout, ..plan(server(serve), LoadKind::Idle, 1) };
-        let outcome = run(&plan);
-        assert!(outcome.is_well(), "{outcome:?}");
-        outcome.found.unwrap()
+    let max = Duration::from_millis(2400);
+    for probe in [Probe::Auto, Probe::Echo] {
+        // It counts from when it has read, and we from when its answer has come; and of two that
+        // are silent for different times, either may be told first.
+        let found = find(impatient, probe, max);
+        assert!(is_found(&found) && found.mode == Some(Mode::Echo), "{found:?}");
+        let found = find(echo, probe, max);
+        assert_eq!((found.died, found.survived), (None, Some(max)));
+        let reply = (probe == Probe::Auto).then_some(Reply::Echo);
+        assert_eq!((found.mode, found.reply), (Some(Mode::Echo), reply));
+    }
+}
+
+#[test]
+fn the_idle_timeout_of_a_server_that_does_not_echo_is_found_in_silence() {
+    let search = |serve| {
+        let found = find(serve, Probe::Auto, LONG);
+        assert!(is_found(&found) && found.mode == Some(Mode::Silent), "{found:?}");
+        found.reply
     };
-    let found = find(impatient);
-    let (died, how) = found.died.unwrap();
-    assert_eq!(how, How::Fin);
-    // It counts from when it has read, and we from when its answer has come; and of two that are
-    // silent for different times, either may be told first.
-    assert!(died >= Duration::from_millis(300) && died < Duration::from_secs(5), "{found:?}");
-    let found = find(echo);
-    assert_eq!((found.died, found.survived), (None, Some(Duration::from_millis(2400))));
+    for serve in [complaining, greeting] {
+        assert_eq!(search(serve), Some(Reply::OtherData));
+    }
+    for serve in [mute, touchy] {
+        let reply = search(serve);
+        assert!(matches!(reply, Some(Reply::Closed(_) | Reply::NoAnswer)), "{reply:?}");
+    }
+}
+
+#[test]
+fn one_that_never_answers_and_never_closes_is_not_called_dead() {
+    let patient = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
+    let max = Duration::from_millis(400);
+    let found = find(patient, Probe::Auto, max);
+    assert_eq!((found.mode, found.reply), (Some(Mode::Silent), Some(Reply::NoAnswer)));
+    assert_eq!((found.died, found.survived), (None, Some(max)));
+}
+
+/// How many bytes the server below was sent.
+static SENT: AtomicUsize = AtomicUsize::new(0);
+
+#[test]
+fn a_search_without_a_probe_sends_nothing() {
+    let counting = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+        while let Ok(bytes @ 1..) = stream.read(&mut [0; 1000]) {
+            SENT.fetch_add(bytes, Ordering::Relaxed);
+        }
+    };
+    let found = find(counting, Probe::None, LONG);
+    assert!(is_found(&found), "{found:?}");
+    assert_eq!((found.mode, found.reply), (Some(Mode::Silent), None));
+    assert_eq!(SENT.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn the_summary_and_the_json_tell_the_mode_of_a_search() {
+    let line = |serve| format!("{} --find-timeout 5s", server(serve));
+    let report = told(&line(complaining), 0);
+    let silence = report.get("deadly_silence").unwrap();
+    let text = |name| silence.get(name).and_then(Json::text);
+    assert_eq!((text("mode"), text("probe_reply")), (Some("silent"), Some("other data")));
+    assert_eq!(text("how"), Some("FIN"));
+    assert!(number(&report, "deadly_silence.died_after_s") >= 0.3);
+    assert_eq!(number(&report, "loads.0.integrity_errors"), 0.0);
+    let output = stress(&format!("{} --probe none", line(complaining)));
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in ["mode: silent, nothing is sent (--probe none)", "of silence, by FIN"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    let output = stress(&line(impatient));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("mode: echo, each connection must echo"), "{text}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LoadKind, StressPlan, Way};
+use super::{LoadKind, Probe, StressPlan, Way};
 use crate::plan::{Address, Host, Source};
 use crate::text::escape::escaped;
 
@@ -48,15 +48,19 @@ impl StressPlan {
         let untouched = StressPlan::default();
         let has = |kind| self.groups().iter().any(|(it, _)| *it == kind);
         let must_speak = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
-        let asks = self.probe || self.find_timeout.is_some();
+        let asks = match self.probe {
+            Probe::Auto => self.find_timeout.is_some(),
+            Probe::Echo => true,
+            Probe::None => false,
+        };
         let lonely = self.targets.is_empty();
         let wrong = if self.size == 0 && (must_speak || asks) {
             "--size 0 fits only idle, churn, storm and reset"
         } else if self.find_timeout.is_some() && (self.loads != untouched.loads || self.active > 0)
         {
             "--find-timeout opens connections of its own: no --load fits it"
-        } else if self.probe && !has(LoadKind::Idle) {
-            "--probe asks idle connections: it needs --load idle"
+        } else if self.probe != untouched.probe && !has(LoadKind::Idle) {
+            "--probe tests silent connections: it needs --load idle or --find-timeout"
         } else if self.rate.is_some() && !has(LoadKind::Echo) {
             "--rate sets the pace of --load echo and --active, and there is none"
         } else if self.every != untouched.every && !has(LoadKind::Pulse) {
@@ -110,10 +114,12 @@ mod tests {
             ("127.0.0.1:7 --sink udp://127.0.0.1:8", "a sink listens for streams"),
             ("127.0.0.1:7 --gso", "--gso"),
             ("127.0.0.1:7 --size 0", "--size 0"),
-            ("127.0.0.1:7 --load idle --size 0 --probe", "--size 0"),
+            ("127.0.0.1:7 --load idle --size 0 --probe echo", "--size 0"),
+            ("127.0.0.1:7 --find-timeout 5s --size 0", "--size 0"),
             ("127.0.0.1:7 --find-timeout 5s --load idle", "--find-timeout"),
             ("127.0.0.1:7 --find-timeout 5s --active 1", "--find-timeout"),
-            ("127.0.0.1:7 --probe", "--load idle"),
+            ("127.0.0.1:7 --probe echo", "--load idle"),
+            ("127.0.0.1:7 --probe none", "--find-timeout"),
             ("127.0.0.1:7 --load churn --rate 5", "--rate"),
             ("127.0.0.1:7 --every 2s", "--load pulse"),
             ("127.0.0.1:7 --way up", "--load stream"),
@@ -135,8 +141,9 @@ mod tests {
     fn what_fits_together_is_let_through() {
         let lines = [
             "127.0.0.1:7 --load idle=5,churn --size 0",
-            "127.0.0.1:7 --load idle --active 3 --rate 5 --probe",
+            "127.0.0.1:7 --load idle --active 3 --rate 5 --probe echo",
             "127.0.0.1:7 --find-timeout 5s",
+            "127.0.0.1:7 --find-timeout 5s --probe none --size 0",
             "127.0.0.1:7 --load stream,pulse --way both --every 2s --sink :0",
             "127.0.0.1:7 --load stream,echo --way up --unverified",
             "127.0.0.1:7 --load stream --way discard --unverified",

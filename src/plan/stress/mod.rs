@@ -44,8 +44,8 @@ pub struct StressPlan {
     pub unverified: bool,
     /// From one pulse to the next.
     pub every: Duration,
-    /// At the end of the hold each idle connection must answer one message.
-    pub probe: bool,
+    /// How connections are tested after a silence.
+    pub probe: Probe,
     /// Find the silence after which a connection dies, up to this one.
     pub find_timeout: Option<Duration>,
     /// No answer for so long is a failure; a datagram counts as lost.
@@ -109,6 +109,18 @@ pub enum Way {
     Both,
     /// The far end swallows all, and says nothing.
     Discard,
+}
+
+/// How a connection is tested after a silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A search for an idle timeout sends one message first; if it comes back, as `Echo`, otherwise
+    /// as `None`. A load of idle connections is not tested.
+    Auto,
+    /// The connection must send one message back.
+    Echo,
+    /// Nothing is sent: only what the server closes is seen.
+    None,
 }
 
 /// Which of how many processes this is, counted from 0.
@@ -192,7 +204,7 @@ impl Default for StressPlan {
             way: Way::Echo,
             unverified: false,
             every: Duration::from_secs(1),
-            probe: false,
+            probe: Probe::Auto,
             find_timeout: None,
             timeout: None,
             sources: Vec::new(),
@@ -230,6 +242,15 @@ impl LoadKind {
             LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
             LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => false,
         }
+    }
+}
+
+impl Probe {
+    pub const WORDS: [(&'static str, Probe); 3] =
+        [("auto", Probe::Auto), ("echo", Probe::Echo), ("none", Probe::None)];
+
+    pub fn word(self) -> &'static str {
+        word::of(&Probe::WORDS, self)
     }
 }
 

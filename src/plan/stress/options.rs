@@ -1,6 +1,6 @@
 //! The options of a stress run: as they are typed, and as they are printed back.
 
-use super::{StressPlan, Way, Worker, read_loads, show_loads};
+use super::{Probe, StressPlan, Way, Worker, read_loads, show_loads};
 use crate::plan::misread::{Piece, Slip, put};
 use crate::plan::source::read_sources;
 use crate::plan::unit::{self, Rate, show_duration};
@@ -168,12 +168,13 @@ pub const OPTIONS: [StressOption; 25] = [
     },
     StressOption {
         name: "probe",
-        value: None,
-        default: "",
-        help: "after the hold each idle connection must answer a message",
+        value: Some("PROBE"),
+        default: "auto",
+        help: "test a silent connection: echo (it must echo a message), none (send nothing, \
+               watch), auto (--find-timeout: echo if the server echoes, otherwise none)",
         part: Part::Load,
-        set: |plan, _| put(&mut plan.probe, Ok(true)),
-        show: |plan| plan.probe.then(String::new),
+        set: |plan, value| put(&mut plan.probe, word::read(value, &Probe::WORDS)),
+        show: |plan| Some(plan.probe.word().to_string()),
     },
     StressOption {
         name: "find-timeout",

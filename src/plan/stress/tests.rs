@@ -38,10 +38,11 @@ fn the_defaults_that_help_tells_are_the_ones_in_force() {
 fn a_plan_prints_as_arguments_that_give_it_again() {
     assert_eq!(read(&["127.0.0.1:7"]).arguments(), ["tcp://127.0.0.1:7"]);
     let all = "tcp://127.0.0.1:7 unix:/x --load idle=18000,stream --conns 9 --active 3 \
-        --connect-rate 2000/s --duration 2s --hold 10m --warmup 500ms --size 1200 --depth 16 \
-        --rate 600/m --way both --unverified --every 5s --probe --find-timeout 1h --timeout 1s \
-        --source 127.0.0.0/28,::1 --processes 4 --gso --sink tcp://:9000 --pid 17 --json - \
-        --report r.html --seed 18446744073709551615 --worker 1/4";
+        --connect-rate 2000/s --duration 2s --hold 10m --warmup 500ms --size 1200 \
+        --depth 16 --rate 600/m --way both --unverified --every 5s --probe none \
+        --find-timeout 1h --timeout 1s --source 127.0.0.0/28,::1 --processes 4 --gso \
+        --sink tcp://:9000 --pid 17 --json - --report r.html --seed \
+        18446744073709551615 --worker 1/4";
     let arguments: Vec<&str> = all.split_whitespace().collect();
     let plan = read(&arguments);
     assert_eq!(plan.arguments(), arguments);
@@ -58,6 +59,7 @@ fn each_option_sets_its_own_field_and_no_other() {
         ("TIME", "77s"),
         ("SIZE", "77"),
         ("WAY", "down"),
+        ("PROBE", "none"),
         ("ADDRESS[/BITS],…", "::1"),
         ("LISTEN", ":77"),
         ("PID", "77"),
@@ -86,6 +88,7 @@ fn a_wrong_value_is_shown_at_its_place() {
         ("worker", "4/4", "4/4"),
         ("source", "127.0.0.0/99", "99"),
         ("way", "upp", "upp"),
+        ("probe", "ehco", "ehco"),
     ];
     for (name, value, place) in wrong {
         let option = OPTIONS.iter().find(|option| option.name == name).unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::plan::{LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
+use crate::stress::find::{Found, Mode, Reply};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::tally::{Partial, RATE_WINDOW_MIN};
 use crate::stress::unit::{GIBIBYTE, Unit};
@@ -44,6 +45,31 @@ fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
             format!("{held} {} of {}", duration(window), duration(wanted))
         }
         window => format!("{held} {}", duration(window)),
+    }
+}
+
+/// How a search for an idle timeout tested its connections, in lines of at most 65 columns.
+pub fn mode_lines(found: &Found) -> Vec<String> {
+    let silent = match (found.mode, found.reply) {
+        (None, _) => return vec!["mode: undecided, no connection could be made".to_string()],
+        (Some(Mode::Echo), _) => {
+            return vec!["mode: echo, each connection must echo a message".to_string()];
+        }
+        (Some(Mode::Silent), None) => "--probe none".to_string(),
+        (Some(Mode::Silent), Some(reply)) => format!("no echo: {}", reply_text(reply)),
+    };
+    vec![
+        format!("mode: silent, nothing is sent ({silent})"),
+        "a connection lost without FIN or RST is not noticed in this mode".to_string(),
+    ]
+}
+
+fn reply_text(reply: Reply) -> String {
+    match reply {
+        Reply::Echo => "the message came back".to_string(),
+        Reply::OtherData => "other data came back".to_string(),
+        Reply::NoAnswer => "no answer in time".to_string(),
+        Reply::Closed(how) => format!("answered by {}", how.word()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::stress::cost::Cost;
 use crate::stress::failure::Failure;
-use crate::stress::find::Found;
+use crate::stress::find::{Found, Mode, Reply};
 use crate::stress::host::Host;
 use crate::stress::json::{Json, object};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
@@ -160,6 +160,8 @@ fn deadly_silence(found: &Found) -> Json {
         object([("silent_s", seconds(*silence)), ("died", how.map(How::word).into())])
     };
     object([
+        ("mode", found.mode.map(Mode::word).into()),
+        ("probe_reply", found.reply.map(Reply::word).into()),
         ("survived_s", found.survived.map(|silence| silence.as_secs_f64()).into()),
         ("died_after_s", found.died.map(|(silence, _)| silence.as_secs_f64()).into()),
         ("how", found.died.map(|(_, how)| how.word()).into()),

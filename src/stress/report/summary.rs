@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::plan::LoadKind;
-use crate::stress::find::Found;
+use crate::stress::find::{Found, Mode};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::spread::Spread;
 use crate::stress::tally::{How, Tally};
@@ -13,7 +13,8 @@ use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
 use super::figures::{
-    accept_line, cpu_per_unit, kernel_bytes_each, load_line, partial_line, rate, user_bytes_each,
+    accept_line, cpu_per_unit, kernel_bytes_each, load_line, mode_lines, partial_line, rate,
+    user_bytes_each,
 };
 use super::words::{bytes, count, duration, percent};
 
@@ -103,11 +104,15 @@ impl Page {
                 format!("a connection dies after {} of silence, by {}", near(silence), how.word())
             }
             None => match found.survived {
+                Some(silence) if found.mode == Some(Mode::Silent) => {
+                    format!("no connection was closed within {} of silence", near(silence))
+                }
                 Some(silence) => format!("a connection outlives {} of silence", near(silence)),
                 None => "nothing was found".to_string(),
             },
         };
         self.line("silence", &self.paint.strong(&text));
+        mode_lines(found).iter().for_each(|text| self.line("", text));
         if let (Some(silence), Some(_)) = (found.survived, found.died) {
             let text = format!("the longest that one outlived was {}", near(silence));
             self.line("", &text);

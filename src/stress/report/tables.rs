@@ -12,7 +12,9 @@ use crate::text::digits::grouped;
 use crate::text::escape::plain;
 use crate::text::html::escape;
 
-use super::figures::{accept_line, cpu_per_unit, load_line, partial_line, user_bytes_each};
+use super::figures::{
+    accept_line, cpu_per_unit, load_line, mode_lines, partial_line, user_bytes_each,
+};
 use super::page::Page;
 use super::words::{bytes, duration, percent};
 
@@ -49,6 +51,8 @@ impl Page {
         };
         let rows: Vec<Vec<String>> = found.by_silence().into_iter().map(row).collect();
         self.raw("<h2>Silences tried</h2>\n");
+        let mode = mode_lines(found).join("; ");
+        self.raw(&format!("<p class=\"key\">{}</p>\n", escape(&mode)));
         self.table(&["silence", "then"], &rows);
     }
 
