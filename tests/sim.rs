@@ -15,6 +15,8 @@ mod bench;
 mod drain;
 #[path = "sim/exhaustive.rs"]
 mod exhaustive;
+#[path = "sim/limits.rs"]
+mod limits;
 mod net;
 #[path = "sim/plain.rs"]
 mod plain;

@@ -108,4 +108,13 @@ mod tests {
         let flow = Key::flow(8, 5);
         assert!(flow.is_flow() && flow.slot() == 5);
     }
+
+    #[test]
+    fn birth_numbers_count_up_and_are_never_0() {
+        let mut births = Births::default();
+        assert_eq!([births.give(), births.give(), births.give()], [1, 2, 3]);
+        assert_eq!(births.so_far(), 3);
+        births.0 = u32::MAX;
+        assert_eq!(births.give(), 1);
+    }
 }

@@ -172,4 +172,48 @@ mod tests {
         assert!(pipes.borrow().is_none());
         assert!(pipes.refused);
     }
+
+    /// A pipe that is granted `N` bytes, whatever is asked for.
+    struct Stingy<const N: usize>;
+
+    impl<const N: usize> Pipe for Stingy<N> {
+        fn open(_: usize) -> io::Result<Stingy<N>> {
+            Ok(Stingy)
+        }
+
+        fn capacity(&self) -> usize {
+            N
+        }
+    }
+
+    #[test]
+    fn a_pipe_is_used_from_128_kib_on() {
+        assert!(Pipes::<Stingy<{ 128 * 1024 }>>::default().borrow().is_some());
+        assert!(Pipes::<Stingy<{ 128 * 1024 - 1 }>>::default().borrow().is_none());
+    }
+
+    #[test]
+    fn a_large_pipe_has_a_mebibyte_and_any_other_a_quarter() {
+        let mut pipes = Pipes::<Granted>::default();
+        let sizes: Vec<usize> = std::iter::from_fn(|| pipes.borrow()).map(|pipe| pipe.0).collect();
+        assert_eq!(sizes[..5], [1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 18]);
+        assert_eq!((sizes.len(), pipes.lent()), (64, 64));
+    }
+
+    #[test]
+    fn eight_empty_pipes_are_kept() {
+        let mut pipes = Pipes::<Granted>::default();
+        let lent: Vec<Granted> = (0..10).filter_map(|_| pipes.borrow()).collect();
+        lent.into_iter().for_each(|pipe| pipes.give_back(pipe, true));
+        assert_eq!((pipes.spare.len(), pipes.lent()), (8, 0));
+    }
+
+    /// Out of descriptors while others are lent: that may pass.
+    #[test]
+    fn a_system_that_refuses_while_pipes_are_lent_is_asked_again() {
+        let mut pipes = Pipes::<Stingy<1>> { lent: 1, ..Pipes::default() };
+        assert!(pipes.borrow().is_none() && !pipes.refused);
+        pipes.lent = 0;
+        assert!(pipes.borrow().is_none() && pipes.refused);
+    }
 }

@@ -79,4 +79,13 @@ mod tests {
         assert!((50..200).contains(&hits), "{hits} of 100,000");
         assert!((0..1000).all(|_| random.below(3) < 3));
     }
+
+    /// The generator is SplitMix64, whose numbers for seed 0 are known.
+    #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random::new(0);
+        let drawn = [random.draw(), random.draw(), random.draw()];
+        assert_eq!(drawn, [0xE220_A839_7B1D_CDAF, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F]);
+        assert!((0..1000).map(|_| random.below(3)).any(|drawn| drawn == 2));
+    }
 }

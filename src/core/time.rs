@@ -65,4 +65,20 @@ mod tests {
         assert_eq!(Moment(1_000_000).until(10), Duration::ZERO);
         assert_eq!(Moment(950_000).until(10), Duration::from_millis(50));
     }
+
+    #[test]
+    fn moments_add_and_subtract_and_stop_at_their_ends() {
+        let (early, late) = (Moment(250_000), Moment(1_250_000));
+        assert_eq!((early.tick(), late.tick(), Moment::at_tick(12)), (2, 12, Moment(1_200_000)));
+        assert_eq!(late.since(early), Duration::from_secs(1));
+        assert_eq!(early.since(late), Duration::ZERO);
+        assert_eq!(early.after(Duration::from_secs(1)), late);
+        assert_eq!(early.after(Duration::MAX), Moment(u64::MAX));
+    }
+
+    #[test]
+    fn the_longest_timeout_can_still_be_added_to_a_tick() {
+        assert_eq!(ticks(Duration::MAX), Tick::MAX / 2);
+        assert_eq!((ticks(Duration::ZERO), ticks(Duration::from_secs(1))), (1, 11));
+    }
 }

@@ -1,0 +1,156 @@
+//! Plain tests of limits and costs: how many calls a message takes, when bytes are spliced, what is
+//! swept out.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use oneloop::core::conn::Conn;
+use oneloop::core::event::{Event, Observer, Peer};
+use oneloop::core::timers::{Timeouts, Timers};
+use oneloop::core::{Key, Moment, Reason};
+
+use crate::bench::Bench;
+use crate::net::kernel::Attempt;
+
+#[test]
+fn a_short_read_is_the_last_and_a_full_one_is_not() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.room = 200_000;
+    let (_, id) = bench.open(Conn::echo);
+    bench.say(id, b"hello");
+    assert_eq!((bench.count("Read {"), bench.count("because: Short")), (1, 1));
+    assert_eq!(bench.count("ReadBlocked"), 0);
+    // As many bytes as one read takes: whether more wait, only another read tells.
+    bench.say(id, &[7; 64 * 1024]);
+    assert_eq!((bench.count("because: Full"), bench.count("ReadBlocked")), (1, 1));
+}
+
+#[test]
+fn bytes_are_spliced_from_16_kib_in_one_read_on() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.room = 1_000_000;
+    bench.net.borrow_mut().splice = 300_000;
+    let (_, id) = bench.open(Conn::echo);
+    bench.say(id, &[7; 64 * 1024]);
+    bench.say(id, &[8; 64 * 1024]);
+    assert_eq!(bench.count("because: Spliced"), 0, "an echo reads and writes the same socket");
+    for (bytes, spliced) in [(16 * 1024 - 1, 0), (16 * 1024, 1)] {
+        let mut bench = Bench::new(Timeouts::default());
+        bench.room = 1_000_000;
+        bench.net.borrow_mut().splice = 300_000;
+        let (_, client, _) = bench.relay();
+        bench.say(client, &vec![7; bytes]);
+        bench.say(client, &vec![8; 20_000]);
+        assert_eq!(bench.count("because: Spliced").min(1), spliced, "{bytes}");
+    }
+}
+
+#[test]
+fn deadlines_of_connections_that_are_gone_are_swept_out_and_the_others_kept() {
+    let mut bench = Bench::new(Timeouts { idle: Some(100), ..Timeouts::default() });
+    let (alive, _) = bench.open(Conn::echo);
+    // All have the same slot and the same deadline; one more of them is there at the end.
+    for _ in 0..5000 {
+        let (key, _) = bench.insert(Conn::echo);
+        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.told);
+    }
+    let (next, _) = bench.insert(Conn::echo);
+    assert_eq!(bench.engine.deadlines(), 5002);
+    bench.turn();
+    assert_eq!((bench.engine.len(), bench.engine.deadlines()), (2, 2));
+    bench.turn_at(99);
+    assert_eq!(bench.engine.len(), 2);
+    bench.turn_at(100);
+    assert!(bench.ended(alive, "IdleTimeout") && bench.ended(next, "IdleTimeout"));
+}
+
+#[test]
+fn a_few_deadlines_of_connections_that_are_gone_are_left_alone() {
+    let mut bench = Bench::new(Timeouts { idle: Some(100), ..Timeouts::default() });
+    for _ in 0..3 {
+        let _ = bench.open(Conn::echo);
+    }
+    for _ in 0..4099 {
+        let (key, _) = bench.insert(Conn::echo);
+        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.told);
+    }
+    bench.turn();
+    assert_eq!(bench.engine.deadlines(), 4102, "two a connection, and 4,096");
+}
+
+#[test]
+fn at_most_1024_deadlines_come_due_in_a_turn() {
+    let mut bench = Bench::new(Timeouts { idle: Some(100), ..Timeouts::default() });
+    for _ in 0..1500 {
+        let _ = bench.insert(Conn::echo);
+    }
+    bench.turn_at(1);
+    bench.turn_at(100);
+    assert_eq!(bench.engine.len(), 1500 - 1024);
+    bench.turn_at(100);
+    assert!(bench.engine.is_empty());
+}
+
+#[test]
+fn what_became_of_an_attempt_is_told_once() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (key, _) = bench.open(Conn::relay);
+    assert!(!bench.engine.has_dials());
+    bench.dial(key, Attempt::Done);
+    bench.turn();
+    assert!(bench.engine.has_dials());
+    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "somebody must be told");
+    assert_eq!(bench.engine.dials().len(), 1);
+    assert!(!bench.engine.has_dials() && bench.engine.dials().is_empty());
+}
+
+#[test]
+fn a_connection_is_shown_in_one_line() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (key, client, _) = bench.relay();
+    bench.turn_at(25);
+    bench.say(client, b"hello");
+    bench.fin(client);
+    let conn = bench.engine.get(key).unwrap();
+    let line = conn.to_string();
+    assert!(line.starts_with("route 0, a "), "{line}");
+    assert!(line.ends_with(", a>b 5 B ended, b>a 0 B, active at 2.5 s"), "{line}");
+}
+
+#[test]
+fn a_route_without_timeouts_sets_no_deadline() {
+    let one = Some(1);
+    let off = Timeouts { connect: one, ..Timeouts::default() };
+    assert!(off.all_off());
+    for on in [Timeouts { idle: one, ..off }, Timeouts { half_close: one, ..off }] {
+        assert!(!on.all_off());
+    }
+    assert!(!Timeouts { lifetime: one, ..off }.all_off());
+    let mut timers = Timers::default();
+    assert!(timers.is_empty() && !timers.ask(Moment(0), 0));
+    timers.arm(5, Key::new(1, 0));
+    assert!(!timers.is_empty() && timers.len() == 1);
+    assert!(!timers.ask(Moment(499_999), 1) && timers.ask(Moment(500_000), 1));
+}
+
+/// Wants steps, as every observer does that does not say otherwise.
+struct Curious;
+
+impl Observer for Curious {
+    fn on(&mut self, _: Key, _: &Event<'_>) {}
+}
+
+#[test]
+fn two_observers_want_steps_if_one_does() {
+    assert!(Curious.wants_steps() && (Curious, ()).wants_steps());
+    assert!(((), Curious).wants_steps() && !((), ()).wants_steps());
+}
+
+#[test]
+fn who_is_at_the_other_end_is_shown_as_an_address() {
+    let address = SocketAddr::from(([127, 0, 0, 1], 7007));
+    let name = Some("/run/x\n".to_string());
+    let peers = [Peer::Inet(address), Peer::Unix(name), Peer::Unix(None), Peer::Stdio];
+    let shown = peers.map(|peer| peer.to_string());
+    assert_eq!(shown, ["127.0.0.1:7007", "unix:/run/x\\n", "unix:", "stdio"]);
+}
