@@ -201,4 +201,17 @@ mod tests {
         shelf.give_back(&mut loan);
         assert_eq!((shelf.lent(), shelf.bytes()), (0, 0));
     }
+
+    #[test]
+    fn what_is_left_is_what_was_not_consumed() {
+        let mut shelf = Shelf::<NoPipe>::default();
+        let mut loan = Some(shelf.keep(b"hello"));
+        assert_eq!(shelf.left(loan.as_ref().unwrap()), 5);
+        shelf.consume(&mut loan, 3);
+        assert_eq!(shelf.left(loan.as_ref().unwrap()), 2);
+        let kept = shelf.take(loan.as_ref().unwrap());
+        assert_eq!((kept.len(), kept.data(), kept.is_empty()), (2, &b"lo"[..], false));
+        assert_eq!(shelf.left(loan.as_ref().unwrap()), 0, "they are being written");
+        assert_eq!(SCRATCH_BYTES, 65_536);
+    }
 }

@@ -352,4 +352,10 @@ mod tests {
         assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"\n"]), (2, LINE_BYTES));
         assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"yy\n"]), (2, LINE_BYTES));
     }
+
+    #[test]
+    fn a_message_has_at_most_8_kib() {
+        assert_eq!(heard(&[&[b'x'; 8191]]), (0, 8191));
+        assert_eq!(heard(&[&[b'x'; 9000]]), (1, 8192));
+    }
 }

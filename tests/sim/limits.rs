@@ -7,10 +7,11 @@ use std::time::Duration;
 use oneloop::core::conn::Conn;
 use oneloop::core::event::{Event, Observer, Peer};
 use oneloop::core::timers::{Timeouts, Timers};
-use oneloop::core::{Key, Moment, Reason};
+use oneloop::core::{Key, Moment, Ready, Reason};
 
 use crate::bench::Bench;
 use crate::net::kernel::Attempt;
+use crate::net::remote::Found;
 
 #[test]
 fn a_short_read_is_the_last_and_a_full_one_is_not() {
@@ -43,6 +44,18 @@ fn bytes_are_spliced_from_16_kib_in_one_read_on() {
         bench.say(client, &vec![8; 20_000]);
         assert_eq!(bench.count("because: Spliced").min(1), spliced, "{bytes}");
     }
+}
+
+#[test]
+fn after_urgent_data_nothing_is_spliced() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.room = 1_000_000;
+    bench.net.borrow_mut().splice = 300_000;
+    let (key, client, _) = bench.relay();
+    bench.engine.mark(key, Ready::URGENT, &mut bench.told);
+    bench.say(client, &[7; 20_000]);
+    bench.say(client, &[8; 20_000]);
+    assert_eq!(bench.count("because: Spliced"), 0);
 }
 
 #[test]
@@ -87,8 +100,22 @@ fn at_most_1024_deadlines_come_due_in_a_turn() {
     bench.turn_at(1);
     bench.turn_at(100);
     assert_eq!(bench.engine.len(), 1500 - 1024);
+    assert!(!bench.engine.is_empty());
     bench.turn_at(100);
     assert!(bench.engine.is_empty());
+}
+
+#[test]
+fn an_end_that_is_called_writable_again_is_not_muted() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (key, id) = bench.open(Conn::echo);
+    for _ in 0..3 {
+        bench.engine.mark(key, Ready::WRITE, &mut bench.told);
+        bench.turn();
+    }
+    assert_eq!(bench.count("Muted"), 0);
+    bench.say(id, b"hello");
+    assert_eq!(bench.hear(id), Found::Bytes(b"hello".to_vec()));
 }
 
 #[test]
@@ -131,6 +158,31 @@ fn a_route_without_timeouts_sets_no_deadline() {
     timers.arm(5, Key::new(1, 0));
     assert!(!timers.is_empty() && timers.len() == 1);
     assert!(!timers.ask(Moment(499_999), 1) && timers.ask(Moment(500_000), 1));
+}
+
+#[test]
+fn a_connection_tells_how_much_it_moved_each_way() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (relayed, client, target) = bench.relay();
+    bench.say(client, b"hello");
+    bench.say(target, b"you");
+    bench.fin(client);
+    bench.fin(target);
+    assert!(bench.ended(relayed, "Finished"));
+    let (echoed, id) = bench.open(Conn::echo);
+    bench.say(id, b"twice");
+    bench.fin(id);
+    assert!(bench.ended(echoed, "Finished"));
+    assert_eq!((bench.count("up: 5, down: 3"), bench.count("up: 5, down: 5")), (1, 1));
+}
+
+#[test]
+fn a_client_that_ends_without_a_word_has_sent_an_empty_message() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (_, id) = bench.open(|socket| Conn::greet(socket, None));
+    bench.fin(id);
+    bench.turn();
+    assert_eq!(bench.count("Heard { message: [] }"), 1);
 }
 
 /// Wants steps, as every observer does that does not say otherwise.
