@@ -1,11 +1,14 @@
 //! Plain tests of limits and costs: how many calls a message takes, when bytes are spliced, what is
 //! swept out.
 
+use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneloop::core::conn::Conn;
-use oneloop::core::event::{Event, Observer, Peer};
+use oneloop::core::event::{Drop, Event, Observer, Peer};
+use oneloop::core::reason::{Closing, Fault, Side};
 use oneloop::core::timers::{Timeouts, Timers};
 use oneloop::core::{Key, Moment, Ready, Reason};
 
@@ -132,6 +135,56 @@ fn what_became_of_an_attempt_is_told_once() {
 }
 
 #[test]
+fn a_partial_write_tells_what_is_left() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (_, id) = bench.open(Conn::echo);
+    bench.net.borrow_mut().socks[id].tx.room = 3;
+    bench.say(id, b"hello");
+    assert_eq!(bench.count("Wrote { bytes: 3, left: 2 }"), 1);
+}
+
+#[test]
+fn every_end_and_every_drop_is_told_in_words() {
+    let fault = Fault { kind: ErrorKind::TimedOut, code: None };
+    let drops = [
+        (Drop::Blocked, "blocked"),
+        (Drop::Own, "own"),
+        (Drop::Privileged, "privileged"),
+        (Drop::Loop, "loop"),
+        (Drop::Refused(fault), "refused"),
+        (Drop::Failed(fault), "failed"),
+        (Drop::NoWay, "no-way"),
+        (Drop::Short, "short"),
+        (Drop::Long, "long"),
+    ];
+    let texts: HashSet<String> = drops.iter().map(|(why, _)| why.to_string()).collect();
+    assert!(texts.len() == drops.len() && !texts.contains(""), "{texts:?}");
+    for (why, word) in drops {
+        assert_eq!(why.word(), word);
+    }
+    for fault in [Fault::UNRESOLVED, Fault::ITSELF] {
+        assert_ne!(fault.to_string(), fault.kind.to_string(), "it has words of its own");
+    }
+    let sides = [Side::Client, Side::Target, Side::Us].map(|side| side.to_string());
+    assert_eq!(sides, ["client", "target", "proxy"]);
+    assert_eq!([Closing::Fin, Closing::Rst].map(|by| by.to_string()), ["FIN", "RST"]);
+}
+
+#[test]
+fn readiness_is_shown_in_letters() {
+    let all = [
+        (Ready::NONE, "-"),
+        (Ready::READ, "r"),
+        (Ready::WRITE.with(Ready::LAST), "wl"),
+        (Ready::READ.with(Ready::URGENT).with(Ready::ERROR), "rue"),
+        (Ready::DIALING.with(Ready::MUTED), "dm"),
+    ];
+    for (ready, letters) in all {
+        assert_eq!(ready.to_string(), letters);
+    }
+}
+
+#[test]
 fn a_connection_is_shown_in_one_line() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, client, _) = bench.relay();
@@ -174,6 +227,18 @@ fn a_connection_tells_how_much_it_moved_each_way() {
     bench.fin(id);
     assert!(bench.ended(echoed, "Finished"));
     assert_eq!((bench.count("up: 5, down: 3"), bench.count("up: 5, down: 5")), (1, 1));
+}
+
+#[test]
+fn an_echo_whose_client_is_gone_reads_no_more() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.room = 1_000_000;
+    let (key, id) = bench.open(Conn::echo);
+    bench.net.borrow_mut().remote_write(id, &[7; 200_000]);
+    bench.net.borrow_mut().kill(id, ErrorKind::ConnectionReset);
+    bench.turn();
+    assert!(bench.ended(key, "Reset { by: Client"));
+    assert_eq!((bench.count("Read {"), bench.count("Wrote {")), (1, 0));
 }
 
 #[test]
