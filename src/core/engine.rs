@@ -170,20 +170,24 @@ impl<S: Stream> Engine<S> {
             let Some((due, key)) = self.deadlines.timers.pop(now.tick()) else { break };
             let conn = get(&mut self.conns, key).filter(|conn| conn.armed == due);
             let Some(conn) = conn else { continue };
+            let Some((deadline, due)) = self.deadlines.of(conn) else {
+                conn.armed = 0;
+                continue;
+            };
+            // While the sockets are asked the entry counts as set, or one that is due would be set
+            // once more.
+            let again = due > now.tick() || {
+                let Some(again) = self.lives_on(key, deadline, now, seen) else { continue };
+                again
+            };
+            seen.step(key, || Event::Fired { deadline, again });
+            let Some(conn) = get(&mut self.conns, key) else { continue };
             conn.armed = 0;
-            match self.deadlines.of(conn) {
-                Some((deadline, due)) if due <= now.tick() => {
-                    let Some(again) = self.lives_on(key, deadline, now, seen) else { continue };
-                    seen.step(key, || Event::Fired { deadline, again });
-                    if !again {
-                        self.expired(key, deadline, now, seen);
-                    }
-                }
-                Some((deadline, _)) => {
-                    seen.step(key, || Event::Fired { deadline, again: true });
-                    self.deadlines.arm(conn, key, now, seen);
-                }
-                None => {}
+            match again {
+                false => self.expired(key, deadline, now, seen),
+                // A queued one sets its deadline when it is driven, in the next turn.
+                true if conn.queued => {}
+                true => self.deadlines.arm(conn, key, now, seen),
             }
         }
         let conns = &self.conns;
@@ -360,7 +364,6 @@ impl<S: Stream> Engine<S> {
         if deadline == Deadline::Lifetime || deadline == Deadline::Quiet && conn.is_endless() {
             return Some(false);
         }
-        // A queued one is driven from the queue in the next turn, which sets its deadline anew.
         if conn.queued {
             return Some(true);
         }
