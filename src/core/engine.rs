@@ -100,6 +100,7 @@ impl<S: Stream> Engine<S> {
     }
 
     /// The system named an end: sets its bits, and queues the connection once.
+    #[inline(always)]
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
         let Some(conn) = get(&mut self.conns, key) else {
             return Seen::new(seen, self.steps).step(key, || Event::Stale);
@@ -152,15 +153,20 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Looks at the deadlines that are due. Most turns have none, and see that at once.
-    #[inline]
+    #[inline(always)]
     pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
         if self.deadlines.timers.ask(now, self.conns.len()) {
             self.expire_due(now, seen);
         }
         if self.stalls.is_due(now) {
-            let seen = &mut Seen::new(seen, self.steps);
-            self.stalls.check(&self.conns, &self.buffers.shelf, now, seen);
+            self.check_stalls(now, seen);
         }
+    }
+
+    #[cold]
+    fn check_stalls(&mut self, now: Moment, seen: &mut dyn Observer) {
+        let seen = &mut Seen::new(seen, self.steps);
+        self.stalls.check(&self.conns, &self.buffers.shelf, now, seen);
     }
 
     #[inline(never)]
@@ -208,7 +214,10 @@ impl<S: Stream> Engine<S> {
         if !self.run.is_empty() || !self.dials.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = [self.deadlines.timers.next(), self.stalls.next()].into_iter().flatten().min();
+        let next = match (self.deadlines.timers.next(), self.stalls.next()) {
+            (due, None) | (None, due) => due,
+            (Some(due), Some(stall)) => Some(due.min(stall)),
+        };
         next.map(|due| now.until(due))
     }
 

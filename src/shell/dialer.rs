@@ -159,8 +159,9 @@ impl Dialer {
     }
 
     /// How long the loop may sleep for the attempts' sake.
+    #[inline]
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
-        self.retries.sleep(now)
+        if self.is_empty() { None } else { self.retries.sleep(now) }
     }
 
     /// The target that is tried for this connection.

@@ -121,6 +121,7 @@ impl Reactor {
     }
 
     /// One turn.
+    #[inline(always)]
     fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let now = self.sleep(seen)?;
         let mut named = self.mark(seen);
@@ -237,6 +238,7 @@ impl Reactor {
     }
 
     /// Notes what the system named. No connection is touched while its batch is being read.
+    #[inline(always)]
     fn mark(&mut self, seen: &mut dyn Observer) -> Named {
         let mut named = Named::default();
         for event in &self.events {
