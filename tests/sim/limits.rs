@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use oneloop::core::conn::Conn;
+use oneloop::core::engine::Dial;
 use oneloop::core::event::{Drop, Event, Observer, Peer};
 use oneloop::core::reason::{Closing, Fault, Side};
 use oneloop::core::timers::{Timeouts, Timers};
@@ -119,6 +120,19 @@ fn an_end_that_is_called_writable_again_is_not_muted() {
     assert_eq!(bench.count("Muted"), 0);
     bench.say(id, b"hello");
     assert_eq!(bench.hear(id), Found::Bytes(b"hello".to_vec()));
+}
+
+#[test]
+fn a_target_that_refuses_was_never_connected() {
+    for error in [ErrorKind::ConnectionRefused, ErrorKind::HostUnreachable] {
+        let mut bench = Bench::new(Timeouts::default());
+        let (key, _) = bench.open(Conn::relay);
+        bench.dial(key, Attempt::Waiting(1, Some(error)));
+        (0..3).for_each(|_| bench.turn());
+        let dials = bench.engine.dials();
+        assert!(matches!(&dials[..], [(_, Dial::Failed(failed))] if failed.kind() == error));
+        assert_eq!((bench.count("Connected"), bench.engine.len()), (0, 1));
+    }
 }
 
 #[test]
