@@ -82,7 +82,7 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
         warn!("{warning}");
     }
     let ended = reactor.run(&mut watch);
-    watch.tell_totals();
+    watch.log_totals();
     match ended {
         Ok(Outcome::Drained { cut }) => {
             let how = match cut {

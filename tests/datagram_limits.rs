@@ -17,25 +17,25 @@ mod stand;
 fn without_a_descriptor_a_new_flow_is_dropped_and_the_others_go_on() {
     let target = client();
     let address = target.local_addr().unwrap();
-    let (mut stand, door) =
+    let (mut stand, listener) =
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address},udp-flows=1"));
     let (first, second) = (client(), client());
-    first.send_to(b"first", door).unwrap();
+    first.send_to(b"first", listener).unwrap();
     stand.until(|_| receive(&target));
 
     let limit = getrlimit(Resource::Nofile);
     let next = File::open("/dev/null").unwrap().as_raw_fd() as u64;
     setrlimit(Resource::Nofile, Rlimit { current: Some(next), ..limit }).unwrap();
-    second.send_to(b"second", door).unwrap();
+    second.send_to(b"second", listener).unwrap();
     stand.until_seen(1, &format!("dropped 6 from {}: not sent (Too many open files)", at(&second)));
     stand.turn(std::time::Duration::ZERO);
     assert_eq!((stand.datagrams.len(), stand.datagrams.queued()), (1, 0), "it spins");
     assert_eq!(stand.facts.count("evicted"), 0, "a flow made room for nothing");
-    first.send_to(b"goes on", door).unwrap();
+    first.send_to(b"goes on", listener).unwrap();
     assert_eq!(stand.until(|_| receive(&target)).0, b"goes on");
 
     setrlimit(Resource::Nofile, limit).unwrap();
-    second.send_to(b"again", door).unwrap();
+    second.send_to(b"again", listener).unwrap();
     assert_eq!(stand.until(|_| receive(&target)).0, b"again");
-    assert_eq!(stand.facts.births("closed evicted"), [1]);
+    assert_eq!(stand.facts.conn_ids("closed evicted"), [1]);
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use oneloop::core::event::{Client, Drop};
+use oneloop::core::event::{Client, DropReason};
 use oneloop::core::{
-    Because, Closing, Deadline, Ending, Event, Fault, Key, Moment, Peer, Ready, Reason, Side,
+    Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side, SysError,
 };
 use oneloop::observe::line::Line;
 use oneloop::observe::log::place;
@@ -53,8 +53,8 @@ fn every_event_can_be_explained_in_one_line() {
             assert_eq!(plain, explained);
             continue;
         }
-        let because = explained.strip_prefix(&plain).expect("the line, and something behind it");
-        let sentence = because.strip_prefix(" -- because ").expect("a because");
+        let hint = explained.strip_prefix(&plain).expect("the line, and something behind it");
+        let sentence = hint.strip_prefix(" -- because ").expect("a because");
         assert!(sentence.len() > 20 && explained.len() < 400, "{explained}");
         assert!(!sentence.contains('\n') && !sentence.contains("  "), "{explained}");
         assert_ne!(sentence, "it is so", "{event:?} has no explanation of its own");
@@ -65,7 +65,7 @@ fn every_event_can_be_explained_in_one_line() {
 fn what_peers_and_users_choose_is_escaped_in_every_event() {
     let bad = "x\n\x1b[2J";
     let peer = Peer::Unix(Some(bad.to_string()));
-    let fault = Fault::from(std::io::ErrorKind::Other);
+    let fault = SysError::from(std::io::ErrorKind::Other);
     for event in [
         Event::Opened { route: 0, service: bad, listen: bad, peer: &peer, now: Moment(0) },
         Event::Dialing { target: bad, attempt: 1 },
@@ -82,7 +82,7 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
             left: 1,
             client: Some(Client { peer: &peer, listen: "x" }),
         },
-        Event::Heard { message: bad.as_bytes() },
+        Event::Message { message: bad.as_bytes() },
         Event::Resolved { name: bad, addresses: 0, error: Some(bad) },
         Event::Resolved { name: bad, addresses: 0, error: None },
         Event::Listening { address: bad, service: bad },
@@ -93,7 +93,7 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
         Event::Dump { line: bad },
         Event::Received { bytes: 0, from: &peer },
         Event::Sent { bytes: 0, to: &peer },
-        Event::Dropped { bytes: Some(0), from: Some(&peer), why: Drop::NoWay },
+        Event::Dropped { bytes: Some(0), from: Some(&peer), why: DropReason::NoWay },
     ] {
         let line = line(Key::new(1, 0), &event, true);
         assert!(!line.chars().any(char::is_control), "{line:?}");
@@ -104,7 +104,7 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
 #[test]
 fn the_page_has_every_reason_with_its_letters() {
     let page = page();
-    let fault = Fault::from(std::io::ErrorKind::Other);
+    let fault = SysError::from(std::io::ErrorKind::Other);
     for reason in [
         Reason::Finished,
         Reason::Served,
@@ -123,7 +123,7 @@ fn the_page_has_every_reason_with_its_letters() {
         Reason::Evicted,
         Reason::Lagged,
     ] {
-        let (start, letters) = (format!("| {} |", reason.word()), format!("`{}`", reason.code()));
+        let (start, letters) = (format!("| {} |", reason.name()), format!("`{}`", reason.code()));
         let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();
         assert!(row.contains(&letters), "{reason} with {letters}: {row:?}");
     }
@@ -139,27 +139,30 @@ fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let mut all = of_the_loop();
     all.extend(of_a_life(peer));
     all.extend(of_steps());
-    let door = Key::door(0);
+    let listener = Key::source(0);
     all.extend([
-        (door, Event::Received { bytes: 5, from: peer }),
-        (door, Event::Sent { bytes: 5, to: peer }),
+        (listener, Event::Received { bytes: 5, from: peer }),
+        (listener, Event::Sent { bytes: 5, to: peer }),
         (
             Key::LOOP,
             Event::Passed { received: 64, received_bytes: 4096, sent: 63, sent_bytes: 4032 },
         ),
-        (door, Event::Dropped { bytes: Some(5), from: Some(peer), why: Drop::Privileged }),
+        (
+            listener,
+            Event::Dropped { bytes: Some(5), from: Some(peer), why: DropReason::Privileged },
+        ),
         (Key::flow(1207, 0).at(1), Event::Dropped { bytes: None, from: None, why: refused() }),
     ]);
     all
 }
 
-fn refused() -> Drop {
-    Drop::Refused(system_fault(111))
+fn refused() -> DropReason {
+    DropReason::Refused(system_fault(111))
 }
 
 /// As the system gives it: with a number, and so with the system's words.
-fn system_fault(code: i32) -> Fault {
-    Fault::from(&std::io::Error::from_raw_os_error(code))
+fn system_fault(code: i32) -> SysError {
+    SysError::from(&std::io::Error::from_raw_os_error(code))
 }
 
 fn of_the_loop() -> Vec<(Key, Event<'static>)> {
@@ -194,11 +197,11 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
 
 fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
-    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+    let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     let refused = system_fault(111);
     let client = Some(Client { peer, listen: LISTEN });
     let closed_early =
-        Ending { reason: Reason::Reset { by: Side::Client, fault: system_fault(32) }, ..ending };
+        Close { reason: Reason::Reset { by: Side::Client, fault: system_fault(32) }, ..ending };
     let now = Moment(0);
     vec![
         (a, Event::Opened { route: 0, service: "relay", listen: LISTEN, peer, now }),
@@ -210,7 +213,7 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
         (b, Event::ShutDown),
         (b, Event::Stalled { unsent: 65_536, since: Moment(0), now: Moment(1_080_000) }),
         (b, Event::Resumed { stalled: Duration::from_millis(12_340) }),
-        (a, Event::Heard { message: b"hello\n" }),
+        (a, Event::Message { message: b"hello\n" }),
         (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200), now }),
         (
             a,
@@ -228,22 +231,22 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
 fn of_steps() -> Vec<(Key, Event<'static>)> {
     let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
     let armed = Event::Armed { deadline: Deadline::Idle, due: 300, now: Moment(0) };
-    let read = |bytes, because| Event::Read { bytes, room: 65536, because };
+    let read = |bytes, hint| Event::Read { bytes, room: 65536, hint };
     vec![
         (a, Event::Marked { ready: Ready::READ.with(Ready::WRITE) }),
         (a, Event::Stale),
-        (a, read(5, Because::Short)),
-        (a, read(65536, Because::Full)),
-        (a, read(5, Because::EndWaits)),
-        (a, read(5, Because::Urgent)),
-        (a, read(5, Because::NoPromise)),
-        (a, read(262_144, Because::Spliced)),
+        (a, read(5, ReadHint::Short)),
+        (a, read(65536, ReadHint::Full)),
+        (a, read(5, ReadHint::EndWaits)),
+        (a, read(5, ReadHint::Urgent)),
+        (a, read(5, ReadHint::NoPromise)),
+        (a, read(262_144, ReadHint::Spliced)),
         (b, Event::Wrote { bytes: 3, left: 2 }),
         (b, Event::Wrote { bytes: 2, left: 0 }),
         (a, Event::ReadBlocked),
         (b, Event::WriteBlocked { left: 2 }),
-        (a, Event::Muted),
-        (a, Event::Unmuted),
+        (a, Event::ReadOff),
+        (a, Event::ReadOn),
         (a, Event::Interrupted),
         (a, Event::Yielded { steps: 16 }),
         (a, armed),
@@ -253,8 +256,8 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
 }
 
 fn line(key: Key, event: &Event<'_>, explain: bool) -> String {
-    let door = key.is_door().then_some("udp://127.0.0.1:7007");
-    Line { key, event, door, stalled: [Duration::ZERO; 2], explain }.to_string()
+    let listener = key.is_source().then_some("udp://127.0.0.1:7007");
+    Line { key, event, listener, stalled: [Duration::ZERO; 2], explain }.to_string()
 }
 
 /// The names in `pub enum Event`: what begins with a capital letter, one step in.

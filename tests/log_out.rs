@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Reason, Side};
+use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Reason, Side};
 use oneloop::observe;
 use oneloop::plan::{AccessFormat, Explain, LogPlan};
 
@@ -25,18 +25,18 @@ fn lives() {
         ..LogPlan::default()
     };
     let mut watch = observe::start(&plan);
-    for birth in 1..=lives.parse().expect("a number") {
-        live(&mut watch, birth);
+    for id in 1..=lives.parse().expect("a number") {
+        live(&mut watch, id);
     }
-    watch.tell_totals();
+    watch.log_totals();
     let lost = watch.totals().lost_lines;
     std::process::exit(if lost > 0 { 3 } else { 0 });
 }
 
-fn live(watch: &mut impl Observer, birth: u32) {
-    let (key, now) = (Key::new(birth, 0), Moment(0));
+fn live(watch: &mut impl Observer, id: u32) {
+    let (key, now) = (Key::new(id, 0), Moment(0));
     let (peer, listen) = (Peer::Stdio, "tcp://127.0.0.1:7");
-    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+    let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     watch.on(key, &Event::Opened { route: 0, service: "echo", listen, peer: &peer, now });
     let lasted = Duration::from_micros(1);
     watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted, now });

@@ -3,8 +3,8 @@
 use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
-use oneloop::core::event::Drop;
-use oneloop::core::{Closing, Ending, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
+use oneloop::core::event::DropReason;
+use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use oneloop::observe::{AccessObserver, LogObserver};
 use oneloop::plan::{AccessFormat, Explain};
 
@@ -77,16 +77,16 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
 /// A short life, and a flood of two datagrams.
 fn live(watch: &mut impl Observer) {
-    let (door, key, now) = (Key::door(0), Key::new(7, 0), Moment(0));
+    let (listener, key, now) = (Key::source(0), Key::new(7, 0), Moment(0));
     let (peer, listen) = (Peer::Unix(None), "tcp://127.0.0.1:7");
-    let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
-    watch.on(door, &Event::Listening { address: "udp://127.0.0.1:7", service: "echo" });
+    let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
+    watch.on(listener, &Event::Listening { address: "udp://127.0.0.1:7", service: "echo" });
     for _ in 0..2 {
-        watch.on(door, &Event::Dropped { bytes: Some(5), from: None, why: Drop::Own });
+        watch.on(listener, &Event::Dropped { bytes: Some(5), from: None, why: DropReason::Own });
     }
     watch.on(key, &Event::Opened { route: 2, service: "echo", listen, peer: &peer, now });
     watch.on(key, &Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
-    watch.on(key, &Event::Heard { message: b"hi\n\x1b" });
+    watch.on(key, &Event::Message { message: b"hi\n\x1b" });
     watch.on(key, &Event::EndOfFile);
     let lasted = std::time::Duration::ZERO;
     watch.on(key, &Event::Closed { ending, up: 1, down: 1, lasted, now });

@@ -1,10 +1,10 @@
 //! The table of commands: what each is called, what help says of it, and what makes a plan of it.
 
 use super::Command;
+use super::args::{ParsedArgs, Word};
 use super::error::UsageError;
-use super::typed::{Typed, Word};
 use super::{examine, foreign, serve, talk};
-use crate::plan::misread::shown;
+use crate::plan::parse_error::shown;
 use crate::plan::{Service, guess};
 
 /// One command.
@@ -21,7 +21,7 @@ pub struct Spec {
     pub notes: &'static [&'static str],
     /// A command line and what it does.
     pub examples: &'static [(&'static str, &'static str)],
-    pub build: fn(Typed) -> Result<Command, UsageError>,
+    pub build: fn(ParsedArgs) -> Result<Command, UsageError>,
 }
 
 /// Under which heading the overview shows a command, and which parts of help concern it.
@@ -78,14 +78,14 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop echo :7 udp://:7 unix:/run/echo.sock", "three doors, one loop"),
             ("oneloop echo -vv --explain", "watch the loop work, and why"),
         ],
-        build: |typed| serve::small(typed, Service::Echo),
+        build: |args| serve::small(args, Service::Echo),
         ..SMALL
     },
     Spec {
         name: "discard",
         about: "read what comes in and forget it (RFC 863)",
         examples: &[("oneloop discard :9 udp://:9", "swallow on TCP and UDP")],
-        build: |typed| serve::small(typed, Service::Discard),
+        build: |args| serve::small(args, Service::Discard),
         ..SMALL
     },
     Spec {
@@ -93,7 +93,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send characters without end (RFC 864)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop chargen 127.0.0.1:19", "a source to read from")],
-        build: |typed| serve::small(typed, Service::Chargen),
+        build: |args| serve::small(args, Service::Chargen),
         ..SMALL
     },
     Spec {
@@ -101,7 +101,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send the date and time as a line, and close (RFC 867)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop daytime :13", "what time is it there?")],
-        build: |typed| serve::small(typed, Service::Daytime),
+        build: |args| serve::small(args, Service::Daytime),
         ..SMALL
     },
     Spec {
@@ -109,7 +109,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send the seconds since 1900 in four bytes, and close (RFC 868)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop time :37 udp://:37", "time for machines")],
-        build: |typed| serve::small(typed, Service::Time),
+        build: |args| serve::small(args, Service::Time),
         ..SMALL
     },
     Spec {
@@ -117,7 +117,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "tell the peer how it is seen: its address, ours, the transport",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop whoami :7010", "then: oneloop connect 127.0.0.1:7010")],
-        build: |typed| serve::small(typed, Service::Whoami),
+        build: |args| serve::small(args, Service::Whoami),
         ..SMALL
     },
     Spec {

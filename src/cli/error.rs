@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::plan::Misread;
+use crate::plan::ParseError;
 
 /// Says what is wrong, with which argument, and where help is. Whoever prints it puts the name of
 /// the program and a colon before it.
@@ -28,8 +28,8 @@ impl UsageError {
         UsageError { argument: Some(argument), ..UsageError::missing(wrong) }
     }
 
-    pub(super) fn misread(argument: usize, misread: &Misread) -> UsageError {
-        let text = misread.to_string();
+    pub(super) fn parse_error(argument: usize, parse_error: &ParseError) -> UsageError {
+        let text = parse_error.to_string();
         let mut lines = text.lines();
         let wrong = lines.next().unwrap_or_default();
         // All lines but the first are set in by two columns, as details are.

@@ -1,13 +1,13 @@
 //! Makes plans of the commands that examine: doctor and stress.
 
 use super::Command;
+use super::args::ParsedArgs;
 use super::error::UsageError;
-use super::typed::Typed;
 use crate::plan::DoctorPlan;
-use crate::plan::misread::shown;
+use crate::plan::parse_error::shown;
 
-pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
-    let target = match typed.words.as_slice() {
+pub fn doctor(args: ParsedArgs) -> Result<Command, UsageError> {
+    let target = match args.words.as_slice() {
         [] => None,
         [word] => Some(word.target()?),
         [.., last] => {
@@ -15,15 +15,15 @@ pub fn doctor(typed: Typed) -> Result<Command, UsageError> {
             return Err(UsageError::at(last.at, wrong).detail("doctor takes one target at most"));
         }
     };
-    let draft = typed.draft;
-    let (conns, json, color) = (draft.conns, draft.json, draft.log.color);
+    let values = args.values;
+    let (conns, json, color) = (values.conns, values.json, values.log.color);
     Ok(Command::Doctor(DoctorPlan { conns, target, json, color }))
 }
 
-pub fn stress(typed: Typed) -> Result<Command, UsageError> {
-    let mut plan = typed.draft.stress;
-    plan.color = typed.draft.log.color;
-    for word in &typed.words {
+pub fn stress(args: ParsedArgs) -> Result<Command, UsageError> {
+    let mut plan = args.values.stress;
+    plan.color = args.values.log.color;
+    for word in &args.words {
         plan.targets.push(word.target()?);
     }
     plan.check().map_err(UsageError::missing)?;

@@ -1,7 +1,7 @@
 //! The table of options: one entry gives parsing, help and guesses.
 
-use super::draft::Draft;
-use crate::plan::misread::{Piece, Slip, put};
+use super::values::OptionValues;
+use crate::plan::parse_error::{Piece, SpanError, put};
 use crate::plan::policy::{self, On, PolicyOption};
 use crate::plan::service::Service;
 use crate::plan::stress::options::{self as stress_options, Part, StressOption};
@@ -39,11 +39,11 @@ pub enum Where {
 /// What it does.
 #[derive(Clone, Copy, Debug)]
 pub enum Set {
-    Policy(fn(&mut Policy, Piece<'_>) -> Result<(), Slip>),
-    Draft(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
+    Policy(fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>),
+    OptionValues(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
     /// It may have a value, but only behind a `=`; without one the value is empty.
-    Optional(fn(&mut Draft, Piece<'_>) -> Result<(), Slip>),
-    Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), Slip>),
+    Optional(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
+    Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>),
     Help,
     Version,
 }
@@ -117,11 +117,11 @@ impl Flag {
         }
     }
 
-    /// Whether `typed`, with its dashes, is this option.
-    pub fn is_called(&self, typed: &str) -> bool {
-        match typed.strip_prefix("--") {
+    /// Whether `args`, with its dashes, is this option.
+    pub fn is_called(&self, args: &str) -> bool {
+        match args.strip_prefix("--") {
             Some(long) => long == self.long,
-            None => self.short.is_some_and(|short| typed.chars().eq(['-', short])),
+            None => self.short.is_some_and(|short| args.chars().eq(['-', short])),
         }
     }
 
@@ -149,14 +149,16 @@ const OWN: [Flag; 14] = [
         value: Some("TEXT"),
         help: "what to send, with \\n \\r \\t \\xNN and places to fill in (above)",
         on: Where::Only(&["greet"]),
-        set: Set::Draft(|draft, value| put(&mut draft.text, template::read(value).map(Some))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.text, template::read(value).map(Some))
+        }),
         ..PLAIN
     },
     Flag {
         long: "read-one",
         help: "then read one message, to a newline or the end, and log it",
         on: Where::Only(&["greet"]),
-        set: Set::Draft(|draft, _| put(&mut draft.read_one, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.read_one, Ok(true))),
         ..PLAIN
     },
     Flag {
@@ -164,7 +166,7 @@ const OWN: [Flag; 14] = [
         short: Some('C'),
         help: "send each line end as CR LF",
         on: Where::Only(TALK),
-        set: Set::Draft(|draft, _| put(&mut draft.crlf, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.crlf, Ok(true))),
         ..PLAIN
     },
     Flag {
@@ -174,7 +176,7 @@ const OWN: [Flag; 14] = [
         default: "5s",
         help: "how long the connection may take to be made",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, value| put(&mut draft.wait, unit::read_timeout(value))),
+        set: Set::OptionValues(|values, value| put(&mut values.wait, unit::read_timeout(value))),
         ..PLAIN
     },
     Flag {
@@ -184,7 +186,7 @@ const OWN: [Flag; 14] = [
         default: "off",
         help: "end a connection on which nothing moved for so long",
         on: Where::Only(TALK),
-        set: Set::Draft(|draft, value| put(&mut draft.idle, unit::read_timeout(value))),
+        set: Set::OptionValues(|values, value| put(&mut values.idle, unit::read_timeout(value))),
         ..PLAIN
     },
     Flag {
@@ -192,21 +194,21 @@ const OWN: [Flag; 14] = [
         short: Some('z'),
         help: "only see whether the target takes a connection",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, _| put(&mut draft.probe, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.probe, Ok(true))),
         ..PLAIN
     },
     Flag {
         long: "timing",
         help: "tell how long each step took, and how it ended",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, _| put(&mut draft.timing, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.timing, Ok(true))),
         ..PLAIN
     },
     Flag {
         long: "no-half-close",
         help: "keep our side open when the input ends",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, _| put(&mut draft.half_close, Ok(false))),
+        set: Set::OptionValues(|values, _| put(&mut values.half_close, Ok(false))),
         ..PLAIN
     },
     Flag {
@@ -215,7 +217,9 @@ const OWN: [Flag; 14] = [
         default: "off; 1s for datagrams",
         help: "wait at most so long for the other side after the input ended",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, value| put(&mut draft.linger, unit::read_timeout(value).map(Some))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.linger, unit::read_timeout(value).map(Some))
+        }),
         ..PLAIN
     },
     Flag {
@@ -223,7 +227,7 @@ const OWN: [Flag; 14] = [
         short: Some('u'),
         help: "UDP: the same as udp:// before the target",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, _| put(&mut draft.udp, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.udp, Ok(true))),
         ..PLAIN
     },
     Flag {
@@ -231,7 +235,7 @@ const OWN: [Flag; 14] = [
         short: Some('U'),
         help: "a Unix socket: the same as unix: before the target",
         on: Where::Only(CONNECT),
-        set: Set::Draft(|draft, _| put(&mut draft.unix, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.unix, Ok(true))),
         ..PLAIN
     },
     Flag {
@@ -241,7 +245,9 @@ const OWN: [Flag; 14] = [
         default: "100",
         help: "how many may talk at once",
         on: Where::Only(&["chat"]),
-        set: Set::Draft(|draft, value| put(&mut draft.max_clients, unit::read_limit(value))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.max_clients, unit::read_limit(value))
+        }),
         ..PLAIN
     },
     Flag {
@@ -251,14 +257,16 @@ const OWN: [Flag; 14] = [
         default: "tell how many fit",
         help: "ask whether so many connections fit, as a server, client and relay",
         on: Where::Only(EXAMINE),
-        set: Set::Draft(|draft, value| put(&mut draft.conns, unit::read_limit(value).map(Some))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.conns, unit::read_limit(value).map(Some))
+        }),
         ..PLAIN
     },
     Flag {
         long: "json",
         help: "answer as one JSON object",
         on: Where::Only(EXAMINE),
-        set: Set::Draft(|draft, _| put(&mut draft.json, Ok(true))),
+        set: Set::OptionValues(|values, _| put(&mut values.json, Ok(true))),
         ..PLAIN
     },
 ];
@@ -273,8 +281,8 @@ const LIMITS: [Flag; 4] = [
         help: "serve at most so many at once; more wait",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| {
-            put(&mut draft.max_connections, unit::read_limit(value).map(Some))
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.max_connections, unit::read_limit(value).map(Some))
         }),
     },
     Flag {
@@ -284,7 +292,9 @@ const LIMITS: [Flag; 4] = [
         help: "time for connections in progress to finish after TERM or INT",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| put(&mut draft.drain_timeout, unit::read_bounded(value))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.drain_timeout, unit::read_bounded(value))
+        }),
         ..PLAIN
     },
     Flag {
@@ -294,8 +304,8 @@ const LIMITS: [Flag; 4] = [
         help: "during a drain, close connections at rest and quiet for this long",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| {
-            put(&mut draft.drain_idle, unit::read_bounded(value).map(Some))
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.drain_idle, unit::read_bounded(value).map(Some))
         }),
         ..PLAIN
     },
@@ -306,7 +316,7 @@ const LIMITS: [Flag; 4] = [
         help: "before each sleep look again for so long (100us): answers sooner, burns a core",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| put(&mut draft.spin, unit::read_timeout(value))),
+        set: Set::OptionValues(|values, value| put(&mut values.spin, unit::read_timeout(value))),
         ..PLAIN
     },
 ];
@@ -319,10 +329,10 @@ const REST: [Flag; 7] = [
         help: "show the life of each connection; -vv: each step of the loop too",
         section: Section::Log,
         on: Where::Logged,
-        set: Set::Draft(|draft, _| {
-            draft.log.quiet = false;
-            let more = draft.log.verbosity.saturating_add(1);
-            put(&mut draft.log.verbosity, Ok(more.min(2)))
+        set: Set::OptionValues(|values, _| {
+            values.log.quiet = false;
+            let more = values.log.verbosity.saturating_add(1);
+            put(&mut values.log.verbosity, Ok(more.min(2)))
         }),
         ..PLAIN
     },
@@ -332,9 +342,9 @@ const REST: [Flag; 7] = [
         help: "show warnings and errors only",
         section: Section::Log,
         on: Where::Logged,
-        set: Set::Draft(|draft, _| {
-            draft.log.verbosity = 0;
-            put(&mut draft.log.quiet, Ok(true))
+        set: Set::OptionValues(|values, _| {
+            values.log.verbosity = 0;
+            put(&mut values.log.quiet, Ok(true))
         }),
         ..PLAIN
     },
@@ -343,9 +353,9 @@ const REST: [Flag; 7] = [
         help: "say why the first line of each kind is so; --explain=always: why each line is",
         section: Section::Log,
         on: Where::Logged,
-        set: Set::Optional(|draft, value| {
+        set: Set::Optional(|values, value| {
             let explain = word::read(value, &Explain::WORDS[usize::from(!value.text.is_empty())..]);
-            put(&mut draft.log.explain, explain)
+            put(&mut values.log.explain, explain)
         }),
         ..PLAIN
     },
@@ -356,8 +366,8 @@ const REST: [Flag; 7] = [
         help: "one line for each connection at its end: logfmt, json or haproxy",
         section: Section::Log,
         on: Where::Servers,
-        set: Set::Draft(|draft, value| {
-            put(&mut draft.log.access, word::read(value, &AccessFormat::WORDS).map(Some))
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.log.access, word::read(value, &AccessFormat::WORDS).map(Some))
         }),
         ..PLAIN
     },
@@ -367,7 +377,9 @@ const REST: [Flag; 7] = [
         default: "auto",
         help: "auto (on a terminal, unless NO_COLOR is set), always or never",
         section: Section::Other,
-        set: Set::Draft(|draft, value| put(&mut draft.log.color, word::read(value, &Color::WORDS))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.log.color, word::read(value, &Color::WORDS))
+        }),
         ..PLAIN
     },
     Flag {

@@ -25,14 +25,14 @@ enum On {
 }
 
 /// What to say about an option that this command does not have.
-pub fn option(command: &str, typed: &str) -> Option<&'static str> {
-    let row = OPTIONS.iter().find(|row| row.on.has(command) && row.names.contains(&typed));
+pub fn option(command: &str, args: &str) -> Option<&'static str> {
+    let row = OPTIONS.iter().find(|row| row.on.has(command) && row.names.contains(&args));
     row.map(|row| row.hint)
 }
 
 /// The command of ours that does what a command of this name does elsewhere.
-pub fn command(typed: &str) -> Option<&'static str> {
-    let row = COMMANDS.iter().find(|(names, _)| names.contains(&typed));
+pub fn command(args: &str) -> Option<&'static str> {
+    let row = COMMANDS.iter().find(|(names, _)| names.contains(&args));
     row.map(|(_, ours)| *ours)
 }
 
@@ -232,9 +232,9 @@ mod tests {
             ("connect", "--connect-timeout", "--wait"),
             ("echo", "-u", "udp://"),
         ];
-        for (command, typed, words) in cases {
-            let hint = option(command, typed).unwrap_or_else(|| panic!("{command} {typed}"));
-            assert!(hint.contains(words), "{command} {typed}: {hint}");
+        for (command, args, words) in cases {
+            let hint = option(command, args).unwrap_or_else(|| panic!("{command} {args}"));
+            assert!(hint.contains(words), "{command} {args}: {hint}");
         }
         assert_eq!(option("echo", "--idel-timeout"), None);
         assert_eq!((command("proxy"), command("bench")), (Some("relay"), Some("stress")));
@@ -244,8 +244,8 @@ mod tests {
     fn a_hint_names_only_options_that_the_command_has() {
         for command in &OURS {
             for row in OPTIONS.iter().filter(|row| row.on.has(command.name)) {
-                let has = |typed: &str| {
-                    Flag::all().any(|flag| flag.is_on(command.name) && flag.is_called(typed))
+                let has = |args: &str| {
+                    Flag::all().any(|flag| flag.is_on(command.name) && flag.is_called(args))
                 };
                 if row.names.iter().all(|name| has(name)) {
                     continue;

@@ -2,19 +2,19 @@
 //! looked up.
 //!
 //! `command` and `flag` are the two tables: a new command or option is a new entry there, and help,
-//! parsing and the guesses of errors follow. `sort` sorts arguments into options and words, `draft`
-//! collects what the options say, `typed` holds both, and `serve`, `talk` and `examine` make a
+//! parsing and the guesses of errors follow. `sort` sorts arguments into options and words, `values`
+//! collects what the options say, `args` holds both, and `serve`, `talk` and `examine` make a
 //! command of it.
 
 use std::ffi::OsString;
 
-use crate::plan::misread::shown;
+use crate::plan::parse_error::shown;
 use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub mod error;
 
+mod args;
 mod command;
-mod draft;
 mod examine;
 mod flag;
 mod foreign;
@@ -22,16 +22,16 @@ mod help;
 mod serve;
 mod sort;
 mod talk;
-mod typed;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
+use args::Word;
 use command::{COMMANDS, Spec};
 pub use error::UsageError;
 pub use help::Help;
 use sort::Sorted;
-use typed::Word;
 
 /// All that can be asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +51,7 @@ pub enum Command {
 
 /// Makes a command of the arguments that follow the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
-    let words = typed::decode(args)?;
+    let words = args::decode(args)?;
     let Some((first, rest)) = words.split_first() else {
         return Err(no_command());
     };
@@ -62,12 +62,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         _ => {}
     }
     let (spec, rest) = command(&words)?;
-    let typed = match sort::sort(spec, &rest)? {
+    let args = match sort::sort(spec, &rest)? {
         Sorted::Help => return Ok(Command::Help(Help::About(spec.name))),
         Sorted::Version => return Ok(Command::Version(help::version())),
-        Sorted::Typed(typed) => typed,
+        Sorted::ParsedArgs(args) => args,
     };
-    (spec.build)(*typed).map_err(|error| error.of(spec.name))
+    (spec.build)(*args).map_err(|error| error.of(spec.name))
 }
 
 /// The command and what belongs to it. Options may stand before it: then it is the first word that

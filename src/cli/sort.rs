@@ -2,40 +2,40 @@
 
 use std::slice::Iter;
 
+use super::args::{ParsedArgs, Word};
 use super::command::{COMMANDS, Spec};
-use super::draft::Draft;
 use super::error::UsageError;
 use super::flag::{Flag, Set};
 use super::foreign;
-use super::typed::{Typed, Word};
-use crate::plan::Misread;
+use super::values::OptionValues;
+use crate::plan::ParseError;
 use crate::plan::guess;
-use crate::plan::misread::{Piece, shown};
+use crate::plan::parse_error::{Piece, shown};
 
 /// What came out of it. Who asks for help or the version gets nothing else.
 #[derive(Debug)]
 pub enum Sorted {
     Help,
     Version,
-    Typed(Box<Typed>),
+    ParsedArgs(Box<ParsedArgs>),
 }
 
 pub fn sort(spec: &'static Spec, args: &[Word]) -> Result<Sorted, UsageError> {
     let mut sorter = Sorter {
         command: spec.name,
         rest: args.iter(),
-        typed: Typed { words: Vec::new(), draft: Draft::new() },
+        args: ParsedArgs { words: Vec::new(), values: OptionValues::new() },
     };
     while let Some(word) = sorter.rest.next() {
         let asked = match word.text.as_str() {
             "--" => {
-                sorter.typed.words.extend(sorter.rest.by_ref().cloned());
+                sorter.args.words.extend(sorter.rest.by_ref().cloned());
                 None
             }
             text if text.starts_with("--") => sorter.long(word)?,
             text if text.starts_with('-') && text.len() > 1 => sorter.short(word)?,
             _ => {
-                sorter.typed.words.push(word.clone());
+                sorter.args.words.push(word.clone());
                 None
             }
         };
@@ -43,13 +43,13 @@ pub fn sort(spec: &'static Spec, args: &[Word]) -> Result<Sorted, UsageError> {
             return Ok(sorted);
         }
     }
-    Ok(Sorted::Typed(Box::new(sorter.typed)))
+    Ok(Sorted::ParsedArgs(Box::new(sorter.args)))
 }
 
 struct Sorter<'a> {
     command: &'static str,
     rest: Iter<'a, Word>,
-    typed: Typed,
+    args: ParsedArgs,
 }
 
 impl Sorter<'_> {
@@ -116,34 +116,34 @@ impl Sorter<'_> {
         value: &str,
         at: usize,
     ) -> Result<Option<Sorted>, UsageError> {
-        let draft = &mut self.typed.draft;
+        let values = &mut self.args.values;
         let done = match flag.set {
             Set::Help => return Ok(Some(Sorted::Help)),
             Set::Version => return Ok(Some(Sorted::Version)),
-            Set::Policy(set) => set(&mut draft.policy, Piece::whole(value)),
-            Set::Draft(set) | Set::Optional(set) => set(draft, Piece::whole(value)),
-            Set::Stress(set) => set(&mut draft.stress, Piece::whole(value)),
+            Set::Policy(set) => set(&mut values.policy, Piece::whole(value)),
+            Set::OptionValues(set) | Set::Optional(set) => set(values, Piece::whole(value)),
+            Set::Stress(set) => set(&mut values.stress, Piece::whole(value)),
         };
-        done.map(|()| None).map_err(|slip| {
-            let misread = Misread::new(format!("value for {name}"), value, slip);
-            UsageError::misread(at, &misread).of(self.command)
+        done.map(|()| None).map_err(|span_error| {
+            let parse_error = ParseError::new(format!("value for {name}"), value, span_error);
+            UsageError::parse_error(at, &parse_error).of(self.command)
         })
     }
 }
 
-fn unknown_option(command: &'static str, typed: &str, at: usize) -> UsageError {
-    let error = UsageError::at(at, format!("unknown option: {}", shown(typed))).of(command);
-    if let Some(hint) = foreign::option(command, typed) {
+fn unknown_option(command: &'static str, args: &str, at: usize) -> UsageError {
+    let error = UsageError::at(at, format!("unknown option: {}", shown(args))).of(command);
+    if let Some(hint) = foreign::option(command, args) {
         return error.detail(hint);
     }
-    if let Some(flag) = Flag::all().find(|flag| flag.is_called(typed)) {
+    if let Some(flag) = Flag::all().find(|flag| flag.is_called(args)) {
         let on: Vec<&str> =
             COMMANDS.iter().map(|spec| spec.name).filter(|name| flag.is_on(name)).collect();
         return error.detail(format!("it is an option of {}, not of {command}", on.join(", ")));
     }
     let known: Vec<String> =
         Flag::all().filter(|flag| flag.is_on(command)).map(|flag| flag.dashed()).collect();
-    match guess::nearest(typed, known.iter().map(String::as_str)) {
+    match guess::nearest(args, known.iter().map(String::as_str)) {
         Some(name) => error.detail(format!("did you mean {name}?")),
         None => error,
     }

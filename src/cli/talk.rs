@@ -1,21 +1,21 @@
 //! Makes plans of the commands that talk: connect and chat.
 
 use super::Command;
-use super::draft::Draft;
+use super::args::{ParsedArgs, Word};
 use super::error::UsageError;
-use super::typed::{Typed, Word};
-use crate::plan::misread::{Piece, shown};
-use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, Misread, UnixName};
+use super::values::OptionValues;
+use crate::plan::parse_error::{Piece, shown};
+use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, ParseError, UnixName};
 
-pub fn connect(typed: Typed) -> Result<Command, UsageError> {
-    let draft = typed.draft;
-    let target = match typed.words.as_slice() {
+pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
+    let values = args.values;
+    let target = match args.words.as_slice() {
         [] => {
             let error = UsageError::missing("connect needs a target");
             return Err(error.detail("for example: oneloop connect 127.0.0.1:7007"));
         }
-        [word] => target(word, &draft)?,
-        [host, port] if !draft.unix => target(&joined(host, port), &draft)?,
+        [word] => target(word, &values)?,
+        [host, port] if !values.unix => target(&joined(host, port), &values)?,
         [_, .., last] => {
             let wrong = format!("one argument too many: {}", shown(&last.text));
             return Err(UsageError::at(last.at, wrong)
@@ -24,39 +24,39 @@ pub fn connect(typed: Typed) -> Result<Command, UsageError> {
     };
     let plain = ConnectPlan::to(target);
     // Who says how long silence may last means the silence at the end too.
-    let linger = plain.linger.map(|linger| draft.idle.unwrap_or(linger));
+    let linger = plain.linger.map(|linger| values.idle.unwrap_or(linger));
     Ok(Command::Connect(ConnectPlan {
-        wait: draft.wait,
-        idle: draft.idle,
-        crlf: draft.crlf,
-        probe: draft.probe,
-        timing: draft.timing,
-        half_close: draft.half_close,
-        linger: draft.linger.unwrap_or(linger),
+        wait: values.wait,
+        idle: values.idle,
+        crlf: values.crlf,
+        probe: values.probe,
+        timing: values.timing,
+        half_close: values.half_close,
+        linger: values.linger.unwrap_or(linger),
         // Who talks from a terminal wants the talk, not the log.
-        log: LogPlan { quiet: draft.log.verbosity == 0, ..draft.log },
+        log: LogPlan { quiet: values.log.verbosity == 0, ..values.log },
         ..plain
     }))
 }
 
-pub fn chat(typed: Typed) -> Result<Command, UsageError> {
-    if typed.words.is_empty() {
+pub fn chat(args: ParsedArgs) -> Result<Command, UsageError> {
+    if args.words.is_empty() {
         let error = UsageError::missing("chat needs an address to listen at");
         return Err(error.detail("for example: oneloop chat :7009"));
     }
     let mut listens = Vec::new();
-    for word in &typed.words {
+    for word in &args.words {
         let listen = word.listen()?;
         if listen.address.is_datagram() {
-            let slip = Piece::whole(&word.text)
+            let span_error = Piece::whole(&word.text)
                 .wrong("chat needs a stream: its clients must be known")
                 .or_accepts("tcp://…, unix:… to listen at");
-            let misread = Misread::new("address", word.text.as_str(), slip);
-            return Err(word.misread(&misread));
+            let parse_error = ParseError::new("address", word.text.as_str(), span_error);
+            return Err(word.parse_error(&parse_error));
         }
         listens.push(listen);
     }
-    let Draft { max_clients, idle, crlf, log, .. } = typed.draft;
+    let OptionValues { max_clients, idle, crlf, log, .. } = args.values;
     Ok(Command::Chat(ChatPlan { listens, max_clients, idle, crlf, log }))
 }
 
@@ -71,9 +71,9 @@ fn joined(host: &Word, port: &Word) -> Word {
 }
 
 /// The target, with `-u` and `-U` in it, which may not contradict what the address itself says.
-fn target(word: &Word, draft: &Draft) -> Result<Address, UsageError> {
+fn target(word: &Word, values: &OptionValues) -> Result<Address, UsageError> {
     let bare = !word.text.contains("://") && !word.text.contains('@');
-    let path = draft.unix && bare && !word.text.starts_with("unix");
+    let path = values.unix && bare && !word.text.starts_with("unix");
     let text = if path { format!("unix:{}", word.text) } else { word.text.clone() };
     let address = Word { text, at: word.at }.target()?;
     let says = |option: &str| {
@@ -81,12 +81,12 @@ fn target(word: &Word, draft: &Draft) -> Result<Address, UsageError> {
         Err(UsageError::at(word.at, wrong))
     };
     match address {
-        Address::Tcp(..) | Address::Udp(..) if draft.unix => says("-U"),
-        Address::Tcp(host, port) if draft.udp && bare => Ok(Address::Udp(host, port)),
-        Address::Unix(name) if draft.udp && (path || is_path(&name, word)) => {
+        Address::Tcp(..) | Address::Udp(..) if values.unix => says("-U"),
+        Address::Tcp(host, port) if values.udp && bare => Ok(Address::Udp(host, port)),
+        Address::Unix(name) if values.udp && (path || is_path(&name, word)) => {
             Ok(Address::UnixDatagram(name))
         }
-        Address::Tcp(..) | Address::Unix(_) if draft.udp => says("-u"),
+        Address::Tcp(..) | Address::Unix(_) if values.udp => says("-u"),
         address => Ok(address),
     }
 }

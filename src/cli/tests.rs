@@ -50,7 +50,7 @@ fn each_small_service_listens_at_all_its_addresses() {
         let (plan, _) = served(&format!("{word} :7 udp://:7 unix:/run/x,mode=0600"));
         let listens: Vec<String> = plan.routes.iter().map(|r| r.listen.to_string()).collect();
         assert_eq!(listens, ["tcp://:7", "udp://:7", "unix:/run/x,mode=0600"]);
-        assert!(plan.routes.iter().all(|route| route.service.word() == word));
+        assert!(plan.routes.iter().all(|route| route.service.name() == word));
     }
 }
 
@@ -130,10 +130,10 @@ fn options_stand_anywhere_until_two_dashes_end_them() {
 #[test]
 fn every_example_of_help_is_understood() {
     for (line, _) in COMMANDS.iter().flat_map(|spec| spec.examples) {
-        let typed = line.rsplit("oneloop ").next().unwrap_or_default();
-        let typed = typed.split(" <").next().unwrap_or_default();
+        let args = line.rsplit("oneloop ").next().unwrap_or_default();
+        let args = args.split(" <").next().unwrap_or_default();
         // What stands in quotes is one argument.
-        let parts = typed.split('\'').enumerate();
+        let parts = args.split('\'').enumerate();
         let args =
             parts.map(|(n, part)| if n % 2 == 1 { part.replace(' ', "_") } else { part.into() });
         command(&args.collect::<String>());

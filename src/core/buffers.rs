@@ -17,22 +17,22 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 /// All the buffers there are.
 pub struct Buffers<P> {
     pub scratch: Box<[u8]>,
-    pub shelf: Shelf<P>,
+    pub unsent: Unsent<P>,
 }
 
 /// The bytes that were read and could not be written yet: copies, or pipes that they lie in.
-pub struct Shelf<P> {
-    kept: Slab<Kept<P>>,
+pub struct Unsent<P> {
+    pending: Slab<Pending<P>>,
     bytes: usize,
     pub pipes: Pipes<P>,
 }
 
 /// The right to one place on the shelf. It cannot be copied: whoever has it must give it back.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Loan(NonZeroU32);
+pub struct UnsentId(NonZeroU32);
 
 /// One place on the shelf.
-pub enum Kept<P> {
+pub enum Pending<P> {
     /// Those before `start` have been written.
     Bytes {
         bytes: Vec<u8>,
@@ -46,13 +46,13 @@ pub enum Kept<P> {
     Taken,
 }
 
-impl<P> Kept<P> {
+impl<P> Pending<P> {
     /// How many bytes are still to be written.
     pub fn len(&self) -> usize {
         match self {
-            Kept::Bytes { bytes, start } => bytes.len() - start,
-            Kept::Pipe { left, .. } => *left,
-            Kept::Taken => 0,
+            Pending::Bytes { bytes, start } => bytes.len() - start,
+            Pending::Pipe { left, .. } => *left,
+            Pending::Taken => 0,
         }
     }
 
@@ -63,14 +63,14 @@ impl<P> Kept<P> {
     /// The bytes, if they lie where we can see them.
     pub fn data(&self) -> &[u8] {
         match self {
-            Kept::Bytes { bytes, start } => &bytes[*start..],
-            Kept::Pipe { .. } | Kept::Taken => &[],
+            Pending::Bytes { bytes, start } => &bytes[*start..],
+            Pending::Pipe { .. } | Pending::Taken => &[],
         }
     }
 }
 
-impl Loan {
-    /// The number is one more than the place, so that an `Option<Loan>` costs nothing.
+impl UnsentId {
+    /// The number is one more than the place, so that an `Option<UnsentId>` costs nothing.
     fn place(&self) -> usize {
         self.0.get() as usize - 1
     }
@@ -85,89 +85,89 @@ impl<P> Default for Buffers<P> {
 impl<P> Buffers<P> {
     /// A stock whose reads take at most so many bytes; the simulation uses small ones.
     pub fn with_scratch(bytes: usize) -> Buffers<P> {
-        Buffers { scratch: vec![0; bytes].into_boxed_slice(), shelf: Shelf::default() }
+        Buffers { scratch: vec![0; bytes].into_boxed_slice(), unsent: Unsent::default() }
     }
 }
 
-impl<P> Default for Shelf<P> {
+impl<P> Default for Unsent<P> {
     fn default() -> Self {
-        Shelf { kept: Slab::new(), bytes: 0, pipes: Pipes::default() }
+        Unsent { pending: Slab::new(), bytes: 0, pipes: Pipes::default() }
     }
 }
 
-impl<P: Pipe> Shelf<P> {
+impl<P: Pipe> Unsent<P> {
     /// Keeps a copy of `bytes`.
-    pub fn keep(&mut self, bytes: &[u8]) -> Loan {
-        self.place(Kept::Bytes { bytes: bytes.to_vec(), start: 0 })
+    pub fn store(&mut self, bytes: &[u8]) -> UnsentId {
+        self.place(Pending::Bytes { bytes: bytes.to_vec(), start: 0 })
     }
 
     /// Keeps a pipe with so many bytes in it.
-    pub fn keep_pipe(&mut self, pipe: P, left: usize) -> Loan {
-        self.place(Kept::Pipe { pipe, left })
+    pub fn store_pipe(&mut self, pipe: P, left: usize) -> UnsentId {
+        self.place(Pending::Pipe { pipe, left })
     }
 
-    fn place(&mut self, kept: Kept<P>) -> Loan {
-        self.bytes += kept.len();
-        let place = self.kept.insert(kept);
-        Loan(NonZeroU32::MIN.saturating_add(place as u32))
+    fn place(&mut self, pending: Pending<P>) -> UnsentId {
+        self.bytes += pending.len();
+        let place = self.pending.insert(pending);
+        UnsentId(NonZeroU32::MIN.saturating_add(place as u32))
     }
 
     /// How many bytes are still to be written.
-    pub fn left(&self, loan: &Loan) -> usize {
-        self.kept[loan.place()].len()
+    pub fn left(&self, unsent_id: &UnsentId) -> usize {
+        self.pending[unsent_id.place()].len()
     }
 
     /// The same, if they lie where we can see them.
-    pub fn data(&self, loan: &Loan) -> &[u8] {
-        self.kept[loan.place()].data()
+    pub fn data(&self, unsent_id: &UnsentId) -> &[u8] {
+        self.pending[unsent_id.place()].data()
     }
 
     /// Takes the bytes off the shelf for the time of one write; `put` brings them back.
-    pub fn take(&mut self, loan: &Loan) -> Kept<P> {
-        std::mem::replace(&mut self.kept[loan.place()], Kept::Taken)
+    pub fn take(&mut self, unsent_id: &UnsentId) -> Pending<P> {
+        std::mem::replace(&mut self.pending[unsent_id.place()], Pending::Taken)
     }
 
-    pub fn put(&mut self, loan: &Loan, kept: Kept<P>) {
-        self.kept[loan.place()] = kept;
+    pub fn put(&mut self, unsent_id: &UnsentId, pending: Pending<P>) {
+        self.pending[unsent_id.place()] = pending;
     }
 
     /// Adds to what is kept: a message is gathered this way.
-    pub fn append(&mut self, loan: &Loan, bytes: &[u8]) {
-        if let Kept::Bytes { bytes: kept, .. } = &mut self.kept[loan.place()] {
-            kept.extend_from_slice(bytes);
+    pub fn append(&mut self, unsent_id: &UnsentId, bytes: &[u8]) {
+        if let Pending::Bytes { bytes: pending, .. } = &mut self.pending[unsent_id.place()] {
+            pending.extend_from_slice(bytes);
             self.bytes += bytes.len();
         }
     }
 
     /// So many bytes have been written. With the last of them the loan ends.
-    pub fn consume(&mut self, slot: &mut Option<Loan>, bytes: usize) {
-        let Some(loan) = slot else { return };
-        let kept = &mut self.kept[loan.place()];
-        match kept {
-            Kept::Bytes { start, .. } => *start += bytes,
-            Kept::Pipe { left, .. } => *left -= bytes,
-            Kept::Taken => return,
+    pub fn consume(&mut self, slot: &mut Option<UnsentId>, bytes: usize) {
+        let Some(unsent_id) = slot else { return };
+        let pending = &mut self.pending[unsent_id.place()];
+        match pending {
+            Pending::Bytes { start, .. } => *start += bytes,
+            Pending::Pipe { left, .. } => *left -= bytes,
+            Pending::Taken => return,
         }
         self.bytes -= bytes;
-        if kept.is_empty() {
-            self.give_back(slot);
+        if pending.is_empty() {
+            self.release(slot);
         }
     }
 
     /// Ends a loan, whatever it still holds.
-    pub fn give_back(&mut self, slot: &mut Option<Loan>) {
-        if let Some(loan) = slot.take() {
-            let kept = self.kept.remove(loan.place());
-            self.bytes -= kept.len();
-            if let Kept::Pipe { pipe, left } = kept {
-                self.pipes.give_back(pipe, left == 0);
+    pub fn release(&mut self, slot: &mut Option<UnsentId>) {
+        if let Some(unsent_id) = slot.take() {
+            let pending = self.pending.remove(unsent_id.place());
+            self.bytes -= pending.len();
+            if let Pending::Pipe { pipe, left } = pending {
+                self.pipes.release(pipe, left == 0);
             }
         }
     }
 
     /// How many loans are out.
-    pub fn lent(&self) -> usize {
-        self.kept.len()
+    pub fn in_use(&self) -> usize {
+        self.pending.len()
     }
 
     /// How many bytes are kept in all.
@@ -183,35 +183,35 @@ mod tests {
 
     #[test]
     fn a_loan_ends_with_its_last_byte() {
-        let mut shelf = Shelf::<NoPipe>::default();
-        let mut loan = Some(shelf.keep(b"hello"));
-        shelf.consume(&mut loan, 3);
-        assert_eq!(shelf.data(loan.as_ref().unwrap()), b"lo");
-        assert_eq!((shelf.lent(), shelf.bytes()), (1, 2));
-        shelf.consume(&mut loan, 2);
-        assert!(loan.is_none());
-        assert_eq!((shelf.lent(), shelf.bytes()), (0, 0));
+        let mut unsent = Unsent::<NoPipe>::default();
+        let mut unsent_id = Some(unsent.store(b"hello"));
+        unsent.consume(&mut unsent_id, 3);
+        assert_eq!(unsent.data(unsent_id.as_ref().unwrap()), b"lo");
+        assert_eq!((unsent.in_use(), unsent.bytes()), (1, 2));
+        unsent.consume(&mut unsent_id, 2);
+        assert!(unsent_id.is_none());
+        assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0));
     }
 
     #[test]
     fn a_loan_may_end_early() {
-        let mut shelf = Shelf::<NoPipe>::default();
-        let mut loan = Some(shelf.keep(b"hel"));
-        shelf.append(loan.as_ref().unwrap(), b"lo");
-        shelf.give_back(&mut loan);
-        assert_eq!((shelf.lent(), shelf.bytes()), (0, 0));
+        let mut unsent = Unsent::<NoPipe>::default();
+        let mut unsent_id = Some(unsent.store(b"hel"));
+        unsent.append(unsent_id.as_ref().unwrap(), b"lo");
+        unsent.release(&mut unsent_id);
+        assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0));
     }
 
     #[test]
     fn what_is_left_is_what_was_not_consumed() {
-        let mut shelf = Shelf::<NoPipe>::default();
-        let mut loan = Some(shelf.keep(b"hello"));
-        assert_eq!(shelf.left(loan.as_ref().unwrap()), 5);
-        shelf.consume(&mut loan, 3);
-        assert_eq!(shelf.left(loan.as_ref().unwrap()), 2);
-        let kept = shelf.take(loan.as_ref().unwrap());
-        assert_eq!((kept.len(), kept.data(), kept.is_empty()), (2, &b"lo"[..], false));
-        assert_eq!(shelf.left(loan.as_ref().unwrap()), 0, "they are being written");
+        let mut unsent = Unsent::<NoPipe>::default();
+        let mut unsent_id = Some(unsent.store(b"hello"));
+        assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 5);
+        unsent.consume(&mut unsent_id, 3);
+        assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 2);
+        let pending = unsent.take(unsent_id.as_ref().unwrap());
+        assert_eq!((pending.len(), pending.data(), pending.is_empty()), (2, &b"lo"[..], false));
+        assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 0, "they are being written");
         assert_eq!(SCRATCH_BYTES, 65_536);
     }
 }

@@ -4,14 +4,14 @@
 use std::fmt;
 use std::io;
 
-use super::buffers::{Loan, Shelf};
-use super::drive::Drive;
+use super::buffers::{Unsent, UnsentId};
+use super::drive::DriveCx;
 use super::end::{End, Ends, Stream};
 use super::event::Event;
 use super::flow::{Flow, Step};
-use super::pump::{self, Broken};
+use super::pump::{self, EndError};
 use super::ready::Ready;
-use super::reason::{Closing, Ending, Fault, Reason, Side};
+use super::reason::{Close, CloseKind, Reason, Side, SysError};
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 
@@ -24,7 +24,7 @@ pub struct Conn<S> {
     pub ends: Ends<S>,
     pub flows: [Flow; 2],
     pub born: Moment,
-    pub birth: u32,
+    pub id: u32,
     /// When bytes last moved; while connecting: when the attempt began.
     pub active: Tick,
     /// The one entry among the timers that counts; 0 is none.
@@ -41,7 +41,8 @@ pub struct Conn<S> {
 struct History(u8);
 
 impl History {
-    const SIDES: [Option<Side>; 4] = [None, Some(Side::Client), Some(Side::Target), Some(Side::Us)];
+    const SIDES: [Option<Side>; 4] =
+        [None, Some(Side::Client), Some(Side::Target), Some(Side::Proxy)];
     const CLIENT_SPOKE_LAST: u8 = 4;
 
     /// Whose end of file came first.
@@ -93,19 +94,23 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Says `text` and closes; what the peer says meanwhile is swallowed.
-    pub fn say(socket: S, text: Option<Loan>) -> Conn<S> {
-        Conn::wire(End::Socket(socket), End::Void, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
+    pub fn say(socket: S, text: Option<UnsentId>) -> Conn<S> {
+        Conn::wire(
+            End::Socket(socket),
+            End::Void,
+            [Flow::starting_with(text, 1, 0), Flow::new(0, 1)],
+        )
     }
 
     /// Says `text`, hears one message, and closes.
-    pub fn greet(socket: S, text: Option<Loan>) -> Conn<S> {
+    pub fn greet(socket: S, text: Option<UnsentId>) -> Conn<S> {
         let ear = End::Line(None);
-        Conn::wire(End::Socket(socket), ear, [Flow::saying(text, 1, 0), Flow::new(0, 1)])
+        Conn::wire(End::Socket(socket), ear, [Flow::starting_with(text, 1, 0), Flow::new(0, 1)])
     }
 
     /// A relay whose target is still to be dialled: until then nothing is read from the client.
     pub fn relay(client: S) -> Conn<S> {
-        Conn::wire(End::Socket(client), End::Nowhere, [Flow::new(0, 1), Flow::new(1, 0)])
+        Conn::wire(End::Socket(client), End::Unconnected, [Flow::new(0, 1), Flow::new(1, 0)])
     }
 
     /// A relay between two ends that are both there.
@@ -118,7 +123,7 @@ impl<S: Stream> Conn<S> {
             ends: Ends::new([a, b]),
             flows,
             born: Moment(0),
-            birth: 0,
+            id: 0,
             active: 0,
             armed: 0,
             route: 0,
@@ -129,16 +134,16 @@ impl<S: Stream> Conn<S> {
 
     /// Runs both flows until they rest or have had their share.
     #[inline(always)]
-    pub fn drive(&mut self, with: &mut Drive<'_, S::Pipe>) -> Driven {
+    pub fn drive(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> Driven {
         if self.dialing()
-            && let Err(error) = self.ask_connected(with)
+            && let Err(error) = self.check_connected(cx)
         {
             // The client may be gone too: then there is nothing left to try. And a target that took
             // us, spoke and reset before we looked was connected: what it said is passed on.
-            return match self.ask_errors() {
-                Some(broken) => self.broken(broken, with),
+            return match self.check_errors() {
+                Some(failed) => self.failed(failed, cx),
                 None if self.dialing() => Driven::DialFailed(error),
-                None => self.broken(Broken { end: 1, error }, with),
+                None => self.failed(EndError { end: 1, error }, cx),
             };
         }
         let before = [self.flows[0].moved, self.flows[1].moved];
@@ -149,14 +154,14 @@ impl<S: Stream> Conn<S> {
             if flow.done {
                 continue;
             }
-            let pumped = pump::pump(flow, ends, with);
+            let pumped = pump::pump(flow, ends, cx);
             if flow.done {
                 let from = side(&self.ends, flow.from as usize);
                 self.history.ended(from);
                 ended = true;
             }
-            if let Err(broken) = pumped {
-                return self.broken(broken, with);
+            if let Err(failed) = pumped {
+                return self.failed(failed, cx);
             }
         }
         // If both sides spoke, nobody knows who spoke last: an answer may be outstanding.
@@ -167,7 +172,7 @@ impl<S: Stream> Conn<S> {
         }
         // An end of file is activity: what is half-closed waits from then on.
         if !lingered && (ended || spoke) {
-            self.active = with.now.tick();
+            self.active = cx.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
             return Driven::Ended(self.finished());
@@ -179,16 +184,16 @@ impl<S: Stream> Conn<S> {
         if !self.ends.bits(0).with(self.ends.bits(1)).has(Ready::ERROR) {
             return Driven::Rest;
         }
-        match self.ask_errors() {
-            Some(broken) => self.broken(broken, with),
+        match self.check_errors() {
+            Some(failed) => self.failed(failed, cx),
             None => Driven::Rest,
         }
     }
 
     /// Whether the attempt at end 1 has come through. An error: it has failed.
     #[cold]
-    fn ask_connected(&mut self, with: &mut Drive<'_, S::Pipe>) -> io::Result<()> {
-        let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
+    fn check_connected(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> io::Result<()> {
+        let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::READ_CLOSED);
         if !self.ends.bits(1).any(hints) {
             return Ok(());
         }
@@ -202,10 +207,10 @@ impl<S: Stream> Conn<S> {
             }
             Err(error) if !was_connected(error) => {}
             _ => {
-                self.ends.clear(1, Ready::DIALING);
-                self.active = with.now.tick();
-                let after = with.now.since(self.born);
-                with.on(1, &Event::Connected { after });
+                self.ends.clear(1, Ready::OPENING);
+                self.active = cx.now.tick();
+                let after = cx.now.since(self.born);
+                cx.on(1, &Event::Connected { after });
             }
         }
         asked.map(|_| ())
@@ -214,7 +219,7 @@ impl<S: Stream> Conn<S> {
     /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the
     /// socket is asked.
     #[cold]
-    fn ask_errors(&mut self) -> Option<Broken> {
+    fn check_errors(&mut self) -> Option<EndError> {
         for end in 0..2 {
             if !self.ends.ready(end).has(Ready::ERROR) {
                 continue;
@@ -222,7 +227,7 @@ impl<S: Stream> Conn<S> {
             self.ends.clear(end, Ready::ERROR);
             match self.ends.socket(end)?.take_error() {
                 Ok(None) => {}
-                Ok(Some(error)) | Err(error) => return Some(Broken { end, error }),
+                Ok(Some(error)) | Err(error) => return Some(EndError { end, error }),
             }
         }
         None
@@ -231,8 +236,12 @@ impl<S: Stream> Conn<S> {
     /// An end failed. What it sent before is written as far as the other side takes it now; then
     /// the connection ends with a reset, never with a clean end.
     #[cold]
-    fn broken(&mut self, Broken { end, error }: Broken, with: &mut Drive<'_, S::Pipe>) -> Driven {
-        let fault = Fault::from(&error);
+    fn failed(
+        &mut self,
+        EndError { end, error }: EndError,
+        cx: &mut DriveCx<'_, S::Pipe>,
+    ) -> Driven {
+        let fault = SysError::from(&error);
         if self.dialing() {
             return Driven::Ended(Reason::Abandoned { fault });
         }
@@ -241,14 +250,14 @@ impl<S: Stream> Conn<S> {
             if flow.from as usize == end && flow.to as usize != end && !flow.done {
                 // Whatever goes wrong here: the connection ends all the same.
                 let (flow, ends) = (&mut self.flows[index], &mut self.ends);
-                let _ = pump::last_words(flow, ends, with);
+                let _ = pump::flush_after_error(flow, ends, cx);
             }
         }
         Driven::Ended(Reason::Reset { by: side(&self.ends, end), fault })
     }
 
     fn finished(&self) -> Reason {
-        if self.history.first() == Some(Side::Us) { Reason::Served } else { Reason::Finished }
+        if self.history.first() == Some(Side::Proxy) { Reason::Served } else { Reason::Finished }
     }
 
     /// What is next to come due, and when. `drain_idle` is set while the engine drains.
@@ -286,7 +295,7 @@ impl<S: Stream> Conn<S> {
             return Some(0);
         }
         let unanswered = self.ends.end(1).is_socket() && self.history.client_spoke_last();
-        (!self.half_closed() && !self.holds() && !unanswered).then_some(idle)
+        (!self.half_closed() && !self.has_unsent() && !unanswered).then_some(idle)
     }
 
     /// It sends for as long as it is there, whatever the peer does.
@@ -301,7 +310,7 @@ impl<S: Stream> Conn<S> {
 
     /// The target is not connected yet.
     pub fn dialing(&self) -> bool {
-        self.ends.bits(1).has(Ready::DIALING)
+        self.ends.bits(1).has(Ready::OPENING)
     }
 
     /// In a state that is timed whatever the route says: connecting, or lingering.
@@ -315,8 +324,8 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Bytes are held that were not written yet.
-    pub fn holds(&self) -> bool {
-        self.flows.iter().any(|flow| flow.held.is_some())
+    pub fn has_unsent(&self) -> bool {
+        self.flows.iter().any(|flow| flow.unsent.is_some())
     }
 
     /// Bytes passed on from end 0, and bytes written to it. An echo counts its bytes in both.
@@ -328,27 +337,27 @@ impl<S: Stream> Conn<S> {
     }
 
     /// What holds whenever a connection has been driven; asked in debug builds.
-    pub fn check(&self, shelf: &Shelf<S::Pipe>) {
+    pub fn check(&self, unsent: &Unsent<S::Pipe>) {
         for flow in &self.flows {
-            let held = flow.held.as_ref().map(|loan| shelf.left(loan));
-            debug_assert!(held != Some(0), "#{}: a loan of nothing", self.birth);
-            debug_assert!(!flow.done || held.is_none(), "#{}: bytes behind the end", self.birth);
+            let unsent = flow.unsent.as_ref().map(|unsent_id| unsent.left(unsent_id));
+            debug_assert!(unsent != Some(0), "#{}: a loan of nothing", self.id);
+            debug_assert!(!flow.done || unsent.is_none(), "#{}: bytes behind the end", self.id);
         }
         let asked = !self.ends.ready(0).has(Ready::ERROR) && !self.ends.ready(1).has(Ready::ERROR);
-        debug_assert!(self.queued || asked, "#{}: an error is not asked for", self.birth);
+        debug_assert!(self.queued || asked, "#{}: an error is not asked for", self.id);
         let rests = self.flows.iter().all(|flow| self.ends.next(flow) == Step::Rest);
-        debug_assert!(self.queued || rests, "#{}: work that nobody does", self.birth);
+        debug_assert!(self.queued || rests, "#{}: work that nobody does", self.id);
     }
 
     /// Prepares the sockets for their close, gives back all loans, and tells how it ended.
-    pub fn close(&mut self, reason: Reason, shelf: &mut Shelf<S::Pipe>) -> Ending {
+    pub fn close(&mut self, reason: Reason, unsent: &mut Unsent<S::Pipe>) -> Close {
         let relay = self.ends.end(1).is_socket() || self.dialing();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
             // Our own service cut short a peer that owes nothing: clean, unless it was owed
             // something.
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
-                relay || self.holds() || self.ends.ready(0).has(Ready::READ)
+                relay || self.has_unsent() || self.ends.ready(0).has(Ready::READ)
             }
             _ => true,
         };
@@ -360,18 +369,18 @@ impl<S: Stream> Conn<S> {
             }
         }
         for flow in &mut self.flows {
-            shelf.give_back(&mut flow.held);
+            unsent.release(&mut flow.unsent);
         }
-        self.ends.release(shelf);
-        let by_us = (Side::Us, if resets { Closing::Rst } else { Closing::Fin });
+        self.ends.release(unsent);
+        let by_us = (Side::Proxy, if resets { CloseKind::Rst } else { CloseKind::Fin });
         let (first, by) = match (self.history.first(), reason) {
-            (Some(side), _) => (side, Closing::Fin),
+            (Some(side), _) => (side, CloseKind::Fin),
             (None, Reason::Reset { by, fault }) => (by, fault.closing()),
-            (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
-            (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
+            (None, Reason::Abandoned { .. }) => (Side::Client, CloseKind::Rst),
+            (None, Reason::Refused { .. }) => (Side::Target, CloseKind::Rst),
             (None, _) => by_us,
         };
-        Ending { reason, first, by }
+        Close { reason, first, by }
     }
 }
 
@@ -382,7 +391,7 @@ impl<S> fmt::Display for Conn<S> {
         for flow in self.flows.iter().filter(|flow| !flow.is_absent()) {
             let (from, to) = (["a", "b"][flow.from as usize], ["a", "b"][flow.to as usize]);
             write!(f, ", {from}>{to} {} B", flow.moved)?;
-            if flow.held.is_some() {
+            if flow.unsent.is_some() {
                 f.write_str(" and holds some")?;
             }
             if flow.done {
@@ -403,6 +412,6 @@ fn side<S: Stream>(ends: &Ends<S>, end: usize) -> Side {
     match (end, ends.end(end).is_socket()) {
         (0, _) => Side::Client,
         (_, true) => Side::Target,
-        (_, false) => Side::Us,
+        (_, false) => Side::Proxy,
     }
 }

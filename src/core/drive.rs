@@ -7,7 +7,7 @@ use super::time::Moment;
 
 /// What all that moves the bytes of one connection has at hand. One pointer to it is passed on
 /// instead of each of these: what a message seldom needs then costs it nothing.
-pub struct Drive<'a, P> {
+pub struct DriveCx<'a, P> {
     /// The connection.
     pub key: Key,
     pub now: Moment,
@@ -15,7 +15,7 @@ pub struct Drive<'a, P> {
     pub seen: Seen<'a>,
 }
 
-impl<P> Drive<'_, P> {
+impl<P> DriveCx<'_, P> {
     /// Something happened at an end.
     pub fn on(&mut self, end: usize, event: &Event<'_>) {
         self.seen.on(self.key.at(end), event);

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::reason::Fault;
+use super::reason::SysError;
 
 /// Why a datagram was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Drop {
+pub enum DropReason {
     /// The socket's send buffer is full: datagrams have no backpressure.
     Blocked,
     /// Its source is our own address: it would come back for ever.
@@ -16,9 +16,9 @@ pub enum Drop {
     /// One in a thousand of the same bytes from the same source: this ends a loop of two echoes.
     Loop,
     /// The target refused it (an ICMP message came back).
-    Refused(Fault),
+    Refused(SysError),
     /// The system would not send it.
-    Failed(Fault),
+    Failed(SysError),
     /// It has nobody to go to: an unnamed Unix sender, an unresolved name.
     NoWay,
     /// It is shorter than the answer it asks for: to answer would be to amplify.
@@ -27,35 +27,35 @@ pub enum Drop {
     Long,
 }
 
-impl Drop {
+impl DropReason {
     /// The word for it in counters.
-    pub fn word(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Drop::Blocked => "blocked",
-            Drop::Own => "own",
-            Drop::Privileged => "privileged",
-            Drop::Loop => "loop",
-            Drop::Refused(_) => "refused",
-            Drop::Failed(_) => "failed",
-            Drop::NoWay => "no-way",
-            Drop::Short => "short",
-            Drop::Long => "long",
+            DropReason::Blocked => "blocked",
+            DropReason::Own => "own",
+            DropReason::Privileged => "privileged",
+            DropReason::Loop => "loop",
+            DropReason::Refused(_) => "refused",
+            DropReason::Failed(_) => "failed",
+            DropReason::NoWay => "no-way",
+            DropReason::Short => "short",
+            DropReason::Long => "long",
         }
     }
 }
 
-impl fmt::Display for Drop {
+impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Drop::Blocked => f.write_str("send buffer full"),
-            Drop::Own => f.write_str("source is our own address"),
-            Drop::Privileged => f.write_str("source port below 1024"),
-            Drop::Loop => f.write_str("loop breaker"),
-            Drop::Refused(fault) => write!(f, "refused ({fault})"),
-            Drop::Failed(fault) => write!(f, "not sent ({fault})"),
-            Drop::NoWay => f.write_str("nobody to send it to"),
-            Drop::Short => f.write_str("shorter than its answer"),
-            Drop::Long => f.write_str("longer than we take"),
+            DropReason::Blocked => f.write_str("send buffer full"),
+            DropReason::Own => f.write_str("source is our own address"),
+            DropReason::Privileged => f.write_str("source port below 1024"),
+            DropReason::Loop => f.write_str("loop breaker"),
+            DropReason::Refused(fault) => write!(f, "refused ({fault})"),
+            DropReason::Failed(fault) => write!(f, "not sent ({fault})"),
+            DropReason::NoWay => f.write_str("nobody to send it to"),
+            DropReason::Short => f.write_str("shorter than its answer"),
+            DropReason::Long => f.write_str("longer than we take"),
         }
     }
 }

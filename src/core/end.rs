@@ -2,9 +2,9 @@
 
 use std::io;
 
-use super::buffers::{Loan, Shelf};
+use super::buffers::{Unsent, UnsentId};
 use super::chargen;
-use super::event::Because;
+use super::event::ReadHint;
 use super::flow::{Flow, Step};
 use super::pipes::Pipe;
 use super::ready::Ready;
@@ -52,13 +52,13 @@ pub trait Stream {
 pub enum End<S> {
     Socket(S),
     /// A target that is not dialled yet: neither readable nor writable.
-    Nowhere,
+    Unconnected,
     /// Swallows all that is written; has nothing to say.
     Void,
     /// The characters of RFC 864, for ever; swallows all that is written.
     Chargen,
     /// Listens for one message; its own end of file comes once it has heard it.
-    Line(Option<Loan>),
+    Line(Option<UnsentId>),
 }
 
 /// The longest message that is listened for: what is longer counts as whole here.
@@ -95,7 +95,7 @@ impl<S: Stream> Ends<S> {
     /// What may be tried at this end now. Nothing, as long as it is not connected.
     pub fn ready(&self, end: usize) -> Ready {
         let ready = self.ready[end];
-        if ready.has(Ready::DIALING) { Ready::NONE } else { ready }
+        if ready.has(Ready::OPENING) { Ready::NONE } else { ready }
     }
 
     /// What a flow between these ends does next.
@@ -127,7 +127,7 @@ impl<S: Stream> Ends<S> {
         self.doubt();
         for end in 0..2 {
             if self.ends[end].is_socket() {
-                self.set(end, Ready::LAST);
+                self.set(end, Ready::READ_CLOSED);
             }
         }
     }
@@ -135,13 +135,13 @@ impl<S: Stream> Ends<S> {
     /// Puts a socket that is still connecting at this end; what was there is dropped.
     pub fn dial(&mut self, end: usize, socket: S) {
         self.ends[end] = End::Socket(socket);
-        self.ready[end] = Ready::DIALING;
+        self.ready[end] = Ready::OPENING;
     }
 
     /// Forgets the socket at this end: its attempt has failed.
     pub fn hang_up(&mut self, end: usize) -> Option<S> {
-        self.ready[end] = Ready::DIALING;
-        match std::mem::replace(&mut self.ends[end], End::Nowhere) {
+        self.ready[end] = Ready::OPENING;
+        match std::mem::replace(&mut self.ends[end], End::Unconnected) {
             End::Socket(socket) => Some(socket),
             _ => None,
         }
@@ -161,30 +161,35 @@ impl<S: Stream> Ends<S> {
     /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of
     /// file.
     #[inline(always)]
-    pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, Because)> {
+    pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, ReadHint)> {
         let End::Socket(socket) = &mut self.ends[end] else {
             return Ok(self.ends[end].say(into, at));
         };
         let read = settled(socket.read(into))?;
         let bits = self.ready[end];
-        let because = match read {
-            Io::Moved(bytes) if bytes == into.len() => Because::Full,
-            Io::Moved(_) if bits.any(Ready::LAST.with(Ready::ERROR)) => Because::EndWaits,
-            Io::Moved(_) if bits.has(Ready::URGENT) => Because::Urgent,
-            Io::Moved(_) if !socket.short_read_drains() => Because::NoPromise,
-            _ => Because::Short,
+        let hint = match read {
+            Io::Moved(bytes) if bytes == into.len() => ReadHint::Full,
+            Io::Moved(_) if bits.any(Ready::READ_CLOSED.with(Ready::ERROR)) => ReadHint::EndWaits,
+            Io::Moved(_) if bits.has(Ready::URGENT) => ReadHint::Urgent,
+            Io::Moved(_) if !socket.short_read_drains() => ReadHint::NoPromise,
+            _ => ReadHint::Short,
         };
-        let drained = read == Io::Blocked || matches!(read, Io::Moved(1..)) && !because.goes_on();
+        let drained = read == Io::Blocked || matches!(read, Io::Moved(1..)) && !hint.read_again();
         if drained {
             self.clear(end, Ready::READ);
         }
-        Ok((read, because))
+        Ok((read, hint))
     }
 
     #[inline(always)]
-    pub fn write(&mut self, end: usize, from: &[u8], shelf: &mut Shelf<S::Pipe>) -> io::Result<Io> {
+    pub fn write(
+        &mut self,
+        end: usize,
+        from: &[u8],
+        unsent: &mut Unsent<S::Pipe>,
+    ) -> io::Result<Io> {
         let End::Socket(socket) = &mut self.ends[end] else {
-            self.hear(end, from, shelf);
+            self.hear(end, from, unsent);
             return Ok(Io::Moved(from.len()));
         };
         let wrote = settled(socket.write(from))?;
@@ -196,10 +201,10 @@ impl<S: Stream> Ends<S> {
 
     /// An end that is no socket takes all that it is given.
     #[inline(never)]
-    fn hear(&mut self, end: usize, from: &[u8], shelf: &mut Shelf<S::Pipe>) {
+    fn hear(&mut self, end: usize, from: &[u8], unsent: &mut Unsent<S::Pipe>) {
         if let End::Line(heard) = &mut self.ends[end] {
             // Readable means: it has heard its message. What follows is swallowed.
-            if !self.ready[end].has(Ready::READ) && listen(heard, from, shelf) {
+            if !self.ready[end].has(Ready::READ) && listen(heard, from, unsent) {
                 self.set(end, Ready::READ);
             }
         }
@@ -249,24 +254,24 @@ impl<S: Stream> Ends<S> {
                 self.set(end, Ready::READ);
                 Ok(false)
             }
-            End::Nowhere | End::Void | End::Chargen => Ok(false),
+            End::Unconnected | End::Void | End::Chargen => Ok(false),
         }
     }
 
     /// The message that was heard at this end, if it listens for one. Asked at its end of file.
-    pub fn heard<'a>(&self, end: usize, shelf: &'a Shelf<S::Pipe>) -> Option<&'a [u8]> {
+    pub fn heard<'a>(&self, end: usize, unsent: &'a Unsent<S::Pipe>) -> Option<&'a [u8]> {
         match &self.ends[end] {
-            End::Line(Some(loan)) => Some(shelf.data(loan)),
+            End::Line(Some(unsent_id)) => Some(unsent.data(unsent_id)),
             End::Line(None) => Some(b""),
             _ => None,
         }
     }
 
     /// Gives back what this end keeps.
-    pub fn release(&mut self, shelf: &mut Shelf<S::Pipe>) {
+    pub fn release(&mut self, unsent: &mut Unsent<S::Pipe>) {
         for end in &mut self.ends {
             if let End::Line(heard) = end {
-                shelf.give_back(heard);
+                unsent.release(heard);
             }
         }
     }
@@ -286,19 +291,19 @@ impl<S> End<S> {
 
     /// What an end says that is no socket.
     #[inline(never)]
-    fn say(&self, into: &mut [u8], at: u64) -> (Io, Because) {
+    fn say(&self, into: &mut [u8], at: u64) -> (Io, ReadHint) {
         if matches!(self, End::Chargen) {
             chargen::fill(at, into);
-            return (Io::Moved(into.len()), Because::Full);
+            return (Io::Moved(into.len()), ReadHint::Full);
         }
-        (Io::Moved(0), Because::EndWaits)
+        (Io::Moved(0), ReadHint::EndWaits)
     }
 
     /// What is known of an end before the system has said anything. Of a socket: nothing.
     fn at_birth(&self) -> Ready {
         match self {
             End::Socket(_) => Ready::NONE,
-            End::Nowhere => Ready::DIALING,
+            End::Unconnected => Ready::OPENING,
             End::Void | End::Chargen => Ready::READ.with(Ready::WRITE),
             End::Line(_) => Ready::WRITE,
         }
@@ -306,15 +311,15 @@ impl<S> End<S> {
 }
 
 /// Gathers a message; true once it is whole.
-fn listen<P: Pipe>(heard: &mut Option<Loan>, bytes: &[u8], shelf: &mut Shelf<P>) -> bool {
+fn listen<P: Pipe>(heard: &mut Option<UnsentId>, bytes: &[u8], unsent: &mut Unsent<P>) -> bool {
     let newline = bytes.iter().position(|&byte| byte == b'\n');
-    let loan = match heard {
-        Some(loan) => &*loan,
-        None => heard.insert(shelf.keep(b"")),
+    let unsent_id = match heard {
+        Some(unsent_id) => &*unsent_id,
+        None => heard.insert(unsent.store(b"")),
     };
-    let room = LINE_BYTES - shelf.data(loan).len();
+    let room = LINE_BYTES - unsent.data(unsent_id).len();
     let length = newline.map_or(bytes.len(), |at| at + 1).min(room);
-    shelf.append(loan, &bytes[..length]);
+    unsent.append(unsent_id, &bytes[..length]);
     newline.is_some() || length == room
 }
 
@@ -336,10 +341,10 @@ mod tests {
 
     /// How many of these pieces make a message, and how long it is.
     fn heard(pieces: &[&[u8]]) -> (usize, usize) {
-        let mut shelf = Shelf::<crate::core::NoPipe>::default();
+        let mut unsent = Unsent::<crate::core::NoPipe>::default();
         let mut ear = None;
-        let whole = pieces.iter().position(|piece| listen(&mut ear, piece, &mut shelf));
-        let length = ear.map_or(0, |loan| shelf.data(&loan).len());
+        let whole = pieces.iter().position(|piece| listen(&mut ear, piece, &mut unsent));
+        let length = ear.map_or(0, |unsent_id| unsent.data(&unsent_id).len());
         (whole.map_or(0, |at| at + 1), length)
     }
 

@@ -10,16 +10,16 @@ use slab::Slab;
 use super::buffers::Buffers;
 use super::conn::{Conn, Driven};
 use super::deadlines::Deadlines;
-use super::drive::Drive;
+use super::drive::DriveCx;
 use super::end::Stream;
 use super::event::{Event, Observer, Seen};
+use super::interest_changes::InterestChanges;
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::Reason;
 use super::stalls::Stalls;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
-use super::tunings::Tunings;
 
 /// Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
@@ -27,7 +27,7 @@ pub struct Engine<S: Stream> {
     run: Vec<Key>,
     deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
-    tunings: Tunings,
+    interest_changes: InterestChanges,
     pub stalls: Stalls,
     /// Somebody wants to see each step.
     steps: bool,
@@ -55,7 +55,7 @@ impl<S: Stream> Engine<S> {
             run: Vec::new(),
             deadlines: Deadlines::new(timeouts, capacity),
             dials: Vec::new(),
-            tunings: Tunings::default(),
+            interest_changes: InterestChanges::default(),
             stalls: Stalls::default(),
             steps: true,
             buffers,
@@ -63,31 +63,31 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Whether somebody wants to see each step; so it is unless this says otherwise.
-    pub fn tell_steps(&mut self, steps: bool) {
+    pub fn set_steps(&mut self, steps: bool) {
         self.steps = steps;
     }
 
     /// The key that the next `insert` with this birth number will have.
-    pub fn vacant(&self, birth: u32) -> Key {
-        Key::new(birth, self.conns.vacant_key())
+    pub fn vacant(&self, id: u32) -> Key {
+        Key::new(id, self.conns.vacant_key())
     }
 
     /// Takes a connection in. It is driven at once: it may have something to say.
     pub fn insert(
         &mut self,
         mut conn: Conn<S>,
-        birth: u32,
+        id: u32,
         route: u16,
         now: Moment,
         seen: &mut dyn Observer,
     ) -> Key {
         let seen = &mut Seen::new(seen, self.steps);
-        conn.birth = birth;
+        conn.id = id;
         conn.route = route;
         conn.born = now;
         conn.active = now.tick();
         conn.queued = true;
-        let key = self.vacant(birth);
+        let key = self.vacant(id);
         self.deadlines.arm(&mut conn, key, now, seen);
         self.conns.insert(conn);
         self.run.push(key);
@@ -112,7 +112,7 @@ impl<S: Stream> Engine<S> {
         // It rests, and nothing that it waits for has come.
         if conn.ends.bits(key.end()).has(ready) && !conn.queued {
             let seen = &mut Seen::new(seen, self.steps);
-            return self.tunings.mute(&mut conn.ends, key, seen);
+            return self.interest_changes.disable_read(&mut conn.ends, key, seen);
         }
         conn.ends.set(key.end(), ready);
         if !conn.queued {
@@ -123,15 +123,15 @@ impl<S: Stream> Engine<S> {
 
     /// Tells the system which ends it is to name for other things than before: the socket, and
     /// whether it is muted now.
-    pub fn tune(
+    pub fn update_interest(
         &mut self,
         now: Moment,
         seen: &mut dyn Observer,
         mut tell: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
     ) {
-        while let Some(key) = self.tunings.take() {
+        while let Some(key) = self.interest_changes.take() {
             let Some(conn) = self.get(key) else { continue };
-            let muted = conn.ends.bits(key.end()).has(Ready::MUTED);
+            let muted = conn.ends.bits(key.end()).has(Ready::READ_OFF);
             let Some(socket) = conn.ends.socket(key.end()) else { continue };
             if let Err(error) = tell(socket, key, muted) {
                 // Nobody would ever tell what comes.
@@ -166,7 +166,7 @@ impl<S: Stream> Engine<S> {
     #[cold]
     fn check_stalls(&mut self, now: Moment, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
-        self.stalls.check(&self.conns, &self.buffers.shelf, now, seen);
+        self.stalls.check(&self.conns, &self.buffers.unsent, now, seen);
     }
 
     #[inline(never)]
@@ -198,7 +198,7 @@ impl<S: Stream> Engine<S> {
         }
         let conns = &self.conns;
         self.deadlines.timers.sweep(conns.len(), |due, key| {
-            conns.get(key.slot()).is_some_and(|conn| conn.birth == key.birth && conn.armed == due)
+            conns.get(key.slot()).is_some_and(|conn| conn.id == key.id && conn.armed == due)
         });
     }
 
@@ -255,7 +255,7 @@ impl<S: Stream> Engine<S> {
         if conn.dialing() {
             self.dials.push((key.at(0), Dial::Over));
         }
-        let ending = conn.close(reason, &mut self.buffers.shelf);
+        let ending = conn.close(reason, &mut self.buffers.unsent);
         let (up, down) = conn.moved();
         let lasted = now.since(conn.born);
         self.stalls.forget(key);
@@ -267,7 +267,7 @@ impl<S: Stream> Engine<S> {
         self.deadlines.drain(idle);
         let seen = &mut Seen::new(seen, self.steps);
         for (slot, conn) in &mut self.conns {
-            self.deadlines.arm(conn, Key::new(conn.birth, slot), now, seen);
+            self.deadlines.arm(conn, Key::new(conn.id, slot), now, seen);
         }
     }
 
@@ -297,7 +297,7 @@ impl<S: Stream> Engine<S> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Key, &Conn<S>)> {
-        self.conns.iter().map(|(slot, conn)| (Key::new(conn.birth, slot), conn))
+        self.conns.iter().map(|(slot, conn)| (Key::new(conn.id, slot), conn))
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -310,13 +310,13 @@ impl<S: Stream> Engine<S> {
         let Some(conn) = get(&mut self.conns, key) else { return };
         conn.queued = false;
         let dialing = conn.dialing();
-        let held = self.stalls.wanted && conn.holds();
+        let unsent = self.stalls.wanted && conn.has_unsent();
         let buffers = &mut self.buffers;
-        let driven = conn.drive(&mut Drive { key, now, buffers, seen: seen.lend() });
-        if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::MUTED) {
-            self.tunings.unmute(&mut conn.ends, key, seen);
+        let driven = conn.drive(&mut DriveCx { key, now, buffers, seen: seen.lend() });
+        if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::READ_OFF) {
+            self.interest_changes.enable_read(&mut conn.ends, key, seen);
         }
-        if held || self.stalls.wanted && conn.holds() {
+        if unsent || self.stalls.wanted && conn.has_unsent() {
             self.stalls.driven(conn, key, now, seen);
         }
         match driven {
@@ -327,7 +327,7 @@ impl<S: Stream> Engine<S> {
         if cfg!(debug_assertions)
             && let Some(conn) = self.conns.get(key.slot())
         {
-            conn.check(&self.buffers.shelf);
+            conn.check(&self.buffers.unsent);
         }
     }
 
@@ -416,5 +416,5 @@ impl<S: Stream> Engine<S> {
 /// The only way from a key to a connection: it compares the generations.
 #[inline(always)]
 fn get<S>(conns: &mut Slab<Conn<S>>, key: Key) -> Option<&mut Conn<S>> {
-    conns.get_mut(key.slot()).filter(|conn| conn.birth == key.birth)
+    conns.get_mut(key.slot()).filter(|conn| conn.id == key.id)
 }

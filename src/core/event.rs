@@ -6,10 +6,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use super::drop_reason::Drop;
+pub use super::drop_reason::DropReason;
 use super::key::Key;
 use super::ready::Ready;
-use super::reason::{Ending, Fault};
+use super::reason::{Close, SysError};
 use super::time::{Moment, Tick};
 use super::timers::Deadline;
 
@@ -129,7 +129,7 @@ pub enum Event<'a> {
     /// Accepting rests: a limit of ours (`fault` is none) or of the system was met.
     AcceptPaused {
         address: &'a str,
-        fault: Option<Fault>,
+        fault: Option<SysError>,
         connections: usize,
     },
     AcceptResumed {
@@ -139,7 +139,7 @@ pub enum Event<'a> {
     /// One incoming connection could not be taken; the next may.
     AcceptFailed {
         address: &'a str,
-        fault: Fault,
+        fault: SysError,
     },
     /// A signal arrived.
     Signal {
@@ -184,7 +184,7 @@ pub enum Event<'a> {
     /// Connecting to that target failed; `left` more will be tried.
     DialFailed {
         target: &'a str,
-        fault: Fault,
+        fault: SysError,
         left: usize,
         /// None where nobody connected to us.
         client: Option<Client<'a>>,
@@ -198,7 +198,7 @@ pub enum Event<'a> {
     /// The end of file was passed on to this end: we shut down its write side.
     ShutDown,
     /// A message was heard whole: up to its newline, to the end of the stream, or to the limit.
-    Heard {
+    Message {
         message: &'a [u8],
     },
     /// The bytes held for this end, `unsent`, have not been accepted for a second or more.
@@ -214,7 +214,7 @@ pub enum Event<'a> {
     /// The connection is gone. `up`: bytes from end a that were passed on; `down`: bytes that were
     /// written to end a. An echo counts its bytes in both.
     Closed {
-        ending: Ending,
+        ending: Close,
         up: u64,
         down: u64,
         lasted: Duration,
@@ -228,12 +228,12 @@ pub enum Event<'a> {
     },
     /// An event came for a connection that is gone.
     Stale,
-    /// So many bytes were read, of `room` that would have fitted. `because`: what that tells of
+    /// So many bytes were read, of `room` that would have fitted. `hint`: what that tells of
     /// the rest.
     Read {
         bytes: usize,
         room: usize,
-        because: Because,
+        hint: ReadHint,
     },
     /// So many bytes were written; `left` are kept until this end is writable again.
     Wrote {
@@ -247,8 +247,8 @@ pub enum Event<'a> {
     },
     /// The system told again what we knew of this end and cannot take yet: it is not to do so until
     /// all that waits was read.
-    Muted,
-    Unmuted,
+    ReadOff,
+    ReadOn,
     /// A signal broke the call off; it is simply made again.
     Interrupted,
     /// The connection had its share of this turn and goes on in the next one.
@@ -292,13 +292,13 @@ pub enum Event<'a> {
         bytes: Option<usize>,
         /// Who sent it, as far as that is known.
         from: Option<&'a Peer>,
-        why: Drop,
+        why: DropReason,
     },
 }
 
 /// What a read tells about what still waits in the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Because {
+pub enum ReadHint {
     /// The buffer was filled: more may wait, read again.
     Full,
     /// Shorter than the buffer, and the kernel promises an event for later bytes: drained.
@@ -313,10 +313,10 @@ pub enum Because {
     Spliced,
 }
 
-impl Because {
+impl ReadHint {
     /// Whether another read must follow before the socket counts as drained.
-    pub fn goes_on(self) -> bool {
-        self != Because::Short
+    pub fn read_again(self) -> bool {
+        self != ReadHint::Short
     }
 }
 
@@ -333,8 +333,8 @@ impl Event<'_> {
                 | Event::Wrote { .. }
                 | Event::ReadBlocked
                 | Event::WriteBlocked { .. }
-                | Event::Muted
-                | Event::Unmuted
+                | Event::ReadOff
+                | Event::ReadOn
                 | Event::Interrupted
                 | Event::Yielded { .. }
                 | Event::Armed { .. }
@@ -345,9 +345,9 @@ impl Event<'_> {
     }
 }
 
-impl From<io::ErrorKind> for Fault {
-    fn from(kind: io::ErrorKind) -> Fault {
-        Fault { kind, code: None }
+impl From<io::ErrorKind> for SysError {
+    fn from(kind: io::ErrorKind) -> SysError {
+        SysError { kind, code: None }
     }
 }
 

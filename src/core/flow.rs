@@ -7,7 +7,7 @@
 //!                      read's worth
 //! ```
 
-use super::buffers::Loan;
+use super::buffers::UnsentId;
 use super::ready::Ready;
 
 /// One direction of a connection. Sixteen bytes.
@@ -16,7 +16,7 @@ pub struct Flow {
     /// Bytes written at `to` since the birth.
     pub moved: u64,
     /// Bytes read and not yet written.
-    pub held: Option<Loan>,
+    pub unsent: Option<UnsentId>,
     pub from: u8,
     pub to: u8,
     /// The end of file has been seen, and passed on.
@@ -35,12 +35,12 @@ pub enum Step {
 
 impl Flow {
     pub fn new(from: u8, to: u8) -> Flow {
-        Flow { moved: 0, held: None, from, to, done: false, bulk: false }
+        Flow { moved: 0, unsent: None, from, to, done: false, bulk: false }
     }
 
-    /// A flow that begins with something to say: `held` goes out before anything is read.
-    pub fn saying(held: Option<Loan>, from: u8, to: u8) -> Flow {
-        Flow { held, ..Flow::new(from, to) }
+    /// A flow that begins with something to say: `unsent` goes out before anything is read.
+    pub fn starting_with(unsent: Option<UnsentId>, from: u8, to: u8) -> Flow {
+        Flow { unsent, ..Flow::new(from, to) }
     }
 
     /// No such direction: from nothing to nothing, and done from birth.
@@ -68,7 +68,7 @@ impl Flow {
     pub fn next(&self, from: Ready, to: Ready) -> Step {
         if self.done || !to.has(Ready::WRITE) {
             Step::Rest
-        } else if self.held.is_some() {
+        } else if self.unsent.is_some() {
             Step::Write
         } else if from.has(Ready::READ) {
             Step::Read
@@ -81,7 +81,7 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::buffers::Shelf;
+    use crate::core::buffers::Unsent;
     use crate::core::pipes::NoPipe;
 
     #[test]
@@ -106,16 +106,16 @@ mod tests {
             (true, true, true, false, Rest),
             (true, true, true, true, Rest),
         ];
-        let mut shelf = Shelf::<NoPipe>::default();
-        for (done, held, readable, writable, expected) in table {
+        let mut storage = Unsent::<NoPipe>::default();
+        for (done, unsent, readable, writable, expected) in table {
             let mut flow = Flow { done, ..Flow::new(0, 1) };
-            flow.held = held.then(|| shelf.keep(b"x"));
+            flow.unsent = unsent.then(|| storage.store(b"x"));
             let bit = |on: bool, bit| if on { bit } else { Ready::NONE };
             // Bits of the other direction, and hints, must not matter.
-            for noise in [Ready::NONE, Ready::LAST, Ready::URGENT, Ready::ERROR] {
+            for noise in [Ready::NONE, Ready::READ_CLOSED, Ready::URGENT, Ready::ERROR] {
                 let from = bit(readable, Ready::READ).with(Ready::WRITE).with(noise);
                 let to = bit(writable, Ready::WRITE).with(Ready::READ).with(noise);
-                let row = (done, held, readable, writable);
+                let row = (done, unsent, readable, writable);
                 assert_eq!(flow.next(from, to), expected, "{row:?} with {noise}");
             }
         }

@@ -10,7 +10,7 @@
 /// the doors of the shell (listeners, datagram sockets, signals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    pub birth: u32,
+    pub id: u32,
     place: u32,
 }
 
@@ -22,22 +22,22 @@ const FIRST_FLOW: u32 = 1 << 30;
 
 impl Key {
     /// The loop itself, as the subject of an event.
-    pub const LOOP: Key = Key { birth: 0, place: u32::MAX };
+    pub const LOOP: Key = Key { id: 0, place: u32::MAX };
 
-    pub fn new(birth: u32, slot: usize) -> Key {
+    pub fn new(id: u32, slot: usize) -> Key {
         debug_assert!(slot < FIRST_FLOW as usize);
-        Key { birth, place: (slot as u32) << 1 }
+        Key { id, place: (slot as u32) << 1 }
     }
 
     /// The key of a listener or of another descriptor of the shell.
-    pub fn door(slot: usize) -> Key {
+    pub fn source(slot: usize) -> Key {
         Key::new(0, slot)
     }
 
     /// The key of a datagram flow's own socket.
-    pub fn flow(birth: u32, slot: usize) -> Key {
+    pub fn flow(id: u32, slot: usize) -> Key {
         debug_assert!(slot < FIRST_FLOW as usize);
-        Key { birth, place: (FIRST_FLOW | slot as u32) << 1 }
+        Key { id, place: (FIRST_FLOW | slot as u32) << 1 }
     }
 
     pub fn slot(self) -> usize {
@@ -51,11 +51,11 @@ impl Key {
 
     /// The same connection, its other aspect.
     pub fn at(self, end: usize) -> Key {
-        Key { birth: self.birth, place: self.place & !1 | end as u32 }
+        Key { id: self.id, place: self.place & !1 | end as u32 }
     }
 
-    pub fn is_door(self) -> bool {
-        self.birth == 0
+    pub fn is_source(self) -> bool {
+        self.id == 0
     }
 
     pub fn is_flow(self) -> bool {
@@ -63,27 +63,27 @@ impl Key {
     }
 
     /// The word that travels through the operating system.
-    pub fn to_word(self) -> usize {
-        (self.birth as usize) << 32 | self.place as usize
+    pub fn to_token(self) -> usize {
+        (self.id as usize) << 32 | self.place as usize
     }
 
-    pub fn from_word(word: usize) -> Key {
-        Key { birth: (word >> 32) as u32, place: word as u32 }
+    pub fn from_token(token: usize) -> Key {
+        Key { id: (token >> 32) as u32, place: token as u32 }
     }
 }
 
 /// Gives out birth numbers: 1, 2, 3 … and never 0, which is the doors'.
 #[derive(Debug, Default)]
-pub struct Births(u32);
+pub struct ConnIds(u32);
 
-impl Births {
-    pub fn give(&mut self) -> u32 {
+impl ConnIds {
+    pub fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1).max(1);
         self.0
     }
 
     /// How many there have been (until the count wraps).
-    pub fn so_far(&self) -> u32 {
+    pub fn last(&self) -> u32 {
         self.0
     }
 }
@@ -94,27 +94,27 @@ mod tests {
 
     #[test]
     fn a_key_survives_the_journey_through_the_system() {
-        for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::door(2), Key::LOOP] {
-            assert_eq!(Key::from_word(key.to_word()), key);
+        for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::source(2), Key::LOOP] {
+            assert_eq!(Key::from_token(key.to_token()), key);
         }
     }
 
     #[test]
     fn a_key_tells_its_slot_its_end_and_its_kind() {
         let key = Key::new(1207, 42).at(1);
-        assert_eq!((key.birth, key.slot(), key.end()), (1207, 42, 1));
-        assert!(!key.is_door() && !key.is_flow());
-        assert!(Key::door(5).is_door());
+        assert_eq!((key.id, key.slot(), key.end()), (1207, 42, 1));
+        assert!(!key.is_source() && !key.is_flow());
+        assert!(Key::source(5).is_source());
         let flow = Key::flow(8, 5);
         assert!(flow.is_flow() && flow.slot() == 5);
     }
 
     #[test]
     fn birth_numbers_count_up_and_are_never_0() {
-        let mut births = Births::default();
-        assert_eq!([births.give(), births.give(), births.give()], [1, 2, 3]);
-        assert_eq!(births.so_far(), 3);
-        births.0 = u32::MAX;
-        assert_eq!(births.give(), 1);
+        let mut conn_ids = ConnIds::default();
+        assert_eq!([conn_ids.next(), conn_ids.next(), conn_ids.next()], [1, 2, 3]);
+        assert_eq!(conn_ids.last(), 3);
+        conn_ids.0 = u32::MAX;
+        assert_eq!(conn_ids.next(), 1);
     }
 }

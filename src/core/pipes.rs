@@ -79,7 +79,7 @@ impl<P: Pipe> Pipes<P> {
     }
 
     /// A pipe comes back. With bytes in it, it is destroyed: they are nobody's any more.
-    pub fn give_back(&mut self, pipe: P, empty: bool) {
+    pub fn release(&mut self, pipe: P, empty: bool) {
         self.lent -= 1;
         if empty && self.spare.len() < SPARE {
             self.spare.push(pipe);
@@ -87,7 +87,7 @@ impl<P: Pipe> Pipes<P> {
     }
 
     /// How many are lent.
-    pub fn lent(&self) -> usize {
+    pub fn in_use(&self) -> usize {
         self.lent
     }
 
@@ -122,11 +122,11 @@ mod tests {
     fn a_pipe_that_comes_back_empty_is_lent_again() {
         let mut pipes = Pipes::<Granted>::default();
         let pipe = pipes.borrow().unwrap();
-        assert_eq!((pipe.capacity(), pipes.lent()), (LARGE_BYTES, 1));
-        pipes.give_back(pipe, true);
-        assert_eq!((pipes.spare.len(), pipes.lent()), (1, 0));
+        assert_eq!((pipe.capacity(), pipes.in_use()), (LARGE_BYTES, 1));
+        pipes.release(pipe, true);
+        assert_eq!((pipes.spare.len(), pipes.in_use()), (1, 0));
         let pipe = pipes.borrow().unwrap();
-        pipes.give_back(pipe, false);
+        pipes.release(pipe, false);
         assert!(pipes.spare.is_empty());
     }
 
@@ -158,7 +158,7 @@ mod tests {
                 _ if lent.is_empty() => {}
                 _ => {
                     let pipe = lent.swap_remove(random.below(lent.len() as u64) as usize);
-                    pipes.give_back(pipe, random.below(3) > 0);
+                    pipes.release(pipe, random.below(3) > 0);
                 }
             }
             let all = lent.iter().chain(&pipes.spare);
@@ -197,15 +197,15 @@ mod tests {
         let mut pipes = Pipes::<Granted>::default();
         let sizes: Vec<usize> = std::iter::from_fn(|| pipes.borrow()).map(|pipe| pipe.0).collect();
         assert_eq!(sizes[..5], [1 << 20, 1 << 20, 1 << 20, 1 << 20, 1 << 18]);
-        assert_eq!((sizes.len(), pipes.lent()), (64, 64));
+        assert_eq!((sizes.len(), pipes.in_use()), (64, 64));
     }
 
     #[test]
     fn eight_empty_pipes_are_kept() {
         let mut pipes = Pipes::<Granted>::default();
         let lent: Vec<Granted> = (0..10).filter_map(|_| pipes.borrow()).collect();
-        lent.into_iter().for_each(|pipe| pipes.give_back(pipe, true));
-        assert_eq!((pipes.spare.len(), pipes.lent()), (8, 0));
+        lent.into_iter().for_each(|pipe| pipes.release(pipe, true));
+        assert_eq!((pipes.spare.len(), pipes.in_use()), (8, 0));
     }
 
     /// Out of descriptors while others are lent: that may pass.

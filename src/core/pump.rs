@@ -3,30 +3,30 @@
 use std::io;
 use std::ops::Range;
 
-use super::buffers::{Buffers, Kept};
-use super::drive::Drive;
+use super::buffers::{Buffers, Pending};
+use super::drive::DriveCx;
 use super::end::{Ends, Io, Stream};
-use super::event::{Because, Event};
+use super::event::{Event, ReadHint};
 use super::flow::{Flow, Step};
 use super::pipes::Pipe;
 
 /// The most steps (a read with its write, or a write of what was held) that one flow takes in a
 /// turn. With full buffers this is a mebibyte: a flood delays the others by that and no more.
-pub const BUDGET: u32 = 16;
+pub const STEP_BUDGET: u32 = 16;
 
 /// And so many bytes, for steps that move more than a scratch.
 const BUDGET_BYTES: u64 = 1024 * 1024;
 
 /// Less than this is not worth the two calls more of a splice: reading is cheaper.
-const LITTLE: usize = 16 * 1024;
+const SPLICE_THRESHOLD: usize = 16 * 1024;
 
 /// When an end has failed, what it sent before is still passed on, in at most so many reads and
 /// writes: with full buffers more than the largest receive buffer that Linux allows by default
 /// (6 MiB).
-const LAST_WORDS: u32 = 256;
+const FLUSH_BUDGET: u32 = 256;
 
 /// An end failed.
-pub struct Broken {
+pub struct EndError {
     pub end: usize,
     pub error: io::Error,
 }
@@ -40,38 +40,38 @@ pub struct Broken {
 pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
     let before = flow.moved;
     match ends.next(flow) {
         Step::Rest => return Ok(()),
-        next => step(next, flow, ends, with)?,
+        next => step(next, flow, ends, cx)?,
     }
     match ends.next(flow) {
         Step::Rest => Ok(()),
-        _ => go_on(before + BUDGET_BYTES, flow, ends, with),
+        _ => pump_more(before + BUDGET_BYTES, flow, ends, cx),
     }
 }
 
 /// The steps behind the first, until so many bytes have moved.
 #[inline(never)]
-fn go_on<S: Stream>(
+fn pump_more<S: Stream>(
     enough: u64,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
-    for _ in 1..BUDGET {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
+    for _ in 1..STEP_BUDGET {
         if flow.moved >= enough {
             break;
         }
         match ends.next(flow) {
             Step::Rest => return Ok(()),
-            next => step(next, flow, ends, with)?,
+            next => step(next, flow, ends, cx)?,
         }
     }
     if ends.next(flow) != Step::Rest {
-        with.step(flow.route().0, || Event::Yielded { steps: BUDGET });
+        cx.step(flow.route().0, || Event::Yielded { steps: STEP_BUDGET });
     }
     Ok(())
 }
@@ -81,65 +81,65 @@ fn step<S: Stream>(
     next: Step,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
     match next {
         Step::Rest => Ok(()),
-        Step::Write => write_held(flow, ends, with),
-        Step::Read if flow.bulk => splice(flow, ends, with),
-        Step::Read => pass(flow, ends, with),
+        Step::Write => write_unsent(flow, ends, cx),
+        Step::Read if flow.bulk => splice(flow, ends, cx),
+        Step::Read => read_then_write(flow, ends, cx),
     }
 }
 
 /// One read, and the write of what it brought.
 #[inline(always)]
-fn pass<S: Stream>(
+fn read_then_write<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
     let (from, to) = flow.route();
-    let Some(bytes) = read(ends, from, flow.moved, with)? else { return Ok(()) };
+    let Some(bytes) = read(ends, from, flow.moved, cx)? else { return Ok(()) };
     if bytes == 0 {
         flow.done = true;
-        return pass_on_end(ends, (from, to), with);
+        return propagate_eof(ends, (from, to), cx);
     }
-    let Buffers { scratch, shelf } = &mut *with.buffers;
-    if bytes >= LITTLE.min(scratch.len()) {
+    let Buffers { scratch, unsent } = &mut *cx.buffers;
+    if bytes >= SPLICE_THRESHOLD.min(scratch.len()) {
         flow.bulk = ends.can_splice(from, to);
     }
-    let wrote = ends.write(to, &scratch[..bytes], shelf);
-    let wrote = written(wrote, bytes, to, with)?;
+    let wrote = ends.write(to, &scratch[..bytes], unsent);
+    let wrote = written(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
-        keep(flow, wrote..bytes, with);
+        store(flow, wrote..bytes, cx);
     }
     Ok(())
 }
 
 /// Keeps what was read and not written.
 #[cold]
-fn keep<P: Pipe>(flow: &mut Flow, unsent: Range<usize>, with: &mut Drive<'_, P>) {
-    let Buffers { scratch, shelf } = &mut *with.buffers;
-    flow.held = Some(shelf.keep(&scratch[unsent]));
+fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, P>) {
+    let Buffers { scratch, unsent } = &mut *cx.buffers;
+    flow.unsent = Some(unsent.store(&scratch[rest]));
 }
 
 /// Passes on what an end that failed had sent before, as far as the other side takes it now.
 #[cold]
-pub fn last_words<S: Stream>(
+pub fn flush_after_error<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
     // What is known of the ends may be old: each is tried until it says itself that it is enough.
     ends.doubt_to_the_end();
-    for _ in 0..LAST_WORDS {
+    for _ in 0..FLUSH_BUDGET {
         match ends.next(flow) {
             Step::Rest => break,
-            Step::Write => write_held(flow, ends, with)?,
-            Step::Read => match read(ends, flow.route().0, flow.moved, with)? {
+            Step::Write => write_unsent(flow, ends, cx)?,
+            Step::Read => match read(ends, flow.route().0, flow.moved, cx)? {
                 Some(0) => break,
-                Some(bytes) => keep(flow, 0..bytes, with),
+                Some(bytes) => store(flow, 0..bytes, cx),
                 None => {}
             },
         }
@@ -153,19 +153,19 @@ fn read<S: Stream>(
     ends: &mut Ends<S>,
     end: usize,
     at: u64,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<Option<usize>, Broken> {
-    let into = &mut *with.buffers.scratch;
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<Option<usize>, EndError> {
+    let into = &mut *cx.buffers.scratch;
     let room = into.len();
-    let (read, because) = ends.read(end, into, at).map_err(|error| Broken { end, error })?;
+    let (read, hint) = ends.read(end, into, at).map_err(|error| EndError { end, error })?;
     match read {
         Io::Moved(0) => return Ok(Some(0)),
         Io::Moved(bytes) => {
-            with.step(end, || Event::Read { bytes, room, because });
+            cx.step(end, || Event::Read { bytes, room, hint });
             return Ok(Some(bytes));
         }
-        Io::Blocked => with.step(end, || Event::ReadBlocked),
-        Io::Interrupted => with.step(end, || Event::Interrupted),
+        Io::Blocked => cx.step(end, || Event::ReadBlocked),
+        Io::Interrupted => cx.step(end, || Event::Interrupted),
     }
     Ok(None)
 }
@@ -176,38 +176,38 @@ fn written<P>(
     wrote: io::Result<Io>,
     bytes: usize,
     end: usize,
-    with: &mut Drive<'_, P>,
-) -> Result<usize, Broken> {
-    match wrote.map_err(|error| Broken { end, error })? {
+    cx: &mut DriveCx<'_, P>,
+) -> Result<usize, EndError> {
+    match wrote.map_err(|error| EndError { end, error })? {
         Io::Moved(moved) => {
-            with.step(end, || Event::Wrote { bytes: moved, left: bytes - moved });
+            cx.step(end, || Event::Wrote { bytes: moved, left: bytes - moved });
             return Ok(moved);
         }
-        Io::Blocked => with.step(end, || Event::WriteBlocked { left: bytes }),
-        Io::Interrupted => with.step(end, || Event::Interrupted),
+        Io::Blocked => cx.step(end, || Event::WriteBlocked { left: bytes }),
+        Io::Interrupted => cx.step(end, || Event::Interrupted),
     }
     Ok(0)
 }
 
 /// Writes what a flow holds, as far as it goes.
 #[inline(never)]
-fn write_held<S: Stream>(
+fn write_unsent<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
-    let Some(loan) = &flow.held else { return Ok(()) };
-    let ((_, to), shelf) = (flow.route(), &mut with.buffers.shelf);
-    let mut kept = shelf.take(loan);
-    let bytes = kept.len();
-    let wrote = match &mut kept {
-        Kept::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
-        bytes => ends.write(to, bytes.data(), shelf),
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
+    let Some(unsent_id) = &flow.unsent else { return Ok(()) };
+    let ((_, to), unsent) = (flow.route(), &mut cx.buffers.unsent);
+    let mut pending = unsent.take(unsent_id);
+    let bytes = pending.len();
+    let wrote = match &mut pending {
+        Pending::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
+        bytes => ends.write(to, bytes.data(), unsent),
     };
-    shelf.put(loan, kept);
-    let wrote = written(wrote, bytes, to, with)?;
+    unsent.put(unsent_id, pending);
+    let wrote = written(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
-    with.buffers.shelf.consume(&mut flow.held, wrote);
+    cx.buffers.unsent.consume(&mut flow.unsent, wrote);
     Ok(())
 }
 
@@ -217,28 +217,28 @@ fn write_held<S: Stream>(
 fn splice<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
     flow.bulk = false;
     let (from, to) = flow.route();
     if !ends.can_splice(from, to) {
         return Ok(());
     }
-    let shelf = &mut with.buffers.shelf;
-    let Some(mut pipe) = shelf.pipes.borrow() else { return Ok(()) };
+    let unsent = &mut cx.buffers.unsent;
+    let Some(mut pipe) = unsent.pipes.borrow() else { return Ok(()) };
     let room = pipe.capacity();
     let moved = ends.splice_in(from, &mut pipe);
     if let Ok(Io::Moved(bytes @ 1..)) = moved {
-        flow.bulk = bytes >= LITTLE;
-        flow.held = Some(shelf.keep_pipe(pipe, bytes));
-        with.step(from, || Event::Read { bytes, room, because: Because::Spliced });
-        return write_held(flow, ends, with);
+        flow.bulk = bytes >= SPLICE_THRESHOLD;
+        flow.unsent = Some(unsent.store_pipe(pipe, bytes));
+        cx.step(from, || Event::Read { bytes, room, hint: ReadHint::Spliced });
+        return write_unsent(flow, ends, cx);
     }
-    shelf.pipes.give_back(pipe, true);
-    match moved.map_err(|error| Broken { end: from, error })? {
+    unsent.pipes.release(pipe, true);
+    match moved.map_err(|error| EndError { end: from, error })? {
         Io::Moved(_) => return Ok(()),
-        Io::Blocked => with.step(from, || Event::ReadBlocked),
-        Io::Interrupted => with.step(from, || Event::Interrupted),
+        Io::Blocked => cx.step(from, || Event::ReadBlocked),
+        Io::Interrupted => cx.step(from, || Event::Interrupted),
     }
     // Nothing now says nothing of what comes: a bulk stays one over its pauses.
     flow.bulk = true;
@@ -247,17 +247,17 @@ fn splice<S: Stream>(
 
 /// Passes an end of file on; a peer that is gone already counts as told.
 #[cold]
-fn pass_on_end<S: Stream>(
+fn propagate_eof<S: Stream>(
     ends: &mut Ends<S>,
     (from, to): (usize, usize),
-    with: &mut Drive<'_, S::Pipe>,
-) -> Result<(), Broken> {
-    if let Some(message) = ends.heard(from, &with.buffers.shelf) {
-        with.seen.on(with.key.at(from), &Event::Heard { message });
+    cx: &mut DriveCx<'_, S::Pipe>,
+) -> Result<(), EndError> {
+    if let Some(message) = ends.heard(from, &cx.buffers.unsent) {
+        cx.seen.on(cx.key.at(from), &Event::Message { message });
     }
-    with.on(from, &Event::EndOfFile);
-    if ends.shutdown(to).map_err(|error| Broken { end: to, error })? {
-        with.on(to, &Event::ShutDown);
+    cx.on(from, &Event::EndOfFile);
+    if ends.shutdown(to).map_err(|error| EndError { end: to, error })? {
+        cx.on(to, &Event::ShutDown);
     }
     Ok(())
 }

@@ -14,17 +14,17 @@ impl Ready {
     /// A write may be taken.
     pub const WRITE: Ready = Ready(2);
     /// The peer has closed: an end of file waits behind the last byte, so read on to it.
-    pub const LAST: Ready = Ready(4);
+    pub const READ_CLOSED: Ready = Ready(4);
     /// Urgent data was seen once: from then on a short read proves nothing.
     pub const URGENT: Ready = Ready(8);
     /// The system hinted at an error: if we cannot read up to it, ask for it.
     pub const ERROR: Ready = Ready(16);
     /// Not connected yet, so nothing else may be believed of it: an event may still be that of an
     /// attempt before. The first thing to ask of it is whether it is connected.
-    pub const DIALING: Ready = Ready(32);
+    pub const OPENING: Ready = Ready(32);
     /// The system is not to name this end for what comes in: we know that something waits, and
     /// cannot take it yet.
-    pub const MUTED: Ready = Ready(64);
+    pub const READ_OFF: Ready = Ready(64);
 
     pub const fn has(self, bits: Ready) -> bool {
         self.0 & bits.0 == bits.0

@@ -8,12 +8,12 @@ use std::io;
 pub enum Side {
     Client,
     Target,
-    Us,
+    Proxy,
 }
 
 /// How a side said its last word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closing {
+pub enum CloseKind {
     /// In order: all it sent has been received.
     Fin,
     /// At once: what was on the way may be lost.
@@ -22,7 +22,7 @@ pub enum Closing {
 
 /// An error of the system, small enough to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct SysError {
     pub kind: io::ErrorKind,
     pub code: Option<i32>,
 }
@@ -35,13 +35,13 @@ pub enum Reason {
     /// The service said all it had to say, and closed.
     Served,
     /// A side reset the connection, or its network did.
-    Reset { by: Side, fault: Fault },
+    Reset { by: Side, fault: SysError },
     /// The client went away before a target was connected.
-    Abandoned { fault: Fault },
+    Abandoned { fault: SysError },
     /// No target took the connection; the last one tried said no.
-    Refused { fault: Fault },
+    Refused { fault: SysError },
     /// No target could be reached; this is what the last one tried failed of.
-    Unreachable { fault: Fault },
+    Unreachable { fault: SysError },
     /// No target answered within the connect timeout.
     ConnectTimeout,
     /// Nothing moved for the idle timeout.
@@ -55,7 +55,7 @@ pub enum Reason {
     /// We are stopping, and it did not end within the drain timeout.
     Cut,
     /// We ran out of something: descriptors, ports, memory.
-    Exhausted { fault: Fault },
+    Exhausted { fault: SysError },
     /// It was the oldest datagram flow when the table was full.
     Evicted,
     /// It did not take what is said to all, and fell too far behind the others.
@@ -64,17 +64,17 @@ pub enum Reason {
 
 /// How a connection ended: the reason, and who said so first, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
+pub struct Close {
     pub reason: Reason,
     pub first: Side,
-    pub by: Closing,
+    pub by: CloseKind,
 }
 
 impl Reason {
     /// Why a connection ends whose targets have all failed: the last of them with this fault.
-    pub fn not_connected(fault: Fault) -> Reason {
+    pub fn not_connected(fault: SysError) -> Reason {
         match fault.kind {
-            _ if fault == Fault::SELF_CONNECT => Reason::Refused { fault },
+            _ if fault == SysError::SELF_CONNECT => Reason::Refused { fault },
             io::ErrorKind::TimedOut => Reason::ConnectTimeout,
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                 Reason::Refused { fault }
@@ -86,7 +86,7 @@ impl Reason {
     }
 
     /// The word for it in logs.
-    pub fn word(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Reason::Finished => "finished",
             Reason::Served => "served",
@@ -113,7 +113,7 @@ impl Reason {
             Reason::Served => "LR",
             Reason::Reset { by: Side::Client, .. } => "CD",
             Reason::Reset { by: Side::Target, .. } => "SD",
-            Reason::Reset { by: Side::Us, .. } => "ID",
+            Reason::Reset { by: Side::Proxy, .. } => "ID",
             Reason::Abandoned { .. } => "CC",
             Reason::Refused { .. } | Reason::Unreachable { .. } => "SC",
             Reason::ConnectTimeout => "sC",
@@ -136,18 +136,18 @@ impl fmt::Display for Reason {
             Reason::Refused { fault } => write!(f, "no target took it ({fault})"),
             Reason::Unreachable { fault } => write!(f, "no target could be reached ({fault})"),
             Reason::Exhausted { fault } => write!(f, "exhausted ({fault})"),
-            plain => f.write_str(plain.word()),
+            plain => f.write_str(plain.name()),
         }
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ending { reason, first, by: how } = self;
+        let Close { reason, first, by: how } = self;
         match reason {
             // It was not heard to reset anything: it closed, and what was sent to it afterwards was
             // answered by a RST.
-            Reason::Reset { by, fault } if by == first && *how == Closing::Fin => {
+            Reason::Reset { by, fault } if by == first && *how == CloseKind::Fin => {
                 write!(f, "{by} closed without waiting for our FIN ({fault})")
             }
             _ => write!(f, "{reason}, {first} first by {how}"),
@@ -160,51 +160,51 @@ impl fmt::Display for Side {
         f.write_str(match self {
             Side::Client => "client",
             Side::Target => "target",
-            Side::Us => "proxy",
+            Side::Proxy => "proxy",
         })
     }
 }
 
-impl fmt::Display for Closing {
+impl fmt::Display for CloseKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Closing::Fin => "FIN",
-            Closing::Rst => "RST",
+            CloseKind::Fin => "FIN",
+            CloseKind::Rst => "RST",
         })
     }
 }
 
-impl Fault {
+impl SysError {
     /// The name of a target has no address. The system has no number for it.
-    pub const UNRESOLVED: Fault = Fault { kind: io::ErrorKind::HostUnreachable, code: None };
+    pub const UNRESOLVED: SysError = SysError { kind: io::ErrorKind::HostUnreachable, code: None };
     /// A target leads to the relay itself, which would make a connection of each.
-    pub const ITSELF: Fault = Fault { kind: io::ErrorKind::Deadlock, code: None };
+    pub const ITSELF: SysError = SysError { kind: io::ErrorKind::Deadlock, code: None };
     /// TCP connected our socket to itself: the system chose the target's port for our end, which it
     /// can do only where nothing listens on that port. As good as refused.
-    pub const SELF_CONNECT: Fault = Fault { kind: io::ErrorKind::AddrInUse, code: None };
+    pub const SELF_CONNECT: SysError = SysError { kind: io::ErrorKind::AddrInUse, code: None };
 
     /// How the side that this error came from closed first. A broken pipe means that its FIN had
     /// come before: after a reset alone the error is ECONNRESET.
-    pub fn closing(self) -> Closing {
+    pub fn closing(self) -> CloseKind {
         match self.kind {
-            io::ErrorKind::BrokenPipe => Closing::Fin,
-            _ => Closing::Rst,
+            io::ErrorKind::BrokenPipe => CloseKind::Fin,
+            _ => CloseKind::Rst,
         }
     }
 }
 
-impl From<&io::Error> for Fault {
-    fn from(error: &io::Error) -> Fault {
-        Fault { kind: error.kind(), code: error.raw_os_error() }
+impl From<&io::Error> for SysError {
+    fn from(error: &io::Error) -> SysError {
+        SysError { kind: error.kind(), code: error.raw_os_error() }
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            None if *self == Fault::UNRESOLVED => f.write_str("its name does not resolve"),
-            None if *self == Fault::ITSELF => f.write_str("it leads back to this relay"),
-            None if *self == Fault::SELF_CONNECT => {
+            None if *self == SysError::UNRESOLVED => f.write_str("its name does not resolve"),
+            None if *self == SysError::ITSELF => f.write_str("it leads back to this relay"),
+            None if *self == SysError::SELF_CONNECT => {
                 f.write_str("TCP self-connect, nothing listens on its port")
             }
             Some(code) => {
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_target_that_said_no_is_told_from_one_that_could_not_be_asked() {
-        let reason = |kind: io::ErrorKind| Reason::not_connected(Fault { kind, code: None });
+        let reason = |kind: io::ErrorKind| Reason::not_connected(SysError { kind, code: None });
         let table = [
             (io::ErrorKind::ConnectionRefused, "refused", "SC"),
             (io::ErrorKind::ConnectionReset, "refused", "SC"),
@@ -233,43 +233,43 @@ mod tests {
             (io::ErrorKind::TimedOut, "connect-timeout", "sC"),
             (io::ErrorKind::AddrNotAvailable, "exhausted", "RC"),
         ];
-        for (kind, word, code) in table {
-            assert_eq!((reason(kind).word(), reason(kind).code()), (word, code), "{kind}");
+        for (kind, name, code) in table {
+            assert_eq!((reason(kind).name(), reason(kind).code()), (name, code), "{kind}");
         }
-        let refused = Reason::not_connected(Fault::SELF_CONNECT);
-        assert_eq!(refused, Reason::Refused { fault: Fault::SELF_CONNECT });
-        let told = Reason::not_connected(Fault::UNRESOLVED).to_string();
+        let refused = Reason::not_connected(SysError::SELF_CONNECT);
+        assert_eq!(refused, Reason::Refused { fault: SysError::SELF_CONNECT });
+        let told = Reason::not_connected(SysError::UNRESOLVED).to_string();
         assert_eq!(told, "no target could be reached (its name does not resolve)");
     }
 
     #[test]
     fn a_side_that_simply_closed_is_told_from_one_that_reset() {
         let ending = |kind: io::ErrorKind, first, how| {
-            let fault = Fault { kind, code: None };
+            let fault = SysError { kind, code: None };
             let reason = Reason::Reset { by: Side::Client, fault };
-            Ending { reason, first, by: how }.to_string()
+            Close { reason, first, by: how }.to_string()
         };
         assert_eq!(
-            ending(io::ErrorKind::BrokenPipe, Side::Client, Closing::Fin),
+            ending(io::ErrorKind::BrokenPipe, Side::Client, CloseKind::Fin),
             "client closed without waiting for our FIN (broken pipe)"
         );
         assert_eq!(
-            ending(io::ErrorKind::ConnectionReset, Side::Client, Closing::Rst),
+            ending(io::ErrorKind::ConnectionReset, Side::Client, CloseKind::Rst),
             "reset by the client (connection reset), client first by RST"
         );
         assert_eq!(
-            ending(io::ErrorKind::ConnectionReset, Side::Target, Closing::Fin),
+            ending(io::ErrorKind::ConnectionReset, Side::Target, CloseKind::Fin),
             "reset by the client (connection reset), target first by FIN"
         );
     }
 
     #[test]
     fn a_fault_speaks_the_words_of_the_system_without_its_number() {
-        let fault = Fault::from(&io::Error::from(io::ErrorKind::ConnectionReset));
+        let fault = SysError::from(&io::Error::from(io::ErrorKind::ConnectionReset));
         assert_eq!(fault.to_string(), "connection reset");
         #[cfg(target_os = "linux")]
         {
-            let fault = Fault::from(&io::Error::from_raw_os_error(104));
+            let fault = SysError::from(&io::Error::from_raw_os_error(104));
             assert_eq!(fault.to_string(), "Connection reset by peer");
         }
     }

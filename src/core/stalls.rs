@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 
 use slab::Slab;
 
-use super::buffers::Shelf;
+use super::buffers::Unsent;
 use super::conn::Conn;
 use super::event::{Event, Seen};
 use super::key::Key;
@@ -47,7 +47,7 @@ impl Stalls {
             let id = key.at(index);
             let moving = Blocked { moved: flow.moved, since: now, reported: false };
             match self.flows.get_mut(&id) {
-                None if flow.held.is_some() => {
+                None if flow.unsent.is_some() => {
                     self.flows.insert(id, moving);
                     self.checks.push(Reverse((now.tick() + STALL, id)));
                 }
@@ -68,7 +68,7 @@ impl Stalls {
     pub fn check<S, P: Pipe>(
         &mut self,
         conns: &Slab<Conn<S>>,
-        shelf: &Shelf<P>,
+        unsent: &Unsent<P>,
         now: Moment,
         seen: &mut Seen<'_>,
     ) {
@@ -77,9 +77,10 @@ impl Stalls {
         {
             self.checks.pop();
             let Some(blocked) = self.flows.get_mut(&id) else { continue };
-            let conn = conns.get(id.slot()).filter(|conn| conn.birth == id.birth);
+            let conn = conns.get(id.slot()).filter(|conn| conn.id == id.id);
             let flow = conn.map(|conn| &conn.flows[id.end()]);
-            let Some((flow, loan)) = flow.and_then(|flow| Some((flow, flow.held.as_ref()?))) else {
+            let Some((flow, unsent_id)) = flow.and_then(|flow| Some((flow, flow.unsent.as_ref()?)))
+            else {
                 self.flows.remove(&id);
                 continue;
             };
@@ -89,7 +90,7 @@ impl Stalls {
                 continue;
             }
             blocked.reported = true;
-            let (unsent, since) = (shelf.left(loan), blocked.since);
+            let (unsent, since) = (unsent.left(unsent_id), blocked.since);
             seen.on(id.at(flow.to as usize), &Event::Stalled { unsent, since, now });
         }
     }

@@ -107,13 +107,13 @@ mod tests {
     #[test]
     fn deadlines_come_up_in_order_and_not_before_their_time() {
         let mut timers = Timers::default();
-        for (due, birth) in [(30, 3), (10, 1), (20, 2)] {
-            timers.arm(due, Key::new(birth, 0));
+        for (due, id) in [(30, 3), (10, 1), (20, 2)] {
+            timers.arm(due, Key::new(id, 0));
         }
         assert_eq!(timers.next(), Some(10));
         assert!(timers.pop(9).is_none());
         let order: Vec<u32> =
-            std::iter::from_fn(|| timers.pop(25)).map(|(_, key)| key.birth).collect();
+            std::iter::from_fn(|| timers.pop(25)).map(|(_, key)| key.id).collect();
         assert_eq!(order, [1, 2]);
         assert_eq!(timers.len(), 1);
     }
@@ -121,10 +121,10 @@ mod tests {
     #[test]
     fn dead_entries_are_swept_out() {
         let mut timers = Timers::default();
-        for birth in 1..=10_000 {
-            timers.arm(100, Key::new(birth, 0));
+        for id in 1..=10_000 {
+            timers.arm(100, Key::new(id, 0));
         }
-        timers.sweep(10, |_, key| key.birth <= 10);
+        timers.sweep(10, |_, key| key.id <= 10);
         assert_eq!(timers.len(), 10);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use log::Level;
 
-use crate::core::{Ending, Event, Key, Observer, Peer};
+use crate::core::{Close, Event, Key, Observer, Peer};
 use crate::plan::AccessFormat;
 
 use super::access_line::{AccessLine, Door, Entry};
@@ -21,15 +21,15 @@ pub const ACCESS: &str = "access";
 pub struct AccessObserver {
     format: AccessFormat,
     open: HashMap<Key, Opened>,
-    doors: Vec<Door>,
+    listeners: Vec<Door>,
     targets: Vec<Target>,
 }
 
 /// What is remembered of an open connection.
 struct Opened {
     peer: Peer,
-    /// The place in `doors`.
-    door: usize,
+    /// The place in `listeners`.
+    listener: usize,
     /// The place in `targets` of the one that was tried last.
     target: Option<usize>,
     tries: u32,
@@ -46,8 +46,8 @@ struct Target {
 
 impl AccessObserver {
     pub fn new(format: AccessFormat) -> AccessObserver {
-        let (doors, targets) = (Vec::new(), Vec::new());
-        AccessObserver { format, open: HashMap::new(), doors, targets }
+        let (listeners, targets) = (Vec::new(), Vec::new());
+        AccessObserver { format, open: HashMap::new(), listeners, targets }
     }
 
     /// The line of a connection that ends now. It still counts among the live ones.
@@ -55,11 +55,11 @@ impl AccessObserver {
         let opened = self.open.get(&key.at(0))?;
         let target = opened.target.map(|at| &self.targets[at]);
         Some(Entry {
-            conn: key.birth,
+            conn: key.id,
             ended: Stamp(now),
             opened: Stamp(now.checked_sub(closed.life).unwrap_or(now)),
             peer: &opened.peer,
-            door: &self.doors[opened.door],
+            listener: &self.listeners[opened.listener],
             target: target.map(|target| target.name.as_str()),
             target_live: target.map_or(0, |target| target.live),
             live: self.open.len(),
@@ -73,10 +73,10 @@ impl AccessObserver {
     }
 
     fn opened(&mut self, key: Key, route: u16, service: &str, listen: &str, peer: &Peer) {
-        let door = door(&mut self.doors, route, service, listen);
-        self.doors[door].live += 1;
+        let listener = listener(&mut self.listeners, route, service, listen);
+        self.listeners[listener].live += 1;
         let peer = peer.clone();
-        let opened = Opened { peer, door, target: None, tries: 0, connect: None };
+        let opened = Opened { peer, listener, target: None, tries: 0, connect: None };
         self.open.insert(key.at(0), opened);
     }
 
@@ -97,7 +97,7 @@ impl AccessObserver {
             log::log!(target: ACCESS, Level::Info, "{line}");
         }
         let Some(opened) = self.open.remove(&key.at(0)) else { return };
-        self.doors[opened.door].live -= 1;
+        self.listeners[opened.listener].live -= 1;
         if let Some(target) = opened.target {
             self.targets[target].live -= 1;
         }
@@ -131,18 +131,19 @@ impl Observer for AccessObserver {
 }
 
 struct Closed {
-    ending: Ending,
+    ending: Close,
     up: u64,
     down: u64,
     life: Duration,
 }
 
-fn door(doors: &mut Vec<Door>, route: u16, service: &str, listen: &str) -> usize {
-    let known = doors.iter().position(|door| door.route == route && door.listen == listen);
+fn listener(listeners: &mut Vec<Door>, route: u16, service: &str, listen: &str) -> usize {
+    let known =
+        listeners.iter().position(|listener| listener.route == route && listener.listen == listen);
     known.unwrap_or_else(|| {
         let (service, listen) = (service.to_string(), listen.to_string());
-        doors.push(Door { route, service, listen, live: 0 });
-        doors.len() - 1
+        listeners.push(Door { route, service, listen, live: 0 });
+        listeners.len() - 1
     })
 }
 
@@ -161,20 +162,20 @@ fn target(targets: &mut Vec<Target>, name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{Closing, Moment, Reason, Side};
+    use crate::core::{CloseKind, Moment, Reason, Side};
 
     fn observer() -> AccessObserver {
         AccessObserver::new(AccessFormat::Logfmt)
     }
 
-    fn open(access: &mut AccessObserver, birth: u32) -> Key {
-        let key = Key::new(birth, birth as usize);
+    fn open(access: &mut AccessObserver, id: u32) -> Key {
+        let key = Key::new(id, id as usize);
         access.opened(key, 0, "relay", "tcp://127.0.0.1:7", &Peer::Stdio);
         key
     }
 
     fn closed() -> Closed {
-        let ending = Ending { reason: Reason::Finished, first: Side::Client, by: Closing::Fin };
+        let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
         Closed { ending, up: 1, down: 2, life: Duration::from_secs(1) }
     }
 
@@ -190,7 +191,7 @@ mod tests {
         assert_eq!((entry.conn, entry.tries, entry.live), (1, 2, 2));
         assert_eq!((entry.target, entry.target_live), (Some("tcp://[::1]:2"), 2));
         assert_eq!(entry.connect, Some(Duration::from_millis(3)));
-        assert_eq!(entry.door.live, 2);
+        assert_eq!(entry.listener.live, 2);
         let lasted = entry.ended.0.duration_since(entry.opened.0).expect("in order");
         assert_eq!(lasted, Duration::from_secs(1));
     }
@@ -198,13 +199,13 @@ mod tests {
     #[test]
     fn nothing_is_remembered_of_what_has_ended() {
         let mut access = observer();
-        for birth in 1..=1000 {
-            let key = open(&mut access, birth);
-            access.dialing(key, &format!("tcp://127.0.0.1:{birth}"), 1);
+        for id in 1..=1000 {
+            let key = open(&mut access, id);
+            access.dialing(key, &format!("tcp://127.0.0.1:{id}"), 1);
             access.closed(key.at(1), &closed(), SystemTime::now());
         }
         assert!(access.open.is_empty());
-        assert_eq!((access.doors.len(), access.doors[0].live), (1, 0));
+        assert_eq!((access.listeners.len(), access.listeners[0].live), (1, 0));
         assert_eq!((access.targets.len(), access.targets[0].live), (1, 0));
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
-use crate::core::{Ending, Peer};
+use crate::core::{Close, Peer};
 use crate::plan::AccessFormat;
 
 use super::clock::Stamp;
@@ -22,7 +22,7 @@ pub struct Entry<'a> {
     pub ended: Stamp,
     pub opened: Stamp,
     pub peer: &'a Peer,
-    pub door: &'a Door,
+    pub listener: &'a Door,
     pub target: Option<&'a str>,
     /// Live connections to that target.
     pub target_live: usize,
@@ -33,7 +33,7 @@ pub struct Entry<'a> {
     pub life: Duration,
     pub up: u64,
     pub down: u64,
-    pub ending: Ending,
+    pub ending: Close,
 }
 
 /// Where connections come in. There are as many as there are routes.
@@ -56,8 +56,8 @@ impl Display for AccessLine<'_> {
 
 fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     let peer = peer_text(entry.peer);
-    let (service, listen) = (Value(&entry.door.service), Value(&entry.door.listen));
-    write!(f, "ts={} conn={} route={} ", entry.ended, entry.conn, entry.door.route)?;
+    let (service, listen) = (Value(&entry.listener.service), Value(&entry.listener.listen));
+    write!(f, "ts={} conn={} route={} ", entry.ended, entry.conn, entry.listener.route)?;
     write!(f, "service={service} listen={listen} peer={} ", Value(&peer))?;
     write!(f, "target={} tries={} connect=", Value(entry.target.unwrap_or("-")), entry.tries)?;
     match entry.connect {
@@ -66,15 +66,15 @@ fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     }
     let (life, reason) = (Millis(entry.life), entry.ending.reason);
     write!(f, "life={life}ms up={} down={} ", entry.up, entry.down)?;
-    write!(f, "end={} reason={} ", reason.code(), reason.word())?;
+    write!(f, "end={} reason={} ", reason.code(), reason.name())?;
     write!(f, "first={} by={}", entry.ending.first, entry.ending.by)
 }
 
 fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     let peer = peer_text(entry.peer);
-    let (service, listen) = (Json(&entry.door.service), Json(&entry.door.listen));
+    let (service, listen) = (Json(&entry.listener.service), Json(&entry.listener.listen));
     write!(f, "{{\"ts\":\"{}\",\"conn\":{},", entry.ended, entry.conn)?;
-    write!(f, "\"route\":{},\"service\":{service},", entry.door.route)?;
+    write!(f, "\"route\":{},\"service\":{service},", entry.listener.route)?;
     write!(f, "\"listen\":{listen},\"peer\":{},\"target\":", Json(&peer))?;
     match entry.target {
         Some(target) => write!(f, "{}", Json(target))?,
@@ -87,7 +87,7 @@ fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     }
     let (life, reason) = (Millis(entry.life), entry.ending.reason);
     write!(f, ",\"life_ms\":{life},\"up\":{},\"down\":{},", entry.up, entry.down)?;
-    write!(f, "\"end\":\"{}\",\"reason\":\"{}\",", reason.code(), reason.word())?;
+    write!(f, "\"end\":\"{}\",\"reason\":\"{}\",", reason.code(), reason.name())?;
     write!(f, "\"first\":\"{}\",\"by\":\"{}\"}}", entry.ending.first, entry.ending.by)
 }
 
@@ -97,10 +97,10 @@ fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     match entry.peer {
         Peer::Inet(address) => write!(f, "{}:{}", address.ip(), address.port())?,
         // HAProxy writes the number of the listener where a Unix client has no port.
-        _ => write!(f, "unix:{}", entry.door.route)?,
+        _ => write!(f, "unix:{}", entry.listener.route)?,
     }
-    let frontend = Token(&entry.door.listen);
-    write!(f, " [{}] {frontend} {}/", HaproxyDate(entry.opened), Token(&entry.door.service))?;
+    let frontend = Token(&entry.listener.listen);
+    write!(f, " [{}] {frontend} {}/", HaproxyDate(entry.opened), Token(&entry.listener.service))?;
     match entry.target {
         Some(target) => write!(f, "{} 0/", Token(target))?,
         None => f.write_str("<NOSRV> -1/")?,
@@ -110,7 +110,7 @@ fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
         None => f.write_str("-1")?,
     }
     write!(f, "/{} {} ", entry.life.as_millis(), entry.down)?;
-    let in_front = entry.door.live;
+    let in_front = entry.listener.live;
     let behind = if entry.target.is_some() { in_front } else { 0 };
     write!(f, "{} {}/{in_front}/{behind}", entry.ending.reason.code(), entry.live)?;
     write!(f, "/{}/{} 0/0", entry.target_live, entry.tries.saturating_sub(1))
@@ -191,21 +191,21 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::core::{Closing, Reason, Side};
+    use crate::core::{CloseKind, Reason, Side};
 
-    fn door() -> Door {
+    fn listener() -> Door {
         let (service, listen) = ("relay".to_string(), "tcp://[::1]:5432".to_string());
         Door { route: 1, service, listen, live: 3 }
     }
 
-    fn entry<'a>(peer: &'a Peer, door: &'a Door) -> Entry<'a> {
+    fn entry<'a>(peer: &'a Peer, listener: &'a Door) -> Entry<'a> {
         let ended = UNIX_EPOCH + Duration::from_millis(1_795_191_118_641);
         Entry {
             conn: 1207,
             ended: Stamp(ended),
             opened: Stamp(ended - Duration::from_millis(2_001)),
             peer,
-            door,
+            listener,
             target: Some("tcp://10.0.0.7:5432"),
             target_live: 2,
             live: 4,
@@ -214,14 +214,14 @@ mod tests {
             life: Duration::from_micros(2_001_004),
             up: 18233,
             down: 9_921_833,
-            ending: Ending { reason: Reason::IdleTimeout, first: Side::Us, by: Closing::Rst },
+            ending: Close { reason: Reason::IdleTimeout, first: Side::Proxy, by: CloseKind::Rst },
         }
     }
 
     fn line(format: AccessFormat, change: impl FnOnce(&mut Entry<'_>)) -> String {
         let peer = Peer::Inet("10.2.3.4:51332".parse().expect("an address"));
-        let door = door();
-        let mut entry = entry(&peer, &door);
+        let listener = listener();
+        let mut entry = entry(&peer, &listener);
         change(&mut entry);
         AccessLine { entry: &entry, format }.to_string()
     }
@@ -285,8 +285,8 @@ mod tests {
     #[test]
     fn a_peer_cannot_forge_a_field_by_its_name() {
         let peer = Peer::Unix(Some("/x y=\"1\"\n\x1b".to_string()));
-        let door = door();
-        let line = |format| AccessLine { entry: &entry(&peer, &door), format }.to_string();
+        let listener = listener();
+        let line = |format| AccessLine { entry: &entry(&peer, &listener), format }.to_string();
         let logfmt = line(AccessFormat::Logfmt);
         assert!(logfmt.contains(r#" peer="unix:/x y=\"1\"\n\x1b" "#), "{logfmt}");
         let json = line(AccessFormat::Json);

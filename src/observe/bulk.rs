@@ -52,7 +52,7 @@ struct Run {
 /// What a transfer did since its last summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    pub birth: u32,
+    pub id: u32,
     since: Moment,
     until: Moment,
     /// The number of the last turn that was counted.
@@ -98,7 +98,7 @@ impl Bulk {
             return Decision::default();
         }
         let ended = match part(event) {
-            Part::None => self.end(key.birth),
+            Part::None => self.end(key.id),
             Part::Read | Part::Beside => None,
         };
         let turn = self.turn.take().map(Line::Turn);
@@ -126,8 +126,8 @@ impl Bulk {
     }
 
     /// The transfer of a connection is over; what was counted of it.
-    fn end(&mut self, birth: u32) -> Option<Sum> {
-        let sum = self.runs.remove(&birth)?.sum?;
+    fn end(&mut self, id: u32) -> Option<Sum> {
+        let sum = self.runs.remove(&id)?.sum?;
         self.summed -= 1;
         Some(sum)
     }
@@ -138,34 +138,34 @@ impl Bulk {
             return;
         }
         self.looked = now;
-        self.runs.retain(|birth, run| {
+        self.runs.retain(|id, run| {
             let Some(sum) = &mut run.sum else { return true };
             if now.since(sum.since) < INTERVAL {
                 return true;
             }
-            let next = Sum { birth: *birth, since: now, ..Sum::default() };
+            let next = Sum { id: *id, since: now, ..Sum::default() };
             let last = std::mem::replace(sum, next);
-            let goes_on = last.large_reads > 0;
-            self.summed -= usize::from(!goes_on);
+            let read_again = last.large_reads > 0;
+            self.summed -= usize::from(!read_again);
             if last.turns > 0 {
                 lines.push(Line::Sum(last));
             }
-            goes_on
+            read_again
         });
     }
 
     /// Whether a step belongs to a transfer that is summarised. Then it is counted.
     fn counts(&mut self, key: Key, event: &Event<'_>) -> bool {
-        let (birth, end) = (key.birth, key.end());
+        let (id, end) = (key.id, key.end());
         let run = match part(event) {
-            _ if key.is_door() || key.is_flow() => return false,
+            _ if key.is_source() || key.is_flow() => return false,
             Part::None => return false,
-            Part::Beside => match self.runs.get_mut(&birth) {
+            Part::Beside => match self.runs.get_mut(&id) {
                 Some(run) if run.sum.is_some() => run,
                 _ => return false,
             },
             Part::Read => {
-                let run = self.runs.entry(birth).or_default();
+                let run = self.runs.entry(id).or_default();
                 if run.sum.is_none() && self.now.since(run.began) >= INTERVAL {
                     (run.shown, run.began) = (0, self.now);
                 }
@@ -179,7 +179,7 @@ impl Bulk {
         let (now, number) = (self.now, self.number);
         let sum = run.sum.get_or_insert_with(|| {
             self.summed += 1;
-            Sum { birth, since: now, ..Sum::default() }
+            Sum { id, since: now, ..Sum::default() }
         });
         if sum.turns == 0 || sum.turn != number {
             (sum.turn, sum.until) = (number, now);
@@ -202,7 +202,7 @@ impl Bulk {
 }
 
 fn part(event: &Event<'_>) -> Part {
-    const ORDINARY: Ready = Ready::READ.with(Ready::WRITE).with(Ready::MUTED);
+    const ORDINARY: Ready = Ready::READ.with(Ready::WRITE).with(Ready::READ_OFF);
     match *event {
         Event::Read { bytes, .. } if bytes >= BULK_READ => Part::Read,
         Event::Marked { ready } if ready.without(ORDINARY) == Ready::NONE => Part::Beside,
@@ -210,8 +210,8 @@ fn part(event: &Event<'_>) -> Part {
         | Event::Wrote { .. }
         | Event::ReadBlocked
         | Event::WriteBlocked { .. }
-        | Event::Muted
-        | Event::Unmuted
+        | Event::ReadOff
+        | Event::ReadOn
         | Event::Interrupted
         | Event::Yielded { .. }
         | Event::Armed { .. }
@@ -224,7 +224,7 @@ impl Display for Sum {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let time = Span(self.until.since(self.since));
         let turns = Count(self.turns as usize, "turn");
-        write!(f, "#{} bulk: {turns} in {time}", self.birth)?;
+        write!(f, "#{} bulk: {turns} in {time}", self.id)?;
         for (did, of) in [("read", self.reads), ("wrote", self.writes)] {
             for (end, (times, bytes)) in ["a", "b"].into_iter().zip(of) {
                 if times > 0 {
@@ -240,7 +240,7 @@ impl Display for Sum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Because;
+    use crate::core::ReadHint;
 
     /// The lines that come of events, in short.
     #[derive(Default)]
@@ -259,7 +259,7 @@ mod tests {
             if show {
                 let name = format!("{event:?}");
                 let name = name.split([' ', '{']).next().unwrap_or_default();
-                self.1.push(format!("#{}.{} {name}", key.birth, key.end()));
+                self.1.push(format!("#{}.{} {name}", key.id, key.end()));
             }
         }
 
@@ -273,7 +273,7 @@ mod tests {
             let key = Key::new(1, 0);
             self.turn(number, millis, 1);
             self.on(key, Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
-            self.on(key, Event::Read { bytes, room: bytes, because: Because::Full });
+            self.on(key, Event::Read { bytes, room: bytes, hint: ReadHint::Full });
             self.on(key.at(1), Event::Wrote { bytes, left: 0 });
         }
     }
@@ -326,7 +326,7 @@ mod tests {
         (101..=200).for_each(|number| log.pass(number, number, 65_536));
         let lines = log.1.len();
         log.pass(201, 201, 65_536);
-        log.on(Key::new(2, 1), Event::Read { bytes: 5, room: 9, because: Because::Short });
+        log.on(Key::new(2, 1), Event::Read { bytes: 5, room: 9, hint: ReadHint::Short });
         assert_eq!(log.1[lines..], ["turn 201", "#2.0 Read"]);
     }
 

@@ -4,13 +4,13 @@
 use std::fmt::{self, Formatter};
 use std::time::Duration;
 
-use crate::core::event::Drop;
-use crate::core::{Because, Closing, Deadline, Ending, Event, Key, Ready, Reason, Side};
+use crate::core::event::DropReason;
+use crate::core::{Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, Side};
 
 use super::clock::Span;
 
-/// Writes ` -- because ...`, or nothing where there is nothing to explain.
-pub fn because(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
+/// Writes ` -- hint ...`, or nothing where there is nothing to explain.
+pub fn hint(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
     match event {
         Event::Dump { .. } | Event::InProgress { .. } => return Ok(()),
         _ => f.write_str(" -- because ")?,
@@ -27,7 +27,7 @@ pub fn because(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Resul
             "the peer takes nothing now: its w is cleared, {left} bytes are kept, and nothing more \
              is read for it until the system says w again"
         ),
-        Event::Read { bytes, room, because: Because::Short } if bytes > 0 => write!(
+        Event::Read { bytes, room, hint: ReadHint::Short } if bytes > 0 => write!(
             f,
             "{bytes} came where {room} would have fitted: the socket is empty, its r is cleared, \
              and the system promises an event for the next byte"
@@ -36,7 +36,7 @@ pub fn because(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Resul
             if key.is_flow() && ending.reason == Reason::IdleTimeout {
                 return f.write_str("no datagram came in either direction for the UDP timeout");
             }
-            if let (Reason::Reset { by, .. }, Closing::Fin) = (ending.reason, ending.by)
+            if let (Reason::Reset { by, .. }, CloseKind::Fin) = (ending.reason, ending.by)
                 && by == ending.first
             {
                 return f.write_str(
@@ -161,7 +161,7 @@ fn of_a_life(key: Key, event: &Event<'_>) -> &'static str {
         Event::Resumed { .. } => {
             "its peer has taken bytes, so there is room again; the other side is read on"
         }
-        Event::Heard { .. } => {
+        Event::Message { .. } => {
             "a message is whole at its newline, at the end of what is said, or at the limit"
         }
         _ => of_a_step(event),
@@ -175,7 +175,7 @@ fn of_a_step(event: &Event<'_>) -> &'static str {
             "the connection it was meant for is gone: the number in its key is of an earlier birth"
         }
         Event::Read { bytes: 0, .. } => "reading nothing is how an end of file looks",
-        Event::Read { because, .. } => read(because),
+        Event::Read { hint, .. } => read(hint),
         Event::Wrote { .. } => "all of it was taken: nothing is kept",
         Event::ReadBlocked => {
             "nothing more waits: its r is cleared, and only a new event sets it again"
@@ -183,11 +183,11 @@ fn of_a_step(event: &Event<'_>) -> &'static str {
         Event::WriteBlocked { .. } => {
             "nothing more fits: its w is cleared, and only a new event sets it again"
         }
-        Event::Muted => {
+        Event::ReadOff => {
             "we knew that something waits, and cannot take it yet; the system is not to wake us \
              for more of it"
         }
-        Event::Unmuted => "all that waited is read: what comes now is news again",
+        Event::ReadOn => "all that waited is read: what comes now is news again",
         Event::Interrupted => "a signal came in the middle of the call, which is made again",
         Event::Yielded { .. } => {
             "others wait too: it goes to the end of the queue, and the next turn does not sleep"
@@ -208,23 +208,27 @@ fn of_a_datagram(event: &Event<'_>) -> &'static str {
         Event::Sent { .. } => "a datagram goes out whole or not at all",
         Event::Passed { .. } => "nobody wants to see each datagram, so they are counted together",
         Event::Dropped { why, .. } => match why {
-            Drop::Blocked => "datagrams have no backpressure: to keep it would only make it late",
-            Drop::Own => "its source is this very address: the answer would come back for ever",
-            Drop::Privileged => {
+            DropReason::Blocked => {
+                "datagrams have no backpressure: to keep it would only make it late"
+            }
+            DropReason::Own => {
+                "its source is this very address: the answer would come back for ever"
+            }
+            DropReason::Privileged => {
                 "below port 1024 live services that may answer our answer; --udp-any-port allows it"
             }
-            Drop::Loop => {
+            DropReason::Loop => {
                 "two echoes that answer each other need every reply: one lost in a thousand ends \
                  such a loop, and an honest client bears it"
             }
-            Drop::Refused(_) => "nobody listens at the target: its machine said so by ICMP",
-            Drop::Failed(_) => "the system would not send it, and it is not tried twice",
-            Drop::NoWay => "there is no address to send it to",
-            Drop::Short => {
+            DropReason::Refused(_) => "nobody listens at the target: its machine said so by ICMP",
+            DropReason::Failed(_) => "the system would not send it, and it is not tried twice",
+            DropReason::NoWay => "there is no address to send it to",
+            DropReason::Short => {
                 "the answer would be longer than the question, and questions can be forged: never \
                  more out than in"
             }
-            Drop::Long => {
+            DropReason::Long => {
                 "part of a datagram is not what was sent, and to pass it on would be a lie"
             }
         },
@@ -249,7 +253,7 @@ fn marked(ready: Ready) -> &'static str {
         "the system hints at an error; hints may be wrong, so the socket itself is asked"
     } else if ready.has(Ready::URGENT) {
         "urgent data came, and urgent data cuts reads short: a short read proves nothing here now"
-    } else if ready.has(Ready::LAST) {
+    } else if ready.has(Ready::READ_CLOSED) {
         "the peer will send no more: an end of file waits behind the last byte, and no other event \
          will tell of it"
     } else if ready.has(Ready::READ.with(Ready::WRITE)) {
@@ -262,26 +266,26 @@ fn marked(ready: Ready) -> &'static str {
 }
 
 /// Why another read must follow, or need not.
-fn read(because: Because) -> &'static str {
-    match because {
-        Because::Full => {
+fn read(hint: ReadHint) -> &'static str {
+    match hint {
+        ReadHint::Full => {
             "it filled the buffer: more may wait, and no new event would tell of it, so it is read \
              on"
         }
-        Because::Short => "less came than would have fitted: the socket is empty",
-        Because::EndWaits => {
+        ReadHint::Short => "less came than would have fitted: the socket is empty",
+        ReadHint::EndWaits => {
             "an end of file or an error is known to wait behind these bytes, and no new event \
              would tell of it, so it is read on"
         }
-        Because::Urgent => {
+        ReadHint::Urgent => {
             "urgent data was seen here, which cuts reads short: it is read on, until a read would \
              block"
         }
-        Because::NoPromise => {
+        ReadHint::NoPromise => {
             "on this kind of socket a short read proves nothing: it is read on, until a read would \
              block"
         }
-        Because::Spliced => {
+        ReadHint::Spliced => {
             "reads came full, so the bytes go through a pipe of the kernel now, without a copy by \
              us; how much a splice moves proves nothing: it is read on, until it would block"
         }
@@ -359,11 +363,11 @@ fn of_the_reason(reason: Reason) -> &'static str {
     }
 }
 
-fn of_the_ending(ending: Ending) -> &'static str {
+fn of_the_ending(ending: Close) -> &'static str {
     match (ending.reason, ending.first) {
         (Reason::Finished, Side::Client) => "; the FIN of the client came first",
         (Reason::Finished, Side::Target) => "; the FIN of the target came first",
-        (Reason::Finished | Reason::Served, Side::Us) => "; our FIN came first",
+        (Reason::Finished | Reason::Served, Side::Proxy) => "; our FIN came first",
         _ => "",
     }
 }

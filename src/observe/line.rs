@@ -9,7 +9,7 @@ use crate::core::{Deadline, Event, Key, Peer};
 use crate::text::count::Count;
 
 use super::clock::Span;
-use super::explain::because;
+use super::explain::hint;
 use crate::text::escape::{Form, Shown, plain, quoted};
 
 /// One event, to be shown with `{}`.
@@ -17,7 +17,7 @@ pub struct Line<'a> {
     pub key: Key,
     pub event: &'a Event<'a>,
     /// The address of the door, if the subject is a door and its address is known.
-    pub door: Option<&'a str>,
+    pub listener: Option<&'a str>,
     /// How long each end of a connection has stalled, if it ends with this event.
     pub stalled: [Duration; 2],
     /// Add the because.
@@ -27,7 +27,7 @@ pub struct Line<'a> {
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.of_the_loop(f)?;
-        if self.explain { because(f, self.key, self.event) } else { Ok(()) }
+        if self.explain { hint(f, self.key, self.event) } else { Ok(()) }
     }
 }
 
@@ -110,7 +110,7 @@ impl Line<'_> {
             Event::Resumed { stalled } => {
                 write!(f, "{end} resumed: accepts bytes again, stalled for {}", Span(stalled))
             }
-            Event::Heard { message } => {
+            Event::Message { message } => {
                 write!(f, "{who} heard {}, {} B", quoted(message), message.len())
             }
             Event::Closed { ending, up, down, lasted, .. } => {
@@ -135,8 +135,8 @@ impl Line<'_> {
             Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} left"),
             Event::ReadBlocked => write!(f, "{end} blocked r"),
             Event::WriteBlocked { left } => write!(f, "{end} blocked w, {left} left"),
-            Event::Muted => write!(f, "{end} muted"),
-            Event::Unmuted => write!(f, "{end} unmuted"),
+            Event::ReadOff => write!(f, "{end} muted"),
+            Event::ReadOn => write!(f, "{end} unmuted"),
             Event::Interrupted => write!(f, "{} interrupted", WhoOrEnd(self)),
             Event::Yielded { steps } => write!(f, "{who} budget used up after {steps} steps"),
             Event::Armed { deadline, due, now } => {
@@ -189,9 +189,9 @@ struct WhoOrEnd<'a>(&'a Line<'a>);
 impl Display for Who<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let key = self.0.key;
-        match self.0.door {
+        match self.0.listener {
             _ if key == Key::LOOP => f.write_str("loop"),
-            _ if !key.is_door() => write!(f, "#{}", key.birth),
+            _ if !key.is_source() => write!(f, "#{}", key.id),
             Some(address) => plain(address).fmt(f),
             None => write!(f, "door {}", key.slot()),
         }
@@ -200,14 +200,14 @@ impl Display for Who<'_> {
 
 impl Display for End {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}.{}", self.0.birth, ["a", "b"][self.0.end()])
+        write!(f, "#{}.{}", self.0.id, ["a", "b"][self.0.end()])
     }
 }
 
 impl Display for WhoOrEnd<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let key = self.0.key;
-        if key.is_door() { Who(self.0).fmt(f) } else { End(key).fmt(f) }
+        if key.is_source() { Who(self.0).fmt(f) } else { End(key).fmt(f) }
     }
 }
 

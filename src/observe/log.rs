@@ -43,7 +43,7 @@ pub struct LogObserver {
     /// The last pause of accepting was told, so its end will be.
     pause_told: bool,
     /// The addresses of the doors, by slot. There are as many as routes.
-    doors: Vec<(usize, String)>,
+    listeners: Vec<(usize, String)>,
 }
 
 impl LogObserver {
@@ -58,7 +58,7 @@ impl LogObserver {
             born: Instant::now(),
             rate: Rate::default(),
             pause_told: false,
-            doors: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 
@@ -85,7 +85,7 @@ impl LogObserver {
     }
 
     /// Tells how many warnings were withheld, for there may be no next one to tell it.
-    pub fn tell_withheld(&mut self) {
+    pub fn flush_suppressed(&mut self) {
         for (Kind { word, subject }, count) in self.rate.withheld() {
             let (space, subject) = (if subject.is_empty() { "" } else { " " }, plain(subject));
             let times = Count(count as usize, "more time");
@@ -93,24 +93,24 @@ impl LogObserver {
         }
     }
 
-    fn door(&self, key: Key) -> Option<&str> {
-        let (_, address) = self.doors.iter().find(|(slot, _)| *slot == key.slot())?;
-        key.is_door().then_some(address)
+    fn listener(&self, key: Key) -> Option<&str> {
+        let (_, address) = self.listeners.iter().find(|(slot, _)| *slot == key.slot())?;
+        key.is_source().then_some(address)
     }
 }
 
 /// Whatever was watched, and however it ended: what is owed is told at the latest now.
 impl Drop for LogObserver {
     fn drop(&mut self) {
-        self.tell_withheld();
+        self.flush_suppressed();
     }
 }
 
 impl Observer for LogObserver {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        if let (Event::Listening { address, .. }, true) = (event, key.is_door()) {
-            self.doors.retain(|(slot, _)| *slot != key.slot());
-            self.doors.push((key.slot(), address.to_string()));
+        if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
+            self.listeners.retain(|(slot, _)| *slot != key.slot());
+            self.listeners.push((key.slot(), address.to_string()));
         }
         if self.steps && !self.is_shown(key, event) {
             return;
@@ -162,7 +162,7 @@ impl LogObserver {
             Explain::First => self.given.is_first(key, event),
             Explain::Always => true,
         };
-        let line = Line { key, event, door: self.door(key), stalled, explain };
+        let line = Line { key, event, listener: self.listener(key), stalled, explain };
         if more == 0 {
             log::log!(target: target, level, "{line}");
         } else {
@@ -182,7 +182,7 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::AcceptResumed { .. }
         | Event::Signal { .. }
         | Event::Draining { .. }
-        | Event::Heard { .. } => (LIVES, Level::Info),
+        | Event::Message { .. } => (LIVES, Level::Info),
         Event::InProgress { .. } | Event::Dump { .. } => (DUMP, Level::Info),
         Event::AcceptFailed { .. }
         | Event::Resolved { .. }
@@ -202,8 +202,8 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Wrote { .. }
         | Event::ReadBlocked
         | Event::WriteBlocked { .. }
-        | Event::Muted
-        | Event::Unmuted
+        | Event::ReadOff
+        | Event::ReadOn
         | Event::Interrupted
         | Event::Yielded { .. }
         | Event::Armed { .. }
@@ -230,7 +230,7 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
         Event::DialFailed { target, left: 0, .. } => ("no targets left after", target),
         Event::DialFailed { target, .. } => ("connect failed to", target),
         Event::Resolved { name, error: Some(_), .. } => ("not resolved", name),
-        Event::Dropped { why, .. } => ("datagram dropped as", why.word()),
+        Event::Dropped { why, .. } => ("datagram dropped as", why.name()),
         _ => return None,
     };
     Some(Kind { word, subject })
@@ -239,7 +239,7 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::Drop;
+    use crate::core::event::DropReason;
 
     const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
     const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", connections: 1 };
@@ -251,12 +251,12 @@ mod tests {
     #[test]
     fn a_flood_of_warnings_is_told_once_in_ten_seconds_with_a_count() {
         let mut log = LogObserver::new(Explain::Off);
-        let dropped = Event::Dropped { bytes: Some(1), from: None, why: Drop::Own };
+        let dropped = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Own };
         assert_eq!(log.decide(&dropped, at(0)), (LIVES, Level::Warn, 0));
         for _ in 0..500 {
             assert_eq!(log.decide(&dropped, at(1)), (STEPS, Level::Trace, 0));
         }
-        let other = Event::Dropped { bytes: Some(1), from: None, why: Drop::Loop };
+        let other = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Loop };
         assert_eq!(log.decide(&other, at(1)), (LIVES, Level::Warn, 0));
         assert_eq!(log.decide(&dropped, at(10)), (LIVES, Level::Warn, 500));
     }
@@ -288,9 +288,9 @@ mod tests {
     fn a_door_is_called_by_its_address_once_that_is_known() {
         let mut log = LogObserver::new(Explain::Off);
         let listening = Event::Listening { address: "udp://127.0.0.1:7", service: "echo" };
-        log.on(Key::door(3), &listening);
-        assert_eq!(log.door(Key::door(3)), Some("udp://127.0.0.1:7"));
-        assert_eq!(log.door(Key::door(4)), None);
-        assert_eq!(log.door(Key::new(9, 3)), None, "a connection is no door");
+        log.on(Key::source(3), &listening);
+        assert_eq!(log.listener(Key::source(3)), Some("udp://127.0.0.1:7"));
+        assert_eq!(log.listener(Key::source(4)), None);
+        assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no door");
     }
 }

@@ -55,7 +55,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         builder.filter_module(access::ACCESS, LevelFilter::Info);
     }
     let asked = std::env::var("RUST_LOG").unwrap_or_default();
-    let (filters, misread) = filter::readable(&asked);
+    let (filters, parse_error) = filter::readable(&asked);
     if filters.is_empty() {
         builder.parse_filters(plan.level());
     } else {
@@ -63,7 +63,7 @@ pub fn start(plan: &LogPlan) -> Watch {
     }
     // It fails if a logger was set before; then that one is kept.
     let _ = builder.try_init();
-    for part in misread {
+    for part in parse_error {
         ::log::warn!(target: log::LIVES, "RUST_LOG: not understood: {}", escape::plain(part));
     }
     let log = LogObserver::new(plan.explain);
@@ -83,14 +83,14 @@ impl Watch {
     }
 
     /// Puts the totals into the log, at stop. Before them comes what the log still owes.
-    pub fn tell_totals(&mut self) {
-        self.log.tell_withheld();
+    pub fn log_totals(&mut self) {
+        self.log.flush_suppressed();
         ::log::info!(target: log::LIVES, "totals: {}", self.totals());
     }
 
     /// The same for a dump, with what open connections have moved so far.
     fn dump_totals(&mut self, up: u64, down: u64) {
-        self.log.tell_withheld();
+        self.log.flush_suppressed();
         let totals = self.totals();
         let totals = Totals { up: totals.up + up, down: totals.down + down, ..totals };
         ::log::info!(target: log::DUMP, "totals: {totals}");

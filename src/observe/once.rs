@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Event, Key};
 
-use super::explain::because;
+use super::explain::hint;
 
 /// The explanations given so far. There are as many as `explain` has sentences.
 #[derive(Default)]
@@ -29,23 +29,23 @@ struct Explanation<'a> {
 
 impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        because(f, self.key, self.event)
+        hint(f, self.key, self.event)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Because;
+    use crate::core::ReadHint;
 
     #[test]
     fn an_explanation_is_given_once_whatever_its_numbers_are() {
         let mut given = Given::default();
         let key = Key::new(7, 3);
-        let read = |bytes, because| Event::Read { bytes, room: 65_536, because };
-        assert!(given.is_first(key, &read(5, Because::Short)));
-        assert!(!given.is_first(Key::new(8, 4), &read(900, Because::Short)));
-        assert!(given.is_first(key, &read(65_536, Because::Full)), "another reason");
+        let read = |bytes, hint| Event::Read { bytes, room: 65_536, hint };
+        assert!(given.is_first(key, &read(5, ReadHint::Short)));
+        assert!(!given.is_first(Key::new(8, 4), &read(900, ReadHint::Short)));
+        assert!(given.is_first(key, &read(65_536, ReadHint::Full)), "another reason");
         assert!(given.is_first(key, &Event::Wrote { bytes: 3, left: 2 }));
         assert!(!given.is_first(key, &Event::Wrote { bytes: 4, left: 77 }));
         assert!(given.is_first(key, &Event::Wrote { bytes: 4, left: 0 }));

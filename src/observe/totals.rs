@@ -10,7 +10,7 @@ use crate::text::count::Count;
 pub struct Totals {
     pub opened: u64,
     /// Ended connections and flows, by reason.
-    pub closed: Tally,
+    pub closed: LoadStats,
     /// Bytes of ended connections and flows, from clients and to clients. A totals line adds those
     /// of the open ones, which are counted when it is due.
     pub up: u64,
@@ -21,7 +21,7 @@ pub struct Totals {
     pub sent: u64,
     pub sent_bytes: u64,
     /// Dropped datagrams, by why.
-    pub dropped: Tally,
+    pub dropped: LoadStats,
     /// How often accepting paused.
     pub pauses: u64,
     /// Connections that could not be accepted.
@@ -34,9 +34,9 @@ pub struct Totals {
 
 /// Counters by a word of ours, in the order in which they came up.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tally(Vec<(&'static str, u64)>);
+pub struct LoadStats(Vec<(&'static str, u64)>);
 
-impl Tally {
+impl LoadStats {
     pub fn count(&mut self, word: &'static str) {
         match self.0.iter_mut().find(|(known, _)| *known == word) {
             Some((_, count)) => *count += 1,
@@ -62,7 +62,7 @@ impl Observer for Totals {
         match event {
             Event::Opened { .. } => self.opened += 1,
             Event::Closed { ending, up, down, .. } => {
-                self.closed.count(ending.reason.word());
+                self.closed.count(ending.reason.name());
                 self.up += up;
                 self.down += down;
             }
@@ -80,7 +80,7 @@ impl Observer for Totals {
                 self.sent += sent;
                 self.sent_bytes += sent_bytes;
             }
-            Event::Dropped { why, .. } => self.dropped.count(why.word()),
+            Event::Dropped { why, .. } => self.dropped.count(why.name()),
             Event::AcceptPaused { .. } => self.pauses += 1,
             Event::AcceptFailed { .. } => self.not_accepted += 1,
             Event::DialFailed { .. } => self.dials_failed += 1,
@@ -94,7 +94,7 @@ impl Observer for Totals {
 }
 
 /// ` (2 finished, 1 reset)`, or nothing.
-impl Display for Tally {
+impl Display for LoadStats {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for (at, (word, count)) in self.0.iter().enumerate() {
             write!(f, "{}{count} {word}", if at == 0 { " (" } else { ", " })?;
@@ -133,17 +133,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::event::Drop;
-    use crate::core::{Closing, Ending, Fault, Moment, Peer, Reason, Side};
+    use crate::core::event::DropReason;
+    use crate::core::{Close, CloseKind, Moment, Peer, Reason, Side, SysError};
 
     fn closed(reason: Reason) -> Event<'static> {
-        let ending = Ending { reason, first: Side::Client, by: Closing::Fin };
+        let ending = Close { reason, first: Side::Client, by: CloseKind::Fin };
         Event::Closed { ending, up: 5, down: 7, lasted: Duration::ZERO, now: Moment(0) }
     }
 
     #[test]
     fn what_happened_is_counted_and_told_in_one_line() {
-        let fault = Fault::from(std::io::ErrorKind::ConnectionReset);
+        let fault = SysError::from(std::io::ErrorKind::ConnectionReset);
         let reset = Reason::Reset { by: Side::Client, fault };
         let from = Peer::Stdio;
         let mut totals = Totals::default();
@@ -154,7 +154,7 @@ mod tests {
             Event::Received { bytes: 3, from: &from },
             Event::Sent { bytes: 3, to: &from },
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
-            Event::Dropped { bytes: Some(3), from: None, why: Drop::Own },
+            Event::Dropped { bytes: Some(3), from: None, why: DropReason::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
             Event::DialFailed { target: "a", fault, left: 1, client: None },
             Event::DialFailed { target: "b", fault, left: 0, client: None },

@@ -12,8 +12,8 @@ use super::sink::Way;
 
 /// Standard error, as a way for lines.
 #[cfg(unix)]
-pub fn standard_error() -> Unwaiting<io::Stderr> {
-    Unwaiting::new(io::stderr())
+pub fn standard_error() -> NonblockingOut<io::Stderr> {
+    NonblockingOut::new(io::stderr())
 }
 
 #[cfg(not(unix))]
@@ -22,7 +22,7 @@ pub fn standard_error() -> Plain<io::Stderr> {
 }
 
 #[cfg(unix)]
-pub use unix::Unwaiting;
+pub use unix::NonblockingOut;
 
 #[cfg(unix)]
 mod unix {
@@ -41,7 +41,7 @@ mod unix {
     const SURE_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
     /// A descriptor that is written to without waiting, whatever it is.
-    pub struct Unwaiting<F> {
+    pub struct NonblockingOut<F> {
         file: F,
         kind: Kind,
     }
@@ -58,14 +58,14 @@ mod unix {
         Asked,
     }
 
-    impl<F: AsFd> Unwaiting<F> {
-        pub fn new(file: F) -> Unwaiting<F> {
+    impl<F: AsFd> NonblockingOut<F> {
+        pub fn new(file: F) -> NonblockingOut<F> {
             let kind = kind(file.as_fd());
-            Unwaiting { file, kind }
+            NonblockingOut { file, kind }
         }
     }
 
-    impl<F: AsFd> Way for Unwaiting<F> {
+    impl<F: AsFd> Way for NonblockingOut<F> {
         fn write_now(&mut self, bytes: &[u8]) -> usize {
             let fd = self.file.as_fd();
             match &self.kind {
@@ -155,22 +155,22 @@ mod unix {
         use super::*;
         use crate::observe::sink::Sink;
 
-        fn sink<F: AsFd>(file: F) -> Sink<Unwaiting<F>> {
-            Sink::new(Unwaiting::new(file), |lost| format!("{lost} lost\n"))
+        fn sink<F: AsFd>(file: F) -> Sink<NonblockingOut<F>> {
+            Sink::new(NonblockingOut::new(file), |lost| format!("{lost} lost\n"))
         }
 
-        fn asked(file: PipeWriter) -> Sink<Unwaiting<PipeWriter>> {
-            let way = Unwaiting { file, kind: Kind::Asked };
+        fn asked(file: PipeWriter) -> Sink<NonblockingOut<PipeWriter>> {
+            let way = NonblockingOut { file, kind: Kind::Asked };
             Sink::new(way, |lost| format!("{lost} lost\n"))
         }
 
-        fn say<F: AsFd>(sink: &mut Sink<Unwaiting<F>>, line: &str) {
+        fn say<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>, line: &str) {
             sink.write_all(line.as_bytes()).expect("a sink never fails");
         }
 
         /// Writes lines into something that nobody reads. If it ever waited, the test would not
         /// end.
-        fn flood<F: AsFd>(sink: &mut Sink<Unwaiting<F>>) -> u64 {
+        fn flood<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>) -> u64 {
             for number in 0..100_000 {
                 say(sink, &format!("{number} {}\n", "x".repeat(80)));
                 let lost = sink.lost().load(std::sync::atomic::Ordering::Relaxed);

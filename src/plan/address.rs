@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::host::{Host, inet};
-use super::misread::{Misread, Piece, Slip};
+use super::parse_error::{ParseError, Piece, SpanError};
 
 /// A place: where to listen, or where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,13 +36,14 @@ const UNIX_NAME_BYTES: usize = 103;
 const UNIX_NAME_BYTES: usize = 107;
 impl Address {
     /// Reads an address. Port 0 is accepted: it means "any free port" where one listens.
-    pub fn parse(text: &str) -> Result<Address, Misread> {
-        read(Piece::whole(text)).map_err(|slip| Misread::new("address", text, slip))
+    pub fn parse(text: &str) -> Result<Address, ParseError> {
+        read(Piece::whole(text)).map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
     /// Reads an address to connect to: port 0 is refused.
-    pub fn parse_target(text: &str) -> Result<Address, Misread> {
-        read_target(Piece::whole(text)).map_err(|slip| Misread::new("address", text, slip))
+    pub fn parse_target(text: &str) -> Result<Address, ParseError> {
+        read_target(Piece::whole(text))
+            .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
     /// Whether it carries datagrams rather than a stream.
@@ -60,9 +61,9 @@ impl Address {
 }
 
 impl FromStr for Address {
-    type Err = Misread;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Address, Misread> {
+    fn from_str(text: &str) -> Result<Address, ParseError> {
         Address::parse(text)
     }
 }
@@ -89,7 +90,7 @@ impl fmt::Display for UnixName {
 }
 
 /// What a prefix makes of the rest of the text.
-type Reader = fn(Piece<'_>) -> Result<Address, Slip>;
+type Reader = fn(Piece<'_>) -> Result<Address, SpanError>;
 
 /// Every prefix, the canonical ones first. The ones with `@` are aliases that fingers know.
 const PREFIXES: [(&str, Reader); 12] = [
@@ -107,15 +108,15 @@ const PREFIXES: [(&str, Reader); 12] = [
     ("ipv6@", |rest| family(rest, IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
 ];
 
-pub(super) fn read(piece: Piece<'_>) -> Result<Address, Slip> {
+pub(super) fn read(piece: Piece<'_>) -> Result<Address, SpanError> {
     let text = piece.text;
     if let Some(found) = text.find(char::is_control) {
         let length = text[found..].chars().next().map_or(0, char::len_utf8);
         return Err(piece.from(found).to(length).wrong("a control character"));
     }
     if let Some(found) = text.find(',') {
-        let slip = piece.from(found).wrong("nothing may follow the address here");
-        return Err(slip.or_accepts(ADDRESSES));
+        let span_error = piece.from(found).wrong("nothing may follow the address here");
+        return Err(span_error.or_accepts(ADDRESSES));
     }
     let address = if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
         unix_name(piece).map(Address::Unix)
@@ -125,10 +126,10 @@ pub(super) fn read(piece: Piece<'_>) -> Result<Address, Slip> {
         unknown_prefix(piece)?;
         inet(piece).map(|(host, port)| Address::Tcp(host, port))
     };
-    address.map_err(|slip| slip.or_accepts(ADDRESSES))
+    address.map_err(|span_error| span_error.or_accepts(ADDRESSES))
 }
 
-pub(super) fn read_target(piece: Piece<'_>) -> Result<Address, Slip> {
+pub(super) fn read_target(piece: Piece<'_>) -> Result<Address, SpanError> {
     let address = read(piece)?;
     if address.port() == Some(0) {
         let digits =
@@ -144,7 +145,7 @@ fn begins(text: &str, prefix: &str) -> bool {
 }
 
 /// Names what looks like a prefix and is none.
-fn unknown_prefix(piece: Piece<'_>) -> Result<(), Slip> {
+fn unknown_prefix(piece: Piece<'_>) -> Result<(), SpanError> {
     const SCHEMES: &str = "tcp://host:port, udp://host:port, unix:/path, unix-dgram:/path";
     let text = piece.text;
     if let Some(found) = text.find("://") {
@@ -159,11 +160,11 @@ fn unknown_prefix(piece: Piece<'_>) -> Result<(), Slip> {
         Some(found) => Err(piece.to(found + 1).wrong("an unknown prefix").or_accepts(SCHEMES)),
         None => Ok(()),
     }
-    .map_err(|slip| slip.or_accepts(ADDRESSES))
+    .map_err(|span_error| span_error.or_accepts(ADDRESSES))
 }
 
 /// `ipv4@…` and `ipv6@…`: no host means every address of that family.
-fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, Slip> {
+fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, SpanError> {
     match inet(piece)? {
         (Host::Any, port) => Ok(Address::Tcp(Host::Ip(every), port)),
         (Host::Ip(ip), port) if ip.is_ipv4() == every.is_ipv4() => {
@@ -174,14 +175,14 @@ fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, Slip> {
 }
 
 /// After `unix://` only a path from the root is taken: `unix://run/x` has lost its first slash.
-fn rooted(piece: Piece<'_>) -> Result<UnixName, Slip> {
+fn rooted(piece: Piece<'_>) -> Result<UnixName, SpanError> {
     match piece.text.starts_with('/') {
         true => unix_name(piece),
         false => Err(piece.wrong("after :// comes a path from the root: ///run/x.sock")),
     }
 }
 
-fn unix_name(piece: Piece<'_>) -> Result<UnixName, Slip> {
+fn unix_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
     if let Some(name) = piece.after("@") {
         return abstract_name(name);
     }
@@ -191,11 +192,11 @@ fn unix_name(piece: Piece<'_>) -> Result<UnixName, Slip> {
     Ok(UnixName::Path(Path::new(&path[extra..]).to_path_buf()))
 }
 
-fn abstract_name(piece: Piece<'_>) -> Result<UnixName, Slip> {
+fn abstract_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
     sized(piece, "no name after @").map(|name| UnixName::Abstract(name.to_string()))
 }
 
-fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, Slip> {
+fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, SpanError> {
     match piece.text.len() {
         0 => Err(piece.lacks(none)),
         1..=UNIX_NAME_BYTES => Ok(piece.text),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::address::{Address, UnixName};
 use super::host::Host;
 use super::listen::Listen;
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 use super::{Route, Service};
 
 /// Two routes that cannot both be: the number of the later one, and why.
@@ -18,7 +18,7 @@ pub struct Clash {
 }
 
 /// Whether this service can be had at this kind of listener.
-pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), Slip> {
+pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), SpanError> {
     match (service, listen.address.is_datagram()) {
         (Service::Greet { .. }, true) => Err(piece
             .wrong("greet needs a stream: a datagram has no connection to greet")
@@ -28,7 +28,7 @@ pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(
 }
 
 /// Whether a relay from this listener to this target can be.
-pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), Slip> {
+pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), SpanError> {
     if listen.address.is_datagram() != target.is_datagram() {
         return Err(mixed(target, piece));
     }
@@ -40,7 +40,7 @@ pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(),
     }
 }
 
-fn mixed(target: &Address, piece: Piece<'_>) -> Slip {
+fn mixed(target: &Address, piece: Piece<'_>) -> SpanError {
     let (wrong, meant) = match target {
         Address::Tcp(host, port) => ("a stream", Address::Udp(host.clone(), *port)),
         Address::Unix(name) => ("a stream", Address::UnixDatagram(name.clone())),
@@ -170,7 +170,7 @@ mod tests {
     fn checked(listen: &str, to: &str) -> Result<(), String> {
         let listen = Listen::parse(listen).unwrap_or_else(|error| panic!("{error}"));
         let address = Address::parse(to).unwrap_or_else(|error| panic!("{error}"));
-        target(&listen, &address, Piece::whole(to)).map_err(|slip| slip.wrong)
+        target(&listen, &address, Piece::whole(to)).map_err(|span_error| span_error.wrong)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 
 /// The host part of an internet address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ impl fmt::Display for Host {
 }
 
 /// `7007`, `:7007`, `*:7007`, `127.0.0.1:7007`, `[::1]:7007`, `name:7007`.
-pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), Slip> {
+pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), SpanError> {
     let text = piece.text;
     if text.is_empty() {
         return Err(piece.lacks("no address"));
@@ -59,7 +59,7 @@ pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), Slip> {
     Ok((host(head)?, port(tail)?))
 }
 
-fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), Slip> {
+fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), SpanError> {
     let (name, Some(rest)) = inside.split(']') else {
         return Err(piece.lacks("the bracket is not closed"));
     };
@@ -78,7 +78,7 @@ fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), Slip> {
     }
 }
 
-fn zone_name(zone: Piece<'_>) -> Result<&str, Slip> {
+fn zone_name(zone: Piece<'_>) -> Result<&str, SpanError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match !zone.is_empty() && zone.text.chars().all(allowed) {
         true => Ok(zone.text),
@@ -86,7 +86,7 @@ fn zone_name(zone: Piece<'_>) -> Result<&str, Slip> {
     }
 }
 
-fn port(piece: Piece<'_>) -> Result<u16, Slip> {
+fn port(piece: Piece<'_>) -> Result<u16, SpanError> {
     if piece.is_empty() {
         return Err(piece.lacks("no port: a number must follow"));
     }
@@ -101,7 +101,7 @@ fn port(piece: Piece<'_>) -> Result<u16, Slip> {
     }
 }
 
-fn host(piece: Piece<'_>) -> Result<Host, Slip> {
+fn host(piece: Piece<'_>) -> Result<Host, SpanError> {
     let text = piece.text;
     if text.is_empty() || text == "*" {
         return Ok(Host::Any);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Service;
 use super::guess;
-use super::misread::{Piece, Slip, put};
+use super::parse_error::{Piece, SpanError, put};
 use super::unit;
 
 /// Limits and timeouts of a route. None means: off.
@@ -45,7 +45,7 @@ pub struct PolicyOption {
     pub default: &'static str,
     pub help: &'static str,
     pub on: On,
-    pub set: fn(&mut Policy, Piece<'_>) -> Result<(), Slip>,
+    pub set: fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>,
 }
 
 /// Which services an option means something to.
@@ -138,9 +138,9 @@ pub(super) fn read_option(
     option: Piece<'_>,
     service: &Service,
     policy: &mut Policy,
-) -> Result<(), Slip> {
+) -> Result<(), SpanError> {
     let (name, value) = option.split('=');
-    let word = service.word();
+    let word = service.name();
     let Some(known) = OPTIONS.iter().find(|known| known.name == name.text) else {
         let hint = guess::hint(name.text, OPTIONS.iter().map(|known| known.name), str::to_string);
         return Err(name.wrong(format!("an unknown option{hint}")).or_accepts(&accepted(word)));
@@ -198,7 +198,7 @@ mod tests {
         ];
         for (name, reason) in refused {
             let wrong = format!("it always has an end: {reason}");
-            assert_eq!(read(name).map_err(|slip| slip.wrong), Err(wrong), "{name}");
+            assert_eq!(read(name).map_err(|span_error| span_error.wrong), Err(wrong), "{name}");
         }
     }
 

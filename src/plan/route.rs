@@ -4,7 +4,7 @@
 //! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text runs to the
 //! end of the argument.
 
-use super::misread::{Misread, Piece, Slip};
+use super::parse_error::{ParseError, Piece, SpanError};
 use super::policy::Policy;
 use super::service::{self, Service};
 use super::{Listen, listen};
@@ -22,15 +22,16 @@ const ROUTES: &str = ":7=echo, /run/x.sock=relay:HOST:PORT,idle-timeout=1h, :23=
 
 impl Route {
     /// Reads `LISTEN=SERVICE[,option…]`; what it does not say is as in `policy`.
-    pub fn parse(text: &str, policy: &Policy) -> Result<Route, Misread> {
-        read(Piece::whole(text), policy).map_err(|slip| Misread::new("route", text, slip))
+    pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
+        read(Piece::whole(text), policy)
+            .map_err(|span_error| ParseError::new("route", text, span_error))
     }
 }
 
-fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, Slip> {
+fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let Some(sign) = sign(piece.text) else {
-        let slip = piece.lacks("no service: = and a service must follow");
-        return Err(slip.or_accepts(ROUTES));
+        let span_error = piece.lacks("no service: = and a service must follow");
+        return Err(span_error.or_accepts(ROUTES));
     };
     let mut policy = policy.clone();
     let listen = listen::read(piece.to(sign))?;
@@ -81,7 +82,7 @@ mod tests {
         for (text, listen, service) in cases {
             let route = parsed(text);
             assert_eq!(
-                (route.listen.to_string().as_str(), route.service.word()),
+                (route.listen.to_string().as_str(), route.service.name()),
                 (listen, service)
             );
             assert_eq!(route.policy, Policy::default(), "{text}");

@@ -4,7 +4,7 @@ use super::address::{self, Address};
 use super::check;
 use super::guess;
 use super::listen::Listen;
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 use super::policy::{self, OPTIONS, Policy};
 use super::template::{self, Template};
 
@@ -32,7 +32,7 @@ impl Service {
         ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
 
     /// The word a user types for it.
-    pub fn word(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Service::Echo => "echo",
             Service::Discard => "discard",
@@ -46,7 +46,7 @@ impl Service {
     }
 
     /// The service of this word; greet and relay still without their text and targets.
-    pub fn from_word(word: &str) -> Option<Service> {
+    pub fn from_token(word: &str) -> Option<Service> {
         Some(match word {
             "echo" => Service::Echo,
             "discard" => Service::Discard,
@@ -66,16 +66,16 @@ pub(super) fn read(
     piece: Piece<'_>,
     listen: &Listen,
     policy: &mut Policy,
-) -> Result<Service, Slip> {
+) -> Result<Service, SpanError> {
     let (word, rest) = piece.until(&[',', ':']);
-    let Some(mut service) = Service::from_word(word.text) else {
+    let Some(mut service) = Service::from_token(word.text) else {
         let hint = guess::hint(word.text, Service::WORDS, str::to_string);
-        let slip = if word.is_empty() {
+        let span_error = if word.is_empty() {
             word.wrong("no service")
         } else {
             word.wrong(format!("an unknown service{hint}"))
         };
-        return Err(slip.or_accepts(&Service::WORDS.join(", ")));
+        return Err(span_error.or_accepts(&Service::WORDS.join(", ")));
     };
     check::service(listen, &service, word)?;
     let argument = read_options(rest, &mut service, policy)?;
@@ -103,7 +103,7 @@ fn read_options<'a>(
     mut rest: Piece<'a>,
     service: &mut Service,
     policy: &mut Policy,
-) -> Result<Option<Piece<'a>>, Slip> {
+) -> Result<Option<Piece<'a>>, SpanError> {
     while let Some(more) = rest.after(",") {
         let (option, next) = more.until(&[',', ':']);
         match service {
@@ -120,7 +120,7 @@ fn read_targets(
     argument: Piece<'_>,
     listen: &Listen,
     policy: &mut Policy,
-) -> Result<Vec<Address>, Slip> {
+) -> Result<Vec<Address>, SpanError> {
     let mut targets = Vec::new();
     for item in argument.parts(',') {
         if is_option(item.text) {

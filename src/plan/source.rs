@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 
 /// A block of addresses, as `127.0.0.0/28`; a single one is a block of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +54,14 @@ impl fmt::Display for Source {
 }
 
 /// `127.0.0.0/28`, or several with commas between them.
-pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, Slip> {
-    piece.parts(',').map(|part| read(part).map_err(|slip| slip.or_accepts(SOURCES))).collect()
+pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, SpanError> {
+    piece
+        .parts(',')
+        .map(|part| read(part).map_err(|span_error| span_error.or_accepts(SOURCES)))
+        .collect()
 }
 
-fn read(piece: Piece<'_>) -> Result<Source, Slip> {
+fn read(piece: Piece<'_>) -> Result<Source, SpanError> {
     let (address, prefix) = piece.split('/');
     let Ok(base) = address.text.parse::<IpAddr>() else {
         return Err(address.wrong("not an IP address"));
@@ -101,8 +104,8 @@ mod tests {
     #[test]
     fn a_wrong_source_is_shown_at_its_place() {
         for (text, wrong) in [("127.0.0.1/33", "33"), ("a/8", "a"), ("::1,127.1", "127.1")] {
-            let slip = read_sources(Piece::whole(text)).unwrap_err();
-            assert_eq!(&text[slip.span], wrong);
+            let span_error = read_sources(Piece::whole(text)).unwrap_err();
+            assert_eq!(&text[span_error.span], wrong);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 use std::str::FromStr;
 
 use super::guess;
-use super::misread::{Misread, Piece, Slip};
+use super::parse_error::{ParseError, Piece, SpanError};
 use super::word;
 
 /// A text with escapes and placeholders, read once and filled in often.
@@ -59,8 +59,8 @@ const PLACES: usize = 64;
 const MOST: &str = "at most 16384 bytes and 64 places";
 
 impl Template {
-    pub fn parse(text: &str) -> Result<Template, Misread> {
-        read(Piece::whole(text)).map_err(|slip| Misread::new("text", text, slip))
+    pub fn parse(text: &str) -> Result<Template, ParseError> {
+        read(Piece::whole(text)).map_err(|span_error| ParseError::new("text", text, span_error))
     }
 
     /// The text for one connection: `lookup` tells what each placeholder is there.
@@ -93,9 +93,9 @@ impl Template {
 }
 
 impl FromStr for Template {
-    type Err = Misread;
+    type Err = ParseError;
 
-    fn from_str(text: &str) -> Result<Template, Misread> {
+    fn from_str(text: &str) -> Result<Template, ParseError> {
         Template::parse(text)
     }
 }
@@ -130,7 +130,7 @@ fn show(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-pub fn read(piece: Piece<'_>) -> Result<Template, Slip> {
+pub fn read(piece: Piece<'_>) -> Result<Template, SpanError> {
     let mut template = Template::default();
     let mut rest = piece;
     while let Some(sign) = rest.text.bytes().next() {
@@ -163,7 +163,7 @@ pub fn read(piece: Piece<'_>) -> Result<Template, Slip> {
 }
 
 /// The byte an escape stands for, and what follows it.
-fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
+fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
     let byte = match piece.text.as_bytes().get(1) {
         Some(b'n') => b'\n',
         Some(b'r') => b'\r',
@@ -178,7 +178,7 @@ fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
     Ok((byte, piece.from(2)))
 }
 
-fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
+fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
     let length = piece.text.chars().take(4).map(char::len_utf8).sum();
     let digits = &piece.text[2..length];
     let are_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -189,7 +189,7 @@ fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), Slip> {
 }
 
 /// The placeholder that begins here, and what follows it.
-fn placeholder(piece: Piece<'_>) -> Result<(Placeholder, Piece<'_>), Slip> {
+fn placeholder(piece: Piece<'_>) -> Result<(Placeholder, Piece<'_>), SpanError> {
     let (inside, Some(rest)) = piece.from(1).split('}') else {
         return Err(piece.wrong("the brace is not closed").or_accepts(NAMES));
     };

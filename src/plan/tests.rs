@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::misread::Misread;
+use super::parse_error::ParseError;
 use super::{Address, Listen, unit};
 use crate::core::random::Random;
 
@@ -104,7 +104,7 @@ impl Dice {
 }
 
 /// An error must be printable, and its span a place in the text.
-pub fn check(error: &Misread) {
+pub fn check(error: &ParseError) {
     assert!(error.text.get(error.span.clone()).is_some(), "{:?}", error);
     assert!(error.to_string().lines().count() >= 3, "{error}");
 }

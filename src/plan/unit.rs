@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::misread::{Misread, Piece, Slip};
+use super::parse_error::{ParseError, Piece, SpanError};
 
 /// How often: so many in so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +51,31 @@ const KIBI: &Scale = &[
 const LONGEST_MICROS: u64 = 3_650 * 86_400_000_000;
 
 /// `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`. Only `0` needs no unit.
-pub fn duration(text: &str) -> Result<Duration, Misread> {
-    read_duration(Piece::whole(text)).map_err(|slip| Misread::new("duration", text, slip))
+pub fn duration(text: &str) -> Result<Duration, ParseError> {
+    read_duration(Piece::whole(text))
+        .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
 /// A duration that is not zero, or `off`.
-pub fn timeout(text: &str) -> Result<Option<Duration>, Misread> {
-    read_timeout(Piece::whole(text)).map_err(|slip| Misread::new("duration", text, slip))
+pub fn timeout(text: &str) -> Result<Option<Duration>, ParseError> {
+    read_timeout(Piece::whole(text))
+        .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
 /// `10`, `10k`, `1m`: thousands and millions.
-pub fn count(text: &str) -> Result<u64, Misread> {
-    read_count(Piece::whole(text)).map_err(|slip| Misread::new("number", text, slip))
+pub fn count(text: &str) -> Result<u64, ParseError> {
+    read_count(Piece::whole(text)).map_err(|span_error| ParseError::new("number", text, span_error))
 }
 
 /// `512`, `64k`, `1M`, `1GiB`: bytes, in steps of 1024.
-pub fn size(text: &str) -> Result<u64, Misread> {
-    read_size(Piece::whole(text)).map_err(|slip| Misread::new("size", text, slip))
+pub fn size(text: &str) -> Result<u64, ParseError> {
+    read_size(Piece::whole(text)).map_err(|span_error| ParseError::new("size", text, span_error))
 }
 
 /// `2k/s`, `600/m`, `2k`: a count, and in what time.
-pub fn rate(text: &str) -> Result<Rate, Misread> {
-    let read = read_rate(Piece::whole(text)).map_err(|slip| slip.or_accepts(RATES));
-    read.map_err(|slip| Misread::new("rate", text, slip))
+pub fn rate(text: &str) -> Result<Rate, ParseError> {
+    let read = read_rate(Piece::whole(text)).map_err(|span_error| span_error.or_accepts(RATES));
+    read.map_err(|span_error| ParseError::new("rate", text, span_error))
 }
 
 /// A duration as a user would type it: in the largest unit that gives a whole number.
@@ -87,7 +89,7 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
+pub fn read_duration(piece: Piece<'_>) -> Result<Duration, SpanError> {
     if piece.text == "0" {
         return Ok(Duration::ZERO);
     }
@@ -96,7 +98,7 @@ pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
         let wrong = format!("a duration needs a unit; did you mean {}s?", piece.text);
         return Err(piece.lacks(wrong).or_accepts(DURATIONS));
     }
-    let micros = scaled(piece, MICROS).map_err(|slip| slip.or_accepts(DURATIONS))?;
+    let micros = scaled(piece, MICROS).map_err(|span_error| span_error.or_accepts(DURATIONS))?;
     match micros <= LONGEST_MICROS {
         true => Ok(Duration::from_micros(micros)),
         false => Err(piece.wrong("longer than ten years").or_accepts("at most 3650d")),
@@ -104,7 +106,7 @@ pub fn read_duration(piece: Piece<'_>) -> Result<Duration, Slip> {
 }
 
 /// A duration that may be zero, and has an end all the same.
-pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, Slip> {
+pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, SpanError> {
     match is_off(piece) {
         true => Err(piece
             .wrong("it always has an end")
@@ -114,7 +116,7 @@ pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, Slip> {
 }
 
 /// A duration that is not zero, and has an end.
-pub fn read_wait(piece: Piece<'_>) -> Result<Duration, Slip> {
+pub fn read_wait(piece: Piece<'_>) -> Result<Duration, SpanError> {
     if is_off(piece) {
         return Err(piece.wrong("it always has an end").or_accepts(DURATIONS));
     }
@@ -125,20 +127,20 @@ pub fn read_wait(piece: Piece<'_>) -> Result<Duration, Slip> {
 }
 
 /// The same where a user may well want no end: why there is one.
-pub fn read_wait_because(piece: Piece<'_>, reason: &str) -> Result<Duration, Slip> {
-    read_wait(piece).map_err(|slip| match is_off(piece) {
-        true => Slip { wrong: format!("{}: {reason}", slip.wrong), ..slip },
-        false => slip,
+pub fn read_wait_because(piece: Piece<'_>, reason: &str) -> Result<Duration, SpanError> {
+    read_wait(piece).map_err(|span_error| match is_off(piece) {
+        true => SpanError { wrong: format!("{}: {reason}", span_error.wrong), ..span_error },
+        false => span_error,
     })
 }
 
-pub fn read_timeout(piece: Piece<'_>) -> Result<Option<Duration>, Slip> {
+pub fn read_timeout(piece: Piece<'_>) -> Result<Option<Duration>, SpanError> {
     if is_off(piece) {
         return Ok(None);
     }
     match read_wait(piece) {
         Ok(duration) => Ok(Some(duration)),
-        Err(slip) => Err(Slip { accepted: format!("{DURATIONS}, off"), ..slip }),
+        Err(span_error) => Err(SpanError { accepted: format!("{DURATIONS}, off"), ..span_error }),
     }
 }
 
@@ -146,16 +148,16 @@ fn is_off(piece: Piece<'_>) -> bool {
     matches!(piece.text, "off" | "none")
 }
 
-pub fn read_count(piece: Piece<'_>) -> Result<u64, Slip> {
-    scaled(piece, THOUSANDS).map_err(|slip| slip.or_accepts(COUNTS))
+pub fn read_count(piece: Piece<'_>) -> Result<u64, SpanError> {
+    scaled(piece, THOUSANDS).map_err(|span_error| span_error.or_accepts(COUNTS))
 }
 
-pub fn read_size(piece: Piece<'_>) -> Result<u64, Slip> {
-    scaled(piece, KIBI).map_err(|slip| slip.or_accepts(SIZES))
+pub fn read_size(piece: Piece<'_>) -> Result<u64, SpanError> {
+    scaled(piece, KIBI).map_err(|span_error| span_error.or_accepts(SIZES))
 }
 
 /// A count of things one must have at least one of.
-pub fn read_limit(piece: Piece<'_>) -> Result<usize, Slip> {
+pub fn read_limit(piece: Piece<'_>) -> Result<usize, SpanError> {
     match usize::try_from(read_count(piece)?) {
         Ok(0) => Err(piece.wrong("none at all").or_accepts("1 or more")),
         Ok(count) => Ok(count),
@@ -163,7 +165,7 @@ pub fn read_limit(piece: Piece<'_>) -> Result<usize, Slip> {
     }
 }
 
-pub fn read_rate(piece: Piece<'_>) -> Result<Rate, Slip> {
+pub fn read_rate(piece: Piece<'_>) -> Result<Rate, SpanError> {
     let (amount, unit) = piece.split('/');
     let seconds = match unit {
         None => 1,
@@ -176,7 +178,7 @@ pub fn read_rate(piece: Piece<'_>) -> Result<Rate, Slip> {
 }
 
 /// Digits, perhaps a point and more digits, and a unit in any case of letters.
-fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, Slip> {
+fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let length = piece.text.bytes().take_while(|byte| is_number(*byte)).count();
     let (number, unit) = (piece.to(length), piece.from(length));
@@ -206,7 +208,7 @@ fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, Slip> {
 }
 
 /// `digits` behind a decimal point, of `factor`. What is no whole number is refused, not rounded.
-fn part(digits: Piece<'_>, factor: u64) -> Result<u64, Slip> {
+fn part(digits: Piece<'_>, factor: u64) -> Result<u64, SpanError> {
     const DIGITS_MAX: usize = 9;
     let text = digits.text;
     if text.len() > DIGITS_MAX || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -278,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_wrong_number_or_unit_is_shown_at_its_place() {
-        type Parser = fn(&str) -> Option<Misread>;
+        type Parser = fn(&str) -> Option<ParseError>;
         let durations: Parser = |text| duration(text).err();
         let counts: Parser = |text| count(text).err();
         let cases = [

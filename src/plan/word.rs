@@ -1,10 +1,10 @@
 //! Words that stand for a value: how they are read, and which word a value has.
 
 use super::guess;
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 
 /// The value of one of these words.
-pub fn read<T: Copy>(piece: Piece<'_>, words: &[(&str, T)]) -> Result<T, Slip> {
+pub fn read<T: Copy>(piece: Piece<'_>, words: &[(&str, T)]) -> Result<T, SpanError> {
     let found = words.iter().find(|(word, _)| *word == piece.text);
     found.map(|(_, meant)| *meant).ok_or_else(|| {
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();

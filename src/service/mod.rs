@@ -1,6 +1,6 @@
 //! What a new connection becomes. Asked once per connection; moves no bytes.
 
-use crate::core::buffers::Shelf;
+use crate::core::buffers::Unsent;
 use crate::core::{Conn, Stream};
 use crate::plan::Service;
 
@@ -12,7 +12,7 @@ pub use text::Facts;
 pub fn wire<S: Stream>(
     service: &Service,
     socket: S,
-    shelf: &mut Shelf<S::Pipe>,
+    unsent: &mut Unsent<S::Pipe>,
     facts: impl FnOnce(&S) -> Facts,
 ) -> Conn<S> {
     match service {
@@ -22,19 +22,19 @@ pub fn wire<S: Stream>(
         Service::Relay(_) => Conn::relay(socket),
         Service::Greet { text, read_one } => {
             let text = text::greeting(text, &facts(&socket));
-            say(socket, &text, *read_one, shelf)
+            say(socket, &text, *read_one, unsent)
         }
         Service::Daytime => {
             let text = text::daytime(facts(&socket).unix_seconds);
-            say(socket, &text, false, shelf)
+            say(socket, &text, false, unsent)
         }
         Service::Time => {
             let text = text::time(facts(&socket).unix_seconds);
-            say(socket, &text, false, shelf)
+            say(socket, &text, false, unsent)
         }
         Service::Whoami => {
             let text = text::whoami(&facts(&socket));
-            say(socket, &text, false, shelf)
+            say(socket, &text, false, unsent)
         }
     }
 }
@@ -48,9 +48,9 @@ pub fn holding_flows(service: &Service) -> usize {
     }
 }
 
-fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, shelf: &mut Shelf<S::Pipe>) -> Conn<S> {
+fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, unsent: &mut Unsent<S::Pipe>) -> Conn<S> {
     // A loan of no bytes could never be written off.
-    let text = (!text.is_empty()).then(|| shelf.keep(text));
+    let text = (!text.is_empty()).then(|| unsent.store(text));
     if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }
 }
 
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_flows_that_may_hold_bytes_are_those_to_a_peer() {
         for word in Service::WORDS {
-            let service = Service::from_word(word).unwrap();
+            let service = Service::from_token(word).unwrap();
             let facts = Facts {
                 peer: Peer::Stdio,
                 local: Peer::Stdio,
@@ -107,11 +107,11 @@ mod tests {
                 unix_seconds: 0,
             };
             let mut buffers = Buffers::default();
-            let conn = wire(&service, Unused, &mut buffers.shelf, |_| facts);
+            let conn = wire(&service, Unused, &mut buffers.unsent, |_| facts);
             let to_a_peer = conn.flows.iter().filter(|flow| {
                 // Nowhere is where the target of a relay will be.
                 let to = conn.ends.end(flow.to as usize);
-                !flow.is_absent() && matches!(to, End::Socket(_) | End::Nowhere)
+                !flow.is_absent() && matches!(to, End::Socket(_) | End::Unconnected)
             });
             assert_eq!(holding_flows(&service), to_a_peer.count(), "{word}");
         }

@@ -19,9 +19,9 @@ use nix::sys::socket::{
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-use super::ours::{self, Ours};
+use super::pktinfo::{self, Ours};
 use super::remote::Remote;
-use super::room::{Arrival, Family, PLACE_BYTES, PLACES, Room, Train, Wanted};
+use super::room::{Family, PLACE_BYTES, PLACES, Received, Room, Segments, Wanted};
 
 /// From now on trains arrive as they are. Before Linux 5.0 there are none.
 pub fn take_trains(socket: &UdpSocket) -> io::Result<()> {
@@ -32,8 +32,8 @@ pub fn take_trains(socket: &UdpSocket) -> io::Result<()> {
 /// and the system will announce what comes later. (What ends such a call early is nothing to be
 /// had, or an error that came up meanwhile; and each error is announced.)
 pub fn receive(socket: &UdpSocket, wanted: Wanted, room: &mut Room) -> io::Result<bool> {
-    let (first, free) = (room.arrivals.len(), room.places());
-    let Room { bytes, arrivals, fresh, headers, .. } = room;
+    let (first, free) = (room.all_received.len(), room.places());
+    let Room { bytes, all_received, fresh, headers, .. } = room;
     *fresh = first;
     let mut places = bytes.chunks_exact_mut(PLACE_BYTES).skip(first);
     let mut parts: [[IoSliceMut<'_>; 1]; PLACES] =
@@ -55,24 +55,24 @@ pub fn receive(socket: &UdpSocket, wanted: Wanted, room: &mut Room) -> io::Resul
         let parts = parts.iter_mut().take(free);
         let messages = recvmmsg(socket.as_raw_fd(), headers, parts, flags, None)?;
         let messages = (first..).zip(messages);
-        arrivals.extend(messages.map(|(place, message)| arrival(place, wanted, &message)));
-        Ok(arrivals.len() - first < free)
+        all_received.extend(messages.map(|(place, message)| received(place, wanted, &message)));
+        Ok(all_received.len() - first < free)
     })
 }
 
 /// A message of the system, and what it tells about it.
-fn arrival(place: usize, wanted: Wanted, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Arrival {
+fn received(place: usize, wanted: Wanted, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Received {
     let (mut each, mut ours) = (message.bytes, None);
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::UdpGroSegments(length) => each = length.max(1) as usize,
-            other => ours = ours.or(ours::ours(other)),
+            other => ours = ours.or(pktinfo::ours(other)),
         }
     }
     let from = message.address.as_ref().filter(|_| wanted != Wanted::Nothing).and_then(address);
     let from = from.map(|from| Remote::Inet(from, ours));
     let is_whole = !message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-    Arrival { from, start: place * PLACE_BYTES, bytes: message.bytes, each, is_whole }
+    Received { from, start: place * PLACE_BYTES, bytes: message.bytes, each, is_whole }
 }
 
 fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
@@ -84,14 +84,14 @@ fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
 /// other is named. With an address of ours they come from that one.
 pub fn send(
     socket: &UdpSocket,
-    train: Train<'_>,
+    train: Segments<'_>,
     to: Option<SocketAddr>,
     from: Option<Ours>,
 ) -> io::Result<usize> {
     let each = train.each().try_into().map_err(|_| Errno::EMSGSIZE)?;
     let (parts, to) = ([IoSlice::new(train.bytes())], to.map(SockaddrStorage::from));
-    let source = from.map(ours::Source::from);
-    let source = source.as_ref().map(ours::Source::message);
+    let source = from.map(pktinfo::Source::from);
+    let source = source.as_ref().map(pktinfo::Source::message);
     let train = (train.len() > 1).then_some(ControlMessage::UdpGsoSegments(&each));
     let send = |control: &[ControlMessage<'_>]| {
         sendmsg(socket.as_raw_fd(), &parts, control, MsgFlags::empty(), to.as_ref())

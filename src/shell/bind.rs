@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::core::Fault;
+use crate::core::SysError;
 use crate::plan::{Address, Host, Listen, ListenOptions};
 use crate::text::escape::escaped;
 
@@ -24,7 +24,7 @@ impl fmt::Display for CannotListen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: ", escaped(&self.address))?;
         match self.error.raw_os_error() {
-            Some(_) => write!(f, "{}", Fault::from(&self.error)),
+            Some(_) => write!(f, "{}", SysError::from(&self.error)),
             None => write!(f, "{}", self.error),
         }
     }

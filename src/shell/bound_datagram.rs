@@ -64,7 +64,7 @@ mod tests {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
                 done => {
                     done.unwrap();
-                    return room.train(&room.arrivals()[0]).unwrap().bytes().len();
+                    return room.train(&room.all_received()[0]).unwrap().bytes().len();
                 }
             }
         }

@@ -13,11 +13,11 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::address::SystemName;
 #[cfg(target_os = "linux")]
 use super::batch;
-use super::ours;
+use super::pktinfo;
 #[cfg(not(target_os = "linux"))]
-use super::ours::Ours;
+use super::pktinfo::Ours;
 use super::remote::Remote;
-use super::room::{Family, Room, Train, Wanted};
+use super::room::{Family, Room, Segments, Wanted};
 
 /// Both kinds do the same things; only the names of their remotes differ.
 #[derive(Debug)]
@@ -55,12 +55,12 @@ impl DatagramSocket {
     /// From now on each datagram tells to which of our addresses it came, if this socket serves
     /// more than one and the system can tell. Otherwise the system chooses where answers come from.
     /// Returns what is wanted of an arrival here.
-    pub fn tell_ours(&self) -> io::Result<Wanted> {
+    pub fn enable_pktinfo(&self) -> io::Result<Wanted> {
         match self {
             DatagramSocket::Udp(socket) => {
                 let local = socket.local_addr()?;
                 if local.ip().is_unspecified() {
-                    ours::tell(socket)?;
+                    pktinfo::tell(socket)?;
                     return Ok(Wanted::All);
                 }
                 Ok(Wanted::Sender(if local.is_ipv4() { Family::V4 } else { Family::V6 }))
@@ -114,7 +114,7 @@ impl DatagramSocket {
     }
 
     /// A datagram goes out whole or not at all, and so does a train: all of it or nothing.
-    pub fn send_to(&self, train: Train<'_>, to: &Remote) -> io::Result<()> {
+    pub fn send_to(&self, train: Segments<'_>, to: &Remote) -> io::Result<()> {
         uninterrupted(|| match (self, to) {
             (DatagramSocket::Udp(socket), Remote::Inet(to, None)) if train.len() == 1 => {
                 socket.send_to(train.bytes(), *to)
@@ -158,7 +158,7 @@ impl DatagramSocket {
     }
 
     /// The same, for a train.
-    pub fn send_train(&self, train: Train<'_>) -> io::Result<()> {
+    pub fn send_train(&self, train: Segments<'_>) -> io::Result<()> {
         match self {
             _ if train.len() == 1 => self.send(train.bytes()),
             DatagramSocket::Udp(socket) => uninterrupted(|| send(socket, train, None, None)),
@@ -209,7 +209,7 @@ use batch::send;
 #[cfg(not(target_os = "linux"))]
 fn send(
     socket: &UdpSocket,
-    train: Train<'_>,
+    train: Segments<'_>,
     to: Option<SocketAddr>,
     _: Option<Ours>,
 ) -> io::Result<usize> {
@@ -289,16 +289,16 @@ mod tests {
         client.send(b"hello").unwrap();
         let mut room = Room::new();
         assert!(!home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap());
-        let arrival = &room.arrivals()[0];
-        let from = arrival.from.as_ref().unwrap();
+        let received = &room.all_received()[0];
+        let from = received.from.as_ref().unwrap();
         assert!(from.is_named() && from.to_string().starts_with("unix-dgram:@"), "{from}");
-        home.send_to(room.train(arrival).unwrap(), from).unwrap();
+        home.send_to(room.train(received).unwrap(), from).unwrap();
         assert_eq!(client.recv(&mut room).unwrap(), 5);
         Std::unbound().unwrap().send_to(b"", &path).unwrap();
         home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap();
-        let arrival = &room.arrivals()[0];
-        assert_eq!(room.train(arrival), Some(Train::one(b"")));
-        assert!(!arrival.from.as_ref().unwrap().is_named());
+        let received = &room.all_received()[0];
+        assert_eq!(room.train(received), Some(Segments::one(b"")));
+        assert!(!received.from.as_ref().unwrap().is_named());
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use crate::core::event::Client;
-use crate::core::{Dial, Engine, Event, Fault, Key, Moment, Observer, Peer, Reason, Stream};
+use crate::core::{Dial, Engine, Event, Key, Moment, Observer, Peer, Reason, Stream, SysError};
 
 use super::address::SocketAddress;
 use super::interests::interests;
@@ -42,7 +42,7 @@ struct Attempt {
     route: u16,
     origin: Origin,
     /// None where the other end is no client, but our own standard input.
-    client: Option<Accepted>,
+    client: Option<ClientInfo>,
     /// The target that was tried first, and how many have been taken up.
     first: usize,
     taken: usize,
@@ -53,17 +53,17 @@ struct Attempt {
     /// It waits among the retries for the first address, whose queue is full.
     parked: bool,
     count: u32,
-    last: Option<Fault>,
+    last: Option<SysError>,
 }
 
 /// Who connected, and where: for the log, if a target fails.
-pub struct Accepted {
+pub struct ClientInfo {
     pub peer: Peer,
     pub listen: Arc<str>,
 }
 
 /// What a dialer needs of the rest of the shell.
-pub struct Dialling<'a> {
+pub struct DialCx<'a> {
     pub engine: &'a mut Engine<Socket>,
     pub registry: &'a Registry,
     pub resolver: &'a mut Resolver,
@@ -88,8 +88,8 @@ impl Dialer {
         key: Key,
         route: u16,
         origin: Origin,
-        client: Option<Accepted>,
-        with: &mut Dialling<'_>,
+        client: Option<ClientInfo>,
+        with: &mut DialCx<'_>,
     ) {
         let is_loop = origin.has_passed(route);
         let mut attempt = Box::new(Attempt {
@@ -108,19 +108,19 @@ impl Dialer {
         if is_loop {
             let pool = &self.pools[route as usize];
             attempt.taken = pool.size();
-            attempt.failed(Fault::ITSELF, pool, with);
+            attempt.failed(SysError::ITSELF, pool, with);
             return attempt.give_up(with);
         }
         self.advance(attempt, with);
     }
 
     /// Attempts that were decided since the last call: the next target's turn, or the end.
-    pub fn decide(&mut self, with: &mut Dialling<'_>) {
+    pub fn decide(&mut self, with: &mut DialCx<'_>) {
         for (key, dial) in with.engine.dials() {
-            let Some(mut attempt) = self.attempts.remove(&key.birth) else { continue };
+            let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
             let pool = &self.pools[attempt.route as usize];
             if attempt.parked {
-                self.retries.remove(attempt.target_id(pool), key.birth);
+                self.retries.remove(attempt.target_id(pool), key.id);
             }
             if let Dial::Failed(error) = dial {
                 // What was waited for has had its time.
@@ -128,30 +128,30 @@ impl Dialer {
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                attempt.failed(Fault::from(&error), pool, with);
+                attempt.failed(SysError::from(&error), pool, with);
                 self.advance(attempt, with);
             }
         }
     }
 
     /// Names were answered: those who waited for them go on.
-    pub fn resolved(&mut self, with: &mut Dialling<'_>) {
+    pub fn resolved(&mut self, with: &mut DialCx<'_>) {
         let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.awaits);
-        let births: Vec<u32> = waiting.map(|(birth, _)| *birth).collect();
-        for birth in births {
-            if let Some(attempt) = self.attempts.remove(&birth) {
+        let conn_ids: Vec<u32> = waiting.map(|(id, _)| *id).collect();
+        for id in conn_ids {
+            if let Some(attempt) = self.attempts.remove(&id) {
                 self.advance(attempt, with);
             }
         }
     }
 
     /// Dials targets again whose queue was full, as many clients as one turn allows.
-    pub fn wake(&mut self, with: &mut Dialling<'_>) {
+    pub fn wake(&mut self, with: &mut DialCx<'_>) {
         let (due, share) = self.retries.due(with.now);
         for target in due {
             for _ in 0..share {
-                let Some(birth) = self.retries.take(target, with.now) else { break };
-                if let Some(attempt) = self.attempts.remove(&birth) {
+                let Some(id) = self.retries.take(target, with.now) else { break };
+                if let Some(attempt) = self.attempts.remove(&id) {
                     self.advance(attempt, with);
                 }
             }
@@ -165,8 +165,8 @@ impl Dialer {
     }
 
     /// The target that is tried for this connection.
-    pub fn target(&self, birth: u32) -> Option<&str> {
-        let attempt = self.attempts.get(&birth)?;
+    pub fn target(&self, id: u32) -> Option<&str> {
+        let attempt = self.attempts.get(&id)?;
         let pool = &self.pools[attempt.route as usize];
         (attempt.taken > 0).then(|| attempt.target(pool).text.as_str())
     }
@@ -181,7 +181,7 @@ impl Dialer {
     }
 
     /// Tries until an attempt is under way, something must be waited for, or nothing is left.
-    fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut Dialling<'_>) {
+    fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut DialCx<'_>) {
         let pool = &self.pools[attempt.route as usize];
         // One that has waited is next; all others wait behind those who wait already.
         let mut is_next = std::mem::take(&mut attempt.parked);
@@ -206,22 +206,22 @@ impl Dialer {
             } else {
                 return attempt.give_up(with);
             };
-            let (target, birth) = (attempt.target_id(pool), attempt.key.birth);
+            let (target, id) = (attempt.target_id(pool), attempt.key.id);
             attempt.announce(&address, pool, with);
             if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
-                self.retries.wait(target, birth, with.now);
+                self.retries.wait(target, id, with.now);
                 attempt.park(address);
                 break;
             }
             match attempt.dial(&address, &mut self.recent, with) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.retries.refused(target, birth, with.now);
+                    self.retries.refused(target, id, with.now);
                     attempt.park(address);
                     break;
                 }
                 Err(error) => {
-                    let fault = Fault::from(&error);
+                    let fault = SysError::from(&error);
                     attempt.failed(fault, pool, with);
                     if is_exhaustion(fault) {
                         return attempt.give_up(with);
@@ -229,7 +229,7 @@ impl Dialer {
                 }
             }
         }
-        self.attempts.insert(attempt.key.birth, attempt);
+        self.attempts.insert(attempt.key.id, attempt);
     }
 }
 
@@ -250,7 +250,7 @@ impl Attempt {
     }
 
     /// Asks for the addresses of the target's name. True if they must be waited for.
-    fn look_up(&mut self, pool: &Pool, with: &mut Dialling<'_>) -> bool {
+    fn look_up(&mut self, pool: &Pool, with: &mut DialCx<'_>) -> bool {
         let Place::Name(name, port) = &self.target(pool).place else { return false };
         match with.resolver.lookup(name, *port, with.now) {
             Lookup::Pending => return true,
@@ -261,19 +261,19 @@ impl Attempt {
                 if !ours.is_empty() {
                     // To connect to ourselves would make a connection of each connection.
                     self.count += 1;
-                    self.failed(Fault::ITSELF, pool, with);
+                    self.failed(SysError::ITSELF, pool, with);
                 }
             }
             Lookup::Failed(_) => {
                 self.count += 1;
-                self.failed(Fault::UNRESOLVED, pool, with);
+                self.failed(SysError::UNRESOLVED, pool, with);
             }
         }
         false
     }
 
     /// Reports an attempt to connect.
-    fn announce(&mut self, address: &SocketAddress, pool: &Pool, with: &mut Dialling<'_>) {
+    fn announce(&mut self, address: &SocketAddress, pool: &Pool, with: &mut DialCx<'_>) {
         self.count += 1;
         let Target { text, place } = self.target(pool);
         let target = match (place, address) {
@@ -289,14 +289,14 @@ impl Attempt {
         &mut self,
         address: &SocketAddress,
         recent: &mut RecentDials,
-        with: &mut Dialling<'_>,
+        with: &mut DialCx<'_>,
     ) -> io::Result<()> {
         let mut socket = match recent.unix_route(address) {
-            Some(route) if route == self.route => return Err(Fault::ITSELF.kind.into()),
+            Some(route) if route == self.route => return Err(SysError::ITSELF.kind.into()),
             Some(_) => connect_named(address)?,
             None => connect(address)?,
         };
-        let (token, interests) = (Token(self.key.at(1).to_word()), interests(&socket));
+        let (token, interests) = (Token(self.key.at(1).to_token()), interests(&socket));
         if let Err(error) = with.registry.register(socket.source(), token, interests) {
             // It may be connected already, and must not see a clean end.
             socket.reset_on_drop();
@@ -307,19 +307,19 @@ impl Attempt {
         Ok(())
     }
 
-    fn failed(&mut self, fault: Fault, pool: &Pool, with: &mut Dialling<'_>) {
+    fn failed(&mut self, fault: SysError, pool: &Pool, with: &mut DialCx<'_>) {
         self.last = Some(fault);
         let left = self.addresses.len() + pool.size() - self.taken;
         let target = &self.target(pool).text;
         let client = self.client.as_ref();
-        let client = client.map(|Accepted { peer, listen }| Client { peer, listen });
+        let client = client.map(|ClientInfo { peer, listen }| Client { peer, listen });
         let failed = Event::DialFailed { target, fault, left, client };
         with.seen.on(self.key.at(1), &failed);
     }
 
     /// Nothing is left to try.
-    fn give_up(self, with: &mut Dialling<'_>) {
-        let fault = self.last.unwrap_or(Fault::from(io::ErrorKind::NotFound));
+    fn give_up(self, with: &mut DialCx<'_>) {
+        let fault = self.last.unwrap_or(SysError::from(io::ErrorKind::NotFound));
         let reason = match is_exhaustion(fault) {
             true => Reason::Exhausted { fault },
             false => Reason::not_connected(fault),
@@ -329,7 +329,7 @@ impl Attempt {
 }
 
 /// Whether the system is out of something, so that no other target would fare better.
-fn is_exhaustion(fault: Fault) -> bool {
+fn is_exhaustion(fault: SysError) -> bool {
     #[cfg(unix)]
     {
         // ENOSPC: the limit of what one user may register with epoll (max_user_watches).

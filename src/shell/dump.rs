@@ -21,18 +21,18 @@ impl Reactor {
             Count(self.engine.len(), "connection"),
             self.max_connections,
             self.engine.queued(),
-            Count(self.births.so_far() as usize, "birth"),
+            Count(self.conn_ids.last() as usize, "birth"),
         ));
-        let shelf = &self.engine.buffers.shelf;
+        let unsent = &self.engine.buffers.unsent;
         say(format!(
             "memory: {}, {}; timers: {}",
-            Count(shelf.lent(), "buffer: on loan"),
-            Count(shelf.bytes(), "byte: kept"),
+            Count(unsent.in_use(), "buffer: on loan"),
+            Count(unsent.bytes(), "byte: kept"),
             Count(self.engine.deadlines(), "deadline: set"),
         ));
         say(format!("dialing: {} without a target", Count(self.dialer.len(), "connection")));
-        for door in self.doors.iter() {
-            say(format!("door {}: {}", door.address, door.state()));
+        for listener in self.listeners.iter() {
+            say(format!("door {}: {}", listener.address, listener.state()));
         }
         for (key, conn) in self.engine.iter().take(DUMP_LINES) {
             say(self.describe(key, conn, now));
@@ -63,11 +63,11 @@ impl Reactor {
         // Its last activity is known in tenths of a second.
         let idle = f64::from(now.tick().saturating_sub(conn.active)) / 10.0;
         let client = peer(conn, 0).unwrap_or_else(|| "a client that is gone".to_owned());
-        let target = match self.dialer.target(key.birth) {
+        let target = match self.dialer.target(key.id) {
             Some(target) => format!(" dialing {target}"),
             None => peer(conn, 1).map_or(String::new(), |target| format!(" to {target}")),
         };
-        format!("#{} {client}{target}: age {age:.1} s, idle {idle:.1} s, {conn}", key.birth)
+        format!("#{} {client}{target}: age {age:.1} s, idle {idle:.1} s, {conn}", key.id)
     }
 }
 

@@ -22,7 +22,12 @@ pub fn interests(socket: &Socket) -> Interest {
 
 /// From now on a socket is named for what comes in as well, or (muted) is not. To ask for urgent
 /// data alone is to be woken by any, so what is muted does not ask for that either.
-pub fn tune(socket: &mut Socket, registry: &Registry, token: Token, muted: bool) -> io::Result<()> {
+pub fn update_interest(
+    socket: &mut Socket,
+    registry: &Registry,
+    token: Token,
+    muted: bool,
+) -> io::Result<()> {
     let interests = if muted { Interest::WRITABLE } else { interests(socket) };
     registry.reregister(socket.source(), token, interests)
 }

@@ -7,7 +7,7 @@ use mio::net::TcpListener;
 #[cfg(unix)]
 use mio::net::UnixListener;
 
-use crate::core::{Fault, Peer};
+use crate::core::{Peer, SysError};
 use crate::plan::{Address, Listen};
 
 use super::address::inet_peer;
@@ -24,7 +24,7 @@ pub struct Listener {
     /// Dropped before the door, as it wants to be.
     #[cfg(unix)]
     _file: Option<SocketFile>,
-    door: Door,
+    socket: ListenerSocket,
     address: Address,
     text: String,
     backlog: usize,
@@ -32,7 +32,7 @@ pub struct Listener {
 }
 
 #[derive(Debug)]
-enum Door {
+enum ListenerSocket {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
@@ -40,16 +40,16 @@ enum Door {
 
 /// What came of one call of accept.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum AcceptResult {
     /// A connection, and who it is from.
-    Taken(Socket, Peer),
+    Accepted(Socket, Peer),
     /// That one is lost; the next may wait already.
-    Retry(Fault),
+    Retry(SysError),
     /// Nobody waits. The system announces the next one.
-    Rest,
+    WouldBlock,
     /// We ran out of something. Those who wait are not announced again: try anew when a connection
     /// has closed, or a while later.
-    Pause(Fault),
+    Pause(SysError),
 }
 
 impl Listener {
@@ -81,14 +81,14 @@ impl Listener {
         self.warning.as_deref()
     }
 
-    pub fn accept(&self) -> Verdict {
-        let taken = match &self.door {
-            Door::Tcp(door) => {
-                door.accept().map(|(stream, from)| (Socket::Tcp(stream), inet_peer(from)))
+    pub fn accept(&self) -> AcceptResult {
+        let taken = match &self.socket {
+            ListenerSocket::Tcp(socket) => {
+                socket.accept().map(|(stream, from)| (Socket::Tcp(stream), inet_peer(from)))
             }
             #[cfg(unix)]
-            Door::Unix(door) => {
-                door.accept().map(|(stream, from)| (Socket::Unix(stream), unix_peer(&from)))
+            ListenerSocket::Unix(socket) => {
+                socket.accept().map(|(stream, from)| (Socket::Unix(stream), unix_peer(&from)))
             }
         };
         match taken {
@@ -97,7 +97,7 @@ impl Listener {
                     // There it was set once, on the listener.
                     socket.set_nodelay();
                 }
-                Verdict::Taken(socket, peer)
+                AcceptResult::Accepted(socket, peer)
             }
             Err(error) => judge(&error),
         }
@@ -105,10 +105,10 @@ impl Listener {
 
     /// What the poll is to watch.
     pub fn source(&mut self) -> &mut dyn Source {
-        match &mut self.door {
-            Door::Tcp(door) => door,
+        match &mut self.socket {
+            ListenerSocket::Tcp(socket) => socket,
             #[cfg(unix)]
-            Door::Unix(door) => door,
+            ListenerSocket::Unix(socket) => socket,
         }
     }
 }
@@ -116,15 +116,15 @@ impl Listener {
 impl Listener {
     fn new(bound: Bound, backlog: usize) -> Listener {
         let warning = bound.warning();
-        let door = match &bound.address {
+        let socket = match &bound.address {
             #[cfg(unix)]
-            Address::Unix(_) => Door::Unix(UnixListener::from_std(bound.socket.into())),
-            _ => Door::Tcp(TcpListener::from_std(bound.socket.into())),
+            Address::Unix(_) => ListenerSocket::Unix(UnixListener::from_std(bound.socket.into())),
+            _ => ListenerSocket::Tcp(TcpListener::from_std(bound.socket.into())),
         };
         Listener {
             #[cfg(unix)]
             _file: bound.file,
-            door,
+            socket,
             text: bound.address.to_string(),
             address: bound.address,
             backlog,
@@ -136,16 +136,16 @@ impl Listener {
 /// What an error of accept means. Only errors that are known to concern one connection are
 /// followed by the next call at once. Whatever is unknown might come again and again: it pauses,
 /// so that it can neither end the loop nor make it spin.
-pub fn judge(error: &io::Error) -> Verdict {
+pub fn judge(error: &io::Error) -> AcceptResult {
     use io::ErrorKind::*;
-    let fault = Fault::from(error);
+    let fault = SysError::from(error);
     match error.kind() {
-        WouldBlock => Verdict::Rest,
+        WouldBlock => AcceptResult::WouldBlock,
         // Linux reports what has already happened to a waiting connection as an error of accept.
         Interrupted | ConnectionAborted | ConnectionReset | TimedOut | NetworkDown
-        | NetworkUnreachable | HostUnreachable => Verdict::Retry(fault),
-        _ if error.raw_os_error().is_some_and(is_of_one_connection) => Verdict::Retry(fault),
-        _ => Verdict::Pause(fault),
+        | NetworkUnreachable | HostUnreachable => AcceptResult::Retry(fault),
+        _ if error.raw_os_error().is_some_and(is_of_one_connection) => AcceptResult::Retry(fault),
+        _ => AcceptResult::Pause(fault),
     }
 }
 
@@ -178,8 +178,8 @@ mod tests {
     fn take(listener: &Listener) -> (Socket, Peer) {
         loop {
             match listener.accept() {
-                Verdict::Taken(socket, peer) => return (socket, peer),
-                Verdict::Rest => std::thread::yield_now(),
+                AcceptResult::Accepted(socket, peer) => return (socket, peer),
+                AcceptResult::WouldBlock => std::thread::yield_now(),
                 other => panic!("{other:?}"),
             }
         }
@@ -188,14 +188,14 @@ mod tests {
     #[test]
     fn a_connection_is_taken_with_its_peer_and_then_nobody_waits() {
         let listener = listener("127.0.0.1:0");
-        assert!(matches!(listener.accept(), Verdict::Rest));
+        assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
         let address = listener.address().strip_prefix("tcp://").unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let (socket, peer) = take(&listener);
         assert_eq!(peer, Peer::Inet(client.local_addr().unwrap()));
         let Socket::Tcp(stream) = &socket else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
-        assert!(matches!(listener.accept(), Verdict::Rest));
+        assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
     }
 
     #[test]
@@ -217,7 +217,7 @@ mod tests {
             assert!(start.elapsed().as_secs() < 60, "not all were connected");
         }
         clients.iter().for_each(|_| drop(take(&listener)));
-        assert!(matches!(listener.accept(), Verdict::Rest));
+        assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
     }
 
     #[cfg(unix)]
@@ -239,13 +239,13 @@ mod tests {
     #[test]
     fn every_error_of_accept_has_one_of_three_fates() {
         let fate = |code: i32| match judge(&io::Error::from_raw_os_error(code)) {
-            Verdict::Taken(..) => "taken",
-            Verdict::Retry(fault) => {
+            AcceptResult::Accepted(..) => "taken",
+            AcceptResult::Retry(fault) => {
                 assert_eq!(fault.code, Some(code));
                 "retry"
             }
-            Verdict::Rest => "rest",
-            Verdict::Pause(_) => "pause",
+            AcceptResult::WouldBlock => "rest",
+            AcceptResult::Pause(_) => "pause",
         };
         use libc::*;
         let table: [(&str, &[i32]); 3] = [

@@ -11,7 +11,7 @@ use crate::core::Peer;
 use crate::plan::{Address, UnixName};
 
 use super::address::SocketAddress;
-use super::itself::FileId;
+use super::self_connect::FileId;
 use super::socket::Socket;
 
 /// Maximum number of dials that are remembered. A dial is forgotten when it has been accepted, or

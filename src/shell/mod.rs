@@ -9,18 +9,17 @@ pub mod clock;
 pub mod datagram;
 pub mod datagram_socket;
 pub mod dialer;
-pub mod doors;
 pub mod dump;
 pub mod interests;
-pub mod itself;
 pub mod limits;
 #[cfg(unix)]
 mod line_ends;
 pub mod listener;
+pub mod listeners;
 pub mod loops;
-pub mod ours;
 #[cfg(target_os = "linux")]
 pub mod pipe;
+pub mod pktinfo;
 pub mod pool;
 pub mod reactor;
 pub mod remote;
@@ -29,6 +28,7 @@ mod retries;
 pub mod room;
 #[cfg(all(test, unix))]
 mod scratch;
+pub mod self_connect;
 pub mod signals;
 pub mod socket;
 #[cfg(unix)]
@@ -42,9 +42,9 @@ pub mod tcp_info;
 pub use address::SocketAddress;
 pub use bind::CannotListen;
 pub use bound_datagram::{BoundDatagram, bind_datagram};
-pub use interests::{interests, tune};
+pub use interests::{interests, update_interest};
 pub use limits::{LimitError, Limits};
-pub use listener::{Listener, Verdict};
+pub use listener::{AcceptResult, Listener};
 pub use resolver::{Lookup, Resolver};
 pub use signals::{Signal, Signals};
 pub use socket::{Socket, connect};

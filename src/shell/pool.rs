@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::plan::{Address, Host};
 
 use super::address::SocketAddress;
-use super::itself::OwnDoor;
+use super::self_connect::BoundAddr;
 
 /// The targets of one route. Empty where nothing is relayed.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub struct Pool {
     targets: Vec<Target>,
     next: usize,
     /// What the route listens at: a name must not lead back there.
-    pub own: Vec<OwnDoor>,
+    pub own: Vec<BoundAddr>,
 }
 
 pub struct Target {
@@ -33,7 +33,7 @@ pub enum Place {
 }
 
 impl Pool {
-    pub fn new(targets: Vec<Address>, own: Vec<OwnDoor>) -> Pool {
+    pub fn new(targets: Vec<Address>, own: Vec<BoundAddr>) -> Pool {
         Pool { targets: targets.iter().map(Target::new).collect(), next: 0, own }
     }
 

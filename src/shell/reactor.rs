@@ -4,20 +4,20 @@
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mio::event::Event as Word;
+use mio::event::Event as IoEvent;
 use mio::{Events, Poll, Token};
 
-use crate::core::{Births, Engine, Event, Key, Moment, Observer, Peer, Ready};
+use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready};
 use crate::plan::Service;
 use crate::service::{self, Facts};
 use crate::text::count::Count;
 
 use super::clock::Clock;
 use super::datagram::{Context, Datagrams};
-use super::dialer::{Accepted, Dialer, Dialling};
-use super::doors::{Doors, Guest};
-use super::interests::{interests, tune};
+use super::dialer::{ClientInfo, DialCx, Dialer};
+use super::interests::{interests, update_interest};
 use super::limits::{self, Limits};
+use super::listeners::{Accepted, Listeners};
 use super::resolver::{Lookup, Resolver};
 use super::signals::{Signal, Signals};
 use super::socket::Socket;
@@ -27,9 +27,9 @@ use super::tcp_info::tcp_info;
 pub(super) const EVENTS: usize = 1024;
 
 /// The doors that every loop has; the others follow.
-pub(super) const SIGNAL_DOOR: usize = 0;
-pub(super) const WAKER_DOOR: usize = 1;
-pub(super) const FIRST_DOOR: usize = 2;
+pub(super) const SIGNALS: usize = 0;
+pub(super) const WAKER: usize = 1;
+pub(super) const FIRST_LISTENER: usize = 2;
 
 /// The loop and all it owns. Made by `start::bind`.
 pub struct Reactor {
@@ -43,7 +43,7 @@ pub struct Reactor {
     /// Somebody wants to see each step.
     pub(super) steps: bool,
     pub(super) turns: u64,
-    pub(super) births: Births,
+    pub(super) conn_ids: ConnIds,
     /// The service of each route.
     pub(super) services: Vec<Service>,
     pub(super) limits: Limits,
@@ -59,7 +59,7 @@ pub struct Reactor {
     pub(super) drain_idle: Duration,
     pub(super) spin: Option<Duration>,
     pub(super) engine: Engine<Socket>,
-    pub(super) doors: Doors,
+    pub(super) listeners: Listeners,
     pub(super) dialer: Dialer,
     pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
@@ -82,7 +82,7 @@ impl Reactor {
     /// Turns the loop until it is told to stop.
     pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
         self.steps = seen.wants_steps();
-        self.engine.tell_steps(self.steps);
+        self.engine.set_steps(self.steps);
         self.engine.stalls.wanted = seen.wants_stalls();
         loop {
             if let Some(outcome) = self.turn(seen)? {
@@ -124,31 +124,31 @@ impl Reactor {
     #[inline(always)]
     fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let now = self.sleep(seen)?;
-        let mut named = self.mark(seen);
+        let mut wakeups = self.mark(seen);
         if self.is_timed && (self.engine.is_due(now) || self.datagrams.is_due(now)) {
-            named = named.and(self.poll_again(seen)?);
+            wakeups = wakeups.and(self.poll_again(seen)?);
         }
-        if named.signals
-            && let Some(signal) = self.heed_signals(now, seen)
+        if wakeups.signals
+            && let Some(signal) = self.handle_signals(now, seen)
         {
             self.cut(now, seen);
             return Ok(Some(Outcome::CutShort(signal)));
         }
-        if !self.doors.is_quiet() {
+        if !self.listeners.is_quiet() {
             self.accept(now, seen);
         }
         let connections = self.engine.len();
-        if named.names || self.engine.has_dials() || !self.dialer.is_empty() {
-            self.dial(named.names, now, seen);
+        if wakeups.names || self.engine.has_dials() || !self.dialer.is_empty() {
+            self.dial(wakeups.names, now, seen);
         }
         self.engine.run(now, seen);
         self.engine.expire(now, seen);
         let registry = self.poll.registry();
-        self.engine.tune(now, seen, |socket, key, muted| {
-            tune(socket, registry, Token(key.to_word()), muted)
+        self.engine.update_interest(now, seen, |socket, key, muted| {
+            update_interest(socket, registry, Token(key.to_token()), muted)
         });
         if self.engine.len() < connections {
-            self.doors.room_was_made(now);
+            self.listeners.retry_paused(now);
         }
         self.run_datagrams(now, seen);
         Ok(self.is_over(now, seen))
@@ -213,104 +213,111 @@ impl Reactor {
     /// last poll, or that poll was full: an event that would have moved the deadline may wait. As
     /// many polls as all connections can fill, so that constant load cannot postpone deadlines.
     #[cold]
-    fn poll_again(&mut self, seen: &mut dyn Observer) -> io::Result<Named> {
-        let mut named = Named::default();
+    fn poll_again(&mut self, seen: &mut dyn Observer) -> io::Result<Wakeups> {
+        let mut wakeups = Wakeups::default();
         for _ in 0..(self.engine.len() + self.datagrams.len()) / EVENTS + 1 {
             self.poll_once(Some(Duration::ZERO))?;
             let events = self.events.iter().count();
             if self.steps {
                 seen.on(Key::LOOP, &Event::PolledAgain { events });
             }
-            named = named.and(self.mark(seen));
+            wakeups = wakeups.and(self.mark(seen));
             if events < EVENTS {
                 break;
             }
         }
-        Ok(named)
+        Ok(wakeups)
     }
 
     /// The shortest of all sleeps that the parts of the loop allow.
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
-        let limit = shorter(limit, self.doors.sleep(now, self.room()));
+        let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
         let limit = shorter(limit, self.dialer.sleep(now));
         shorter(limit, self.stopping.map(|deadline| deadline.since(now)))
     }
 
     /// Notes what the system named. No connection is touched while its batch is being read.
     #[inline(always)]
-    fn mark(&mut self, seen: &mut dyn Observer) -> Named {
-        let mut named = Named::default();
+    fn mark(&mut self, seen: &mut dyn Observer) -> Wakeups {
+        let mut wakeups = Wakeups::default();
         for event in &self.events {
-            let key = Key::from_word(event.token().0);
+            let key = Key::from_token(event.token().0);
             if key.is_flow() {
                 self.datagrams.mark(key, ready(event), seen);
-            } else if !key.is_door() {
+            } else if !key.is_source() {
                 self.engine.mark(key, ready(event), seen);
             } else {
                 match key.slot() {
-                    SIGNAL_DOOR => named.signals = true,
-                    WAKER_DOOR => named.names = true,
-                    _ if self.doors.knock(key) => {}
+                    SIGNALS => wakeups.signals = true,
+                    WAKER => wakeups.names = true,
+                    _ if self.listeners.set_pending(key) => {}
                     _ => self.datagrams.mark(key, ready(event), seen),
                 }
             }
         }
-        named
+        wakeups
     }
 
     /// Lets in those who wait at the doors, as far as there is room.
     fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
-        for door in 0..self.doors.len() {
-            let budget = Doors::budget(&self.services[self.doors.route(door) as usize]);
+        for index in 0..self.listeners.len() {
+            let budget = Listeners::budget(&self.services[self.listeners.route(index) as usize]);
             for _ in 0..budget {
-                let (connections, room) = (self.engine.len(), self.room());
-                let (births, engine, poll) = (&mut self.births, &self.engine, &self.poll);
+                let (connections, capacity_left) = (self.engine.len(), self.capacity_left());
+                let (conn_ids, engine, poll) = (&mut self.conn_ids, &self.engine, &self.poll);
                 let register = |socket: &mut Socket| {
-                    let key = engine.vacant(births.give());
-                    let (token, interests) = (Token(key.to_word()), interests(socket));
+                    let key = engine.vacant(conn_ids.next());
+                    let (token, interests) = (Token(key.to_token()), interests(socket));
                     poll.registry().register(socket.source(), token, interests)?;
                     Ok(key)
                 };
-                match self.doors.accept(door, room, (connections, now), seen, register) {
-                    Some(guest) => self.welcome(guest, now, seen),
+                match self.listeners.accept(
+                    index,
+                    capacity_left,
+                    (connections, now),
+                    seen,
+                    register,
+                ) {
+                    Some(accepted) => self.open_connection(accepted, now, seen),
                     None => break,
                 }
             }
         }
         if self.stopping.is_some() {
-            self.doors.close_empty();
+            self.listeners.close_empty();
         }
     }
 
     /// So many more connections may come in.
-    fn room(&self) -> usize {
+    fn capacity_left(&self) -> usize {
         self.max_connections.saturating_sub(self.engine.len())
     }
 
     /// Makes a connection of one who came in.
-    fn welcome(&mut self, guest: Guest, now: Moment, seen: &mut dyn Observer) {
-        let service = &self.services[guest.route as usize];
+    fn open_connection(&mut self, accepted: Accepted, now: Moment, seen: &mut dyn Observer) {
+        let service = &self.services[accepted.route as usize];
         let relays = matches!(service, Service::Relay(_));
-        let origin = self.dialer.origin(&guest.socket, &guest.peer, relays);
-        let (key, route, peer, listen) = (guest.key, guest.route, &guest.peer, &*guest.address);
-        seen.on(key, &Event::Opened { route, service: service.word(), listen, peer, now });
-        let shelf = &mut self.engine.buffers.shelf;
-        let conn = service::wire(service, guest.socket, shelf, |socket| {
-            facts(socket, service, guest.peer.clone())
+        let origin = self.dialer.origin(&accepted.socket, &accepted.peer, relays);
+        let (key, route, peer, listen) =
+            (accepted.key, accepted.route, &accepted.peer, &*accepted.address);
+        seen.on(key, &Event::Opened { route, service: service.name(), listen, peer, now });
+        let unsent = &mut self.engine.buffers.unsent;
+        let conn = service::wire(service, accepted.socket, unsent, |socket| {
+            facts(socket, service, accepted.peer.clone())
         });
-        self.engine.insert(conn, key.birth, guest.route, now, seen);
+        self.engine.insert(conn, key.id, accepted.route, now, seen);
         if relays {
-            let client = Some(Accepted { peer: guest.peer, listen: guest.address });
-            let (dialer, mut with) = self.dialling(now, seen);
-            dialer.start(key, guest.route, origin, client, &mut with);
+            let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
+            let (dialer, mut with) = self.dial_cx(now, seen);
+            dialer.start(key, accepted.route, origin, client, &mut with);
         }
     }
 
     /// Goes on with connecting: names that were answered, attempts that were decided.
     fn dial(&mut self, names: bool, now: Moment, seen: &mut dyn Observer) {
         let answered = names && self.resolver.collect(now, seen);
-        let (dialer, mut with) = self.dialling(now, seen);
+        let (dialer, mut with) = self.dial_cx(now, seen);
         dialer.decide(&mut with);
         if answered {
             dialer.resolved(&mut with);
@@ -318,14 +325,14 @@ impl Reactor {
         dialer.wake(&mut with);
     }
 
-    fn dialling<'a>(
+    fn dial_cx<'a>(
         &'a mut self,
         now: Moment,
         seen: &'a mut dyn Observer,
-    ) -> (&'a mut Dialer, Dialling<'a>) {
+    ) -> (&'a mut Dialer, DialCx<'a>) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
         let registry = self.poll.registry();
-        (&mut self.dialer, Dialling { engine, registry, resolver, now, seen })
+        (&mut self.dialer, DialCx { engine, registry, resolver, now, seen })
     }
 
     fn run_datagrams(&mut self, now: Moment, seen: &mut dyn Observer) {
@@ -354,7 +361,7 @@ impl Reactor {
             now,
             unix_seconds: unix_seconds(),
             registry: self.poll.registry(),
-            births: &mut self.births,
+            conn_ids: &mut self.conn_ids,
             names: &mut names,
             seen,
         };
@@ -368,14 +375,14 @@ impl Reactor {
 
 /// Which of the loop's own doors were named.
 #[derive(Default)]
-struct Named {
+struct Wakeups {
     signals: bool,
     names: bool,
 }
 
-impl Named {
-    fn and(self, other: Named) -> Named {
-        Named { signals: self.signals || other.signals, names: self.names || other.names }
+impl Wakeups {
+    fn and(self, other: Wakeups) -> Wakeups {
+        Wakeups { signals: self.signals || other.signals, names: self.names || other.names }
     }
 }
 
@@ -394,7 +401,7 @@ fn facts(socket: &Socket, service: &Service, peer: Peer) -> Facts {
         local: socket.local().unwrap_or(Peer::Unix(None)),
         transport: socket.transport(),
         tcp_info: tcp_info(socket).map(|info| info.to_string()).unwrap_or_default(),
-        service: service.word(),
+        service: service.name(),
         unix_seconds: unix_seconds(),
     }
 }
@@ -405,11 +412,11 @@ fn unix_seconds() -> i64 {
 }
 
 /// What the system says of an end, in our bits. All but "readable" and "writable" are hints.
-pub fn ready(event: &Word) -> Ready {
+pub fn ready(event: &IoEvent) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
     bit(event.is_readable(), Ready::READ)
         .with(bit(event.is_writable(), Ready::WRITE))
-        .with(bit(event.is_read_closed(), Ready::LAST))
+        .with(bit(event.is_read_closed(), Ready::READ_CLOSED))
         .with(bit(event.is_priority(), Ready::URGENT))
         .with(bit(event.is_error(), Ready::ERROR))
 }

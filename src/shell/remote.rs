@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use super::address::SystemName;
 use super::address::inet_peer;
-use super::ours::Ours;
+use super::pktinfo::Ours;
 use crate::core::Peer;
 
 /// The other side of a datagram: where one came from, or where one goes to.
@@ -41,13 +41,13 @@ impl Remote {
         self.inet().is_some()
     }
 
-    /// The name of ours that this one knows: where it sent to, or else what `door` is bound to.
-    pub fn told_from(&self, door: &Remote) -> Remote {
-        match (self, door) {
+    /// The name of ours that this one knows: where it sent to, or else what `listener` is bound to.
+    pub fn told_from(&self, listener: &Remote) -> Remote {
+        match (self, listener) {
             (Remote::Inet(_, Some(ours)), Remote::Inet(bound, _)) => {
                 Remote::Inet(SocketAddr::new(ours.ip, bound.port()), None)
             }
-            _ => door.clone(),
+            _ => listener.clone(),
         }
     }
 

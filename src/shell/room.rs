@@ -15,7 +15,7 @@ use super::remote::Remote;
 #[derive(Debug)]
 pub struct Room {
     pub(super) bytes: Vec<u8>,
-    pub(super) arrivals: Vec<Arrival>,
+    pub(super) all_received: Vec<Received>,
     /// The number of the first arrival of the last call.
     pub(super) fresh: usize,
     /// One that was received without regard to places is there.
@@ -44,7 +44,7 @@ pub enum Family {
 
 /// What the system handed over as one: a datagram, or a train of them.
 #[derive(Debug)]
-pub struct Arrival {
+pub struct Received {
     /// None, if it was not asked for.
     pub from: Option<Remote>,
     /// Where it begins in the room.
@@ -68,7 +68,7 @@ pub(super) struct Headers {
 
 /// Datagrams that lie side by side and have the same length; only the last one may be shorter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Train<'a> {
+pub struct Segments<'a> {
     bytes: &'a [u8],
     each: usize,
     /// How many they are: a datagram may be empty, and so cannot be found by counting bytes.
@@ -95,7 +95,7 @@ impl Room {
         let bytes = LONGEST_BYTES.max(PLACES * PLACE_BYTES);
         Room {
             bytes: vec![0; bytes],
-            arrivals: Vec::with_capacity(PLACES),
+            all_received: Vec::with_capacity(PLACES),
             fresh: 0,
             is_full: false,
             #[cfg(target_os = "linux")]
@@ -114,45 +114,45 @@ impl Room {
     }
 
     /// All that has arrived since the room was cleared.
-    pub fn arrivals(&self) -> &[Arrival] {
-        &self.arrivals
+    pub fn all_received(&self) -> &[Received] {
+        &self.all_received
     }
 
     /// What the last call brought, by number.
     pub fn fresh(&self) -> Range<usize> {
-        self.fresh..self.arrivals.len()
+        self.fresh..self.all_received.len()
     }
 
     /// How many more arrivals it can take. One call needs two at least, as one that fills the room
     /// does not tell whether more is left.
     pub fn places(&self) -> usize {
-        if self.is_full { 0 } else { PLACES - self.arrivals.len() }
+        if self.is_full { 0 } else { PLACES - self.all_received.len() }
     }
 
     /// Whether so much has arrived that it should go out before more comes in.
     pub fn is_heavy(&self) -> bool {
-        self.arrivals.iter().map(|arrival| arrival.bytes).sum::<usize>() > HEAVY_BYTES
+        self.all_received.iter().map(|received| received.bytes).sum::<usize>() > HEAVY_BYTES
     }
 
     /// Forgets what has arrived.
     pub fn clear(&mut self) {
-        self.arrivals.clear();
+        self.all_received.clear();
         self.is_full = false;
     }
 
     /// Whether the last call filled the whole room with datagrams of one sender and one length:
     /// then they may have been a train, which was taken apart for us.
     pub fn looks_like_a_train(&self) -> bool {
-        let alike = |pair: &[Arrival]| {
+        let alike = |pair: &[Received]| {
             pair[0].bytes == pair[1].bytes && pair[0].each > 0 && pair[0].from == pair[1].from
         };
-        self.fresh().len() == PLACES && self.arrivals.windows(2).all(alike)
+        self.fresh().len() == PLACES && self.all_received.windows(2).all(alike)
     }
 
     /// The datagrams of an arrival; nothing, if it may have been cut.
-    pub fn train(&self, arrival: &Arrival) -> Option<Train<'_>> {
-        let bytes = self.bytes.get(arrival.start..)?.get(..arrival.bytes)?;
-        arrival.is_whole.then_some(Train::new(bytes, arrival.each))
+    pub fn train(&self, received: &Received) -> Option<Segments<'_>> {
+        let bytes = self.bytes.get(received.start..)?.get(..received.bytes)?;
+        received.is_whole.then_some(Segments::new(bytes, received.each))
     }
 
     /// Notes that one datagram has been received, which had the whole room for itself.
@@ -160,7 +160,7 @@ impl Room {
         self.clear();
         (self.fresh, self.is_full) = (0, true);
         let (start, each, is_whole) = (0, bytes, bytes < LONGEST_BYTES);
-        self.arrivals.push(Arrival { from, start, bytes, each, is_whole });
+        self.all_received.push(Received { from, start, bytes, each, is_whole });
     }
 }
 
@@ -170,14 +170,14 @@ impl Default for Room {
     }
 }
 
-impl<'a> Train<'a> {
+impl<'a> Segments<'a> {
     /// Datagrams of `each` bytes. No bytes are one empty datagram.
-    pub fn new(bytes: &'a [u8], each: usize) -> Train<'a> {
-        Train { bytes, each, len: bytes.len().div_ceil(each.max(1)).max(1) }
+    pub fn new(bytes: &'a [u8], each: usize) -> Segments<'a> {
+        Segments { bytes, each, len: bytes.len().div_ceil(each.max(1)).max(1) }
     }
 
-    pub fn one(datagram: &'a [u8]) -> Train<'a> {
-        Train::new(datagram, datagram.len())
+    pub fn one(datagram: &'a [u8]) -> Segments<'a> {
+        Segments::new(datagram, datagram.len())
     }
 
     /// How many datagrams it has.
@@ -205,14 +205,14 @@ impl<'a> Train<'a> {
     }
 
     /// Some of its datagrams, by their numbers from 0 on.
-    pub fn part(self, numbers: Range<usize>) -> Train<'a> {
+    pub fn part(self, numbers: Range<usize>) -> Segments<'a> {
         let at = |number: usize| (number * self.each).min(self.bytes.len());
         let bytes = &self.bytes[at(numbers.start)..at(numbers.end)];
-        Train { bytes, each: self.each, len: numbers.len() }
+        Segments { bytes, each: self.each, len: numbers.len() }
     }
 
     /// What is left without the first so many.
-    pub fn after(self, number: usize) -> Train<'a> {
+    pub fn after(self, number: usize) -> Segments<'a> {
         self.part(number..self.len)
     }
 }
@@ -221,25 +221,25 @@ impl<'a> Train<'a> {
 mod tests {
     use super::*;
 
-    fn lengths(train: Train<'_>) -> Vec<usize> {
+    fn lengths(train: Segments<'_>) -> Vec<usize> {
         train.datagrams().map(<[u8]>::len).collect()
     }
 
     #[test]
     fn a_train_is_taken_apart_into_its_datagrams() {
         let bytes: Vec<u8> = (0..10).collect();
-        let train = Train::new(&bytes, 4);
+        let train = Segments::new(&bytes, 4);
         assert_eq!((train.len(), lengths(train)), (3, vec![4, 4, 2]));
         assert_eq!(train.datagrams().collect::<Vec<_>>().concat(), bytes);
-        assert_eq!(lengths(Train::new(&bytes, 5)), [5, 5]);
-        assert_eq!(lengths(Train::new(&bytes, 9)), [9, 1]);
-        assert_eq!(lengths(Train::one(&bytes)), [10]);
+        assert_eq!(lengths(Segments::new(&bytes, 5)), [5, 5]);
+        assert_eq!(lengths(Segments::new(&bytes, 9)), [9, 1]);
+        assert_eq!(lengths(Segments::one(&bytes)), [10]);
     }
 
     #[test]
     fn parts_of_a_train_are_trains() {
         let bytes: Vec<u8> = (0..10).collect();
-        let train = Train::new(&bytes, 4);
+        let train = Segments::new(&bytes, 4);
         assert_eq!((train.part(0..2).bytes(), train.part(0..2).len()), (&bytes[..8], 2));
         assert_eq!((train.after(2).bytes(), train.after(2).len()), (&bytes[8..], 1));
         assert_eq!(lengths(train.after(1)), [4, 2]);
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn an_empty_datagram_is_a_datagram() {
-        let train = Train::one(b"");
+        let train = Segments::one(b"");
         assert_eq!((train.len(), train.is_empty(), lengths(train)), (1, false, vec![0]));
         assert!(train.after(1).is_empty() && lengths(train.after(1)).is_empty());
     }
@@ -272,8 +272,8 @@ mod tests {
         assert!(room.datagram(LONGEST_BYTES - 1).is_some());
         assert!(room.datagram(LONGEST_BYTES).is_none());
         room.arrived(LONGEST_BYTES - 1, None);
-        assert!(room.train(&room.arrivals()[0]).is_some());
+        assert!(room.train(&room.all_received()[0]).is_some());
         room.arrived(LONGEST_BYTES, None);
-        assert!(room.train(&room.arrivals()[0]).is_none());
+        assert!(room.train(&room.all_received()[0]).is_none());
     }
 }

@@ -10,7 +10,7 @@ use mio::net::TcpStream;
 use mio::net::UnixStream;
 use socket2::SockRef;
 
-use crate::core::{Fault, Peer, end::Stream};
+use crate::core::{Peer, SysError, end::Stream};
 
 #[cfg(target_os = "linux")]
 use super::address::SystemName;
@@ -105,7 +105,7 @@ impl Stream for Socket {
         // without an error either.
         let unknown = match self.peer() {
             Ok(peer) if self.is_self_connected(&peer) => {
-                return Err(Fault::SELF_CONNECT.kind.into());
+                return Err(SysError::SELF_CONNECT.kind.into());
             }
             Ok(_) => return Ok(true),
             Err(unknown) => unknown,

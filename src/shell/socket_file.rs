@@ -47,7 +47,7 @@ impl SocketFile {
         let made = fs::symlink_metadata(path)?;
         Ok(SocketFile {
             path: path.to_path_buf(),
-            unlocked: matches!(lock, Lock::Busy),
+            unlocked: matches!(lock, Lock::LoopUsage),
             device: made.dev(),
             inode: made.ino(),
             maker: std::process::id(),
@@ -94,7 +94,7 @@ enum Lock {
         _directory: File,
     },
     /// Another process keeps it.
-    Busy,
+    LoopUsage,
     /// The directory cannot be read, or its file system has no locks.
     Unavailable,
 }
@@ -111,7 +111,7 @@ fn lock_directory(path: &Path) -> Lock {
             Err(_) => return Lock::Unavailable,
         }
     }
-    Lock::Busy
+    Lock::LoopUsage
 }
 
 /// Makes way for a new socket: removes a socket on which nobody answers, and touches nothing else.

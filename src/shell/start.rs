@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use crate::core::buffers::SCRATCH_BYTES;
 use crate::core::pipes::most_bytes;
 use crate::core::time::ticks;
-use crate::core::{Births, Buffers, Engine, Event, Fault, Key, Moment, Observer, Timeouts};
+use crate::core::{Buffers, ConnIds, Engine, Event, Key, Moment, Observer, SysError, Timeouts};
 use crate::plan::{Address, Host, Listen, Plan, Policy, Route, Service, check};
 
 use crate::service::holding_flows;
@@ -22,14 +22,14 @@ use super::bound_datagram::bind_datagram;
 use super::clock::Clock;
 use super::datagram::Datagrams;
 use super::dialer::Dialer;
-use super::doors::Doors;
-use super::itself::{OwnDoor, is_same_file};
 use super::limits::{self, Descriptors, LimitError};
 use super::listener::Listener;
+use super::listeners::Listeners;
 use super::loops::RecentDials;
 use super::pool::Pool;
-use super::reactor::{EVENTS, FIRST_DOOR, Reactor, SIGNAL_DOOR, WAKER_DOOR};
+use super::reactor::{EVENTS, FIRST_LISTENER, Reactor, SIGNALS, WAKER};
 use super::resolver::Resolver;
+use super::self_connect::{BoundAddr, is_same_file};
 use super::signals::Signals;
 use super::socket::EPOLL;
 
@@ -39,7 +39,7 @@ pub enum CannotStart {
     Listen(CannotListen),
     Limit(LimitError),
     /// A relay would connect to itself, for ever.
-    Itself {
+    SelfConnect {
         listen: String,
         target: String,
     },
@@ -53,14 +53,14 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
     let (reserve, per_connection) = (kept.reserve(limits.files), kept.per_connection());
     let max_connections = room(plan, limits.files)?;
     let poll = Poll::new()?;
-    let signals = Signals::new(poll.registry(), token(SIGNAL_DOOR))?;
-    let waker = Arc::new(Waker::new(poll.registry(), token(WAKER_DOOR))?);
+    let signals = Signals::new(poll.registry(), token(SIGNALS))?;
+    let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
     let mut open = Open::new(seed(), plan.routes.len());
     for (route, planned) in plan.routes.iter().enumerate() {
         open.route(route as u16, planned, poll.registry())?;
     }
     for (key, address, route) in &open.bound {
-        let service = plan.routes[*route as usize].service.word();
+        let service = plan.routes[*route as usize].service.name();
         seen.on(*key, &Event::Listening { address, service });
     }
     let timeouts = plan.routes.iter().map(|route| timeouts(&route.policy)).collect();
@@ -74,7 +74,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         is_timed: false,
         steps: true,
         turns: 0,
-        births: Births::default(),
+        conn_ids: ConnIds::default(),
         services: plan.routes.iter().map(|route| route.service.clone()).collect(),
         limits,
         max_connections,
@@ -86,7 +86,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         drain_idle: plan.drain_idle(),
         spin: plan.spin,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
-        doors: open.doors,
+        listeners: open.listeners,
         dialer: Dialer::new(pools, open.recent),
         resolver: Resolver::new(waker),
         datagrams: open.datagrams,
@@ -98,12 +98,12 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
 
 /// What has been bound so far.
 struct Open {
-    doors: Doors,
+    listeners: Listeners,
     datagrams: Datagrams,
     /// Each door, its address, and its route.
     bound: Vec<(Key, String, u16)>,
     /// What the doors of each route are bound to.
-    own: Vec<Vec<OwnDoor>>,
+    own: Vec<Vec<BoundAddr>>,
     recent: RecentDials,
     /// What an operator should know about how they were bound.
     warnings: Vec<String>,
@@ -111,9 +111,9 @@ struct Open {
 
 impl Open {
     fn new(seed: u64, routes: usize) -> Open {
-        let (doors, datagrams) = (Doors::default(), Datagrams::new(seed));
+        let (listeners, datagrams) = (Listeners::default(), Datagrams::new(seed));
         let (bound, own, recent) = (Vec::new(), vec![Vec::new(); routes], RecentDials::default());
-        Open { doors, datagrams, bound, own, recent, warnings: Vec::new() }
+        Open { listeners, datagrams, bound, own, recent, warnings: Vec::new() }
     }
 
     fn route(&mut self, route: u16, planned: &Route, to: &Registry) -> Result<(), CannotStart> {
@@ -132,14 +132,14 @@ impl Open {
             self.own[route as usize].extend(own);
             self.recent.listen(listener.at(), route);
             let key = self.next(listener.address(), route);
-            to.register(listener.source(), Token(key.to_word()), Interest::READABLE)?;
-            self.doors.add(listener, route, key);
+            to.register(listener.source(), Token(key.to_token()), Interest::READABLE)?;
+            self.listeners.add(listener, route, key);
         }
         Ok(())
     }
 
     fn next(&mut self, address: &str, route: u16) -> Key {
-        let key = Key::door(FIRST_DOOR + self.bound.len());
+        let key = Key::source(FIRST_LISTENER + self.bound.len());
         self.bound.push((key, address.to_owned(), route));
         key
     }
@@ -147,9 +147,9 @@ impl Open {
 
 /// A target that is the very address we listen at would make a connection of each connection. A
 /// name is looked at when it has been resolved: the door is told for that.
-fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<OwnDoor>, CannotStart> {
+fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<BoundAddr>, CannotStart> {
     let listen = Listen { address: at.clone(), options: planned.listen.options.clone() };
-    let own = OwnDoor::new(at, listen.options.v6only);
+    let own = BoundAddr::new(at, listen.options.v6only);
     let is_itself = |target: &&Address| match target {
         Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
             own.is_some_and(|own| own.takes(SocketAddr::new(*ip, *port)))
@@ -159,7 +159,7 @@ fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<OwnDoor>, Canno
     match targets(&planned.service).iter().find(is_itself) {
         Some(target) => {
             let (listen, target) = (at.to_string(), target.to_string());
-            Err(CannotStart::Itself { listen, target })
+            Err(CannotStart::SelfConnect { listen, target })
         }
         None => Ok(own),
     }
@@ -203,8 +203,8 @@ fn most_unsent(plan: &Plan, connections: usize) -> usize {
 /// Whether its bulk may go through pipes: from TCP to TCP.
 fn splices(route: &Route) -> bool {
     let is_tcp = |address: &Address| matches!(address, Address::Tcp(..));
-    let goes_on = targets(&route.service).iter().any(is_tcp);
-    cfg!(target_os = "linux") && EPOLL && is_tcp(&route.listen.address) && goes_on
+    let read_again = targets(&route.service).iter().any(is_tcp);
+    cfg!(target_os = "linux") && EPOLL && is_tcp(&route.listen.address) && read_again
 }
 
 /// The descriptors that the flows of datagram relays may take.
@@ -231,8 +231,8 @@ fn timeouts(policy: &Policy) -> Timeouts {
     }
 }
 
-fn token(door: usize) -> Token {
-    Token(Key::door(door).to_word())
+fn token(listener: usize) -> Token {
+    Token(Key::source(listener).to_token())
 }
 
 impl fmt::Display for CannotStart {
@@ -240,11 +240,11 @@ impl fmt::Display for CannotStart {
         match self {
             CannotStart::Listen(error) => error.fmt(f),
             CannotStart::Limit(error) => error.fmt(f),
-            CannotStart::Itself { listen, target } => {
+            CannotStart::SelfConnect { listen, target } => {
                 let (listen, target) = (escaped(listen), escaped(target));
                 write!(f, "the relay at {listen} would connect to itself: its target is {target}")
             }
-            CannotStart::System(error) => write!(f, "cannot start: {}", Fault::from(error)),
+            CannotStart::System(error) => write!(f, "cannot start: {}", SysError::from(error)),
         }
     }
 }

@@ -8,7 +8,11 @@ use super::signals::Signal;
 
 impl Reactor {
     /// Heeds what signals came. Some: it is the second that says stop, and stopping ends now.
-    pub(super) fn heed_signals(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Signal> {
+    pub(super) fn handle_signals(
+        &mut self,
+        now: Moment,
+        seen: &mut dyn Observer,
+    ) -> Option<Signal> {
         let signals: Vec<Signal> = self.signals.drain().collect();
         for signal in signals {
             seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
@@ -30,7 +34,7 @@ impl Reactor {
         self.stopping = Some(now.after(self.drain_timeout));
         let connections = self.engine.len();
         seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
-        self.doors.close_when_empty();
+        self.listeners.close_when_empty();
         self.engine.drain(ticks(self.drain_idle), now, seen);
         let idle = self.drain_idle;
         self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(idle, cx));
@@ -41,11 +45,11 @@ impl Reactor {
         let deadline = self.stopping?;
         let left = self.engine.len() + self.datagrams.len();
         if deadline <= now {
-            self.doors.close_now();
+            self.listeners.close_now();
             self.cut(now, seen);
             return Some(Outcome::Drained { cut: left });
         }
-        (left == 0 && self.doors.is_empty()).then_some(Outcome::Drained { cut: 0 })
+        (left == 0 && self.listeners.is_empty()).then_some(Outcome::Drained { cut: 0 })
     }
 
     /// Ends all that is left, now.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::core::{Key, Ready, Reason};
 use crate::plan::LoadKind;
 
-use super::books::Busy;
 use super::group::Group;
-use super::loader::Loader;
 use super::phase::Phase;
+use super::runner::Runner;
+use super::server_usage::LoopUsage;
 
 /// A server that has not taken in its connections by then is measured as it is.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Whoever overruns a timeout is told so by the timeout itself; only then comes the end for all.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-impl Loader {
+impl Runner {
     /// Goes on to the phase whose time it is. False, when all is over.
     pub(super) fn advance(&mut self) -> bool {
         loop {
@@ -76,7 +76,7 @@ impl Loader {
         self.forget_dialing();
         if self.phase == Phase::Ramp {
             self.ramp = now;
-            self.climb.end(now, self.open_now());
+            self.ramp_curve.end(now, self.open_now());
         }
         match self.phase {
             Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
@@ -93,18 +93,18 @@ impl Loader {
     /// All that stay are there.
     fn settle_in(&mut self, now: Duration) {
         self.ramp = now;
-        self.climb.end(now, self.open_now());
+        self.ramp_curve.end(now, self.open_now());
         self.phase = Phase::Settle { until: now + SETTLE_MAX };
     }
 
     fn is_settled(&mut self, now: Duration) -> bool {
-        self.phase.is_due(now) || self.engine.is_empty() || self.books.is_at_rest(now)
+        self.phase.is_due(now) || self.engine.is_empty() || self.server_usage.is_at_rest(now)
     }
 
     fn begin(&mut self, now: Duration) {
         let staying = self.groups.iter().filter(|group| group.stays() && !group.load.far);
         let conns = staying.map(|group| group.open as u64).sum();
-        self.books.open(now, conns);
+        self.server_usage.open(now, conns);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
         if self.plan.find_timeout.is_some() {
             self.groups[0].load.going.set(true);
@@ -112,7 +112,7 @@ impl Loader {
             return;
         }
         if self.plan.targets.is_empty() {
-            self.busy = Busy::begin(now);
+            self.busy = LoopUsage::begin(now);
             self.phase = Phase::Serve { since: now };
             return;
         }
@@ -137,8 +137,8 @@ impl Loader {
 
     fn measure(&mut self, now: Duration) {
         self.groups.iter_mut().for_each(|group| group.tally.restart());
-        self.busy = Busy::begin(now);
-        self.books.begin(now);
+        self.busy = LoopUsage::begin(now);
+        self.server_usage.begin(now);
         self.phase = Phase::Load { since: now, until: now + self.plan.duration };
     }
 
@@ -152,7 +152,7 @@ impl Loader {
     /// The window is over: what was measured is noted, and those who speak come to their end.
     fn finish(&mut self, now: Duration) {
         if let Phase::Load { since, .. } | Phase::Serve { since } = self.phase {
-            self.books.end(now);
+            self.server_usage.end(now);
             self.busy.end(now);
             self.measured = Some((since, now));
             for group in &mut self.groups {
@@ -179,7 +179,7 @@ impl Loader {
         if !matches!(self.phase, Phase::Probe { .. }) {
             self.note_held(now);
         }
-        self.doors.close_now();
+        self.listeners.close_now();
         for group in &self.groups {
             group.load.going.set(false);
             group.load.ending.set(true);
@@ -193,8 +193,8 @@ impl Loader {
 
     /// What idle connections came to, before anybody asks or ends them.
     pub(super) fn note_held(&mut self, now: Duration) {
-        self.books.note_queue();
-        self.books.close(now);
+        self.server_usage.note_queue();
+        self.server_usage.close(now);
         for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
             group.tally.open = group.open as u64;
             group.tally.window = now.saturating_sub(self.held_since);

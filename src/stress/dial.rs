@@ -233,14 +233,14 @@ mod tests {
 
     #[test]
     fn targets_are_dialed_in_turn() {
-        let doors: Vec<TcpListener> =
+        let listeners: Vec<TcpListener> =
             (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let texts: Vec<String> =
-            doors.iter().map(|door| door.local_addr().unwrap().to_string()).collect();
+            listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
         let mut dialer = Dialer::new(places(&texts), &[]);
         let lines: Vec<Line> = (0..4).map(|_| dialer.dial().unwrap()).collect();
-        for door in &doors {
-            (0..2).for_each(|_| drop(door.accept().unwrap()));
+        for listener in &listeners {
+            (0..2).for_each(|_| drop(listener.accept().unwrap()));
         }
         drop(lines);
     }
@@ -248,13 +248,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn connections_come_from_the_sources_in_turn() {
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = [door.local_addr().unwrap().to_string()];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = [listener.local_addr().unwrap().to_string()];
         let given = sources(&["127.0.0.7", "::1", "127.0.0.8"]);
         let mut dialer = Dialer::new(places(&to), &given);
         for expected in ["127.0.0.7", "127.0.0.8", "127.0.0.7"] {
             let mut line = dialer.dial().unwrap();
-            let (_stream, from) = door.accept().unwrap();
+            let (_stream, from) = listener.accept().unwrap();
             assert_eq!(from.ip().to_string(), expected);
             assert!((0..5000).any(|_| line.is_connected().unwrap()));
         }
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_ours_is_refused_by_the_system() {
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let to = [door.local_addr().unwrap().to_string()];
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = [listener.local_addr().unwrap().to_string()];
         let mut dialer = Dialer::new(places(&to), &sources(&["203.0.113.1", "203.0.113.2"]));
         assert!(is_out_of_ports(&dialer.dial().unwrap_err()));
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::core::Key;
 
-use super::leave::Leave;
 use super::load::{Load, News, Pace};
+use super::send_permits::SendPermits;
 
 /// How far a conversation has come.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub struct Echo {
     got_bytes: u64,
     begun: u64,
     answered: u64,
-    leave: Leave,
+    leave: SendPermits,
     /// When each message on the way was begun.
     times: VecDeque<Duration>,
     /// The other side has ended: no answer can come.
@@ -31,12 +31,12 @@ pub struct Echo {
 impl Echo {
     /// One that may send so many messages from the start.
     pub fn allowing(allowed: u64) -> Echo {
-        Echo { leave: Leave::of(allowed), ..Echo::default() }
+        Echo { leave: SendPermits::of(allowed), ..Echo::default() }
     }
 
     /// One more message may be sent.
     pub fn allow(&mut self, due: Duration) {
-        self.leave.give(due);
+        self.leave.next(due);
     }
 
     pub fn unanswered(&self) -> u64 {

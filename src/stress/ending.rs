@@ -1,10 +1,10 @@
 //! What the end of a connection means for its load: as it should be, a failure, or a death.
 
-use crate::core::{Ending, Reason, Side};
+use crate::core::{Close, Reason, Side};
 use crate::plan::LoadKind;
 
 use super::failure::{CLOSED, Failure, NO_ANSWER, NO_END, Stage};
-use super::tally::How;
+use super::load_stats::How;
 
 /// What became of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Past {
 }
 
 /// Judges an ending.
-pub fn judge(ending: Ending, past: Past) -> Outcome {
+pub fn judge(ending: Close, past: Past) -> Outcome {
     let failed = |stage, name: &str| Outcome::Failed(Failure::new(stage, name));
     match ending.reason {
         Reason::Refused { fault } | Reason::Exhausted { fault } | Reason::Abandoned { fault } => {
@@ -51,7 +51,7 @@ pub fn judge(ending: Ending, past: Past) -> Outcome {
         Reason::Cut if past.kind == LoadKind::Reset => Outcome::Fine,
         Reason::Cut => failed(Stage::Close, NO_END),
         Reason::ConnectTimeout => failed(Stage::Connect, NO_ANSWER),
-        other => failed(Stage::Talk, other.word()),
+        other => failed(Stage::Talk, other.name()),
     }
 }
 
@@ -83,10 +83,10 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::core::{Closing, Fault};
+    use crate::core::{CloseKind, SysError};
 
-    fn end(reason: Reason, first: Side) -> Ending {
-        Ending { reason, first, by: Closing::Fin }
+    fn end(reason: Reason, first: Side) -> Close {
+        Close { reason, first, by: CloseKind::Fin }
     }
 
     fn past(kind: LoadKind, satisfied: bool, ours: bool) -> Past {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_reset_is_a_death_or_a_failure_and_a_timeout_of_the_system_a_black_hole() {
         let reset = |code, by| {
-            let fault = Fault::from(&io::Error::from_raw_os_error(code));
+            let fault = SysError::from(&io::Error::from_raw_os_error(code));
             end(Reason::Reset { by, fault }, by)
         };
         let idle = past(LoadKind::Idle, true, false);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_takes_too_long_is_told_apart() {
-        let judged = |reason, kind| judge(end(reason, Side::Us), past(kind, false, false));
+        let judged = |reason, kind| judge(end(reason, Side::Proxy), past(kind, false, false));
         let (echo, idle) = (LoadKind::Echo, LoadKind::Idle);
         assert_eq!(judged(Reason::IdleTimeout, echo), failed(Stage::Talk, NO_ANSWER));
         assert_eq!(judged(Reason::IdleTimeout, idle), Outcome::Died(How::BlackHole));

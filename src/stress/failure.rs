@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use crate::core::Fault;
+use crate::core::SysError;
 use crate::plan::word;
 
 /// One kind of failure. They are counted by it.
@@ -32,7 +32,7 @@ impl Stage {
         ("close", Stage::Close),
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         word::of(&Stage::WORDS, self)
     }
 }
@@ -42,7 +42,7 @@ impl Failure {
         Failure { stage, name: name.into() }
     }
 
-    pub fn of(stage: Stage, fault: Fault) -> Failure {
+    pub fn of(stage: Stage, fault: SysError) -> Failure {
         Failure::new(stage, name(fault))
     }
 
@@ -64,7 +64,7 @@ impl Failure {
             (Some((_, meaning)), _) => meaning.to_string(),
             (_, Some((code, _))) => {
                 let error = io::Error::from_raw_os_error(*code);
-                let text = Fault::from(&error).to_string();
+                let text = SysError::from(&error).to_string();
                 text[..1].to_lowercase() + &text[1..]
             }
             (None, None) => String::new(),
@@ -100,7 +100,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.stage.word(), self.name)
+        write!(f, "{}: {}", self.stage.name(), self.name)
     }
 }
 
@@ -126,12 +126,12 @@ const OWN: [(&str, &str); 8] = [
 ];
 
 /// The system's name of an error.
-fn name(fault: Fault) -> String {
+fn name(fault: SysError) -> String {
     let known = fault.code.and_then(|code| CODES.iter().find(|(known, _)| *known == code));
     match (known, fault.code) {
         (Some((_, name)), _) => name.to_string(),
         (None, Some(code)) => format!("error {code}"),
-        (None, None) if fault == Fault::SELF_CONNECT => SELF_CONNECT.to_string(),
+        (None, None) if fault == SysError::SELF_CONNECT => SELF_CONNECT.to_string(),
         (None, None) if fault.kind == io::ErrorKind::TimedOut => NO_ANSWER.to_string(),
         (None, None) => fault.kind.to_string(),
     }
@@ -179,11 +179,11 @@ mod tests {
         assert_eq!(none.of_answer(true), Failure::new(Stage::Talk, PARTIAL));
         let closed = Failure::new(Stage::Talk, CLOSED);
         assert_eq!(closed.clone().of_answer(true), closed);
-        let itself = Failure::of(Stage::Connect, Fault::SELF_CONNECT);
+        let itself = Failure::of(Stage::Connect, SysError::SELF_CONNECT);
         assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));
         assert!(itself.meaning().contains("its own port"));
         for (_, stage) in Stage::WORDS {
-            assert!(!stage.word().is_empty());
+            assert!(!stage.name().is_empty());
         }
     }
 
@@ -192,7 +192,7 @@ mod tests {
     fn a_number_of_the_system_has_its_name_and_the_limit_behind_it() {
         let failure = |code| {
             let error = io::Error::from_raw_os_error(code);
-            Failure::of(Stage::Connect, Fault::from(&error))
+            Failure::of(Stage::Connect, SysError::from(&error))
         };
         let refused = failure(libc::ECONNREFUSED);
         assert_eq!((refused.name.as_str(), refused.limit()), ("ECONNREFUSED", None));

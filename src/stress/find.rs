@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::core::Key;
 use crate::plan::Probe;
 
-use super::tally::How;
+use super::load_stats::How;
 
 /// The search.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl Found {
 }
 
 impl Mode {
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Mode::Echo => "echo",
             Mode::Silent => "silent",
@@ -128,12 +128,12 @@ impl Mode {
 }
 
 impl Reply {
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Reply::Echo => "echo",
             Reply::OtherData => "other data",
             Reply::NoAnswer => "no answer",
-            Reply::Closed(how) => how.word(),
+            Reply::Closed(how) => how.name(),
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::core::time::ticks;
 use crate::core::{Key, Timeouts};
 use crate::plan::{LoadKind, StressPlan};
 
+use super::datagram_echo::DatagramEcho;
 use super::echo::Echo;
 use super::load::{Load, Pace};
-use super::metronome::Metronome;
+use super::load_stats::LoadStats;
+use super::pacer::Pacer;
 use super::script::{Script, Talk};
-use super::tally::Tally;
-use super::volley::Volley;
 
 /// One load, on the loop's side.
 pub struct Group {
@@ -26,7 +26,7 @@ pub struct Group {
     pub open: usize,
     /// Those that stay and speak.
     pub keys: Vec<Key>,
-    pub tally: Tally,
+    pub tally: LoadStats,
     /// No connection is tried before: the last one failed.
     pub rests_until: Duration,
     /// When the connections last spoke all at once, or the present storm began.
@@ -34,7 +34,7 @@ pub struct Group {
     /// Answers that are missing in the present round.
     pub missing: usize,
     /// Of a load that the clock paces, once it speaks.
-    pub metronome: Option<Metronome>,
+    pub pacer: Option<Pacer>,
     /// New connections of a search for an idle timeout send a message.
     pub sends: bool,
 }
@@ -61,11 +61,11 @@ impl Group {
             opening: 0,
             open: 0,
             keys: Vec::new(),
-            tally: Tally::default(),
+            tally: LoadStats::default(),
             rests_until: Duration::ZERO,
             round: Duration::ZERO,
             missing: 0,
-            metronome: None,
+            pacer: None,
             sends: false,
         }
     }
@@ -106,7 +106,7 @@ impl Group {
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
             _ if self.load.datagrams => {
-                Script::new(&self.load, key, Talk::Volley(Volley::default()))
+                Script::new(&self.load, key, Talk::DatagramEcho(DatagramEcho::default()))
             }
             _ => Script::new(&self.load, key, Talk::Echo(Echo::default())),
         };

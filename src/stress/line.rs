@@ -45,10 +45,15 @@ impl Line {
     }
 
     /// The system is to name it for what comes in, or not to.
-    pub fn tune(&mut self, registry: &Registry, token: Token, muted: bool) -> io::Result<()> {
+    pub fn update_interest(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        muted: bool,
+    ) -> io::Result<()> {
         match self {
             Line::Socket(socket) | Line::Counted(socket) => {
-                shell::tune(socket, registry, token, muted)
+                shell::update_interest(socket, registry, token, muted)
             }
             Line::Datagram(_) | Line::Script(_) | Line::Nobody => Ok(()),
         }

@@ -7,15 +7,15 @@ use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
 use super::backlog::Backlog;
-use super::books::{Books, Busy};
-use super::climb::Climb;
 use super::cost::Cost;
 use super::find::Found;
+use super::histogram::Histogram;
 use super::host::Host;
-use super::loader::Loader;
+use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
+use super::ramp_curve::RampCurve;
 use super::report::words::percent;
-use super::spread::Spread;
-use super::tally::{RATE_WINDOW_MIN, Tally, per_second};
+use super::runner::Runner;
+use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
 use super::unit::{GIBIBYTE, Unit};
 #[cfg(unix)]
@@ -31,14 +31,14 @@ pub struct Outcome {
     pub loads: Vec<LoadOutcome>,
     /// How long it took until all connections that stay were there.
     pub ramp: Duration,
-    pub climb: Climb,
+    pub ramp_curve: RampCurve,
     pub whole: Duration,
     /// From when to when the loads were measured, since the beginning of the timeline.
     pub measured: Option<(Duration, Duration)>,
     /// It was ended before its time.
     pub early: bool,
     pub processes: usize,
-    pub busy: Busy,
+    pub busy: LoopUsage,
     pub timeline: Timeline,
     pub server: Option<Server>,
     /// What a search for the deadly silence came to.
@@ -53,7 +53,7 @@ pub struct LoadOutcome {
     /// It was the far end of streams.
     pub far: bool,
     pub way: Way,
-    pub tally: Tally,
+    pub tally: LoadStats,
 }
 
 /// What the server spent, at the turning points of the run that were reached.
@@ -74,7 +74,7 @@ pub struct Server {
 
 impl Outcome {
     /// What the loop of this process came to.
-    pub fn of(loader: Loader) -> Outcome {
+    pub fn of(loader: Runner) -> Outcome {
         let whole = loader.now();
         let loads = loader.groups.into_iter().map(|group| LoadOutcome {
             kind: group.kind,
@@ -88,14 +88,14 @@ impl Outcome {
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: loader.ramp,
-            climb: loader.climb,
+            ramp_curve: loader.ramp_curve,
             whole,
             measured: loader.measured,
             early: loader.early,
             processes: 1,
             busy: loader.busy,
             timeline: loader.timeline,
-            server: Server::of(loader.books),
+            server: Server::of(loader.server_usage),
             found: loader.finder.map(|finder| finder.found),
             plan: loader.plan,
         }
@@ -117,14 +117,14 @@ impl Outcome {
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: all.share.ramp,
-            climb: all.share.climb,
+            ramp_curve: all.share.ramp_curve,
             whole: all.whole,
             measured: all.share.measured,
             early: all.share.early,
             processes,
             busy: all.share.busy,
             timeline: all.share.timeline,
-            server: Server::of(all.books),
+            server: Server::of(all.server_usage),
             found: None,
             plan: plan.clone(),
         }
@@ -205,14 +205,14 @@ impl Outcome {
 impl LoadOutcome {
     /// Loss is counted and is no failure: datagrams may be lost. Loss of everything is one.
     pub fn is_well(&self) -> bool {
-        let Tally { failures, deaths, wrongs, answered, lost, partial, .. } = &self.tally;
+        let LoadStats { failures, deaths, wrongs, answered, lost, partial, .. } = &self.tally;
         let heard = *lost == 0 || *answered > 0;
         let whole = partial.count == 0 && wrongs.count == 0;
         failures.is_empty() && deaths.count() == 0 && whole && heard
     }
 
-    pub fn word(&self) -> &'static str {
-        if self.far { "sink" } else { self.kind.word() }
+    pub fn name(&self) -> &'static str {
+        if self.far { "sink" } else { self.kind.name() }
     }
 
     /// Its connections were opened at the beginning, to stay.
@@ -221,7 +221,7 @@ impl LoadOutcome {
     }
 
     /// Latencies corrected for coordinated omission, of loads that speak again and again.
-    pub fn corrected(&self) -> Option<Spread> {
+    pub fn corrected(&self) -> Option<Histogram> {
         let speaks = self.unit() == Unit::Message && !self.tally.latency.is_empty();
         speaks.then(|| self.tally.corrected())
     }
@@ -253,8 +253,9 @@ impl LoadOutcome {
 }
 
 impl Server {
-    fn of(books: Books) -> Option<Server> {
-        let Books { meter, base, open, begin, end, close, backlog, queue_at_close, .. } = books;
+    fn of(server_usage: ServerUsage) -> Option<Server> {
+        let ServerUsage { meter, base, open, begin, end, close, backlog, queue_at_close, .. } =
+            server_usage;
         let meter = meter?;
         let (pid, name) = (meter.pid(), meter.name);
         Some(Server { pid, name, base, open, begin, end, close, backlog, queue_at_close })

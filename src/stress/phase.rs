@@ -97,7 +97,7 @@ impl Phase {
         }
     }
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Phase::Ramp => "connect",
             Phase::Settle { .. } => "settle",

@@ -9,11 +9,11 @@ use crate::plan::{LoadKind, Probe};
 use super::course::GRACE;
 use super::echo::Echo;
 use super::line::Line;
-use super::loader::Loader;
 use super::phase::Phase;
+use super::runner::Runner;
 use super::script::{Script, Talk};
 
-impl Loader {
+impl Runner {
     /// Whether idle connections are asked at the end of the hold.
     pub(super) fn probes(&self) -> bool {
         self.plan.probe == Probe::Echo

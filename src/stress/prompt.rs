@@ -7,14 +7,14 @@ use crate::core::{Key, Moment, Random, Ready, Reason};
 use crate::plan::LoadKind;
 
 use super::line::Line;
-use super::loader::Loader;
-use super::metronome::Metronome;
+use super::pacer::Pacer;
 use super::phase::Phase;
+use super::runner::Runner;
 
 /// Connections that wait for an answer are looked through so often at most.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-impl Loader {
+impl Runner {
     /// The clock begins to set the pace of those loads that it paces.
     pub(super) fn start_clocks(&mut self, now: Duration) {
         let speakers: usize = self
@@ -30,16 +30,16 @@ impl Loader {
             match group.kind {
                 LoadKind::Pulse => {
                     group.load.step.set(every);
-                    group.metronome = Some(Metronome::new(now, 1.0 / every.as_secs_f64()));
+                    group.pacer = Some(Pacer::new(now, 1.0 / every.as_secs_f64()));
                 }
                 LoadKind::Echo if rate.is_some() && count > 0 => {
                     let all = rate.map_or(0.0, |rate| rate.per_second());
                     let share = all * count as f64 / speakers as f64;
                     // In turn, but not in the turn in which they came.
                     Random::new(group.load.pattern.seed()).shuffle(&mut group.keys);
-                    let metronome = Metronome::new(now, share);
-                    group.load.step.set(metronome.step(count));
-                    group.metronome = Some(metronome);
+                    let pacer = Pacer::new(now, share);
+                    group.load.step.set(pacer.step(count));
+                    group.pacer = Some(pacer);
                 }
                 _ => {}
             }
@@ -71,13 +71,13 @@ impl Loader {
         if !self.phase.speaks() {
             return None;
         }
-        let clocks = self.groups.iter().filter_map(|group| group.metronome.as_ref());
+        let clocks = self.groups.iter().filter_map(|group| group.pacer.as_ref());
         clocks.map(|clock| clock.due(clock.sent)).min()
     }
 
     /// Each connection in turn gets leave to send one more message.
     fn count_out(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.phase.speaks()) else {
+        let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
             return;
         };
         let keys = std::mem::take(&mut self.groups[group].keys);
@@ -87,12 +87,12 @@ impl Loader {
             clock.sent += 1;
         }
         self.groups[group].keys = keys;
-        self.groups[group].metronome = Some(clock);
+        self.groups[group].pacer = Some(clock);
     }
 
     /// All connections get leave at once.
     fn pulse(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].metronome.filter(|_| self.phase.speaks()) else {
+        let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
             return;
         };
         if clock.owed(now) == 0 {
@@ -103,7 +103,7 @@ impl Loader {
         let keys = std::mem::take(&mut self.groups[group].keys);
         let heard = keys.iter().filter(|key| self.allow(**key, due)).count();
         let of = &mut self.groups[group];
-        (of.keys, of.metronome, of.round, of.missing) = (keys, Some(clock), due, heard);
+        (of.keys, of.pacer, of.round, of.missing) = (keys, Some(clock), due, heard);
     }
 
     /// One message more may go. False, if the connection is gone.

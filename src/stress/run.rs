@@ -14,16 +14,16 @@ use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::terminal::stdout_columns;
 
-use super::books::Books;
 use super::cost::Meter;
 use super::dial::{Dialer, Place, resolve};
 use super::files::ReportFile;
 use super::host::Host;
-use super::loader::Loader;
 use super::outcome::Outcome;
 use super::pattern::Pattern;
 use super::progress::Progress;
 use super::report;
+use super::runner::Runner;
+use super::server_usage::ServerUsage;
 use super::share::processes;
 use super::whose::server_of;
 use super::worker;
@@ -58,16 +58,16 @@ pub fn run(
     let places = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
     if plan.worker.is_some() {
-        let loader = prepare(&plan, places, Books::default())?;
+        let loader = prepare(&plan, places, ServerUsage::default())?;
         worker::run(loader, out).map_err(failed)?;
         return Ok(Verdict::Well);
     }
-    let books = books(&plan, &places)?;
+    let server_usage = server_usage(&plan, &places)?;
     let reports = Reports::open(&plan)?;
     let host = Host::read(files);
     let outcome = match processes(&plan, files) {
-        1 => alone(&plan, places, books, notes)?.told(host, began),
-        count => together(&plan, count, books)?.told(host, began),
+        1 => alone(&plan, places, server_usage, notes)?.told(host, began),
+        count => together(&plan, count, server_usage)?.told(host, began),
     };
     reports.write(&outcome, out)?;
     Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
@@ -77,10 +77,10 @@ pub fn run(
 fn alone(
     plan: &StressPlan,
     places: Vec<Place>,
-    books: Books,
+    server_usage: ServerUsage,
     notes: &mut dyn Write,
 ) -> Result<Outcome, StressError> {
-    let mut loader = prepare(plan, places, books)?;
+    let mut loader = prepare(plan, places, server_usage)?;
     for address in &loader.sink_addresses {
         // If nobody reads it, there is nobody to tell.
         let _ = writeln!(notes, "oneloop: sink at {}", plain(address));
@@ -93,7 +93,11 @@ fn alone(
     Ok(Outcome::of(loader))
 }
 
-fn prepare(plan: &StressPlan, places: Vec<Place>, books: Books) -> Result<Loader, StressError> {
+fn prepare(
+    plan: &StressPlan,
+    places: Vec<Place>,
+    server_usage: ServerUsage,
+) -> Result<Runner, StressError> {
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
     let mut dialer = Dialer::new(places, &plan.sources);
     let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
@@ -101,8 +105,8 @@ fn prepare(plan: &StressPlan, places: Vec<Place>, books: Books) -> Result<Loader
     if plan.gso {
         dialer.cut_into(plan.size);
     }
-    let mut loader = Loader::new(plan, dialer, pattern, books).map_err(failed)?;
-    loader.heed_signals().map_err(failed)?;
+    let mut loader = Runner::new(plan, dialer, pattern, server_usage).map_err(failed)?;
+    loader.handle_signals().map_err(failed)?;
     if let Some(listen) = &plan.sink {
         loader.open_sink(listen)?;
     }
@@ -111,15 +115,19 @@ fn prepare(plan: &StressPlan, places: Vec<Place>, books: Books) -> Result<Loader
 
 /// Makes the load in so many processes.
 #[cfg(unix)]
-fn together(plan: &StressPlan, count: usize, books: Books) -> Result<Outcome, StressError> {
-    let workers = Workers::start(plan, count, books)
+fn together(
+    plan: &StressPlan,
+    count: usize,
+    server_usage: ServerUsage,
+) -> Result<Outcome, StressError> {
+    let workers = Workers::start(plan, count, server_usage)
         .map_err(|error| StressError::new("cannot start the processes", error))?;
     let together = workers.run().map_err(failed)?;
     Ok(Outcome::put_together(plan, together, count))
 }
 
 #[cfg(not(unix))]
-fn together(_: &StressPlan, count: usize, _: Books) -> Result<Outcome, StressError> {
+fn together(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
     let what = format!("{count} processes are needed, and this system has only one for us");
     Err(StressError { what, error: None })
 }
@@ -129,7 +137,7 @@ fn failed(error: io::Error) -> StressError {
 }
 
 /// What is measured of the server: of who serves the first target, if that can be found out.
-fn books(plan: &StressPlan, places: &[Place]) -> Result<Books, StressError> {
+fn server_usage(plan: &StressPlan, places: &[Place]) -> Result<ServerUsage, StressError> {
     let meter = match plan.pid {
         Some(pid) => match Meter::of(pid) {
             Some(meter) => Some(meter),
@@ -143,7 +151,7 @@ fn books(plan: &StressPlan, places: &[Place]) -> Result<Books, StressError> {
     // Only of one target it is certain that all connections are its own.
     let is_acceptor = plan.pid.is_none() && places.len() == 1;
     let places = if plan.is_datagram() { &[] } else { places };
-    Ok(Books::new(meter).watching(places, is_acceptor))
+    Ok(ServerUsage::new(meter).watching(places, is_acceptor))
 }
 
 /// The seed that was given, or one that was not there before.

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::core::Key;
 
 use super::bulk::{Bulk, HEADER_BYTES};
+use super::datagram_echo::DatagramEcho;
 use super::echo::Echo;
 use super::load::{Load, News};
 use super::pattern::Pattern;
-use super::volley::Volley;
 
 /// One connection's part: which bytes are its own, and how far it has come.
 pub struct Script {
@@ -27,7 +27,7 @@ pub struct Script {
 /// What it does.
 pub enum Talk {
     Echo(Echo),
-    Volley(Volley),
+    DatagramEcho(DatagramEcho),
     Bulk(Bulk),
     /// The far end of a stream, of whose header so much has come.
     Far(Vec<u8>),
@@ -51,7 +51,7 @@ impl Script {
         let Script { load, pattern, start, talk, .. } = self;
         match talk {
             Talk::Echo(echo) => echo.read(load, *start, into),
-            Talk::Volley(volley) => volley.read(load, *start, into),
+            Talk::DatagramEcho(datagram_echo) => datagram_echo.read(load, *start, into),
             Talk::Bulk(bulk) => bulk.read(load, pattern, into),
             Talk::Far(_) if load.ending.get() => Ok(0),
             Talk::Far(_) => Err(io::ErrorKind::WouldBlock.into()),
@@ -63,7 +63,7 @@ impl Script {
         let Script { load, pattern, start, talk, key } = self;
         match talk {
             Talk::Echo(echo) => echo.write(load, *key, *start, from),
-            Talk::Volley(volley) => volley.write(load, *key, *start, from),
+            Talk::DatagramEcho(datagram_echo) => datagram_echo.write(load, *key, *start, from),
             Talk::Bulk(bulk) => bulk.write(load, pattern, *key, from),
             Talk::Far(_) => self.hear_header(from),
         }
@@ -92,7 +92,7 @@ impl Script {
     pub fn hear_end(&mut self) {
         match &mut self.talk {
             Talk::Echo(echo) => echo.ended = true,
-            Talk::Volley(_) => {}
+            Talk::DatagramEcho(_) => {}
             Talk::Bulk(bulk) => {
                 bulk.hear_end();
                 if !bulk.is_whole() && (self.load.ending.get() || self.load.far) {
@@ -107,15 +107,15 @@ impl Script {
     pub fn allow(&mut self, due: Duration) {
         match &mut self.talk {
             Talk::Echo(echo) => echo.allow(due),
-            Talk::Volley(volley) => volley.allow(due),
+            Talk::DatagramEcho(datagram_echo) => datagram_echo.allow(due),
             Talk::Bulk(_) | Talk::Far(_) => {}
         }
     }
 
     /// Datagrams that were sent before this time are lost.
     pub fn expire(&mut self, sent_before: Duration) {
-        if let Talk::Volley(volley) = &mut self.talk {
-            volley.expire(&self.load, self.key, sent_before);
+        if let Talk::DatagramEcho(datagram_echo) = &mut self.talk {
+            datagram_echo.expire(&self.load, self.key, sent_before);
         }
     }
 
@@ -123,7 +123,7 @@ impl Script {
     pub fn waits(&self) -> bool {
         match &self.talk {
             Talk::Echo(echo) => echo.unanswered() > 0,
-            Talk::Volley(volley) => volley.waits(),
+            Talk::DatagramEcho(datagram_echo) => datagram_echo.waits(),
             Talk::Bulk(bulk) => bulk.waits(),
             Talk::Far(_) => false,
         }
@@ -146,7 +146,7 @@ impl Drop for Script {
 
 /// Where the stream of a connection begins in the ring.
 fn start(load: &Load, key: Key) -> u32 {
-    load.pattern.start(u64::from(key.birth))
+    load.pattern.start(u64::from(key.id))
 }
 
 impl fmt::Debug for Script {

@@ -7,11 +7,11 @@ use crate::core::{Key, Reason};
 
 use super::failure::{self, Failure, NO_ANSWER};
 use super::find::{Finder, Step};
-use super::loader::Loader;
+use super::load_stats::How;
 use super::phase::Phase;
-use super::tally::How;
+use super::runner::Runner;
 
-impl Loader {
+impl Runner {
     pub(super) fn find_due(&self) -> Option<Duration> {
         self.finder.as_ref().and_then(Finder::due)
     }

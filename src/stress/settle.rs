@@ -9,11 +9,11 @@ use crate::plan::LoadKind;
 use super::ending::{Outcome, Past, judge};
 use super::failure::{BYTES_LOST, Failure, STRANGER, Stage};
 use super::load::{Letter, News, Pace};
-use super::loader::Loader;
-use super::tally::Death;
+use super::load_stats::Death;
+use super::runner::Runner;
 use super::watch::Closed;
 
-impl Loader {
+impl Runner {
     pub(super) fn settle_connected(&mut self) {
         for (key, after) in std::mem::take(&mut self.watch.connected) {
             self.found_connected(key);
@@ -57,24 +57,24 @@ impl Loader {
             News::Partial { bytes, quiet } if !self.hurried => tally.partial.add(bytes, quiet),
             News::Partial { .. } => {}
             News::Missing { sent, arrived } => {
-                let birth = key.birth;
-                let words = format!("connection #{birth}: {sent} bytes sent, {arrived} arrived");
+                let id = key.id;
+                let words = format!("connection #{id}: {sent} bytes sent, {arrived} arrived");
                 tally.wrongs.add(words);
             }
             News::Garbled { bytes } => {
-                let birth = key.birth;
-                let words = format!("socket #{birth}: {bytes} bytes that were not sent so");
+                let id = key.id;
+                let words = format!("socket #{id}: {bytes} bytes that were not sent so");
                 tally.wrongs.add(words);
             }
             News::Lost => tally.lost += 1,
             News::Late => tally.late += 1,
             News::Wrong { at, is, should } => tally.wrongs.add(format!(
                 "connection #{}: byte {at} is {is:#04x} and should be {should:#04x}",
-                key.birth
+                key.id
             )),
             News::Invented { at } => {
-                let birth = key.birth;
-                tally.wrongs.add(format!("connection #{birth}: more than the {at} bytes sent"));
+                let id = key.id;
+                tally.wrongs.add(format!("connection #{id}: more than the {at} bytes sent"));
             }
         }
     }

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn given_sources_are_dealt_out() {
-        let given = crate::plan::source::read_sources(crate::plan::misread::Piece::whole(
+        let given = crate::plan::source::read_sources(crate::plan::parse_error::Piece::whole(
             "127.0.0.8/30,127.0.1.1",
         ));
         let plan = StressPlan { sources: given.unwrap(), ..plan() };

@@ -1,16 +1,16 @@
 //! How a run stands: one look at the loop.
 
-use super::loader::Loader;
+use super::histogram::Histogram;
 use super::progress::Snapshot;
-use super::spread::Spread;
+use super::runner::Runner;
 use super::unit::Unit;
 
-impl Loader {
+impl Runner {
     pub fn snapshot(&self) -> Snapshot {
         let now = self.clock.now();
         let last = self.timeline.points.last().copied().unwrap_or_default();
         let step = self.timeline.step.as_secs_f64();
-        let mut latency = Spread::new();
+        let mut latency = Histogram::new();
         let speaks = self.groups.iter().filter(|group| Unit::of(group.kind) != Unit::None);
         speaks.for_each(|group| latency.merge(&group.tally.latency));
         let errors = self.groups.iter().map(|group| {
@@ -29,7 +29,7 @@ impl Loader {
             None => 0.0,
         };
         Snapshot {
-            phase: self.phase.word().to_string(),
+            phase: self.phase.name().to_string(),
             share,
             open,
             wanted,

@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use super::cost::Cost;
-use super::spread::Spread;
+use super::histogram::Histogram;
 
 /// The points of a run, in order, each as long as the others.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub step: Duration,
     pub points: Vec<Point>,
-    recent: Spread,
+    recent: Histogram,
     now: Point,
 }
 
@@ -39,7 +39,7 @@ const POINTS_MAX: usize = 600;
 
 impl Timeline {
     pub fn new() -> Timeline {
-        let (recent, now) = (Spread::new(), Point::default());
+        let (recent, now) = (Histogram::new(), Point::default());
         Timeline { step: STEP, points: Vec::new(), recent, now }
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::core::{Ending, Event, Key, Observer};
+use crate::core::{Close, Event, Key, Observer};
 
 /// What the engine did since the loop last looked.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Watch {
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     pub key: Key,
-    pub ending: Ending,
+    pub ending: Close,
     pub up: u64,
     pub down: u64,
     pub lasted: Duration,

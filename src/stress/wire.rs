@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::books::Busy;
-use super::climb::Climb;
 use super::failure::{Failure, Stage};
+use super::histogram::Histogram;
 use super::json::{Json, object};
+use super::load_stats::{Death, Deaths, How, LoadStats, Partial};
 use super::progress::Snapshot;
-use super::spread::Spread;
-use super::tally::{Death, Deaths, How, Partial, Tally};
+use super::ramp_curve::RampCurve;
+use super::server_usage::LoopUsage;
 use super::timeline::{Point, Timeline};
 
 /// What a worker tells.
@@ -24,11 +24,11 @@ pub enum Told {
 /// What a worker's share of the work came to.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
-    pub tallies: Vec<Tally>,
+    pub tallies: Vec<LoadStats>,
     pub timeline: Timeline,
-    pub busy: Busy,
+    pub busy: LoopUsage,
     pub ramp: Duration,
-    pub climb: Climb,
+    pub ramp_curve: RampCurve,
     pub measured: Option<(Duration, Duration)>,
     pub early: bool,
 }
@@ -40,7 +40,7 @@ impl Share {
     /// Adds what another process did.
     pub fn merge(&mut self, other: &Share) {
         if self.tallies.is_empty() {
-            self.tallies.resize(other.tallies.len(), Tally::default());
+            self.tallies.resize(other.tallies.len(), LoadStats::default());
         }
         for (tally, more) in self.tallies.iter_mut().zip(&other.tallies) {
             tally.merge(more);
@@ -48,7 +48,7 @@ impl Share {
         self.timeline.merge(&other.timeline);
         self.busy.merge(&other.busy);
         self.ramp = self.ramp.max(other.ramp);
-        self.climb.merge(&other.climb);
+        self.ramp_curve.merge(&other.ramp_curve);
         self.measured = self.measured.or(other.measured);
         self.early |= other.early;
     }
@@ -117,8 +117,8 @@ fn show_share(share: &Share) -> Json {
         ("busy_window", nanos(share.busy.window)),
         ("cpu", nanos(share.busy.cpu)),
         ("ramp", nanos(share.ramp)),
-        ("climb_step", nanos(share.climb.step)),
-        ("climb", share.climb.open.iter().map(|open| *open as f64).collect()),
+        ("climb_step", nanos(share.ramp_curve.step)),
+        ("climb", share.ramp_curve.open.iter().map(|open| *open as f64).collect()),
         (
             "measured",
             share.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
@@ -131,10 +131,11 @@ fn read_share(value: &Json) -> Option<Share> {
     let mut timeline = Timeline::new();
     timeline.step = time(value, "step")?;
     timeline.points = value.get("points")?.items().iter().map(read_point).collect::<Option<_>>()?;
-    let climb = value.get("climb")?.items();
-    let climb = climb.iter().map(|open| open.number().map(|open| open as u64));
-    let climb = Climb { step: time(value, "climb_step")?, open: climb.collect::<Option<_>>()? };
-    let mut busy = Busy::default();
+    let ramp_curve = value.get("climb")?.items();
+    let ramp_curve = ramp_curve.iter().map(|open| open.number().map(|open| open as u64));
+    let ramp_curve =
+        RampCurve { step: time(value, "climb_step")?, open: ramp_curve.collect::<Option<_>>()? };
+    let mut busy = LoopUsage::default();
     busy.turns = count(value, "turns")?;
     busy.slept = time(value, "slept")?;
     busy.window = time(value, "busy_window")?;
@@ -144,7 +145,7 @@ fn read_share(value: &Json) -> Option<Share> {
         timeline,
         busy,
         ramp: time(value, "ramp")?,
-        climb,
+        ramp_curve,
         measured: match value.get("measured")?.items() {
             [from, to] => Some((read_nanos(from)?, read_nanos(to)?)),
             _ => None,
@@ -153,7 +154,7 @@ fn read_share(value: &Json) -> Option<Share> {
     })
 }
 
-fn show_tally(tally: &Tally) -> Json {
+fn show_tally(tally: &LoadStats) -> Json {
     let mut tally = tally.clone();
     let mut fields = vec![("window".to_string(), nanos(tally.window))];
     let counts = tally.counts().map(|(name, count)| (name.to_string(), (*count).into()));
@@ -161,7 +162,7 @@ fn show_tally(tally: &Tally) -> Json {
     let spreads = tally.spreads().map(|(name, spread)| (name.to_string(), show_spread(spread)));
     fields.extend(spreads);
     let failure = |(failure, count): (&Failure, &u64)| {
-        let (stage, name) = (failure.stage.word(), failure.name.as_str());
+        let (stage, name) = (failure.stage.name(), failure.name.as_str());
         object([("stage", stage.into()), ("name", name.into()), ("count", (*count).into())])
     };
     let wrongs = tally.wrongs.list.iter().map(String::as_str);
@@ -175,8 +176,8 @@ fn show_tally(tally: &Tally) -> Json {
     Json::Object(fields)
 }
 
-fn read_tally(value: &Json) -> Option<Tally> {
-    let mut tally = Tally { window: time(value, "window")?, ..Tally::default() };
+fn read_tally(value: &Json) -> Option<LoadStats> {
+    let mut tally = LoadStats { window: time(value, "window")?, ..LoadStats::default() };
     for (name, field) in tally.counts() {
         *field = count(value, name)?;
     }
@@ -242,12 +243,12 @@ fn read_deaths(value: &Json) -> Option<Deaths> {
 }
 
 /// A duration and how often it was measured, in turn.
-fn show_spread(spread: &Spread) -> Json {
+fn show_spread(spread: &Histogram) -> Json {
     spread.buckets().flat_map(|(took, count)| [nanos(took), count.into()]).collect()
 }
 
-fn read_spread(value: &Json) -> Option<Spread> {
-    let mut spread = Spread::new();
+fn read_spread(value: &Json) -> Option<Histogram> {
+    let mut spread = Histogram::new();
     for pair in value.items().chunks(2) {
         let [took, count] = pair else { return None };
         spread.record_many(read_nanos(took)?, count.number()? as u64);
@@ -304,8 +305,8 @@ fn time(value: &Json, name: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn tally() -> Tally {
-        let mut tally = Tally { window: Duration::from_secs(2), ..Tally::default() };
+    fn tally() -> LoadStats {
+        let mut tally = LoadStats { window: Duration::from_secs(2), ..LoadStats::default() };
         for (number, (_, field)) in (1..).zip(tally.counts()) {
             *field = number * 1_000_003;
         }
@@ -328,17 +329,18 @@ mod tests {
         timeline.now().answered = 5;
         timeline.answered(Duration::from_micros(77));
         timeline.turn(Duration::from_millis(250), 9, None);
-        let mut busy = Busy::default();
+        let mut busy = LoopUsage::default();
         busy.turns = 12;
-        let (ramp, tallies) = (Duration::from_nanos(123_456_789), vec![tally(), Tally::default()]);
+        let (ramp, tallies) =
+            (Duration::from_nanos(123_456_789), vec![tally(), LoadStats::default()]);
         let measured = Some((ramp, 2 * ramp));
-        let climb = Climb { step: ramp, open: vec![3, 5] };
-        let share = Share { tallies, timeline, busy, ramp, climb, measured, early: true };
+        let ramp_curve = RampCurve { step: ramp, open: vec![3, 5] };
+        let share = Share { tallies, timeline, busy, ramp, ramp_curve, measured, early: true };
         let line = Told::Done(Box::new(share.clone())).line();
         assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
         let Some(Told::Done(read)) = Told::read(line.trim_end()) else { panic!("{line}") };
         assert_eq!((read.ramp, read.early, read.busy.turns), (share.ramp, true, 12));
-        assert_eq!((read.measured, read.climb), (share.measured, share.climb));
+        assert_eq!((read.measured, read.ramp_curve), (share.measured, share.ramp_curve));
         assert_eq!(read.timeline.points, share.timeline.points);
         let (mut is, mut should) = (read.tallies[0].clone(), tally());
         for ((name, is), (_, should)) in is.counts().into_iter().zip(should.counts()) {

@@ -4,17 +4,17 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::loader::Loader;
 use super::phase::Phase;
+use super::runner::Runner;
 use super::wire::{Share, Told};
 
 /// So often it is told how it stands.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs the load of one process and tells of it on `out`.
-pub fn run(mut loader: Loader, out: &mut dyn Write) -> io::Result<Share> {
+pub fn run(mut loader: Runner, out: &mut dyn Write) -> io::Result<Share> {
     let (mut ready, mut tells_at) = (false, Duration::ZERO);
-    loader.heed_line()?;
+    loader.handle_line()?;
     while loader.turn()? {
         if !ready && loader.phase != Phase::Ramp {
             ready = true;
@@ -33,7 +33,7 @@ pub fn run(mut loader: Loader, out: &mut dyn Write) -> io::Result<Share> {
         timeline: loader.timeline,
         busy: loader.busy,
         ramp: loader.ramp,
-        climb: loader.climb,
+        ramp_curve: loader.ramp_curve,
         measured: loader.measured,
         early: loader.early,
     };

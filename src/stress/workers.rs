@@ -11,9 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 use crate::plan::{LoadKind, StressPlan, Worker};
 use crate::shell::{Signal, Signals, signals};
 
-use super::books::Books;
 use super::load::Clock;
 use super::progress::{Progress, Snapshot};
+use super::server_usage::ServerUsage;
 use super::share::share;
 use super::timeline::Timeline;
 use super::wire::{GO, Share, Told};
@@ -22,7 +22,7 @@ use super::wire::{GO, Share, Told};
 pub struct Workers {
     plan: StressPlan,
     clock: Clock,
-    books: Books,
+    server_usage: ServerUsage,
     workers: Vec<One>,
     poll: Poll,
     signals: Signals,
@@ -50,7 +50,7 @@ struct One {
 /// What the processes of a run came to together.
 pub struct Together {
     pub share: Share,
-    pub books: Books,
+    pub server_usage: ServerUsage,
     pub whole: Duration,
 }
 
@@ -64,13 +64,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Workers {
     /// Starts so many processes of this program.
-    pub fn start(plan: &StressPlan, count: usize, books: Books) -> io::Result<Workers> {
+    pub fn start(
+        plan: &StressPlan,
+        count: usize,
+        server_usage: ServerUsage,
+    ) -> io::Result<Workers> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let mut started = Workers {
             plan: plan.clone(),
             clock: Clock::start(),
-            books,
+            server_usage,
             workers: Vec::new(),
             poll,
             signals,
@@ -101,7 +105,7 @@ impl Workers {
             for event in &events {
                 match self.workers.get_mut(event.token().0) {
                     Some(one) => one.hear()?,
-                    None => self.heed(),
+                    None => self.handle(),
                 }
             }
             self.conduct();
@@ -118,14 +122,14 @@ impl Workers {
             // Later the workers may have begun to close.
             let held = self.began.is_some_and(|began| now < began + self.plan.hold);
             if held && !self.interrupted {
-                self.books.note_queue();
+                self.server_usage.note_queue();
             }
-            let cost = self.books.lately(now);
+            let cost = self.server_usage.lately(now);
             self.costs.turn(now, 0, cost);
         }
         let Some(began) = self.began else {
             let waited_for = |one: &One| !one.ready && !one.ended;
-            if !self.workers.iter().any(waited_for) && self.books.is_at_rest(now) {
+            if !self.workers.iter().any(waited_for) && self.server_usage.is_at_rest(now) {
                 self.begin(now);
             }
             return;
@@ -133,20 +137,20 @@ impl Workers {
         let speaks = self.plan.groups().iter().any(|(kind, _)| *kind != LoadKind::Idle);
         let measured = began + self.plan.warmup;
         let window = measured + self.plan.duration;
-        if speaks && self.books.begin.is_none() && now >= measured {
-            self.books.begin(now);
+        if speaks && self.server_usage.begin.is_none() && now >= measured {
+            self.server_usage.begin(now);
         }
-        if speaks && self.books.end.is_none() && now >= window {
-            self.books.end(now);
+        if speaks && self.server_usage.end.is_none() && now >= window {
+            self.server_usage.end(now);
         }
-        if self.books.close.is_none() && now >= began + self.plan.hold {
-            self.books.close(now);
+        if self.server_usage.close.is_none() && now >= began + self.plan.hold {
+            self.server_usage.close(now);
         }
     }
 
     fn begin(&mut self, now: Duration) {
         let conns = self.workers.iter().map(|one| one.snapshot.open).sum();
-        self.books.open(now, conns);
+        self.server_usage.open(now, conns);
         for one in &mut self.workers {
             if let Some(stdin) = &mut one.stdin {
                 // One that is gone already is noticed by its end.
@@ -158,7 +162,7 @@ impl Workers {
     }
 
     /// The first signal asks all to come to an end, the second makes one.
-    fn heed(&mut self) {
+    fn handle(&mut self) {
         let wanted = |signal: &Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
         let count = self.signals.drain().filter(wanted).count();
         for _ in 0..count {
@@ -170,8 +174,8 @@ impl Workers {
                 }
             }
             self.interrupted = true;
-            if self.books.begin.is_some() && self.books.end.is_none() {
-                self.books.end(self.clock.now());
+            if self.server_usage.begin.is_some() && self.server_usage.end.is_none() {
+                self.server_usage.end(self.clock.now());
             }
         }
     }
@@ -203,7 +207,7 @@ impl Workers {
         }
         sum.timeline.merge(&self.costs);
         sum.early |= self.interrupted;
-        Ok(Together { share: sum, books: self.books, whole })
+        Ok(Together { share: sum, server_usage: self.server_usage, whole })
     }
 }
 

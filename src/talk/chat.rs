@@ -12,15 +12,15 @@ use std::time::Duration;
 use mio::Interest;
 
 use super::failure::Failure;
-use super::members::{Hall, Members};
-use super::notice::Notices;
+use super::members::{ChatCx, Members};
+use super::notice::StatusLines;
 use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
-use super::turns::{SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by};
-use crate::core::{Event, Fault, Key, Moment, Observer, Ready};
+use super::turns::{SIGNALS, STDIO, Turns, ends_by};
+use crate::core::{Event, Key, Moment, Observer, Ready, SysError};
 use crate::plan::ChatPlan;
-use crate::shell::doors::{ACCEPT_BUDGET, Doors, Guest};
 use crate::shell::limits::{self, Descriptors};
+use crate::shell::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
 use crate::shell::stdio::Stdio;
 use crate::shell::{Listener, Signal, Socket, interests};
 use crate::text::count::Count;
@@ -40,13 +40,13 @@ const TYPED_BYTES: usize = 64 * 1024;
 const BUDGET: usize = 4;
 
 /// The doors behind the two that every talk has.
-const FIRST_DOOR: usize = STDIO_DOOR + 1;
+const FIRST_LISTENER: usize = STDIO + 1;
 
 /// The loop of a chat.
 struct Chat<'a> {
     turns: Turns,
     seen: &'a mut dyn Observer,
-    doors: Doors,
+    listeners: Listeners,
     max_clients: usize,
     members: Members,
     ring: Ring,
@@ -54,14 +54,14 @@ struct Chat<'a> {
     /// What may be tried at standard input and output.
     ready: Ready,
     screen: Screen,
-    notices: Notices,
+    notices: StatusLines,
     typed: Box<[u8]>,
     /// A human types.
     terminal: bool,
     /// When the end of the chat began.
     farewell: Option<Moment>,
     /// Why the screen is lost, if it is.
-    blind: Option<Fault>,
+    blind: Option<SysError>,
     now: Moment,
 }
 
@@ -76,8 +76,8 @@ pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
             break None;
         }
     };
-    let (members, mut hall) = chat.hall();
-    members.cut(&mut hall);
+    let (members, mut cx) = chat.cx();
+    members.cut(&mut cx);
     chat.show();
     chat.screen.forget();
     chat.tell();
@@ -96,13 +96,13 @@ impl<'a> Chat<'a> {
         let max_clients = room(plan)?;
         let turns = Turns::new()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
-        turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
-        let mut notices = if plan.log.quiet { Notices::silent() } else { Notices::new() };
-        let doors = open(plan, &turns, &mut notices, seen)?;
+        turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
+        let mut notices = if plan.log.quiet { StatusLines::silent() } else { StatusLines::new() };
+        let listeners = open(plan, &turns, &mut notices, seen)?;
         Ok(Chat {
             turns,
             seen,
-            doors,
+            listeners,
             max_clients,
             members: Members::new(plan.idle),
             ring: Ring::new(RING_BYTES),
@@ -134,11 +134,11 @@ impl<'a> Chat<'a> {
         }
         self.accept();
         self.hear();
-        let (members, mut hall) = self.hall();
-        let left = members.run(&mut hall);
-        members.expire(&mut hall);
+        let (members, mut cx) = self.cx();
+        let left = members.run(&mut cx);
+        members.expire(&mut cx);
         if left {
-            self.doors.room_was_made(self.now);
+            self.listeners.retry_paused(self.now);
         }
         self.show();
         self.tell();
@@ -155,7 +155,7 @@ impl<'a> Chat<'a> {
         let limits = [
             busy.then_some(Duration::ZERO),
             self.members.sleep(now),
-            self.doors.sleep(now, self.room()),
+            self.listeners.sleep(now, self.room()),
             farewell,
         ];
         limits.into_iter().flatten().min()
@@ -166,11 +166,11 @@ impl<'a> Chat<'a> {
         let mut signals = false;
         for (key, ready) in self.turns.named() {
             match key.slot() {
-                _ if !key.is_door() => self.members.mark(key, ready, self.seen),
-                SIGNAL_DOOR => signals = true,
-                STDIO_DOOR => self.ready = self.ready.with(ready),
+                _ if !key.is_source() => self.members.mark(key, ready, self.seen),
+                SIGNALS => signals = true,
+                STDIO => self.ready = self.ready.with(ready),
                 _ => {
-                    self.doors.knock(key);
+                    self.listeners.set_pending(key);
                 }
             }
         }
@@ -179,11 +179,11 @@ impl<'a> Chat<'a> {
 
     /// Lets in those who wait at the doors, as far as there is room.
     fn accept(&mut self) {
-        for door in 0..self.doors.len() {
+        for listener in 0..self.listeners.len() {
             for _ in 0..ACCEPT_BUDGET {
                 if self.members.len() >= self.max_clients && self.somebody_waits() {
-                    let (members, mut hall) = self.hall();
-                    members.make_room(&mut hall);
+                    let (members, mut cx) = self.cx();
+                    members.make_room(&mut cx);
                 }
                 let there = self.members.len();
                 let room = self.max_clients.saturating_sub(there);
@@ -192,8 +192,9 @@ impl<'a> Chat<'a> {
                     let (key, interests) = (members.vacant(), interests(socket));
                     turns.register(socket.source(), key, interests).map(|()| key)
                 };
-                match self.doors.accept(door, room, (there, self.now), self.seen, register) {
-                    Some(guest) => self.welcome(guest),
+                match self.listeners.accept(listener, room, (there, self.now), self.seen, register)
+                {
+                    Some(accepted) => self.open_connection(accepted),
                     None => break,
                 }
             }
@@ -207,15 +208,15 @@ impl<'a> Chat<'a> {
     }
 
     fn somebody_waits(&self) -> bool {
-        self.doors.sleep(self.now, 1) == Some(Duration::ZERO)
+        self.listeners.sleep(self.now, 1) == Some(Duration::ZERO)
     }
 
-    fn welcome(&mut self, guest: Guest) {
-        let (key, listen, peer, now) = (guest.key, &*guest.address, &guest.peer, self.now);
-        let opened = Event::Opened { route: guest.route, service: "chat", listen, peer, now };
+    fn open_connection(&mut self, accepted: Accepted) {
+        let (key, listen, peer, now) = (accepted.key, &*accepted.address, &accepted.peer, self.now);
+        let opened = Event::Opened { route: accepted.route, service: "chat", listen, peer, now };
         self.seen.on(key, &opened);
-        let (members, mut hall) = self.hall();
-        members.join(key, guest.socket, peer, &mut hall);
+        let (members, mut cx) = self.cx();
+        members.join(key, accepted.socket, peer, &mut cx);
     }
 
     /// Whether the input is to be read now.
@@ -250,7 +251,7 @@ impl<'a> Chat<'a> {
                 Err(error) => {
                     self.ready = self.ready.without(Ready::READ);
                     if error.kind() != io::ErrorKind::WouldBlock {
-                        let fault = Fault::from(&error);
+                        let fault = SysError::from(&error);
                         self.notices.say(format_args!("* standard input failed: {fault}"));
                     }
                 }
@@ -283,7 +284,7 @@ impl<'a> Chat<'a> {
             Err(error) => {
                 self.screen.forget();
                 self.ready = self.ready.without(Ready::WRITE);
-                self.blind.get_or_insert(Fault::from(&error));
+                self.blind.get_or_insert(SysError::from(&error));
                 self.say_farewell();
             }
         }
@@ -305,7 +306,7 @@ impl<'a> Chat<'a> {
             self.farewell = Some(self.now);
             let draining = Event::Draining { connections: self.members.len(), deadline: FAREWELL };
             self.seen.on(Key::LOOP, &draining);
-            self.doors.close_now();
+            self.listeners.close_now();
             self.members.queue_all();
         }
     }
@@ -320,8 +321,8 @@ impl<'a> Chat<'a> {
     }
 
     /// The members, and what is around them.
-    fn hall(&mut self) -> (&mut Members, Hall<'_>) {
-        let hall = Hall {
+    fn cx(&mut self) -> (&mut Members, ChatCx<'_>) {
+        let cx = ChatCx {
             ring: &self.ring,
             screen: &mut self.screen,
             notices: &mut self.notices,
@@ -329,7 +330,7 @@ impl<'a> Chat<'a> {
             now: self.now,
             seen: self.seen,
         };
-        (&mut self.members, hall)
+        (&mut self.members, cx)
     }
 
     /// Tells the log who is there, and how far behind.
@@ -339,8 +340,8 @@ impl<'a> Chat<'a> {
         let mut say = |line: &str| self.seen.on(Key::LOOP, &Event::Dump { line });
         let clients = Count(connections, "client");
         say(&format!("chat: {clients} of at most {}", self.max_clients));
-        for door in self.doors.iter() {
-            say(&format!("door {}: {}", door.address, door.state()));
+        for listener in self.listeners.iter() {
+            say(&format!("door {}: {}", listener.address, listener.state()));
         }
         for member in self.members.iter() {
             let left = if member.has_left { ", has left" } else { "" };
@@ -364,23 +365,23 @@ fn room(plan: &ChatPlan) -> Result<usize, Failure> {
 fn open(
     plan: &ChatPlan,
     turns: &Turns,
-    notices: &mut Notices,
+    notices: &mut StatusLines,
     seen: &mut dyn Observer,
-) -> Result<Doors, Failure> {
-    let (mut doors, mut bound) = (Doors::default(), Vec::new());
+) -> Result<Listeners, Failure> {
+    let (mut listeners, mut bound) = (Listeners::default(), Vec::new());
     for (route, listen) in plan.listens.iter().enumerate() {
         for mut listener in Listener::bind(listen)? {
-            let key = Key::door(FIRST_DOOR + bound.len());
+            let key = Key::source(FIRST_LISTENER + bound.len());
             bound.push((key, listener.address().to_string()));
             turns.register(listener.source(), key, Interest::READABLE)?;
             if let Some(warning) = listener.warning() {
                 notices.say(format_args!("* {}", plain(warning)));
             }
-            doors.add(listener, route as u16, key);
+            listeners.add(listener, route as u16, key);
         }
     }
     for (key, address) in &bound {
         seen.on(*key, &Event::Listening { address, service: "chat" });
     }
-    Ok(doors)
+    Ok(listeners)
 }

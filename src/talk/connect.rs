@@ -7,20 +7,20 @@ use std::io;
 use std::time::Duration;
 
 use super::failure::{Failure, Status};
-use super::notice::Notices;
+use super::notice::StatusLines;
 use super::watch::{Facts, millis};
-use super::{courier, stream};
-use crate::core::{Fault, Observer, Reason, Side};
+use super::{datagram_session, stream};
+use crate::core::{Observer, Reason, Side, SysError};
 use crate::plan::{ConnectPlan, unit::show_duration};
 use crate::text::escape::plain;
 
 /// Talks until the other side, the input or a signal ends it. What is returned is the exit status.
 pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     let (signal, facts) = match plan.target.is_datagram() {
-        true => courier::talk(plan, seen)?,
+        true => datagram_session::talk(plan, seen)?,
         false => stream::talk(plan, seen)?,
     };
-    let mut notices = Notices::new();
+    let mut notices = StatusLines::new();
     if plan.timing {
         facts.timing().lines().for_each(|line| notices.say(line));
     }
@@ -46,8 +46,10 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
         Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => ours(fault),
         Reason::Reset { fault, .. } => lost(fault.to_string(), Status::Lost),
         Reason::Served | Reason::IdleTimeout if plan.probe => {
-            let why =
-                format!("neither an answer nor a refusal within {}", time(courier::patience(plan)));
+            let why = format!(
+                "neither an answer nor a refusal within {}",
+                time(datagram_session::patience(plan))
+            );
             Err(Failure::NoAnswer { target, why })
         }
         // Datagrams know no end: silence is the end of a talk that had an answer.
@@ -66,7 +68,7 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
         Reason::ConnectTimeout => {
             no_way(format!("no answer within {}", time(plan.wait)), Status::TimedOut)
         }
-        Reason::Unreachable { fault: fault @ Fault::UNRESOLVED } => {
+        Reason::Unreachable { fault: fault @ SysError::UNRESOLVED } => {
             no_way(unresolved(facts, fault), Status::Unresolved)
         }
         Reason::Refused { fault } | Reason::Unreachable { fault } => {
@@ -86,7 +88,7 @@ fn found(facts: &Facts) -> Option<String> {
 }
 
 /// Our own input or output failed. That whoever read us has had enough is no failure.
-fn ours(fault: Fault) -> Result<u8, Failure> {
+fn ours(fault: SysError) -> Result<u8, Failure> {
     match fault.kind {
         io::ErrorKind::BrokenPipe => Ok(0),
         _ => Err(Failure::Stdio(fault)),
@@ -94,7 +96,7 @@ fn ours(fault: Fault) -> Result<u8, Failure> {
 }
 
 /// Why the name has no address, in the words of the system if it had some.
-fn unresolved(facts: &Facts, fault: Fault) -> String {
+fn unresolved(facts: &Facts, fault: SysError) -> String {
     match facts.resolved.as_ref().map(|resolved| &resolved.found) {
         Some(Err(error)) => error.clone(),
         _ => fault.to_string(),

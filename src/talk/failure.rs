@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::core::Fault;
+use crate::core::SysError;
 use crate::shell::{CannotListen, LimitError};
 use crate::text::escape::plain;
 
@@ -28,7 +28,7 @@ pub enum Failure {
         why: String,
     },
     /// Our own input or output failed.
-    Stdio(Fault),
+    Stdio(SysError),
     CannotListen(CannotListen),
     /// More clients than there can be.
     Limit(LimitError),
@@ -78,7 +78,7 @@ impl fmt::Display for Failure {
             Failure::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
             Failure::CannotListen(error) => write!(f, "{error}"),
             Failure::Limit(error) => write!(f, "{error}"),
-            Failure::System(error) => write!(f, "cannot begin: {}", Fault::from(error)),
+            Failure::System(error) => write!(f, "cannot begin: {}", SysError::from(error)),
             Failure::Unsupported(what) => write!(f, "this system cannot do it: {what}"),
         }
     }

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
+use super::line_splitter::LineSplitter;
 use super::ring::{Cursor, Ring};
-use super::said::Said;
 use super::screen::Screen;
 use crate::core::end::settled;
 use crate::core::{
-    Because, Closing, Ending, Event, Fault, Io, Key, Moment, Observer, Peer, Ready, Reason, Side,
-    Stream, Tick,
+    Close, CloseKind, Event, Io, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, Side,
+    Stream, SysError, Tick,
 };
 use crate::observe::line::PeerName;
 use crate::shell::Socket;
@@ -30,10 +30,10 @@ pub struct Member {
     socket: Socket,
     /// Its number and its address, as it is called on the screen.
     pub name: String,
-    pub birth: u32,
+    pub id: u32,
     ready: Ready,
     cursor: Cursor,
-    said: Said,
+    said: LineSplitter,
     /// It has ended its side: it says no more, and may still listen.
     pub has_left: bool,
     /// We have ended our side: all that was said has gone out to it.
@@ -61,14 +61,14 @@ pub struct Drive<'a> {
 }
 
 impl Member {
-    pub fn new(socket: Socket, peer: &Peer, birth: u32, head: Cursor, now: Moment) -> Member {
+    pub fn new(socket: Socket, peer: &Peer, id: u32, head: Cursor, now: Moment) -> Member {
         Member {
             socket,
-            name: format!("#{birth} {}", PeerName(peer)),
-            birth,
+            name: format!("#{id} {}", PeerName(peer)),
+            id,
             ready: Ready::NONE,
             cursor: head,
-            said: Said::default(),
+            said: LineSplitter::default(),
             has_left: false,
             told_end: false,
             queued: false,
@@ -168,7 +168,7 @@ impl Member {
                 Io::Moved(bytes) => {
                     self.up += bytes as u64;
                     self.active = with.now.tick();
-                    with.seen.on(key, &Event::Read { bytes, room, because: Because::NoPromise });
+                    with.seen.on(key, &Event::Read { bytes, room, hint: ReadHint::NoPromise });
                     self.said.hear(&with.scratch[..bytes], |piece| with.screen.add(name, piece));
                 }
                 Io::Blocked => {
@@ -199,20 +199,20 @@ impl Member {
     pub fn close(mut self, key: Key, reason: Reason, with: &mut Drive<'_>) {
         let owed = self.behind(with.ring) > 0;
         let (first, by) = match reason {
-            _ if self.has_left => (Side::Client, Closing::Fin),
-            Reason::Reset { by, .. } => (by, Closing::Rst),
-            _ if owed => (Side::Us, Closing::Rst),
-            _ => (Side::Us, Closing::Fin),
+            _ if self.has_left => (Side::Client, CloseKind::Fin),
+            Reason::Reset { by, .. } => (by, CloseKind::Rst),
+            _ if owed => (Side::Proxy, CloseKind::Rst),
+            _ => (Side::Proxy, CloseKind::Fin),
         };
         if owed {
             self.socket.reset_on_drop();
         }
         let (up, down, now) = (self.up, self.down, with.now);
-        let (ending, lasted) = (Ending { reason, first, by }, now.since(self.joined));
+        let (ending, lasted) = (Close { reason, first, by }, now.since(self.joined));
         with.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 }
 
 fn lost(error: &std::io::Error) -> Reason {
-    Reason::Reset { by: Side::Client, fault: Fault::from(error) }
+    Reason::Reset { by: Side::Client, fault: SysError::from(error) }
 }

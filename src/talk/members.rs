@@ -6,12 +6,12 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::member::{Drive, Member};
-use super::notice::Notices;
+use super::notice::StatusLines;
 use super::ring::Ring;
 use super::screen::Screen;
 use crate::core::time::ticks;
 use crate::core::{
-    Births, Deadline, Event, Key, Moment, Observer, Peer, Ready, Reason, Tick, Timers,
+    ConnIds, Deadline, Event, Key, Moment, Observer, Peer, Ready, Reason, Tick, Timers,
 };
 use crate::plan::unit::show_duration;
 use crate::shell::Socket;
@@ -22,7 +22,7 @@ const READ_BYTES: usize = 4096;
 /// Those who are there, by slot.
 pub struct Members {
     members: Slab<Member>,
-    births: Births,
+    conn_ids: ConnIds,
     run: VecDeque<Key>,
     timers: Timers,
     idle: Option<Duration>,
@@ -31,10 +31,10 @@ pub struct Members {
 
 /// What is around the members: the ring they hear from, the screen they are shown on, and who is
 /// told of their coming and going.
-pub struct Hall<'a> {
+pub struct ChatCx<'a> {
     pub ring: &'a Ring,
     pub screen: &'a mut Screen,
-    pub notices: &'a mut Notices,
+    pub notices: &'a mut StatusLines,
     pub farewell: bool,
     pub now: Moment,
     pub seen: &'a mut dyn Observer,
@@ -45,7 +45,7 @@ impl Members {
     pub fn new(idle: Option<Duration>) -> Members {
         Members {
             members: Slab::new(),
-            births: Births::default(),
+            conn_ids: ConnIds::default(),
             run: VecDeque::new(),
             timers: Timers::default(),
             idle,
@@ -81,17 +81,17 @@ impl Members {
 
     /// The key that the next one who joins will have.
     pub fn vacant(&mut self) -> Key {
-        Key::new(self.births.give(), self.members.vacant_key())
+        Key::new(self.conn_ids.next(), self.members.vacant_key())
     }
 
     /// Takes one in, under the key that `vacant` gave.
-    pub fn join(&mut self, key: Key, socket: Socket, peer: &Peer, hall: &mut Hall<'_>) {
-        let member = Member::new(socket, peer, key.birth, hall.ring.head(), hall.now);
-        hall.notices.say(format_args!("* {} joined", member.name));
+    pub fn join(&mut self, key: Key, socket: Socket, peer: &Peer, cx: &mut ChatCx<'_>) {
+        let member = Member::new(socket, peer, key.id, cx.ring.head(), cx.now);
+        cx.notices.say(format_args!("* {} joined", member.name));
         let slot = self.members.insert(member);
         debug_assert_eq!(slot, key.slot());
         self.queue(slot);
-        self.arm(slot, hall);
+        self.arm(slot, cx);
     }
 
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
@@ -116,39 +116,39 @@ impl Members {
     }
 
     /// Drives each that is queued once. True: somebody left.
-    pub fn run(&mut self, hall: &mut Hall<'_>) -> bool {
+    pub fn run(&mut self, cx: &mut ChatCx<'_>) -> bool {
         let before = self.len();
         for _ in 0..self.run.len() {
             let Some(key) = self.run.pop_front() else { break };
             let Some(member) = get(&mut self.members, key) else { continue };
             member.queued = false;
             let had_left = member.has_left;
-            let driven = member.drive(key, &mut with(&mut self.scratch, hall));
+            let driven = member.drive(key, &mut with(&mut self.scratch, cx));
             if member.has_left && !had_left {
-                hall.screen.note(format!("* {} left", member.name));
+                cx.screen.note(format!("* {} left", member.name));
             }
             match driven {
                 Ok(true) => self.queue(key.slot()),
                 Ok(false) => {}
-                Err(reason) => self.close(key, reason, hall),
+                Err(reason) => self.close(key, reason, cx),
             }
         }
         self.len() < before
     }
 
     /// Lets go of those who were silent for too long.
-    pub fn expire(&mut self, hall: &mut Hall<'_>) {
-        let now = hall.now.tick();
+    pub fn expire(&mut self, cx: &mut ChatCx<'_>) {
+        let now = cx.now.tick();
         while let Some((due, key)) = self.timers.pop(now) {
             let member = get(&mut self.members, key).filter(|member| member.armed == due);
             let Some(member) = member else { continue };
             member.armed = 0;
             let meant = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
             let again = meant > now;
-            hall.seen.on(key, &Event::Fired { deadline: Deadline::Idle, again });
+            cx.seen.on(key, &Event::Fired { deadline: Deadline::Idle, again });
             match again {
-                true => self.arm(key.slot(), hall),
-                false => self.close(key, Reason::IdleTimeout, hall),
+                true => self.arm(key.slot(), cx),
+                false => self.close(key, Reason::IdleTimeout, cx),
             }
         }
     }
@@ -163,33 +163,33 @@ impl Members {
 
     /// Of those who have ended their side, and may not even be there any more, the first makes
     /// room for somebody new.
-    pub fn make_room(&mut self, hall: &mut Hall<'_>) {
+    pub fn make_room(&mut self, cx: &mut ChatCx<'_>) {
         let left = self.members.iter().find(|(_, member)| member.has_left);
         if let Some((slot, member)) = left {
-            let key = Key::new(member.birth, slot);
-            self.close(key, Reason::Evicted, hall);
+            let key = Key::new(member.id, slot);
+            self.close(key, Reason::Evicted, cx);
         }
     }
 
     /// The chat is over for all who are left.
-    pub fn cut(&mut self, hall: &mut Hall<'_>) {
+    pub fn cut(&mut self, cx: &mut ChatCx<'_>) {
         let keys: Vec<(Key, bool)> = self
             .members
             .iter()
-            .map(|(slot, member)| (Key::new(member.birth, slot), member.told_end))
+            .map(|(slot, member)| (Key::new(member.id, slot), member.told_end))
             .collect();
         for (key, told_end) in keys {
-            self.close(key, if told_end { Reason::Drained } else { Reason::Cut }, hall);
+            self.close(key, if told_end { Reason::Drained } else { Reason::Cut }, cx);
         }
     }
 
-    fn close(&mut self, key: Key, reason: Reason, hall: &mut Hall<'_>) {
+    fn close(&mut self, key: Key, reason: Reason, cx: &mut ChatCx<'_>) {
         let mut member = self.members.remove(key.slot());
-        member.say_rest(hall.screen);
+        member.say_rest(cx.screen);
         if let Some(news) = self.news(&member, reason) {
-            hall.screen.note(format!("* {} {news}", member.name));
+            cx.screen.note(format!("* {} {news}", member.name));
         }
-        member.close(key, reason, &mut with(&mut self.scratch, hall));
+        member.close(key, reason, &mut with(&mut self.scratch, cx));
     }
 
     /// What is told of an end. That somebody left was told when that showed.
@@ -218,36 +218,36 @@ impl Members {
         }
     }
 
-    fn arm(&mut self, slot: usize, hall: &mut Hall<'_>) {
+    fn arm(&mut self, slot: usize, cx: &mut ChatCx<'_>) {
         let (Some(idle), member) = (self.idle, &mut self.members[slot]) else { return };
-        let (due, now) = (member.active + ticks(idle), hall.now);
-        let key = Key::new(member.birth, slot);
+        let (due, now) = (member.active + ticks(idle), cx.now);
+        let key = Key::new(member.id, slot);
         member.armed = due;
         self.timers.arm(due, key);
-        hall.seen.on(key, &Event::Armed { deadline: Deadline::Idle, due, now });
+        cx.seen.on(key, &Event::Armed { deadline: Deadline::Idle, due, now });
     }
 }
 
 /// The only way from a key to a member: it compares the generations.
 fn get(members: &mut Slab<Member>, key: Key) -> Option<&mut Member> {
-    members.get_mut(key.slot()).filter(|member| member.birth == key.birth)
+    members.get_mut(key.slot()).filter(|member| member.id == key.id)
 }
 
 /// Nobody stands in the queue twice.
 fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
     if !member.queued {
         member.queued = true;
-        run.push_back(Key::new(member.birth, slot));
+        run.push_back(Key::new(member.id, slot));
     }
 }
 
-fn with<'a>(scratch: &'a mut [u8], hall: &'a mut Hall<'_>) -> Drive<'a> {
+fn with<'a>(scratch: &'a mut [u8], cx: &'a mut ChatCx<'_>) -> Drive<'a> {
     Drive {
-        ring: hall.ring,
-        screen: hall.screen,
-        farewell: hall.farewell,
+        ring: cx.ring,
+        screen: cx.screen,
+        farewell: cx.farewell,
         scratch,
-        now: hall.now,
-        seen: hall.seen,
+        now: cx.now,
+        seen: cx.seen,
     }
 }

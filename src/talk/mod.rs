@@ -9,8 +9,9 @@ pub mod chat;
 #[cfg(unix)]
 pub mod connect;
 #[cfg(unix)]
-mod courier;
+mod datagram_session;
 pub mod failure;
+pub mod line_splitter;
 #[cfg(unix)]
 mod member;
 #[cfg(unix)]
@@ -19,7 +20,6 @@ pub mod notice;
 #[cfg(unix)]
 mod post;
 pub mod ring;
-pub mod said;
 pub mod screen;
 #[cfg(unix)]
 mod stream;

@@ -8,17 +8,17 @@ use crate::observe::way::standard_error;
 use crate::text::digits::plural;
 
 /// Standard error, for lines.
-pub struct Notices(Box<dyn Write>);
+pub struct StatusLines(Box<dyn Write>);
 
-impl Notices {
-    pub fn new() -> Notices {
+impl StatusLines {
+    pub fn new() -> StatusLines {
         let lost = |lines| format!("oneloop: lost here: {}\n", plural(lines, "line"));
-        Notices(Box::new(Sink::new(standard_error(), lost)))
+        StatusLines(Box::new(Sink::new(standard_error(), lost)))
     }
 
     /// They go nowhere: the user wants to hear of errors only.
-    pub fn silent() -> Notices {
-        Notices(Box::new(std::io::sink()))
+    pub fn silent() -> StatusLines {
+        StatusLines(Box::new(std::io::sink()))
     }
 
     /// Says a line. What is foreign in it must be escaped already.
@@ -28,8 +28,8 @@ impl Notices {
     }
 }
 
-impl Default for Notices {
-    fn default() -> Notices {
-        Notices::new()
+impl Default for StatusLines {
+    fn default() -> StatusLines {
+        StatusLines::new()
     }
 }

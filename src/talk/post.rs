@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use mio::{Interest, Registry};
 
 use super::turns::token;
-use crate::core::{Births, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side};
+use crate::core::{ConnIds, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError};
 use crate::plan::{Address, Host};
 use crate::shell::address::SystemName;
 use crate::shell::datagram_socket::DatagramSocket;
@@ -25,7 +25,7 @@ const ASKED_BYTES: usize = 65_536;
 pub struct Post {
     /// The target, as the user wrote it.
     target: Address,
-    births: Births,
+    conn_ids: ConnIds,
     /// The key of the socket in use.
     pub key: Key,
     socket: Option<(DatagramSocket, Peer)>,
@@ -51,7 +51,7 @@ pub struct Office<'a> {
 }
 
 /// What became of a datagram.
-pub enum Carried {
+pub enum SendOutcome {
     Done(usize),
     /// Not now; the system will say when.
     Blocked,
@@ -62,11 +62,11 @@ pub enum Carried {
 impl Post {
     /// `first` goes out as soon as there is a socket.
     pub fn new(target: &Address, first: Option<Vec<u8>>) -> Post {
-        let mut births = Births::default();
+        let mut conn_ids = ConnIds::default();
         Post {
             target: target.clone(),
-            key: Key::new(births.give(), 0),
-            births,
+            key: Key::new(conn_ids.next(), 0),
+            conn_ids,
             socket: None,
             ready: Ready::NONE,
             addresses: None,
@@ -104,7 +104,7 @@ impl Post {
 
     /// The system named a socket, perhaps one that is gone.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
-        if key.birth == self.key.birth && self.is_open() {
+        if key.id == self.key.id && self.is_open() {
             self.ready = self.ready.with(ready);
             seen.on(key, &Event::Marked { ready });
         } else {
@@ -117,7 +117,7 @@ impl Post {
         if self.is_open() || !self.find(office)? {
             return Ok(());
         }
-        let mut last = Fault::from(io::ErrorKind::NotFound);
+        let mut last = SysError::from(io::ErrorKind::NotFound);
         while let Some(remote) = self.addresses.as_mut().and_then(VecDeque::pop_front) {
             self.attempts += 1;
             let (target, attempt) = (self.called(&remote), self.attempts);
@@ -142,11 +142,11 @@ impl Post {
         &mut self,
         next: &mut Option<Vec<u8>>,
         seen: &mut dyn Observer,
-    ) -> Result<Carried, Reason> {
-        let Some((socket, to)) = &self.socket else { return Ok(Carried::Blocked) };
+    ) -> Result<SendOutcome, Reason> {
+        let Some((socket, to)) = &self.socket else { return Ok(SendOutcome::Blocked) };
         let from_again = !self.again.is_empty();
         let Some(letter) = self.again.pop_front().or_else(|| next.take()) else {
-            return Ok(Carried::Blocked);
+            return Ok(SendOutcome::Blocked);
         };
         match socket.send(&letter) {
             Ok(()) => {
@@ -154,7 +154,7 @@ impl Post {
                 seen.on(self.key.at(1), &Event::Sent { bytes, to });
                 self.sent_bytes += bytes as u64;
                 self.remember(letter);
-                Ok(Carried::Done(bytes))
+                Ok(SendOutcome::Done(bytes))
             }
             Err(error) => {
                 match from_again {
@@ -167,15 +167,19 @@ impl Post {
     }
 
     /// Receives one datagram.
-    pub fn receive(&mut self, into: &mut Room, seen: &mut dyn Observer) -> Result<Carried, Reason> {
-        let Some((socket, from)) = &self.socket else { return Ok(Carried::Blocked) };
+    pub fn receive(
+        &mut self,
+        into: &mut Room,
+        seen: &mut dyn Observer,
+    ) -> Result<SendOutcome, Reason> {
+        let Some((socket, from)) = &self.socket else { return Ok(SendOutcome::Blocked) };
         match socket.recv(into) {
             Ok(bytes) => {
                 seen.on(self.key.at(1), &Event::Received { bytes, from });
                 self.received_bytes += bytes as u64;
                 self.answered = true;
                 self.asked = Vec::new();
-                Ok(Carried::Done(bytes))
+                Ok(SendOutcome::Done(bytes))
             }
             Err(error) => self.trouble(error, Ready::READ.with(Ready::ERROR), seen),
         }
@@ -199,7 +203,7 @@ impl Post {
                     Lookup::Pending => return Ok(false),
                     Lookup::Known(addresses) => addresses.into_iter().map(inet_at).collect(),
                     Lookup::Failed(_) => {
-                        return Err(Reason::not_connected(Fault::UNRESOLVED));
+                        return Err(Reason::not_connected(SysError::UNRESOLVED));
                     }
                 },
             },
@@ -245,13 +249,13 @@ impl Post {
         error: io::Error,
         tried: Ready,
         seen: &mut dyn Observer,
-    ) -> Result<Carried, Reason> {
+    ) -> Result<SendOutcome, Reason> {
         match error.kind() {
             io::ErrorKind::WouldBlock => {
                 self.ready = self.ready.without(tried);
-                return Ok(Carried::Blocked);
+                return Ok(SendOutcome::Blocked);
             }
-            io::ErrorKind::Interrupted => return Ok(Carried::Done(0)),
+            io::ErrorKind::Interrupted => return Ok(SendOutcome::Done(0)),
             _ => {}
         }
         let fault = self.failed(&error, seen);
@@ -266,12 +270,12 @@ impl Post {
             self.again.push_front(letter);
         }
         self.socket = None;
-        self.key = Key::new(self.births.give(), 0);
-        Ok(Carried::Refused)
+        self.key = Key::new(self.conn_ids.next(), 0);
+        Ok(SendOutcome::Refused)
     }
 
-    fn failed(&self, error: &io::Error, seen: &mut dyn Observer) -> Fault {
-        let fault = Fault::from(error);
+    fn failed(&self, error: &io::Error, seen: &mut dyn Observer) -> SysError {
+        let fault = SysError::from(error);
         let left = self.addresses.as_ref().map_or(0, VecDeque::len);
         let target = self.target.to_string();
         seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left, client: None });
@@ -314,15 +318,15 @@ mod tests {
         }
 
         fn send(&mut self, letter: &mut Option<Vec<u8>>) {
-            assert!(matches!(self.post.send(letter, &mut ()), Ok(Carried::Done(3))));
+            assert!(matches!(self.post.send(letter, &mut ()), Ok(SendOutcome::Done(3))));
         }
 
         /// Waits until the socket in use has something to tell, and receives it.
-        fn receive(&mut self) -> Result<Carried, Reason> {
+        fn receive(&mut self) -> Result<SendOutcome, Reason> {
             let (mut events, mut room) = (Events::with_capacity(8), Room::new());
             loop {
                 match self.post.receive(&mut room, &mut ())? {
-                    Carried::Blocked => {}
+                    SendOutcome::Blocked => {}
                     carried => return Ok(carried),
                 }
                 self.poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
@@ -363,7 +367,7 @@ mod tests {
         stand.open().unwrap();
         let before = stand.post.key;
         stand.send(&mut letter("one"));
-        assert!(matches!(stand.receive(), Ok(Carried::Refused)));
+        assert!(matches!(stand.receive(), Ok(SendOutcome::Refused)));
         assert!(!stand.post.is_open() && !stand.post.is_done());
         stand.open().unwrap();
         assert_ne!(stand.post.key, before, "an event of the old socket must not count");
@@ -371,7 +375,7 @@ mod tests {
         stand.send(&mut two);
         assert_eq!((heard(&home), two.is_some()), (b"one".to_vec(), true));
         stand.send(&mut two);
-        assert!(matches!(stand.receive(), Ok(Carried::Done(6))));
+        assert!(matches!(stand.receive(), Ok(SendOutcome::Done(6))));
         assert_eq!((heard(&home), two), (b"two".to_vec(), None));
         assert!(stand.post.answered);
     }

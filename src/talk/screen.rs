@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::said::Piece;
+use super::line_splitter::Piece;
 use crate::text::escape::{Form, escape};
 
 /// While so much waits to be shown, nobody is listened to. One more read's worth may come on top.
@@ -52,7 +52,7 @@ impl Screen {
         let mut line = format!("{name}: ");
         // Writing to a string does not fail, and a piece is short enough to be shown whole.
         let _ = escape(&mut line, piece.text, Form::Foreign, usize::MAX);
-        line.push_str(if piece.goes_on { "\\\n" } else { "\n" });
+        line.push_str(if piece.read_again { "\\\n" } else { "\n" });
         self.lines.extend_from_slice(line.as_bytes());
     }
 
@@ -101,8 +101,8 @@ impl Screen {
 mod tests {
     use super::*;
 
-    fn said(text: &[u8], goes_on: bool) -> Piece<'_> {
-        Piece { text, goes_on }
+    fn said(text: &[u8], read_again: bool) -> Piece<'_> {
+        Piece { text, read_again }
     }
 
     #[test]

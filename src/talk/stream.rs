@@ -11,14 +11,14 @@ use std::time::Duration;
 use mio::Waker;
 
 use super::failure::Failure;
-use super::turns::{NAME_DOOR, SIGNAL_DOOR, Turns, ends_by, token};
+use super::turns::{NAME_DOOR, SIGNALS, Turns, ends_by, token};
 use super::watch::{Facts, Watch};
 use crate::core::time::ticks;
 use crate::core::{
-    Births, Buffers, Conn, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
+    Buffers, Conn, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
 };
 use crate::plan::ConnectPlan;
-use crate::shell::dialer::{Dialer, Dialling};
+use crate::shell::dialer::{DialCx, Dialer};
 use crate::shell::loops::{Origin, RecentDials};
 use crate::shell::pool::Pool;
 use crate::shell::stdio::Stdio;
@@ -59,12 +59,12 @@ impl<'a> Session<'a> {
     /// Everything is ready, and the first attempt to connect is under way.
     fn begin(plan: &'a ConnectPlan, seen: &'a mut dyn Observer) -> Result<Session<'a>, Failure> {
         let turns = Turns::new()?;
-        let waker = Waker::new(turns.registry(), token(Key::door(NAME_DOOR)))?;
+        let waker = Waker::new(turns.registry(), token(Key::source(NAME_DOOR)))?;
         let connect = plan.wait.map(ticks);
         let timeouts = Timeouts { connect, idle: plan.idle.map(ticks), ..Timeouts::default() };
         let mut engine = Engine::new(vec![timeouts], 1, Buffers::default());
-        let birth = Births::default().give();
-        let key = engine.vacant(birth);
+        let id = ConnIds::default().next();
+        let key = engine.vacant(id);
         let stdio = Stdio::open()?.with_cr_lf(plan.crlf).held_open(!plan.half_close);
         let mut socket = Socket::Stdio(stdio);
         if !plan.probe {
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
         let (service, peer) = ("connect", &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
         watch.on(key, &opened);
-        engine.insert(Conn::relay(socket), birth, ROUTE, now, &mut watch);
+        engine.insert(Conn::relay(socket), id, ROUTE, now, &mut watch);
         if !plan.probe {
             // Whether there is something to read is found out by reading: for what is always ready,
             // the system never says so.
@@ -95,7 +95,7 @@ impl<'a> Session<'a> {
             ended: None,
         };
         let from = Origin::Client;
-        session.dialling(now, |dialer, with| dialer.start(key, ROUTE, from, None, with));
+        session.dial_cx(now, |dialer, with| dialer.start(key, ROUTE, from, None, with));
         Ok(session)
     }
 
@@ -107,8 +107,8 @@ impl<'a> Session<'a> {
         let (mut signals, mut names) = (false, false);
         for (key, ready) in self.turns.named() {
             match key.slot() {
-                _ if !key.is_door() => self.engine.mark(key, ready, &mut self.watch),
-                SIGNAL_DOOR => signals = true,
+                _ if !key.is_source() => self.engine.mark(key, ready, &mut self.watch),
+                SIGNALS => signals = true,
                 NAME_DOOR => names = true,
                 _ => {}
             }
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
 
     fn dial(&mut self, names: bool, now: Moment) {
         let answered = names && self.resolver.collect(now, &mut self.watch);
-        self.dialling(now, |dialer, with| {
+        self.dial_cx(now, |dialer, with| {
             dialer.decide(with);
             if answered {
                 dialer.resolved(with);
@@ -145,10 +145,10 @@ impl<'a> Session<'a> {
         });
     }
 
-    fn dialling(&mut self, now: Moment, act: impl FnOnce(&mut Dialer, &mut Dialling<'_>)) {
+    fn dial_cx(&mut self, now: Moment, act: impl FnOnce(&mut Dialer, &mut DialCx<'_>)) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
         let (registry, seen) = (self.turns.registry(), &mut self.watch);
-        act(&mut self.dialer, &mut Dialling { engine, registry, resolver, now, seen });
+        act(&mut self.dialer, &mut DialCx { engine, registry, resolver, now, seen });
     }
 
     /// Ends the connection where its ends alone would not: a probe has found out what it wanted to
@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
             Some(Socket::Stdio(stdio)) => stdio.has_ended(),
             _ => false,
         };
-        let answers_ended = conn.flows[1].done && !conn.holds();
+        let answers_ended = conn.flows[1].done && !conn.has_unsent();
         if input_ended {
             self.ended.get_or_insert(now);
         }
@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
 
     /// A signal: at once, and in order if nothing is lost by it.
     fn leave(&mut self, now: Moment) {
-        let holds = self.engine.get(self.key).is_some_and(|conn| conn.holds());
+        let holds = self.engine.get(self.key).is_some_and(|conn| conn.has_unsent());
         let reason = if holds { Reason::Cut } else { Reason::Drained };
         self.engine.end(self.key, reason, now, &mut self.watch);
     }

@@ -13,9 +13,9 @@ use crate::shell::{Signal, Signals, reactor};
 
 /// The doors that every talk has: its signals, the answers of the resolver, standard input and
 /// output. Those of a chat's listeners follow.
-pub const SIGNAL_DOOR: usize = 0;
+pub const SIGNALS: usize = 0;
 pub const NAME_DOOR: usize = 1;
-pub const STDIO_DOOR: usize = 2;
+pub const STDIO: usize = 2;
 
 /// So many events are taken from the system at once; more wait for the next turn.
 const EVENTS: usize = 256;
@@ -33,7 +33,7 @@ impl Turns {
     /// From now on signals end nothing by themselves.
     pub fn new() -> io::Result<Turns> {
         let poll = Poll::new()?;
-        let signals = Signals::new(poll.registry(), token(Key::door(SIGNAL_DOOR)))?;
+        let signals = Signals::new(poll.registry(), token(Key::source(SIGNALS)))?;
         let events = Events::with_capacity(EVENTS);
         Ok(Turns { poll, events, clock: Clock::start(), number: 0, signals })
     }
@@ -73,7 +73,7 @@ impl Turns {
 
     /// Who was named, and what may be tried there now.
     pub fn named(&self) -> Vec<(Key, Ready)> {
-        self.events.iter().map(|word| (Key::from_word(word.token().0), ready(word))).collect()
+        self.events.iter().map(|word| (Key::from_token(word.token().0), ready(word))).collect()
     }
 
     /// The signals that came since the last call.
@@ -87,7 +87,7 @@ impl Turns {
 }
 
 pub fn token(key: Key) -> Token {
-    Token(key.to_word())
+    Token(key.to_token())
 }
 
 /// Whether a signal ends a talk. A terminal that goes away takes its talk along; one that was

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::core::{Closing, Ending, Event, Key, Moment, Observer, Side};
+use crate::core::{Close, CloseKind, Event, Key, Moment, Observer, Side};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
@@ -42,7 +42,7 @@ pub struct Resolved {
 #[derive(Debug)]
 pub struct Closed {
     at: Moment,
-    pub ending: Ending,
+    pub ending: Close,
     up: u64,
     down: u64,
 }
@@ -123,11 +123,11 @@ impl Resolved {
 impl Closed {
     /// `FIN first, by the other side; finished; 5 B sent, 5 B received`.
     fn told(&self, datagrams: bool) -> String {
-        let Ending { reason, first, by } = self.ending;
+        let Close { reason, first, by } = self.ending;
         let who = if first == Side::Target { "the other side" } else { "us" };
         let how = match by {
-            Closing::Fin => "FIN",
-            Closing::Rst => "RST",
+            CloseKind::Fin => "FIN",
+            CloseKind::Rst => "RST",
         };
         let (up, down) = (self.up, self.down);
         if datagrams {
@@ -147,15 +147,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::{Because, Reason};
+    use crate::core::{ReadHint, Reason};
 
     #[test]
     fn each_step_gets_a_line_with_its_time() {
         let mut watch_all = ();
         let mut watch = Watch::new(&mut watch_all, false);
         let key = Key::new(1, 0);
-        let read = Event::Read { bytes: 1, room: 9, because: Because::Short };
-        let ending = Ending { reason: Reason::Finished, first: Side::Target, by: Closing::Fin };
+        let read = Event::Read { bytes: 1, room: 9, hint: ReadHint::Short };
+        let ending = Close { reason: Reason::Finished, first: Side::Target, by: CloseKind::Fin };
         let lasted = Duration::ZERO;
         let resolved = Event::Resolved { name: "\x1bx", addresses: 2, error: None };
         for (at, key, event) in [
@@ -163,8 +163,8 @@ mod tests {
             (500, key.at(1), Event::Connected { after: lasted }),
             (400, key, Event::Dialing { target: "tcp://x:7 (127.0.0.1:7)", attempt: 1 }),
             (1_000, key, read),
-            (60_100, key.at(1), Event::Read { bytes: 1, room: 9, because: Because::Short }),
-            (70_000, key.at(1), Event::Read { bytes: 1, room: 9, because: Because::Short }),
+            (60_100, key.at(1), Event::Read { bytes: 1, room: 9, hint: ReadHint::Short }),
+            (70_000, key.at(1), Event::Read { bytes: 1, room: 9, hint: ReadHint::Short }),
             (80_000, key, Event::Closed { ending, up: 3, down: 2, lasted, now: Moment(0) }),
         ] {
             watch.now = Moment(at);

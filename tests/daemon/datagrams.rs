@@ -261,15 +261,15 @@ fn never_more_goes_out_than_has_come_in() {
                 udp://127.0.0.1:0=whoami udp://127.0.0.1:0=discard";
     let daemon = Daemon::start(line);
     let client = client();
-    for door in 0..5 {
+    for listener in 0..5 {
         for length in [0, 1, 3] {
-            client.send_to(&bytes(0, length), daemon.at(door)).unwrap();
+            client.send_to(&bytes(0, length), daemon.at(listener)).unwrap();
         }
     }
     // Those that were answered at all were answered by no more: chargen with a part of its text.
     // To each something else: who repeats itself is not always answered.
-    for door in 1..4 {
-        let answer = ask_until(&client, daemon.at(door), &[door as u8; 200]);
+    for listener in 1..4 {
+        let answer = ask_until(&client, daemon.at(listener), &[listener as u8; 200]);
         assert!(answer.len() <= 200);
     }
     totals(&daemon, " dropped (9 short)");

@@ -71,7 +71,7 @@ fn services_drain_when_they_are_quiet_and_an_endless_one_at_once() {
         scratch.unix("x")
     );
     let mut daemon = Daemon::start(&routes);
-    let mut clients: Vec<Wire> = (0..3).map(|door| daemon.client(door)).collect();
+    let mut clients: Vec<Wire> = (0..3).map(|listener| daemon.client(listener)).collect();
     clients[0].send(b"swallowed");
     clients[2].echo(b"hello");
     daemon.signal(Signal::TERM);

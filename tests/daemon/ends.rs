@@ -106,13 +106,13 @@ fn the_question_and_the_end_of_a_hasty_client_wait_for_the_target() {
     for kinds in KINDS {
         // The daemon finds the client's bytes and its end together with the client.
         let Pair { stage, .. } = pair(kinds, "");
-        let Stage { daemon, door, .. } = &stage;
+        let Stage { daemon, listener, .. } = &stage;
         daemon.signal(Signal::STOP);
         let mut client = daemon.client(0);
         client.send(b"all at once");
         client.finish();
         daemon.signal(Signal::CONT);
-        let mut target = door.accept();
+        let mut target = listener.accept();
         assert_eq!(target.rest(), b"all at once");
         target.send(b"answer");
         target.finish();

@@ -80,9 +80,9 @@ fn v6only_leaves_ipv4_to_others() {
 #[test]
 fn a_name_is_served_at_all_its_addresses() {
     let daemon = Daemon::start("echo localhost:0");
-    for door in 0..daemon.addresses().len() {
-        assert!(daemon.at(door).ip().is_loopback());
-        daemon.client(door).echo(b"by name");
+    for listener in 0..daemon.addresses().len() {
+        assert!(daemon.at(listener).ip().is_loopback());
+        daemon.client(listener).echo(b"by name");
     }
 }
 
@@ -125,8 +125,8 @@ fn the_loop_goes_on_while_a_name_is_asked_for() {
     let line = "run 127.0.0.1:0=relay:slow-or-not.invalid:1 127.0.0.1:0=echo";
     let daemon = Daemon::start(line);
     // Once it is known that nobody has this name, a client is reset as early as it connects.
-    let door = daemon.address(0);
-    let _waiting: Vec<_> = (0..10).map(|_| Wire::try_connect(door)).collect();
+    let listener = daemon.address(0);
+    let _waiting: Vec<_> = (0..10).map(|_| Wire::try_connect(listener)).collect();
     (0..100).for_each(|_| daemon.client(1).echo(b"meanwhile"));
 }
 

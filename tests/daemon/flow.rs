@@ -40,7 +40,7 @@ fn a_relayed_reader_that_stops_stops_the_writer_behind_the_relay() {
         let sent = client.flood(&stage.daemon, |at| byte(1, at));
         let answered = target.flood(&stage.daemon, |at| byte(2, at));
         let mut second = stage.daemon.client(0);
-        let mut beside = stage.door.accept();
+        let mut beside = stage.listener.accept();
         for number in 0..100 {
             second.send(&bytes(number, 100));
             assert!(beside.get(100) == bytes(number, 100));
@@ -137,7 +137,7 @@ fn the_smallest_buffers_lose_nothing() {
     socket.connect(&stage.daemon.at(0).into()).unwrap();
     let mut client = Wire::Tcp(socket.into());
     client.set_patience(Some(PATIENCE));
-    let mut target = stage.door.accept();
+    let mut target = stage.listener.accept();
     SockRef::from(&target).set_send_buffer_size(1).unwrap();
     let writing = thread::spawn(move || {
         target.send(&bytes(9, LENGTH));

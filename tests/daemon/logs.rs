@@ -134,7 +134,7 @@ fn explain_gives_each_line_of_a_step_its_because() {
 fn one_connection_can_be_followed_by_its_number_and_ends_once() {
     let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
     let other = stage.daemon.client(0);
-    let second = stage.door.accept();
+    let second = stage.listener.accept();
     client.send(b"ping");
     assert_eq!(target.get(4), b"ping");
     client.finish();

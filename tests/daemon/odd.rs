@@ -114,10 +114,10 @@ fn a_storm_of_resets_disturbs_nobody() {
     let line = format!("run 127.0.0.1:0=echo 127.0.0.1:0=relay:{}", target.address(0));
     let daemon = Daemon::start(&line);
     let before = daemon.files();
-    let doors = [daemon.at(0), daemon.at(1)];
+    let listeners = [daemon.at(0), daemon.at(1)];
     let storm = thread::spawn(move || {
         for number in 0..2000 {
-            let wire = Wire::try_connect(&format!("tcp://{}", doors[number % 2]));
+            let wire = Wire::try_connect(&format!("tcp://{}", listeners[number % 2]));
             if let Ok(mut wire) = wire {
                 let _ = std::io::Write::write(&mut wire, b"and gone");
                 wire.reset();
@@ -175,9 +175,9 @@ fn slots_that_are_used_again_at_once_mix_nobody_up() {
     );
     let daemon = Daemon::start(&line);
     let before = daemon.files();
-    let doors = [daemon.address(0), daemon.address(1), daemon.address(2), daemon.address(2)];
+    let listeners = [daemon.address(0), daemon.address(1), daemon.address(2), daemon.address(2)];
     thread::scope(|scope| {
-        for (seed, address) in doors.into_iter().enumerate() {
+        for (seed, address) in listeners.into_iter().enumerate() {
             scope.spawn(move || lives(address, seed as u64));
         }
     });

@@ -186,7 +186,7 @@ fn relay() -> Vec<String> {
     assert_eq!(sending.join().unwrap().rest(), b"");
     stage.daemon.says("#1 closed: ");
     let client = stage.daemon.client(0);
-    let mut target = stage.door.accept();
+    let mut target = stage.listener.accept();
     drop(client);
     stage.daemon.says("#2.a end of file");
     target.send(b"too late");
@@ -195,7 +195,7 @@ fn relay() -> Vec<String> {
     let _ = std::io::Write::write_all(&mut target, b"too late");
     stage.daemon.says("#2 closed: client closed without waiting");
     let client = stage.daemon.client(0);
-    let target = stage.door.accept();
+    let target = stage.listener.accept();
     stage.daemon.says("#3.b connected");
     stage.daemon.dump();
     stage.daemon.says("#3 127.0.0.1:");

@@ -21,7 +21,7 @@ pub struct Pair {
 /// A relay between these kinds of sockets. It must outlive its pairs.
 pub struct Stage {
     pub daemon: Daemon,
-    pub door: Target,
+    pub listener: Target,
     _scratch: Scratch,
 }
 
@@ -32,12 +32,12 @@ pub const KINDS: [(&str, &str); 4] =
 pub fn pair((client, target): (&str, &str), options: &str) -> Pair {
     let scratch = Scratch::new();
     let listen = if client == "tcp" { "127.0.0.1:0".to_string() } else { scratch.unix("x") };
-    let door = if target == "tcp" { Target::tcp() } else { Target::unix() };
-    let line = format!("relay {listen} {} -v {options}", door.address());
+    let listener = if target == "tcp" { Target::tcp() } else { Target::unix() };
+    let line = format!("relay {listen} {} -v {options}", listener.address());
     let daemon = Daemon::start(&line);
     let client = daemon.client(0);
-    let target = door.accept();
-    Pair { client, target, stage: Stage { daemon, door, _scratch: scratch } }
+    let target = listener.accept();
+    Pair { client, target, stage: Stage { daemon, listener, _scratch: scratch } }
 }
 
 impl Pair {

@@ -18,8 +18,8 @@ fn both(service: &str) -> (Daemon, Scratch) {
 /// What a service says at each of its doors until it closes.
 fn said(service: &str) -> Vec<(Wire, Vec<u8>)> {
     let (daemon, _scratch) = both(service);
-    let hear = |door| {
-        let mut client = daemon.client(door);
+    let hear = |listener| {
+        let mut client = daemon.client(listener);
         let heard = client.rest();
         (client, heard)
     };
@@ -29,8 +29,8 @@ fn said(service: &str) -> Vec<(Wire, Vec<u8>)> {
 #[test]
 fn an_echo_sends_back_what_comes_and_then_the_end() {
     let (daemon, _scratch) = both("echo");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         for length in [1, 2, 1000, 65_535, 65_536, 65_537] {
             client.echo(&bytes(length as u64, length));
         }
@@ -43,12 +43,12 @@ fn an_echo_sends_back_what_comes_and_then_the_end() {
 #[test]
 fn an_echo_sends_back_what_came_before_the_end_and_with_it() {
     let (daemon, _scratch) = both("echo");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         client.send(b"last words");
         client.finish();
         assert_eq!(client.rest(), b"last words");
-        let silent = daemon.client(door);
+        let silent = daemon.client(listener);
         silent.finish();
         assert_eq!({ silent }.rest(), b"");
     }
@@ -57,8 +57,8 @@ fn an_echo_sends_back_what_came_before_the_end_and_with_it() {
 #[test]
 fn a_discard_takes_everything_and_says_nothing() {
     let (daemon, _scratch) = both("discard");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         for _ in 0..160 {
             client.send(&[7; 65_536]);
         }
@@ -71,8 +71,8 @@ fn a_discard_takes_everything_and_says_nothing() {
 #[test]
 fn a_chargen_turns_the_characters_by_one_each_line() {
     let (daemon, _scratch) = both("chargen");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         let text = client.get(74 * 190);
         for (number, line) in text.chunks(74).enumerate() {
             let letters = (0..72).map(|at| b' ' + ((number + at) % 95) as u8);
@@ -139,8 +139,8 @@ fn a_greeting_is_filled_in_and_followed_by_the_end() {
 #[test]
 fn a_client_that_talks_while_it_is_greeted_hears_all_of_it_and_no_reset() {
     let (daemon, _scratch) = greet("bye\\n", "-v");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         client.send(&bytes(1, 300_000));
         assert_eq!(client.ending(), (b"bye\n".to_vec(), End::Fin));
         client.finish();
@@ -151,8 +151,8 @@ fn a_client_that_talks_while_it_is_greeted_hears_all_of_it_and_no_reset() {
 #[test]
 fn a_greeted_client_is_heard_up_to_its_newline_and_the_message_is_logged_harmless() {
     let (daemon, _scratch) = greet("name? ", "--read-one");
-    for door in [0, 1] {
-        let mut client = daemon.client(door);
+    for listener in [0, 1] {
+        let mut client = daemon.client(listener);
         assert_eq!(client.get(6), b"name? ");
         client.send(b"Ada \x1b[2J\"\xff");
         client.send(b"\xe2\x80\xae\\ INFO forged\r\nnever heard");

@@ -125,8 +125,8 @@ impl Daemon {
     }
 
     /// The address of a door, as the log told it.
-    pub fn address(&self, door: usize) -> &str {
-        &self.addresses[door]
+    pub fn address(&self, listener: usize) -> &str {
+        &self.addresses[listener]
     }
 
     pub fn addresses(&self) -> &[String] {
@@ -134,29 +134,29 @@ impl Daemon {
     }
 
     /// The same as a socket's address; a door for every address is found on the loopback.
-    pub fn at(&self, door: usize) -> SocketAddr {
-        let (_, place) = self.address(door).split_once("://").unwrap();
+    pub fn at(&self, listener: usize) -> SocketAddr {
+        let (_, place) = self.address(listener).split_once("://").unwrap();
         let place = if place.starts_with(':') { format!("127.0.0.1{place}") } else { place.into() };
         place.parse().unwrap()
     }
 
     /// A client at a door.
-    pub fn client(&self, door: usize) -> Wire {
-        match self.address(door).starts_with("unix:") {
-            true => Wire::connect(self.address(door)),
-            false => Wire::connect(&format!("tcp://{}", self.at(door))),
+    pub fn client(&self, listener: usize) -> Wire {
+        match self.address(listener).starts_with("unix:") {
+            true => Wire::connect(self.address(listener)),
+            false => Wire::connect(&format!("tcp://{}", self.at(listener))),
         }
     }
 
     /// All that a client hears at a door, and how that ends: a reset may come as early as while it
     /// connects.
-    pub fn hear(&self, door: usize) -> (Vec<u8>, End) {
-        heard(&format!("tcp://{}", self.at(door)))
+    pub fn hear(&self, listener: usize) -> (Vec<u8>, End) {
+        heard(&format!("tcp://{}", self.at(listener)))
     }
 
     /// A client at a door must be reset.
-    pub fn resets(&self, door: usize) {
-        assert_eq!(self.hear(door), (Vec::new(), End::Rst));
+    pub fn resets(&self, listener: usize) {
+        assert_eq!(self.hear(listener), (Vec::new(), End::Rst));
     }
 
     pub fn pid(&self) -> u32 {

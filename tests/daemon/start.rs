@@ -28,8 +28,8 @@ fn an_address_in_use_is_named_and_leaves_nothing_behind() {
 fn whoever_has_the_address_is_not_disturbed_by_a_second_start() {
     let first = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0");
     let mut before = first.client(0);
-    for door in [0, 1] {
-        let (code, complaint) = fails(&format!("discard {}", first.address(door)));
+    for listener in [0, 1] {
+        let (code, complaint) = fails(&format!("discard {}", first.address(listener)));
         assert_eq!(code, 1);
         assert!(complaint.ends_with(": Address already in use"), "{complaint}");
     }
@@ -87,8 +87,8 @@ fn port_0_is_told_as_the_port_that_was_chosen() {
     let daemon = Daemon::start("echo 127.0.0.1:0 127.0.0.1:0 udp://127.0.0.1:0");
     assert_eq!(daemon.addresses().len(), 3);
     assert_ne!(daemon.at(0), daemon.at(1));
-    for door in [0, 1] {
-        daemon.client(door).echo(b"here");
+    for listener in [0, 1] {
+        daemon.client(listener).echo(b"here");
     }
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(b"here", daemon.at(2)).unwrap();

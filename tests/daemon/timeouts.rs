@@ -100,7 +100,7 @@ fn each_route_has_timeouts_of_its_own_and_off_means_never() {
                 127.0.0.1:0=echo --idle-timeout 600ms -v";
     let daemon = Daemon::start(line);
     let begun = Instant::now();
-    let mut clients = [0, 1, 2].map(|door| daemon.client(door));
+    let mut clients = [0, 1, 2].map(|listener| daemon.client(listener));
     assert_eq!(clients[0].rest(), b"");
     assert_eq!(clients[2].rest(), b"");
     assert!(begun.elapsed() >= Duration::from_millis(600));

@@ -21,16 +21,16 @@ fn target() -> (UdpSocket, SocketAddr) {
 #[test]
 fn datagrams_of_every_length_pass_both_ways() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let client = client();
     for length in [0, 1, 1472, 9000, 65_507] {
         let (there, back) = (bytes(length, 3), bytes(length, 5));
-        client.send_to(&there, door).unwrap();
+        client.send_to(&there, listener).unwrap();
         let (heard, flow) = stand.until(|_| receive(&target));
         assert_eq!(heard, there, "{length} bytes there");
         target.send_to(&back, flow).unwrap();
         let (heard, from) = stand.until(|_| receive(&client));
-        assert_eq!((heard, from), (back, door), "{length} bytes back");
+        assert_eq!((heard, from), (back, listener), "{length} bytes back");
     }
     assert_eq!((stand.datagrams.len(), stand.facts.count("opened")), (1, 1));
     stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
@@ -42,11 +42,11 @@ fn datagrams_of_every_length_pass_both_ways() {
 #[test]
 fn two_clients_are_kept_apart() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let clients = [client(), client()];
     let mut flows = Vec::new();
     for (client, name) in clients.iter().zip([b"a", b"b"]) {
-        client.send_to(name, door).unwrap();
+        client.send_to(name, listener).unwrap();
         flows.push(stand.until(|_| receive(&target)).1);
     }
     assert_ne!(flows[0], flows[1]);
@@ -55,17 +55,17 @@ fn two_clients_are_kept_apart() {
     assert_eq!(stand.until(|_| receive(&clients[0])).0, b"for a");
     assert_eq!(stand.until(|_| receive(&clients[1])).0, b"for b");
     stand.expect_silence(&clients[0]);
-    assert_eq!(stand.facts.births("opened"), [1, 2]);
+    assert_eq!(stand.facts.conn_ids("opened"), [1, 2]);
 }
 
 #[test]
 fn answers_that_come_at_once_go_to_whom_they_belong() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let clients: Vec<UdpSocket> = (0..20).map(|_| client()).collect();
     let mut flows = Vec::new();
     for client in &clients {
-        client.send_to(b"?", door).unwrap();
+        client.send_to(b"?", listener).unwrap();
         flows.push(stand.until(|_| receive(&target)).1);
     }
     stand.facts.0.clear();
@@ -94,9 +94,9 @@ fn answers_that_come_at_once_go_out_at_the_doors_they_belong_to() {
     let client = client();
     let mut flows = Vec::new();
     for _ in 0..6 {
-        let door = stand.add(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
-        client.send_to(b"?", door).unwrap();
-        flows.push((stand.until(|_| receive(&target)).1, door));
+        let listener = stand.add(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+        client.send_to(b"?", listener).unwrap();
+        flows.push((stand.until(|_| receive(&target)).1, listener));
     }
     for (number, (flow, _)) in flows.iter().enumerate() {
         target.send_to(&[number as u8], *flow).unwrap();
@@ -114,25 +114,25 @@ fn an_answer_goes_out_before_its_flow_makes_room() {
         return;
     }
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-flows=1");
+    let (mut stand, listener) = relay(&[address], ",udp-flows=1");
     let (old, new) = (client(), client());
-    old.send_to(b"question", door).unwrap();
+    old.send_to(b"question", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
     stand.turn(Duration::ZERO);
     // The answer is there first, and so it is heard first.
     target.send_to(b"answer", flow).unwrap();
-    new.send_to(b"room, please", door).unwrap();
+    new.send_to(b"room, please", listener).unwrap();
     assert_eq!(stand.until(|_| receive(&target)).0, b"room, please");
     assert_eq!(receive(&old).unwrap().0, b"answer");
-    assert_eq!(stand.facts.births("closed evicted up 8 down 6"), [1]);
+    assert_eq!(stand.facts.conn_ids("closed evicted up 8 down 6"), [1]);
 }
 
 #[test]
 fn a_stranger_is_not_heard_at_a_flows_socket() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let (client, stranger) = (client(), client());
-    client.send_to(b"hello", door).unwrap();
+    client.send_to(b"hello", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
     stranger.send_to(b"forged", flow).unwrap();
     target.send_to(b"true", flow).unwrap();
@@ -143,22 +143,22 @@ fn a_stranger_is_not_heard_at_a_flows_socket() {
 #[test]
 fn a_flow_that_rests_expires_and_a_steady_one_stays() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-timeout=10s");
+    let (mut stand, listener) = relay(&[address], ",udp-timeout=10s");
     let (steady, resting) = (client(), client());
     for client in [&steady, &resting] {
-        client.send_to(b"hello", door).unwrap();
+        client.send_to(b"hello", listener).unwrap();
         stand.until(|_| receive(&target));
     }
     assert_eq!(stand.datagrams.sleep(stand.now), Some(Duration::from_secs(10)));
     stand.pass(Duration::from_secs(6));
-    steady.send_to(b"still here", door).unwrap();
+    steady.send_to(b"still here", listener).unwrap();
     stand.until(|_| receive(&target));
     stand.pass(Duration::from_secs(4));
-    assert_eq!(stand.facts.births("closed idle-timeout up 5 down 0"), [2]);
+    assert_eq!(stand.facts.conn_ids("closed idle-timeout up 5 down 0"), [2]);
     assert_eq!(stand.datagrams.sleep(stand.now), Some(Duration::from_secs(6)));
-    resting.send_to(b"again", door).unwrap();
+    resting.send_to(b"again", listener).unwrap();
     stand.until(|_| receive(&target));
-    assert_eq!(stand.facts.births("opened"), [1, 2, 3]);
+    assert_eq!(stand.facts.conn_ids("opened"), [1, 2, 3]);
     stand.pass(Duration::from_secs(10));
     assert_eq!((stand.datagrams.len(), stand.datagrams.sleep(stand.now)), (0, None));
 }
@@ -166,9 +166,9 @@ fn a_flow_that_rests_expires_and_a_steady_one_stays() {
 #[test]
 fn an_answer_keeps_a_flow_alive_too() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-timeout=10s");
+    let (mut stand, listener) = relay(&[address], ",udp-timeout=10s");
     let client = client();
-    client.send_to(b"subscribe", door).unwrap();
+    client.send_to(b"subscribe", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
     for _ in 0..3 {
         stand.pass(Duration::from_secs(6));
@@ -181,44 +181,44 @@ fn an_answer_keeps_a_flow_alive_too() {
 #[test]
 fn the_oldest_flow_makes_room() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-flows=3");
+    let (mut stand, listener) = relay(&[address], ",udp-flows=3");
     let steady = client();
     let others: Vec<UdpSocket> = (0..10).map(|_| client()).collect();
     for other in &others {
-        steady.send_to(b"steady", door).unwrap();
+        steady.send_to(b"steady", listener).unwrap();
         stand.until(|_| receive(&target));
-        other.send_to(b"other", door).unwrap();
+        other.send_to(b"other", listener).unwrap();
         stand.until(|_| receive(&target));
         assert!(stand.datagrams.len() <= 3);
     }
-    assert_eq!(stand.facts.births("closed evicted"), [2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(stand.facts.conn_ids("closed evicted"), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
 fn a_late_event_of_a_flow_that_is_gone_is_stale() {
     use oneloop::core::{Key, Ready};
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-flows=1");
+    let (mut stand, listener) = relay(&[address], ",udp-flows=1");
     for client in [client(), client()] {
-        client.send_to(b"hello", door).unwrap();
+        client.send_to(b"hello", listener).unwrap();
         stand.until(|_| receive(&target));
     }
     let stale = Key::flow(1, 0).at(1);
     stand.datagrams.mark(stale, Ready::READ, &mut stand.facts);
-    assert_eq!((stand.facts.births("stale"), stand.datagrams.queued()), (vec![1], 0));
+    assert_eq!((stand.facts.conn_ids("stale"), stand.datagrams.queued()), (vec![1], 0));
 }
 
 #[test]
 fn a_refusal_is_counted_and_the_flow_goes_on() {
     let (deaf, address) = nobody();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let client = client();
-    client.send_to(b"anybody?", door).unwrap();
+    client.send_to(b"anybody?", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused (Connection refused)");
     drop(deaf);
     let target = UdpSocket::bind(address).unwrap();
     target.set_nonblocking(true).unwrap();
-    client.send_to(b"hello", door).unwrap();
+    client.send_to(b"hello", listener).unwrap();
     let (heard, flow) = stand.until(|_| receive(&target));
     assert_eq!(heard, b"hello");
     target.send_to(b"here", flow).unwrap();
@@ -229,11 +229,11 @@ fn a_refusal_is_counted_and_the_flow_goes_on() {
 #[test]
 fn an_earlier_refusal_does_not_cost_the_next_datagram() {
     let (_deaf, address) = nobody();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let client = client();
     // Both are there before the loop turns: so the second one meets the refusal of the first.
-    client.send_to(b"one", door).unwrap();
-    client.send_to(b"three", door).unwrap();
+    client.send_to(b"one", listener).unwrap();
+    client.send_to(b"three", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
     stand.until_seen(1, "received 5");
     assert_eq!(stand.facts.count("sent"), 2);
@@ -244,10 +244,10 @@ fn an_earlier_refusal_does_not_cost_the_next_datagram() {
 #[test]
 fn flows_take_turns_at_the_targets() {
     let (targets, addresses): (Vec<_>, Vec<_>) = (0..3).map(|_| target()).unzip();
-    let (mut stand, door) = relay(&addresses, "");
+    let (mut stand, listener) = relay(&addresses, "");
     let clients: Vec<UdpSocket> = (0..6).map(|_| client()).collect();
     for (number, client) in clients.iter().enumerate() {
-        client.send_to(&[number as u8], door).unwrap();
+        client.send_to(&[number as u8], listener).unwrap();
         let (heard, _) = stand.until(|_| receive(&targets[number % 3]));
         assert_eq!(heard, [number as u8]);
     }
@@ -257,11 +257,11 @@ fn flows_take_turns_at_the_targets() {
 fn after_a_refusal_a_flow_goes_to_the_next_target() {
     let (target, address) = target();
     let (_deaf, refusing) = nobody();
-    let (mut stand, door) = relay(&[refusing, address], "");
+    let (mut stand, listener) = relay(&[refusing, address], "");
     let client = client();
-    client.send_to(b"lost", door).unwrap();
+    client.send_to(b"lost", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
-    client.send_to(b"found", door).unwrap();
+    client.send_to(b"found", listener).unwrap();
     let (heard, flow) = stand.until(|_| receive(&target));
     assert_eq!(heard, b"found");
     target.send_to(b"here", flow).unwrap();
@@ -273,15 +273,15 @@ fn after_a_refusal_a_flow_goes_to_the_next_target() {
 #[test]
 fn a_name_is_asked_for_when_a_flow_opens() {
     let ((target, address), (_deaf, refusing)) = (target(), nobody());
-    let (mut stand, door) =
+    let (mut stand, listener) =
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
     let client = client();
-    client.send_to(b"early", door).unwrap();
+    client.send_to(b"early", listener).unwrap();
     stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&client)));
     stand.names.insert("target.test".to_string(), vec![refusing, address]);
-    client.send_to(b"lost", door).unwrap();
+    client.send_to(b"lost", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
-    client.send_to(b"hello", door).unwrap();
+    client.send_to(b"hello", listener).unwrap();
     assert_eq!(stand.until(|_| receive(&target)).0, b"hello");
 }
 
@@ -303,10 +303,10 @@ fn a_forged_source_makes_no_loop_of_a_relay() {
     let (target, address) = target();
     let mut stand = Stand::new();
     let route = format!("udp://127.0.0.1:0=relay:udp://{address}");
-    let (door, forger) = stand.add_with_forger(&route);
-    forger.send_to(b"from the door", door).unwrap();
+    let (listener, forger) = stand.add_with_forger(&route);
+    forger.send_to(b"from the door", listener).unwrap();
     stand.until_seen(1, "source is our own address");
-    target.send_to(b"from the target", door).unwrap();
+    target.send_to(b"from the target", listener).unwrap();
     stand.until_seen(1, "loop breaker");
     assert_eq!(stand.datagrams.len(), 0);
 }
@@ -314,29 +314,29 @@ fn a_forged_source_makes_no_loop_of_a_relay() {
 #[test]
 fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
+    let (mut stand, listener) = relay(&[address], "");
     let (client, late) = (client(), client());
-    client.send_to(b"question", door).unwrap();
+    client.send_to(b"question", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
     stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
-    late.send_to(b"hello", door).unwrap();
+    late.send_to(b"hello", listener).unwrap();
     stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&late)));
     target.send_to(b"answer", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&client)).0, b"answer");
     assert_eq!(stand.datagrams.len(), 1);
     stand.pass(Duration::from_secs(1));
-    assert_eq!(stand.facts.births("closed drained up 8 down 6"), [1]);
+    assert_eq!(stand.facts.conn_ids("closed drained up 8 down 6"), [1]);
     assert_eq!((stand.datagrams.len(), stand.datagrams.sleep(stand.now)), (0, None));
 }
 
 #[test]
 fn a_drain_waits_for_the_answer_to_a_datagram_for_as_long_as_its_flow_may_be_idle() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-timeout=30s");
+    let (mut stand, listener) = relay(&[address], ",udp-timeout=30s");
     let (asking, asking_in_vain) = (client(), client());
-    asking.send_to(b"question", door).unwrap();
+    asking.send_to(b"question", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
-    asking_in_vain.send_to(b"anybody?", door).unwrap();
+    asking_in_vain.send_to(b"anybody?", listener).unwrap();
     stand.until(|_| receive(&target));
     stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     stand.pass(Duration::from_secs(20));
@@ -344,41 +344,41 @@ fn a_drain_waits_for_the_answer_to_a_datagram_for_as_long_as_its_flow_may_be_idl
     target.send_to(b"answer", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&asking)).0, b"answer");
     stand.pass(DRAIN_IDLE);
-    assert_eq!(stand.facts.births("closed drained up 8 down 6"), [1]);
+    assert_eq!(stand.facts.conn_ids("closed drained up 8 down 6"), [1]);
     stand.pass(Duration::from_secs(9));
-    assert_eq!(stand.facts.births("closed idle-timeout up 8 down 0"), [2]);
+    assert_eq!(stand.facts.conn_ids("closed idle-timeout up 8 down 0"), [2]);
 }
 
 #[test]
 fn a_flow_whose_datagrams_wait_to_be_read_is_not_idle() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], ",udp-timeout=30s");
+    let (mut stand, listener) = relay(&[address], ",udp-timeout=30s");
     let (busy, silent) = (client(), client());
     for client in [&busy, &silent] {
-        client.send_to(b"first", door).unwrap();
+        client.send_to(b"first", listener).unwrap();
         stand.until(|_| receive(&target));
     }
     // More than a turn reads, and the last one is that of a known source.
     let others = client();
     for _ in 0..64 {
-        others.send_to(b"before it", door).unwrap();
+        others.send_to(b"before it", listener).unwrap();
     }
-    busy.send_to(b"second", door).unwrap();
+    busy.send_to(b"second", listener).unwrap();
     stand.pass(Duration::from_secs(30));
     stand.until(|_| receive(&target).filter(|(bytes, _)| bytes == b"second"));
-    assert_eq!(stand.facts.births("opened"), [1, 2, 3]);
+    assert_eq!(stand.facts.conn_ids("opened"), [1, 2, 3]);
     stand.turn(Duration::ZERO);
-    assert_eq!(stand.facts.births("closed idle-timeout"), [2], "that one was silent");
+    assert_eq!(stand.facts.conn_ids("closed idle-timeout"), [2], "that one was silent");
 }
 
 #[test]
 fn a_dump_tells_of_doors_and_flows() {
     let (target, address) = target();
-    let (mut stand, door) = relay(&[address], "");
-    client().send_to(b"hello", door).unwrap();
+    let (mut stand, listener) = relay(&[address], "");
+    client().send_to(b"hello", listener).unwrap();
     stand.until(|_| receive(&target));
     stand.datagrams.dump(stand.now, &mut stand.facts);
-    assert_eq!(stand.facts.count(&format!("dump door udp://{door} relay")), 1);
+    assert_eq!(stand.facts.count(&format!("dump door udp://{listener} relay")), 1);
     assert_eq!(stand.facts.count(&format!(" to udp://{address}: age 0.")), 1);
     assert_eq!(stand.facts.count(" s, 5 B up, 0 B down, queued "), 1);
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
-use oneloop::core::{Births, Event, Key, Moment, Observer, Ready, Reason};
+use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason};
 use oneloop::plan::{Policy, Route};
 use oneloop::shell::bind_datagram;
 use oneloop::shell::datagram::{Context, Datagrams};
@@ -28,8 +28,8 @@ const SILENCE: Duration = Duration::from_millis(50);
 pub struct Stand {
     poll: Poll,
     events: Events,
-    births: Births,
-    doors: usize,
+    conn_ids: ConnIds,
+    listeners: usize,
     pub datagrams: Datagrams,
     pub now: Moment,
     pub names: HashMap<String, Vec<SocketAddr>>,
@@ -45,8 +45,8 @@ impl Stand {
         Stand {
             poll: Poll::new().unwrap(),
             events: Events::with_capacity(64),
-            births: Births::default(),
-            doors: 0,
+            conn_ids: ConnIds::default(),
+            listeners: 0,
             datagrams: Datagrams::new(7),
             now: Moment(1_000_000),
             names: HashMap::new(),
@@ -81,9 +81,9 @@ impl Stand {
             address = socket.local_addr().unwrap();
             handle = Some(UdpSocket::from(socket.as_fd().try_clone_to_owned().unwrap()));
         }
-        let (key, registry) = (Key::door(self.doors), self.poll.registry());
+        let (key, registry) = (Key::source(self.listeners), self.poll.registry());
         self.datagrams.add(bound, (0, &route), key, registry).unwrap();
-        self.doors += 1;
+        self.listeners += 1;
         (address, handle)
     }
 
@@ -99,7 +99,7 @@ impl Stand {
             if event.is_error() {
                 ready = ready.with(Ready::ERROR);
             }
-            self.datagrams.mark(Key::from_word(event.token().0), ready, &mut self.facts);
+            self.datagrams.mark(Key::from_token(event.token().0), ready, &mut self.facts);
         }
         self.call(|datagrams, cx| {
             datagrams.run(cx);
@@ -113,7 +113,7 @@ impl Stand {
             now: self.now,
             unix_seconds: NOW,
             registry: self.poll.registry(),
-            births: &mut self.births,
+            conn_ids: &mut self.conn_ids,
             names: &mut |name, _| names.get(name).cloned().unwrap_or_default(),
             seen: &mut self.facts,
         };
@@ -165,8 +165,8 @@ impl Facts {
     }
 
     /// The birth numbers of the flows that have such a fact.
-    pub fn births(&self, text: &str) -> Vec<u32> {
-        self.0.iter().filter(|(_, fact)| fact.contains(text)).map(|(birth, _)| *birth).collect()
+    pub fn conn_ids(&self, text: &str) -> Vec<u32> {
+        self.0.iter().filter(|(_, fact)| fact.contains(text)).map(|(id, _)| *id).collect()
     }
 }
 
@@ -175,7 +175,7 @@ impl Observer for Facts {
         let fact = match event {
             Event::Opened { service, peer, .. } => format!("opened {service} {peer}"),
             Event::Closed { ending, up, down, .. } => {
-                format!("closed {} up {up} down {down}", ending.reason.word())
+                format!("closed {} up {up} down {down}", ending.reason.name())
             }
             Event::Dialing { target, attempt } => format!("dialing {target} attempt {attempt}"),
             Event::DialFailed { target, .. } => format!("dial failed {target}"),
@@ -191,7 +191,7 @@ impl Observer for Facts {
             Event::Dump { line } => format!("dump {line}"),
             _ => return,
         };
-        self.0.push((key.birth, fact));
+        self.0.push((key.id, fact));
     }
 }
 

@@ -218,9 +218,10 @@ fn a_door_with_many_addresses_answers_a_train_from_the_one_it_was_asked_at() {
         let (port, first) = (stand.add(route).port(), client());
         show(&mut stand, &first, ([127, 0, 0, 1], port).into(), &first);
         for host in [[127, 0, 0, 1], [127, 0, 0, 2]] {
-            let (taker, sent, door) = (taker(), bytes(95, host[3]), SocketAddr::from((host, port)));
-            send(&taker, &sent, 10, door);
-            assert_eq!(stand.until(|_| take(&taker)), (sent, 10, door), "{route}");
+            let (taker, sent, listener) =
+                (taker(), bytes(95, host[3]), SocketAddr::from((host, port)));
+            send(&taker, &sent, 10, listener);
+            assert_eq!(stand.until(|_| take(&taker)), (sent, 10, listener), "{route}");
         }
     }
 }
@@ -255,10 +256,10 @@ fn a_train_that_is_too_long_for_one_call_goes_on_in_several() {
 fn a_relay_passes_trains_on_as_trains_both_ways() {
     let (target, client) = (taker(), taker());
     let address = target.local_addr().unwrap();
-    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
-    show(&mut stand, &client, door, &target);
+    let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+    show(&mut stand, &client, listener, &target);
     let flow = {
-        client.send_to(b"flow?", door).unwrap();
+        client.send_to(b"flow?", listener).unwrap();
         stand.until(|_| receive(&target)).1
     };
     show(&mut stand, &target, flow, &client);
@@ -266,12 +267,12 @@ fn a_relay_passes_trains_on_as_trains_both_ways() {
     let mut passed = 0;
     for (number, (length, each)) in TRAINS.into_iter().enumerate() {
         let (there, back) = (bytes(length, number as u8), bytes(length, !number as u8));
-        send(&client, &there, each, door);
+        send(&client, &there, each, listener);
         let (heard, each_heard, flow) = stand.until(|_| take(&target));
         assert!(heard == there && each_heard == each.into(), "{length} bytes, {each} each");
         send(&target, &back, each, flow);
         let heard = stand.until(|_| take(&client));
-        assert!(heard == (back, each.into(), door), "{length} bytes, {each} each");
+        assert!(heard == (back, each.into(), listener), "{length} bytes, {each} each");
         passed += length;
     }
     let datagrams: usize =
@@ -290,8 +291,8 @@ fn a_unix_target_gets_a_train_datagram_by_datagram() {
     let name = format!("oneloop-trains-{}", std::process::id());
     let target = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
     target.set_nonblocking(true).unwrap();
-    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:@{name}"));
-    send(&client(), &bytes(35, 1), 10, door);
+    let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:@{name}"));
+    send(&client(), &bytes(35, 1), 10, listener);
     let mut room = [0; 99];
     for datagram in bytes(35, 1).chunks(10) {
         let length = stand.until(|_| target.recv(&mut room).ok());
@@ -304,14 +305,14 @@ fn a_unix_target_gets_a_train_datagram_by_datagram() {
 fn an_earlier_refusal_does_not_cost_the_next_train() {
     let (target, client) = (client(), client());
     let address = target.local_addr().unwrap();
-    let (mut stand, door) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
-    show(&mut stand, &client, door, &target);
+    let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
+    show(&mut stand, &client, listener, &target);
     // From now on it hears one other alone, and its port is still nobody else's.
     target.connect("127.0.0.1:9").unwrap();
     stand.facts.0.clear();
-    client.send_to(b"anybody?", door).unwrap();
+    client.send_to(b"anybody?", listener).unwrap();
     // Both are there before the loop turns: so the train meets the refusal of the first one.
-    send(&client, &bytes(35, 1), 10, door);
+    send(&client, &bytes(35, 1), 10, listener);
     stand.until_seen(3, "received 10");
     assert_eq!(stand.facts.count("sent"), 5);
     assert_eq!(

@@ -100,9 +100,9 @@ fn every_combination_of_udp_and_unix_is_relayed() {
     let inet_text = format!("udp://{}", inet.local_addr().unwrap());
     let mut stand = Stand::new();
 
-    let door = stand.add(&format!("udp://127.0.0.1:0=relay:{target_text}"));
+    let listener = stand.add(&format!("udp://127.0.0.1:0=relay:{target_text}"));
     let udp_client = client();
-    udp_client.send_to(b"udp to unix", door).unwrap();
+    udp_client.send_to(b"udp to unix", listener).unwrap();
     let mut room = [0; 64];
     let from = stand.until(|_| target.recv_from(&mut room).ok()).1;
     assert_eq!(&room[..11], b"udp to unix");
@@ -145,22 +145,22 @@ fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
 fn a_target_that_starts_anew_at_its_path_is_found_again() {
     let scratch = Scratch::new();
     let path = scratch.path("target");
-    let (mut stand, door) =
+    let (mut stand, listener) =
         Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:{}", path.display()));
     let client = client();
-    client.send_to(b"too early", door).unwrap();
+    client.send_to(b"too early", listener).unwrap();
     let lost = format!("dropped 9 from {}: not sent (No such file or directory)", at(&client));
     stand.until_seen(1, &lost);
     let target = bind(&path);
-    client.send_to(b"first", door).unwrap();
+    client.send_to(b"first", listener).unwrap();
     assert_eq!(stand.until(|_| heard(&target)), b"first");
     drop(target);
-    client.send_to(b"gone", door).unwrap();
+    client.send_to(b"gone", listener).unwrap();
     stand.until_seen(1, &format!("dropped 4 from {}: refused", at(&client)));
     assert_eq!(stand.facts.count("refused"), 1);
     std::fs::remove_file(&path).unwrap();
     let target = bind(&path);
-    client.send_to(b"second", door).unwrap();
+    client.send_to(b"second", listener).unwrap();
     assert_eq!(stand.until(|_| heard(&target)), b"second");
     assert_eq!(stand.datagrams.len(), 1);
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use oneloop::core::end::LINE_BYTES;
 use oneloop::core::timers::Deadline;
-use oneloop::core::{Closing, Key, Moment, Reason, Side};
+use oneloop::core::{CloseKind, Key, Moment, Reason, Side};
 
 use super::check;
 use super::kernel::{Kernel, Sock};
@@ -19,28 +19,28 @@ const LAST_WORDS: u64 = 256;
 
 /// A peer saw a clean end: then it has heard everything, and the other side's end was clean too.
 pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
-    let (peer, birth) = (&talk.peers[end], talk.key.birth);
+    let (peer, conn_id) = (&talk.peers[end], talk.key.id);
     let own = &kernel.socks[peer.sock];
     let reason = talk.ended.map(|(ending, _)| ending.reason);
     match talk.kind {
         Kind::Echo => {
             let ended = own.rx.fin || reason.is_some();
-            assert!(ended, "#{birth}: an end of file out of nothing");
-            assert_eq!(peer.heard, own.rx.put, "#{birth}: a clean end after a loss");
+            assert!(ended, "#{conn_id}: an end of file out of nothing");
+            assert_eq!(peer.heard, own.rx.put, "#{conn_id}: a clean end after a loss");
         }
         Kind::Relay => {
             let Some(other) = talk.peers.get(1 - end) else {
-                panic!("#{birth}: a clean end, and no target was connected")
+                panic!("#{conn_id}: a clean end, and no target was connected")
             };
             let far = &kernel.socks[other.sock];
             let ended = far.rx.fin || reason == Some(Reason::Drained);
-            assert!(ended, "#{birth}: end {end} sees a clean end, the other side's was none");
+            assert!(ended, "#{conn_id}: end {end} sees a clean end, the other side's was none");
             let all = peer.heard == far.rx.put || far.seen.lied;
-            assert!(all, "#{birth}: a clean end after a loss");
+            assert!(all, "#{conn_id}: a clean end after a loss");
         }
         Kind::Say | Kind::Greet => {
             let Hears::Text(text) = &peer.hears else { return };
-            assert_eq!(peer.heard, text.len() as u64, "#{birth}: the text was cut");
+            assert_eq!(peer.heard, text.len() as u64, "#{conn_id}: the text was cut");
         }
         Kind::Discard | Kind::Chargen => {}
     }
@@ -49,41 +49,41 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
 /// A connection ended: its reason is true, and its sockets were closed as the reason demands.
 pub fn ending(world: &World, closed: &Closed) {
     let kernel = world.net.borrow();
-    let talk = &world.talks[&closed.key.birth];
-    let birth = talk.key.birth;
+    let talk = &world.talks[&closed.key.id];
+    let conn_id = talk.key.id;
     let socks = socks(&kernel, talk, closed);
     let fault = |side: Side| match side {
         Side::Client => socks[0].seen.fault,
         Side::Target => socks.get(1).and_then(|sock| sock.seen.fault),
-        Side::Us => None,
+        Side::Proxy => None,
     };
     let reason = closed.ending.reason;
     check::was_silent(&kernel, talk, reason);
-    assert!(socks.iter().all(|sock| sock.closed), "#{birth} leaves a socket open");
+    assert!(socks.iter().all(|sock| sock.closed), "#{conn_id} leaves a socket open");
     match reason {
         Reason::Finished | Reason::Served => {
             let ours = talk.kind != Kind::Relay && closed.facts.first == Some(1);
-            assert_eq!(ours, reason == Reason::Served, "#{birth}: {reason}?");
+            assert_eq!(ours, reason == Reason::Served, "#{conn_id}: {reason}?");
             finished(&socks, talk);
         }
         Reason::Reset { by, fault: told } => {
-            assert_eq!(fault(by), Some(told.kind), "#{birth}: reset by the {by}?");
-            assert!(talk.kind != Kind::Relay || closed.facts.connected, "#{birth}: too early");
-            last_words(&socks, talk, by);
+            assert_eq!(fault(by), Some(told.kind), "#{conn_id}: reset by the {by}?");
+            assert!(talk.kind != Kind::Relay || closed.facts.connected, "#{conn_id}: too early");
+            flush_after_error(&socks, talk, by);
         }
         Reason::Abandoned { fault: told } => {
-            assert_eq!(fault(Side::Client), Some(told.kind), "#{birth} was not abandoned");
+            assert_eq!(fault(Side::Client), Some(told.kind), "#{conn_id} was not abandoned");
             assert!(!closed.facts.connected && talk.kind == Kind::Relay);
         }
         Reason::Refused { .. } | Reason::Unreachable { .. } | Reason::ConnectTimeout => {
-            assert!(!closed.facts.connected && talk.attempts.is_empty(), "#{birth} was refused?");
+            assert!(!closed.facts.connected && talk.attempts.is_empty(), "#{conn_id} was refused?");
         }
         Reason::Drained => {
-            assert!(world.drained, "#{birth} is drained too early");
+            assert!(world.drained, "#{conn_id} is drained too early");
             let asked = talk.kind == Kind::Relay && closed.facts.client_spoke_last() == Some(true);
-            assert!(!asked, "#{birth} is drained while its client waits for an answer");
+            assert!(!asked, "#{conn_id} is drained while its client waits for an answer");
         }
-        Reason::Cut => assert!(world.cut, "#{birth} is cut too early"),
+        Reason::Cut => assert!(world.cut, "#{conn_id} is cut too early"),
         _ => {}
     }
     let resets = match reason {
@@ -94,14 +94,14 @@ pub fn ending(world: &World, closed: &Closed) {
         _ => Some(true),
     };
     let wrong = socks.iter().any(|sock| resets.is_some_and(|resets| sock.linger_zero != resets));
-    assert!(!wrong, "#{birth} ended by {reason}: a reset where none belongs, or none");
+    assert!(!wrong, "#{conn_id} ended by {reason}: a reset where none belongs, or none");
     moved(&socks, closed, talk);
     first(closed, talk);
 }
 
 /// A deadline struck: not before its time, and not without a cause.
 pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
-    let talk = &world.talks[&key.birth];
+    let talk = &world.talks[&key.id];
     let timeouts = &world.mix.timeouts[talk.route as usize];
     let half = facts.ended[0] != facts.ended[1];
     let connected = facts.connected || talk.kind != Kind::Relay;
@@ -119,12 +119,12 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
     };
     let due = wait.map(|wait| since + wait);
     let meant = cause && due.is_some_and(|due| world.now.tick() >= due);
-    assert!(meant, "#{}: {deadline:?} strikes before {due:?}: {facts:?}", key.birth);
+    assert!(meant, "#{}: {deadline:?} strikes before {due:?}: {facts:?}", key.id);
 }
 
 /// The message that was heard is the peer's first line, or what there was of it.
 pub fn message(world: &World, key: Key, message: &[u8]) {
-    let talk = &world.talks[&key.birth];
+    let talk = &world.talks[&key.id];
     let kernel = world.net.borrow();
     let sock = &kernel.socks[talk.peers[0].sock];
     assert_eq!(message, payload(talk.peers[0].stream, 0, message.len()), "misheard");
@@ -133,7 +133,7 @@ pub fn message(world: &World, key: Key, message: &[u8]) {
         Some(at) => at + 1 == message.len(),
         None => message.len() == LINE_BYTES || sock.rx.fin && sock.rx.put == message.len() as u64,
     };
-    assert!(whole, "#{}: {} bytes heard are no message", key.birth, message.len());
+    assert!(whole, "#{}: {} bytes heard are no message", key.id, message.len());
 }
 
 /// A conversation is over, on both sides.
@@ -143,7 +143,7 @@ pub fn over(kernel: &Kernel, talk: &Talk) {
         let unread = kernel.socks[peer.sock].seen.unread;
         let clean = ending.reason == Reason::Finished || ending.reason == Reason::Served && !unread;
         let reset = clean && peer.saw == Some(Saw::Reset);
-        assert!(!reset, "#{}: {} ended for its peer with a reset", talk.key.birth, ending.reason);
+        assert!(!reset, "#{}: {} ended for its peer with a reset", talk.key.id, ending.reason);
     }
 }
 
@@ -155,38 +155,38 @@ pub fn nothing_left(world: &mut World) {
     let engine = &world.engine;
     assert!(engine.is_empty() && engine.queued() == 0, "somebody is left: {}", world.left());
     assert_eq!((engine.deadlines(), engine.sleep(later)), (0, None), "deadlines are left");
-    let shelf = &engine.buffers.shelf;
-    assert_eq!((shelf.lent(), shelf.bytes()), (0, 0), "loans are left");
+    let unsent = &engine.buffers.unsent;
+    assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0), "loans are left");
     assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
 }
 
 /// Both directions ended in order: nothing failed, and all that was said was passed on.
 fn finished(socks: &[&Sock], talk: &Talk) {
-    let birth = talk.key.birth;
+    let conn_id = talk.key.id;
     for sock in socks {
-        assert_eq!(sock.seen.fault, None, "#{birth} failed, and ended clean");
+        assert_eq!(sock.seen.fault, None, "#{conn_id} failed, and ended clean");
     }
     match (talk.kind, socks) {
         (Kind::Relay, [a, b]) => {
-            assert!(a.rx.fin && b.rx.fin && a.tx.fin && b.tx.fin, "#{birth}: not both ended");
-            assert_eq!((a.rx.put, b.rx.put), (b.tx.put, a.tx.put), "#{birth} lost bytes");
+            assert!(a.rx.fin && b.rx.fin && a.tx.fin && b.tx.fin, "#{conn_id}: not both ended");
+            assert_eq!((a.rx.put, b.rx.put), (b.tx.put, a.tx.put), "#{conn_id} lost bytes");
         }
         (Kind::Echo, [a]) => {
-            assert!(a.rx.fin, "#{birth} ended by itself");
-            assert_eq!(a.rx.put, a.tx.put, "#{birth} lost bytes");
+            assert!(a.rx.fin, "#{conn_id} ended by itself");
+            assert_eq!(a.rx.put, a.tx.put, "#{conn_id} lost bytes");
         }
-        _ => assert!(socks[0].tx.fin, "#{birth} has not said that it ends"),
+        _ => assert!(socks[0].tx.fin, "#{conn_id} has not said that it ends"),
     }
 }
 
 /// What a side had sent before it failed went to the other one, as far as that one took it.
-fn last_words(socks: &[&Sock], talk: &Talk, by: Side) {
+fn flush_after_error(socks: &[&Sock], talk: &Talk, by: Side) {
     let [a, b] = socks else { return };
     let (from, to) = if by == Side::Client { (a, b) } else { (b, a) };
     let all = from.seen.lied || from.rx.bytes.is_empty() && from.rx.taken == to.tx.put;
     let taken = to.seen.blocked || to.seen.fault.is_some() || to.dead;
     let enough = from.seen.calls + to.seen.calls >= LAST_WORDS;
-    assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.birth);
+    assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.id);
 }
 
 /// The counts of the event are those of the wire.
@@ -197,26 +197,26 @@ fn moved(socks: &[&Sock], closed: &Closed, talk: &Talk) {
         Kind::Echo => client.tx.put,
         _ => client.rx.taken,
     };
-    assert_eq!((closed.up, closed.down), (up, client.tx.put), "#{}", talk.key.birth);
+    assert_eq!((closed.up, closed.down), (up, client.tx.put), "#{}", talk.key.id);
 }
 
 /// Who ended first, and how: by the first end of file, if there was one.
 fn first(closed: &Closed, talk: &Talk) {
     let ending = closed.ending;
     let (side, by) = match (closed.facts.first, ending.reason) {
-        (Some(0), _) => (Side::Client, Closing::Fin),
-        (Some(_), _) if talk.kind == Kind::Relay => (Side::Target, Closing::Fin),
-        (Some(_), _) => (Side::Us, Closing::Fin),
+        (Some(0), _) => (Side::Client, CloseKind::Fin),
+        (Some(_), _) if talk.kind == Kind::Relay => (Side::Target, CloseKind::Fin),
+        (Some(_), _) => (Side::Proxy, CloseKind::Fin),
         // A pipe breaks behind a FIN that nobody has read yet.
         (None, Reason::Reset { by, fault }) if fault.kind == ErrorKind::BrokenPipe => {
-            (by, Closing::Fin)
+            (by, CloseKind::Fin)
         }
-        (None, Reason::Reset { by, .. }) => (by, Closing::Rst),
-        (None, Reason::Abandoned { .. }) => (Side::Client, Closing::Rst),
-        (None, Reason::Refused { .. }) => (Side::Target, Closing::Rst),
-        (None, _) => (Side::Us, ending.by),
+        (None, Reason::Reset { by, .. }) => (by, CloseKind::Rst),
+        (None, Reason::Abandoned { .. }) => (Side::Client, CloseKind::Rst),
+        (None, Reason::Refused { .. }) => (Side::Target, CloseKind::Rst),
+        (None, _) => (Side::Proxy, ending.by),
     };
-    assert_eq!((ending.first, ending.by), (side, by), "#{}: {ending:?}", closed.key.birth);
+    assert_eq!((ending.first, ending.by), (side, by), "#{}: {ending:?}", closed.key.id);
 }
 
 /// The sockets of the conversation: the client's, and the target's if that one was connected.

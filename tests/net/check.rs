@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use oneloop::core::conn::Conn;
 use oneloop::core::flow::{Flow, Step};
-use oneloop::core::pump::BUDGET;
+use oneloop::core::pump::STEP_BUDGET;
 use oneloop::core::{End, Ready};
 use oneloop::core::{Key, Reason, Tick};
 
@@ -21,9 +21,9 @@ pub const LINGER: Tick = 20;
 /// During a drain, a connection at rest that was quiet for so long is closed.
 pub const DRAIN_IDLE: Tick = 10;
 
-/// Two flows of `BUDGET` steps, each at most a read and a write; beside them two half-closes, two
+/// Two flows of `STEP_BUDGET` steps, each at most a read and a write; beside them two half-closes, two
 /// questions for errors and one for success.
-const CALLS: u64 = 2 * 2 * BUDGET as u64 + 5;
+const CALLS: u64 = 2 * 2 * STEP_BUDGET as u64 + 5;
 
 /// The connections that have work to do and stand in the queue.
 pub fn before_run(world: &World) -> HashSet<Key> {
@@ -41,15 +41,15 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
         let calls: u64 = socks.iter().map(|(_, sock)| sock.seen.calls).sum();
         let bytes: u64 = socks.iter().map(|(_, sock)| sock.seen.bytes).sum();
         // One whose attempt failed was asked on a socket that is gone.
-        let served = calls > 0 || matches!(conn.ends.end(1), End::Nowhere);
-        assert!(served || !had_work.contains(&key), "#{} was not served", key.birth);
-        assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.birth);
+        let served = calls > 0 || matches!(conn.ends.end(1), End::Unconnected);
+        assert!(served || !had_work.contains(&key), "#{} was not served", key.id);
+        assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.id);
         let spins = |(end, sock): &(usize, &Sock)| {
             sock.seen.blocked && conn.ends.bits(*end).has(Ready::WRITE)
         };
-        assert!(!socks.iter().any(spins), "#{} forgets that it is blocked", key.birth);
-        let share = CALLS * largest(world, &world.talks[&key.birth]) as u64;
-        assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.birth);
+        assert!(!socks.iter().any(spins), "#{} forgets that it is blocked", key.id);
+        let share = CALLS * largest(world, &world.talks[&key.id]) as u64;
+        assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.id);
     }
     assert_eq!(world.engine.queued(), queued, "the queue holds somebody twice, or a ghost");
 }
@@ -59,23 +59,23 @@ pub fn after_turn(world: &World) {
     let kernel = world.net.borrow();
     let (mut loans, mut bytes, mut pipes) = (0, 0, 0);
     for (key, conn) in world.engine.iter() {
-        let talk = &world.talks[&key.birth];
-        assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.birth);
-        let held = held(world, key, conn, largest(world, talk));
-        loans += held.0;
-        bytes += held.1;
-        pipes += held.2;
+        let talk = &world.talks[&key.id];
+        assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.id);
+        let unsent = unsent(world, key, conn, largest(world, talk));
+        loans += unsent.0;
+        bytes += unsent.1;
+        pipes += unsent.2;
         for flow in conn.flows.iter().filter(|flow| !flow.is_absent()) {
             counts(world, &kernel, key, conn, flow);
         }
         no_orphan(world, &kernel, key, conn);
         let due = due(world, talk, conn);
         let late = !conn.queued && due.is_some_and(|due| due <= world.now.tick());
-        assert!(!late, "#{} should have ended at {due:?}", key.birth);
+        assert!(!late, "#{} should have ended at {due:?}", key.id);
     }
-    let shelf = &world.engine.buffers.shelf;
-    assert_eq!((shelf.lent(), shelf.bytes()), (loans, bytes), "loans that nobody holds");
-    assert_eq!(shelf.pipes.lent(), pipes, "pipes that nobody holds");
+    let unsent = &world.engine.buffers.unsent;
+    assert_eq!((unsent.in_use(), unsent.bytes()), (loans, bytes), "loans that nobody holds");
+    assert_eq!(unsent.pipes.in_use(), pipes, "pipes that nobody holds");
     let living = world.talks.values().filter(|talk| talk.ended.is_none()).count();
     assert_eq!(world.engine.len(), living, "connections without a conversation");
     assert_eq!(world.watch.facts.len(), living, "an end that was not told");
@@ -89,61 +89,61 @@ pub fn sleep(world: &World, sleep: Option<Duration>) {
         return;
     }
     for (key, conn) in world.engine.iter() {
-        let Some(due) = due(world, &world.talks[&key.birth], conn) else { continue };
+        let Some(due) = due(world, &world.talks[&key.id], conn) else { continue };
         let wait = world.now.until(due);
-        assert!(sleep.is_some_and(|sleep| sleep <= wait), "#{} would be late", key.birth);
+        assert!(sleep.is_some_and(|sleep| sleep <= wait), "#{} would be late", key.id);
     }
 }
 
 /// What a connection holds, in loans, bytes and pipes: at most one read's worth a flow.
-fn held(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize, usize) {
-    let shelf = &world.engine.buffers.shelf;
-    let flows = conn.flows.iter().filter_map(|flow| flow.held.as_ref());
+fn unsent(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize, usize) {
+    let unsent = &world.engine.buffers.unsent;
+    let flows = conn.flows.iter().filter_map(|flow| flow.unsent.as_ref());
     // What lies in a pipe cannot be seen.
-    let pipes = flows.clone().filter(|loan| shelf.data(loan).is_empty()).count();
-    let mut sizes: Vec<usize> = flows.map(|loan| shelf.left(loan)).collect();
+    let pipes = flows.clone().filter(|unsent_id| unsent.data(unsent_id).is_empty()).count();
+    let mut sizes: Vec<usize> = flows.map(|unsent_id| unsent.left(unsent_id)).collect();
     for size in &sizes {
-        assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.birth);
+        assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.id);
     }
-    if let End::Line(Some(loan)) = conn.ends.end(1) {
-        sizes.push(shelf.left(loan));
+    if let End::Line(Some(unsent_id)) = conn.ends.end(1) {
+        sizes.push(unsent.left(unsent_id));
     }
     (sizes.len(), sizes.iter().sum(), pipes)
 }
 
 /// What was read was written, but for what is held.
 fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &Flow) {
-    let shelf = &world.engine.buffers.shelf;
-    let held = flow.held.as_ref().map_or(0, |loan| shelf.left(loan)) as u64;
+    let unsent = &world.engine.buffers.unsent;
+    let unsent = flow.unsent.as_ref().map_or(0, |unsent_id| unsent.left(unsent_id)) as u64;
     let sock = |end: u8| match conn.ends.end(end as usize) {
         End::Socket(socket) => Some(&kernel.socks[socket.id]),
         _ => None,
     };
     if let Some(from) = sock(flow.from) {
-        assert_eq!(from.rx.taken, flow.moved + held, "#{} lost what it read", key.birth);
-        assert!(!flow.done || from.rx.fin, "#{}: an end of file that was none", key.birth);
+        assert_eq!(from.rx.taken, flow.moved + unsent, "#{} lost what it read", key.id);
+        assert!(!flow.done || from.rx.fin, "#{}: an end of file that was none", key.id);
     }
     if let Some(to) = sock(flow.to) {
-        assert_eq!(to.tx.put, flow.moved, "#{} counts wrongly", key.birth);
+        assert_eq!(to.tx.put, flow.moved, "#{} counts wrongly", key.id);
         let told = if flow.done { to.tx.fin || to.dead } else { !to.tx.fin };
-        assert!(told, "#{}: an end is passed on too late, or too early", key.birth);
+        assert!(told, "#{}: an end is passed on too late, or too early", key.id);
     }
 }
 
 /// Whoever has work to do is queued, or the kernel owes an event for it.
 fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
-    assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.birth);
+    assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.id);
     for (end, sock) in socks(kernel, conn) {
         let bits = conn.ends.bits(end);
-        assert_eq!(bits.has(Ready::MUTED), sock.muted, "#{}.{end}: {conn}", key.birth);
+        assert_eq!(bits.has(Ready::READ_OFF), sock.muted, "#{}.{end}: {conn}", key.id);
         for (bit, ready) in [(Ready::READ, sock.readable()), (Ready::WRITE, sock.writable())] {
             let known = bits.has(bit) || sock.owes(bit);
-            assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.birth);
+            assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.id);
         }
         // With honest events, an error is seen even at an end which nobody reads.
         let hinted = sock.owes(Ready::READ) || sock.owes(Ready::WRITE) || conn.queued;
         let missed = world.mix.model == Model::Epoll && sock.error.is_some() && !hinted;
-        assert!(!missed, "#{}.{end} has not seen its error: {conn}", key.birth);
+        assert!(!missed, "#{}.{end} has not seen its error: {conn}", key.id);
     }
 }
 
@@ -151,16 +151,16 @@ fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
 fn has_work(conn: &Conn<Socket>) -> bool {
     let ready = |end: u8| conn.ends.ready(end as usize);
     let next = |flow: &Flow| flow.next(ready(flow.from), ready(flow.to));
-    let decided = Ready::WRITE.with(Ready::ERROR).with(Ready::LAST);
+    let decided = Ready::WRITE.with(Ready::ERROR).with(Ready::READ_CLOSED);
     let bits = conn.ends.bits(1);
-    let asks = conn.ends.end(1).is_socket() && bits.has(Ready::DIALING) && bits.any(decided);
+    let asks = conn.ends.end(1).is_socket() && bits.has(Ready::OPENING) && bits.any(decided);
     let fails = [0, 1].iter().any(|end| ready(*end).has(Ready::ERROR));
     asks || fails || conn.flows.iter().any(|flow| next(flow) != Step::Rest)
 }
 
 /// When this connection has to end if nothing more happens, told from its events alone.
 pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
-    let facts = world.watch.facts[&talk.key.birth];
+    let facts = world.watch.facts[&talk.key.id];
     let timeouts = &world.mix.timeouts[talk.route as usize];
     let half = facts.ended[0] != facts.ended[1];
     let unanswered = talk.kind == Kind::Relay && facts.client_spoke_last() != Some(false);
@@ -170,7 +170,7 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
         Some(LINGER)
     } else if world.drained && talk.kind == Kind::Chargen {
         Some(0)
-    } else if world.drained && !half && !conn.holds() && !unanswered {
+    } else if world.drained && !half && !conn.has_unsent() && !unanswered {
         Some(DRAIN_IDLE)
     } else if half && timeouts.half_close.is_some() {
         timeouts.half_close
@@ -192,7 +192,7 @@ pub fn was_silent(kernel: &Kernel, talk: &Talk, reason: Reason) {
         let to = if talk.kind == Kind::Relay { socks.get(1 - at) } else { Some(from) };
         let takes = to.is_some_and(|to| talk.kind == Kind::Discard || !to.seen.blocked);
         let waits = from.seen.unread && takes && !from.seen.lied;
-        assert!(!waits, "#{} ends by {reason} with bytes that wait", talk.key.birth);
+        assert!(!waits, "#{} ends by {reason} with bytes that wait", talk.key.id);
     }
 }
 

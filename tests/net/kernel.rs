@@ -153,7 +153,7 @@ impl Kernel {
     }
 
     /// From now on it is named for what comes in, or is not. What is there already is an edge.
-    pub fn tune(&mut self, id: usize, muted: bool) {
+    pub fn update_interest(&mut self, id: usize, muted: bool) {
         let sock = &mut self.socks[id];
         sock.muted = muted;
         if muted {
@@ -241,7 +241,7 @@ impl Kernel {
             bits = Ready::READ;
         }
         let hints = [
-            (Ready::LAST, sock.rx.fin || sock.dead),
+            (Ready::READ_CLOSED, sock.rx.fin || sock.dead),
             (Ready::ERROR, sock.error.is_some()),
             (Ready::URGENT, !sock.rx.marks.is_empty()),
         ];
@@ -268,7 +268,7 @@ impl Kernel {
         }
         if self.hits(self.faults.stale) && !self.gone.is_empty() {
             let key = self.gone[self.random.below(self.gone.len() as u64) as usize];
-            events.push((key, BOTH.with(Ready::LAST).with(Ready::ERROR)));
+            events.push((key, BOTH.with(Ready::READ_CLOSED).with(Ready::ERROR)));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::ErrorKind;
 
 use oneloop::core::conn::Conn;
-use oneloop::core::{Ending, Key, Random, Tick};
+use oneloop::core::{Close, Key, Random, Tick};
 
 use super::faults::Mix;
 use super::kernel::Attempt;
@@ -13,7 +13,7 @@ use super::peer::{Hears, Peer};
 use super::pipe::Tube;
 use super::script::{self, Op, Role};
 use super::socket::Socket;
-use oneloop::core::buffers::Shelf;
+use oneloop::core::buffers::Unsent;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -39,7 +39,7 @@ pub struct Talk {
     /// Targets not tried yet, and in how many turns the next attempt is made.
     pub attempts: VecDeque<Attempt>,
     pub pending: Option<u64>,
-    pub ended: Option<(Ending, Tick)>,
+    pub ended: Option<(Close, Tick)>,
 }
 
 /// What the events told, each with the tick it was told at.
@@ -132,9 +132,9 @@ impl Talk {
     }
 
     /// The connection for it.
-    pub fn conn(&self, socket: Socket, shelf: &mut Shelf<Tube>) -> Conn<Socket> {
+    pub fn conn(&self, socket: Socket, unsent: &mut Unsent<Tube>) -> Conn<Socket> {
         let text = match &self.peers[0].hears {
-            Hears::Text(text) if !text.is_empty() => Some(shelf.keep(text)),
+            Hears::Text(text) if !text.is_empty() => Some(unsent.store(text)),
             _ => None,
         };
         match self.kind {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use oneloop::core::event::{Event, Observer};
 use oneloop::core::random::mix;
 use oneloop::core::timers::Deadline;
-use oneloop::core::{Ending, Key, Tick};
+use oneloop::core::{Close, Key, Tick};
 
 use super::talk::Facts;
 
@@ -28,7 +28,7 @@ pub struct Watch {
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     pub key: Key,
-    pub ending: Ending,
+    pub ending: Close,
     pub up: u64,
     pub down: u64,
     pub facts: Facts,
@@ -37,29 +37,29 @@ pub struct Closed {
 impl Watch {
     pub fn born(&mut self, key: Key, service: bool) {
         let facts = Facts { born: self.now, active: self.now, service, ..Facts::default() };
-        let before = self.facts.insert(key.birth, facts);
-        assert!(before.is_none(), "#{} is born twice", key.birth);
+        let before = self.facts.insert(key.id, facts);
+        assert!(before.is_none(), "#{} is born twice", key.id);
     }
 
     /// An attempt begins, or has failed.
     pub fn dialed(&mut self, key: Key) {
         let now = self.now;
-        self.facts.entry(key.birth).and_modify(|facts| facts.active = now);
+        self.facts.entry(key.id).and_modify(|facts| facts.active = now);
     }
 }
 
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         if self.tracing {
-            println!("{:5} {:6} #{}.{} {event:?}", self.turn, self.now, key.birth, key.end());
+            println!("{:5} {:6} #{}.{} {event:?}", self.turn, self.now, key.id, key.end());
         }
         if let Some(trace) = &mut self.trace {
             let line = format!("{key:?}{event:?}");
             *trace = line.bytes().fold(*trace, |sum, byte| mix(sum ^ u64::from(byte)));
         }
         let now = self.now;
-        let Some(facts) = self.facts.get_mut(&key.birth) else {
-            assert!(matches!(event, Event::Stale), "{event:?} of #{}, which is gone", key.birth);
+        let Some(facts) = self.facts.get_mut(&key.id) else {
+            assert!(matches!(event, Event::Stale), "{event:?} of #{}, which is gone", key.id);
             return;
         };
         match event {
@@ -82,10 +82,10 @@ impl Observer for Watch {
                 facts.lingers |= facts.service && key.end() == 1;
             }
             Event::Fired { deadline, again: false } => self.fired.push((key, *deadline, *facts)),
-            Event::Heard { message } => self.heard.push((key, message.to_vec())),
+            Event::Message { message } => self.heard.push((key, message.to_vec())),
             Event::Closed { ending, up, down, .. } => {
                 facts.closed += 1;
-                assert_eq!(facts.closed, 1, "#{} is closed twice", key.birth);
+                assert_eq!(facts.closed, 1, "#{} is closed twice", key.id);
                 let (ending, up, down, facts) = (*ending, *up, *down, *facts);
                 self.closed.push(Closed { key, ending, up, down, facts });
             }

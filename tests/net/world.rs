@@ -9,9 +9,9 @@ use std::time::Duration;
 use oneloop::core::buffers::Buffers;
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
-use oneloop::core::key::Births;
+use oneloop::core::key::ConnIds;
 use oneloop::core::random::mix;
-use oneloop::core::{Fault, Key, Moment, Random, Reason};
+use oneloop::core::{Key, Moment, Random, Reason, SysError};
 
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
@@ -32,7 +32,7 @@ pub struct World {
     /// Conversations by birth: those that are not over.
     pub talks: HashMap<u32, Talk>,
     pub begun: usize,
-    births: Births,
+    conn_ids: ConnIds,
     streams: u64,
     /// Faults are off, peers cooperate.
     pub calm: bool,
@@ -70,7 +70,7 @@ impl World {
             now: Moment(random.below(10_000_000)),
             talks: HashMap::new(),
             begun: 0,
-            births: Births::default(),
+            conn_ids: ConnIds::default(),
             streams: seed << 20,
             calm: false,
             drained: false,
@@ -122,7 +122,7 @@ impl World {
         let queued = check::before_run(self);
         let before = self.net.borrow().moved;
         self.engine.run(self.now, &mut self.watch);
-        self.tune();
+        self.update_interest();
         // One that is queued and moves nothing would spin.
         happened |= self.net.borrow().moved != before;
         check::after_run(self, &queued);
@@ -130,7 +130,7 @@ impl World {
         self.mid_turn();
         self.stop();
         self.engine.expire(self.now, &mut self.watch);
-        self.tune();
+        self.update_interest();
         self.dials();
         happened |= self.closed();
         check::after_turn(self);
@@ -138,10 +138,10 @@ impl World {
     }
 
     /// The system hears which ends it is to name for what.
-    fn tune(&mut self) {
+    fn update_interest(&mut self) {
         let net = &self.net;
-        self.engine.tune(self.now, &mut self.watch, |socket, _, muted| {
-            net.borrow_mut().tune(socket.id, muted);
+        self.engine.update_interest(self.now, &mut self.watch, |socket, _, muted| {
+            net.borrow_mut().update_interest(socket.id, muted);
             Ok(())
         });
     }
@@ -165,11 +165,11 @@ impl World {
 
     /// Each peer takes a step, in the order of the births.
     fn peers_act(&mut self) -> bool {
-        let mut births: Vec<u32> = self.talks.keys().copied().collect();
-        births.sort_unstable();
+        let mut conn_ids: Vec<u32> = self.talks.keys().copied().collect();
+        conn_ids.sort_unstable();
         let mut acted = false;
-        for birth in births {
-            let Some(talk) = self.talks.get_mut(&birth) else { continue };
+        for conn_id in conn_ids {
+            let Some(talk) = self.talks.get_mut(&conn_id) else { continue };
             for end in 0..talk.peers.len() {
                 let before = talk.peers[end].saw;
                 let mut kernel = self.net.borrow_mut();
@@ -180,7 +180,7 @@ impl World {
             }
             if talk.over() {
                 audit::over(&self.net.borrow(), talk);
-                self.talks.remove(&birth);
+                self.talks.remove(&conn_id);
                 acted = true;
             }
         }
@@ -194,15 +194,15 @@ impl World {
             if !self.calm && self.random.once_in(3) {
                 break;
             }
-            let birth = self.births.give();
-            let key = self.engine.vacant(birth);
+            let conn_id = self.conn_ids.next();
+            let key = self.engine.vacant(conn_id);
             let sock = self.socket(Attempt::Done, key);
             let talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
-            let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.shelf);
+            let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.unsent);
             self.watch.born(key, talk.attempts.is_empty());
-            let given = self.engine.insert(conn, birth, talk.route, self.now, &mut self.watch);
+            let given = self.engine.insert(conn, conn_id, talk.route, self.now, &mut self.watch);
             assert_eq!(given, key, "the vacant key was another one");
-            self.talks.insert(birth, talk);
+            self.talks.insert(conn_id, talk);
             self.begun += 1;
             accepted = true;
         }
@@ -214,8 +214,8 @@ impl World {
 
     /// Two peers with the same script, joined.
     pub fn join(&mut self, room: usize, script: VecDeque<Op>) -> u32 {
-        let birth = self.births.give();
-        let key = self.engine.vacant(birth);
+        let conn_id = self.conn_ids.next();
+        let key = self.engine.vacant(conn_id);
         let mut ends = Vec::new();
         for end in 0..2 {
             let id = self.net.borrow_mut().open(room, false, Attempt::Done);
@@ -225,11 +225,11 @@ impl World {
         self.watch.born(key, false);
         let sockets = [0, 1].map(|end| Socket::new(&self.net, ends[end]));
         let [client, target] = sockets;
-        self.engine.insert(Conn::join(client, target), birth, 0, self.now, &mut self.watch);
-        self.watch.facts.entry(birth).and_modify(|facts| facts.connected = true);
-        self.talks.insert(birth, Talk::joined(key, [ends[0], ends[1]], script));
+        self.engine.insert(Conn::join(client, target), conn_id, 0, self.now, &mut self.watch);
+        self.watch.facts.entry(conn_id).and_modify(|facts| facts.connected = true);
+        self.talks.insert(conn_id, Talk::joined(key, [ends[0], ends[1]], script));
         self.begun += 1;
-        birth
+        conn_id
     }
 
     /// A socket of random size and kind, registered.
@@ -245,17 +245,17 @@ impl World {
     /// Attempts whose time has come: a name may have to be resolved first.
     fn dial(&mut self) -> bool {
         let mut due: Vec<u32> = Vec::new();
-        for (birth, talk) in &mut self.talks {
+        for (conn_id, talk) in &mut self.talks {
             match &mut talk.pending {
-                Some(0) => due.push(*birth),
+                Some(0) => due.push(*conn_id),
                 Some(turns) => *turns -= 1,
                 None => {}
             }
         }
         due.sort_unstable();
         let dialed = !due.is_empty();
-        for birth in due {
-            let Some(mut talk) = self.talks.remove(&birth) else { continue };
+        for conn_id in due {
+            let Some(mut talk) = self.talks.remove(&conn_id) else { continue };
             if talk.ended.is_none() {
                 let mut attempt = talk.attempts.pop_front().unwrap_or(Attempt::Done);
                 if self.calm && attempt == Attempt::BlackHole {
@@ -268,7 +268,7 @@ impl World {
                 self.watch.dialed(talk.key);
             }
             talk.pending = None;
-            self.talks.insert(birth, talk);
+            self.talks.insert(conn_id, talk);
         }
         dialed
     }
@@ -277,17 +277,17 @@ impl World {
     fn dials(&mut self) {
         let mut dials = self.engine.dials();
         while let Some((key, dial)) = dials.pop() {
-            let Some(talk) = self.talks.get_mut(&key.birth) else { continue };
+            let Some(talk) = self.talks.get_mut(&key.id) else { continue };
             let Dial::Failed(error) = dial else { continue };
             assert_eq!(talk.key, key, "an attempt failed that was not this one's");
             let target = talk.peers.get(1).filter(|_| talk.pending.is_none());
             let took = target.is_some_and(|target| self.net.borrow().socks[target.sock].took);
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
-            assert!(!(took && reset), "#{}: a target that was connected is given up", key.birth);
+            assert!(!(took && reset), "#{}: a target that was connected is given up", key.id);
             // The attempt's peer has nobody to talk to.
             self.watch.dialed(key);
             if talk.attempts.is_empty() {
-                let reason = Reason::not_connected(Fault::from(&error));
+                let reason = Reason::not_connected(SysError::from(&error));
                 self.engine.end(key, reason, self.now, &mut self.watch);
                 dials.extend(self.engine.dials());
             } else {
@@ -315,11 +315,11 @@ impl World {
     fn closed(&mut self) -> bool {
         let closed: Vec<Closed> = self.watch.closed.drain(..).collect();
         for one in &closed {
-            let talk = self.talks.get_mut(&one.key.birth);
-            let Some(talk) = talk else { panic!("#{} is unknown", one.key.birth) };
+            let talk = self.talks.get_mut(&one.key.id);
+            let Some(talk) = talk else { panic!("#{} is unknown", one.key.id) };
             talk.ended = Some((one.ending, self.now.tick()));
             talk.pending = None;
-            self.watch.facts.remove(&one.key.birth);
+            self.watch.facts.remove(&one.key.id);
         }
         for one in &closed {
             audit::ending(self, one);
@@ -362,12 +362,11 @@ impl World {
     pub fn left(&self) -> String {
         let mut lines = String::new();
         for (key, conn) in self.engine.iter() {
-            lines += &format!("\n  #{}: {conn}", key.birth);
+            lines += &format!("\n  #{}: {conn}", key.id);
         }
         for talk in self.talks.values() {
             let scripts: Vec<_> = talk.peers.iter().map(|peer| &peer.script).collect();
-            lines +=
-                &format!("\n  #{} {:?} {:?} {scripts:?}", talk.key.birth, talk.kind, talk.ended);
+            lines += &format!("\n  #{} {:?} {:?} {scripts:?}", talk.key.id, talk.kind, talk.ended);
         }
         lines
     }

@@ -20,7 +20,7 @@ pub struct Bench {
     pub net: Net,
     pub engine: Engine<Socket>,
     pub told: Told,
-    pub births: u32,
+    pub conn_ids: u32,
     pub room: usize,
     pub now: Moment,
 }
@@ -30,7 +30,7 @@ pub struct Told(pub Vec<String>);
 
 impl Observer for Told {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        self.0.push(format!("#{}.{} {event:?}", key.birth, key.end()));
+        self.0.push(format!("#{}.{} {event:?}", key.id, key.end()));
     }
 }
 
@@ -41,7 +41,7 @@ impl Bench {
             net: Rc::new(RefCell::new(kernel)),
             engine: Engine::new(vec![timeouts], 4, Buffers::default()),
             told: Told::default(),
-            births: 0,
+            conn_ids: 0,
             room: 100,
             now: Moment(0),
         }
@@ -55,10 +55,10 @@ impl Bench {
     }
 
     pub fn insert(&mut self, wire: impl FnOnce(Socket) -> Conn<Socket>) -> (Key, usize) {
-        self.births += 1;
-        let key = self.engine.vacant(self.births);
+        self.conn_ids += 1;
+        let key = self.engine.vacant(self.conn_ids);
         let (socket, id) = self.socket(key, Attempt::Done);
-        self.engine.insert(wire(socket), self.births, 0, self.now, &mut self.told);
+        self.engine.insert(wire(socket), self.conn_ids, 0, self.now, &mut self.told);
         (key, id)
     }
 
@@ -92,8 +92,8 @@ impl Bench {
         self.engine.run(self.now, &mut self.told);
         self.engine.expire(self.now, &mut self.told);
         let net = &self.net;
-        self.engine.tune(self.now, &mut self.told, |socket, _, muted| {
-            net.borrow_mut().tune(socket.id, muted);
+        self.engine.update_interest(self.now, &mut self.told, |socket, _, muted| {
+            net.borrow_mut().update_interest(socket.id, muted);
             Ok(())
         });
     }
@@ -132,7 +132,7 @@ impl Bench {
 
     /// Who has ended, and for what reason.
     pub fn ended(&self, key: Key, reason: &str) -> bool {
-        let line = format!("#{}.0 Closed {{ ending: Ending {{ reason: {reason}", key.birth);
-        self.count(&line) == 1 && self.count(&format!("#{}.0 Closed", key.birth)) == 1
+        let line = format!("#{}.0 Closed {{ ending: Ending {{ reason: {reason}", key.id);
+        self.count(&line) == 1 && self.count(&format!("#{}.0 Closed", key.id)) == 1
     }
 }

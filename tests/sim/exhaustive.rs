@@ -69,14 +69,14 @@ fn possible(steps: &[(usize, Op)], side: usize, op: Op) -> bool {
 /// The steps one by one, each with a turn; then both peers end in order.
 fn play(model: Model, steps: &[(usize, Op)]) {
     let mut world = world(model);
-    let birth = world.join(PIPE as usize, VecDeque::from([WAITS]));
+    let conn_id = world.join(PIPE as usize, VecDeque::from([WAITS]));
     for (side, op) in steps {
-        let Some(talk) = world.talks.get_mut(&birth) else { break };
+        let Some(talk) = world.talks.get_mut(&conn_id) else { break };
         let peer = &mut talk.peers[*side];
         peer.script.insert(peer.script.len() - 1, *op);
         world.turn();
     }
-    if let Some(talk) = world.talks.get_mut(&birth) {
+    if let Some(talk) = world.talks.get_mut(&conn_id) {
         for (side, peer) in talk.peers.iter_mut().enumerate() {
             peer.script.pop_back();
             if !steps.contains(&(side, Op::Fin)) {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::Dial;
-use oneloop::core::event::{Drop, Event, Observer, Peer};
-use oneloop::core::reason::{Closing, Fault, Side};
+use oneloop::core::event::{DropReason, Event, Observer, Peer};
+use oneloop::core::reason::{CloseKind, Side, SysError};
 use oneloop::core::timers::{Timeouts, Timers};
 use oneloop::core::{Key, Moment, Ready, Reason};
 
@@ -159,29 +159,29 @@ fn a_partial_write_tells_what_is_left() {
 
 #[test]
 fn every_end_and_every_drop_is_told_in_words() {
-    let fault = Fault { kind: ErrorKind::TimedOut, code: None };
+    let fault = SysError { kind: ErrorKind::TimedOut, code: None };
     let drops = [
-        (Drop::Blocked, "blocked"),
-        (Drop::Own, "own"),
-        (Drop::Privileged, "privileged"),
-        (Drop::Loop, "loop"),
-        (Drop::Refused(fault), "refused"),
-        (Drop::Failed(fault), "failed"),
-        (Drop::NoWay, "no-way"),
-        (Drop::Short, "short"),
-        (Drop::Long, "long"),
+        (DropReason::Blocked, "blocked"),
+        (DropReason::Own, "own"),
+        (DropReason::Privileged, "privileged"),
+        (DropReason::Loop, "loop"),
+        (DropReason::Refused(fault), "refused"),
+        (DropReason::Failed(fault), "failed"),
+        (DropReason::NoWay, "no-way"),
+        (DropReason::Short, "short"),
+        (DropReason::Long, "long"),
     ];
     let texts: HashSet<String> = drops.iter().map(|(why, _)| why.to_string()).collect();
     assert!(texts.len() == drops.len() && !texts.contains(""), "{texts:?}");
     for (why, word) in drops {
-        assert_eq!(why.word(), word);
+        assert_eq!(why.name(), word);
     }
-    for fault in [Fault::UNRESOLVED, Fault::ITSELF] {
+    for fault in [SysError::UNRESOLVED, SysError::ITSELF] {
         assert_ne!(fault.to_string(), fault.kind.to_string(), "it has words of its own");
     }
-    let sides = [Side::Client, Side::Target, Side::Us].map(|side| side.to_string());
+    let sides = [Side::Client, Side::Target, Side::Proxy].map(|side| side.to_string());
     assert_eq!(sides, ["client", "target", "proxy"]);
-    assert_eq!([Closing::Fin, Closing::Rst].map(|by| by.to_string()), ["FIN", "RST"]);
+    assert_eq!([CloseKind::Fin, CloseKind::Rst].map(|by| by.to_string()), ["FIN", "RST"]);
 }
 
 #[test]
@@ -189,9 +189,9 @@ fn readiness_is_shown_in_letters() {
     let all = [
         (Ready::NONE, "-"),
         (Ready::READ, "r"),
-        (Ready::WRITE.with(Ready::LAST), "wl"),
+        (Ready::WRITE.with(Ready::READ_CLOSED), "wl"),
         (Ready::READ.with(Ready::URGENT).with(Ready::ERROR), "rue"),
-        (Ready::DIALING.with(Ready::MUTED), "dm"),
+        (Ready::OPENING.with(Ready::READ_OFF), "dm"),
     ];
     for (ready, letters) in all {
         assert_eq!(ready.to_string(), letters);

@@ -27,7 +27,7 @@ fn an_old_key_finds_nothing() {
     let (old, _) = bench.open(Conn::echo);
     bench.engine.end(old, Reason::Cut, bench.now, &mut bench.told);
     let (new, id) = bench.open(Conn::echo);
-    assert_eq!((old.slot(), old.birth + 1), (new.slot(), new.birth), "the slot is used again");
+    assert_eq!((old.slot(), old.id + 1), (new.slot(), new.id), "the slot is used again");
 
     let bits = Ready::READ.with(Ready::WRITE).with(Ready::ERROR);
     bench.engine.mark(old, bits, &mut bench.told);
@@ -194,7 +194,7 @@ fn what_the_client_says_waits_for_a_target_and_a_stale_event_is_no_target() {
     assert!(bench.net.borrow().socks[first].closed);
 
     // The name is the same for each attempt of a connection.
-    let bits = Ready::READ.with(Ready::WRITE).with(Ready::LAST).with(Ready::ERROR);
+    let bits = Ready::READ.with(Ready::WRITE).with(Ready::READ_CLOSED).with(Ready::ERROR);
     bench.engine.mark(key.at(1), bits, &mut bench.told);
     bench.turn();
     let second = bench.dial(key, Attempt::Done);

@@ -12,7 +12,7 @@ use crate::net::remote::Found;
 #[test]
 fn a_greeting_hears_a_line_in_pieces_and_ends() {
     let mut bench = Bench::new(Timeouts::default());
-    let text = bench.engine.buffers.shelf.keep(b"who is there?");
+    let text = bench.engine.buffers.unsent.store(b"who is there?");
     let (key, id) = bench.open(|socket| Conn::greet(socket, Some(text)));
     assert_eq!(bench.hear(id), Found::Bytes(b"who is there?".to_vec()));
     for piece in ["a ", "friend", "\nand ", "more"] {
@@ -23,13 +23,13 @@ fn a_greeting_hears_a_line_in_pieces_and_ends() {
     assert_eq!(bench.engine.len(), 1, "it waits for the peer's end");
     bench.fin(id);
     assert!(bench.ended(key, "Served"));
-    assert_eq!(bench.engine.buffers.shelf.lent(), 0);
+    assert_eq!(bench.engine.buffers.unsent.in_use(), 0);
 }
 
 #[test]
 fn a_service_that_has_said_its_last_word_waits_two_seconds_whatever_comes() {
     let mut bench = Bench::new(Timeouts::default());
-    let text = bench.engine.buffers.shelf.keep(b"bye");
+    let text = bench.engine.buffers.unsent.store(b"bye");
     let (key, id) = bench.open(|socket| Conn::say(socket, Some(text)));
     for tick in [5, 10, 15, 19] {
         bench.turn_at(tick);
@@ -67,7 +67,7 @@ fn a_flood_yields_and_others_are_served_in_the_same_turn() {
     bench.net.borrow_mut().remote_write(quiet, b"hello");
     bench.turn();
     assert_eq!(bench.hear(quiet), Found::Bytes(b"hello".to_vec()));
-    assert_eq!(bench.count(&format!("#{}.0 Yielded", flood.birth)), 1);
+    assert_eq!(bench.count(&format!("#{}.0 Yielded", flood.id)), 1);
     let taken = bench.net.borrow().socks[loud].rx.taken;
     assert_eq!(taken, 16 * 64 * 1024, "a mebibyte is a share");
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "the rest waits");
@@ -85,7 +85,7 @@ fn a_spliced_flood_yields_too() {
     bench.net.borrow_mut().remote_write(client, &vec![7; 9_000_000]);
     bench.turn();
     assert!(bench.count("because: Spliced") > 2, "it is not spliced");
-    assert_eq!(bench.count(&format!("#{}.0 Yielded", key.birth)), 1);
+    assert_eq!(bench.count(&format!("#{}.0 Yielded", key.id)), 1);
     let put = bench.net.borrow().socks[target].tx.put;
     assert!((1_000_000..1_400_000).contains(&put), "{put} bytes are a share of a mebibyte?");
 }
@@ -101,12 +101,12 @@ fn a_pipe_with_bytes_in_it_is_not_lent_again() {
     bench.turn();
     bench.net.borrow_mut().remote_write(client, &vec![1; 100_000]);
     bench.turn();
-    let shelf = &bench.engine.buffers.shelf;
-    assert_eq!((shelf.lent(), shelf.pipes.lent()), (1, 1), "a pipe is blocked");
+    let unsent = &bench.engine.buffers.unsent;
+    assert_eq!((unsent.in_use(), unsent.pipes.in_use()), (1, 1), "a pipe is blocked");
     bench.net.borrow_mut().kill(target, std::io::ErrorKind::ConnectionReset);
     bench.turn();
-    let shelf = &bench.engine.buffers.shelf;
-    assert_eq!((shelf.lent(), shelf.pipes.lent()), (0, 0));
+    let unsent = &bench.engine.buffers.unsent;
+    assert_eq!((unsent.in_use(), unsent.pipes.in_use()), (0, 0));
 
     // The next one to splice would find what was left in the pipe.
     bench.room = 90_000;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use oneloop::plan::unit::Rate;
 use oneloop::plan::{LoadKind, StressPlan};
 use oneloop::stress::failure::{Failure, NO_ANSWER, NO_END, Stage};
-use oneloop::stress::tally::{Death, How, RATE_WINDOW_MIN};
+use oneloop::stress::load_stats::{Death, How, RATE_WINDOW_MIN};
 
 use crate::tool::{Spare, plan, run, server};
 

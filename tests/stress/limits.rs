@@ -57,6 +57,6 @@ fn connections_come_no_faster_than_they_are_asked_to_and_are_held_as_long() {
     let outcome = run(&plan);
     assert!(outcome.is_well() && outcome.ramp >= Duration::from_millis(390), "{outcome:?}");
     assert!(outcome.loads[0].tally.window >= hold && outcome.whole >= outcome.ramp + hold);
-    assert_eq!(outcome.climb.open.last(), Some(&41));
-    assert!(outcome.climb.open.windows(2).all(|pair| pair[0] <= pair[1]), "{outcome:?}");
+    assert_eq!(outcome.ramp_curve.open.last(), Some(&41));
+    assert!(outcome.ramp_curve.open.windows(2).all(|pair| pair[0] <= pair[1]), "{outcome:?}");
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use oneloop::plan::{LoadKind, StressPlan};
 use oneloop::stress::find::Mode;
-use oneloop::stress::tally::How;
+use oneloop::stress::load_stats::How;
 
 use crate::kept::Kept;
 use crate::scratch::Scratch;

@@ -9,8 +9,8 @@ use oneloop::plan::{LoadKind, Probe, StressPlan};
 use oneloop::stress::failure::{Failure, Stage};
 use oneloop::stress::find::{Found, Mode, Reply};
 use oneloop::stress::json::Json;
+use oneloop::stress::load_stats::How;
 use oneloop::stress::outcome::Outcome;
-use oneloop::stress::tally::How;
 
 use crate::black_hole::BlackHole;
 use crate::program::{number, stress, told};

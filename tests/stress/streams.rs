@@ -56,9 +56,9 @@ fn streamed_as(how: StressPlan, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
     let (way, unverified) = (how.way, how.unverified);
     let spare = Spare::new();
     let sink = spare.address();
-    let door = relay(sink, change);
+    let listener = relay(sink, change);
     let listen = Listen::parse(&sink.to_string()).unwrap();
-    run(&StressPlan { way, unverified, sink: Some(listen), ..plan(door, LoadKind::Stream, 2) })
+    run(&StressPlan { way, unverified, sink: Some(listen), ..plan(listener, LoadKind::Stream, 2) })
 }
 
 #[test]

@@ -9,11 +9,11 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use oneloop::plan::{Address, LoadKind, LoadPlan, StressPlan};
-use oneloop::stress::books::Books;
 use oneloop::stress::dial::{Dialer, resolve};
-use oneloop::stress::loader::Loader;
 use oneloop::stress::outcome::Outcome;
 use oneloop::stress::pattern::Pattern;
+use oneloop::stress::runner::Runner;
+use oneloop::stress::server_usage::ServerUsage;
 
 /// A server with a thread for each connection. It ends with the process.
 pub fn server(serve: fn(TcpStream)) -> SocketAddr {
@@ -54,7 +54,7 @@ pub fn run(plan: &StressPlan) -> Outcome {
         dialer.cut_into(plan.size);
     }
     let pattern = Rc::new(Pattern::new(1));
-    let mut loader = Loader::new(plan, dialer, pattern, Books::default()).unwrap();
+    let mut loader = Runner::new(plan, dialer, pattern, ServerUsage::default()).unwrap();
     if let Some(listen) = &plan.sink {
         loader.open_sink(listen).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::misread::{Piece, Slip};
+use super::parse_error::{Piece, SpanError};
 use super::source::Source;
 use super::unit::{self, Rate};
 use super::{Address, Color, Listen, word};
@@ -232,7 +232,7 @@ impl LoadKind {
         ("reset", LoadKind::Reset),
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         word::of(&LoadKind::WORDS, self)
     }
 
@@ -249,7 +249,7 @@ impl Probe {
     pub const WORDS: [(&'static str, Probe); 3] =
         [("auto", Probe::Auto), ("echo", Probe::Echo), ("none", Probe::None)];
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         word::of(&Probe::WORDS, self)
     }
 }
@@ -263,13 +263,13 @@ impl Way {
         ("discard", Way::Discard),
     ];
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         word::of(&Way::WORDS, self)
     }
 }
 
 /// `idle`, `idle=10k`, several with commas between them.
-pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, Slip> {
+pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, SpanError> {
     let read = |load: Piece<'_>| {
         let (word, conns) = load.split('=');
         let kind = word::read(word, &LoadKind::WORDS)?;
@@ -281,8 +281,8 @@ pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, Slip> {
 
 pub(super) fn show_loads(loads: &[LoadPlan]) -> String {
     let shown = loads.iter().map(|load| match load.conns {
-        Some(conns) => format!("{}={conns}", load.kind.word()),
-        None => load.kind.word().to_string(),
+        Some(conns) => format!("{}={conns}", load.kind.name()),
+        None => load.kind.name().to_string(),
     });
     shown.collect::<Vec<_>>().join(",")
 }

@@ -1,7 +1,7 @@
 //! The options of a stress run: as they are typed, and as they are printed back.
 
 use super::{Probe, StressPlan, Way, Worker, read_loads, show_loads};
-use crate::plan::misread::{Piece, Slip, put};
+use crate::plan::parse_error::{Piece, SpanError, put};
 use crate::plan::source::read_sources;
 use crate::plan::unit::{self, Rate, show_duration};
 use crate::plan::{Address, listen, word};
@@ -16,7 +16,7 @@ pub struct StressOption {
     /// Empty: help does not show it.
     pub help: &'static str,
     pub part: Part,
-    pub set: fn(&mut StressPlan, Piece<'_>) -> Result<(), Slip>,
+    pub set: fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>,
     /// The value as one would type it. None: nothing needs to be typed.
     pub show: fn(&StressPlan) -> Option<String>,
 }
@@ -146,7 +146,7 @@ pub const OPTIONS: [StressOption; 25] = [
         help: "where a stream flows: echo, discard; up, down, both need a --sink behind a relay",
         part: Part::Load,
         set: |plan, value| put(&mut plan.way, word::read(value, &Way::WORDS)),
-        show: |plan| Some(plan.way.word().to_string()),
+        show: |plan| Some(plan.way.name().to_string()),
     },
     StressOption {
         name: "unverified",
@@ -174,7 +174,7 @@ pub const OPTIONS: [StressOption; 25] = [
                watch), auto (--find-timeout: echo if the server echoes, otherwise none)",
         part: Part::Load,
         set: |plan, value| put(&mut plan.probe, word::read(value, &Probe::WORDS)),
-        show: |plan| Some(plan.probe.word().to_string()),
+        show: |plan| Some(plan.probe.name().to_string()),
     },
     StressOption {
         name: "find-timeout",
@@ -283,7 +283,7 @@ pub const OPTIONS: [StressOption; 25] = [
 /// A message is made and verified in memory; a larger one is a stream.
 const MESSAGE_BYTES_MAX: u64 = 1 << 30;
 
-fn read_size(piece: Piece<'_>) -> Result<usize, Slip> {
+fn read_size(piece: Piece<'_>) -> Result<usize, SpanError> {
     let size = unit::read_size(piece)?;
     match size <= MESSAGE_BYTES_MAX {
         true => Ok(size as usize),
@@ -291,14 +291,14 @@ fn read_size(piece: Piece<'_>) -> Result<usize, Slip> {
     }
 }
 
-fn read_number(piece: Piece<'_>) -> Result<usize, Slip> {
+fn read_number(piece: Piece<'_>) -> Result<usize, SpanError> {
     unit::read_count(piece).map(|count| count as usize)
 }
 
-fn read_processes(piece: Piece<'_>) -> Result<usize, Slip> {
+fn read_processes(piece: Piece<'_>) -> Result<usize, SpanError> {
     const ACCEPTED: &str = "1 to 256: each process runs a loop of its own, and with more than \
                             there are processors they only compete";
-    let count = unit::read_limit(piece).map_err(|slip| slip.or_accepts(ACCEPTED))?;
+    let count = unit::read_limit(piece).map_err(|span_error| span_error.or_accepts(ACCEPTED))?;
     match count <= StressPlan::PROCESSES_MAX {
         true => Ok(count),
         false => Err(piece.wrong("more than 256 processes").or_accepts(ACCEPTED)),
@@ -306,12 +306,12 @@ fn read_processes(piece: Piece<'_>) -> Result<usize, Slip> {
 }
 
 /// A rate of more than nothing.
-fn read_pace(piece: Piece<'_>) -> Result<Rate, Slip> {
+fn read_pace(piece: Piece<'_>) -> Result<Rate, SpanError> {
     let read = match unit::read_rate(piece) {
         Ok(Rate { count: 0, .. }) => Err(piece.wrong("nothing at all")),
         read => read,
     };
-    read.map_err(|slip| slip.or_accepts(unit::RATES))
+    read.map_err(|span_error| span_error.or_accepts(unit::RATES))
 }
 
 fn show_rate(rate: Rate) -> String {
@@ -322,15 +322,15 @@ fn show_rate(rate: Rate) -> String {
     }
 }
 
-fn read_pid(piece: Piece<'_>) -> Result<u32, Slip> {
+fn read_pid(piece: Piece<'_>) -> Result<u32, SpanError> {
     piece.text.parse().map_err(|_| piece.wrong("not the number of a process"))
 }
 
-fn read_seed(piece: Piece<'_>) -> Result<u64, Slip> {
+fn read_seed(piece: Piece<'_>) -> Result<u64, SpanError> {
     piece.text.parse().map_err(|_| piece.wrong("a seed is a whole number below 2^64"))
 }
 
-fn read_worker(piece: Piece<'_>) -> Result<Worker, Slip> {
+fn read_worker(piece: Piece<'_>) -> Result<Worker, SpanError> {
     let number = |piece: Piece<'_>| {
         piece.text.parse::<usize>().map_err(|_| piece.wrong("not a whole number"))
     };

@@ -3,7 +3,7 @@
 use super::options::OPTIONS;
 use super::{LoadKind, LoadPlan, StressPlan, Way, read_loads, show_loads};
 use crate::plan::Address;
-use crate::plan::misread::Piece;
+use crate::plan::parse_error::Piece;
 
 pub(super) fn read(arguments: &[&str]) -> StressPlan {
     let mut plan = StressPlan::default();
@@ -92,8 +92,8 @@ fn a_wrong_value_is_shown_at_its_place() {
     ];
     for (name, value, place) in wrong {
         let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
-        let slip = (option.set)(&mut StressPlan::default(), Piece::whole(value)).unwrap_err();
-        assert_eq!(&value[slip.span], place, "{name}");
+        let span_error = (option.set)(&mut StressPlan::default(), Piece::whole(value)).unwrap_err();
+        assert_eq!(&value[span_error.span], place, "{name}");
     }
 }
 
@@ -104,9 +104,9 @@ fn more_processes_than_make_sense_are_refused_with_the_bound_and_the_reason() {
     (option.set)(&mut plan, Piece::whole("256")).unwrap();
     assert_eq!(plan.processes, Some(StressPlan::PROCESSES_MAX));
     for value in ["257", "100k"] {
-        let slip = (option.set)(&mut plan, Piece::whole(value)).unwrap_err();
-        assert_eq!(slip.wrong, "more than 256 processes");
-        assert!(slip.accepted.starts_with("1 to 256: each process runs"), "{slip:?}");
+        let span_error = (option.set)(&mut plan, Piece::whole(value)).unwrap_err();
+        assert_eq!(span_error.wrong, "more than 256 processes");
+        assert!(span_error.accepted.starts_with("1 to 256: each process runs"), "{span_error:?}");
     }
 }
 
@@ -115,7 +115,8 @@ fn a_search_may_be_off_and_every_other_time_has_an_end() {
     let times = OPTIONS.iter().filter(|option| option.value == Some("TIME"));
     for option in times {
         let mut plan = StressPlan::default();
-        let read = (option.set)(&mut plan, Piece::whole("off")).map_err(|slip| slip.wrong);
+        let read =
+            (option.set)(&mut plan, Piece::whole("off")).map_err(|span_error| span_error.wrong);
         match option.name {
             "find-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
             name => assert_eq!(read, Err("it always has an end".to_string()), "{name}"),
@@ -136,8 +137,11 @@ fn loads_are_words_with_perhaps_a_number() {
     let expected = [(idle, Some(18_000)), (echo, None)];
     assert_eq!(loads, expected.map(|(kind, conns)| LoadPlan { kind, conns }));
     assert_eq!(show_loads(&loads), "idle=18000,echo");
-    let slip = read("idle,ehco").unwrap_err();
-    assert_eq!((slip.span, slip.wrong.as_str()), (5..9, "an unknown word; did you mean echo?"));
+    let span_error = read("idle,ehco").unwrap_err();
+    assert_eq!(
+        (span_error.span, span_error.wrong.as_str()),
+        (5..9, "an unknown word; did you mean echo?")
+    );
     assert_eq!(read("idle=0").unwrap_err().span, 5..6);
 }
 

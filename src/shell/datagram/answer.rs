@@ -3,18 +3,18 @@
 
 use std::net::SocketAddr;
 
-use super::door::Door;
-use super::duty::Duty;
-use super::guard::{Guard, is_privileged};
-use super::loss::{tell_dropped, why};
+use super::listener::DatagramListener;
+use super::loss::{log_dropped, why};
+use super::reflection_guard::{ReflectionGuard, is_privileged};
+use super::service::DatagramService;
 use super::{Context, Datagrams};
-use crate::core::event::Drop;
+use crate::core::event::DropReason;
 use crate::core::{Key, Peer, Random, chargen};
 use crate::plan::Service;
 use crate::service::text::{self, Facts};
-use crate::shell::itself::is_ours;
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Train};
+use crate::shell::room::{Room, Segments};
+use crate::shell::self_connect::is_ours;
 
 /// The longest answer that RFC 864 allows.
 const CHARGEN_BYTES: u64 = 512;
@@ -24,14 +24,16 @@ impl Datagrams {
     pub(super) fn answer(
         &mut self,
         slot: usize,
-        arrival: usize,
-        (from, train): (&Remote, Train<'_>),
+        received: usize,
+        (from, train): (&Remote, Segments<'_>),
         room: &Room,
         cx: &mut Context<'_>,
     ) {
-        let key = Key::door(slot);
+        let key = Key::source(slot);
         self.traffic.received(key, train, || from.peer(), cx.seen);
-        let Some(Door { duty: Duty::Answer { service, .. }, .. }) = &self.doors[slot] else {
+        let Some(DatagramListener { duty: DatagramService::Answer { service, .. }, .. }) =
+            &self.listeners[slot]
+        else {
             return;
         };
         match service {
@@ -40,12 +42,12 @@ impl Datagrams {
                 let mut first = 0;
                 for (number, datagram) in train.datagrams().enumerate() {
                     if let Err(why) = self.permit(slot, from, datagram, datagram) {
-                        self.put(slot, (arrival, first..number, None), room, cx);
-                        tell_dropped(key, Train::one(datagram), Some(from), why, cx);
+                        self.put(slot, (received, first..number, None), room, cx);
+                        log_dropped(key, Segments::one(datagram), Some(from), why, cx);
                         first = number + 1;
                     }
                 }
-                self.put(slot, (arrival, first..train.len(), None), room, cx);
+                self.put(slot, (received, first..train.len(), None), room, cx);
             }
             _ => {
                 for datagram in train.datagrams() {
@@ -56,7 +58,9 @@ impl Datagrams {
     }
 
     fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut Context<'_>) {
-        let Some(Door { duty: Duty::Answer { service, .. }, local, .. }) = &self.doors[slot] else {
+        let Some(DatagramListener { duty: DatagramService::Answer { service, .. }, local, .. }) =
+            &self.listeners[slot]
+        else {
             return;
         };
         let reply = match service {
@@ -67,7 +71,7 @@ impl Datagrams {
         };
         let permitted = self.permit(slot, from, datagram, &reply);
         if let Err(why) = permitted.and_then(|()| self.send_back(slot, from, &reply, cx)) {
-            tell_dropped(Key::door(slot), Train::one(datagram), Some(from), why, cx);
+            log_dropped(Key::source(slot), Segments::one(datagram), Some(from), why, cx);
         }
     }
 
@@ -78,9 +82,11 @@ impl Datagrams {
         from: &Remote,
         datagram: &[u8],
         reply: &[u8],
-    ) -> Result<(), Drop> {
-        let Some(Door { duty: Duty::Answer { any_port, .. }, .. }) = &self.doors[slot] else {
-            return Err(Drop::NoWay);
+    ) -> Result<(), DropReason> {
+        let Some(DatagramListener { duty: DatagramService::Answer { any_port, .. }, .. }) =
+            &self.listeners[slot]
+        else {
+            return Err(DropReason::NoWay);
         };
         match from.inet() {
             Some(source) => {
@@ -88,7 +94,7 @@ impl Datagrams {
                 permit(&mut self.guard, &Answer { source, datagram, reply, any_port })
             }
             None if from.is_named() => Ok(()),
-            None => Err(Drop::NoWay),
+            None => Err(DropReason::NoWay),
         }
     }
 
@@ -98,11 +104,11 @@ impl Datagrams {
         to: &Remote,
         reply: &[u8],
         cx: &mut Context<'_>,
-    ) -> Result<(), Drop> {
-        let Some(door) = &mut self.doors[slot] else { return Err(Drop::NoWay) };
-        let reply = Train::one(reply);
-        door.inlet.send(reply, Some(to)).1.map_err(|error| why(&error))?;
-        self.traffic.sent(Key::door(slot), reply, || to.peer(), cx.seen);
+    ) -> Result<(), DropReason> {
+        let Some(listener) = &mut self.listeners[slot] else { return Err(DropReason::NoWay) };
+        let reply = Segments::one(reply);
+        listener.port.send(reply, Some(to)).1.map_err(|error| why(&error))?;
+        self.traffic.sent(Key::source(slot), reply, || to.peer(), cx.seen);
         Ok(())
     }
 }
@@ -116,15 +122,15 @@ struct Answer<'a> {
 }
 
 /// Whether the answer may go out. The last question counts it as sent, so it is asked last.
-fn permit(guard: &mut Guard, answer: &Answer<'_>) -> Result<(), Drop> {
+fn permit(guard: &mut ReflectionGuard, answer: &Answer<'_>) -> Result<(), DropReason> {
     if guard.owns(answer.source, is_ours) {
-        Err(Drop::Own)
+        Err(DropReason::Own)
     } else if is_privileged(answer.source.port()) && !answer.any_port {
-        Err(Drop::Privileged)
+        Err(DropReason::Privileged)
     } else if answer.reply.len() > answer.datagram.len() {
-        Err(Drop::Short)
+        Err(DropReason::Short)
     } else if guard.breaks(answer.source, answer.datagram) {
-        Err(Drop::Loop)
+        Err(DropReason::Loop)
     } else {
         Ok(())
     }
@@ -148,7 +154,7 @@ fn render(service: &Service, ours: &Remote, peer: &Peer, unix_seconds: i64) -> V
             local: ours.peer(),
             transport: if ours.is_inet() { "udp" } else { "unix-dgram" },
             tcp_info: String::new(),
-            service: service.word(),
+            service: service.name(),
             unix_seconds,
         }),
         _ => Vec::new(),
@@ -160,8 +166,13 @@ mod tests {
     use super::*;
 
     /// What the guard says to an answer of `reply` bytes to `datagram` bytes from this source.
-    fn asked(source: &str, datagram: usize, reply: usize, any_port: bool) -> Result<(), Drop> {
-        let mut guard = Guard::new(1);
+    fn asked(
+        source: &str,
+        datagram: usize,
+        reply: usize,
+        any_port: bool,
+    ) -> Result<(), DropReason> {
+        let mut guard = ReflectionGuard::new(1);
         guard.add("127.0.0.1:7007".parse().unwrap());
         let (datagram, reply) = (&[0; 99][..datagram], &[0; 99][..reply]);
         let source = source.parse().unwrap();
@@ -172,7 +183,7 @@ mod tests {
     fn a_source_below_port_1024_is_answered_only_if_it_is_allowed() {
         for port in [0, 1, 7, 53, 1023] {
             let source = format!("192.0.2.1:{port}");
-            assert_eq!(asked(&source, 5, 5, false), Err(Drop::Privileged));
+            assert_eq!(asked(&source, 5, 5, false), Err(DropReason::Privileged));
             assert_eq!(asked(&source, 5, 5, true), Ok(()));
         }
         assert_eq!(asked("192.0.2.1:1024", 5, 5, false), Ok(()));
@@ -180,14 +191,14 @@ mod tests {
 
     #[test]
     fn our_own_address_is_never_answered() {
-        assert_eq!(asked("127.0.0.1:7007", 5, 5, false), Err(Drop::Own));
-        assert_eq!(asked("127.0.0.1:7007", 5, 5, true), Err(Drop::Own));
+        assert_eq!(asked("127.0.0.1:7007", 5, 5, false), Err(DropReason::Own));
+        assert_eq!(asked("127.0.0.1:7007", 5, 5, true), Err(DropReason::Own));
     }
 
     #[test]
     fn no_answer_is_longer_than_its_datagram() {
-        assert_eq!(asked("192.0.2.1:5000", 5, 6, true), Err(Drop::Short));
-        assert_eq!(asked("192.0.2.1:5000", 0, 1, true), Err(Drop::Short));
+        assert_eq!(asked("192.0.2.1:5000", 5, 6, true), Err(DropReason::Short));
+        assert_eq!(asked("192.0.2.1:5000", 0, 1, true), Err(DropReason::Short));
         assert_eq!(asked("192.0.2.1:5000", 0, 0, true), Ok(()));
         assert_eq!(asked("192.0.2.1:5000", 99, 99, true), Ok(()));
     }

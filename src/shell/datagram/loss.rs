@@ -3,17 +3,17 @@
 use std::io;
 
 use super::Context;
-use crate::core::event::Drop;
-use crate::core::{Event, Fault, Key};
+use crate::core::event::DropReason;
+use crate::core::{Event, Key, SysError};
 use crate::shell::remote::Remote;
-use crate::shell::room::Train;
+use crate::shell::room::Segments;
 
 /// Tells that these, which came from there, were dropped.
-pub(super) fn tell_dropped(
+pub(super) fn log_dropped(
     key: Key,
-    train: Train<'_>,
+    train: Segments<'_>,
     from: Option<&Remote>,
-    why: Drop,
+    why: DropReason,
     cx: &mut Context<'_>,
 ) {
     let from = from.map(Remote::peer);
@@ -24,15 +24,15 @@ pub(super) fn tell_dropped(
 }
 
 /// Why a datagram did not go out.
-pub(super) fn why(error: &io::Error) -> Drop {
+pub(super) fn why(error: &io::Error) -> DropReason {
     use io::ErrorKind::*;
     match error.kind() {
-        WouldBlock => Drop::Blocked,
-        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_forgotten(error) => Drop::Blocked,
+        WouldBlock => DropReason::Blocked,
+        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_forgotten(error) => DropReason::Blocked,
         // Of a Unix socket whose remote has gone the system says that it is not connected.
         ConnectionRefused | ConnectionReset | NotConnected | HostUnreachable
-        | NetworkUnreachable => Drop::Refused(Fault::from(error)),
-        _ => Drop::Failed(Fault::from(error)),
+        | NetworkUnreachable => DropReason::Refused(SysError::from(error)),
+        _ => DropReason::Failed(SysError::from(error)),
     }
 }
 

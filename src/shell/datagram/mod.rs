@@ -6,14 +6,14 @@
 //! waits to write. And as long as it may be readable it is queued: the queue is the readiness bit.
 
 mod answer;
-mod door;
-mod duty;
-mod guard;
-mod inlet;
-mod keyed;
+mod listener;
 mod loss;
-mod outbox;
+mod port;
+mod reflection_guard;
 mod relay;
+mod send_queue;
+mod service;
+mod source_hash;
 mod table;
 mod traffic;
 
@@ -24,34 +24,34 @@ use std::time::Duration;
 
 use mio::Registry;
 
-use self::door::Door;
-use self::duty::{Duty, Relay};
-use self::guard::Guard;
-pub use self::guard::is_public;
-use self::inlet::Inlet;
-use self::loss::{is_forgotten, tell_dropped, why};
-use self::outbox::Outbox;
+use self::listener::DatagramListener;
+use self::loss::{is_forgotten, log_dropped, why};
+use self::port::DatagramPort;
+use self::reflection_guard::ReflectionGuard;
+pub use self::reflection_guard::is_public;
 use self::relay::Flow;
+use self::send_queue::SendQueue;
+use self::service::{DatagramService, Relay};
 use self::table::Table;
 use self::traffic::Traffic;
 use super::BoundDatagram;
 use super::remote::Remote;
-use super::room::{Arrival, Room};
-use crate::core::event::Drop;
-use crate::core::{Births, Deadline, Event, Key, Moment, Observer, Random, Ready, Reason};
+use super::room::{Received, Room};
+use crate::core::event::DropReason;
+use crate::core::{ConnIds, Deadline, Event, Key, Moment, Observer, Random, Ready, Reason};
 use crate::plan::{Route, Service};
 
 /// All datagram sockets of the loop. Owned by the reactor, which marks, runs and expires it.
 #[derive(Debug)]
 pub struct Datagrams {
     /// By the slot of the door's key.
-    doors: Vec<Option<Door>>,
+    listeners: Vec<Option<DatagramListener>>,
     flows: Table<Remote, Flow>,
     queue: VecDeque<Key>,
-    guard: Guard,
+    guard: ReflectionGuard,
     random: Random,
     traffic: Traffic,
-    outbox: Outbox,
+    send_queue: SendQueue,
     /// Made with the first door.
     room: Option<Room>,
     draining: bool,
@@ -65,7 +65,7 @@ pub struct Context<'a> {
     /// The time of day, for those who ask for it.
     pub unix_seconds: i64,
     pub registry: &'a Registry,
-    pub births: &'a mut Births,
+    pub conn_ids: &'a mut ConnIds,
     /// The addresses of a name as far as they are known now. None: the datagram that asked is lost.
     pub names: &'a mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
     pub seen: &'a mut dyn Observer,
@@ -90,13 +90,13 @@ impl Datagrams {
     /// are.
     pub fn new(seed: u64) -> Datagrams {
         Datagrams {
-            doors: Vec::new(),
+            listeners: Vec::new(),
             flows: Table::default(),
             queue: VecDeque::new(),
-            guard: Guard::new(seed),
+            guard: ReflectionGuard::new(seed),
             random: Random::new(!seed),
             traffic: Traffic::default(),
-            outbox: Outbox::default(),
+            send_queue: SendQueue::default(),
             room: None,
             draining: false,
             delayed: 0,
@@ -113,26 +113,26 @@ impl Datagrams {
         registry: &Registry,
     ) -> io::Result<()> {
         let duty = self.duty(route)?;
-        let door = Door::open(bound, number, duty, key, registry)?;
-        if let Some(local) = door.local.inet() {
+        let listener = DatagramListener::open(bound, number, duty, key, registry)?;
+        if let Some(local) = listener.local.inet() {
             self.guard.add(local);
         }
         self.room.get_or_insert_default();
-        if self.doors.len() <= key.slot() {
-            self.doors.resize_with(key.slot() + 1, || None);
+        if self.listeners.len() <= key.slot() {
+            self.listeners.resize_with(key.slot() + 1, || None);
         }
-        self.doors[key.slot()] = Some(door);
+        self.listeners[key.slot()] = Some(listener);
         Ok(())
     }
 
     /// The system named a socket: a door, or the one of a flow.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
-        if self.inlet(key).is_none() {
+        if self.port(key).is_none() {
             return self.traffic.step(key, &Event::Stale, seen);
         }
         self.traffic.step(key, &Event::Marked { ready }, seen);
         // An error comes out of a read, so it is reason enough to try one.
-        if ready.any(Ready::READ.with(Ready::LAST).with(Ready::ERROR)) {
+        if ready.any(Ready::READ.with(Ready::READ_CLOSED).with(Ready::ERROR)) {
             self.enqueue(key);
         }
     }
@@ -143,8 +143,8 @@ impl Datagrams {
         self.traffic.steps = cx.seen.wants_steps();
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else { break };
-            let Some(inlet) = self.inlet(key) else { continue };
-            inlet.queued = false;
+            let Some(port) = self.port(key) else { continue };
+            port.queued = false;
             if self.drive(key, &mut room, cx) {
                 self.enqueue(key);
             }
@@ -199,10 +199,11 @@ impl Datagrams {
     /// quiet for `idle`; one that waits for an answer keeps its timeout. Sockets without flows
     /// answer what they have received, and close.
     pub fn drain(&mut self, idle: Duration, cx: &mut Context<'_>) {
-        let answers = |door: &Door| matches!(door.duty, Duty::Answer { .. });
-        for slot in 0..self.doors.len() {
-            if self.doors[slot].as_ref().is_some_and(answers) {
-                self.enqueue(Key::door(slot));
+        let answers =
+            |listener: &DatagramListener| matches!(listener.duty, DatagramService::Answer { .. });
+        for slot in 0..self.listeners.len() {
+            if self.listeners[slot].as_ref().is_some_and(answers) {
+                self.enqueue(Key::source(slot));
             }
         }
         for _ in 0..DRAIN_ROUNDS {
@@ -210,7 +211,7 @@ impl Datagrams {
         }
         self.draining = true;
         self.flows.hasten(idle);
-        self.close_doors(answers, cx.registry);
+        self.close_listeners(answers, cx.registry);
     }
 
     /// Closes all that is left.
@@ -218,7 +219,7 @@ impl Datagrams {
         while let Some(slot) = self.flows.any() {
             self.close(slot, reason, cx);
         }
-        self.close_doors(|_| true, cx.registry);
+        self.close_listeners(|_| true, cx.registry);
     }
 
     /// How many flows there are.
@@ -237,8 +238,8 @@ impl Datagrams {
 
     /// What an operator should hear about the doors, a sentence each.
     pub fn warnings(&self) -> Vec<String> {
-        let doors = self.doors.iter().flatten();
-        doors.filter_map(Door::warning).collect()
+        let listeners = self.listeners.iter().flatten();
+        listeners.filter_map(DatagramListener::warning).collect()
     }
 
     /// Bytes that the open flows have moved so far, from their sources and to them.
@@ -249,39 +250,42 @@ impl Datagrams {
 
     /// Tells of each door and each flow.
     pub fn dump(&self, now: Moment, seen: &mut dyn Observer) {
-        for (slot, door) in self.doors.iter().enumerate() {
-            let Some(door) = door else { continue };
-            let (address, service) = (&door.address, door.duty.word());
-            let line = format!("door {address} {service}, queued {}", door.inlet.queued);
-            seen.on(Key::door(slot), &Event::Dump { line: &line });
+        for (slot, listener) in self.listeners.iter().enumerate() {
+            let Some(listener) = listener else { continue };
+            let (address, service) = (&listener.address, listener.duty.name());
+            let line = format!("door {address} {service}, queued {}", listener.port.queued);
+            seen.on(Key::source(slot), &Event::Dump { line: &line });
         }
         for (slot, entry) in self.flows.iter() {
             let flow = &entry.flow;
             let seconds = |since: Moment| now.since(since).as_secs_f64();
             let line = format!(
                 "#{} {} to {}: age {:.1} s, idle {:.1} s, {} B up, {} B down, queued {}",
-                entry.birth,
+                entry.id,
                 entry.source,
                 flow.remote,
                 seconds(flow.born),
                 seconds(entry.active),
                 flow.up,
                 flow.down,
-                flow.inlet.queued
+                flow.port.queued
             );
-            seen.on(Key::flow(entry.birth, slot), &Event::Dump { line: &line });
+            seen.on(Key::flow(entry.id, slot), &Event::Dump { line: &line });
         }
     }
 
-    fn duty(&mut self, route: &Route) -> io::Result<Duty> {
+    fn duty(&mut self, route: &Route) -> io::Result<DatagramService> {
         let policy = &route.policy;
         match &route.service {
             Service::Greet { .. } => Err(io::ErrorKind::Unsupported.into()),
             Service::Relay(targets) => {
-                let lane = self.flows.lane(policy.udp_flows, policy.udp_timeout);
-                Ok(Duty::Relay(Relay::new(lane, targets.clone())))
+                let list = self.flows.list(policy.udp_flows, policy.udp_timeout);
+                Ok(DatagramService::Relay(Relay::new(list, targets.clone())))
             }
-            service => Ok(Duty::Answer { service: service.clone(), any_port: policy.udp_any_port }),
+            service => Ok(DatagramService::Answer {
+                service: service.clone(),
+                any_port: policy.udp_any_port,
+            }),
         }
     }
 
@@ -290,15 +294,15 @@ impl Datagrams {
     fn drive(&mut self, key: Key, room: &mut Room, cx: &mut Context<'_>) -> bool {
         let (mut taken, mut faults) = (0, 0);
         while taken < BUDGET {
-            let Some(inlet) = self.inlet(key) else { return false };
+            let Some(port) = self.port(key) else { return false };
             // The answers of several flows may go out in one call. What comes in at a door fills
             // a call anyway, and may close flows.
-            let is_alone = key.is_door() || !inlet.socket.is_for_many();
+            let is_alone = key.is_source() || !port.socket.is_for_many();
             if is_alone || room.places() < 2 || room.is_heavy() {
                 self.make_room(room, cx);
             }
-            let Some(inlet) = self.inlet(key) else { return false };
-            match inlet.receive(room) {
+            let Some(port) = self.port(key) else { return false };
+            match port.receive(room) {
                 Ok(is_drained) => {
                     taken += self.received(key, room, cx).max(1);
                     if is_drained {
@@ -335,20 +339,22 @@ impl Datagrams {
     fn received(&mut self, key: Key, room: &Room, cx: &mut Context<'_>) -> u32 {
         let (slot, mut taken) = (key.slot(), 0);
         for number in room.fresh() {
-            let arrival = &room.arrivals()[number];
-            let Some(train) = room.train(arrival) else {
+            let received = &room.all_received()[number];
+            let Some(train) = room.train(received) else {
                 taken += 1;
-                let from = self.sender(key, arrival).map(Remote::peer);
-                let (bytes, from) = (Some(arrival.bytes), from.as_ref());
-                cx.seen.on(key, &Event::Dropped { bytes, from, why: Drop::Long });
+                let from = self.sender(key, received).map(Remote::peer);
+                let (bytes, from) = (Some(received.bytes), from.as_ref());
+                cx.seen.on(key, &Event::Dropped { bytes, from, why: DropReason::Long });
                 continue;
             };
             taken += train.len() as u32;
-            match (&arrival.from, key.is_flow()) {
+            match (&received.from, key.is_flow()) {
                 (_, true) => self.backward(slot, number, train, room, cx),
-                (None, false) => tell_dropped(key, train, None, Drop::NoWay, cx),
-                (Some(from), false) => match &self.doors[slot] {
-                    Some(Door { duty: Duty::Relay(_), .. }) => self.forward(slot, from, train, cx),
+                (None, false) => log_dropped(key, train, None, DropReason::NoWay, cx),
+                (Some(from), false) => match &self.listeners[slot] {
+                    Some(DatagramListener { duty: DatagramService::Relay(_), .. }) => {
+                        self.forward(slot, from, train, cx)
+                    }
                     _ => self.answer(slot, number, (from, train), room, cx),
                 },
             }
@@ -358,7 +364,7 @@ impl Datagrams {
 
     /// Sends what waits to go out, after which what has arrived may be forgotten.
     fn make_room(&mut self, room: &mut Room, cx: &mut Context<'_>) {
-        self.empty_outbox(room, cx);
+        self.flush_send_queue(room, cx);
         room.clear();
     }
 
@@ -366,7 +372,7 @@ impl Datagrams {
     fn failed(&mut self, key: Key, error: &io::Error, cx: &mut Context<'_>) {
         let why = why(error);
         cx.seen.on(key, &Event::Dropped { bytes: None, from: None, why });
-        if let Drop::Refused(fault) = why
+        if let DropReason::Refused(fault) = why
             && key.is_flow()
         {
             self.refused(key.slot(), fault);
@@ -374,47 +380,47 @@ impl Datagrams {
     }
 
     /// Who sent what came in at this door, or at this flow's socket.
-    fn sender<'a>(&'a self, key: Key, arrival: &'a Arrival) -> Option<&'a Remote> {
+    fn sender<'a>(&'a self, key: Key, received: &'a Received) -> Option<&'a Remote> {
         match key.is_flow() {
             true => self.flows.peek(key.slot()).map(|entry| &entry.flow.remote),
-            false => arrival.from.as_ref(),
+            false => received.from.as_ref(),
         }
     }
 
     /// Lets the poll know a socket again that it has forgotten. If anything waits there, it says
     /// so.
     fn register_anew(&mut self, key: Key, cx: &mut Context<'_>) {
-        let Some(inlet) = self.inlet(key) else { return };
-        match inlet.register_anew(key, cx.registry) {
+        let Some(port) = self.port(key) else { return };
+        match port.register_anew(key, cx.registry) {
             Ok(()) => self.traffic.step(key, &Event::ReadBlocked, cx.seen),
             Err(error) => self.failed(key, &error, cx),
         }
     }
 
     fn enqueue(&mut self, key: Key) {
-        if let Some(inlet) = self.inlet(key)
-            && !inlet.queued
+        if let Some(port) = self.port(key)
+            && !port.queued
         {
-            inlet.queued = true;
+            port.queued = true;
             self.queue.push_back(key);
         }
     }
 
     /// The only way from a key to a socket: it compares the generations.
-    fn inlet(&mut self, key: Key) -> Option<&mut Inlet> {
+    fn port(&mut self, key: Key) -> Option<&mut DatagramPort> {
         if key.is_flow() {
             let entry = self.flows.get(key.slot())?;
-            return (entry.birth == key.birth).then_some(&mut entry.flow.inlet);
+            return (entry.id == key.id).then_some(&mut entry.flow.port);
         }
-        let door = self.doors.get_mut(key.slot()).filter(|_| key.is_door())?;
-        door.as_mut().map(|door| &mut door.inlet)
+        let listener = self.listeners.get_mut(key.slot()).filter(|_| key.is_source())?;
+        listener.as_mut().map(|listener| &mut listener.port)
     }
 
-    fn close_doors(&mut self, which: impl Fn(&Door) -> bool, registry: &Registry) {
-        for place in &mut self.doors {
-            if let Some(mut door) = place.take_if(|door| which(door)) {
-                door.inlet.hang_up(registry);
-                if let Some(local) = door.local.inet() {
+    fn close_listeners(&mut self, which: impl Fn(&DatagramListener) -> bool, registry: &Registry) {
+        for place in &mut self.listeners {
+            if let Some(mut listener) = place.take_if(|listener| which(listener)) {
+                listener.port.hang_up(registry);
+                if let Some(local) = listener.local.inet() {
                     self.guard.remove(local);
                 }
             }

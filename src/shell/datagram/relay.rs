@@ -1,33 +1,33 @@
 //! The relay of datagrams: each source has a flow, with a socket of its own to a target. What the
 //! target sends there goes back to the source.
 
-use super::door::Door;
-use super::duty::Duty;
-use super::inlet::Inlet;
-use super::loss::{tell_dropped, why};
+use super::listener::DatagramListener;
+use super::loss::{log_dropped, why};
+use super::port::DatagramPort;
+use super::service::DatagramService;
 use super::{Context, Datagrams};
-use crate::core::event::{Client, Drop};
-use crate::core::{Closing, Ending, Event, Fault, Key, Moment, Reason, Side};
+use crate::core::event::{Client, DropReason};
+use crate::core::{Close, CloseKind, Event, Key, Moment, Reason, Side, SysError};
 use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::itself::is_ours;
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Train, Wanted};
+use crate::shell::room::{Room, Segments, Wanted};
+use crate::shell::self_connect::is_ours;
 
 /// What is kept of one source's traffic.
 #[derive(Debug)]
 pub(super) struct Flow {
-    pub inlet: Inlet,
+    pub port: DatagramPort,
     pub remote: Remote,
     pub up: u64,
     pub down: u64,
-    door: usize,
+    listener: usize,
     pub born: Moment,
     /// The target it began with, and which of the remotes from there on it has now.
     first: usize,
     at: usize,
     attempt: u32,
     /// The remote refused a datagram: the next one may go elsewhere.
-    refused: Option<Fault>,
+    refused: Option<SysError>,
     /// A datagram went to the remote, and nothing has come back since.
     pub unanswered: bool,
 }
@@ -36,17 +36,17 @@ impl Datagrams {
     /// Passes on what a source sent to the door of a relay.
     pub(super) fn forward(
         &mut self,
-        door: usize,
+        listener: usize,
         from: &Remote,
-        mut train: Train<'_>,
+        mut train: Segments<'_>,
         cx: &mut Context<'_>,
     ) {
-        let slot = match self.find_or_open(door, from, cx) {
+        let slot = match self.find_or_open(listener, from, cx) {
             Ok(slot) => slot,
             Err(why) => {
-                let key = Key::door(door);
+                let key = Key::source(listener);
                 self.traffic.received(key, train, || from.peer(), cx.seen);
-                return tell_dropped(key, train, Some(from), why, cx);
+                return log_dropped(key, train, Some(from), why, cx);
             }
         };
         self.flows.touch(slot, cx.now);
@@ -55,7 +55,7 @@ impl Datagrams {
         while !train.is_empty() {
             let (part, sent) = self.pass(slot, train, cx);
             if let Err(why) = sent {
-                tell_dropped(key.at(1), part, Some(from), why, cx);
+                log_dropped(key.at(1), part, Some(from), why, cx);
             }
             train = train.after(part.len());
         }
@@ -65,8 +65,8 @@ impl Datagrams {
     pub(super) fn backward(
         &mut self,
         slot: usize,
-        arrival: usize,
-        train: Train<'_>,
+        received: usize,
+        train: Segments<'_>,
         room: &Room,
         cx: &mut Context<'_>,
     ) {
@@ -76,12 +76,12 @@ impl Datagrams {
         let flow = &mut entry.flow;
         flow.unanswered = false;
         self.traffic.received(key.at(1), train, || flow.remote.peer(), cx.seen);
-        let door = flow.door;
-        self.put(door, (arrival, 0..train.len(), Some(key)), room, cx);
+        let listener = flow.listener;
+        self.put(listener, (received, 0..train.len(), Some(key)), room, cx);
     }
 
     /// The remote of this flow has refused a datagram.
-    pub(super) fn refused(&mut self, slot: usize, fault: Fault) {
+    pub(super) fn refused(&mut self, slot: usize, fault: SysError) {
         if let Some(entry) = self.flows.get(slot) {
             entry.flow.refused = Some(fault);
             entry.flow.unanswered = false;
@@ -91,51 +91,53 @@ impl Datagrams {
     /// Ends a flow: the only place where one is removed.
     pub(super) fn close(&mut self, slot: usize, reason: Reason, cx: &mut Context<'_>) {
         let key = self.flow_key(slot);
-        let Flow { mut inlet, up, down, born, .. } = self.flows.remove(slot).flow;
-        inlet.hang_up(cx.registry);
-        let ending = Ending { reason, first: Side::Us, by: Closing::Fin };
+        let Flow { mut port, up, down, born, .. } = self.flows.remove(slot).flow;
+        port.hang_up(cx.registry);
+        let ending = Close { reason, first: Side::Proxy, by: CloseKind::Fin };
         let (lasted, now) = (cx.now.since(born), cx.now);
         cx.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 
     /// The key of a flow, at the end of its source. The socket of its own is at the other end.
     pub(super) fn flow_key(&mut self, slot: usize) -> Key {
-        Key::flow(self.flows.get(slot).map_or(0, |entry| entry.birth), slot)
+        Key::flow(self.flows.get(slot).map_or(0, |entry| entry.id), slot)
     }
 
     fn find_or_open(
         &mut self,
-        door: usize,
+        listener: usize,
         from: &Remote,
         cx: &mut Context<'_>,
-    ) -> Result<usize, Drop> {
-        let Some(Door { duty: Duty::Relay(relay), local, .. }) = &mut self.doors[door] else {
-            return Err(Drop::NoWay);
+    ) -> Result<usize, DropReason> {
+        let Some(DatagramListener { duty: DatagramService::Relay(relay), local, .. }) =
+            &mut self.listeners[listener]
+        else {
+            return Err(DropReason::NoWay);
         };
-        if let Some(slot) = self.flows.find(relay.lane, from) {
+        if let Some(slot) = self.flows.find(relay.list, from) {
             return Ok(slot);
         }
         if self.draining {
-            return Err(Drop::NoWay);
+            return Err(DropReason::NoWay);
         }
         if let Some(source) = from.inet()
             && self.guard.owns(source, is_ours)
         {
-            return Err(Drop::Own);
+            return Err(DropReason::Own);
         }
-        let (lane, first) = (relay.lane, relay.take_turn());
+        let (list, first) = (relay.list, relay.take_turn());
         let remotes = relay.remotes(first, local, cx.names);
         // A forged source: the target would speak with itself through us, for ever.
         if remotes.iter().any(|remote| remote.peer() == from.peer()) {
-            return Err(Drop::Loop);
+            return Err(DropReason::Loop);
         }
         let (socket, at) = dial(&remotes, 0)?;
         let flow = Flow {
-            inlet: Inlet::new(socket, Wanted::Nothing),
+            port: DatagramPort::new(socket, Wanted::Nothing),
             remote: remotes[at].clone(),
             up: 0,
             down: 0,
-            door,
+            listener,
             born: cx.now,
             first,
             at,
@@ -143,29 +145,30 @@ impl Datagrams {
             refused: None,
             unanswered: false,
         };
-        self.open(lane, from.clone(), flow, cx)
+        self.open(list, from.clone(), flow, cx)
     }
 
     /// Takes a new flow in; the oldest makes room for it, which is why its socket comes first.
     fn open(
         &mut self,
-        lane: usize,
+        list: usize,
         from: Remote,
         mut flow: Flow,
         cx: &mut Context<'_>,
-    ) -> Result<usize, Drop> {
-        if let Some(oldest) = self.flows.surplus(lane) {
+    ) -> Result<usize, DropReason> {
+        if let Some(oldest) = self.flows.surplus(list) {
             self.close(oldest, Reason::Evicted, cx);
         }
-        let key = Key::flow(cx.births.give(), self.flows.vacant());
-        flow.inlet.register(key.at(1), cx.registry).map_err(|error| why(&error))?;
-        if let Some(door) = &self.doors[flow.door] {
-            let (route, service, listen) = (door.route, door.duty.word(), &door.address);
+        let key = Key::flow(cx.conn_ids.next(), self.flows.vacant());
+        flow.port.register(key.at(1), cx.registry).map_err(|error| why(&error))?;
+        if let Some(listener) = &self.listeners[flow.listener] {
+            let (route, service, listen) =
+                (listener.route, listener.duty.name(), &listener.address);
             let (peer, now) = (&from.peer(), cx.now);
             cx.seen.on(key, &Event::Opened { route, service, listen, peer, now });
         }
-        flow.tell_remote(key, cx);
-        Ok(self.flows.insert(lane, from, key.birth, flow, cx.now))
+        flow.log_remote(key, cx);
+        Ok(self.flows.insert(list, from, key.id, flow, cx.now))
     }
 
     /// Sends the beginning of a train to the flow's remote; tells which part that was, and what
@@ -173,12 +176,12 @@ impl Datagrams {
     fn pass<'a>(
         &mut self,
         slot: usize,
-        train: Train<'a>,
+        train: Segments<'a>,
         cx: &mut Context<'_>,
-    ) -> (Train<'a>, Result<(), Drop>) {
+    ) -> (Segments<'a>, Result<(), DropReason>) {
         self.redial(slot, cx);
         let (part, sent) = self.send(slot, train, cx);
-        let Err(why @ Drop::Refused(_)) = sent else { return (part, sent) };
+        let Err(why @ DropReason::Refused(_)) = sent else { return (part, sent) };
         let key = self.flow_key(slot).at(1);
         // Over UDP this is the echo of a datagram that went before; this one was not sent at all.
         if matches!(self.flows.get(slot), Some(entry) if entry.flow.remote.is_inet()) {
@@ -191,13 +194,13 @@ impl Datagrams {
     fn send<'a>(
         &mut self,
         slot: usize,
-        train: Train<'a>,
+        train: Segments<'a>,
         cx: &mut Context<'_>,
-    ) -> (Train<'a>, Result<(), Drop>) {
+    ) -> (Segments<'a>, Result<(), DropReason>) {
         let key = self.flow_key(slot).at(1);
-        let Some(entry) = self.flows.get(slot) else { return (train, Err(Drop::NoWay)) };
+        let Some(entry) = self.flows.get(slot) else { return (train, Err(DropReason::NoWay)) };
         let flow = &mut entry.flow;
-        let (part, sent) = flow.inlet.send(train, None);
+        let (part, sent) = flow.port.send(train, None);
         let sent = sent.map_err(|error| why(&error));
         match sent {
             Ok(()) => {
@@ -205,7 +208,7 @@ impl Datagrams {
                 flow.unanswered = true;
                 self.traffic.sent(key, part, || flow.remote.peer(), cx.seen);
             }
-            Err(Drop::Refused(fault)) => flow.refused = Some(fault),
+            Err(DropReason::Refused(fault)) => flow.refused = Some(fault),
             Err(_) => {}
         }
         (part, sent)
@@ -217,7 +220,8 @@ impl Datagrams {
         let Some(entry) = self.flows.get(slot) else { return };
         let flow = &mut entry.flow;
         let Some(fault) = flow.refused else { return };
-        let Some(Door { duty: Duty::Relay(relay), local, address, .. }) = &self.doors[flow.door]
+        let Some(DatagramListener { duty: DatagramService::Relay(relay), local, address, .. }) =
+            &self.listeners[flow.listener]
         else {
             return;
         };
@@ -232,28 +236,28 @@ impl Datagrams {
         let (peer, left) = (entry.source.peer(), remotes.len() - 1);
         let client = Some(Client { peer: &peer, listen: address });
         cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left, client });
-        flow.inlet.hang_up(cx.registry);
-        flow.inlet.renew(socket);
+        flow.port.hang_up(cx.registry);
+        flow.port.renew(socket);
         // If the poll cannot take it, it can still send; the next refusal dials anew.
-        let registered = flow.inlet.register(key.at(1), cx.registry);
-        flow.refused = registered.err().map(|error| Fault::from(&error));
+        let registered = flow.port.register(key.at(1), cx.registry);
+        flow.refused = registered.err().map(|error| SysError::from(&error));
         flow.remote = remotes[at].clone();
         flow.at = at;
         flow.attempt += 1;
-        flow.tell_remote(key, cx);
+        flow.log_remote(key, cx);
     }
 }
 
 impl Flow {
-    fn tell_remote(&self, key: Key, cx: &mut Context<'_>) {
+    fn log_remote(&self, key: Key, cx: &mut Context<'_>) {
         let (target, attempt) = (&self.remote.to_string(), self.attempt);
         cx.seen.on(key.at(1), &Event::Dialing { target, attempt });
     }
 }
 
 /// A socket to the first of these remotes that can be connected to, beginning with number `first`.
-fn dial(remotes: &[Remote], first: usize) -> Result<(DatagramSocket, usize), Drop> {
-    let mut last = Drop::NoWay;
+fn dial(remotes: &[Remote], first: usize) -> Result<(DatagramSocket, usize), DropReason> {
+    let mut last = DropReason::NoWay;
     for at in (first..first + remotes.len()).map(|at| at % remotes.len()) {
         match DatagramSocket::connected(&remotes[at]) {
             Ok(socket) => return Ok((socket, at)),

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use super::keyed::Keyed;
+use super::source_hash::SourceHash;
 use crate::core::Moment;
 
 /// `A` is the address of a source; `T` is what the owner of the table keeps of a flow.
 #[derive(Debug)]
 pub struct Table<A, T> {
     entries: Slab<Entry<A, T>>,
-    lanes: Vec<Lane<A>>,
+    lists: Vec<FlowList<A>>,
     /// No flow is due before this. It may be too early, as touches do not move it.
     due: Option<Moment>,
 }
@@ -24,8 +24,8 @@ pub struct Table<A, T> {
 /// One flow and its neighbours in the order of the last touch.
 #[derive(Debug)]
 pub struct Entry<A, T> {
-    pub birth: u32,
-    pub lane: usize,
+    pub id: u32,
+    pub list: usize,
     pub source: A,
     pub active: Moment,
     pub flow: T,
@@ -36,8 +36,8 @@ pub struct Entry<A, T> {
 }
 
 #[derive(Debug)]
-struct Lane<A> {
-    slots: HashMap<A, usize, Keyed>,
+struct FlowList<A> {
+    slots: HashMap<A, usize, SourceHash>,
     touched: Order,
     /// During a drain: those that wait for an answer, in the same order.
     parked: Order,
@@ -54,23 +54,23 @@ struct Order {
 
 impl<A, T> Default for Table<A, T> {
     fn default() -> Table<A, T> {
-        Table { entries: Slab::new(), lanes: Vec::new(), due: None }
+        Table { entries: Slab::new(), lists: Vec::new(), due: None }
     }
 }
 
 impl<A: Clone + Eq + Hash, T> Table<A, T> {
     /// A new lane for at most `limit` flows (and for one at least), each of which may rest for
     /// `idle`.
-    pub fn lane(&mut self, limit: usize, idle: Duration) -> usize {
+    pub fn list(&mut self, limit: usize, idle: Duration) -> usize {
         let limit = limit.max(1);
         let order = || Order { newest: None, oldest: None, idle };
         let (slots, touched, parked) = (HashMap::default(), order(), order());
-        self.lanes.push(Lane { slots, touched, parked, limit });
-        self.lanes.len() - 1
+        self.lists.push(FlowList { slots, touched, parked, limit });
+        self.lists.len() - 1
     }
 
-    pub fn find(&self, lane: usize, source: &A) -> Option<usize> {
-        self.lanes[lane].slots.get(source).copied()
+    pub fn find(&self, list: usize, source: &A) -> Option<usize> {
+        self.lists[list].slots.get(source).copied()
     }
 
     /// The slot that the next flow will have.
@@ -79,22 +79,22 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     }
 
     /// The flow that must go before this lane can take another one.
-    pub fn surplus(&self, lane: usize) -> Option<usize> {
-        let lane = &self.lanes[lane];
-        lane.oldest().filter(|_| lane.slots.len() >= lane.limit)
+    pub fn surplus(&self, list: usize) -> Option<usize> {
+        let list = &self.lists[list];
+        list.oldest().filter(|_| list.slots.len() >= list.limit)
     }
 
     /// Takes a flow in. Its source must be new to the lane, and the lane must have room.
-    pub fn insert(&mut self, lane: usize, source: A, birth: u32, flow: T, now: Moment) -> usize {
-        debug_assert!(self.surplus(lane).is_none() && self.find(lane, &source).is_none());
+    pub fn insert(&mut self, list: usize, source: A, id: u32, flow: T, now: Moment) -> usize {
+        debug_assert!(self.surplus(list).is_none() && self.find(list, &source).is_none());
         let key = source.clone();
         let (newer, older) = (None, None);
         let parked = false;
-        let entry = Entry { birth, lane, source, active: now, flow, newer, older, parked };
+        let entry = Entry { id, list, source, active: now, flow, newer, older, parked };
         let slot = self.entries.insert(entry);
-        self.lanes[lane].slots.insert(key, slot);
+        self.lists[list].slots.insert(key, slot);
         self.push_newest(slot);
-        self.ask_at(now.after(self.lanes[lane].touched.idle));
+        self.ask_at(now.after(self.lists[list].touched.idle));
         slot
     }
 
@@ -114,7 +114,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
             self.unlink(slot);
             self.entries[slot].parked = false;
             self.push_newest(slot);
-            self.ask_at(now.after(self.lanes[self.entries[slot].lane].touched.idle));
+            self.ask_at(now.after(self.lists[self.entries[slot].list].touched.idle));
         } else if entry.newer.is_some() {
             self.unlink(slot);
             self.push_newest(slot);
@@ -136,7 +136,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     pub fn remove(&mut self, slot: usize) -> Entry<A, T> {
         self.unlink(slot);
         let entry = self.entries.remove(slot);
-        self.lanes[entry.lane].slots.remove(&entry.source);
+        self.lists[entry.list].slots.remove(&entry.source);
         entry
     }
 
@@ -145,7 +145,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let orders = self.lanes.iter().flat_map(|lane| [&lane.touched, &lane.parked]);
+        let orders = self.lists.iter().flat_map(|list| [&list.touched, &list.parked]);
         let ends = orders.filter_map(|order| {
             let slot = order.oldest?;
             Some((self.entries[slot].active.after(order.idle), slot))
@@ -162,8 +162,8 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     /// From now on no flow may rest for longer than this, but for those that are parked.
     pub fn hasten(&mut self, idle: Duration) {
-        for lane in &mut self.lanes {
-            lane.touched.idle = lane.touched.idle.min(idle);
+        for list in &mut self.lists {
+            list.touched.idle = list.touched.idle.min(idle);
         }
         // Too early is harmless: the next question corrects it.
         self.due = self.due.map(|_| Moment::default());
@@ -171,7 +171,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     /// Any one of the flows.
     pub fn any(&self) -> Option<usize> {
-        self.lanes.iter().find_map(Lane::oldest)
+        self.lists.iter().find_map(FlowList::oldest)
     }
 
     pub fn len(&self) -> usize {
@@ -185,7 +185,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     fn unlink(&mut self, slot: usize) {
         let entry = &self.entries[slot];
         let (newer, older) = (entry.newer, entry.older);
-        let order = self.lanes[entry.lane].order(entry.parked);
+        let order = self.lists[entry.list].order(entry.parked);
         if newer.is_none() {
             order.newest = older;
         }
@@ -202,7 +202,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     fn push_newest(&mut self, slot: usize) {
         let entry = &self.entries[slot];
-        let order = self.lanes[entry.lane].order(entry.parked);
+        let order = self.lists[entry.list].order(entry.parked);
         let older = order.newest.replace(slot);
         match older {
             Some(older) => self.entries[older].newer = Some(slot),
@@ -218,7 +218,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
     }
 }
 
-impl<A> Lane<A> {
+impl<A> FlowList<A> {
     fn order(&mut self, parked: bool) -> &mut Order {
         if parked { &mut self.parked } else { &mut self.touched }
     }
@@ -238,7 +238,7 @@ mod tests {
 
     fn table(limit: usize) -> Table<u32, ()> {
         let mut table = Table::default();
-        table.lane(limit, IDLE);
+        table.list(limit, IDLE);
         table
     }
 
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn lanes_are_apart() {
         let mut table = table(1);
-        table.lane(1, IDLE * 10);
+        table.list(1, IDLE * 10);
         table.insert(0, 7, 1, (), Moment(0));
         assert_eq!((table.find(1, &7), table.surplus(1)), (None, None));
         table.insert(1, 7, 2, (), Moment(0));

@@ -2,7 +2,7 @@
 //! of all that one socket brought in one turn.
 
 use crate::core::{Event, Key, Observer, Peer};
-use crate::shell::room::Train;
+use crate::shell::room::Segments;
 
 #[derive(Debug)]
 pub(super) struct Traffic {
@@ -36,7 +36,7 @@ impl Traffic {
     pub fn received(
         &mut self,
         key: Key,
-        train: Train<'_>,
+        train: Segments<'_>,
         from: impl FnOnce() -> Peer,
         seen: &mut dyn Observer,
     ) {
@@ -53,7 +53,7 @@ impl Traffic {
     pub fn sent(
         &mut self,
         key: Key,
-        train: Train<'_>,
+        train: Segments<'_>,
         to: impl FnOnce() -> Peer,
         seen: &mut dyn Observer,
     ) {
@@ -84,7 +84,7 @@ impl Traffic {
 }
 
 impl Count {
-    fn add(&mut self, train: Train<'_>) {
+    fn add(&mut self, train: Segments<'_>) {
         self.datagrams += train.len() as u64;
         self.bytes += train.bytes().len() as u64;
     }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::thread::sleep;
 
 use super::*;
-use crate::shell::interests::{interests, tune};
+use crate::shell::interests::{interests, update_interest};
 
 /// A socket of ours, and the peer's side of it, which blocks.
 fn pair() -> (Socket, std::net::TcpStream) {
@@ -65,8 +65,8 @@ fn a_tcp_socket_that_is_connected_to_itself_was_refused() {
     plain.set_nonblocking(true).unwrap();
     let mut socket = Socket::Tcp(TcpStream::from_std(plain.into()));
     assert_eq!(socket.peer().unwrap(), socket.local().unwrap());
-    let fault = Fault::from(&socket.is_connected().unwrap_err());
-    assert_eq!(fault, Fault::SELF_CONNECT);
+    let fault = SysError::from(&socket.is_connected().unwrap_err());
+    assert_eq!(fault, SysError::SELF_CONNECT);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_muted_socket_is_not_named_for_what_comes_until_it_is_asked_for_again() {
     let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
     let all = interests(&socket);
     poll.registry().register(socket.source(), token, all).unwrap();
-    tune(&mut socket, poll.registry(), token, true).unwrap();
+    update_interest(&mut socket, poll.registry(), token, true).unwrap();
     let mut named = |poll: &mut mio::Poll| {
         poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
         events.iter().map(|event| event.is_readable()).collect::<Vec<_>>()
@@ -141,7 +141,7 @@ fn a_muted_socket_is_not_named_for_what_comes_until_it_is_asked_for_again() {
     assert_eq!(named(&mut poll), [false], "there is room to write");
     peer.write_all(b"something").unwrap();
     assert!(named(&mut poll).is_empty());
-    tune(&mut socket, poll.registry(), token, false).unwrap();
+    update_interest(&mut socket, poll.registry(), token, false).unwrap();
     assert_eq!(named(&mut poll), [true]);
 }
 

@@ -31,14 +31,14 @@ pub fn charts(outcome: &Outcome) -> String {
 
 /// How the connections that stay came to be there.
 fn ramp(outcome: &Outcome) -> Option<Chart> {
-    let climb = &outcome.climb;
-    if climb.open.last().is_none_or(|open| *open < 2) {
+    let ramp_curve = &outcome.ramp_curve;
+    if ramp_curve.open.last().is_none_or(|open| *open < 2) {
         return None;
     }
-    let step = climb.step.as_nanos() as f64;
+    let step = ramp_curve.step.as_nanos() as f64;
     let ends = (1..).map(|at| f64::from(at) * step);
     let mut points = vec![(0.0, 0.0)];
-    points.extend(ends.zip(climb.open.iter().map(|open| *open as f64)));
+    points.extend(ends.zip(ramp_curve.open.iter().map(|open| *open as f64)));
     let rate = outcome.ramp_rate().map(|rate| format!("; {} a second", count(rate)));
     let about = format!("connections that are to stay{}", rate.unwrap_or_default());
     Some(Chart {

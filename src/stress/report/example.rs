@@ -4,13 +4,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::plan::{Address, LoadKind, StressPlan, Way};
 use crate::stress::backlog::Backlog;
-use crate::stress::books::Busy;
-use crate::stress::climb::Climb;
 use crate::stress::cost::Cost;
 use crate::stress::failure::{Failure, NO_ANSWER, Stage};
 use crate::stress::host::Host;
+use crate::stress::load_stats::{Death, How, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::tally::{Death, How, Tally};
+use crate::stress::ramp_curve::RampCurve;
+use crate::stress::server_usage::LoopUsage;
 use crate::stress::timeline::Timeline;
 
 pub fn example() -> Outcome {
@@ -26,24 +26,24 @@ pub fn example() -> Outcome {
         began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         loads: vec![load(LoadKind::Idle, 1000, idle()), load(LoadKind::Echo, 16, echo())],
         ramp: Duration::from_millis(120),
-        climb: climb(),
+        ramp_curve: ramp_curve(),
         whole: Duration::from_millis(2400),
         measured: Some((Duration::from_millis(400), Duration::from_millis(2400))),
         early: false,
         processes: 1,
-        busy: Busy::default(),
+        busy: LoopUsage::default(),
         timeline: timeline(),
         server: Some(server()),
         found: None,
     }
 }
 
-fn load(kind: LoadKind, conns: usize, tally: Tally) -> LoadOutcome {
+fn load(kind: LoadKind, conns: usize, tally: LoadStats) -> LoadOutcome {
     LoadOutcome { kind, conns, far: false, way: Way::Echo, tally }
 }
 
-fn idle() -> Tally {
-    let mut tally = Tally { opened: 1000, open: 998, ..Tally::default() };
+fn idle() -> LoadStats {
+    let mut tally = LoadStats { opened: 1000, open: 998, ..LoadStats::default() };
     tally.window = Duration::from_secs(2);
     for at in [700, 1900] {
         let at = Duration::from_millis(at);
@@ -52,8 +52,8 @@ fn idle() -> Tally {
     tally
 }
 
-fn echo() -> Tally {
-    let mut tally = Tally { opened: 16, open: 15, answered: 20_000, ..Tally::default() };
+fn echo() -> LoadStats {
+    let mut tally = LoadStats { opened: 16, open: 15, answered: 20_000, ..LoadStats::default() };
     tally.window = Duration::from_secs(2);
     for step in 0..20_000u64 {
         tally.latency.record(Duration::from_nanos(90_000 + (step * step) % 700_001));
@@ -64,10 +64,10 @@ fn echo() -> Tally {
     tally
 }
 
-fn climb() -> Climb {
-    let mut climb = Climb::new();
-    (0..120).for_each(|at| climb.note(Duration::from_millis(at), 8 * at));
-    climb
+fn ramp_curve() -> RampCurve {
+    let mut ramp_curve = RampCurve::new();
+    (0..120).for_each(|at| ramp_curve.note(Duration::from_millis(at), 8 * at));
+    ramp_curve
 }
 
 fn timeline() -> Timeline {

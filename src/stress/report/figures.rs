@@ -6,8 +6,8 @@ use crate::plan::{LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::find::{Found, Mode, Reply};
+use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::tally::{Partial, RATE_WINDOW_MIN};
 use crate::stress::unit::{GIBIBYTE, Unit};
 use crate::text::digits::{grouped, plural};
 
@@ -26,8 +26,8 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Idle => String::new(),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
-        LoadKind::Stream if plan.unverified => format!(", {}, only counted", plan.way.word()),
-        LoadKind::Stream => format!(", {}", plan.way.word()),
+        LoadKind::Stream if plan.unverified => format!(", {}, only counted", plan.way.name()),
+        LoadKind::Stream => format!(", {}", plan.way.name()),
         _ => format!(", {size} each"),
     };
     format!("{conns}{speaks}, {}", window(load, plan))
@@ -69,7 +69,7 @@ fn reply_text(reply: Reply) -> String {
         Reply::Echo => "the message came back".to_string(),
         Reply::OtherData => "other data came back".to_string(),
         Reply::NoAnswer => "no answer in time".to_string(),
-        Reply::Closed(how) => format!("answered by {}", how.word()),
+        Reply::Closed(how) => format!("answered by {}", how.name()),
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::stress::cost::Cost;
 use crate::stress::failure::Failure;
 use crate::stress::find::{Found, Mode, Reply};
+use crate::stress::histogram::Histogram;
 use crate::stress::host::Host;
 use crate::stress::json::{Json, object};
+use crate::stress::load_stats::{Death, Deaths, How, LoadStats, Partial};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::spread::Spread;
-use crate::stress::tally::{Death, Deaths, How, Partial, Tally};
 use crate::stress::timeline::{Point, Timeline};
 use crate::stress::unit::Unit;
 
@@ -35,7 +35,7 @@ pub fn json(outcome: &Outcome) -> Json {
         ("host", host(&outcome.host)),
         ("ramp", ramp(outcome)),
         ("loads", outcome.loads.iter().map(|load| one_load(load, outcome)).collect()),
-        ("deadly_silence", outcome.found.as_ref().map(deadly_silence).into()),
+        ("deadly_silence", outcome.found.as_ref().map(idle_timeout).into()),
         ("server", outcome.server.as_ref().map(|server| costs(server, outcome)).into()),
         ("generator", generator(outcome)),
         ("timeline", timeline(&outcome.timeline)),
@@ -56,7 +56,7 @@ fn host(host: &Host) -> Json {
 
 fn ramp(outcome: &Outcome) -> Json {
     let staying = outcome.loads.iter().filter(|load| load.stays());
-    let mut connect = Spread::new();
+    let mut connect = Histogram::new();
     staying.for_each(|load| connect.merge(&load.tally.connect));
     let (opened, took) = (outcome.stayed(), outcome.ramp.as_secs_f64());
     object([
@@ -65,19 +65,19 @@ fn ramp(outcome: &Outcome) -> Json {
         ("seconds", took.into()),
         ("per_second", outcome.ramp_rate().into()),
         ("connect_us", spread(&connect)),
-        ("step_s", seconds(outcome.climb.step)),
-        ("open", outcome.climb.open.iter().map(|open| *open as f64).collect()),
+        ("step_s", seconds(outcome.ramp_curve.step)),
+        ("open", outcome.ramp_curve.open.iter().map(|open| *open as f64).collect()),
     ])
 }
 
 fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
     let (tally, plan) = (&load.tally, &outcome.plan);
     object([
-        ("load", load.word().into()),
+        ("load", load.name().into()),
         ("conns", load.conns.into()),
         ("size", plan.size.into()),
         ("depth", plan.depth.into()),
-        ("way", plan.way.word().into()),
+        ("way", plan.way.name().into()),
         ("unverified", plan.unverified.into()),
         ("well", load.is_well().into()),
         ("seconds", seconds(tally.window)),
@@ -122,10 +122,10 @@ fn incomplete(partial: &Partial) -> Json {
     ])
 }
 
-fn failures(tally: &Tally) -> Json {
+fn failures(tally: &LoadStats) -> Json {
     let one = |(failure, count): (&Failure, &u64)| {
         object([
-            ("stage", failure.stage.word().into()),
+            ("stage", failure.stage.name().into()),
             ("error", failure.name.as_str().into()),
             ("meaning", failure.meaning().into()),
             ("limit", failure.limit().into()),
@@ -143,7 +143,7 @@ fn deaths(deaths: &Deaths) -> Json {
         object([
             ("at_s", seconds(death.at)),
             ("silent_s", seconds(death.silent)),
-            ("how", death.how.word().into()),
+            ("how", death.how.name().into()),
         ])
     };
     object([
@@ -155,16 +155,16 @@ fn deaths(deaths: &Deaths) -> Json {
     ])
 }
 
-fn deadly_silence(found: &Found) -> Json {
+fn idle_timeout(found: &Found) -> Json {
     let trial = |(silence, how): &(Duration, Option<How>)| {
-        object([("silent_s", seconds(*silence)), ("died", how.map(How::word).into())])
+        object([("silent_s", seconds(*silence)), ("died", how.map(How::name).into())])
     };
     object([
-        ("mode", found.mode.map(Mode::word).into()),
-        ("probe_reply", found.reply.map(Reply::word).into()),
+        ("mode", found.mode.map(Mode::name).into()),
+        ("probe_reply", found.reply.map(Reply::name).into()),
         ("survived_s", found.survived.map(|silence| silence.as_secs_f64()).into()),
         ("died_after_s", found.died.map(|(silence, _)| silence.as_secs_f64()).into()),
-        ("how", found.died.map(|(_, how)| how.word()).into()),
+        ("how", found.died.map(|(_, how)| how.name()).into()),
         ("trials", found.trials.iter().map(trial).collect()),
     ])
 }
@@ -252,7 +252,7 @@ fn timeline(timeline: &Timeline) -> Json {
     ])
 }
 
-fn spread(spread: &Spread) -> Json {
+fn spread(spread: &Histogram) -> Json {
     if spread.is_empty() {
         return Json::Null;
     }

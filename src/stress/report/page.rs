@@ -2,8 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
+use crate::stress::load_stats::RATE_WINDOW_MIN;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::tally::RATE_WINDOW_MIN;
 use crate::stress::unit::{GIBIBYTE, Unit};
 use crate::text::escape::escaped;
 use crate::text::html::escape;
@@ -90,7 +90,7 @@ impl Page {
         if let Some(found) = &outcome.found {
             match found.died {
                 Some((silence, how)) => {
-                    let by = format!("of silence, by {}", how.word());
+                    let by = format!("of silence, by {}", how.name());
                     self.tile("a connection dies after", &duration(silence), &by);
                 }
                 None => {
@@ -101,7 +101,7 @@ impl Page {
         }
         let loads = outcome.loads.iter().filter(|_| outcome.found.is_none());
         for load in loads {
-            let word = load.word();
+            let word = load.name();
             match load.unit() {
                 Unit::None => self.tile(word, &count(load.tally.open as f64), "alive at the end"),
                 Unit::Message | Unit::Connection => {

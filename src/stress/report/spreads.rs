@@ -1,7 +1,7 @@
 //! How the latencies of a load are spread, drawn: by share, and by percentile.
 
+use crate::stress::histogram::Histogram;
 use crate::stress::outcome::LoadOutcome;
-use crate::stress::spread::Spread;
 
 use super::chart::{Axis, Chart, Series, Shape};
 use super::marks::{latency_axis, line, show_nanos, show_percent, top, trimmed};
@@ -12,7 +12,7 @@ pub(super) fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
     if spread.count() < 2 {
         return Vec::new();
     }
-    let of = if several { format!(" of {}", load.word()) } else { String::new() };
+    let of = if several { format!(" of {}", load.name()) } else { String::new() };
     // From what is drawn last one sees most.
     let mut drawn = Vec::new();
     drawn.extend(load.corrected().map(|it| (CORRECTED, "two", it)));
@@ -21,7 +21,7 @@ pub(super) fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
 }
 
 /// A name, a colour, and what is drawn.
-type Drawn = (&'static str, &'static str, Spread);
+type Drawn = (&'static str, &'static str, Histogram);
 
 const CORRECTED: &str = "corrected for coordinated omission";
 
@@ -69,7 +69,7 @@ fn distribution(drawn: &[Drawn], of: &str) -> Chart {
 }
 
 /// What share of all answers is in each bar, from its left end on; at last the end of the axis.
-fn shares(spread: &Spread, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
+fn shares(spread: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     const BARS: usize = 64;
     let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
     let mut bars = vec![0.0; BARS];
@@ -95,7 +95,7 @@ fn place(share: f64) -> f64 {
     -(1.0 - share).max(1e-9).log10()
 }
 
-fn percentiles(spread: &Spread) -> Vec<(f64, f64)> {
+fn percentiles(spread: &Histogram) -> Vec<(f64, f64)> {
     let total = spread.count() as f64;
     let mut so_far = 0.0;
     let mut points: Vec<(f64, f64)> = Vec::new();
@@ -116,7 +116,7 @@ fn bars_marks() -> Vec<f64> {
     [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(place).to_vec()
 }
 
-fn last_mark(spread: &Spread) -> f64 {
+fn last_mark(spread: &Histogram) -> f64 {
     place(1.0 - 0.5 / spread.count().max(1) as f64)
 }
 
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn percentiles_rise_to_the_slowest() {
-        let mut spread = Spread::new();
+        let mut spread = Histogram::new();
         (1..=1000).for_each(|step| spread.record(Duration::from_micros(step)));
         let points = percentiles(&spread);
         assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));

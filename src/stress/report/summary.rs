@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::plan::LoadKind;
 use crate::stress::find::{Found, Mode};
+use crate::stress::histogram::Histogram;
+use crate::stress::load_stats::{How, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::spread::Spread;
-use crate::stress::tally::{How, Tally};
 use crate::text::digits::plural;
 use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
@@ -66,7 +66,7 @@ impl Page {
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let tally = &load.tally;
         self.has_heads = false;
-        self.line(load.word(), &load_line(load, &outcome.plan));
+        self.line(load.name(), &load_line(load, &outcome.plan));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
         }
@@ -82,7 +82,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    fn spread(&mut self, name: &str, spread: &Spread) {
+    fn spread(&mut self, name: &str, spread: &Histogram) {
         if spread.is_empty() {
             return;
         }
@@ -101,7 +101,7 @@ impl Page {
     fn found(&mut self, found: &Found) {
         let text = match found.died {
             Some((silence, how)) => {
-                format!("a connection dies after {} of silence, by {}", near(silence), how.word())
+                format!("a connection dies after {} of silence, by {}", near(silence), how.name())
             }
             None => match found.survived {
                 Some(silence) if found.mode == Some(Mode::Silent) => {
@@ -118,14 +118,14 @@ impl Page {
             self.line("", &text);
         }
         for (silence, died) in found.by_silence() {
-            let how = died.map_or("alive", How::word);
+            let how = died.map_or("alive", How::name);
             self.line("", &format!("{:>9}  {how}", near(silence)));
         }
         self.text.push('\n');
     }
 
     fn ramp(&mut self, outcome: &Outcome) {
-        let mut connect = Spread::new();
+        let mut connect = Histogram::new();
         self.has_heads = false;
         outcome.loads.iter().for_each(|load| connect.merge(&load.tally.connect));
         let wanted = outcome.wanted();
@@ -222,17 +222,17 @@ impl Page {
     }
 
     fn faults(&mut self, load: &LoadOutcome, outcome: &Outcome) {
-        let Tally { failures, deaths, wrongs, .. } = &load.tally;
-        let kind = load.word();
+        let LoadStats { failures, deaths, wrongs, .. } = &load.tally;
+        let kind = load.name();
         for (failure, count) in failures {
-            let (stage, name, words) = (failure.stage.word(), &failure.name, failure.explained());
+            let (stage, name, words) = (failure.stage.name(), &failure.name, failure.explained());
             let text = format!("{} × {stage} {name}: {words}", counted(*count));
             self.line(kind, &text);
         }
         if deaths.count() > 0 {
-            let part = |(how, count): (How, u64)| format!("{} by {}", counted(count), how.word());
+            let part = |(how, count): (How, u64)| format!("{} by {}", counted(count), how.name());
             let parts: Vec<String> = deaths.kinds().map(part).collect();
-            let mut silent = Spread::new();
+            let mut silent = Histogram::new();
             deaths.list.iter().for_each(|death| silent.record(death.silent));
             let (least, most) = (duration(silent.min()), duration(silent.max()));
             let text = format!(
@@ -311,8 +311,8 @@ mod honest;
 mod tests {
     use super::*;
     use crate::plan::Address;
-    use crate::stress::books::Busy;
     use crate::stress::report::example::example;
+    use crate::stress::server_usage::LoopUsage;
     use crate::text::wrap::width;
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_generator_that_was_the_limit_says_so() {
-        let mut busy = Busy::default();
+        let mut busy = LoopUsage::default();
         busy.window = Duration::from_secs(1);
         let text = summary(&Outcome { busy, ..example() }, Paint(false), 80);
         assert!(text.contains("awake 100 % of the time: the figures may be its limit"), "{text}");

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::plan::StressPlan;
 use crate::stress::find::Found;
+use crate::stress::histogram::Histogram;
+use crate::stress::load_stats::{Deaths, How, LoadStats};
 use crate::stress::outcome::{Outcome, Server};
-use crate::stress::spread::Spread;
-use crate::stress::tally::{Deaths, How, Tally};
 use crate::text::digits::grouped;
 use crate::text::escape::plain;
 use crate::text::html::escape;
@@ -32,7 +32,7 @@ impl Page {
                 ("round", &tally.rounds),
             ];
             for (name, spread) in named.iter().filter(|(_, spread)| !spread.is_empty()) {
-                rows.push(time_row(&format!("{}: {name}", load.word()), spread));
+                rows.push(time_row(&format!("{}: {name}", load.name()), spread));
             }
         }
         if rows.is_empty() {
@@ -46,7 +46,7 @@ impl Page {
     /// What the search for the silence that kills came to.
     pub(super) fn silences(&mut self, found: &Found) {
         let row = |(silence, died): (Duration, Option<How>)| {
-            let end = died.map_or("alive".to_string(), |how| format!("dead, by {}", how.word()));
+            let end = died.map_or("alive".to_string(), |how| format!("dead, by {}", how.name()));
             vec![duration(silence), end]
         };
         let rows: Vec<Vec<String>> = found.by_silence().into_iter().map(row).collect();
@@ -59,7 +59,7 @@ impl Page {
     pub(super) fn faults(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
-            rows.extend(fault_rows(load.word(), &load.tally, &outcome.plan));
+            rows.extend(fault_rows(load.name(), &load.tally, &outcome.plan));
         }
         if let Some(text) = outcome.server.as_ref().and_then(accept_line) {
             let name = "server: never accepted".to_string();
@@ -84,7 +84,7 @@ impl Page {
         let (host, busy) = (&outcome.host, &outcome.busy);
         let mut facts = Vec::new();
         for load in &outcome.loads {
-            facts.push((load.word(), load_line(load, &outcome.plan)));
+            facts.push((load.name(), load_line(load, &outcome.plan)));
         }
         facts.push(("connected in", duration(outcome.ramp)));
         facts.push((
@@ -138,14 +138,14 @@ impl Page {
 }
 
 /// What went wrong with one load: its name, how often, and in words.
-fn fault_rows(word: &str, tally: &Tally, plan: &StressPlan) -> Vec<[String; 3]> {
+fn fault_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &tally.failures {
         rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
     }
     let deaths = &tally.deaths;
     for (how, count) in deaths.kinds() {
-        let name = format!("{word}: died by {}", how.word());
+        let name = format!("{word}: died by {}", how.name());
         rows.push([name, grouped(count), died_after(deaths, how)]);
     }
     let plain = [
@@ -171,15 +171,15 @@ fn fault_rows(word: &str, tally: &Tally, plan: &StressPlan) -> Vec<[String; 3]> 
 /// After how much silence they died, and when.
 fn died_after(deaths: &Deaths, how: How) -> String {
     let of = || deaths.list.iter().filter(|death| death.how == how);
-    let (mut silent, mut at) = (Spread::new(), Spread::new());
+    let (mut silent, mut at) = (Histogram::new(), Histogram::new());
     of().for_each(|death| silent.record(death.silent));
     of().for_each(|death| at.record(death.at));
-    let span = |spread: &Spread| (duration(spread.min()), duration(spread.max()));
+    let span = |spread: &Histogram| (duration(spread.min()), duration(spread.max()));
     let ((least, most), (first, last)) = (span(&silent), span(&at));
     format!("after {least} to {most} of silence, from {first} to {last} of the run")
 }
 
-fn time_row(name: &str, spread: &Spread) -> Vec<String> {
+fn time_row(name: &str, spread: &Histogram) -> Vec<String> {
     let mut row = vec![name.to_string(), grouped(spread.count()), duration(spread.min())];
     row.extend([0.5, 0.9, 0.99, 0.999].map(|share| duration(spread.at(share))));
     row.push(duration(spread.max()));

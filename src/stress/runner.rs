@@ -7,39 +7,39 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
-use crate::core::{Births, Buffers, Conn, Dial, Engine, Fault, Key, Moment, Ready, Reason};
+use crate::core::{Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError};
 use crate::plan::{LoadKind, StressPlan};
-use crate::shell::doors::Doors;
+use crate::shell::listeners::Listeners;
 use crate::shell::reactor::ready;
 use crate::shell::{Signal, Signals};
 
-use super::alarm::Alarm;
-use super::books::{Books, Busy};
-use super::climb::Climb;
 use super::dial::Dialer;
 use super::failure::{self, Failure};
 use super::find::Finder;
 use super::group::{Group, pace, timeouts};
 use super::line::Line;
 use super::load::{Clock, Letter, Load};
+use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phase::Phase;
-use super::superior::Superior;
+use super::precise_timer::PreciseTimer;
+use super::ramp_curve::RampCurve;
+use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
 use super::watch::Watch;
 
 /// The loop and all it owns.
-pub struct Loader {
+pub struct Runner {
     pub(super) plan: StressPlan,
     pub(super) clock: Clock,
     pub(super) phase: Phase,
     pub(super) engine: Engine<Line>,
     pub(super) watch: Watch,
     pub(super) groups: Vec<Group>,
-    pub(super) busy: Busy,
+    pub(super) busy: LoopUsage,
     pub(super) timeline: Timeline,
-    pub(super) climb: Climb,
-    pub(super) books: Books,
+    pub(super) ramp_curve: RampCurve,
+    pub(super) server_usage: ServerUsage,
     pub finder: Option<Finder>,
     /// When all connections that stay were there, and since and until when idle ones are held.
     pub(super) ramp: Duration,
@@ -57,16 +57,16 @@ pub struct Loader {
     /// When it is to be looked for answers that do not come.
     pub(super) looks_at: Duration,
     pub(super) poll: Poll,
-    pub(super) births: Births,
+    pub(super) conn_ids: ConnIds,
     /// Where streams end here, and its addresses.
-    pub(super) doors: Doors,
+    pub(super) listeners: Listeners,
     pub sink_addresses: Vec<String>,
     events: Events,
-    alarm: Alarm,
+    precise_timer: PreciseTimer,
     dialer: Dialer,
     signals: Option<Signals>,
     /// To the process that started this one, if it is one of several.
-    line: Option<Superior>,
+    line: Option<Parent>,
     /// Connections that were tried under the present pace, and since when it holds.
     paced: u64,
     paced_since: Duration,
@@ -82,17 +82,17 @@ const OPENED_PER_TURN: usize = 64;
 /// A storm is to come at once; only so that the system's events do not pile up, it comes in parts.
 const STORM_PER_TURN: usize = 1024;
 
-const SIGNAL_DOOR: usize = 0;
+const SIGNALS: usize = 0;
 const ALARM_DOOR: usize = 1;
 const LINE_DOOR: usize = 2;
 
-impl Loader {
+impl Runner {
     pub fn new(
         plan: &StressPlan,
         dialer: Dialer,
         pattern: Rc<Pattern>,
-        books: Books,
-    ) -> io::Result<Loader> {
+        server_usage: ServerUsage,
+    ) -> io::Result<Runner> {
         let clock = Clock::start();
         let asked = plan.groups();
         let load = |kind, far| {
@@ -107,20 +107,20 @@ impl Loader {
         let groups: Vec<Group> = near.chain(far).collect();
         let times = groups.iter().map(|group| timeouts(group.kind, plan)).collect();
         let conns = asked.iter().map(|(_, conns)| conns).sum();
-        let mut alarm = Alarm::default();
+        let mut precise_timer = PreciseTimer::default();
         let poll = Poll::new()?;
-        alarm.register(poll.registry(), Token(Key::door(ALARM_DOOR).to_word()))?;
-        Ok(Loader {
+        precise_timer.register(poll.registry(), Token(Key::source(ALARM_DOOR).to_token()))?;
+        Ok(Runner {
             plan: plan.clone(),
             clock,
             phase: Phase::Ramp,
             engine: Engine::new(times, conns, Buffers::default()),
             watch: Watch::of(groups.len()),
             groups,
-            busy: Busy::default(),
+            busy: LoopUsage::default(),
             timeline: Timeline::new(),
-            climb: Climb::new(),
-            books,
+            ramp_curve: RampCurve::new(),
+            server_usage,
             finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout(), plan.probe)),
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
@@ -132,11 +132,11 @@ impl Loader {
             waits_for_word: false,
             looks_at: Duration::ZERO,
             poll,
-            births: Births::default(),
-            doors: Doors::default(),
+            conn_ids: ConnIds::default(),
+            listeners: Listeners::default(),
             sink_addresses: Vec::new(),
             events: Events::with_capacity(EVENTS),
-            alarm,
+            precise_timer,
             dialer,
             signals: None,
             line: None,
@@ -147,16 +147,16 @@ impl Loader {
     }
 
     /// From now on signals end the run in order.
-    pub fn heed_signals(&mut self) -> io::Result<()> {
-        let token = Token(Key::door(SIGNAL_DOOR).to_word());
+    pub fn handle_signals(&mut self) -> io::Result<()> {
+        let token = Token(Key::source(SIGNALS).to_token());
         self.signals = Some(Signals::new(self.poll.registry(), token)?);
         Ok(())
     }
 
     /// From now on the process that started this one says when to begin.
-    pub(super) fn heed_line(&mut self) -> io::Result<()> {
-        let token = Token(Key::door(LINE_DOOR).to_word());
-        self.line = Some(Superior::register(self.poll.registry(), token)?);
+    pub(super) fn handle_line(&mut self) -> io::Result<()> {
+        let token = Token(Key::source(LINE_DOOR).to_token());
+        self.line = Some(Parent::register(self.poll.registry(), token)?);
         self.waits_for_word = true;
         Ok(())
     }
@@ -178,7 +178,7 @@ impl Loader {
         // What was answered just now is spoken to again in the same turn.
         self.engine.run(self.moment(), &mut self.watch);
         self.engine.expire(self.moment(), &mut self.watch);
-        self.tune();
+        self.update_interest();
         self.settle();
         self.note();
         Ok(true)
@@ -188,10 +188,10 @@ impl Loader {
         self.clock.now()
     }
 
-    fn tune(&mut self) {
+    fn update_interest(&mut self) {
         let (now, registry) = (self.moment(), self.poll.registry());
-        self.engine.tune(now, &mut self.watch, |line, key, muted| {
-            line.tune(registry, Token(key.to_word()), muted)
+        self.engine.update_interest(now, &mut self.watch, |line, key, muted| {
+            line.update_interest(registry, Token(key.to_token()), muted)
         });
     }
 
@@ -222,7 +222,7 @@ impl Loader {
                 budget = budget.saturating_sub(1);
                 self.paced += 1;
                 if let Err(error) = self.open_one(group) {
-                    self.refused(group, Fault::from(&error));
+                    self.refused(group, SysError::from(&error));
                     break;
                 }
             }
@@ -244,12 +244,12 @@ impl Loader {
     }
 
     pub(super) fn open_one(&mut self, group: usize) -> io::Result<Key> {
-        let birth = self.births.give();
-        let key = self.engine.vacant(birth);
+        let id = self.conn_ids.next();
+        let key = self.engine.vacant(id);
         // On loopback all is decided within the call, so the time begins before it.
         let now = self.moment();
         let mut line = self.dialer.dial()?;
-        line.register(self.poll.registry(), Token(key.at(1).to_word()))?;
+        line.register(self.poll.registry(), Token(key.at(1).to_token()))?;
         let of = &mut self.groups[group];
         let (own, ready) = match of.script(key) {
             Some(script) => (Line::Script(script), Ready::READ.with(Ready::WRITE)),
@@ -259,14 +259,14 @@ impl Loader {
         of.opening += 1;
         self.watch.assign(key, group);
         let watch = &mut self.watch;
-        self.engine.insert(Conn::relay(own), birth, group as u16, now, watch);
+        self.engine.insert(Conn::relay(own), id, group as u16, now, watch);
         self.engine.attach(key, line, now, watch);
         self.engine.mark(key.at(0), ready, watch);
         Ok(key)
     }
 
     /// A connection could not even be tried.
-    pub(super) fn refused(&mut self, group: usize, fault: Fault) {
+    pub(super) fn refused(&mut self, group: usize, fault: SysError) {
         let of = &mut self.groups[group];
         of.tried += 1;
         of.rest(self.clock.now());
@@ -281,7 +281,7 @@ impl Loader {
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
         let limit = match self.next_beat() {
-            Some(beat) => limit.min(self.alarm.set(beat.saturating_sub(before).min(limit))),
+            Some(beat) => limit.min(self.precise_timer.set(beat.saturating_sub(before).min(limit))),
             None => limit,
         };
         let limit = (limit != Duration::MAX).then_some(limit);
@@ -307,33 +307,33 @@ impl Loader {
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
         let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
         let fixed = [open, self.phase.due(), self.find_due(), Some(self.timeline.due())];
-        let doors = self.doors.sleep(self.moment(), usize::MAX);
-        fixed.into_iter().flatten().map(wait).chain(doors).min()
+        let listeners = self.listeners.sleep(self.moment(), usize::MAX);
+        fixed.into_iter().flatten().map(wait).chain(listeners).min()
     }
 
     /// Notes what the system named.
     fn mark(&mut self) {
         let (mut signalled, mut spoken_to) = (false, false);
         for event in &self.events {
-            let key = Key::from_word(event.token().0);
-            match key.is_door() {
-                true if key.slot() == SIGNAL_DOOR => signalled = true,
+            let key = Key::from_token(event.token().0);
+            match key.is_source() {
+                true if key.slot() == SIGNALS => signalled = true,
                 true if key.slot() == LINE_DOOR => spoken_to = true,
-                true => drop(self.doors.knock(key)),
+                true => drop(self.listeners.set_pending(key)),
                 false => self.engine.mark(key, ready(event), &mut self.watch),
             }
         }
         if signalled {
-            self.heed();
+            self.handle();
         }
         if spoken_to {
-            self.heed_word();
+            self.handle_message();
         }
     }
 
     /// The process that started this one has said something, or is gone.
-    fn heed_word(&mut self) {
-        match self.line.as_mut().map(Superior::hear) {
+    fn handle_message(&mut self) {
+        match self.line.as_mut().map(Parent::hear) {
             Some(Some(begin)) => self.waits_for_word &= !begin,
             Some(None) => {
                 self.line = None;
@@ -346,7 +346,7 @@ impl Loader {
         }
     }
 
-    fn heed(&mut self) {
+    fn handle(&mut self) {
         let signals: Vec<Signal> =
             self.signals.as_mut().map(|signals| signals.drain().collect()).unwrap_or_default();
         for signal in signals {
@@ -360,7 +360,7 @@ impl Loader {
     pub(super) fn settle(&mut self) {
         for (key, dial) in self.engine.dials() {
             if let Dial::Failed(error) = dial {
-                let fault = Fault::from(&error);
+                let fault = SysError::from(&error);
                 self.engine.end(key, Reason::Refused { fault }, self.moment(), &mut self.watch);
             }
         }
@@ -381,13 +381,13 @@ impl Loader {
     fn note(&mut self) {
         let now = self.clock.now();
         if self.phase == Phase::Ramp {
-            self.climb.note(now, self.open_now());
+            self.ramp_curve.note(now, self.open_now());
         }
         if now < self.timeline.due() {
             return;
         }
         let open = self.open_now();
-        let cost = self.books.lately(now);
+        let cost = self.server_usage.lately(now);
         self.timeline.turn(now, open, cost);
     }
 

@@ -8,35 +8,35 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::core::Random;
 use crate::core::random::mix;
-use crate::shell::itself::meets;
+use crate::shell::self_connect::meets;
 
 #[derive(Debug)]
-pub struct Guard {
+pub struct ReflectionGuard {
     /// What our own UDP doors are bound to.
-    doors: Vec<SocketAddr>,
+    listeners: Vec<SocketAddr>,
     breaker: Breaker,
 }
 
-impl Guard {
-    pub fn new(seed: u64) -> Guard {
-        Guard { doors: Vec::new(), breaker: Breaker::new(seed, MARKS) }
+impl ReflectionGuard {
+    pub fn new(seed: u64) -> ReflectionGuard {
+        ReflectionGuard { listeners: Vec::new(), breaker: Breaker::new(seed, MARKS) }
     }
 
-    pub fn add(&mut self, door: SocketAddr) {
-        self.doors.push(door);
-        self.doors.sort_unstable_by_key(SocketAddr::port);
+    pub fn add(&mut self, listener: SocketAddr) {
+        self.listeners.push(listener);
+        self.listeners.sort_unstable_by_key(SocketAddr::port);
     }
 
-    pub fn remove(&mut self, door: SocketAddr) {
-        self.doors.retain(|known| *known != door);
+    pub fn remove(&mut self, listener: SocketAddr) {
+        self.listeners.retain(|known| *known != listener);
     }
 
     /// Whether what goes to this address comes in at one of our own doors. A door that is bound to
     /// every address is met by each address of this machine: `is_ours` knows them.
     pub fn owns(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> bool {
-        let first = self.doors.partition_point(|door| door.port() < address.port());
-        let same_port = self.doors[first..].iter().take_while(|d| d.port() == address.port());
-        same_port.into_iter().any(|door| meets(door, address, &is_ours))
+        let first = self.listeners.partition_point(|listener| listener.port() < address.port());
+        let same_port = self.listeners[first..].iter().take_while(|d| d.port() == address.port());
+        same_port.into_iter().any(|listener| meets(listener, address, &is_ours))
     }
 
     /// Whether the answer to these bytes must be dropped to break a loop.
@@ -119,23 +119,23 @@ fn digest(secret: u64, from: SocketAddr, bytes: &[u8]) -> u64 {
     let source = mix(secret ^ ip as u64) ^ mix(!secret ^ (ip >> 64) as u64);
     let word = mix(source ^ (from.port() as u64) << 48 ^ bytes.len() as u64);
     // Four words at once: each multiplication waits for the one before it, but not for the others.
-    let mut lanes = [word, !word, word.rotate_left(16), word.rotate_left(48)];
+    let mut lists = [word, !word, word.rotate_left(16), word.rotate_left(48)];
     let (rounds, rest) = bytes.as_chunks::<32>();
     for round in rounds {
-        for (lane, eight) in lanes.iter_mut().zip(round.as_chunks::<8>().0) {
-            *lane = step(*lane, u64::from_le_bytes(*eight));
+        for (list, eight) in lists.iter_mut().zip(round.as_chunks::<8>().0) {
+            *list = step(*list, u64::from_le_bytes(*eight));
         }
     }
     let (eights, rest) = rest.as_chunks();
-    for (lane, eight) in lanes.iter_mut().zip(eights) {
-        *lane = step(*lane, u64::from_le_bytes(*eight));
+    for (list, eight) in lists.iter_mut().zip(eights) {
+        *list = step(*list, u64::from_le_bytes(*eight));
     }
     let rest = rest.iter().fold(1, |rest, byte| rest << 8 | *byte as u64);
-    lanes.into_iter().fold(rest, |word, lane| mix(word ^ lane))
+    lists.into_iter().fold(rest, |word, list| mix(word ^ list))
 }
 
-fn step(lane: u64, word: u64) -> u64 {
-    (lane.rotate_left(25) ^ word).wrapping_mul(FACTOR)
+fn step(list: u64, word: u64) -> u64 {
+    (list.rotate_left(25) ^ word).wrapping_mul(FACTOR)
 }
 
 #[cfg(test)]
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn our_own_doors_are_known() {
-        let mut guard = Guard::new(1);
+        let mut guard = ReflectionGuard::new(1);
         guard.add(at("127.0.0.1:7007"));
         guard.add(at("[::]:9009"));
         let owns = |address| guard.owns(at(address), |ip| ip == at("192.0.2.1:0").ip());
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_door_that_was_removed_is_no_longer_ours() {
-        let mut guard = Guard::new(1);
+        let mut guard = ReflectionGuard::new(1);
         guard.add(at("127.0.0.1:7007"));
         guard.remove(at("127.0.0.1:7007"));
         assert!(!guard.owns(at("127.0.0.1:7007"), |_| true));
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_client_that_never_repeats_itself_loses_nothing() {
-        let mut guard = Guard::new(5);
+        let mut guard = ReflectionGuard::new(5);
         let lost = (0..100_000_u64)
             .filter(|n| guard.breaks(at("192.0.2.1:5000"), &n.to_le_bytes()))
             .count();
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_client_that_repeats_itself_loses_about_one_in_a_thousand() {
-        let mut guard = Guard::new(5);
+        let mut guard = ReflectionGuard::new(5);
         let lost = (0..100_000).filter(|_| guard.breaks(at("192.0.2.1:5000"), b"ping")).count();
         assert!((50..200).contains(&lost), "{lost} of 100,000");
     }

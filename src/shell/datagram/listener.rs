@@ -4,9 +4,9 @@ use std::io;
 
 use mio::Registry;
 
-use super::duty::Duty;
-use super::guard::is_public;
-use super::inlet::Inlet;
+use super::port::DatagramPort;
+use super::reflection_guard::is_public;
+use super::service::DatagramService;
 use crate::core::Key;
 use crate::plan::Service;
 use crate::shell::BoundDatagram;
@@ -16,34 +16,34 @@ use crate::shell::socket_file::SocketFile;
 
 /// A bound socket, and the service behind it.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct DatagramListener {
     /// Removed before its socket is closed, as it wants to be.
     #[cfg(unix)]
     _file: Option<SocketFile>,
-    pub inlet: Inlet,
+    pub port: DatagramPort,
     pub route: u16,
     pub address: String,
     pub local: Remote,
-    pub duty: Duty,
+    pub duty: DatagramService,
 }
 
-impl Door {
+impl DatagramListener {
     /// Opens a door: from now on its datagrams are waited for.
     pub fn open(
         bound: BoundDatagram,
         route: u16,
-        duty: Duty,
+        duty: DatagramService,
         key: Key,
         registry: &Registry,
-    ) -> io::Result<Door> {
+    ) -> io::Result<DatagramListener> {
         let local = bound.socket.local()?;
-        let wanted = bound.socket.tell_ours()?;
-        let mut inlet = Inlet::new(bound.socket, wanted);
-        inlet.register(key, registry)?;
-        Ok(Door {
+        let wanted = bound.socket.enable_pktinfo()?;
+        let mut port = DatagramPort::new(bound.socket, wanted);
+        port.register(key, registry)?;
+        Ok(DatagramListener {
             #[cfg(unix)]
             _file: bound.file,
-            inlet,
+            port,
             route,
             address: bound.address.to_string(),
             local,
@@ -55,10 +55,10 @@ impl Door {
     pub fn warning(&self) -> Option<String> {
         let local = self.local.inet()?;
         let answers = match &self.duty {
-            Duty::Answer { service, .. } => *service != Service::Discard,
-            Duty::Relay(_) => false,
+            DatagramService::Answer { service, .. } => *service != Service::Discard,
+            DatagramService::Relay(_) => false,
         };
-        let (service, address) = (self.duty.word(), &self.address);
+        let (service, address) = (self.duty.name(), &self.address);
         (answers && is_public(&local)).then(|| {
             format!(
                 "{service} answers UDP at {address}, which may be a public address: \

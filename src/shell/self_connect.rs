@@ -8,21 +8,21 @@ use crate::plan::{Address, Host, UnixName};
 
 /// What a door is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OwnDoor {
+pub struct BoundAddr {
     at: SocketAddr,
     v6only: bool,
 }
 
-impl OwnDoor {
+impl BoundAddr {
     /// None, if that is no address of IP, or a name.
-    pub fn new(at: &Address, v6only: bool) -> Option<OwnDoor> {
+    pub fn new(at: &Address, v6only: bool) -> Option<BoundAddr> {
         let (Address::Tcp(host, port) | Address::Udp(host, port)) = at else { return None };
         let at = match host {
             Host::Any => SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), *port),
             Host::Ip(ip) => SocketAddr::new(*ip, *port),
             Host::Name(_) => return None,
         };
-        Some(OwnDoor { at, v6only })
+        Some(BoundAddr { at, v6only })
     }
 
     /// Whether what goes to this address comes in here.
@@ -74,11 +74,11 @@ pub fn is_same_file(target: &Address, at: &Address) -> bool {
 
 /// Whether what is sent to this address comes in at the door. One that is bound to every address is
 /// met by each address of this machine: `is_ours` knows them.
-pub fn meets(door: &SocketAddr, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> bool {
+pub fn meets(listener: &SocketAddr, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> bool {
     let ip = address.ip().to_canonical();
     let is_here = || ip.is_unspecified() || ip.is_loopback() || is_ours(ip);
-    door.port() == address.port()
-        && match door.ip().to_canonical() {
+    listener.port() == address.port()
+        && match listener.ip().to_canonical() {
             IpAddr::V4(Ipv4Addr::UNSPECIFIED) => ip.is_ipv4() && is_here(),
             IpAddr::V6(Ipv6Addr::UNSPECIFIED) => is_here(),
             own => own == ip,
@@ -99,9 +99,9 @@ pub fn is_ours(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn takes(door: &str, v6only: bool, to: &str) -> bool {
-        let door = OwnDoor::new(&door.parse().unwrap(), v6only).unwrap();
-        door.takes(to.parse().unwrap())
+    fn takes(listener: &str, v6only: bool, to: &str) -> bool {
+        let listener = BoundAddr::new(&listener.parse().unwrap(), v6only).unwrap();
+        listener.takes(to.parse().unwrap())
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_name_and_a_path_are_no_doors_that_numbers_meet() {
         for address in ["tcp://localhost:7", "unix:/x"] {
-            assert_eq!(OwnDoor::new(&address.parse().unwrap(), false), None);
+            assert_eq!(BoundAddr::new(&address.parse().unwrap(), false), None);
         }
     }
 

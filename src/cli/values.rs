@@ -6,7 +6,7 @@ use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, StressPlan, Temp
 
 /// Every value an option can set. Each command takes from it what concerns it.
 #[derive(Debug)]
-pub struct Draft {
+pub struct OptionValues {
     pub policy: Policy,
     pub log: LogPlan,
 
@@ -39,10 +39,10 @@ pub struct Draft {
     pub stress: StressPlan,
 }
 
-impl Draft {
+impl OptionValues {
     /// Nothing was said.
-    pub fn new() -> Draft {
-        Draft {
+    pub fn new() -> OptionValues {
+        OptionValues {
             policy: Policy::default(),
             log: LogPlan::default(),
             max_connections: None,

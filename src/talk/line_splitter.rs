@@ -6,7 +6,7 @@ pub const SAID_BYTES: usize = 1024;
 
 /// The line that a client has begun and not ended.
 #[derive(Default)]
-pub struct Said {
+pub struct LineSplitter {
     begun: Vec<u8>,
 }
 
@@ -16,10 +16,10 @@ pub struct Piece<'a> {
     /// Without its line end.
     pub text: &'a [u8],
     /// More of the same line follows.
-    pub goes_on: bool,
+    pub read_again: bool,
 }
 
-impl Said {
+impl LineSplitter {
     /// Takes what was read, and shows each line that it ends, and each piece of a line that grows
     /// too long.
     pub fn hear(&mut self, mut bytes: &[u8], mut show: impl FnMut(Piece<'_>)) {
@@ -27,7 +27,7 @@ impl Said {
             self.add(&bytes[..at], &mut show);
             bytes = &bytes[at + 1..];
             let text = self.begun.strip_suffix(b"\r").unwrap_or(&self.begun);
-            show(Piece { text, goes_on: false });
+            show(Piece { text, read_again: false });
             self.begun.clear();
         }
         self.add(bytes, &mut show);
@@ -36,7 +36,7 @@ impl Said {
     /// The client says no more: what it began is shown as it stands.
     pub fn end(&mut self, mut show: impl FnMut(Piece<'_>)) {
         if !self.begun.is_empty() {
-            show(Piece { text: &self.begun, goes_on: false });
+            show(Piece { text: &self.begun, read_again: false });
         }
         self.begun = Vec::new();
     }
@@ -47,7 +47,7 @@ impl Said {
             let (fits, rest) = bytes.split_at(SAID_BYTES - self.begun.len());
             self.begun.extend_from_slice(fits);
             let cut = whole_characters(&self.begun);
-            show(Piece { text: &self.begun[..cut], goes_on: true });
+            show(Piece { text: &self.begun[..cut], read_again: true });
             self.begun.drain(..cut);
             bytes = rest;
         }
@@ -74,9 +74,9 @@ mod tests {
 
     /// What is shown of `parts`, one read each, and of the end. A piece that goes on ends in `+`.
     fn shown(parts: &[&[u8]]) -> Vec<String> {
-        let (mut said, mut lines) = (Said::default(), Vec::new());
+        let (mut said, mut lines) = (LineSplitter::default(), Vec::new());
         let mut show = |piece: Piece<'_>| {
-            let mark = if piece.goes_on { "+" } else { "" };
+            let mark = if piece.read_again { "+" } else { "" };
             lines.push(String::from_utf8_lossy(piece.text).into_owned() + mark);
         };
         for part in parts {
@@ -138,12 +138,12 @@ mod tests {
                     n => letters[n as usize % letters.len()],
                 })
                 .collect();
-            let (mut said, mut heard, mut left) = (Said::default(), Vec::new(), &text[..]);
+            let (mut said, mut heard, mut left) = (LineSplitter::default(), Vec::new(), &text[..]);
             let mut show = |piece: Piece<'_>| {
                 assert!(piece.text.len() <= SAID_BYTES);
-                assert!(!piece.text.is_empty() || !piece.goes_on);
+                assert!(!piece.text.is_empty() || !piece.read_again);
                 heard.extend_from_slice(piece.text);
-                heard.extend(if piece.goes_on { None } else { Some(b'\n') });
+                heard.extend(if piece.read_again { None } else { Some(b'\n') });
             };
             while !left.is_empty() {
                 let (now, later) = left.split_at(random.below(left.len() as u64 + 1) as usize);

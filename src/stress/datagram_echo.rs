@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::core::Key;
 
-use super::leave::Leave;
 use super::load::{Load, News, Pace};
+use super::send_permits::SendPermits;
 
 /// How far a conversation has come.
 #[derive(Debug, Default)]
-pub struct Volley {
+pub struct DatagramEcho {
     begun: u64,
-    leave: Leave,
+    leave: SendPermits,
     /// The numbers of those on the way, in order, and when each was sent.
     flying: VecDeque<(u64, Duration)>,
 }
@@ -26,9 +26,9 @@ const NUMBER_BYTES: usize = 8;
 const CUTS_MAX: usize = 64;
 const CUT_BYTES_MAX: usize = 65_000;
 
-impl Volley {
+impl DatagramEcho {
     pub fn allow(&mut self, due: Duration) {
-        self.leave.give(due);
+        self.leave.next(due);
     }
 
     pub fn waits(&self) -> bool {
@@ -154,9 +154,9 @@ mod tests {
         load
     }
 
-    fn send(volley: &mut Volley, load: &Load) -> Option<Vec<u8>> {
+    fn send(datagram_echo: &mut DatagramEcho, load: &Load) -> Option<Vec<u8>> {
         let mut room = vec![0; 65_536];
-        let bytes = volley.read(load, 3, &mut room).ok()?;
+        let bytes = datagram_echo.read(load, 3, &mut room).ok()?;
         room.truncate(bytes);
         Some(room)
     }
@@ -165,56 +165,59 @@ mod tests {
     fn answers_are_known_by_their_number_in_any_order() {
         for size in [1, 2, 7, 8, 64] {
             let load = load(size, 3);
-            let mut volley = Volley::default();
+            let mut datagram_echo = DatagramEcho::default();
             let sent: Vec<Vec<u8>> =
-                std::iter::from_fn(|| send(&mut volley, &load)).take(9).collect();
+                std::iter::from_fn(|| send(&mut datagram_echo, &load)).take(9).collect();
             assert_eq!(sent.len(), 3);
             for message in [&sent[2], &sent[0]] {
-                volley.write(&load, KEY, 3, message).unwrap();
+                datagram_echo.write(&load, KEY, 3, message).unwrap();
             }
             assert!(matches!(load.news()[..], [News::Answered { .. }, News::Answered { .. }]));
-            assert!(send(&mut volley, &load).is_some() && send(&mut volley, &load).is_some());
-            assert!(send(&mut volley, &load).is_none());
+            assert!(
+                send(&mut datagram_echo, &load).is_some()
+                    && send(&mut datagram_echo, &load).is_some()
+            );
+            assert!(send(&mut datagram_echo, &load).is_none());
         }
     }
 
     #[test]
     fn what_does_not_come_back_in_time_is_lost_and_then_late() {
         let load = load(64, 1);
-        let mut volley = Volley::default();
-        let message = send(&mut volley, &load).unwrap();
-        volley.expire(&load, KEY, Duration::ZERO);
-        assert!(volley.waits());
-        volley.expire(&load, KEY, Duration::MAX);
-        assert!(!volley.waits() && send(&mut volley, &load).is_some());
-        volley.write(&load, KEY, 3, &message).unwrap();
+        let mut datagram_echo = DatagramEcho::default();
+        let message = send(&mut datagram_echo, &load).unwrap();
+        datagram_echo.expire(&load, KEY, Duration::ZERO);
+        assert!(datagram_echo.waits());
+        datagram_echo.expire(&load, KEY, Duration::MAX);
+        assert!(!datagram_echo.waits() && send(&mut datagram_echo, &load).is_some());
+        datagram_echo.write(&load, KEY, 3, &message).unwrap();
         assert_eq!(load.news(), [News::Lost, News::Late]);
     }
 
     #[test]
     fn a_changed_a_cut_and_a_foreign_datagram_are_garbled() {
         let load = load(64, 1);
-        let mut volley = Volley::default();
-        let message = send(&mut volley, &load).unwrap();
+        let mut datagram_echo = DatagramEcho::default();
+        let message = send(&mut datagram_echo, &load).unwrap();
         let mut changed = message.clone();
         changed[60] ^= 1;
         let foreign = [9; 64].to_vec();
         for bad in [changed, message[..63].to_vec(), foreign] {
-            assert!(volley.write(&load, KEY, 3, &bad).is_err());
+            assert!(datagram_echo.write(&load, KEY, 3, &bad).is_err());
             assert_eq!(load.news(), [News::Garbled { bytes: bad.len() }]);
         }
-        volley.write(&load, KEY, 3, &message).unwrap();
+        datagram_echo.write(&load, KEY, 3, &message).unwrap();
     }
 
     #[test]
     fn where_the_system_cuts_many_go_in_one_call_and_come_in_one() {
         let mut load = load(1200, 100);
         load.cuts = true;
-        let mut volley = Volley::default();
-        let message = send(&mut volley, &load).unwrap();
+        let mut datagram_echo = DatagramEcho::default();
+        let message = send(&mut datagram_echo, &load).unwrap();
         assert_eq!(message.len(), 54 * 1200);
-        assert_eq!(send(&mut volley, &load).unwrap().len(), 46 * 1200);
-        volley.write(&load, KEY, 3, &message[..10 * 1200]).unwrap();
+        assert_eq!(send(&mut datagram_echo, &load).unwrap().len(), 46 * 1200);
+        datagram_echo.write(&load, KEY, 3, &message[..10 * 1200]).unwrap();
         assert_eq!(load.news().len(), 10);
     }
 }

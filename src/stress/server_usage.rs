@@ -10,7 +10,7 @@ use super::whose::accept_queue;
 /// Reads what the server has spent: before the first connection, with all of them there, at both
 /// ends of the measured window, and before they are closed.
 #[derive(Debug, Default)]
-pub struct Books {
+pub struct ServerUsage {
     pub meter: Option<Meter>,
     pub base: Option<Cost>,
     pub open: Option<Cost>,
@@ -32,7 +32,7 @@ pub struct Books {
 
 /// How much of the measured window this process had work.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Busy {
+pub struct LoopUsage {
     since: Duration,
     pub window: Duration,
     pub turns: u64,
@@ -48,15 +48,15 @@ const STILL: Duration = Duration::from_millis(200);
 /// The server is asked so often for the timeline.
 const READ_EVERY: Duration = Duration::from_secs(1);
 
-impl Books {
-    pub fn new(meter: Option<Meter>) -> Books {
+impl ServerUsage {
+    pub fn new(meter: Option<Meter>) -> ServerUsage {
         let base = meter.as_ref().map(|meter| meter.read(Duration::ZERO));
-        Books { meter, base, read: base, ..Books::default() }
+        ServerUsage { meter, base, read: base, ..ServerUsage::default() }
     }
 
     /// From now on it is looked whether the server accepts the connections to these places.
-    pub fn watching(self, places: &[Place], is_acceptor: bool) -> Books {
-        Books { places: places.to_vec(), is_acceptor, ..self }
+    pub fn watching(self, places: &[Place], is_acceptor: bool) -> ServerUsage {
+        ServerUsage { places: places.to_vec(), is_acceptor, ..self }
     }
 
     /// All connections that stay are there, so many.
@@ -123,9 +123,9 @@ impl Books {
     }
 }
 
-impl Busy {
-    pub fn begin(now: Duration) -> Busy {
-        Busy { since: now, cpu_before: own_cpu(), ..Busy::default() }
+impl LoopUsage {
+    pub fn begin(now: Duration) -> LoopUsage {
+        LoopUsage { since: now, cpu_before: own_cpu(), ..LoopUsage::default() }
     }
 
     pub fn end(&mut self, now: Duration) {
@@ -148,7 +148,7 @@ impl Busy {
         !self.window.is_zero() && self.awake() >= BOTTLENECK
     }
 
-    pub fn merge(&mut self, other: &Busy) {
+    pub fn merge(&mut self, other: &LoopUsage) {
         // The busiest process of several may have been the limit of all.
         if other.awake() > self.awake() {
             (self.slept, self.window) = (other.slept, other.window);
@@ -188,10 +188,10 @@ mod tests {
     #[test]
     fn a_generator_that_never_slept_is_the_bottleneck() {
         let second = Duration::from_secs(1);
-        let busy = |slept| Busy { window: second, slept, ..Busy::default() };
+        let busy = |slept| LoopUsage { window: second, slept, ..LoopUsage::default() };
         assert!(busy(Duration::ZERO).is_bottleneck());
         assert!(!busy(Duration::from_millis(100)).is_bottleneck());
-        assert!(!Busy::default().is_bottleneck());
+        assert!(!LoopUsage::default().is_bottleneck());
         let mut both = busy(second / 2);
         both.merge(&busy(Duration::ZERO));
         assert!(both.is_bottleneck());
@@ -200,12 +200,12 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_server_is_at_rest_when_its_descriptors_have_not_changed() {
-        let mut books = Books::new(Meter::of(std::process::id()));
+        let mut server_usage = ServerUsage::new(Meter::of(std::process::id()));
         let far = Duration::from_secs(100);
         // Other tests open files meanwhile, so only the beginning is certain.
-        assert!(books.base.is_some() && !books.is_at_rest(Duration::ZERO));
-        assert_eq!(books.lately(Duration::ZERO), books.base);
-        assert_eq!(books.lately(far).unwrap().at, far);
-        assert!(Books::new(None).is_at_rest(Duration::ZERO));
+        assert!(server_usage.base.is_some() && !server_usage.is_at_rest(Duration::ZERO));
+        assert_eq!(server_usage.lately(Duration::ZERO), server_usage.base);
+        assert_eq!(server_usage.lately(far).unwrap().at, far);
+        assert!(ServerUsage::new(None).is_at_rest(Duration::ZERO));
     }
 }

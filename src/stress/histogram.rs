@@ -3,18 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
+use hdrhistogram::Histogram as HdrHistogram;
 
 /// Durations in nanoseconds, counted in buckets less than a thousandth of their value wide.
 #[derive(Clone)]
-pub struct Spread(Histogram<u64>);
+pub struct Histogram(HdrHistogram<u64>);
 
 /// Digits that two durations may agree in and still be told apart.
 const DIGITS: u8 = 3;
 
-impl Spread {
-    pub fn new() -> Spread {
-        Spread(Histogram::new(DIGITS).expect("three digits are allowed"))
+impl Histogram {
+    pub fn new() -> Histogram {
+        Histogram(HdrHistogram::new(DIGITS).expect("three digits are allowed"))
     }
 
     pub fn record(&mut self, took: Duration) {
@@ -27,7 +27,7 @@ impl Spread {
         let _ = self.0.record_n(nanos, count);
     }
 
-    pub fn merge(&mut self, other: &Spread) {
+    pub fn merge(&mut self, other: &Histogram) {
         let _ = self.0.add(&other.0);
     }
 
@@ -38,11 +38,11 @@ impl Spread {
     /// What would have been measured if the next message had not waited for a late answer, but had
     /// gone out `interval` after the one before: an answer that took longer stands for all those
     /// that would have been waiting behind it.
-    pub fn corrected(&self, interval: Duration) -> Spread {
+    pub fn corrected(&self, interval: Duration) -> Histogram {
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         match nanos {
             0 => self.clone(),
-            _ => Spread(self.0.clone_correct(nanos)),
+            _ => Histogram(self.0.clone_correct(nanos)),
         }
     }
 
@@ -84,15 +84,15 @@ impl Spread {
 }
 
 /// The buckets by the thousand are of no use to a reader.
-impl fmt::Debug for Spread {
+impl fmt::Debug for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Spread({} up to {:?})", self.count(), self.max())
     }
 }
 
-impl Default for Spread {
-    fn default() -> Spread {
-        Spread::new()
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram::new()
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn shares_are_told_with_three_digits() {
-        let mut spread = Spread::new();
+        let mut spread = Histogram::new();
         (1..=1000).for_each(|value| spread.record(micros(value)));
         for (share, value) in [(0.5, 500), (0.99, 990), (1.0, 1000)] {
             assert!(is_near(spread.at(share), micros(value)), "{share}: {:?}", spread.at(share));
@@ -121,14 +121,14 @@ mod tests {
 
     #[test]
     fn nothing_measured_is_nothing_and_no_failure() {
-        let spread = Spread::new();
+        let spread = Histogram::new();
         assert!(spread.is_empty() && spread.corrected(micros(5)).is_empty());
         assert_eq!((spread.at(0.5), spread.max()), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
     fn a_late_answer_stands_for_those_that_would_have_waited_behind_it() {
-        let mut spread = Spread::new();
+        let mut spread = Histogram::new();
         (0..99).for_each(|_| spread.record(micros(100)));
         spread.record(micros(10_000));
         // Without correction one answer of a hundred is late.
@@ -143,13 +143,13 @@ mod tests {
 
     #[test]
     fn two_spreads_are_one_and_a_spread_survives_its_buckets() {
-        let (mut one, mut two, mut both) = (Spread::new(), Spread::new(), Spread::new());
+        let (mut one, mut two, mut both) = (Histogram::new(), Histogram::new(), Histogram::new());
         for value in 1..2000u64 {
             let took = Duration::from_nanos(value * value * 37);
             if value % 3 == 0 { &mut one } else { &mut two }.record(took);
             both.record(took);
         }
-        let mut copy = Spread::new();
+        let mut copy = Histogram::new();
         two.buckets().for_each(|(took, count)| copy.record_many(took, count));
         one.merge(&copy);
         assert_eq!(one.count(), both.count());

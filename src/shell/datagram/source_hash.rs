@@ -7,15 +7,15 @@ use crate::core::random::mix;
 
 /// Makes hashers with a key of its own.
 #[derive(Clone, Debug)]
-pub struct Keyed(u64);
+pub struct SourceHash(u64);
 
-impl Default for Keyed {
-    fn default() -> Keyed {
-        Keyed(RandomState::new().hash_one(0))
+impl Default for SourceHash {
+    fn default() -> SourceHash {
+        SourceHash(RandomState::new().hash_one(0))
     }
 }
 
-impl BuildHasher for Keyed {
+impl BuildHasher for SourceHash {
     type Hasher = Mixer;
 
     fn build_hasher(&self) -> Mixer {
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_spread_over_all_places() {
-        let keyed = Keyed::default();
+        let keyed = SourceHash::default();
         for shift in [0, 20, 52] {
             let places: HashSet<u64> =
                 addresses().map(|address| keyed.hash_one(address) >> shift & 0xFFF).collect();
@@ -92,14 +92,16 @@ mod tests {
 
     #[test]
     fn another_key_is_another_order() {
-        let (one, other) = (Keyed(1), Keyed(2));
+        let (one, other) = (SourceHash(1), SourceHash(2));
         assert!(addresses().all(|address| one.hash_one(address) != other.hash_one(address)));
-        assert!(addresses().all(|address| one.hash_one(address) == Keyed(1).hash_one(address)));
+        assert!(
+            addresses().all(|address| one.hash_one(address) == SourceHash(1).hash_one(address))
+        );
     }
 
     #[test]
     fn bytes_are_told_apart_by_value_length_and_order() {
-        let keyed = Keyed(7);
+        let keyed = SourceHash(7);
         let texts = ["", "\0", "\0\0", "a", "ab", "ba", "abcdefgh", "abcdefgh\0", "hgfedcba"];
         let hashes: HashSet<u64> = texts
             .iter()

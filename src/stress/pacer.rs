@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Messages at a rate of their own, whatever the answers do.
 #[derive(Clone, Copy, Debug)]
-pub struct Metronome {
+pub struct Pacer {
     since: Duration,
     /// Nanoseconds from one message to the next.
     period: f64,
@@ -14,9 +14,9 @@ pub struct Metronome {
 /// So many messages are counted out in one turn, so that answers are heard meanwhile.
 const SENT_PER_TURN: u64 = 4096;
 
-impl Metronome {
-    pub fn new(since: Duration, per_second: f64) -> Metronome {
-        Metronome { since, period: 1e9 / per_second, sent: 0 }
+impl Pacer {
+    pub fn new(since: Duration, per_second: f64) -> Pacer {
+        Pacer { since, period: 1e9 / per_second, sent: 0 }
     }
 
     /// When this message is to be sent, counted from 0.
@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn a_metronome_owes_what_is_due_and_keeps_its_time() {
         let millis = Duration::from_millis;
-        let mut clock = Metronome::new(millis(100), 1000.0);
+        let mut clock = Pacer::new(millis(100), 1000.0);
         assert_eq!((clock.due(0), clock.due(5)), (millis(100), millis(105)));
         assert_eq!(clock.owed(millis(100)), 1);
         clock.sent = 1;
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_metronome_does_not_drift_over_a_day() {
-        let clock = Metronome::new(Duration::ZERO, 50_000.0);
+        let clock = Pacer::new(Duration::ZERO, 50_000.0);
         let day = 86_400 * 50_000;
         assert!(clock.due(day).abs_diff(Duration::from_secs(86_400)) < Duration::from_millis(1));
     }

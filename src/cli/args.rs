@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 
-use super::draft::Draft;
 use super::error::UsageError;
-use crate::plan::misread::shown;
-use crate::plan::{Address, Listen, Misread};
+use super::values::OptionValues;
+use crate::plan::parse_error::shown;
+use crate::plan::{Address, Listen, ParseError};
 
 /// One argument and its number, counted from 1 behind the program's name.
 #[derive(Clone, Debug)]
@@ -16,25 +16,25 @@ pub struct Word {
 
 /// What was typed behind a command.
 #[derive(Debug)]
-pub struct Typed {
+pub struct ParsedArgs {
     pub words: Vec<Word>,
-    pub draft: Draft,
+    pub values: OptionValues,
 }
 
 impl Word {
     /// An address to listen at.
     pub fn listen(&self) -> Result<Listen, UsageError> {
-        Listen::parse(&self.text).map_err(|misread| self.misread(&misread))
+        Listen::parse(&self.text).map_err(|parse_error| self.parse_error(&parse_error))
     }
 
     /// An address to connect to.
     pub fn target(&self) -> Result<Address, UsageError> {
-        Address::parse_target(&self.text).map_err(|misread| self.misread(&misread))
+        Address::parse_target(&self.text).map_err(|parse_error| self.parse_error(&parse_error))
     }
 
     /// What is wrong with it, as an error that names it.
-    pub fn misread(&self, misread: &Misread) -> UsageError {
-        UsageError::misread(self.at, misread)
+    pub fn parse_error(&self, parse_error: &ParseError) -> UsageError {
+        UsageError::parse_error(self.at, parse_error)
     }
 }
 

@@ -6,27 +6,27 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::loss::{tell_dropped, why};
+use super::loss::{log_dropped, why};
 use super::relay::Flow;
 use super::table::Table;
 use super::{Context, Datagrams};
 use crate::core::Key;
-use crate::core::event::Drop;
+use crate::core::event::DropReason;
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Train};
+use crate::shell::room::{Room, Segments};
 
 /// Letters that go out at this door.
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
-    door: usize,
-    letters: Vec<Letter>,
+pub(super) struct SendQueue {
+    listener: usize,
+    letters: Vec<Outgoing>,
 }
 
 /// Datagrams of one arrival that go out to one remote.
 #[derive(Debug)]
-pub(super) struct Letter {
+pub(super) struct Outgoing {
     /// The number of the arrival in the room, and which of its datagrams.
-    arrival: usize,
+    received: usize,
     part: Range<usize>,
     /// The flow whose source they go to. None: they go back to where they came from.
     flow: Option<Key>,
@@ -36,26 +36,26 @@ impl Datagrams {
     /// Puts datagrams of an arrival into the outbox. It never holds letters of two doors.
     pub(super) fn put(
         &mut self,
-        door: usize,
-        (arrival, part, flow): (usize, Range<usize>, Option<Key>),
+        listener: usize,
+        (received, part, flow): (usize, Range<usize>, Option<Key>),
         room: &Room,
         cx: &mut Context<'_>,
     ) {
-        if self.outbox.door != door {
-            self.empty_outbox(room, cx);
+        if self.send_queue.listener != listener {
+            self.flush_send_queue(room, cx);
         }
-        self.outbox.door = door;
+        self.send_queue.listener = listener;
         if !part.is_empty() {
-            self.outbox.letters.push(Letter { arrival, part, flow });
+            self.send_queue.letters.push(Outgoing { received, part, flow });
         }
     }
 
     /// Sends all that waits.
-    pub(super) fn empty_outbox(&mut self, room: &Room, cx: &mut Context<'_>) {
-        if self.outbox.letters.is_empty() {
+    pub(super) fn flush_send_queue(&mut self, room: &Room, cx: &mut Context<'_>) {
+        if self.send_queue.letters.is_empty() {
             return;
         }
-        let mut letters = std::mem::take(&mut self.outbox.letters);
+        let mut letters = std::mem::take(&mut self.send_queue.letters);
         let mut sent = 0;
         while sent < letters.len() {
             sent += match self.post_many(&letters[sent..], room, cx) {
@@ -64,22 +64,22 @@ impl Datagrams {
             };
         }
         letters.clear();
-        self.outbox.letters = letters;
+        self.send_queue.letters = letters;
     }
 
     /// Sends several letters in one call, if they are single datagrams over UDP. Tells of how many
     /// it is known what became of them.
-    fn post_many(&mut self, letters: &[Letter], room: &Room, cx: &mut Context<'_>) -> usize {
-        let Some(door) = &self.doors[self.outbox.door] else { return 0 };
+    fn post_many(&mut self, letters: &[Outgoing], room: &Room, cx: &mut Context<'_>) -> usize {
+        let Some(listener) = &self.listeners[self.send_queue.listener] else { return 0 };
         let plain = letters.iter().map_while(|letter| {
             let to = plain(letter.to(room, &self.flows)?)?;
             Some((letter.train(room).filter(|train| train.len() == 1)?.bytes(), to))
         });
-        match door.inlet.socket.send_many(plain) {
+        match listener.port.socket.send_many(plain) {
             Ok(sent) => {
                 for letter in &letters[..sent] {
                     let train = letter.train(room);
-                    self.posted(letter, train.unwrap_or(Train::one(b"")), Ok(()), room, cx);
+                    self.posted(letter, train.unwrap_or(Segments::one(b"")), Ok(()), room, cx);
                 }
                 sent
             }
@@ -88,16 +88,16 @@ impl Datagrams {
         }
     }
 
-    fn post_one(&mut self, letter: &Letter, room: &Room, cx: &mut Context<'_>) -> usize {
-        let mut train = letter.train(room).unwrap_or(Train::one(b""));
+    fn post_one(&mut self, letter: &Outgoing, room: &Room, cx: &mut Context<'_>) -> usize {
+        let mut train = letter.train(room).unwrap_or(Segments::one(b""));
         while !train.is_empty() {
             let to = letter.to(room, &self.flows).filter(|to| to.is_named());
-            let (part, sent) = match (&mut self.doors[self.outbox.door], to) {
-                (Some(door), Some(to)) => {
-                    let (part, sent) = door.inlet.send(train, Some(to));
+            let (part, sent) = match (&mut self.listeners[self.send_queue.listener], to) {
+                (Some(listener), Some(to)) => {
+                    let (part, sent) = listener.port.send(train, Some(to));
                     (part, sent.map_err(|error| why(&error)))
                 }
-                _ => (train, Err(Drop::NoWay)),
+                _ => (train, Err(DropReason::NoWay)),
             };
             self.posted(letter, part, sent, room, cx);
             train = train.after(part.len());
@@ -108,17 +108,17 @@ impl Datagrams {
     /// Notes what became of datagrams.
     fn posted(
         &mut self,
-        letter: &Letter,
-        part: Train<'_>,
-        sent: Result<(), Drop>,
+        letter: &Outgoing,
+        part: Segments<'_>,
+        sent: Result<(), DropReason>,
         room: &Room,
         cx: &mut Context<'_>,
     ) {
-        let key = letter.flow.unwrap_or(Key::door(self.outbox.door));
+        let key = letter.flow.unwrap_or(Key::source(self.send_queue.listener));
         if let Err(why) = sent {
-            let arrival = room.arrivals().get(letter.arrival);
-            let from = arrival.and_then(|arrival| self.sender(key, arrival));
-            return tell_dropped(key, part, from, why, cx);
+            let received = room.all_received().get(letter.received);
+            let from = received.and_then(|received| self.sender(key, received));
+            return log_dropped(key, part, from, why, cx);
         }
         if let Some(entry) = letter.flow.and_then(|key| self.flows.get(key.slot())) {
             entry.flow.down += part.bytes().len() as u64;
@@ -129,16 +129,16 @@ impl Datagrams {
     }
 }
 
-impl Letter {
-    fn train<'a>(&self, room: &'a Room) -> Option<Train<'a>> {
-        let train = room.train(room.arrivals().get(self.arrival)?)?;
+impl Outgoing {
+    fn train<'a>(&self, room: &'a Room) -> Option<Segments<'a>> {
+        let train = room.train(room.all_received().get(self.received)?)?;
         Some(train.part(self.part.clone()))
     }
 
     fn to<'a>(&self, room: &'a Room, flows: &'a Table<Remote, Flow>) -> Option<&'a Remote> {
         match self.flow {
             Some(key) => flows.peek(key.slot()).map(|entry| &entry.source),
-            None => room.arrivals().get(self.arrival)?.from.as_ref(),
+            None => room.all_received().get(self.received)?.from.as_ref(),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::plan::word;
 
 use super::failure::Failure;
-use super::spread::Spread;
+use super::histogram::Histogram;
 
 /// Everything that is counted of one load. `seconds` and what is said to be of the window were
 /// counted while it was measured; failures are counted from the beginning to the end.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct LoadStats {
     /// How long was measured.
     pub window: Duration,
     /// Answers in the window, and the bytes both ways.
@@ -19,15 +19,15 @@ pub struct Tally {
     pub bytes_out: u64,
     pub bytes_in: u64,
     /// From sending a message to having its answer whole.
-    pub latency: Spread,
+    pub latency: Histogram,
     /// The same, from when it should have been sent. Empty, where answers set the pace.
-    pub waited: Spread,
+    pub waited: Histogram,
     /// From the first packet to a connection, of all connections.
-    pub connect: Spread,
+    pub connect: Histogram,
     /// The whole life of connections that come and go, in the window.
-    pub life: Spread,
+    pub life: Histogram,
     /// How long it took until all had an answer: of storms and pulses.
-    pub rounds: Spread,
+    pub rounds: Histogram,
     /// Connections made since the beginning; those that had their exchange in the window; those
     /// that were open at the end of it.
     pub opened: u64,
@@ -94,7 +94,7 @@ pub const RATE_WINDOW_MIN: Duration = Duration::from_millis(100);
 const DEATHS_LISTED: usize = 10_000;
 const WRONGS_LISTED: usize = 16;
 
-impl Tally {
+impl LoadStats {
     pub fn fail(&mut self, failure: Failure) {
         *self.failures.entry(failure).or_default() += 1;
     }
@@ -110,7 +110,7 @@ impl Tally {
         }
     }
 
-    pub fn merge(&mut self, other: &Tally) {
+    pub fn merge(&mut self, other: &LoadStats) {
         self.window = self.window.max(other.window);
         let mut other = other.clone();
         for ((_, sum), (_, more)) in self.counts().into_iter().zip(other.counts()) {
@@ -143,7 +143,7 @@ impl Tally {
     }
 
     /// Everything that is spread, by name.
-    pub fn spreads(&mut self) -> [(&'static str, &mut Spread); 5] {
+    pub fn spreads(&mut self) -> [(&'static str, &mut Histogram); 5] {
         [
             ("latency", &mut self.latency),
             ("waited", &mut self.waited),
@@ -156,7 +156,7 @@ impl Tally {
     /// Latencies as they would be without the pause that a late answer makes: measured, where the
     /// clock sets the pace; computed, where answers do. There the usual distance from one message
     /// to the next that takes its place is the mean latency.
-    pub fn corrected(&self) -> Spread {
+    pub fn corrected(&self) -> Histogram {
         match self.waited.is_empty() {
             true => self.latency.corrected(self.latency.mean()),
             false => self.waited.clone(),
@@ -231,7 +231,7 @@ impl How {
     pub const WORDS: [(&'static str, How); 3] =
         [("FIN", How::Fin), ("RST", How::Rst), ("black hole", How::BlackHole)];
 
-    pub fn word(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         word::of(&How::WORDS, self)
     }
 }
@@ -260,8 +260,8 @@ mod tests {
         Duration::from_millis(value)
     }
 
-    fn tally(base: u64) -> Tally {
-        let mut tally = Tally { window: millis(base), answered: base, ..Tally::default() };
+    fn tally(base: u64) -> LoadStats {
+        let mut tally = LoadStats { window: millis(base), answered: base, ..LoadStats::default() };
         tally.latency.record(millis(base));
         tally.fail(Failure::new(Stage::Talk, "EPIPE"));
         tally.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(one.wrongs.list, ["wrong 20", "wrong 10"]);
         let quiet = (millis(10), millis(20));
         assert_eq!(one.partial, Partial { count: 2, bytes: (10, 20), quiet });
-        one.merge(&Tally::default());
+        one.merge(&LoadStats::default());
         assert_eq!(one.partial.count, 2);
     }
 
@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn latencies_are_corrected_by_measure_or_by_the_mean() {
-        let mut tally = Tally::default();
+        let mut tally = LoadStats::default();
         (0..100).for_each(|_| tally.latency.record(millis(1)));
         tally.latency.record(millis(100));
         // The mean is 2 ms: 48 more would have waited behind the one that took 100 ms.
@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn no_rate_is_made_of_a_few_milliseconds() {
-        let tally = |window| Tally { window, ..Tally::default() };
+        let tally = |window| LoadStats { window, ..LoadStats::default() };
         assert_eq!(tally(millis(7)).per_second(152), None);
         assert_eq!(tally(Duration::ZERO).per_second(0), None);
         assert_eq!(tally(RATE_WINDOW_MIN).per_second(50), Some(500.0));
@@ -314,7 +314,7 @@ mod tests {
 
     #[test]
     fn lists_have_an_end_and_counts_go_on() {
-        let mut tally = Tally::default();
+        let mut tally = LoadStats::default();
         (0..20).for_each(|_| tally.wrongs.add(String::new()));
         assert_eq!((tally.wrongs.count, tally.wrongs.list.len()), (20, WRONGS_LISTED));
     }

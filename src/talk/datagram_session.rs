@@ -15,12 +15,12 @@ use std::time::Duration;
 use mio::{Interest, Waker};
 
 use super::failure::Failure;
-use super::post::{Carried, Office, Post};
-use super::turns::{NAME_DOOR, SIGNAL_DOOR, STDIO_DOOR, Turns, ends_by, token};
+use super::post::{Office, Post, SendOutcome};
+use super::turns::{NAME_DOOR, SIGNALS, STDIO, Turns, ends_by, token};
 use super::watch::{Facts, Watch};
-use crate::core::event::Drop;
+use crate::core::event::DropReason;
 use crate::core::{
-    Closing, Ending, Event, Fault, Key, Moment, Observer, Peer, Ready, Reason, Side,
+    Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError,
 };
 use crate::plan::{Address, ConnectPlan};
 use crate::shell::room::Room;
@@ -34,7 +34,7 @@ const BUDGET: usize = 64;
 const LETTER_BYTES: usize = 65_507;
 
 /// The loop of one socket.
-struct Courier<'a> {
+struct DatagramSession<'a> {
     plan: &'a ConnectPlan,
     turns: Turns,
     resolver: Resolver,
@@ -62,26 +62,29 @@ pub fn talk(
     plan: &ConnectPlan,
     seen: &mut dyn Observer,
 ) -> Result<(Option<Signal>, Facts), Failure> {
-    let mut courier = Courier::begin(plan, seen)?;
+    let mut datagram_session = DatagramSession::begin(plan, seen)?;
     let (signal, reason) = loop {
-        if let Some(signal) = courier.sleep()? {
+        if let Some(signal) = datagram_session.sleep()? {
             break (Some(signal), Reason::Drained);
         }
-        if let Err(reason) = courier.carry() {
+        if let Err(reason) = datagram_session.carry() {
             break (None, reason);
         }
     };
-    courier.close(reason);
-    Ok((signal, courier.watch.facts))
+    datagram_session.close(reason);
+    Ok((signal, datagram_session.watch.facts))
 }
 
-impl<'a> Courier<'a> {
-    fn begin(plan: &'a ConnectPlan, seen: &'a mut dyn Observer) -> Result<Courier<'a>, Failure> {
+impl<'a> DatagramSession<'a> {
+    fn begin(
+        plan: &'a ConnectPlan,
+        seen: &'a mut dyn Observer,
+    ) -> Result<DatagramSession<'a>, Failure> {
         let turns = Turns::new()?;
-        let waker = Waker::new(turns.registry(), token(Key::door(NAME_DOOR)))?;
+        let waker = Waker::new(turns.registry(), token(Key::source(NAME_DOOR)))?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         if !plan.probe {
-            turns.register(&mut stdio, Key::door(STDIO_DOOR), Interest::READABLE)?;
+            turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
         }
         // Silence tells a probe nothing, so it asks with an empty datagram, which a refusal
         // answers. A Unix socket that nobody serves cannot even be connected to.
@@ -91,7 +94,7 @@ impl<'a> Courier<'a> {
         let post = Post::new(&plan.target, asks.then(Vec::new));
         let (service, peer, now) = ("connect", &Peer::Stdio, turns.now());
         watch.on(post.key, &Event::Opened { route: 0, service, listen: "stdio", peer, now });
-        Ok(Courier {
+        Ok(DatagramSession {
             plan,
             turns,
             resolver: Resolver::new(Arc::new(waker)),
@@ -121,9 +124,9 @@ impl<'a> Courier<'a> {
         let mut signals = false;
         for (key, ready) in self.turns.named() {
             match key.slot() {
-                _ if !key.is_door() => self.post.mark(key, ready, &mut self.watch),
-                SIGNAL_DOOR => signals = true,
-                STDIO_DOOR => self.ready = self.ready.with(ready),
+                _ if !key.is_source() => self.post.mark(key, ready, &mut self.watch),
+                SIGNALS => signals = true,
+                STDIO => self.ready = self.ready.with(ready),
                 NAME_DOOR => {
                     self.resolver.collect(now, &mut self.watch);
                 }
@@ -169,9 +172,9 @@ impl<'a> Courier<'a> {
                 continue;
             }
             match self.post.send(&mut self.letter, &mut self.watch)? {
-                Carried::Done(_) => self.active = self.watch.now,
-                Carried::Blocked => return Ok(()),
-                Carried::Refused => break,
+                SendOutcome::Done(_) => self.active = self.watch.now,
+                SendOutcome::Blocked => return Ok(()),
+                SendOutcome::Refused => break,
             }
         }
         self.more = true;
@@ -205,9 +208,9 @@ impl<'a> Courier<'a> {
                 self.show()?;
             } else if self.post.is_readable() {
                 match self.post.receive(&mut self.room, &mut self.watch)? {
-                    Carried::Done(bytes) => self.hear(bytes),
-                    Carried::Blocked => return Ok(()),
-                    Carried::Refused => break,
+                    SendOutcome::Done(bytes) => self.hear(bytes),
+                    SendOutcome::Blocked => return Ok(()),
+                    SendOutcome::Refused => break,
                 }
             } else {
                 return Ok(());
@@ -223,7 +226,7 @@ impl<'a> Courier<'a> {
         let whole = self.room.datagram(bytes).is_some();
         if !whole {
             let (key, from) = (self.post.key.at(1), self.post.peer());
-            self.watch.on(key, &Event::Dropped { bytes: Some(bytes), from, why: Drop::Long });
+            self.watch.on(key, &Event::Dropped { bytes: Some(bytes), from, why: DropReason::Long });
         }
         (self.heard, self.shown) = (if whole && !self.plan.probe { bytes } else { 0 }, 0);
         self.active = self.watch.now;
@@ -276,7 +279,7 @@ impl<'a> Courier<'a> {
     }
 
     fn close(&mut self, reason: Reason) {
-        let ending = Ending { reason, first: Side::Us, by: Closing::Fin };
+        let ending = Close { reason, first: Side::Proxy, by: CloseKind::Fin };
         let (up, down, now) = (self.post.sent_bytes, self.post.received_bytes, self.watch.now);
         let lasted = now.since(Moment(0));
         self.watch.on(self.post.key, &Event::Closed { ending, up, down, lasted, now });
@@ -291,5 +294,5 @@ pub fn patience(plan: &ConnectPlan) -> Option<Duration> {
 
 /// Our own input or output failed.
 fn ours(error: &io::Error) -> Reason {
-    Reason::Reset { by: Side::Client, fault: Fault::from(error) }
+    Reason::Reset { by: Side::Client, fault: SysError::from(error) }
 }

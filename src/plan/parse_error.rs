@@ -9,7 +9,7 @@ use crate::text::escape::is_hidden;
 /// The error of everything that reads text a user typed. `Display` gives several lines:
 /// what it is about, the text, carets under the wrong place, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misread {
+pub struct ParseError {
     /// What the text was meant to be: "address", "route".
     pub subject: String,
     pub text: String,
@@ -21,7 +21,7 @@ pub struct Misread {
 
 /// The same before it is known which whole the piece belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slip {
+pub struct SpanError {
     pub span: Range<usize>,
     pub wrong: String,
     pub accepted: String,
@@ -37,14 +37,18 @@ pub struct Piece<'a> {
 /// An error message shows so many characters of a text; a longer one is cut round the wrong place.
 const SHOWN_CHARS: usize = 72;
 
-impl Misread {
-    pub fn new(subject: impl Into<String>, text: impl Into<String>, slip: Slip) -> Misread {
-        let Slip { span, wrong, accepted } = slip;
-        Misread { subject: subject.into(), text: text.into(), span, wrong, accepted }
+impl ParseError {
+    pub fn new(
+        subject: impl Into<String>,
+        text: impl Into<String>,
+        span_error: SpanError,
+    ) -> ParseError {
+        let SpanError { span, wrong, accepted } = span_error;
+        ParseError { subject: subject.into(), text: text.into(), span, wrong, accepted }
     }
 }
 
-impl fmt::Display for Misread {
+impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "bad {}: {}", self.subject, shown(&self.text))?;
         let (line, carets) = window(&self.text, self.span.clone());
@@ -58,11 +62,11 @@ impl fmt::Display for Misread {
     }
 }
 
-impl Error for Misread {}
+impl Error for ParseError {}
 
-impl Slip {
+impl SpanError {
     /// Says what is accepted here, unless a more exact hint was given already.
-    pub fn or_accepts(mut self, accepted: &str) -> Slip {
+    pub fn or_accepts(mut self, accepted: &str) -> SpanError {
         if self.accepted.is_empty() {
             self.accepted = accepted.to_string();
         }
@@ -117,13 +121,13 @@ impl<'a> Piece<'a> {
     }
 
     /// All of this piece is wrong.
-    pub fn wrong(self, wrong: impl Into<String>) -> Slip {
+    pub fn wrong(self, wrong: impl Into<String>) -> SpanError {
         let span = self.at..self.at + self.text.len();
-        Slip { span, wrong: wrong.into(), accepted: String::new() }
+        SpanError { span, wrong: wrong.into(), accepted: String::new() }
     }
 
     /// Something is missing after this piece.
-    pub fn lacks(self, wrong: impl Into<String>) -> Slip {
+    pub fn lacks(self, wrong: impl Into<String>) -> SpanError {
         self.from(self.text.len()).wrong(wrong)
     }
 }
@@ -137,7 +141,7 @@ pub fn shown(text: &str) -> String {
 }
 
 /// Stores what was read, if it could be read.
-pub fn put<T>(field: &mut T, read: Result<T, Slip>) -> Result<(), Slip> {
+pub fn put<T>(field: &mut T, read: Result<T, SpanError>) -> Result<(), SpanError> {
     read.map(|value| *field = value)
 }
 
@@ -166,15 +170,15 @@ mod tests {
 
     #[test]
     fn the_carets_stand_under_the_wrong_place() {
-        let slip = Piece::whole("ä=12x").from(3).wrong("not a number").or_accepts("a number");
-        let shown = Misread::new("thing", "ä=12x", slip).to_string();
+        let span_error = Piece::whole("ä=12x").from(3).wrong("not a number").or_accepts("a number");
+        let shown = ParseError::new("thing", "ä=12x", span_error).to_string();
         let lines = ["bad thing: ä=12x", "  ä=12x", "    ^^^ not a number", "  accepted: a number"];
         assert_eq!(shown, lines.join("\n"));
     }
 
     #[test]
     fn a_missing_thing_gets_one_caret_after_the_text() {
-        let shown = Misread::new("thing", "a:", Piece::whole("a:").lacks("no port")).to_string();
+        let shown = ParseError::new("thing", "a:", Piece::whole("a:").lacks("no port")).to_string();
         assert_eq!(shown, "bad thing: a:\n  a:\n    ^ no port");
     }
 
@@ -186,8 +190,8 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_round_the_wrong_place() {
         let text = format!("{}!{}", "x".repeat(300), "y".repeat(300));
-        let slip = Piece::whole(&text).from(300).to(1).wrong("here");
-        let shown = Misread::new("thing", text.as_str(), slip).to_string();
+        let span_error = Piece::whole(&text).from(300).to(1).wrong("here");
+        let shown = ParseError::new("thing", text.as_str(), span_error).to_string();
         let lines: Vec<&str> = shown.lines().collect();
         let column = |line: &str, sign| line.chars().position(|c| c == sign);
         assert_eq!(column(lines[1], '!'), column(lines[2], '^'));
@@ -197,7 +201,7 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let text = "a\x1b[31m\nb";
-        let shown = Misread::new("thing", text, Piece::whole(text).wrong("no")).to_string();
+        let shown = ParseError::new("thing", text, Piece::whole(text).wrong("no")).to_string();
         assert_eq!(shown, "bad thing: a?[31m?b\n  a?[31m?b\n  ^^^^^^^^ no");
         assert_eq!(super::shown("a\u{202e}b\u{200b}"), "a?b?");
     }

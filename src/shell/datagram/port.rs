@@ -7,10 +7,10 @@ use mio::{Interest, Registry, Token};
 use crate::core::Key;
 use crate::shell::datagram_socket::DatagramSocket;
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Train, Wanted};
+use crate::shell::room::{Room, Segments, Wanted};
 
 #[derive(Debug)]
-pub(super) struct Inlet {
+pub(super) struct DatagramPort {
     pub socket: DatagramSocket,
     /// It may be readable, and waits for its turn.
     pub queued: bool,
@@ -30,21 +30,21 @@ const TRAIN_BYTES: usize = 65_507;
 /// forgets a socket that was named until a call of ours would have blocked.
 const SHORT_IS_DRAINED: bool = !cfg!(mio_unsupported_force_poll_poll);
 
-impl Inlet {
-    pub fn new(socket: DatagramSocket, wanted: Wanted) -> Inlet {
+impl DatagramPort {
+    pub fn new(socket: DatagramSocket, wanted: Wanted) -> DatagramPort {
         let refused = if socket.is_for_many() { usize::MAX } else { 0 };
-        Inlet { socket, queued: false, wanted, takes_trains: false, refused }
+        DatagramPort { socket, queued: false, wanted, takes_trains: false, refused }
     }
 
     /// Another socket, connected, takes the place of this one. If it waits for its turn, it does so
     /// still.
     pub fn renew(&mut self, socket: DatagramSocket) {
-        *self = Inlet { queued: self.queued, ..Inlet::new(socket, Wanted::Nothing) };
+        *self = DatagramPort { queued: self.queued, ..DatagramPort::new(socket, Wanted::Nothing) };
     }
 
     /// For reading alone: a datagram that cannot go out at once is dropped.
     pub fn register(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
-        registry.register(self.socket.source(), Token(key.to_word()), Interest::READABLE)
+        registry.register(self.socket.source(), Token(key.to_token()), Interest::READABLE)
     }
 
     /// Lets the poll know the socket anew.
@@ -74,9 +74,9 @@ impl Inlet {
     /// that the socket is connected with. Tells which part that was, and what became of it.
     pub fn send<'a>(
         &mut self,
-        train: Train<'a>,
+        train: Segments<'a>,
         to: Option<&Remote>,
-    ) -> (Train<'a>, io::Result<()>) {
+    ) -> (Segments<'a>, io::Result<()>) {
         self.send_up_to(self.longest(train), train, to)
     }
 
@@ -84,9 +84,9 @@ impl Inlet {
     fn send_up_to<'a>(
         &mut self,
         number: usize,
-        train: Train<'a>,
+        train: Segments<'a>,
         to: Option<&Remote>,
-    ) -> (Train<'a>, io::Result<()>) {
+    ) -> (Segments<'a>, io::Result<()>) {
         let head = train.part(0..number);
         match self.call(head, to) {
             Err(error) if number > 1 && is_about_trains(&error) => {
@@ -98,7 +98,7 @@ impl Inlet {
         }
     }
 
-    fn call(&self, train: Train<'_>, to: Option<&Remote>) -> io::Result<()> {
+    fn call(&self, train: Segments<'_>, to: Option<&Remote>) -> io::Result<()> {
         match to {
             Some(to) => self.socket.send_to(train, to),
             None => self.socket.send_train(train),
@@ -106,7 +106,7 @@ impl Inlet {
     }
 
     /// How many datagrams of this train may go in one call.
-    fn longest(&self, train: Train<'_>) -> usize {
+    fn longest(&self, train: Segments<'_>) -> usize {
         match train.len() {
             1 => 1,
             _ if train.each() >= self.refused => 1,
@@ -135,9 +135,9 @@ mod tests {
     use super::*;
 
     /// An inlet that is connected with this socket.
-    fn inlet(to: &UdpSocket) -> Inlet {
+    fn port(to: &UdpSocket) -> DatagramPort {
         let to = Remote::Inet(to.local_addr().expect("an address"), None);
-        Inlet::new(DatagramSocket::connected(&to).expect("a socket"), Wanted::Nothing)
+        DatagramPort::new(DatagramSocket::connected(&to).expect("a socket"), Wanted::Nothing)
     }
 
     fn home() -> UdpSocket {
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_train_is_as_long_as_one_call_may_take() {
-        let inlet = inlet(&home());
+        let port = port(&home());
         let room = vec![0; 70_000];
         for (bytes, each, longest) in [
             (0, 1, 1),
@@ -165,21 +165,21 @@ mod tests {
             (65_507, 1_024, 64),
             (65_508, 1_024, 63),
         ] {
-            let train = Train::new(&room[..bytes], each);
-            assert_eq!(inlet.longest(train), longest, "{bytes} bytes, {each} each");
+            let train = Segments::new(&room[..bytes], each);
+            assert_eq!(port.longest(train), longest, "{bytes} bytes, {each} each");
         }
     }
 
     #[test]
     fn a_refused_train_goes_one_by_one_and_longer_ones_are_not_tried_again() {
         let home = home();
-        let mut inlet = inlet(&home);
+        let mut port = port(&home);
         let bytes: Vec<u8> = (0..=255).collect();
         // No system takes so many as one.
-        let (part, sent) = inlet.send_up_to(256, Train::new(&bytes, 1), None);
+        let (part, sent) = port.send_up_to(256, Segments::new(&bytes, 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), &bytes[..1]);
-        let (part, sent) = inlet.send(Train::new(&bytes[1..], 1), None);
+        let (part, sent) = port.send(Segments::new(&bytes[1..], 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), &bytes[1..2], "it is remembered");
         let mut room = [0; 9];
@@ -208,11 +208,11 @@ mod tests {
         let bytes: Vec<u8> = (0..70_000).map(|at| (at % 251) as u8).collect();
         for (refused, calls) in [(usize::MAX, 2), (1_200, 59)] {
             let home = home();
-            let mut inlet = inlet(&home);
-            inlet.refused = refused;
-            let (mut train, mut made) = (Train::new(&bytes, 1_200), 0);
+            let mut port = port(&home);
+            port.refused = refused;
+            let (mut train, mut made) = (Segments::new(&bytes, 1_200), 0);
             while !train.is_empty() {
-                let (part, sent) = inlet.send(train, None);
+                let (part, sent) = port.send(train, None);
                 sent.unwrap();
                 (train, made) = (train.after(part.len()), made + 1);
             }
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn shorter_ones_than_those_refused_go_as_one() {
         let home = home();
-        let mut inlet = inlet(&home);
-        inlet.refused = 100;
+        let mut port = port(&home);
+        port.refused = 100;
         for (each, number) in [(99, 3), (100, 1), (101, 1)] {
-            let (part, sent) = inlet.send(Train::new(&[7; 250], each), None);
+            let (part, sent) = port.send(Segments::new(&[7; 250], each), None);
             sent.unwrap();
             assert_eq!(part.len(), number, "{each} each");
         }
@@ -241,8 +241,8 @@ mod tests {
     fn a_unix_socket_takes_no_trains() {
         let (ours, _theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
         let ours = mio::net::UnixDatagram::from_std(ours);
-        let mut inlet = Inlet::new(DatagramSocket::Unix(ours), Wanted::Nothing);
-        let (part, sent) = inlet.send(Train::new(b"abc", 1), None);
+        let mut port = DatagramPort::new(DatagramSocket::Unix(ours), Wanted::Nothing);
+        let (part, sent) = port.send(Segments::new(b"abc", 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), b"a");
     }

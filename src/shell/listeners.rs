@@ -9,10 +9,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::core::{Event, Fault, Key, Moment, Observer, Peer, Stream};
+use crate::core::{Event, Key, Moment, Observer, Peer, Stream, SysError};
 use crate::plan::Service;
 
-use super::listener::{Listener, Verdict};
+use super::listener::{AcceptResult, Listener};
 use super::socket::Socket;
 
 /// Maximum number of connections that one listener accepts per turn; the others wait for the next.
@@ -29,19 +29,19 @@ const RETRY_LONGEST: Duration = Duration::from_secs(1);
 
 /// All listening sockets of the loop.
 #[derive(Default)]
-pub struct Doors {
-    doors: Vec<Door>,
+pub struct Listeners {
+    slots: Vec<ListenerSlot>,
     /// How many of them are knocked; most turns need not look further.
-    knocked: usize,
+    accept_pending: usize,
 }
 
 /// One listening socket.
-pub struct Door {
+pub struct ListenerSlot {
     listener: Listener,
     route: u16,
     pub address: Arc<str>,
     key: Key,
-    knocked: bool,
+    accept_pending: bool,
     pause: Option<Pause>,
     /// The listener closes when its accept queue is empty, or after it has accepted so many more.
     closing: Option<usize>,
@@ -56,7 +56,7 @@ enum Pause {
 }
 
 /// One who came in.
-pub struct Guest {
+pub struct Accepted {
     pub socket: Socket,
     /// The key under which its socket is registered.
     pub key: Key,
@@ -65,80 +65,90 @@ pub struct Guest {
     pub route: u16,
 }
 
-impl Doors {
+impl Listeners {
     pub fn add(&mut self, listener: Listener, route: u16, key: Key) {
         let address = listener.address().into();
-        let (knocked, pause, closing) = (false, None, None);
-        self.doors.push(Door { listener, route, address, key, knocked, pause, closing });
+        let (accept_pending, pause, closing) = (false, None, None);
+        self.slots.push(ListenerSlot {
+            listener,
+            route,
+            address,
+            key,
+            accept_pending,
+            pause,
+            closing,
+        });
     }
 
     /// The system announced a listener.
-    pub fn knock(&mut self, key: Key) -> bool {
-        let Some(door) = self.doors.iter_mut().find(|door| door.key == key) else { return false };
-        if !std::mem::replace(&mut door.knocked, true) {
-            self.knocked += 1;
+    pub fn set_pending(&mut self, key: Key) -> bool {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) else { return false };
+        if !std::mem::replace(&mut slot.accept_pending, true) {
+            self.accept_pending += 1;
         }
         true
     }
 
     /// The route of a listener.
     pub fn route(&self, index: usize) -> u16 {
-        self.doors[index].route
+        self.slots[index].route
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Door> {
-        self.doors.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &ListenerSlot> {
+        self.slots.iter()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.doors.is_empty()
+        self.slots.is_empty()
     }
 
     /// Closes each listener as soon as its accept queue is empty: the system resets the clients
     /// that still wait in the queue of a listener that is closed. A listener accepts one queue's
     /// worth at most, so that new clients cannot keep it open.
     pub fn close_when_empty(&mut self) {
-        for door in &mut self.doors {
-            door.closing.get_or_insert(door.listener.backlog() + 1);
-            door.knocked = true;
+        for slot in &mut self.slots {
+            slot.closing.get_or_insert(slot.listener.backlog() + 1);
+            slot.accept_pending = true;
         }
-        self.knocked = self.doors.len();
+        self.accept_pending = self.slots.len();
     }
 
     /// Closes the listeners that were to close and have an empty accept queue.
     pub fn close_empty(&mut self) {
-        let is_done = |door: &Door| door.closing.is_some_and(|left| left == 0 || !door.knocked);
-        self.doors.retain(|door| !is_done(door));
-        self.knocked = self.doors.iter().filter(|door| door.knocked).count();
+        let is_done = |slot: &ListenerSlot| {
+            slot.closing.is_some_and(|left| left == 0 || !slot.accept_pending)
+        };
+        self.slots.retain(|slot| !is_done(slot));
+        self.accept_pending = self.slots.iter().filter(|slot| slot.accept_pending).count();
     }
 
     /// Closes all listeners now. Clients in their accept queues are reset.
     pub fn close_now(&mut self) {
-        self.doors.clear();
-        self.knocked = 0;
+        self.slots.clear();
+        self.accept_pending = 0;
     }
 
     /// How long the loop may sleep for the doors' sake.
     #[inline]
     pub fn sleep(&self, now: Moment, room: usize) -> Option<Duration> {
-        if self.is_quiet() { None } else { self.sleep_knocked(now, room) }
+        if self.is_quiet() { None } else { self.sleep_pending(now, room) }
     }
 
     #[inline(never)]
-    fn sleep_knocked(&self, now: Moment, room: usize) -> Option<Duration> {
-        let of = |door: &Door| match &door.pause {
-            _ if !door.knocked => None,
+    fn sleep_pending(&self, now: Moment, room: usize) -> Option<Duration> {
+        let of = |slot: &ListenerSlot| match &slot.pause {
+            _ if !slot.accept_pending => None,
             None => Some(Duration::ZERO),
             Some(Pause::Limit) => (room > 0).then_some(Duration::ZERO),
             Some(Pause::System { again, .. }) => Some(again.since(now)),
         };
-        self.doors.iter().filter_map(of).min()
+        self.slots.iter().filter_map(of).min()
     }
 
     /// A connection was closed: what it held may be what was missing.
-    pub fn room_was_made(&mut self, now: Moment) {
-        for door in &mut self.doors {
-            if let Some(Pause::System { again, .. }) = &mut door.pause {
+    pub fn retry_paused(&mut self, now: Moment) {
+        for slot in &mut self.slots {
+            if let Some(Pause::System { again, .. }) = &mut slot.pause {
                 *again = now;
             }
         }
@@ -154,46 +164,46 @@ impl Doors {
         (connections, now): (usize, Moment),
         seen: &mut dyn Observer,
         register: impl FnOnce(&mut Socket) -> io::Result<Key>,
-    ) -> Option<Guest> {
-        let door = &mut self.doors[index];
-        if !door.may_try(room, now) {
+    ) -> Option<Accepted> {
+        let slot = &mut self.slots[index];
+        if !slot.may_try(room, now) {
             return None;
         }
         if room == 0 {
-            door.rest(Pause::Limit, None, connections, seen);
+            slot.set_paused(Pause::Limit, None, connections, seen);
             return None;
         }
         loop {
-            match door.listener.accept() {
-                Verdict::Taken(mut socket, peer) => match register(&mut socket) {
+            match slot.listener.accept() {
+                AcceptResult::Accepted(mut socket, peer) => match register(&mut socket) {
                     Ok(key) => {
-                        door.resume(connections, seen);
-                        if let Some(left) = &mut door.closing {
+                        slot.resume(connections, seen);
+                        if let Some(left) = &mut slot.closing {
                             *left = left.saturating_sub(1);
                         }
-                        let (address, route) = (door.address.clone(), door.route);
-                        return Some(Guest { socket, key, address, peer, route });
+                        let (address, route) = (slot.address.clone(), slot.route);
+                        return Some(Accepted { socket, key, address, peer, route });
                     }
                     Err(error) => {
                         // Its events would never be reported. A FIN would look like an answer.
                         socket.reset_on_drop();
-                        let fault = Fault::from(&error);
-                        seen.on(door.key, &Event::AcceptFailed { address: &door.address, fault });
-                        door.rest_for_system(fault, connections, now, seen);
+                        let fault = SysError::from(&error);
+                        seen.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
+                        slot.pause_for_system(fault, connections, now, seen);
                         return None;
                     }
                 },
-                Verdict::Retry(fault) => {
-                    seen.on(door.key, &Event::AcceptFailed { address: &door.address, fault });
+                AcceptResult::Retry(fault) => {
+                    seen.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
                 }
-                Verdict::Rest => {
-                    door.knocked = false;
-                    self.knocked -= 1;
-                    door.resume(connections, seen);
+                AcceptResult::WouldBlock => {
+                    slot.accept_pending = false;
+                    self.accept_pending -= 1;
+                    slot.resume(connections, seen);
                     return None;
                 }
-                Verdict::Pause(fault) => {
-                    door.rest_for_system(fault, connections, now, seen);
+                AcceptResult::Pause(fault) => {
+                    slot.pause_for_system(fault, connections, now, seen);
                     return None;
                 }
             }
@@ -202,11 +212,11 @@ impl Doors {
 
     /// Whether nobody waits at any of them.
     pub fn is_quiet(&self) -> bool {
-        self.knocked == 0
+        self.accept_pending == 0
     }
 
     pub fn len(&self) -> usize {
-        self.doors.len()
+        self.slots.len()
     }
 
     /// Maximum number of connections that a listener of this service accepts per turn.
@@ -218,10 +228,10 @@ impl Doors {
     }
 }
 
-impl Door {
+impl ListenerSlot {
     /// A word or two for a dump.
     pub fn state(&self) -> &'static str {
-        match (&self.pause, self.knocked) {
+        match (&self.pause, self.accept_pending) {
             (Some(Pause::Limit), _) => "rests, all connections are taken",
             (Some(Pause::System { .. }), _) => "rests, the system has no room",
             (None, true) => "somebody waits",
@@ -230,7 +240,7 @@ impl Door {
     }
 
     fn may_try(&self, room: usize, now: Moment) -> bool {
-        self.knocked
+        self.accept_pending
             && self.closing != Some(0)
             && match &self.pause {
                 None => true,
@@ -240,9 +250,9 @@ impl Door {
     }
 
     /// Rests because the system is out of something, longer each time until a client gets in.
-    fn rest_for_system(
+    fn pause_for_system(
         &mut self,
-        fault: Fault,
+        fault: SysError,
         connections: usize,
         now: Moment,
         seen: &mut dyn Observer,
@@ -252,14 +262,14 @@ impl Door {
             _ => RETRY_FIRST,
         };
         let again = now.after(wait);
-        self.rest(Pause::System { again, wait }, Some(fault), connections, seen);
+        self.set_paused(Pause::System { again, wait }, Some(fault), connections, seen);
     }
 
     /// Says once that it rests, and why; to go on resting is no news.
-    fn rest(
+    fn set_paused(
         &mut self,
         pause: Pause,
-        fault: Option<Fault>,
+        fault: Option<SysError>,
         connections: usize,
         seen: &mut dyn Observer,
     ) {
@@ -289,7 +299,7 @@ mod tests {
 
     impl Observer for Log {
         fn on(&mut self, _: Key, event: &Event<'_>) {
-            let code = |fault: &Fault| fault.code.unwrap_or(0);
+            let code = |fault: &SysError| fault.code.unwrap_or(0);
             self.0.push(match event {
                 Event::AcceptPaused { fault, .. } => {
                     format!("paused {}", fault.as_ref().map_or(0, code))
@@ -304,27 +314,27 @@ mod tests {
     const KEY: Key = Key::LOOP;
 
     /// One listener, and clients that wait in its queue.
-    fn doors(clients: usize) -> (Doors, Vec<TcpStream>) {
+    fn slots(clients: usize) -> (Listeners, Vec<TcpStream>) {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
         let at = ("127.0.0.1", listener.at().port().unwrap());
-        let mut doors = Doors::default();
-        doors.add(listener, 0, Key::door(2));
+        let mut slots = Listeners::default();
+        slots.add(listener, 0, Key::source(2));
         let clients = (0..clients).map(|_| TcpStream::connect(at).unwrap()).collect();
-        assert!(doors.knock(Key::door(2)));
-        (doors, clients)
+        assert!(slots.set_pending(Key::source(2)));
+        (slots, clients)
     }
 
     #[test]
     fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
         for code in [libc::ENOSPC, libc::ENOMEM] {
-            let (mut doors, mut clients) = doors(4);
+            let (mut slots, mut clients) = slots(4);
             let mut log = Log::default();
             let refuse = |_: &mut Socket| Err(io::Error::from_raw_os_error(code));
             let mut now = Moment(0);
             for wait in [100, 200] {
-                assert!(doors.accept(0, 9, (0, now), &mut log, refuse).is_none());
+                assert!(slots.accept(0, 9, (0, now), &mut log, refuse).is_none());
                 let wait = Duration::from_millis(wait);
-                assert_eq!(doors.sleep(now, 9), Some(wait));
+                assert_eq!(slots.sleep(now, 9), Some(wait));
                 now = now.after(wait);
             }
             // One try a pause: the clients that wait are not used up.
@@ -332,8 +342,8 @@ mod tests {
                 let error = (&client).read(&mut [0]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             }
-            let guest = doors.accept(0, 9, (0, now), &mut log, |_| Ok(KEY)).unwrap();
-            assert_eq!(guest.peer, Peer::Inet(clients[0].local_addr().unwrap()));
+            let accepted = slots.accept(0, 9, (0, now), &mut log, |_| Ok(KEY)).unwrap();
+            assert_eq!(accepted.peer, Peer::Inet(clients[0].local_addr().unwrap()));
             let failed = format!("failed {code}");
             let told = [&failed, &format!("paused {code}"), &failed, "resumed"];
             assert_eq!(log.0, told);
@@ -342,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_relay_accepts_fewer_clients_per_turn_than_a_service_that_dials_nobody() {
-        assert_eq!(Doors::budget(&Service::Echo), ACCEPT_BUDGET);
-        assert_eq!(Doors::budget(&Service::Relay(Vec::new())), ACCEPT_BUDGET / RELAY_COST);
+        assert_eq!(Listeners::budget(&Service::Echo), ACCEPT_BUDGET);
+        assert_eq!(Listeners::budget(&Service::Relay(Vec::new())), ACCEPT_BUDGET / RELAY_COST);
     }
 }

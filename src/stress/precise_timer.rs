@@ -9,7 +9,7 @@ use mio::{Registry, Token};
 /// A clock that wakes the loop. Without one the loop looks again and again for the last
 /// millisecond.
 #[derive(Debug, Default)]
-pub struct Alarm {
+pub struct PreciseTimer {
     #[cfg(target_os = "linux")]
     timer: Option<std::os::fd::OwnedFd>,
 }
@@ -19,7 +19,7 @@ pub struct Alarm {
 const COARSE: Duration = Duration::from_millis(1);
 
 #[cfg(target_os = "linux")]
-impl Alarm {
+impl PreciseTimer {
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         use std::os::fd::AsRawFd;
 
@@ -54,7 +54,7 @@ impl Alarm {
 }
 
 #[cfg(not(target_os = "linux"))]
-impl Alarm {
+impl PreciseTimer {
     pub fn register(&mut self, _: &Registry, _: Token) -> io::Result<()> {
         Ok(())
     }
@@ -75,19 +75,19 @@ mod tests {
     #[test]
     fn the_loop_is_not_woken_before_its_time_and_soon_after_it() {
         let mut poll = Poll::new().unwrap();
-        let mut alarm = Alarm::default();
-        alarm.register(poll.registry(), Token(7)).unwrap();
+        let mut precise_timer = PreciseTimer::default();
+        precise_timer.register(poll.registry(), Token(7)).unwrap();
         let after = Duration::from_micros(300);
         let mut soonest = Duration::MAX;
         for _ in 0..20 {
             let began = Instant::now();
             while began.elapsed() < after {
-                let sleep = alarm.set(after.saturating_sub(began.elapsed()));
+                let sleep = precise_timer.set(after.saturating_sub(began.elapsed()));
                 poll.poll(&mut Events::with_capacity(4), Some(sleep)).unwrap();
             }
             soonest = soonest.min(began.elapsed());
         }
         assert!(soonest >= after && soonest < Duration::from_secs(5), "{soonest:?}");
-        assert_eq!(alarm.set(Duration::ZERO), Duration::ZERO);
+        assert_eq!(precise_timer.set(Duration::ZERO), Duration::ZERO);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The number at the end of each step, from the beginning of the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Climb {
+pub struct RampCurve {
     pub step: Duration,
     pub open: Vec<u64>,
 }
@@ -14,9 +14,9 @@ const STEP: Duration = Duration::from_millis(1);
 /// More points than this no chart can show.
 const POINTS_MAX: usize = 400;
 
-impl Climb {
-    pub fn new() -> Climb {
-        Climb { step: STEP, open: Vec::new() }
+impl RampCurve {
+    pub fn new() -> RampCurve {
+        RampCurve { step: STEP, open: Vec::new() }
     }
 
     /// So many connections are open now.
@@ -56,7 +56,7 @@ impl Climb {
     }
 
     /// Adds those of another process.
-    pub fn merge(&mut self, other: &Climb) {
+    pub fn merge(&mut self, other: &RampCurve) {
         let mut other = other.clone();
         while self.step < other.step {
             self.halve();
@@ -74,9 +74,9 @@ impl Climb {
     }
 }
 
-impl Default for Climb {
-    fn default() -> Climb {
-        Climb::new()
+impl Default for RampCurve {
+    fn default() -> RampCurve {
+        RampCurve::new()
     }
 }
 
@@ -90,24 +90,24 @@ mod tests {
 
     #[test]
     fn a_step_in_which_nothing_was_noted_is_as_the_one_before() {
-        let mut climb = Climb::new();
+        let mut ramp_curve = RampCurve::new();
         for (at, open) in [(0, 3), (1, 5), (2, 8), (5, 9)] {
-            climb.note(millis(at), open);
+            ramp_curve.note(millis(at), open);
         }
-        assert_eq!(climb.open, [5, 8, 8, 8, 9]);
+        assert_eq!(ramp_curve.open, [5, 8, 8, 8, 9]);
     }
 
     #[test]
     fn a_long_ramp_has_no_more_points() {
-        let mut climb = Climb::new();
-        (1..=5000).for_each(|at| climb.note(millis(at), at));
-        assert!(climb.open.len() < POINTS_MAX && climb.step == millis(16));
-        assert!(climb.open.iter().zip(1..).all(|(open, step)| open.abs_diff(16 * step) <= 16));
+        let mut ramp_curve = RampCurve::new();
+        (1..=5000).for_each(|at| ramp_curve.note(millis(at), at));
+        assert!(ramp_curve.open.len() < POINTS_MAX && ramp_curve.step == millis(16));
+        assert!(ramp_curve.open.iter().zip(1..).all(|(open, step)| open.abs_diff(16 * step) <= 16));
     }
 
     #[test]
     fn two_processes_make_one_ramp() {
-        let (mut one, mut two) = (Climb::new(), Climb::new());
+        let (mut one, mut two) = (RampCurve::new(), RampCurve::new());
         (1..=500).for_each(|at| one.note(millis(at), at));
         (1..=4).for_each(|at| two.note(millis(at), 10 * at));
         two.merge(&one);

@@ -5,14 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::plan::{Address, Host, Service};
 #[cfg(unix)]
 use crate::shell::address::SystemName;
-#[cfg(unix)]
-use crate::shell::itself::FileId;
-use crate::shell::itself::{is_ours, meets};
 use crate::shell::remote::Remote;
+#[cfg(unix)]
+use crate::shell::self_connect::FileId;
+use crate::shell::self_connect::{is_ours, meets};
 
 /// What a door does with a datagram.
 #[derive(Debug)]
-pub(super) enum Duty {
+pub(super) enum DatagramService {
     Answer { service: Service, any_port: bool },
     Relay(Relay),
 }
@@ -21,7 +21,7 @@ pub(super) enum Duty {
 #[derive(Debug)]
 pub(super) struct Relay {
     /// Its flows in the table.
-    pub lane: usize,
+    pub list: usize,
     targets: Vec<Address>,
     /// The target that the next flow begins with: they take turns.
     next: usize,
@@ -30,19 +30,19 @@ pub(super) struct Relay {
 /// So many remotes of a flow are tried at most; a name may have any number of addresses.
 const REMOTES: usize = 16;
 
-impl Duty {
+impl DatagramService {
     /// The word for it in logs.
-    pub fn word(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Duty::Answer { service, .. } => service.word(),
-            Duty::Relay(_) => "relay",
+            DatagramService::Answer { service, .. } => service.name(),
+            DatagramService::Relay(_) => "relay",
         }
     }
 }
 
 impl Relay {
-    pub fn new(lane: usize, targets: Vec<Address>) -> Relay {
-        Relay { lane, targets, next: 0 }
+    pub fn new(list: usize, targets: Vec<Address>) -> Relay {
+        Relay { list, targets, next: 0 }
     }
 
     /// With which target a new flow begins.
@@ -56,13 +56,13 @@ impl Relay {
     pub fn remotes(
         &self,
         first: usize,
-        door: &Remote,
+        listener: &Remote,
         names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
     ) -> Vec<Remote> {
         let (before, from) = self.targets.split_at(first);
         let targets = from.iter().chain(before);
         let remotes = targets.flat_map(|target| resolve(target, names));
-        remotes.filter(|remote| !comes_back(door, remote)).take(REMOTES).collect()
+        remotes.filter(|remote| !comes_back(listener, remote)).take(REMOTES).collect()
     }
 }
 
@@ -82,22 +82,22 @@ fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>
     }
 }
 
-/// Whether what is sent to `remote` comes in at `door` again.
-fn comes_back(door: &Remote, remote: &Remote) -> bool {
-    match (door.inet(), remote.inet()) {
-        (Some(door), Some(to)) => meets(&door, to, is_ours),
-        _ => door == remote || is_same_file(door, remote),
+/// Whether what is sent to `remote` comes in at `listener` again.
+fn comes_back(listener: &Remote, remote: &Remote) -> bool {
+    match (listener.inet(), remote.inet()) {
+        (Some(listener), Some(to)) => meets(&listener, to, is_ours),
+        _ => listener == remote || is_same_file(listener, remote),
     }
 }
 
 /// Whether two Unix sockets have one file, however its path is written.
-fn is_same_file(door: &Remote, remote: &Remote) -> bool {
+fn is_same_file(listener: &Remote, remote: &Remote) -> bool {
     #[cfg(unix)]
-    if let (Remote::Unix(door), Remote::Unix(remote)) = (door, remote) {
+    if let (Remote::Unix(listener), Remote::Unix(remote)) = (listener, remote) {
         let id = |name: &SystemName| name.path().and_then(FileId::at);
-        return id(remote).is_some_and(|to| id(door) == Some(to));
+        return id(remote).is_some_and(|to| id(listener) == Some(to));
     }
-    let _ = (door, remote);
+    let _ = (listener, remote);
     false
 }
 

@@ -7,20 +7,20 @@ use super::load::{Load, Pace};
 
 /// Messages that the loop has counted out to a connection so far.
 #[derive(Debug, Default)]
-pub struct Leave {
+pub struct SendPermits {
     pub given: u64,
     /// When the first of them was due.
     first_due: Duration,
 }
 
-impl Leave {
+impl SendPermits {
     /// For so many from the start.
-    pub fn of(given: u64) -> Leave {
-        Leave { given, ..Leave::default() }
+    pub fn of(given: u64) -> SendPermits {
+        SendPermits { given, ..SendPermits::default() }
     }
 
     /// For one message more.
-    pub fn give(&mut self, due: Duration) {
+    pub fn next(&mut self, due: Duration) {
         if self.given == 0 {
             self.first_due = due;
         }

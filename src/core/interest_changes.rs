@@ -12,29 +12,29 @@ use super::ready::Ready;
 
 /// The ends for which that has changed, and which the system has not been told of yet.
 #[derive(Debug, Default)]
-pub struct Tunings(Vec<Key>);
+pub struct InterestChanges(Vec<Key>);
 
-impl Tunings {
+impl InterestChanges {
     /// The system told what we knew of this end, which cannot be taken yet.
     #[cold]
-    pub fn mute<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
+    pub fn disable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
         let bits = ends.bits(key.end());
-        if bits.has(Ready::READ) && !bits.has(Ready::MUTED) {
-            ends.set(key.end(), Ready::MUTED);
+        if bits.has(Ready::READ) && !bits.has(Ready::READ_OFF) {
+            ends.set(key.end(), Ready::READ_OFF);
             self.0.push(key);
-            seen.step(key, || Event::Muted);
+            seen.step(key, || Event::ReadOff);
         }
     }
 
     /// These ends have been driven: what comes at those that have nothing left is news.
     #[cold]
-    pub fn unmute<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
+    pub fn enable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
         for end in 0..2 {
             let bits = ends.bits(end);
-            if bits.has(Ready::MUTED) && !bits.has(Ready::READ) {
-                ends.clear(end, Ready::MUTED);
+            if bits.has(Ready::READ_OFF) && !bits.has(Ready::READ) {
+                ends.clear(end, Ready::READ_OFF);
                 self.0.push(key.at(end));
-                seen.step(key.at(end), || Event::Unmuted);
+                seen.step(key.at(end), || Event::ReadOn);
             }
         }
     }

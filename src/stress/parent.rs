@@ -1,6 +1,6 @@
 //! The process that started this one, if it is one of several: it says when to begin.
 
-pub use line::Superior;
+pub use line::Parent;
 
 #[cfg(unix)]
 mod line {
@@ -14,17 +14,17 @@ mod line {
 
     /// The process that started this one: what it says comes on standard input.
     #[derive(Debug)]
-    pub struct Superior {
+    pub struct Parent {
         from: Receiver,
         heard: Vec<u8>,
     }
 
-    impl Superior {
-        pub fn register(registry: &Registry, token: Token) -> io::Result<Superior> {
+    impl Parent {
+        pub fn register(registry: &Registry, token: Token) -> io::Result<Parent> {
             let mut from = Receiver::from(io::stdin().as_fd().try_clone_to_owned()?);
             from.set_nonblocking(true)?;
             registry.register(&mut from, token, Interest::READABLE)?;
-            Ok(Superior { from, heard: Vec::new() })
+            Ok(Parent { from, heard: Vec::new() })
         }
 
         /// None: nobody is there any more. Some: whether the word to begin has come.
@@ -53,10 +53,10 @@ mod line {
 
     /// Here a run is one process.
     #[derive(Debug)]
-    pub struct Superior;
+    pub struct Parent;
 
-    impl Superior {
-        pub fn register(_: &Registry, _: Token) -> io::Result<Superior> {
+    impl Parent {
+        pub fn register(_: &Registry, _: Token) -> io::Result<Parent> {
             Err(io::ErrorKind::Unsupported.into())
         }
 
