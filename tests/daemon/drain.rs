@@ -202,6 +202,8 @@ fn after_a_stop_a_target_that_was_connected_meanwhile_is_not_given_up() {
     let mut client = daemon.client(0);
     client.send(b"request");
     daemon.says("dialing");
+    // The line comes before the call.
+    until("the handshake has begun", || daemon.is_asleep().then_some(()));
     daemon.signal(Signal::STOP);
     let listener = hole.open();
     // The system repeats the handshake after a second or more, and now it is answered. Those that

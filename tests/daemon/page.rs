@@ -217,10 +217,12 @@ fn full() -> Vec<String> {
     daemon.says("accepting resumes");
     let mut lines = ended(daemon);
     let daemon = Daemon::run(oneloop_after("ulimit -n 60;", "echo 127.0.0.1:0"));
-    let limit = rustix::process::Rlimit { current: Some(0), maximum: Some(60) };
+    // No lower than what is open: poll(2) refuses to watch more files than the limit.
+    let open = daemon.descriptors().into_iter().filter(|number| *number < 60).max().unwrap() + 1;
+    let limit = rustix::process::Rlimit { current: Some(open), maximum: Some(60) };
     let pid = rustix::process::Pid::from_raw(daemon.pid() as i32);
     rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
-    let _client = daemon.client(0);
+    let _clients: Vec<Wire> = (0..10).map(|_| daemon.client(0)).collect();
     daemon.says("accepting pauses");
     lines.extend(ended(daemon));
     lines
