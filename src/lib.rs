@@ -1,15 +1,15 @@
-//! oneloop: one thread, one loop. The map of the crate:
+//! oneloop: a single-threaded event loop that echoes and relays bytes. The modules:
 //!
-//! - `cli`: what was typed becomes a plan
-//! - `plan`: what is meant: routes, services, policies
-//! - `core`: the deterministic heart: ends, flows, connections, the engine; no mio, clock or log
-//! - `service`: what a new connection becomes
-//! - `shell`: the only code that touches the world: the reactor, sockets, signals, limits
-//! - `doctor`: which limit of this machine bites first; reads only
-//! - `talk`: connect and chat: what is typed, joined to one socket or to many
-//! - `observe`: watches events and writes the log; known to `main` alone
-//! - `stress`: makes connections and load, verifies every byte, and tells what it cost the server
-//! - `text`: what doctor and stress write alike
+//! - `cli`: parses the command line into a plan
+//! - `plan`: the configuration: routes, services, policies
+//! - `core`: the deterministic core: ends, flows, connections, the engine; no mio, clock or log
+//! - `service`: builds the connection of each service
+//! - `shell`: all interaction with the system: the reactor, sockets, signals, limits
+//! - `doctor`: computes which system limit is reached first; changes nothing
+//! - `talk`: connect and chat: join the terminal to one socket or to many
+//! - `observe`: turns events into the log; used by `main` only
+//! - `stress`: generates connections and load, verifies every byte, measures the server's cost
+//! - `text`: text formatting shared by doctor and stress
 #![forbid(unsafe_code)]
 
 pub mod cli;

@@ -25,7 +25,7 @@ mod services;
 #[path = "sim/torture.rs"]
 mod torture;
 
-/// So many seeds of each model, each of some forty conversations.
+/// Number of seeds per model, each with about forty conversations.
 const SEEDS: u64 = 200;
 
 #[test]
@@ -47,11 +47,11 @@ fn run_seeds(model: Model) {
     let many = std::env::var("ONELOOP_SEEDS").ok().and_then(|many| many.parse().ok());
     let mut talks = 0;
     for seed in 0..many.unwrap_or(SEEDS) {
-        let told = |world: &mut World| world.watch.trace = (seed % 100 == 0).then_some(0);
+        let prepare = |world: &mut World| world.watch.trace = (seed % 100 == 0).then_some(0);
         let replay = format!("ONELOOP_SEED={seed} cargo test --test sim -- --nocapture");
-        let outcome = or_name_the_seed(&replay, || run_with(seed, model, told));
+        let outcome = or_name_the_seed(&replay, || run_with(seed, model, prepare));
         if seed % 100 == 0 {
-            let again = run_with(seed, model, told);
+            let again = run_with(seed, model, prepare);
             assert_eq!(outcome, again, "seed {seed} does not decide its run");
         }
         talks += outcome.talks;

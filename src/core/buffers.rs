@@ -1,9 +1,9 @@
-//! The stock of buffers. One is shared by all reads; bytes that could not be written yet are kept
-//! on a shelf, on loan to the flow that still has to write them.
+//! The buffers: one scratch buffer shared by all reads, and the bytes that could not be written
+//! yet.
 //!
-//! So a connection with nothing unsent holds no buffer at all, and one that is blocked holds
-//! exactly its unsent bytes: at most one scratch buffer's worth a flow, because nothing is read
-//! while bytes are kept.
+//! A connection with nothing unsent holds no buffer at all. A blocked one holds exactly its unsent
+//! bytes: at most one scratch buffer's worth per flow, because nothing is read while bytes are
+//! unsent.
 
 use std::num::NonZeroU32;
 
@@ -11,29 +11,30 @@ use slab::Slab;
 
 use super::pipes::{Pipe, Pipes};
 
-/// The most that one read takes, and so the most that one flow can ever hold.
+/// Size of the scratch buffer in bytes: the most that one read returns, so the most that one flow
+/// can hold as a copy.
 pub const SCRATCH_BYTES: usize = 64 * 1024;
 
-/// All the buffers there are.
+/// All buffers of the engine.
 pub struct Buffers<P> {
     pub scratch: Box<[u8]>,
     pub unsent: Unsent<P>,
 }
 
-/// The bytes that were read and could not be written yet: copies, or pipes that they lie in.
+/// Bytes that were read and could not be written yet: copies, or pipes that hold them.
 pub struct Unsent<P> {
     pending: Slab<Pending<P>>,
     bytes: usize,
     pub pipes: Pipes<P>,
 }
 
-/// The right to one place on the shelf. It cannot be copied: whoever has it must give it back.
+/// Identifies one entry of `Unsent`. It is not `Copy`: its owner has to release it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct UnsentId(NonZeroU32);
 
-/// One place on the shelf.
+/// One entry of `Unsent`.
 pub enum Pending<P> {
-    /// Those before `start` have been written.
+    /// The bytes before `start` have been written.
     Bytes {
         bytes: Vec<u8>,
         start: usize,
@@ -42,12 +43,12 @@ pub enum Pending<P> {
         pipe: P,
         left: usize,
     },
-    /// What lay here is being written.
+    /// The bytes are being written at this moment.
     Taken,
 }
 
 impl<P> Pending<P> {
-    /// How many bytes are still to be written.
+    /// Returns the number of bytes still to be written.
     pub fn len(&self) -> usize {
         match self {
             Pending::Bytes { bytes, start } => bytes.len() - start,
@@ -60,7 +61,7 @@ impl<P> Pending<P> {
         self.len() == 0
     }
 
-    /// The bytes, if they lie where we can see them.
+    /// Returns the bytes if they are a copy; those in a pipe cannot be accessed.
     pub fn data(&self) -> &[u8] {
         match self {
             Pending::Bytes { bytes, start } => &bytes[*start..],
@@ -70,8 +71,9 @@ impl<P> Pending<P> {
 }
 
 impl UnsentId {
-    /// The number is one more than the place, so that an `Option<UnsentId>` costs nothing.
-    fn place(&self) -> usize {
+    /// Returns the slab index. The id is one more, so that an `Option<UnsentId>` needs no extra
+    /// space.
+    fn index(&self) -> usize {
         self.0.get() as usize - 1
     }
 }
@@ -83,7 +85,7 @@ impl<P> Default for Buffers<P> {
 }
 
 impl<P> Buffers<P> {
-    /// A stock whose reads take at most so many bytes; the simulation uses small ones.
+    /// Creates buffers with a scratch buffer of `bytes` bytes. The simulation uses small ones.
     pub fn with_scratch(bytes: usize) -> Buffers<P> {
         Buffers { scratch: vec![0; bytes].into_boxed_slice(), unsent: Unsent::default() }
     }
@@ -96,53 +98,54 @@ impl<P> Default for Unsent<P> {
 }
 
 impl<P: Pipe> Unsent<P> {
-    /// Keeps a copy of `bytes`.
+    /// Stores a copy of `bytes`.
     pub fn store(&mut self, bytes: &[u8]) -> UnsentId {
-        self.place(Pending::Bytes { bytes: bytes.to_vec(), start: 0 })
+        self.insert(Pending::Bytes { bytes: bytes.to_vec(), start: 0 })
     }
 
-    /// Keeps a pipe with so many bytes in it.
+    /// Stores a pipe with `left` bytes in it.
     pub fn store_pipe(&mut self, pipe: P, left: usize) -> UnsentId {
-        self.place(Pending::Pipe { pipe, left })
+        self.insert(Pending::Pipe { pipe, left })
     }
 
-    fn place(&mut self, pending: Pending<P>) -> UnsentId {
+    fn insert(&mut self, pending: Pending<P>) -> UnsentId {
         self.bytes += pending.len();
-        let place = self.pending.insert(pending);
-        UnsentId(NonZeroU32::MIN.saturating_add(place as u32))
+        let index = self.pending.insert(pending);
+        UnsentId(NonZeroU32::MIN.saturating_add(index as u32))
     }
 
-    /// How many bytes are still to be written.
+    /// Returns the number of bytes still to be written.
     pub fn left(&self, unsent_id: &UnsentId) -> usize {
-        self.pending[unsent_id.place()].len()
+        self.pending[unsent_id.index()].len()
     }
 
-    /// The same, if they lie where we can see them.
+    /// Returns the bytes still to be written, if they are a copy.
     pub fn data(&self, unsent_id: &UnsentId) -> &[u8] {
-        self.pending[unsent_id.place()].data()
+        self.pending[unsent_id.index()].data()
     }
 
-    /// Takes the bytes off the shelf for the time of one write; `put` brings them back.
+    /// Takes the bytes out for one write. `put` must follow.
     pub fn take(&mut self, unsent_id: &UnsentId) -> Pending<P> {
-        std::mem::replace(&mut self.pending[unsent_id.place()], Pending::Taken)
+        std::mem::replace(&mut self.pending[unsent_id.index()], Pending::Taken)
     }
 
+    /// Puts back what `take` returned.
     pub fn put(&mut self, unsent_id: &UnsentId, pending: Pending<P>) {
-        self.pending[unsent_id.place()] = pending;
+        self.pending[unsent_id.index()] = pending;
     }
 
-    /// Adds to what is kept: a message is gathered this way.
+    /// Appends to a stored copy. A message that arrives in pieces is collected this way.
     pub fn append(&mut self, unsent_id: &UnsentId, bytes: &[u8]) {
-        if let Pending::Bytes { bytes: pending, .. } = &mut self.pending[unsent_id.place()] {
+        if let Pending::Bytes { bytes: pending, .. } = &mut self.pending[unsent_id.index()] {
             pending.extend_from_slice(bytes);
             self.bytes += bytes.len();
         }
     }
 
-    /// So many bytes have been written. With the last of them the loan ends.
+    /// Removes `bytes` written bytes. Releases the entry with its last byte.
     pub fn consume(&mut self, slot: &mut Option<UnsentId>, bytes: usize) {
         let Some(unsent_id) = slot else { return };
-        let pending = &mut self.pending[unsent_id.place()];
+        let pending = &mut self.pending[unsent_id.index()];
         match pending {
             Pending::Bytes { start, .. } => *start += bytes,
             Pending::Pipe { left, .. } => *left -= bytes,
@@ -154,10 +157,10 @@ impl<P: Pipe> Unsent<P> {
         }
     }
 
-    /// Ends a loan, whatever it still holds.
+    /// Releases an entry, with whatever bytes it still holds.
     pub fn release(&mut self, slot: &mut Option<UnsentId>) {
         if let Some(unsent_id) = slot.take() {
-            let pending = self.pending.remove(unsent_id.place());
+            let pending = self.pending.remove(unsent_id.index());
             self.bytes -= pending.len();
             if let Pending::Pipe { pipe, left } = pending {
                 self.pipes.release(pipe, left == 0);
@@ -165,12 +168,12 @@ impl<P: Pipe> Unsent<P> {
         }
     }
 
-    /// How many loans are out.
+    /// Returns the number of entries in use.
     pub fn in_use(&self) -> usize {
         self.pending.len()
     }
 
-    /// How many bytes are kept in all.
+    /// Returns the number of bytes stored in all entries.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -182,7 +185,7 @@ mod tests {
     use crate::core::pipes::NoPipe;
 
     #[test]
-    fn a_loan_ends_with_its_last_byte() {
+    fn an_entry_is_released_with_its_last_byte() {
         let mut unsent = Unsent::<NoPipe>::default();
         let mut unsent_id = Some(unsent.store(b"hello"));
         unsent.consume(&mut unsent_id, 3);
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loan_may_end_early() {
+    fn an_entry_may_be_released_early() {
         let mut unsent = Unsent::<NoPipe>::default();
         let mut unsent_id = Some(unsent.store(b"hel"));
         unsent.append(unsent_id.as_ref().unwrap(), b"lo");
@@ -203,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_what_was_not_consumed() {
+    fn the_bytes_left_are_those_not_consumed() {
         let mut unsent = Unsent::<NoPipe>::default();
         let mut unsent_id = Some(unsent.store(b"hello"));
         assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 5);

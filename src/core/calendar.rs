@@ -1,6 +1,6 @@
-//! The calendar: which day and time of day a count of seconds is, in UTC.
+//! Converts Unix time to a date and a time of day, in UTC.
 
-/// A day and a time of day. Ordered as people read it, from the largest unit to the smallest.
+/// A date and a time of day. The fields are in order of significance, so comparison is by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Civil {
     pub year: i64,
@@ -17,13 +17,13 @@ pub struct Civil {
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// After so many days the calendar repeats, leap years and all.
+/// Number of days after which the Gregorian calendar repeats.
 const DAYS_IN_400_YEARS: i64 = 400 * 365 + 97;
 
 const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
-/// The first of January 1970 was a Thursday.
+/// Weekday of 1 January 1970: Thursday.
 const FIRST_WEEKDAY: i64 = 4;
 
 const MONTHS: [(&str, u8); 12] = [
@@ -42,7 +42,7 @@ const MONTHS: [(&str, u8); 12] = [
 ];
 
 impl Civil {
-    /// Seconds are counted as Unix counts them: from the beginning of 1970, without leap seconds.
+    /// Converts seconds since 1 January 1970, without leap seconds.
     pub fn at(unix_seconds: i64) -> Civil {
         let days = unix_seconds.div_euclid(DAY_SECONDS);
         let seconds = unix_seconds.rem_euclid(DAY_SECONDS);
@@ -68,8 +68,8 @@ impl Civil {
     }
 }
 
-/// The year that holds this day, and how far into that year the day is. Whole cycles of 400 years
-/// are taken in one step, so at most 399 years are counted one by one.
+/// Returns the year of this day, and the day of the year counted from 0. Cycles of 400 years are
+/// skipped by division, so the loop runs at most 399 times.
 fn year_of(days: i64) -> (i64, i64) {
     let mut year = 1970 + 400 * days.div_euclid(DAYS_IN_400_YEARS);
     let mut left = days.rem_euclid(DAYS_IN_400_YEARS);
@@ -80,7 +80,7 @@ fn year_of(days: i64) -> (i64, i64) {
     (year, left)
 }
 
-/// The month and the day of the month, both counted from 1.
+/// Returns the month and the day of the month, both counted from 1.
 fn month_of(year: i64, day_of_year: i64) -> (u8, u8) {
     let mut left = day_of_year;
     for (month, days) in (1..).zip(MONTHS.map(|(_, days)| days as i64)) {

@@ -1,12 +1,12 @@
-//! The characters that RFC 864 asks for, as a function of the position in the stream: so a source
-//! of them has no state of its own.
+//! The characters of RFC 864 as a function of the stream position, so that a generator needs no
+//! state.
 
-/// A line of the pattern: 72 characters, CR, LF.
+/// Length of a line in bytes: 72 characters, CR, LF.
 const LINE: u64 = 74;
-/// The printing characters, space to tilde; each line begins one further on.
+/// Number of printing characters, space to tilde. Each line begins one character further on.
 const RING: u64 = 95;
 
-/// Fills `into` with the stream's bytes from position `at` on.
+/// Fills `into` with the stream's bytes from position `at`.
 pub fn fill(at: u64, into: &mut [u8]) {
     for (byte, position) in into.iter_mut().zip(at..) {
         *byte = byte_at(position);

@@ -1,5 +1,5 @@
-//! A connection: two ends and two flows. What it does is how it is wired; how it ends is decided
-//! here.
+//! A connection: two ends and two flows. The ends and flows it is built from define its service.
+//! This module decides how a connection ends; `pump` moves its bytes.
 
 use std::fmt;
 use std::io;
@@ -15,65 +15,66 @@ use super::reason::{Close, CloseKind, Reason, Side, SysError};
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 
-/// A service that has said its last word waits so long for the peer's end of file before it closes.
+/// Time a service waits for the peer's end of file after its last byte, in ticks.
 const LINGER: Tick = 20;
 
-/// One connection. At rest it is these 80 bytes and nothing else.
+/// One connection. An idle one is these 80 bytes and nothing else.
 #[derive(Debug)]
 pub struct Conn<S> {
     pub ends: Ends<S>,
     pub flows: [Flow; 2],
     pub born: Moment,
     pub id: u32,
-    /// When bytes last moved; while connecting: when the attempt began.
+    /// When bytes last moved. While connecting: when the attempt began.
     pub active: Tick,
-    /// The one entry among the timers that counts; 0 is none.
+    /// Due time of its only valid entry in `Timers`; 0 means none.
     pub armed: Tick,
     pub route: u16,
-    /// It stands in the run queue.
+    /// It is in the run queue.
     pub queued: bool,
     history: History,
 }
 
-/// Whose end of file came first, and whether the client spoke last: one byte, since two would cost
-/// each connection of a load eight.
+/// Which side sent the first end of file, and whether the client sent the last bytes. One byte: a
+/// second one would grow the padded connection by eight.
 #[derive(Clone, Copy, Debug, Default)]
 struct History(u8);
 
 impl History {
     const SIDES: [Option<Side>; 4] =
         [None, Some(Side::Client), Some(Side::Target), Some(Side::Proxy)];
-    const CLIENT_SPOKE_LAST: u8 = 4;
+    const CLIENT_SENT_LAST: u8 = 4;
 
-    /// Whose end of file came first.
+    /// Returns the side whose end of file came first.
     fn first(self) -> Option<Side> {
         History::SIDES[usize::from(self.0 & 3)]
     }
 
-    /// An end of file came from this side.
+    /// Records an end of file from `side`.
     fn ended(&mut self, side: Side) {
         if self.first().is_none() {
-            let place = History::SIDES.iter().position(|known| *known == Some(side));
-            self.0 |= place.unwrap_or_default() as u8;
+            let index = History::SIDES.iter().position(|known| *known == Some(side));
+            self.0 |= index.unwrap_or_default() as u8;
         }
     }
 
-    /// In a relay, the target's answer to the client is outstanding.
-    fn client_spoke_last(self) -> bool {
-        self.0 & History::CLIENT_SPOKE_LAST != 0
+    /// Whether the client sent last. In a relay, the target's answer is then outstanding.
+    fn client_sent_last(self) -> bool {
+        self.0 & History::CLIENT_SENT_LAST != 0
     }
 
     #[inline(always)]
-    fn spoke(&mut self, client: bool) {
-        self.0 = self.0 & !History::CLIENT_SPOKE_LAST | u8::from(client) << 2;
+    fn sent(&mut self, client: bool) {
+        self.0 = self.0 & !History::CLIENT_SENT_LAST | u8::from(client) << 2;
     }
 }
 
-/// What driving a connection came to.
+/// The result of driving a connection.
 #[derive(Debug)]
 pub enum Driven {
+    /// Both flows have to wait.
     Rest,
-    /// It used its budget and could go on.
+    /// A flow used its budget and could go on.
     More,
     Ended(Reason),
     /// The attempt to connect failed; another target may be tried.
@@ -93,7 +94,7 @@ impl<S: Stream> Conn<S> {
         Conn::wire(End::Socket(socket), End::Chargen, [Flow::new(1, 0), Flow::new(0, 1)])
     }
 
-    /// Says `text` and closes; what the peer says meanwhile is swallowed.
+    /// Sends `text` and closes. What the peer sends meanwhile is discarded.
     pub fn say(socket: S, text: Option<UnsentId>) -> Conn<S> {
         Conn::wire(
             End::Socket(socket),
@@ -102,18 +103,21 @@ impl<S: Stream> Conn<S> {
         )
     }
 
-    /// Says `text`, hears one message, and closes.
+    /// Sends `text`, receives one message, and closes.
     pub fn greet(socket: S, text: Option<UnsentId>) -> Conn<S> {
-        let ear = End::Line(None);
-        Conn::wire(End::Socket(socket), ear, [Flow::starting_with(text, 1, 0), Flow::new(0, 1)])
+        Conn::wire(
+            End::Socket(socket),
+            End::Line(None),
+            [Flow::starting_with(text, 1, 0), Flow::new(0, 1)],
+        )
     }
 
-    /// A relay whose target is still to be dialled: until then nothing is read from the client.
+    /// A relay whose target is not connected yet. Until it is, nothing is read from the client.
     pub fn relay(client: S) -> Conn<S> {
         Conn::wire(End::Socket(client), End::Unconnected, [Flow::new(0, 1), Flow::new(1, 0)])
     }
 
-    /// A relay between two ends that are both there.
+    /// A relay between two connected sockets.
     pub fn join(client: S, target: S) -> Conn<S> {
         Conn::wire(End::Socket(client), End::Socket(target), [Flow::new(0, 1), Flow::new(1, 0)])
     }
@@ -132,14 +136,14 @@ impl<S: Stream> Conn<S> {
         }
     }
 
-    /// Runs both flows until they rest or have had their share.
+    /// Runs both flows until they have to wait or their budgets are used up.
     #[inline(always)]
     pub fn drive(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> Driven {
         if self.dialing()
             && let Err(error) = self.check_connected(cx)
         {
-            // The client may be gone too: then there is nothing left to try. And a target that took
-            // us, spoke and reset before we looked was connected: what it said is passed on.
+            // If the client is gone too, no other target is tried. A target that accepted, sent and
+            // reset before this check was connected: what it sent is forwarded.
             return match self.check_errors() {
                 Some(failed) => self.failed(failed, cx),
                 None if self.dialing() => Driven::DialFailed(error),
@@ -164,20 +168,20 @@ impl<S: Stream> Conn<S> {
                 return self.failed(failed, cx);
             }
         }
-        // If both sides spoke, nobody knows who spoke last: an answer may be outstanding.
-        let client_spoke = self.flows[0].moved != before[0];
-        let spoke = client_spoke || self.flows[1].moved != before[1];
-        if spoke {
-            self.history.spoke(client_spoke);
+        // If both sides sent, the order is unknown: assume that an answer is outstanding.
+        let client_sent = self.flows[0].moved != before[0];
+        let progress = client_sent || self.flows[1].moved != before[1];
+        if progress {
+            self.history.sent(client_sent);
         }
-        // An end of file is activity: what is half-closed waits from then on.
-        if !lingered && (ended || spoke) {
+        // An end of file is activity: the half-close timeout starts there.
+        if !lingered && (ended || progress) {
             self.active = cx.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
             return Driven::Ended(self.finished());
         }
-        // Asked of both flows in the end: the second may have given the first something to do.
+        // Both flows are checked at the end: the second may have made the first runnable.
         if self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest) {
             return Driven::More;
         }
@@ -190,7 +194,7 @@ impl<S: Stream> Conn<S> {
         }
     }
 
-    /// Whether the attempt at end 1 has come through. An error: it has failed.
+    /// Asks the socket of end 1 whether it is connected. Returns the error of a failed attempt.
     #[cold]
     fn check_connected(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> io::Result<()> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::READ_CLOSED);
@@ -198,10 +202,10 @@ impl<S: Stream> Conn<S> {
             return Ok(());
         }
         let Some(socket) = self.ends.socket(1) else { return Ok(()) };
-        let asked = socket.is_connected();
-        match &asked {
+        let connected = socket.is_connected();
+        match &connected {
             Ok(false) => {
-                // The event came too early; another follows when the attempt is decided.
+                // A stale or early event. Another follows when the attempt succeeds or fails.
                 self.ends.clear(1, hints);
                 return Ok(());
             }
@@ -213,11 +217,11 @@ impl<S: Stream> Conn<S> {
                 cx.on(1, &Event::Connected { after });
             }
         }
-        asked.map(|_| ())
+        connected.map(|_| ())
     }
 
-    /// Errors that were hinted at, at an end which nobody reads now: the hint is not trusted, the
-    /// socket is asked.
+    /// Reads the socket's error where an event reported one and no flow reads that end now. The
+    /// event alone is not trusted.
     #[cold]
     fn check_errors(&mut self) -> Option<EndError> {
         for end in 0..2 {
@@ -233,8 +237,8 @@ impl<S: Stream> Conn<S> {
         None
     }
 
-    /// An end failed. What it sent before is written as far as the other side takes it now; then
-    /// the connection ends with a reset, never with a clean end.
+    /// Handles the failure of an end: forwards what it sent before, as far as the other end accepts
+    /// it now. The connection then ends with a reset, never with a FIN.
     #[cold]
     fn failed(
         &mut self,
@@ -248,7 +252,7 @@ impl<S: Stream> Conn<S> {
         for index in 0..2 {
             let flow = &self.flows[index];
             if flow.from as usize == end && flow.to as usize != end && !flow.done {
-                // Whatever goes wrong here: the connection ends all the same.
+                // A second error changes nothing: the connection ends anyway.
                 let (flow, ends) = (&mut self.flows[index], &mut self.ends);
                 let _ = pump::flush_after_error(flow, ends, cx);
             }
@@ -260,13 +264,13 @@ impl<S: Stream> Conn<S> {
         if self.history.first() == Some(Side::Proxy) { Reason::Served } else { Reason::Finished }
     }
 
-    /// What is next to come due, and when. `drain_idle` is set while the engine drains.
+    /// Returns the next deadline and its due time. `drain_idle` is set while the engine drains.
     pub fn deadline(
         &self,
         timeouts: &Timeouts,
         drain_idle: Option<Tick>,
     ) -> Option<(Deadline, Tick)> {
-        // A timeout of years comes due at the end of time.
+        // Saturates: a timeout of years is due at the last tick.
         let since_active =
             |timeout: Option<Tick>| timeout.map(|ticks| self.active.saturating_add(ticks));
         let quiet = drain_idle.and_then(|idle| self.drain_wait(idle));
@@ -287,48 +291,49 @@ impl<S: Stream> Conn<S> {
         [activity, lifetime].into_iter().flatten().min_by_key(|(_, due)| *due)
     }
 
-    /// How long a connection has to be quiet before a drain closes it: not at all if it would go on
-    /// for ever. None while it is in progress: a direction has ended and the other has not, bytes
-    /// are unsent, or a client waits for its target's answer.
+    /// Returns how long the connection has to be idle before a drain closes it: zero if it would
+    /// never end by itself, None while it is in progress (half-closed, with unsent bytes, or with
+    /// an answer of the target outstanding).
     fn drain_wait(&self, idle: Tick) -> Option<Tick> {
         if self.is_endless() {
             return Some(0);
         }
-        let unanswered = self.ends.end(1).is_socket() && self.history.client_spoke_last();
+        let unanswered = self.ends.end(1).is_socket() && self.history.client_sent_last();
         (!self.half_closed() && !self.has_unsent() && !unanswered).then_some(idle)
     }
 
-    /// It sends for as long as it is there, whatever the peer does.
+    /// Whether it sends until it is closed, whatever the peer does.
     pub fn is_endless(&self) -> bool {
         matches!(self.ends.end(1), End::Chargen)
     }
 
-    /// One direction has ended, the other has not.
+    /// Whether one direction has ended and the other has not.
     pub fn half_closed(&self) -> bool {
         !self.flows[1].is_absent() && self.flows[0].done != self.flows[1].done
     }
 
-    /// The target is not connected yet.
+    /// Whether the target is not connected yet.
     pub fn dialing(&self) -> bool {
         self.ends.bits(1).has(Ready::OPENING)
     }
 
-    /// In a state that is timed whatever the route says: connecting, or lingering.
-    pub fn is_in_passing(&self) -> bool {
+    /// Whether it is in a state that has a deadline on every route: connecting or lingering.
+    pub fn is_transient(&self) -> bool {
         self.dialing() || self.lingers()
     }
 
-    /// We have said our last word, and wait for the peer's.
+    /// Whether the service has sent everything and waits for the peer's end of file.
     fn lingers(&self) -> bool {
         self.flows[0].done && self.flows[0].from == 1 && !self.ends.end(1).is_socket()
     }
 
-    /// Bytes are held that were not written yet.
+    /// Whether a flow has unsent bytes.
     pub fn has_unsent(&self) -> bool {
         self.flows.iter().any(|flow| flow.unsent.is_some())
     }
 
-    /// Bytes passed on from end 0, and bytes written to it. An echo counts its bytes in both.
+    /// Returns the bytes forwarded from end 0 and the bytes written to it. Echoed bytes count as
+    /// both.
     pub fn moved(&self) -> (u64, u64) {
         let sum = |chosen: fn(&Flow) -> bool| -> u64 {
             self.flows.iter().filter(|flow| chosen(flow)).map(|flow| flow.moved).sum()
@@ -336,26 +341,30 @@ impl<S: Stream> Conn<S> {
         (sum(|flow| flow.from == 0), sum(|flow| flow.to == 0))
     }
 
-    /// What holds whenever a connection has been driven; asked in debug builds.
+    /// Checks the invariants of a connection that was just driven. Called in debug builds.
     pub fn check(&self, unsent: &Unsent<S::Pipe>) {
         for flow in &self.flows {
             let unsent = flow.unsent.as_ref().map(|unsent_id| unsent.left(unsent_id));
-            debug_assert!(unsent != Some(0), "#{}: a loan of nothing", self.id);
-            debug_assert!(!flow.done || unsent.is_none(), "#{}: bytes behind the end", self.id);
+            debug_assert!(unsent != Some(0), "#{}: empty unsent bytes", self.id);
+            debug_assert!(
+                !flow.done || unsent.is_none(),
+                "#{}: unsent bytes after the end of file",
+                self.id
+            );
         }
-        let asked = !self.ends.ready(0).has(Ready::ERROR) && !self.ends.ready(1).has(Ready::ERROR);
-        debug_assert!(self.queued || asked, "#{}: an error is not asked for", self.id);
+        let no_error =
+            !self.ends.ready(0).has(Ready::ERROR) && !self.ends.ready(1).has(Ready::ERROR);
+        debug_assert!(self.queued || no_error, "#{}: an error was reported and not read", self.id);
         let rests = self.flows.iter().all(|flow| self.ends.next(flow) == Step::Rest);
-        debug_assert!(self.queued || rests, "#{}: work that nobody does", self.id);
+        debug_assert!(self.queued || rests, "#{}: has work but is not queued", self.id);
     }
 
-    /// Prepares the sockets for their close, gives back all loans, and tells how it ended.
+    /// Prepares the sockets for closing, releases all unsent bytes, and returns how it ended.
     pub fn close(&mut self, reason: Reason, unsent: &mut Unsent<S::Pipe>) -> Close {
         let relay = self.ends.end(1).is_socket() || self.dialing();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
-            // Our own service cut short a peer that owes nothing: clean, unless it was owed
-            // something.
+            // A service that stops early sends a FIN, unless bytes of either side would be lost.
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
                 relay || self.has_unsent() || self.ends.ready(0).has(Ready::READ)
             }
@@ -372,19 +381,19 @@ impl<S: Stream> Conn<S> {
             unsent.release(&mut flow.unsent);
         }
         self.ends.release(unsent);
-        let by_us = (Side::Proxy, if resets { CloseKind::Rst } else { CloseKind::Fin });
+        let by_proxy = (Side::Proxy, if resets { CloseKind::Rst } else { CloseKind::Fin });
         let (first, by) = match (self.history.first(), reason) {
             (Some(side), _) => (side, CloseKind::Fin),
             (None, Reason::Reset { by, fault }) => (by, fault.closing()),
             (None, Reason::Abandoned { .. }) => (Side::Client, CloseKind::Rst),
             (None, Reason::Refused { .. }) => (Side::Target, CloseKind::Rst),
-            (None, _) => by_us,
+            (None, _) => by_proxy,
         };
         Close { reason, first, by }
     }
 }
 
-/// One line for a dump: what is known of each end, what each flow has moved and holds.
+/// One line of a dump: the readiness of each end, and the bytes moved and unsent of each flow.
 impl<S> fmt::Display for Conn<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "route {}, a {}, b {}", self.route, self.ends.bits(0), self.ends.bits(1))?;
@@ -392,7 +401,7 @@ impl<S> fmt::Display for Conn<S> {
             let (from, to) = (["a", "b"][flow.from as usize], ["a", "b"][flow.to as usize]);
             write!(f, ", {from}>{to} {} B", flow.moved)?;
             if flow.unsent.is_some() {
-                f.write_str(" and holds some")?;
+                f.write_str(" and has unsent bytes")?;
             }
             if flow.done {
                 f.write_str(" ended")?;
@@ -402,12 +411,13 @@ impl<S> fmt::Display for Conn<S> {
     }
 }
 
-/// Only who was connected can be reset, or stop hearing us; an attempt fails in other ways.
+/// Whether the error shows that the connection had been established: a reset or a broken pipe. A
+/// failed attempt has other errors.
 fn was_connected(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
-/// Who is at this end.
+/// Returns the side that `end` faces.
 fn side<S: Stream>(ends: &Ends<S>, end: usize) -> Side {
     match (end, ends.end(end).is_socket()) {
         (0, _) => Side::Client,

@@ -1,4 +1,4 @@
-//! When each connection is to be looked at, whatever the system says.
+//! Arms the next deadline of each connection, from its state and the timeouts of its route.
 
 use super::conn::Conn;
 use super::end::Stream;
@@ -7,14 +7,14 @@ use super::key::Key;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts, Timers};
 
-/// The deadlines that are set, and what they follow from.
+/// The armed deadlines, and the timeouts they are computed from.
 pub struct Deadlines {
     pub timers: Timers,
-    /// Of each route.
+    /// Timeouts by route.
     timeouts: Vec<Timeouts>,
-    /// While the engine drains: how long a connection has to be quiet before it is closed.
+    /// While the engine drains: connections idle for this long are closed.
     drain_idle: Option<Tick>,
-    /// No route looks at the age or the silence of an established connection.
+    /// No route has a timeout for established connections.
     untimed: bool,
 }
 
@@ -25,18 +25,18 @@ impl Deadlines {
         Deadlines { timers, timeouts, drain_idle: None, untimed }
     }
 
-    /// From now on what is quiet for `idle` ends, whatever its route says.
+    /// Starts the drain: connections idle for `idle` are closed, whatever their route's timeouts.
     pub fn drain(&mut self, idle: Tick) {
         self.drain_idle = Some(idle);
         self.untimed = false;
     }
 
-    /// What is next to come due for a connection, and when.
+    /// Returns the next deadline of a connection and its due time.
     pub fn of<S: Stream>(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
         conn.deadline(&self.timeouts[conn.route as usize], self.drain_idle)
     }
 
-    /// Sees to it that the connection's next deadline is set.
+    /// Arms the next deadline of a connection, if it has one.
     #[inline(always)]
     pub fn arm<S: Stream>(
         &mut self,
@@ -45,13 +45,13 @@ impl Deadlines {
         now: Moment,
         seen: &mut Seen<'_>,
     ) {
-        // The common case: nothing is timed, and no reckoning is needed to see that.
-        if !self.untimed || conn.is_in_passing() {
+        // The common case has no timeouts, and needs no computation to see that.
+        if !self.untimed || conn.is_transient() {
             self.set(conn, key, now, seen);
         }
     }
 
-    /// Sets the deadline that follows from the connection's state, if none as early is set.
+    /// Arms the deadline that follows from the connection's state, unless an earlier one is armed.
     #[inline(never)]
     fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
         let Some((deadline, due)) = self.of(conn) else { return };

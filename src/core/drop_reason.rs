@@ -1,4 +1,4 @@
-//! Why datagrams are dropped: the reasons, and their words in counters and in the log.
+//! Why datagrams are dropped: the reasons, and their names in counters and in the log.
 
 use std::fmt;
 
@@ -7,28 +7,29 @@ use super::reason::SysError;
 /// Why a datagram was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DropReason {
-    /// The socket's send buffer is full: datagrams have no backpressure.
+    /// The socket's send buffer is full. Datagrams have no backpressure.
     Blocked,
-    /// Its source is our own address: it would come back for ever.
+    /// Its source is our own address, so the answer would arrive here again without end.
     Own,
-    /// Its source is a port below 1024: answering would feed another service.
+    /// Its source is a port below 1024: the answer would be a request to another service.
     Privileged,
-    /// One in a thousand of the same bytes from the same source: this ends a loop of two echoes.
+    /// One in a thousand datagrams with the same bytes and source is dropped: this ends a loop
+    /// between two echo services.
     Loop,
-    /// The target refused it (an ICMP message came back).
+    /// The target refused it (an ICMP error arrived).
     Refused(SysError),
-    /// The system would not send it.
+    /// The system call that sends it failed.
     Failed(SysError),
-    /// It has nobody to go to: an unnamed Unix sender, an unresolved name.
+    /// It has no destination: an unnamed Unix sender, or an unresolved name.
     NoWay,
-    /// It is shorter than the answer it asks for: to answer would be to amplify.
+    /// It is shorter than its answer, which would amplify traffic to a spoofed source.
     Short,
-    /// It is longer than we take: a part of it would not be what was sent.
+    /// It is longer than the receive buffer, and would be truncated.
     Long,
 }
 
 impl DropReason {
-    /// The word for it in counters.
+    /// Returns its name in counters.
     pub fn name(&self) -> &'static str {
         match self {
             DropReason::Blocked => "blocked",

@@ -1,4 +1,4 @@
-//! What a connection has at each side: an end, and what was last learned of its readiness.
+//! The two ends of a connection and their readiness. All socket calls of the core are made here.
 
 use std::io;
 
@@ -9,69 +9,70 @@ use super::flow::{Flow, Step};
 use super::pipes::Pipe;
 use super::ready::Ready;
 
-/// What a connection needs of a socket. TCP, Unix and simulated streams have it. No call blocks.
+/// A non-blocking stream socket: TCP, Unix or simulated.
 pub trait Stream {
-    /// What bytes are spliced through; `NoPipe` where there is no splicing.
+    /// The pipe for splicing; `NoPipe` where splicing is not supported.
     type Pipe: Pipe;
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize>;
     fn write(&mut self, from: &[u8]) -> io::Result<usize>;
-    /// Sends FIN behind the last byte.
+    /// Sends a FIN after the last byte.
     fn shutdown_write(&mut self) -> io::Result<()>;
-    /// Whether a connection attempt has succeeded. An error: it has failed.
+    /// Whether a connection attempt has succeeded. Returns the error of a failed attempt.
     fn is_connected(&mut self) -> io::Result<bool>;
-    /// The error that waits on the socket, if any.
+    /// Takes the pending error of the socket (SO_ERROR), if any.
     fn take_error(&mut self) -> io::Result<Option<io::Error>>;
-    /// Makes the coming close a reset, where the transport knows one.
+    /// Makes the next close send a reset, where the transport has one.
     fn reset_on_drop(&mut self);
-    /// Whether the kernel promises another event for bytes that come after a short read.
+    /// Whether a short read proves the socket empty: the kernel reports later bytes with a new
+    /// event.
     fn short_read_drains(&self) -> bool;
 
-    /// Whether bytes can be spliced from here to `to`.
+    /// Whether bytes can be spliced from this socket to `to`.
     fn can_splice(&self, to: &Self) -> bool {
         let _ = to;
         false
     }
 
-    /// Moves bytes from the socket into an empty pipe. None of them: there are none, or splicing
-    /// cannot tell; only a read knows an end of file.
+    /// Moves bytes from the socket into an empty pipe. Zero does not mean end of file: only a read
+    /// can detect that.
     fn splice_in(&mut self, pipe: &mut Self::Pipe) -> io::Result<usize> {
         let _ = pipe;
         Ok(0)
     }
 
-    /// Moves at most so many bytes out of the pipe into the socket.
+    /// Moves at most `bytes` bytes from the pipe into the socket.
     fn splice_out(&mut self, pipe: &mut Self::Pipe, bytes: usize) -> io::Result<usize> {
         let _ = (pipe, bytes);
         Err(io::ErrorKind::Unsupported.into())
     }
 }
 
-/// One side of a connection: something that bytes can be read from and written to.
+/// One end of a connection: bytes can be read from it and written to it.
 #[derive(Debug)]
 pub enum End<S> {
     Socket(S),
-    /// A target that is not dialled yet: neither readable nor writable.
+    /// A target that is not dialed yet: neither readable nor writable.
     Unconnected,
-    /// Swallows all that is written; has nothing to say.
+    /// Discards everything that is written. Reads return end of file.
     Void,
-    /// The characters of RFC 864, for ever; swallows all that is written.
+    /// Generates the characters of RFC 864 without end, and discards everything that is written.
     Chargen,
-    /// Listens for one message; its own end of file comes once it has heard it.
+    /// Stores one message, then is at end of file. What follows the message is discarded.
     Line(Option<UnsentId>),
 }
 
-/// The longest message that is listened for: what is longer counts as whole here.
+/// Maximum length of the message an `End::Line` stores, in bytes. A longer one is cut here.
 pub const LINE_BYTES: usize = 8 * 1024;
 
-/// The two ends of a connection, and what was last learned of each.
+/// The two ends of a connection, and the readiness of each.
 #[derive(Debug)]
 pub struct Ends<S> {
     ends: [End<S>; 2],
     ready: [Ready; 2],
 }
 
-/// What became of a read or a write that did not fail.
+/// The result of a read or a write that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io {
     Moved(usize),
@@ -80,7 +81,7 @@ pub enum Io {
 }
 
 impl<S> Ends<S> {
-    /// The bits as they stand.
+    /// Returns the readiness bits of an end, connected or not.
     pub fn bits(&self, end: usize) -> Ready {
         self.ready[end]
     }
@@ -88,17 +89,17 @@ impl<S> Ends<S> {
 
 impl<S: Stream> Ends<S> {
     pub fn new(ends: [End<S>; 2]) -> Ends<S> {
-        let ready = [ends[0].at_birth(), ends[1].at_birth()];
+        let ready = [ends[0].initial_ready(), ends[1].initial_ready()];
         Ends { ends, ready }
     }
 
-    /// What may be tried at this end now. Nothing, as long as it is not connected.
+    /// Returns what may be tried at this end now. Nothing while it is not connected.
     pub fn ready(&self, end: usize) -> Ready {
         let ready = self.ready[end];
         if ready.has(Ready::OPENING) { Ready::NONE } else { ready }
     }
 
-    /// What a flow between these ends does next.
+    /// Returns the next step of a flow between these ends.
     #[inline(always)]
     pub fn next(&self, flow: &Flow) -> Step {
         let (from, to) = flow.route();
@@ -113,8 +114,8 @@ impl<S: Stream> Ends<S> {
         self.ready[end] = self.ready[end].without(bits);
     }
 
-    /// Forgets that calls on the sockets would block: each is tried once more.
-    pub fn doubt(&mut self) {
+    /// Marks each socket readable and writable, so that each is tried once more.
+    pub fn assume_ready(&mut self) {
         for end in 0..2 {
             if self.ends[end].is_socket() {
                 self.set(end, Ready::READ.with(Ready::WRITE));
@@ -122,9 +123,9 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// The same, and each is read up to its very end, whatever a short read promises.
-    pub fn doubt_to_the_end(&mut self) {
-        self.doubt();
+    /// Does the same, and makes each socket be read to its end, even after a short read.
+    pub fn assume_ready_to_eof(&mut self) {
+        self.assume_ready();
         for end in 0..2 {
             if self.ends[end].is_socket() {
                 self.set(end, Ready::READ_CLOSED);
@@ -132,14 +133,14 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// Puts a socket that is still connecting at this end; what was there is dropped.
+    /// Replaces this end by a socket that is still connecting.
     pub fn dial(&mut self, end: usize, socket: S) {
         self.ends[end] = End::Socket(socket);
         self.ready[end] = Ready::OPENING;
     }
 
-    /// Forgets the socket at this end: its attempt has failed.
-    pub fn hang_up(&mut self, end: usize) -> Option<S> {
+    /// Removes the socket whose attempt has failed from this end, and returns it.
+    pub fn disconnect(&mut self, end: usize) -> Option<S> {
         self.ready[end] = Ready::OPENING;
         match std::mem::replace(&mut self.ends[end], End::Unconnected) {
             End::Socket(socket) => Some(socket),
@@ -158,12 +159,12 @@ impl<S: Stream> Ends<S> {
         &self.ends[end]
     }
 
-    /// Reads at most `into.len()` bytes; `at` is the position in the stream. Moved(0) is the end of
+    /// Reads at most `into.len()` bytes. `at` is the position in the stream. Moved(0) is the end of
     /// file.
     #[inline(always)]
     pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, ReadHint)> {
         let End::Socket(socket) = &mut self.ends[end] else {
-            return Ok(self.ends[end].say(into, at));
+            return Ok(self.ends[end].generate(into, at));
         };
         let read = settled(socket.read(into))?;
         let bits = self.ready[end];
@@ -189,7 +190,7 @@ impl<S: Stream> Ends<S> {
         unsent: &mut Unsent<S::Pipe>,
     ) -> io::Result<Io> {
         let End::Socket(socket) = &mut self.ends[end] else {
-            self.hear(end, from, unsent);
+            self.consume(end, from, unsent);
             return Ok(Io::Moved(from.len()));
         };
         let wrote = settled(socket.write(from))?;
@@ -199,19 +200,19 @@ impl<S: Stream> Ends<S> {
         Ok(wrote)
     }
 
-    /// An end that is no socket takes all that it is given.
+    /// Accepts all bytes written to an end that is not a socket.
     #[inline(never)]
-    fn hear(&mut self, end: usize, from: &[u8], unsent: &mut Unsent<S::Pipe>) {
-        if let End::Line(heard) = &mut self.ends[end] {
-            // Readable means: it has heard its message. What follows is swallowed.
-            if !self.ready[end].has(Ready::READ) && listen(heard, from, unsent) {
+    fn consume(&mut self, end: usize, from: &[u8], unsent: &mut Unsent<S::Pipe>) {
+        if let End::Line(message) = &mut self.ends[end] {
+            // READ is set once the message is complete. What follows is discarded.
+            if !self.ready[end].has(Ready::READ) && append_message(message, from, unsent) {
                 self.set(end, Ready::READ);
             }
         }
     }
 
-    /// Whether bytes can be spliced from one end to the other. Urgent data would stop a splice, and
-    /// look like an end of file: who has shown it is read.
+    /// Whether bytes can be spliced from one end to the other. Urgent data stops a splice, which
+    /// then looks like an end of file, so an end that has received urgent data is read instead.
     pub fn can_splice(&self, from: usize, to: usize) -> bool {
         match (&self.ends[from], &self.ends[to]) {
             (End::Socket(a), End::Socket(b)) if from != to => {
@@ -224,7 +225,7 @@ impl<S: Stream> Ends<S> {
     pub fn splice_in(&mut self, end: usize, pipe: &mut S::Pipe) -> io::Result<Io> {
         let Some(socket) = self.socket(end) else { return Ok(Io::Moved(0)) };
         let moved = settled(socket.splice_in(pipe))?;
-        // The pipe was empty, so it is the socket that has nothing more.
+        // The pipe was empty, so it is the socket that is drained.
         if moved == Io::Blocked {
             self.clear(end, Ready::READ);
         }
@@ -240,11 +241,11 @@ impl<S: Stream> Ends<S> {
         Ok(moved)
     }
 
-    /// Passes an end of file on to this end. True if that went out to a peer.
+    /// Propagates an end of file to this end. Returns true if a FIN was sent to a peer.
     pub fn shutdown(&mut self, end: usize) -> io::Result<bool> {
         match &mut self.ends[end] {
             End::Socket(socket) => match socket.shutdown_write() {
-                // The peer is gone already. If it went with an error, that is how this ends.
+                // The peer is already gone. If it left an error, that is the result.
                 Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                     socket.take_error()?.map_or(Ok(false), Err)
                 }
@@ -258,8 +259,9 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// The message that was heard at this end, if it listens for one. Asked at its end of file.
-    pub fn heard<'a>(&self, end: usize, unsent: &'a Unsent<S::Pipe>) -> Option<&'a [u8]> {
+    /// Returns the message that this end received, if it is an `End::Line`. Called at its end of
+    /// file.
+    pub fn message<'a>(&self, end: usize, unsent: &'a Unsent<S::Pipe>) -> Option<&'a [u8]> {
         match &self.ends[end] {
             End::Line(Some(unsent_id)) => Some(unsent.data(unsent_id)),
             End::Line(None) => Some(b""),
@@ -267,11 +269,11 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// Gives back what this end keeps.
+    /// Releases the message stored at either end.
     pub fn release(&mut self, unsent: &mut Unsent<S::Pipe>) {
         for end in &mut self.ends {
-            if let End::Line(heard) = end {
-                unsent.release(heard);
+            if let End::Line(message) = end {
+                unsent.release(message);
             }
         }
     }
@@ -289,9 +291,9 @@ impl<S> End<S> {
         }
     }
 
-    /// What an end says that is no socket.
+    /// Produces the bytes that an end other than a socket is read for.
     #[inline(never)]
-    fn say(&self, into: &mut [u8], at: u64) -> (Io, ReadHint) {
+    fn generate(&self, into: &mut [u8], at: u64) -> (Io, ReadHint) {
         if matches!(self, End::Chargen) {
             chargen::fill(at, into);
             return (Io::Moved(into.len()), ReadHint::Full);
@@ -299,8 +301,8 @@ impl<S> End<S> {
         (Io::Moved(0), ReadHint::EndWaits)
     }
 
-    /// What is known of an end before the system has said anything. Of a socket: nothing.
-    fn at_birth(&self) -> Ready {
+    /// Returns the readiness of an end before its first event. A socket has none.
+    fn initial_ready(&self) -> Ready {
         match self {
             End::Socket(_) => Ready::NONE,
             End::Unconnected => Ready::OPENING,
@@ -310,12 +312,16 @@ impl<S> End<S> {
     }
 }
 
-/// Gathers a message; true once it is whole.
-fn listen<P: Pipe>(heard: &mut Option<UnsentId>, bytes: &[u8], unsent: &mut Unsent<P>) -> bool {
+/// Appends bytes to a message. Returns true once it is complete: at its newline or at `LINE_BYTES`.
+fn append_message<P: Pipe>(
+    message: &mut Option<UnsentId>,
+    bytes: &[u8],
+    unsent: &mut Unsent<P>,
+) -> bool {
     let newline = bytes.iter().position(|&byte| byte == b'\n');
-    let unsent_id = match heard {
+    let unsent_id = match message {
         Some(unsent_id) => &*unsent_id,
-        None => heard.insert(unsent.store(b"")),
+        None => message.insert(unsent.store(b"")),
     };
     let room = LINE_BYTES - unsent.data(unsent_id).len();
     let length = newline.map_or(bytes.len(), |at| at + 1).min(room);
@@ -323,7 +329,7 @@ fn listen<P: Pipe>(heard: &mut Option<UnsentId>, bytes: &[u8], unsent: &mut Unse
     newline.is_some() || length == room
 }
 
-/// Would-block and interruption are not errors, and end here.
+/// Turns would-block and interrupted, which are not failures, into values.
 pub fn settled(result: io::Result<usize>) -> io::Result<Io> {
     match result {
         Ok(bytes) => Ok(Io::Moved(bytes)),
@@ -339,28 +345,29 @@ pub fn settled(result: io::Result<usize>) -> io::Result<Io> {
 mod tests {
     use super::*;
 
-    /// How many of these pieces make a message, and how long it is.
-    fn heard(pieces: &[&[u8]]) -> (usize, usize) {
+    /// Returns how many of these pieces make a message, and how long it is.
+    fn received(pieces: &[&[u8]]) -> (usize, usize) {
         let mut unsent = Unsent::<crate::core::NoPipe>::default();
-        let mut ear = None;
-        let whole = pieces.iter().position(|piece| listen(&mut ear, piece, &mut unsent));
-        let length = ear.map_or(0, |unsent_id| unsent.data(&unsent_id).len());
+        let mut message = None;
+        let whole =
+            pieces.iter().position(|piece| append_message(&mut message, piece, &mut unsent));
+        let length = message.map_or(0, |unsent_id| unsent.data(&unsent_id).len());
         (whole.map_or(0, |at| at + 1), length)
     }
 
     #[test]
     fn a_message_is_whole_at_its_newline_or_at_its_limit() {
-        assert_eq!(heard(&[b"one\ntwo"]), (1, 4));
-        assert_eq!(heard(&[b"o", b"ne", b"\n"]), (3, 4));
-        assert_eq!(heard(&[b"one"]), (0, 3));
-        assert_eq!(heard(&[&[b'x'; LINE_BYTES + 9]]), (1, LINE_BYTES));
-        assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"\n"]), (2, LINE_BYTES));
-        assert_eq!(heard(&[&[b'x'; LINE_BYTES - 1], b"yy\n"]), (2, LINE_BYTES));
+        assert_eq!(received(&[b"one\ntwo"]), (1, 4));
+        assert_eq!(received(&[b"o", b"ne", b"\n"]), (3, 4));
+        assert_eq!(received(&[b"one"]), (0, 3));
+        assert_eq!(received(&[&[b'x'; LINE_BYTES + 9]]), (1, LINE_BYTES));
+        assert_eq!(received(&[&[b'x'; LINE_BYTES - 1], b"\n"]), (2, LINE_BYTES));
+        assert_eq!(received(&[&[b'x'; LINE_BYTES - 1], b"yy\n"]), (2, LINE_BYTES));
     }
 
     #[test]
     fn a_message_has_at_most_8_kib() {
-        assert_eq!(heard(&[&[b'x'; 8191]]), (0, 8191));
-        assert_eq!(heard(&[&[b'x'; 9000]]), (1, 8192));
+        assert_eq!(received(&[&[b'x'; 8191]]), (0, 8191));
+        assert_eq!(received(&[&[b'x'; 9000]]), (1, 8192));
     }
 }

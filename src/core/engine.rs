@@ -1,6 +1,8 @@
-//! The engine: all connections, the run queue and the deadlines. Mark first, then drive: events
-//! only set readiness bits and queue a connection once; after the batch each queued connection is
-//! driven with a budget, and one that used its budget is queued again.
+//! The engine owns all connections, the run queue and the deadlines. It polls nothing and reads no
+//! clock.
+//!
+//! Mark first, then drive: an event only sets readiness bits and queues its connection once. After
+//! the batch each queued connection is driven with a budget; one that used it up is queued again.
 
 use std::io;
 use std::time::Duration;
@@ -21,7 +23,7 @@ use super::stalls::Stalls;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 
-/// Driven by the reactor, or by the simulation.
+/// All connections. Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
     run: Vec<Key>,
@@ -29,26 +31,27 @@ pub struct Engine<S: Stream> {
     dials: Vec<(Key, Dial)>,
     interest_changes: InterestChanges,
     pub stalls: Stalls,
-    /// Somebody wants to see each step.
+    /// The observer wants steps.
     steps: bool,
     pub buffers: Buffers<S::Pipe>,
 }
 
-/// What became of an attempt to connect to a target.
+/// The result of an attempt to connect to a target.
 #[derive(Debug)]
 pub enum Dial {
-    /// It failed; another may be made.
+    /// It failed. Another target may be tried.
     Failed(io::Error),
-    /// It came through, or its connection has ended: there is nothing left to decide.
+    /// It succeeded, or its connection has ended: no further attempt is needed.
     Over,
 }
 
-/// So many deadlines are looked at in one turn; the rest in the next one.
+/// Maximum number of deadlines checked per turn. The rest are checked in the next turn.
 const EXPIRE_BUDGET: usize = 1024;
 
 impl<S: Stream> Engine<S> {
-    /// `timeouts` are those of each route. Room for `capacity` connections is reserved, so that no
-    /// growth ever copies the table in the middle of a turn; untouched pages cost nothing.
+    /// Creates an engine with the timeouts of each route. Reserves space for `capacity`
+    /// connections, so that growth never copies the table in the middle of a turn. Untouched pages
+    /// cost nothing.
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers<S::Pipe>) -> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
@@ -62,17 +65,17 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Whether somebody wants to see each step; so it is unless this says otherwise.
+    /// Sets whether step events are reported. They are by default.
     pub fn set_steps(&mut self, steps: bool) {
         self.steps = steps;
     }
 
-    /// The key that the next `insert` with this birth number will have.
+    /// Returns the key that the next `insert` with this id will use.
     pub fn vacant(&self, id: u32) -> Key {
         Key::new(id, self.conns.vacant_key())
     }
 
-    /// Takes a connection in. It is driven at once: it may have something to say.
+    /// Inserts a connection and queues it: a service may send before the first event.
     pub fn insert(
         &mut self,
         mut conn: Conn<S>,
@@ -94,22 +97,22 @@ impl<S: Stream> Engine<S> {
         key
     }
 
-    /// The connection that a key names, unless it is gone.
+    /// Looks up a connection. Returns None if it has been closed.
     pub fn get(&mut self, key: Key) -> Option<&mut Conn<S>> {
         get(&mut self.conns, key)
     }
 
-    /// The system named an end: sets its bits, and queues the connection once.
+    /// Handles an event of an end: sets its readiness bits, and queues the connection once.
     #[inline(always)]
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
         let Some(conn) = get(&mut self.conns, key) else {
             return Seen::new(seen, self.steps).step(key, || Event::Stale);
         };
-        // Asked here and not of a `Seen`: to make one for each event would cost more than the rest.
+        // Checked directly: building a `Seen` for each event would cost more than the rest.
         if self.steps {
             seen.on(key, &Event::Marked { ready });
         }
-        // It rests, and nothing that it waits for has come.
+        // The connection is idle, and the event reports only bits that are already set.
         if conn.ends.bits(key.end()).has(ready) && !conn.queued {
             let seen = &mut Seen::new(seen, self.steps);
             return self.interest_changes.disable_read(&mut conn.ends, key, seen);
@@ -121,20 +124,20 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Tells the system which ends it is to name for other things than before: the socket, and
-    /// whether it is muted now.
+    /// Calls `set_interest` for each socket whose read interest changed. The flag is true if read
+    /// events are to be disabled.
     pub fn update_interest(
         &mut self,
         now: Moment,
         seen: &mut dyn Observer,
-        mut tell: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
+        mut set_interest: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
     ) {
         while let Some(key) = self.interest_changes.take() {
             let Some(conn) = self.get(key) else { continue };
-            let muted = conn.ends.bits(key.end()).has(Ready::READ_OFF);
+            let read_off = conn.ends.bits(key.end()).has(Ready::READ_OFF);
             let Some(socket) = conn.ends.socket(key.end()) else { continue };
-            if let Err(error) = tell(socket, key, muted) {
-                // Nobody would ever tell what comes.
+            if let Err(error) = set_interest(socket, key, read_off) {
+                // Without its registration, the socket would never be reported again.
                 self.end(key, Reason::Exhausted { fault: (&error).into() }, now, seen);
             }
         }
@@ -143,19 +146,19 @@ impl<S: Stream> Engine<S> {
     /// Drives each queued connection once.
     pub fn run(&mut self, now: Moment, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
-        // Who is queued meanwhile waits for the next turn.
+        // Connections queued meanwhile wait for the next turn.
         let waiting = self.run.len();
-        for place in 0..waiting {
-            let key = self.run[place].at(0);
+        for index in 0..waiting {
+            let key = self.run[index].at(0);
             self.drive(key, now, seen);
         }
         self.run.drain(..waiting);
     }
 
-    /// Looks at the deadlines that are due. Most turns have none, and see that at once.
+    /// Handles the deadlines that are due. Most turns have none, so that check is inlined.
     #[inline(always)]
     pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
-        if self.deadlines.timers.ask(now, self.conns.len()) {
+        if self.deadlines.timers.needs_work(now, self.conns.len()) {
             self.expire_due(now, seen);
         }
         if self.stalls.is_due(now) {
@@ -180,10 +183,10 @@ impl<S: Stream> Engine<S> {
                 conn.armed = 0;
                 continue;
             };
-            // While the sockets are asked the entry counts as set, or one that is due would be set
-            // once more.
+            // The entry counts as armed while the sockets are checked. Otherwise the same due time
+            // would be armed twice.
             let again = due > now.tick() || {
-                let Some(again) = self.lives_on(key, deadline, now, seen) else { continue };
+                let Some(again) = self.recheck(key, deadline, now, seen) else { continue };
                 again
             };
             seen.step(key, || Event::Fired { deadline, again });
@@ -191,7 +194,7 @@ impl<S: Stream> Engine<S> {
             conn.armed = 0;
             match again {
                 false => self.expired(key, deadline, now, seen),
-                // A queued one sets its deadline when it is driven, in the next turn.
+                // A queued connection arms its deadline when it is driven, in the next turn.
                 true if conn.queued => {}
                 true => self.deadlines.arm(conn, key, now, seen),
             }
@@ -208,8 +211,8 @@ impl<S: Stream> Engine<S> {
         self.deadlines.timers.next().is_some_and(|due| due <= now.tick())
     }
 
-    /// How long the loop may sleep: not at all while work is queued; without limit when nothing is
-    /// due.
+    /// Returns how long the loop may sleep: zero while work is queued, None (no limit) if no
+    /// deadline is set.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         if !self.run.is_empty() || !self.dials.is_empty() {
             return Some(Duration::ZERO);
@@ -221,7 +224,7 @@ impl<S: Stream> Engine<S> {
         next.map(|due| now.until(due))
     }
 
-    /// Gives a relay its target's socket, which is still connecting.
+    /// Attaches the target's socket, which is still connecting, to a relay.
     pub fn attach(&mut self, key: Key, socket: S, now: Moment, seen: &mut dyn Observer) {
         let seen = &mut Seen::new(seen, self.steps);
         if let Some(conn) = get(&mut self.conns, key) {
@@ -231,17 +234,17 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Whether attempts to connect were decided since `dials` was last asked.
+    /// Whether attempts to connect were decided since the last call of `dials`.
     pub fn has_dials(&self) -> bool {
         !self.dials.is_empty()
     }
 
-    /// What became of attempts to connect since this was last asked.
+    /// Takes the results of the attempts decided since the last call.
     pub fn dials(&mut self) -> Vec<(Key, Dial)> {
         std::mem::take(&mut self.dials)
     }
 
-    /// Ends a connection.
+    /// Closes a connection.
     pub fn end(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut dyn Observer) {
         self.remove(key, reason, now, &mut Seen::new(seen, self.steps));
     }
@@ -262,7 +265,8 @@ impl<S: Stream> Engine<S> {
         seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 
-    /// From now on what is quiet for `idle` ends, and what is in progress ends when it is too.
+    /// Starts the drain: from now on connections idle for `idle` are closed. Those in progress
+    /// finish first.
     pub fn drain(&mut self, idle: Tick, now: Moment, seen: &mut dyn Observer) {
         self.deadlines.drain(idle);
         let seen = &mut Seen::new(seen, self.steps);
@@ -271,7 +275,7 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Ends all that is left.
+    /// Closes all remaining connections.
     pub fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
         for key in self.keys() {
             self.end(key, Reason::Cut, now, seen);
@@ -286,12 +290,12 @@ impl<S: Stream> Engine<S> {
         self.conns.is_empty()
     }
 
-    /// How many connections wait for their turn.
+    /// Returns the number of queued connections.
     pub fn queued(&self) -> usize {
         self.run.len()
     }
 
-    /// How many deadlines are set, dead ones included.
+    /// Returns the number of armed deadlines, stale ones included.
     pub fn deadlines(&self) -> usize {
         self.deadlines.timers.len()
     }
@@ -304,7 +308,7 @@ impl<S: Stream> Engine<S> {
         self.iter().map(|(key, _)| key).collect()
     }
 
-    /// Drives a connection, if it is still there.
+    /// Drives a connection, if it still exists.
     #[inline(always)]
     fn drive(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
         let Some(conn) = get(&mut self.conns, key) else { return };
@@ -320,9 +324,9 @@ impl<S: Stream> Engine<S> {
             self.stalls.driven(conn, key, now, seen);
         }
         match driven {
-            // The common case, kept apart from the others to be short.
+            // The common case is inlined; the others are a separate function.
             Driven::Rest if !dialing => self.deadlines.arm(conn, key, now, seen),
-            driven => self.settle(key, driven, dialing, now, seen),
+            driven => self.handle_driven(key, driven, dialing, now, seen),
         }
         if cfg!(debug_assertions)
             && let Some(conn) = self.conns.get(key.slot())
@@ -331,9 +335,9 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// Does what follows from driving a connection.
+    /// Handles the result of driving a connection.
     #[inline(never)]
-    fn settle(
+    fn handle_driven(
         &mut self,
         key: Key,
         driven: Driven,
@@ -359,10 +363,10 @@ impl<S: Stream> Engine<S> {
         }
     }
 
-    /// A deadline is due. The sockets are asked before it closes anything, since bytes or an answer
-    /// may wait that no event has reported yet: the process may have been stopped for longer than
-    /// the timeout. True if they show that the connection is not idle; None if it has ended.
-    fn lives_on(
+    /// Tries the sockets before a due deadline closes the connection: bytes may be waiting that no
+    /// event has reported yet, since the process may have been stopped for longer than the timeout.
+    /// Returns true if the deadline no longer applies, None if the connection has ended.
+    fn recheck(
         &mut self,
         key: Key,
         deadline: Deadline,
@@ -376,13 +380,14 @@ impl<S: Stream> Engine<S> {
         if conn.queued {
             return Some(true);
         }
-        conn.ends.doubt();
+        conn.ends.assume_ready();
         self.drive(key, now, seen);
         let conn = get(&mut self.conns, key)?;
-        let still = self.deadlines.of(conn).filter(|(_, due)| *due <= now.tick());
-        Some(conn.queued || still.is_none_or(|(next, _)| next != deadline))
+        let due_now = self.deadlines.of(conn).filter(|(_, due)| *due <= now.tick());
+        Some(conn.queued || due_now.is_none_or(|(next, _)| next != deadline))
     }
 
+    /// Closes a connection whose deadline has passed, or fails its attempt.
     fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut Seen<'_>) {
         let reason = match deadline {
             Deadline::Connect => {
@@ -398,12 +403,12 @@ impl<S: Stream> Engine<S> {
         self.remove(key, reason, now, seen);
     }
 
-    /// Forgets the target's socket; the shell decides what is tried next, and the time for that
-    /// begins now.
+    /// Drops the target's socket. The dialer decides what is tried next, and the connect timeout
+    /// starts again.
     fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut Seen<'_>) {
         if let Some(conn) = get(&mut self.conns, key) {
-            // Should the target have taken us after all, it must not see a clean end.
-            if let Some(mut socket) = conn.ends.hang_up(1) {
+            // If the target has accepted after all, it must not see a FIN.
+            if let Some(mut socket) = conn.ends.disconnect(1) {
                 socket.reset_on_drop();
             }
             conn.active = now.tick();
@@ -413,7 +418,7 @@ impl<S: Stream> Engine<S> {
     }
 }
 
-/// The only way from a key to a connection: it compares the generations.
+/// Looks up the connection of a key. The id must match: a slot may have been reused.
 #[inline(always)]
 fn get<S>(conns: &mut Slab<Conn<S>>, key: Key) -> Option<&mut Conn<S>> {
     conns.get_mut(key.slot()).filter(|conn| conn.id == key.id)

@@ -1,5 +1,5 @@
-//! The vocabulary of the loop: all that can happen, as data. The core and the shell emit events and
-//! know nothing of logs; observers make lines, counters and traces of them.
+//! Events: everything the loop reports, as data. The core and the shell emit events and write no
+//! logs; observers turn them into log lines, counters and traces.
 
 use std::fmt;
 use std::io;
@@ -13,22 +13,24 @@ use super::reason::{Close, SysError};
 use super::time::{Moment, Tick};
 use super::timers::Deadline;
 
-/// Who watches. The subject of an event is a key: an end of a connection, a door, or the loop.
+/// Receives events. The key is the event's subject: an end of a connection, another event source,
+/// or the loop.
 pub trait Observer {
+    /// Handles one event.
     fn on(&mut self, key: Key, event: &Event<'_>);
 
-    /// Whether anybody wants the small steps (each read, write, mark). Asked once a turn at most.
+    /// Whether the observer wants steps: each read, write and mark. Called at most once per turn.
     fn wants_steps(&self) -> bool {
         true
     }
 
-    /// Whether anybody wants `Stalled` and `Resumed`. Asked once.
+    /// Whether the observer wants `Stalled` and `Resumed`. Called once.
     fn wants_stalls(&self) -> bool {
         false
     }
 }
 
-/// An observer as the core uses it: while nobody wants steps, none is even made.
+/// The observer as the core uses it: a step is not built unless the observer wants steps.
 pub struct Seen<'a> {
     to: &'a mut dyn Observer,
     steps: bool,
@@ -40,28 +42,29 @@ impl<'a> Seen<'a> {
         Seen { to, steps }
     }
 
-    /// The same observer, for somebody else's use meanwhile.
+    /// Reborrows the observer.
     pub fn lend(&mut self) -> Seen<'_> {
         Seen { to: &mut *self.to, steps: self.steps }
     }
 
+    /// Reports an event that is not a step.
     pub fn on(&mut self, key: Key, event: &Event<'_>) {
-        debug_assert!(!event.is_step(), "{event:?} is told unasked");
+        debug_assert!(!event.is_step(), "{event:?} is a step");
         self.to.on(key, event);
     }
 
-    /// Tells of a small step, which is made only if somebody wants it.
+    /// Reports a step, which is built only if the observer wants steps.
     #[inline(always)]
     pub fn step<'e>(&mut self, key: Key, step: impl FnOnce() -> Event<'e>) {
         if self.steps {
             let step = step();
-            debug_assert!(step.is_step(), "{step:?} is told to few");
+            debug_assert!(step.is_step(), "{step:?} is not a step");
             self.to.on(key, &step);
         }
     }
 }
 
-/// Nobody watches.
+/// The observer that ignores all events.
 impl Observer for () {
     fn on(&mut self, _: Key, _: &Event<'_>) {}
 
@@ -70,7 +73,7 @@ impl Observer for () {
     }
 }
 
-/// Two observers are one observer.
+/// Two observers that receive the same events.
 impl<A: Observer, B: Observer> Observer for (A, B) {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         self.0.on(key, event);
@@ -86,29 +89,29 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     }
 }
 
-/// Who is at the other end of an accepted connection.
+/// The remote address of an accepted connection, or of a datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
     Inet(SocketAddr),
-    /// A Unix socket; its own name, if it bound one (most clients do not).
+    /// A Unix socket, and its name if it is bound (most clients are not).
     Unix(Option<String>),
-    /// Our own standard input and output.
+    /// The process's standard input and output.
     Stdio,
 }
 
-/// The client for which a target is connected, and the listener that accepted it.
+/// The client that a target is dialed for, and the listener that accepted it.
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
     pub peer: &'a Peer,
     pub listen: &'a str,
 }
 
-/// What happened. docs/events.md tells of each: when, what it means, an example line.
+/// What happened. docs/events.md describes each event, with an example line.
 #[derive(Debug)]
 pub enum Event<'a> {
     // ---- the loop ------------------------------------------------------------------------------
-    /// A turn begins: how long the loop slept, how many events woke it, what was queued already.
-    /// `limit`: the longest it would have slept; none, if no deadline was set.
+    /// A turn begins: how long the loop slept, how many events `poll` returned, how many
+    /// connections were already queued. `limit`: the maximum sleep, None if no deadline was armed.
     Turn {
         number: u64,
         slept: Duration,
@@ -117,16 +120,16 @@ pub enum Event<'a> {
         queued: usize,
         now: Moment,
     },
-    /// Deadlines were due, so the system was asked for events once more before they fire.
+    /// Deadlines were due, so the loop polled once more before they fire.
     PolledAgain {
         events: usize,
     },
-    /// A door is open: an address is bound and served.
+    /// A listening address is bound and served.
     Listening {
         address: &'a str,
         service: &'a str,
     },
-    /// Accepting rests: a limit of ours (`fault` is none) or of the system was met.
+    /// Accepting is paused: our connection limit (`fault` is None) or a system limit is reached.
     AcceptPaused {
         address: &'a str,
         fault: Option<SysError>,
@@ -136,7 +139,7 @@ pub enum Event<'a> {
         address: &'a str,
         connections: usize,
     },
-    /// One incoming connection could not be taken; the next may.
+    /// One incoming connection could not be accepted. The next may be.
     AcceptFailed {
         address: &'a str,
         fault: SysError,
@@ -145,12 +148,12 @@ pub enum Event<'a> {
     Signal {
         name: &'a str,
     },
-    /// We stop: nothing is accepted any more; so many connections are still in progress.
+    /// The loop stops: it accepts no more, and `connections` are still in progress.
     Draining {
         connections: usize,
         deadline: Duration,
     },
-    /// A host name was resolved (or was not).
+    /// A host name was resolved, or could not be.
     Resolved {
         name: &'a str,
         addresses: usize,
@@ -162,13 +165,13 @@ pub enum Event<'a> {
         up: u64,
         down: u64,
     },
-    /// A line of a dump that was asked for.
+    /// A line of a requested dump.
     Dump {
         line: &'a str,
     },
 
-    // ---- the life of a connection --------------------------------------------------------------
-    /// A connection (or a datagram flow) was born.
+    // ---- the lifecycle of a connection ---------------------------------------------------------
+    /// A connection or a datagram flow was opened.
     Opened {
         route: u16,
         service: &'a str,
@@ -176,32 +179,32 @@ pub enum Event<'a> {
         peer: &'a Peer,
         now: Moment,
     },
-    /// A target is being tried, the `attempt`th of this connection, counted from 1.
+    /// A target is being dialed. `attempt` counts the attempts of this connection from 1.
     Dialing {
         target: &'a str,
         attempt: u32,
     },
-    /// Connecting to that target failed; `left` more will be tried.
+    /// Connecting to that target failed. `left` more targets will be tried.
     DialFailed {
         target: &'a str,
         fault: SysError,
         left: usize,
-        /// None where nobody connected to us.
+        /// None if the connection was not accepted from a client.
         client: Option<Client<'a>>,
     },
-    /// The target that was dialled last took us, so long after the birth.
+    /// The last dialed target is connected, `after` this time since the connection was opened.
     Connected {
         after: Duration,
     },
-    /// This end said that it will send no more (FIN); what it sent has been passed on.
+    /// This end sent a FIN, and everything it sent before has been forwarded.
     EndOfFile,
-    /// The end of file was passed on to this end: we shut down its write side.
+    /// The end of file was propagated to this end: its write side is shut down.
     ShutDown,
-    /// A message was heard whole: up to its newline, to the end of the stream, or to the limit.
+    /// A message is complete: up to its newline, to the end of the stream, or to the size limit.
     Message {
         message: &'a [u8],
     },
-    /// The bytes held for this end, `unsent`, have not been accepted for a second or more.
+    /// This end has accepted none of its `unsent` bytes for a second or more.
     Stalled {
         unsent: usize,
         since: Moment,
@@ -211,8 +214,8 @@ pub enum Event<'a> {
     Resumed {
         stalled: Duration,
     },
-    /// The connection is gone. `up`: bytes from end a that were passed on; `down`: bytes that were
-    /// written to end a. An echo counts its bytes in both.
+    /// The connection is closed. `up`: bytes forwarded from end a. `down`: bytes written to end a.
+    /// Echoed bytes count as both.
     Closed {
         ending: Close,
         up: u64,
@@ -222,106 +225,106 @@ pub enum Event<'a> {
     },
 
     // ---- the steps of a turn --------------------------------------------------------------------
-    /// The system named this end; these readiness bits were set.
+    /// An event for this end arrived; these readiness bits were set.
     Marked {
         ready: Ready,
     },
-    /// An event came for a connection that is gone.
+    /// An event arrived for a closed connection.
     Stale,
-    /// So many bytes were read, of `room` that would have fitted. `hint`: what that tells of
-    /// the rest.
+    /// `bytes` bytes were read into a buffer of `room` bytes. `hint`: whether more may be waiting.
     Read {
         bytes: usize,
         room: usize,
         hint: ReadHint,
     },
-    /// So many bytes were written; `left` are kept until this end is writable again.
+    /// `bytes` bytes were written. `left` are unsent until this end is writable again.
     Wrote {
         bytes: usize,
         left: usize,
     },
-    /// The call would have blocked; we wait for the system to name this end again.
+    /// The call would have blocked; the flow waits for the next event of this end.
     ReadBlocked,
     WriteBlocked {
         left: usize,
     },
-    /// The system told again what we knew of this end and cannot take yet: it is not to do so until
-    /// all that waits was read.
+    /// An event reported bytes of this end that are known and cannot be read yet: read events are
+    /// disabled until the end is drained.
     ReadOff,
+    /// Read events of this end are enabled again.
     ReadOn,
-    /// A signal broke the call off; it is simply made again.
+    /// A signal interrupted the call. It is repeated.
     Interrupted,
-    /// The connection had its share of this turn and goes on in the next one.
+    /// A flow used up its budget of this turn, and continues in the next.
     Yielded {
         steps: u32,
     },
-    /// A deadline was set.
+    /// A deadline was armed.
     Armed {
         deadline: Deadline,
         due: Tick,
         now: Moment,
     },
-    /// A deadline came due. `again`: it was not meant yet, and is set anew.
+    /// A deadline is due. `again`: it does not apply yet, and is armed again.
     Fired {
         deadline: Deadline,
         again: bool,
     },
 
     // ---- datagrams ------------------------------------------------------------------------------
-    /// A datagram came in at this door or flow.
+    /// A datagram was received on this listener or flow.
     Received {
         bytes: usize,
         from: &'a Peer,
     },
-    /// A datagram went out.
+    /// A datagram was sent.
     Sent {
         bytes: usize,
         to: &'a Peer,
     },
-    /// So many came in and went out in one turn, at all doors and flows. This stands for `Received`
-    /// and `Sent` while nobody wants steps.
+    /// Datagrams received and sent in one turn, on all listeners and flows. Replaces `Received` and
+    /// `Sent` while the observer wants no steps.
     Passed {
         received: u64,
         received_bytes: u64,
         sent: u64,
         sent_bytes: u64,
     },
-    /// A datagram was dropped, and why.
+    /// A datagram was dropped.
     Dropped {
-        /// None: the system told of one that had gone out before, but not of which.
+        /// None if the system reported an error of an earlier datagram, without saying of which.
         bytes: Option<usize>,
-        /// Who sent it, as far as that is known.
+        /// Its sender, if known.
         from: Option<&'a Peer>,
         why: DropReason,
     },
 }
 
-/// What a read tells about what still waits in the socket.
+/// What the result of a read says about the bytes left in the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadHint {
-    /// The buffer was filled: more may wait, read again.
+    /// The buffer was filled: more may be waiting, read again.
     Full,
-    /// Shorter than the buffer, and the kernel promises an event for later bytes: drained.
+    /// Shorter than the buffer, and later bytes cause a new event: drained.
     Short,
-    /// Shorter, but an end of file or an error is known to wait: read on to it.
+    /// Shorter, but an end of file or an error is known to follow: read again.
     EndWaits,
-    /// Shorter, but this connection has shown urgent data, which cuts reads short: read on.
+    /// Shorter, but this end has received urgent data, which cuts reads short: read again.
     Urgent,
-    /// Shorter, but on this kind of socket a short read proves nothing: read on.
+    /// Shorter, but on this kind of socket a short read proves nothing: read again.
     NoPromise,
-    /// Moved into a pipe without a copy; how much a splice moves proves nothing: read on.
+    /// Spliced into a pipe: the number of bytes proves nothing, read again.
     Spliced,
 }
 
 impl ReadHint {
-    /// Whether another read must follow before the socket counts as drained.
+    /// Whether another read is needed before the socket counts as drained.
     pub fn read_again(self) -> bool {
         self != ReadHint::Short
     }
 }
 
 impl Event<'_> {
-    /// Whether this is a small step of a turn, which need not be told while nobody wants steps.
+    /// Whether this is a step, which is reported only to observers that want steps.
     pub fn is_step(&self) -> bool {
         matches!(
             self,

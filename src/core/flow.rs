@@ -1,5 +1,5 @@
-//! One direction of traffic: bytes read at `from` are written at `to`. What could not be written
-//! yet is held, and nothing more is read until it has gone.
+//! One direction of traffic: bytes read from end `from` are written to end `to`. While bytes are
+//! unsent, nothing more is read.
 //!
 //! ```text
 //!            read                       write
@@ -13,23 +13,24 @@ use super::ready::Ready;
 /// One direction of a connection. Sixteen bytes.
 #[derive(Debug)]
 pub struct Flow {
-    /// Bytes written at `to` since the birth.
+    /// Bytes written to `to` since the connection was opened.
     pub moved: u64,
     /// Bytes read and not yet written.
     pub unsent: Option<UnsentId>,
     pub from: u8,
     pub to: u8,
-    /// The end of file has been seen, and passed on.
+    /// The end of file has been read and propagated.
     pub done: bool,
-    /// Much came at once: what follows is spliced, where the sockets can.
+    /// The last read was large: the next one is a splice, if the sockets support it.
     pub bulk: bool,
 }
 
-/// What a flow does next.
+/// The next step of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Read,
     Write,
+    /// The flow is done, or has to wait for an event.
     Rest,
 }
 
@@ -38,18 +39,18 @@ impl Flow {
         Flow { moved: 0, unsent: None, from, to, done: false, bulk: false }
     }
 
-    /// A flow that begins with something to say: `unsent` goes out before anything is read.
+    /// A flow that begins with bytes to send: `unsent` is written before anything is read.
     pub fn starting_with(unsent: Option<UnsentId>, from: u8, to: u8) -> Flow {
         Flow { unsent, ..Flow::new(from, to) }
     }
 
-    /// No such direction: from nothing to nothing, and done from birth.
+    /// The absent second direction: it connects nothing, and is done from the start.
     pub fn none() -> Flow {
         Flow { done: true, ..Flow::new(1, 1) }
     }
 
-    /// Which end is read, and which is written, as indices. There are two ends, and the mask tells
-    /// the compiler so.
+    /// Returns the indices of the end that is read and the end that is written. The mask shows the
+    /// compiler that both are below two.
     #[inline(always)]
     pub fn route(&self) -> (usize, usize) {
         (self.from as usize & 1, self.to as usize & 1)
@@ -59,11 +60,11 @@ impl Flow {
         (self.from, self.to) == (1, 1)
     }
 
-    /// What to do next. All policy of the pump is in these lines.
+    /// Returns the next step. All policy of the pump is here.
     ///
-    /// Backpressure: while `to` takes nothing, nothing is read. Connecting: an end that is not
-    /// connected is one that is not ready. Draining: bytes held go first, so an end of file is
-    /// always seen with nothing held, and passing it on loses nothing.
+    /// Backpressure: while `to` is not writable, nothing is read. Connecting: an end that is not
+    /// connected is not ready. Order: unsent bytes are written first, so an end of file is only
+    /// read when nothing is unsent, and propagating it loses nothing.
     #[inline(always)]
     pub fn next(&self, from: Ready, to: Ready) -> Step {
         if self.done || !to.has(Ready::WRITE) {
@@ -87,7 +88,7 @@ mod tests {
     #[test]
     fn the_truth_table_of_next() {
         use Step::{Read, Rest, Write};
-        // done, held, from readable, to writable => what comes next
+        // done, unsent, from readable, to writable => the next step
         let table = [
             (false, false, false, false, Rest),
             (false, false, false, true, Rest),

@@ -1,21 +1,21 @@
-//! For what the system is to name each end: always for room to write, and for what comes in as long
-//! as that is news.
+//! Changes of the registered interest of ends. Write events are always enabled; read events are
+//! disabled while they would report nothing new.
 //!
-//! While the other side takes nothing, nothing is read here, and whoever goes on sending would wake
-//! us with each packet. So an end is muted when the system tells again what we know, and until what
-//! waits was read. To ask for it again is to be told at once if anything has come meanwhile.
+//! While the other end accepts nothing, an end is not read, and its sender would wake the loop with
+//! each packet. So its read events are disabled at the first event that reports known bytes, and
+//! enabled once it is drained. Enabling reports at once what arrived meanwhile.
 
 use super::end::{Ends, Stream};
 use super::event::{Event, Seen};
 use super::key::Key;
 use super::ready::Ready;
 
-/// The ends for which that has changed, and which the system has not been told of yet.
+/// The ends whose interest has changed and is not registered with the poller yet.
 #[derive(Debug, Default)]
 pub struct InterestChanges(Vec<Key>);
 
 impl InterestChanges {
-    /// The system told what we knew of this end, which cannot be taken yet.
+    /// Disables read events of an end if they report bytes that are known and cannot be read yet.
     #[cold]
     pub fn disable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
         let bits = ends.bits(key.end());
@@ -26,7 +26,7 @@ impl InterestChanges {
         }
     }
 
-    /// These ends have been driven: what comes at those that have nothing left is news.
+    /// Enables read events of the ends that are drained. Called after they have been driven.
     #[cold]
     pub fn enable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
         for end in 0..2 {
@@ -39,6 +39,7 @@ impl InterestChanges {
         }
     }
 
+    /// Takes the next end whose registration has to change.
     pub fn take(&mut self) -> Option<Key> {
         self.0.pop()
     }

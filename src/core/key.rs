@@ -1,23 +1,23 @@
-//! A `Key` names one end of one connection, and is never reused. It is what an event, a queue entry
-//! or a deadline holds instead of the connection itself.
+//! A `Key` identifies one end of one connection, and is never reused. Events, queue entries and
+//! deadlines hold keys instead of references to connections.
 
-/// Eight bytes, the size of one `mio::Token`: the birth number, and the place (slot and end).
+/// Eight bytes, the size of one `mio::Token`: the connection's id, and its place (slot and end).
 ///
-/// A slot is reused at once; a birth number never is. It counts connections, so it is the
-/// generation that makes late events harmless, and the `#1207` of the log. It wraps after 2^32
-/// connections; a key outlives its connection by at most one timeout, so a false match would need
-/// four billion births within one timeout. Birth 0 is never given to a connection: those keys name
-/// the doors of the shell (listeners, datagram sockets, signals).
+/// A slot is reused at once, an id is not. The id counts connections: it is the generation that
+/// makes stale events harmless, and the `#1207` of the log. It wraps after 2^32 connections. A key
+/// outlives its connection by at most one timeout, so a false match would need four billion
+/// connections within one timeout. No connection has id 0: those keys identify the other event
+/// sources (listeners, datagram sockets, signals).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub id: u32,
     place: u32,
 }
 
-// A key is one word of the operating system's event; on 32 bits it would not fit.
+// A key is stored in the token of an event, which has the size of a pointer.
 const _: () = assert!(usize::BITS == 64, "oneloop needs a 64-bit system");
 
-/// From this slot on, a place names a datagram flow, which lives in a table of its own.
+/// Slots from here on are those of datagram flows, which are stored in a separate table.
 const FIRST_FLOW: u32 = 1 << 30;
 
 impl Key {
@@ -29,12 +29,12 @@ impl Key {
         Key { id, place: (slot as u32) << 1 }
     }
 
-    /// The key of a listener or of another descriptor of the shell.
+    /// Returns the key of an event source that is not a connection, such as a listener.
     pub fn source(slot: usize) -> Key {
         Key::new(0, slot)
     }
 
-    /// The key of a datagram flow's own socket.
+    /// Returns the key of a datagram flow's own socket.
     pub fn flow(id: u32, slot: usize) -> Key {
         debug_assert!(slot < FIRST_FLOW as usize);
         Key { id, place: (FIRST_FLOW | slot as u32) << 1 }
@@ -44,12 +44,12 @@ impl Key {
         ((self.place >> 1) & (FIRST_FLOW - 1)) as usize
     }
 
-    /// 0 or 1: which end of the connection.
+    /// Returns the end of the connection, 0 or 1.
     pub fn end(self) -> usize {
         (self.place & 1) as usize
     }
 
-    /// The same connection, its other aspect.
+    /// Returns the key of the given end of the same connection.
     pub fn at(self, end: usize) -> Key {
         Key { id: self.id, place: self.place & !1 | end as u32 }
     }
@@ -62,7 +62,7 @@ impl Key {
         self.place >> 1 >= FIRST_FLOW
     }
 
-    /// The word that travels through the operating system.
+    /// Encodes the key as the token of an event.
     pub fn to_token(self) -> usize {
         (self.id as usize) << 32 | self.place as usize
     }
@@ -72,17 +72,19 @@ impl Key {
     }
 }
 
-/// Gives out birth numbers: 1, 2, 3 … and never 0, which is the doors'.
+/// Generates connection ids: 1, 2, 3 … and never 0, which is reserved for other event sources.
 #[derive(Debug, Default)]
 pub struct ConnIds(u32);
 
 impl ConnIds {
+    /// Returns the next id. It never ends, so this is not an `Iterator`.
+    #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(1).max(1);
         self.0
     }
 
-    /// How many there have been (until the count wraps).
+    /// Returns the last id: the number of connections so far, until it wraps.
     pub fn last(&self) -> u32 {
         self.0
     }
@@ -93,14 +95,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_the_journey_through_the_system() {
+    fn a_key_survives_the_round_trip_through_a_token() {
         for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::source(2), Key::LOOP] {
             assert_eq!(Key::from_token(key.to_token()), key);
         }
     }
 
     #[test]
-    fn a_key_tells_its_slot_its_end_and_its_kind() {
+    fn a_key_has_a_slot_an_end_and_a_kind() {
         let key = Key::new(1207, 42).at(1);
         assert_eq!((key.id, key.slot(), key.end()), (1207, 42, 1));
         assert!(!key.is_source() && !key.is_flow());
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn birth_numbers_count_up_and_are_never_0() {
+    fn ids_count_up_and_are_never_0() {
         let mut conn_ids = ConnIds::default();
         assert_eq!([conn_ids.next(), conn_ids.next(), conn_ids.next()], [1, 2, 3]);
         assert_eq!(conn_ids.last(), 3);

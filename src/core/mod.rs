@@ -1,8 +1,9 @@
-//! The deterministic heart. Everything is a relay between two ends; bytes flow from end to end.
+//! The deterministic core: connections, flows, deadlines and the engine that drives them. Every
+//! connection is a relay between two ends.
 //!
-//! Nothing here polls, reads a clock, opens a socket or logs. Sockets come in as a `Stream`, time
-//! as a `Moment`, and what happened goes out as an `Event`. So the same code runs under a simulated
-//! network.
+//! Nothing here polls, reads a clock, opens a socket or logs. Sockets are passed in as `Stream`,
+//! time as `Moment`, and what happens is reported as `Event`. So the same code runs under a
+//! simulated network.
 
 pub mod buffers;
 pub mod calendar;

@@ -1,19 +1,19 @@
-//! Pipes: buffers of the kernel, through which a bulk of bytes passes without being copied by us.
+//! The pool of kernel pipes that bulk transfers are spliced through without a copy in user space.
 //!
-//! A pipe is lent only while bytes are in it, so that few serve many connections. One that is given
-//! back empty is kept for the next; one with bytes in it is destroyed.
+//! A pipe is borrowed only while it holds bytes, so that a few serve many connections. A pipe
+//! released empty is kept for reuse; one released with bytes in it is closed.
 
 use std::io;
 
-/// A pipe of the system, or of the simulation.
+/// A pipe of the operating system, or of the simulation.
 pub trait Pipe: Sized {
-    /// Opens an empty one that holds `bytes`, or fewer if the system grants no more.
+    /// Opens a pipe with a capacity of `bytes`, or less if the system grants no more.
     fn open(bytes: usize) -> io::Result<Self>;
-    /// How many bytes it was granted.
+    /// Returns the granted capacity in bytes.
     fn capacity(&self) -> usize;
 }
 
-/// For systems and sockets that know no splicing: there is none of it.
+/// The pipe type where splicing is not supported. It has no values.
 #[derive(Debug)]
 pub enum NoPipe {}
 
@@ -27,77 +27,79 @@ impl Pipe for NoPipe {
     }
 }
 
-/// So many pipes may be open at once, each of them two descriptors. Who finds none copies.
+/// Maximum number of pipes in use. Each has two descriptors. Further flows copy.
 pub const MOST_PIPES: usize = 64;
 
-/// While few are lent they are large: one connection then moves a mebibyte in two calls. Many share
-/// what a user may have in pipes (64 MiB by default), and caches.
-const FEW: usize = 4;
+/// Number of pipes that are large: one connection then moves 1 MiB in two calls. Further pipes are
+/// smaller, since all share the user's pipe quota (64 MiB by default) and the CPU caches.
+const LARGE_PIPES: usize = 4;
+/// Capacity of a large pipe, in bytes.
 const LARGE_BYTES: usize = 1024 * 1024;
+/// Capacity of every other pipe, in bytes.
 const BYTES: usize = 256 * 1024;
 
-/// A pipe that was granted less than this gains nothing over copying.
-const LEAST_BYTES: usize = 128 * 1024;
+/// Minimum capacity of a pipe, in bytes. A smaller one gains nothing over copying.
+const MIN_BYTES: usize = 128 * 1024;
 
-/// So many empty pipes are kept for the next who wants one.
-const SPARE: usize = 8;
+/// Maximum number of empty pipes kept for reuse.
+const MAX_SPARE: usize = 8;
 
-/// All pipes there are, but for those that are lent.
+/// The spare pipes, and the number of pipes in use.
 #[derive(Debug)]
 pub struct Pipes<P> {
     spare: Vec<P>,
-    lent: usize,
-    /// The system refused, or granted too little: it is not asked again.
+    in_use: usize,
+    /// The system refused a pipe, or granted too little: no other is opened.
     refused: bool,
 }
 
-/// The most that so many flows can ever hold if each of them holds a pipe as long as there are any,
-/// and `copied` bytes otherwise.
+/// Returns the most bytes that `flows` flows can hold: as many as possible hold a pipe, the others
+/// `copied` bytes each.
 pub fn most_bytes(flows: usize, copied: usize) -> usize {
     let piped = flows.min(MOST_PIPES);
-    // A large one is only opened while fewer than that are lent and none is spare.
-    let large = piped.min(FEW);
+    // A large pipe is only opened while fewer than LARGE_PIPES are in use and none is spare.
+    let large = piped.min(LARGE_PIPES);
     large * LARGE_BYTES + (piped - large) * BYTES + (flows - piped) * copied
 }
 
 impl<P> Default for Pipes<P> {
     fn default() -> Self {
-        Pipes { spare: Vec::new(), lent: 0, refused: false }
+        Pipes { spare: Vec::new(), in_use: 0, refused: false }
     }
 }
 
 impl<P: Pipe> Pipes<P> {
-    /// An empty pipe, if one is to be had.
+    /// Borrows an empty pipe, if one is available.
     pub fn borrow(&mut self) -> Option<P> {
-        if self.lent >= MOST_PIPES {
+        if self.in_use >= MOST_PIPES {
             return None;
         }
-        let wanted = if self.lent < FEW { LARGE_BYTES } else { BYTES };
+        let wanted = if self.in_use < LARGE_PIPES { LARGE_BYTES } else { BYTES };
         let pipe = self.spare.pop().or_else(|| self.open(wanted))?;
-        self.lent += 1;
+        self.in_use += 1;
         Some(pipe)
     }
 
-    /// A pipe comes back. With bytes in it, it is destroyed: they are nobody's any more.
+    /// Takes a pipe back. One that is not empty is closed: its bytes have no receiver.
     pub fn release(&mut self, pipe: P, empty: bool) {
-        self.lent -= 1;
-        if empty && self.spare.len() < SPARE {
+        self.in_use -= 1;
+        if empty && self.spare.len() < MAX_SPARE {
             self.spare.push(pipe);
         }
     }
 
-    /// How many are lent.
+    /// Returns the number of pipes in use.
     pub fn in_use(&self) -> usize {
-        self.lent
+        self.in_use
     }
 
     fn open(&mut self, bytes: usize) -> Option<P> {
         if self.refused {
             return None;
         }
-        let pipe = P::open(bytes).ok().filter(|pipe| pipe.capacity() >= LEAST_BYTES);
-        // Out of descriptors is a state that passes, but a relay in it has other worries.
-        self.refused = pipe.is_none() && self.lent == 0;
+        let pipe = P::open(bytes).ok().filter(|pipe| pipe.capacity() >= MIN_BYTES);
+        // With other pipes in use the cause may pass (EMFILE), so opening is tried again later.
+        self.refused = pipe.is_none() && self.in_use == 0;
         pipe
     }
 }
@@ -119,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_comes_back_empty_is_lent_again() {
+    fn a_pipe_released_empty_is_reused() {
         let mut pipes = Pipes::<Granted>::default();
         let pipe = pipes.borrow().unwrap();
         assert_eq!((pipe.capacity(), pipes.in_use()), (LARGE_BYTES, 1));
@@ -131,38 +133,38 @@ mod tests {
     }
 
     #[test]
-    fn pipes_are_large_while_few_are_out_and_never_more_than_the_limit() {
+    fn pipes_are_large_while_few_are_in_use_and_never_more_than_the_limit() {
         let mut pipes = Pipes::<Granted>::default();
-        let lent: Vec<Granted> = std::iter::from_fn(|| pipes.borrow()).collect();
-        assert_eq!(lent.len(), MOST_PIPES);
-        assert_eq!(lent.iter().filter(|pipe| pipe.0 == LARGE_BYTES).count(), FEW);
+        let borrowed: Vec<Granted> = std::iter::from_fn(|| pipes.borrow()).collect();
+        assert_eq!(borrowed.len(), MOST_PIPES);
+        assert_eq!(borrowed.iter().filter(|pipe| pipe.0 == LARGE_BYTES).count(), LARGE_PIPES);
     }
 
     #[test]
-    fn the_most_that_flows_hold_is_what_all_pipes_hold_and_a_copy_for_each_other_flow() {
+    fn flows_hold_at_most_all_pipes_and_a_copy_for_each_other_flow() {
         assert_eq!(most_bytes(0, 10), 0);
         assert_eq!(most_bytes(2, 10), 2 * LARGE_BYTES);
         let mut pipes = Pipes::<Granted>::default();
-        let lent: usize = std::iter::from_fn(|| pipes.borrow()).map(|pipe| pipe.0).sum();
-        assert_eq!(most_bytes(MOST_PIPES, 10), lent);
-        assert_eq!(most_bytes(MOST_PIPES + 3, 10), lent + 30);
+        let total: usize = std::iter::from_fn(|| pipes.borrow()).map(|pipe| pipe.0).sum();
+        assert_eq!(most_bytes(MOST_PIPES, 10), total);
+        assert_eq!(most_bytes(MOST_PIPES + 3, 10), total + 30);
     }
 
     #[test]
     fn there_are_never_more_large_pipes_than_a_few_however_they_come_and_go() {
         let mut random = crate::core::Random::new(1);
-        let (mut pipes, mut lent) = (Pipes::<Granted>::default(), Vec::new());
+        let (mut pipes, mut borrowed) = (Pipes::<Granted>::default(), Vec::new());
         for _ in 0..20_000 {
             match random.below(2) {
-                0 => lent.extend(pipes.borrow()),
-                _ if lent.is_empty() => {}
+                0 => borrowed.extend(pipes.borrow()),
+                _ if borrowed.is_empty() => {}
                 _ => {
-                    let pipe = lent.swap_remove(random.below(lent.len() as u64) as usize);
+                    let pipe = borrowed.swap_remove(random.below(borrowed.len() as u64) as usize);
                     pipes.release(pipe, random.below(3) > 0);
                 }
             }
-            let all = lent.iter().chain(&pipes.spare);
-            assert!(all.filter(|pipe| pipe.0 == LARGE_BYTES).count() <= FEW);
+            let all = borrowed.iter().chain(&pipes.spare);
+            assert!(all.filter(|pipe| pipe.0 == LARGE_BYTES).count() <= LARGE_PIPES);
         }
     }
 
@@ -203,17 +205,17 @@ mod tests {
     #[test]
     fn eight_empty_pipes_are_kept() {
         let mut pipes = Pipes::<Granted>::default();
-        let lent: Vec<Granted> = (0..10).filter_map(|_| pipes.borrow()).collect();
-        lent.into_iter().for_each(|pipe| pipes.release(pipe, true));
+        let borrowed: Vec<Granted> = (0..10).filter_map(|_| pipes.borrow()).collect();
+        borrowed.into_iter().for_each(|pipe| pipes.release(pipe, true));
         assert_eq!((pipes.spare.len(), pipes.in_use()), (8, 0));
     }
 
-    /// Out of descriptors while others are lent: that may pass.
+    /// Running out of descriptors while other pipes are in use may pass.
     #[test]
-    fn a_system_that_refuses_while_pipes_are_lent_is_asked_again() {
-        let mut pipes = Pipes::<Stingy<1>> { lent: 1, ..Pipes::default() };
+    fn a_system_that_refuses_while_pipes_are_in_use_is_asked_again() {
+        let mut pipes = Pipes::<Stingy<1>> { in_use: 1, ..Pipes::default() };
         assert!(pipes.borrow().is_none() && !pipes.refused);
-        pipes.lent = 0;
+        pipes.in_use = 0;
         assert!(pipes.borrow().is_none() && pipes.refused);
     }
 }

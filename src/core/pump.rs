@@ -1,4 +1,4 @@
-//! The pump: runs a flow until it rests. The one place where bytes move from end to end.
+//! Moves bytes from one end to another until the flow has to wait. The only place where bytes move.
 
 use std::io;
 use std::ops::Range;
@@ -10,32 +10,30 @@ use super::event::{Event, ReadHint};
 use super::flow::{Flow, Step};
 use super::pipes::Pipe;
 
-/// The most steps (a read with its write, or a write of what was held) that one flow takes in a
-/// turn. With full buffers this is a mebibyte: a flood delays the others by that and no more.
+/// Maximum steps one flow may take per turn. A step is a read and its write, or a write of unsent
+/// bytes. With full buffers this is 1 MiB: the longest delay one connection can impose on others.
 pub const STEP_BUDGET: u32 = 16;
 
-/// And so many bytes, for steps that move more than a scratch.
-const BUDGET_BYTES: u64 = 1024 * 1024;
+/// Maximum bytes one flow may move per turn: a splice moves more per step than the scratch buffer.
+const BYTE_BUDGET: u64 = 1024 * 1024;
 
-/// Less than this is not worth the two calls more of a splice: reading is cheaper.
+/// Reads shorter than this are copied: a splice would cost two more system calls.
 const SPLICE_THRESHOLD: usize = 16 * 1024;
 
-/// When an end has failed, what it sent before is still passed on, in at most so many reads and
-/// writes: with full buffers more than the largest receive buffer that Linux allows by default
-/// (6 MiB).
+/// Maximum reads and writes that forward what a failed end sent before it failed. With full buffers
+/// this is more than the largest receive buffer that Linux allows by default (6 MiB).
 const FLUSH_BUDGET: u32 = 256;
 
-/// An end failed.
+/// An error of a socket, and the end it occurred at.
 pub struct EndError {
     pub end: usize,
     pub error: io::Error,
 }
 
-/// Runs one flow until it rests or has had its share. It is done, if it saw the end of file.
+/// Runs `flow` until it has to wait or its budget is used up. Sets `flow.done` at the end of file.
 ///
-/// Most messages pass in one step, and then nothing is left to do. That is short enough to be a
-/// part of the caller; what happens seldom is kept out of it, or its values would not stay in
-/// registers.
+/// Most messages need one step, so that path is inlined. Rare cases are separate functions:
+/// inlined, they would cost the common path registers.
 #[inline(always)]
 pub fn pump<S: Stream>(
     flow: &mut Flow,
@@ -49,20 +47,20 @@ pub fn pump<S: Stream>(
     }
     match ends.next(flow) {
         Step::Rest => Ok(()),
-        _ => pump_more(before + BUDGET_BYTES, flow, ends, cx),
+        _ => pump_more(before + BYTE_BUDGET, flow, ends, cx),
     }
 }
 
-/// The steps behind the first, until so many bytes have moved.
+/// Takes the steps after the first, until `flow.moved` reaches `limit`.
 #[inline(never)]
 fn pump_more<S: Stream>(
-    enough: u64,
+    limit: u64,
     flow: &mut Flow,
     ends: &mut Ends<S>,
     cx: &mut DriveCx<'_, S::Pipe>,
 ) -> Result<(), EndError> {
     for _ in 1..STEP_BUDGET {
-        if flow.moved >= enough {
+        if flow.moved >= limit {
             break;
         }
         match ends.next(flow) {
@@ -91,7 +89,7 @@ fn step<S: Stream>(
     }
 }
 
-/// One read, and the write of what it brought.
+/// Reads once and writes what was read. Bytes that cannot be written are stored in `cx.unsent`.
 #[inline(always)]
 fn read_then_write<S: Stream>(
     flow: &mut Flow,
@@ -109,7 +107,7 @@ fn read_then_write<S: Stream>(
         flow.bulk = ends.can_splice(from, to);
     }
     let wrote = ends.write(to, &scratch[..bytes], unsent);
-    let wrote = written(wrote, bytes, to, cx)?;
+    let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
         store(flow, wrote..bytes, cx);
@@ -117,22 +115,22 @@ fn read_then_write<S: Stream>(
     Ok(())
 }
 
-/// Keeps what was read and not written.
+/// Stores the bytes of the scratch buffer that could not be written.
 #[cold]
 fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, P>) {
     let Buffers { scratch, unsent } = &mut *cx.buffers;
     flow.unsent = Some(unsent.store(&scratch[rest]));
 }
 
-/// Passes on what an end that failed had sent before, as far as the other side takes it now.
+/// Forwards what the failed end sent before it failed, as far as the other end accepts it now.
 #[cold]
 pub fn flush_after_error<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
     cx: &mut DriveCx<'_, S::Pipe>,
 ) -> Result<(), EndError> {
-    // What is known of the ends may be old: each is tried until it says itself that it is enough.
-    ends.doubt_to_the_end();
+    // The readiness bits may be out of date, so each socket is tried until a call would block.
+    ends.assume_ready_to_eof();
     for _ in 0..FLUSH_BUDGET {
         match ends.next(flow) {
             Step::Rest => break,
@@ -147,7 +145,8 @@ pub fn flush_after_error<S: Stream>(
     Ok(())
 }
 
-/// One read into the scratch. Some(0) is the end of file; None: nothing now.
+/// Reads once into the scratch buffer. Returns Some(0) at the end of file, None if the read would
+/// block or was interrupted.
 #[inline(always)]
 fn read<S: Stream>(
     ends: &mut Ends<S>,
@@ -170,9 +169,9 @@ fn read<S: Stream>(
     Ok(None)
 }
 
-/// What became of a write of so many bytes: how many were taken.
+/// Reports a write of `bytes` bytes, and returns how many were written.
 #[inline(always)]
-fn written<P>(
+fn report_write<P>(
     wrote: io::Result<Io>,
     bytes: usize,
     end: usize,
@@ -189,7 +188,7 @@ fn written<P>(
     Ok(0)
 }
 
-/// Writes what a flow holds, as far as it goes.
+/// Writes the unsent bytes of a flow, as far as the socket accepts them.
 #[inline(never)]
 fn write_unsent<S: Stream>(
     flow: &mut Flow,
@@ -205,14 +204,14 @@ fn write_unsent<S: Stream>(
         bytes => ends.write(to, bytes.data(), unsent),
     };
     unsent.put(unsent_id, pending);
-    let wrote = written(wrote, bytes, to, cx)?;
+    let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     cx.buffers.unsent.consume(&mut flow.unsent, wrote);
     Ok(())
 }
 
-/// One read into a pipe, and its write. Of little, or of nothing, the flow learns that it is no
-/// bulk any more, and the next step is a plain read: it alone tells an end of file.
+/// Splices once into a pipe, and from the pipe to the other end. A short or empty splice ends bulk
+/// mode, so the next step is a plain read: only a read can detect an end of file.
 #[inline(never)]
 fn splice<S: Stream>(
     flow: &mut Flow,
@@ -240,19 +239,20 @@ fn splice<S: Stream>(
         Io::Blocked => cx.step(from, || Event::ReadBlocked),
         Io::Interrupted => cx.step(from, || Event::Interrupted),
     }
-    // Nothing now says nothing of what comes: a bulk stays one over its pauses.
+    // An empty socket does not predict the next read's size: bulk mode survives pauses.
     flow.bulk = true;
     Ok(())
 }
 
-/// Passes an end of file on; a peer that is gone already counts as told.
+/// Propagates an end of file as a shutdown of the other end. A peer that is already gone needs
+/// none.
 #[cold]
 fn propagate_eof<S: Stream>(
     ends: &mut Ends<S>,
     (from, to): (usize, usize),
     cx: &mut DriveCx<'_, S::Pipe>,
 ) -> Result<(), EndError> {
-    if let Some(message) = ends.heard(from, &cx.buffers.unsent) {
+    if let Some(message) = ends.message(from, &cx.buffers.unsent) {
         cx.seen.on(cx.key.at(from), &Event::Message { message });
     }
     cx.on(from, &Event::EndOfFile);

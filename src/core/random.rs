@@ -1,11 +1,10 @@
-//! Chance from a seed: the same seed gives the same numbers. Not for secrets.
+//! A seeded random number generator: the same seed gives the same numbers. Not for secrets.
 
-/// Each number is a mix of a counter's bits, so one word is all of its state and every seed is a
-/// good one.
+/// SplitMix64. Each number is a hash of a counter, so the state is one word and every seed is good.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
-/// 2^64 divided by the golden ratio, made odd: counting by it spreads over all words.
+/// The counter's increment: 2^64 divided by the golden ratio, made odd.
 const STRIDE: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Random {
@@ -13,31 +12,32 @@ impl Random {
         Random(seed)
     }
 
+    /// Returns the next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STRIDE);
         mix(self.0)
     }
 
-    /// A number below `limit`, which must not be 0. Evenly spread as long as the limit is far below
+    /// Returns a number below `limit`, which must not be 0. Uniform as long as `limit` is far below
     /// 2^64.
     pub fn below(&mut self, limit: u64) -> u64 {
         self.draw() % limit
     }
 
-    /// Puts them in an order of chance.
+    /// Shuffles the items.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
             items.swap(last, self.below(last as u64 + 1) as usize);
         }
     }
 
-    /// True once in `n` times.
+    /// Returns true with probability 1/n.
     pub fn once_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }
 }
 
-/// Scatters the bits of a word: each of them changes about half of the result.
+/// Hashes a word: each of its bits changes about half of the result's.
 pub fn mix(word: u64) -> u64 {
     let word = (word ^ word >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shuffle_keeps_all_and_leaves_none_in_the_first_place_more_often() {
+    fn a_shuffle_keeps_all_items_and_puts_each_first_equally_often() {
         let (mut random, mut firsts) = (Random::new(1), [0; 5]);
         for _ in 0..5000 {
             let mut items = [0, 1, 2, 3, 4];

@@ -1,35 +1,36 @@
-//! What the system last said of an end, in bits.
+//! The readiness of an end, as bits.
 
 use std::fmt;
 
-/// What is known of an end, as bits. The system's events set them; only a call that would block (or
-/// a short read that proves the socket drained) clears READ and WRITE.
+/// Readiness bits of an end. Events set them. READ and WRITE are cleared only by a call that would
+/// block, or by a short read that proves the socket drained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 
 impl Ready {
     pub const NONE: Ready = Ready(0);
-    /// A read may find something.
+    /// A read may return bytes.
     pub const READ: Ready = Ready(1);
-    /// A write may be taken.
+    /// A write may be accepted.
     pub const WRITE: Ready = Ready(2);
-    /// The peer has closed: an end of file waits behind the last byte, so read on to it.
+    /// The peer has sent a FIN: an end of file follows the last byte, so read to the end.
     pub const READ_CLOSED: Ready = Ready(4);
-    /// Urgent data was seen once: from then on a short read proves nothing.
+    /// Urgent data was received once: from then on a short read proves nothing.
     pub const URGENT: Ready = Ready(8);
-    /// The system hinted at an error: if we cannot read up to it, ask for it.
+    /// An event reported an error. If the end cannot be read up to it, the socket's error is read.
     pub const ERROR: Ready = Ready(16);
-    /// Not connected yet, so nothing else may be believed of it: an event may still be that of an
-    /// attempt before. The first thing to ask of it is whether it is connected.
+    /// Not connected yet. Its other bits are hints only, since an event may belong to an earlier
+    /// attempt: the socket is first asked whether it is connected.
     pub const OPENING: Ready = Ready(32);
-    /// The system is not to name this end for what comes in: we know that something waits, and
-    /// cannot take it yet.
+    /// Read events of this end are disabled: bytes are known to be waiting and cannot be read yet.
     pub const READ_OFF: Ready = Ready(64);
 
+    /// Whether all of `bits` are set.
     pub const fn has(self, bits: Ready) -> bool {
         self.0 & bits.0 == bits.0
     }
 
+    /// Whether any of `bits` is set.
     pub const fn any(self, bits: Ready) -> bool {
         self.0 & bits.0 != 0
     }
@@ -43,8 +44,8 @@ impl Ready {
     }
 }
 
-/// One letter a bit: `rw`, `r` and `l` (last), `u` (urgent), `e` (error), `d` (dialing), `m`
-/// (muted).
+/// One letter per bit: `r` (READ), `w` (WRITE), `l` (READ_CLOSED), `u` (URGENT), `e` (ERROR), `d`
+/// (OPENING), `m` (READ_OFF).
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Ready::NONE {

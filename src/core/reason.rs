@@ -1,9 +1,9 @@
-//! Why a connection ended. Each one ends for exactly one `Reason`.
+//! Why a connection ended: exactly one `Reason`, and which side closed first.
 
 use std::fmt;
 use std::io;
 
-/// Who: the one that connected to us, the one we connected to, or ourselves.
+/// The side that acted: the client that connected, the target that was dialed, or this proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Client,
@@ -11,58 +11,58 @@ pub enum Side {
     Proxy,
 }
 
-/// How a side said its last word.
+/// How a side closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseKind {
-    /// In order: all it sent has been received.
+    /// In order: everything it sent has been received.
     Fin,
-    /// At once: what was on the way may be lost.
+    /// At once: bytes in flight may be lost.
     Rst,
 }
 
-/// An error of the system, small enough to copy.
+/// An operating system error that is `Copy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SysError {
     pub kind: io::ErrorKind,
     pub code: Option<i32>,
 }
 
-/// The one reason for which a connection (or a datagram flow) ended.
+/// The reason a connection or a datagram flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Both directions ended in order.
+    /// Both directions ended with a FIN.
     Finished,
-    /// The service said all it had to say, and closed.
+    /// The service sent everything and closed.
     Served,
-    /// A side reset the connection, or its network did.
+    /// A side or its network reset the connection.
     Reset { by: Side, fault: SysError },
-    /// The client went away before a target was connected.
+    /// The client left before a target was connected.
     Abandoned { fault: SysError },
-    /// No target took the connection; the last one tried said no.
+    /// No target accepted the connection. The last one refused it.
     Refused { fault: SysError },
-    /// No target could be reached; this is what the last one tried failed of.
+    /// No target could be reached. `fault` is the error of the last one.
     Unreachable { fault: SysError },
-    /// No target answered within the connect timeout.
+    /// No target accepted within the connect timeout.
     ConnectTimeout,
-    /// Nothing moved for the idle timeout.
+    /// No bytes moved for the idle timeout.
     IdleTimeout,
-    /// One side had ended, and the other said nothing for the half-close timeout.
+    /// It was half-closed, and idle for the half-close timeout.
     HalfCloseTimeout,
-    /// It lived as long as its route allows.
+    /// It reached its route's maximum lifetime.
     Lifetime,
-    /// We are stopping, and it had nothing in progress.
+    /// Closed by the drain, with nothing in progress.
     Drained,
-    /// We are stopping, and it did not end within the drain timeout.
+    /// Closed at the end of the drain timeout.
     Cut,
-    /// We ran out of something: descriptors, ports, memory.
+    /// The system ran out of descriptors, ports or memory.
     Exhausted { fault: SysError },
     /// It was the oldest datagram flow when the table was full.
     Evicted,
-    /// It did not take what is said to all, and fell too far behind the others.
+    /// It did not read what is broadcast, and fell too far behind the other members.
     Lagged,
 }
 
-/// How a connection ended: the reason, and who said so first, and how.
+/// How a connection ended: the reason, the side that closed first, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Close {
     pub reason: Reason,
@@ -71,7 +71,7 @@ pub struct Close {
 }
 
 impl Reason {
-    /// Why a connection ends whose targets have all failed: the last of them with this fault.
+    /// Returns the reason for a connection whose targets have all failed, the last with `fault`.
     pub fn not_connected(fault: SysError) -> Reason {
         match fault.kind {
             _ if fault == SysError::SELF_CONNECT => Reason::Refused { fault },
@@ -79,13 +79,13 @@ impl Reason {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => {
                 Reason::Refused { fault }
             }
-            // All our ports to this target are in use.
+            // All local ports to this target are in use.
             io::ErrorKind::AddrNotAvailable => Reason::Exhausted { fault },
             _ => Reason::Unreachable { fault },
         }
     }
 
-    /// The word for it in logs.
+    /// Returns its name in logs.
     pub fn name(&self) -> &'static str {
         match self {
             Reason::Finished => "finished",
@@ -106,7 +106,7 @@ impl Reason {
         }
     }
 
-    /// HAProxy's two letters: who ended it, and in which phase.
+    /// Returns HAProxy's two-letter termination state: which side ended it, and in which phase.
     pub fn code(&self) -> &'static str {
         match self {
             Reason::Finished => "--",
@@ -145,8 +145,7 @@ impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Close { reason, first, by: how } = self;
         match reason {
-            // It was not heard to reset anything: it closed, and what was sent to it afterwards was
-            // answered by a RST.
+            // It did not reset the connection: it closed, and later bytes were answered by a RST.
             Reason::Reset { by, fault } if by == first && *how == CloseKind::Fin => {
                 write!(f, "{by} closed without waiting for our FIN ({fault})")
             }
@@ -175,16 +174,16 @@ impl fmt::Display for CloseKind {
 }
 
 impl SysError {
-    /// The name of a target has no address. The system has no number for it.
+    /// The target's name does not resolve. There is no errno for it.
     pub const UNRESOLVED: SysError = SysError { kind: io::ErrorKind::HostUnreachable, code: None };
-    /// A target leads to the relay itself, which would make a connection of each.
+    /// The target is an address of this relay, so each connection would open another one.
     pub const ITSELF: SysError = SysError { kind: io::ErrorKind::Deadlock, code: None };
-    /// TCP connected our socket to itself: the system chose the target's port for our end, which it
-    /// can do only where nothing listens on that port. As good as refused.
+    /// TCP connected the socket to itself: the system chose the target's port as the local port,
+    /// which it does only where nothing listens on that port. Equivalent to a refusal.
     pub const SELF_CONNECT: SysError = SysError { kind: io::ErrorKind::AddrInUse, code: None };
 
-    /// How the side that this error came from closed first. A broken pipe means that its FIN had
-    /// come before: after a reset alone the error is ECONNRESET.
+    /// Returns how the side that caused this error closed first. EPIPE means that its FIN had
+    /// arrived before; after a reset alone the error is ECONNRESET.
     pub fn closing(self) -> CloseKind {
         match self.kind {
             io::ErrorKind::BrokenPipe => CloseKind::Fin,
@@ -209,7 +208,7 @@ impl fmt::Display for SysError {
             }
             Some(code) => {
                 let text = io::Error::from_raw_os_error(code).to_string();
-                // The standard library adds "(os error 104)", which says nothing more to a reader.
+                // The standard library appends "(os error 104)", which does not help the reader.
                 f.write_str(text.split(" (os error").next().unwrap_or(&text))
             }
             None => write!(f, "{}", self.kind),
@@ -222,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_that_said_no_is_told_from_one_that_could_not_be_asked() {
+    fn a_refusal_is_distinguished_from_an_unreachable_target() {
         let reason = |kind: io::ErrorKind| Reason::not_connected(SysError { kind, code: None });
         let table = [
             (io::ErrorKind::ConnectionRefused, "refused", "SC"),
@@ -238,8 +237,8 @@ mod tests {
         }
         let refused = Reason::not_connected(SysError::SELF_CONNECT);
         assert_eq!(refused, Reason::Refused { fault: SysError::SELF_CONNECT });
-        let told = Reason::not_connected(SysError::UNRESOLVED).to_string();
-        assert_eq!(told, "no target could be reached (its name does not resolve)");
+        let text = Reason::not_connected(SysError::UNRESOLVED).to_string();
+        assert_eq!(text, "no target could be reached (its name does not resolve)");
     }
 
     #[test]
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_speaks_the_words_of_the_system_without_its_number() {
+    fn an_error_is_shown_as_the_system_s_text_without_its_number() {
         let fault = SysError::from(&io::Error::from(io::ErrorKind::ConnectionReset));
         assert_eq!(fault.to_string(), "connection reset");
         #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
-//! Notices flows whose bytes nobody takes: when one stalls, and when it moves again.
+//! Detects flows whose unsent bytes are not accepted: reports when one stalls and when it resumes.
 //!
-//! What is known of a stall is kept here and not in the connection, and only if an observer wants
-//! it. A flow that stalls is looked at once; it costs no timer while it stays stalled.
+//! The state is kept here and not in the connection, and only if an observer wants it. A stalled
+//! flow is checked once, and needs no timer while it stays stalled.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,32 +15,32 @@ use super::key::Key;
 use super::pipes::Pipe;
 use super::time::{Moment, Tick};
 
-/// A flow stalls when its bytes are not accepted for this long, in ticks: one second, and the tick
-/// in which it began. The send buffer of a peer that reads has room again much sooner.
+/// Time without progress after which a flow is stalled, in ticks: one second, and the tick in which
+/// it began. A peer that reads makes space in the send buffer much sooner.
 const STALL: Tick = 11;
 
-/// The flows that hold bytes, or did so a moment ago. A key stands for a flow here: its end is the
-/// index of the flow.
+/// The flows with unsent bytes, or that had some at their last check. A key identifies a flow here:
+/// its end is the index of the flow.
 #[derive(Debug, Default)]
 pub struct Stalls {
-    /// An observer wants to know.
+    /// An observer wants these events.
     pub wanted: bool,
     flows: HashMap<Key, Blocked>,
-    /// When a flow that has not stalled yet is looked at: one entry for each.
+    /// When each flow that has not stalled yet is checked: one entry per flow.
     checks: BinaryHeap<Reverse<(Tick, Key)>>,
 }
 
 #[derive(Debug)]
 struct Blocked {
-    /// How many bytes had moved.
+    /// Bytes moved at `since`.
     moved: u64,
     since: Moment,
-    /// It has stalled, and that was reported.
+    /// The stall has been reported.
     reported: bool,
 }
 
 impl Stalls {
-    /// A connection that held bytes, or holds some now, has been driven.
+    /// Updates the flows of a driven connection that had unsent bytes before or has some now.
     #[inline(never)]
     pub fn driven<S>(&mut self, conn: &Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
         for (index, flow) in conn.flows.iter().enumerate() {
@@ -64,7 +64,7 @@ impl Stalls {
         }
     }
 
-    /// Looks at the flows whose time has come.
+    /// Checks the flows that are due.
     pub fn check<S, P: Pipe>(
         &mut self,
         conns: &Slab<Conn<S>>,
@@ -95,19 +95,19 @@ impl Stalls {
         }
     }
 
-    /// Whether a flow is to be looked at now.
+    /// Whether a flow is due for its check.
     #[inline]
     pub fn is_due(&self, now: Moment) -> bool {
         self.next().is_some_and(|due| due <= now.tick())
     }
 
-    /// When a flow is to be looked at next.
+    /// Returns the time of the next check.
     #[inline]
     pub fn next(&self) -> Option<Tick> {
         self.checks.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// A connection has ended.
+    /// Removes the flows of a closed connection.
     pub fn forget(&mut self, key: Key) {
         if !self.flows.is_empty() {
             self.flows.remove(&key.at(0));

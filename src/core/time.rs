@@ -1,22 +1,24 @@
-//! Time as the core knows it: a number that comes in as a parameter.
+//! Time in the core: numbers passed in as parameters. The core reads no clock.
 
 use std::time::Duration;
 
-/// Microseconds since the loop was made. Read from the clock once or twice a turn, by the shell.
+/// Microseconds since the loop was created. The shell reads the clock once or twice per turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
-/// Tenths of a second since the loop was made: what a deadline is counted in. Wraps after 13 years.
+/// Tenths of a second since the loop was created: the unit of deadlines. Wraps after 13 years.
 pub type Tick = u32;
 
+/// Length of a tick in microseconds.
 const TICK_MICROS: u64 = 100_000;
 
 impl Moment {
+    /// Returns the tick that contains this moment.
     pub fn tick(self) -> Tick {
         (self.0 / TICK_MICROS) as Tick
     }
 
-    /// When a tick begins.
+    /// Returns the moment at which a tick begins.
     pub fn at_tick(tick: Tick) -> Moment {
         Moment(tick as u64 * TICK_MICROS)
     }
@@ -25,19 +27,20 @@ impl Moment {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// The moment that comes so much later.
+    /// Returns the moment `wait` later, saturating.
     pub fn after(self, wait: Duration) -> Moment {
         let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
         Moment(self.0.saturating_add(micros))
     }
 
-    /// How long until `tick` begins; nothing if it has begun.
+    /// Returns the time until `tick` begins, zero if it has begun.
     pub fn until(self, tick: Tick) -> Duration {
         Duration::from_micros((tick as u64 * TICK_MICROS).saturating_sub(self.0))
     }
 }
 
-/// A timeout in ticks, rounded up and one more: it may come late by a tick or two, never early.
+/// Converts a timeout to ticks, rounded up and plus one: it may fire a tick or two late, never
+/// early.
 pub fn ticks(timeout: Duration) -> Tick {
     let ticks = timeout.as_micros().div_ceil(TICK_MICROS as u128) + 1;
     ticks.min(Tick::MAX as u128 / 2) as Tick

@@ -1,10 +1,9 @@
-//! Deadlines: at most one valid entry a connection, never moved on activity.
+//! The heap of deadlines: at most one valid entry per connection, never moved on activity.
 //!
-//! A connection's next deadline follows from what is known of it (`Timeouts` and when it was last
-//! active). An entry that comes due is checked against that, and set anew if it was not meant yet.
-//! So a busy connection costs one pop and one push per timeout period, and nothing is ever
-//! cancelled: an entry whose connection is gone, or which was superseded by an earlier one, is
-//! ignored when it comes up.
+//! A connection's next deadline follows from its `Timeouts` and its last activity. A due entry is
+//! checked against them and armed again if it is too early. So a busy connection costs one pop and
+//! one push per timeout period, and nothing is ever cancelled: an entry whose connection is closed,
+//! or which was superseded by an earlier one, is ignored when it is popped.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -19,13 +18,13 @@ pub enum Deadline {
     Idle,
     HalfClose,
     Lifetime,
-    /// A service that said its last word waits this long for the peer's end of file.
+    /// A service has sent everything and waits for the peer's end of file.
     Linger,
-    /// While we drain: nothing in progress for this long means idle.
+    /// The engine drains, and nothing has been in progress for the drain's idle time.
     Quiet,
 }
 
-/// The timeouts of a route, in ticks. None means: off.
+/// The timeouts of a route, in ticks. None means off.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timeouts {
     pub connect: Option<Tick>,
@@ -35,24 +34,25 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
-    /// Whether an established connection is never looked at for its age or its silence.
+    /// Whether no timeout applies to established connections.
     pub fn all_off(&self) -> bool {
         self.idle.is_none() && self.half_close.is_none() && self.lifetime.is_none()
     }
 }
 
-/// The heap of deadlines: twelve bytes an entry.
+/// The heap of deadlines. An entry has twelve bytes.
 #[derive(Debug, Default)]
 pub struct Timers {
     heap: BinaryHeap<Reverse<(Tick, Key)>>,
 }
 
-/// Entries of closed connections linger until they come due; beyond this many they are swept out.
+/// Number of stale entries from which the heap is swept. Below it, entries of closed connections
+/// stay until they are due.
 const SWEEP_FROM: usize = 4096;
 
 impl Timers {
-    /// Room for so many deadlines is reserved. To grow step by step would leave holes in the
-    /// memory; untouched pages cost nothing.
+    /// Reserves space for `capacity` deadlines. Growing step by step would fragment the memory;
+    /// untouched pages cost nothing.
     pub fn with_capacity(capacity: usize) -> Timers {
         Timers { heap: BinaryHeap::with_capacity(capacity) }
     }
@@ -61,12 +61,12 @@ impl Timers {
         self.heap.push(Reverse((due, key)));
     }
 
-    /// Whether there is anything to do: an entry is due, or the dead ones are too many.
-    pub fn ask(&self, now: Moment, live: usize) -> bool {
-        self.next().is_some_and(|due| due <= now.tick() || self.is_littered(live))
+    /// Whether an entry is due, or so many are stale that the heap has to be swept.
+    pub fn needs_work(&self, now: Moment, live: usize) -> bool {
+        self.next().is_some_and(|due| due <= now.tick() || self.is_mostly_stale(live))
     }
 
-    /// The next entry that is due, taken out.
+    /// Pops the next entry that is due.
     pub fn pop(&mut self, now: Tick) -> Option<(Tick, Key)> {
         let Reverse((due, _)) = self.heap.peek()?;
         if *due > now {
@@ -75,7 +75,7 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
-    /// When the next entry is due.
+    /// Returns the due time of the next entry.
     pub fn next(&self) -> Option<Tick> {
         self.heap.peek().map(|Reverse((due, _))| *due)
     }
@@ -88,14 +88,14 @@ impl Timers {
         self.heap.is_empty()
     }
 
-    fn is_littered(&self, live: usize) -> bool {
+    fn is_mostly_stale(&self, live: usize) -> bool {
         self.heap.len() > 2 * live + SWEEP_FROM
     }
 
-    /// Sweeps out what no longer holds, once dead entries outnumber the `live` connections.
-    pub fn sweep(&mut self, live: usize, holds: impl Fn(Tick, Key) -> bool) {
-        if self.is_littered(live) {
-            self.heap.retain(|Reverse((due, key))| holds(*due, *key));
+    /// Removes the entries that are no longer valid, once they outnumber the `live` connections.
+    pub fn sweep(&mut self, live: usize, is_valid: impl Fn(Tick, Key) -> bool) {
+        if self.is_mostly_stale(live) {
+            self.heap.retain(|Reverse((due, key))| is_valid(*due, *key));
         }
     }
 }
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deadlines_come_up_in_order_and_not_before_their_time() {
+    fn deadlines_come_due_in_order_and_not_before_their_time() {
         let mut timers = Timers::default();
         for (due, id) in [(30, 3), (10, 1), (20, 2)] {
             timers.arm(due, Key::new(id, 0));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn dead_entries_are_swept_out() {
+    fn stale_entries_are_swept_out() {
         let mut timers = Timers::default();
         for id in 1..=10_000 {
             timers.arm(100, Key::new(id, 0));

@@ -1,4 +1,4 @@
-//! What a new connection becomes. Asked once per connection; moves no bytes.
+//! Builds the connection of each service. Called once per connection; moves no bytes.
 
 use crate::core::buffers::Unsent;
 use crate::core::{Conn, Stream};
@@ -8,7 +8,7 @@ pub mod text;
 
 pub use text::Facts;
 
-/// Wires a connection for its service. What a greeting must know is asked for only if it is needed.
+/// Builds a connection for its service. `facts` is called only by services that send text.
 pub fn wire<S: Stream>(
     service: &Service,
     socket: S,
@@ -39,7 +39,7 @@ pub fn wire<S: Stream>(
     }
 }
 
-/// How many flows of its connections may hold bytes that nobody has taken yet: those to a peer.
+/// Returns how many flows of a connection may hold unsent bytes: those that write to a peer.
 pub fn holding_flows(service: &Service) -> usize {
     match service {
         Service::Discard => 0,
@@ -48,8 +48,9 @@ pub fn holding_flows(service: &Service) -> usize {
     }
 }
 
+/// Builds a connection that sends `text`.
 fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, unsent: &mut Unsent<S::Pipe>) -> Conn<S> {
-    // A loan of no bytes could never be written off.
+    // An empty entry would never be released.
     let text = (!text.is_empty()).then(|| unsent.store(text));
     if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }
 }
@@ -61,7 +62,7 @@ mod tests {
     use super::*;
     use crate::core::{Buffers, End, NoPipe, Peer};
 
-    /// A socket that is only wired.
+    /// A socket that is never read or written.
     struct Unused;
 
     impl Stream for Unused {
@@ -109,7 +110,7 @@ mod tests {
             let mut buffers = Buffers::default();
             let conn = wire(&service, Unused, &mut buffers.unsent, |_| facts);
             let to_a_peer = conn.flows.iter().filter(|flow| {
-                // Nowhere is where the target of a relay will be.
+                // The target of a relay is not connected yet.
                 let to = conn.ends.end(flow.to as usize);
                 !flow.is_absent() && matches!(to, End::Socket(_) | End::Unconnected)
             });

@@ -1,29 +1,28 @@
-//! What the small services say: daytime, time, whoami, and greetings. The clock's time comes in as
-//! a parameter.
+//! The texts of the services daytime, time, whoami and greet. The time is passed in as a parameter.
 
 use std::fmt::Write;
 
 use crate::core::{Civil, Peer};
 use crate::plan::template::{Placeholder, Template};
 
-/// What a service may want to tell of a connection, or of the sender of a datagram.
+/// The facts about a connection, or about a datagram's sender, that a text may contain.
 #[derive(Clone, Debug)]
 pub struct Facts {
     pub peer: Peer,
     pub local: Peer,
     /// `tcp`, `udp`, `unix`, `unix-dgram`.
     pub transport: &'static str,
-    /// What the kernel knows of a TCP connection, in words; empty elsewhere.
+    /// A summary of TCP_INFO. Empty on other transports.
     pub tcp_info: String,
     pub service: &'static str,
-    /// Seconds since the beginning of 1970, UTC.
+    /// Unix time in seconds.
     pub unix_seconds: i64,
 }
 
-/// From the beginning of 1900, where RFC 868 begins to count, to that of 1970.
+/// Seconds from 1900, the epoch of RFC 868, to 1970.
 const SECONDS_1900_TO_1970: i64 = 2_208_988_800;
 
-/// RFC 867: one line for people.
+/// Returns the text of RFC 867: one line.
 pub fn daytime(unix_seconds: i64) -> Vec<u8> {
     let at = Civil::at(unix_seconds);
     let (weekday, month) = (at.weekday_name(), at.month_name());
@@ -32,12 +31,12 @@ pub fn daytime(unix_seconds: i64) -> Vec<u8> {
     format!("{weekday}, {month} {day}, {year} {hour:02}:{minute:02}:{second:02}-UTC\r\n").into()
 }
 
-/// RFC 868: 32 bits, the most significant byte first; they begin anew in 2036.
+/// Returns the time of RFC 868: 32 bits, most significant byte first. It wraps in 2036.
 pub fn time(unix_seconds: i64) -> Vec<u8> {
     ((unix_seconds + SECONDS_1900_TO_1970) as u32).to_be_bytes().to_vec()
 }
 
-/// Tells a peer how it is seen from here, a fact a line.
+/// Tells a peer its address and connection, one fact per line.
 pub fn whoami(facts: &Facts) -> Vec<u8> {
     let mut text = String::new();
     let lines = [
@@ -53,7 +52,7 @@ pub fn whoami(facts: &Facts) -> Vec<u8> {
     text.into()
 }
 
-/// A greeting with its places filled in.
+/// Renders a greeting with its placeholders.
 pub fn greeting(template: &Template, facts: &Facts) -> Vec<u8> {
     template.render(|place| match place {
         Placeholder::Peer => facts.peer.to_string(),
@@ -67,7 +66,7 @@ pub fn greeting(template: &Template, facts: &Facts) -> Vec<u8> {
     })
 }
 
-/// A Unix peer has no address of its own: it is called `unix`.
+/// Returns the IP address of a peer. A Unix peer has none, and is called `unix`.
 fn ip(peer: &Peer) -> String {
     match peer {
         Peer::Inet(address) => address.ip().to_canonical().to_string(),
@@ -109,19 +108,19 @@ mod tests {
     }
 
     #[test]
-    fn daytime_is_one_line_for_people() {
+    fn daytime_is_one_readable_line() {
         assert_eq!(daytime(NOW), b"Friday, November 20, 2026 18:17:05-UTC\r\n");
     }
 
     #[test]
     fn time_counts_from_1900() {
-        // The example of RFC 868: 00:00 of 1 January 1970.
+        // The example in RFC 868: 1 January 1970, 00:00.
         assert_eq!(time(0), 2_208_988_800_u32.to_be_bytes());
         assert_eq!(time(NOW).len(), 4);
     }
 
     #[test]
-    fn whoami_tells_both_addresses_and_what_the_kernel_knows() {
+    fn whoami_shows_both_addresses_and_the_tcp_info() {
         let text = String::from_utf8(whoami(&facts())).unwrap();
         assert_eq!(
             text,
@@ -130,13 +129,13 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_fills_in_its_places() {
+    fn a_greeting_fills_in_its_placeholders() {
         let template = Template::parse("welcome {peer.ip}:{peer.port} to {service}\\n").unwrap();
         assert_eq!(greeting(&template, &facts()), b"welcome 192.0.2.7:4711 to greet\n");
     }
 
     #[test]
-    fn an_address_that_came_through_ipv6_is_shown_as_what_it_is() {
+    fn an_ipv4_mapped_address_is_shown_as_ipv4() {
         let peer = Peer::Inet("[::ffff:127.0.0.1]:9".parse().unwrap());
         assert_eq!(ip(&peer), "127.0.0.1");
     }

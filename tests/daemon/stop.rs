@@ -176,7 +176,7 @@ fn quit_dumps_the_loop_its_doors_and_its_connections() {
     client.flood(&daemon, |at| byte(1, at));
     let line = daemon.dump();
     assert!(line.contains(" 1 buffer on loan, "), "{line}");
-    daemon.says(" and holds some");
+    daemon.says(" and has unsent bytes");
 }
 
 #[test]

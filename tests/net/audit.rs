@@ -1,4 +1,4 @@
-//! What must hold of an end: of one direction, of a connection, of a whole run.
+//! Checks at the end: of one direction, of a connection, of a whole run.
 
 use std::io::ErrorKind;
 
@@ -14,10 +14,11 @@ use super::talk::{Facts, Kind, Talk};
 use super::watch::Closed;
 use super::world::World;
 
-/// More calls than this are not made for what a side sent before it failed.
-const LAST_WORDS: u64 = 256;
+/// Maximum number of calls that forward what a side sent before it failed.
+const MAX_FLUSH_CALLS: u64 = 256;
 
-/// A peer saw a clean end: then it has heard everything, and the other side's end was clean too.
+/// Checks a peer that saw an end of file: it received everything, and the other side ended with a
+/// FIN.
 pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
     let (peer, conn_id) = (&talk.peers[end], talk.key.id);
     let own = &kernel.socks[peer.sock];
@@ -35,7 +36,7 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
             let far = &kernel.socks[other.sock];
             let ended = far.rx.fin || reason == Some(Reason::Drained);
             assert!(ended, "#{conn_id}: end {end} sees a clean end, the other side's was none");
-            let all = peer.heard == far.rx.put || far.seen.lied;
+            let all = peer.heard == far.rx.put || far.stats.lied;
             assert!(all, "#{conn_id}: a clean end after a loss");
         }
         Kind::Say | Kind::Greet => {
@@ -46,15 +47,16 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
     }
 }
 
-/// A connection ended: its reason is true, and its sockets were closed as the reason demands.
+/// Checks a closed connection: its reason is true, and its sockets were closed as the reason
+/// demands.
 pub fn ending(world: &World, closed: &Closed) {
     let kernel = world.net.borrow();
     let talk = &world.talks[&closed.key.id];
     let conn_id = talk.key.id;
     let socks = socks(&kernel, talk, closed);
     let fault = |side: Side| match side {
-        Side::Client => socks[0].seen.fault,
-        Side::Target => socks.get(1).and_then(|sock| sock.seen.fault),
+        Side::Client => socks[0].stats.fault,
+        Side::Target => socks.get(1).and_then(|sock| sock.stats.fault),
         Side::Proxy => None,
     };
     let reason = closed.ending.reason;
@@ -99,7 +101,7 @@ pub fn ending(world: &World, closed: &Closed) {
     first(closed, talk);
 }
 
-/// A deadline struck: not before its time, and not without a cause.
+/// Checks a deadline that fired: not too early, and not without a cause.
 pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
     let talk = &world.talks[&key.id];
     let timeouts = &world.mix.timeouts[talk.route as usize];
@@ -122,7 +124,7 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
     assert!(meant, "#{}: {deadline:?} strikes before {due:?}: {facts:?}", key.id);
 }
 
-/// The message that was heard is the peer's first line, or what there was of it.
+/// Checks that the message is the peer's first line, or the part of it that was sent.
 pub fn message(world: &World, key: Key, message: &[u8]) {
     let talk = &world.talks[&key.id];
     let kernel = world.net.borrow();
@@ -136,18 +138,18 @@ pub fn message(world: &World, key: Key, message: &[u8]) {
     assert!(whole, "#{}: {} bytes heard are no message", key.id, message.len());
 }
 
-/// A conversation is over, on both sides.
+/// Checks a conversation that is over on both sides.
 pub fn over(kernel: &Kernel, talk: &Talk) {
     let Some((ending, _)) = talk.ended else { return };
     for peer in talk.peers.iter().filter(|peer| !peer.rude) {
-        let unread = kernel.socks[peer.sock].seen.unread;
+        let unread = kernel.socks[peer.sock].stats.unread;
         let clean = ending.reason == Reason::Finished || ending.reason == Reason::Served && !unread;
         let reset = clean && peer.saw == Some(Saw::Reset);
         assert!(!reset, "#{}: {} ended for its peer with a reset", talk.key.id, ending.reason);
     }
 }
 
-/// After a run: nothing is held, nobody waits, no socket is open.
+/// Checks after a run that no bytes are unsent, no connection is queued, and no socket is open.
 pub fn nothing_left(world: &mut World) {
     let later = Moment(world.now.0 + 1_000_000_000_000);
     world.engine.run(later, &mut world.watch);
@@ -160,11 +162,11 @@ pub fn nothing_left(world: &mut World) {
     assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
 }
 
-/// Both directions ended in order: nothing failed, and all that was said was passed on.
+/// Checks that both directions ended in order: nothing failed, and all bytes were forwarded.
 fn finished(socks: &[&Sock], talk: &Talk) {
     let conn_id = talk.key.id;
     for sock in socks {
-        assert_eq!(sock.seen.fault, None, "#{conn_id} failed, and ended clean");
+        assert_eq!(sock.stats.fault, None, "#{conn_id} failed, and ended clean");
     }
     match (talk.kind, socks) {
         (Kind::Relay, [a, b]) => {
@@ -179,17 +181,18 @@ fn finished(socks: &[&Sock], talk: &Talk) {
     }
 }
 
-/// What a side had sent before it failed went to the other one, as far as that one took it.
+/// Checks that what a side sent before it failed was forwarded, as far as the other side accepted
+/// it.
 fn flush_after_error(socks: &[&Sock], talk: &Talk, by: Side) {
     let [a, b] = socks else { return };
     let (from, to) = if by == Side::Client { (a, b) } else { (b, a) };
-    let all = from.seen.lied || from.rx.bytes.is_empty() && from.rx.taken == to.tx.put;
-    let taken = to.seen.blocked || to.seen.fault.is_some() || to.dead;
-    let enough = from.seen.calls + to.seen.calls >= LAST_WORDS;
+    let all = from.stats.lied || from.rx.bytes.is_empty() && from.rx.taken == to.tx.put;
+    let taken = to.stats.blocked || to.stats.fault.is_some() || to.dead;
+    let enough = from.stats.calls + to.stats.calls >= MAX_FLUSH_CALLS;
     assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.id);
 }
 
-/// The counts of the event are those of the wire.
+/// Checks that the counts of the event are those of the network.
 fn moved(socks: &[&Sock], closed: &Closed, talk: &Talk) {
     let (client, target) = (socks[0], socks.get(1));
     let up = match talk.kind {
@@ -200,14 +203,14 @@ fn moved(socks: &[&Sock], closed: &Closed, talk: &Talk) {
     assert_eq!((closed.up, closed.down), (up, client.tx.put), "#{}", talk.key.id);
 }
 
-/// Who ended first, and how: by the first end of file, if there was one.
+/// Checks which side ended first, and how: by the first end of file, if there was one.
 fn first(closed: &Closed, talk: &Talk) {
     let ending = closed.ending;
     let (side, by) = match (closed.facts.first, ending.reason) {
         (Some(0), _) => (Side::Client, CloseKind::Fin),
         (Some(_), _) if talk.kind == Kind::Relay => (Side::Target, CloseKind::Fin),
         (Some(_), _) => (Side::Proxy, CloseKind::Fin),
-        // A pipe breaks behind a FIN that nobody has read yet.
+        // EPIPE follows a FIN that has not been read yet.
         (None, Reason::Reset { by, fault }) if fault.kind == ErrorKind::BrokenPipe => {
             (by, CloseKind::Fin)
         }
@@ -219,7 +222,7 @@ fn first(closed: &Closed, talk: &Talk) {
     assert_eq!((ending.first, ending.by), (side, by), "#{}: {ending:?}", closed.key.id);
 }
 
-/// The sockets of the conversation: the client's, and the target's if that one was connected.
+/// Returns the sockets of the conversation: the client's, and the target's if it was connected.
 fn socks<'a>(kernel: &'a Kernel, talk: &Talk, closed: &Closed) -> Vec<&'a Sock> {
     let connected = closed.facts.connected || talk.kind != Kind::Relay;
     let peers = if connected { &talk.peers[..] } else { &talk.peers[..1] };

@@ -1,4 +1,4 @@
-//! What must hold in every turn, whatever the network does.
+//! Checks that hold in every turn, whatever the network does.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,36 +16,36 @@ use super::socket::Socket;
 use super::talk::{Kind, Talk};
 use super::world::World;
 
-/// A service waits so long for the peer's end of file.
+/// Time a service waits for the peer's end of file, in ticks.
 pub const LINGER: Tick = 20;
-/// During a drain, a connection at rest that was quiet for so long is closed.
+/// During a drain, idle connections are closed after this many ticks.
 pub const DRAIN_IDLE: Tick = 10;
 
-/// Two flows of `STEP_BUDGET` steps, each at most a read and a write; beside them two half-closes, two
-/// questions for errors and one for success.
+/// Maximum calls per turn: two flows of `STEP_BUDGET` steps, each at most a read and a write, plus
+/// two half-closes, two reads of the socket's error and one check of the connection attempt.
 const CALLS: u64 = 2 * 2 * STEP_BUDGET as u64 + 5;
 
-/// The connections that have work to do and stand in the queue.
+/// Returns the connections that are queued and have work.
 pub fn before_run(world: &World) -> HashSet<Key> {
     let runnable = |(_, conn): &(Key, &Conn<Socket>)| conn.queued && has_work(conn);
     world.engine.iter().filter(runnable).map(|(key, _)| key).collect()
 }
 
-/// Each of them was driven; nobody had more than a share; the queue holds nobody twice.
+/// Checks that each of them was driven, none exceeded its budget, and none is queued twice.
 pub fn after_run(world: &World, had_work: &HashSet<Key>) {
     let kernel = world.net.borrow();
     let mut queued = 0;
     for (key, conn) in world.engine.iter() {
         queued += usize::from(conn.queued);
         let socks = socks(&kernel, conn);
-        let calls: u64 = socks.iter().map(|(_, sock)| sock.seen.calls).sum();
-        let bytes: u64 = socks.iter().map(|(_, sock)| sock.seen.bytes).sum();
-        // One whose attempt failed was asked on a socket that is gone.
+        let calls: u64 = socks.iter().map(|(_, sock)| sock.stats.calls).sum();
+        let bytes: u64 = socks.iter().map(|(_, sock)| sock.stats.bytes).sum();
+        // The socket of a failed attempt is already closed.
         let served = calls > 0 || matches!(conn.ends.end(1), End::Unconnected);
         assert!(served || !had_work.contains(&key), "#{} was not served", key.id);
         assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.id);
         let spins = |(end, sock): &(usize, &Sock)| {
-            sock.seen.blocked && conn.ends.bits(*end).has(Ready::WRITE)
+            sock.stats.blocked && conn.ends.bits(*end).has(Ready::WRITE)
         };
         assert!(!socks.iter().any(spins), "#{} forgets that it is blocked", key.id);
         let share = CALLS * largest(world, &world.talks[&key.id]) as u64;
@@ -54,7 +54,7 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
     assert_eq!(world.engine.queued(), queued, "the queue holds somebody twice, or a ghost");
 }
 
-/// The structure of all that is left after a turn.
+/// Checks the structure of everything that is left after a turn.
 pub fn after_turn(world: &World) {
     let kernel = world.net.borrow();
     let (mut loans, mut bytes, mut pipes) = (0, 0, 0);
@@ -81,7 +81,7 @@ pub fn after_turn(world: &World) {
     assert_eq!(world.watch.facts.len(), living, "an end that was not told");
 }
 
-/// The loop sleeps exactly as long as there is nothing to do.
+/// Checks that the loop sleeps exactly as long as there is nothing to do.
 pub fn sleep(world: &World, sleep: Option<Duration>) {
     let none = sleep == Some(Duration::ZERO);
     assert_eq!(none, world.engine.queued() > 0, "sleeps {sleep:?} with this much queued");
@@ -95,11 +95,11 @@ pub fn sleep(world: &World, sleep: Option<Duration>) {
     }
 }
 
-/// What a connection holds, in loans, bytes and pipes: at most one read's worth a flow.
+/// Checks what a connection holds, in entries, bytes and pipes: at most one read's worth per flow.
 fn unsent(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, usize, usize) {
     let unsent = &world.engine.buffers.unsent;
     let flows = conn.flows.iter().filter_map(|flow| flow.unsent.as_ref());
-    // What lies in a pipe cannot be seen.
+    // The bytes in a pipe cannot be accessed.
     let pipes = flows.clone().filter(|unsent_id| unsent.data(unsent_id).is_empty()).count();
     let mut sizes: Vec<usize> = flows.map(|unsent_id| unsent.left(unsent_id)).collect();
     for size in &sizes {
@@ -111,7 +111,7 @@ fn unsent(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, 
     (sizes.len(), sizes.iter().sum(), pipes)
 }
 
-/// What was read was written, but for what is held.
+/// Checks that everything read was written, except the unsent bytes.
 fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &Flow) {
     let unsent = &world.engine.buffers.unsent;
     let unsent = flow.unsent.as_ref().map_or(0, |unsent_id| unsent.left(unsent_id)) as u64;
@@ -130,7 +130,7 @@ fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &
     }
 }
 
-/// Whoever has work to do is queued, or the kernel owes an event for it.
+/// Checks that a connection with work is queued, or that the kernel owes it an event.
 fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
     assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.id);
     for (end, sock) in socks(kernel, conn) {
@@ -140,14 +140,14 @@ fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
             let known = bits.has(bit) || sock.owes(bit);
             assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.id);
         }
-        // With honest events, an error is seen even at an end which nobody reads.
+        // With complete events, an error is noticed even at an end that is not read.
         let hinted = sock.owes(Ready::READ) || sock.owes(Ready::WRITE) || conn.queued;
         let missed = world.mix.model == Model::Epoll && sock.error.is_some() && !hinted;
         assert!(!missed, "#{}.{end} has not seen its error: {conn}", key.id);
     }
 }
 
-/// A flow has a next step, or an attempt or an error waits to be asked for.
+/// Whether a flow has a next step, or an attempt or an error has to be checked.
 fn has_work(conn: &Conn<Socket>) -> bool {
     let ready = |end: u8| conn.ends.ready(end as usize);
     let next = |flow: &Flow| flow.next(ready(flow.from), ready(flow.to));
@@ -158,7 +158,7 @@ fn has_work(conn: &Conn<Socket>) -> bool {
     asks || fails || conn.flows.iter().any(|flow| next(flow) != Step::Rest)
 }
 
-/// When this connection has to end if nothing more happens, told from its events alone.
+/// Returns when this connection has to end if nothing more happens, computed from its events alone.
 pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
     let facts = world.watch.facts[&talk.key.id];
     let timeouts = &world.mix.timeouts[talk.route as usize];
@@ -181,7 +181,7 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
     wait.map(|wait| facts.active + wait).into_iter().chain(life).min()
 }
 
-/// No deadline of silence has closed it while bytes waited that could have been passed on.
+/// Checks that no idle deadline closed it while bytes were waiting that could have been forwarded.
 pub fn was_silent(kernel: &Kernel, talk: &Talk, reason: Reason) {
     let silence = [Reason::IdleTimeout, Reason::HalfCloseTimeout, Reason::Drained];
     if !silence.contains(&reason) || talk.kind == Kind::Chargen {
@@ -190,13 +190,13 @@ pub fn was_silent(kernel: &Kernel, talk: &Talk, reason: Reason) {
     let socks: Vec<&Sock> = talk.peers.iter().map(|peer| &kernel.socks[peer.sock]).collect();
     for (at, from) in socks.iter().enumerate() {
         let to = if talk.kind == Kind::Relay { socks.get(1 - at) } else { Some(from) };
-        let takes = to.is_some_and(|to| talk.kind == Kind::Discard || !to.seen.blocked);
-        let waits = from.seen.unread && takes && !from.seen.lied;
+        let takes = to.is_some_and(|to| talk.kind == Kind::Discard || !to.stats.blocked);
+        let waits = from.stats.unread && takes && !from.stats.lied;
         assert!(!waits, "#{} ends by {reason} with bytes that wait", talk.key.id);
     }
 }
 
-/// The most that one step may move.
+/// Returns the most bytes that one step may move.
 fn largest(world: &World, talk: &Talk) -> usize {
     let text = match &talk.peers[0].hears {
         Hears::Text(text) => text.len(),

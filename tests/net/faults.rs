@@ -1,19 +1,19 @@
-//! What a seed draws: the kernel's model, a subset of the faults with their strengths, and the
-//! sizes of everything. Not all faults at once: one fault can hide another.
+//! The parameters of a run, drawn from a seed: the kernel's model, a subset of the faults with
+//! their probabilities, and all sizes. Not all faults at once: one fault can hide another.
 
 use oneloop::core::Random;
 use oneloop::core::timers::Timeouts;
 
-/// What the kernel promises of its events.
+/// What the kernel guarantees about its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Model {
     /// One edge for each call that would have blocked, and no more; a short read proves nothing.
     Bare,
-    /// An edge for each arrival; a short read has drained a TCP socket, but for an urgent mark.
+    /// An edge for each arrival. A short read has drained a TCP socket, except at an urgent mark.
     Epoll,
 }
 
-/// How often each thing goes wrong, in a thousand.
+/// The probability of each fault, in a thousand.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     pub short_read: u64,
@@ -23,56 +23,56 @@ pub struct Faults {
     pub reset: u64,
     pub spurious: u64,
     pub stale: u64,
-    /// The events of one socket come apart, in two events or in two batches.
+    /// The event of one socket is split into two events, or into two batches.
     pub split: u64,
-    /// Events name the direction that was owed and not the other one.
+    /// Events report only the direction that was owed.
     pub minimal: bool,
     pub hint_absent: u64,
     pub hint_false: u64,
-    /// A reset takes with it what was received and not read yet.
+    /// A reset discards what was received and not read yet.
     pub reset_purges: u64,
-    /// A reset behind a FIN is told to writers only: readers see the end of file first.
+    /// A reset after a FIN is reported to writers only: readers get the end of file first.
     pub fin_hides_reset: bool,
-    /// A splice moves nothing, though there is something.
+    /// A splice moves nothing although bytes are waiting.
     pub splice_nothing: u64,
     /// Peers act between the phases of a turn too.
     pub mid_turn: u64,
-    /// The clock leaps by hours.
+    /// The clock jumps by hours.
     pub leap: u64,
 }
 
-/// All that one run draws.
+/// All parameters of one run.
 #[derive(Clone, Debug)]
 pub struct Mix {
     pub model: Model,
     pub faults: Faults,
     pub talks: usize,
-    /// The most connections at a time: slots are few, and used again at once.
+    /// Maximum concurrent connections: slots are few, and reused at once.
     pub slots: usize,
-    /// The most events a batch brings.
+    /// Maximum number of events per batch.
     pub batch: usize,
     pub scratch: usize,
-    /// The most that one splice moves.
+    /// Maximum bytes per splice.
     pub splice: usize,
-    /// The largest pipe.
+    /// Maximum capacity of a pipe, in bytes.
     pub pipe: usize,
-    /// The most bytes that a peer says in one go.
+    /// Maximum bytes that a peer sends at once.
     pub say: u64,
-    /// Of a hundred sockets, so many are Unix sockets.
+    /// Share of Unix sockets, in percent.
     pub unix: u64,
-    /// Which kinds of conversation occur.
+    /// The kinds of conversation that occur.
     pub kinds: Vec<u8>,
     pub timeouts: Vec<Timeouts>,
-    /// In which turn draining begins, and in which all is cut.
+    /// The turn in which draining begins, and the turn in which all connections are cut.
     pub drain: Option<usize>,
     pub cut: Option<usize>,
-    /// How many turns the faults last.
+    /// Number of turns with faults.
     pub unsafe_turns: usize,
-    /// Peers that break off (reset, vanish, close early), in a hundred.
+    /// Share of peers that abort (reset, vanish, close early), in percent.
     pub rude: u64,
-    /// Attempts to connect that fail, in a hundred.
+    /// Share of connection attempts that fail, in percent.
     pub refuse: u64,
-    /// How fast the clock runs, in microseconds a turn, at most.
+    /// Maximum advance of the clock per turn, in microseconds.
     pub pace: u64,
 }
 
@@ -131,18 +131,18 @@ impl Mix {
     }
 }
 
-/// A timeout is drawn small, so that it matters, and often not at all.
+/// Draws a timeout: often none, otherwise small enough to fire.
 fn draw_timeouts(random: &mut Random) -> Timeouts {
     let mut one = || random.once_in(3).then(|| 2 + random.below(60) as u32);
     Timeouts { connect: one(), idle: one(), half_close: one(), lifetime: one() }
 }
 
-/// One of them.
+/// Draws one of them.
 pub fn pick<T: Copy>(random: &mut Random, choices: &[T]) -> T {
     choices[random.below(choices.len() as u64) as usize]
 }
 
-/// Half of the time nothing, else one of them.
+/// Draws none with probability one half, otherwise one of them.
 fn some(random: &mut Random, choices: &[u64]) -> u64 {
     if random.once_in(2) { 0 } else { pick(random, choices) }
 }

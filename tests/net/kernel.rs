@@ -1,5 +1,5 @@
-//! The kernel: sockets with a pipe each way, and the events it owes. It owes no more than its model
-//! demands, so a wake-up that the core loses shows as a stall and not as luck.
+//! The simulated kernel: sockets with a pipe in each direction, and the events it owes. It reports
+//! no more than its model demands, so that a wake-up lost by the core always shows as a stall.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -14,65 +14,65 @@ pub struct Kernel {
     pub faults: Faults,
     pub random: Random,
     pub socks: Vec<Sock>,
-    /// Sockets that the core still has.
+    /// Sockets that the core has not closed.
     live: Vec<usize>,
-    /// Names of sockets that are gone, for events that come too late.
+    /// Keys of closed sockets, for stale events.
     gone: VecDeque<Key>,
-    /// Calls so far that may fail, and the one that shall.
+    /// Number of calls so far that can fail, and the one that is made to fail.
     pub calls: u64,
     pub fail: Option<(u64, ErrorKind)>,
-    /// The most that one splice moves.
+    /// Maximum bytes per splice.
     pub splice: usize,
-    /// Bytes that were read and written in all.
+    /// Bytes read and written in total.
     pub moved: u64,
     pub tracing: bool,
 }
 
-/// A socket of ours and the wire to its peer.
+/// A socket of the core and its connection to the peer.
 pub struct Sock {
     pub key: Option<Key>,
-    /// From the peer to us, and from us to the peer.
+    /// From the peer to the core, and from the core to the peer.
     pub rx: Pipe,
     pub tx: Pipe,
     pub dial: Attempt,
-    /// The attempt was taken: whatever comes now comes after a connection.
+    /// The attempt was accepted: what follows happens on an established connection.
     pub took: bool,
-    /// The error that waits to be told once.
+    /// The pending error, reported once.
     pub error: Option<ErrorKind>,
-    /// Reset by either side: nothing goes any more.
+    /// Reset by either side: no more bytes are transferred.
     pub dead: bool,
-    /// We have dropped it.
+    /// The core has dropped it.
     pub closed: bool,
-    /// We shall reset it when we drop it.
+    /// The core's drop will reset it.
     pub linger_zero: bool,
-    /// The peer has closed it both ways.
+    /// The peer has closed both directions.
     pub left: bool,
-    /// A short read tells that it is drained.
+    /// A short read proves that it is drained.
     pub drains: bool,
-    /// What the next batch has to name, and (bare contract) what a call that would have blocked
-    /// entitles us to.
+    /// The readiness that the next batch has to report, and (bare contract) the directions in which
+    /// a call would have blocked.
     owed: Ready,
     armed: Ready,
-    /// A write was refused since there last was room (epoll).
+    /// A write would have blocked since there last was space (epoll).
     refused: bool,
-    /// The core does not want to hear of what comes in.
+    /// The core has disabled read events.
     pub muted: bool,
-    pub seen: Seen,
+    pub stats: CallStats,
 }
 
-/// What the core's calls met on this socket.
+/// The results of the core's calls on this socket.
 #[derive(Default)]
-pub struct Seen {
-    /// A call returned a failure, this one.
+pub struct CallStats {
+    /// The error that a call returned.
     pub fault: Option<ErrorKind>,
     /// The last write took nothing.
     pub blocked: bool,
-    /// The last read would have blocked, the kernel said, though there was something to read.
+    /// The last read returned would-block although bytes were waiting.
     pub lied: bool,
-    /// Calls and bytes in this turn.
+    /// Number of calls and bytes in this turn.
     pub calls: u64,
     pub bytes: u64,
-    /// It was dropped before all that had come was read.
+    /// It was dropped before everything that had arrived was read.
     pub unread: bool,
 }
 
@@ -81,11 +81,11 @@ pub struct Pipe {
     pub bytes: VecDeque<u8>,
     pub room: usize,
     pub fin: bool,
-    /// The reader is told of a reset once the bytes are read.
+    /// The reader gets the reset once the bytes are read.
     pub reset: bool,
     /// Positions of urgent marks.
     pub marks: VecDeque<u64>,
-    /// Bytes put in and taken out since the beginning.
+    /// Bytes written and read since the beginning.
     pub put: u64,
     pub taken: u64,
 }
@@ -93,9 +93,9 @@ pub struct Pipe {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     Done,
-    /// Decided after so many polls: an error, or success.
+    /// Decided after this many polls: an error, or success.
     Waiting(u32, Option<ErrorKind>),
-    /// Nobody answers.
+    /// The target never answers.
     BlackHole,
 }
 
@@ -118,7 +118,7 @@ impl Kernel {
         }
     }
 
-    /// A new socket with pipes of so many bytes.
+    /// Opens a socket with pipes of this many bytes.
     pub fn open(&mut self, room: usize, unix: bool, dial: Attempt) -> usize {
         let pipe = || Pipe { room, ..Pipe::default() };
         self.socks.push(Sock {
@@ -137,13 +137,13 @@ impl Kernel {
             armed: BOTH,
             refused: true,
             muted: false,
-            seen: Seen::default(),
+            stats: CallStats::default(),
         });
         self.live.push(self.socks.len() - 1);
         self.socks.len() - 1
     }
 
-    /// From now on its events bear this key. What is ready already is an edge.
+    /// Registers the socket under this key. What is already ready is an edge.
     pub fn register(&mut self, id: usize, key: Key) {
         self.socks[id].key = Some(key);
         if self.socks[id].readable() {
@@ -152,7 +152,7 @@ impl Kernel {
         self.edge(id, Ready::WRITE);
     }
 
-    /// From now on it is named for what comes in, or is not. What is there already is an edge.
+    /// Enables or disables read events. What has already arrived is an edge.
     pub fn update_interest(&mut self, id: usize, muted: bool) {
         let sock = &mut self.socks[id];
         sock.muted = muted;
@@ -164,7 +164,7 @@ impl Kernel {
         }
     }
 
-    /// Something new at this socket, in these directions: is an event owed?
+    /// Handles a change in these directions: decides whether an event is owed.
     pub fn edge(&mut self, id: usize, bits: Ready) {
         let sock = &mut self.socks[id];
         for (bit, ready) in [(Ready::READ, sock.readable()), (Ready::WRITE, sock.writable())] {
@@ -182,7 +182,7 @@ impl Kernel {
         }
     }
 
-    /// A failure wakes both directions.
+    /// Handles a failure, which wakes both directions.
     pub fn shock(&mut self, id: usize) {
         match self.model {
             Model::Bare => self.edge(id, BOTH),
@@ -190,7 +190,7 @@ impl Kernel {
         }
     }
 
-    /// A call in this direction would block: from now on an event is owed.
+    /// Handles a call in this direction that would block: from now on an event is owed.
     pub fn block(&mut self, id: usize, bit: Ready) {
         let sock = &mut self.socks[id];
         sock.armed = sock.armed.with(bit);
@@ -201,7 +201,7 @@ impl Kernel {
         }
     }
 
-    /// One batch of events: at most so many sockets that are owed one, with some noise among them.
+    /// Returns one batch of events: at most this many sockets that are owed one, plus some noise.
     pub fn poll(&mut self, batch: usize) -> Vec<(Key, Ready)> {
         self.decide_attempts();
         let mut owed: Vec<usize> = self.live.iter().copied().filter(|id| self.owes(*id)).collect();
@@ -215,7 +215,7 @@ impl Kernel {
         events
     }
 
-    /// Whether there is anything that the next batch must name.
+    /// Whether the next batch must report anything.
     pub fn owes_anything(&self) -> bool {
         let undecided = |id: &usize| matches!(self.socks[*id].dial, Attempt::Waiting(..));
         self.live.iter().any(|id| self.owes(*id) || undecided(id))
@@ -236,7 +236,7 @@ impl Kernel {
             bits = if sock.writable() { bits.with(Ready::WRITE) } else { bits };
         }
         if split && bits.has(BOTH) {
-            // The one now, the other in a later batch.
+            // One now, the other in a later batch.
             sock.owed = Ready::WRITE;
             bits = Ready::READ;
         }
@@ -259,7 +259,7 @@ impl Kernel {
         events.push((key, bits));
     }
 
-    /// Events that nobody asked for: of sockets at rest, and of sockets that are gone.
+    /// Adds spurious events: of idle sockets, and of closed ones.
     fn noise(&mut self, events: &mut Vec<(Key, Ready)>) {
         if self.hits(self.faults.spurious) && !self.live.is_empty() {
             let id = self.live[self.random.below(self.live.len() as u64) as usize];
@@ -272,19 +272,19 @@ impl Kernel {
         }
     }
 
-    /// The core drops the socket.
+    /// Handles the core's drop of the socket.
     pub fn close(&mut self, id: usize) {
         let cut = self.random.draw();
         let sock = &mut self.socks[id];
         assert!(!sock.closed, "socket {id} is closed twice");
         sock.closed = true;
-        sock.seen.unread = !sock.rx.bytes.is_empty();
+        sock.stats.unread = !sock.rx.bytes.is_empty();
         if sock.linger_zero {
-            // What is still on its way may be lost.
+            // Bytes in flight may be lost.
             let kept = cut as usize % (sock.tx.bytes.len() + 1);
             sock.tx.bytes.truncate(if cut >> 63 == 0 { kept } else { sock.tx.bytes.len() });
         }
-        sock.tx.reset |= sock.linger_zero || sock.seen.unread;
+        sock.tx.reset |= sock.linger_zero || sock.stats.unread;
         sock.tx.fin |= !sock.dead;
         self.live.retain(|live| *live != id);
         self.gone.extend(self.socks[id].key);
@@ -313,7 +313,7 @@ impl Kernel {
         }
     }
 
-    /// No more faults than these; and who never answered is now known not to.
+    /// Limits the faults to these. Unanswered attempts now fail.
     pub fn calm(&mut self, faults: Faults) {
         self.faults = faults;
         for sock in self.socks.iter_mut().filter(|sock| sock.dial == Attempt::BlackHole) {
@@ -321,7 +321,7 @@ impl Kernel {
         }
     }
 
-    /// Whether a fault of this strength strikes now.
+    /// Whether a fault of this probability occurs now.
     pub fn hits(&mut self, in_a_thousand: u64) -> bool {
         in_a_thousand > 0 && self.random.below(1000) < in_a_thousand
     }
@@ -339,21 +339,21 @@ impl Sock {
         self.dial == Attempt::Done && (something || self.error.is_some())
     }
 
-    /// Announced as writable: there is room for a third of what the pipe holds.
+    /// Whether it is reported writable: a third of the pipe's capacity is free.
     pub fn writable(&self) -> bool {
         let room = self.tx.room - self.tx.bytes.len().min(self.tx.room);
         let enough = room * 3 >= self.tx.room;
         self.dial == Attempt::Done && (enough || self.dead || self.error.is_some())
     }
 
-    /// Whether the kernel still owes an event that names this direction.
+    /// Whether the kernel still owes an event for this direction.
     pub fn owes(&self, bit: Ready) -> bool {
         self.owed.has(bit)
     }
 }
 
 impl Pipe {
-    /// How many bytes can be taken in one go: an urgent mark stops a read.
+    /// Returns how many bytes one read can return: an urgent mark stops it.
     pub fn until_mark(&mut self) -> usize {
         while self.marks.front().is_some_and(|mark| *mark <= self.taken) {
             self.marks.pop_front();

@@ -1,5 +1,5 @@
-//! The simulated network: a small honest kernel, the peers behind it, and the world that turns the
-//! engine. All of it is a function of a seed.
+//! The simulated network: a small kernel, its peers, and the world that runs the engine. Everything
+//! is a function of a seed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,11 +23,11 @@ pub use faults::{Faults, Mix, Model};
 pub use kernel::Kernel;
 pub use world::World;
 
-/// The one kernel of a run: each socket and the world hold on to it.
+/// The kernel of a run, shared by all sockets and the world.
 pub type Net = Rc<RefCell<Kernel>>;
 
 /// The bytes of a stream are a function of the stream's number and the position. So a byte that is
-/// lost, repeated, moved or mixed up is found at once, and nothing has to be remembered.
+/// lost, repeated or misplaced is detected at once, and nothing has to be stored.
 pub fn payload(stream: u64, at: u64, length: usize) -> Vec<u8> {
     let word = |number: u64| mix(stream ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15)).to_le_bytes();
     let words = at / 8..(at + length as u64).div_ceil(8);

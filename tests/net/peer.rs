@@ -1,4 +1,4 @@
-//! A peer: plays its script on its side of a socket, and knows each byte that it ought to hear.
+//! A peer: plays its script on its side of a socket, and checks each byte that it receives.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -12,21 +12,21 @@ use super::script::Op;
 
 pub struct Peer {
     pub sock: usize,
-    /// The number of the stream that it says.
+    /// The number of the stream that it sends.
     pub stream: u64,
     pub said: u64,
     pub hears: Hears,
     pub heard: u64,
     pub saw: Option<Saw>,
     pub script: VecDeque<Op>,
-    /// It listens while it does other things.
+    /// It reads while it does other things.
     pub listens: bool,
-    /// It broke off: what becomes of the rest is its own doing.
+    /// It aborted: the loss of the rest is its own fault.
     pub rude: bool,
     pub over: bool,
 }
 
-/// What a peer ought to hear.
+/// What a peer should receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hears {
     Nothing,
@@ -36,7 +36,7 @@ pub enum Hears {
     Lines,
 }
 
-/// The end that a peer saw.
+/// How the connection ended for a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saw {
     Eof,
@@ -59,10 +59,11 @@ impl Peer {
         }
     }
 
-    /// One step of the script; true if anything came of it. `calm`: no more naps and no stalls.
+    /// Takes one step of the script. Returns true if it made progress. `calm`: no more pauses or
+    /// stalls.
     pub fn act(&mut self, kernel: &mut Kernel, random: &mut Random, calm: bool) -> bool {
         if self.over || !kernel.reaches(self.sock) {
-            // An attempt that was given up never gets to its peer.
+            // An abandoned attempt never reaches its peer.
             self.over |= kernel.socks[self.sock].closed;
             return false;
         }
@@ -90,7 +91,7 @@ impl Peer {
         let length = kernel.remote_room(self.sock).min(length as usize);
         let bytes = payload(self.stream, self.said, length);
         let Some(said) = kernel.remote_write(self.sock, &bytes) else {
-            // The connection is gone; what it still has to tell is heard later.
+            // The connection is closed. What it still has to deliver is read later.
             return true;
         };
         self.said += said as u64;
@@ -103,7 +104,8 @@ impl Peer {
         self.listen(kernel, 1 + random.below(left));
         let left = left.saturating_sub(self.heard - before);
         self.script[0] = Op::Hear(left.max(1));
-        // In the end everybody may go on: one who waits for bytes that nobody sends would wait.
+        // In the calm phase every peer continues: waiting for bytes that are not sent would not
+        // end.
         left == 0 || self.saw.is_some() || calm && self.heard == before
     }
 
@@ -119,7 +121,7 @@ impl Peer {
             Op::Close => self.rude |= kernel.remote_close(self.sock),
             Op::Vanish if !calm => return false,
             _ => {
-                // The network gives up on one who vanished.
+                // The network times out a peer that vanished.
                 let gone = op == Op::Vanish;
                 let kind = if gone { ErrorKind::TimedOut } else { ErrorKind::ConnectionReset };
                 self.rude = true;
@@ -142,7 +144,7 @@ impl Peer {
         true
     }
 
-    /// What it heard so far is a beginning of what was said to it.
+    /// Checks that what it received is a prefix of what was sent to it.
     fn check(&mut self, bytes: &[u8]) {
         let (at, end) = (self.heard as usize, self.heard as usize + bytes.len());
         let wanted = match &self.hears {
@@ -156,7 +158,7 @@ impl Peer {
     }
 }
 
-/// RFC 864 once more, written differently from the core's.
+/// RFC 864 again, implemented differently from the core.
 fn line_byte(at: usize) -> u8 {
     let (line, column) = (at / 74, at % 74);
     let end = b"\r\n".get(column.wrapping_sub(72)).copied();

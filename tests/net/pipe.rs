@@ -1,10 +1,10 @@
-//! A simulated pipe. How much a splice moves is up to the kernel.
+//! A simulated pipe. The simulated kernel decides how much a splice moves.
 
 use std::io;
 
 use oneloop::core::Pipe;
 
-/// It claims to be large, as the core wants it.
+/// It reports a large capacity, which the core requires.
 pub struct Tube {
     pub bytes: Vec<u8>,
 }

@@ -1,4 +1,4 @@
-//! The other side of a simulated socket: what a peer, or the network between, can do to it.
+//! The remote side of a simulated socket: what a peer, or the network in between, can do to it.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,7 @@ use oneloop::core::Ready;
 
 use super::kernel::{Attempt, Kernel};
 
-/// What a peer's read finds.
+/// The result of a peer's read.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     Bytes(Vec<u8>),
@@ -16,12 +16,12 @@ pub enum Found {
 }
 
 impl Kernel {
-    /// Whether the peer knows of the connection: an attempt that is undecided has no peer yet.
+    /// Whether the connection has reached the peer: an undecided attempt has no peer yet.
     pub fn reaches(&self, id: usize) -> bool {
         self.socks[id].dial == Attempt::Done
     }
 
-    /// The peer says something; how much of it finds room. None: the connection is gone.
+    /// Writes bytes of the peer. Returns how many were accepted, None if the connection is closed.
     pub fn remote_write(&mut self, id: usize, bytes: &[u8]) -> Option<usize> {
         let sock = &mut self.socks[id];
         if sock.closed || sock.dead {
@@ -36,7 +36,7 @@ impl Kernel {
         Some(taken)
     }
 
-    /// How many bytes the peer can say now.
+    /// Returns how many bytes the peer can write now.
     pub fn remote_room(&self, id: usize) -> usize {
         self.socks[id].rx.room - self.socks[id].rx.bytes.len()
     }
@@ -65,7 +65,7 @@ impl Kernel {
         }
     }
 
-    /// An urgent byte: it is not part of the stream, but a read stops where it was sent.
+    /// Sends an urgent byte. It is not part of the stream, but a read stops where it was sent.
     pub fn remote_urgent(&mut self, id: usize) {
         let sock = &mut self.socks[id];
         if !sock.closed && !sock.dead && !sock.rx.fin {
@@ -75,7 +75,7 @@ impl Kernel {
         }
     }
 
-    /// The peer closes both ways; true if that was a reset, because it had not read everything.
+    /// Closes both directions. Returns true if that was a reset, because the peer had unread bytes.
     pub fn remote_close(&mut self, id: usize) -> bool {
         if !self.socks[id].tx.bytes.is_empty() {
             self.kill(id, ErrorKind::ConnectionReset);
@@ -86,8 +86,8 @@ impl Kernel {
         false
     }
 
-    /// The connection is reset: by the peer, by the network, or by a peer that was gone. The core's
-    /// side learns it from `kind`.
+    /// Resets the connection: by the peer, by the network, or by a peer that had closed. The core's
+    /// side gets the error `kind`.
     pub fn kill(&mut self, id: usize, kind: ErrorKind) {
         let purges = self.hits(self.faults.reset_purges);
         let sock = &mut self.socks[id];
@@ -98,7 +98,7 @@ impl Kernel {
         sock.error = Some(kind);
         sock.tx.reset = true;
         if purges && !sock.rx.bytes.is_empty() {
-            // What was received is lost with it, and so is the right to call it complete.
+            // Received bytes are discarded too, so the stream no longer counts as complete.
             sock.rx.bytes.clear();
             sock.rx.marks.clear();
             sock.rx.fin = false;

@@ -1,4 +1,4 @@
-//! What a peer is going to do, drawn from the seed: in which order it speaks, listens, and ends.
+//! The script of a peer, drawn from the seed: in which order it sends, reads, and ends.
 
 use std::collections::VecDeque;
 
@@ -9,30 +9,29 @@ use super::faults::Mix;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     Say(u64),
-    /// Listen until so many bytes more have come, or the end.
+    /// Read until this many more bytes have arrived, or the end.
     Hear(u64),
-    /// Do nothing for so many turns.
+    /// Do nothing for this many turns.
     Nap(u64),
     Urgent,
     Fin,
-    /// Listen until the end of file.
+    /// Read until the end of file.
     HearEnd,
     Reset,
-    /// Close both ways, whatever is unread.
+    /// Close both directions, whatever is unread.
     Close,
-    /// Neither a word nor a packet from now on.
+    /// Send no bytes and no packets from now on.
     Vanish,
 }
 
-/// Whom the script is for.
+/// The role that the script is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Ends of its own accord.
     First,
-    /// Speaks (some of it) only once it has heard the end of file: so a FIN that is not passed on
-    /// is noticed.
+    /// Sends (in part) only after the end of file, so that a FIN that is not propagated is noticed.
     Last,
-    /// Hears without an end until it breaks off.
+    /// Reads until it aborts.
     Endless,
 }
 

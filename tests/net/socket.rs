@@ -1,4 +1,4 @@
-//! The core's side of a simulated socket: the calls, and the faults that meet them.
+//! The core's side of a simulated socket: the calls, and the faults injected into them.
 
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
@@ -31,7 +31,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // While a failed check unwinds, the kernel may be in use.
+        // The kernel may be borrowed while a failed check unwinds.
         if let Ok(mut kernel) = self.net.try_borrow_mut() {
             kernel.close(self.id);
         }
@@ -71,7 +71,7 @@ impl Stream for Socket {
         self.net.borrow().socks[self.id].drains
     }
 
-    /// As on the system: where a short read tells something.
+    /// Whether a short read proves the socket drained, as on the real system.
     fn can_splice(&self, to: &Socket) -> bool {
         let kernel = self.net.borrow();
         kernel.socks[self.id].drains && kernel.socks[to.id].drains
@@ -105,10 +105,10 @@ impl Kernel {
         let sock = &mut self.socks[id];
         if !sock.rx.bytes.is_empty() {
             let most = into.len().min(sock.rx.until_mark());
-            // Where a short read tells something, there are none by chance.
+            // Where a short read proves the socket drained, none is injected.
             let most = if sock.drains { most } else { self.shorter(most, self.faults.short_read) };
             self.socks[id].rx.take(&mut into[..most]);
-            self.socks[id].seen.bytes += most as u64;
+            self.socks[id].stats.bytes += most as u64;
             self.moved += most as u64;
             return Ok(most);
         }
@@ -138,18 +138,18 @@ impl Kernel {
         }
         let room = sock.tx.room - sock.tx.bytes.len();
         if room == 0 {
-            sock.seen.blocked = true;
+            sock.stats.blocked = true;
             self.block(id, Ready::WRITE);
             return Err(ErrorKind::WouldBlock.into());
         }
         let most = self.shorter(from.len().min(room), self.faults.short_write);
         let sock = &mut self.socks[id];
-        sock.seen.blocked = false;
-        sock.seen.bytes += most as u64;
+        sock.stats.blocked = false;
+        sock.stats.bytes += most as u64;
         self.moved += most as u64;
         sock.tx.put(&from[..most]);
         if sock.left {
-            // The peer's answer to bytes that it no longer wants.
+            // The peer's answer to bytes after its close.
             self.kill(id, ErrorKind::ConnectionReset);
         }
         Ok(most)
@@ -181,12 +181,12 @@ impl Kernel {
         Ok(self.socks[id].fail().map(io::Error::from))
     }
 
-    /// What may meet any call.
+    /// Injects the faults that any call may have.
     fn enter(&mut self, id: usize, call: Call) -> io::Result<()> {
         assert!(!self.socks[id].closed, "{call:?} on closed socket {id}");
         self.calls += 1;
-        self.socks[id].seen.lied &= call != Call::Read;
-        self.socks[id].seen.calls += 1;
+        self.socks[id].stats.lied &= call != Call::Read;
+        self.socks[id].stats.calls += 1;
         if let Some((_, kind)) = self.fail.filter(|(at, _)| *at == self.calls) {
             return self.strike(id, call, kind);
         }
@@ -204,20 +204,20 @@ impl Kernel {
         Ok(())
     }
 
-    /// This call fails now, in this way.
+    /// Makes this call fail, if it is its turn.
     fn strike(&mut self, id: usize, call: Call, kind: ErrorKind) -> io::Result<()> {
         match (kind, call) {
-            // Such a call never says so.
+            // This call never returns that error.
             (ErrorKind::Interrupted | ErrorKind::WouldBlock, Call::Shutdown | Call::Ask) => {
                 return Ok(());
             }
-            (ErrorKind::Interrupted, _) => self.socks[id].seen.blocked &= call == Call::Read,
+            (ErrorKind::Interrupted, _) => self.socks[id].stats.blocked &= call == Call::Read,
             (ErrorKind::WouldBlock, Call::Read) => {
-                self.socks[id].seen.lied = true;
+                self.socks[id].stats.lied = true;
                 self.block(id, Ready::READ);
             }
             (ErrorKind::WouldBlock, _) => {
-                self.socks[id].seen.blocked = true;
+                self.socks[id].stats.blocked = true;
                 self.block(id, Ready::WRITE);
             }
             _ => {
@@ -235,10 +235,10 @@ impl Kernel {
 }
 
 impl Sock {
-    /// The error that waits is told, and waits no more.
+    /// Takes the pending error.
     fn fail(&mut self) -> Option<ErrorKind> {
-        let told = self.error.take();
-        self.seen.fault = self.seen.fault.or(told);
-        told
+        let error = self.error.take();
+        self.stats.fault = self.stats.fault.or(error);
+        error
     }
 }

@@ -1,4 +1,4 @@
-//! A conversation: a kind, its one or two peers, and what is known of it from outside.
+//! A conversation: its kind, its one or two peers, and what was observed of it from outside.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -25,7 +25,7 @@ pub enum Kind {
     Greet,
 }
 
-/// Relays have the most to go wrong, and come twice as often as others.
+/// Relays have the most failure modes, and occur twice as often as the others.
 pub const KINDS: [Kind; 7] =
     [Kind::Echo, Kind::Relay, Kind::Discard, Kind::Chargen, Kind::Say, Kind::Greet, Kind::Relay];
 
@@ -33,36 +33,36 @@ pub struct Talk {
     pub kind: Kind,
     pub key: Key,
     pub route: u16,
-    /// The client, and the target once an attempt is under way.
+    /// The client, and the target once an attempt has begun.
     pub peers: Vec<Peer>,
     pub role: Role,
-    /// Targets not tried yet, and in how many turns the next attempt is made.
+    /// Targets not tried yet, and the number of turns until the next attempt.
     pub attempts: VecDeque<Attempt>,
     pub pending: Option<u64>,
     pub ended: Option<(Close, Tick)>,
 }
 
-/// What the events told, each with the tick it was told at.
+/// What the events reported, each with its tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
     pub born: Tick,
-    /// Bytes moved, or a side ended, or an attempt began or came through.
+    /// Bytes moved, a side ended, or an attempt began or succeeded.
     pub active: Tick,
     pub connected: bool,
-    /// The far end is a service of ours, no socket.
+    /// End b is a service, not a socket.
     pub service: bool,
-    /// That service has said its last word.
+    /// That service has sent everything.
     pub lingers: bool,
-    /// Which ends have told their end of file, and which was the first to.
+    /// Which ends have reported their end of file, and which was first.
     pub ended: [bool; 2],
     pub first: Option<usize>,
     pub closed: u32,
-    /// In which turn bytes last went to each end.
+    /// The turn in which bytes were last written to each end.
     pub wrote: [usize; 2],
 }
 
 impl Facts {
-    /// Whether the client spoke last. None: both sides spoke in the same turn.
+    /// Whether the client sent last. None if both sides sent in the same turn.
     pub fn client_spoke_last(&self) -> Option<bool> {
         let [to_client, to_target] = self.wrote;
         (to_client != to_target || to_client == 0).then_some(to_target > to_client)
@@ -70,7 +70,8 @@ impl Facts {
 }
 
 impl Talk {
-    /// A conversation as its client begins it. `streams` counts up: no two streams are alike.
+    /// Draws a conversation as its client begins it. `streams` counts up, so every stream is
+    /// unique.
     pub fn begin(random: &mut Random, mix: &Mix, key: Key, sock: usize, streams: &mut u64) -> Talk {
         let kind = match mix.kinds.len() as u64 {
             0 => Kind::Echo,
@@ -111,7 +112,7 @@ impl Talk {
         }
     }
 
-    /// Two peers that are both there.
+    /// Draws two peers that are both connected.
     pub fn joined(key: Key, socks: [usize; 2], script: VecDeque<Op>) -> Talk {
         let peer = |end: usize| {
             let hears = Hears::Stream(1 - end as u64);
@@ -131,7 +132,7 @@ impl Talk {
         }
     }
 
-    /// The connection for it.
+    /// Builds its connection.
     pub fn conn(&self, socket: Socket, unsent: &mut Unsent<Tube>) -> Conn<Socket> {
         let text = match &self.peers[0].hears {
             Hears::Text(text) if !text.is_empty() => Some(unsent.store(text)),
@@ -147,7 +148,7 @@ impl Talk {
         }
     }
 
-    /// The target of the next attempt, at this socket.
+    /// Draws the target of the next attempt, at this socket.
     pub fn dial(&mut self, random: &mut Random, mix: &Mix, sock: usize, streams: &mut u64) {
         assert_eq!(self.peers[0].heard, 0, "bytes came from a target that was not connected");
         let stream = next(streams);

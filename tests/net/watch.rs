@@ -1,4 +1,4 @@
-//! The observer of a run: keeps what the events told, and their trace as one number.
+//! The observer of a run: records what the events report, and hashes their trace.
 
 use std::collections::HashMap;
 
@@ -13,18 +13,18 @@ use super::talk::Facts;
 pub struct Watch {
     pub now: Tick,
     pub turn: usize,
-    /// What is known of the connections that live, by birth.
+    /// Facts about the open connections, by id.
     pub facts: HashMap<u32, Facts>,
     pub closed: Vec<Closed>,
-    /// Deadlines that struck, with what was known then.
+    /// Deadlines that fired, with the facts at that time.
     pub fired: Vec<(Key, Deadline, Facts)>,
     pub heard: Vec<(Key, Vec<u8>)>,
-    /// A number made of all events, if it is wanted.
+    /// A hash of all events, if wanted.
     pub trace: Option<u64>,
     pub tracing: bool,
 }
 
-/// How a connection ended, as the event told it.
+/// How a connection ended, as the event reported it.
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
     pub key: Key,
@@ -41,7 +41,7 @@ impl Watch {
         assert!(before.is_none(), "#{} is born twice", key.id);
     }
 
-    /// An attempt begins, or has failed.
+    /// Records that an attempt begins, or has failed.
     pub fn dialed(&mut self, key: Key) {
         let now = self.now;
         self.facts.entry(key.id).and_modify(|facts| facts.active = now);

@@ -1,4 +1,4 @@
-//! The world: one engine on the simulated network, turned as the shell turns it, until all
+//! The world: one engine on the simulated network, run as the shell runs it, until all
 //! conversations are over.
 
 use std::cell::RefCell;
@@ -29,7 +29,7 @@ pub struct World {
     pub engine: Engine<Socket>,
     pub watch: Watch,
     pub now: Moment,
-    /// Conversations by birth: those that are not over.
+    /// The conversations that are not over, by id.
     pub talks: HashMap<u32, Talk>,
     pub begun: usize,
     conn_ids: ConnIds,
@@ -38,11 +38,11 @@ pub struct World {
     pub calm: bool,
     pub drained: bool,
     pub cut: bool,
-    /// Turns without anything happening.
+    /// Consecutive turns without progress.
     idle: usize,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub talks: usize,
@@ -51,10 +51,10 @@ pub struct Outcome {
     pub trace: Option<u64>,
 }
 
-/// Within so many turns without faults all must be over.
+/// Maximum number of turns without faults until everything is over.
 const CALM_TURNS: usize = 20_000;
 
-/// In so many turns without faults, something must happen.
+/// Maximum number of consecutive turns without faults and without progress.
 const PATIENCE: usize = 50;
 
 impl World {
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Faults first, then none; at the end nothing is left.
+    /// Runs with faults first, then without. At the end nothing is left.
     pub fn run(&mut self) -> Outcome {
         for _ in 0..self.mix.unsafe_turns {
             self.turn();
@@ -105,7 +105,7 @@ impl World {
         }
     }
 
-    /// One turn, phase by phase as the reactor takes it.
+    /// Takes one turn, in the phases of the reactor.
     pub fn turn(&mut self) {
         self.watch.turn += 1;
         self.watch.now = self.now.tick();
@@ -123,7 +123,7 @@ impl World {
         let before = self.net.borrow().moved;
         self.engine.run(self.now, &mut self.watch);
         self.update_interest();
-        // One that is queued and moves nothing would spin.
+        // A connection that is queued and moves nothing would spin.
         happened |= self.net.borrow().moved != before;
         check::after_run(self, &queued);
         self.dials();
@@ -137,7 +137,7 @@ impl World {
         self.tick(happened);
     }
 
-    /// The system hears which ends it is to name for what.
+    /// Registers the changed interests with the kernel.
     fn update_interest(&mut self) {
         let net = &self.net;
         self.engine.update_interest(self.now, &mut self.watch, |socket, _, muted| {
@@ -148,7 +148,7 @@ impl World {
 
     fn begin_turn(&mut self) {
         for sock in &mut self.net.borrow_mut().socks {
-            (sock.seen.calls, sock.seen.bytes) = (0, 0);
+            (sock.stats.calls, sock.stats.bytes) = (0, 0);
         }
     }
 
@@ -163,7 +163,7 @@ impl World {
         }
     }
 
-    /// Each peer takes a step, in the order of the births.
+    /// Lets each peer take a step, in the order of their ids.
     fn peers_act(&mut self) -> bool {
         let mut conn_ids: Vec<u32> = self.talks.keys().copied().collect();
         conn_ids.sort_unstable();
@@ -187,7 +187,7 @@ impl World {
         acted
     }
 
-    /// New connections, as long as there are slots and conversations to begin.
+    /// Opens connections while there are slots and conversations left.
     fn accept(&mut self) -> bool {
         let mut accepted = false;
         while self.begun < self.mix.talks && !self.drained && self.engine.len() < self.mix.slots {
@@ -212,7 +212,7 @@ impl World {
         accepted
     }
 
-    /// Two peers with the same script, joined.
+    /// Joins two peers with the same script.
     pub fn join(&mut self, room: usize, script: VecDeque<Op>) -> u32 {
         let conn_id = self.conn_ids.next();
         let key = self.engine.vacant(conn_id);
@@ -232,7 +232,7 @@ impl World {
         conn_id
     }
 
-    /// A socket of random size and kind, registered.
+    /// Opens and registers a socket of random size and kind.
     fn socket(&mut self, dial: Attempt, key: Key) -> usize {
         let room = self.mix.pipe / 16 + 1 + self.random.below(self.mix.pipe as u64) as usize;
         let unix = self.random.below(100) < self.mix.unix;
@@ -242,7 +242,7 @@ impl World {
         id
     }
 
-    /// Attempts whose time has come: a name may have to be resolved first.
+    /// Starts the attempts that are due. A name may have to be resolved first.
     fn dial(&mut self) -> bool {
         let mut due: Vec<u32> = Vec::new();
         for (conn_id, talk) in &mut self.talks {
@@ -273,7 +273,7 @@ impl World {
         dialed
     }
 
-    /// What became of the attempts: the next target, or the end.
+    /// Handles the results of attempts: tries the next target, or ends the connection.
     fn dials(&mut self) {
         let mut dials = self.engine.dials();
         while let Some((key, dial)) = dials.pop() {
@@ -284,7 +284,7 @@ impl World {
             let took = target.is_some_and(|target| self.net.borrow().socks[target.sock].took);
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
             assert!(!(took && reset), "#{}: a target that was connected is given up", key.id);
-            // The attempt's peer has nobody to talk to.
+            // The attempt's peer has no connection.
             self.watch.dialed(key);
             if talk.attempts.is_empty() {
                 let reason = Reason::not_connected(SysError::from(&error));
@@ -297,7 +297,7 @@ impl World {
         }
     }
 
-    /// Draining and the cut, when their turn has come.
+    /// Starts the drain and the cut, in their turns.
     fn stop(&mut self) {
         let reached = |at: Option<usize>, turn| at.is_some_and(|at| turn >= at);
         if !self.drained && reached(self.mix.drain, self.watch.turn) {
@@ -311,7 +311,7 @@ impl World {
         }
     }
 
-    /// Connections that ended in this turn.
+    /// Checks the connections that ended in this turn.
     fn closed(&mut self) -> bool {
         let closed: Vec<Closed> = self.watch.closed.drain(..).collect();
         for one in &closed {
@@ -333,7 +333,7 @@ impl World {
         !closed.is_empty()
     }
 
-    /// The clock goes on: not at all, a little, or up to the next deadline.
+    /// Advances the clock: not at all, a little, or to the next deadline.
     fn tick(&mut self, happened: bool) {
         let sleep = self.engine.sleep(self.now);
         check::sleep(self, sleep);
@@ -347,7 +347,7 @@ impl World {
         if strikes {
             step += self.random.below(5 * 3_600_000_000);
         } else if self.calm && !busy && !happened {
-            // Everybody waits. If it is for a deadline, let it come.
+            // All connections wait. If one has a deadline, advance to it.
             self.idle += 1;
             step = step.max(sleep.map_or(0, |sleep| sleep.as_micros() as u64));
         }
@@ -358,7 +358,7 @@ impl World {
         self.now = Moment(self.now.0 + step);
     }
 
-    /// Who is left, for the message of a failure.
+    /// Lists the remaining conversations, for the message of a failure.
     pub fn left(&self) -> String {
         let mut lines = String::new();
         for (key, conn) in self.engine.iter() {

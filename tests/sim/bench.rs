@@ -1,4 +1,4 @@
-//! An engine on a network without faults, for tests of one example each.
+//! An engine on a network without faults, for tests with one example each.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,20 +15,20 @@ use crate::net::remote::Found;
 use crate::net::socket::Socket;
 use crate::net::{Faults, Kernel, Model, Net};
 
-/// An engine, its network, and all that was told.
+/// An engine, its network, and the events it reported.
 pub struct Bench {
     pub net: Net,
     pub engine: Engine<Socket>,
-    pub told: Told,
+    pub events: EventLog,
     pub conn_ids: u32,
     pub room: usize,
     pub now: Moment,
 }
 
 #[derive(Default)]
-pub struct Told(pub Vec<String>);
+pub struct EventLog(pub Vec<String>);
 
-impl Observer for Told {
+impl Observer for EventLog {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         self.0.push(format!("#{}.{} {event:?}", key.id, key.end()));
     }
@@ -40,14 +40,14 @@ impl Bench {
         Bench {
             net: Rc::new(RefCell::new(kernel)),
             engine: Engine::new(vec![timeouts], 4, Buffers::default()),
-            told: Told::default(),
+            events: EventLog::default(),
             conn_ids: 0,
             room: 100,
             now: Moment(0),
         }
     }
 
-    /// A connection of this wiring, and its socket.
+    /// Opens a connection of this kind. Returns its key and its socket.
     pub fn open(&mut self, wire: impl FnOnce(Socket) -> Conn<Socket>) -> (Key, usize) {
         let opened = self.insert(wire);
         self.turn();
@@ -58,11 +58,11 @@ impl Bench {
         self.conn_ids += 1;
         let key = self.engine.vacant(self.conn_ids);
         let (socket, id) = self.socket(key, Attempt::Done);
-        self.engine.insert(wire(socket), self.conn_ids, 0, self.now, &mut self.told);
+        self.engine.insert(wire(socket), self.conn_ids, 0, self.now, &mut self.events);
         (key, id)
     }
 
-    /// A relay whose target is connected.
+    /// Opens a relay whose target is connected.
     pub fn relay(&mut self) -> (Key, usize, usize) {
         let (key, client) = self.open(Conn::relay);
         let target = self.dial(key, Attempt::Done);
@@ -73,7 +73,7 @@ impl Bench {
 
     pub fn dial(&mut self, key: Key, attempt: Attempt) -> usize {
         let (socket, target) = self.socket(key.at(1), attempt);
-        self.engine.attach(key, socket, self.now, &mut self.told);
+        self.engine.attach(key, socket, self.now, &mut self.events);
         target
     }
 
@@ -85,26 +85,26 @@ impl Bench {
     }
 
     pub fn turn(&mut self) {
-        let events = self.net.borrow_mut().poll(100);
-        for (key, ready) in events {
-            self.engine.mark(key, ready, &mut self.told);
+        let ready = self.net.borrow_mut().poll(100);
+        for (key, bits) in ready {
+            self.engine.mark(key, bits, &mut self.events);
         }
-        self.engine.run(self.now, &mut self.told);
-        self.engine.expire(self.now, &mut self.told);
+        self.engine.run(self.now, &mut self.events);
+        self.engine.expire(self.now, &mut self.events);
         let net = &self.net;
-        self.engine.update_interest(self.now, &mut self.told, |socket, _, muted| {
-            net.borrow_mut().update_interest(socket.id, muted);
+        self.engine.update_interest(self.now, &mut self.events, |socket, _, read_off| {
+            net.borrow_mut().update_interest(socket.id, read_off);
             Ok(())
         });
     }
 
-    /// Deadlines fire at this tick, and no event was polled since whenever.
+    /// Fires the deadlines at this tick, without polling for events first.
     pub fn expire_at(&mut self, tick: Tick) {
         self.now = Moment(u64::from(tick) * 100_000);
-        self.engine.expire(self.now, &mut self.told);
+        self.engine.expire(self.now, &mut self.events);
     }
 
-    /// A turn at this tick.
+    /// Takes a turn at this tick.
     pub fn turn_at(&mut self, tick: Tick) {
         self.now = Moment(u64::from(tick) * 100_000);
         self.turn();
@@ -116,7 +116,7 @@ impl Bench {
         self.turn();
     }
 
-    pub fn hear(&mut self, id: usize) -> Found {
+    pub fn read(&mut self, id: usize) -> Found {
         self.net.borrow_mut().remote_read(id, 1000)
     }
 
@@ -125,14 +125,14 @@ impl Bench {
         self.turn();
     }
 
-    /// How often something like this was told.
+    /// Returns how many reported events contain `like`.
     pub fn count(&self, like: &str) -> usize {
-        self.told.0.iter().filter(|line| line.contains(like)).count()
+        self.events.0.iter().filter(|line| line.contains(like)).count()
     }
 
-    /// Who has ended, and for what reason.
+    /// Whether the connection was closed exactly once, for this reason.
     pub fn ended(&self, key: Key, reason: &str) -> bool {
-        let line = format!("#{}.0 Closed {{ ending: Ending {{ reason: {reason}", key.id);
+        let line = format!("#{}.0 Closed {{ ending: Close {{ reason: {reason}", key.id);
         self.count(&line) == 1 && self.count(&format!("#{}.0 Closed", key.id)) == 1
     }
 }

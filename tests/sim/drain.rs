@@ -1,5 +1,5 @@
-//! What a drain waits for, service by service, and what silence is: a deadline asks the sockets
-//! before it closes anything.
+//! What a drain waits for, by service; and that a deadline tries the sockets before it closes a
+//! connection.
 
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::Dial;
@@ -15,7 +15,7 @@ fn bench() -> Bench {
 }
 
 fn drain(bench: &mut Bench) {
-    bench.engine.drain(DRAIN_IDLE, bench.now, &mut bench.told);
+    bench.engine.drain(DRAIN_IDLE, bench.now, &mut bench.events);
 }
 
 #[test]
@@ -26,11 +26,11 @@ fn a_drain_closes_a_relay_in_which_nobody_has_spoken() {
     drain(&mut bench);
     bench.turn();
     assert!(bench.ended(key, "Drained"), "it was quiet before the drain");
-    assert_eq!((bench.hear(client), bench.hear(target)), (Found::Eof, Found::Eof));
+    assert_eq!((bench.read(client), bench.read(target)), (Found::Eof, Found::Eof));
 }
 
 #[test]
-fn a_drain_closes_a_relay_whose_target_spoke_last_when_it_was_quiet() {
+fn a_drain_closes_a_quiet_relay_in_which_the_target_spoke_last() {
     let mut bench = bench();
     let (key, client, target) = bench.relay();
     bench.turn_at(40);
@@ -42,8 +42,8 @@ fn a_drain_closes_a_relay_whose_target_spoke_last_when_it_was_quiet() {
     assert_eq!(bench.engine.len(), 1, "the answer may go on");
     bench.turn_at(41 + DRAIN_IDLE);
     assert!(bench.ended(key, "Drained"));
-    assert_eq!(bench.hear(client), Found::Bytes(b"answer".to_vec()));
-    assert_eq!(bench.hear(client), Found::Eof);
+    assert_eq!(bench.read(client), Found::Bytes(b"answer".to_vec()));
+    assert_eq!(bench.read(client), Found::Eof);
 }
 
 #[test]
@@ -54,29 +54,29 @@ fn a_drain_waits_for_the_answer_to_a_client_that_spoke_last() {
     drain(&mut bench);
     bench.turn_at(500);
     bench.say(target, b"a late answer");
-    assert_eq!(bench.hear(client), Found::Bytes(b"a late answer".to_vec()));
+    assert_eq!(bench.read(client), Found::Bytes(b"a late answer".to_vec()));
     bench.turn_at(500 + DRAIN_IDLE);
     assert!(bench.ended(key, "Drained"), "answered, and then quiet");
-    assert_eq!(bench.hear(client), Found::Eof);
+    assert_eq!(bench.read(client), Found::Eof);
 }
 
 #[test]
-fn a_client_whose_answer_never_comes_is_reset_when_the_drain_is_over() {
+fn a_client_without_an_answer_is_reset_when_the_drain_is_over() {
     let mut bench = bench();
     let (key, client, _) = bench.relay();
     bench.say(client, b"request");
     drain(&mut bench);
     bench.turn_at(500);
-    bench.engine.cut(bench.now, &mut bench.told);
+    bench.engine.cut(bench.now, &mut bench.events);
     assert!(bench.ended(key, "Cut"));
-    assert_eq!(bench.hear(client), Found::Reset);
+    assert_eq!(bench.read(client), Found::Reset);
 }
 
 #[test]
 fn a_request_that_crosses_an_answer_is_still_unanswered() {
     let mut bench = bench();
     let (_, client, target) = bench.relay();
-    // Both arrive in one turn, and nobody knows which was first.
+    // Both arrive in one turn, so their order is unknown.
     bench.net.borrow_mut().remote_write(client, b"second request");
     bench.net.borrow_mut().remote_write(target, b"first answer");
     bench.turn();
@@ -110,12 +110,12 @@ fn a_drain_waits_for_unsent_bytes() {
     drain(&mut bench);
     bench.turn_at(500);
     assert_eq!(bench.engine.len(), 1, "it still has something to write");
-    assert_eq!(bench.hear(id), Found::Bytes(b"12345".to_vec()));
+    assert_eq!(bench.read(id), Found::Bytes(b"12345".to_vec()));
     bench.turn();
     bench.turn_at(500 + DRAIN_IDLE);
     assert!(bench.ended(key, "Drained"));
-    assert_eq!(bench.hear(id), Found::Bytes(b"67890".to_vec()));
-    assert_eq!(bench.hear(id), Found::Eof);
+    assert_eq!(bench.read(id), Found::Bytes(b"67890".to_vec()));
+    assert_eq!(bench.read(id), Found::Eof);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_drain_lets_a_half_closed_relay_finish() {
     drain(&mut bench);
     bench.turn_at(600);
     bench.say(target, b"a late answer");
-    assert_eq!(bench.hear(client), Found::Bytes(b"a late answer".to_vec()));
+    assert_eq!(bench.read(client), Found::Bytes(b"a late answer".to_vec()));
     bench.fin(target);
     assert!(bench.ended(key, "Finished"));
 }
@@ -149,8 +149,8 @@ fn a_drained_relay_looks_once_more_for_bytes_that_no_event_told_of() {
     bench.turn_at(40);
     drain(&mut bench);
     bench.net.borrow_mut().remote_write(client, b"just now");
-    bench.engine.expire(bench.now, &mut bench.told);
-    assert_eq!(bench.hear(target), Found::Bytes(b"just now".to_vec()));
+    bench.engine.expire(bench.now, &mut bench.events);
+    assert_eq!(bench.read(target), Found::Bytes(b"just now".to_vec()));
     assert_eq!(bench.engine.len(), 1, "it is not idle");
     bench.turn_at(500);
     assert_eq!(bench.engine.len(), 1, "and its client waits for an answer");
@@ -161,9 +161,9 @@ fn bytes_that_wait_save_a_connection_from_its_idle_timeout() {
     let mut bench = Bench::new(Timeouts { idle: Some(50), ..Timeouts::default() });
     let (key, id) = bench.open(Conn::echo);
     bench.net.borrow_mut().remote_write(id, b"waits");
-    // A stop longer than the timeout, and a poll that had no room for this event.
+    // The process was stopped for longer than the timeout, and the poll's batch was full.
     bench.expire_at(1000);
-    assert_eq!(bench.hear(id), Found::Bytes(b"waits".to_vec()));
+    assert_eq!(bench.read(id), Found::Bytes(b"waits".to_vec()));
     assert_eq!((bench.engine.len(), bench.count("Idle, again: true")), (1, 1));
     bench.turn_at(1049);
     assert_eq!(bench.engine.len(), 1);
@@ -178,7 +178,7 @@ fn bytes_that_wait_save_a_relay_from_its_half_close_timeout() {
     bench.fin(client);
     bench.net.borrow_mut().remote_write(target, b"answer");
     bench.expire_at(1000);
-    assert_eq!(bench.hear(client), Found::Bytes(b"answer".to_vec()));
+    assert_eq!(bench.read(client), Found::Bytes(b"answer".to_vec()));
     bench.expire_at(1020);
     assert!(bench.ended(key, "HalfCloseTimeout"));
 }
@@ -191,7 +191,7 @@ fn a_target_that_is_connected_is_not_given_up_though_no_event_told_of_it() {
     let target = bench.dial(key, Attempt::Done);
     bench.expire_at(1000);
     assert!(matches!(bench.engine.dials()[..], [(_, Dial::Over)]));
-    assert_eq!(bench.hear(target), Found::Bytes(b"request".to_vec()));
+    assert_eq!(bench.read(target), Found::Bytes(b"request".to_vec()));
     let silent = bench.insert(Conn::relay).0;
     bench.dial(silent, Attempt::BlackHole);
     bench.turn();

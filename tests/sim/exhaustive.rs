@@ -1,4 +1,4 @@
-//! Exhaustion: two sockets joined, and every order of what two peers can do in a few steps.
+//! Exhaustive test: two joined sockets, and every order of a few steps of their two peers.
 
 use std::collections::VecDeque;
 
@@ -8,17 +8,17 @@ use crate::net::script::Op;
 use crate::net::{Faults, Mix, Model, World};
 use crate::or_name_the_seed;
 
-/// What a peer can do in a step: one byte, more than a pipe takes, hear what has come (until then
-/// writes to it would block), an end of file, a reset.
+/// The steps of a peer: send one byte, send more than a pipe holds, read what has arrived (until
+/// then writes to it would block), send an end of file, reset.
 const OPS: [Op; 5] = [Op::Say(1), Op::Say(PIPE + 1), Op::Hear(1), Op::Fin, Op::Reset];
 
 const PIPE: u64 = 2;
 
-/// A peer does at most so many things, both together at most so many.
+/// Maximum number of steps of one peer, and of both together.
 const EACH: usize = 4;
 const TOGETHER: usize = 6;
 
-/// A peer that has nothing to do now.
+/// A peer without a script.
 const WAITS: Op = Op::Nap(u64::MAX);
 
 #[test]
@@ -39,8 +39,8 @@ fn every_order(model: Model) {
     assert!(runs > 10_000, "only {runs} orders");
 }
 
-/// Goes on with each step that is still possible; where none is, the run is made. Its beginnings
-/// are checked on the way, turn by turn.
+/// Extends the run by each step that is still possible, and plays it where none is. Each prefix is
+/// checked turn by turn.
 fn explore(model: Model, steps: &mut Vec<(usize, Op)>, runs: &mut u64) {
     let mut leaf = true;
     for side in [0, 1] {
@@ -66,7 +66,7 @@ fn possible(steps: &[(usize, Op)], side: usize, op: Op) -> bool {
     steps.len() < TOGETHER && own.len() < EACH && !over
 }
 
-/// The steps one by one, each with a turn; then both peers end in order.
+/// Plays the steps, one per turn. Then both peers end in order.
 fn play(model: Model, steps: &[(usize, Op)]) {
     let mut world = world(model);
     let conn_id = world.join(PIPE as usize, VecDeque::from([WAITS]));

@@ -1,5 +1,5 @@
-//! Plain tests of limits and costs: how many calls a message takes, when bytes are spliced, what is
-//! swept out.
+//! Tests of limits and costs: system calls per message, when bytes are spliced, when stale
+//! deadlines are swept.
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -23,11 +23,11 @@ fn a_short_read_is_the_last_and_a_full_one_is_not() {
     bench.room = 200_000;
     let (_, id) = bench.open(Conn::echo);
     bench.say(id, b"hello");
-    assert_eq!((bench.count("Read {"), bench.count("because: Short")), (1, 1));
+    assert_eq!((bench.count("Read {"), bench.count("hint: Short")), (1, 1));
     assert_eq!(bench.count("ReadBlocked"), 0);
-    // As many bytes as one read takes: whether more wait, only another read tells.
+    // The read fills the buffer, so only another read shows whether more is waiting.
     bench.say(id, &[7; 64 * 1024]);
-    assert_eq!((bench.count("because: Full"), bench.count("ReadBlocked")), (1, 1));
+    assert_eq!((bench.count("hint: Full"), bench.count("ReadBlocked")), (1, 1));
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn bytes_are_spliced_from_16_kib_in_one_read_on() {
     let (_, id) = bench.open(Conn::echo);
     bench.say(id, &[7; 64 * 1024]);
     bench.say(id, &[8; 64 * 1024]);
-    assert_eq!(bench.count("because: Spliced"), 0, "an echo reads and writes the same socket");
+    assert_eq!(bench.count("hint: Spliced"), 0, "an echo reads and writes the same socket");
     for (bytes, spliced) in [(16 * 1024 - 1, 0), (16 * 1024, 1)] {
         let mut bench = Bench::new(Timeouts::default());
         bench.room = 1_000_000;
@@ -46,7 +46,7 @@ fn bytes_are_spliced_from_16_kib_in_one_read_on() {
         let (_, client, _) = bench.relay();
         bench.say(client, &vec![7; bytes]);
         bench.say(client, &vec![8; 20_000]);
-        assert_eq!(bench.count("because: Spliced").min(1), spliced, "{bytes}");
+        assert_eq!(bench.count("hint: Spliced").min(1), spliced, "{bytes}");
     }
 }
 
@@ -56,20 +56,20 @@ fn after_urgent_data_nothing_is_spliced() {
     bench.room = 1_000_000;
     bench.net.borrow_mut().splice = 300_000;
     let (key, client, _) = bench.relay();
-    bench.engine.mark(key, Ready::URGENT, &mut bench.told);
+    bench.engine.mark(key, Ready::URGENT, &mut bench.events);
     bench.say(client, &[7; 20_000]);
     bench.say(client, &[8; 20_000]);
-    assert_eq!(bench.count("because: Spliced"), 0);
+    assert_eq!(bench.count("hint: Spliced"), 0);
 }
 
 #[test]
 fn deadlines_of_connections_that_are_gone_are_swept_out_and_the_others_kept() {
     let mut bench = Bench::new(Timeouts { idle: Some(100), ..Timeouts::default() });
     let (alive, _) = bench.open(Conn::echo);
-    // All have the same slot and the same deadline; one more of them is there at the end.
+    // All use the same slot and the same deadline. Only the last one is still open.
     for _ in 0..5000 {
         let (key, _) = bench.insert(Conn::echo);
-        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.told);
+        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.events);
     }
     let (next, _) = bench.insert(Conn::echo);
     assert_eq!(bench.engine.deadlines(), 5002);
@@ -89,7 +89,7 @@ fn a_few_deadlines_of_connections_that_are_gone_are_left_alone() {
     }
     for _ in 0..4099 {
         let (key, _) = bench.insert(Conn::echo);
-        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.told);
+        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.events);
     }
     bench.turn();
     assert_eq!(bench.engine.deadlines(), 4102, "two a connection, and 4,096");
@@ -110,16 +110,16 @@ fn at_most_1024_deadlines_come_due_in_a_turn() {
 }
 
 #[test]
-fn an_end_that_is_called_writable_again_is_not_muted() {
+fn read_events_stay_on_when_an_end_is_reported_writable_again() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, id) = bench.open(Conn::echo);
     for _ in 0..3 {
-        bench.engine.mark(key, Ready::WRITE, &mut bench.told);
+        bench.engine.mark(key, Ready::WRITE, &mut bench.events);
         bench.turn();
     }
-    assert_eq!(bench.count("Muted"), 0);
+    assert_eq!(bench.count("ReadOff"), 0);
     bench.say(id, b"hello");
-    assert_eq!(bench.hear(id), Found::Bytes(b"hello".to_vec()));
+    assert_eq!(bench.read(id), Found::Bytes(b"hello".to_vec()));
 }
 
 #[test]
@@ -136,14 +136,14 @@ fn a_target_that_refuses_was_never_connected() {
 }
 
 #[test]
-fn what_became_of_an_attempt_is_told_once() {
+fn the_result_of_an_attempt_is_reported_once() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, _) = bench.open(Conn::relay);
     assert!(!bench.engine.has_dials());
     bench.dial(key, Attempt::Done);
     bench.turn();
     assert!(bench.engine.has_dials());
-    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "somebody must be told");
+    assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "a result is waiting");
     assert_eq!(bench.engine.dials().len(), 1);
     assert!(!bench.engine.has_dials() && bench.engine.dials().is_empty());
 }
@@ -158,7 +158,7 @@ fn a_partial_write_tells_what_is_left() {
 }
 
 #[test]
-fn every_end_and_every_drop_is_told_in_words() {
+fn every_close_and_every_drop_has_a_text() {
     let fault = SysError { kind: ErrorKind::TimedOut, code: None };
     let drops = [
         (DropReason::Blocked, "blocked"),
@@ -221,10 +221,10 @@ fn a_route_without_timeouts_sets_no_deadline() {
     }
     assert!(!Timeouts { lifetime: one, ..off }.all_off());
     let mut timers = Timers::default();
-    assert!(timers.is_empty() && !timers.ask(Moment(0), 0));
+    assert!(timers.is_empty() && !timers.needs_work(Moment(0), 0));
     timers.arm(5, Key::new(1, 0));
     assert!(!timers.is_empty() && timers.len() == 1);
-    assert!(!timers.ask(Moment(499_999), 1) && timers.ask(Moment(500_000), 1));
+    assert!(!timers.needs_work(Moment(499_999), 1) && timers.needs_work(Moment(500_000), 1));
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_connection_tells_how_much_it_moved_each_way() {
 }
 
 #[test]
-fn an_echo_whose_client_is_gone_reads_no_more() {
+fn an_echo_reads_no_more_once_its_client_is_gone() {
     let mut bench = Bench::new(Timeouts::default());
     bench.room = 1_000_000;
     let (key, id) = bench.open(Conn::echo);
@@ -261,10 +261,10 @@ fn a_client_that_ends_without_a_word_has_sent_an_empty_message() {
     let (_, id) = bench.open(|socket| Conn::greet(socket, None));
     bench.fin(id);
     bench.turn();
-    assert_eq!(bench.count("Heard { message: [] }"), 1);
+    assert_eq!(bench.count("Message { message: [] }"), 1);
 }
 
-/// Wants steps, as every observer does that does not say otherwise.
+/// Wants steps, which is the default of an observer.
 struct Curious;
 
 impl Observer for Curious {

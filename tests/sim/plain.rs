@@ -1,4 +1,4 @@
-//! Plain tests of the engine: keys, deadlines, draining, attempts, resets.
+//! Tests of the engine: keys, deadlines, draining, connection attempts, resets.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::net::remote::Found;
 
 #[test]
 fn a_connection_at_rest_is_80_bytes() {
-    /// Made like the shell's sockets: a kind and a descriptor, eight bytes.
+    /// Laid out like the shell's sockets: a kind and a descriptor, eight bytes.
     enum Eight {
         _Tcp(i32),
         _Unix(i32),
@@ -25,31 +25,31 @@ fn a_connection_at_rest_is_80_bytes() {
 fn an_old_key_finds_nothing() {
     let mut bench = Bench::new(Timeouts::default());
     let (old, _) = bench.open(Conn::echo);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.told);
+    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
     let (new, id) = bench.open(Conn::echo);
     assert_eq!((old.slot(), old.id + 1), (new.slot(), new.id), "the slot is used again");
 
     let bits = Ready::READ.with(Ready::WRITE).with(Ready::ERROR);
-    bench.engine.mark(old, bits, &mut bench.told);
+    bench.engine.mark(old, bits, &mut bench.events);
     assert_eq!((bench.count("Stale"), bench.engine.queued()), (1, 0));
     let before = bench.engine.get(new).unwrap().ends.bits(0);
     assert!(bench.engine.get(old).is_none() && !before.has(Ready::READ));
     bench.dial(old, Attempt::Done);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.told);
+    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
     bench.say(id, b"still here");
-    assert_eq!(bench.hear(id), Found::Bytes(b"still here".to_vec()));
+    assert_eq!(bench.read(id), Found::Bytes(b"still here".to_vec()));
 }
 
 #[test]
 fn one_that_ended_in_the_queue_is_not_driven_in_the_place_of_the_next() {
     let mut bench = Bench::new(Timeouts::default());
     let (old, _) = bench.open(Conn::echo);
-    bench.engine.mark(old, Ready::READ, &mut bench.told);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.told);
+    bench.engine.mark(old, Ready::READ, &mut bench.events);
+    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
     let (new, id) = bench.insert(Conn::echo);
     bench.say(id, b"x");
     assert_eq!((old.slot(), bench.count("#2.0 Read {")), (new.slot(), 1));
-    let last = bench.told.0.iter().rev().find(|line| line.starts_with("#1."));
+    let last = bench.events.0.iter().rev().find(|line| line.starts_with("#1."));
     assert!(last.unwrap().contains("Closed"), "{last:?}");
 }
 
@@ -58,8 +58,8 @@ fn a_marked_connection_is_queued_once() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, _) = bench.open(Conn::echo);
     for _ in 0..3 {
-        bench.engine.mark(key, Ready::READ, &mut bench.told);
-        bench.engine.mark(key, Ready::WRITE, &mut bench.told);
+        bench.engine.mark(key, Ready::READ, &mut bench.events);
+        bench.engine.mark(key, Ready::WRITE, &mut bench.events);
     }
     assert_eq!(bench.engine.queued(), 1);
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO));
@@ -75,7 +75,7 @@ fn a_superseded_deadline_is_ignored() {
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_secs(10)));
     bench.turn_at(50);
     bench.fin(client);
-    assert_eq!(bench.hear(target), Found::Eof);
+    assert_eq!(bench.read(target), Found::Eof);
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::from_millis(2500)));
     assert_eq!(bench.engine.deadlines(), 2);
     // The half-closed one stays active, past the idle deadline that was set first.
@@ -100,34 +100,35 @@ fn a_half_close_is_counted_from_the_end_of_file() {
     assert_eq!(bench.engine.len(), 1, "it was quiet before, but half-closed only now");
     bench.turn_at(520);
     assert!(bench.ended(key, "HalfCloseTimeout"));
-    assert_eq!(bench.hear(client), Found::Reset);
+    assert_eq!(bench.read(client), Found::Reset);
 }
 
 #[test]
-fn a_sender_whose_bytes_cannot_be_passed_on_wakes_us_once_and_loses_nothing() {
+fn a_blocked_sender_wakes_the_loop_once_and_loses_nothing() {
     let mut bench = Bench::new(Timeouts::default());
     let (_, client, target) = bench.relay();
-    // One filling for the target, one that we hold, and a dozen of which only the first wakes us.
+    // One buffer's worth for the target, one that stays unsent, and twelve writes of which only the
+    // first causes a wake-up.
     for _ in 0..14 {
         bench.say(client, &[7; 5]);
         bench.net.borrow_mut().socks[target].tx.room = 5;
     }
-    assert_eq!(bench.count("Muted"), 1);
+    assert_eq!(bench.count("ReadOff"), 1);
     let woken = bench.count("Marked");
     bench.say(client, b"and the last ones");
-    assert_eq!(bench.count("Marked"), woken, "it is muted");
-    let mut heard = Vec::new();
-    while heard.len() < 87 {
-        match bench.hear(target) {
-            Found::Bytes(bytes) => heard.extend(bytes),
+    assert_eq!(bench.count("Marked"), woken, "read events are off");
+    let mut received = Vec::new();
+    while received.len() < 87 {
+        match bench.read(target) {
+            Found::Bytes(bytes) => received.extend(bytes),
             found => assert_eq!(found, Found::Nothing),
         }
         bench.turn();
     }
-    assert!(heard.ends_with(b"\x07and the last ones"));
-    assert_eq!(bench.count("Unmuted"), 1);
+    assert!(received.ends_with(b"\x07and the last ones"));
+    assert_eq!(bench.count("ReadOn"), 1);
     bench.say(client, b"heard again");
-    assert_eq!(bench.hear(target), Found::Bytes(b"heard".to_vec()));
+    assert_eq!(bench.read(target), Found::Bytes(b"heard".to_vec()));
 }
 
 #[test]
@@ -137,9 +138,9 @@ fn a_flow_stalls_after_a_second_without_progress_and_then_costs_no_timer() {
     let (_, client, target) = bench.relay();
     bench.net.borrow_mut().socks[target].tx.room = 5;
     bench.say(client, &[7; 20]);
-    // It moves a little before the second is over: the time begins anew.
+    // A few bytes move before the second is over, so the time starts again.
     bench.turn_at(8);
-    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    assert_eq!(bench.read(target), Found::Bytes(vec![7; 5]));
     bench.turn();
     bench.turn_at(11);
     bench.turn_at(18);
@@ -149,10 +150,10 @@ fn a_flow_stalls_after_a_second_without_progress_and_then_costs_no_timer() {
     assert_eq!(bench.count("#1.1 Stalled { unsent: 10, since: Moment(800000)"), 1);
     assert_eq!(bench.engine.sleep(bench.now), None);
     bench.turn_at(60);
-    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    assert_eq!(bench.read(target), Found::Bytes(vec![7; 5]));
     bench.turn();
     assert_eq!(bench.count("#1.1 Resumed { stalled: 5.2s }"), 1);
-    assert_eq!(bench.hear(target), Found::Bytes(vec![7; 5]));
+    assert_eq!(bench.read(target), Found::Bytes(vec![7; 5]));
     bench.turn();
     bench.turn_at(100);
     assert_eq!((bench.count("Stalled"), bench.count("Resumed")), (1, 1));
@@ -176,7 +177,7 @@ fn an_event_without_bytes_is_no_activity() {
     bench.say(id, b"x");
     bench.turn_at(50);
     assert_eq!(bench.count("Idle, again: true"), 1, "set anew, as bytes moved at 30");
-    bench.engine.mark(key, Ready::READ, &mut bench.told);
+    bench.engine.mark(key, Ready::READ, &mut bench.events);
     bench.turn_at(79);
     assert_eq!(bench.engine.len(), 1);
     bench.turn_at(80);
@@ -193,13 +194,13 @@ fn what_the_client_says_waits_for_a_target_and_a_stale_event_is_no_target() {
     assert!(matches!(bench.engine.dials()[..], [(_, Dial::Failed(_))]));
     assert!(bench.net.borrow().socks[first].closed);
 
-    // The name is the same for each attempt of a connection.
+    // The key is the same for each attempt of a connection.
     let bits = Ready::READ.with(Ready::WRITE).with(Ready::READ_CLOSED).with(Ready::ERROR);
-    bench.engine.mark(key.at(1), bits, &mut bench.told);
+    bench.engine.mark(key.at(1), bits, &mut bench.events);
     bench.turn();
     let second = bench.dial(key, Attempt::Done);
     bench.turn();
-    assert_eq!(bench.hear(second), Found::Bytes(b"early".to_vec()));
+    assert_eq!(bench.read(second), Found::Bytes(b"early".to_vec()));
     assert!(matches!(bench.engine.dials()[..], [(_, Dial::Over)]));
 }
 
@@ -224,7 +225,7 @@ fn what_came_before_a_reset_is_passed_on_and_then_the_reset() {
     assert!(bench.ended(key, "Reset { by: Target"));
     assert_eq!(bench.net.borrow().socks[client].tx.put, 10);
     bench.net.borrow_mut().socks[client].tx.bytes.clear();
-    assert_eq!(bench.hear(client), Found::Reset);
+    assert_eq!(bench.read(client), Found::Reset);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Plain tests of what connections do: greetings, characters, and floods.
+//! Tests of the services: greetings, chargen, and fairness under a flood.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ fn a_greeting_hears_a_line_in_pieces_and_ends() {
     let mut bench = Bench::new(Timeouts::default());
     let text = bench.engine.buffers.unsent.store(b"who is there?");
     let (key, id) = bench.open(|socket| Conn::greet(socket, Some(text)));
-    assert_eq!(bench.hear(id), Found::Bytes(b"who is there?".to_vec()));
+    assert_eq!(bench.read(id), Found::Bytes(b"who is there?".to_vec()));
     for piece in ["a ", "friend", "\nand ", "more"] {
         bench.say(id, piece.as_bytes());
     }
-    assert_eq!(bench.count(&format!("Heard {{ message: {:?}", b"a friend\n")), 1);
-    assert_eq!(bench.hear(id), Found::Eof);
+    assert_eq!(bench.count(&format!("Message {{ message: {:?}", b"a friend\n")), 1);
+    assert_eq!(bench.read(id), Found::Eof);
     assert_eq!(bench.engine.len(), 1, "it waits for the peer's end");
     bench.fin(id);
     assert!(bench.ended(key, "Served"));
@@ -45,14 +45,14 @@ fn characters_go_on_where_the_peer_stopped_reading() {
     let mut bench = Bench::new(Timeouts::default());
     bench.room = 7;
     let (_, id) = bench.open(Conn::chargen);
-    let mut heard = Vec::new();
-    while heard.len() < 1000 {
-        if let Found::Bytes(bytes) = bench.hear(id) {
-            heard.extend(bytes);
+    let mut received = Vec::new();
+    while received.len() < 1000 {
+        if let Found::Bytes(bytes) = bench.read(id) {
+            received.extend(bytes);
         }
         bench.turn();
     }
-    let lines: Vec<&[u8]> = heard.split(|byte| *byte == b'\n').collect();
+    let lines: Vec<&[u8]> = received.split(|byte| *byte == b'\n').collect();
     assert!(lines[0].starts_with(b" !\"#") && lines[1].starts_with(b"!\"#$"));
     assert!(lines[..12].iter().all(|line| line.len() == 73));
 }
@@ -66,14 +66,14 @@ fn a_flood_yields_and_others_are_served_in_the_same_turn() {
     bench.net.borrow_mut().remote_write(loud, &vec![0; 9_000_000]);
     bench.net.borrow_mut().remote_write(quiet, b"hello");
     bench.turn();
-    assert_eq!(bench.hear(quiet), Found::Bytes(b"hello".to_vec()));
+    assert_eq!(bench.read(quiet), Found::Bytes(b"hello".to_vec()));
     assert_eq!(bench.count(&format!("#{}.0 Yielded", flood.id)), 1);
     let taken = bench.net.borrow().socks[loud].rx.taken;
     assert_eq!(taken, 16 * 64 * 1024, "a mebibyte is a share");
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "the rest waits");
-    bench.engine.cut(bench.now, &mut bench.told);
+    bench.engine.cut(bench.now, &mut bench.events);
     assert!(bench.net.borrow().socks[loud].linger_zero, "not all of it was taken");
-    assert_eq!(bench.hear(quiet), Found::Eof);
+    assert_eq!(bench.read(quiet), Found::Eof);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_spliced_flood_yields_too() {
     let (key, client, target) = bench.relay();
     bench.net.borrow_mut().remote_write(client, &vec![7; 9_000_000]);
     bench.turn();
-    assert!(bench.count("because: Spliced") > 2, "it is not spliced");
+    assert!(bench.count("hint: Spliced") > 2, "it is not spliced");
     assert_eq!(bench.count(&format!("#{}.0 Yielded", key.id)), 1);
     let put = bench.net.borrow().socks[target].tx.put;
     assert!((1_000_000..1_400_000).contains(&put), "{put} bytes are a share of a mebibyte?");
@@ -108,7 +108,7 @@ fn a_pipe_with_bytes_in_it_is_not_lent_again() {
     let unsent = &bench.engine.buffers.unsent;
     assert_eq!((unsent.in_use(), unsent.pipes.in_use()), (0, 0));
 
-    // The next one to splice would find what was left in the pipe.
+    // The next splice would find the bytes left in the pipe.
     bench.room = 90_000;
     let (_, client, target) = bench.relay();
     bench.net.borrow_mut().remote_write(client, &vec![3; 90_000]);

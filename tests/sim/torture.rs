@@ -1,5 +1,5 @@
-//! Torture: of a conversation that works, each call in turn is made to fail, in each way. Whatever
-//! the moment, the promises hold and nothing is left.
+//! Fault injection: every call of a working conversation is made to fail, in every way. The
+//! invariants hold each time, and nothing leaks.
 
 use std::io::ErrorKind;
 
@@ -18,7 +18,7 @@ const ERRORS: [ErrorKind; 6] = [
     ErrorKind::WouldBlock,
 ];
 
-/// So many conversations of each kind are tortured, in each model.
+/// Number of conversations of each kind, in each model.
 const SCENARIOS: u64 = 4;
 
 #[test]
@@ -44,7 +44,7 @@ fn each_call_may_fail_in_each_way() {
     assert!(runs > 5000, "only {runs} runs");
 }
 
-/// One conversation of the seed's kind, without any chance but the seed's script.
+/// One conversation of the seed's kind. Only the seed's script is random.
 fn world(seed: u64, model: Model) -> World {
     let (kinds, size) = (KINDS.len() as u64, seed / KINDS.len() as u64);
     let lifetime = (size == 3).then_some(600);
