@@ -9,7 +9,7 @@ use oneloop::core::{CloseKind, Key, Moment, Reason, Side};
 use super::check;
 use super::kernel::{Kernel, Sock};
 use super::payload;
-use super::peer::{Hears, Saw};
+use super::peer::{Expected, Saw};
 use super::talk::{Facts, Kind, Talk};
 use super::watch::Closed;
 use super::world::World;
@@ -26,8 +26,8 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
     match talk.kind {
         Kind::Echo => {
             let ended = own.rx.fin || reason.is_some();
-            assert!(ended, "#{conn_id}: an end of file out of nothing");
-            assert_eq!(peer.heard, own.rx.put, "#{conn_id}: a clean end after a loss");
+            assert!(ended, "#{conn_id}: an end of file that was not sent");
+            assert_eq!(peer.received, own.rx.put, "#{conn_id}: a FIN after a loss");
         }
         Kind::Relay => {
             let Some(other) = talk.peers.get(1 - end) else {
@@ -35,13 +35,16 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
             };
             let far = &kernel.socks[other.sock];
             let ended = far.rx.fin || reason == Some(Reason::Drained);
-            assert!(ended, "#{conn_id}: end {end} sees a clean end, the other side's was none");
-            let all = peer.heard == far.rx.put || far.stats.lied;
-            assert!(all, "#{conn_id}: a clean end after a loss");
+            assert!(
+                ended,
+                "#{conn_id}: end {end} received a FIN, but the other side did not end with one"
+            );
+            let all = peer.received == far.rx.put || far.stats.lied;
+            assert!(all, "#{conn_id}: a FIN after a loss");
         }
         Kind::Say | Kind::Greet => {
-            let Hears::Text(text) = &peer.hears else { return };
-            assert_eq!(peer.heard, text.len() as u64, "#{conn_id}: the text was cut");
+            let Expected::Text(text) = &peer.expected else { return };
+            assert_eq!(peer.received, text.len() as u64, "#{conn_id}: the text was cut");
         }
         Kind::Discard | Kind::Chargen => {}
     }
@@ -68,13 +71,13 @@ pub fn ending(world: &World, closed: &Closed) {
             assert_eq!(ours, reason == Reason::Served, "#{conn_id}: {reason}?");
             finished(&socks, talk);
         }
-        Reason::Reset { by, fault: told } => {
-            assert_eq!(fault(by), Some(told.kind), "#{conn_id}: reset by the {by}?");
+        Reason::Reset { by, fault: reported } => {
+            assert_eq!(fault(by), Some(reported.kind), "#{conn_id}: reset by the {by}?");
             assert!(talk.kind != Kind::Relay || closed.facts.connected, "#{conn_id}: too early");
             flush_after_error(&socks, talk, by);
         }
-        Reason::Abandoned { fault: told } => {
-            assert_eq!(fault(Side::Client), Some(told.kind), "#{conn_id} was not abandoned");
+        Reason::Abandoned { fault: reported } => {
+            assert_eq!(fault(Side::Client), Some(reported.kind), "#{conn_id} was not abandoned");
             assert!(!closed.facts.connected && talk.kind == Kind::Relay);
         }
         Reason::Refused { .. } | Reason::Unreachable { .. } | Reason::ConnectTimeout => {
@@ -96,7 +99,7 @@ pub fn ending(world: &World, closed: &Closed) {
         _ => Some(true),
     };
     let wrong = socks.iter().any(|sock| resets.is_some_and(|resets| sock.linger_zero != resets));
-    assert!(!wrong, "#{conn_id} ended by {reason}: a reset where none belongs, or none");
+    assert!(!wrong, "#{conn_id} ended by {reason}: wrong kind of close");
     moved(&socks, closed, talk);
     first(closed, talk);
 }
@@ -111,7 +114,7 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
         Deadline::Connect => (facts.active, timeouts.connect, !connected),
         Deadline::Idle => (facts.active, timeouts.idle, connected),
         Deadline::HalfClose => (facts.active, timeouts.half_close, half),
-        Deadline::Lifetime => (facts.born, timeouts.lifetime, true),
+        Deadline::Lifetime => (facts.opened, timeouts.lifetime, true),
         Deadline::Linger => (facts.active, Some(check::LINGER), facts.lingers),
         Deadline::Quiet => match talk.kind {
             Kind::Chargen => (facts.active, Some(0), world.drained),
@@ -121,7 +124,7 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
     };
     let due = wait.map(|wait| since + wait);
     let meant = cause && due.is_some_and(|due| world.now.tick() >= due);
-    assert!(meant, "#{}: {deadline:?} strikes before {due:?}: {facts:?}", key.id);
+    assert!(meant, "#{}: {deadline:?} fired before {due:?}: {facts:?}", key.id);
 }
 
 /// Checks that the message is the peer's first line, or the part of it that was sent.
@@ -129,13 +132,17 @@ pub fn message(world: &World, key: Key, message: &[u8]) {
     let talk = &world.talks[&key.id];
     let kernel = world.net.borrow();
     let sock = &kernel.socks[talk.peers[0].sock];
-    assert_eq!(message, payload(talk.peers[0].stream, 0, message.len()), "misheard");
+    assert_eq!(
+        message,
+        payload(talk.peers[0].stream, 0, message.len()),
+        "wrong bytes in the message"
+    );
     let newline = message.iter().position(|byte| *byte == b'\n');
     let whole = match newline {
         Some(at) => at + 1 == message.len(),
         None => message.len() == LINE_BYTES || sock.rx.fin && sock.rx.put == message.len() as u64,
     };
-    assert!(whole, "#{}: {} bytes heard are no message", key.id, message.len());
+    assert!(whole, "#{}: {} bytes are not a complete message", key.id, message.len());
 }
 
 /// Checks a conversation that is over on both sides.
@@ -155,10 +162,10 @@ pub fn nothing_left(world: &mut World) {
     world.engine.run(later, &mut world.watch);
     world.engine.expire(later, &mut world.watch);
     let engine = &world.engine;
-    assert!(engine.is_empty() && engine.queued() == 0, "somebody is left: {}", world.left());
+    assert!(engine.is_empty() && engine.queued() == 0, "connections are left: {}", world.left());
     assert_eq!((engine.deadlines(), engine.sleep(later)), (0, None), "deadlines are left");
     let unsent = &engine.buffers.unsent;
-    assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0), "loans are left");
+    assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0), "unsent entries are left");
     assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
 }
 
@@ -166,7 +173,7 @@ pub fn nothing_left(world: &mut World) {
 fn finished(socks: &[&Sock], talk: &Talk) {
     let conn_id = talk.key.id;
     for sock in socks {
-        assert_eq!(sock.stats.fault, None, "#{conn_id} failed, and ended clean");
+        assert_eq!(sock.stats.fault, None, "#{conn_id} failed, and ended with a FIN");
     }
     match (talk.kind, socks) {
         (Kind::Relay, [a, b]) => {
@@ -177,7 +184,7 @@ fn finished(socks: &[&Sock], talk: &Talk) {
             assert!(a.rx.fin, "#{conn_id} ended by itself");
             assert_eq!(a.rx.put, a.tx.put, "#{conn_id} lost bytes");
         }
-        _ => assert!(socks[0].tx.fin, "#{conn_id} has not said that it ends"),
+        _ => assert!(socks[0].tx.fin, "#{conn_id} did not send a FIN"),
     }
 }
 
@@ -189,7 +196,7 @@ fn flush_after_error(socks: &[&Sock], talk: &Talk, by: Side) {
     let all = from.stats.lied || from.rx.bytes.is_empty() && from.rx.taken == to.tx.put;
     let taken = to.stats.blocked || to.stats.fault.is_some() || to.dead;
     let enough = from.stats.calls + to.stats.calls >= MAX_FLUSH_CALLS;
-    assert!(all || taken || enough, "#{}: the last words of the {by} are lost", talk.key.id);
+    assert!(all || taken || enough, "#{}: the last bytes of the {by} are lost", talk.key.id);
 }
 
 /// Checks that the counts of the event are those of the network.

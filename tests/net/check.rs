@@ -11,7 +11,7 @@ use oneloop::core::{Key, Reason, Tick};
 
 use super::faults::Model;
 use super::kernel::{Kernel, Sock};
-use super::peer::Hears;
+use super::peer::Expected;
 use super::socket::Socket;
 use super::talk::{Kind, Talk};
 use super::world::World;
@@ -47,22 +47,22 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
         let spins = |(end, sock): &(usize, &Sock)| {
             sock.stats.blocked && conn.ends.bits(*end).has(Ready::WRITE)
         };
-        assert!(!socks.iter().any(spins), "#{} forgets that it is blocked", key.id);
+        assert!(!socks.iter().any(spins), "#{} ignores that its write would block", key.id);
         let share = CALLS * largest(world, &world.talks[&key.id]) as u64;
         assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.id);
     }
-    assert_eq!(world.engine.queued(), queued, "the queue holds somebody twice, or a ghost");
+    assert_eq!(world.engine.queued(), queued, "the queue has a duplicate, or a closed connection");
 }
 
 /// Checks the structure of everything that is left after a turn.
 pub fn after_turn(world: &World) {
     let kernel = world.net.borrow();
-    let (mut loans, mut bytes, mut pipes) = (0, 0, 0);
+    let (mut entries, mut bytes, mut pipes) = (0, 0, 0);
     for (key, conn) in world.engine.iter() {
         let talk = &world.talks[&key.id];
         assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.id);
         let unsent = unsent(world, key, conn, largest(world, talk));
-        loans += unsent.0;
+        entries += unsent.0;
         bytes += unsent.1;
         pipes += unsent.2;
         for flow in conn.flows.iter().filter(|flow| !flow.is_absent()) {
@@ -74,11 +74,11 @@ pub fn after_turn(world: &World) {
         assert!(!late, "#{} should have ended at {due:?}", key.id);
     }
     let unsent = &world.engine.buffers.unsent;
-    assert_eq!((unsent.in_use(), unsent.bytes()), (loans, bytes), "loans that nobody holds");
-    assert_eq!(unsent.pipes.in_use(), pipes, "pipes that nobody holds");
+    assert_eq!((unsent.in_use(), unsent.bytes()), (entries, bytes), "entries without an owner");
+    assert_eq!(unsent.pipes.in_use(), pipes, "pipes without an owner");
     let living = world.talks.values().filter(|talk| talk.ended.is_none()).count();
     assert_eq!(world.engine.len(), living, "connections without a conversation");
-    assert_eq!(world.watch.facts.len(), living, "an end that was not told");
+    assert_eq!(world.watch.facts.len(), living, "a close that was not reported");
 }
 
 /// Checks that the loop sleeps exactly as long as there is nothing to do.
@@ -121,12 +121,12 @@ fn counts(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>, flow: &
     };
     if let Some(from) = sock(flow.from) {
         assert_eq!(from.rx.taken, flow.moved + unsent, "#{} lost what it read", key.id);
-        assert!(!flow.done || from.rx.fin, "#{}: an end of file that was none", key.id);
+        assert!(!flow.done || from.rx.fin, "#{}: an end of file that was not sent", key.id);
     }
     if let Some(to) = sock(flow.to) {
-        assert_eq!(to.tx.put, flow.moved, "#{} counts wrongly", key.id);
-        let told = if flow.done { to.tx.fin || to.dead } else { !to.tx.fin };
-        assert!(told, "#{}: an end is passed on too late, or too early", key.id);
+        assert_eq!(to.tx.put, flow.moved, "#{} has a wrong count", key.id);
+        let propagated = if flow.done { to.tx.fin || to.dead } else { !to.tx.fin };
+        assert!(propagated, "#{}: an end of file is propagated too late, or too early", key.id);
     }
 }
 
@@ -135,7 +135,7 @@ fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
     assert!(conn.queued || !has_work(conn), "#{} has work and is not queued: {conn}", key.id);
     for (end, sock) in socks(kernel, conn) {
         let bits = conn.ends.bits(end);
-        assert_eq!(bits.has(Ready::READ_OFF), sock.muted, "#{}.{end}: {conn}", key.id);
+        assert_eq!(bits.has(Ready::READ_OFF), sock.read_off, "#{}.{end}: {conn}", key.id);
         for (bit, ready) in [(Ready::READ, sock.readable()), (Ready::WRITE, sock.writable())] {
             let known = bits.has(bit) || sock.owes(bit);
             assert!(known || !ready, "#{}.{end} waits for {bit}: {conn}", key.id);
@@ -143,7 +143,7 @@ fn no_orphan(world: &World, kernel: &Kernel, key: Key, conn: &Conn<Socket>) {
         // With complete events, an error is noticed even at an end that is not read.
         let hinted = sock.owes(Ready::READ) || sock.owes(Ready::WRITE) || conn.queued;
         let missed = world.mix.model == Model::Epoll && sock.error.is_some() && !hinted;
-        assert!(!missed, "#{}.{end} has not seen its error: {conn}", key.id);
+        assert!(!missed, "#{}.{end} has not noticed its error: {conn}", key.id);
     }
 }
 
@@ -177,7 +177,7 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
     } else {
         timeouts.idle
     };
-    let life = timeouts.lifetime.map(|life| facts.born + life);
+    let life = timeouts.lifetime.map(|life| facts.opened + life);
     wait.map(|wait| facts.active + wait).into_iter().chain(life).min()
 }
 
@@ -192,14 +192,14 @@ pub fn was_silent(kernel: &Kernel, talk: &Talk, reason: Reason) {
         let to = if talk.kind == Kind::Relay { socks.get(1 - at) } else { Some(from) };
         let takes = to.is_some_and(|to| talk.kind == Kind::Discard || !to.stats.blocked);
         let waits = from.stats.unread && takes && !from.stats.lied;
-        assert!(!waits, "#{} ends by {reason} with bytes that wait", talk.key.id);
+        assert!(!waits, "#{} ends by {reason} while bytes are waiting", talk.key.id);
     }
 }
 
 /// Returns the most bytes that one step may move.
 fn largest(world: &World, talk: &Talk) -> usize {
-    let text = match &talk.peers[0].hears {
-        Hears::Text(text) => text.len(),
+    let text = match &talk.peers[0].expected {
+        Expected::Text(text) => text.len(),
         _ => 0,
     };
     world.mix.scratch.max(text).max(world.mix.splice.min(2 * world.mix.pipe))

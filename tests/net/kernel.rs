@@ -56,7 +56,7 @@ pub struct Sock {
     /// A write would have blocked since there last was space (epoll).
     refused: bool,
     /// The core has disabled read events.
-    pub muted: bool,
+    pub read_off: bool,
     pub stats: CallStats,
 }
 
@@ -136,7 +136,7 @@ impl Kernel {
             owed: Ready::NONE,
             armed: BOTH,
             refused: true,
-            muted: false,
+            read_off: false,
             stats: CallStats::default(),
         });
         self.live.push(self.socks.len() - 1);
@@ -153,10 +153,10 @@ impl Kernel {
     }
 
     /// Enables or disables read events. What has already arrived is an edge.
-    pub fn update_interest(&mut self, id: usize, muted: bool) {
+    pub fn update_interest(&mut self, id: usize, read_off: bool) {
         let sock = &mut self.socks[id];
-        sock.muted = muted;
-        if muted {
+        sock.read_off = read_off;
+        if read_off {
             sock.owed = sock.owed.without(Ready::READ);
         } else if sock.readable() {
             sock.armed = sock.armed.with(Ready::READ);
@@ -173,8 +173,8 @@ impl Kernel {
                 Model::Epoll if bit == Ready::READ => true,
                 Model::Epoll => sock.refused && ready,
             };
-            let deaf = sock.muted && bit == Ready::READ;
-            if bits.has(bit) && due && !deaf {
+            let ignored = sock.read_off && bit == Ready::READ;
+            if bits.has(bit) && due && !ignored {
                 sock.armed = sock.armed.without(bit);
                 sock.refused &= bit != Ready::WRITE;
                 sock.owed = sock.owed.with(bit);
@@ -232,7 +232,7 @@ impl Kernel {
         let Some(key) = sock.key else { return };
         let mut bits = std::mem::take(&mut sock.owed);
         if self.model == Model::Epoll && !minimal {
-            bits = if sock.readable() && !sock.muted { bits.with(Ready::READ) } else { bits };
+            bits = if sock.readable() && !sock.read_off { bits.with(Ready::READ) } else { bits };
             bits = if sock.writable() { bits.with(Ready::WRITE) } else { bits };
         }
         if split && bits.has(BOTH) {
@@ -247,8 +247,8 @@ impl Kernel {
         ];
         let honest = self.model == Model::Epoll;
         for (hint, holds) in hints {
-            let told = holds && (honest || !self.hits(absent));
-            if told || hint != Ready::URGENT && self.hits(lie) {
+            let reported = holds && (honest || !self.hits(absent));
+            if reported || hint != Ready::URGENT && self.hits(lie) {
                 bits = bits.with(hint);
             }
         }

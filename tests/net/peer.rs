@@ -15,8 +15,8 @@ pub struct Peer {
     /// The number of the stream that it sends.
     pub stream: u64,
     pub said: u64,
-    pub hears: Hears,
-    pub heard: u64,
+    pub expected: Expected,
+    pub received: u64,
     pub saw: Option<Saw>,
     pub script: VecDeque<Op>,
     /// It reads while it does other things.
@@ -28,7 +28,7 @@ pub struct Peer {
 
 /// What a peer should receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hears {
+pub enum Expected {
     Nothing,
     Stream(u64),
     Text(Vec<u8>),
@@ -44,13 +44,13 @@ pub enum Saw {
 }
 
 impl Peer {
-    pub fn new(sock: usize, stream: u64, hears: Hears, script: VecDeque<Op>) -> Peer {
+    pub fn new(sock: usize, stream: u64, expected: Expected, script: VecDeque<Op>) -> Peer {
         Peer {
             sock,
             stream,
             said: 0,
-            hears,
-            heard: 0,
+            expected,
+            received: 0,
             saw: None,
             script,
             listens: true,
@@ -100,13 +100,13 @@ impl Peer {
     }
 
     fn hear(&mut self, kernel: &mut Kernel, left: u64, random: &mut Random, calm: bool) -> bool {
-        let before = self.heard;
+        let before = self.received;
         self.listen(kernel, 1 + random.below(left));
-        let left = left.saturating_sub(self.heard - before);
+        let left = left.saturating_sub(self.received - before);
         self.script[0] = Op::Hear(left.max(1));
         // In the calm phase every peer continues: waiting for bytes that are not sent would not
         // end.
-        left == 0 || self.saw.is_some() || calm && self.heard == before
+        left == 0 || self.saw.is_some() || calm && self.received == before
     }
 
     fn nap(&mut self, left: u64, calm: bool) -> bool {
@@ -146,15 +146,15 @@ impl Peer {
 
     /// Checks that what it received is a prefix of what was sent to it.
     fn check(&mut self, bytes: &[u8]) {
-        let (at, end) = (self.heard as usize, self.heard as usize + bytes.len());
-        let wanted = match &self.hears {
-            Hears::Nothing => Vec::new(),
-            Hears::Stream(stream) => payload(*stream, self.heard, bytes.len()),
-            Hears::Text(text) => text.get(at..end).unwrap_or_default().to_vec(),
-            Hears::Lines => (at..end).map(line_byte).collect(),
+        let (at, end) = (self.received as usize, self.received as usize + bytes.len());
+        let wanted = match &self.expected {
+            Expected::Nothing => Vec::new(),
+            Expected::Stream(stream) => payload(*stream, self.received, bytes.len()),
+            Expected::Text(text) => text.get(at..end).unwrap_or_default().to_vec(),
+            Expected::Lines => (at..end).map(line_byte).collect(),
         };
         assert!(wanted == bytes, "socket {}: wrong bytes in {at}..{end}", self.sock);
-        self.heard = end as u64;
+        self.received = end as u64;
     }
 }
 

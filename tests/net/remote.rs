@@ -27,7 +27,7 @@ impl Kernel {
         if sock.closed || sock.dead {
             return None;
         }
-        assert!(!sock.rx.fin, "the peer of {id} speaks after its FIN");
+        assert!(!sock.rx.fin, "the peer of {id} writes after its FIN");
         let taken = bytes.len().min(sock.rx.room - sock.rx.bytes.len());
         sock.rx.put(&bytes[..taken]);
         if taken > 0 {

@@ -42,12 +42,12 @@ impl Stream for Socket {
     type Pipe = Tube;
 
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        assert!(!into.is_empty(), "a read with no room would look like an end of file");
+        assert!(!into.is_empty(), "a read into an empty buffer would look like an end of file");
         self.net.borrow_mut().read(self.id, into)
     }
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        assert!(!from.is_empty(), "a write of nothing");
+        assert!(!from.is_empty(), "an empty write");
         self.net.borrow_mut().write(self.id, from)
     }
 
@@ -91,7 +91,7 @@ impl Stream for Socket {
     }
 
     fn splice_out(&mut self, pipe: &mut Tube, bytes: usize) -> io::Result<usize> {
-        assert_eq!(pipe.bytes.len(), bytes, "a pipe holds what is held");
+        assert_eq!(pipe.bytes.len(), bytes, "the pipe's bytes are the unsent bytes");
         let moved = self.net.borrow_mut().write(self.id, &pipe.bytes)?;
         pipe.bytes.drain(..moved);
         Ok(moved)

@@ -9,7 +9,7 @@ use oneloop::core::{Close, Key, Random, Tick};
 use super::faults::Mix;
 use super::kernel::Attempt;
 use super::payload;
-use super::peer::{Hears, Peer};
+use super::peer::{Expected, Peer};
 use super::pipe::Tube;
 use super::script::{self, Op, Role};
 use super::socket::Socket;
@@ -45,7 +45,7 @@ pub struct Talk {
 /// What the events reported, each with its tick.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Facts {
-    pub born: Tick,
+    pub opened: Tick,
     /// Bytes moved, a side ended, or an attempt began or succeeded.
     pub active: Tick,
     pub connected: bool,
@@ -88,16 +88,16 @@ impl Talk {
             Kind::Chargen => Role::Endless,
             _ => Role::First,
         };
-        let hears = match kind {
-            Kind::Echo => Hears::Stream(stream),
+        let expected = match kind {
+            Kind::Echo => Expected::Stream(stream),
             Kind::Say | Kind::Greet => {
                 let length = if random.once_in(8) { 0 } else { random.below(mix.say * 2) };
-                Hears::Text(payload(next(streams), 0, length as usize))
+                Expected::Text(payload(next(streams), 0, length as usize))
             }
-            Kind::Chargen => Hears::Lines,
-            Kind::Relay | Kind::Discard => Hears::Nothing,
+            Kind::Chargen => Expected::Lines,
+            Kind::Relay | Kind::Discard => Expected::Nothing,
         };
-        let mut client = Peer::new(sock, stream, hears, script::draw(random, mix, role));
+        let mut client = Peer::new(sock, stream, expected, script::draw(random, mix, role));
         client.listens = !random.once_in(4);
         let attempts = (kind == Kind::Relay).then(|| draw_attempts(random, mix));
         Talk {
@@ -115,8 +115,8 @@ impl Talk {
     /// Draws two peers that are both connected.
     pub fn joined(key: Key, socks: [usize; 2], script: VecDeque<Op>) -> Talk {
         let peer = |end: usize| {
-            let hears = Hears::Stream(1 - end as u64);
-            let mut peer = Peer::new(socks[end], end as u64, hears, script.clone());
+            let expected = Expected::Stream(1 - end as u64);
+            let mut peer = Peer::new(socks[end], end as u64, expected, script.clone());
             peer.listens = false;
             peer
         };
@@ -134,8 +134,8 @@ impl Talk {
 
     /// Builds its connection.
     pub fn conn(&self, socket: Socket, unsent: &mut Unsent<Tube>) -> Conn<Socket> {
-        let text = match &self.peers[0].hears {
-            Hears::Text(text) if !text.is_empty() => Some(unsent.store(text)),
+        let text = match &self.peers[0].expected {
+            Expected::Text(text) if !text.is_empty() => Some(unsent.store(text)),
             _ => None,
         };
         match self.kind {
@@ -150,12 +150,12 @@ impl Talk {
 
     /// Draws the target of the next attempt, at this socket.
     pub fn dial(&mut self, random: &mut Random, mix: &Mix, sock: usize, streams: &mut u64) {
-        assert_eq!(self.peers[0].heard, 0, "bytes came from a target that was not connected");
+        assert_eq!(self.peers[0].received, 0, "bytes came from a target that was not connected");
         let stream = next(streams);
-        let hears = Hears::Stream(self.peers[0].stream);
-        let mut target = Peer::new(sock, stream, hears, script::draw(random, mix, self.role));
+        let expected = Expected::Stream(self.peers[0].stream);
+        let mut target = Peer::new(sock, stream, expected, script::draw(random, mix, self.role));
         target.listens = !random.once_in(4);
-        self.peers[0].hears = Hears::Stream(stream);
+        self.peers[0].expected = Expected::Stream(stream);
         self.peers.truncate(1);
         self.peers.push(target);
         self.pending = None;

@@ -18,7 +18,7 @@ pub struct Watch {
     pub closed: Vec<Closed>,
     /// Deadlines that fired, with the facts at that time.
     pub fired: Vec<(Key, Deadline, Facts)>,
-    pub heard: Vec<(Key, Vec<u8>)>,
+    pub received: Vec<(Key, Vec<u8>)>,
     /// A hash of all events, if wanted.
     pub trace: Option<u64>,
     pub tracing: bool,
@@ -35,10 +35,10 @@ pub struct Closed {
 }
 
 impl Watch {
-    pub fn born(&mut self, key: Key, service: bool) {
-        let facts = Facts { born: self.now, active: self.now, service, ..Facts::default() };
+    pub fn opened(&mut self, key: Key, service: bool) {
+        let facts = Facts { opened: self.now, active: self.now, service, ..Facts::default() };
         let before = self.facts.insert(key.id, facts);
-        assert!(before.is_none(), "#{} is born twice", key.id);
+        assert!(before.is_none(), "#{} is opened twice", key.id);
     }
 
     /// Records that an attempt begins, or has failed.
@@ -59,7 +59,7 @@ impl Observer for Watch {
         }
         let now = self.now;
         let Some(facts) = self.facts.get_mut(&key.id) else {
-            assert!(matches!(event, Event::Stale), "{event:?} of #{}, which is gone", key.id);
+            assert!(matches!(event, Event::Stale), "{event:?} of #{}, which is closed", key.id);
             return;
         };
         match event {
@@ -82,7 +82,7 @@ impl Observer for Watch {
                 facts.lingers |= facts.service && key.end() == 1;
             }
             Event::Fired { deadline, again: false } => self.fired.push((key, *deadline, *facts)),
-            Event::Message { message } => self.heard.push((key, message.to_vec())),
+            Event::Message { message } => self.received.push((key, message.to_vec())),
             Event::Closed { ending, up, down, .. } => {
                 facts.closed += 1;
                 assert_eq!(facts.closed, 1, "#{} is closed twice", key.id);

@@ -140,8 +140,8 @@ impl World {
     /// Registers the changed interests with the kernel.
     fn update_interest(&mut self) {
         let net = &self.net;
-        self.engine.update_interest(self.now, &mut self.watch, |socket, _, muted| {
-            net.borrow_mut().update_interest(socket.id, muted);
+        self.engine.update_interest(self.now, &mut self.watch, |socket, _, read_off| {
+            net.borrow_mut().update_interest(socket.id, read_off);
             Ok(())
         });
     }
@@ -199,9 +199,9 @@ impl World {
             let sock = self.socket(Attempt::Done, key);
             let talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
             let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.unsent);
-            self.watch.born(key, talk.attempts.is_empty());
+            self.watch.opened(key, talk.attempts.is_empty());
             let given = self.engine.insert(conn, conn_id, talk.route, self.now, &mut self.watch);
-            assert_eq!(given, key, "the vacant key was another one");
+            assert_eq!(given, key, "`vacant` returned another key");
             self.talks.insert(conn_id, talk);
             self.begun += 1;
             accepted = true;
@@ -222,7 +222,7 @@ impl World {
             self.net.borrow_mut().register(id, key.at(end));
             ends.push(id);
         }
-        self.watch.born(key, false);
+        self.watch.opened(key, false);
         let sockets = [0, 1].map(|end| Socket::new(&self.net, ends[end]));
         let [client, target] = sockets;
         self.engine.insert(Conn::join(client, target), conn_id, 0, self.now, &mut self.watch);
@@ -279,7 +279,7 @@ impl World {
         while let Some((key, dial)) = dials.pop() {
             let Some(talk) = self.talks.get_mut(&key.id) else { continue };
             let Dial::Failed(error) = dial else { continue };
-            assert_eq!(talk.key, key, "an attempt failed that was not this one's");
+            assert_eq!(talk.key, key, "the failed attempt belongs to another connection");
             let target = talk.peers.get(1).filter(|_| talk.pending.is_none());
             let took = target.is_some_and(|target| self.net.borrow().socks[target.sock].took);
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
@@ -307,7 +307,7 @@ impl World {
         if self.drained && !self.cut && reached(self.mix.cut, self.watch.turn) {
             self.cut = true;
             self.engine.cut(self.now, &mut self.watch);
-            assert!(self.engine.is_empty(), "the cut leaves somebody: {}", self.left());
+            assert!(self.engine.is_empty(), "connections are left after the cut: {}", self.left());
         }
     }
 
@@ -327,7 +327,7 @@ impl World {
         for (key, deadline, facts) in std::mem::take(&mut self.watch.fired) {
             audit::struck(self, key, deadline, &facts);
         }
-        for (key, message) in std::mem::take(&mut self.watch.heard) {
+        for (key, message) in std::mem::take(&mut self.watch.received) {
             audit::message(self, key, &message);
         }
         !closed.is_empty()
@@ -354,7 +354,7 @@ impl World {
         if happened {
             self.idle = 0;
         }
-        assert!(self.idle < PATIENCE, "nothing happens any more: {}", self.left());
+        assert!(self.idle < PATIENCE, "no progress: {}", self.left());
         self.now = Moment(self.now.0 + step);
     }
 
