@@ -364,7 +364,7 @@ impl<S: Stream> Conn<S> {
         let relay = self.ends.end(1).is_socket() || self.dialing();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
-            // A service that stops early sends a FIN, unless bytes of either side would be lost.
+            // A relay is reset. A service sends a FIN, unless bytes of either side would be lost.
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
                 relay || self.has_unsent() || self.ends.ready(0).has(Ready::READ)
             }

@@ -1,4 +1,4 @@
-//! The two ends of a connection and their readiness. All socket calls of the core are made here.
+//! The two ends of a connection: their readiness, and the reads and writes that update it.
 
 use std::io;
 

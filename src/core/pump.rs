@@ -14,7 +14,7 @@ use super::pipes::Pipe;
 /// bytes. With full buffers this is 1 MiB: the longest delay one connection can impose on others.
 pub const STEP_BUDGET: u32 = 16;
 
-/// Maximum bytes one flow may move per turn: a splice moves more per step than the scratch buffer.
+/// Bytes after which a flow takes no further step in this turn. One splice moves more than a read.
 const BYTE_BUDGET: u64 = 1024 * 1024;
 
 /// Reads shorter than this are copied: a splice would cost two more system calls.
