@@ -14,6 +14,7 @@ use oneloop::shell::reactor::Outcome;
 use oneloop::shell::{signals, start};
 use oneloop::stress;
 use oneloop::talk;
+use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
@@ -69,7 +70,7 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     // Only here: `connect` and `chat` belong to their terminal and stop when it says so.
     let _ = signals::block_terminal_output_signal();
     let mut watch = observe::start(log);
-    info!("oneloop {} starts, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    info!("oneloop {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     let mut reactor = match start::bind(plan, &mut watch) {
         Ok(reactor) => reactor,
         Err(error) => {
@@ -86,18 +87,18 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     match ended {
         Ok(Outcome::Drained { cut }) => {
             let how = match cut {
-                0 => "all connections have ended".to_owned(),
-                _ => format!("the drain timeout cut {cut} off"),
+                0 => "all connections closed".to_owned(),
+                _ => format!("{} cut by the drain timeout", Count(cut, "connection")),
             };
-            info!("oneloop stops after {} turns: {how}", reactor.turns());
+            info!("stopped after {}, {how}", Count(reactor.turns() as usize, "turn"));
             DONE
         }
         Ok(Outcome::CutShort(signal)) => {
-            info!("oneloop stops at once: {} came again", signal.name());
+            info!("stopped at once: second {}", signal.name());
             signal.status()
         }
         Err(error) => {
-            complain(&format_args!("the loop failed: {error}"));
+            complain(&format_args!("event loop failed: {error}"));
             COULD_NOT
         }
     }

@@ -142,7 +142,7 @@ fn listening(log: &mut impl BufRead) -> String {
     loop {
         line.clear();
         assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
-        if let Some((_, rest)) = line.split_once("listening at tcp://") {
+        if let Some((_, rest)) = line.split_once("listening on tcp://") {
             return rest.split(": ").next().unwrap().to_owned();
         }
     }

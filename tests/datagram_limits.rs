@@ -27,7 +27,10 @@ fn without_a_descriptor_a_new_flow_is_dropped_and_the_others_go_on() {
     let next = File::open("/dev/null").unwrap().as_raw_fd() as u64;
     setrlimit(Resource::Nofile, Rlimit { current: Some(next), ..limit }).unwrap();
     second.send_to(b"second", listener).unwrap();
-    stand.until_seen(1, &format!("dropped 6 from {}: not sent (Too many open files)", at(&second)));
+    stand.until_seen(
+        1,
+        &format!("dropped 6 from {}: send failed (Too many open files)", at(&second)),
+    );
     stand.turn(std::time::Duration::ZERO);
     assert_eq!((stand.datagrams.len(), stand.datagrams.queued()), (1, 0), "it spins");
     assert_eq!(stand.facts.count("evicted"), 0, "a flow made room for nothing");

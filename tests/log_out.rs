@@ -75,9 +75,9 @@ fn rust_log_decides_and_what_is_wrong_in_it_is_named() {
     let text = rest(&mut reader);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
-    assert!(lines[0].ends_with(" WARN  RUST_LOG: not understood: x=loud"), "{text}");
-    assert!(lines[1].contains(" DEBUG #1 opened: stdio at "), "{text}");
-    assert!(lines[2].contains(" -- because both directions have ended"), "{text}");
+    assert!(lines[0].ends_with(" WARN  RUST_LOG: invalid directive ignored: x=loud"), "{text}");
+    assert!(lines[1].contains(" DEBUG #1 opened: stdio -> "), "{text}");
+    assert!(lines[2].contains(" -- both directions have ended"), "{text}");
     assert!(lines[3].contains(" INFO  totals: 1 opened, 1 closed (1 finished)"), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
 }

@@ -49,11 +49,11 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
     assert!(!watch.wants_steps());
     let lines = kept.take();
     assert_eq!(lines.len(), 4, "{lines:#?}");
-    assert_eq!(lines[0], "oneloop INFO listening at udp://127.0.0.1:7: echo");
+    assert_eq!(lines[0], "oneloop INFO listening on udp://127.0.0.1:7: echo");
     let dropped =
         "oneloop WARN udp://127.0.0.1:7 dropped a datagram of 5 B: source is our own address";
     assert!(lines[1].starts_with(dropped), "{lines:#?}");
-    assert_eq!(lines[2], "oneloop INFO #7 heard \"hi\\n\\x1b\", 4 B");
+    assert_eq!(lines[2], "oneloop INFO #7 message \"hi\\n\\x1b\", 4 B");
     assert!(lines[3].starts_with("access INFO ts="), "{lines:#?}");
     assert!(lines[3].contains(" conn=7 route=2 service=echo "), "{lines:#?}");
 
@@ -69,7 +69,10 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
     live(&mut watch);
     assert!(watch.wants_steps());
     let lines = kept.take();
-    assert!(lines.contains(&"oneloop::loop TRACE #7.a ready rw".to_string()), "{lines:#?}");
+    assert!(
+        lines.contains(&"oneloop::loop TRACE #7.a readable, writable".to_string()),
+        "{lines:#?}"
+    );
     let withheld = "oneloop::loop TRACE udp://127.0.0.1:7 dropped a datagram of 5 B: source is our \
                     own address";
     assert_eq!(lines.iter().filter(|line| *line == withheld).count(), 2, "{lines:#?}");

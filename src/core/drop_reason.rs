@@ -38,7 +38,7 @@ impl DropReason {
             DropReason::Loop => "loop",
             DropReason::Refused(_) => "refused",
             DropReason::Failed(_) => "failed",
-            DropReason::NoWay => "no-way",
+            DropReason::NoWay => "no-address",
             DropReason::Short => "short",
             DropReason::Long => "long",
         }
@@ -51,12 +51,12 @@ impl fmt::Display for DropReason {
             DropReason::Blocked => f.write_str("send buffer full"),
             DropReason::Own => f.write_str("source is our own address"),
             DropReason::Privileged => f.write_str("source port below 1024"),
-            DropReason::Loop => f.write_str("loop breaker"),
+            DropReason::Loop => f.write_str("loop protection"),
             DropReason::Refused(fault) => write!(f, "refused ({fault})"),
-            DropReason::Failed(fault) => write!(f, "not sent ({fault})"),
-            DropReason::NoWay => f.write_str("nobody to send it to"),
-            DropReason::Short => f.write_str("shorter than its answer"),
-            DropReason::Long => f.write_str("longer than we take"),
+            DropReason::Failed(fault) => write!(f, "send failed ({fault})"),
+            DropReason::NoWay => f.write_str("no destination address"),
+            DropReason::Short => f.write_str("shorter than the reply"),
+            DropReason::Long => f.write_str("longer than the maximum"),
         }
     }
 }

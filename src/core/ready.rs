@@ -7,6 +7,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ready(u8);
 
+/// The names of the bits, lowest first.
+const NAMES: [&str; 7] =
+    ["readable", "writable", "read closed", "urgent", "error", "opening", "read off"];
+
 impl Ready {
     pub const NONE: Ready = Ready(0);
     /// A read may return bytes.
@@ -44,15 +48,18 @@ impl Ready {
     }
 }
 
-/// One letter per bit: `r` (READ), `w` (WRITE), `l` (READ_CLOSED), `u` (URGENT), `e` (ERROR), `d`
-/// (OPENING), `m` (READ_OFF).
+/// The names of the bits: `readable+writable`; with `{:#}`: `readable, writable`.
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Ready::NONE {
-            return f.write_str("-");
+            return f.write_str("not ready");
         }
-        (0..7)
-            .filter(|bit| self.0 & 1 << bit != 0)
-            .try_for_each(|bit| f.write_str(&"rwluedm"[bit..=bit]))
+        let separator = if f.alternate() { ", " } else { "+" };
+        let names = (0..).zip(NAMES).filter(|(bit, _)| self.0 & 1 << bit != 0);
+        for (at, (_, name)) in names.enumerate() {
+            f.write_str(if at == 0 { "" } else { separator })?;
+            f.write_str(name)?;
+        }
+        Ok(())
     }
 }

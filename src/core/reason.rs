@@ -131,10 +131,10 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Reset { by, fault } => write!(f, "reset by the {by} ({fault})"),
+            Reason::Reset { by, fault } => write!(f, "reset by {by} ({fault})"),
             Reason::Abandoned { fault } => write!(f, "abandoned while connecting ({fault})"),
-            Reason::Refused { fault } => write!(f, "no target took it ({fault})"),
-            Reason::Unreachable { fault } => write!(f, "no target could be reached ({fault})"),
+            Reason::Refused { fault } => write!(f, "refused ({fault})"),
+            Reason::Unreachable { fault } => write!(f, "unreachable ({fault})"),
             Reason::Exhausted { fault } => write!(f, "exhausted ({fault})"),
             plain => f.write_str(plain.name()),
         }
@@ -149,7 +149,7 @@ impl fmt::Display for Close {
             Reason::Reset { by, fault } if by == first && *how == CloseKind::Fin => {
                 write!(f, "{by} closed without waiting for our FIN ({fault})")
             }
-            _ => write!(f, "{reason}, {first} first by {how}"),
+            _ => write!(f, "{reason}, {how} from {first} first"),
         }
     }
 }
@@ -201,10 +201,10 @@ impl From<&io::Error> for SysError {
 impl fmt::Display for SysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.code {
-            None if *self == SysError::UNRESOLVED => f.write_str("its name does not resolve"),
-            None if *self == SysError::ITSELF => f.write_str("it leads back to this relay"),
+            None if *self == SysError::UNRESOLVED => f.write_str("name does not resolve"),
+            None if *self == SysError::ITSELF => f.write_str("leads back to this relay"),
             None if *self == SysError::SELF_CONNECT => {
-                f.write_str("TCP self-connect, nothing listens on its port")
+                f.write_str("TCP self-connect, no listener on its port")
             }
             Some(code) => {
                 let text = io::Error::from_raw_os_error(code).to_string();
@@ -238,7 +238,7 @@ mod tests {
         let refused = Reason::not_connected(SysError::SELF_CONNECT);
         assert_eq!(refused, Reason::Refused { fault: SysError::SELF_CONNECT });
         let text = Reason::not_connected(SysError::UNRESOLVED).to_string();
-        assert_eq!(text, "no target could be reached (its name does not resolve)");
+        assert_eq!(text, "unreachable (name does not resolve)");
     }
 
     #[test]
@@ -254,11 +254,11 @@ mod tests {
         );
         assert_eq!(
             ending(io::ErrorKind::ConnectionReset, Side::Client, CloseKind::Rst),
-            "reset by the client (connection reset), client first by RST"
+            "reset by client (connection reset), RST from client first"
         );
         assert_eq!(
             ending(io::ErrorKind::ConnectionReset, Side::Target, CloseKind::Fin),
-            "reset by the client (connection reset), target first by FIN"
+            "reset by client (connection reset), FIN from target first"
         );
     }
 

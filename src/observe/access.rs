@@ -1,7 +1,7 @@
-//! The access log: one line for each connection and each datagram flow, when it has ended.
+//! Writes the access log: one line for each connection and each datagram flow when it closes.
 //!
-//! The core keeps no addresses. So this observer remembers them, from the birth of a connection to
-//! its end, and only it pays for that.
+//! The core keeps no addresses. This observer stores them while a connection is open, so they cost
+//! memory only if the access log is on.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -11,33 +11,33 @@ use log::Level;
 use crate::core::{Close, Event, Key, Observer, Peer};
 use crate::plan::AccessFormat;
 
-use super::access_line::{AccessLine, Door, Entry};
+use super::access_line::{AccessLine, Entry, Frontend};
 use super::clock::Stamp;
 
-/// The target of access lines. They are printed bare, for parsers.
+/// The log target of access lines, which have no date or level in front.
 pub const ACCESS: &str = "access";
 
 /// An observer that writes the access log.
 pub struct AccessObserver {
     format: AccessFormat,
     open: HashMap<Key, Opened>,
-    listeners: Vec<Door>,
+    listeners: Vec<Frontend>,
     targets: Vec<Target>,
 }
 
-/// What is remembered of an open connection.
+/// An open connection.
 struct Opened {
     peer: Peer,
-    /// The place in `listeners`.
+    /// Index into `listeners`.
     listener: usize,
-    /// The place in `targets` of the one that was tried last.
+    /// Index into `targets` of the last target tried.
     target: Option<usize>,
     tries: u32,
     connect: Option<Duration>,
 }
 
-/// Where connections go to. A place without live connections is used again for another target, so
-/// there are never more than connections.
+/// A target. An entry without live connections is reused for another target, so there are at most
+/// as many entries as connections.
 #[derive(Default)]
 struct Target {
     name: String,
@@ -50,10 +50,10 @@ impl AccessObserver {
         AccessObserver { format, open: HashMap::new(), listeners, targets }
     }
 
-    /// The line of a connection that ends now. It still counts among the live ones.
+    /// Returns the line of a connection that closes now. It still counts as live.
     fn entry(&self, key: Key, closed: &Closed, now: SystemTime) -> Option<Entry<'_>> {
         let opened = self.open.get(&key.at(0))?;
-        let target = opened.target.map(|at| &self.targets[at]);
+        let target = opened.target.map(|index| &self.targets[index]);
         Some(Entry {
             conn: key.id,
             ended: Stamp(now),
@@ -137,12 +137,12 @@ struct Closed {
     life: Duration,
 }
 
-fn listener(listeners: &mut Vec<Door>, route: u16, service: &str, listen: &str) -> usize {
+fn listener(listeners: &mut Vec<Frontend>, route: u16, service: &str, listen: &str) -> usize {
     let known =
         listeners.iter().position(|listener| listener.route == route && listener.listen == listen);
     known.unwrap_or_else(|| {
         let (service, listen) = (service.to_string(), listen.to_string());
-        listeners.push(Door { route, service, listen, live: 0 });
+        listeners.push(Frontend { route, service, listen, live: 0 });
         listeners.len() - 1
     })
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_knows_the_target_that_was_tried_last_and_who_else_is_alive() {
+    fn an_entry_has_the_last_target_tried_and_the_live_connections() {
         let mut access = observer();
         let (one, two) = (open(&mut access, 1), open(&mut access, 2));
         access.dialing(one, "tcp://[::1]:1", 1);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_remembered_of_what_has_ended() {
+    fn closed_connections_leave_no_entries() {
         let mut access = observer();
         for id in 1..=1000 {
             let key = open(&mut access, id);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_was_never_opened_here_is_passed_over() {
+    fn a_connection_that_was_not_opened_here_is_ignored() {
         let mut access = observer();
         let key = Key::new(1, 1);
         access.on(key, &Event::Dialing { target: "x", attempt: 1 });

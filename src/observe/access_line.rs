@@ -1,4 +1,4 @@
-//! The formats of an access line.
+//! Formats access lines: logfmt, JSON and HAProxy's tcplog.
 
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
@@ -10,21 +10,21 @@ use super::clock::Stamp;
 use super::line::PeerName;
 use crate::text::escape::{Form, Shown, plain, quoted};
 
-/// One connection's line, to be shown with `{}`.
+/// The access line of one connection.
 pub struct AccessLine<'a> {
     pub entry: &'a Entry<'a>,
     pub format: AccessFormat,
 }
 
-/// All that is known of a connection at its end.
+/// A closed connection.
 pub struct Entry<'a> {
     pub conn: u32,
     pub ended: Stamp,
     pub opened: Stamp,
     pub peer: &'a Peer,
-    pub listener: &'a Door,
+    pub listener: &'a Frontend,
     pub target: Option<&'a str>,
-    /// Live connections to that target.
+    /// Live connections to the target.
     pub target_live: usize,
     /// All live connections.
     pub live: usize,
@@ -36,8 +36,8 @@ pub struct Entry<'a> {
     pub ending: Close,
 }
 
-/// Where connections come in. There are as many as there are routes.
-pub struct Door {
+/// A listener and its service.
+pub struct Frontend {
     pub route: u16,
     pub service: String,
     pub listen: String,
@@ -92,11 +92,11 @@ fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
 }
 
 /// `%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq`. The frontend is the
-/// address we listen at, the backend the service. We have no queues.
+/// address of the listener, the backend the service. The queues are always empty.
 fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     match entry.peer {
         Peer::Inet(address) => write!(f, "{}:{}", address.ip(), address.port())?,
-        // HAProxy writes the number of the listener where a Unix client has no port.
+        // For a Unix client, which has no port, HAProxy writes the number of the listener.
         _ => write!(f, "unix:{}", entry.listener.route)?,
     }
     let frontend = Token(&entry.listener.listen);
@@ -110,21 +110,21 @@ fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
         None => f.write_str("-1")?,
     }
     write!(f, "/{} {} ", entry.life.as_millis(), entry.down)?;
-    let in_front = entry.listener.live;
-    let behind = if entry.target.is_some() { in_front } else { 0 };
-    write!(f, "{} {}/{in_front}/{behind}", entry.ending.reason.code(), entry.live)?;
+    let frontend_live = entry.listener.live;
+    let backend_live = if entry.target.is_some() { frontend_live } else { 0 };
+    write!(f, "{} {}/{frontend_live}/{backend_live}", entry.ending.reason.code(), entry.live)?;
     write!(f, "/{}/{} 0/0", entry.target_live, entry.tries.saturating_sub(1))
 }
 
 fn peer_text(peer: &Peer) -> String {
     match peer {
-        // The name is escaped where it is written.
+        // The name is escaped when it is written.
         Peer::Unix(Some(name)) => format!("unix:{name}"),
         other => PeerName(other).to_string(),
     }
 }
 
-/// A value of logfmt: in quotes if it needs them.
+/// A logfmt value, quoted if necessary.
 struct Value<'a>(&'a str);
 
 impl Display for Value<'_> {
@@ -138,7 +138,7 @@ impl Display for Value<'_> {
     }
 }
 
-/// A string of JSON, its quotes included.
+/// A JSON string with its quotes.
 struct Json<'a>(&'a str);
 
 impl Display for Json<'_> {
@@ -147,17 +147,17 @@ impl Display for Json<'_> {
     }
 }
 
-/// A name as HAProxy allows it: letters, digits, and `-_.:`. Its parsers split at all others.
+/// A name as HAProxy allows it: letters, digits, and `-_.:`. Parsers split at other characters.
 struct Token<'a>(&'a str);
 
 impl Display for Token<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let name = self.0.split_once("://").map_or(self.0, |(_, name)| name);
-        for letter in name.chars().take(crate::text::escape::COLUMNS) {
-            match letter {
+        for c in name.chars().take(crate::text::escape::COLUMNS) {
+            match c {
                 '[' | ']' => {}
-                '-' | '_' | '.' | ':' => f.write_char(letter)?,
-                _ if letter.is_ascii_alphanumeric() => f.write_char(letter)?,
+                '-' | '_' | '.' | ':' => f.write_char(c)?,
+                _ if c.is_ascii_alphanumeric() => f.write_char(c)?,
                 _ => f.write_char('_')?,
             }
         }
@@ -165,7 +165,7 @@ impl Display for Token<'_> {
     }
 }
 
-/// Milliseconds and three decimals.
+/// Milliseconds with three decimals.
 struct Millis(Duration);
 
 impl Display for Millis {
@@ -193,12 +193,12 @@ mod tests {
     use super::*;
     use crate::core::{CloseKind, Reason, Side};
 
-    fn listener() -> Door {
+    fn listener() -> Frontend {
         let (service, listen) = ("relay".to_string(), "tcp://[::1]:5432".to_string());
-        Door { route: 1, service, listen, live: 3 }
+        Frontend { route: 1, service, listen, live: 3 }
     }
 
-    fn entry<'a>(peer: &'a Peer, listener: &'a Door) -> Entry<'a> {
+    fn entry<'a>(peer: &'a Peer, listener: &'a Frontend) -> Entry<'a> {
         let ended = UNIX_EPOCH + Duration::from_millis(1_795_191_118_641);
         Entry {
             conn: 1207,
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_had_a_target_says_so() {
+    fn a_connection_without_a_target_has_empty_fields() {
         let echo = |entry: &mut Entry<'_>| {
             (entry.target, entry.target_live) = (None, 0);
             (entry.tries, entry.connect) = (0, None);

@@ -1,5 +1,5 @@
-//! Bulk transfers in the log of steps: the first steps of one are logged, then a summary once a
-//! second, instead of the same lines again and again.
+//! Summarizes bulk transfers in the log of steps: the first steps of a transfer are logged, then one
+//! summary per second instead of repeated lines.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
@@ -10,61 +10,60 @@ use crate::text::count::Count;
 
 use super::clock::Span;
 
-/// A read of at least this many bytes belongs to a bulk transfer.
+/// Minimum bytes of a read that belongs to a bulk transfer.
 const BULK_READ: usize = 16 * 1024;
 
-/// Reads of a transfer, in its first interval, that are logged one by one before it is summarised:
-/// as many as one turn may have, so that one turn can be seen to its end.
-const SHOWN_READS: u32 = 16;
+/// Large reads of a transfer that are logged before it is summarized: the step budget of a turn, so
+/// that one turn is logged completely.
+const LOGGED_READS: u32 = 16;
 
-/// A transfer is summarised this often while it lasts. It is over when it had no large read for so
-/// long.
+/// Time between two summaries of a transfer. A transfer without a large read for this long is over.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often all transfers are looked at for that.
-const LOOK: Duration = Duration::from_millis(100);
+/// Time between two scans of all transfers for due summaries.
+const SCAN_INTERVAL: Duration = Duration::from_millis(100);
 
-/// All bulk transfers of open connections.
+/// The bulk transfers of open connections.
 #[derive(Default)]
 pub struct Bulk {
-    runs: HashMap<u32, Run>,
-    /// How many of them are summarised.
-    summed: usize,
-    /// The line of the present turn, if it is held back: while a transfer is summarised, it is
-    /// logged only if another line of that turn is.
+    transfers: HashMap<u32, Transfer>,
+    /// The number of transfers that are summarized.
+    summarized: usize,
+    /// The withheld line of the current turn: while a transfer is summarized, it is logged only
+    /// before another line of the same turn.
     turn: Option<Event<'static>>,
     number: u64,
     now: Moment,
-    looked: Moment,
-    /// A step of the present turn was counted instead of logged.
+    scanned: Moment,
+    /// Whether a step of the current turn was counted instead of logged.
     counted: bool,
 }
 
 /// One transfer.
 #[derive(Default)]
-struct Run {
-    /// How many of its large reads were logged, and when the first of them was.
-    shown: u32,
-    began: Moment,
-    sum: Option<Sum>,
+struct Transfer {
+    /// Large reads that were logged, and the time of the first of them.
+    logged: u32,
+    since: Moment,
+    summary: Option<Summary>,
 }
 
-/// What a transfer did since its last summary.
+/// The work of a transfer since its last summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
+pub struct Summary {
     pub id: u32,
     since: Moment,
     until: Moment,
-    /// The number of the last turn that was counted.
+    /// The number of the last turn counted.
     turn: u64,
     turns: u64,
     large_reads: u64,
-    /// By end: how often, and how many bytes.
+    /// By end: calls and bytes.
     reads: [(u64, u64); 2],
     writes: [(u64, u64); 2],
 }
 
-/// What is to be logged before an event, and whether the event itself is.
+/// The lines to log before an event, and whether the event itself is logged.
 #[derive(Debug, Default)]
 pub struct Decision {
     pub before: Vec<Line>,
@@ -74,36 +73,36 @@ pub struct Decision {
 #[derive(Debug)]
 pub enum Line {
     Turn(Event<'static>),
-    Sum(Sum),
+    Summary(Summary),
 }
 
-/// What a step is to a bulk transfer.
-enum Part {
-    Read,
-    /// Such steps go with its reads.
-    Beside,
-    /// Nothing: a transfer ends where this happens.
-    None,
+/// The role of a step in a bulk transfer.
+enum StepKind {
+    LargeRead,
+    /// Occurs along with large reads.
+    Related,
+    /// Ends a transfer.
+    Other,
 }
 
 impl Bulk {
-    /// Every event must be shown to this, in order.
+    /// Decides whether an event is logged or counted. Must be called for every event, in order.
     pub fn decide(&mut self, key: Key, event: &Event<'_>) -> Decision {
         if let Event::Turn { number, slept, limit, events, queued, now } = *event {
             let turn = Event::Turn { number, slept, limit, events, queued, now };
             return self.begin_turn(turn, (number, now), events + queued > 0);
         }
-        if self.counts(key, event) {
+        if self.count(key, event) {
             self.counted = true;
             return Decision::default();
         }
-        let ended = match part(event) {
-            Part::None => self.end(key.id),
-            Part::Read | Part::Beside => None,
+        let ended = match step_kind(event) {
+            StepKind::Other => self.end(key.id),
+            StepKind::LargeRead | StepKind::Related => None,
         };
         let turn = self.turn.take().map(Line::Turn);
-        let ended = ended.filter(|sum| sum.turns > 0);
-        let before = ended.map(Line::Sum).into_iter().chain(turn).collect();
+        let ended = ended.filter(|summary| summary.turns > 0);
+        let before = ended.map(Line::Summary).into_iter().chain(turn).collect();
         Decision { before, show: true }
     }
 
@@ -113,99 +112,99 @@ impl Bulk {
         (number, now): (u64, Moment),
         has_work: bool,
     ) -> Decision {
-        // One that only has counted steps is counted with them.
+        // A turn with counted steps only is counted, too.
         let last = self.turn.take().filter(|_| !self.counted);
         let mut before: Vec<Line> = last.map(Line::Turn).into_iter().collect();
-        self.summarise(now, &mut before);
+        self.push_due(now, &mut before);
         (self.number, self.now, self.counted) = (number, now, false);
-        let is_held = has_work && self.summed > 0;
-        if is_held {
+        let is_withheld = has_work && self.summarized > 0;
+        if is_withheld {
             self.turn = Some(turn);
         }
-        Decision { before, show: !is_held }
+        Decision { before, show: !is_withheld }
     }
 
-    /// The transfer of a connection is over; what was counted of it.
-    fn end(&mut self, id: u32) -> Option<Sum> {
-        let sum = self.runs.remove(&id)?.sum?;
-        self.summed -= 1;
-        Some(sum)
+    /// Ends the transfer of a connection and returns its last summary.
+    fn end(&mut self, id: u32) -> Option<Summary> {
+        let summary = self.transfers.remove(&id)?.summary?;
+        self.summarized -= 1;
+        Some(summary)
     }
 
-    /// The summaries that are due.
-    fn summarise(&mut self, now: Moment, lines: &mut Vec<Line>) {
-        if now.since(self.looked) < LOOK {
+    /// Appends the summaries that are due.
+    fn push_due(&mut self, now: Moment, lines: &mut Vec<Line>) {
+        if now.since(self.scanned) < SCAN_INTERVAL {
             return;
         }
-        self.looked = now;
-        self.runs.retain(|id, run| {
-            let Some(sum) = &mut run.sum else { return true };
-            if now.since(sum.since) < INTERVAL {
+        self.scanned = now;
+        self.transfers.retain(|id, transfer| {
+            let Some(summary) = &mut transfer.summary else { return true };
+            if now.since(summary.since) < INTERVAL {
                 return true;
             }
-            let next = Sum { id: *id, since: now, ..Sum::default() };
-            let last = std::mem::replace(sum, next);
-            let read_again = last.large_reads > 0;
-            self.summed -= usize::from(!read_again);
+            let next = Summary { id: *id, since: now, ..Summary::default() };
+            let last = std::mem::replace(summary, next);
+            let is_active = last.large_reads > 0;
+            self.summarized -= usize::from(!is_active);
             if last.turns > 0 {
-                lines.push(Line::Sum(last));
+                lines.push(Line::Summary(last));
             }
-            read_again
+            is_active
         });
     }
 
-    /// Whether a step belongs to a transfer that is summarised. Then it is counted.
-    fn counts(&mut self, key: Key, event: &Event<'_>) -> bool {
+    /// Counts a step if it belongs to a transfer that is summarized, and returns whether it does.
+    fn count(&mut self, key: Key, event: &Event<'_>) -> bool {
         let (id, end) = (key.id, key.end());
-        let run = match part(event) {
+        let transfer = match step_kind(event) {
             _ if key.is_source() || key.is_flow() => return false,
-            Part::None => return false,
-            Part::Beside => match self.runs.get_mut(&id) {
-                Some(run) if run.sum.is_some() => run,
+            StepKind::Other => return false,
+            StepKind::Related => match self.transfers.get_mut(&id) {
+                Some(transfer) if transfer.summary.is_some() => transfer,
                 _ => return false,
             },
-            Part::Read => {
-                let run = self.runs.entry(id).or_default();
-                if run.sum.is_none() && self.now.since(run.began) >= INTERVAL {
-                    (run.shown, run.began) = (0, self.now);
+            StepKind::LargeRead => {
+                let transfer = self.transfers.entry(id).or_default();
+                if transfer.summary.is_none() && self.now.since(transfer.since) >= INTERVAL {
+                    (transfer.logged, transfer.since) = (0, self.now);
                 }
-                if run.shown < SHOWN_READS {
-                    run.shown += 1;
+                if transfer.logged < LOGGED_READS {
+                    transfer.logged += 1;
                     return false;
                 }
-                run
+                transfer
             }
         };
         let (now, number) = (self.now, self.number);
-        let sum = run.sum.get_or_insert_with(|| {
-            self.summed += 1;
-            Sum { id, since: now, ..Sum::default() }
+        let summary = transfer.summary.get_or_insert_with(|| {
+            self.summarized += 1;
+            Summary { id, since: now, ..Summary::default() }
         });
-        if sum.turns == 0 || sum.turn != number {
-            (sum.turn, sum.until) = (number, now);
-            sum.turns += 1;
+        if summary.turns == 0 || summary.turn != number {
+            (summary.turn, summary.until) = (number, now);
+            summary.turns += 1;
         }
-        let count = |(times, bytes): &mut (u64, u64), more: usize| {
-            *times += 1;
+        let add = |(calls, bytes): &mut (u64, u64), more: usize| {
+            *calls += 1;
             *bytes += more as u64;
         };
         match *event {
             Event::Read { bytes, .. } => {
-                sum.large_reads += u64::from(bytes >= BULK_READ);
-                count(&mut sum.reads[end], bytes);
+                summary.large_reads += u64::from(bytes >= BULK_READ);
+                add(&mut summary.reads[end], bytes);
             }
-            Event::Wrote { bytes, .. } => count(&mut sum.writes[end], bytes),
+            Event::Wrote { bytes, .. } => add(&mut summary.writes[end], bytes),
             _ => {}
         }
         true
     }
 }
 
-fn part(event: &Event<'_>) -> Part {
+fn step_kind(event: &Event<'_>) -> StepKind {
     const ORDINARY: Ready = Ready::READ.with(Ready::WRITE).with(Ready::READ_OFF);
     match *event {
-        Event::Read { bytes, .. } if bytes >= BULK_READ => Part::Read,
-        Event::Marked { ready } if ready.without(ORDINARY) == Ready::NONE => Part::Beside,
+        Event::Read { bytes, .. } if bytes >= BULK_READ => StepKind::LargeRead,
+        Event::Marked { ready } if ready.without(ORDINARY) == Ready::NONE => StepKind::Related,
         Event::Read { .. }
         | Event::Wrote { .. }
         | Event::ReadBlocked
@@ -215,21 +214,21 @@ fn part(event: &Event<'_>) -> Part {
         | Event::Interrupted
         | Event::Yielded { .. }
         | Event::Armed { .. }
-        | Event::Fired { again: true, .. } => Part::Beside,
-        _ => Part::None,
+        | Event::Fired { again: true, .. } => StepKind::Related,
+        _ => StepKind::Other,
     }
 }
 
-impl Display for Sum {
+impl Display for Summary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let time = Span(self.until.since(self.since));
         let turns = Count(self.turns as usize, "turn");
         write!(f, "#{} bulk: {turns} in {time}", self.id)?;
-        for (did, of) in [("read", self.reads), ("wrote", self.writes)] {
-            for (end, (times, bytes)) in ["a", "b"].into_iter().zip(of) {
-                if times > 0 {
-                    let calls = Count(times as usize, "call");
-                    write!(f, ", {end} {did} {bytes} B in {calls}")?;
+        for (verb, by_end) in [("read", self.reads), ("wrote", self.writes)] {
+            for (end, (calls, bytes)) in ["a", "b"].into_iter().zip(by_end) {
+                if calls > 0 {
+                    let calls = Count(calls as usize, "call");
+                    write!(f, ", {end} {verb} {bytes} B in {calls}")?;
                 }
             }
         }
@@ -242,7 +241,7 @@ mod tests {
     use super::*;
     use crate::core::ReadHint;
 
-    /// The lines that come of events, in short.
+    /// The logged lines, abbreviated.
     #[derive(Default)]
     struct Log(Bulk, Vec<String>);
 
@@ -253,7 +252,7 @@ mod tests {
                 self.1.push(match line {
                     Line::Turn(Event::Turn { number, .. }) => format!("turn {number}"),
                     Line::Turn(other) => format!("{other:?}"),
-                    Line::Sum(sum) => sum.to_string(),
+                    Line::Summary(summary) => summary.to_string(),
                 });
             }
             if show {
@@ -268,8 +267,8 @@ mod tests {
             self.on(Key::LOOP, Event::Turn { number, slept, limit, events, queued: 0, now });
         }
 
-        /// A turn in which one connection passes this on.
-        fn pass(&mut self, number: u64, millis: u64, bytes: usize) {
+        /// A turn in which one connection forwards `bytes`.
+        fn forward(&mut self, number: u64, millis: u64, bytes: usize) {
             let key = Key::new(1, 0);
             self.turn(number, millis, 1);
             self.on(key, Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
@@ -279,26 +278,26 @@ mod tests {
     }
 
     #[test]
-    fn a_bulk_is_summarised_after_its_first_steps_and_at_its_end() {
+    fn a_bulk_is_summarized_after_its_first_steps_and_at_its_end() {
         let mut log = Log::default();
-        (1..=200).for_each(|number| log.pass(number, number, 65_536));
+        (1..=200).for_each(|number| log.forward(number, number, 65_536));
         let lines = log.1.len();
-        // Of the first that is counted, its turn and its event were logged.
-        assert_eq!(lines, 4 * SHOWN_READS as usize + 2, "{:#?}", log.1);
+        // Of the first counted read, the turn and the event were logged.
+        assert_eq!(lines, 4 * LOGGED_READS as usize + 2, "{:#?}", log.1);
         log.turn(201, 201, 1);
         log.on(Key::new(1, 0), Event::EndOfFile);
         assert_eq!(
             log.1[lines..],
             [
-                "#1 bulk: 184 turns in 183.0ms, a read 12058624 B in 184 calls, \
+                "#1 bulk: 184 turns in 183ms, a read 12058624 B in 184 calls, \
                  b wrote 12058624 B in 184 calls",
                 "turn 201",
                 "#1.0 EndOfFile"
             ]
         );
-        // The next one is shown from its beginning again.
+        // The first steps of the next one are logged again.
         let lines = log.1.len();
-        log.pass(202, 300, 65_536);
+        log.forward(202, 300, 65_536);
         assert_eq!(log.1.len(), lines + 4);
     }
 
@@ -306,53 +305,53 @@ mod tests {
     fn small_reads_between_large_ones_are_counted_and_those_after_a_bulk_are_logged() {
         let mut log = Log::default();
         for number in 1..=100 {
-            log.pass(number, number, if number % 2 == 0 { 65_536 } else { 700 });
+            log.forward(number, number, if number % 2 == 0 { 65_536 } else { 700 });
         }
         assert!(log.1.len() < 140, "{:#?}", log.1);
-        (101..=140).for_each(|number| log.pass(number, 100 * number, 700));
-        let shown = log.1.iter().filter(|line| line.ends_with(" Wrote")).count();
-        assert!(shown > 20, "{:#?}", log.1);
-        // A large read now and then makes no bulk.
+        (101..=140).for_each(|number| log.forward(number, 100 * number, 700));
+        let logged = log.1.iter().filter(|line| line.ends_with(" Wrote")).count();
+        assert!(logged > 20, "{:#?}", log.1);
+        // Occasional large reads are no bulk transfer.
         let lines = log.1.len();
-        (141..=160).for_each(|number| log.pass(number, 1000 * number, 65_536));
+        (141..=160).for_each(|number| log.forward(number, 1000 * number, 65_536));
         assert_eq!(log.1.len(), lines + 4 * 20);
     }
 
     #[test]
     fn small_messages_and_other_connections_are_logged_step_by_step() {
         let mut log = Log::default();
-        (1..=100).for_each(|number| log.pass(number, number, 64));
+        (1..=100).for_each(|number| log.forward(number, number, 64));
         assert_eq!(log.1.len(), 400);
-        (101..=200).for_each(|number| log.pass(number, number, 65_536));
+        (101..=200).for_each(|number| log.forward(number, number, 65_536));
         let lines = log.1.len();
-        log.pass(201, 201, 65_536);
+        log.forward(201, 201, 65_536);
         log.on(Key::new(2, 1), Event::Read { bytes: 5, room: 9, hint: ReadHint::Short });
         assert_eq!(log.1[lines..], ["turn 201", "#2.0 Read"]);
     }
 
     #[test]
-    fn a_long_transfer_is_summarised_every_second_and_a_pause_ends_it() {
+    fn a_long_transfer_is_summarized_every_second_and_a_pause_ends_it() {
         let mut log = Log::default();
         for number in 1..=250 {
-            log.pass(number, 20 * number, 65_536);
+            log.forward(number, 20 * number, 65_536);
         }
-        let sums = |log: &Log| log.1.iter().filter(|line| line.contains("bulk: ")).count();
-        assert_eq!(sums(&log), 4);
+        let summaries = |log: &Log| log.1.iter().filter(|line| line.contains("bulk: ")).count();
+        assert_eq!(summaries(&log), 4);
         log.turn(251, 7_000, 0);
         log.turn(252, 9_000, 0);
-        assert_eq!(sums(&log), 5);
-        assert!(log.0.runs.is_empty() && log.0.summed == 0);
+        assert_eq!(summaries(&log), 5);
+        assert!(log.0.transfers.is_empty() && log.0.summarized == 0);
         let lines = log.1.len();
-        log.pass(253, 9_001, 65_536);
+        log.forward(253, 9_001, 65_536);
         assert_eq!(log.1.len(), lines + 4);
     }
 
     #[test]
-    fn a_turn_is_held_back_only_while_a_bulk_is_summarised() {
+    fn a_turn_is_held_back_only_while_a_bulk_is_summarized() {
         let mut log = Log::default();
         log.turn(1, 1, 1);
         assert_eq!(log.1, ["#0.1 Turn"]);
-        (2..=100).for_each(|number| log.pass(number, number, 65_536));
+        (2..=100).for_each(|number| log.forward(number, number, 65_536));
         let lines = log.1.len();
         log.turn(101, 101, 1);
         assert_eq!(log.1.len(), lines);
@@ -361,6 +360,6 @@ mod tests {
         log.on(Key::new(1, 0), Event::EndOfFile);
         log.turn(103, 103, 1);
         assert_eq!(log.1.last().map(String::as_str), Some("#0.1 Turn"));
-        assert_eq!(log.0.summed, 0);
+        assert_eq!(log.0.summarized, 0);
     }
 }

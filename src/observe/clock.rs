@@ -1,15 +1,15 @@
-//! Times as the log writes them: the date of a line, and how long something took.
+//! Formats times for the log: timestamps and durations.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::core::Civil;
 
-/// A moment of the calendar in UTC, as `2026-11-20T16:11:58.641Z`.
+/// A timestamp in UTC, as `2026-11-20T16:11:58.641Z`.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp(pub SystemTime);
 
-/// How long something took, short and with its unit: `312us`, `3.2ms`, `4.20s`, `30s`, `2m05s`,
+/// A duration, short and with its unit: `312us`, `3.2ms`, `404ms`, `4.20s`, `30s`, `2m05s`,
 /// `3h00m`.
 #[derive(Clone, Copy, Debug)]
 pub struct Span(pub Duration);
@@ -19,7 +19,7 @@ impl Stamp {
         Stamp(SystemTime::now())
     }
 
-    /// The date, and the milliseconds beside it.
+    /// Returns the date and time, and the milliseconds.
     pub fn parts(self) -> (Civil, u32) {
         let millis = match self.0.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
@@ -43,8 +43,10 @@ impl fmt::Display for Span {
         let seconds = self.0.as_secs();
         if micros < 1000 {
             write!(f, "{micros}us")
-        } else if seconds == 0 {
+        } else if micros < 10_000 {
             write!(f, "{}.{}ms", micros / 1000, micros / 100 % 10)
+        } else if seconds == 0 {
+            write!(f, "{}ms", micros / 1000)
         } else if seconds < 60 && micros % 1_000_000 < 10_000 {
             write!(f, "{seconds}s")
         } else if seconds < 60 {
@@ -76,7 +78,8 @@ mod tests {
         assert_eq!(span(0), "0us");
         assert_eq!(span(999), "999us");
         assert_eq!(span(3_249), "3.2ms");
-        assert_eq!(span(999_999), "999.9ms");
+        assert_eq!(span(10_000), "10ms");
+        assert_eq!(span(999_999), "999ms");
         assert_eq!(span(4_205_000), "4.20s");
         assert_eq!(span(30_000_000), "30s");
         assert_eq!(span(125_000_000), "2m05s");

@@ -1,5 +1,5 @@
-//! The because of an event: why the loop did it, in a sentence for one who wants to understand
-//! loops. Each says only what follows from the event itself.
+//! Explains events: one sentence each on why the loop did this, for readers who want to understand
+//! event loops. A sentence states only what follows from the event itself.
 
 use std::fmt::{self, Formatter};
 use std::time::Duration;
@@ -9,45 +9,38 @@ use crate::core::{Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reaso
 
 use super::clock::Span;
 
-/// Writes ` -- hint ...`, or nothing where there is nothing to explain.
-pub fn hint(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
+/// The system call behind mio's `poll`.
+const POLLER: &str = if cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll))) {
+    "epoll"
+} else {
+    "poll"
+};
+
+/// Writes ` -- ` and the explanation of `event`, or nothing where there is nothing to explain.
+pub fn explain(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
     match event {
         Event::Dump { .. } | Event::InProgress { .. } => return Ok(()),
-        _ => f.write_str(" -- because ")?,
+        _ => f.write_str(" -- ")?,
     }
     match *event {
         Event::Turn { limit, queued, events, .. } => turn(f, limit, queued, events),
         Event::Wrote { left, .. } if left > 0 => write!(
             f,
-            "the send buffer is full: these {left} bytes are kept, and nothing more is read for it \
-             until they are gone"
+            "the send buffer is full: these {left} bytes are kept, and the other end is not read \
+             until they are sent"
         ),
         Event::WriteBlocked { left } if left > 0 => write!(
             f,
-            "the peer takes nothing now: its w is cleared, {left} bytes are kept, and nothing more \
-             is read for it until the system says w again"
+            "the send buffer is full: {left} bytes are kept, and the other end is not read until \
+             this end is reported writable again"
         ),
         Event::Read { bytes, room, hint: ReadHint::Short } if bytes > 0 => write!(
             f,
-            "{bytes} came where {room} would have fitted: the socket is empty, its r is cleared, \
-             and the system promises an event for the next byte"
+            "{bytes} bytes in a buffer of {room}: the socket is empty, so this end is no longer \
+             readable, and the next byte will be reported by an event"
         ),
-        Event::Closed { ending, .. } => {
-            if key.is_flow() && ending.reason == Reason::IdleTimeout {
-                return f.write_str("no datagram came in either direction for the UDP timeout");
-            }
-            if let (Reason::Reset { by, .. }, CloseKind::Fin) = (ending.reason, ending.by)
-                && by == ending.first
-            {
-                return f.write_str(
-                    "it sent a FIN and did not wait for ours: its system answers with a RST what \
-                     comes for a socket that is closed, and what it had not taken is lost",
-                );
-            }
-            f.write_str(of_the_reason(ending.reason))?;
-            f.write_str(of_the_ending(ending))
-        }
-        _ => f.write_str(sentence(key, event)),
+        Event::Closed { ending, .. } => closed(f, key, ending),
+        _ => f.write_str(loop_event(key, event)),
     }
 }
 
@@ -59,315 +52,324 @@ fn turn(
 ) -> fmt::Result {
     match limit {
         _ if queued > 0 => f.write_str(
-            "connections had used up their budget and were queued: it asked for events without \
-             sleeping",
+            "connections that used up their budget are queued: the loop polled without sleeping",
         ),
-        None => f.write_str(
-            "no deadline was set and nothing was queued: it slept without a time limit, until the \
-             system had news",
+        None => write!(
+            f,
+            "{POLLER} returned an event; it had no timeout, since no deadline was set and nothing \
+             was queued"
         ),
-        Some(Duration::ZERO) => f.write_str("something was left to do: it did not sleep"),
+        Some(Duration::ZERO) => {
+            f.write_str("work was left from the last turn: the loop polled without sleeping")
+        }
         Some(limit) if events == 0 => {
-            let limit = Span(limit);
-            write!(
-                f,
-                "the next deadline or retry was {limit} away, and the system had no news before"
-            )
+            write!(f, "{POLLER} timed out after {}, at the next deadline or retry", Span(limit))
         }
         Some(limit) => write!(
             f,
-            "the system had news; without them it would have slept for {}, to the next deadline or \
-             retry",
+            "{POLLER} returned an event; its timeout was {}, at the next deadline or retry",
             Span(limit)
         ),
     }
 }
 
-/// What is said in the same words each time.
-fn sentence(key: Key, event: &Event<'_>) -> &'static str {
+fn closed(f: &mut Formatter<'_>, key: Key, close: Close) -> fmt::Result {
+    if key.is_flow() && close.reason == Reason::IdleTimeout {
+        return f.write_str("no datagram in either direction for the UDP timeout");
+    }
+    if let (Reason::Reset { by, .. }, CloseKind::Fin) = (close.reason, close.by)
+        && by == close.first
+    {
+        return f.write_str(
+            "it sent a FIN and closed the socket: its kernel answers later data with a RST, and \
+             data it had not read is lost",
+        );
+    }
+    f.write_str(reason(close.reason))?;
+    f.write_str(match (close.reason, close.first) {
+        (Reason::Finished, Side::Client) => "; the client's FIN came first",
+        (Reason::Finished, Side::Target) => "; the target's FIN came first",
+        (Reason::Finished | Reason::Served, Side::Proxy) => "; our FIN came first",
+        _ => "",
+    })
+}
+
+/// Explains the events of the loop and its listeners.
+fn loop_event(key: Key, event: &Event<'_>) -> &'static str {
     match *event {
         Event::PolledAgain { .. } => {
             "deadlines are due, and an event that moves one may have come since the last poll"
         }
         Event::Listening { .. } => {
-            "its address is bound: the system completes handshakes from now on, and we take them \
-             when the loop is told of them"
+            "the address is bound: the kernel completes handshakes, and the loop accepts the \
+             connections when the listener is reported readable"
         }
         Event::AcceptPaused { fault: None, .. } => {
-            "one more would break the promise to those that are open; who comes now waits in the \
-             system's queue"
+            "one more connection would exceed the limit; new clients wait in the accept queue"
         }
         Event::AcceptPaused { .. } => {
-            "trying again at once would only spin; it is tried after the next close, or a little \
-             later"
+            "retrying at once would spin; accept is retried after the next close, or after a delay"
         }
         Event::AcceptResumed { .. } => {
-            "there is room again; those that waited in the system's queue are taken first"
+            "a connection can be accepted again; clients in the accept queue come first"
         }
         Event::AcceptFailed { .. } => {
-            "it was gone before it could be taken, which says nothing of the next one"
+            "this connection was gone before it was accepted; the next one may be fine"
         }
         Event::Signal { name } => signal(name),
         Event::Draining { .. } => {
-            "what is in progress may finish; what is idle is closed now, and the rest is cut when \
-             that time is over"
+            "connections at rest are closed now, those in progress may finish, and the rest is cut at \
+             the drain timeout"
         }
         Event::Resolved { .. } => {
-            "names are resolved by a helper thread: the system knows no way to ask without waiting"
+            "a helper thread resolves names: getaddrinfo(3) blocks and has no asynchronous form"
         }
-        _ => of_a_life(key, event),
+        _ => connection_event(key, event),
     }
 }
 
-fn of_a_life(key: Key, event: &Event<'_>) -> &'static str {
+/// Explains the events in the life of a connection.
+fn connection_event(key: Key, event: &Event<'_>) -> &'static str {
     match *event {
-        Event::Opened { .. } if key.is_flow() => {
-            "a datagram came from a source that had no flow yet"
-        }
+        Event::Opened { .. } if key.is_flow() => "a datagram came from a source without a flow",
         Event::Opened { service: "relay", .. } => {
-            "a peer connected; nothing is read from it before a target is connected too"
+            "a client connected; it is not read until a target is connected"
         }
-        Event::Opened { .. } => "a peer connected, and accepting it gave us a socket of its own",
+        Event::Opened { .. } => "a client connected; accept returned a socket for it",
         Event::Dialing { attempt: 0..=1, .. } => {
-            "the relay needs its other end; the system will call b writable when this is decided"
+            "a relay needs a target; end b is reported writable when the connect has succeeded or \
+             failed"
         }
         Event::Dialing { .. } => {
-            "the target before it did not take us; nothing was read from the client yet, so \
-             nothing is lost"
+            "the previous target failed; the client has not been read yet, so no data is lost"
         }
         Event::DialFailed { left: 0, .. } => {
-            "no target is left to try: the client will be reset, for a clean end would look like \
-             success"
+            "no target is left: the client is reset, since a FIN would look like success"
         }
         Event::DialFailed { .. } => {
-            "this target did not take us; the next is tried at once, and the client need not know"
+            "this target failed; the next one is tried at once, unnoticed by the client"
         }
         Event::Connected { .. } => {
-            "the system called it writable and has no error for it; from now on its other end is \
-             read"
+            "the socket is writable and has no error; the client is read from now on"
         }
         Event::EndOfFile => {
-            "nothing more comes from it: a peer has sent its FIN, a service has said all; what \
-             came is passed on, and the next FIN is ours to send"
+            "this end sends no more data: the peer sent its FIN, or the service is done; its data \
+             was forwarded, and our FIN to the other end follows"
         }
         Event::ShutDown => {
-            "what fed this end has ended and nothing is kept: we send our FIN behind the last \
-             byte, and go on reading what this end still says"
+            "the other end has reached its end of file and no data is unsent: our FIN follows the \
+             last byte, and this end is still read"
         }
         Event::Stalled { .. } => {
-            "its peer reads too slowly or not at all: nothing more is read from the other side \
-             until these bytes are taken, and all other connections go on"
+            "the peer reads too slowly or not at all: the other end is not read until these bytes \
+             are sent; other connections go on"
         }
-        Event::Resumed { .. } => {
-            "its peer has taken bytes, so there is room again; the other side is read on"
-        }
-        Event::Message { .. } => {
-            "a message is whole at its newline, at the end of what is said, or at the limit"
-        }
-        _ => of_a_step(event),
+        Event::Resumed { .. } => "the peer has read data; the other end is read again",
+        Event::Message { .. } => "a message ends at its newline, at end of file, or at the limit",
+        _ => step_event(event),
     }
 }
 
-fn of_a_step(event: &Event<'_>) -> &'static str {
+/// Explains the steps of a turn.
+fn step_event(event: &Event<'_>) -> &'static str {
     match *event {
         Event::Marked { ready } => marked(ready),
         Event::Stale => {
-            "the connection it was meant for is gone: the number in its key is of an earlier birth"
+            "its connection is closed: the number in the event's key is not that of the connection \
+             now in the slot"
         }
-        Event::Read { bytes: 0, .. } => "reading nothing is how an end of file looks",
+        Event::Read { bytes: 0, .. } => "a read of 0 bytes is the end of file",
         Event::Read { hint, .. } => read(hint),
-        Event::Wrote { .. } => "all of it was taken: nothing is kept",
+        Event::Wrote { .. } => "the kernel took all bytes: no buffer is kept",
         Event::ReadBlocked => {
-            "nothing more waits: its r is cleared, and only a new event sets it again"
+            "the socket is empty: this end is not readable until the next event says so"
         }
         Event::WriteBlocked { .. } => {
-            "nothing more fits: its w is cleared, and only a new event sets it again"
+            "the send buffer is full: this end is not writable until the next event says so"
         }
         Event::ReadOff => {
-            "we knew that something waits, and cannot take it yet; the system is not to wake us \
-             for more of it"
+            "data is waiting that cannot be read yet; more of it must not wake the loop"
         }
-        Event::ReadOn => "all that waited is read: what comes now is news again",
-        Event::Interrupted => "a signal came in the middle of the call, which is made again",
+        Event::ReadOn => "all waiting data was read: new data is to wake the loop again",
+        Event::Interrupted => "a signal interrupted the call (EINTR); the call is repeated",
         Event::Yielded { .. } => {
-            "others wait too: it goes to the end of the queue, and the next turn does not sleep"
+            "other connections are waiting: this one goes to the end of the queue, and the next \
+             turn does not sleep"
         }
-        Event::Armed { deadline, .. } => armed(deadline),
+        Event::Armed { deadline, .. } => deadline_set(deadline),
         Event::Fired { again: true, .. } => {
-            "something has changed since it was set; deadlines are not moved when bytes move, \
-             which would cost at each of them, but looked at when they come due, and set anew"
+            "there was activity since it was set; moving a deadline with every byte would be \
+             costly, so it is checked when it comes due, and set again"
         }
-        Event::Fired { deadline, .. } => fired(deadline),
-        _ => of_a_datagram(event),
+        Event::Fired { deadline, .. } => deadline_expired(deadline),
+        _ => datagram_event(event),
     }
 }
 
-fn of_a_datagram(event: &Event<'_>) -> &'static str {
+fn datagram_event(event: &Event<'_>) -> &'static str {
     match *event {
-        Event::Received { .. } => "a datagram comes whole: the system does not cut it or join it",
-        Event::Sent { .. } => "a datagram goes out whole or not at all",
-        Event::Passed { .. } => "nobody wants to see each datagram, so they are counted together",
+        Event::Received { .. } => "datagrams are received whole, never merged or split",
+        Event::Sent { .. } => "a datagram is sent whole or not at all",
+        Event::Passed { .. } => "single datagrams are not logged, so they are counted together",
         Event::Dropped { why, .. } => match why {
             DropReason::Blocked => {
-                "datagrams have no backpressure: to keep it would only make it late"
+                "the send buffer is full; datagrams have no backpressure, and a queue would only \
+                 delay them"
             }
             DropReason::Own => {
-                "its source is this very address: the answer would come back for ever"
+                "the source is this socket's own address: the reply would come back for ever"
             }
             DropReason::Privileged => {
-                "below port 1024 live services that may answer our answer; --udp-any-port allows it"
+                "services below port 1024 may reply to our reply, for ever; \
+                 --udp-any-port allows them"
             }
             DropReason::Loop => {
-                "two echoes that answer each other need every reply: one lost in a thousand ends \
-                 such a loop, and an honest client bears it"
+                "two echo services that reply to each other need every reply: dropping one in a \
+                 thousand ends the loop, and a real client can bear it"
             }
-            DropReason::Refused(_) => "nobody listens at the target: its machine said so by ICMP",
-            DropReason::Failed(_) => "the system would not send it, and it is not tried twice",
+            DropReason::Refused(_) => "an ICMP message says that no socket listens at the target",
+            DropReason::Failed(_) => "the kernel refused to send it, and it is not sent again",
             DropReason::NoWay => "there is no address to send it to",
             DropReason::Short => {
-                "the answer would be longer than the question, and questions can be forged: never \
-                 more out than in"
+                "the reply would be longer than the request, whose source may be forged: replies \
+                 must not amplify"
             }
-            DropReason::Long => {
-                "part of a datagram is not what was sent, and to pass it on would be a lie"
-            }
+            DropReason::Long => "a truncated datagram is not what was sent, so it is not forwarded",
         },
-        _ => "it is so",
+        _ => UNEXPLAINED,
     }
 }
+
+/// The text for events without an explanation. No event has it; a test checks that.
+pub const UNEXPLAINED: &str = "not explained";
 
 fn signal(name: &str) -> &'static str {
     match name.trim_start_matches("SIG") {
         "TERM" | "INT" => {
-            "somebody wants us to stop: nothing more is accepted; a second signal stops at once"
+            "the daemon was asked to stop: listeners close, and a second signal stops at once"
         }
-        "HUP" => "a terminal went away or an operator sent it; it changes nothing",
-        "QUIT" => "somebody wants to see inside: the state of the loop follows",
-        _ => "somebody sent it; it was heard in the loop like any other event",
+        "HUP" => "the terminal was closed or an operator sent it; it changes nothing",
+        "QUIT" => "it asks for a dump: the state of the loop follows",
+        _ => "signals are handled in the loop like any other event",
     }
 }
 
-/// The most telling of the bits.
+/// Explains the most important bit.
 fn marked(ready: Ready) -> &'static str {
     if ready.has(Ready::ERROR) {
-        "the system hints at an error; hints may be wrong, so the socket itself is asked"
+        "the kernel reports an error; that is only a hint, so SO_ERROR is read from the socket"
     } else if ready.has(Ready::URGENT) {
-        "urgent data came, and urgent data cuts reads short: a short read proves nothing here now"
+        "urgent data arrived; reads stop at its mark, so a short read no longer means an empty \
+         socket"
     } else if ready.has(Ready::READ_CLOSED) {
-        "the peer will send no more: an end of file waits behind the last byte, and no other event \
-         will tell of it"
+        "the peer's FIN is next in the stream, and no other event will report it: read to the end \
+         of file"
     } else if ready.has(Ready::READ.with(Ready::WRITE)) {
-        "the system tells each change once only: both bits stay until a call would block"
+        "readiness is edge-triggered, each change is reported once: both bits stay set until a \
+         call would block"
     } else if ready.has(Ready::READ) {
-        "something came; the system tells it once only, so r stays until nothing is left to read"
+        "data arrived; it is reported once, so the bit stays set until the socket is empty"
     } else {
-        "there is room to send; the system tells it once only, so w stays until a write would block"
+        "the send buffer has space; it is reported once, so the bit stays set until a write would \
+         block"
     }
 }
 
-/// Why another read must follow, or need not.
+/// Explains why another read follows, or need not.
 fn read(hint: ReadHint) -> &'static str {
     match hint {
         ReadHint::Full => {
-            "it filled the buffer: more may wait, and no new event would tell of it, so it is read \
-             on"
+            "the buffer is full: more data may be waiting, and no event would report it, so \
+             another read follows"
         }
-        ReadHint::Short => "less came than would have fitted: the socket is empty",
+        ReadHint::Short => "the read was short: the socket is empty",
         ReadHint::EndWaits => {
-            "an end of file or an error is known to wait behind these bytes, and no new event \
-             would tell of it, so it is read on"
+            "an end of file or an error follows these bytes, and no event would report it, so \
+             another read follows"
         }
         ReadHint::Urgent => {
-            "urgent data was seen here, which cuts reads short: it is read on, until a read would \
-             block"
+            "this connection had urgent data, which makes reads short: reads follow until one \
+             would block"
         }
         ReadHint::NoPromise => {
-            "on this kind of socket a short read proves nothing: it is read on, until a read would \
-             block"
+            "on this kind of socket a short read does not mean an empty socket: reads follow until \
+             one would block"
         }
         ReadHint::Spliced => {
-            "reads came full, so the bytes go through a pipe of the kernel now, without a copy by \
-             us; how much a splice moves proves nothing: it is read on, until it would block"
+            "reads were full, so data now goes through a kernel pipe without being copied; the \
+             size of a splice says nothing about the socket: splices follow until one would block"
         }
     }
 }
 
-fn armed(deadline: Deadline) -> &'static str {
+fn deadline_set(deadline: Deadline) -> &'static str {
     match deadline {
-        Deadline::Connect => "a target that never answers must not hold the client for ever",
-        Deadline::Idle => "a connection that is silent for so long is ended",
-        Deadline::HalfClose => "one side has ended, and the other may not be silent for longer",
-        Deadline::Lifetime => "no connection of this route may live longer",
+        Deadline::Connect => "a target that never answers must not keep its client waiting",
+        Deadline::Idle => "a connection without traffic for this long is closed",
+        Deadline::HalfClose => "one side has ended; the other may not be silent for this long",
+        Deadline::Lifetime => "connections of this route are closed at this age",
         Deadline::Linger => {
-            "all is said; the peer has so long to end too, for closing with its bytes unread \
-             would reset what it has not yet received"
+            "the service is done and waits for the peer's FIN: closing with unread data would \
+             reset the connection and destroy data in flight"
         }
         Deadline::Quiet => {
-            "the daemon is draining: a connection at rest that is quiet for this long is closed"
+            "the daemon is draining: a connection at rest is closed when it was quiet for this long"
         }
     }
 }
 
-fn fired(deadline: Deadline) -> &'static str {
+fn deadline_expired(deadline: Deadline) -> &'static str {
     match deadline {
-        Deadline::Connect => "the target has not answered in time",
-        Deadline::Idle => "nothing moved in either direction for the whole idle timeout",
-        Deadline::HalfClose => "one side had ended, and the other stayed silent",
-        Deadline::Lifetime => "it has lived as long as its route allows",
+        Deadline::Connect => "the target did not answer within the connect timeout",
+        Deadline::Idle => "no data moved in either direction for the idle timeout",
+        Deadline::HalfClose => "one side had ended, and the other was silent for the timeout",
+        Deadline::Lifetime => "the connection has reached the maximum age of its route",
         Deadline::Linger => {
-            "the peer did not end in time; what it still wanted to say is not heard"
+            "the peer did not send its FIN in time; what it still sends is not read"
         }
         Deadline::Quiet => "the daemon is draining, and this connection was at rest",
     }
 }
 
-fn of_the_reason(reason: Reason) -> &'static str {
+fn reason(reason: Reason) -> &'static str {
     match reason {
-        Reason::Finished => "both directions have ended, and every byte was passed on",
-        Reason::Served => "the service had said all it had to say",
+        Reason::Finished => "both directions reached end of file, and every byte was forwarded",
+        Reason::Served => "the service had sent everything",
         Reason::Reset { .. } => {
-            "one side is gone without a proper end; what a relay had of it was written as far as \
-             the other side took it, and that side is reset too, so that the loss shows"
+            "one side failed without an orderly close; a relay forwards its data as far as the \
+             other side accepts it, then resets that side too, so that the loss is visible"
         }
-        Reason::Abandoned { .. } => "the client was gone before a target was there",
+        Reason::Abandoned { .. } => "the client left before a target was connected",
         Reason::Refused { .. } => {
-            "no target took the connection; the client is reset, for a clean end would look like \
+            "no target accepted the connection; the client is reset, since a FIN would look like \
              success"
         }
         Reason::Unreachable { .. } => {
-            "no target could be asked; the client is reset, for a clean end would look like success"
+            "no target could be reached; the client is reset, since a FIN would look like success"
         }
         Reason::ConnectTimeout => {
-            "no target answered in time; the client is reset, for a clean end would look like \
-             success"
+            "no target answered in time; the client is reset, since a FIN would look like success"
         }
         Reason::IdleTimeout => {
-            "nothing moved for the idle timeout; a relay is reset on both sides, for a clean end \
-             would be no truth of either"
+            "no data moved for the idle timeout; a relay resets both sides, since a FIN would look \
+             like success"
         }
         Reason::HalfCloseTimeout => {
-            "one side had ended and the other was silent for too long; a relay is reset on both \
-             sides, for a clean end would be no truth of either"
+            "one side had ended and the other was silent for the half-close timeout; a relay \
+             resets both sides, since a FIN would look like success"
         }
         Reason::Lifetime => {
-            "it was as old as its route allows; a relay is reset on both sides, for a clean end \
-             would be no truth of either"
+            "it reached the maximum age of its route; a relay resets both sides, since a FIN would \
+             look like success"
         }
         Reason::Drained => {
-            "we are stopping, and nothing was in progress: a clean end loses nothing"
+            "the daemon is stopping, and nothing was in progress: a FIN loses no data"
         }
-        Reason::Cut => "we are stopping, and it was not done in time",
-        Reason::Exhausted { .. } => "something of ours ran out; better a clear end than a bad one",
-        Reason::Evicted => "the table of flows was full, and this was the oldest in it",
-        Reason::Lagged => "it does not read, and what it has missed is no longer kept for it",
-    }
-}
-
-fn of_the_ending(ending: Close) -> &'static str {
-    match (ending.reason, ending.first) {
-        (Reason::Finished, Side::Client) => "; the FIN of the client came first",
-        (Reason::Finished, Side::Target) => "; the FIN of the target came first",
-        (Reason::Finished | Reason::Served, Side::Proxy) => "; our FIN came first",
-        _ => "",
+        Reason::Cut => "the daemon is stopping, and this connection did not finish in time",
+        Reason::Exhausted { .. } => {
+            "descriptors, ports or memory ran out; the connection is reset rather than left broken"
+        }
+        Reason::Evicted => "the flow table was full, and this was its oldest flow",
+        Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
     }
 }

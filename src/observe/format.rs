@@ -1,4 +1,4 @@
-//! How a record of the log becomes bytes: date, level, message, newline; an access line bare.
+//! Formats log records: date, level, message, newline. Access lines have the message only.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,13 +7,13 @@ use log::{Level, Record};
 
 use super::access::ACCESS;
 use super::clock::Stamp;
+use crate::text::count::Count;
 use crate::text::escape::{Form, escape};
 
-/// Writes one record as one line. Whatever the message is made of, it stays one line.
+/// Writes one record as one line. Line breaks in the message are escaped.
 pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -> io::Result<()> {
     let mut line = String::new();
-    // Writing to a string cannot fail; a message that refuses to be shown is shown as far as it
-    // came.
+    // Writing to a string cannot fail. If the message's `Display` fails, the part before is kept.
     let _ = match record.target() {
         ACCESS => escaped(&mut line, record),
         _ => prefix(&mut line, record.level(), color).and_then(|()| escaped(&mut line, record)),
@@ -22,12 +22,11 @@ pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -
     out.write_all(line.as_bytes())
 }
 
-/// The line that says how many lines are missing at its place.
+/// Returns the warning that `lost` lines are missing at this place.
 pub fn lost_lines(lost: u64) -> String {
     let mut line = String::new();
     let _ = prefix(&mut line, Level::Warn, false);
-    let lines = if lost == 1 { "log line was" } else { "log lines were" };
-    let _ = writeln!(line, "{lost} {lines} lost");
+    let _ = writeln!(line, "{} lost", Count(lost as usize, "log line"));
     line
 }
 
@@ -37,7 +36,7 @@ fn prefix(line: &mut String, level: Level, color: bool) -> std::fmt::Result {
 }
 
 fn escaped(line: &mut String, record: &Record<'_>) -> std::fmt::Result {
-    // Foreign text was escaped where it came in; this is the last line of defence.
+    // Untrusted text is escaped where it enters a message; this is the last line of defence.
     let mut message = String::new();
     let written = write!(message, "{}", record.args());
     escape(line, message.as_bytes(), Form::Ours, usize::MAX)?;
@@ -62,7 +61,7 @@ mod tests {
         let mut out = Vec::new();
         let args = format_args!("{message}");
         let record = Record::builder().target(target).level(Level::Info).args(args).build();
-        write_record(&mut out, &record, color).expect("a vector takes all");
+        write_record(&mut out, &record, color).expect("a vector accepts all bytes");
         String::from_utf8(out).expect("text")
     }
 
@@ -86,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_nobody_escaped_is_still_one_harmless_line() {
+    fn a_message_with_unescaped_text_is_still_one_harmless_line() {
         let line = line("oneloop", "a\nb\x1b[2J \\n \u{202e}", false);
         assert!(line.ends_with(" a\\nb\\x1b[2J \\n \\xe2\\x80\\xae\n"), "{line}");
     }
 
     #[test]
     fn lost_lines_are_counted_in_a_warning() {
-        assert!(lost_lines(1).ends_with(" WARN  1 log line was lost\n"));
-        assert!(lost_lines(12).ends_with(" WARN  12 log lines were lost\n"));
+        assert!(lost_lines(1).ends_with(" WARN  1 log line lost\n"));
+        assert!(lost_lines(12).ends_with(" WARN  12 log lines lost\n"));
     }
 }

@@ -1,5 +1,5 @@
-//! An event as a line of the log, in a fixed vocabulary: the subject first, one fact, no more.
-//! Connections are called by their number (`#1207`), their ends `#1207.a` and `#1207.b`.
+//! Formats an event as a log line: the subject first, then one fact, in a fixed vocabulary.
+//! Connections are identified by number (`#1207`), their ends as `#1207.a` and `#1207.b`.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -9,62 +9,62 @@ use crate::core::{Deadline, Event, Key, Peer};
 use crate::text::count::Count;
 
 use super::clock::Span;
-use super::explain::hint;
+use super::explain::explain;
 use crate::text::escape::{Form, Shown, plain, quoted};
 
-/// One event, to be shown with `{}`.
+/// The log line of one event.
 pub struct Line<'a> {
     pub key: Key,
     pub event: &'a Event<'a>,
-    /// The address of the door, if the subject is a door and its address is known.
+    /// The address of the listener or datagram socket, if that is the subject and it is known.
     pub listener: Option<&'a str>,
-    /// How long each end of a connection has stalled, if it ends with this event.
+    /// How long each end of a connection has stalled, if this event closes it.
     pub stalled: [Duration; 2],
-    /// Add the because.
+    /// Whether to add the explanation.
     pub explain: bool,
 }
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.of_the_loop(f)?;
-        if self.explain { hint(f, self.key, self.event) } else { Ok(()) }
+        self.loop_event(f)?;
+        if self.explain { explain(f, self.key, self.event) } else { Ok(()) }
     }
 }
 
 impl Line<'_> {
-    fn of_the_loop(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    fn loop_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self.event {
             Event::Turn { number, slept, events, queued, .. } => {
                 let (slept, events) = (Span(slept), Count(events, "event"));
                 write!(f, "turn {number}: slept {slept}, {events}, {queued} queued")
             }
             Event::Listening { address, service } => {
-                write!(f, "listening at {}: {}", plain(address), plain(service))
+                write!(f, "listening on {}: {}", plain(address), plain(service))
             }
             Event::PolledAgain { events } => {
                 write!(f, "polled again before deadlines fire: {}", Count(events, "event"))
             }
             Event::AcceptPaused { address, fault, connections } => {
-                write!(f, "accepting pauses at {}: ", plain(address))?;
+                write!(f, "accept paused on {}: ", plain(address))?;
                 match fault {
-                    Some(fault) => write!(f, "{fault}, ")?,
-                    None => f.write_str("the limit of connections is reached, ")?,
+                    Some(fault) => write!(f, "{fault}")?,
+                    None => f.write_str("connection limit reached")?,
                 }
-                write!(f, "{connections} open")
+                write!(f, " ({connections} open)")
             }
             Event::AcceptResumed { address, connections } => {
-                write!(f, "accepting resumes at {}, {connections} open", plain(address))
+                write!(f, "accept resumed on {} ({connections} open)", plain(address))
             }
             Event::AcceptFailed { address, fault } => {
-                write!(f, "not accepted at {}: {fault}", plain(address))
+                write!(f, "accept failed on {}: {fault}", plain(address))
             }
-            Event::Signal { name } => write!(f, "signal {}", plain(name)),
+            Event::Signal { name } => write!(f, "received {}", plain(name)),
             Event::Draining { connections, deadline } => {
                 let connections = Count(connections, "connection");
-                write!(f, "draining: {connections} in progress, for {} at most", Span(deadline))
+                write!(f, "draining {connections}, at most {}", Span(deadline))
             }
             Event::Resolved { name, error: Some(error), .. } => {
-                write!(f, "not resolved {}: {}", plain(name), plain(error))
+                write!(f, "cannot resolve {}: {}", plain(name), plain(error))
             }
             Event::Resolved { name, addresses, .. } => {
                 write!(f, "resolved {}: {}", plain(name), Count(addresses, "address"))
@@ -74,22 +74,22 @@ impl Line<'_> {
                 write!(f, "in progress: {connections}, {up} B up, {down} B down so far")
             }
             Event::Dump { line } => Shown::new(line.as_bytes(), Form::Ours).within(4000).fmt(f),
-            _ => self.of_a_life(f),
+            _ => self.connection_event(f),
         }
     }
 
-    fn of_a_life(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (who, end) = (Who(self), End(self.key));
+    fn connection_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (subject, end) = (Subject(self), End(self.key));
         match *self.event {
             Event::Opened { service, listen, peer, .. } => {
                 let (listen, service) = (plain(listen), plain(service));
-                write!(f, "{who} opened: {} at {listen}, {service}", PeerName(peer))
+                write!(f, "{subject} opened: {} -> {listen}, {service}", PeerName(peer))
             }
             Event::Dialing { target, attempt } => {
                 write!(f, "{end} dialing {}, attempt {attempt}", plain(target))
             }
             Event::DialFailed { target, fault, left, client } => {
-                who.fmt(f)?;
+                subject.fmt(f)?;
                 if let Some(Client { peer, listen }) = client {
                     write!(f, " {} via {}", PeerName(peer), plain(listen))?;
                 }
@@ -108,13 +108,17 @@ impl Line<'_> {
                 write!(f, "{end} stalled: nothing accepted for {time}, {unsent} B unsent")
             }
             Event::Resumed { stalled } => {
-                write!(f, "{end} resumed: accepts bytes again, stalled for {}", Span(stalled))
+                write!(f, "{end} resumed after a stall of {}", Span(stalled))
             }
             Event::Message { message } => {
-                write!(f, "{who} heard {}, {} B", quoted(message), message.len())
+                write!(f, "{subject} message {}, {} B", quoted(message), message.len())
             }
             Event::Closed { ending, up, down, lasted, .. } => {
-                write!(f, "{who} closed: {ending}, {up} B up, {down} B down, {}", Span(lasted))?;
+                write!(
+                    f,
+                    "{subject} closed: {ending}, {up} B up, {down} B down, {}",
+                    Span(lasted)
+                )?;
                 for (end, stalled) in ["a", "b"].into_iter().zip(self.stalled) {
                     if !stalled.is_zero() {
                         write!(f, ", {end} stalled for {}", Span(stalled))?;
@@ -122,52 +126,52 @@ impl Line<'_> {
                 }
                 Ok(())
             }
-            _ => self.of_a_step(f),
+            _ => self.step_event(f),
         }
     }
 
-    fn of_a_step(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (who, end) = (Who(self), End(self.key));
+    fn step_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (subject, end) = (Subject(self), End(self.key));
         match *self.event {
-            Event::Marked { ready } => write!(f, "{} ready {ready}", WhoOrEnd(self)),
-            Event::Stale => write!(f, "{} stale event ignored", WhoOrEnd(self)),
+            Event::Marked { ready } => write!(f, "{} {ready:#}", EndOrSource(self)),
+            Event::Stale => write!(f, "{} stale event ignored", EndOrSource(self)),
             Event::Read { bytes, .. } => write!(f, "{end} read {bytes}"),
-            Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} left"),
-            Event::ReadBlocked => write!(f, "{end} blocked r"),
-            Event::WriteBlocked { left } => write!(f, "{end} blocked w, {left} left"),
-            Event::ReadOff => write!(f, "{end} muted"),
-            Event::ReadOn => write!(f, "{end} unmuted"),
-            Event::Interrupted => write!(f, "{} interrupted", WhoOrEnd(self)),
-            Event::Yielded { steps } => write!(f, "{who} budget used up after {steps} steps"),
+            Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} unsent"),
+            Event::ReadBlocked => write!(f, "{end} read would block"),
+            Event::WriteBlocked { left } => write!(f, "{end} write would block, {left} unsent"),
+            Event::ReadOff => write!(f, "{end} read interest off"),
+            Event::ReadOn => write!(f, "{end} read interest on"),
+            Event::Interrupted => write!(f, "{} interrupted", EndOrSource(self)),
+            Event::Yielded { steps } => write!(f, "{subject} budget used up after {steps} steps"),
             Event::Armed { deadline, due, now } => {
                 let (name, due) = (DeadlineName(deadline), Span(now.until(due)));
-                write!(f, "{who} deadline {name} armed, due in {due}")
+                write!(f, "{subject} {name} deadline set, due in {due}")
             }
             Event::Fired { deadline, again } => {
-                let what = if again { "came too early" } else { "fired" };
-                write!(f, "{who} deadline {} {what}", DeadlineName(deadline))
+                let what = if again { "not reached, set again" } else { "expired" };
+                write!(f, "{subject} {} deadline {what}", DeadlineName(deadline))
             }
-            _ => self.of_a_datagram(f),
+            _ => self.datagram_event(f),
         }
     }
 
-    fn of_a_datagram(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let who = WhoOrEnd(self);
+    fn datagram_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let subject = EndOrSource(self);
         match *self.event {
             Event::Received { bytes, from } => {
-                write!(f, "{who} received {bytes} from {}", PeerName(from))
+                write!(f, "{subject} received {bytes} from {}", PeerName(from))
             }
-            Event::Sent { bytes, to } => write!(f, "{who} sent {bytes} to {}", PeerName(to)),
+            Event::Sent { bytes, to } => write!(f, "{subject} sent {bytes} to {}", PeerName(to)),
             Event::Passed { received, received_bytes, sent, sent_bytes } => write!(
                 f,
                 "{} received {received} datagrams ({received_bytes} B), \
                  sent {sent} ({sent_bytes} B)",
-                Who(self)
+                Subject(self)
             ),
             Event::Dropped { bytes, from, why } => {
                 match bytes {
-                    Some(bytes) => write!(f, "{who} dropped a datagram of {bytes} B")?,
-                    None => write!(f, "{who} dropped an earlier datagram")?,
+                    Some(bytes) => write!(f, "{subject} dropped a datagram of {bytes} B")?,
+                    None => write!(f, "{subject} dropped an earlier datagram")?,
                 }
                 from.map_or(Ok(()), |from| write!(f, " from {}", PeerName(from)))?;
                 write!(f, ": {why}")
@@ -177,23 +181,23 @@ impl Line<'_> {
     }
 }
 
-/// The subject as a whole: a connection, a door, or the loop.
-struct Who<'a>(&'a Line<'a>);
+/// A connection, a listener, a datagram socket, or the loop.
+struct Subject<'a>(&'a Line<'a>);
 
 /// One end of a connection.
 struct End(Key);
 
-/// A door as a whole, of a connection the end.
-struct WhoOrEnd<'a>(&'a Line<'a>);
+/// A listener, a datagram socket, or one end of a connection.
+struct EndOrSource<'a>(&'a Line<'a>);
 
-impl Display for Who<'_> {
+impl Display for Subject<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let key = self.0.key;
         match self.0.listener {
             _ if key == Key::LOOP => f.write_str("loop"),
             _ if !key.is_source() => write!(f, "#{}", key.id),
             Some(address) => plain(address).fmt(f),
-            None => write!(f, "door {}", key.slot()),
+            None => write!(f, "listener {}", key.slot()),
         }
     }
 }
@@ -204,14 +208,14 @@ impl Display for End {
     }
 }
 
-impl Display for WhoOrEnd<'_> {
+impl Display for EndOrSource<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let key = self.0.key;
-        if key.is_source() { Who(self.0).fmt(f) } else { End(key).fmt(f) }
+        if key.is_source() { Subject(self.0).fmt(f) } else { End(key).fmt(f) }
     }
 }
 
-/// A peer. The name of a Unix socket is its own choice, and escaped.
+/// A peer. The path of a Unix socket is chosen by the peer, so it is escaped.
 pub struct PeerName<'a>(pub &'a Peer);
 
 impl Display for PeerName<'_> {
@@ -224,7 +228,7 @@ impl Display for PeerName<'_> {
     }
 }
 
-/// What a deadline is for, in the words of the log.
+/// The name of a deadline in the log.
 struct DeadlineName(Deadline);
 
 impl Display for DeadlineName {

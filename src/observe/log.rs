@@ -1,8 +1,8 @@
-//! The log: each event becomes one line, at the level at which it matters.
+//! Logs events, one line each:
 //!
-//! - warn: the service suffers (accepting pauses, datagrams are dropped, targets do not take us)
-//! - info: start, stop, signals, what was heard; a dump, under a target of its own
-//! - debug: the lives of connections
+//! - warn: service degraded (accept paused, connect failed, datagram dropped)
+//! - info: start, stop, signals, messages; dumps, under a target of their own
+//! - debug: the life of each connection
 //! - trace: each step of each turn, under a target of its own
 
 use std::time::{Duration, Instant};
@@ -15,81 +15,81 @@ use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
 use super::line::Line;
-use super::once::Given;
-use super::rate::{Kind, Rate};
+use super::once::Explained;
+use super::rate::{Kind, RateLimit};
 use super::stalls::StallTimes;
 use crate::text::escape::plain;
 
-/// The target of lines about lives.
-pub const LIVES: &str = "oneloop";
+/// The log target of start, stop and the lives of connections.
+pub const LIFECYCLE: &str = "oneloop";
 
-/// The target of lines about steps, for `RUST_LOG=oneloop::loop=trace`.
-pub const STEPS: &str = "oneloop::loop";
+/// The log target of steps, for `RUST_LOG=oneloop::loop=trace`.
+pub const LOOP: &str = "oneloop::loop";
 
-/// The target of what a signal asked for, which is shown whatever the level of the others is.
+/// The log target of dumps, which are shown at every level.
 pub const DUMP: &str = "oneloop::dump";
 
-/// An observer that logs.
+/// An observer that writes the log.
 pub struct LogObserver {
     explain: Explain,
-    /// The explanations that were given.
-    given: Given,
-    /// The steps are logged.
+    explained: Explained,
+    /// Whether steps are logged.
     steps: bool,
     bulk: Bulk,
     stalls: StallTimes,
-    born: Instant,
-    rate: Rate,
-    /// The last pause of accepting was told, so its end will be.
-    pause_told: bool,
-    /// The addresses of the doors, by slot. There are as many as routes.
+    started: Instant,
+    rate: RateLimit,
+    /// Whether the last accept pause was logged as a warning. Then its end is logged at info.
+    pause_logged: bool,
+    /// The addresses of listeners and datagram sockets, by slot.
     listeners: Vec<(usize, String)>,
 }
 
 impl LogObserver {
-    /// The logger must be set before: it is asked for its level here.
+    /// The logger must be set before: its level is read here.
     pub fn new(explain: Explain) -> LogObserver {
         LogObserver {
             explain,
-            given: Given::default(),
-            steps: log::log_enabled!(target: STEPS, Level::Trace),
+            explained: Explained::default(),
+            steps: log::log_enabled!(target: LOOP, Level::Trace),
             bulk: Bulk::default(),
             stalls: StallTimes::default(),
-            born: Instant::now(),
-            rate: Rate::default(),
-            pause_told: false,
+            started: Instant::now(),
+            rate: RateLimit::default(),
+            pause_logged: false,
             listeners: Vec::new(),
         }
     }
 
-    /// Where this event is told, and how many like it were not told since the last one.
+    /// Returns the target and level for this event, and how many of its kind were suppressed since
+    /// the last one.
     fn decide(&mut self, event: &Event<'_>, now: Duration) -> (&'static str, Level, u64) {
         let (target, level) = place(event);
         match (event, kind(event)) {
-            (Event::AcceptResumed { .. }, _) if !std::mem::take(&mut self.pause_told) => {
+            (Event::AcceptResumed { .. }, _) if !std::mem::take(&mut self.pause_logged) => {
                 (target, Level::Debug, 0)
             }
             (_, Some(kind)) => {
-                let (elsewhere, low) = place_of_withheld(event);
-                let is_seen = log::log_enabled!(target: elsewhere, low);
-                match self.rate.pass(kind, now, is_seen) {
+                let (low_target, low_level) = place_if_suppressed(event);
+                let is_logged = log::log_enabled!(target: low_target, low_level);
+                match self.rate.pass(kind, now, is_logged) {
                     Some(more) => {
-                        self.pause_told |= matches!(event, Event::AcceptPaused { .. });
+                        self.pause_logged |= matches!(event, Event::AcceptPaused { .. });
                         (target, level, more)
                     }
-                    None => (elsewhere, low, 0),
+                    None => (low_target, low_level, 0),
                 }
             }
             _ => (target, level, 0),
         }
     }
 
-    /// Tells how many warnings were withheld, for there may be no next one to tell it.
+    /// Logs how many warnings were suppressed, since there may be no next one to carry the count.
     pub fn flush_suppressed(&mut self) {
-        for (Kind { word, subject }, count) in self.rate.withheld() {
+        for (Kind { message, subject }, count) in self.rate.take_suppressed() {
             let (space, subject) = (if subject.is_empty() { "" } else { " " }, plain(subject));
             let times = Count(count as usize, "more time");
-            log::warn!(target: LIVES, "{word}{space}{subject}: {times}");
+            log::warn!(target: LIFECYCLE, "{message}{space}{subject}: {times}");
         }
     }
 
@@ -99,7 +99,7 @@ impl LogObserver {
     }
 }
 
-/// Whatever was watched, and however it ended: what is owed is told at the latest now.
+/// Logs the remaining counts, however the run ended.
 impl Drop for LogObserver {
     fn drop(&mut self) {
         self.flush_suppressed();
@@ -119,23 +119,23 @@ impl Observer for LogObserver {
     }
 
     fn wants_steps(&self) -> bool {
-        log::log_enabled!(target: STEPS, Level::Trace)
+        log::log_enabled!(target: LOOP, Level::Trace)
     }
 
     fn wants_stalls(&self) -> bool {
-        log::log_enabled!(target: LIVES, Level::Debug)
+        log::log_enabled!(target: LIFECYCLE, Level::Debug)
     }
 }
 
 impl LogObserver {
-    /// Whether a line is written for this event, or it is counted as part of a bulk transfer. Lines
-    /// that belong before it are written.
+    /// Returns whether this event is logged, rather than counted as part of a bulk transfer. Writes
+    /// the lines that belong before it.
     fn is_shown(&mut self, key: Key, event: &Event<'_>) -> bool {
         let Decision { before, show } = self.bulk.decide(key, event);
         for line in before {
             match line {
                 bulk::Line::Turn(turn) => self.emit(Key::LOOP, &turn),
-                bulk::Line::Sum(sum) => log::trace!(target: STEPS, "{sum}"),
+                bulk::Line::Summary(summary) => log::trace!(target: LOOP, "{summary}"),
             }
         }
         show
@@ -147,7 +147,7 @@ impl LogObserver {
         if !log::log_enabled!(target: target, level) {
             return;
         }
-        let now = if level <= Level::Info { self.born.elapsed() } else { Duration::ZERO };
+        let now = if level <= Level::Info { self.started.elapsed() } else { Duration::ZERO };
         let (target, level, more) = self.decide(event, now);
         if !log::log_enabled!(target: target, level) {
             return;
@@ -159,7 +159,7 @@ impl LogObserver {
         };
         let explain = match self.explain {
             Explain::Off => false,
-            Explain::First => self.given.is_first(key, event),
+            Explain::First => self.explained.is_first(key, event),
             Explain::Always => true,
         };
         let line = Line { key, event, listener: self.listener(key), stalled, explain };
@@ -171,18 +171,18 @@ impl LogObserver {
     }
 }
 
-/// Where an event is told.
+/// Returns the target and level of an event.
 pub fn place(event: &Event<'_>) -> (&'static str, Level) {
     match event {
         Event::AcceptPaused { .. }
         | Event::DialFailed { .. }
         | Event::Resolved { error: Some(_), .. }
-        | Event::Dropped { .. } => (LIVES, Level::Warn),
+        | Event::Dropped { .. } => (LIFECYCLE, Level::Warn),
         Event::Listening { .. }
         | Event::AcceptResumed { .. }
         | Event::Signal { .. }
         | Event::Draining { .. }
-        | Event::Message { .. } => (LIVES, Level::Info),
+        | Event::Message { .. } => (LIFECYCLE, Level::Info),
         Event::InProgress { .. } | Event::Dump { .. } => (DUMP, Level::Info),
         Event::AcceptFailed { .. }
         | Event::Resolved { .. }
@@ -193,7 +193,7 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::ShutDown
         | Event::Stalled { .. }
         | Event::Resumed { .. }
-        | Event::Closed { .. } => (LIVES, Level::Debug),
+        | Event::Closed { .. } => (LIFECYCLE, Level::Debug),
         Event::Turn { .. }
         | Event::PolledAgain { .. }
         | Event::Marked { .. }
@@ -210,30 +210,30 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Fired { .. }
         | Event::Received { .. }
         | Event::Sent { .. }
-        | Event::Passed { .. } => (STEPS, Level::Trace),
+        | Event::Passed { .. } => (LOOP, Level::Trace),
     }
 }
 
-/// Where a warning is told when it is one too many: to those who want to see all.
-fn place_of_withheld(event: &Event<'_>) -> (&'static str, Level) {
+/// Returns the target and level of a warning that is suppressed.
+fn place_if_suppressed(event: &Event<'_>) -> (&'static str, Level) {
     match event {
-        Event::Dropped { .. } => (STEPS, Level::Trace),
-        _ => (LIVES, Level::Debug),
+        Event::Dropped { .. } => (LOOP, Level::Trace),
+        _ => (LIFECYCLE, Level::Debug),
     }
 }
 
-/// Which warnings count as the same.
+/// Returns the kind of a warning, for the rate limit.
 fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
-    let (word, subject) = match *event {
-        Event::AcceptPaused { .. } => ("accepting pauses", ""),
-        // That a client is lost must not be silenced by others that were not.
+    let (message, subject) = match *event {
+        Event::AcceptPaused { .. } => ("accept paused", ""),
+        // The loss of a client must not be suppressed after failures that lost none.
         Event::DialFailed { target, left: 0, .. } => ("no targets left after", target),
-        Event::DialFailed { target, .. } => ("connect failed to", target),
-        Event::Resolved { name, error: Some(_), .. } => ("not resolved", name),
+        Event::DialFailed { target, .. } => ("failed connect to", target),
+        Event::Resolved { name, error: Some(_), .. } => ("cannot resolve", name),
         Event::Dropped { why, .. } => ("datagram dropped as", why.name()),
         _ => return None,
     };
-    Some(Kind { word, subject })
+    Some(Kind { message, subject })
 }
 
 #[cfg(test)]
@@ -249,20 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_warnings_is_told_once_in_ten_seconds_with_a_count() {
+    fn a_flood_of_warnings_is_logged_once_in_ten_seconds_with_a_count() {
         let mut log = LogObserver::new(Explain::Off);
         let dropped = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Own };
-        assert_eq!(log.decide(&dropped, at(0)), (LIVES, Level::Warn, 0));
+        assert_eq!(log.decide(&dropped, at(0)), (LIFECYCLE, Level::Warn, 0));
         for _ in 0..500 {
-            assert_eq!(log.decide(&dropped, at(1)), (STEPS, Level::Trace, 0));
+            assert_eq!(log.decide(&dropped, at(1)), (LOOP, Level::Trace, 0));
         }
         let other = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Loop };
-        assert_eq!(log.decide(&other, at(1)), (LIVES, Level::Warn, 0));
-        assert_eq!(log.decide(&dropped, at(10)), (LIVES, Level::Warn, 500));
+        assert_eq!(log.decide(&other, at(1)), (LIFECYCLE, Level::Warn, 0));
+        assert_eq!(log.decide(&dropped, at(10)), (LIFECYCLE, Level::Warn, 500));
     }
 
     #[test]
-    fn one_target_does_not_silence_another_nor_a_failover_the_loss_of_a_client() {
+    fn one_target_does_not_suppress_another_nor_a_failover_the_loss_of_a_client() {
         let mut log = LogObserver::new(Explain::Off);
         let fault = std::io::ErrorKind::ConnectionRefused.into();
         for (target, left) in [("tcp://a:1", 1), ("tcp://b:1", 1), ("tcp://a:1", 0)] {
@@ -273,24 +273,24 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_pause_is_told_if_its_beginning_was() {
+    fn the_end_of_a_pause_is_logged_at_info_if_its_beginning_was_a_warning() {
         let mut log = LogObserver::new(Explain::Off);
         assert_eq!(log.decide(&PAUSED, at(0)).1, Level::Warn);
         assert_eq!(log.decide(&RESUMED, at(1)).1, Level::Info);
         assert_eq!(log.decide(&PAUSED, at(2)).1, Level::Debug);
         assert_eq!(log.decide(&RESUMED, at(3)).1, Level::Debug);
-        assert_eq!(log.decide(&PAUSED, at(10)), (LIVES, Level::Warn, 1));
+        assert_eq!(log.decide(&PAUSED, at(10)), (LIFECYCLE, Level::Warn, 1));
         assert_eq!(log.decide(&PAUSED, at(11)).1, Level::Debug);
         assert_eq!(log.decide(&RESUMED, at(12)).1, Level::Info);
     }
 
     #[test]
-    fn a_door_is_called_by_its_address_once_that_is_known() {
+    fn a_listener_is_identified_by_its_address_once_that_is_known() {
         let mut log = LogObserver::new(Explain::Off);
         let listening = Event::Listening { address: "udp://127.0.0.1:7", service: "echo" };
         log.on(Key::source(3), &listening);
         assert_eq!(log.listener(Key::source(3)), Some("udp://127.0.0.1:7"));
         assert_eq!(log.listener(Key::source(4)), None);
-        assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no door");
+        assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no listener");
     }
 }

@@ -1,4 +1,4 @@
-//! Watches events and makes lines and counters of them. Beside `main`, the only place that logs.
+//! Turns events into the log, the access log and the totals. Only this module and `main` log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,9 +29,9 @@ pub use access::AccessObserver;
 pub use log::LogObserver;
 pub use totals::Totals;
 
-/// All that watches the loop: an observer made of observers.
+/// The observers of a run, as one observer.
 pub struct Watch {
-    /// Asked once: the log's level does not change.
+    /// Whether steps are logged. Computed once, since the log level does not change.
     steps: bool,
     pub totals: Totals,
     pub log: LogObserver,
@@ -39,8 +39,7 @@ pub struct Watch {
     lost: Arc<AtomicU64>,
 }
 
-/// Starts the log, which goes to standard error. RUST_LOG, where it is set, decides what is told;
-/// then `verbosity` and `quiet` have no say.
+/// Starts the log on standard error. RUST_LOG, if set, overrides the level of `plan`.
 pub fn start(plan: &LogPlan) -> Watch {
     let sink = sink::Sink::new(way::standard_error(), format::lost_lines);
     let lost = sink.lost();
@@ -49,22 +48,22 @@ pub fn start(plan: &LogPlan) -> Watch {
     builder
         .format(move |out, record| format::write_record(out, record, color))
         .target(env_logger::Target::Pipe(Box::new(sink)));
-    // Whoever sends QUIT wants to read the answer, also with -q.
+    // The sender of QUIT wants to read the dump, even with -q.
     builder.filter_module(log::DUMP, LevelFilter::Info);
     if plan.access.is_some() {
         builder.filter_module(access::ACCESS, LevelFilter::Info);
     }
-    let asked = std::env::var("RUST_LOG").unwrap_or_default();
-    let (filters, parse_error) = filter::readable(&asked);
+    let spec = std::env::var("RUST_LOG").unwrap_or_default();
+    let (filters, invalid) = filter::partition(&spec);
     if filters.is_empty() {
         builder.parse_filters(plan.level());
     } else {
         builder.parse_filters(&filters);
     }
-    // It fails if a logger was set before; then that one is kept.
+    // It fails if a logger is already set; that one stays.
     let _ = builder.try_init();
-    for part in parse_error {
-        ::log::warn!(target: log::LIVES, "RUST_LOG: not understood: {}", escape::plain(part));
+    for part in invalid {
+        ::log::warn!(target: log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {}", escape::plain(part));
     }
     let log = LogObserver::new(plan.explain);
     Watch {
@@ -77,18 +76,18 @@ pub fn start(plan: &LogPlan) -> Watch {
 }
 
 impl Watch {
-    /// The totals up to now.
+    /// Returns the totals up to now.
     pub fn totals(&self) -> Totals {
         Totals { lost_lines: self.lost.load(Ordering::Relaxed), ..self.totals.clone() }
     }
 
-    /// Puts the totals into the log, at stop. Before them comes what the log still owes.
+    /// Logs the totals, at stop. Counts of suppressed warnings are logged first.
     pub fn log_totals(&mut self) {
         self.log.flush_suppressed();
-        ::log::info!(target: log::LIVES, "totals: {}", self.totals());
+        ::log::info!(target: log::LIFECYCLE, "totals: {}", self.totals());
     }
 
-    /// The same for a dump, with what open connections have moved so far.
+    /// Logs the totals for a dump, including `up` and `down` of open connections.
     fn dump_totals(&mut self, up: u64, down: u64) {
         self.log.flush_suppressed();
         let totals = self.totals();

@@ -1,22 +1,22 @@
-//! Explanations that were given already: with `--explain`, each is given the first time only.
+//! Remembers which explanations were logged: `--explain` logs each only once.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Event, Key};
 
-use super::explain::hint;
+use super::explain::explain;
 
-/// The explanations given so far. There are as many as `explain` has sentences.
+/// The explanations logged so far. At most as many as `explain` has sentences.
 #[derive(Default)]
-pub struct Given(HashSet<String>);
+pub struct Explained(HashSet<String>);
 
-impl Given {
-    /// Whether the explanation of this event is the first of its kind.
+impl Explained {
+    /// Returns whether this explanation was not logged before, and records it.
     pub fn is_first(&mut self, key: Key, event: &Event<'_>) -> bool {
         let sentence = Explanation { key, event }.to_string();
-        // Numbers and times make no other kind of it.
-        let has_digit = |word: &str| word.contains(|letter: char| letter.is_ascii_digit());
+        // Sentences that differ only in numbers and times count as one.
+        let has_digit = |word: &str| word.contains(|c: char| c.is_ascii_digit());
         let words = sentence.split(' ').filter(|word| !has_digit(word));
         self.0.insert(words.collect::<Vec<_>>().join(" "))
     }
@@ -29,7 +29,7 @@ struct Explanation<'a> {
 
 impl Display for Explanation<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        hint(f, self.key, self.event)
+        explain(f, self.key, self.event)
     }
 }
 
@@ -39,15 +39,15 @@ mod tests {
     use crate::core::ReadHint;
 
     #[test]
-    fn an_explanation_is_given_once_whatever_its_numbers_are() {
-        let mut given = Given::default();
+    fn an_explanation_is_logged_once_whatever_its_numbers_are() {
+        let mut explained = Explained::default();
         let key = Key::new(7, 3);
         let read = |bytes, hint| Event::Read { bytes, room: 65_536, hint };
-        assert!(given.is_first(key, &read(5, ReadHint::Short)));
-        assert!(!given.is_first(Key::new(8, 4), &read(900, ReadHint::Short)));
-        assert!(given.is_first(key, &read(65_536, ReadHint::Full)), "another reason");
-        assert!(given.is_first(key, &Event::Wrote { bytes: 3, left: 2 }));
-        assert!(!given.is_first(key, &Event::Wrote { bytes: 4, left: 77 }));
-        assert!(given.is_first(key, &Event::Wrote { bytes: 4, left: 0 }));
+        assert!(explained.is_first(key, &read(5, ReadHint::Short)));
+        assert!(!explained.is_first(Key::new(8, 4), &read(900, ReadHint::Short)));
+        assert!(explained.is_first(key, &read(65_536, ReadHint::Full)), "another reason");
+        assert!(explained.is_first(key, &Event::Wrote { bytes: 3, left: 2 }));
+        assert!(!explained.is_first(key, &Event::Wrote { bytes: 4, left: 77 }));
+        assert!(explained.is_first(key, &Event::Wrote { bytes: 4, left: 0 }));
     }
 }

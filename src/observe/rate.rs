@@ -1,69 +1,68 @@
-//! Warnings that may come in floods: at most one of a kind in ten seconds, and the count of the
-//! others.
+//! Limits the rate of warnings: at most one of a kind per ten seconds, with a count of the others.
 
 use std::time::Duration;
 
-/// How long a kind of warning is silent after it was told.
-pub const QUIET: Duration = Duration::from_secs(10);
+/// Minimum time between two warnings of one kind.
+pub const INTERVAL: Duration = Duration::from_secs(10);
 
-/// So many kinds are kept apart. They come from the plan and not from peers, so this is not met in
-/// practice; if it is, the others of a word count as one kind.
-const KINDS: usize = 256;
+/// Maximum number of kinds counted separately. Subjects come from the configuration, not from
+/// peers, so this is not reached in practice. Further subjects of a message count as one kind.
+const MAX_KINDS: usize = 256;
 
-/// Which warnings count as the same: those with the same word about the same subject.
+/// Identifies warnings that count as the same: same message, same subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind<'a> {
-    pub word: &'static str,
-    /// A target, a name: what the plan knows several of. Empty if there is nothing to tell apart.
+    pub message: &'static str,
+    /// A target or a host name. Empty if the message has no subject.
     pub subject: &'a str,
 }
 
-/// The last telling of each kind.
+/// The state of each kind.
 #[derive(Debug, Default)]
-pub struct Rate(Vec<Told>);
+pub struct RateLimit(Vec<Entry>);
 
 #[derive(Debug)]
-struct Told {
-    word: &'static str,
+struct Entry {
+    message: &'static str,
     subject: String,
-    at: Option<Duration>,
-    withheld: u64,
+    last: Option<Duration>,
+    suppressed: u64,
 }
 
-impl Rate {
-    /// Whether a warning of this kind may be told `now`; if so, how many were withheld since the
-    /// last. One that is told elsewhere is not withheld.
-    pub fn pass(&mut self, kind: Kind<'_>, now: Duration, elsewhere: bool) -> Option<u64> {
-        let told = self.told(kind);
-        if told.at.is_some_and(|at| now.saturating_sub(at) < QUIET) {
-            told.withheld += u64::from(!elsewhere);
+impl RateLimit {
+    /// Returns how many warnings of this kind were suppressed since the last one, or `None` if this
+    /// one is suppressed. It is not counted if it is `logged_elsewhere`.
+    pub fn pass(&mut self, kind: Kind<'_>, now: Duration, logged_elsewhere: bool) -> Option<u64> {
+        let entry = self.entry(kind);
+        if entry.last.is_some_and(|last| now.saturating_sub(last) < INTERVAL) {
+            entry.suppressed += u64::from(!logged_elsewhere);
             return None;
         }
-        told.at = Some(now);
-        Some(std::mem::take(&mut told.withheld))
+        entry.last = Some(now);
+        Some(std::mem::take(&mut entry.suppressed))
     }
 
-    /// All kinds of which some are withheld, and how many: from now on they count as told.
-    pub fn withheld(&mut self) -> impl Iterator<Item = (Kind<'_>, u64)> {
-        self.0.iter_mut().filter(|told| told.withheld > 0).map(|told| {
-            let kind = Kind { word: told.word, subject: &told.subject };
-            (kind, std::mem::take(&mut told.withheld))
+    /// Returns each kind with suppressed warnings and their number, and resets the counts.
+    pub fn take_suppressed(&mut self) -> impl Iterator<Item = (Kind<'_>, u64)> {
+        self.0.iter_mut().filter(|entry| entry.suppressed > 0).map(|entry| {
+            let kind = Kind { message: entry.message, subject: &entry.subject };
+            (kind, std::mem::take(&mut entry.suppressed))
         })
     }
 
-    fn told(&mut self, kind: Kind<'_>) -> &mut Told {
-        let place = |all: &[Told], subject: &str| {
-            all.iter().position(|told| told.word == kind.word && told.subject == subject)
+    fn entry(&mut self, kind: Kind<'_>) -> &mut Entry {
+        let position = |all: &[Entry], subject: &str| {
+            all.iter().position(|entry| entry.message == kind.message && entry.subject == subject)
         };
-        let at = place(&self.0, kind.subject).unwrap_or_else(|| {
-            let subject = if self.0.len() < KINDS { kind.subject } else { "" };
-            place(&self.0, subject).unwrap_or_else(|| {
-                let (word, subject) = (kind.word, subject.to_string());
-                self.0.push(Told { word, subject, at: None, withheld: 0 });
+        let index = position(&self.0, kind.subject).unwrap_or_else(|| {
+            let subject = if self.0.len() < MAX_KINDS { kind.subject } else { "" };
+            position(&self.0, subject).unwrap_or_else(|| {
+                let (message, subject) = (kind.message, subject.to_string());
+                self.0.push(Entry { message, subject, last: None, suppressed: 0 });
                 self.0.len() - 1
             })
         });
-        &mut self.0[at]
+        &mut self.0[index]
     }
 }
 
@@ -72,11 +71,11 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const A: Kind<'_> = Kind { word: "a", subject: "" };
+    const A: Kind<'_> = Kind { message: "a", subject: "" };
 
     #[test]
-    fn the_first_of_a_kind_is_told_at_once_and_the_next_after_ten_seconds_with_a_count() {
-        let mut rate = Rate::default();
+    fn the_first_of_a_kind_passes_at_once_and_the_next_after_ten_seconds_with_a_count() {
+        let mut rate = RateLimit::default();
         assert_eq!(rate.pass(A, Duration::ZERO, false), Some(0));
         for second in 1..10 {
             assert_eq!(rate.pass(A, second * SECOND, second == 5), None);
@@ -86,33 +85,33 @@ mod tests {
     }
 
     #[test]
-    fn neither_words_nor_subjects_silence_each_other() {
-        let mut rate = Rate::default();
-        for kind in [A, Kind { word: "b", ..A }, Kind { subject: "x", ..A }] {
+    fn neither_messages_nor_subjects_suppress_each_other() {
+        let mut rate = RateLimit::default();
+        for kind in [A, Kind { message: "b", ..A }, Kind { subject: "x", ..A }] {
             assert_eq!(rate.pass(kind, SECOND, false), Some(0));
             assert_eq!(rate.pass(kind, SECOND, false), None);
         }
     }
 
     #[test]
-    fn what_was_withheld_is_given_out_once() {
-        let mut rate = Rate::default();
+    fn suppressed_warnings_are_returned_once() {
+        let mut rate = RateLimit::default();
         let x = Kind { subject: "x", ..A };
         for kind in [A, x, x, x] {
             rate.pass(kind, SECOND, false);
         }
-        let withheld: Vec<(Kind<'_>, u64)> = rate.withheld().collect();
-        assert_eq!(withheld, [(x, 2)]);
-        assert_eq!(rate.withheld().count(), 0);
+        let suppressed: Vec<(Kind<'_>, u64)> = rate.take_suppressed().collect();
+        assert_eq!(suppressed, [(x, 2)]);
+        assert_eq!(rate.take_suppressed().count(), 0);
     }
 
     #[test]
     fn too_many_subjects_count_as_one() {
-        let mut rate = Rate::default();
-        for number in 0..2 * KINDS {
+        let mut rate = RateLimit::default();
+        for number in 0..2 * MAX_KINDS {
             rate.pass(Kind { subject: &number.to_string(), ..A }, SECOND, false);
         }
-        assert_eq!(rate.0.len(), KINDS + 1);
-        assert_eq!(rate.withheld().next(), Some((A, KINDS as u64 - 1)));
+        assert_eq!(rate.0.len(), MAX_KINDS + 1);
+        assert_eq!(rate.take_suppressed().next(), Some((A, MAX_KINDS as u64 - 1)));
     }
 }

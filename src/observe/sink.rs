@@ -1,46 +1,46 @@
-//! The log's way out: line by line, never waiting. A line that would have to wait is lost, and
-//! counted; when lines can go out again, the first one says how many are missing.
+//! Writes log lines without blocking. A line that would block is lost and counted; when lines can be
+//! written again, the first one reports how many were lost.
 //!
 //! ```text
-//!   line --> cut to 4,096 bytes --> the rest of the last line --> "3 log lines were lost" --> line
-//!                                    `- still stuck: lost, count it
+//!   line --> cut to 4,096 bytes --> rest of the last line --> "3 log lines lost" --> line
+//!                               `- still blocked: lost, and counted
 //! ```
 
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The longest line, its newline included. It is what a pipe of Linux takes whole or not at all.
+/// Maximum length of a line in bytes, newline included: PIPE_BUF on Linux, which a pipe accepts
+/// whole or not at all.
 pub const LINE_BYTES: usize = 4096;
 
-/// What stands at the end of a line that was cut.
+/// Ends a truncated line.
 const CUT: &[u8] = b"...[cut]\n";
 
-/// Something that takes bytes now, or does not. It never waits.
-pub trait Way {
-    /// How many bytes, from the first on, were taken. None at all: it would have had to wait, or
-    /// failed.
+/// An output that never blocks.
+pub trait TryWrite {
+    /// Writes a prefix of `bytes` and returns its length. Zero: it would block, or it failed.
     fn write_now(&mut self, bytes: &[u8]) -> usize;
 }
 
-/// A `Write` that takes whole lines, one a call, and never fails.
+/// A `Write` that accepts one whole line per call and never fails.
 pub struct Sink<W> {
-    way: W,
-    /// The end of a line whose beginning has gone out. At most one line.
+    out: W,
+    /// The unwritten rest of a line. At most one line.
     rest: Vec<u8>,
     lost: Arc<AtomicU64>,
-    /// How many of the lost lines have been reported.
-    told: u64,
+    /// The lost lines that have been reported.
+    reported: u64,
     report: fn(u64) -> String,
 }
 
-impl<W: Way> Sink<W> {
-    /// `report` makes the line that says how many lines were lost.
-    pub fn new(way: W, report: fn(u64) -> String) -> Sink<W> {
-        Sink { way, rest: Vec::new(), lost: Arc::default(), told: 0, report }
+impl<W: TryWrite> Sink<W> {
+    /// `report` formats the line that reports lost lines.
+    pub fn new(out: W, report: fn(u64) -> String) -> Sink<W> {
+        Sink { out, rest: Vec::new(), lost: Arc::default(), reported: 0, report }
     }
 
-    /// The count of lost lines, for whoever wants to read it later.
+    /// Returns the counter of lost lines.
     pub fn lost(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.lost)
     }
@@ -51,7 +51,7 @@ impl<W: Way> Sink<W> {
 
     fn finish_rest(&mut self) -> bool {
         if !self.rest.is_empty() {
-            let taken = self.way.write_now(&self.rest);
+            let taken = self.out.write_now(&self.rest);
             self.rest.drain(..taken);
         }
         self.rest.is_empty()
@@ -59,21 +59,21 @@ impl<W: Way> Sink<W> {
 
     fn report_lost(&mut self) -> bool {
         let lost = self.lost.load(Ordering::Relaxed);
-        if lost == self.told {
+        if lost == self.reported {
             return true;
         }
-        let report = (self.report)(lost - self.told);
-        if !self.send(&cut(report.as_bytes())) {
+        let report = (self.report)(lost - self.reported);
+        if !self.send(&truncate(report.as_bytes())) {
             return false;
         }
-        self.told = lost;
-        // Half a report leaves no place for the line behind it.
+        self.reported = lost;
+        // While a part of the report is unwritten, no line may follow.
         self.rest.is_empty()
     }
 
-    /// Sends a line that ends in a newline. What does not go out at once goes before the next line.
+    /// Writes a line that ends in a newline. An unwritten rest is written before the next line.
     fn send(&mut self, line: &[u8]) -> bool {
-        let taken = self.way.write_now(line);
+        let taken = self.out.write_now(line);
         if taken > 0 {
             self.rest.extend_from_slice(&line[taken..]);
         }
@@ -81,9 +81,9 @@ impl<W: Way> Sink<W> {
     }
 }
 
-impl<W: Way> Write for Sink<W> {
+impl<W: TryWrite> Write for Sink<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if !line.is_empty() && !self.line(&cut(line)) {
+        if !line.is_empty() && !self.line(&truncate(line)) {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -94,8 +94,8 @@ impl<W: Way> Write for Sink<W> {
     }
 }
 
-/// The line, no longer than lines may be. A cut falls between characters, never within one.
-fn cut(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+/// Truncates a line to `LINE_BYTES`, between characters.
+fn truncate(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     if line.len() <= LINE_BYTES {
         return line.into();
     }
@@ -111,40 +111,40 @@ fn cut(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
 mod tests {
     use super::*;
 
-    /// Takes so many bytes in all, and remembers them.
+    /// Accepts `capacity` bytes in all, and keeps them.
     #[derive(Default)]
-    struct Narrow {
-        room: usize,
-        seen: Vec<u8>,
+    struct Limited {
+        capacity: usize,
+        written: Vec<u8>,
     }
 
-    impl Way for Narrow {
+    impl TryWrite for Limited {
         fn write_now(&mut self, bytes: &[u8]) -> usize {
-            let taken = bytes.len().min(self.room);
-            self.room -= taken;
-            self.seen.extend_from_slice(&bytes[..taken]);
+            let taken = bytes.len().min(self.capacity);
+            self.capacity -= taken;
+            self.written.extend_from_slice(&bytes[..taken]);
             taken
         }
     }
 
-    fn sink(room: usize) -> Sink<Narrow> {
-        Sink::new(Narrow { room, seen: Vec::new() }, |lost| format!("{lost} lost\n"))
+    fn sink(capacity: usize) -> Sink<Limited> {
+        Sink::new(Limited { capacity, written: Vec::new() }, |lost| format!("{lost} lost\n"))
     }
 
-    fn say(sink: &mut Sink<Narrow>, line: &str) {
+    fn say(sink: &mut Sink<Limited>, line: &str) {
         sink.write_all(line.as_bytes()).expect("a sink never fails");
     }
 
-    fn seen(sink: &Sink<Narrow>) -> String {
-        String::from_utf8(sink.way.seen.clone()).expect("whole characters")
+    fn written(sink: &Sink<Limited>) -> String {
+        String::from_utf8(sink.out.written.clone()).expect("whole characters")
     }
 
     #[test]
-    fn lines_go_out_as_they_come() {
+    fn lines_are_written_in_order() {
         let mut sink = sink(100);
         say(&mut sink, "one\n");
         say(&mut sink, "two\n");
-        assert_eq!(seen(&sink), "one\ntwo\n");
+        assert_eq!(written(&sink), "one\ntwo\n");
     }
 
     #[test]
@@ -154,56 +154,56 @@ mod tests {
             say(&mut sink, line);
         }
         assert_eq!(sink.lost().load(Ordering::Relaxed), 2);
-        sink.way.room = 100;
+        sink.out.capacity = 100;
         say(&mut sink, "four\n");
         say(&mut sink, "five\n");
-        assert_eq!(seen(&sink), "one\n2 lost\nfour\nfive\n");
+        assert_eq!(written(&sink), "one\n2 lost\nfour\nfive\n");
     }
 
     #[test]
-    fn a_line_that_went_out_in_part_is_finished_first() {
+    fn a_line_that_was_written_in_part_is_finished_first() {
         let mut sink = sink(2);
         say(&mut sink, "one\n");
         say(&mut sink, "two\n");
-        assert_eq!(seen(&sink), "on");
-        sink.way.room = 1;
+        assert_eq!(written(&sink), "on");
+        sink.out.capacity = 1;
         say(&mut sink, "three\n");
-        sink.way.room = 100;
+        sink.out.capacity = 100;
         say(&mut sink, "four\n");
-        assert_eq!(seen(&sink), "one\n2 lost\nfour\n");
+        assert_eq!(written(&sink), "one\n2 lost\nfour\n");
     }
 
     #[test]
-    fn half_a_report_is_not_mixed_with_a_line_and_not_told_twice() {
+    fn half_a_report_is_not_mixed_with_a_line_and_not_repeated() {
         let mut sink = sink(0);
         say(&mut sink, "one\n");
-        sink.way.room = 3;
+        sink.out.capacity = 3;
         say(&mut sink, "two\n");
-        assert_eq!(seen(&sink), "1 l");
-        sink.way.room = 100;
+        assert_eq!(written(&sink), "1 l");
+        sink.out.capacity = 100;
         say(&mut sink, "three\n");
-        assert_eq!(seen(&sink), "1 lost\n1 lost\nthree\n");
+        assert_eq!(written(&sink), "1 lost\n1 lost\nthree\n");
         assert_eq!(sink.lost().load(Ordering::Relaxed), 2);
     }
 
     #[test]
-    fn a_long_line_is_cut_between_characters_and_marked() {
+    fn a_long_line_is_truncated_between_characters_and_marked() {
         for pad in 0..4 {
             let mut sink = sink(usize::MAX);
             let line = format!("{}{}\n", "x".repeat(pad), "日".repeat(5000));
             say(&mut sink, &line);
-            let seen = seen(&sink);
-            assert!(seen.len() <= LINE_BYTES && seen.len() > LINE_BYTES - 4, "{}", seen.len());
-            assert!(seen.ends_with("日...[cut]\n"));
+            let text = written(&sink);
+            assert!(text.len() <= LINE_BYTES && text.len() > LINE_BYTES - 4, "{}", text.len());
+            assert!(text.ends_with("日...[cut]\n"));
         }
         let mut sink = sink(usize::MAX);
         let longest = "x".repeat(LINE_BYTES - 1) + "\n";
         say(&mut sink, &longest);
-        assert_eq!(seen(&sink), longest);
+        assert_eq!(written(&sink), longest);
     }
 
     #[test]
-    fn the_memory_of_a_stuck_log_is_bounded() {
+    fn the_memory_of_a_blocked_log_is_bounded() {
         let mut sink = sink(1);
         for _ in 0..10_000 {
             say(&mut sink, &("x".repeat(10_000) + "\n"));

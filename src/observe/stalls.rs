@@ -1,25 +1,25 @@
-//! How long the ends of connections have stalled, from their `Stalled` and `Resumed` events: for
-//! the line at their end.
+//! Adds up how long each end has stalled, from `Stalled` and `Resumed` events, for the line that
+//! logs the close of the connection.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::core::{Event, Key, Moment};
 
-/// The ends that have stalled, of open connections.
+/// The stall times of open connections, by end.
 #[derive(Default)]
 pub struct StallTimes(HashMap<Key, StallTime>);
 
 #[derive(Default)]
 struct StallTime {
-    /// Of the stalls that are over.
+    /// Duration of finished stalls.
     total: Duration,
-    /// The beginning of the present one.
+    /// Start of the current stall.
     since: Option<Moment>,
 }
 
 impl StallTimes {
-    /// Takes note of an event.
+    /// Records a `Stalled` or `Resumed` event.
     pub fn on(&mut self, key: Key, event: &Event<'_>) {
         match *event {
             Event::Stalled { since, .. } => self.0.entry(key).or_default().since = Some(since),
@@ -32,7 +32,7 @@ impl StallTimes {
         }
     }
 
-    /// How long each end of a connection that ends now has stalled, and forgets it.
+    /// Removes a closed connection and returns how long each of its ends has stalled.
     pub fn take(&mut self, key: Key, now: Moment) -> [Duration; 2] {
         if self.0.is_empty() {
             return [Duration::ZERO; 2];

@@ -1,18 +1,18 @@
-//! What happened since the start, as plain counters: for the line at stop, and for a dump.
+//! Counts everything since the start, for the totals at stop and in a dump.
 
 use std::fmt::{self, Display, Formatter};
 
 use crate::core::{Event, Key, Observer};
 use crate::text::count::Count;
 
-/// Counters of everything. They only grow.
+/// Counters since the start. They only grow.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Totals {
     pub opened: u64,
-    /// Ended connections and flows, by reason.
-    pub closed: LoadStats,
-    /// Bytes of ended connections and flows, from clients and to clients. A totals line adds those
-    /// of the open ones, which are counted when it is due.
+    /// Closed connections and flows, by reason.
+    pub closed: Counts,
+    /// Bytes of closed connections and flows, from clients and to clients. The totals of a dump add
+    /// those of the open ones.
     pub up: u64,
     pub down: u64,
     /// Datagrams, and their bytes.
@@ -20,32 +20,32 @@ pub struct Totals {
     pub received_bytes: u64,
     pub sent: u64,
     pub sent_bytes: u64,
-    /// Dropped datagrams, by why.
-    pub dropped: LoadStats,
-    /// How often accepting paused.
+    /// Dropped datagrams, by reason.
+    pub dropped: Counts,
+    /// Accept pauses.
     pub pauses: u64,
-    /// Connections that could not be accepted.
+    /// Accept failures.
     pub not_accepted: u64,
-    /// Attempts to connect to a target that failed.
+    /// Failed connects to targets.
     pub dials_failed: u64,
-    /// Lines that did not get into the log. Filled in by whoever knows.
+    /// Lost log lines. Set by `Watch::totals`; the events do not show it.
     pub lost_lines: u64,
 }
 
-/// Counters by a word of ours, in the order in which they came up.
+/// Counters by name, in the order of their first count.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct LoadStats(Vec<(&'static str, u64)>);
+pub struct Counts(Vec<(&'static str, u64)>);
 
-impl LoadStats {
-    pub fn count(&mut self, word: &'static str) {
-        match self.0.iter_mut().find(|(known, _)| *known == word) {
+impl Counts {
+    pub fn count(&mut self, name: &'static str) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, count)) => *count += 1,
-            None => self.0.push((word, 1)),
+            None => self.0.push((name, 1)),
         }
     }
 
-    pub fn of(&self, word: &str) -> u64 {
-        self.0.iter().find(|(known, _)| *known == word).map_or(0, |(_, count)| *count)
+    pub fn of(&self, name: &str) -> u64 {
+        self.0.iter().find(|(known, _)| *known == name).map_or(0, |(_, count)| *count)
     }
 
     pub fn sum(&self) -> u64 {
@@ -94,16 +94,16 @@ impl Observer for Totals {
 }
 
 /// ` (2 finished, 1 reset)`, or nothing.
-impl Display for LoadStats {
+impl Display for Counts {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (at, (word, count)) in self.0.iter().enumerate() {
-            write!(f, "{}{count} {word}", if at == 0 { " (" } else { ", " })?;
+        for (at, (name, count)) in self.0.iter().enumerate() {
+            write!(f, "{}{count} {name}", if at == 0 { " (" } else { ", " })?;
         }
         f.write_str(if self.0.is_empty() { "" } else { ")" })
     }
 }
 
-/// One line. What never happened is not mentioned, apart from connections.
+/// One line. Counters that are zero are left out, apart from connections and bytes.
 impl Display for Totals {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} opened, {} closed{}, ", self.opened, self.closed.sum(), self.closed)?;
@@ -115,9 +115,9 @@ impl Display for Totals {
             write!(f, "{} dropped{}", self.dropped.sum(), self.dropped)?;
         }
         for (count, what) in [
-            (self.pauses, "pause: of accepting"),
-            (self.not_accepted, "connection: not accepted"),
-            (self.dials_failed, "attempt: to connect failed"),
+            (self.pauses, "accept pause"),
+            (self.not_accepted, "accept failure"),
+            (self.dials_failed, "connect failure"),
             (self.lost_lines, "log line: lost"),
         ] {
             if count > 0 {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_happened_is_counted_and_told_in_one_line() {
+    fn events_are_counted_and_shown_in_one_line() {
         let fault = SysError::from(std::io::ErrorKind::ConnectionReset);
         let reset = Reason::Reset { by: Side::Client, fault };
         let from = Peer::Stdio;
@@ -165,13 +165,13 @@ mod tests {
         assert_eq!(
             totals.to_string(),
             "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, \
-             7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 pause of accepting, \
-             2 attempts to connect failed"
+             7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 accept pause, \
+             2 connect failures"
         );
     }
 
     #[test]
-    fn what_never_happened_is_not_mentioned() {
+    fn counters_that_are_zero_are_left_out() {
         let line = Totals::default().to_string();
         assert_eq!(line, "0 opened, 0 closed, 0 B up, 0 B down");
     }

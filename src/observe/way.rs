@@ -1,16 +1,15 @@
-//! Where log lines go: a descriptor that may be a file, a terminal, a pipe or a socket, and is
-//! written to without ever waiting.
+//! Writes to a file, a terminal, a pipe or a socket without blocking.
 //!
-//! The plain answer, O_NONBLOCK, is not ours to give: the flag belongs to the open file, and that
-//! is shared with the shell and with whoever else writes there. So a terminal or a pipe is opened
-//! once more, which makes an open file of our own; a socket is told with each send; and where
-//! neither can be done, the system is asked before each write.
+//! O_NONBLOCK cannot be set on the inherited descriptor: the flag belongs to the open file
+//! description, which is shared with the shell and other writers. So a terminal or a pipe is opened
+//! again, which creates a description of our own; a socket is written to with MSG_DONTWAIT; where
+//! neither works, poll(2) precedes each write.
 
 use std::io;
 
-use super::sink::Way;
+use super::sink::TryWrite;
 
-/// Standard error, as a way for lines.
+/// Returns standard error, for writing without blocking.
 #[cfg(unix)]
 pub fn standard_error() -> NonblockingOut<io::Stderr> {
     NonblockingOut::new(io::stderr())
@@ -34,28 +33,27 @@ mod unix {
     use rustix::net::{SendFlags, send};
     use rustix::termios::isatty;
 
-    use super::Way;
+    use super::TryWrite;
 
-    /// A pipe that says it is writable takes so many bytes without waiting: a page on Linux, 512
-    /// bytes by the book.
-    const SURE_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
+    /// Bytes that a pipe reported as writable accepts without blocking: a page on Linux, 512 bytes
+    /// according to POSIX.
+    const POLLED_BYTES: usize = if cfg!(target_os = "linux") { 4096 } else { 512 };
 
-    /// A descriptor that is written to without waiting, whatever it is.
+    /// A descriptor of any kind that is written to without blocking.
     pub struct NonblockingOut<F> {
         file: F,
         kind: Kind,
     }
 
     enum Kind {
-        /// A regular file or /dev/null: it takes what it is given, or fails.
+        /// A regular file or /dev/null: a write succeeds or fails, but does not block.
         File,
-        /// A terminal or a pipe, opened once more for us alone, and not blocking.
-        Ours(OwnedFd),
+        /// A terminal or a pipe, opened again with O_NONBLOCK.
+        Reopened(OwnedFd),
         Socket,
-        /// A terminal or a pipe that could not be opened again: it is asked before each write.
-        /// Another writer may still fill it between the question and the write; we cannot do
-        /// better here.
-        Asked,
+        /// A terminal or a pipe that could not be opened again: poll(2) precedes each write. Another
+        /// writer may still fill it between the two calls, and then the write blocks.
+        Polled,
     }
 
     impl<F: AsFd> NonblockingOut<F> {
@@ -65,14 +63,14 @@ mod unix {
         }
     }
 
-    impl<F: AsFd> Way for NonblockingOut<F> {
+    impl<F: AsFd> TryWrite for NonblockingOut<F> {
         fn write_now(&mut self, bytes: &[u8]) -> usize {
             let fd = self.file.as_fd();
             match &self.kind {
-                Kind::File => settled(|| write(fd, bytes)),
-                Kind::Ours(own) => settled(|| write(own, bytes)),
-                Kind::Socket => settled(|| send(fd, bytes, SendFlags::DONTWAIT)),
-                Kind::Asked => ask_and_write(fd, bytes),
+                Kind::File => retry_interrupted(|| write(fd, bytes)),
+                Kind::Reopened(own) => retry_interrupted(|| write(own, bytes)),
+                Kind::Socket => retry_interrupted(|| send(fd, bytes, SendFlags::DONTWAIT)),
+                Kind::Polled => poll_and_write(fd, bytes),
             }
         }
     }
@@ -83,38 +81,38 @@ mod unix {
             FileType::Socket => Kind::Socket,
             FileType::CharacterDevice if !isatty(fd) => Kind::File,
             FileType::CharacterDevice | FileType::Fifo => {
-                open_again(fd).map_or(Kind::Asked, Kind::Ours)
+                open_again(fd).map_or(Kind::Polled, Kind::Reopened)
             }
             _ => Kind::File,
         }
     }
 
-    /// The same terminal or pipe, as an open file of our own.
+    /// Opens the same terminal or pipe again.
     fn open_again(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
         let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        open(name(fd)?, flags, Mode::empty()).ok()
+        open(path(fd)?, flags, Mode::empty()).ok()
     }
 
     #[cfg(target_os = "linux")]
-    fn name(fd: BorrowedFd<'_>) -> Option<String> {
+    fn path(fd: BorrowedFd<'_>) -> Option<String> {
         use std::os::fd::AsRawFd;
         Some(format!("/proc/self/fd/{}", fd.as_raw_fd()))
     }
 
-    /// Elsewhere only a terminal has a name to be opened by.
+    /// Elsewhere only a terminal has a path.
     #[cfg(not(target_os = "linux"))]
-    fn name(fd: BorrowedFd<'_>) -> Option<std::ffi::CString> {
+    fn path(fd: BorrowedFd<'_>) -> Option<std::ffi::CString> {
         rustix::termios::ttyname(fd, Vec::new()).ok()
     }
 
-    /// Writes piece by piece, each no larger than what a yes to the question promises.
-    fn ask_and_write(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
+    /// Writes in pieces no larger than what poll(2) promises.
+    fn poll_and_write(fd: BorrowedFd<'_>, bytes: &[u8]) -> usize {
         let mut done = 0;
-        for piece in bytes.chunks(SURE_BYTES) {
-            if !would_take(fd) {
+        for piece in bytes.chunks(POLLED_BYTES) {
+            if !is_writable(fd) {
                 break;
             }
-            let taken = settled(|| write(fd, piece));
+            let taken = retry_interrupted(|| write(fd, piece));
             done += taken;
             if taken < piece.len() {
                 break;
@@ -123,17 +121,17 @@ mod unix {
         done
     }
 
-    fn would_take(fd: BorrowedFd<'_>) -> bool {
-        let mut asked = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
+    fn is_writable(fd: BorrowedFd<'_>) -> bool {
+        let mut polled = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         let gone = PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL;
-        poll(&mut asked, Some(&now)).is_ok()
-            && asked[0].revents().contains(PollFlags::OUT)
-            && !asked[0].revents().intersects(gone)
+        poll(&mut polled, Some(&now)).is_ok()
+            && polled[0].revents().contains(PollFlags::OUT)
+            && !polled[0].revents().intersects(gone)
     }
 
-    /// A signal may break a write off: it is made again, though not for ever.
-    fn settled(attempt: impl Fn() -> Result<usize, Errno>) -> usize {
+    /// Repeats a write that a signal interrupts, at most `ATTEMPTS` times.
+    fn retry_interrupted(attempt: impl Fn() -> Result<usize, Errno>) -> usize {
         const ATTEMPTS: usize = 10;
         for _ in 0..ATTEMPTS {
             match attempt() {
@@ -159,17 +157,16 @@ mod unix {
             Sink::new(NonblockingOut::new(file), |lost| format!("{lost} lost\n"))
         }
 
-        fn asked(file: PipeWriter) -> Sink<NonblockingOut<PipeWriter>> {
-            let way = NonblockingOut { file, kind: Kind::Asked };
-            Sink::new(way, |lost| format!("{lost} lost\n"))
+        fn polled(file: PipeWriter) -> Sink<NonblockingOut<PipeWriter>> {
+            let out = NonblockingOut { file, kind: Kind::Polled };
+            Sink::new(out, |lost| format!("{lost} lost\n"))
         }
 
         fn say<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>, line: &str) {
             sink.write_all(line.as_bytes()).expect("a sink never fails");
         }
 
-        /// Writes lines into something that nobody reads. If it ever waited, the test would not
-        /// end.
+        /// Writes lines to a file without a reader. If a write blocked, the test would not end.
         fn flood<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>) -> u64 {
             for number in 0..100_000 {
                 say(sink, &format!("{number} {}\n", "x".repeat(80)));
@@ -178,36 +175,36 @@ mod unix {
                     return lost;
                 }
             }
-            panic!("something takes eight megabytes that nobody reads");
+            panic!("eight megabytes were accepted without a reader");
         }
 
-        /// Reads what is there, without waiting for more.
+        /// Reads the available data without blocking.
         fn drain(reader: &mut PipeReader) -> String {
             let flags = fcntl_getfl(&reader).expect("flags");
             fcntl_setfl(&reader, flags | OFlags::NONBLOCK).expect("flags");
-            let mut seen = Vec::new();
-            let _ = reader.read_to_end(&mut seen);
-            String::from_utf8(seen).expect("text")
+            let mut text = Vec::new();
+            let _ = reader.read_to_end(&mut text);
+            String::from_utf8(text).expect("text")
         }
 
         #[test]
-        fn a_full_pipe_loses_lines_and_later_says_how_many() {
+        fn a_full_pipe_loses_lines_and_reports_how_many() {
             let (mut reader, writer) = pipe().expect("a pipe");
             let (mut reader2, writer2) = pipe().expect("a pipe");
-            for (mut sink, reader) in [(sink(writer), &mut reader), (asked(writer2), &mut reader2)]
+            for (mut sink, reader) in [(sink(writer), &mut reader), (polled(writer2), &mut reader2)]
             {
                 let lost = flood(&mut sink);
-                let mut seen = drain(reader);
-                assert!(seen.starts_with("0 x") && seen.ends_with('\n'));
+                let mut text = drain(reader);
+                assert!(text.starts_with("0 x") && text.ends_with('\n'));
                 say(&mut sink, "last\n");
-                seen += &drain(reader);
-                assert!(seen.ends_with(" lost\nlast\n"));
-                assert_eq!(seen.lines().filter_map(reported).sum::<u64>(), lost);
-                assert!(seen.lines().all(|line| line.len() > 80 || line.len() < 10));
+                text += &drain(reader);
+                assert!(text.ends_with(" lost\nlast\n"));
+                assert_eq!(text.lines().filter_map(reported).sum::<u64>(), lost);
+                assert!(text.lines().all(|line| line.len() > 80 || line.len() < 10));
             }
         }
 
-        /// How many lines this line says are lost, if it does.
+        /// Returns the number of lost lines that this line reports.
         fn reported(line: &str) -> Option<u64> {
             line.strip_suffix(" lost")?.parse().ok()
         }
@@ -225,13 +222,13 @@ mod unix {
         fn a_closed_pipe_is_a_loss_and_no_more() {
             let (reader, writer) = pipe().expect("a pipe");
             let (reader2, writer2) = pipe().expect("a pipe");
-            let (mut sink, mut asked) = (sink(writer), asked(writer2));
+            let (mut sink, mut polled) = (sink(writer), polled(writer2));
             drop((reader, reader2));
-            assert_eq!((flood(&mut sink), flood(&mut asked)), (100, 100));
+            assert_eq!((flood(&mut sink), flood(&mut polled)), (100, 100));
         }
 
         #[test]
-        fn a_socket_that_nobody_reads_does_not_hold_us_up() {
+        fn a_socket_without_a_reader_does_not_block() {
             let (_peer, socket) = UnixStream::pair().expect("a pair");
             assert!(matches!(kind(socket.as_fd()), Kind::Socket));
             flood(&mut sink(socket));
@@ -245,7 +242,7 @@ mod unix {
         }
 
         #[test]
-        fn a_file_and_the_null_device_take_everything() {
+        fn the_null_device_accepts_everything() {
             let null = File::options().write(true).open("/dev/null").expect("/dev/null");
             assert!(matches!(kind(null.as_fd()), Kind::File));
             let mut sink = sink(null);
@@ -257,10 +254,10 @@ mod unix {
 
         #[cfg(target_os = "linux")]
         #[test]
-        fn a_terminal_that_nobody_reads_or_that_is_stopped_does_not_hold_us_up() {
+        fn a_terminal_without_a_reader_or_stopped_does_not_block() {
             use rustix::termios::{Action, tcflow};
             let (_master, terminal) = terminal();
-            assert!(matches!(kind(terminal.as_fd()), Kind::Ours(_)));
+            assert!(matches!(kind(terminal.as_fd()), Kind::Reopened(_)));
             flood(&mut sink(terminal));
             // What ^S does.
             let (_master, terminal) = self::terminal();
@@ -268,7 +265,7 @@ mod unix {
             assert_eq!(flood(&mut sink(terminal)), 100);
         }
 
-        /// A terminal: the side of the one who looks at it, and ours.
+        /// Opens a pseudoterminal: returns its master and its slave.
         #[cfg(target_os = "linux")]
         fn terminal() -> (OwnedFd, OwnedFd) {
             use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -283,12 +280,12 @@ mod unix {
     }
 }
 
-/// A handle that is simply written to; what it does not take is lost.
+/// An output without non-blocking writes; a failed write loses the line.
 #[cfg(not(unix))]
 pub struct Plain<W>(W);
 
 #[cfg(not(unix))]
-impl<W: io::Write> Way for Plain<W> {
+impl<W: io::Write> TryWrite for Plain<W> {
     fn write_now(&mut self, bytes: &[u8]) -> usize {
         match self.0.write_all(bytes) {
             Ok(()) => bytes.len(),

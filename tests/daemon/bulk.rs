@@ -61,7 +61,7 @@ fn a_reset_in_the_middle_of_a_bulk_is_never_a_clean_end() {
     writing.join().unwrap();
     assert_eq!(end, End::Rst);
     assert!(got == bytes(1, got.len()), "{} bytes", got.len());
-    stage.daemon.says("closed: reset by the client");
+    stage.daemon.says("closed: reset by client");
 }
 
 #[test]

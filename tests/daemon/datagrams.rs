@@ -123,7 +123,7 @@ fn a_silent_flow_is_forgotten_and_its_source_gets_a_new_one() {
         let (_, flow) = receive(&target);
         target.send_to(b"hi", flow).unwrap();
         assert_eq!(receive(&client).0, b"hi");
-        daemon.says_often(round, "closed: idle-timeout, proxy first by FIN, 5 B up, 2 B down");
+        daemon.says_often(round, "closed: idle-timeout, FIN from proxy first, 5 B up, 2 B down");
         until("its socket is closed", || (daemon.files() == files).then_some(()));
     }
     assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0);
@@ -210,8 +210,8 @@ fn a_flood_of_datagrams_that_are_dropped_is_counted_and_hardly_told() {
     for _ in 0..5_000 {
         unnamed.send_to(b"hello", &path).unwrap();
     }
-    totals(&daemon, "5000 dropped (5000 no-way)");
-    let told = daemon.count(" dropped a datagram of 5 B from unix: nobody to send it to");
+    totals(&daemon, "5000 dropped (5000 no-address)");
+    let told = daemon.count(" dropped a datagram of 5 B from unix: no destination address");
     // One line in ten seconds, and nothing here takes half a minute.
     assert!((1..=3).contains(&told), "{told} lines");
 }
@@ -245,7 +245,7 @@ fn a_forged_loop_of_two_echoes_dies() {
     let right = until("its port", || Daemon::try_start(&format!("echo udp://{place}")));
     left.signal(Signal::CONT);
     until("the loop is broken", || {
-        let broken = |daemon: &Daemon| daemon.count("loop breaker");
+        let broken = |daemon: &Daemon| daemon.count("loop protection");
         (broken(&left) + broken(&right) > 0).then_some(())
     });
     for daemon in [&left, &right] {

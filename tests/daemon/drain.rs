@@ -38,7 +38,7 @@ fn a_drain_lets_a_late_answer_through() {
     assert_eq!(client.rest(), b"late answer");
     assert_eq!(target.rest(), b"");
     assert_eq!(stage.daemon.code(), Some(0));
-    stage.daemon.says("closed: drained, proxy first by FIN");
+    stage.daemon.says("closed: drained, FIN from proxy first");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_client_that_gets_no_answer_until_the_drain_timeout_is_reset() {
     client.expect_reset();
     target.expect_reset();
     assert_eq!(stage.daemon.code(), Some(0));
-    stage.daemon.says("closed: cut, proxy first by RST");
+    stage.daemon.says("closed: cut, RST from proxy first");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn full_as_it_is_a_draining_daemon_serves_its_queue_one_by_one() {
     let mut first = daemon.client(0);
     first.echo(b"first");
     let mut second = daemon.client(0);
-    daemon.says("the limit of connections is reached");
+    daemon.says("connection limit reached");
     daemon.signal(Signal::TERM);
     assert_eq!(first.rest(), b"");
     second.echo(b"second");

@@ -25,7 +25,7 @@ fn the_end_of_the_client_passes_on_and_the_late_answer_comes_back() {
         }
         target.finish();
         assert_eq!(client.rest(), b"");
-        daemon.says("closed: finished, client first by FIN, 8 B up, 300000 B down");
+        daemon.says("closed: finished, FIN from client first, 8 B up, 300000 B down");
     }
 }
 
@@ -44,7 +44,7 @@ fn the_end_of_the_target_passes_on_and_what_the_client_still_says_arrives() {
         }
         client.finish();
         assert_eq!(target.rest(), b"");
-        daemon.says("closed: finished, target first by FIN, 300000 B up, 8 B down");
+        daemon.says("closed: finished, FIN from target first, 300000 B up, 8 B down");
     }
 }
 
@@ -132,7 +132,7 @@ fn a_client_that_leaves_before_the_last_answer_is_a_loss_and_shows_as_one() {
     drop(client);
     let (bytes, end) = target.ending();
     assert_eq!((bytes.len(), end), (0, End::Rst));
-    daemon.says("closed: reset by the client");
+    daemon.says("closed: reset by client");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn a_unix_peer_that_leaves_with_bytes_unread_is_a_loss_too() {
     target.send(b"half an answer");
     drop(target);
     assert_eq!(client.ending(), (b"half an answer".to_vec(), End::Rst));
-    daemon.says("closed: reset by the target");
+    daemon.says("closed: reset by target");
 }
 
 #[test]

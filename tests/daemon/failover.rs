@@ -65,12 +65,9 @@ fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
 fn when_all_targets_fail_the_client_is_reset_and_the_reason_is_logged() {
     let (nobody, hole, scratch) = (Nobody::new(), BlackHole::new(), Scratch::new());
     let table = [
-        (nobody.address(), "no target took it (Connection refused), target first by RST"),
-        (
-            scratch.unix("x"),
-            "no target could be reached (No such file or directory), proxy first by RST",
-        ),
-        (hole.address(), "connect-timeout, proxy first by RST"),
+        (nobody.address(), "refused (Connection refused), RST from target first"),
+        (scratch.unix("x"), "unreachable (No such file or directory), RST from proxy first"),
+        (hole.address(), "connect-timeout, RST from proxy first"),
     ];
     for (target, reason) in table {
         let line = format!("relay 127.0.0.1:0 {target} -v --connect-timeout 200ms");
@@ -90,7 +87,7 @@ fn each_target_is_tried_once_for_a_client_and_anew_for_the_next() {
     let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", addresses.join(" ")));
     for round in 1..=3 {
         daemon.resets(0);
-        daemon.says_often(round, "closed: no target took it");
+        daemon.says_often(round, "closed: refused");
         assert_eq!(daemon.count(" dialing "), 3 * round);
     }
 }
@@ -204,7 +201,7 @@ fn warnings_that_were_held_back_are_counted_at_the_stop() {
     assert_eq!(daemon.code(), Some(0));
     assert_eq!(daemon.count(" failed: Connection refused"), 1);
     daemon.says(&format!("WARN  no targets left after {}: 3 more times", nobody.address()));
-    daemon.says("4 closed (4 refused), 0 B up, 0 B down, 4 attempts to connect failed");
+    daemon.says("4 closed (4 refused), 0 B up, 0 B down, 4 connect failures");
 }
 
 #[test]

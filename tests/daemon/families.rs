@@ -107,11 +107,11 @@ fn a_name_that_nobody_knows_costs_the_client_a_reset_or_the_next_target_serves_i
     let nobody = "no-such-name.invalid:1";
     let alone = Daemon::start(&format!("relay 127.0.0.1:0 {nobody} -v"));
     alone.resets(0);
-    alone.says("not resolved no-such-name.invalid");
+    alone.says("cannot resolve no-such-name.invalid");
     let target = "tcp://no-such-name.invalid:1";
-    alone.says(&format!("connect to {target} failed: its name does not resolve; no targets left"));
-    let reason = "closed: no target could be reached (its name does not resolve), ";
-    alone.says(&format!("{reason}proxy first by RST"));
+    alone.says(&format!("connect to {target} failed: name does not resolve; no targets left"));
+    let reason = "closed: unreachable (name does not resolve), ";
+    alone.says(&format!("{reason}RST from proxy first"));
     let target = Target::tcp();
     let line = format!("relay 127.0.0.1:0 {nobody} {} -v", target.address());
     let daemon = Daemon::start(&line);
@@ -148,7 +148,7 @@ fn a_name_that_leads_back_to_the_relay_is_passed_over() {
         Daemon::try_start(&format!("relay :{port} {name}:{port} -v"))
     });
     daemon.resets(0);
-    daemon.says("closed: no target could be reached (it leads back to this relay)");
+    daemon.says("closed: unreachable (leads back to this relay)");
     assert_eq!(daemon.count(" opened: "), 1);
 }
 

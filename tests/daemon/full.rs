@@ -43,19 +43,19 @@ fn without_descriptors_accepting_pauses_and_resumes_by_itself() {
     let mut two: Vec<Wire> = (0..2).map(|_| daemon.client(0)).collect();
     two.iter_mut().for_each(|client| client.echo(b"in too"));
     let mut waiting: Vec<Wire> = (0..20).map(|_| waiting(&daemon, b"patience")).collect();
-    let line = daemon.says("accepting pauses at tcp://");
-    assert!(line.ends_with(": Too many open files, 3 open"), "{line}");
+    let line = daemon.says("accept paused on tcp://");
+    assert!(line.ends_with(": Too many open files (3 open)"), "{line}");
     // Those who are here go on; the wait costs next to nothing.
     inside.echo(&[7; 100_000]);
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
     (0..100).for_each(|_| inside.echo(b"at full speed"));
     // It is told once, however often it is tried again.
-    assert_eq!(daemon.count("accepting pauses"), 1);
+    assert_eq!(daemon.count("accept paused"), 1);
     set_files(&daemon, limit);
     for client in &mut waiting {
         assert_eq!(client.get(8), b"patience");
     }
-    daemon.says("accepting resumes at tcp://");
+    daemon.says("accept resumed on tcp://");
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn whoever_leaves_makes_room_for_one_who_waits() {
     let mut inside = daemon.client(0);
     inside.echo(b"in");
     let mut waiting: Vec<Wire> = (0..3).map(|_| waiting(&daemon, b"next")).collect();
-    daemon.says("accepting pauses");
+    daemon.says("accept paused");
     // Each that leaves lets exactly one in, and the pause does not end for that.
     for client in &mut waiting {
         inside.finish();
@@ -83,8 +83,8 @@ fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
     let mut inside: Vec<Wire> = (0..3).map(|_| daemon.client(0)).collect();
     inside.iter_mut().for_each(|client| client.echo(b"in"));
     let outside: Vec<Wire> = (0..5).map(|_| waiting(&daemon, b"wait")).collect();
-    let line = daemon.says("accepting pauses at tcp://");
-    assert!(line.ends_with("the limit of connections is reached, 3 open"), "{line}");
+    let line = daemon.says("accept paused on tcp://");
+    assert!(line.ends_with(": connection limit reached (3 open)"), "{line}");
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
     inside.iter_mut().for_each(|client| client.echo(b"still in"));
     assert_eq!(daemon.count(" opened: "), 3);
@@ -107,7 +107,7 @@ fn the_limit_is_one_for_all_doors_and_each_door_resumes() {
     first.echo(b"in");
     let mut second = daemon.client(1);
     second.send(b"second door");
-    daemon.says("accepting pauses at ");
+    daemon.says("accept paused on ");
     let mut third = daemon.client(0);
     third.send(b"first door");
     first.finish();
@@ -135,7 +135,7 @@ fn a_relay_without_a_descriptor_for_its_target_resets_the_client_and_goes_on() {
     leave(&daemon, 1);
     for round in 1..=3 {
         daemon.resets(0);
-        daemon.says_often(round, "closed: exhausted (Too many open files), proxy first by RST");
+        daemon.says_often(round, "closed: exhausted (Too many open files), RST from proxy first");
     }
     inside.send(b"goes on");
     assert_eq!(other.get(7), b"goes on");
@@ -174,7 +174,7 @@ fn the_default_limit_leaves_room_for_upkeep_when_all_connections_are_taken() {
         assert_eq!(other.get(11), b"all of them");
     }
     let late = waiting(&daemon, b"late");
-    daemon.says("the limit of connections is reached");
+    daemon.says("connection limit reached");
     assert_eq!(daemon.count("Too many open files"), 0);
     pairs.pop();
     assert_eq!(target.accept().get(4), b"late");

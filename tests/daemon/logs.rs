@@ -40,7 +40,8 @@ fn count(lines: &[String], text: &str) -> usize {
 #[test]
 fn info_tells_the_start_the_limits_the_stop_and_the_totals_and_no_lives() {
     let lines = life("", None);
-    for text in [" starts, pid ", " listening at unix:", " limits: at most ", " signal SIGTERM"] {
+    for text in [" started, pid ", " listening on unix:", " limits: at most ", " received SIGTERM"]
+    {
         assert_eq!(count(&lines, text), 1, "{text}: {lines:#?}");
     }
     let totals = lines.iter().find(|line| line.contains(" totals: ")).unwrap();
@@ -58,10 +59,10 @@ fn debug_tells_the_life_of_each_connection_and_trace_each_step_of_each_turn() {
         (life("-q", Some("trace")), true),
         (life("-vv", Some("oneloop=debug")), false),
     ] {
-        for text in ["#1 opened: unix at ", "#1.a end of file", "#1.a shut down", "#1 closed: "] {
+        for text in ["#1 opened: unix -> ", "#1.a end of file", "#1.a shut down", "#1 closed: "] {
             assert_eq!(count(&lines, text), 1, "{text}: {lines:#?}");
         }
-        for text in [" turn 1: slept ", "#1.a ready ", "#1.a read 5", "#1.a wrote 5, 0 left"] {
+        for text in [" turn 1: slept ", "#1.a readable", "#1.a read 5", "#1.a wrote 5, 0 unsent"] {
             assert_eq!(count(&lines, text) > 0, trace, "{text}: {lines:#?}");
         }
     }
@@ -72,7 +73,10 @@ fn quiet_tells_warnings_alone_and_a_misread_filter_is_one() {
     assert_eq!(life("-q", None), Vec::<String>::new());
     let lines = life("-q", Some("warn,oneloop=loud"));
     assert_eq!(lines.len(), 1, "{lines:#?}");
-    assert!(lines[0].ends_with(" WARN  RUST_LOG: not understood: oneloop=loud"), "{lines:#?}");
+    assert!(
+        lines[0].ends_with(" WARN  RUST_LOG: invalid directive ignored: oneloop=loud"),
+        "{lines:#?}"
+    );
 }
 
 #[test]
@@ -124,7 +128,7 @@ fn explain_gives_each_line_of_a_step_its_because() {
     let steps = lines.iter().filter(|line| line.contains(" TRACE ") || line.contains(" DEBUG "));
     let mut seen = 0;
     for line in steps {
-        assert!(line.contains(" -- because "), "{line}");
+        assert!(line.contains(" -- "), "{line}");
         seen += 1;
     }
     assert!(seen > 8, "{lines:#?}");
@@ -152,7 +156,7 @@ fn one_connection_can_be_followed_by_its_number_and_ends_once() {
 #[test]
 fn explain_gives_each_sentence_once() {
     let lines = life("-vv --explain", None);
-    let sentences = lines.iter().filter_map(|line| line.split_once(" -- because "));
+    let sentences = lines.iter().filter_map(|line| line.split_once(" -- "));
     let mut sentences: Vec<&str> = sentences.map(|(_, sentence)| sentence).collect();
     let all = sentences.len();
     assert!(all > 8, "{lines:#?}");
@@ -160,8 +164,8 @@ fn explain_gives_each_sentence_once() {
     sentences.dedup();
     assert_eq!(sentences.len(), all, "{lines:#?}");
     let opened = lines.iter().find(|line| line.contains("#1 opened: ")).unwrap();
-    assert!(opened.contains(" -- because a peer connected"), "{opened}");
-    assert!(count(&lines, " turn ") > count(&lines, "-- because the system had news"));
+    assert!(opened.contains(" -- a peer connected"), "{opened}");
+    assert!(count(&lines, " turn ") > count(&lines, " returned an event"));
 }
 
 #[test]
@@ -193,14 +197,14 @@ fn a_slow_reader_is_told_once_when_it_stalls_and_once_when_it_moves_again() {
     let line = stage.daemon.says("#1.b stalled: nothing accepted for ");
     assert!(line.contains(" DEBUG ") && line.ends_with(" B unsent"), "{line}");
     assert!(target.get(sent) == bytes(1, sent));
-    stage.daemon.says("#1.b resumed: accepts bytes again, stalled for ");
+    stage.daemon.says("#1.b resumed after a stall of ");
     client.finish();
     target.finish();
     assert_eq!((client.rest(), target.rest()), (vec![], vec![]));
     let line = stage.daemon.says("#1 closed: finished");
     assert!(line.contains(", b stalled for ") && !line.contains("a stalled"), "{line}");
     assert_eq!(stage.daemon.count("stalled: nothing"), 1);
-    assert_eq!(stage.daemon.count(" resumed: "), 1);
+    assert_eq!(stage.daemon.count(" resumed after "), 1);
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn a_client_that_never_reads_is_told_to_have_stalled_until_its_end() {
     let client = daemon.client(0);
     daemon.says("#1.a stalled: nothing accepted for ");
     client.reset();
-    let line = daemon.says("#1 closed: reset by the client");
+    let line = daemon.says("#1 closed: reset by client");
     assert!(line.contains(", a stalled for "), "{line}");
 }
 

@@ -37,8 +37,8 @@ fn a_tcp_self_connect_is_a_refusal_for_a_relay() {
         // It may be gone already.
         let _ = client.write_all(b"must not come back");
         assert_eq!(client.ending().0, b"");
-        let fault = "TCP self-connect, nothing listens on its port";
-        daemon.says_often(round, &format!("closed: no target took it ({fault}), target first"));
+        let fault = "TCP self-connect, no listener on its port";
+        daemon.says_often(round, &format!("closed: refused ({fault}), target first"));
         daemon.says_often(round, &format!("connect to tcp://127.0.0.1:40000 failed: {fault}"));
     }
 }
@@ -87,8 +87,7 @@ fn a_path_that_leads_back_to_the_relay_later_is_passed_over_when_it_is_dialed() 
     let mut client = daemon.client(0);
     client.send(b"hello");
     assert_eq!(target.accept().get(5), b"hello");
-    daemon
-        .says(&format!("connect to {} failed: it leads back to this relay", scratch.unix("alias")));
+    daemon.says(&format!("connect to {} failed: leads back to this relay", scratch.unix("alias")));
     assert_eq!(daemon.count(" opened: "), 1);
 }
 
@@ -101,7 +100,7 @@ fn ends_after(daemon: &Daemon, connections: usize) {
         assert_eq!(client.ending().0, b"");
         // Unix sockets know no reset: to them it is an end, which they pass on.
         drop(client);
-        daemon.says_often(round, "it leads back to this relay; no targets left");
+        daemon.says_often(round, "leads back to this relay; no targets left");
         daemon.says_often(round * connections, " closed: ");
         assert_eq!(daemon.count(" opened: "), round * connections);
     }

@@ -71,7 +71,7 @@ fn every_pair_of_sockets_passes_all_bytes_both_ways_at_once() {
         assert_eq!(target.rest(), b"");
         target.finish();
         assert_eq!(client.rest(), b"");
-        stage.daemon.says("closed: finished, client first by FIN, 3000000 B up, 3000000 B down");
+        stage.daemon.says("closed: finished, FIN from client first, 3000000 B up, 3000000 B down");
     }
 }
 

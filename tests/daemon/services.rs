@@ -37,7 +37,7 @@ fn an_echo_sends_back_what_comes_and_then_the_end() {
         client.finish();
         assert_eq!(client.rest(), b"");
     }
-    daemon.says_often(2, "closed: finished, client first by FIN, 197611 B up, 197611 B down");
+    daemon.says_often(2, "closed: finished, FIN from client first, 197611 B up, 197611 B down");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_client_that_talks_while_it_is_greeted_hears_all_of_it_and_no_reset() {
         assert_eq!(client.ending(), (b"bye\n".to_vec(), End::Fin));
         client.finish();
     }
-    daemon.says_often(2, "closed: served, proxy first by FIN");
+    daemon.says_often(2, "closed: served, FIN from proxy first");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_greeted_client_is_heard_up_to_its_newline_and_the_message_is_logged_harmles
         client.send(b"\xe2\x80\xae\\ INFO forged\r\nnever heard");
         assert_eq!(client.rest(), b"");
     }
-    let heard = r#" heard "Ada \x1b[2J\"\xff\xe2\x80\xae\\ INFO forged\r\n", 28 B"#;
+    let heard = r#" message "Ada \x1b[2J\"\xff\xe2\x80\xae\\ INFO forged\r\n", 28 B"#;
     daemon.says_often(2, heard);
     assert_eq!((daemon.count("never heard"), daemon.count("INFO forged")), (0, 2));
 }
@@ -170,13 +170,13 @@ fn a_message_ends_with_the_stream_too_or_at_the_limit() {
     client.send(b"no newline");
     client.finish();
     assert_eq!(client.rest(), b"? ");
-    daemon.says(r#"heard "no newline", 10 B"#);
+    daemon.says(r#"message "no newline", 10 B"#);
     let silent = daemon.client(1);
     silent.finish();
-    daemon.says(r#"heard "", 0 B"#);
+    daemon.says(r#"message "", 0 B"#);
     let mut endless = daemon.client(0);
     endless.send(&[b'x'; 20_000]);
     assert_eq!(endless.rest(), b"? ");
-    let line = daemon.says("heard \"xxx");
+    let line = daemon.says("message \"xxx");
     assert!(line.ends_with("8192 B") && line.len() < 4096, "{line}");
 }

@@ -101,8 +101,8 @@ impl Daemon {
             let serves = |line: &String| line.contains(" limits: ") || line.contains(or);
             lines.iter().any(serves).then(|| lines.to_vec())
         });
-        let plain = lines.iter().filter_map(|line| line.split(" -- because ").next());
-        let listening = plain.filter_map(|line| line.split_once(" listening at "));
+        let plain = lines.iter().filter_map(|line| line.split(" -- ").next());
+        let listening = plain.filter_map(|line| line.split_once(" listening on "));
         let addresses = listening.filter_map(|(_, rest)| rest.rsplit_once(": "));
         self.addresses = addresses.map(|(address, _)| address.to_string()).collect();
         self
@@ -219,7 +219,7 @@ impl Daemon {
     /// What it has written may not have been read here yet. A signal that changes nothing is told
     /// too, and behind all that came before it.
     fn catch_up(&self) {
-        const TOLD: &str = "signal SIGHUP";
+        const TOLD: &str = "received SIGHUP";
         let before = self.counted(TOLD);
         // One that does not serve yet would be ended by it.
         if !self.addresses.is_empty()

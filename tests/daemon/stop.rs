@@ -28,7 +28,7 @@ fn idle_connections_end_at_once_and_in_order() {
         }
         assert_eq!(daemon.code(), Some(0));
         let lines = daemon.last_lines();
-        assert!(lines.last().unwrap().ends_with("all connections have ended"), "{lines:?}");
+        assert!(lines.last().unwrap().ends_with("all connections closed"), "{lines:?}");
         let totals = lines.iter().find(|line| line.contains(" totals: ")).unwrap();
         assert!(totals.contains("20 opened, 20 closed (20 drained), 180 B up, 180 B down"));
     }
@@ -57,7 +57,7 @@ fn nobody_comes_in_any_more_while_it_stops() {
     let mut busy = daemon.client(0);
     let sent = busy.flood(&daemon, |at| byte(1, at));
     daemon.signal(Signal::TERM);
-    daemon.says("draining: 1 connection in progress, for 1h00m at most");
+    daemon.says("draining 1 connection, at most 1h00m");
     until("the door is closed", || {
         Wire::try_connect(&format!("tcp://{}", daemon.at(0))).is_err().then_some(())
     });
@@ -128,7 +128,7 @@ fn a_second_signal_ends_it_now_with_the_code_of_that_signal() {
         client.expect_reset();
         drop(target);
         let last = stage.daemon.last_lines().pop().unwrap();
-        assert!(last.contains("stops at once: SIG"), "{last}");
+        assert!(last.contains("stopped at once: second SIG"), "{last}");
     }
 }
 
@@ -140,7 +140,7 @@ fn hup_and_pipe_change_nothing() {
         daemon.signal(Signal::HUP);
         daemon.signal(Signal::PIPE);
         client.echo(b"still here");
-        daemon.says_often(round, "signal SIGHUP");
+        daemon.says_often(round, "received SIGHUP");
     }
     daemon.client(0).echo(b"and open to others");
     daemon.signal(Signal::TERM);

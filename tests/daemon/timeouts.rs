@@ -23,7 +23,7 @@ fn an_idle_echo_ends_in_order_after_its_timeout_and_not_before() {
     let begun = Instant::now();
     client.echo(b"hello");
     ends_after(400, begun, || client.ending().1, End::Fin);
-    daemon.says("closed: idle-timeout, proxy first by FIN");
+    daemon.says("closed: idle-timeout, FIN from proxy first");
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn an_idle_relay_is_reset_on_both_sides() {
     let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 400ms");
     ends_after(400, begun, || client.ending().1, End::Rst);
     target.expect_reset();
-    stage.daemon.says("closed: idle-timeout, proxy first by RST");
+    stage.daemon.says("closed: idle-timeout, RST from proxy first");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_half_closed_connection_ends_after_its_own_timeout_if_there_is_one() {
     client.finish();
     assert_eq!(target.rest(), b"");
     ends_after(400, begun, || client.ending().1, End::Rst);
-    stage.daemon.says("closed: half-close-timeout, client first by FIN");
+    stage.daemon.says("closed: half-close-timeout, FIN from client first");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn deadlines_cost_nothing_while_bytes_move() {
     client.finish();
     assert_eq!(client.rest(), b"");
     daemon.says("closed: finished");
-    assert_eq!((daemon.count(" armed, due in"), daemon.count("deadline idle fired")), (1, 0));
+    assert_eq!((daemon.count(" set, due in"), daemon.count("idle deadline expired")), (1, 0));
 }
 
 #[test]

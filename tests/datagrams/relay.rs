@@ -277,7 +277,7 @@ fn a_name_is_asked_for_when_a_flow_opens() {
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
     let client = client();
     client.send_to(b"early", listener).unwrap();
-    stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&client)));
+    stand.until_seen(1, &format!("dropped 5 from {}: no destination address", at(&client)));
     stand.names.insert("target.test".to_string(), vec![refusing, address]);
     client.send_to(b"lost", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
@@ -294,7 +294,7 @@ fn a_relay_to_its_own_door_feeds_nobody() {
     stand.add(&format!("udp://{address}=relay:udp://itself.test:{}", address.port()));
     let client = client();
     client.send_to(b"round and round", address).unwrap();
-    stand.until_seen(1, &format!("dropped 15 from {}: nobody to send it to", at(&client)));
+    stand.until_seen(1, &format!("dropped 15 from {}: no destination address", at(&client)));
     assert_eq!(stand.datagrams.len(), 0);
 }
 
@@ -307,7 +307,7 @@ fn a_forged_source_makes_no_loop_of_a_relay() {
     forger.send_to(b"from the door", listener).unwrap();
     stand.until_seen(1, "source is our own address");
     target.send_to(b"from the target", listener).unwrap();
-    stand.until_seen(1, "loop breaker");
+    stand.until_seen(1, "loop protection");
     assert_eq!(stand.datagrams.len(), 0);
 }
 
@@ -320,7 +320,7 @@ fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
     let (_, flow) = stand.until(|_| receive(&target));
     stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     late.send_to(b"hello", listener).unwrap();
-    stand.until_seen(1, &format!("dropped 5 from {}: nobody to send it to", at(&late)));
+    stand.until_seen(1, &format!("dropped 5 from {}: no destination address", at(&late)));
     target.send_to(b"answer", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&client)).0, b"answer");
     assert_eq!(stand.datagrams.len(), 1);

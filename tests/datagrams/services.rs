@@ -58,10 +58,10 @@ fn daytime_time_and_whoami_answer_what_is_as_long_as_the_answer() {
             assert!(full.starts_with(answer.as_bytes()), "{}", String::from_utf8_lossy(&full));
         }
         assert_eq!(stand.ask(&client, address, &vec![0; full.len()]).len(), full.len());
-        let drops = stand.facts.count("shorter than its answer");
+        let drops = stand.facts.count("shorter than the reply");
         client.send_to(&vec![0; full.len() - 1], address).unwrap();
         client.send_to(b"", address).unwrap();
-        stand.until_seen(drops + 2, "shorter than its answer");
+        stand.until_seen(drops + 2, "shorter than the reply");
         stand.expect_silence(&client);
     }
 }
@@ -83,7 +83,7 @@ fn a_forged_loop_of_two_echoes_dies() {
     let (_, forger) = left.add_with_forger("udp://127.0.0.1:0=echo");
     let to = right.add("udp://127.0.0.1:0=echo");
     forger.send_to(b"for ever?", to).unwrap();
-    let broken = |stand: &Stand| stand.facts.count("loop breaker");
+    let broken = |stand: &Stand| stand.facts.count("loop protection");
     left.until(|left| {
         for _ in 0..20 {
             right.turn(Duration::from_millis(1));

@@ -156,7 +156,7 @@ fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     let client = client();
     let (mut sent, mut heard, train) = (0, 0, [7; 64 * 20]);
-    while stand.facts.count("loop breaker") < 3 {
+    while stand.facts.count("loop protection") < 3 {
         assert!(sent < 64 * 1_000, "nothing is ever dropped");
         send(&client, &train, 20, echo);
         sent += 64;
@@ -166,9 +166,9 @@ fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
             heard += 1;
         }
     }
-    let dropped = stand.facts.count("loop breaker");
+    let dropped = stand.facts.count("loop protection");
     assert_eq!(
-        (stand.facts.count(&format!("dropped 20 from {}: loop breaker", at(&client))), dropped),
+        (stand.facts.count(&format!("dropped 20 from {}: loop protection", at(&client))), dropped),
         (dropped, dropped)
     );
     assert!(dropped < 64, "a whole train was dropped");
@@ -199,7 +199,7 @@ fn the_other_services_answer_each_datagram_of_a_train() {
         assert_eq!(answer, b"Friday, November 20, 2026 18:17:05-UTC\r\n");
     }
     assert_eq!(
-        stand.facts.count(&format!("dropped 5 from {}: shorter than its answer", at(&client))),
+        stand.facts.count(&format!("dropped 5 from {}: shorter than the reply", at(&client))),
         1
     );
     assert_eq!(stand.facts.count("sent 40"), 3);

@@ -50,7 +50,7 @@ fn what_is_longer_than_our_room_is_dropped_and_not_cut() {
     if client.send_to(&vec![1; 300_000], &path).is_err() {
         return;
     }
-    stand.until_seen(1, "longer than we take");
+    stand.until_seen(1, "longer than the maximum");
     assert_eq!(heard(&client), None);
     client.send_to(b"short", &path).unwrap();
     assert_eq!(stand.until(|_| heard(&client)), b"short");
@@ -62,7 +62,7 @@ fn a_client_without_a_name_cannot_be_answered() {
     let path = scratch.path("echo");
     let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
     UnixDatagram::unbound().unwrap().send_to(b"hello", &path).unwrap();
-    stand.until_seen(1, "dropped 5 from unix:: nobody to send it to");
+    stand.until_seen(1, "dropped 5 from unix:: no destination address");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
     let (bytes, from) = stand.until(|_| receive(&target));
     assert_eq!(bytes, b"hello");
     target.send_to(b"back", from).unwrap();
-    stand.until_seen(1, &format!("dropped 4 from {}: nobody to send it to", at(&target)));
+    stand.until_seen(1, &format!("dropped 4 from {}: no destination address", at(&target)));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_target_that_starts_anew_at_its_path_is_found_again() {
         Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:{}", path.display()));
     let client = client();
     client.send_to(b"too early", listener).unwrap();
-    let lost = format!("dropped 9 from {}: not sent (No such file or directory)", at(&client));
+    let lost = format!("dropped 9 from {}: send failed (No such file or directory)", at(&client));
     stand.until_seen(1, &lost);
     let target = bind(&path);
     client.send_to(b"first", listener).unwrap();

@@ -28,7 +28,7 @@ pub fn daemon(arguments: &[&str]) -> (Kept, String) {
     let address = loop {
         let mut line = String::new();
         assert!(log.read_line(&mut line).unwrap() > 0, "the daemon does not listen");
-        if let Some((_, address)) = line.split_once("listening at ") {
+        if let Some((_, address)) = line.split_once("listening on ") {
             break address.rsplit_once(": ").unwrap().0.to_string();
         }
     };

@@ -102,7 +102,7 @@ fn nothing_is_read_from_a_file_before_somebody_is_there_to_hear_it() {
     std::fs::write(scratch.path("in"), "one\ntwo\n").unwrap();
     let input = File::open(scratch.path("in")).unwrap();
     let speaker = Speaker::between("chat -vv -C 127.0.0.1:0", input.into(), Stdio::piped());
-    speaker.tells(" listening at ");
+    speaker.tells(" listening on ");
     assert!(speaker.turns_at_rest() < 50);
     let (mut client, _) = join(&speaker, 1);
     assert_eq!(client.get(10), b"one\r\ntwo\r\n");
@@ -121,7 +121,7 @@ fn who_leaves_is_heard_to_the_last_word_before_it_is_told() {
         let speaker = Speaker::run(command, Stdio::piped(), Stdio::piped()).reading();
         speaker.shows(": chat\n");
         let shown = speaker.shown();
-        let (_, address) = shown.trim_end().split_once(" listening at ").unwrap();
+        let (_, address) = shown.trim_end().split_once(" listening on ").unwrap();
         let mut client = Wire::connect(address.strip_suffix(": chat").unwrap());
         client.send(b"a line\nunfinished");
         speaker.shows("a line");

@@ -53,7 +53,7 @@ fn last_words_are_waited_for_but_not_for_ever() {
         speaker.tells("* #1 ");
         // It is alone, so it is not cut off: the input is read no faster than it takes it.
         let feeding = speaker.feed(bytes(8, 24 << 20), false);
-        speaker.tells("blocked w");
+        speaker.tells("write would block");
         thread::sleep(std::time::Duration::from_millis(300));
         speaker.signal(Signal::TERM);
         speaker.tells("draining");
@@ -76,7 +76,7 @@ fn there_is_room_for_so_many_and_who_leaves_makes_room() {
     let mut two = Wire::connect(&address);
     speaker.tells("* #2 ");
     let mut three = Wire::connect(&address);
-    speaker.tells("accepting pauses");
+    speaker.tells("accept paused");
     speaker.type_in("hello, two\n");
     assert_eq!(two.get(11), b"hello, two\n");
     assert!(!speaker.told().contains("* #3 "), "it was let in");
@@ -104,7 +104,7 @@ fn warnings_that_were_held_back_are_counted_at_the_end() {
     assert_eq!(ended.code, Some(0));
     let pauses: Vec<&str> = ended.err.lines().filter(|line| line.contains(" pauses")).collect();
     assert_eq!(pauses.len(), 2, "{}", ended.err);
-    assert!(pauses[1].contains(" WARN  accepting pauses: "), "{}", ended.err);
+    assert!(pauses[1].contains(" WARN  accept paused: "), "{}", ended.err);
     assert!(pauses[1].ends_with(" more times"), "{}", ended.err);
 }
 
@@ -114,7 +114,7 @@ fn where_files_are_few_fewer_are_let_in() {
     let mut speaker = Speaker::run(command, Stdio::piped(), Stdio::piped()).reading();
     let address = speaker.address();
     let mut clients: Vec<Wire> = (0..20).map(|_| Wire::connect(&address)).collect();
-    speaker.tells("accepting pauses");
+    speaker.tells("accept paused");
     speaker.type_in("hello\n");
     assert_eq!(clients[0].get(6), b"hello\n");
     drop(clients);

@@ -125,8 +125,8 @@ impl Speaker {
 
     /// The address at which a chat listens.
     pub fn address(&self) -> String {
-        let line = self.tells(" listening at ");
-        let (_, rest) = line.split_once(" listening at ").unwrap();
+        let line = self.tells(" listening on ");
+        let (_, rest) = line.split_once(" listening on ").unwrap();
         rest.rsplit_once(": ").unwrap().0.to_string()
     }
 
