@@ -43,7 +43,7 @@ fn live(watch: &mut impl Observer, id: u32) {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_does_not_stop_the_process() {
+fn a_pipe_without_a_reader_does_not_stop_the_process() {
     let (mut child, mut reader) = start(10_000, "");
     assert_eq!(wait(&mut child), Some(3), "it ends, and knows that it lost lines");
     let text = rest(&mut reader);
@@ -69,7 +69,7 @@ fn quiet_leaves_the_access_log_alone_and_nothing_is_coloured_in_a_pipe() {
 }
 
 #[test]
-fn rust_log_decides_and_what_is_wrong_in_it_is_named() {
+fn rust_log_decides_and_invalid_directives_are_named() {
     let (mut child, mut reader) = start(1, "debug,access=off,x=loud");
     assert_eq!(wait(&mut child), Some(0));
     let text = rest(&mut reader);

@@ -51,7 +51,7 @@ fn a_relay_lets_in_so_few_clients_per_turn_that_their_dials_hold_up_nobody_for_l
 }
 
 #[test]
-fn more_events_than_a_turn_takes_are_all_heeded() {
+fn more_events_than_a_turn_takes_are_all_handled() {
     let _alone = alone();
     // A turn takes 1,024.
     let Some(size) = room(1500, 1) else { return };
@@ -105,9 +105,9 @@ fn a_burst_of_clients_of_a_relay_all_reach_the_target() {
         })
         .collect();
     daemon.signal(Signal::CONT);
-    let mut seen: Vec<u8> = (0..100).map(|_| target.accept().rest()[0]).collect();
-    seen.sort_unstable();
-    assert_eq!(seen, (0..100).collect::<Vec<u8>>());
+    let mut received: Vec<u8> = (0..100).map(|_| target.accept().rest()[0]).collect();
+    received.sort_unstable();
+    assert_eq!(received, (0..100).collect::<Vec<u8>>());
     for mut client in clients {
         assert_eq!(client.rest(), b"");
     }

@@ -39,9 +39,9 @@ fn urgent_data_in_the_middle_of_a_bulk_strands_no_byte() {
 /// ordinary one at its place: TCP has room for one only.
 fn without_marks(got: &[u8]) -> usize {
     let mut good = 0;
-    for letter in got {
-        let is_mark = good > 0 && good % (LENGTH / 8) == 0 && *letter == b'!';
-        match *letter == byte(1, good) {
+    for value in got {
+        let is_mark = good > 0 && good % (LENGTH / 8) == 0 && *value == b'!';
+        match *value == byte(1, good) {
             true => good += 1,
             false if is_mark => {}
             false => return good,
@@ -84,7 +84,7 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
     const PAIRS: usize = 66;
     const TEXT: usize = 1 << 20;
     let text = bytes(7, TEXT);
-    let letter = |number: usize, at: usize| text[(at + number * 4099) % TEXT];
+    let byte_at = |number: usize, at: usize| text[(at + number * 4099) % TEXT];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     // Small buffers around it, so that it is blocked before these are hundreds of megabytes.
     SockRef::from(&listener).set_recv_buffer_size(262_144).unwrap();
@@ -104,7 +104,7 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
         .collect();
     // Each writes as fast as it can, so that the relay finds more than one read takes.
     let flood = |(number, (mut client, other)): (usize, (Wire, Wire))| {
-        let sent = client.flood(&daemon, |at| letter(number, at));
+        let sent = client.flood(&daemon, |at| byte_at(number, at));
         (client, other, sent)
     };
     let pairs: Vec<(Wire, Wire, usize)> = thread::scope(|scope| {
@@ -122,7 +122,7 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
         client.finish();
         let got = other.rest();
         assert_eq!(got.len(), sent, "pair {number}");
-        let wrong = (0..sent).find(|at| got[*at] != letter(number, *at));
+        let wrong = (0..sent).find(|at| got[*at] != byte_at(number, *at));
         assert_eq!(wrong, None, "pair {number}");
     }
     let left = daemon.dump();
@@ -137,18 +137,18 @@ fn a_bulk_that_becomes_a_talk_and_a_bulk_again_arrives_in_order() {
             let mut client = client;
             for round in 0..5 {
                 client.send(&bytes(round, 2_000_000));
-                for letter in 0..50 {
-                    client.send(&[letter]);
-                    assert_eq!(client.get(1), [letter]);
+                for value in 0..50 {
+                    client.send(&[value]);
+                    assert_eq!(client.get(1), [value]);
                 }
             }
             client.finish();
         });
         for round in 0..5 {
             assert!(target.get(2_000_000) == bytes(round, 2_000_000), "{kinds:?}");
-            for letter in 0..50 {
-                assert_eq!(target.get(1), [letter]);
-                target.send(&[letter]);
+            for value in 0..50 {
+                assert_eq!(target.get(1), [value]);
+                target.send(&[value]);
             }
         }
         assert_eq!(target.rest(), b"");

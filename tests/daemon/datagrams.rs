@@ -228,7 +228,7 @@ fn forger(address: SocketAddr) -> UdpSocket {
 fn what_seems_to_come_from_ourselves_is_dropped() {
     let daemon = Daemon::start("echo udp://127.0.0.1:0,reuseport udp://127.0.0.1:0");
     let forger = forger(daemon.at(0));
-    forger.send_to(b"from one door to the other", daemon.at(1)).unwrap();
+    forger.send_to(b"from one socket to the other", daemon.at(1)).unwrap();
     totals(&daemon, "0 sent (0 B), 1 dropped (1 own)");
 }
 
@@ -278,7 +278,7 @@ fn never_more_goes_out_than_has_come_in() {
     daemon.says("datagram dropped as short: 8 more times");
 }
 
-/// Asks, and passes over answers of other doors.
+/// Sends a request, and skips answers of other sockets.
 fn ask_until(client: &UdpSocket, to: SocketAddr, datagram: &[u8]) -> Vec<u8> {
     client.send_to(datagram, to).unwrap();
     loop {
@@ -300,7 +300,7 @@ fn a_public_address_of_an_answering_service_is_warned_of() {
 }
 
 #[test]
-fn a_flood_of_datagrams_holds_up_no_connection_and_no_other_door() {
+fn a_flood_of_datagrams_holds_up_no_connection_and_no_other_socket() {
     let line = "run udp://127.0.0.1:0=echo udp://127.0.0.1:0=echo 127.0.0.1:0=echo";
     let daemon = Daemon::start(line);
     let (flooder, quiet) = (client(), client());

@@ -154,7 +154,7 @@ fn of_all_clients_that_wait_for_a_full_unix_target_only_the_first_dials_it_again
 }
 
 #[test]
-fn a_unix_target_whose_queue_stays_full_is_given_up_in_time() {
+fn a_unix_target_with_a_full_queue_is_given_up_in_time() {
     let scratch = Scratch::new();
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     listener.bind(&socket2::SockAddr::unix(scratch.path("full")).unwrap()).unwrap();
@@ -205,7 +205,7 @@ fn warnings_that_were_held_back_are_counted_at_the_stop() {
 }
 
 #[test]
-fn warnings_that_were_seen_are_not_counted_again() {
+fn warnings_that_were_logged_are_not_counted_again() {
     let nobody = Nobody::new();
     let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", nobody.address()));
     (0..3).for_each(|_| daemon.resets(0));

@@ -1,4 +1,4 @@
-//! Addresses: both families on one door, one of them alone, names, and the options of a listener.
+//! Addresses: both families on one listener, one of them alone, names, and listener options.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ fn has_ipv6() -> bool {
     has
 }
 
-/// A client at the door's port on either loopback.
+/// Connects to the listener's port on either loopback address.
 fn at(daemon: &Daemon, v6: bool) -> std::io::Result<TcpStream> {
     let port = daemon.address(0).rsplit(':').next().unwrap().parse().unwrap();
     match v6 {
@@ -31,7 +31,7 @@ fn at(daemon: &Daemon, v6: bool) -> std::io::Result<TcpStream> {
 }
 
 #[test]
-fn a_door_without_a_host_serves_both_families_and_shows_each_client_as_what_it_is() {
+fn a_listener_without_a_host_serves_both_families_and_shows_each_client_as_what_it_is() {
     for listen in [":0", "*:0"] {
         let daemon = Daemon::start(&format!("whoami {listen}"));
         let mut client = Wire::Tcp(at(&daemon, false).unwrap());
@@ -47,7 +47,7 @@ fn a_door_without_a_host_serves_both_families_and_shows_each_client_as_what_it_i
 }
 
 #[test]
-fn a_datagram_door_without_a_host_answers_both_families() {
+fn a_datagram_socket_without_a_host_answers_both_families() {
     let daemon = Daemon::start("echo udp://:0");
     let port = daemon.at(0).port();
     for ip in ["127.0.0.1", "127.0.0.9", "::1"] {

@@ -53,7 +53,7 @@ fn a_file_on_which_somebody_answers_is_left_alone() {
         assert_eq!(complaint, expected);
     }
     first.client(0).echo(b"undisturbed");
-    // It does not even notice: nobody has knocked at its door.
+    // The first one does not notice: no client has connected to it.
     assert_eq!(first.dump().matches("birth").count(), 0);
     assert!(first.says("loop: turn ").contains(", 1 birth"));
 }

@@ -101,28 +101,28 @@ fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
 }
 
 #[test]
-fn the_limit_is_one_for_all_doors_and_each_door_resumes() {
+fn the_limit_is_one_for_all_listeners_and_each_listener_resumes() {
     let daemon = Daemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=echo -m 1");
     let mut first = daemon.client(0);
     first.echo(b"in");
     let mut second = daemon.client(1);
-    second.send(b"second door");
+    second.send(b"second port");
     daemon.says("accept paused on ");
     let mut third = daemon.client(0);
-    third.send(b"first door");
+    third.send(b"first port");
     first.finish();
     assert_eq!(first.rest(), b"");
     // Whichever comes first: the other one comes after it.
     until("one of them", || second.peek().or(third.peek()));
     let (mut now, mut then, said) = match second.peek() {
-        Some(()) => (second, third, "second door"),
-        None => (third, second, "first door"),
+        Some(()) => (second, third, "second port"),
+        None => (third, second, "first port"),
     };
     assert_eq!(now.get(said.len()), said.as_bytes());
     assert!(then.peek().is_none());
     drop(now);
     then.finish();
-    assert!(then.rest().ends_with(b" door"));
+    assert!(then.rest().ends_with(b" port"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The log: what each level shows, and that whatever becomes of it never holds up the loop.
+//! The log: what each level shows, and that it never delays the loop.
 
 use std::fs::File;
 use std::io::{PipeReader, Read, pipe};
@@ -16,7 +16,7 @@ use crate::stand::Daemon;
 use crate::wait::until;
 use crate::wire::Wire;
 
-/// Runs an echo, lets one client say hello and leave, and gives all that was logged.
+/// Runs an echo service for one client that sends hello and closes. Returns the log.
 fn life(options: &str, filters: Option<&str>) -> Vec<String> {
     let scratch = Scratch::new();
     let mut command = oneloop(&format!("echo {} {options}", scratch.unix("x")));
@@ -38,7 +38,7 @@ fn count(lines: &[String], text: &str) -> usize {
 }
 
 #[test]
-fn info_tells_the_start_the_limits_the_stop_and_the_totals_and_no_lives() {
+fn info_logs_the_start_the_limits_the_stop_and_the_totals_and_no_connections() {
     let lines = life("", None);
     for text in [" started, pid ", " listening on unix:", " limits: at most ", " received SIGTERM"]
     {
@@ -51,7 +51,7 @@ fn info_tells_the_start_the_limits_the_stop_and_the_totals_and_no_lives() {
 }
 
 #[test]
-fn debug_tells_the_life_of_each_connection_and_trace_each_step_of_each_turn() {
+fn debug_logs_the_life_of_each_connection_and_trace_each_step_of_each_turn() {
     for (lines, trace) in [
         (life("-v", None), false),
         (life("", Some("debug")), false),
@@ -69,7 +69,7 @@ fn debug_tells_the_life_of_each_connection_and_trace_each_step_of_each_turn() {
 }
 
 #[test]
-fn quiet_tells_warnings_alone_and_a_misread_filter_is_one() {
+fn quiet_logs_warnings_alone_and_an_invalid_filter_is_one() {
     assert_eq!(life("-q", None), Vec::<String>::new());
     let lines = life("-q", Some("warn,oneloop=loud"));
     assert_eq!(lines.len(), 1, "{lines:#?}");
@@ -109,11 +109,11 @@ fn the_totals_count_the_bytes_of_a_transfer_while_it_lasts() {
 }
 
 #[test]
-fn a_client_that_simply_closes_is_not_said_to_have_reset() {
+fn a_client_that_closes_is_not_logged_as_having_reset() {
     let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
     let mut client = daemon.client(0);
     client.get(1000);
-    // Its FIN first, and then what comes for it is answered by a RST.
+    // Its FIN comes first; its kernel answers later data with a RST.
     client.finish();
     daemon.says("#1.a end of file");
     drop(client);
@@ -123,15 +123,15 @@ fn a_client_that_simply_closes_is_not_said_to_have_reset() {
 }
 
 #[test]
-fn explain_gives_each_line_of_a_step_its_because() {
+fn explain_always_adds_an_explanation_to_each_line_of_a_step() {
     let lines = life("-vv --explain=always", None);
     let steps = lines.iter().filter(|line| line.contains(" TRACE ") || line.contains(" DEBUG "));
-    let mut seen = 0;
+    let mut explained = 0;
     for line in steps {
         assert!(line.contains(" -- "), "{line}");
-        seen += 1;
+        explained += 1;
     }
-    assert!(seen > 8, "{lines:#?}");
+    assert!(explained > 8, "{lines:#?}");
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn one_connection_can_be_followed_by_its_number_and_ends_once() {
 }
 
 #[test]
-fn explain_gives_each_sentence_once() {
+fn explain_logs_each_sentence_once() {
     let lines = life("-vv --explain", None);
     let sentences = lines.iter().filter_map(|line| line.split_once(" -- "));
     let mut sentences: Vec<&str> = sentences.map(|(_, sentence)| sentence).collect();
@@ -191,7 +191,7 @@ fn a_bulk_transfer_is_summarised_in_the_log_of_steps() {
 }
 
 #[test]
-fn a_slow_reader_is_told_once_when_it_stalls_and_once_when_it_moves_again() {
+fn a_slow_reader_is_logged_once_when_it_stalls_and_once_when_it_resumes() {
     let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
     let sent = client.flood(&stage.daemon, |at| byte(1, at));
     let line = stage.daemon.says("#1.b stalled: nothing accepted for ");
@@ -208,7 +208,7 @@ fn a_slow_reader_is_told_once_when_it_stalls_and_once_when_it_moves_again() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_told_to_have_stalled_until_its_end() {
+fn a_client_that_never_reads_is_logged_as_stalled_until_its_end() {
     let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
     let client = daemon.client(0);
     daemon.says("#1.a stalled: nothing accepted for ");
@@ -218,7 +218,7 @@ fn a_client_that_never_reads_is_told_to_have_stalled_until_its_end() {
 }
 
 #[test]
-fn a_bulk_whose_buffers_are_full_all_the_time_is_no_stall() {
+fn a_bulk_with_full_buffers_all_the_time_is_no_stall() {
     let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
     let writing = std::thread::spawn(move || {
         client.send(&bytes(1, 20_000_000));
@@ -251,7 +251,7 @@ fn busy(scratch: &Scratch) {
 }
 
 #[test]
-fn a_full_log_pipe_loses_lines_that_are_counted_and_told_and_nothing_else() {
+fn a_full_log_pipe_loses_lines_that_are_counted_and_reported_and_nothing_else() {
     let (mut daemon, scratch, mut reader) = piped();
     // 2,000 messages make far more lines than a pipe holds, and nobody reads.
     busy(&scratch);

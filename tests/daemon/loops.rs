@@ -38,7 +38,7 @@ fn a_tcp_self_connect_is_a_refusal_for_a_relay() {
         let _ = client.write_all(b"must not come back");
         assert_eq!(client.ending().0, b"");
         let fault = "TCP self-connect, no listener on its port";
-        daemon.says_often(round, &format!("closed: refused ({fault}), target first"));
+        daemon.says_often(round, &format!("closed: refused ({fault}), RST from target first"));
         daemon.says_often(round, &format!("connect to tcp://127.0.0.1:40000 failed: {fault}"));
     }
 }

@@ -48,13 +48,13 @@ pub fn room(wanted: usize, each: usize) -> Option<usize> {
     }
 }
 
-/// So many clients of a door. The system finds a port for each of them: to ask for one by a bind
-/// would take it from all other connections of the machine.
+/// Connects `size` clients. The kernel chooses each local port: an explicit bind would take the port
+/// from all other connections of the machine.
 fn crowd(daemon: &Daemon, size: usize) -> Vec<Wire> {
     (0..size).map(|_| daemon.client(0)).collect()
 }
 
-/// Waits until the daemon has so many files for connections.
+/// Waits until the daemon has `files` descriptors for connections.
 fn settle(daemon: &Daemon, files: usize) {
     until("all are in", || (daemon.files() >= files).then_some(()));
 }

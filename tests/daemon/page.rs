@@ -15,19 +15,18 @@ use crate::target::{Nobody, Target};
 use crate::wait::until;
 use crate::wire::Wire;
 
-/// What no test can bring about at will. These lines are checked against the code by
-/// tests/events.rs alone.
+/// Lines that no test can provoke reliably. Only tests/events.rs checks them.
 const RARE: [&str; 6] = [
-    // The connection must go in the moment between the event and accept(2).
+    // The client must leave between the event and accept(2).
     "DEBUG accept failed on ",
-    // A late event and a call that a signal breaks off are matters of microseconds.
+    // A late event and an interrupted call depend on microseconds.
     "TRACE #1207.a stale event ignored",
     "TRACE #1207.a interrupted",
-    // It stands for others while nobody wants to see steps, and the log of steps is then off.
+    // It replaces single steps while no observer wants them, and then steps are not logged.
     "TRACE loop received ",
-    // Its source is a port below 1024, which takes privileges.
+    // A source port below 1024 needs privileges.
     "WARN  udp://127.0.0.1:7007 dropped a datagram of ",
-    // The text is that of the system's name service, and depends on the network.
+    // The text comes from the system's resolver and depends on the network.
     "WARN  cannot resolve ",
 ];
 
@@ -59,7 +58,7 @@ fn every_line_on_the_page_about_events_comes_out_of_a_real_run() {
     assert!(missing.is_empty(), "never printed:\n{}", missing.join("\n"));
 }
 
-/// A line without what differs from run to run: numbers, addresses, ends, readiness.
+/// Replaces everything that differs between runs: numbers, addresses, ends, readiness.
 fn shape(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in line.split_whitespace() {
@@ -72,12 +71,12 @@ fn shape(line: &str) -> String {
             "ADDRESS"
         } else if let Some(rest) = core.strip_prefix('#') {
             if rest.contains('.') { "#N.E" } else { "#N" }
-        } else if core.starts_with(|letter: char| letter.is_ascii_digit()) {
+        } else if core.starts_with(|c: char| c.is_ascii_digit()) {
             "N"
         } else if core.split('+').all(|bit| matches!(bit, "readable" | "writable")) {
             "READY"
         } else if before.ends_with('N') {
-            // One of them is not many.
+            // Singular and plural count as the same.
             match core {
                 "address" | "addresses" => "address",
                 _ => core.strip_suffix('s').filter(|one| one.len() > 2).unwrap_or(core),
@@ -96,16 +95,16 @@ fn is_peer(word: &str) -> bool {
     word.parse::<std::net::SocketAddr>().is_ok()
 }
 
-/// All that a daemon says until it has stopped.
+/// Stops a daemon and returns its log.
 fn ended(mut daemon: Daemon) -> Vec<String> {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
     daemon.last_lines()
 }
 
-/// Echoes messages that nobody takes back, until the daemon holds some of them; how many bytes in
-/// all. Each is read before the next one is sent, or several would be read together and counted as
-/// a bulk transfer.
+/// Sends messages to an echo without reading, until the daemon has unsent bytes. Returns the bytes
+/// sent. Each message is read before the next is sent: several read together would count as a bulk
+/// transfer.
 fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
     let read = |lines: &[String]| -> usize {
         let sizes = lines.iter().filter_map(|line| line.split_once("#1.a read "));
@@ -116,7 +115,7 @@ fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
     loop {
         client.send(&[1; 12_000]);
         sent += 12_000;
-        let is_full = until("it is read", || {
+        let is_full = until("the message is read", || {
             let lines = daemon.lines();
             let is_full = lines.iter().any(|line| line.contains(".a write would block, "));
             (is_full || read(&lines) == before + sent).then_some(is_full)
@@ -127,7 +126,7 @@ fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
     }
 }
 
-/// Services and their clients, explained.
+/// Services and their clients, with explanations.
 fn services() -> Vec<String> {
     let line = "run 127.0.0.1:0=echo 127.0.0.1:0=discard -vv --explain=always";
     let daemon = Daemon::start(line);
@@ -135,7 +134,7 @@ fn services() -> Vec<String> {
     client.echo(b"hello");
     daemon.says("#1.a read 5");
     let sent = fill(&mut client, &daemon);
-    // The first of these sets the bit; the second is no news.
+    // The first one sets the readable bit; the second switches read interest off.
     let mut more = 0;
     while !daemon.lines().iter().any(|line| line.contains(".a read interest off")) {
         client.send(b"more");
@@ -150,7 +149,7 @@ fn services() -> Vec<String> {
     discarded.finish();
     assert_eq!(discarded.rest(), b"");
     let mut lines = ended(daemon);
-    // It finds room for more than one turn may send.
+    // The socket accepts more than the budget of one turn.
     let daemon = Daemon::start("chargen 127.0.0.1:0 -vv");
     let client = daemon.client(0);
     daemon.says(" budget used up after ");
@@ -191,7 +190,7 @@ fn relay() -> Vec<String> {
     stage.daemon.says("#2.a end of file");
     target.send(b"too late");
     stage.daemon.says("#2.b read 8");
-    // The answer to what was sent may come after the next piece.
+    // The RST may arrive after the next write.
     let _ = std::io::Write::write_all(&mut target, b"too late");
     stage.daemon.says("#2 closed: client closed without waiting");
     let client = stage.daemon.client(0);
@@ -204,7 +203,7 @@ fn relay() -> Vec<String> {
     lines
 }
 
-/// Limits that are reached: ours, and that of open files.
+/// Limits that are reached: the connection limit and the open-file limit.
 fn full() -> Vec<String> {
     let daemon = Daemon::start("echo 127.0.0.1:0 -m 1");
     let mut first = daemon.client(0);
@@ -228,7 +227,7 @@ fn full() -> Vec<String> {
     lines
 }
 
-/// An idle timeout that is put off, and comes.
+/// An idle timeout that is postponed, and expires.
 fn timed() -> Vec<String> {
     let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 500ms");
     let mut client = daemon.client(0);
@@ -238,7 +237,7 @@ fn timed() -> Vec<String> {
     ended(daemon)
 }
 
-/// A stop with somebody who is not done.
+/// A stop with a connection that does not finish.
 fn stop() -> Vec<String> {
     let daemon = Daemon::start("echo 127.0.0.1:0 --drain-timeout 100ms");
     let mut client = daemon.client(0);
@@ -248,7 +247,7 @@ fn stop() -> Vec<String> {
     ended(daemon)
 }
 
-/// Targets that fail, and a name.
+/// Targets that fail, and a host name.
 fn targets() -> Vec<String> {
     let (nobody, target) = (Nobody::new(), Target::tcp());
     let line = format!("relay 127.0.0.1:0 {} {} -v", nobody.address(), target.address());

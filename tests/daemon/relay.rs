@@ -103,7 +103,7 @@ fn small_messages_are_sent_at_once_on_both_sides() {
     let pair = pair(("tcp", "tcp"), "");
     let pid = Pid::from_raw(pair.stage.daemon.pid() as i32).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    let mut seen = 0;
+    let mut found = 0;
     for number in 3..64 {
         let file = match pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) {
             Ok(file) => file,
@@ -114,10 +114,10 @@ fn small_messages_are_sent_at_once_on_both_sides() {
         let is_tcp = |address: socket2::SockAddr| address.as_socket().is_some();
         if socket.peer_addr().is_ok_and(is_tcp) {
             assert!(socket.tcp_nodelay().unwrap(), "descriptor {number}");
-            seen += 1;
+            found += 1;
         }
     }
-    assert_eq!(seen, 2, "not both sockets of the relay were found");
+    assert_eq!(found, 2, "not both sockets of the relay were found");
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
 }
 
 #[test]
-fn a_reset_after_the_end_of_the_other_direction_is_seen() {
+fn a_reset_after_the_end_of_the_other_direction_is_noticed() {
     for side in ["client", "target"] {
         let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         left.finish();
@@ -74,7 +74,7 @@ fn a_reset_after_the_end_of_the_other_direction_is_seen() {
 }
 
 #[test]
-fn a_reset_after_its_own_end_is_seen() {
+fn a_reset_after_its_own_end_is_noticed() {
     for side in ["client", "target"] {
         let (stage, gone, mut left) = pair(TCP, "").led_by(side);
         gone.finish();
@@ -87,7 +87,7 @@ fn a_reset_after_its_own_end_is_seen() {
 }
 
 #[test]
-fn a_reset_is_seen_while_the_other_side_is_blocked() {
+fn a_reset_is_noticed_while_the_other_side_is_blocked() {
     for side in ["client", "target"] {
         let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
         let sent = gone.flood(&stage.daemon, |at| byte(1, at));
@@ -100,7 +100,7 @@ fn a_reset_is_seen_while_the_other_side_is_blocked() {
 }
 
 #[test]
-fn a_reset_is_seen_while_both_directions_are_blocked() {
+fn a_reset_is_noticed_while_both_directions_are_blocked() {
     let Pair { mut client, mut target, stage } = pair(TCP, "");
     client.flood(&stage.daemon, |at| byte(1, at));
     target.flood(&stage.daemon, |at| byte(2, at));

@@ -15,7 +15,7 @@ fn both(service: &str) -> (Daemon, Scratch) {
     (Daemon::start(&line), scratch)
 }
 
-/// What a service says at each of its doors until it closes.
+/// Returns what a service sends on each of its listeners until it closes.
 fn said(service: &str) -> Vec<(Wire, Vec<u8>)> {
     let (daemon, _scratch) = both(service);
     let hear = |listener| {

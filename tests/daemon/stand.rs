@@ -124,7 +124,7 @@ impl Daemon {
         Daemon { child, command, log: Arc::default(), addresses: Vec::new() }
     }
 
-    /// The address of a door, as the log told it.
+    /// The address of a listener, from the log.
     pub fn address(&self, listener: usize) -> &str {
         &self.addresses[listener]
     }
@@ -133,14 +133,14 @@ impl Daemon {
         &self.addresses
     }
 
-    /// The same as a socket's address; a door for every address is found on the loopback.
+    /// The same as a socket address; for a wildcard listener the loopback address.
     pub fn at(&self, listener: usize) -> SocketAddr {
         let (_, place) = self.address(listener).split_once("://").unwrap();
         let place = if place.starts_with(':') { format!("127.0.0.1{place}") } else { place.into() };
         place.parse().unwrap()
     }
 
-    /// A client at a door.
+    /// Connects a client to a listener.
     pub fn client(&self, listener: usize) -> Wire {
         match self.address(listener).starts_with("unix:") {
             true => Wire::connect(self.address(listener)),
@@ -148,13 +148,13 @@ impl Daemon {
         }
     }
 
-    /// All that a client hears at a door, and how that ends: a reset may come as early as while it
+    /// All that a client of a listener receives, and how that ends: a reset may come as early as while it
     /// connects.
     pub fn hear(&self, listener: usize) -> (Vec<u8>, End) {
         heard(&format!("tcp://{}", self.at(listener)))
     }
 
-    /// A client at a door must be reset.
+    /// Expects a client of this listener to be reset.
     pub fn resets(&self, listener: usize) {
         assert_eq!(self.hear(listener), (Vec::new(), End::Rst));
     }

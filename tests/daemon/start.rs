@@ -270,7 +270,7 @@ fn none_of_its_descriptors_would_pass_to_another_program() {
     let daemon = Daemon::start(&line);
     let _client = daemon.client(0);
     daemon.resets(2);
-    let mut seen = 0;
+    let mut checked = 0;
     for number in daemon.descriptors() {
         let of = |what: &str| format!("/proc/{}/{what}/{number}", daemon.pid());
         let file = std::fs::read_link(of("fd")).unwrap();
@@ -281,8 +281,8 @@ fn none_of_its_descriptors_would_pass_to_another_program() {
             let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
             let flags = u32::from_str_radix(flags.trim(), 8).unwrap();
             assert!(flags & 0o2_000_000 != 0, "descriptor {number}: {flags:o}");
-            seen += 1;
+            checked += 1;
         }
     }
-    assert!(seen >= 6, "{seen}");
+    assert!(checked >= 6, "{checked}");
 }

@@ -58,7 +58,7 @@ fn nobody_comes_in_any_more_while_it_stops() {
     let sent = busy.flood(&daemon, |at| byte(1, at));
     daemon.signal(Signal::TERM);
     daemon.says("draining 1 connection, at most 1h00m");
-    until("the door is closed", || {
+    until("the listener is closed", || {
         Wire::try_connect(&format!("tcp://{}", daemon.at(0))).is_err().then_some(())
     });
     busy.finish();
@@ -148,7 +148,7 @@ fn hup_and_pipe_change_nothing() {
 }
 
 #[test]
-fn quit_dumps_the_loop_its_doors_and_its_connections() {
+fn quit_dumps_the_loop_its_listeners_and_its_connections() {
     let scratch = Scratch::new();
     let line = format!(
         "run 127.0.0.1:0=echo {}=discard udp://127.0.0.1:0=echo --idle-timeout 1h",
