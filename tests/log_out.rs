@@ -77,7 +77,7 @@ fn rust_log_decides_and_invalid_directives_are_named() {
     assert_eq!(lines.len(), 4, "{text}");
     assert!(lines[0].ends_with(" WARN  RUST_LOG: invalid directive ignored: x=loud"), "{text}");
     assert!(lines[1].contains(" DEBUG #1 opened: stdio -> "), "{text}");
-    assert!(lines[2].contains(" -- both directions have ended"), "{text}");
+    assert!(lines[2].contains(" -- both directions reached end of file"), "{text}");
     assert!(lines[3].contains(" INFO  totals: 1 opened, 1 closed (1 finished)"), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
 }

@@ -1,5 +1,5 @@
-//! Summarizes bulk transfers in the log of steps: the first steps of a transfer are logged, then one
-//! summary per second instead of repeated lines.
+//! Summarizes bulk transfers in the log of steps: the first steps of a transfer are logged, then
+//! one summary per second instead of repeated lines.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};

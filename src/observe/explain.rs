@@ -118,8 +118,8 @@ fn loop_event(key: Key, event: &Event<'_>) -> &'static str {
         }
         Event::Signal { name } => signal(name),
         Event::Draining { .. } => {
-            "connections at rest are closed now, those in progress may finish, and the rest is cut at \
-             the drain timeout"
+            "connections at rest are closed now, those in progress may finish, and the rest is cut \
+             at the drain timeout"
         }
         Event::Resolved { .. } => {
             "a helper thread resolves names: getaddrinfo(3) blocks and has no asynchronous form"

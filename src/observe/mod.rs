@@ -63,7 +63,8 @@ pub fn start(plan: &LogPlan) -> Watch {
     // It fails if a logger is already set; that one stays.
     let _ = builder.try_init();
     for part in invalid {
-        ::log::warn!(target: log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {}", escape::plain(part));
+        let part = escape::plain(part);
+        ::log::warn!(target: log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {part}");
     }
     let log = LogObserver::new(plan.explain);
     Watch {

@@ -1,5 +1,5 @@
-//! Writes log lines without blocking. A line that would block is lost and counted; when lines can be
-//! written again, the first one reports how many were lost.
+//! Writes log lines without blocking. A line that would block is lost and counted; when lines can
+//! be written again, the first one reports how many were lost.
 //!
 //! ```text
 //!   line --> cut to 4,096 bytes --> rest of the last line --> "3 log lines lost" --> line

@@ -51,8 +51,8 @@ mod unix {
         /// A terminal or a pipe, opened again with O_NONBLOCK.
         Reopened(OwnedFd),
         Socket,
-        /// A terminal or a pipe that could not be opened again: poll(2) precedes each write. Another
-        /// writer may still fill it between the two calls, and then the write blocks.
+        /// A terminal or a pipe that could not be opened again: poll(2) precedes each write.
+        /// Another writer may still fill it between the two calls, and then the write blocks.
         Polled,
     }
 

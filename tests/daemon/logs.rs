@@ -164,7 +164,7 @@ fn explain_logs_each_sentence_once() {
     sentences.dedup();
     assert_eq!(sentences.len(), all, "{lines:#?}");
     let opened = lines.iter().find(|line| line.contains("#1 opened: ")).unwrap();
-    assert!(opened.contains(" -- a peer connected"), "{opened}");
+    assert!(opened.contains(" -- a client connected"), "{opened}");
     assert!(count(&lines, " turn ") > count(&lines, " returned an event"));
 }
 

@@ -48,8 +48,8 @@ pub fn room(wanted: usize, each: usize) -> Option<usize> {
     }
 }
 
-/// Connects `size` clients. The kernel chooses each local port: an explicit bind would take the port
-/// from all other connections of the machine.
+/// Connects `size` clients. The kernel chooses each local port: an explicit bind would take the
+/// port from all other connections of the machine.
 fn crowd(daemon: &Daemon, size: usize) -> Vec<Wire> {
     (0..size).map(|_| daemon.client(0)).collect()
 }

@@ -148,8 +148,8 @@ impl Daemon {
         }
     }
 
-    /// All that a client of a listener receives, and how that ends: a reset may come as early as while it
-    /// connects.
+    /// All that a client of a listener receives, and how that ends: a reset may come as early as
+    /// during the connect.
     pub fn hear(&self, listener: usize) -> (Vec<u8>, End) {
         heard(&format!("tcp://{}", self.at(listener)))
     }

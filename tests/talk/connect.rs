@@ -187,7 +187,7 @@ fn the_log_shows_the_life_of_the_connection_if_asked_for() {
     let told = speaker.ended().err;
     for text in ["#1 opened: stdio", "#1.b connected", "#1.a read 5", "#1.b wrote 5", "#1 closed"] {
         let line = told.lines().find(|line| line.contains(text));
-        assert!(line.is_some_and(|line| line.contains(" because ")), "{text}:\n{told}");
+        assert!(line.is_some_and(|line| line.contains(" -- ")), "{text}:\n{told}");
     }
 }
 

@@ -102,7 +102,8 @@ fn warnings_that_were_held_back_are_counted_at_the_end() {
     drop(inside);
     let ended = speaker.ended();
     assert_eq!(ended.code, Some(0));
-    let pauses: Vec<&str> = ended.err.lines().filter(|line| line.contains(" pauses")).collect();
+    let pauses: Vec<&str> =
+        ended.err.lines().filter(|line| line.contains(" accept paused")).collect();
     assert_eq!(pauses.len(), 2, "{}", ended.err);
     assert!(pauses[1].contains(" WARN  accept paused: "), "{}", ended.err);
     assert!(pauses[1].ends_with(" more times"), "{}", ended.err);
