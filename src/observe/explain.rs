@@ -221,7 +221,7 @@ fn datagram_event(event: &Event<'_>) -> &'static str {
             }
             DropReason::Privileged => {
                 "services below port 1024 may reply to our reply, for ever; \
-                 --udp-any-port allows them"
+                 --udp-allow-low-ports allows them"
             }
             DropReason::Loop => {
                 "two echo services that reply to each other need every reply: dropping one in a \

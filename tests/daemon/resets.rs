@@ -188,7 +188,9 @@ fn a_client_that_goes_while_its_target_is_dialled_is_not_waited_for() {
     let client = daemon.client(0);
     daemon.says("dialing");
     client.reset();
-    daemon.says("closed: abandoned while connecting (Connection reset by peer), client first");
+    daemon.says(
+        "closed: abandoned while connecting (Connection reset by peer), RST from client first",
+    );
     until("its files are closed", || (daemon.files() == before).then_some(()));
 }
 
