@@ -167,7 +167,7 @@ fn every_close_and_every_drop_has_a_text() {
         (DropReason::Loop, "loop"),
         (DropReason::Refused(fault), "refused"),
         (DropReason::Failed(fault), "failed"),
-        (DropReason::NoWay, "no-way"),
+        (DropReason::NoWay, "no-address"),
         (DropReason::Short, "short"),
         (DropReason::Long, "long"),
     ];
@@ -185,16 +185,17 @@ fn every_close_and_every_drop_has_a_text() {
 }
 
 #[test]
-fn readiness_is_shown_in_letters() {
+fn readiness_is_shown_in_words() {
     let all = [
-        (Ready::NONE, "-"),
-        (Ready::READ, "r"),
-        (Ready::WRITE.with(Ready::READ_CLOSED), "wl"),
-        (Ready::READ.with(Ready::URGENT).with(Ready::ERROR), "rue"),
-        (Ready::OPENING.with(Ready::READ_OFF), "dm"),
+        (Ready::NONE, "not ready"),
+        (Ready::READ, "readable"),
+        (Ready::WRITE.with(Ready::READ_CLOSED), "writable+read closed"),
+        (Ready::READ.with(Ready::URGENT).with(Ready::ERROR), "readable+urgent+error"),
+        (Ready::OPENING.with(Ready::READ_OFF), "opening+read off"),
     ];
-    for (ready, letters) in all {
-        assert_eq!(ready.to_string(), letters);
+    for (ready, words) in all {
+        assert_eq!(ready.to_string(), words);
+        assert_eq!(format!("{ready:#}"), words.replace('+', ", "));
     }
 }
 
