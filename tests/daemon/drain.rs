@@ -208,9 +208,8 @@ fn after_a_stop_a_target_that_was_connected_meanwhile_is_not_given_up() {
     let listener = hole.open();
     // The system repeats the handshake after a second or more, and now it is answered.
     listener.set_nonblocking(true).unwrap();
-    let mut target = until("its connection", || {
-        Some(std::net::TcpStream::from(listener.accept().ok()?.0))
-    });
+    let mut target =
+        until("its connection", || Some(std::net::TcpStream::from(listener.accept().ok()?.0)));
     sleep(Duration::from_secs(6));
     daemon.signal(Signal::CONT);
     let mut request = [0; 7];
