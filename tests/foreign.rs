@@ -59,7 +59,7 @@ fn an_argument_that_is_echoed_in_an_error_steers_no_terminal() {
         &["relay", ":0", &name],
         &["connect", &path],
         &["stress", "127.0.0.1:9", "--json", &file, "--conns", "1", "--duration", "10ms"],
-        &["stress", "127.0.0.1:9", "--way", EVIL],
+        &["stress", "127.0.0.1:9", "--direction", EVIL],
         &["doctor", &option],
         &[EVIL],
     ];

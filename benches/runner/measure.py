@@ -86,12 +86,12 @@ def idle(stand, seconds):
     """Memory with all connections open and used; the latency beside them, and alone."""
     row = stand.row
     every = max(seconds, 2)
-    pulses = ("--load", "pulse", "--every", f"{every}s")
+    pulses = ("--load", "pulse", "--burst-interval", f"{every}s")
     memory = stand.load(pulses, row.conns, every * PULSES, warmup=0).wait()
     if memory.wrong() > WRONG_MOST * row.conns:
         raise Failed(memory.why())
     alone = stand.load(rows.message(64, 1), rows.ACTIVE, seconds).wait()
-    held = ("--load", f"idle={row.conns}", "--active", str(rows.ACTIVE), "--hold", "0s")
+    held = ("--load", f"idle={row.conns}", "--active-conns", str(rows.ACTIVE), "--hold", "0s")
     beside = stand.load(held, row.conns, seconds).wait()
     return {
         "cost": memory.cost("user_bytes_per_connection_used"),

@@ -90,11 +90,11 @@ PEERS = [
         version="$oneloop --version",
     ),
     Peer(
-        "oneloop --spin",
+        "oneloop busy-poll",
         OWN,
         {
-            "echo": "$oneloop echo -q --spin 100us 127.0.0.1:$port",
-            "relay": "$oneloop relay -q --spin 100us 127.0.0.1:$port 127.0.0.1:$target",
+            "echo": "$oneloop echo -q --busy-poll 100us 127.0.0.1:$port",
+            "relay": "$oneloop relay -q --busy-poll 100us 127.0.0.1:$port 127.0.0.1:$target",
         },
         most=1,
         reason="it is for few connections",
@@ -265,7 +265,7 @@ def version_of(line):
 
 def lacks_option(peer):
     """A row for an option that this build of oneloop does not have yet is left out."""
-    if peer.name != "oneloop --spin":
+    if peer.name != "oneloop busy-poll":
         return False
     done = subprocess.run([paths.ONELOOP, "echo", "--help"], capture_output=True, text=True)
-    return "--spin" not in done.stdout
+    return "--busy-poll" not in done.stdout

@@ -142,8 +142,8 @@ STREAMS = {
 
 def stream(way):
     if way == "count":
-        return ("--load", "stream", "--way", "up", "--unverified")
-    return ("--load", "stream", "--way", way)
+        return ("--load", "stream", "--direction", "up", "--no-verify")
+    return ("--load", "stream", "--direction", way)
 
 
 def message_once():

@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{ParsedArgs, Word};
 use super::error::UsageError;
-use super::{examine, foreign, serve, talk};
+use super::{foreign, serve, talk, tools};
 use crate::plan::parse_error::shown;
 use crate::plan::{Service, guess};
 
@@ -29,7 +29,7 @@ pub struct Spec {
 pub enum Group {
     Serve,
     Talk,
-    Examine,
+    Tools,
 }
 
 pub fn find(word: &Word) -> Result<&'static Spec, UsageError> {
@@ -170,13 +170,13 @@ pub const COMMANDS: [Spec; 13] = [
             "  echo,idle-timeout=5m",
             "  relay:10.0.0.1:80,10.0.0.2:80,connect-timeout=1s",
             "The text of a greeting runs to the end, so its options stand before the colon:",
-            "  greet,lifetime=10s:welcome {peer.ip}\\n",
+            "  greet,max-lifetime=10s:welcome {peer.ip}\\n",
         ],
         examples: &[
             ("oneloop run :7=echo :9=discard", "two services, one loop"),
             ("oneloop run unix:/run/x.sock,mode=0660=relay:127.0.0.1:5432", "TCP on a Unix socket"),
             (
-                "oneloop run ':23=greet:welcome {peer.ip}\\n' --lifetime 1m",
+                "oneloop run ':23=greet:welcome {peer.ip}\\n' --max-lifetime 1m",
                 "a limit for all routes",
             ),
         ],
@@ -217,7 +217,7 @@ pub const COMMANDS: [Spec; 13] = [
     },
     Spec {
         name: "doctor",
-        group: Group::Examine,
+        group: Group::Tools,
         arguments: "[TARGET] [OPTION…]",
         about: "tell which limit of this machine bites first, and what mends it",
         words: &[("TARGET", "count as a client of this address, and connect to it once")],
@@ -230,11 +230,11 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop doctor --conns 1m", "does it hold a million, and if not, why?"),
             ("oneloop doctor --conns 100k 10.0.0.1:80", "can so many go out to one address?"),
         ],
-        build: examine::doctor,
+        build: tools::doctor,
     },
     Spec {
         name: "stress",
-        group: Group::Examine,
+        group: Group::Tools,
         arguments: "TARGET… [OPTION…]",
         about: "make connections and load, verify every byte, and tell what it cost the server",
         words: &[("TARGET…", "any server; connections are spread over several in turn")],
@@ -252,7 +252,7 @@ pub const COMMANDS: [Spec; 13] = [
         examples: &[
             ("oneloop stress 127.0.0.1:7007", "64 connections play ping-pong for ten seconds"),
             (
-                "oneloop stress :7007 --load idle --conns 100k --hold 10m --active 16",
+                "oneloop stress :7007 --load idle --conns 100k --hold 10m --active-conns 16",
                 "hold many, watch them, and play ping-pong beside them",
             ),
             (
@@ -261,6 +261,6 @@ pub const COMMANDS: [Spec; 13] = [
             ),
             ("oneloop stress udp://:7007 --depth 16", "datagrams, and how many are lost"),
         ],
-        build: examine::stress,
+        build: tools::stress,
     },
 ];

@@ -256,7 +256,7 @@ const OWN: [Flag; 14] = [
         value: Some("N"),
         default: "tell how many fit",
         help: "ask whether so many connections fit, as a server, client and relay",
-        on: Where::Only(EXAMINE),
+        on: Where::Only(DOCTOR),
         set: Set::OptionValues(|values, value| {
             put(&mut values.conns, unit::read_limit(value).map(Some))
         }),
@@ -265,7 +265,7 @@ const OWN: [Flag; 14] = [
     Flag {
         long: "json",
         help: "answer as one JSON object",
-        on: Where::Only(EXAMINE),
+        on: Where::Only(DOCTOR),
         set: Set::OptionValues(|values, _| put(&mut values.json, Ok(true))),
         ..PLAIN
     },
@@ -310,7 +310,7 @@ const LIMITS: [Flag; 4] = [
         ..PLAIN
     },
     Flag {
-        long: "spin",
+        long: "busy-poll",
         value: Some("TIME"),
         default: "off",
         help: "before each sleep look again for so long (100us): answers sooner, burns a core",
@@ -402,5 +402,5 @@ const REST: [Flag; 7] = [
 
 const CONNECT: &[&str] = &["connect"];
 const TALK: &[&str] = &["connect", "chat"];
-const EXAMINE: &[&str] = &["doctor"];
+const DOCTOR: &[&str] = &["doctor"];
 const UNLOGGED: &[&str] = &["doctor", "stress"];

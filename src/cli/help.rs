@@ -89,7 +89,7 @@ fn overview(columns: usize) -> String {
     page.section("Usage");
     page.line("oneloop COMMAND [ARGUMENT…] [OPTION…]");
     page.line("oneloop COMMAND --help        tells all about one command");
-    let groups = [(Group::Serve, "Serve"), (Group::Talk, "Talk"), (Group::Examine, "Examine")];
+    let groups = [(Group::Serve, "Serve"), (Group::Talk, "Talk"), (Group::Tools, "Tools")];
     for (group, title) in groups {
         let specs = COMMANDS.iter().filter(|spec| spec.group == group);
         page.list(title, specs.map(|spec| (spec.name, spec.about)));

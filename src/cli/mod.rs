@@ -3,7 +3,7 @@
 //!
 //! `command` and `flag` are the two tables: a new command or option is a new entry there, and help,
 //! parsing and the guesses of errors follow. `sort` sorts arguments into options and words, `values`
-//! collects what the options say, `args` holds both, and `serve`, `talk` and `examine` make a
+//! collects what the options say, `args` holds both, and `serve`, `talk` and `tools` make a
 //! command of it.
 
 use std::ffi::OsString;
@@ -15,13 +15,14 @@ pub mod error;
 
 mod args;
 mod command;
-mod examine;
 mod flag;
 mod foreign;
 mod help;
 mod serve;
 mod sort;
 mod talk;
+
+mod tools;
 mod values;
 
 #[cfg(test)]

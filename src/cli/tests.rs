@@ -84,8 +84,8 @@ fn run_has_routes_and_options_for_all_that_each_may_overrule() {
 #[test]
 fn each_option_of_a_server_is_heard() {
     let seconds = Duration::from_secs;
-    let line = "run :7=echo --idle-timeout 1m --half-close-timeout=2m --lifetime 3m \
-         --connect-timeout 4m --udp-timeout 5m --udp-flows 6 --udp-any-port \
+    let line = "run :7=echo --idle-timeout 1m --half-close-timeout=2m --max-lifetime 3m \
+         --connect-timeout 4m --udp-timeout 5m --udp-flows 6 --udp-allow-low-ports \
          --max-connections 7 --drain-timeout 0 --access-log haproxy --explain --color never";
     let expected = Policy {
         idle_timeout: Some(seconds(60)),
@@ -124,7 +124,10 @@ fn options_stand_anywhere_until_two_dashes_end_them() {
     assert_eq!(pair, Vec::<String>::from_iter::<Vec<_>>(listens("echo -m5 -- :1 :2")));
     assert_eq!(command("echo --"), command("echo"));
     assert_eq!(refused("echo -- -v").wrong, "bad address: -v");
-    assert_eq!(policy("echo --lifetime 1s --lifetime=2s").lifetime, Some(Duration::from_secs(2)));
+    assert_eq!(
+        policy("echo --max-lifetime 1s --max-lifetime=2s").lifetime,
+        Some(Duration::from_secs(2))
+    );
 }
 
 #[test]
@@ -222,9 +225,9 @@ const REFUSALS: [(&str, &[&str]); 13] = [
         ],
     ),
     (
-        "echo --lifetime=5x",
+        "echo --max-lifetime=5x",
         &[
-            "bad value for --lifetime: 5x (argument 2)",
+            "bad value for --max-lifetime: 5x (argument 2)",
             "  5x",
             "   ^ not a unit",
             "  accepted: 100us, 500ms, 5s, 2m, 1h, 1d, off",
@@ -232,9 +235,9 @@ const REFUSALS: [(&str, &[&str]); 13] = [
         ],
     ),
     (
-        "echo --spin 10",
+        "echo --busy-poll 10",
         &[
-            "bad value for --spin: 10 (argument 3)",
+            "bad value for --busy-poll: 10 (argument 3)",
             "  10",
             "    ^ a duration needs a unit; did you mean 10s?",
             "  accepted: 100us, 500ms, 5s, 2m, 1h, 1d, off",
@@ -310,12 +313,12 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("echo -vx", Some(2), "unknown option: -x"),
         ("echo -ä", Some(2), "unknown option: -ä"),
         ("echo --explain=yes", Some(2), "bad value for --explain: yes"),
-        ("echo --lifetime", Some(2), "--lifetime takes a value: --lifetime TIME"),
+        ("echo --max-lifetime", Some(2), "--max-lifetime takes a value: --max-lifetime TIME"),
         ("echo -m", Some(2), "-m takes a value: -m N"),
         ("echo -m=5", Some(2), "bad value for -m: =5"),
         ("echo -m 0", Some(3), "bad value for -m: 0"),
         ("echo --udp-flows 3", Some(2), "unknown option: --udp-flows"),
-        ("relay :1 a:2 --udp-any-port", Some(4), "unknown option: --udp-any-port"),
+        ("relay :1 a:2 --udp-allow-low-ports", Some(4), "unknown option: --udp-allow-low-ports"),
         ("echo --access-log xml", Some(3), "bad value for --access-log: xml"),
         ("echo --color yes", Some(3), "bad value for --color: yes"),
         ("proxy :1 a:2", Some(1), "unknown command: proxy"),
@@ -346,7 +349,7 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("connect a:1 --access-log json", Some(3), "unknown option: --access-log"),
         ("chat", None, "chat needs an address to listen at"),
         ("chat udp://:1", Some(2), "bad address: udp://:1"),
-        ("chat :1 --lifetime 5s", Some(3), "unknown option: --lifetime"),
+        ("chat :1 --max-lifetime 5s", Some(3), "unknown option: --max-lifetime"),
     ];
     for (line, argument, wrong) in cases {
         let error = refused(line);

@@ -45,7 +45,7 @@ fn role_text(judged: &Judged) -> String {
     let limits: Vec<_> = findings.iter().map(finding_text).collect();
     let limits = limits.join(",\n      ");
     format!(
-        "{{\"role\": \"{}\", \"holds\": {holds}, \"bites_first\": {bites}, \
+        "{{\"role\": \"{}\", \"holds\": {holds}, \"limiting\": {bites}, \
          \"unknown\": {unknown}, \"fits\": {fits}, \"limits\": [\n      {limits}\n    ]}}",
         role.word()
     )
@@ -67,7 +67,7 @@ fn finding_text(found: &Finding) -> String {
         ("holds", number(found.holds.known().copied())),
         ("verdict", verdict(found.verdict).map_or_else(|| "null".to_string(), quoted)),
         ("note", quoted(&found.note)),
-        ("mend", format!("[{}]", mends.join(", "))),
+        ("fix", format!("[{}]", mends.join(", "))),
     ];
     let fields: Vec<_> =
         fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();

@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_understood() {
-        let known = ["echo", "relay", "discard", "idle-timeout", "lifetime"];
+        let known = ["echo", "relay", "discard", "idle-timeout", "max-lifetime"];
         let cases = [
             ("ecoh", Some("echo")),
             ("eho", Some("echo")),
@@ -52,7 +52,7 @@ mod tests {
             ("idel-timeout", Some("idle-timeout")),
             ("idletimeout", Some("idle-timeout")),
             ("idle_timeout", Some("idle-timeout")),
-            ("life-time", Some("lifetime")),
+            ("max-life-time", Some("max-lifetime")),
             ("stress", None),
             ("x", None),
             ("", None),

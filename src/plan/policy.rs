@@ -76,7 +76,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         set: |policy, value| put(&mut policy.half_close_timeout, unit::read_timeout(value)),
     },
     PolicyOption {
-        name: "lifetime",
+        name: "max-lifetime",
         value: Some("TIME"),
         default: "off",
         help: "end it when it is so old",
@@ -114,7 +114,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         set: |policy, value| put(&mut policy.udp_flows, unit::read_limit(value)),
     },
     PolicyOption {
-        name: "udp-any-port",
+        name: "udp-allow-low-ports",
         value: None,
         default: "off",
         help: "answer datagrams from ports below 1024 too",
@@ -189,7 +189,7 @@ mod tests {
             let option = OPTIONS.iter().find(|option| option.name == name).expect(name);
             (option.set)(&mut Policy::default(), Piece::whole("off"))
         };
-        for name in ["idle-timeout", "half-close-timeout", "lifetime"] {
+        for name in ["idle-timeout", "half-close-timeout", "max-lifetime"] {
             assert_eq!(read(name), Ok(()), "{name}");
         }
         let refused = [

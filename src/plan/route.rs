@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(greeting(&format!(":23=greet:{text}")), (text.to_string(), false));
         assert_eq!(greeting(&format!(":23=greet,read-one:{text}")), (text.to_string(), true));
         assert_eq!(greeting(":23=greet:"), (String::new(), false));
-        let route = parsed(":23=greet,lifetime=5s,read-one:hi");
+        let route = parsed(":23=greet,max-lifetime=5s,read-one:hi");
         assert_eq!(route.policy.lifetime, Some(Duration::from_secs(5)));
     }
 
@@ -125,7 +125,8 @@ mod tests {
         let policy = Policy { idle_timeout: Some(Duration::from_secs(9)), ..Policy::default() };
         let route = Route::parse(":7=echo", &policy).unwrap();
         assert_eq!(route.policy, policy);
-        let route = Route::parse("udp://:7=echo,idle-timeout=off,udp-any-port", &policy).unwrap();
+        let route =
+            Route::parse("udp://:7=echo,idle-timeout=off,udp-allow-low-ports", &policy).unwrap();
         assert_eq!(route.policy, Policy { udp_any_port: true, ..Policy::default() });
     }
 
@@ -153,10 +154,14 @@ mod tests {
                 "connect-timeout",
                 "connect-timeout means nothing to echo",
             ),
-            (":7=relay,udp-any-port:a:1", "udp-any-port", "udp-any-port means nothing to relay"),
+            (
+                ":7=relay,udp-allow-low-ports:a:1",
+                "udp-allow-low-ports",
+                "udp-allow-low-ports means nothing to relay",
+            ),
             (":7=echo,idle-timeout", "", "idle-timeout takes a value"),
             (":7=echo,idle-timeout=5x", "x", "not a unit"),
-            (":7=echo,udp-any-port=1", "1", "udp-any-port takes no value"),
+            (":7=echo,udp-allow-low-ports=1", "1", "udp-allow-low-ports takes no value"),
             (":7=relay", "", "no target"),
             (":7=relay:", "", "no address"),
             (":7=relay:idle-timeout=1h", "", "no target"),
@@ -193,7 +198,7 @@ mod tests {
         let mut dice = Dice::throw();
         let seedlings = [
             ":80=relay:a:1,/run/b,idle-timeout=1h,connect-timeout=2s",
-            "/run/x,mode=0660=echo,udp-any-port",
+            "/run/x,mode=0660=echo,udp-allow-low-ports",
             ":23=greet,read-one:hi {peer.ip}\\n",
         ];
         let mut accepted = 0;

@@ -172,7 +172,7 @@ impl Reactor {
         Ok(now)
     }
 
-    /// Asks the system for news, and waits for them at most so long. With `--spin` it asks again
+    /// Asks the system for news, and waits for them at most so long. With `--busy-poll` it asks again
     /// and again for a while before it waits: what comes meanwhile is answered without a wake-up.
     fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
         let Some(spin) = self.spin else {

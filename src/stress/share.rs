@@ -95,7 +95,7 @@ mod tests {
         let share = share(&plan(), Worker { index: 1, count: 3 });
         let arguments = share.arguments().join(" ");
         assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
-        assert!(arguments.contains("--worker 1/3") && arguments.contains("--active 2"));
+        assert!(arguments.contains("--worker 1/3") && arguments.contains("--active-conns 2"));
         assert!(arguments.contains("--rate 120000/h"), "{arguments}");
     }
 

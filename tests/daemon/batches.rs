@@ -115,7 +115,7 @@ fn a_burst_of_clients_of_a_relay_all_reach_the_target() {
 
 #[test]
 fn a_loop_that_looks_again_before_it_sleeps_still_sleeps_when_nothing_comes() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0 --spin 1ms");
+    let daemon = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0 --busy-poll 1ms");
     let mut clients: Vec<Wire> = (0..20).map(|_| daemon.client(0)).collect();
     for round in 0..50 {
         clients.iter_mut().for_each(|client| client.echo(&bytes(round, 10)));

@@ -197,7 +197,7 @@ fn a_source_below_port_1024_is_answered_only_where_it_is_allowed() {
     let from = low.local_addr().unwrap();
     let why = format!("dropped a datagram of 7 B from {from}: source port below 1024");
     assert!(line.ends_with(&why), "{line}");
-    let lenient = Daemon::start("echo udp://127.0.0.1:0 --udp-any-port");
+    let lenient = Daemon::start("echo udp://127.0.0.1:0 --udp-allow-low-ports");
     assert_eq!(ask(&low, lenient.at(0), b"feed me"), b"feed me");
 }
 

@@ -81,7 +81,7 @@ fn a_half_closed_connection_ends_after_its_own_timeout_if_there_is_one() {
 #[test]
 fn a_lifetime_ends_even_the_busiest() {
     let begun = Instant::now();
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v --lifetime 500ms");
+    let daemon = Daemon::start("echo 127.0.0.1:0 -v --max-lifetime 500ms");
     let mut client = daemon.client(0);
     let mut count = 0;
     let error = until("the end of its life", || {
@@ -110,7 +110,7 @@ fn each_route_has_timeouts_of_its_own_and_off_means_never() {
 
 #[test]
 fn deadlines_cost_nothing_while_bytes_move() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 1h --lifetime 2h");
+    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 1h --max-lifetime 2h");
     let mut client = daemon.client(0);
     (0..300).for_each(|_| client.echo(b"busy"));
     client.finish();

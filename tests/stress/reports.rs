@@ -143,7 +143,8 @@ fn a_sink_alone_serves_until_it_is_interrupted_and_tells_what_it_saw() {
     let mut note = String::new();
     BufReader::new(sink.0.stderr.take().unwrap()).read_line(&mut note).unwrap();
     let address = note.trim().split("tcp://").nth(1).expect(&note).to_string();
-    let near = told(&format!("{address} --load stream --way both --conns 2 --duration 300ms"), 0);
+    let near =
+        told(&format!("{address} --load stream --direction both --conns 2 --duration 300ms"), 0);
     assert!(number(&near, "loads.0.bytes_sent") > 1e6, "{}", near.pretty(2));
     interrupt(&sink);
     let mut text = String::new();

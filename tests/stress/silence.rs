@@ -179,7 +179,7 @@ fn a_search_without_a_probe_sends_nothing() {
 
 #[test]
 fn the_summary_and_the_json_tell_the_mode_of_a_search() {
-    let line = |serve| format!("{} --find-timeout 5s", server(serve));
+    let line = |serve| format!("{} --find-idle-timeout 5s", server(serve));
     let report = told(&line(complaining), 0);
     let silence = report.get("deadly_silence").unwrap();
     let text = |name| silence.get(name).and_then(Json::text);

@@ -240,11 +240,11 @@ fn machines_are_told_the_same() {
     let text = String::from_utf8(out).unwrap();
     let parts = [
         "  \"conns\": 200000,\n  \"target\": null,\n  \"connect\": null,\n  \"fits\": false,\n",
-        "{\"role\": \"server\", \"holds\": 8000, \"bites_first\": \
+        "{\"role\": \"server\", \"holds\": 8000, \"limiting\": \
          \"net.netfilter.nf_conntrack_max\", \"unknown\": 0, \"fits\": false, \"limits\": [\n",
         "{\"limit\": \"fs.file-max\", \"concerns\": \"every\", \"unit\": \"count\", \
          \"state\": \"no limit\", \"now\": null, \"needs\": 200486, \"holds\": null, \
-         \"verdict\": \"ok\", \"note\": \"486 used\", \"mend\": []}",
+         \"verdict\": \"ok\", \"note\": \"486 used\", \"fix\": []}",
         "{\"command\": \"sysctl -w net.ipv4.ip_local_port_range=\\\"1024 65535\\\"\", \
          \"remark\": \"\"}",
     ];

@@ -58,19 +58,19 @@ impl StressPlan {
             "--size 0 fits only idle, churn, storm and reset"
         } else if self.find_timeout.is_some() && (self.loads != untouched.loads || self.active > 0)
         {
-            "--find-timeout opens connections of its own: no --load fits it"
+            "--find-idle-timeout opens connections of its own: no --load fits it"
         } else if self.probe != untouched.probe && !has(LoadKind::Idle) {
-            "--probe tests silent connections: it needs --load idle or --find-timeout"
+            "--probe tests silent connections: it needs --load idle or --find-idle-timeout"
         } else if self.rate.is_some() && !has(LoadKind::Echo) {
-            "--rate sets the pace of --load echo and --active, and there is none"
+            "--rate sets the pace of --load echo and --active-conns, and there is none"
         } else if self.every != untouched.every && !has(LoadKind::Pulse) {
-            "--every is from one pulse to the next: it needs --load pulse"
+            "--burst-interval is from one pulse to the next: it needs --load pulse"
         } else if self.way != Way::Echo && !has(LoadKind::Stream) && !lonely {
-            "--way is that of a stream: it needs --load stream"
+            "--direction is that of a stream: it needs --load stream"
         } else if self.unverified
             && !(has(LoadKind::Stream) && matches!(self.way, Way::Up | Way::Discard))
         {
-            "--unverified only counts a stream: it needs --load stream with --way up or discard"
+            "--no-verify only counts a stream: it needs --load stream with --direction up or discard"
         } else {
             return Ok(());
         };
@@ -115,17 +115,17 @@ mod tests {
             ("127.0.0.1:7 --gso", "--gso"),
             ("127.0.0.1:7 --size 0", "--size 0"),
             ("127.0.0.1:7 --load idle --size 0 --probe echo", "--size 0"),
-            ("127.0.0.1:7 --find-timeout 5s --size 0", "--size 0"),
-            ("127.0.0.1:7 --find-timeout 5s --load idle", "--find-timeout"),
-            ("127.0.0.1:7 --find-timeout 5s --active 1", "--find-timeout"),
+            ("127.0.0.1:7 --find-idle-timeout 5s --size 0", "--size 0"),
+            ("127.0.0.1:7 --find-idle-timeout 5s --load idle", "--find-idle-timeout"),
+            ("127.0.0.1:7 --find-idle-timeout 5s --active-conns 1", "--find-idle-timeout"),
             ("127.0.0.1:7 --probe echo", "--load idle"),
-            ("127.0.0.1:7 --probe none", "--find-timeout"),
+            ("127.0.0.1:7 --probe none", "--find-idle-timeout"),
             ("127.0.0.1:7 --load churn --rate 5", "--rate"),
-            ("127.0.0.1:7 --every 2s", "--load pulse"),
-            ("127.0.0.1:7 --way up", "--load stream"),
-            ("127.0.0.1:7 --unverified --way up", "--load stream"),
-            ("127.0.0.1:7 --load stream --unverified", "--way up"),
-            ("127.0.0.1:7 --load stream --way both --unverified --sink :0", "--way up"),
+            ("127.0.0.1:7 --burst-interval 2s", "--load pulse"),
+            ("127.0.0.1:7 --direction up", "--load stream"),
+            ("127.0.0.1:7 --no-verify --direction up", "--load stream"),
+            ("127.0.0.1:7 --load stream --no-verify", "--direction up"),
+            ("127.0.0.1:7 --load stream --direction both --no-verify --sink :0", "--direction up"),
             ("127.0.0.1:7 --source ::1", "IPv4"),
             ("[::1]:7 --source 127.0.0.2", "IPv6"),
             ("127.0.0.1:7 --json - --report -", "standard output"),
@@ -141,13 +141,13 @@ mod tests {
     fn what_fits_together_is_let_through() {
         let lines = [
             "127.0.0.1:7 --load idle=5,churn --size 0",
-            "127.0.0.1:7 --load idle --active 3 --rate 5 --probe echo",
-            "127.0.0.1:7 --find-timeout 5s",
-            "127.0.0.1:7 --find-timeout 5s --probe none --size 0",
-            "127.0.0.1:7 --load stream,pulse --way both --every 2s --sink :0",
-            "127.0.0.1:7 --load stream,echo --way up --unverified",
-            "127.0.0.1:7 --load stream --way discard --unverified",
-            "--sink :0 --way up",
+            "127.0.0.1:7 --load idle --active-conns 3 --rate 5 --probe echo",
+            "127.0.0.1:7 --find-idle-timeout 5s",
+            "127.0.0.1:7 --find-idle-timeout 5s --probe none --size 0",
+            "127.0.0.1:7 --load stream,pulse --direction both --burst-interval 2s --sink :0",
+            "127.0.0.1:7 --load stream,echo --direction up --no-verify",
+            "127.0.0.1:7 --load stream --direction discard --no-verify",
+            "--sink :0 --direction up",
             "[::1]:7 unix:/x --source 127.0.0.2,::1",
             "udp://127.0.0.1:7 --gso --json -",
         ];

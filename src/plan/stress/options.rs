@@ -68,7 +68,7 @@ pub const OPTIONS: [StressOption; 25] = [
         show: |plan| Some(plan.conns.to_string()),
     },
     StressOption {
-        name: "active",
+        name: "active-conns",
         value: Some("N"),
         default: "0",
         help: "so many ping-pong connections beside the others",
@@ -140,8 +140,8 @@ pub const OPTIONS: [StressOption; 25] = [
         show: |plan| plan.rate.map(show_rate),
     },
     StressOption {
-        name: "way",
-        value: Some("WAY"),
+        name: "direction",
+        value: Some("DIR"),
         default: "echo",
         help: "where a stream flows: echo, discard; up, down, both need a --sink behind a relay",
         part: Part::Load,
@@ -149,7 +149,7 @@ pub const OPTIONS: [StressOption; 25] = [
         show: |plan| Some(plan.way.name().to_string()),
     },
     StressOption {
-        name: "unverified",
+        name: "no-verify",
         value: None,
         default: "",
         help: "only count the bytes of a stream that goes up or to discard: more go through",
@@ -158,7 +158,7 @@ pub const OPTIONS: [StressOption; 25] = [
         show: |plan| plan.unverified.then(String::new),
     },
     StressOption {
-        name: "every",
+        name: "burst-interval",
         value: Some("TIME"),
         default: "1s",
         help: "from one pulse to the next",
@@ -171,13 +171,13 @@ pub const OPTIONS: [StressOption; 25] = [
         value: Some("PROBE"),
         default: "auto",
         help: "test a silent connection: echo (it must echo a message), none (send nothing, \
-               watch), auto (--find-timeout: echo if the server echoes, otherwise none)",
+               watch), auto (--find-idle-timeout: echo if the server echoes, otherwise none)",
         part: Part::Load,
         set: |plan, value| put(&mut plan.probe, word::read(value, &Probe::WORDS)),
         show: |plan| Some(plan.probe.name().to_string()),
     },
     StressOption {
-        name: "find-timeout",
+        name: "find-idle-timeout",
         value: Some("TIME"),
         default: "off",
         help: "find the silence that kills a connection, up to this one",

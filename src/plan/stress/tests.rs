@@ -37,10 +37,10 @@ fn the_defaults_that_help_tells_are_the_ones_in_force() {
 #[test]
 fn a_plan_prints_as_arguments_that_give_it_again() {
     assert_eq!(read(&["127.0.0.1:7"]).arguments(), ["tcp://127.0.0.1:7"]);
-    let all = "tcp://127.0.0.1:7 unix:/x --load idle=18000,stream --conns 9 --active 3 \
+    let all = "tcp://127.0.0.1:7 unix:/x --load idle=18000,stream --conns 9 --active-conns 3 \
         --connect-rate 2000/s --duration 2s --hold 10m --warmup 500ms --size 1200 \
-        --depth 16 --rate 600/m --way both --unverified --every 5s --probe none \
-        --find-timeout 1h --timeout 1s --source 127.0.0.0/28,::1 --processes 4 --gso \
+        --depth 16 --rate 600/m --direction both --no-verify --burst-interval 5s --probe none \
+        --find-idle-timeout 1h --timeout 1s --source 127.0.0.0/28,::1 --processes 4 --gso \
         --sink tcp://:9000 --pid 17 --json - --report r.html --seed \
         18446744073709551615 --worker 1/4";
     let arguments: Vec<&str> = all.split_whitespace().collect();
@@ -58,7 +58,7 @@ fn each_option_sets_its_own_field_and_no_other() {
         ("RATE", "77/s"),
         ("TIME", "77s"),
         ("SIZE", "77"),
-        ("WAY", "down"),
+        ("DIR", "down"),
         ("PROBE", "none"),
         ("ADDRESS[/BITS],…", "::1"),
         ("LISTEN", ":77"),
@@ -87,7 +87,7 @@ fn a_wrong_value_is_shown_at_its_place() {
         ("processes", "257", "257"),
         ("worker", "4/4", "4/4"),
         ("source", "127.0.0.0/99", "99"),
-        ("way", "upp", "upp"),
+        ("direction", "upp", "upp"),
         ("probe", "ehco", "ehco"),
     ];
     for (name, value, place) in wrong {
@@ -118,7 +118,7 @@ fn a_search_may_be_off_and_every_other_time_has_an_end() {
         let read =
             (option.set)(&mut plan, Piece::whole("off")).map_err(|span_error| span_error.wrong);
         match option.name {
-            "find-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
+            "find-idle-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
             name => assert_eq!(read, Err("it always has an end".to_string()), "{name}"),
         }
     }
@@ -181,6 +181,6 @@ fn what_does_not_fit_together_is_said() {
 fn many_ends_at_once_are_waited_for_longer() {
     let few = read(&["127.0.0.1:7", "--timeout", "3s"]);
     assert_eq!(few.closing_timeout().as_millis(), 3032);
-    let many = read(&["127.0.0.1:7", "--load", "idle=100k", "--active", "2"]);
+    let many = read(&["127.0.0.1:7", "--load", "idle=100k", "--active-conns", "2"]);
     assert_eq!(many.closing_timeout().as_secs(), 60);
 }
