@@ -1,21 +1,21 @@
-//! A command line that cannot be understood: one message that names the wrong argument.
+//! Usage errors: one message that names the argument.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::plan::ParseError;
 
-/// Says what is wrong, with which argument, and where help is. Whoever prints it puts the name of
+/// A usage error: the reason, the argument, and where to find help. The caller prints the name of
 /// the program and a colon before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageError {
-    /// What is wrong, in one line.
+    /// The reason, in one line.
     pub wrong: String,
-    /// The number of the wrong argument, from 1. None, if one is missing.
+    /// The number of the argument, from 1. None: an argument is missing.
     pub argument: Option<usize>,
-    /// More lines: the place in the argument, what is accepted, what may have been meant.
+    /// More lines: the position in the argument, what is accepted, a suggestion.
     pub details: Vec<String>,
-    /// The command whose help says more. None: the help of all.
+    /// The command whose help applies. None: the overview.
     pub command: Option<&'static str>,
 }
 
@@ -32,7 +32,7 @@ impl UsageError {
         let text = parse_error.to_string();
         let mut lines = text.lines();
         let wrong = lines.next().unwrap_or_default();
-        // All lines but the first are set in by two columns, as details are.
+        // All lines but the first are indented by two columns, as details are.
         let details = lines.map(|line| line.get(2..).unwrap_or(line).to_string());
         UsageError { details: details.collect(), ..UsageError::at(argument, wrong) }
     }

@@ -1,4 +1,4 @@
-//! The table of options: one entry gives parsing, help and guesses.
+//! The table of options: each entry drives parsing, help and suggestions.
 
 use super::values::OptionValues;
 use crate::plan::parse_error::{Piece, SpanError, put};
@@ -12,9 +12,9 @@ use crate::plan::{AccessFormat, Color, Explain, Policy, StressPlan, template, un
 pub struct Flag {
     pub long: &'static str,
     pub short: Option<char>,
-    /// What its value is called; none if it takes none.
+    /// Name of its value. None: it takes no value.
     pub value: Option<&'static str>,
-    /// What help says of the value that is in force without it.
+    /// The default, as help shows it.
     pub default: &'static str,
     pub help: &'static str,
     pub section: Section,
@@ -22,33 +22,33 @@ pub struct Flag {
     pub set: Set,
 }
 
-/// The commands that have it.
+/// The commands that accept an option.
 #[derive(Clone, Copy, Debug)]
 pub enum Where {
     All,
-    /// All that turn a loop, and so have something to log.
+    /// All commands that run an event loop and so have something to log.
     Logged,
-    /// All that serve connections by a policy.
+    /// All commands that serve connections under a policy.
     Servers,
     Only(&'static [&'static str]),
-    /// The services a policy's option fits, and run.
+    /// The services to which a policy option applies, and run.
     Policy(On),
     Stress,
 }
 
-/// What it does.
+/// What an option sets.
 #[derive(Clone, Copy, Debug)]
 pub enum Set {
     Policy(fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>),
     OptionValues(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
-    /// It may have a value, but only behind a `=`; without one the value is empty.
+    /// Takes an optional value, only as `--name=VALUE`; without one the value is empty.
     Optional(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
     Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>),
     Help,
     Version,
 }
 
-/// Under which heading help shows it.
+/// The heading under which help lists an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     Own,
@@ -61,17 +61,17 @@ pub enum Section {
 impl Section {
     pub const ALL: [(Section, &'static str); 7] = [
         (Section::Own, "Options"),
-        (Section::Stress(Part::Load), "What the connections do"),
-        (Section::Stress(Part::Much), "How many, how fast, how long"),
-        (Section::Stress(Part::Report), "What is told"),
+        (Section::Stress(Part::Load), "Load"),
+        (Section::Stress(Part::Much), "Amount and duration"),
+        (Section::Stress(Part::Report), "Report"),
         (Section::Limits, "Limits and timeouts"),
-        (Section::Log, "Log, on standard error (RUST_LOG wins over -v and -q)"),
+        (Section::Log, "Logging, to standard error (RUST_LOG overrides -v and -q)"),
         (Section::Other, "Other"),
     ];
 }
 
 impl Flag {
-    /// Every option of every command, in the order of help.
+    /// Returns every option of every command, in the order of help.
     pub fn all() -> impl Iterator<Item = Flag> {
         let policy = policy::OPTIONS.iter().map(Flag::of_policy);
         let stress = stress_options::OPTIONS.iter().map(Flag::of_stress);
@@ -117,7 +117,7 @@ impl Flag {
         }
     }
 
-    /// Whether `args`, with its dashes, is this option.
+    /// Whether `args`, with its dashes, names this option.
     pub fn is_called(&self, args: &str) -> bool {
         match args.strip_prefix("--") {
             Some(long) => long == self.long,
@@ -130,7 +130,7 @@ impl Flag {
     }
 }
 
-/// A flag that takes no value, to be completed.
+/// Defaults of a flag without a value.
 const PLAIN: Flag = Flag {
     long: "",
     short: None,
@@ -142,12 +142,12 @@ const PLAIN: Flag = Flag {
     set: Set::Help,
 };
 
-/// What only one or two commands have.
+/// Options of one or two commands.
 const OWN: [Flag; 14] = [
     Flag {
         long: "text",
         value: Some("TEXT"),
-        help: "what to send, with \\n \\r \\t \\xNN and places to fill in (above)",
+        help: "text to send, with \\n \\r \\t \\xNN and placeholders (see above)",
         on: Where::Only(&["greet"]),
         set: Set::OptionValues(|values, value| {
             put(&mut values.text, template::read(value).map(Some))
@@ -156,7 +156,7 @@ const OWN: [Flag; 14] = [
     },
     Flag {
         long: "read-one",
-        help: "then read one message, to a newline or the end, and log it",
+        help: "then read one message, up to a newline or end of file, and log it",
         on: Where::Only(&["greet"]),
         set: Set::OptionValues(|values, _| put(&mut values.read_one, Ok(true))),
         ..PLAIN
@@ -164,7 +164,7 @@ const OWN: [Flag; 14] = [
     Flag {
         long: "crlf",
         short: Some('C'),
-        help: "send each line end as CR LF",
+        help: "send line ends as CR LF",
         on: Where::Only(TALK),
         set: Set::OptionValues(|values, _| put(&mut values.crlf, Ok(true))),
         ..PLAIN
@@ -174,7 +174,7 @@ const OWN: [Flag; 14] = [
         short: Some('w'),
         value: Some("TIME"),
         default: "5s",
-        help: "how long the connection may take to be made",
+        help: "give up connecting after this long",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, value| put(&mut values.wait, unit::read_timeout(value))),
         ..PLAIN
@@ -184,7 +184,7 @@ const OWN: [Flag; 14] = [
         short: Some('i'),
         value: Some("TIME"),
         default: "off",
-        help: "end a connection on which nothing moved for so long",
+        help: "close connections idle for this long",
         on: Where::Only(TALK),
         set: Set::OptionValues(|values, value| put(&mut values.idle, unit::read_timeout(value))),
         ..PLAIN
@@ -192,21 +192,21 @@ const OWN: [Flag; 14] = [
     Flag {
         long: "probe",
         short: Some('z'),
-        help: "only see whether the target takes a connection",
+        help: "only test whether the target accepts a connection",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, _| put(&mut values.probe, Ok(true))),
         ..PLAIN
     },
     Flag {
         long: "timing",
-        help: "tell how long each step took, and how it ended",
+        help: "report how long each step took, and how the connection ended",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, _| put(&mut values.timing, Ok(true))),
         ..PLAIN
     },
     Flag {
         long: "no-half-close",
-        help: "keep our side open when the input ends",
+        help: "do not shut down the local side at the end of the input",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, _| put(&mut values.half_close, Ok(false))),
         ..PLAIN
@@ -215,7 +215,7 @@ const OWN: [Flag; 14] = [
         long: "linger",
         value: Some("TIME"),
         default: "off; 1s for datagrams",
-        help: "wait at most so long for the other side after the input ended",
+        help: "wait at most this long for the peer after the input ends",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, value| {
             put(&mut values.linger, unit::read_timeout(value).map(Some))
@@ -225,7 +225,7 @@ const OWN: [Flag; 14] = [
     Flag {
         long: "udp",
         short: Some('u'),
-        help: "UDP: the same as udp:// before the target",
+        help: "use UDP; same as udp://TARGET",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, _| put(&mut values.udp, Ok(true))),
         ..PLAIN
@@ -233,7 +233,7 @@ const OWN: [Flag; 14] = [
     Flag {
         long: "unix",
         short: Some('U'),
-        help: "a Unix socket: the same as unix: before the target",
+        help: "use a Unix socket; same as unix:TARGET",
         on: Where::Only(CONNECT),
         set: Set::OptionValues(|values, _| put(&mut values.unix, Ok(true))),
         ..PLAIN
@@ -243,7 +243,7 @@ const OWN: [Flag; 14] = [
         short: Some('m'),
         value: Some("N"),
         default: "100",
-        help: "how many may talk at once",
+        help: "maximum concurrent clients",
         on: Where::Only(&["chat"]),
         set: Set::OptionValues(|values, value| {
             put(&mut values.max_clients, unit::read_limit(value))
@@ -254,8 +254,8 @@ const OWN: [Flag; 14] = [
         long: "conns",
         short: Some('n'),
         value: Some("N"),
-        default: "tell how many fit",
-        help: "ask whether so many connections fit, as a server, client and relay",
+        default: "report the maximum",
+        help: "check whether this many connections fit, as a server, client and relay",
         on: Where::Only(DOCTOR),
         set: Set::OptionValues(|values, value| {
             put(&mut values.conns, unit::read_limit(value).map(Some))
@@ -264,21 +264,21 @@ const OWN: [Flag; 14] = [
     },
     Flag {
         long: "json",
-        help: "answer as one JSON object",
+        help: "print one JSON object",
         on: Where::Only(DOCTOR),
         set: Set::OptionValues(|values, _| put(&mut values.json, Ok(true))),
         ..PLAIN
     },
 ];
 
-/// What limits the daemon as a whole. The options of a policy follow these in help.
+/// Limits of the daemon as a whole. Help lists them before the policy options.
 const LIMITS: [Flag; 4] = [
     Flag {
         long: "max-connections",
         short: Some('m'),
         value: Some("N"),
-        default: "what the limit of open files allows",
-        help: "serve at most so many at once; more wait",
+        default: "from the open-file limit",
+        help: "maximum concurrent connections; others wait in the accept queue",
         section: Section::Limits,
         on: Where::Servers,
         set: Set::OptionValues(|values, value| {
@@ -301,7 +301,7 @@ const LIMITS: [Flag; 4] = [
         long: "drain-idle",
         value: Some("TIME"),
         default: "1s, at most half of --drain-timeout",
-        help: "during a drain, close connections at rest and quiet for this long",
+        help: "during a drain, close connections at rest after this long",
         section: Section::Limits,
         on: Where::Servers,
         set: Set::OptionValues(|values, value| {
@@ -313,7 +313,7 @@ const LIMITS: [Flag; 4] = [
         long: "busy-poll",
         value: Some("TIME"),
         default: "off",
-        help: "before each sleep look again for so long (100us): answers sooner, burns a core",
+        help: "poll without sleeping for this long before each sleep: lower latency, one busy core",
         section: Section::Limits,
         on: Where::Servers,
         set: Set::OptionValues(|values, value| put(&mut values.spin, unit::read_timeout(value))),
@@ -321,12 +321,12 @@ const LIMITS: [Flag; 4] = [
     },
 ];
 
-/// What every command has.
+/// Options of every command.
 const REST: [Flag; 7] = [
     Flag {
         long: "verbose",
         short: Some('v'),
-        help: "show the life of each connection; -vv: each step of the loop too",
+        help: "log the lifecycle of each connection; -vv: also every step of the event loop",
         section: Section::Log,
         on: Where::Logged,
         set: Set::OptionValues(|values, _| {
@@ -339,7 +339,7 @@ const REST: [Flag; 7] = [
     Flag {
         long: "quiet",
         short: Some('q'),
-        help: "show warnings and errors only",
+        help: "log only warnings and errors",
         section: Section::Log,
         on: Where::Logged,
         set: Set::OptionValues(|values, _| {
@@ -350,7 +350,7 @@ const REST: [Flag; 7] = [
     },
     Flag {
         long: "explain",
-        help: "say why the first line of each kind is so; --explain=always: why each line is",
+        help: "add the reason to the first line of each kind; --explain=always: to every line",
         section: Section::Log,
         on: Where::Logged,
         set: Set::Optional(|values, value| {
@@ -363,7 +363,7 @@ const REST: [Flag; 7] = [
         long: "access-log",
         value: Some("FORMAT"),
         default: "off",
-        help: "one line for each connection at its end: logfmt, json or haproxy",
+        help: "log one line when a connection ends: logfmt, json or haproxy",
         section: Section::Log,
         on: Where::Servers,
         set: Set::OptionValues(|values, value| {
@@ -375,7 +375,7 @@ const REST: [Flag; 7] = [
         long: "color",
         value: Some("WHEN"),
         default: "auto",
-        help: "auto (on a terminal, unless NO_COLOR is set), always or never",
+        help: "color the output: auto (on a terminal, unless NO_COLOR is set), always or never",
         section: Section::Other,
         set: Set::OptionValues(|values, value| {
             put(&mut values.log.color, word::read(value, &Color::WORDS))
@@ -385,7 +385,7 @@ const REST: [Flag; 7] = [
     Flag {
         long: "help",
         short: Some('h'),
-        help: "show this text",
+        help: "print this help",
         section: Section::Other,
         set: Set::Help,
         ..PLAIN
@@ -393,7 +393,7 @@ const REST: [Flag; 7] = [
     Flag {
         long: "version",
         short: Some('V'),
-        help: "show the version",
+        help: "print the version",
         section: Section::Other,
         set: Set::Version,
         ..PLAIN

@@ -1,16 +1,16 @@
-//! Names that other tools use (nc, socat, haproxy, nginx, wrk, tcpkali, iperf): what the thing is
-//! called here, or that it does not exist.
+//! Hints for names that other tools use (nc, socat, haproxy, nginx, wrk, tcpkali, iperf): the
+//! equivalent in oneloop, or that there is none.
 
 use crate::plan::Service;
 
-/// Options of other tools that mean the same.
+/// Options of other tools with the same meaning.
 struct Foreign {
     names: &'static [&'static str],
     on: On,
     hint: &'static str,
 }
 
-/// The commands for which a hint is right.
+/// The commands to which a hint applies.
 #[derive(Clone, Copy)]
 enum On {
     Any,
@@ -19,18 +19,18 @@ enum On {
     /// Commands that serve.
     Servers,
     Relays,
-    /// Commands that write a log.
+    /// Commands that log.
     Logged,
     Only(&'static str),
 }
 
-/// What to say about an option that this command does not have.
+/// Returns a hint for an option that this command does not have.
 pub fn option(command: &str, args: &str) -> Option<&'static str> {
     let row = OPTIONS.iter().find(|row| row.on.has(command) && row.names.contains(&args));
     row.map(|row| row.hint)
 }
 
-/// The command of ours that does what a command of this name does elsewhere.
+/// Returns the oneloop command that does what `args` does in other tools.
 pub fn command(args: &str) -> Option<&'static str> {
     let row = COMMANDS.iter().find(|(names, _)| names.contains(&args));
     row.map(|(_, ours)| *ours)
@@ -66,9 +66,9 @@ const fn row(names: &'static [&'static str], on: On, hint: &'static str) -> Fore
     Foreign { names, on, hint }
 }
 
-const NO_TLS: &str = "TLS does not exist here: put a TLS proxy in front";
+const NO_TLS: &str = "TLS is not supported: put a TLS proxy in front";
 
-/// The first row that fits counts, so a narrower one stands before a wider one.
+/// The first matching row is used, so specific rows precede general ones.
 #[rustfmt::skip]
 const OPTIONS: &[Foreign] = &[
     // ---- addresses -----------------------------------------------------------------------------
@@ -90,9 +90,9 @@ const OPTIONS: &[Foreign] = &[
     row(&["--tcp", "-T"], On::Listeners, "TCP is the default; tcp:// may stand before the address"),
     row(&["--unix", "-U", "--socket", "--unix-socket"], On::Any,
         "a Unix socket is an address: unix:/path or /path"),
-    row(&["-4", "--ipv4", "--inet"], On::Listeners, "IPv4 only: listen on 0.0.0.0:7007"),
+    row(&["-4", "--ipv4", "--inet"], On::Listeners, "for IPv4 only, listen on 0.0.0.0:7007"),
     row(&["-6", "--ipv6", "--inet6", "--v6only"], On::Listeners,
-        "IPv6 only: listen on [::]:7007,v6only"),
+        "for IPv6 only, listen on [::]:7007,v6only"),
     row(&["-4", "--ipv4", "-6", "--ipv6"], On::Any,
         "the family follows from the address: 127.0.0.1:7007 or [::1]:7007"),
     row(&["--backlog", "-b", "--queue"], On::Listeners,
@@ -105,107 +105,107 @@ const OPTIONS: &[Foreign] = &[
     // ---- numbers of connections ----------------------------------------------------------------
     row(&["--max-conn", "--maxconn", "--max-conns", "--maxconns", "--max-connections", "--conns",
           "--connections", "--max", "--limit", "-c", "-n"], On::Only("chat"),
-        "it is called --max-clients (-m) here"),
+        "use --max-clients (-m)"),
     row(&["--max-conn", "--maxconn", "--max-conns", "--maxconns", "--max-clients", "--conns",
           "--connections", "--clients", "--max-children", "--limit", "--max", "-n"], On::Servers,
-        "it is called --max-connections (-m) here"),
+        "use --max-connections (-m)"),
     row(&["--connections", "--connection", "--clients", "--concurrency", "--parallel", "--users",
           "--max-connections", "--max-conn", "--maxconn", "-c", "-n", "-P"], On::Only("stress"),
-        "it is called --conns here"),
+        "use --conns"),
     row(&["--connections", "--connection", "--max-connections", "--max-conn", "--maxconn", "-c",
           "-m"], On::Only("doctor"),
-        "it is called --conns (-n) here"),
+        "use --conns (-n)"),
     row(&["-k", "--keep-open", "--persistent", "fork"], On::Listeners,
-        "not needed: it accepts connections until it is stopped"),
+        "not needed: connections are accepted until oneloop stops"),
     row(&["-k", "--keep-open"], On::Only("connect"),
         "connect makes one connection; oneloop chat and oneloop echo accept many"),
     // ---- time ----------------------------------------------------------------------------------
     row(&["--connect-timeout", "--timeout", "-G"], On::Only("connect"),
-        "it is called --wait (-w) here; --idle-timeout (-i) ends a silent connection"),
+        "use --wait (-w); --idle-timeout (-i) ends a silent connection"),
     row(&["-T", "--timeout-client", "--timeout-server", "--timeout-tunnel", "--inactivity-timeout",
-          "--proxy-timeout", "--idle"], On::Servers, "it is called --idle-timeout here"),
+          "--proxy-timeout", "--idle"], On::Servers, "use --idle-timeout"),
     row(&["-T", "--inactivity-timeout", "--idle"], On::Only("connect"),
-        "it is called --idle-timeout (-i) here"),
-    row(&["-t", "--quit-after"], On::Only("connect"), "it is called --linger here"),
+        "use --idle-timeout (-i)"),
+    row(&["-t", "--quit-after"], On::Only("connect"), "use --linger"),
     row(&["--timeout", "-w", "--wait", "--timeouts"], On::Servers,
-        "say which: --idle-timeout, --half-close-timeout, --max-lifetime or --drain-timeout"),
+        "choose one: --idle-timeout, --half-close-timeout, --max-lifetime or --drain-timeout"),
     row(&["--timeout-connect", "--proxy-connect-timeout"], On::Relays,
-        "it is called --connect-timeout here"),
+        "use --connect-timeout"),
     row(&["--lifetime", "--ttl", "--max-age", "--timeout-session"], On::Servers,
-        "it is called --max-lifetime here"),
+        "use --max-lifetime"),
     row(&["--grace", "--grace-period", "--graceful-timeout", "--shutdown-timeout", "--stop-timeout",
           "--hard-stop-after", "--drain"], On::Servers,
-        "it is called --drain-timeout here"),
-    row(&["--busypoll", "--busy-wait", "--poll"], On::Servers, "it is called --busy-poll here"),
+        "use --drain-timeout"),
+    row(&["--busypoll", "--busy-wait", "--poll"], On::Servers, "use --busy-poll"),
     row(&["-d", "-T", "--time", "-z", "--seconds", "-t"], On::Only("stress"),
-        "it is called --duration here, or --hold for idle connections"),
+        "use --duration, or --hold for idle connections"),
     row(&["-N", "--shutdown", "--half-close"], On::Only("connect"),
-        "not needed: our side is closed when the input ends (--no-half-close: not)"),
+        "this is the default; --no-half-close disables it"),
     row(&["-d", "--no-stdin"], On::Only("connect"), "not needed: redirect the input, < /dev/null"),
     // ---- load ----------------------------------------------------------------------------------
     row(&["-t", "--threads", "-w", "--workers"], On::Only("stress"),
-        "it is called --processes here"),
+        "use --processes"),
     row(&["-R", "-r", "--message-rate", "--qps", "--rps", "-q"], On::Only("stress"),
-        "it is called --rate here"),
+        "use --rate"),
     row(&["--channel-lifetime", "--requests", "--count"], On::Only("stress"),
         "a run is limited by --duration and not by a number of messages"),
     row(&["-m", "--message", "--payload", "-s", "--length", "--bytes", "--message-size"],
-        On::Only("stress"), "the bytes are made and verified here; --size says how many"),
+        On::Only("stress"), "messages are generated and verified; use --size"),
     row(&["--pipeline", "--pipelining", "--outstanding"], On::Only("stress"),
-        "it is called --depth here"),
+        "use --depth"),
     row(&["--latency", "--latency-percentiles"], On::Only("stress"),
         "not needed: latencies are always shown"),
     row(&["-o", "--output", "--html"], On::Only("stress"),
-        "it is called --report FILE (HTML) or --json FILE here"),
+        "use --report FILE (HTML) or --json FILE"),
     row(&["-v", "-vv", "--verbose", "--debug"], On::Only("stress"),
-        "stress has no log; --report and --json tell more"),
-    row(&["--format"], On::Only("doctor"), "it is called --json here"),
-    // ---- what does not exist -------------------------------------------------------------------
+        "stress has no log; use --report or --json"),
+    row(&["--format"], On::Only("doctor"), "use --json"),
+    // ---- not supported --------------------------------------------------------------------------
     row(&["--tls", "--ssl", "-S", "--starttls", "--cert", "--crt", "--certificate", "--key",
           "--cacert", "--ca", "--ssl-cert", "--ssl-key", "--ssl-verify", "--insecure", "--sni",
           "--openssl", "--https", "--alpn"], On::Any, NO_TLS),
     row(&["--proxy-protocol", "--send-proxy", "--send-proxy-v2", "--accept-proxy"], On::Any,
-        "the PROXY protocol does not exist here"),
+        "the PROXY protocol is not supported"),
     row(&["--http", "--path", "--header"], On::Any,
-        "HTTP does not exist here: bytes pass as they are"),
+        "HTTP is not supported: bytes are relayed unchanged"),
     row(&["--config", "-f", "-c", "--conf", "--config-file"], On::Servers,
         "there is no configuration file: oneloop run takes all routes as arguments"),
     row(&["--check", "--health-check", "--healthcheck", "--retry", "--retries"], On::Servers,
-        "does not exist: each client tries every target once, in turn"),
+        "not supported: each connection tries every target once"),
     row(&["--balance", "--lb", "--algorithm", "--round-robin", "--weight"], On::Servers,
-        "does not exist: targets are taken in turn"),
+        "not supported: targets are used round robin"),
     row(&["-e", "--exec", "--sh-exec", "--lua-exec", "-E", "--system"], On::Any,
-        "does not exist: no programs are started"),
+        "not supported: oneloop starts no programs"),
     row(&["--daemon", "--daemonize", "-D", "-d", "--background", "--pidfile", "--pid-file"],
-        On::Servers, "does not exist: it stays in the foreground, for systemd or a shell"),
+        On::Servers, "not supported: oneloop stays in the foreground, for systemd or a shell"),
     row(&["--user", "--group", "--uid", "--gid", "--chroot"], On::Servers,
-        "does not exist: start it as that user"),
+        "not supported: start oneloop as that user"),
     row(&["--threads", "-t", "--nbthread", "--workers", "--processes", "-j"], On::Servers,
-        "does not exist: one thread; several processes share a port with ,reuseport"),
+        "not supported: one thread; several processes can share a port with ,reuseport"),
     row(&["--keepalive", "--keep-alive", "--tcp-keepalive"], On::Servers,
-        "does not exist: --idle-timeout ends connections whose peer has gone"),
+        "not supported: --idle-timeout ends connections whose peer has gone"),
     row(&["--nodelay", "--tcp-nodelay", "--no-delay"], On::Any, "always on, so there is no option"),
     row(&["--buffer-size", "--bufsize", "--buffer", "-b"], On::Any,
-        "does not exist: buffers have one size"),
+        "not supported: the buffer size is fixed"),
     row(&["--rate", "--rate-limit", "--limit-rate", "--bandwidth"], On::Servers,
-        "does not exist: reading stops while the other side does not read"),
+        "not supported: backpressure from the receiver is the only limit"),
     row(&["--allow", "--deny", "--acl", "--whitelist", "--range"], On::Listeners,
-        "does not exist: use the packet filter of the system"),
+        "not supported: use the packet filter of the system"),
     row(&["--stats", "--metrics", "--status", "--prometheus", "--admin"], On::Servers,
-        "does not exist: the signal QUIT writes the state to the log"),
-    row(&["-x", "-X", "--proxy", "--socks"], On::Only("connect"), "proxies do not exist here"),
+        "not supported: QUIT logs the state of the event loop"),
+    row(&["-x", "-X", "--proxy", "--socks"], On::Only("connect"), "proxies are not supported"),
     row(&["-s", "--source", "--source-port", "--local-port"], On::Only("connect"),
-        "does not exist: the system chooses the source address"),
+        "not supported: the system chooses the source address"),
     row(&["-n", "--numeric", "--nodns"], On::Only("connect"),
-        "not needed: an address that is a number is not looked up"),
+        "not needed: numeric addresses are never looked up"),
     // ---- log -----------------------------------------------------------------------------------
     row(&["--debug", "--trace", "--log-level", "--loglevel", "-d"], On::Logged,
-        "it is called -v or -vv here, or RUST_LOG"),
+        "use -v or -vv, or RUST_LOG"),
     row(&["--log", "--logfile", "--log-file", "-o", "--output", "--syslog"], On::Logged,
         "the log goes to standard error: 2> FILE"),
-    row(&["--accesslog", "--access"], On::Servers, "it is called --access-log here"),
+    row(&["--accesslog", "--access"], On::Servers, "use --access-log"),
     row(&["--no-color", "--no-colour", "--nocolor", "--colour", "--colors"], On::Any,
-        "it is called --color here: auto, always or never"),
+        "use --color: auto, always or never"),
 ];
 
 #[cfg(test)]
@@ -220,7 +220,7 @@ mod tests {
             ("echo", "--port", "part of the address"),
             ("echo", "-l", "is an argument"),
             ("echo", "-k", "not needed"),
-            ("echo", "--tls", "TLS does not exist"),
+            ("echo", "--tls", "TLS is not supported"),
             ("relay", "--max-conn", "--max-connections"),
             ("run", "--connections", "--max-connections"),
             ("chat", "--max-connections", "--max-clients"),
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_of_another_tool_is_none_of_ours_and_leads_to_one() {
+    fn a_command_of_another_tool_leads_to_one_of_oneloop() {
         for (names, ours) in COMMANDS {
             let is_ours = |name: &str| OURS.iter().any(|spec| spec.name == name);
             assert!(is_ours(ours) || *ours == "--version", "{ours}");

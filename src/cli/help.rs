@@ -1,75 +1,79 @@
-//! The texts of `--help` and `--version`, laid out from the tables.
+//! Lays out the texts of `--help` and `--version` from the tables.
 
 use super::command::{COMMANDS, Group, Spec};
 use super::flag::{Flag, Section, Where};
 use crate::plan::stress::options::Part;
 use crate::text::wrap::{COLUMNS_MIN, fit};
 
-/// A name longer than this stands on a line of its own; on a narrow page earlier.
-const NAME_COLUMNS: usize = 30;
+/// Width of the name column: a longer name is on a line of its own.
+const NAME_COLUMNS: usize = 27;
 /// Keeps two words on one line; it is shown as a space.
 const HARD_SPACE: char = '\u{a0}';
 
 const ADDRESSES: &[(&str, &str)] = &[
-    ("7007  :7007  *:7007", "a port on every address of this machine, IPv6 and IPv4"),
-    ("127.0.0.1:7007  [::1]:7007", "one address; to listen, port 0 picks a free one and tells it"),
-    ("name:7007", "a host name"),
-    ("tcp://…  udp://…", "the transport; TCP if it is not said"),
-    ("/path  unix:/path", "a Unix socket; unix:@name is one without a file (Linux)"),
-    ("unix-dgram:/path", "a Unix datagram socket"),
+    ("7007, :7007, *:7007", "port on all local addresses, IPv6 and IPv4"),
+    ("127.0.0.1:7007", "IPv4 address and port"),
+    ("[::1]:7007", "IPv6 address and port"),
+    ("name:7007", "host name and port"),
+    ("tcp://..., udp://...", "transport [default: TCP]"),
+    ("/path, unix:/path", "Unix stream socket"),
+    ("unix:@name", "abstract Unix socket (Linux)"),
+    ("unix-dgram:/path", "Unix datagram socket"),
 ];
-const LISTEN_OPTIONS: (&str, &str) =
-    ("LISTEN,option…", "v6only, backlog=N, mode=0660 (of a Unix socket), reuseport");
+const LISTEN_OPTIONS: &[(&str, &str)] = &[
+    ("...:0", "any free port; the log shows which one"),
+    ("LISTEN,option...", "v6only, backlog=N, mode=0660 (Unix sockets), reuseport"),
+];
 const SERVE_CODES: &[(&str, &str)] = &[
-    ("0", "done, also after a drain"),
-    ("1", "could not: an address cannot be bound, a right is missing, a failure while running"),
-    ("2", "wrong usage"),
-    ("130, 143", "a second INT or TERM cut the drain"),
+    ("0", "success, including a completed drain"),
+    ("1", "runtime error: cannot bind, permission denied, event loop failure"),
+    ("2", "usage error"),
+    ("130, 143", "a drain was interrupted by a second INT or TERM"),
 ];
 const CONNECT_CODES: &[(&str, &str)] = &[
-    ("0", "the conversation ended in order; with -z: there is somebody"),
-    ("1", "something of ours failed: input, output, or no descriptor was left"),
-    ("2", "wrong usage"),
-    ("6", "the name does not resolve"),
-    ("7", "no connection: refused, or there is no way to the target"),
-    ("28", "timed out: no connection within -w, nothing moved for -i; on datagrams no answer"),
-    ("56", "the connection was reset, or its network failed"),
-    ("130, 143", "INT or TERM ended it"),
+    ("0", "the connection ended in order; with -z: the target accepted it"),
+    ("1", "local error: input, output or no descriptor available"),
+    ("2", "usage error"),
+    ("6", "host name not resolved"),
+    ("7", "connect failed: refused or unreachable"),
+    ("28", "timeout: -w for connecting, -i for idle time, no answer to a datagram"),
+    ("56", "connection reset, or network error"),
+    ("130, 143", "terminated by INT or TERM"),
 ];
 const DOCTOR_CODES: &[(&str, &str)] = &[
-    ("0", "so many connections fit in every role (no number: 0), and TARGET accepted"),
-    ("1", "they do not fit, or it is not known whether they do, or TARGET failed"),
-    ("2", "wrong usage"),
+    ("0", "N connections fit in every role, or no N was given; TARGET accepted, if given"),
+    ("1", "they do not fit, or the answer is unknown, or the connect to TARGET failed"),
+    ("2", "usage error"),
 ];
 const STRESS_CODES: &[(&str, &str)] = &[
-    ("0", "all went well"),
-    ("1", "something failed: a connection, an answer, or a byte that came back other than sent"),
-    ("2", "wrong usage"),
+    ("0", "no failures"),
+    ("1", "a connection or a request failed, or a byte differed from the one sent"),
+    ("2", "usage error"),
 ];
 const SIGNALS: &[(&str, &str)] = &[
-    ("TERM, INT", "stop accepting and finish what is in progress; again: stop at once"),
-    ("QUIT", "write the state of the loop to the log"),
-    ("HUP, PIPE", "are ignored"),
+    ("TERM, INT", "drain: stop accepting, finish connections in progress; again: exit now"),
+    ("QUIT", "log the state of the event loop"),
+    ("HUP, PIPE", "ignored"),
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
-    ("RUST_LOG", "what the log shows, as in oneloop=debug; wins over -v and -q"),
-    ("NO_COLOR", "no colours, if set"),
+    ("RUST_LOG", "log filter, as in oneloop=debug; overrides -v and -q"),
+    ("NO_COLOR", "disables colors, if set"),
 ];
 
 pub fn version() -> String {
     format!("oneloop {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-/// A help text. It is laid out when the width of the terminal is known.
+/// A help text. It is laid out once the width of the terminal is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Help {
     Overview,
-    /// Of the command with this name.
+    /// Help for the command with this name.
     About(&'static str),
 }
 
 impl Help {
-    /// The text in at most so many columns. Only a command to type is never broken.
+    /// Lays out the text in at most `columns` columns. Only example commands are never wrapped.
     pub fn text(self, columns: usize) -> String {
         let columns = columns.max(COLUMNS_MIN);
         match self {
@@ -84,18 +88,18 @@ impl Help {
 
 /// `oneloop --help`.
 fn overview(columns: usize) -> String {
-    let title = "oneloop: one thread, one loop: a faithful echo and relay daemon";
+    let title = "A single-threaded event loop that echoes and relays bytes between TCP, UDP and \
+                 Unix sockets.";
     let mut page = Page::new(title, columns);
-    page.section("Usage");
-    page.line("oneloop COMMAND [ARGUMENT…] [OPTION…]");
-    page.line("oneloop COMMAND --help        tells all about one command");
+    page.paragraph("Usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]");
+    page.paragraph("See \"oneloop COMMAND --help\" for the options of a command.");
     let groups = [(Group::Serve, "Serve"), (Group::Talk, "Talk"), (Group::Tools, "Tools")];
     for (group, title) in groups {
         let specs = COMMANDS.iter().filter(|spec| spec.group == group);
         page.list(title, specs.map(|spec| (spec.name, spec.about)));
     }
     page.addresses(true);
-    page.section("Options of every command");
+    page.section("Common options");
     page.flags(
         &Flag::all()
             .filter(|flag| matches!(flag.on, Where::All | Where::Logged))
@@ -114,14 +118,13 @@ fn overview(columns: usize) -> String {
 
 /// `oneloop COMMAND --help`.
 fn about(spec: &Spec, columns: usize) -> String {
-    let mut page = Page::new(&format!("oneloop {}: {}", spec.name, spec.about), columns);
-    page.section("Usage");
-    page.line(&format!("oneloop {} {}", spec.name, spec.arguments));
-    page.text.push('\n');
-    page.items(spec.words.iter().copied());
+    let (first, rest) = spec.about.split_at(1);
+    let mut page = Page::new(&format!("{}{rest}.", first.to_uppercase()), columns);
+    page.paragraph(&format!("Usage: oneloop {} {}", spec.name, spec.arguments));
+    page.list("Arguments", spec.words.iter().copied());
     if !spec.notes.is_empty() {
         page.text.push('\n');
-        spec.notes.iter().for_each(|note| page.line(note));
+        spec.notes.iter().for_each(|note| page.plain(note));
     }
     let mut parts = Vec::new();
     for (section, title) in Section::ALL {
@@ -131,7 +134,7 @@ fn about(spec: &Spec, columns: usize) -> String {
             page.section(title);
             page.flags(&flags);
         }
-        // Parts of one list have their units explained once, behind the last of them.
+        // Units are explained once, after the last section of stress options.
         parts.extend(flags);
         if !matches!(section, Section::Stress(Part::Load | Part::Much)) {
             page.units(&parts);
@@ -154,7 +157,7 @@ fn about(spec: &Spec, columns: usize) -> String {
     page.text
 }
 
-/// A text that grows downwards.
+/// A help page under construction.
 struct Page {
     text: String,
     columns: usize,
@@ -169,6 +172,18 @@ impl Page {
         self.text.push_str(&fit(&format!("\n{title}:\n"), self.columns));
     }
 
+    /// Adds a line without indentation.
+    fn plain(&mut self, line: &str) {
+        self.text.push_str(&fit(&format!("{line}\n"), self.columns));
+    }
+
+    /// Adds an empty line and a line without indentation.
+    fn paragraph(&mut self, line: &str) {
+        self.text.push('\n');
+        self.plain(line);
+    }
+
+    /// Adds an indented line.
     fn line(&mut self, line: &str) {
         let indent = if line.is_empty() { "" } else { "  " };
         self.text.push_str(&fit(&format!("{indent}{line}\n"), self.columns));
@@ -179,13 +194,21 @@ impl Page {
         self.items(items);
     }
 
-    /// Names and what they are, in two columns. The first is as wide as it must be.
+    /// Adds names and descriptions in two columns. The first is as narrow as the names allow.
     fn items<'a>(&mut self, items: impl Iterator<Item = (&'a str, &'a str)>) {
         let items: Vec<(&str, &str)> = items.collect();
         let widths = items.iter().map(|(name, _)| name.chars().count());
-        let most = NAME_COLUMNS.min(self.columns * 3 / 8);
+        let most = self.name_columns();
         let width = widths.filter(|width| *width <= most).max().unwrap_or(most);
-        for (name, text) in items {
+        self.columns_of(&items, width);
+    }
+
+    fn name_columns(&self) -> usize {
+        NAME_COLUMNS.min(self.columns * 3 / 8)
+    }
+
+    fn columns_of(&mut self, items: &[(&str, &str)], width: usize) {
+        for &(name, text) in items {
             let mut lines = wrap(text, self.columns - width - 4).into_iter();
             let mut left = name;
             if name.chars().count() > width {
@@ -198,28 +221,32 @@ impl Page {
         }
     }
 
+    /// Adds options, in the same columns in every section.
     fn flags(&mut self, flags: &[Flag]) {
         let rows: Vec<(String, String)> = flags.iter().map(row).collect();
-        self.items(rows.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        let items: Vec<_> = rows.iter().map(|(name, text)| (&**name, &**text)).collect();
+        self.columns_of(&items, self.name_columns());
     }
 
     fn addresses(&mut self, listens: bool) {
-        let option = listens.then_some(LISTEN_OPTIONS);
-        self.list("Addresses", ADDRESSES.iter().copied().chain(option));
+        let options = if listens { LISTEN_OPTIONS } else { &[] };
+        self.list("Addresses", ADDRESSES.iter().chain(options).copied());
     }
 
-    /// What the values of these options may be.
+    /// Adds the formats of the values that these options take.
     fn units(&mut self, flags: &[Flag]) {
-        const TIME: &str = "TIME has a unit: 100us, 500ms, 5s, 2m, 1h or 1d; some may be off.";
-        const N: &str = "N may be 10k (thousands) or 1m (millions).";
-        const SIZE: &str = "SIZE may be 64k (of 1024), 1M or 1G.";
-        const RATE: &str = "RATE is 2k/s, 600/m or 50/h; a bare number means per second.";
+        const TIME: &str =
+            "TIME needs a unit: 100us, 500ms, 5s, 2m, 1h or 1d. \"off\" disables a timeout.";
+        const N: &str = "N accepts the suffixes k (thousands) and m (millions).";
+        const SIZE: &str = "SIZE accepts the suffixes k (1024 bytes), M and G.";
+        const RATE: &str =
+            "RATE is a number per second (2k/s or 2k), minute (600/m) or hour (50/h).";
         let units = [("TIME", TIME), ("N", N), ("SIZE", SIZE), ("RATE", RATE)];
         let takes = |unit: &str| flags.iter().any(|flag| flag.value == Some(unit));
         let lines: Vec<&str> = units.iter().filter(|unit| takes(unit.0)).map(|u| u.1).collect();
         if !lines.is_empty() {
             self.text.push('\n');
-            lines.iter().for_each(|line| self.line(line));
+            lines.iter().for_each(|line| self.plain(line));
         }
     }
 
@@ -231,18 +258,18 @@ impl Page {
     }
 }
 
-/// An option as help shows it: its names, and what it does.
+/// Returns the names of an option and its description.
 fn row(flag: &Flag) -> (String, String) {
     let short = flag.short.map_or("    ".to_string(), |short| format!("-{short}, "));
     let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
     let default = match (flag.value, flag.default) {
         (None, _) | (_, "") => String::new(),
-        (_, default) => format!(" (default: {default})").replacen(": ", ":\u{a0}", 1),
+        (_, default) => format!(" [default:\u{a0}{default}]"),
     };
     (format!("{short}--{}{value}", flag.long), format!("{}{default}", flag.help))
 }
 
-/// The text in lines of at most so many columns.
+/// Wraps the text into lines of at most `columns` columns.
 fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {

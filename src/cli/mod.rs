@@ -1,10 +1,8 @@
-//! What was typed becomes a `Command`. Parsing does nothing else: nothing is opened, printed or
-//! looked up.
+//! Parses the command line into a `Command`. Opens, prints and resolves nothing.
 //!
-//! `command` and `flag` are the two tables: a new command or option is a new entry there, and help,
-//! parsing and the guesses of errors follow. `sort` sorts arguments into options and words, `values`
-//! collects what the options say, `args` holds both, and `serve`, `talk` and `tools` make a
-//! command of it.
+//! `command` and `flag` are tables: parsing, help and suggestions follow from an entry there.
+//! `parse_args` separates options from positional arguments, `values` holds
+//! the values of options, `args` holds both, and `serve`, `talk` and `tools` build the command.
 
 use std::ffi::OsString;
 
@@ -18,8 +16,8 @@ mod command;
 mod flag;
 mod foreign;
 mod help;
+mod parse_args;
 mod serve;
-mod sort;
 mod talk;
 
 mod tools;
@@ -28,13 +26,13 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use args::Word;
+use args::Arg;
 use command::{COMMANDS, Spec};
 pub use error::UsageError;
 pub use help::Help;
-use sort::Sorted;
+use parse_args::Parsed;
 
-/// All that can be asked for.
+/// A parsed command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Serve {
@@ -45,12 +43,12 @@ pub enum Command {
     Chat(ChatPlan),
     Doctor(DoctorPlan),
     Stress(Box<StressPlan>),
-    /// A text to print, and that is all.
+    /// A text to print.
     Help(Help),
     Version(String),
 }
 
-/// Makes a command of the arguments that follow the program's name.
+/// Parses the arguments after the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageError> {
     let words = args::decode(args)?;
     let Some((first, rest)) = words.split_first() else {
@@ -63,18 +61,18 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         _ => {}
     }
     let (spec, rest) = command(&words)?;
-    let args = match sort::sort(spec, &rest)? {
-        Sorted::Help => return Ok(Command::Help(Help::About(spec.name))),
-        Sorted::Version => return Ok(Command::Version(help::version())),
-        Sorted::ParsedArgs(args) => args,
+    let args = match parse_args::parse_args(spec, &rest)? {
+        Parsed::Help => return Ok(Command::Help(Help::About(spec.name))),
+        Parsed::Version => return Ok(Command::Version(help::version())),
+        Parsed::ParsedArgs(args) => args,
     };
     (spec.build)(*args).map_err(|error| error.of(spec.name))
 }
 
-/// The command and what belongs to it. Options may stand before it: then it is the first word that
-/// is the name of one.
-fn command(words: &[Word]) -> Result<(&'static Spec, Vec<Word>), UsageError> {
-    let is_option = |word: &Word| word.text.starts_with('-');
+/// Returns the command and its arguments. If options precede it, the command is the first argument
+/// that is the name of one.
+fn command(words: &[Arg]) -> Result<(&'static Spec, Vec<Arg>), UsageError> {
+    let is_option = |word: &Arg| word.text.starts_with('-');
     let at = match is_option(&words[0]) {
         true => words.iter().position(|word| command::find(word).is_ok()),
         false => Some(0),
@@ -91,7 +89,7 @@ fn command(words: &[Word]) -> Result<(&'static Spec, Vec<Word>), UsageError> {
     Ok((spec, before.iter().chain(&behind[1..]).cloned().collect()))
 }
 
-fn help_about(words: &[Word]) -> Result<Command, UsageError> {
+fn help_about(words: &[Arg]) -> Result<Command, UsageError> {
     match words.first() {
         None => Ok(Command::Help(Help::Overview)),
         Some(word) => Ok(Command::Help(Help::About(command::find(word)?.name))),
@@ -101,11 +99,11 @@ fn help_about(words: &[Word]) -> Result<Command, UsageError> {
 fn no_command() -> UsageError {
     let names: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).collect();
     UsageError::missing("no command")
-        .detail("usage: oneloop COMMAND [ARGUMENT…] [OPTION…]")
+        .detail("usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]")
         .detail(format!("commands: {}", names.join(", ")))
 }
 
-fn option_alone(word: &Word) -> UsageError {
-    UsageError::at(word.at, format!("an option without a command: {}", shown(&word.text)))
+fn option_alone(word: &Arg) -> UsageError {
+    UsageError::at(word.at, format!("option without a command: {}", shown(&word.text)))
         .detail("for example: oneloop echo --explain")
 }

@@ -1,19 +1,19 @@
-//! Makes plans of the commands that serve.
+//! Builds the plans of the serving commands.
 
 use super::Command;
-use super::args::{ParsedArgs, Word};
+use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
 use crate::plan::parse_error::{Piece, SpanError};
 use crate::plan::{ParseError, Plan, Route, Service, check, unit};
 
-/// Where echo listens if nothing is said: for oneself, and without privileges.
+/// Default address of echo: local only, and without privileges.
 const ECHO_LISTEN: &str = "127.0.0.1:7007";
 
-/// A service that needs nothing but addresses to listen at.
+/// Builds a service that needs only addresses to listen on.
 pub fn small(mut args: ParsedArgs, service: Service) -> Result<Command, UsageError> {
     if args.words.is_empty() && service == Service::Echo {
-        args.words.push(Word { text: ECHO_LISTEN.to_string(), at: 0 });
+        args.words.push(Arg { text: ECHO_LISTEN.to_string(), at: 0 });
     }
     let example = match service {
         Service::Discard => ":9",
@@ -28,7 +28,7 @@ pub fn small(mut args: ParsedArgs, service: Service) -> Result<Command, UsageErr
 pub fn greet(mut args: ParsedArgs) -> Result<Command, UsageError> {
     const EXAMPLE: &str = "oneloop greet :7008 --text 'welcome {peer.ip}\\n'";
     let Some(text) = args.values.text.take() else {
-        let error = UsageError::missing("greet needs a text to send: --text TEXT");
+        let error = UsageError::missing("greet needs --text TEXT");
         return Err(error.detail(format!("for example: {EXAMPLE}")));
     };
     let service = Service::Greet { text, read_one: args.values.read_one };
@@ -41,11 +41,11 @@ pub fn relay(args: ParsedArgs) -> Result<Command, UsageError> {
         Err(error.detail("for example: oneloop relay :80 10.0.0.1:80"))
     };
     let Some((first, rest)) = args.words.split_first() else {
-        return needs("an address to listen at and a target");
+        return needs("an address to listen on and a target");
     };
     let listen = first.listen()?;
     if rest.is_empty() {
-        return needs("a target behind the address it listens at");
+        return needs("a target after the address to listen on");
     }
     let mut targets = Vec::new();
     for word in rest {
@@ -64,7 +64,7 @@ pub fn run(args: ParsedArgs) -> Result<Command, UsageError> {
         let error = UsageError::missing("run needs a route: LISTEN=SERVICE");
         return Err(error.detail("for example: oneloop run :7=echo :9=discard"));
     }
-    let route = |word: &Word| {
+    let route = |word: &Arg| {
         let route = Route::parse(&word.text, &args.values.policy);
         route.map_err(|parse_error| word.parse_error(&parse_error))
     };
@@ -72,10 +72,10 @@ pub fn run(args: ParsedArgs) -> Result<Command, UsageError> {
     plan(&args.values, routes, &args.words)
 }
 
-/// One address or more, all with the same service.
+/// Builds one route per address, all with the same service.
 fn same(args: &ParsedArgs, service: &Service, example: &str) -> Result<Command, UsageError> {
     if args.words.is_empty() {
-        let wrong = format!("{} needs an address to listen at", service.name());
+        let wrong = format!("{} needs an address to listen on", service.name());
         return Err(UsageError::missing(wrong).detail(format!("for example: {example}")));
     }
     let mut routes = Vec::new();
@@ -89,22 +89,22 @@ fn same(args: &ParsedArgs, service: &Service, example: &str) -> Result<Command, 
     plan(&args.values, routes, &args.words)
 }
 
-/// The plan of these routes, one for each word, if they can be together.
-fn plan(values: &OptionValues, routes: Vec<Route>, words: &[Word]) -> Result<Command, UsageError> {
+/// Builds the plan of these routes, one per argument, unless they conflict.
+fn plan(values: &OptionValues, routes: Vec<Route>, words: &[Arg]) -> Result<Command, UsageError> {
     check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
     let OptionValues { max_connections, drain_timeout, drain_idle, spin, .. } = *values;
     if let Some(idle) = drain_idle.filter(|idle| *idle >= drain_timeout && !drain_timeout.is_zero())
     {
         let [idle, timeout] = [idle, drain_timeout].map(unit::show_duration);
         let error = UsageError::missing(format!(
-            "--drain-idle {idle} is not shorter than --drain-timeout {timeout}"
+            "--drain-idle {idle} must be shorter than --drain-timeout {timeout}"
         ));
-        return Err(error.detail("connections at rest would be reset instead of closed"));
+        return Err(error.detail("otherwise connections at rest would be reset instead of closed"));
     }
     let plan = Plan { routes, max_connections, drain_timeout, drain_idle, spin };
     Ok(Command::Serve { plan, log: values.log.clone() })
 }
 
-fn misfit(subject: &str, word: &Word, span_error: SpanError) -> UsageError {
+fn misfit(subject: &str, word: &Arg, span_error: SpanError) -> UsageError {
     word.parse_error(&ParseError::new(subject, word.text.as_str(), span_error))
 }

@@ -1,7 +1,7 @@
-//! Makes plans of the commands that talk: connect and chat.
+//! Builds the plans of connect and chat.
 
 use super::Command;
-use super::args::{ParsedArgs, Word};
+use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
 use crate::plan::parse_error::{Piece, shown};
@@ -17,13 +17,13 @@ pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
         [word] => target(word, &values)?,
         [host, port] if !values.unix => target(&joined(host, port), &values)?,
         [_, .., last] => {
-            let wrong = format!("one argument too many: {}", shown(&last.text));
+            let wrong = format!("unexpected argument: {}", shown(&last.text));
             return Err(UsageError::at(last.at, wrong)
                 .detail("connect takes one target, or a host and a port"));
         }
     };
     let plain = ConnectPlan::to(target);
-    // Who says how long silence may last means the silence at the end too.
+    // An idle timeout also applies after the end of the input.
     let linger = plain.linger.map(|linger| values.idle.unwrap_or(linger));
     Ok(Command::Connect(ConnectPlan {
         wait: values.wait,
@@ -33,7 +33,7 @@ pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
         timing: values.timing,
         half_close: values.half_close,
         linger: values.linger.unwrap_or(linger),
-        // Who talks from a terminal wants the talk, not the log.
+        // By default the log would interfere with the conversation.
         log: LogPlan { quiet: values.log.verbosity == 0, ..values.log },
         ..plain
     }))
@@ -41,7 +41,7 @@ pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
 
 pub fn chat(args: ParsedArgs) -> Result<Command, UsageError> {
     if args.words.is_empty() {
-        let error = UsageError::missing("chat needs an address to listen at");
+        let error = UsageError::missing("chat needs an address to listen on");
         return Err(error.detail("for example: oneloop chat :7009"));
     }
     let mut listens = Vec::new();
@@ -49,8 +49,8 @@ pub fn chat(args: ParsedArgs) -> Result<Command, UsageError> {
         let listen = word.listen()?;
         if listen.address.is_datagram() {
             let span_error = Piece::whole(&word.text)
-                .wrong("chat needs a stream: its clients must be known")
-                .or_accepts("tcp://…, unix:… to listen at");
+                .wrong("chat needs a stream address")
+                .or_accepts("tcp://…, unix:… to listen on");
             let parse_error = ParseError::new("address", word.text.as_str(), span_error);
             return Err(word.parse_error(&parse_error));
         }
@@ -60,39 +60,39 @@ pub fn chat(args: ParsedArgs) -> Result<Command, UsageError> {
     Ok(Command::Chat(ChatPlan { listens, max_clients, idle, crlf, log }))
 }
 
-/// `HOST PORT` as one text. The number of the argument is the host's.
-fn joined(host: &Word, port: &Word) -> Word {
+/// Joins `HOST PORT` into one argument, numbered as the host.
+fn joined(host: &Arg, port: &Arg) -> Arg {
     let bare_v6 = host.text.contains(':') && !host.text.contains(['[', '/']);
     let text = match bare_v6 {
         true => format!("[{}]:{}", host.text, port.text),
         false => format!("{}:{}", host.text, port.text),
     };
-    Word { text, at: host.at }
+    Arg { text, at: host.at }
 }
 
-/// The target, with `-u` and `-U` in it, which may not contradict what the address itself says.
-fn target(word: &Word, values: &OptionValues) -> Result<Address, UsageError> {
+/// Parses the target and applies `-u` and `-U`, which must not contradict the address.
+fn target(word: &Arg, values: &OptionValues) -> Result<Address, UsageError> {
     let bare = !word.text.contains("://") && !word.text.contains('@');
     let path = values.unix && bare && !word.text.starts_with("unix");
     let text = if path { format!("unix:{}", word.text) } else { word.text.clone() };
-    let address = Word { text, at: word.at }.target()?;
-    let says = |option: &str| {
-        let wrong = format!("{option} does not fit {}", shown(&word.text));
+    let address = Arg { text, at: word.at }.target()?;
+    let conflict = |option: &str| {
+        let wrong = format!("{option} conflicts with {}", shown(&word.text));
         Err(UsageError::at(word.at, wrong))
     };
     match address {
-        Address::Tcp(..) | Address::Udp(..) if values.unix => says("-U"),
+        Address::Tcp(..) | Address::Udp(..) if values.unix => conflict("-U"),
         Address::Tcp(host, port) if values.udp && bare => Ok(Address::Udp(host, port)),
         Address::Unix(name) if values.udp && (path || is_path(&name, word)) => {
             Ok(Address::UnixDatagram(name))
         }
-        Address::Tcp(..) | Address::Unix(_) if values.udp => says("-u"),
+        Address::Tcp(..) | Address::Unix(_) if values.udp => conflict("-u"),
         address => Ok(address),
     }
 }
 
-/// Whether the word is nothing but the path.
-fn is_path(name: &UnixName, word: &Word) -> bool {
+/// Whether the argument is a bare path.
+fn is_path(name: &UnixName, word: &Arg) -> bool {
     matches!(name, UnixName::Path(_)) && !word.text.starts_with("unix")
 }
 

@@ -1,4 +1,4 @@
-//! Makes plans of the commands that examine: doctor and stress.
+//! Builds the plans of doctor and stress.
 
 use super::Command;
 use super::args::ParsedArgs;
@@ -11,8 +11,8 @@ pub fn doctor(args: ParsedArgs) -> Result<Command, UsageError> {
         [] => None,
         [word] => Some(word.target()?),
         [.., last] => {
-            let wrong = format!("one argument too many: {}", shown(&last.text));
-            return Err(UsageError::at(last.at, wrong).detail("doctor takes one target at most"));
+            let wrong = format!("unexpected argument: {}", shown(&last.text));
+            return Err(UsageError::at(last.at, wrong).detail("doctor takes at most one target"));
         }
     };
     let values = args.values;
@@ -43,25 +43,25 @@ mod tests {
     }
 
     #[test]
-    fn the_doctor_is_asked_with_or_without_a_number_and_a_target() {
-        let asked = |line| match parsed(line) {
+    fn the_doctor_has_a_plan_with_or_without_a_number_and_a_target() {
+        let planned = |line| match parsed(line) {
             Ok(Command::Doctor(plan)) => plan,
             other => panic!("{line}: {other:?}"),
         };
-        assert_eq!(asked("doctor"), DoctorPlan::default());
+        assert_eq!(planned("doctor"), DoctorPlan::default());
         let expected = DoctorPlan {
             conns: Some(100_000),
             target: Some(Address::parse("10.0.0.1:80").unwrap()),
             json: true,
             color: Color::Never,
         };
-        assert_eq!(asked("doctor --conns 100k 10.0.0.1:80 --json --color never"), expected);
-        assert_eq!(asked("doctor -n 5").conns, Some(5));
-        assert_eq!(asked("doctor --color always").color, Color::Always);
+        assert_eq!(planned("doctor --conns 100k 10.0.0.1:80 --json --color never"), expected);
+        assert_eq!(planned("doctor -n 5").conns, Some(5));
+        assert_eq!(planned("doctor --color always").color, Color::Always);
     }
 
     #[test]
-    fn a_stress_run_is_asked_for_with_targets_and_options() {
+    fn a_stress_run_has_targets_and_options() {
         let line =
             "stress --load idle=10k,echo :7 unix:/x --conns 2k --rate 50k/s --json - --probe echo";
         let Ok(Command::Stress(plan)) = parsed(line) else { panic!("{line}") };
@@ -73,9 +73,9 @@ mod tests {
     #[test]
     fn a_stress_run_that_makes_no_sense_is_refused() {
         let cases = [
-            ("stress", None, "no target"),
+            ("stress", None, "missing target"),
             ("stress :7 --load ehco", Some(4), "bad value for --load: ehco"),
-            ("stress :7 udp://:7", None, "targets of streams and of datagrams cannot be mixed"),
+            ("stress :7 udp://:7", None, "stream and datagram targets cannot be combined"),
             ("stress :7 -v", Some(3), "unknown option: -v"),
         ];
         for (line, argument, wrong) in cases {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn what_the_doctor_does_not_understand_is_refused() {
         let cases = [
-            ("doctor a:1 b:2", Some(3), "one argument too many: b:2"),
+            ("doctor a:1 b:2", Some(3), "unexpected argument: b:2"),
             ("doctor a:0", Some(2), "bad address: a:0"),
             ("doctor --conns many", Some(3), "bad value for --conns: many"),
             ("doctor --conns 0", Some(3), "bad value for --conns: 0"),

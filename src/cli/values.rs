@@ -1,10 +1,10 @@
-//! What the options say, before it is known what they are said about.
+//! The values of all options.
 
 use std::time::Duration;
 
 use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, StressPlan, Template};
 
-/// Every value an option can set. Each command takes from it what concerns it.
+/// The value of every option. Each command uses those that apply to it.
 #[derive(Debug)]
 pub struct OptionValues {
     pub policy: Policy,
@@ -26,7 +26,7 @@ pub struct OptionValues {
     pub probe: bool,
     pub timing: bool,
     pub half_close: bool,
-    /// None: as the kind of socket needs it. Some(None): off.
+    /// None: depends on the type of socket. Some(None): off.
     pub linger: Option<Option<Duration>>,
     pub udp: bool,
     pub unix: bool,
@@ -40,7 +40,7 @@ pub struct OptionValues {
 }
 
 impl OptionValues {
-    /// Nothing was said.
+    /// Returns the defaults.
     pub fn new() -> OptionValues {
         OptionValues {
             policy: Policy::default(),

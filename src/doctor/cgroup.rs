@@ -1,20 +1,20 @@
-//! The control group that leaves the least memory: our own or one above it, version 1 or 2.
+//! Finds the control group (version 1 or 2) with the least memory left: that of this process or an
+//! ancestor.
 
 use super::facts::{Fact, Group};
 use super::root::{Root, column, labelled};
 
-/// What one version of control groups calls its files.
+/// File names of one version of control groups.
 struct Version {
     /// The type of its file system.
     mount: &'static str,
-    /// What marks the memory controller among the options of its mount; version 2 has one tree
-    /// only.
+    /// The mount option of the memory controller; version 2 has a single hierarchy.
     option: Option<&'static str>,
-    /// The controllers in the line of /proc/self/cgroup: none in version 2.
+    /// The controller in /proc/self/cgroup: empty in version 2.
     controller: &'static str,
     limit: &'static str,
     used: &'static str,
-    /// Pages that cache files: the kernel drops them when memory is asked for.
+    /// Page cache, which the kernel reclaims on demand.
     cached: [&'static str; 2],
 }
 
@@ -37,10 +37,10 @@ const VERSIONS: [Version; 2] = [
     },
 ];
 
-/// Groups nest; deeper than this nobody looks.
+/// Maximum number of nested groups examined.
 const DEEPEST: usize = 64;
 
-/// The group that leaves the least room. A limit that exists but cannot be read makes it unknown.
+/// Returns the group with the least memory left. Unknown if a limit exists but cannot be read.
 pub fn tightest(root: &Root) -> Fact<Group> {
     let groups = match root.text("proc/self/cgroup") {
         Ok(text) => text,
@@ -60,12 +60,12 @@ pub fn tightest(root: &Root) -> Fact<Group> {
     tightest
 }
 
-/// The folders of our group and of all above it, as far as they are mounted here.
+/// Returns the directories of the group and its ancestors, as far as they are mounted here.
 fn folders(version: &Version, groups: &str, mounts: &str) -> Vec<String> {
     let own = groups.lines().find_map(|line| own_path(version, line));
     let mount = mounts.lines().find_map(|line| mount_of(version, line));
     let (Some(own), Some((top, place))) = (own, mount) else { return Vec::new() };
-    // A container may be shown a part of the tree only, or a path from outside of it.
+    // A container may see only part of the hierarchy, or a path outside it.
     let below = own.strip_prefix(top.trim_end_matches('/')).unwrap_or_default();
     let below = if below.contains("..") { "" } else { below.trim_end_matches('/') };
     let mut folders = vec![format!("{place}{below}")];
@@ -86,7 +86,7 @@ fn own_path<'a>(version: &Version, line: &'a str) -> Option<&'a str> {
     controllers.any(|controller| controller == version.controller).then_some(path)
 }
 
-/// Which part of the tree is mounted, and where: the fourth and fifth column of mountinfo.
+/// Returns the root and the mount point: the fourth and fifth column of mountinfo.
 fn mount_of<'a>(version: &Version, line: &'a str) -> Option<(&'a str, &'a str)> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(3);
@@ -120,7 +120,8 @@ fn group(root: &Root, version: &Version, folder: &str) -> Fact<Group> {
     Fact::Known(Group { file, limit, used: used.saturating_sub(cached) })
 }
 
-/// Unknown beats all, for it may be the tightest; then the least room.
+/// An unknown limit comes first, since it may be the smallest; then the one with the least memory
+/// left.
 fn tighter(one: Fact<Group>, other: Fact<Group>) -> Fact<Group> {
     let room = |fact: &Fact<Group>| match fact {
         Fact::Unknown(_) => (0, 0),

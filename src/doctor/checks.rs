@@ -1,21 +1,22 @@
-//! The verdicts: from facts and a demand to findings. Pure, so that a table of tests proves them.
+//! Checks facts against a demand and returns findings. Does no I/O, so that tests can cover every
+//! case.
 
 use super::demand::Demand;
 use super::facts::{Fact, Facts};
 use super::finding::{Finding, Limit, Verdict};
-use super::mend;
+use super::fix;
 use super::target::{Protocol, Sources};
 use crate::shell::bind;
 
-/// What one end of a connection costs the kernel while nothing is queued: 3.9 kB, measured with up
-/// to 1,000,000 connections (docs/doctor.md).
+/// Kernel memory per idle end of a connection, in bytes, measured with up to 1,000,000 connections
+/// (docs/doctor.md).
 pub const KERNEL_BYTES_PER_END: u64 = 3_900;
-/// What an idle connection may cost us: the promise of the house.
+/// Maximum user memory per idle end, in bytes.
 pub const USER_BYTES_PER_END: u64 = 100;
-/// The backlog our listeners ask for: more than so many cannot wait to be accepted anyway.
+/// The backlog of oneloop's listeners: no more connections can wait in an accept queue.
 const BACKLOG: u64 = bind::BACKLOG as u64;
 
-/// Every limit that concerns such connections in this role, judged.
+/// Checks every limit that applies to the role and the protocol.
 pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
     let is_tcp = demand.target.protocol == Protocol::Tcp;
     let is_inet = demand.target.protocol != Protocol::Unix;
@@ -32,12 +33,12 @@ pub fn check(facts: &Facts, demand: &Demand) -> Vec<Finding> {
     found.extend(is_inet.then(|| ports(facts, demand)));
     found.retain(|finding| demand.role.has(finding.limit.section()));
     for finding in &mut found {
-        finding.mend = mend::commands(finding, facts, demand);
+        finding.fix = fix::commands(finding, facts, demand);
     }
     found
 }
 
-/// A limit on something of which each connection takes `each`, and others have `used`.
+/// A limit of which each connection uses `each`, and others use `used`.
 struct Share<'a> {
     limit: Limit,
     now: &'a Fact,
@@ -76,7 +77,7 @@ impl Share<'_> {
             holds,
             verdict,
             note,
-            mend: vec![],
+            fix: vec![],
         }
     }
 }
@@ -90,7 +91,7 @@ fn verdict(holds: &Fact, demand: &Demand) -> Verdict {
     }
 }
 
-/// Descriptors of one process, counted as the daemon counts them when it starts.
+/// Checks a limit on the descriptors of one process, counted as the daemon does at start.
 fn descriptors(limit: Limit, now: &Fact, demand: &Demand) -> Finding {
     let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     let descriptors = demand.role.descriptors();
@@ -102,11 +103,11 @@ fn descriptors(limit: Limit, now: &Fact, demand: &Demand) -> Finding {
         verdict: verdict(&holds, demand),
         note: if let Fact::Unknown(why) = &holds { why.clone() } else { String::new() },
         holds,
-        mend: vec![],
+        fix: vec![],
     }
 }
 
-/// The hard limit bounds: oneloop raises a lower soft one to it when it starts.
+/// The hard limit applies: oneloop raises the soft limit to it at start.
 fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
     let hard = descriptors(Limit::NofileHard, &facts.nofile_hard, demand);
     let mut soft = descriptors(Limit::NofileSoft, &facts.nofile_soft, demand);
@@ -119,7 +120,7 @@ fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
     [hard, soft]
 }
 
-/// Descriptors of the whole system, others' too.
+/// Checks the limit on the descriptors of all processes.
 fn file_max(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.file_max, &facts.files_in_use);
     let finding =
@@ -127,7 +128,7 @@ fn file_max(facts: &Facts, demand: &Demand) -> Finding {
     in_use(finding, used)
 }
 
-/// Each registered descriptor of a user is one watch.
+/// Each descriptor registered with epoll by a user is one watch.
 fn epoll_watches(facts: &Facts, demand: &Demand) -> Finding {
     let now = &facts.epoll_watches;
     Share { limit: Limit::EpollWatches, now, each: demand.role.ends(), used: &NONE_USED }
@@ -143,7 +144,7 @@ fn memory(facts: &Facts, demand: &Demand) -> Finding {
     Share { limit: Limit::Memory, now, each, used: &NONE_USED }.judge(demand)
 }
 
-/// Sockets are charged to the group of the process that opened them.
+/// Sockets are charged to the control group of the process that opened them.
 fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
     let now = facts.cgroup.map(|group| group.limit);
     let used = facts.cgroup.map(|group| group.used);
@@ -152,8 +153,8 @@ fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
     in_use(share.judge(demand), &used)
 }
 
-/// One entry for each connection. A table that is loaded but tracks nothing bounds nothing today,
-/// and may tomorrow: when it is too small, that is told as unknown.
+/// Each connection has one entry. A table without entries tracks nothing now, but a new firewall
+/// rule can change that: if it is too small, the verdict is unknown.
 fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.conntrack_max, &facts.conntrack_in_use);
     let mut found = Share { limit: Limit::Conntrack, now, each: 1, used }.judge(demand);
@@ -170,24 +171,24 @@ fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
     in_use(found, used)
 }
 
-/// Idle connections hold no page of it. Each that has bytes waiting holds one at least; above the
-/// pressure mark the kernel shrinks buffers, so this slows and does not bound.
+/// Idle connections use no pages; each with queued bytes uses at least one. Above the pressure
+/// threshold the kernel shrinks buffers, so this limit slows traffic but bounds no connections.
 fn tcp_mem(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.tcp_pressure_pages, &facts.tcp_pages_in_use);
     let found = Share { limit: Limit::TcpMem, now, each: demand.role.ends(), used }.judge(demand);
     slows(in_use(found, used))
 }
 
-/// The backlog of every listener is cut to this without a word.
+/// The kernel silently truncates the backlog of every listener to this value.
 fn somaxconn(facts: &Facts, demand: &Demand) -> Finding {
     burst(Limit::Somaxconn, &facts.somaxconn, demand, |burst| burst)
 }
 
-/// Half-open connections. With SYN cookies a full table turns nobody away; without, its last
-/// quarter is kept for peers that are known.
+/// Half-open connections. With SYN cookies a full table refuses nothing; without them, its last
+/// quarter is reserved for known peers.
 fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
-    let room = |burst: u64| (4 * burst).div_ceil(3);
-    let mut found = burst(Limit::SynBacklog, &facts.syn_backlog, demand, room);
+    let entries = |burst: u64| (4 * burst).div_ceil(3);
+    let mut found = burst(Limit::SynBacklog, &facts.syn_backlog, demand, entries);
     match facts.syncookies {
         Fact::Known(0) => {}
         Fact::Known(_) => {
@@ -206,15 +207,15 @@ fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
     found
 }
 
-/// A limit on how many may arrive at the same moment: at most as many as there are, or as a
-/// listener of ours lets wait. `room` is what a burst needs of it.
-fn burst(limit: Limit, now: &Fact, demand: &Demand, room: fn(u64) -> u64) -> Finding {
-    let conns = demand.conns.map(|conns| room(conns.min(BACKLOG)));
+/// Checks a limit on connections that arrive at the same moment: at most N, or the backlog.
+/// `entries` maps the size of a burst to the value it needs.
+fn burst(limit: Limit, now: &Fact, demand: &Demand, entries: fn(u64) -> u64) -> Finding {
+    let conns = demand.conns.map(|conns| entries(conns.min(BACKLOG)));
     let demand = Demand { conns, ..demand.clone() };
     slows(Share { limit, now, each: 1, used: &NONE_USED }.judge(&demand))
 }
 
-/// The same finding for a limit that slows and does not bound the number of connections.
+/// Converts a finding for a limit that slows but does not bound connections.
 fn slows(found: Finding) -> Finding {
     let verdict = if found.verdict == Verdict::TooSmall { Verdict::Slows } else { found.verdict };
     let holds =
@@ -222,8 +223,7 @@ fn slows(found: Finding) -> Finding {
     Finding { holds, verdict, ..found }
 }
 
-/// Every connection of one client to one address and port has a port of its own for each address
-/// it comes from.
+/// Each connection to one address and port needs its own local port per source address.
 fn ports(facts: &Facts, demand: &Demand) -> Finding {
     let sources = demand.target.sources(facts);
     let now = facts.ports.map(|ports| ports.usable().saturating_mul(sources.count()));
@@ -241,7 +241,7 @@ fn ports(facts: &Facts, demand: &Demand) -> Finding {
     found
 }
 
-/// Says how much others use, where nothing else is to be said.
+/// Notes the current use by others, unless there is another note.
 fn in_use(found: Finding, used: &Fact) -> Finding {
     match used.known() {
         Some(used @ 1..) if found.note.is_empty() => {

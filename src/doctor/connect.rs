@@ -1,4 +1,4 @@
-//! Resolves the target and connects to it once, as a client would, and says what happened.
+//! Resolves the target, connects to it once, and returns the result.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
@@ -14,30 +14,30 @@ use crate::shell::datagram_socket::DatagramSocket;
 use crate::shell::remote::Remote;
 use crate::shell::{SocketAddress, connect};
 
-/// Longest time to resolve the name, and longest time to connect to all its addresses.
+/// Maximum time to resolve the name, and maximum time to connect to all its addresses.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// What the name resolved to.
+    /// The addresses of the name.
     pub addresses: Vec<SocketAddr>,
     /// The time for resolving and connecting.
     pub took: Duration,
     pub result: Result<Connected, String>,
 }
 
-/// Both addresses of the connection. A Unix socket has none of its own.
+/// Both addresses of the connection. A Unix socket has no local address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connected {
     pub to: String,
     pub from: Option<SocketAddr>,
-    /// The address of a name that accepted.
+    /// The address that accepted.
     pub inet: Option<SocketAddr>,
 }
 
 impl Attempt {
-    /// The target with the address in place of its name.
+    /// Returns the target with its name replaced by the address.
     pub fn resolved(&self, target: &Address) -> Address {
         let connected = self.result.as_ref().ok().and_then(|connected| connected.inet);
         match (target, connected.or_else(|| self.addresses.first().copied())) {
@@ -48,7 +48,7 @@ impl Attempt {
     }
 }
 
-/// Takes the addresses of a name in turn until one accepts, and closes the connection at once.
+/// Tries the addresses of a name in order until one accepts, and closes the connection.
 pub fn attempt(target: &Address) -> Attempt {
     let start = Instant::now();
     let mut addresses = Vec::new();
@@ -67,7 +67,7 @@ pub fn attempt(target: &Address) -> Attempt {
     Attempt { addresses, took: start.elapsed(), result }
 }
 
-/// The system's resolver cannot be interrupted, so a thread waits for it.
+/// Resolves in a thread: the system resolver cannot be interrupted.
 fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     let name = match host {
         Host::Any => return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]),
@@ -77,7 +77,7 @@ fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     let (answer, answers) = channel();
     let ask = move || {
         let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        // Nobody listens any more if it took too long.
+        // After a timeout the receiver is gone.
         let _ = answer.send(found);
     };
     let asked = thread::Builder::new().name("resolver".to_string()).spawn(ask);
@@ -116,14 +116,14 @@ fn in_turn(
 fn tcp(to: SocketAddr, timeout: Duration) -> io::Result<Option<SocketAddr>> {
     let stream = TcpStream::connect_timeout(&to, timeout)?;
     let from = stream.local_addr()?;
-    // Where nobody listens, a port of the ephemeral range can be connected to itself.
+    // Without a listener, a port of the ephemeral range can be connected to itself.
     match from == stream.peer_addr()? {
         true => Err(io::ErrorKind::ConnectionRefused.into()),
         false => Ok(Some(from)),
     }
 }
 
-/// Sends nothing: there is a route, and an address of ours for it.
+/// Checks that there is a route and a local address. Sends nothing.
 fn udp(to: SocketAddr) -> io::Result<Option<SocketAddr>> {
     let any = match to {
         SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -150,7 +150,7 @@ fn unix_datagram(_: &UnixName) -> io::Result<Connected> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// A Unix listener whose queue is full says that the call would block.
+/// A Unix listener with a full accept queue returns EAGAIN.
 fn full_or(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock => "accept queue full".to_string(),

@@ -1,10 +1,10 @@
-//! What is asked of the machine: how many connections, and in which role.
+//! The demand: how many connections, and in which role.
 
 use super::finding::Section;
 use super::target::Target;
 use crate::shell::limits::Descriptors;
 
-/// So many connections to be held at once. None: as many as fit.
+/// A number of concurrent connections. None: as many as fit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     pub conns: Option<u64>,
@@ -12,14 +12,14 @@ pub struct Demand {
     pub target: Target,
 }
 
-/// What a process of ours does with its connections.
+/// What a process does with its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Accepts.
     Server,
     /// Connects.
     Client,
-    /// Accepts and connects: two ends of ours for each connection.
+    /// Accepts and connects: two local ends for each connection.
     Relay,
 }
 
@@ -32,12 +32,12 @@ impl Role {
         }
     }
 
-    /// Ends of a connection that are ours.
+    /// Returns the number of local ends of a connection.
     pub fn ends(self) -> u64 {
         self.descriptors().per_connection() as u64
     }
 
-    /// What the process of this role keeps descriptors for.
+    /// Returns how a process of this role uses descriptors.
     pub fn descriptors(self) -> Descriptors {
         match self {
             Role::Server => Descriptors::SERVER,
@@ -46,7 +46,7 @@ impl Role {
         }
     }
 
-    /// Whether limits of this section concern it.
+    /// Whether limits of this section apply to the role.
     pub fn has(self, section: Section) -> bool {
         match self {
             Role::Server => section != Section::Client,

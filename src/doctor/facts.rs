@@ -1,22 +1,22 @@
-//! What is known of this machine, as plain numbers. `read` fills it, `checks` judges it.
+//! The facts about this machine, as plain numbers. `read` collects them, `checks` evaluates them.
 
-/// A number of the system, or why there is none. What could not be read is never taken for enough.
+/// A number, or why there is none. An unknown value is never counted as sufficient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<T = u64> {
     Known(T),
-    /// The system says that there is no limit.
+    /// There is no limit.
     Endless,
-    /// This limit does not exist here: a part of the kernel that is not loaded, no such group.
+    /// The limit does not exist here: a kernel module is not loaded, there is no such group.
     Absent,
-    /// It could not be read, and this is why.
+    /// It could not be read, for this reason.
     Unknown(String),
 }
 
-/// From here on a number means "no limit": the kernel writes 2^63, less a page here or there.
+/// Larger numbers mean "no limit": the kernel prints 2^63, rounded down to pages.
 const ENDLESS: u64 = 1 << 62;
 
 impl Fact {
-    /// A number as the kernel prints it, where some huge numbers and some words mean no limit.
+    /// Parses a number printed by the kernel; some words and huge numbers mean no limit.
     pub fn number(text: &str) -> Fact {
         match text.trim() {
             "max" | "unlimited" => Fact::Endless,
@@ -37,7 +37,7 @@ impl<T> Fact<T> {
         }
     }
 
-    /// What this makes of a value that is known; why there is none stays.
+    /// Maps a known value.
     pub fn map<U>(&self, make: impl FnOnce(&T) -> U) -> Fact<U> {
         match self {
             Fact::Known(value) => Fact::Known(make(value)),
@@ -48,62 +48,62 @@ impl<T> Fact<T> {
     }
 }
 
-/// All that the checks ask for. Sizes are in bytes unless the name says otherwise.
+/// The input of the checks. Sizes are in bytes unless the name states another unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
     pub nofile_soft: Fact,
     pub nofile_hard: Fact,
     pub nr_open: Fact,
     pub file_max: Fact,
-    /// Descriptors that all processes of the system hold now.
+    /// Descriptors currently open in all processes.
     pub files_in_use: Fact,
     pub epoll_watches: Fact,
     pub memory_available: Fact,
     pub cgroup: Fact<Group>,
     pub somaxconn: Fact,
     pub syn_backlog: Fact,
-    /// 0: off, so that a full SYN backlog drops.
+    /// 0: off, so that a full SYN backlog drops connections.
     pub syncookies: Fact,
-    /// Where the kernel begins to save memory for TCP (the middle number of tcp_mem).
+    /// Memory pressure threshold of TCP (the middle value of tcp_mem).
     pub tcp_pressure_pages: Fact,
     pub tcp_pages_in_use: Fact,
     pub conntrack_max: Fact,
     pub conntrack_in_use: Fact,
     pub ports: Fact<Ports>,
-    /// Addresses of this machine to connect from, without loopback and link-local ones.
+    /// Source addresses of this machine, without loopback and link-local ones.
     pub ipv4_sources: Fact,
     pub ipv6_sources: Fact,
 }
 
-/// The control group, our own or one above it, that leaves the least memory.
+/// The control group with the least memory left: that of this process or an ancestor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The file that holds the limit, as its owner would write it.
+    /// The file with the limit.
     pub file: String,
     pub limit: u64,
-    /// What cannot be given back: without the pages that only cache files.
+    /// Memory in use, without reclaimable page cache.
     pub used: u64,
 }
 
-/// The ports that the kernel picks from for a connection that goes out.
+/// The ports that the kernel uses for outgoing connections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ports {
     pub low: u16,
     pub high: u16,
-    /// Ranges that the kernel leaves alone, both ends included.
+    /// Reserved ranges, inclusive.
     pub reserved: Vec<(u16, u16)>,
 }
 
-/// The widest range that makes sense: ports below it ask for privileges.
+/// The widest useful range: lower ports are privileged.
 pub const WIDEST_PORTS: (u16, u16) = (1024, 65535);
 
 impl Ports {
-    /// How many ports of its range the kernel may give out.
+    /// Returns the number of usable ports in the range.
     pub fn usable(&self) -> u64 {
         self.usable_within(self.low, self.high)
     }
 
-    /// How many it would be with the widest range.
+    /// Returns the number of usable ports in the widest range.
     pub fn usable_at_widest(&self) -> u64 {
         self.usable_within(WIDEST_PORTS.0, WIDEST_PORTS.1)
     }

@@ -1,9 +1,9 @@
-//! What the doctor finds out: for each limit the present value, what is needed, and a verdict.
+//! Findings: for each limit the current value, the value needed, and a verdict.
 
 use super::facts::Fact;
 
-/// The limits that are looked at. The order is that of the report, and of mending: a limit stands
-/// behind those that it depends on.
+/// The limits checked, in the order of the report and of the fixes: a limit follows those that it
+/// depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     NrOpen,
@@ -21,7 +21,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// Its full name, for machines.
+    /// The full name, for JSON.
     pub fn name(self) -> &'static str {
         match self {
             Limit::NrOpen => "fs.nr_open",
@@ -39,7 +39,7 @@ impl Limit {
         }
     }
 
-    /// Its name in a sentence.
+    /// The name in a sentence.
     pub fn word(self) -> &'static str {
         match self {
             Limit::NofileHard | Limit::NofileSoft => "RLIMIT_NOFILE",
@@ -47,7 +47,7 @@ impl Limit {
         }
     }
 
-    /// Its name in the table, at most 19 columns wide.
+    /// The name in the table, at most 19 columns wide.
     pub fn short(self) -> &'static str {
         match self {
             Limit::NofileHard => "RLIMIT_NOFILE hard",
@@ -69,8 +69,7 @@ impl Limit {
         }
     }
 
-    /// Whether it bounds how many connections there can be. The others slow a burst, or much
-    /// traffic at once.
+    /// Whether it bounds the number of connections. The others slow down bursts or heavy traffic.
     pub fn is_bound(self) -> bool {
         !matches!(self, Limit::TcpMem | Limit::Somaxconn | Limit::SynBacklog)
     }
@@ -90,14 +89,14 @@ pub enum Unit {
     Bytes,
 }
 
-/// Whom a limit concerns.
+/// The connections that a limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
-    /// Every connection, whoever opened it.
+    /// All connections, accepted or opened.
     Every,
-    /// Only a server, which accepts.
+    /// Accepted connections.
     Server,
-    /// Only a client, which connects.
+    /// Connections to a target.
     Client,
 }
 
@@ -107,48 +106,48 @@ impl Section {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// No number was asked for.
+    /// No N was given.
     Unasked,
     Fits,
     TooSmall,
-    /// Too small for a burst or for much traffic at once; the connections are held all the same.
+    /// Too small for a burst or heavy traffic; the connections still fit.
     Slows,
-    /// It could not be judged. Never taken for enough.
+    /// Could not be determined. Never counted as sufficient.
     Unknown,
 }
 
-/// One limit, judged.
+/// The result of checking one limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub limit: Limit,
     pub now: Fact,
-    /// What the value must be at least, with what others use now. None: nothing was asked for, or
-    /// any value will do.
+    /// Minimum value, including the current use by others. None: no N was given, or any value is
+    /// sufficient.
     pub needs: Option<u64>,
-    /// How many connections it lets through. Absent: it does not bound their number.
+    /// Number of connections it allows. Absent: it does not bound their number.
     pub holds: Fact,
     pub verdict: Verdict,
     pub note: String,
-    pub mend: Vec<Mend>,
+    pub fix: Vec<Fix>,
 }
 
-/// A line to type (or to write into a file), and what must be known about it.
+/// A command (or a line for a configuration file) and a remark about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mend {
+pub struct Fix {
     pub command: String,
     pub remark: String,
 }
 
-/// What all limits of one role come to.
+/// The summary of all limits of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sum {
-    /// How many connections fit, and the limit that says so. None: no limit is known to bite.
-    pub bites: Option<(u64, Limit)>,
-    /// Of how many bounds nothing is known.
+    /// Number of connections that fit, and the limit reached first. None: no limit is known.
+    pub limiting: Option<(u64, Limit)>,
+    /// Number of bounds that are unknown.
     pub unknown: usize,
     /// Whether any bound is known.
     pub known: bool,
-    /// Whether the number asked for fits. None: none was asked for, or too little is known.
+    /// Whether N connections fit. None: no N was given, or too little is known.
     pub fits: Option<bool>,
 }
 
@@ -156,9 +155,9 @@ impl Sum {
     pub fn of(findings: &[Finding]) -> Sum {
         let mine: Vec<&Finding> = findings.iter().filter(|found| found.limit.is_bound()).collect();
         let count = |verdict| mine.iter().filter(|found| found.verdict == verdict).count();
-        let bite = |found: &&Finding| Some((*found.holds.known()?, found.limit));
+        let bound = |found: &&Finding| Some((*found.holds.known()?, found.limit));
         Sum {
-            bites: mine.iter().filter_map(bite).min_by_key(|(holds, _)| *holds),
+            limiting: mine.iter().filter_map(bound).min_by_key(|(holds, _)| *holds),
             unknown: count(Verdict::Unknown),
             known: count(Verdict::Unknown) < mine.len(),
             fits: match (count(Verdict::TooSmall), count(Verdict::Unknown), count(Verdict::Fits)) {

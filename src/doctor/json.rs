@@ -1,10 +1,10 @@
-//! The report for machines: one JSON object. An absent number is `null`, and `state` says why.
+//! Writes the report as one JSON object. A missing number is `null`; `state` gives the reason.
 
 use std::io::{self, Write};
 
 use super::connect::Attempt;
 use super::facts::Fact;
-use super::finding::{Finding, Mend, Section, Unit, Verdict};
+use super::finding::{Finding, Fix, Section, Unit, Verdict};
 use super::{Judged, Report};
 use crate::text::json::quote;
 
@@ -39,24 +39,25 @@ fn attempt_text(attempt: &Attempt) -> String {
 
 fn role_text(judged: &Judged) -> String {
     let Judged { role, findings, sum } = judged;
-    let holds = number(sum.bites.map(|(holds, _)| holds));
-    let bites = sum.bites.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
+    let holds = number(sum.limiting.map(|(holds, _)| holds));
+    let limiting =
+        sum.limiting.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
     let (unknown, fits) = (sum.unknown, truth(sum.fits));
     let limits: Vec<_> = findings.iter().map(finding_text).collect();
     let limits = limits.join(",\n      ");
     format!(
-        "{{\"role\": \"{}\", \"holds\": {holds}, \"limiting\": {bites}, \
+        "{{\"role\": \"{}\", \"holds\": {holds}, \"limiting\": {limiting}, \
          \"unknown\": {unknown}, \"fits\": {fits}, \"limits\": [\n      {limits}\n    ]}}",
         role.word()
     )
 }
 
 fn finding_text(found: &Finding) -> String {
-    let mend = |mend: &Mend| {
-        let (command, remark) = (quoted(&mend.command), quoted(&mend.remark));
+    let fix = |fix: &Fix| {
+        let (command, remark) = (quoted(&fix.command), quoted(&fix.remark));
         format!("{{\"command\": {command}, \"remark\": {remark}}}")
     };
-    let mends: Vec<_> = found.mend.iter().map(mend).collect();
+    let fixes: Vec<_> = found.fix.iter().map(fix).collect();
     let fields = [
         ("limit", quoted(found.limit.name())),
         ("concerns", quoted(section(found.limit.section()))),
@@ -67,7 +68,7 @@ fn finding_text(found: &Finding) -> String {
         ("holds", number(found.holds.known().copied())),
         ("verdict", verdict(found.verdict).map_or_else(|| "null".to_string(), quoted)),
         ("note", quoted(&found.note)),
-        ("fix", format!("[{}]", mends.join(", "))),
+        ("fix", format!("[{}]", fixes.join(", "))),
     ];
     let fields: Vec<_> =
         fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();

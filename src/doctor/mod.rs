@@ -1,9 +1,9 @@
-//! Tells which limit of this machine bites first for so many connections, and connects once to a
-//! target that is given. Changes nothing.
+//! Finds the system limit that is reached first, and connects once to a target if one is given.
+//! Changes nothing.
 //!
-//! `read` collects facts from /proc and /sys, `checks` makes findings of facts and a demand,
-//! `print` and `json` show them. Only `root` and `connect` touch the world, and `root` from a
-//! folder of the caller's choice.
+//! `read` collects facts from /proc and /sys, `checks` turns facts and a demand into findings,
+//! `print` and `json` write them. Only `root` and `connect` do I/O; the caller chooses the
+//! directory that `root` reads.
 
 use std::io::{self, Write};
 
@@ -20,7 +20,7 @@ pub mod checks;
 pub mod demand;
 pub mod facts;
 pub mod finding;
-pub mod mend;
+pub mod fix;
 pub mod read;
 pub mod root;
 
@@ -33,8 +33,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-/// Examines this machine and writes the report. True if the number asked for is known to fit in
-/// each role, or none was asked for, and if the target could be connected to, or none was given.
+/// Checks this machine and writes the report. Returns true if N connections are known to fit in
+/// each role, or no N was given, and the connect to the target succeeded, or none was given.
 pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
     let attempt = plan.target.as_ref().map(connect::attempt);
     examine(plan, attempt, &Root::new("/"), out)
@@ -61,18 +61,18 @@ fn examine(
     Ok(connects && (plan.conns.is_none() || report.fits() == Some(true)))
 }
 
-/// All that is to be told, in no form yet.
+/// The content of the report.
 pub struct Report {
-    /// The target as it prints, if one was given.
+    /// The target as printed, if one was given.
     pub target: Option<String>,
-    /// What happened when it was connected to.
+    /// The result of the connect to the target.
     pub attempt: Option<Attempt>,
     pub conns: Option<u64>,
-    /// With a target there is no server among them.
+    /// With a target, client and relay only.
     pub roles: Vec<Judged>,
 }
 
-/// The limits as they concern one role.
+/// The findings of one role.
 pub struct Judged {
     pub role: Role,
     pub findings: Vec<Finding>,
@@ -105,7 +105,7 @@ impl Report {
         Report { target, attempt, conns, roles: roles.iter().copied().map(judge).collect() }
     }
 
-    /// Whether the number asked for fits in each role. None: in one of them it is not known.
+    /// Whether N connections fit in each role. None: unknown for one of them.
     pub fn fits(&self) -> Option<bool> {
         let any = |fits| self.roles.iter().any(|judged| judged.sum.fits == fits);
         match (any(Some(false)), any(None)) {

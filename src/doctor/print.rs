@@ -1,10 +1,10 @@
-//! The report for people: a sentence for each role, a table, what is not known, and the commands
-//! that raise a limit.
+//! Prints the report: a sentence for each role, a table, the unknown limits, and the commands that
+//! raise a limit.
 
 use super::connect::Attempt;
 use super::demand::Role;
 use super::facts::Fact;
-use super::finding::{Finding, Limit, Mend, Section, Verdict};
+use super::finding::{Finding, Fix, Limit, Section, Verdict};
 use super::show::count;
 use super::{Judged, Report};
 use crate::text::digits::{grouped, plural};
@@ -12,7 +12,7 @@ use crate::text::escape::plain;
 use crate::text::paint::Paint;
 use crate::text::wrap::fit;
 
-/// The report in at most so many columns. Only a command to type is never broken.
+/// Lays out the report in at most `columns` columns. Only commands are never wrapped.
 pub fn report(report: &Report, colour: bool, columns: usize) -> String {
     let mut page = Page { text: String::new(), paint: Paint(colour), columns };
     for judged in &report.roles {
@@ -28,11 +28,11 @@ pub fn report(report: &Report, colour: bool, columns: usize) -> String {
     }
     page.table(report);
     page.unknowns(report);
-    page.mends(report);
+    page.fixes(report);
     page.text
 }
 
-/// What a role comes to.
+/// Summarizes one role in a sentence.
 fn sentence(report: &Report, judged: &Judged) -> String {
     let (role, sum) = (as_role(report, judged.role), &judged.sum);
     let unknown = match (sum.known, sum.unknown) {
@@ -40,7 +40,7 @@ fn sentence(report: &Report, judged: &Judged) -> String {
         (true, 0) => String::new(),
         (true, many) => format!("; {} unknown", plural(many as u64, "limit")),
     };
-    let Some((holds, limit)) = sum.bites else {
+    let Some((holds, limit)) = sum.limiting else {
         return format!("{role}: no known limit{unknown}.");
     };
     let (most, limit) = (grouped(holds), limit.word());
@@ -65,7 +65,7 @@ fn as_role(report: &Report, role: Role) -> String {
     }
 }
 
-/// What happened when the target was connected to.
+/// Describes the connect to the target.
 fn attempted(target: &str, attempt: &Attempt) -> String {
     let name = plain(target);
     let took = format!("{:.1?}", attempt.took);
@@ -80,14 +80,14 @@ fn attempted(target: &str, attempt: &Attempt) -> String {
     }
 }
 
-/// A text that grows downwards.
+/// A report under construction.
 struct Page {
     text: String,
     paint: Paint,
     columns: usize,
 }
 
-/// One limit: its name, its present value, a number for each role, and a note.
+/// A row of the table: a limit, its value, a number for each role, and a note.
 struct Row {
     limit: Limit,
     verdict: Verdict,
@@ -101,7 +101,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    /// A sentence, with a mark where a number or a connection was asked for.
+    /// Adds a sentence, with a mark if N or a target was given.
     fn marked(&mut self, report: &Report, verdict: Verdict, text: &str) {
         let text = self.paint.bold(text);
         match report.conns.is_some() || report.target.is_some() {
@@ -120,7 +120,9 @@ impl Page {
         };
         let widths: Vec<usize> = (0..heads.len()).map(width).collect();
         let caption = match report.conns {
-            Some(conns) => format!("What {} need of each limit:", plural(conns, "connection")),
+            Some(conns) => {
+                format!("Value of each limit needed for {}:", plural(conns, "connection"))
+            }
             None => "Connections that each limit allows:".to_string(),
         };
         self.text.push('\n');
@@ -161,38 +163,39 @@ impl Page {
             return;
         }
         self.text.push('\n');
-        self.line(&self.paint.bold("Unknown, and not counted as enough:"));
+        self.line(&self.paint.bold("Unknown, and not counted as sufficient:"));
         for found in unknown {
             self.line(&format!("  {:19}  {}", found.limit.short(), plain(&found.note)));
         }
     }
 
-    fn mends(&mut self, report: &Report) {
+    fn fixes(&mut self, report: &Report) {
         let mut has_sysctl = false;
         for judged in &report.roles {
-            let mends: Vec<&Mend> = judged.findings.iter().flat_map(|found| &found.mend).collect();
-            if mends.is_empty() {
+            let fixes: Vec<&Fix> = judged.findings.iter().flat_map(|found| &found.fix).collect();
+            if fixes.is_empty() {
                 continue;
             }
             self.text.push('\n');
             let conns = plural(report.conns.unwrap_or_default(), "connection");
             let title = format!("To hold {conns} as a {}:", judged.role.word());
             self.line(&self.paint.bold(&title));
-            for mend in mends {
-                self.remedy(mend);
-                has_sysctl |= mend.command.starts_with("sysctl");
+            for fix in fixes {
+                self.fix(fix);
+                has_sysctl |= fix.command.starts_with("sysctl");
             }
         }
         if has_sysctl {
-            let text = "sysctl -w lasts until the next boot; a line in /etc/sysctl.d/ stays.";
+            let text =
+                "sysctl -w lasts until the next boot; a file in /etc/sysctl.d/ is permanent.";
             self.text.push('\n');
             self.line(&self.paint.dim(text));
         }
     }
 
-    /// The command and the remark, on two lines if one would be too long.
-    fn remedy(&mut self, mend: &Mend) {
-        let Mend { command, remark } = mend;
+    /// Adds the command and the remark, on two lines if one would be too long.
+    fn fix(&mut self, fix: &Fix) {
+        let Fix { command, remark } = fix;
         let is_short = command.chars().count() + remark.chars().count() + 6 <= self.columns;
         let remark_text = self.paint.dim(&format!("# {remark}"));
         match (command.is_empty(), remark.is_empty()) {
@@ -207,7 +210,7 @@ impl Page {
     }
 }
 
-/// One row for each limit that concerns a role of the report.
+/// Returns one row for each limit that applies to a role of the report.
 fn rows(report: &Report) -> Vec<Row> {
     let mut limits: Vec<&Finding> = Vec::new();
     for found in report.roles.iter().flat_map(|judged| &judged.findings) {
@@ -229,10 +232,11 @@ fn row(report: &Report, first: &Finding) -> Row {
         cells.push(found.map_or_else(String::new, |found| number(report, found)));
         verdict = found.map_or(verdict, |found| worse(verdict, found.verdict));
     }
-    let is_limiting = |judged: &Judged| judged.sum.bites.is_some_and(|(_, bites)| bites == limit);
+    let is_limiting =
+        |judged: &Judged| judged.sum.limiting.is_some_and(|(_, limiting)| limiting == limit);
     let note = match report.roles.iter().any(is_limiting) {
         true => "limiting",
-        // The reason for an unknown may be long; it stands below the table.
+        // The reason may be long, so it is printed below the table.
         false if first.verdict == Verdict::Unknown => "",
         false => &first.note,
     };
@@ -248,7 +252,7 @@ fn now(found: &Finding) -> String {
     }
 }
 
-/// What is needed, where a number was asked for; else how many connections fit.
+/// Returns the value needed if N was given, otherwise how many connections fit.
 fn number(report: &Report, found: &Finding) -> String {
     match (&found.holds, found.needs) {
         (_, Some(needs)) => found.limit.unit().print(needs),
@@ -263,7 +267,7 @@ fn verdict(is_good: bool) -> Verdict {
     if is_good { Verdict::Fits } else { Verdict::TooSmall }
 }
 
-/// The verdict of a limit over several roles.
+/// Returns the worse of two verdicts.
 fn worse(one: Verdict, other: Verdict) -> Verdict {
     use Verdict::{Fits, Slows, TooSmall, Unasked, Unknown};
     let order = [TooSmall, Unknown, Slows, Fits, Unasked];
@@ -278,7 +282,7 @@ fn line(cells: &[String], widths: &[usize], note: &str) -> String {
     format!("{text}  {note}").trim_end().to_string()
 }
 
-/// The same where a terminal is too narrow for columns: each number with its name.
+/// Formats a row for terminals too narrow for columns: each number after its name.
 fn labelled(row: &Row, heads: &[String]) -> String {
     let cells = heads.iter().zip(&row.cells).skip(1).filter(|(_, cell)| !cell.is_empty());
     let cells: Vec<String> = cells.map(|(head, cell)| format!("{head} {cell}")).collect();

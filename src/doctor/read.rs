@@ -1,4 +1,4 @@
-//! Reads the facts from /proc and /sys, or from a tree that looks like them. Changes nothing.
+//! Reads the facts from /proc and /sys, or from a copy of them in a test. Changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::cgroup;
 use super::facts::{Fact, Facts, Ports};
 use super::root::{Root, column, found, labelled};
 
-/// Reads all facts; each that cannot be read is unknown, with the reason.
+/// Reads all facts. A fact that cannot be read is unknown, with the reason.
 pub fn facts(root: &Root) -> Facts {
     let (nofile_soft, nofile_hard) = nofile(root);
     Facts {
@@ -31,7 +31,7 @@ pub fn facts(root: &Root) -> Facts {
     }
 }
 
-/// The soft and the hard limit of open files.
+/// Returns the soft and the hard limit of open files.
 fn nofile(root: &Root) -> (Fact, Fact) {
     let path = "proc/self/limits";
     if root.is_real() && !root.has(path) {
@@ -41,7 +41,7 @@ fn nofile(root: &Root) -> (Fact, Fact) {
     (column(0), column(1))
 }
 
-/// Systems without /proc still answer this one question.
+/// Reads the limit of open files on systems without /proc.
 #[cfg(unix)]
 fn asked_nofile() -> (Fact, Fact) {
     use rustix::process::{Resource, getrlimit};
@@ -52,11 +52,11 @@ fn asked_nofile() -> (Fact, Fact) {
 
 #[cfg(not(unix))]
 fn asked_nofile() -> (Fact, Fact) {
-    let why = || Fact::Unknown("this system has no such limit to ask for".to_string());
+    let why = || Fact::Unknown("not available on this system".to_string());
     (why(), why())
 }
 
-/// The system's own estimate of what can be used without swapping.
+/// The kernel's estimate of the memory that can be used without swapping.
 fn memory_available(root: &Root) -> Fact {
     labelled(root, "proc/meminfo", "MemAvailable:", 0)
         .map(|kilobytes| kilobytes.saturating_mul(1024))
@@ -70,7 +70,7 @@ fn tcp_pages_in_use(root: &Root) -> Fact {
     })
 }
 
-/// Connection tracking is a part of the kernel that may not be loaded: then nothing is counted.
+/// Absent if the connection tracking module is not loaded.
 fn conntrack(root: &Root, name: &str) -> Fact {
     let path = format!("proc/sys/net/netfilter/{name}");
     match column(root, &path, 0) {
@@ -101,8 +101,8 @@ fn port_ranges(text: &str) -> Vec<(u16, u16)> {
     text.split(',').filter_map(range).collect()
 }
 
-/// The IPv4 addresses of this machine, from the kernel's tree of routes: an address stands on a
-/// line of its own, and a line below says that it is local.
+/// Counts the IPv4 addresses of this machine in the kernel's routing trie: an address is on its own
+/// line, followed by a line that marks it as local.
 fn ipv4_sources(root: &Root) -> Fact {
     found(root, "proc/net/fib_trie", "addresses", |text| {
         let mut addresses = BTreeSet::new();
@@ -118,8 +118,8 @@ fn ipv4_sources(root: &Root) -> Fact {
     })
 }
 
-/// The global IPv6 addresses of this machine: the fourth column is the scope, 00 the whole world.
-/// A kernel without IPv6 has no such file, and so no such address.
+/// Counts the global IPv6 addresses of this machine: the fourth column is the scope, 00 is global.
+/// A kernel without IPv6 has no such file.
 fn ipv6_sources(root: &Root) -> Fact {
     let path = "proc/net/if_inet6";
     if !root.has(path) && root.has("proc/net") {

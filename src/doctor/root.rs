@@ -1,4 +1,4 @@
-//! The tree of files that facts are read from, and how a number is found in one of them.
+//! The directory tree that facts are read from, and lookups of numbers in its files.
 
 use std::fs;
 use std::io;
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::facts::Fact;
 
-/// The folder that stands for `/`: a test lays a tree of its own there.
+/// The directory used as `/`: tests provide their own.
 pub struct Root(PathBuf);
 
-/// More than this of one file is not read: what we look for stands near the beginning. The list of
-/// local addresses is the longest, and grows with them.
+/// Maximum bytes read from one file. The facts are near the beginning; the list of local addresses
+/// is the longest.
 const READ_BYTES: u64 = 16 << 20;
 
 impl Root {
@@ -18,7 +18,7 @@ impl Root {
         Root(folder.into())
     }
 
-    /// The text of a file, or why it could not be had. `path` may begin with `/`.
+    /// Returns the text of a file, or why it cannot be read. `path` may begin with `/`.
     pub fn text(&self, path: &str) -> Result<String, String> {
         self.load(path).map_err(|error| format!("/{}: {}", bare(path), words(&error)))
     }
@@ -34,13 +34,13 @@ impl Root {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    /// Whether this is the machine itself and not a tree of a test.
+    /// Whether this is the real `/` and not the tree of a test.
     pub fn is_real(&self) -> bool {
         self.0 == Path::new("/")
     }
 }
 
-/// What `find` makes of a file; unknown if the file cannot be read or holds no `what`.
+/// Applies `find` to a file. Unknown if the file cannot be read or contains no `what`.
 pub fn found<T>(
     root: &Root,
     path: &str,
@@ -55,13 +55,13 @@ pub fn found<T>(
     }
 }
 
-/// The number in one column of a file of one line, counted from 0.
+/// Returns the number in a column, counted from 0, of a file with one line.
 pub fn column(root: &Root, path: &str, column: usize) -> Fact {
     let word = |text: &str| text.split_whitespace().nth(column).map(Fact::number);
     found(root, path, &format!("column {}", column + 1), word)
 }
 
-/// The number in one column behind a label that begins a line.
+/// Returns the number in a column after a label at the start of a line.
 pub fn labelled(root: &Root, path: &str, label: &str, column: usize) -> Fact {
     let word = |text: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(label))?;
@@ -74,7 +74,7 @@ fn bare(path: &str) -> &str {
     path.trim_start_matches('/')
 }
 
-/// The system's words without the number in brackets behind them.
+/// Returns the error message of the system without the error number.
 pub fn words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()

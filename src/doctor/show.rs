@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Formats counts and sizes.
 
 use super::finding::Unit;
 use crate::text::digits::grouped;
@@ -12,7 +12,7 @@ impl Unit {
     }
 }
 
-/// `19,936`, `9,999,999`, `16.7 M`: at most nine columns, and never more than is there.
+/// `19,936`, `9,999,999`, `16.7 M`: at most nine columns, never rounded up.
 pub fn count(number: u64) -> String {
     let (mut tenths, mut units) = (number / 100_000, ["M", "G", "T", "P", "E"].iter());
     let mut unit = units.next();
@@ -27,7 +27,7 @@ pub fn count(number: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or(&""))
 }
 
-/// `512 B`, `3.9 KiB`, `23 GiB`: never more than is there.
+/// `512 B`, `3.9 KiB`, `23 GiB`: never rounded up.
 fn bytes(number: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let mut power = 0;

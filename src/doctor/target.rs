@@ -1,4 +1,4 @@
-//! Whom a client connects to, as far as limits care: which protocol, and from how many addresses.
+//! The target as far as it affects limits: the protocol and the number of source addresses.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,14 +13,12 @@ pub enum Protocol {
     Unix,
 }
 
-/// Where the addresses lie that a client can connect from.
+/// The scope of the source addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// 127.0.0.0/8: every address of it can be a source, and `oneloop stress` uses as many as it
-    /// needs.
+    /// 127.0.0.0/8: every address in it can be a source; `oneloop stress` uses as many as needed.
     Loopback,
-    /// ::1, a link-local address, or a target that is not known: one source, as a client has that
-    /// binds none.
+    /// ::1, a link-local address, or an unknown target: one source, chosen by the kernel.
     OneSource,
     Ipv4,
     Ipv6,
@@ -32,18 +30,18 @@ pub struct Target {
     place: Place,
 }
 
-/// How many addresses a client can connect from.
+/// The number of source addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sources {
     Known(u64),
-    /// The system did not tell; a machine that can connect has one at least.
+    /// Unknown: at least one is assumed.
     Assumed,
-    /// More than there can be connections.
+    /// More than connections are possible.
     Loopback,
 }
 
 impl Target {
-    /// A server, or a client whose target is not known.
+    /// Returns the target of a server, or of a client without a target.
     pub fn unnamed() -> Target {
         Target { protocol: Protocol::Tcp, place: Place::OneSource }
     }
@@ -57,7 +55,8 @@ impl Target {
         Target { protocol, place }
     }
 
-    /// The same target for one who binds no source address: the kernel always picks the same one.
+    /// Returns the target for a process that binds no source address: the kernel chooses always the
+    /// same one.
     pub fn with_one_source(&self) -> Target {
         Target { protocol: self.protocol, place: Place::OneSource }
     }
@@ -77,7 +76,7 @@ impl Target {
 }
 
 impl Sources {
-    /// How many are counted. On loopback the ports of one: the others are there when needed.
+    /// Returns the number to count. On loopback 1: more are available when needed.
     pub fn count(self) -> u64 {
         match self {
             Sources::Known(count) => count,
@@ -94,20 +93,20 @@ impl Sources {
     }
 }
 
-/// A name that was not resolved is counted as IPv4.
+/// A name that was not resolved counts as IPv4.
 fn place(host: &Host) -> Place {
     let ip = match host {
         Host::Any => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Host::Name(name) if name.eq_ignore_ascii_case("localhost") => {
             IpAddr::V4(Ipv4Addr::LOCALHOST)
         }
-        // With a colon it is an IPv6 address and the name of an interface.
+        // With a colon it is an IPv6 address with a zone.
         Host::Name(name) if name.contains(':') => return Place::OneSource,
         Host::Name(_) => return Place::Ipv4,
         Host::Ip(ip) => ip.to_canonical(),
     };
     match ip {
-        // The unspecified address as a target is this machine.
+        // As a target, the unspecified address means this machine.
         IpAddr::V4(ip) if ip.is_loopback() || ip.is_unspecified() => Place::Loopback,
         IpAddr::V4(_) => Place::Ipv4,
         IpAddr::V6(ip) if ip.is_loopback() || ip.is_unspecified() => Place::OneSource,

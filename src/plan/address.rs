@@ -1,4 +1,4 @@
-//! Addresses: a place to listen at or to connect to, as typed and as printed back.
+//! Addresses to listen on or to connect to: parsing and printing.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::host::{Host, inet};
 use super::parse_error::{ParseError, Piece, SpanError};
 
-/// A place: where to listen, or where to connect to.
+/// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     Tcp(Host, u16),
@@ -21,26 +21,26 @@ pub enum Address {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum UnixName {
     Path(PathBuf),
-    /// Linux only: a name that is not in the file system.
+    /// An abstract name, without a file (Linux).
     Abstract(String),
 }
 
-/// What an address error says is accepted.
+/// The accepted forms, for error messages.
 pub(super) const ADDRESSES: &str = "7007, :7007, 127.0.0.1:7007, [::1]:7007, name:7007, tcp://…, \
      udp://…,\n/path, unix:/path, unix:@name, unix-dgram:/path";
-/// The room for a name in the system's socket address, less the ending zero: 104 bytes on the BSDs
-/// and macOS, 108 elsewhere.
+/// Maximum bytes of a name in `sockaddr_un`, without the final NUL: the field has 104 bytes on the
+/// BSDs and macOS, 108 elsewhere.
 #[cfg(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd"))]
 const UNIX_NAME_BYTES: usize = 103;
 #[cfg(not(any(target_vendor = "apple", target_os = "freebsd", target_os = "netbsd")))]
 const UNIX_NAME_BYTES: usize = 107;
 impl Address {
-    /// Reads an address. Port 0 is accepted: it means "any free port" where one listens.
+    /// Parses an address. Port 0 is accepted: a listener then uses any free port.
     pub fn parse(text: &str) -> Result<Address, ParseError> {
         read(Piece::whole(text)).map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
-    /// Reads an address to connect to: port 0 is refused.
+    /// Parses an address to connect to. Port 0 is refused.
     pub fn parse_target(text: &str) -> Result<Address, ParseError> {
         read_target(Piece::whole(text))
             .map_err(|span_error| ParseError::new("address", text, span_error))
@@ -51,7 +51,7 @@ impl Address {
         matches!(self, Address::Udp(..) | Address::UnixDatagram(_))
     }
 
-    /// The port, where there is one.
+    /// Returns the port, if there is one.
     pub fn port(&self) -> Option<u16> {
         match self {
             Address::Tcp(_, port) | Address::Udp(_, port) => Some(*port),
@@ -68,7 +68,7 @@ impl FromStr for Address {
     }
 }
 
-/// The one canonical form; reading it gives the same address.
+/// Prints the canonical form; parsing it gives the same address.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -89,10 +89,10 @@ impl fmt::Display for UnixName {
     }
 }
 
-/// What a prefix makes of the rest of the text.
+/// Parses the text after a prefix.
 type Reader = fn(Piece<'_>) -> Result<Address, SpanError>;
 
-/// Every prefix, the canonical ones first. The ones with `@` are aliases that fingers know.
+/// All prefixes, canonical ones first. Those with `@` are aliases known from HAProxy.
 const PREFIXES: [(&str, Reader); 12] = [
     ("tcp://", |rest| inet(rest).map(|(host, port)| Address::Tcp(host, port))),
     ("udp://", |rest| inet(rest).map(|(host, port)| Address::Udp(host, port))),
@@ -112,10 +112,10 @@ pub(super) fn read(piece: Piece<'_>) -> Result<Address, SpanError> {
     let text = piece.text;
     if let Some(found) = text.find(char::is_control) {
         let length = text[found..].chars().next().map_or(0, char::len_utf8);
-        return Err(piece.from(found).to(length).wrong("a control character"));
+        return Err(piece.from(found).to(length).wrong("control character"));
     }
     if let Some(found) = text.find(',') {
-        let span_error = piece.from(found).wrong("nothing may follow the address here");
+        let span_error = piece.from(found).wrong("options are not allowed here");
         return Err(span_error.or_accepts(ADDRESSES));
     }
     let address = if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
@@ -135,7 +135,7 @@ pub(super) fn read_target(piece: Piece<'_>) -> Result<Address, SpanError> {
         let digits =
             piece.text.len() - piece.text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
         let port = piece.from(piece.text.len() - digits);
-        return Err(port.wrong("port 0 is no target").or_accepts("a port from 1 to 65535"));
+        return Err(port.wrong("cannot connect to port 0").or_accepts("a port from 1 to 65535"));
     }
     Ok(address)
 }
@@ -144,20 +144,20 @@ fn begins(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// Names what looks like a prefix and is none.
+/// Rejects text that looks like an unknown prefix.
 fn unknown_prefix(piece: Piece<'_>) -> Result<(), SpanError> {
     const SCHEMES: &str = "tcp://host:port, udp://host:port, unix:/path, unix-dgram:/path";
     let text = piece.text;
     if let Some(found) = text.find("://") {
-        return Err(piece.to(found + 3).wrong("an unknown scheme").or_accepts(SCHEMES));
+        return Err(piece.to(found + 3).wrong("unknown scheme").or_accepts(SCHEMES));
     }
     if begins(text, "tcp:") || begins(text, "udp:") {
-        let wrong = format!("a host follows {}//", &text[..4]);
+        let wrong = format!("expected {}//HOST:PORT", &text[..4]);
         return Err(piece.to(4).wrong(wrong).or_accepts(SCHEMES));
     }
     match text.find('@') {
-        Some(0) => Err(piece.to(1).wrong("a name without a file is written unix:@name")),
-        Some(found) => Err(piece.to(found + 1).wrong("an unknown prefix").or_accepts(SCHEMES)),
+        Some(0) => Err(piece.to(1).wrong("an abstract name is written unix:@name")),
+        Some(found) => Err(piece.to(found + 1).wrong("unknown prefix").or_accepts(SCHEMES)),
         None => Ok(()),
     }
     .map_err(|span_error| span_error.or_accepts(ADDRESSES))
@@ -170,15 +170,15 @@ fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, SpanError> {
         (Host::Ip(ip), port) if ip.is_ipv4() == every.is_ipv4() => {
             Ok(Address::Tcp(Host::Ip(ip), port))
         }
-        _ => Err(piece.wrong("the prefix takes an IP address of its family")),
+        _ => Err(piece.wrong("this prefix needs an IP address of its family")),
     }
 }
 
-/// After `unix://` only a path from the root is taken: `unix://run/x` has lost its first slash.
+/// Reads an absolute path after `unix://`: in `unix://run/x` the first slash is missing.
 fn rooted(piece: Piece<'_>) -> Result<UnixName, SpanError> {
     match piece.text.starts_with('/') {
         true => unix_name(piece),
-        false => Err(piece.wrong("after :// comes a path from the root: ///run/x.sock")),
+        false => Err(piece.wrong("expected an absolute path, as in ///run/x.sock")),
     }
 }
 
@@ -186,14 +186,14 @@ fn unix_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
     if let Some(name) = piece.after("@") {
         return abstract_name(name);
     }
-    let path = sized(piece, "no path")?;
-    // Two slashes at the start mean one, and the printed form must not look like `unix://`.
+    let path = sized(piece, "missing path")?;
+    // Leading slashes are merged: the printed form must not look like `unix://`.
     let extra = path.bytes().take_while(|byte| *byte == b'/').count().saturating_sub(1);
     Ok(UnixName::Path(Path::new(&path[extra..]).to_path_buf()))
 }
 
 fn abstract_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
-    sized(piece, "no name after @").map(|name| UnixName::Abstract(name.to_string()))
+    sized(piece, "missing name after @").map(|name| UnixName::Abstract(name.to_string()))
 }
 
 fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, SpanError> {
@@ -201,8 +201,8 @@ fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, SpanError> {
         0 => Err(piece.lacks(none)),
         1..=UNIX_NAME_BYTES => Ok(piece.text),
         _ => Err(piece
-            .wrong(format!("longer than {UNIX_NAME_BYTES} bytes, the system's limit"))
-            .or_accepts("a shorter path; a relative one may do")),
+            .wrong(format!("longer than {UNIX_NAME_BYTES} bytes, the system limit"))
+            .or_accepts("a shorter path, for example a relative one")),
     }
 }
 
@@ -210,7 +210,7 @@ fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, SpanError> {
 mod tests {
     use super::*;
 
-    /// Every accepted form and what it prints back as.
+    /// Every accepted form and its canonical form.
     const ACCEPTED: [(&str, &str); 39] = [
         ("7007", "tcp://:7007"),
         (":7007", "tcp://:7007"),
@@ -253,49 +253,49 @@ mod tests {
         ("unix-dgram:@x", "unix-dgram:@x"),
     ];
 
-    /// Every refused form, the place that is wrong, and what is said about it.
+    /// Every refused form, the span of the error, and the message.
     const REFUSED: [(&str, &str, &str); 41] = [
-        ("", "", "no address"),
-        ("tcp://", "", "no address"),
-        ("7x", "", "no port: a colon and a number must follow"),
-        ("localhost", "", "no port: a colon and a number must follow"),
-        ("127.0.0.1", "", "no port: a colon and a number must follow"),
-        (":", "", "no port: a number must follow"),
-        ("localhost:", "", "no port: a number must follow"),
+        ("", "", "missing address"),
+        ("tcp://", "", "missing address"),
+        ("7x", "", "missing port: expected :PORT"),
+        ("localhost", "", "missing port: expected :PORT"),
+        ("127.0.0.1", "", "missing port: expected :PORT"),
+        (":", "", "missing port number"),
+        ("localhost:", "", "missing port number"),
         ("65536", "65536", "a port is a number from 0 to 65535"),
         ("127.0.0.1:99999", "99999", "a port is a number from 0 to 65535"),
         ("127.0.0.1:+80", "+80", "a port is a number from 0 to 65535"),
         ("127.0.0.1:-1", "-1", "a port is a number from 0 to 65535"),
         ("127.0.0.1: 80", " 80", "a port is a number from 0 to 65535"),
         ("localhost:http", "http", "a port is a number from 0 to 65535"),
-        ("tcp://a:80/", "/", "nothing may follow the port: this is no URL"),
+        ("tcp://a:80/", "/", "unexpected text after the port: not a URL"),
         ("127.0.0.256:80", "127.0.0.256", "not an IPv4 address"),
         ("1.2.3:80", "1.2.3", "not an IPv4 address"),
-        ("::1", "::1", "an IPv6 address stands in brackets, like [::1]:7007"),
-        ("fe80::1:80", "fe80::1:80", "an IPv6 address stands in brackets, like [::1]:7007"),
+        ("::1", "::1", "an IPv6 address needs brackets, as in [::1]:7007"),
+        ("fe80::1:80", "fe80::1:80", "an IPv6 address needs brackets, as in [::1]:7007"),
         ("a:b:80", "a:b:80", "too many colons"),
-        ("[::1:80", "", "the bracket is not closed"),
-        ("[::1]", "", "no port: a colon and a number must follow"),
-        ("[::1]80", "80", "only a colon and a port may follow the bracket"),
+        ("[::1:80", "", "missing ]"),
+        ("[::1]", "", "missing port: expected :PORT"),
+        ("[::1]80", "80", "expected :PORT after ]"),
         ("[::g]:80", "::g", "not an IPv6 address"),
         ("[127.0.0.1]:80", "127.0.0.1", "not an IPv6 address"),
-        ("[fe80::1%]:80", "", "a zone is the name of an interface, like %eth0"),
-        ("[fe80::1%e 0]:80", "e 0", "a zone is the name of an interface, like %eth0"),
-        ("ho st:80", "ho st", "a host name has letters, digits, hyphens and dots only"),
-        ("höst:80", "höst", "a host name has letters, digits, hyphens and dots only"),
-        ("a..b:80", "a..b", "each part of a host name has 1 to 63 characters"),
-        (".:80", ".", "each part of a host name has 1 to 63 characters"),
-        ("http://a:80", "http://", "an unknown scheme"),
-        ("tcp:a:80", "tcp:", "a host follows tcp://"),
-        ("user@a:80", "user@", "an unknown prefix"),
-        ("@name", "@", "a name without a file is written unix:@name"),
-        ("ipv4@[::1]:80", "[::1]:80", "the prefix takes an IP address of its family"),
-        ("ipv6@localhost:80", "localhost:80", "the prefix takes an IP address of its family"),
-        ("unix:", "", "no path"),
-        ("unix:@", "", "no name after @"),
-        ("unix://run/x", "run/x", "after :// comes a path from the root: ///run/x.sock"),
-        ("unix:/a\tb", "\t", "a control character"),
-        (":80,v6only", ",v6only", "nothing may follow the address here"),
+        ("[fe80::1%]:80", "", "a zone is an interface name, as in %eth0"),
+        ("[fe80::1%e 0]:80", "e 0", "a zone is an interface name, as in %eth0"),
+        ("ho st:80", "ho st", "a host name consists of letters, digits, '-', '_' and '.'"),
+        ("höst:80", "höst", "a host name consists of letters, digits, '-', '_' and '.'"),
+        ("a..b:80", "a..b", "a label of a host name has 1 to 63 characters"),
+        (".:80", ".", "a label of a host name has 1 to 63 characters"),
+        ("http://a:80", "http://", "unknown scheme"),
+        ("tcp:a:80", "tcp:", "expected tcp://HOST:PORT"),
+        ("user@a:80", "user@", "unknown prefix"),
+        ("@name", "@", "an abstract name is written unix:@name"),
+        ("ipv4@[::1]:80", "[::1]:80", "this prefix needs an IP address of its family"),
+        ("ipv6@localhost:80", "localhost:80", "this prefix needs an IP address of its family"),
+        ("unix:", "", "missing path"),
+        ("unix:@", "", "missing name after @"),
+        ("unix://run/x", "run/x", "expected an absolute path, as in ///run/x.sock"),
+        ("unix:/a\tb", "\t", "control character"),
+        (":80,v6only", ",v6only", "options are not allowed here"),
     ];
 
     #[test]
@@ -312,7 +312,7 @@ mod tests {
         for (text, place, wrong) in REFUSED {
             let error = Address::parse(text).expect_err(text);
             assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
-            assert!(!error.accepted.is_empty() || wrong == "a control character", "{text}");
+            assert!(!error.accepted.is_empty() || wrong == "control character", "{text}");
         }
     }
 
@@ -334,7 +334,10 @@ mod tests {
         for (text, place) in [("0", "0"), ("127.0.0.1:0", "0"), ("udp://a:000", "000")] {
             assert!(Address::parse(text).is_ok(), "{text}");
             let error = Address::parse_target(text).unwrap_err();
-            assert_eq!((&text[error.span], error.wrong.as_str()), (place, "port 0 is no target"));
+            assert_eq!(
+                (&text[error.span], error.wrong.as_str()),
+                (place, "cannot connect to port 0")
+            );
         }
         assert!(Address::parse_target("unix:/run/0").is_ok());
     }

@@ -1,5 +1,5 @@
-//! What no plan may say, as far as its text alone can tell: services and targets that do not fit
-//! their listener, and relays that would feed themselves for ever.
+//! Checks of a plan that need no system call: services and targets that do not match their listener,
+//! and relay loops.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -10,70 +10,74 @@ use super::listen::Listen;
 use super::parse_error::{Piece, SpanError};
 use super::{Route, Service};
 
-/// Two routes that cannot both be: the number of the later one, and why.
+/// A conflict between two routes: the index of the later one, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
     pub route: usize,
     pub wrong: String,
 }
 
-/// Whether this service can be had at this kind of listener.
+/// Checks that the service supports the type of the listener.
 pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), SpanError> {
     match (service, listen.address.is_datagram()) {
         (Service::Greet { .. }, true) => Err(piece
-            .wrong("greet needs a stream: a datagram has no connection to greet")
-            .or_accepts("tcp://…, unix:… to listen at")),
+            .wrong("greet needs a stream address")
+            .or_accepts("tcp://…, unix:… to listen on")),
         _ => Ok(()),
     }
 }
 
-/// Whether a relay from this listener to this target can be.
+/// Checks that a relay from this listener to this target is possible.
 pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), SpanError> {
     if listen.address.is_datagram() != target.is_datagram() {
         return Err(mixed(target, piece));
     }
     match reaches(target, listen) {
         true => Err(piece
-            .wrong(format!("this is the relay's own listener, {}: it would feed itself", listen))
-            .or_accepts("a target that is not this relay")),
+            .wrong(format!(
+                "the relay's own listener, {}: the relay would connect to itself",
+                listen
+            ))
+            .or_accepts("a target other than the relay itself")),
         false => Ok(()),
     }
 }
 
 fn mixed(target: &Address, piece: Piece<'_>) -> SpanError {
     let (wrong, meant) = match target {
-        Address::Tcp(host, port) => ("a stream", Address::Udp(host.clone(), *port)),
-        Address::Unix(name) => ("a stream", Address::UnixDatagram(name.clone())),
-        Address::Udp(host, port) => ("datagrams", Address::Tcp(host.clone(), *port)),
-        Address::UnixDatagram(name) => ("datagrams", Address::Unix(name.clone())),
+        Address::Tcp(host, port) => ("a stream address", Address::Udp(host.clone(), *port)),
+        Address::Unix(name) => ("a stream address", Address::UnixDatagram(name.clone())),
+        Address::Udp(host, port) => ("a datagram address", Address::Tcp(host.clone(), *port)),
+        Address::UnixDatagram(name) => ("a datagram address", Address::Unix(name.clone())),
     };
-    let other = if wrong == "datagrams" { "a stream" } else { "datagrams" };
+    let other = if target.is_datagram() { "on a stream" } else { "for datagrams" };
     piece
-        .wrong(format!("{wrong}, but the relay listens for {other}; did you mean {meant}?"))
+        .wrong(format!("{wrong}, but the relay listens {other}; did you mean {meant}?"))
         .or_accepts("tcp:// and unix: together, or udp:// and unix-dgram: together")
 }
 
-/// What two routes may not do together: listen at one address, or relay to one another in a ring.
+/// Checks that no two routes listen on the same address, and that relays form no loop.
 pub fn routes(routes: &[Route]) -> Result<(), Clash> {
     for (later, route) in routes.iter().enumerate() {
         let same = |earlier: &&Route| earlier.listen.address == route.listen.address;
         let shared = route.listen.options.reuseport || route.listen.address.port() == Some(0);
         if !shared && routes[..later].iter().any(|earlier| same(&earlier)) {
-            let wrong = format!("{} is listened at twice", route.listen.address);
+            let wrong = format!("{} is used by two routes", route.listen.address);
             return Err(Clash { route: later, wrong });
         }
     }
     match ring(routes) {
         Some(route) => {
-            let wrong = format!("the relay at {} would feed itself", routes[route].listen.address);
+            let wrong =
+                format!("the relay at {} would connect to itself", routes[route].listen.address);
             Err(Clash { route, wrong: format!("{wrong} through other routes") })
         }
         None => Ok(()),
     }
 }
 
-/// A route from which a connection comes back to it. Routes that lead nowhere, or only to such,
-/// are struck off until none is left or all that are left go round.
+/// Returns a route whose connections come back to it. Routes that lead out of the plan are removed
+/// until none is left, or only routes of a loop.
 fn ring(routes: &[Route]) -> Option<usize> {
     let mut left: Vec<usize> = (0..routes.len()).collect();
     let next = |from: usize, left: &[usize]| {
@@ -85,16 +89,15 @@ fn ring(routes: &[Route]) -> Option<usize> {
         let leads_on = |from: &usize| next(*from, &left).is_some();
         let kept: Vec<usize> = left.iter().copied().filter(leads_on).collect();
         if kept.len() == left.len() {
-            // From the first one it may take some steps until the ring is entered, but never more
-            // than there are routes.
+            // The loop is reached after at most as many steps as there are routes.
             return left.iter().try_fold(*left.first()?, |from, _| next(from, &left));
         }
         left = kept;
     }
 }
 
-/// Whether connecting to `target` surely ends at `listen`. Only names and numbers are compared:
-/// an address of another interface may be ours too, which only the system knows.
+/// Whether a connection to `target` certainly reaches `listen`. Only names and numbers are compared:
+/// whether another address is local is known only to the system.
 pub fn reaches(target: &Address, listen: &Listen) -> bool {
     match (target, &listen.address) {
         (Address::Tcp(to, port), Address::Tcp(at, own))
@@ -114,7 +117,7 @@ fn same_name(to: &UnixName, at: &UnixName) -> bool {
     }
 }
 
-/// A path without a leading `./`, which means nothing.
+/// Returns the path without a leading `./`.
 fn plain(path: &Path) -> &Path {
     path.strip_prefix(".").unwrap_or(path)
 }
@@ -124,8 +127,8 @@ fn same_host(to: &Host, at: &Host, v6only: bool) -> bool {
     same_name || meant(to).iter().any(|ip| covers(at, *ip, v6only))
 }
 
-/// The addresses a target host surely means. No host, and the unspecified address, mean this
-/// machine.
+/// Returns the addresses that a target host certainly means. No host and the unspecified address
+/// mean localhost.
 fn meant(host: &Host) -> Vec<IpAddr> {
     const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -141,7 +144,7 @@ fn meant(host: &Host) -> Vec<IpAddr> {
     }
 }
 
-/// Whether a listener at `at` surely takes connections to `ip`.
+/// Whether a listener on `at` certainly receives connections to `ip`.
 fn covers(at: &Host, ip: IpAddr, v6only: bool) -> bool {
     match at {
         Host::Any => ip.is_loopback() && (ip.is_ipv6() || !v6only),
@@ -231,10 +234,18 @@ mod tests {
     #[test]
     fn streams_and_datagrams_are_not_mixed() {
         let cases = [
-            ("7", "udp://a:7", "datagrams, but the relay listens for a stream; tcp://a:7"),
-            ("7", "unix-dgram:/x", "datagrams, but the relay listens for a stream; unix:/x"),
-            ("udp://:7", "a:7", "a stream, but the relay listens for datagrams; udp://a:7"),
-            ("unix-dgram:/a", "/x", "a stream, but the relay listens for datagrams; unix-dgram:/x"),
+            ("7", "udp://a:7", "a datagram address, but the relay listens on a stream; tcp://a:7"),
+            (
+                "7",
+                "unix-dgram:/x",
+                "a datagram address, but the relay listens on a stream; unix:/x",
+            ),
+            ("udp://:7", "a:7", "a stream address, but the relay listens for datagrams; udp://a:7"),
+            (
+                "unix-dgram:/a",
+                "/x",
+                "a stream address, but the relay listens for datagrams; unix-dgram:/x",
+            ),
         ];
         for (listen, to, wrong) in cases {
             let wrong = wrong.replace("; ", "; did you mean ") + "?";
@@ -258,14 +269,14 @@ mod tests {
         let into_ring = [relay("9", &["1"]), relay("1", &["a:1", "2"]), relay("2", &["1"])];
         let clash = routes(&into_ring).expect_err("a ring");
         assert!(clash.route > 0, "{clash:?}");
-        assert!(clash.wrong.ends_with("would feed itself through other routes"), "{clash:?}");
+        assert!(clash.wrong.ends_with("would connect to itself through other routes"), "{clash:?}");
     }
 
     #[test]
     fn one_address_has_one_route() {
         let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
         let clash = pair("7", "*:7,backlog=5").expect_err("twice");
-        assert_eq!((clash.route, clash.wrong.as_str()), (1, "tcp://:7 is listened at twice"));
+        assert_eq!((clash.route, clash.wrong.as_str()), (1, "tcp://:7 is used by two routes"));
         assert_eq!(pair("7", "127.0.0.1:7"), Ok(()));
         assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), Ok(()));
         assert_eq!(pair("7,reuseport", "7,reuseport"), Ok(()));

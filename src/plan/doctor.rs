@@ -1,15 +1,15 @@
-//! What the doctor is asked: for how many connections, to whom, and in which form to answer.
+//! The plan of `oneloop doctor`.
 
 use super::{Address, Color};
 
-/// One question to the doctor.
+/// Connections, target and output of one report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoctorPlan {
-    /// None: tell how many fit.
+    /// None: report the maximum.
     pub conns: Option<usize>,
-    /// None: the question is about a server. Some: about a client of this address.
+    /// The address to connect to. None: server limits are reported too.
     pub target: Option<Address>,
-    /// For machines.
+    /// Print JSON.
     pub json: bool,
     pub color: Color,
 }

@@ -1,13 +1,13 @@
-//! Did you mean: the known word nearest to what was typed.
+//! Suggests the known name nearest to a misspelled one.
 
-/// The nearest known word, if one is near enough to be meant.
+/// Returns the nearest known name, if it is near enough.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 3).clamp(1, 3);
     let near = known.into_iter().map(|word| (distance(typed, word), word));
     near.min_by_key(|(far, _)| *far).filter(|(far, _)| *far <= allowed).map(|(_, word)| word)
 }
 
-/// "; did you mean WORD?" or nothing, to be put behind what is wrong.
+/// Returns "; did you mean NAME?" or an empty string, for the end of an error message.
 pub fn hint<'a>(
     typed: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -16,11 +16,11 @@ pub fn hint<'a>(
     nearest(typed, known).map_or(String::new(), |word| format!("; did you mean {}?", show(word)))
 }
 
-/// How many letters must be put in, taken out, changed or swapped with a neighbour. What is typed
-/// has no limit, so only as much of it is looked at as any word has.
+/// Returns the edit distance: insertions, deletions, substitutions and swaps of neighbors. Input is
+/// unbounded, so only its first characters are compared.
 fn distance(typed: &str, word: &str) -> usize {
-    const LOOKED_AT: usize = 32;
-    let a: Vec<char> = typed.chars().take(LOOKED_AT).collect();
+    const CHARS_MAX: usize = 32;
+    let a: Vec<char> = typed.chars().take(CHARS_MAX).collect();
     let b: Vec<char> = word.chars().collect();
     let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
     for i in 1..=a.len() {

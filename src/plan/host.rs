@@ -1,23 +1,23 @@
-//! The host and the port of an internet address.
+//! Parses the host and the port of an Internet address.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::parse_error::{Piece, SpanError};
 
-/// The host part of an internet address.
+/// The host part of an Internet address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
-    /// No host given (`:7`, `*:7`, `7`): every address of this machine, IPv6 and IPv4 on one
-    /// socket; as a target: this machine.
+    /// No host (`:7`, `*:7`, `7`): all local addresses, IPv6 and IPv4 on one socket; as a target,
+    /// localhost.
     Any,
     Ip(IpAddr),
-    /// A name the system resolves. An IPv6 address with a zone (`fe80::1%eth0`) is one too: only
-    /// the system knows the number of the zone.
+    /// A name that the system resolves, or an IPv6 address with a zone (`fe80::1%eth0`): only the
+    /// system knows the index of the zone.
     Name(String),
 }
 
-/// The longest name the domain name system knows, and the longest part of one.
+/// Maximum bytes of a DNS name and of one of its labels.
 const HOST_NAME_BYTES: usize = 253;
 const HOST_LABEL_BYTES: usize = 63;
 
@@ -33,11 +33,11 @@ impl fmt::Display for Host {
     }
 }
 
-/// `7007`, `:7007`, `*:7007`, `127.0.0.1:7007`, `[::1]:7007`, `name:7007`.
+/// Reads `7007`, `:7007`, `*:7007`, `127.0.0.1:7007`, `[::1]:7007`, `name:7007`.
 pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), SpanError> {
     let text = piece.text;
     if text.is_empty() {
-        return Err(piece.lacks("no address"));
+        return Err(piece.lacks("missing address"));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok((Host::Any, port(piece)?));
@@ -46,12 +46,12 @@ pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), SpanError> {
         return bracketed(piece, inside);
     }
     let Some(colon) = text.rfind(':') else {
-        return Err(piece.lacks("no port: a colon and a number must follow"));
+        return Err(piece.lacks("missing port: expected :PORT"));
     };
     let (head, tail) = (piece.to(colon), piece.from(colon + 1));
     if head.text.contains(':') {
         let wrong = match text.parse::<Ipv6Addr>().or_else(|_| head.text.parse()) {
-            Ok(_) => "an IPv6 address stands in brackets, like [::1]:7007",
+            Ok(_) => "an IPv6 address needs brackets, as in [::1]:7007",
             Err(_) => "too many colons",
         };
         return Err(piece.wrong(wrong));
@@ -61,7 +61,7 @@ pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), SpanError> {
 
 fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), SpanError> {
     let (name, Some(rest)) = inside.split(']') else {
-        return Err(piece.lacks("the bracket is not closed"));
+        return Err(piece.lacks("missing ]"));
     };
     let (digits, zone) = name.split('%');
     let Ok(ip) = digits.text.parse::<Ipv6Addr>() else {
@@ -73,8 +73,8 @@ fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), SpanErr
     };
     match rest.after(":") {
         Some(tail) => Ok((host, port(tail)?)),
-        None if rest.is_empty() => Err(rest.lacks("no port: a colon and a number must follow")),
-        None => Err(rest.wrong("only a colon and a port may follow the bracket")),
+        None if rest.is_empty() => Err(rest.lacks("missing port: expected :PORT")),
+        None => Err(rest.wrong("expected :PORT after ]")),
     }
 }
 
@@ -82,18 +82,18 @@ fn zone_name(zone: Piece<'_>) -> Result<&str, SpanError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match !zone.is_empty() && zone.text.chars().all(allowed) {
         true => Ok(zone.text),
-        false => Err(zone.wrong("a zone is the name of an interface, like %eth0")),
+        false => Err(zone.wrong("a zone is an interface name, as in %eth0")),
     }
 }
 
 fn port(piece: Piece<'_>) -> Result<u16, SpanError> {
     if piece.is_empty() {
-        return Err(piece.lacks("no port: a number must follow"));
+        return Err(piece.lacks("missing port number"));
     }
-    // Only digits: the standard parser would take a plus sign too.
+    // Only digits: the standard parser would accept a plus sign.
     let digits = piece.text.bytes().all(|byte| byte.is_ascii_digit());
     if let Some(slash) = piece.text.find('/').filter(|at| *at > 0) {
-        return Err(piece.from(slash).wrong("nothing may follow the port: this is no URL"));
+        return Err(piece.from(slash).wrong("unexpected text after the port: not a URL"));
     }
     match piece.text.parse() {
         Ok(port) if digits => Ok(port),
@@ -111,11 +111,11 @@ fn host(piece: Piece<'_>) -> Result<Host, SpanError> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !text.chars().all(allowed) {
-        return Err(piece.wrong("a host name has letters, digits, hyphens and dots only"));
+        return Err(piece.wrong("a host name consists of letters, digits, '-', '_' and '.'"));
     }
     let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
     if labels.clone().any(|label| label.is_empty() || label.len() > HOST_LABEL_BYTES) {
-        return Err(piece.wrong("each part of a host name has 1 to 63 characters"));
+        return Err(piece.wrong("a label of a host name has 1 to 63 characters"));
     }
     if text.len() > HOST_NAME_BYTES {
         return Err(piece.wrong("a host name has at most 253 characters"));

@@ -1,4 +1,4 @@
-//! Where to listen: an address, and after commas how the socket is to be made.
+//! Listening addresses: an address, followed by socket options after commas.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,29 +9,29 @@ use super::host::Host;
 use super::parse_error::{ParseError, Piece, SpanError};
 use super::unit;
 
-/// An address to listen at, with its options.
+/// An address to listen on, with its options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
     pub address: Address,
     pub options: ListenOptions,
 }
 
-/// What may follow a listening address after a comma.
+/// Socket options of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenOptions {
-    /// IPv6 only, where the address would take IPv4 too.
+    /// IPv6 only, for addresses that would also accept IPv4.
     pub v6only: bool,
-    /// How many connections may wait to be accepted; the system may allow fewer.
+    /// Maximum length of the accept queue; the system may allow less.
     pub backlog: Option<u32>,
     /// The permission bits of a Unix socket's file.
     pub mode: Option<u32>,
-    /// Other sockets may listen at the same address.
+    /// Other sockets may listen on the same address.
     pub reuseport: bool,
 }
 
-/// What an error about a listen option says is accepted.
+/// The accepted options, for error messages.
 const OPTIONS: &str = "v6only, backlog=N, mode=0660, reuseport";
-/// What `listen` takes is a signed number.
+/// Maximum backlog: listen(2) takes a signed integer.
 const BACKLOG_MAX: u64 = i32::MAX as u64;
 
 impl Listen {
@@ -91,11 +91,11 @@ fn read_option(option: Piece<'_>, listen: &mut Listen) -> Result<(), SpanError> 
     let (name, value) = option.split('=');
     let address = &listen.address;
     let (fits, reason) = match name.text {
-        "v6only" => (takes_v6(address), "v6only is for IPv6 addresses"),
-        "backlog" => (!address.is_datagram(), "datagrams have no backlog"),
-        "mode" => (has_file(address), "mode is for Unix sockets with a path"),
-        "reuseport" => (address.port().is_some(), "reuseport is for TCP and UDP"),
-        _ => return Err(name.wrong("an unknown option").or_accepts(OPTIONS)),
+        "v6only" => (takes_v6(address), "v6only applies only to IPv6 addresses"),
+        "backlog" => (!address.is_datagram(), "backlog applies only to streams"),
+        "mode" => (has_file(address), "mode applies only to Unix sockets with a path"),
+        "reuseport" => (address.port().is_some(), "reuseport applies only to TCP and UDP"),
+        _ => return Err(name.wrong("unknown option").or_accepts(OPTIONS)),
     };
     if !fits {
         return Err(option.wrong(reason));
@@ -138,8 +138,8 @@ fn mode(value: Piece<'_>) -> Result<u32, SpanError> {
     match u32::from_str_radix(value.text, 8) {
         Ok(mode @ 0..=0o777) if octal => Ok(mode),
         _ => Err(value
-            .wrong("a mode has octal digits, at most 0777")
-            .or_accepts("0600 (the owner), 0660 (the group too), 0666 (all)")),
+            .wrong("a mode is an octal number up to 0777")
+            .or_accepts("0600 (owner), 0660 (owner and group), 0666 (everyone)")),
     }
 }
 
@@ -169,21 +169,21 @@ mod tests {
     #[test]
     fn a_wrong_option_is_refused_at_its_place() {
         let cases = [
-            (":80,", "", "an unknown option"),
-            (":80,v6", "v6", "an unknown option"),
+            (":80,", "", "unknown option"),
+            (":80,v6", "v6", "unknown option"),
             (":80,v6only=1", "1", "v6only takes no value"),
             (":80,backlog", "", "backlog takes a value"),
-            (":80,backlog=", "", "no number"),
+            (":80,backlog=", "", "missing number"),
             (":80,backlog=0", "0", "a backlog is a number from 1 to 2147483647"),
             (":80,backlog=3g", "3g", "a backlog is a number from 1 to 2147483647"),
-            (":80,mode=0660", "mode=0660", "mode is for Unix sockets with a path"),
-            ("unix:@x,mode=0660", "mode=0660", "mode is for Unix sockets with a path"),
-            ("/x,mode=0888", "0888", "a mode has octal digits, at most 0777"),
-            ("/x,mode=1777", "1777", "a mode has octal digits, at most 0777"),
-            ("/x,mode=+7", "+7", "a mode has octal digits, at most 0777"),
-            ("/x,reuseport", "reuseport", "reuseport is for TCP and UDP"),
-            ("1.2.3.4:80,v6only", "v6only", "v6only is for IPv6 addresses"),
-            ("udp://:80,backlog=3", "backlog=3", "datagrams have no backlog"),
+            (":80,mode=0660", "mode=0660", "mode applies only to Unix sockets with a path"),
+            ("unix:@x,mode=0660", "mode=0660", "mode applies only to Unix sockets with a path"),
+            ("/x,mode=0888", "0888", "a mode is an octal number up to 0777"),
+            ("/x,mode=1777", "1777", "a mode is an octal number up to 0777"),
+            ("/x,mode=+7", "+7", "a mode is an octal number up to 0777"),
+            ("/x,reuseport", "reuseport", "reuseport applies only to TCP and UDP"),
+            ("1.2.3.4:80,v6only", "v6only", "v6only applies only to IPv6 addresses"),
+            ("udp://:80,backlog=3", "backlog=3", "backlog applies only to streams"),
         ];
         for (text, place, wrong) in cases {
             let error = Listen::parse(text).expect_err(text);

@@ -1,53 +1,53 @@
-//! What is logged, and in which form. `RUST_LOG`, where it is set, wins over what is said here.
+//! The plan of the log. `RUST_LOG`, if set, overrides it.
 
 use std::io::IsTerminal;
 
 /// What the log shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogPlan {
-    /// 0: start, stop and totals; 1: the life of each connection; 2: each step of each turn.
+    /// 0: start, stop and totals; 1: lifecycle of each connection; 2: each step of each turn.
     pub verbosity: u8,
     /// Warnings and errors only. Never set together with a verbosity.
     pub quiet: bool,
     pub explain: Explain,
-    /// One line for each connection at its end, in this format.
+    /// Log one line when a connection ends, in this format.
     pub access: Option<AccessFormat>,
     pub color: Color,
 }
 
-/// Which lines say why they are so.
+/// Which lines include their reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Explain {
     #[default]
     Off,
-    /// The first line of a kind.
+    /// The first line of each kind.
     First,
-    /// Each line.
+    /// Every line.
     Always,
 }
 
 impl Explain {
-    /// The empty word is `--explain` without a value.
+    /// The empty name is `--explain` without a value.
     pub const WORDS: [(&'static str, Explain); 2] =
         [("", Explain::First), ("always", Explain::Always)];
 }
 
-/// How an access line is written.
+/// Format of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessFormat {
     Logfmt,
     Json,
-    /// As HAProxy writes its tcplog.
+    /// HAProxy's tcplog format.
     Haproxy,
 }
 
-/// Whether what is written is coloured.
+/// When to color output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
-    /// Also into a pipe or a file, and whatever `NO_COLOR` says.
+    /// Also into a pipe or a file, regardless of `NO_COLOR`.
     Always,
     Never,
 }
@@ -56,21 +56,21 @@ impl Color {
     pub const WORDS: [(&'static str, Color); 3] =
         [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
 
-    /// Colour is for people: on a terminal that knows it, unless they said otherwise.
+    /// Whether to color what is written to `out`.
     pub fn suits(self, out: &impl IsTerminal) -> bool {
         match self {
             Color::Always => return true,
             Color::Never => return false,
             Color::Auto => {}
         }
-        let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        out.is_terminal() && !says("NO_COLOR") && !is_dumb
+        out.is_terminal() && !is_set("NO_COLOR") && !is_dumb
     }
 }
 
 impl LogPlan {
-    /// The level that is shown, as `RUST_LOG` names it.
+    /// Returns the level as a `RUST_LOG` filter.
     pub fn level(&self) -> &'static str {
         match (self.quiet, self.verbosity) {
             (true, _) => "warn",

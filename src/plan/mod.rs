@@ -1,4 +1,4 @@
-//! What is meant: routes, services, policies. Made by `cli` from what was typed; read by the shell.
+//! Plans: routes, services and policies. `cli` builds them from the arguments; the shell reads them.
 
 use std::time::Duration;
 
@@ -37,28 +37,28 @@ pub use stress::{LoadKind, LoadPlan, Probe, StressPlan, Way, Worker};
 pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
 
-/// All that one daemon does: its routes, and what they share.
+/// The plan of a daemon: its routes and what they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub routes: Vec<Route>,
-    /// None: as many as the limit of open files allows.
+    /// None: from the open-file limit.
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
-    /// During a drain, close a connection at rest that was quiet for so long. None: the default.
+    /// Idle time after which a drain closes a connection at rest. None: the default.
     pub drain_idle: Option<Duration>,
-    /// Before each sleep the loop looks again for so long. None: it does not.
+    /// Time to poll without sleeping before each sleep. None: off.
     pub spin: Option<Duration>,
 }
 
 impl Plan {
-    /// How long a drain may take, if nothing else is said.
+    /// Default time limit of a drain.
     pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// How long a connection has to be quiet before a drain closes it, if nothing else is said.
+    /// Default idle time after which a drain closes a connection at rest.
     pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
-    /// During a drain, a connection at rest is closed after it was quiet for so long. By default
-    /// that leaves at least half of the drain timeout: what is still open then is reset.
+    /// Returns the idle time after which a drain closes a connection at rest. The default is at
+    /// most half of the drain timeout, after which open connections are reset.
     pub fn drain_idle(&self) -> Duration {
         self.drain_idle.unwrap_or(Plan::DRAIN_IDLE.min(self.drain_timeout / 2))
     }

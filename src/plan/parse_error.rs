@@ -1,4 +1,4 @@
-//! A text that cannot be read: which, where in it, what is wrong there, and what would be accepted.
+//! Parse errors: the text, the position of the error, the reason, and what is accepted.
 
 use std::error::Error;
 use std::fmt;
@@ -6,20 +6,20 @@ use std::ops::Range;
 
 use crate::text::escape::is_hidden;
 
-/// The error of everything that reads text a user typed. `Display` gives several lines:
-/// what it is about, the text, carets under the wrong place, and what is accepted.
+/// The error of every parser of user input. `Display` prints several lines: the subject, the text,
+/// carets under the error, and what is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
-    /// What the text was meant to be: "address", "route".
+    /// What the text is parsed as: "address", "route".
     pub subject: String,
     pub text: String,
-    /// The wrong place, in bytes of `text`. Empty, if something is missing there.
+    /// Position of the error, in bytes of `text`. Empty if something is missing there.
     pub span: Range<usize>,
     pub wrong: String,
     pub accepted: String,
 }
 
-/// The same before it is known which whole the piece belongs to.
+/// A parse error before the whole text is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpanError {
     pub span: Range<usize>,
@@ -27,14 +27,14 @@ pub struct SpanError {
     pub accepted: String,
 }
 
-/// A part of a text that remembers where in the whole it stands.
+/// A part of a text with its position in the whole.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece<'a> {
     pub text: &'a str,
     pub at: usize,
 }
 
-/// An error message shows so many characters of a text; a longer one is cut round the wrong place.
+/// Maximum characters of a text in an error message; a longer one is cut around the error.
 const SHOWN_CHARS: usize = 72;
 
 impl ParseError {
@@ -65,7 +65,7 @@ impl fmt::Display for ParseError {
 impl Error for ParseError {}
 
 impl SpanError {
-    /// Says what is accepted here, unless a more exact hint was given already.
+    /// Sets what is accepted, unless it was set before.
     pub fn or_accepts(mut self, accepted: &str) -> SpanError {
         if self.accepted.is_empty() {
             self.accepted = accepted.to_string();
@@ -83,7 +83,7 @@ impl<'a> Piece<'a> {
         self.text.is_empty()
     }
 
-    /// The bytes from `start` on, counted in this piece.
+    /// Returns the bytes from `start` on, relative to this piece.
     pub fn from(self, start: usize) -> Piece<'a> {
         Piece { text: &self.text[start..], at: self.at + start }
     }
@@ -96,7 +96,7 @@ impl<'a> Piece<'a> {
         self.text.strip_prefix(prefix).map(|_| self.from(prefix.len()))
     }
 
-    /// What stands before the first `sign` and after it; all and nothing, if there is none.
+    /// Splits at the first `sign`. None: there is no `sign`.
     pub fn split(self, sign: char) -> (Piece<'a>, Option<Piece<'a>>) {
         match self.text.find(sign) {
             Some(found) => (self.to(found), Some(self.from(found + sign.len_utf8()))),
@@ -104,7 +104,7 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// What stands between these signs: one part at least.
+    /// Splits at every `sign`, into at least one part.
     pub fn parts(self, sign: char) -> impl Iterator<Item = Piece<'a>> {
         let mut rest = Some(self);
         std::iter::from_fn(move || {
@@ -114,25 +114,25 @@ impl<'a> Piece<'a> {
         })
     }
 
-    /// What stands before the first of these signs, and the rest, beginning with that sign.
+    /// Splits before the first of these signs; the rest begins with it.
     pub fn until(self, signs: &[char]) -> (Piece<'a>, Piece<'a>) {
         let found = self.text.find(signs).unwrap_or(self.text.len());
         (self.to(found), self.from(found))
     }
 
-    /// All of this piece is wrong.
+    /// Returns an error that spans this piece.
     pub fn wrong(self, wrong: impl Into<String>) -> SpanError {
         let span = self.at..self.at + self.text.len();
         SpanError { span, wrong: wrong.into(), accepted: String::new() }
     }
 
-    /// Something is missing after this piece.
+    /// Returns an error at the end of this piece: something is missing there.
     pub fn lacks(self, wrong: impl Into<String>) -> SpanError {
         self.from(self.text.len()).wrong(wrong)
     }
 }
 
-/// The text as one line that is safe to show, and not too long. What could not be seen is quoted.
+/// Returns the text as one safe line of limited length. Blank text is quoted.
 pub fn shown(text: &str) -> String {
     match text.trim().is_empty() {
         true => format!("{text:?}"),
@@ -140,12 +140,12 @@ pub fn shown(text: &str) -> String {
     }
 }
 
-/// Stores what was read, if it could be read.
+/// Stores a parsed value.
 pub fn put<T>(field: &mut T, read: Result<T, SpanError>) -> Result<(), SpanError> {
     read.map(|value| *field = value)
 }
 
-/// The text as one safe line with the place in it, both counted in characters.
+/// Returns the text as one safe line, and the span in it in characters.
 fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     let place = |byte: usize| text.char_indices().take_while(|(at, _)| *at < byte).count();
     let (start, end) = (place(span.start), place(span.end));

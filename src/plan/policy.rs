@@ -1,4 +1,4 @@
-//! Policies: the limits and timeouts of a route, and the names under which they are typed.
+//! Policies: the limits and timeouts of a route, and their options.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::guess;
 use super::parse_error::{Piece, SpanError, put};
 use super::unit;
 
-/// Limits and timeouts of a route. None means: off.
+/// Limits and timeouts of a route. None: off.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub idle_timeout: Option<Duration>,
     pub half_close_timeout: Option<Duration>,
     pub lifetime: Option<Duration>,
     pub connect_timeout: Duration,
-    /// How long a datagram flow lives without a datagram in either direction.
+    /// Idle timeout of a datagram flow.
     pub udp_timeout: Duration,
-    /// The largest number of datagram flows; at the limit the oldest makes room.
+    /// Maximum number of datagram flows. A new flow beyond it evicts the oldest.
     pub udp_flows: usize,
-    /// Answer UDP sources with ports below 1024 too.
+    /// Also answer UDP sources with ports below 1024.
     pub udp_any_port: bool,
 }
 
@@ -36,11 +36,11 @@ impl Default for Policy {
     }
 }
 
-/// One field of a policy as it is typed: behind `--` for all routes, behind a comma for one.
+/// An option that sets one field of a policy: after `--` for all routes, after a comma for one.
 #[derive(Debug)]
 pub struct PolicyOption {
     pub name: &'static str,
-    /// What its value is called; none if it takes none.
+    /// Name of its value. None: it takes no value.
     pub value: Option<&'static str>,
     pub default: &'static str,
     pub help: &'static str,
@@ -48,22 +48,22 @@ pub struct PolicyOption {
     pub set: fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>,
 }
 
-/// Which services an option means something to.
+/// The services to which an option applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     All,
     Relay,
-    /// All but relay and greet: what answers datagrams by itself.
+    /// All but relay and greet: the services that answer datagrams themselves.
     Small,
 }
 
-/// Every option of a policy.
+/// All policy options, in the order of help.
 pub const OPTIONS: [PolicyOption; 7] = [
     PolicyOption {
         name: "idle-timeout",
         value: Some("TIME"),
         default: "off",
-        help: "end a connection on which nothing moved for so long",
+        help: "close connections idle for this long",
         on: On::All,
         set: |policy, value| put(&mut policy.idle_timeout, unit::read_timeout(value)),
     },
@@ -71,7 +71,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "half-close-timeout",
         value: Some("TIME"),
         default: "off",
-        help: "end it when one side has ended and the other was silent for so long",
+        help: "close half-closed connections idle for this long",
         on: On::All,
         set: |policy, value| put(&mut policy.half_close_timeout, unit::read_timeout(value)),
     },
@@ -79,7 +79,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "max-lifetime",
         value: Some("TIME"),
         default: "off",
-        help: "end it when it is so old",
+        help: "close connections at this age",
         on: On::All,
         set: |policy, value| put(&mut policy.lifetime, unit::read_timeout(value)),
     },
@@ -87,10 +87,10 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "connect-timeout",
         value: Some("TIME"),
         default: "5s",
-        help: "wait so long for a target, then try the next one",
+        help: "give up on a target and try the next",
         on: On::Relay,
         set: |policy, value| {
-            let reason = "a silent target makes room for the next one";
+            let reason = "an unresponsive target must fail over to the next";
             put(&mut policy.connect_timeout, unit::read_wait_because(value, reason))
         },
     },
@@ -98,10 +98,10 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "udp-timeout",
         value: Some("TIME"),
         default: "60s",
-        help: "forget a datagram flow that was silent for so long",
+        help: "close datagram flows idle for this long",
         on: On::Relay,
         set: |policy, value| {
-            let reason = "datagrams have no end of their own";
+            let reason = "a datagram flow has no end of file";
             put(&mut policy.udp_timeout, unit::read_wait_because(value, reason))
         },
     },
@@ -109,7 +109,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "udp-flows",
         value: Some("N"),
         default: "4096",
-        help: "keep at most so many datagram flows; the oldest makes room",
+        help: "maximum datagram flows; a new one replaces the oldest",
         on: On::Relay,
         set: |policy, value| put(&mut policy.udp_flows, unit::read_limit(value)),
     },
@@ -117,7 +117,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         name: "udp-allow-low-ports",
         value: None,
         default: "off",
-        help: "answer datagrams from ports below 1024 too",
+        help: "also answer datagrams from ports below 1024",
         on: On::Small,
         set: |policy, _| put(&mut policy.udp_any_port, Ok(true)),
     },
@@ -133,7 +133,7 @@ impl On {
     }
 }
 
-/// Reads `name=value` or `name`, as it stands in a route of this service.
+/// Reads `name=value` or `name` in a route with this service.
 pub(super) fn read_option(
     option: Piece<'_>,
     service: &Service,
@@ -143,10 +143,10 @@ pub(super) fn read_option(
     let word = service.name();
     let Some(known) = OPTIONS.iter().find(|known| known.name == name.text) else {
         let hint = guess::hint(name.text, OPTIONS.iter().map(|known| known.name), str::to_string);
-        return Err(name.wrong(format!("an unknown option{hint}")).or_accepts(&accepted(word)));
+        return Err(name.wrong(format!("unknown option{hint}")).or_accepts(&accepted(word)));
     };
     if !known.on.fits(word) {
-        let wrong = format!("{} means nothing to {word}", name.text);
+        let wrong = format!("{} does not apply to {word}", name.text);
         return Err(name.wrong(wrong).or_accepts(&accepted(word)));
     }
     match (known.value, value) {
@@ -157,7 +157,7 @@ pub(super) fn read_option(
     }
 }
 
-/// The options of a service, as an error tells them.
+/// Lists the options of a service, for an error message.
 fn accepted(service: &str) -> String {
     let fitting = OPTIONS.iter().filter(|option| option.on.fits(service));
     let shown = fitting.map(|option| match option.value {
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_that_help_tells_are_the_ones_in_force() {
+    fn the_defaults_in_help_are_the_ones_in_force() {
         for option in &OPTIONS {
             let mut policy = Policy::default();
             if option.value.is_some() {
@@ -193,24 +193,28 @@ mod tests {
             assert_eq!(read(name), Ok(()), "{name}");
         }
         let refused = [
-            ("connect-timeout", "a silent target makes room for the next one"),
-            ("udp-timeout", "datagrams have no end of their own"),
+            ("connect-timeout", "an unresponsive target must fail over to the next"),
+            ("udp-timeout", "a datagram flow has no end of file"),
         ];
         for (name, reason) in refused {
-            let wrong = format!("it always has an end: {reason}");
+            let wrong = format!("cannot be off: {reason}");
             assert_eq!(read(name).map_err(|span_error| span_error.wrong), Err(wrong), "{name}");
         }
     }
 
     #[test]
     fn each_option_sets_its_own_field_and_no_other() {
-        let mut seen = vec![Policy::default()];
+        let mut distinct = vec![Policy::default()];
         for option in &OPTIONS {
             let mut policy = Policy::default();
             let value = if option.value == Some("N") { "7" } else { "7s" };
             (option.set)(&mut policy, Piece::whole(value)).expect(option.name);
-            assert!(!seen.contains(&policy), "{} repeats another one's work", option.name);
-            seen.push(policy);
+            assert!(
+                !distinct.contains(&policy),
+                "{} sets the same field as another option",
+                option.name
+            );
+            distinct.push(policy);
         }
     }
 }

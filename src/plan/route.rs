@@ -1,15 +1,15 @@
-//! Routes: where, what, and under which limits, also as one text: `LISTEN=SERVICE[,option…]`.
+//! Routes: a listener, a service and a policy, written as `LISTEN=SERVICE[,option…]`.
 //!
-//! `SERVICE` is a word, then options after commas, then for two of them a colon and more:
-//! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text runs to the
-//! end of the argument.
+//! `SERVICE` is a name, followed by options after commas, and for two of them by an argument:
+//! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
+//! extends to the end.
 
 use super::parse_error::{ParseError, Piece, SpanError};
 use super::policy::Policy;
 use super::service::{self, Service};
 use super::{Listen, listen};
 
-/// Where, what, and under which limits.
+/// A listener, its service and its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub listen: Listen,
@@ -17,11 +17,11 @@ pub struct Route {
     pub policy: Policy,
 }
 
-/// What an error about a whole route says is accepted.
+/// Examples of routes, for error messages.
 const ROUTES: &str = ":7=echo, /run/x.sock=relay:HOST:PORT,idle-timeout=1h, :23=greet:hello\\n";
 
 impl Route {
-    /// Reads `LISTEN=SERVICE[,option…]`; what it does not say is as in `policy`.
+    /// Parses `LISTEN=SERVICE[,option…]`. `policy` has the defaults.
     pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
         read(Piece::whole(text), policy)
             .map_err(|span_error| ParseError::new("route", text, span_error))
@@ -30,7 +30,7 @@ impl Route {
 
 fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let Some(sign) = sign(piece.text) else {
-        let span_error = piece.lacks("no service: = and a service must follow");
+        let span_error = piece.lacks("missing service: expected =SERVICE");
         return Err(span_error.or_accepts(ROUTES));
     };
     let mut policy = policy.clone();
@@ -39,9 +39,9 @@ fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
     Ok(Route { listen, service, policy })
 }
 
-/// The `=` between the listener and the service: the first one that a service's word follows. A
-/// listener may have others (`mode=0660`, or a path with one). If no service follows any, then the
-/// first `=` that belongs to no option of the listener, so that the error names the unknown word.
+/// Finds the `=` between the listener and the service: the first one followed by the name of a
+/// service. A listener may contain others (`mode=0660`, or a path). Without such an `=`, returns the
+/// first one that belongs to no listen option, so that the error names the unknown service.
 fn sign(text: &str) -> Option<usize> {
     let signs = || text.match_indices('=').map(|(at, _)| at);
     let service = |at: &usize| {
@@ -133,45 +133,45 @@ mod tests {
     #[test]
     fn a_wrong_route_is_refused_at_its_place() {
         let cases = [
-            ("", "", "no service: = and a service must follow"),
-            (":7", "", "no service: = and a service must follow"),
-            ("/x,mode=0660", "", "no service: = and a service must follow"),
-            (":7=", "", "no service"),
-            (":7=ecoh", "ecoh", "an unknown service; did you mean echo?"),
-            ("/x,mode=0660=realy:a:1", "realy", "an unknown service; did you mean relay?"),
+            ("", "", "missing service: expected =SERVICE"),
+            (":7", "", "missing service: expected =SERVICE"),
+            ("/x,mode=0660", "", "missing service: expected =SERVICE"),
+            (":7=", "", "missing service"),
+            (":7=ecoh", "ecoh", "unknown service; did you mean echo?"),
+            ("/x,mode=0660=realy:a:1", "realy", "unknown service; did you mean relay?"),
             (":80,v6only=1=echo", "1", "v6only takes no value"),
             (":99999=echo", "99999", "a port is a number from 0 to 65535"),
-            ("=echo", "", "no address"),
-            (":7=echo:x", "x", "echo takes nothing after a colon"),
-            (":7=echo,", "", "an unknown option"),
+            ("=echo", "", "missing address"),
+            (":7=echo:x", "x", "echo takes no argument"),
+            (":7=echo,", "", "unknown option"),
             (
                 ":7=echo,idel-timeout=1h",
                 "idel-timeout",
-                "an unknown option; did you mean idle-timeout?",
+                "unknown option; did you mean idle-timeout?",
             ),
             (
                 ":7=echo,connect-timeout=1s",
                 "connect-timeout",
-                "connect-timeout means nothing to echo",
+                "connect-timeout does not apply to echo",
             ),
             (
                 ":7=relay,udp-allow-low-ports:a:1",
                 "udp-allow-low-ports",
-                "udp-allow-low-ports means nothing to relay",
+                "udp-allow-low-ports does not apply to relay",
             ),
             (":7=echo,idle-timeout", "", "idle-timeout takes a value"),
-            (":7=echo,idle-timeout=5x", "x", "not a unit"),
+            (":7=echo,idle-timeout=5x", "x", "unknown unit"),
             (":7=echo,udp-allow-low-ports=1", "1", "udp-allow-low-ports takes no value"),
-            (":7=relay", "", "no target"),
-            (":7=relay:", "", "no address"),
-            (":7=relay:idle-timeout=1h", "", "no target"),
-            (":7=relay:a:1,", "", "no address"),
-            (":7=relay:a:0", "0", "port 0 is no target"),
-            (":7=relay:a:1,b", "", "no port: a colon and a number must follow"),
-            (":7=relay:a:1,idle=1h", "idle", "an unknown option"),
-            (":7=greet", "", "no text"),
-            (":7=greet,read-two:x", "read-two", "an unknown option"),
-            (":7=greet:{pear}", "pear", "an unknown placeholder; did you mean {peer}?"),
+            (":7=relay", "", "missing target"),
+            (":7=relay:", "", "missing address"),
+            (":7=relay:idle-timeout=1h", "", "missing target"),
+            (":7=relay:a:1,", "", "missing address"),
+            (":7=relay:a:0", "0", "cannot connect to port 0"),
+            (":7=relay:a:1,b", "", "missing port: expected :PORT"),
+            (":7=relay:a:1,idle=1h", "idle", "unknown option"),
+            (":7=greet", "", "missing text"),
+            (":7=greet,read-two:x", "read-two", "unknown option"),
+            (":7=greet:{pear}", "pear", "unknown placeholder; did you mean {peer}?"),
         ];
         for (text, place, wrong) in cases {
             let error = Route::parse(text, &Policy::default()).expect_err(text);

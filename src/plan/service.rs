@@ -1,4 +1,4 @@
-//! Services: what happens to a connection, and how that is typed behind the `=` of a route.
+//! Services, and how they are written in a route.
 
 use super::address::{self, Address};
 use super::check;
@@ -8,7 +8,7 @@ use super::parse_error::{Piece, SpanError};
 use super::policy::{self, OPTIONS, Policy};
 use super::template::{self, Template};
 
-/// What happens to a connection (or to a datagram).
+/// What a route does with its connections or datagrams.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Service {
     Echo,
@@ -17,8 +17,7 @@ pub enum Service {
     Daytime,
     Time,
     Whoami,
-    /// Sends `text` (placeholders in braces filled in); with `read_one` reads one message and logs
-    /// it.
+    /// Sends `text` with its placeholders replaced; with `read_one` reads and logs one message.
     Greet {
         text: Template,
         read_one: bool,
@@ -27,11 +26,11 @@ pub enum Service {
 }
 
 impl Service {
-    /// The word of every service.
+    /// The names of all services.
     pub const WORDS: [&'static str; 8] =
         ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
 
-    /// The word a user types for it.
+    /// Returns the name of the service.
     pub fn name(&self) -> &'static str {
         match self {
             Service::Echo => "echo",
@@ -45,7 +44,7 @@ impl Service {
         }
     }
 
-    /// The service of this word; greet and relay still without their text and targets.
+    /// Returns the service with this name; greet and relay are still without text and targets.
     pub fn from_token(word: &str) -> Option<Service> {
         Some(match word {
             "echo" => Service::Echo,
@@ -61,7 +60,7 @@ impl Service {
     }
 }
 
-/// Reads `SERVICE[,option…][:argument]`; the options go into `policy`.
+/// Reads `SERVICE[,option…][:argument]` and stores the options in `policy`.
 pub(super) fn read(
     piece: Piece<'_>,
     listen: &Listen,
@@ -71,9 +70,9 @@ pub(super) fn read(
     let Some(mut service) = Service::from_token(word.text) else {
         let hint = guess::hint(word.text, Service::WORDS, str::to_string);
         let span_error = if word.is_empty() {
-            word.wrong("no service")
+            word.wrong("missing service")
         } else {
-            word.wrong(format!("an unknown service{hint}"))
+            word.wrong(format!("unknown service{hint}"))
         };
         return Err(span_error.or_accepts(&Service::WORDS.join(", ")));
     };
@@ -85,20 +84,20 @@ pub(super) fn read(
         }
         (Service::Greet { text, .. }, Some(argument)) => *text = template::read(argument)?,
         (Service::Relay(_), None) => {
-            return Err(piece.lacks("no target").or_accepts("relay:TARGET[,TARGET…]"));
+            return Err(piece.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"));
         }
         (Service::Greet { .. }, None) => {
-            return Err(piece.lacks("no text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
+            return Err(piece.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
         }
         (_, Some(argument)) => {
-            return Err(argument.wrong(format!("{} takes nothing after a colon", word.text)));
+            return Err(argument.wrong(format!("{} takes no argument", word.text)));
         }
         (_, None) => {}
     }
     Ok(service)
 }
 
-/// The options between the word and the colon. Returns what follows the colon.
+/// Reads the options between the name and the colon. Returns the text after the colon.
 fn read_options<'a>(
     mut rest: Piece<'a>,
     service: &mut Service,
@@ -115,7 +114,7 @@ fn read_options<'a>(
     Ok(rest.after(":"))
 }
 
-/// `TARGET,TARGET,option=value`: what reads like an option is one, the rest are targets.
+/// Reads `TARGET,TARGET,option=value`: items that look like options, and targets.
 fn read_targets(
     argument: Piece<'_>,
     listen: &Listen,
@@ -132,7 +131,7 @@ fn read_targets(
         }
     }
     match targets.is_empty() {
-        true => Err(argument.to(0).wrong("no target").or_accepts("relay:TARGET[,TARGET…]")),
+        true => Err(argument.to(0).wrong("missing target").or_accepts("relay:TARGET[,TARGET…]")),
         false => Ok(targets),
     }
 }

@@ -1,25 +1,25 @@
-//! Where connections come from: one address of this machine, or a block of them.
+//! Source addresses of connections: one local address, or a block of them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::parse_error::{Piece, SpanError};
 
-/// A block of addresses, as `127.0.0.0/28`; a single one is a block of itself.
+/// A block of addresses such as `127.0.0.0/28`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     base: IpAddr,
     prefix: u8,
 }
 
-/// A block is walked through one by one, so more of it than this is of no use.
+/// Maximum addresses used from one block.
 const ADDRESSES_MAX: u128 = 65_536;
 
 const SOURCES: &str = "127.0.0.2, 127.0.0.0/28, fd00::/120";
 
 impl Source {
-    /// The addresses of the block, in order. Where a block of IPv4 has a first and a last one that
-    /// no socket can have (the name of the block, and the broadcast), they are left out.
+    /// Returns the addresses of the block in order, without the network and broadcast addresses of
+    /// IPv4.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let (bits, base) = match self.base {
             IpAddr::V4(ip) => (32, u128::from(ip.to_bits())),
@@ -53,7 +53,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// `127.0.0.0/28`, or several with commas between them.
+/// Reads a comma-separated list such as `127.0.0.0/28,127.0.1.1`.
 pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, SpanError> {
     piece
         .parts(',')

@@ -1,49 +1,49 @@
-//! Plans of talking from a terminal or a pipe: as the client of one, or as the host of many.
+//! Plans of `oneloop connect` and `oneloop chat`.
 
 use std::time::Duration;
 
 use super::{Address, Listen, LogPlan};
 
-/// Standard input and output, joined to one socket.
+/// Standard input and output connected to one socket.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectPlan {
     pub target: Address,
-    /// How long the connection may take to be made. None: as long as the system tries.
+    /// Maximum time to connect. None: limited by the system only.
     pub wait: Option<Duration>,
-    /// Give up when nothing moved either way for so long. None: never.
+    /// Idle timeout. None: off.
     pub idle: Option<Duration>,
-    /// Send each line end of the input as CR LF.
+    /// Send line ends as CR LF.
     pub crlf: bool,
-    /// Only find out whether the target takes a connection; send and read nothing.
+    /// Only test whether the target accepts a connection; send and read nothing.
     pub probe: bool,
-    /// Report on standard error how long each step took, and how it ended.
+    /// Report on standard error how long each step took, and how the connection ended.
     pub timing: bool,
-    /// Pass the end of the input on to the target as the end of our side.
+    /// Shut down the local side at the end of the input.
     pub half_close: bool,
-    /// After the end of the input, wait at most so long for the other side. None: until it ends.
+    /// Maximum time to wait for the peer after the end of the input. None: until it closes.
     pub linger: Option<Duration>,
     pub log: LogPlan,
 }
 
-/// What is typed goes to every client; what a client says is shown with who said it.
+/// Sends the input to every client, and shows what each client sends with its address.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChatPlan {
     pub listens: Vec<Listen>,
     pub max_clients: usize,
-    /// Let go of a client that was silent for so long. None: never.
+    /// Idle timeout of a client. None: off.
     pub idle: Option<Duration>,
-    /// Send each line end of the input as CR LF.
+    /// Send line ends as CR LF.
     pub crlf: bool,
     pub log: LogPlan,
 }
 
 impl ConnectPlan {
-    /// How long to wait for a connection, if nothing else is said.
+    /// Default time limit for connecting.
     pub const WAIT: Duration = Duration::from_secs(5);
-    /// Datagrams have no end: so long an answer is waited for after the input has ended.
+    /// Default time to wait for answers after the end of the input: datagrams have no end of file.
     pub const DATAGRAM_LINGER: Duration = Duration::from_secs(1);
 
-    /// As it is if only a target is given.
+    /// Returns the plan for a target, with all defaults.
     pub fn to(target: Address) -> ConnectPlan {
         let linger = target.is_datagram().then_some(ConnectPlan::DATAGRAM_LINGER);
         ConnectPlan {
@@ -61,6 +61,6 @@ impl ConnectPlan {
 }
 
 impl ChatPlan {
-    /// How many may talk, if nothing else is said: each of them costs every line once more.
+    /// Default maximum of concurrent clients: each line is sent once per client.
     pub const MAX_CLIENTS: usize = 100;
 }

@@ -7,26 +7,26 @@ use super::guess;
 use super::parse_error::{ParseError, Piece, SpanError};
 use super::word;
 
-/// A text with escapes and placeholders, read once and filled in often.
+/// A text with escapes and placeholders, parsed once and rendered for each connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
 }
 
-/// What a placeholder stands for.
+/// A value that is known only per connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Placeholder {
-    /// The peer's whole address.
+    /// The peer's full address.
     Peer,
     PeerIp,
     PeerPort,
-    /// Our own whole address on this connection.
+    /// The full local address of the connection.
     Local,
     LocalIp,
     LocalPort,
-    /// The word of the service.
+    /// The name of the service.
     Service,
-    /// The time at which the connection was made.
+    /// The time at which the connection was opened.
     Time,
 }
 
@@ -36,7 +36,7 @@ enum Part {
     Place(Placeholder),
 }
 
-/// Every placeholder and its name.
+/// All placeholders and their names.
 const PLACEHOLDERS: [(&str, Placeholder); 8] = [
     ("peer", Placeholder::Peer),
     ("peer.ip", Placeholder::PeerIp),
@@ -52,18 +52,18 @@ const NAMES: &str = "{peer} {peer.ip} {peer.port} {local} {local.ip} {local.port
      {service} {time}, \\{ for a brace";
 const ESCAPES: &str = "\\n \\r \\t \\\\ \\{ \\} \\xNN";
 
-/// A text may have so many bytes and so many places: filled in, it is held for each connection that
-/// does not take it, and must not be longer than what any other service may hold.
+/// Maximum bytes and placeholders of a text. A rendered text is stored for each connection that
+/// does not accept it, and must fit into one buffer.
 const TEXT_BYTES: usize = 16 * 1024;
 const PLACES: usize = 64;
-const MOST: &str = "at most 16384 bytes and 64 places";
+const MOST: &str = "at most 16384 bytes and 64 placeholders";
 
 impl Template {
     pub fn parse(text: &str) -> Result<Template, ParseError> {
         read(Piece::whole(text)).map_err(|span_error| ParseError::new("text", text, span_error))
     }
 
-    /// The text for one connection: `lookup` tells what each placeholder is there.
+    /// Renders the text for one connection; `lookup` returns the value of a placeholder.
     pub fn render(&self, lookup: impl Fn(Placeholder) -> String) -> Vec<u8> {
         let mut out = Vec::new();
         for part in &self.parts {
@@ -100,7 +100,7 @@ impl FromStr for Template {
     }
 }
 
-/// As it would be typed; reading that gives the same template.
+/// Prints the source text; parsing it gives the same template.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for part in &self.parts {
@@ -143,13 +143,13 @@ pub fn read(piece: Piece<'_>) -> Result<Template, SpanError> {
             b'{' => {
                 let (place, behind) = placeholder(rest)?;
                 if template.places() == PLACES {
-                    return Err(rest.wrong("too many places").or_accepts(MOST));
+                    return Err(rest.wrong("too many placeholders").or_accepts(MOST));
                 }
                 template.parts.push(Part::Place(place));
                 behind
             }
             _ => {
-                // Bytes that mean nothing else go over whole: a character may have several.
+                // Other bytes are copied up to the next sign: a character may have several.
                 let length = rest.text.find(['\\', '{']).unwrap_or(rest.text.len());
                 rest.text[..length].bytes().for_each(|byte| template.push(byte));
                 rest.from(length)
@@ -162,7 +162,7 @@ pub fn read(piece: Piece<'_>) -> Result<Template, SpanError> {
     }
 }
 
-/// The byte an escape stands for, and what follows it.
+/// Reads an escape. Returns its byte and the rest.
 fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
     let byte = match piece.text.as_bytes().get(1) {
         Some(b'n') => b'\n',
@@ -172,7 +172,7 @@ fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
         Some(b'x') => return hex(piece),
         _ => {
             let length = piece.text.chars().take(2).map(char::len_utf8).sum();
-            return Err(piece.to(length).wrong("an unknown escape").or_accepts(ESCAPES));
+            return Err(piece.to(length).wrong("unknown escape").or_accepts(ESCAPES));
         }
     };
     Ok((byte, piece.from(2)))
@@ -184,21 +184,21 @@ fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
     let are_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     match u8::from_str_radix(digits, 16) {
         Ok(byte) if are_hex => Ok((byte, piece.from(length))),
-        _ => Err(piece.to(length).wrong("two hex digits follow \\x").or_accepts(ESCAPES)),
+        _ => Err(piece.to(length).wrong("\\x needs two hex digits").or_accepts(ESCAPES)),
     }
 }
 
-/// The placeholder that begins here, and what follows it.
+/// Reads a placeholder. Returns it and the rest.
 fn placeholder(piece: Piece<'_>) -> Result<(Placeholder, Piece<'_>), SpanError> {
     let (inside, Some(rest)) = piece.from(1).split('}') else {
-        return Err(piece.wrong("the brace is not closed").or_accepts(NAMES));
+        return Err(piece.wrong("missing }").or_accepts(NAMES));
     };
     match PLACEHOLDERS.iter().find(|(name, _)| *name == inside.text) {
         Some((_, place)) => Ok((*place, rest)),
         None => {
             let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
             let hint = guess::hint(inside.text, names, |name| format!("{{{name}}}"));
-            Err(inside.wrong(format!("an unknown placeholder{hint}")).or_accepts(NAMES))
+            Err(inside.wrong(format!("unknown placeholder{hint}")).or_accepts(NAMES))
         }
     }
 }
@@ -229,16 +229,16 @@ mod tests {
     #[test]
     fn a_wrong_text_is_shown_at_its_place() {
         let cases = [
-            ("hi {peer.ipp}!", "peer.ipp", "an unknown placeholder; did you mean {peer.ip}?"),
-            ("hi {nonsense}", "nonsense", "an unknown placeholder"),
-            ("hi {}", "", "an unknown placeholder"),
-            ("hi {peer", "{peer", "the brace is not closed"),
-            ("a\\qb", "\\q", "an unknown escape"),
-            ("a\\ß", "\\ß", "an unknown escape"),
-            ("a\\", "\\", "an unknown escape"),
-            ("a\\x4", "\\x4", "two hex digits follow \\x"),
-            ("a\\x+4", "\\x+4", "two hex digits follow \\x"),
-            ("a\\x4ä", "\\x4ä", "two hex digits follow \\x"),
+            ("hi {peer.ipp}!", "peer.ipp", "unknown placeholder; did you mean {peer.ip}?"),
+            ("hi {nonsense}", "nonsense", "unknown placeholder"),
+            ("hi {}", "", "unknown placeholder"),
+            ("hi {peer", "{peer", "missing }"),
+            ("a\\qb", "\\q", "unknown escape"),
+            ("a\\ß", "\\ß", "unknown escape"),
+            ("a\\", "\\", "unknown escape"),
+            ("a\\x4", "\\x4", "\\x needs two hex digits"),
+            ("a\\x+4", "\\x+4", "\\x needs two hex digits"),
+            ("a\\x4ä", "\\x4ä", "\\x needs two hex digits"),
         ];
         for (text, place, wrong) in cases {
             let error = Template::parse(text).expect_err(text);
@@ -252,7 +252,7 @@ mod tests {
         use crate::core::buffers::SCRATCH_BYTES;
         // The longest address is a Unix path of 108 bytes, of which each may be escaped as four.
         const { assert!(TEXT_BYTES + PLACES * (108 * 4 + 8) <= SCRATCH_BYTES) };
-        assert_eq!(MOST, format!("at most {TEXT_BYTES} bytes and {PLACES} places"));
+        assert_eq!(MOST, format!("at most {TEXT_BYTES} bytes and {PLACES} placeholders"));
         let (long, many) = ("x".repeat(TEXT_BYTES), "{peer}".repeat(PLACES));
         assert!(Template::parse(&long).is_ok() && Template::parse(&many).is_ok());
         for text in [long.clone() + "x", many + "{time}"] {

@@ -1,10 +1,10 @@
-//! Units a user types: durations, counts, sizes, rates.
+//! Parses durations, counts, sizes and rates.
 
 use std::time::Duration;
 
 use super::parse_error::{ParseError, Piece, SpanError};
 
-/// How often: so many in so long.
+/// A count per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub count: u64,
@@ -17,17 +17,16 @@ impl Rate {
     }
 }
 
-/// A number and what it is multiplied by.
+/// Unit names and their factors.
 type Scale = [(&'static str, u64)];
 
 const DURATIONS: &str = "100us, 500ms, 5s, 2m, 1h, 1d";
 const COUNTS: &str = "a whole number, 10k (thousands), 1m (millions)";
 const SIZES: &str = "a whole number of bytes, 64k (of 1024), 1M, 1G";
-/// How a rate is typed.
+/// The accepted forms of a rate.
 pub const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
 
-/// Without an entry for no unit: a bare number means seconds to some programs and milliseconds to
-/// others.
+/// A unit is required: a bare number means seconds to some programs and milliseconds to others.
 const MICROS: &Scale = &[
     ("us", 1),
     ("ms", 1_000),
@@ -47,38 +46,38 @@ const KIBI: &Scale = &[
     ("g", 1 << 30),
     ("gib", 1 << 30),
 ];
-/// Ten years: the loop counts tenths of a second in 32 bits.
+/// Maximum duration: ten years. The loop counts tenths of a second in 32 bits.
 const LONGEST_MICROS: u64 = 3_650 * 86_400_000_000;
 
-/// `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`. Only `0` needs no unit.
+/// Parses `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`. Only `0` needs no unit.
 pub fn duration(text: &str) -> Result<Duration, ParseError> {
     read_duration(Piece::whole(text))
         .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
-/// A duration that is not zero, or `off`.
+/// Parses a duration greater than zero, or `off`.
 pub fn timeout(text: &str) -> Result<Option<Duration>, ParseError> {
     read_timeout(Piece::whole(text))
         .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
-/// `10`, `10k`, `1m`: thousands and millions.
+/// Parses `10`, `10k`, `1m`: thousands and millions.
 pub fn count(text: &str) -> Result<u64, ParseError> {
     read_count(Piece::whole(text)).map_err(|span_error| ParseError::new("number", text, span_error))
 }
 
-/// `512`, `64k`, `1M`, `1GiB`: bytes, in steps of 1024.
+/// Parses `512`, `64k`, `1M`, `1GiB`: bytes, with powers of 1024.
 pub fn size(text: &str) -> Result<u64, ParseError> {
     read_size(Piece::whole(text)).map_err(|span_error| ParseError::new("size", text, span_error))
 }
 
-/// `2k/s`, `600/m`, `2k`: a count, and in what time.
+/// Parses `2k/s`, `600/m`, `2k`: a count per period.
 pub fn rate(text: &str) -> Result<Rate, ParseError> {
     let read = read_rate(Piece::whole(text)).map_err(|span_error| span_error.or_accepts(RATES));
     read.map_err(|span_error| ParseError::new("rate", text, span_error))
 }
 
-/// A duration as a user would type it: in the largest unit that gives a whole number.
+/// Prints a duration in the largest unit that gives a whole number.
 pub fn show_duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let whole = |(_, scale): &&(&str, u64)| micros.is_multiple_of(u128::from(*scale));
@@ -105,28 +104,28 @@ pub fn read_duration(piece: Piece<'_>) -> Result<Duration, SpanError> {
     }
 }
 
-/// A duration that may be zero, and has an end all the same.
+/// Reads a duration that may be zero but not off.
 pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, SpanError> {
     match is_off(piece) {
-        true => Err(piece
-            .wrong("it always has an end")
-            .or_accepts("0 (at once), 10s, 1h, and 3650d at most")),
+        true => {
+            Err(piece.wrong("cannot be off").or_accepts("0 (immediately), 10s, 1h, up to 3650d"))
+        }
         false => read_duration(piece),
     }
 }
 
-/// A duration that is not zero, and has an end.
+/// Reads a duration that may be neither zero nor off.
 pub fn read_wait(piece: Piece<'_>) -> Result<Duration, SpanError> {
     if is_off(piece) {
-        return Err(piece.wrong("it always has an end").or_accepts(DURATIONS));
+        return Err(piece.wrong("cannot be off").or_accepts(DURATIONS));
     }
     match read_duration(piece)? {
-        Duration::ZERO => Err(piece.wrong("no time at all").or_accepts(DURATIONS)),
+        Duration::ZERO => Err(piece.wrong("must be greater than 0").or_accepts(DURATIONS)),
         duration => Ok(duration),
     }
 }
 
-/// The same where a user may well want no end: why there is one.
+/// Reads the same, and gives the reason why it cannot be off.
 pub fn read_wait_because(piece: Piece<'_>, reason: &str) -> Result<Duration, SpanError> {
     read_wait(piece).map_err(|span_error| match is_off(piece) {
         true => SpanError { wrong: format!("{}: {reason}", span_error.wrong), ..span_error },
@@ -156,10 +155,10 @@ pub fn read_size(piece: Piece<'_>) -> Result<u64, SpanError> {
     scaled(piece, KIBI).map_err(|span_error| span_error.or_accepts(SIZES))
 }
 
-/// A count of things one must have at least one of.
+/// Reads a count of at least 1.
 pub fn read_limit(piece: Piece<'_>) -> Result<usize, SpanError> {
     match usize::try_from(read_count(piece)?) {
-        Ok(0) => Err(piece.wrong("none at all").or_accepts("1 or more")),
+        Ok(0) => Err(piece.wrong("must be at least 1").or_accepts("1 or more")),
         Ok(count) => Ok(count),
         Err(_) => Err(piece.wrong("too large").or_accepts(COUNTS)),
     }
@@ -172,12 +171,12 @@ pub fn read_rate(piece: Piece<'_>) -> Result<Rate, SpanError> {
         Some(Piece { text: "s", .. }) => 1,
         Some(Piece { text: "m", .. }) => 60,
         Some(Piece { text: "h", .. }) => 3_600,
-        Some(unit) => return Err(unit.wrong("not a unit of time")),
+        Some(unit) => return Err(unit.wrong("unknown unit of time")),
     };
     Ok(Rate { count: scaled(amount, THOUSANDS)?, per: Duration::from_secs(seconds) })
 }
 
-/// Digits, perhaps a point and more digits, and a unit in any case of letters.
+/// Reads digits, an optional fraction, and a unit in upper or lower case.
 fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let length = piece.text.bytes().take_while(|byte| is_number(*byte)).count();
@@ -185,14 +184,14 @@ fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
     let (whole, fraction) = number.split('.');
     if whole.is_empty() || fraction.is_some_and(Piece::is_empty) {
         return Err(if piece.is_empty() {
-            piece.lacks("no number")
+            piece.lacks("missing number")
         } else {
             piece.wrong("not a number")
         });
     }
     let known = |(name, _): &&(&str, u64)| unit.text.eq_ignore_ascii_case(name);
     let Some((_, factor)) = scale.iter().find(known) else {
-        return Err(unit.wrong("not a unit"));
+        return Err(unit.wrong("unknown unit"));
     };
     let whole = whole.text.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
     match whole {
@@ -207,7 +206,7 @@ fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
     }
 }
 
-/// `digits` behind a decimal point, of `factor`. What is no whole number is refused, not rounded.
+/// Multiplies a decimal fraction by `factor`. A result that is not whole is refused, not rounded.
 fn part(digits: Piece<'_>, factor: u64) -> Result<u64, SpanError> {
     const DIGITS_MAX: usize = 9;
     let text = digits.text;
@@ -218,7 +217,7 @@ fn part(digits: Piece<'_>, factor: u64) -> Result<u64, SpanError> {
     let divisor = 10u128.pow(text.len() as u32);
     match number % divisor {
         0 => Ok((number / divisor) as u64),
-        _ => Err(digits.wrong("a fraction too fine for this unit")),
+        _ => Err(digits.wrong("fraction too small for this unit")),
     }
 }
 
@@ -251,7 +250,7 @@ mod tests {
         assert_eq!(timeout("none"), Ok(None));
         assert_eq!(timeout("90s"), Ok(Some(Duration::from_secs(90))));
         let error = timeout("0ms").unwrap_err();
-        assert_eq!(error.wrong, "no time at all");
+        assert_eq!(error.wrong, "must be greater than 0");
         assert!(error.accepted.ends_with(", off"), "{error}");
         assert!(timeout("never").unwrap_err().accepted.ends_with(", off"));
     }
@@ -284,23 +283,23 @@ mod tests {
         let durations: Parser = |text| duration(text).err();
         let counts: Parser = |text| count(text).err();
         let cases = [
-            (durations, "", "", "no number"),
+            (durations, "", "", "missing number"),
             (durations, "s", "s", "not a number"),
             (durations, "-5s", "-5s", "not a number"),
-            (durations, "5x", "x", "not a unit"),
-            (durations, "5 s", " s", "not a unit"),
-            (durations, "1h30m", "h30m", "not a unit"),
+            (durations, "5x", "x", "unknown unit"),
+            (durations, "5 s", " s", "unknown unit"),
+            (durations, "1h30m", "h30m", "unknown unit"),
             (durations, "5.s", "5.s", "not a number"),
             (durations, "5.1.1s", "1.1", "not a fraction"),
-            (durations, "0.0000001s", "0000001", "a fraction too fine for this unit"),
+            (durations, "0.0000001s", "0000001", "fraction too small for this unit"),
             (durations, "4000d", "4000d", "longer than ten years"),
             (durations, "99999999999999999999s", "99999999999999999999s", "too large"),
             (durations, "10", "", "a duration needs a unit; did you mean 10s?"),
             (durations, "0.25", "", "a duration needs a unit; did you mean 0.25s?"),
-            (counts, "1.5", "5", "a fraction too fine for this unit"),
-            (counts, "10q", "q", "not a unit"),
+            (counts, "1.5", "5", "fraction too small for this unit"),
+            (counts, "10q", "q", "unknown unit"),
             (counts, "99999999999g", "99999999999g", "too large"),
-            (counts, "1e3", "e3", "not a unit"),
+            (counts, "1e3", "e3", "unknown unit"),
         ];
         for (parser, text, place, wrong) in cases {
             let error = parser(text).expect(text);
@@ -309,7 +308,7 @@ mod tests {
         }
         let shown = duration("5x").unwrap_err().to_string();
         let lines =
-            ["bad duration: 5x", "  5x", "   ^ not a unit", "  accepted: 100us, 500ms, 5s, 2m"];
+            ["bad duration: 5x", "  5x", "   ^ unknown unit", "  accepted: 100us, 500ms, 5s, 2m"];
         assert!(shown.starts_with(&lines.join("\n")), "{shown}");
     }
 

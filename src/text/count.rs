@@ -1,4 +1,4 @@
-//! A number of things, in words: one of them is not many.
+//! Counts with singular and plural nouns.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -8,7 +8,7 @@ pub struct Count<'a>(pub usize, pub &'a str);
 impl Display for Count<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Count(number, thing) = *self;
-        // What stands behind a colon belongs to the thing, and is the same for many.
+        // The part after a colon belongs to the noun and has no plural.
         let (noun, rest) = thing.split_once(':').unwrap_or((thing, ""));
         let plural = match noun {
             _ if number == 1 => "",

@@ -1,4 +1,4 @@
-//! Whole numbers as people read them: all digits, in groups of three, and what is counted.
+//! Whole numbers with digits in groups of three.
 
 /// `19,936`
 pub fn grouped(number: u64) -> String {

@@ -1,13 +1,13 @@
-//! Escapes foreign text: the one way for names, messages and whatever else a peer, a user, another
-//! program or a name server has chosen, into a line, a page or JSON of ours.
+//! Escapes foreign text: everything chosen by a peer, a user, another program or a name server, before
+//! it is written to a line of text, an HTML page or JSON.
 //!
-//! A terminal obeys control characters, a reader trusts what looks like a line, and both can be
-//! turned around by invisible characters. So all of these come out as `\xNN`, byte by byte, and a
-//! backslash as two: what is shown can be read in one way only.
+//! Control characters steer a terminal, line breaks forge log lines, and invisible characters reorder
+//! text. All of these are written as `\xNN`, byte by byte, and a backslash as two, so that the output
+//! is unambiguous.
 
 use std::fmt::{self, Write};
 
-/// The longest piece of foreign text in a line, in columns. What is longer ends in `...`.
+/// Maximum columns of foreign text in a line. Longer text ends in `...`.
 pub const COLUMNS: usize = 256;
 
 /// Foreign bytes, to be shown with `{}`.
@@ -18,18 +18,18 @@ pub struct Shown<'a> {
     columns: usize,
 }
 
-/// How much is escaped, beside what nobody should ever see raw.
+/// What is escaped in addition to control and invisible characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Text of ours: its backslashes mean what they say.
+    /// Text of oneloop itself: backslashes are not escaped.
     Ours,
     /// Foreign text: a backslash is doubled.
     Foreign,
     /// Foreign text in double quotes.
     Quoted,
-    /// Foreign text as a string of JSON, which a parser turns back into what it was.
+    /// Foreign text as a JSON string, which a parser restores.
     Json,
-    /// The text of a page, in an element or a quoted attribute: its backslashes stay as they are.
+    /// Text of an HTML page, in an element or a quoted attribute: backslashes are not escaped.
     Html,
 }
 
@@ -48,7 +48,7 @@ pub fn plain(text: &str) -> Shown<'_> {
     Shown::new(text.as_bytes(), Form::Foreign)
 }
 
-/// What a value prints, which may hold foreign text, as part of a line.
+/// A printed value that may contain foreign text, as part of a line.
 pub fn escaped(value: &dyn fmt::Display) -> String {
     plain(&value.to_string()).to_string()
 }
@@ -71,8 +71,8 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// An error message of ours as it may be shown, line by line. Foreign text in it was escaped where
-/// it came in: this is the last line of defence.
+/// Escapes an error message line by line. Foreign text in it was escaped when it was inserted: this
+/// is the last line of defense.
 pub fn message(text: &str) -> String {
     let lines = text
         .split('\n')
@@ -80,7 +80,7 @@ pub fn message(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Writes `bytes` as they may be seen, in at most so many columns. False: they did not fit.
+/// Writes `bytes` escaped, in at most the given columns. Returns false if they did not fit.
 pub fn escape(
     out: &mut dyn Write,
     bytes: &[u8],
@@ -89,8 +89,8 @@ pub fn escape(
 ) -> Result<bool, fmt::Error> {
     let mut left = columns;
     for chunk in bytes.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            let piece = Piece::of(letter, form);
+        for ch in chunk.valid().chars() {
+            let piece = Piece::of(ch, form);
             let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
             left = after;
             piece.write(out)?;
@@ -105,24 +105,24 @@ pub fn escape(
     Ok(true)
 }
 
-/// How one character, or one byte that is none, comes out.
+/// The output for one character, or for one invalid byte.
 enum Piece {
     AsIs(char),
-    /// A backslash, and this.
+    /// A backslash and the character.
     Backslash(char),
-    /// The name of a character that would begin or end something in a page.
+    /// An HTML entity.
     Entity(&'static str),
     /// Each of its bytes as `\xNN`.
     Bytes(char),
-    /// Each of its halves as `\uNNNN`, which is all that JSON knows.
+    /// Each UTF-16 code unit as `\uNNNN`, as JSON requires.
     Halves(char),
-    /// A byte that is no text.
+    /// A byte that is not valid UTF-8.
     NoText(u8, Form),
 }
 
 impl Piece {
-    fn of(letter: char, form: Form) -> Piece {
-        match letter {
+    fn of(ch: char, form: Form) -> Piece {
+        match ch {
             '\n' => Piece::Backslash('n'),
             '\r' => Piece::Backslash('r'),
             '\t' => Piece::Backslash('t'),
@@ -133,10 +133,10 @@ impl Piece {
             '>' if form == Form::Html => Piece::Entity("&gt;"),
             '"' if form == Form::Html => Piece::Entity("&quot;"),
             '\'' if form == Form::Html => Piece::Entity("&#39;"),
-            ' '..='~' => Piece::AsIs(letter),
-            _ if !is_hidden(letter) => Piece::AsIs(letter),
-            _ if form == Form::Json => Piece::Halves(letter),
-            _ => Piece::Bytes(letter),
+            ' '..='~' => Piece::AsIs(ch),
+            _ if !is_hidden(ch) => Piece::AsIs(ch),
+            _ if form == Form::Json => Piece::Halves(ch),
+            _ => Piece::Bytes(ch),
         }
     }
 
@@ -144,8 +144,8 @@ impl Piece {
         match self {
             Piece::AsIs(_) | Piece::Entity(_) => 1,
             Piece::Backslash(_) => 2,
-            Piece::Bytes(letter) => 4 * letter.len_utf8(),
-            Piece::Halves(letter) => 6 * letter.len_utf16(),
+            Piece::Bytes(ch) => 4 * ch.len_utf8(),
+            Piece::Halves(ch) => 6 * ch.len_utf16(),
             Piece::NoText(_, Form::Json) => 6,
             Piece::NoText(..) => 4,
         }
@@ -153,31 +153,31 @@ impl Piece {
 
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         match *self {
-            Piece::AsIs(letter) => out.write_char(letter),
-            Piece::Backslash(letter) => write!(out, "\\{letter}"),
+            Piece::AsIs(ch) => out.write_char(ch),
+            Piece::Backslash(ch) => write!(out, "\\{ch}"),
             Piece::Entity(entity) => out.write_str(entity),
-            Piece::Bytes(letter) => {
+            Piece::Bytes(ch) => {
                 let mut bytes = [0; 4];
-                let mut bytes = letter.encode_utf8(&mut bytes).bytes();
+                let mut bytes = ch.encode_utf8(&mut bytes).bytes();
                 bytes.try_for_each(|byte| write!(out, "\\x{byte:02x}"))
             }
-            Piece::Halves(letter) => {
+            Piece::Halves(ch) => {
                 let mut halves = [0; 2];
-                let mut halves = letter.encode_utf16(&mut halves).iter();
+                let mut halves = ch.encode_utf16(&mut halves).iter();
                 halves.try_for_each(|half| write!(out, "\\u{half:04x}"))
             }
-            // JSON is text: for a byte that is none it has only the mark of what is missing.
+            // JSON is UTF-8: an invalid byte becomes the replacement character.
             Piece::NoText(_, Form::Json) => out.write_str("\\ufffd"),
             Piece::NoText(byte, _) => write!(out, "\\x{byte:02x}"),
         }
     }
 }
 
-/// Characters that change how others are seen instead of being seen themselves.
-pub fn is_hidden(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter,
-            // The soft hyphen, and marks of direction for one letter.
+/// Whether a character is invisible or changes how others are displayed.
+pub fn is_hidden(ch: char) -> bool {
+    ch.is_control()
+        || matches!(ch,
+            // The soft hyphen, and marks of direction for one character.
             '\u{ad}' | '\u{61c}' | '\u{180e}'
             // Spaces without width, joiners, and marks of direction.
             | '\u{200b}'..='\u{200f}'

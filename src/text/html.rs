@@ -1,8 +1,8 @@
-//! Text of an HTML page.
+//! Escapes text for HTML.
 
 use super::escape::{Form, Shown};
 
-/// The text as it stands in a page: it can neither open nor close an element or an attribute.
+/// Escapes text so that it cannot open or close an element or an attribute.
 pub fn escape(text: &str) -> String {
     Shown::new(text.as_bytes(), Form::Html).within(usize::MAX).to_string()
 }

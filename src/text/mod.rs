@@ -1,5 +1,4 @@
-//! How text leaves the program: one escaper for everything foreign, numbers in groups, colours,
-//! wrapping.
+//! Formats output: escaping of foreign text, grouped digits, colors, wrapping.
 
 pub mod count;
 pub mod digits;

@@ -1,6 +1,6 @@
-//! Colours of a terminal, or none.
+//! Terminal colors.
 
-/// Whether to paint.
+/// Whether to color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint(pub bool);
 
@@ -17,7 +17,7 @@ impl Paint {
         self.paint("1;36", text)
     }
 
-    /// As it should be, and so nothing to look at first.
+    /// For values that need no attention.
     pub fn fine(self, text: &str) -> String {
         self.paint("32", text)
     }

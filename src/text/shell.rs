@@ -1,11 +1,10 @@
-//! Words of a shell command that somebody may paste into a terminal.
+//! Quotes arguments of shell commands that a user may paste into a terminal.
 
 use std::fmt::Write;
 
 use super::escape::{is_hidden, plain};
 
-/// The argument as a POSIX shell takes it. One with control or invisible characters becomes
-/// `$'…'`, in which they are escaped.
+/// Quotes an argument for a POSIX shell. Control and invisible characters are escaped in `$'…'`.
 pub fn quoted(argument: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
     if argument.chars().any(is_hidden) {

@@ -1,4 +1,4 @@
-//! The width of the terminal that standard output or standard error goes to.
+//! The width of the terminal on standard output or standard error.
 
 use super::wrap::COLUMNS;
 
@@ -10,7 +10,7 @@ pub fn stdout_columns() -> usize {
     COLUMNS
 }
 
-/// The same for standard error.
+/// Columns for text on standard error.
 pub fn stderr_columns() -> usize {
     #[cfg(unix)]
     return columns(std::io::stderr());
@@ -18,7 +18,7 @@ pub fn stderr_columns() -> usize {
     COLUMNS
 }
 
-/// What is no terminal has no size. A terminal that does not know its size says 0.
+/// Only a terminal has a size. A terminal that does not know it returns 0.
 #[cfg(unix)]
 fn columns(out: impl std::os::fd::AsFd) -> usize {
     match rustix::termios::tcgetwinsize(out) {

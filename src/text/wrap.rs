@@ -1,12 +1,12 @@
-//! Text that fits a terminal: lines that are too wide are wrapped at spaces.
+//! Wraps lines at spaces to fit a terminal.
 
-/// Width of help, reports and errors, where the terminal is not narrower.
+/// Maximum columns of help, reports and errors.
 pub const COLUMNS: usize = 80;
-/// Narrower than this, the text would be a column of single words.
+/// Minimum columns: below this, each line would have a single word.
 pub const COLUMNS_MIN: usize = 20;
 
-/// Wraps lines of more than so many columns. A continuation begins below the text: behind a name at
-/// the start of the line, or at the indentation. Escape sequences take no column.
+/// Wraps lines longer than `columns`. Continuation lines are aligned with the text: after a name at
+/// the start of the line, or at the indentation. Escape sequences have no width.
 pub fn fit(text: &str, columns: usize) -> String {
     let columns = columns.max(COLUMNS_MIN);
     let mut fitted = String::with_capacity(text.len());
@@ -21,7 +21,7 @@ pub fn fit(text: &str, columns: usize) -> String {
     fitted
 }
 
-/// The columns a text takes on a terminal.
+/// Returns the width of a text on a terminal, in columns.
 pub fn width(text: &str) -> usize {
     visible(text).filter(|(_, is_visible)| *is_visible).count()
 }
@@ -57,7 +57,7 @@ fn break_line(fitted: &mut String, hang: usize) {
     fitted.extend(std::iter::repeat_n(' ', hang));
 }
 
-/// Where the text of a line begins: behind its first gap of two spaces, if that is on the left.
+/// Returns where the text of a line begins: after its first gap of two spaces, if in the left half.
 fn hang(line: &str, columns: usize) -> usize {
     let bare: String = visible(line).filter(|(_, shown)| *shown).map(|(char, _)| char).collect();
     let indent = bare.chars().take_while(|char| *char == ' ').count();
@@ -69,7 +69,7 @@ fn hang(line: &str, columns: usize) -> usize {
     hang.min(columns / 2)
 }
 
-/// Each character, and whether it takes a column: escape sequences of colours do not.
+/// Returns each character and its width: escape sequences have none.
 fn visible(text: &str) -> impl Iterator<Item = (char, bool)> {
     let mut escaped = false;
     text.chars().map(move |char| {

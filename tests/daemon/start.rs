@@ -241,7 +241,7 @@ fn a_relay_to_its_own_listener_is_refused_however_it_is_written() {
         assert!(complaint.contains("bad target: "), "{complaint}");
     }
     let ring = format!("run :{port}=relay:/tmp/ring /tmp/ring=relay:127.0.0.1:{port}");
-    assert!(fails(&ring).1.contains("would feed itself through other routes"));
+    assert!(fails(&ring).1.contains("would connect to itself through other routes"));
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod report;
 pub mod tree;
 mod verdicts;
 
-/// A machine on which nothing bites below ten million connections.
+/// A machine without limits below ten million connections.
 fn large_machine() -> Facts {
     let plenty = || Fact::Known(1 << 50);
     Facts {
@@ -55,5 +55,5 @@ fn find(facts: &Facts, demand: &Demand, limit: Limit) -> Finding {
 }
 
 fn commands(found: &Finding) -> Vec<&str> {
-    found.mend.iter().map(|mend| mend.command.as_str()).collect()
+    found.fix.iter().map(|fix| fix.command.as_str()).collect()
 }

@@ -1,4 +1,4 @@
-//! What the report says, and how it looks.
+//! Tests of the report.
 
 use super::tree::facts_of_a_small_machine;
 use super::*;
@@ -20,7 +20,7 @@ fn first_line(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Stri
     printed(&report(facts, conns, target), false).lines().next().unwrap().to_string()
 }
 
-/// A machine whose limit of open files bites first.
+/// A machine limited by open files.
 fn common_machine() -> Facts {
     let hard = Fact::Known(20_000);
     let ports = Fact::Known(Ports { low: 50_001, high: 60_000, reserved: Vec::new() });
@@ -74,7 +74,7 @@ fn each_role_is_judged_and_gets_its_own_fix() {
 
 #[test]
 fn what_became_of_the_connection_is_told() {
-    let told = |target: &str, result: Result<Connected, String>| {
+    let reported = |target: &str, result: Result<Connected, String>| {
         let plan =
             DoctorPlan { target: Some(Address::parse(target).unwrap()), ..DoctorPlan::default() };
         let took = std::time::Duration::from_micros(1_500);
@@ -90,7 +90,7 @@ fn what_became_of_the_connection_is_told() {
         let inet = Some("127.0.0.1:7".parse().unwrap());
         Ok(Connected { to: "127.0.0.1:7".to_string(), from, inet })
     };
-    let (text, machine) = told("name:7", connected());
+    let (text, machine) = reported("name:7", connected());
     assert!(
         text.contains("  ok  Connect to tcp://name:7: connected to 127.0.0.1:7 from"),
         "{text}"
@@ -100,9 +100,9 @@ fn what_became_of_the_connection_is_told() {
                 \"to\": \"127.0.0.1:7\", \"from\": \"127.0.0.1:4000\", \"took_us\": 1500, \
                 \"error\": null},";
     assert!(machine.contains(part), "{machine}");
-    let (text, _) = told("udp://name:7", connected());
+    let (text, _) = reported("udp://name:7", connected());
     assert!(text.contains("  ok  Datagrams to udp://name:7: routed to 127.0.0.1:7"), "{text}");
-    let (text, machine) = told("name:7", Err("connection refused, 127.0.0.1:7".to_string()));
+    let (text, machine) = reported("name:7", Err("connection refused, 127.0.0.1:7".to_string()));
     assert!(text.contains("  NO  Connect to tcp://name:7 failed: connection refused, "), "{text}");
     assert!(machine.contains("\"ok\": false") && machine.contains("\"to\": null"), "{machine}");
 }
@@ -127,7 +127,7 @@ fn an_unknown_that_could_only_slow_does_not_decide() {
 fn a_relay_comes_from_one_address_only() {
     let machine = Facts { ipv4_sources: Fact::Known(9), ..common_machine() };
     let report = report(&Facts { nofile_hard: Fact::Endless, ..machine }, None, Some("10.0.0.1:7"));
-    let holds = |role: usize| report.roles[role].sum.bites;
+    let holds = |role: usize| report.roles[role].sum.limiting;
     assert_eq!(holds(0), Some((90_000, Limit::Ports)));
     assert_eq!(holds(1), Some((10_000, Limit::Ports)));
 }
@@ -271,5 +271,5 @@ fn this_machine_is_examined_to_the_end() {
     run(&plan, &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("\n  every connection\n"));
     let plan = DoctorPlan { json: true, ..DoctorPlan::default() };
-    assert!(run(&plan, &mut Vec::new()).unwrap(), "no number was asked for");
+    assert!(run(&plan, &mut Vec::new()).unwrap(), "no N was given");
 }

@@ -9,7 +9,7 @@ fn on_a_large_machine_all_is_well() {
     let found = check(&large_machine(), &client(1_000_000, "10.0.0.1:7"));
     assert_eq!(found.len(), 10);
     for found in found {
-        assert_eq!((found.verdict, &*found.mend), (Fits, &[][..]), "{:?}", found.limit);
+        assert_eq!((found.verdict, &*found.fix), (Fits, &[][..]), "{:?}", found.limit);
     }
 }
 
@@ -144,7 +144,7 @@ fn what_cannot_be_read_is_unknown_and_never_enough() {
         for conns in [None, Some(1)] {
             let found = find(&machine, &concerned(*limit, conns), *limit);
             assert_eq!(found.verdict, Unknown, "{limit:?}");
-            assert!(!found.note.is_empty() && found.mend.is_empty(), "{found:?}");
+            assert!(!found.note.is_empty() && found.fix.is_empty(), "{found:?}");
         }
     }
 }
@@ -241,7 +241,7 @@ fn ports_do_not_bound_a_client_on_loopback() {
         let found = find(&machine, &client(1_000_000, target), Limit::Ports);
         assert_eq!((&found.now, &found.holds), (&Fact::Known(28_232), &Fact::Endless), "{target}");
         assert_eq!((found.verdict, &*found.note, found.needs), (Fits, "loopback", None));
-        assert!(found.mend.is_empty());
+        assert!(found.fix.is_empty());
         let relay = Demand {
             role: Role::Relay,
             target: client(1, target).target.with_one_source(),
@@ -278,7 +278,7 @@ fn more_sources_are_asked_for_only_where_the_widest_range_is_not_enough() {
     assert_eq!(commands(&found), [range]);
     let found = find(&machine, &client(64_513, "[::1]:7"), Limit::Ports);
     assert_eq!(commands(&found), [range, address]);
-    assert!(found.mend[1].remark.starts_with("2 sources"), "{:?}", found.mend);
+    assert!(found.fix[1].remark.starts_with("2 sources"), "{:?}", found.fix);
     let found = find(&large_machine(), &client(64_513, "[::1]:7"), Limit::Ports);
     assert_eq!(commands(&found), [address]);
 }

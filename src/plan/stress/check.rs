@@ -1,4 +1,4 @@
-//! What is wrong with a plan as a whole, though each of its options is right.
+//! Checks a plan as a whole, after each option has been checked alone.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use super::{LoadKind, Probe, StressPlan, Way};
 use crate::plan::{Address, Host, Source};
 use crate::text::escape::escaped;
 
-/// The largest payload of UDP over IPv4.
+/// Maximum payload of UDP over IPv4, in bytes.
 const DATAGRAM_BYTES_MAX: usize = 65_507;
 
 impl StressPlan {
-    /// What is wrong, in one line.
+    /// Returns the first conflict, in one line.
     pub fn check(&self) -> Result<(), String> {
         self.check_targets()?;
         self.check_loads()?;
@@ -26,58 +26,58 @@ impl StressPlan {
         let datagrams = self.targets.iter().filter(|target| target.is_datagram()).count();
         let only_echo = self.loads.iter().all(|load| load.kind == LoadKind::Echo);
         let wrong = if self.targets.is_empty() && self.sink.is_none() {
-            "no target"
+            "missing target"
         } else if datagrams != 0 && datagrams != self.targets.len() {
-            "targets of streams and of datagrams cannot be mixed"
+            "stream and datagram targets cannot be combined"
         } else if datagrams != 0 && !(only_echo && self.find_timeout.is_none()) {
-            "datagrams have no connections: only --load echo fits them"
+            "datagram targets support only --load echo"
         } else if datagrams != 0 && self.size > DATAGRAM_BYTES_MAX {
-            return Err(format!("a datagram has at most {DATAGRAM_BYTES_MAX} bytes (--size)"));
+            return Err(format!("--size is at most {DATAGRAM_BYTES_MAX} for datagrams"));
         } else if self.sink.as_ref().is_some_and(|sink| sink.address.is_datagram()) {
-            "a sink listens for streams, not for datagrams"
+            "--sink needs a stream address"
         } else if self.gso && !self.targets.iter().all(|it| matches!(it, Address::Udp(..))) {
-            "--gso fits only UDP targets"
+            "--gso applies only to UDP targets"
         } else {
             return Ok(());
         };
         Err(wrong.to_string())
     }
 
-    /// An option that no load heeds would let its user believe that it was heeded.
+    /// Rejects options without effect: the user would believe that they had one.
     fn check_loads(&self) -> Result<(), String> {
         let untouched = StressPlan::default();
         let has = |kind| self.groups().iter().any(|(it, _)| *it == kind);
-        let must_speak = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
-        let asks = match self.probe {
+        let must_send = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
+        let sends_probe = match self.probe {
             Probe::Auto => self.find_timeout.is_some(),
             Probe::Echo => true,
             Probe::None => false,
         };
-        let lonely = self.targets.is_empty();
-        let wrong = if self.size == 0 && (must_speak || asks) {
-            "--size 0 fits only idle, churn, storm and reset"
+        let sink_only = self.targets.is_empty();
+        let wrong = if self.size == 0 && (must_send || sends_probe) {
+            "--size 0 applies only to idle, churn, storm and reset"
         } else if self.find_timeout.is_some() && (self.loads != untouched.loads || self.active > 0)
         {
-            "--find-idle-timeout opens connections of its own: no --load fits it"
+            "--find-idle-timeout opens its own connections and cannot be combined with --load"
         } else if self.probe != untouched.probe && !has(LoadKind::Idle) {
-            "--probe tests silent connections: it needs --load idle or --find-idle-timeout"
+            "--probe needs --load idle or --find-idle-timeout"
         } else if self.rate.is_some() && !has(LoadKind::Echo) {
-            "--rate sets the pace of --load echo and --active-conns, and there is none"
+            "--rate needs --load echo or --active-conns"
         } else if self.every != untouched.every && !has(LoadKind::Pulse) {
-            "--burst-interval is from one pulse to the next: it needs --load pulse"
-        } else if self.way != Way::Echo && !has(LoadKind::Stream) && !lonely {
-            "--direction is that of a stream: it needs --load stream"
+            "--burst-interval needs --load pulse"
+        } else if self.way != Way::Echo && !has(LoadKind::Stream) && !sink_only {
+            "--direction needs --load stream"
         } else if self.unverified
             && !(has(LoadKind::Stream) && matches!(self.way, Way::Up | Way::Discard))
         {
-            "--no-verify only counts a stream: it needs --load stream with --direction up or discard"
+            "--no-verify needs --load stream with --direction up or discard"
         } else {
             return Ok(());
         };
         Err(wrong.to_string())
     }
 
-    /// A source of the other family could never be used.
+    /// Rejects a target whose address family no source has.
     fn check_sources(&self) -> Result<(), String> {
         let fits = |v4: bool| {
             let mut all = self.sources.iter().flat_map(Source::addresses);
@@ -86,14 +86,14 @@ impl StressPlan {
         for target in &self.targets {
             let is_v4 = match target {
                 Address::Tcp(Host::Ip(ip), _) | Address::Udp(Host::Ip(ip), _) => ip.is_ipv4(),
-                // We go to its IPv4 address.
+                // The IPv4 address is used.
                 Address::Tcp(Host::Any, _) | Address::Udp(Host::Any, _) => true,
                 _ => continue,
             };
             if !fits(is_v4) {
                 let family = if is_v4 { "IPv4" } else { "IPv6" };
                 let target = escaped(target);
-                return Err(format!("no --source has the family of {target}: {family}"));
+                return Err(format!("no --source address for {target} ({family})"));
             }
         }
         Ok(())
@@ -107,11 +107,11 @@ mod tests {
     #[test]
     fn options_that_do_not_fit_together_are_named() {
         let cases = [
-            ("", "no target"),
-            ("127.0.0.1:7 udp://127.0.0.1:7", "cannot be mixed"),
+            ("", "missing target"),
+            ("127.0.0.1:7 udp://127.0.0.1:7", "cannot be combined"),
             ("udp://127.0.0.1:7 --load idle", "only --load echo"),
             ("udp://127.0.0.1:7 --size 65508", "at most 65507"),
-            ("127.0.0.1:7 --sink udp://127.0.0.1:8", "a sink listens for streams"),
+            ("127.0.0.1:7 --sink udp://127.0.0.1:8", "--sink needs a stream"),
             ("127.0.0.1:7 --gso", "--gso"),
             ("127.0.0.1:7 --size 0", "--size 0"),
             ("127.0.0.1:7 --load idle --size 0 --probe echo", "--size 0"),

@@ -1,4 +1,4 @@
-//! The plan of a stress run: which loads, how many connections, how long, and what is reported.
+//! The plan of `oneloop stress`: loads, connections, durations and reports.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,63 +14,63 @@ pub mod options;
 #[cfg(test)]
 mod tests;
 
-/// All that `oneloop stress` was asked for.
+/// The plan of a stress run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StressPlan {
-    /// Connections are spread over them in turn. None only beside a sink.
+    /// Connections are distributed round robin. Empty only with a sink.
     pub targets: Vec<Address>,
-    /// None: an echo.
+    /// Empty: echo.
     pub loads: Vec<LoadPlan>,
-    /// Connections of a load that does not say how many.
+    /// Connections of each load without a number of its own.
     pub conns: usize,
-    /// So many more connections play ping-pong beside the others.
+    /// Additional echo connections.
     pub active: usize,
-    /// None: `CONNECT_RATE` for connections that stay, no limit for those that come and go.
+    /// None: `CONNECT_RATE` for persistent connections, no limit for the others.
     pub connect_rate: Option<Rate>,
-    /// How long idle connections are held.
+    /// Time to hold idle connections.
     pub hold: Duration,
-    /// How long the loads that speak are measured.
+    /// Measurement time of loads that send.
     pub duration: Duration,
-    /// They run so long before they are measured.
+    /// Time to run before measuring.
     pub warmup: Duration,
-    /// Bytes in a message.
+    /// Message size in bytes.
     pub size: usize,
-    /// Messages of one connection that are on the way at once.
+    /// Messages in flight per connection.
     pub depth: usize,
-    /// Messages in a second over all connections, sent whether answers come or not.
+    /// Total rate of messages, independent of answers.
     pub rate: Option<Rate>,
     pub way: Way,
-    /// A stream's bytes are counted, and nobody looks at them.
+    /// Count the bytes of a stream without verifying them.
     pub unverified: bool,
-    /// From one pulse to the next.
+    /// Time between two pulses.
     pub every: Duration,
-    /// How connections are tested after a silence.
+    /// Test of an idle connection.
     pub probe: Probe,
-    /// Find the silence after which a connection dies, up to this one.
+    /// Find the server's idle timeout, up to this one.
     pub find_timeout: Option<Duration>,
-    /// No answer for so long is a failure; a datagram counts as lost.
+    /// Maximum time for a connect or an answer; a later datagram counts as lost.
     /// None: `TIMEOUT`, or `DATAGRAM_TIMEOUT`.
     pub timeout: Option<Duration>,
     pub sources: Vec<Source>,
-    /// None: as many as the limit of open files demands.
+    /// None: from the open-file limit.
     pub processes: Option<usize>,
-    /// This run is one of several processes.
+    /// Set in a worker process.
     pub worker: Option<Worker>,
-    /// Send many datagrams with one call, where the system can cut them.
+    /// Send datagrams with UDP segmentation offload, where available.
     pub gso: bool,
-    /// The server's process, for what it costs. None: found by its port.
+    /// The server process to measure. None: found by its port.
     pub pid: Option<u32>,
     pub json: Option<PathBuf>,
     pub report: Option<PathBuf>,
-    /// None: drawn anew.
+    /// None: random.
     pub seed: Option<u64>,
-    /// Be the far end of a bulk stream here.
+    /// Listen here as the far end of streams.
     pub sink: Option<Listen>,
-    /// Of the summary.
+    /// Color of the summary.
     pub color: Color,
 }
 
-/// One load, and over how many connections. None: as many as the plan says.
+/// A load and its number of connections. None: `StressPlan::conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadPlan {
     pub kind: LoadKind,
@@ -80,50 +80,50 @@ pub struct LoadPlan {
 /// What the connections of a load do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadKind {
-    /// Open, hold, watch.
+    /// Open, hold and watch.
     Idle,
-    /// Each sends, waits for the answer, and sends again.
+    /// Send a message, wait for the echo, repeat.
     Echo,
-    /// Each connects, exchanges one message, closes, and begins again.
+    /// Connect, exchange one message, close, repeat.
     Churn,
-    /// Bulk, as much as goes through.
+    /// Bulk transfer at full speed.
     Stream,
-    /// All connect at once, exchange one message and close, again and again.
+    /// All connect at once, exchange one message and close, repeatedly.
     Storm,
-    /// All are idle but at one instant, when they all speak.
+    /// All are idle and send at the same instant, repeatedly.
     Pulse,
-    /// Each connects, exchanges one message, vanishes with a reset, and begins again.
+    /// Connect, exchange one message, close with RST, repeat.
     Reset,
 }
 
-/// Which way a bulk stream flows, and so what the far end must be.
+/// Direction of a bulk stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// The far end sends back what it receives.
+    /// The far end echoes.
     Echo,
-    /// The far end is a sink of ours, which counts and verifies.
+    /// The far end is `--sink`, which counts and verifies.
     Up,
-    /// The far end is a source of ours.
+    /// The far end is `--sink`, which sends.
     Down,
-    /// It is both at once.
+    /// Both at once.
     Both,
-    /// The far end swallows all, and says nothing.
+    /// The far end reads and discards.
     Discard,
 }
 
-/// How a connection is tested after a silence.
+/// Test of an idle connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A search for an idle timeout sends one message first; if it comes back, as `Echo`, otherwise
-    /// as `None`. A load of idle connections is not tested.
+    /// A search for an idle timeout first sends one message: `Echo` if it comes back, otherwise
+    /// `None`. Idle loads are not tested.
     Auto,
     /// The connection must send one message back.
     Echo,
-    /// Nothing is sent: only what the server closes is seen.
+    /// Nothing is sent: only a close by the server is detected.
     None,
 }
 
-/// Which of how many processes this is, counted from 0.
+/// Index of a worker process, from 0, and the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
     pub index: usize,
@@ -131,17 +131,16 @@ pub struct Worker {
 }
 
 impl StressPlan {
-    /// Connections that are to stay are opened at this rate, if no other is given: most servers
-    /// keep up with it, and none of their queues overflows.
+    /// Default rate at which persistent connections are opened: most servers keep up with it, and
+    /// their accept queues do not overflow.
     pub const CONNECT_RATE: Rate = Rate { count: 10_000, per: Duration::from_secs(1) };
 
-    /// What takes longer has failed.
+    /// Default timeout of connects and answers.
     pub const TIMEOUT: Duration = Duration::from_secs(10);
-    /// Nobody sends a lost datagram again, so its loss had better be known soon.
+    /// Default timeout of datagrams: shorter, since a lost datagram is not retransmitted.
     pub const DATAGRAM_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Each process is started and runs a loop of its own: beyond the processors of any machine
-    /// this is meant for, more of them only compete.
+    /// Maximum worker processes: more than CPUs only compete.
     pub const PROCESSES_MAX: usize = 256;
 
     pub fn timeout(&self) -> Duration {
@@ -152,13 +151,13 @@ impl StressPlan {
         self.timeout.unwrap_or(usual)
     }
 
-    /// How long an end may take: as long as anything, and longer where many end at once.
+    /// Returns the time limit for closing, which grows with the number of connections.
     pub fn closing_timeout(&self) -> Duration {
         let conns: usize = self.groups().iter().map(|(_, conns)| conns).sum();
         self.timeout() + CLOSING_EACH * u32::try_from(conns).unwrap_or(u32::MAX)
     }
 
-    /// Whether a load has connections that are opened once, and stay.
+    /// Whether a load has persistent connections.
     pub fn keeps_connections(&self) -> bool {
         self.groups().iter().any(|(kind, _)| kind.stays())
     }
@@ -167,24 +166,24 @@ impl StressPlan {
         self.targets.iter().any(Address::is_datagram)
     }
 
-    /// The loads with their numbers of connections, the ping-pong ones of `active` among them.
+    /// Returns the loads with their numbers of connections, including those of `active`.
     pub fn groups(&self) -> Vec<(LoadKind, usize)> {
         if self.targets.is_empty() {
             return Vec::new();
         }
         if self.find_timeout.is_some() {
-            // The search opens them as it needs them.
+            // The search opens connections on demand.
             return vec![(LoadKind::Idle, 0)];
         }
         let echo = [LoadPlan { kind: LoadKind::Echo, conns: None }];
         let loads = if self.loads.is_empty() { &echo[..] } else { &self.loads };
-        let asked = loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
+        let planned = loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
         let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
-        asked.chain(active).filter(|(_, conns)| *conns > 0).collect()
+        planned.chain(active).filter(|(_, conns)| *conns > 0).collect()
     }
 }
 
-/// A slow server ends 2,000 connections in a second.
+/// Time to close one connection: a slow server closes 2,000 per second.
 const CLOSING_EACH: Duration = Duration::from_micros(500);
 
 impl Default for StressPlan {
@@ -236,7 +235,7 @@ impl LoadKind {
         word::of(&LoadKind::WORDS, self)
     }
 
-    /// Its connections are opened once, before anything is measured. The others come and go.
+    /// Whether its connections are opened once, before the measurement.
     pub fn stays(self) -> bool {
         match self {
             LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
@@ -268,7 +267,7 @@ impl Way {
     }
 }
 
-/// `idle`, `idle=10k`, several with commas between them.
+/// Reads a comma-separated list such as `idle=10k,echo`.
 pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, SpanError> {
     let read = |load: Piece<'_>| {
         let (word, conns) = load.split('=');

@@ -1,4 +1,4 @@
-//! The options of a stress run: as they are typed, and as they are printed back.
+//! The options of a stress run: parses them, and prints a plan back as arguments.
 
 use super::{Probe, StressPlan, Way, Worker, read_loads, show_loads};
 use crate::plan::parse_error::{Piece, SpanError, put};
@@ -6,22 +6,22 @@ use crate::plan::source::read_sources;
 use crate::plan::unit::{self, Rate, show_duration};
 use crate::plan::{Address, listen, word};
 
-/// One field of the plan as it is typed behind `--`.
+/// An option that sets one field of the plan.
 #[derive(Debug)]
 pub struct StressOption {
     pub name: &'static str,
-    /// What its value is called; none if it takes none.
+    /// Name of its value. None: it takes no value.
     pub value: Option<&'static str>,
     pub default: &'static str,
-    /// Empty: help does not show it.
+    /// Empty: hidden from help.
     pub help: &'static str,
     pub part: Part,
     pub set: fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>,
-    /// The value as one would type it. None: nothing needs to be typed.
+    /// Prints the value as a user would type it. None: the option is not needed.
     pub show: fn(&StressPlan) -> Option<String>,
 }
 
-/// Under which heading help shows an option.
+/// The heading under which help lists an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     Load,
@@ -30,7 +30,7 @@ pub enum Part {
 }
 
 impl StressPlan {
-    /// The arguments that give this plan again, without those that change nothing.
+    /// Returns the arguments that produce this plan, without defaults.
     pub fn arguments(&self) -> Vec<String> {
         let untouched = StressPlan::default();
         let mut arguments: Vec<String> = self.targets.iter().map(Address::to_string).collect();
@@ -47,13 +47,13 @@ impl StressPlan {
     }
 }
 
-/// Every option, in the order of help.
+/// All options, in the order of help.
 pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "load",
-        value: Some("LOAD[=N],…"),
+        value: Some("LOAD[=N],..."),
         default: "echo",
-        help: "idle, echo, churn, stream, storm, pulse, reset, each with its own number (above)",
+        help: "loads to run: idle, echo, churn, stream, storm, pulse, reset (see above)",
         part: Part::Load,
         set: |plan, value| read_loads(value).map(|loads| plan.loads.extend(loads)),
         show: |plan| (!plan.loads.is_empty()).then(|| show_loads(&plan.loads)),
@@ -62,7 +62,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "conns",
         value: Some("N"),
         default: "64",
-        help: "connections of each load that gives no number",
+        help: "connections of each load without a number of its own",
         part: Part::Much,
         set: |plan, value| put(&mut plan.conns, unit::read_limit(value)),
         show: |plan| Some(plan.conns.to_string()),
@@ -71,7 +71,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "active-conns",
         value: Some("N"),
         default: "0",
-        help: "so many ping-pong connections beside the others",
+        help: "additional echo connections beside the other loads",
         part: Part::Much,
         set: |plan, value| put(&mut plan.active, read_number(value)),
         show: |plan| Some(plan.active.to_string()),
@@ -79,8 +79,8 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "connect-rate",
         value: Some("RATE"),
-        default: "10k/s, no limit for churn and reset",
-        help: "open so many connections in a second",
+        default: "10k/s; churn and reset: no limit",
+        help: "maximum rate of new connections",
         part: Part::Much,
         set: |plan, value| put(&mut plan.connect_rate, read_pace(value).map(Some)),
         show: |plan| plan.connect_rate.map(show_rate),
@@ -89,7 +89,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "duration",
         value: Some("TIME"),
         default: "10s",
-        help: "measure the loads that speak for so long",
+        help: "measurement time of loads that send",
         part: Part::Much,
         set: |plan, value| put(&mut plan.duration, unit::read_wait(value)),
         show: |plan| Some(show_duration(plan.duration)),
@@ -98,7 +98,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "hold",
         value: Some("TIME"),
         default: "10s",
-        help: "hold idle connections for so long",
+        help: "hold idle connections for this long",
         part: Part::Much,
         set: |plan, value| put(&mut plan.hold, unit::read_bounded(value)),
         show: |plan| Some(show_duration(plan.hold)),
@@ -107,7 +107,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "warmup",
         value: Some("TIME"),
         default: "0s",
-        help: "let the loads run so long before they are measured",
+        help: "run the loads for this long before measuring",
         part: Part::Much,
         set: |plan, value| put(&mut plan.warmup, unit::read_bounded(value)),
         show: |plan| Some(show_duration(plan.warmup)),
@@ -116,7 +116,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "size",
         value: Some("SIZE"),
         default: "64",
-        help: "bytes in a message; each of them is verified",
+        help: "message size in bytes; every byte is verified",
         part: Part::Load,
         set: |plan, value| put(&mut plan.size, read_size(value)),
         show: |plan| Some(plan.size.to_string()),
@@ -125,7 +125,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "depth",
         value: Some("N"),
         default: "1",
-        help: "messages of one connection that are on the way at once",
+        help: "messages in flight per connection",
         part: Part::Load,
         set: |plan, value| put(&mut plan.depth, unit::read_limit(value)),
         show: |plan| Some(plan.depth.to_string()),
@@ -133,8 +133,8 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "rate",
         value: Some("RATE"),
-        default: "as fast as answers come",
-        help: "send so many messages in a second over all, answered or not",
+        default: "closed loop: the next message follows the answer",
+        help: "send messages at this total rate, without waiting for answers",
         part: Part::Load,
         set: |plan, value| put(&mut plan.rate, read_pace(value).map(Some)),
         show: |plan| plan.rate.map(show_rate),
@@ -143,7 +143,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "direction",
         value: Some("DIR"),
         default: "echo",
-        help: "where a stream flows: echo, discard; up, down, both need a --sink behind a relay",
+        help: "stream direction: echo, discard, up, down or both; the last three need --sink behind a relay",
         part: Part::Load,
         set: |plan, value| put(&mut plan.way, word::read(value, &Way::WORDS)),
         show: |plan| Some(plan.way.name().to_string()),
@@ -152,7 +152,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "no-verify",
         value: None,
         default: "",
-        help: "only count the bytes of a stream that goes up or to discard: more go through",
+        help: "count the bytes of a stream instead of verifying them: higher throughput (up, discard)",
         part: Part::Load,
         set: |plan, _| put(&mut plan.unverified, Ok(true)),
         show: |plan| plan.unverified.then(String::new),
@@ -161,7 +161,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "burst-interval",
         value: Some("TIME"),
         default: "1s",
-        help: "from one pulse to the next",
+        help: "time between two pulses",
         part: Part::Load,
         set: |plan, value| put(&mut plan.every, unit::read_wait(value)),
         show: |plan| Some(show_duration(plan.every)),
@@ -170,8 +170,8 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "probe",
         value: Some("PROBE"),
         default: "auto",
-        help: "test a silent connection: echo (it must echo a message), none (send nothing, \
-               watch), auto (--find-idle-timeout: echo if the server echoes, otherwise none)",
+        help: "test of an idle connection: echo (send a message, expect its echo), none (only \
+               watch), auto (with --find-idle-timeout: echo if the server echoes, otherwise none)",
         part: Part::Load,
         set: |plan, value| put(&mut plan.probe, word::read(value, &Probe::WORDS)),
         show: |plan| Some(plan.probe.name().to_string()),
@@ -180,7 +180,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "find-idle-timeout",
         value: Some("TIME"),
         default: "off",
-        help: "find the silence that kills a connection, up to this one",
+        help: "find the server's idle timeout, testing up to TIME",
         part: Part::Load,
         set: |plan, value| put(&mut plan.find_timeout, unit::read_timeout(value)),
         show: |plan| plan.find_timeout.map(show_duration),
@@ -188,17 +188,17 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "timeout",
         value: Some("TIME"),
-        default: "10s; 1s for datagrams",
-        help: "what takes longer has failed: a connect, an answer, a datagram",
+        default: "10s; datagrams: 1s",
+        help: "maximum time for a connect or an answer; a later datagram is lost",
         part: Part::Much,
         set: |plan, value| put(&mut plan.timeout, unit::read_wait(value).map(Some)),
         show: |plan| plan.timeout.map(show_duration),
     },
     StressOption {
         name: "source",
-        value: Some("ADDRESS[/BITS],…"),
-        default: "the system's choice; on loopback 127.0.0.1 and on, each for half of its ports",
-        help: "spread connections over these addresses of this machine",
+        value: Some("ADDRESS[/BITS],..."),
+        default: "chosen by the system; on loopback from 127.0.0.1 on",
+        help: "local addresses to connect from",
         part: Part::Much,
         set: |plan, value| read_sources(value).map(|sources| plan.sources.extend(sources)),
         show: |plan| {
@@ -209,8 +209,8 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "processes",
         value: Some("N"),
-        default: "as the limit of open files demands",
-        help: "share the work among so many processes",
+        default: "from the open-file limit",
+        help: "number of worker processes",
         part: Part::Much,
         set: |plan, value| put(&mut plan.processes, read_processes(value).map(Some)),
         show: |plan| plan.processes.map(|count| count.to_string()),
@@ -219,7 +219,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "gso",
         value: None,
         default: "",
-        help: "UDP: let the system cut many datagrams out of one call",
+        help: "send UDP with segmentation offload: many datagrams per system call",
         part: Part::Load,
         set: |plan, _| put(&mut plan.gso, Ok(true)),
         show: |plan| plan.gso.then(String::new),
@@ -228,7 +228,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "sink",
         value: Some("LISTEN"),
         default: "off",
-        help: "be the far end of streams here, beside the load or alone",
+        help: "listen here as the far end of streams, with or without a load",
         part: Part::Load,
         set: |plan, value| put(&mut plan.sink, listen::read(value).map(Some)),
         show: |plan| plan.sink.as_ref().map(ToString::to_string),
@@ -236,8 +236,8 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "pid",
         value: Some("PID"),
-        default: "found by the port, if the server is on this machine",
-        help: "measure what this process spends",
+        default: "the local process that owns the port",
+        help: "measure CPU and memory of this process",
         part: Part::Report,
         set: |plan, value| put(&mut plan.pid, read_pid(value).map(Some)),
         show: |plan| plan.pid.map(|pid| pid.to_string()),
@@ -246,7 +246,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "json",
         value: Some("FILE"),
         default: "off",
-        help: "write all figures there; - is standard output",
+        help: "write all results as JSON; - is standard output",
         part: Part::Report,
         set: |plan, value| put(&mut plan.json, Ok(Some(value.text.into()))),
         show: |plan| plan.json.as_ref().map(|path| path.display().to_string()),
@@ -255,7 +255,7 @@ pub const OPTIONS: [StressOption; 25] = [
         name: "report",
         value: Some("FILE"),
         default: "off",
-        help: "write a page with charts there, complete in one HTML file",
+        help: "write a self-contained HTML report with charts",
         part: Part::Report,
         set: |plan, value| put(&mut plan.report, Ok(Some(value.text.into()))),
         show: |plan| plan.report.as_ref().map(|path| path.display().to_string()),
@@ -263,8 +263,8 @@ pub const OPTIONS: [StressOption; 25] = [
     StressOption {
         name: "seed",
         value: Some("N"),
-        default: "drawn anew",
-        help: "what the messages are made from",
+        default: "random",
+        help: "seed of the message contents",
         part: Part::Report,
         set: |plan, value| put(&mut plan.seed, read_seed(value).map(Some)),
         show: |plan| plan.seed.map(|seed| seed.to_string()),
@@ -280,7 +280,7 @@ pub const OPTIONS: [StressOption; 25] = [
     },
 ];
 
-/// A message is made and verified in memory; a larger one is a stream.
+/// Maximum size of a message in bytes: it is held in memory.
 const MESSAGE_BYTES_MAX: u64 = 1 << 30;
 
 fn read_size(piece: Piece<'_>) -> Result<usize, SpanError> {
@@ -296,8 +296,8 @@ fn read_number(piece: Piece<'_>) -> Result<usize, SpanError> {
 }
 
 fn read_processes(piece: Piece<'_>) -> Result<usize, SpanError> {
-    const ACCEPTED: &str = "1 to 256: each process runs a loop of its own, and with more than \
-                            there are processors they only compete";
+    const ACCEPTED: &str = "1 to 256: each process runs its own event loop, and more processes \
+                            than CPUs only compete";
     let count = unit::read_limit(piece).map_err(|span_error| span_error.or_accepts(ACCEPTED))?;
     match count <= StressPlan::PROCESSES_MAX {
         true => Ok(count),
@@ -305,10 +305,10 @@ fn read_processes(piece: Piece<'_>) -> Result<usize, SpanError> {
     }
 }
 
-/// A rate of more than nothing.
+/// Reads a rate greater than zero.
 fn read_pace(piece: Piece<'_>) -> Result<Rate, SpanError> {
     let read = match unit::read_rate(piece) {
-        Ok(Rate { count: 0, .. }) => Err(piece.wrong("nothing at all")),
+        Ok(Rate { count: 0, .. }) => Err(piece.wrong("must be greater than 0")),
         read => read,
     };
     read.map_err(|span_error| span_error.or_accepts(unit::RATES))
@@ -323,7 +323,7 @@ fn show_rate(rate: Rate) -> String {
 }
 
 fn read_pid(piece: Piece<'_>) -> Result<u32, SpanError> {
-    piece.text.parse().map_err(|_| piece.wrong("not the number of a process"))
+    piece.text.parse().map_err(|_| piece.wrong("not a process ID"))
 }
 
 fn read_seed(piece: Piece<'_>) -> Result<u64, SpanError> {
@@ -339,6 +339,6 @@ fn read_worker(piece: Piece<'_>) -> Result<Worker, SpanError> {
     let index = number(index)?;
     match index < count {
         true => Ok(Worker { index, count }),
-        false => Err(piece.wrong("no such process")),
+        false => Err(piece.wrong("no such worker")),
     }
 }

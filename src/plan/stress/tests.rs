@@ -22,7 +22,7 @@ pub(super) fn read(arguments: &[&str]) -> StressPlan {
 }
 
 #[test]
-fn the_defaults_that_help_tells_are_the_ones_in_force() {
+fn the_defaults_in_help_are_the_ones_in_force() {
     let untouched = StressPlan::default();
     for option in &OPTIONS {
         let Some(shown) = (option.show)(&untouched) else { continue };
@@ -53,27 +53,27 @@ fn a_plan_prints_as_arguments_that_give_it_again() {
 #[test]
 fn each_option_sets_its_own_field_and_no_other() {
     let values = [
-        ("LOAD[=N],…", "reset"),
+        ("LOAD[=N],...", "reset"),
         ("N", "77"),
         ("RATE", "77/s"),
         ("TIME", "77s"),
         ("SIZE", "77"),
         ("DIR", "down"),
         ("PROBE", "none"),
-        ("ADDRESS[/BITS],…", "::1"),
+        ("ADDRESS[/BITS],...", "::1"),
         ("LISTEN", ":77"),
         ("PID", "77"),
         ("FILE", "x"),
         ("N/N", "0/7"),
     ];
-    let mut seen = vec![StressPlan::default()];
+    let mut distinct = vec![StressPlan::default()];
     for option in &OPTIONS {
         let known = values.iter().find(|(name, _)| Some(*name) == option.value);
         let mut plan = StressPlan::default();
         let value = known.map_or("", |(_, value)| value);
         (option.set)(&mut plan, Piece::whole(value)).expect(option.name);
-        assert!(!seen.contains(&plan), "{} repeats another one's work", option.name);
-        seen.push(plan);
+        assert!(!distinct.contains(&plan), "{} sets the same field as another option", option.name);
+        distinct.push(plan);
     }
 }
 
@@ -119,7 +119,7 @@ fn a_search_may_be_off_and_every_other_time_has_an_end() {
             (option.set)(&mut plan, Piece::whole("off")).map_err(|span_error| span_error.wrong);
         match option.name {
             "find-idle-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
-            name => assert_eq!(read, Err("it always has an end".to_string()), "{name}"),
+            name => assert_eq!(read, Err("cannot be off".to_string()), "{name}"),
         }
     }
 }
@@ -140,13 +140,13 @@ fn loads_are_words_with_perhaps_a_number() {
     let span_error = read("idle,ehco").unwrap_err();
     assert_eq!(
         (span_error.span, span_error.wrong.as_str()),
-        (5..9, "an unknown word; did you mean echo?")
+        (5..9, "unknown value; did you mean echo?")
     );
     assert_eq!(read("idle=0").unwrap_err().span, 5..6);
 }
 
 #[test]
-fn loads_and_sources_that_are_told_one_by_one_add_up() {
+fn loads_and_sources_given_one_by_one_add_up() {
     let plan = read(&["127.0.0.1:7", "--load", "echo=2", "--load", "idle=5,churn=1"]);
     let groups = [(LoadKind::Echo, 2), (LoadKind::Idle, 5), (LoadKind::Churn, 1)];
     assert_eq!(plan.groups(), groups);
@@ -163,12 +163,12 @@ fn active_connections_are_one_more_group() {
 }
 
 #[test]
-fn what_does_not_fit_together_is_said() {
+fn conflicting_options_are_refused() {
     let wrong = |plan: StressPlan| plan.check().unwrap_err();
     let loads = |text| read_loads(Piece::whole(text)).unwrap();
     assert_eq!(plan(&["127.0.0.1:7", "unix:/x"]).check(), Ok(()));
-    assert_eq!(wrong(plan(&[])), "no target");
-    assert!(wrong(plan(&["127.0.0.1:7", "udp://127.0.0.1:7"])).contains("mixed"));
+    assert_eq!(wrong(plan(&[])), "missing target");
+    assert!(wrong(plan(&["127.0.0.1:7", "udp://127.0.0.1:7"])).contains("cannot be combined"));
     let udp = || plan(&["udp://127.0.0.1:7"]);
     assert!(wrong(StressPlan { loads: loads("churn"), ..udp() }).contains("only --load echo"));
     assert!(wrong(StressPlan { size: 70_000, ..udp() }).contains("65507"));

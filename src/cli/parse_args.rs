@@ -1,8 +1,8 @@
-//! Sorts the arguments of a command: options go to the draft, the rest stays as words.
+//! Separates the arguments of a command into options and positional arguments.
 
 use std::slice::Iter;
 
-use super::args::{ParsedArgs, Word};
+use super::args::{Arg, ParsedArgs};
 use super::command::{COMMANDS, Spec};
 use super::error::UsageError;
 use super::flag::{Flag, Set};
@@ -12,49 +12,49 @@ use crate::plan::ParseError;
 use crate::plan::guess;
 use crate::plan::parse_error::{Piece, shown};
 
-/// What came out of it. Who asks for help or the version gets nothing else.
+/// The result of parsing. `--help` and `--version` end it.
 #[derive(Debug)]
-pub enum Sorted {
+pub enum Parsed {
     Help,
     Version,
     ParsedArgs(Box<ParsedArgs>),
 }
 
-pub fn sort(spec: &'static Spec, args: &[Word]) -> Result<Sorted, UsageError> {
-    let mut sorter = Sorter {
+pub fn parse_args(spec: &'static Spec, args: &[Arg]) -> Result<Parsed, UsageError> {
+    let mut parser = Parser {
         command: spec.name,
         rest: args.iter(),
         args: ParsedArgs { words: Vec::new(), values: OptionValues::new() },
     };
-    while let Some(word) = sorter.rest.next() {
-        let asked = match word.text.as_str() {
+    while let Some(word) = parser.rest.next() {
+        let early = match word.text.as_str() {
             "--" => {
-                sorter.args.words.extend(sorter.rest.by_ref().cloned());
+                parser.args.words.extend(parser.rest.by_ref().cloned());
                 None
             }
-            text if text.starts_with("--") => sorter.long(word)?,
-            text if text.starts_with('-') && text.len() > 1 => sorter.short(word)?,
+            text if text.starts_with("--") => parser.long(word)?,
+            text if text.starts_with('-') && text.len() > 1 => parser.short(word)?,
             _ => {
-                sorter.args.words.push(word.clone());
+                parser.args.words.push(word.clone());
                 None
             }
         };
-        if let Some(sorted) = asked {
-            return Ok(sorted);
+        if let Some(parsed) = early {
+            return Ok(parsed);
         }
     }
-    Ok(Sorted::ParsedArgs(Box::new(sorter.args)))
+    Ok(Parsed::ParsedArgs(Box::new(parser.args)))
 }
 
-struct Sorter<'a> {
+struct Parser<'a> {
     command: &'static str,
-    rest: Iter<'a, Word>,
+    rest: Iter<'a, Arg>,
     args: ParsedArgs,
 }
 
-impl Sorter<'_> {
+impl Parser<'_> {
     /// `--flag`, `--flag value`, `--flag=value`.
-    fn long(&mut self, word: &Word) -> Result<Option<Sorted>, UsageError> {
+    fn long(&mut self, word: &Arg) -> Result<Option<Parsed>, UsageError> {
         let (name, value) = match word.text.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (word.text.as_str(), None),
@@ -73,16 +73,16 @@ impl Sorter<'_> {
     }
 
     /// `-x`, several as `-xyz`, and with a value `-w5` or `-w 5`.
-    fn short(&mut self, word: &Word) -> Result<Option<Sorted>, UsageError> {
-        for (place, letter) in word.text.char_indices().skip(1) {
-            let name = format!("-{letter}");
+    fn short(&mut self, word: &Arg) -> Result<Option<Parsed>, UsageError> {
+        for (place, ch) in word.text.char_indices().skip(1) {
+            let name = format!("-{ch}");
             let flag = self.find(&name, word.at)?;
-            let rest = &word.text[place + letter.len_utf8()..];
+            let rest = &word.text[place + ch.len_utf8()..];
             if flag.value.is_some() && !rest.is_empty() {
                 return self.set(&flag, &name, rest, word.at);
             }
-            if let Some(asked) = self.take(&flag, &name, word.at)? {
-                return Ok(Some(asked));
+            if let Some(early) = self.take(&flag, &name, word.at)? {
+                return Ok(Some(early));
             }
         }
         Ok(None)
@@ -95,8 +95,8 @@ impl Sorter<'_> {
             .ok_or_else(|| unknown_option(self.command, name, at))
     }
 
-    /// Sets a flag whose value, if it takes one, is the next argument.
-    fn take(&mut self, flag: &Flag, name: &str, at: usize) -> Result<Option<Sorted>, UsageError> {
+    /// Sets a flag; its value, if it takes one, is the next argument.
+    fn take(&mut self, flag: &Flag, name: &str, at: usize) -> Result<Option<Parsed>, UsageError> {
         let Some(value) = flag.value else {
             return self.set(flag, name, "", at);
         };
@@ -115,11 +115,11 @@ impl Sorter<'_> {
         name: &str,
         value: &str,
         at: usize,
-    ) -> Result<Option<Sorted>, UsageError> {
+    ) -> Result<Option<Parsed>, UsageError> {
         let values = &mut self.args.values;
         let done = match flag.set {
-            Set::Help => return Ok(Some(Sorted::Help)),
-            Set::Version => return Ok(Some(Sorted::Version)),
+            Set::Help => return Ok(Some(Parsed::Help)),
+            Set::Version => return Ok(Some(Parsed::Version)),
             Set::Policy(set) => set(&mut values.policy, Piece::whole(value)),
             Set::OptionValues(set) | Set::Optional(set) => set(values, Piece::whole(value)),
             Set::Stress(set) => set(&mut values.stress, Piece::whole(value)),
@@ -139,7 +139,7 @@ fn unknown_option(command: &'static str, args: &str, at: usize) -> UsageError {
     if let Some(flag) = Flag::all().find(|flag| flag.is_called(args)) {
         let on: Vec<&str> =
             COMMANDS.iter().map(|spec| spec.name).filter(|name| flag.is_on(name)).collect();
-        return error.detail(format!("it is an option of {}, not of {command}", on.join(", ")));
+        return error.detail(format!("only available with {}", on.join(", ")));
     }
     let known: Vec<String> =
         Flag::all().filter(|flag| flag.is_on(command)).map(|flag| flag.dashed()).collect();
