@@ -1,5 +1,5 @@
-//! Checks of a plan that need no system call: services and targets that do not match their listener,
-//! and relay loops.
+//! Checks of a plan that need no system call: services and targets that do not match their
+//! listener, and relay loops.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -96,8 +96,8 @@ fn ring(routes: &[Route]) -> Option<usize> {
     }
 }
 
-/// Whether a connection to `target` certainly reaches `listen`. Only names and numbers are compared:
-/// whether another address is local is known only to the system.
+/// Whether a connection to `target` certainly reaches `listen`. Only names and numbers are
+/// compared: whether another address is local is known only to the system.
 pub fn reaches(target: &Address, listen: &Listen) -> bool {
     match (target, &listen.address) {
         (Address::Tcp(to, port), Address::Tcp(at, own))

@@ -1,4 +1,4 @@
-//! Plans: routes, services and policies. `cli` builds them from the arguments; the shell reads them.
+//! Plans: routes, services and policies. `cli` builds them, the shell reads them.
 
 use std::time::Duration;
 

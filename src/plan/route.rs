@@ -40,8 +40,8 @@ fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
 }
 
 /// Finds the `=` between the listener and the service: the first one followed by the name of a
-/// service. A listener may contain others (`mode=0660`, or a path). Without such an `=`, returns the
-/// first one that belongs to no listen option, so that the error names the unknown service.
+/// service. A listener may contain others (`mode=0660`, or a path). Without such an `=`, returns
+/// the first one that belongs to no listen option, so that the error names the unknown service.
 fn sign(text: &str) -> Option<usize> {
     let signs = || text.match_indices('=').map(|(at, _)| at);
     let service = |at: &usize| {

@@ -172,8 +172,8 @@ impl Reactor {
         Ok(now)
     }
 
-    /// Asks the system for news, and waits for them at most so long. With `--busy-poll` it asks again
-    /// and again for a while before it waits: what comes meanwhile is answered without a wake-up.
+    /// Polls for events, and sleeps at most `limit`. With `--busy-poll` it first polls for a while
+    /// without sleeping: an event in that time needs no wake-up.
     fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
         let Some(spin) = self.spin else {
             self.poll_once(limit)?;

@@ -1,9 +1,9 @@
-//! Escapes foreign text: everything chosen by a peer, a user, another program or a name server, before
-//! it is written to a line of text, an HTML page or JSON.
+//! Escapes foreign text: everything chosen by a peer, a user, another program or a name server,
+//! before it is written to a line of text, an HTML page or JSON.
 //!
-//! Control characters steer a terminal, line breaks forge log lines, and invisible characters reorder
-//! text. All of these are written as `\xNN`, byte by byte, and a backslash as two, so that the output
-//! is unambiguous.
+//! Control characters steer a terminal, line breaks forge log lines, and invisible characters
+//! reorder text. All of these are written as `\xNN`, byte by byte, and a backslash as two, so that
+//! the output is unambiguous.
 
 use std::fmt::{self, Write};
 
