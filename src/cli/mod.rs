@@ -64,7 +64,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let args = match parse_args::parse_args(spec, &rest)? {
         Parsed::Help => return Ok(Command::Help(Help::About(spec.name))),
         Parsed::Version => return Ok(Command::Version(help::version())),
-        Parsed::ParsedArgs(args) => args,
+        Parsed::Args(args) => args,
     };
     (spec.build)(*args).map_err(|error| error.of(spec.name))
 }

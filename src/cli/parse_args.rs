@@ -17,7 +17,7 @@ use crate::plan::parse_error::{Piece, shown};
 pub enum Parsed {
     Help,
     Version,
-    ParsedArgs(Box<ParsedArgs>),
+    Args(Box<ParsedArgs>),
 }
 
 pub fn parse_args(spec: &'static Spec, args: &[Arg]) -> Result<Parsed, UsageError> {
@@ -43,7 +43,7 @@ pub fn parse_args(spec: &'static Spec, args: &[Arg]) -> Result<Parsed, UsageErro
             return Ok(parsed);
         }
     }
-    Ok(Parsed::ParsedArgs(Box::new(parser.args)))
+    Ok(Parsed::Args(Box::new(parser.args)))
 }
 
 struct Parser<'a> {
