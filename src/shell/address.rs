@@ -1,4 +1,4 @@
-//! Addresses as the system has them: ready to be used, and made readable again.
+//! Resolved socket addresses, and their conversion to and from the form of the system.
 
 use std::fmt;
 #[cfg(unix)]
@@ -8,15 +8,15 @@ use std::net::SocketAddr;
 use crate::core::Peer;
 use crate::plan::UnixName;
 
-/// Where a socket can be connected to, now: no name is left to resolve.
+/// An address that a stream socket can be connected to. Names are resolved already.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SocketAddress {
     Inet(SocketAddr),
     Unix(UnixName),
 }
 
-/// The name of a Unix socket as the system has it: nothing (it bound no name), a path, or an
-/// abstract name behind a zero byte.
+/// The address of a Unix socket in the form of the system: empty (unbound), a path, or a zero byte
+/// and an abstract name.
 #[cfg(unix)]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SystemName(Box<[u8]>);
@@ -30,8 +30,7 @@ impl fmt::Display for SocketAddress {
     }
 }
 
-/// An address for the eye: an IPv4 peer of a socket that serves both families is shown as what it
-/// is.
+/// Converts a peer address for display: an IPv4-mapped one, from a dual-stack socket, becomes IPv4.
 pub fn inet_peer(address: SocketAddr) -> Peer {
     match address.ip().to_canonical() {
         plain if plain.is_ipv4() => Peer::Inet(SocketAddr::new(plain, address.port())),
@@ -44,7 +43,7 @@ pub fn unix_peer(address: &std::os::unix::net::SocketAddr) -> Peer {
     SystemName::from(address).peer()
 }
 
-/// The system's form of a Unix socket's name.
+/// Converts the name of a Unix socket to the form of the system.
 #[cfg(unix)]
 pub fn unix_address(name: &UnixName) -> io::Result<std::os::unix::net::SocketAddr> {
     use std::os::unix::net::SocketAddr;
@@ -84,7 +83,7 @@ mod unix {
             self.0.is_empty()
         }
 
-        /// Its path, if it is the name of a file.
+        /// The path, if it is one.
         pub fn path(&self) -> Option<&Path> {
             let is_file = !matches!(self.0.first(), None | Some(0));
             is_file.then(|| Path::new(OsStr::from_bytes(&self.0)))
@@ -94,7 +93,7 @@ mod unix {
             Peer::Unix((!self.is_empty()).then(|| self.text()))
         }
 
-        /// As a user types it: an abstract name begins with `@`.
+        /// The name as a user types it: an abstract name begins with `@`.
         pub fn text(&self) -> String {
             match self.0.strip_prefix(b"\0") {
                 Some(name) => format!("@{}", String::from_utf8_lossy(name)),
@@ -131,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_prints_as_one_would_type_it() {
+    fn an_address_prints_as_a_user_types_it() {
         let inet = |text: &str| SocketAddress::Inet(text.parse().unwrap()).to_string();
         assert_eq!(inet("127.0.0.1:80"), "tcp://127.0.0.1:80");
         assert_eq!(inet("[::1]:80"), "tcp://[::1]:80");
@@ -142,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_of_either_family_is_shown_as_what_it_is() {
+    fn an_ipv4_mapped_peer_is_shown_as_ipv4() {
         let shown = |text: &str| inet_peer(text.parse().unwrap()).to_string();
         assert_eq!(shown("[::ffff:10.0.0.1]:7"), "10.0.0.1:7");
         assert_eq!(shown("10.0.0.1:7"), "10.0.0.1:7");
@@ -152,7 +151,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_unix_name_survives_the_journey_through_the_system() {
+    fn a_unix_name_survives_the_conversion_both_ways() {
         let through = |name: UnixName| unix_peer(&unix_address(&name).unwrap());
         let path = through(UnixName::Path("/run/x.sock".into()));
         assert_eq!(path, Peer::Unix(Some("/run/x.sock".to_string())));

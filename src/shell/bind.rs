@@ -1,4 +1,4 @@
-//! Binding: from an address of the plan to sockets of the system, for streams and for datagrams.
+//! Binds the addresses of the plan, for streams and for datagrams.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use crate::text::escape::escaped;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
 
-/// An address that could not be bound, and why: `cannot listen on tcp://127.0.0.1:80: ...`.
+/// A failure to bind: `cannot listen on tcp://127.0.0.1:80: Permission denied`.
 #[derive(Debug)]
 pub struct CannotListen {
     pub address: Address,
@@ -32,18 +32,18 @@ impl fmt::Display for CannotListen {
 
 impl std::error::Error for CannotListen {}
 
-/// A socket that is bound (and listens, if it is one for streams).
+/// A bound socket. A stream socket listens too.
 pub struct Bound {
-    /// Dropped before the socket, as it wants to be.
+    /// Declared first: the file must be removed before the socket is closed.
     #[cfg(unix)]
     pub file: Option<SocketFile>,
     pub socket: Socket,
-    /// What it is bound to: a name has become an address, port 0 the port that the system chose.
+    /// The bound address: port 0 and names are resolved.
     pub address: Address,
 }
 
 impl Bound {
-    /// What an operator should know about how it was bound.
+    /// A warning for the operator about how it was bound.
     pub fn warning(&self) -> Option<String> {
         #[cfg(unix)]
         let warning = self.file.as_ref().and_then(SocketFile::warning);
@@ -53,8 +53,8 @@ impl Bound {
     }
 }
 
-/// Binds all that an address of the plan stands for, or nothing. It may wait for a name to be
-/// resolved: it is meant for the time before the loop begins.
+/// Binds every address that `listen` resolves to, or none. It blocks while a name is resolved, so
+/// it must be called before the loop starts.
 pub fn bind(listen: &Listen) -> Result<Vec<Bound>, CannotListen> {
     let options = &listen.options;
     let bound = match &listen.address {
@@ -65,14 +65,16 @@ pub fn bind(listen: &Listen) -> Result<Vec<Bound>, CannotListen> {
         #[cfg(unix)]
         Address::UnixDatagram(name) => unix::bind(Type::DGRAM, name, listen),
         #[cfg(not(unix))]
-        _ => Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Unix sockets")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "Unix sockets are not supported on this system",
+        )),
     };
     bound.map_err(|error| CannotListen { address: listen.address.clone(), error })
 }
 
-/// How many connections may wait to be accepted, if the route does not say. The system may allow
-/// fewer. A burst that overflows the queue costs its victims a second each, until they knock
-/// again.
+/// Default length of the accept queue. The system may allow fewer. A client whose SYN does not fit
+/// is delayed by a second, until it retransmits.
 pub const BACKLOG: u32 = 4096;
 
 fn backlog(options: &ListenOptions) -> i32 {
@@ -114,13 +116,16 @@ fn resolve(name: &str, port: u16, options: &ListenOptions) -> io::Result<Vec<Soc
         }
     }
     match addresses.is_empty() {
-        true => Err(io::Error::new(io::ErrorKind::NotFound, "the name has no such address")),
+        true => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "the name has no address of the requested family",
+        )),
         false => Ok(addresses),
     }
 }
 
-/// All addresses of a name listen at one port. If the system is to choose it, its choice for the
-/// first may be taken at the next: then it is asked again, so many times.
+/// Maximum attempts to find one free port for all addresses of a name. The port that the system
+/// chose for the first address may be in use at the next.
 const PORT_TRIES: u32 = 16;
 
 fn bind_all(
@@ -128,18 +133,18 @@ fn bind_all(
     addresses: &[SocketAddr],
     options: &ListenOptions,
 ) -> io::Result<Vec<Socket>> {
-    let chosen_port = addresses.iter().all(|address| address.port() != 0);
+    let is_port_given = addresses.iter().all(|address| address.port() != 0);
     for _ in 1..PORT_TRIES {
         match bind_each(kind, addresses, options) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && !chosen_port => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_port_given => {}
             done => return done,
         }
     }
     bind_each(kind, addresses, options)
 }
 
-/// An address that this machine does not have is passed over, if there is another: `localhost`
-/// stands for ::1 too where IPv6 is switched off.
+/// Binds each address. One that this machine does not have is skipped if there is another:
+/// `localhost` resolves to ::1 even where IPv6 is disabled.
 fn bind_each(
     kind: Kind,
     addresses: &[SocketAddr],
@@ -165,21 +170,21 @@ fn bind_each(
 }
 
 fn bind_one(kind: Kind, address: SocketAddr, options: &ListenOptions) -> io::Result<Socket> {
-    let (sort, protocol) = match kind {
+    let (socket_type, protocol) = match kind {
         Kind::Tcp => (Type::STREAM, Protocol::TCP),
         Kind::Udp => (Type::DGRAM, Protocol::UDP),
     };
-    let socket = Socket::new(Domain::for_address(address), sort, Some(protocol))?;
+    let socket = Socket::new(Domain::for_address(address), socket_type, Some(protocol))?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        // Never left to the system's settings: what an address means would depend on the machine.
-        // Where both families on one socket are not to be had, that is as if IPv6 were missing.
+        // Always set: the default (net.ipv6.bindv6only) differs between machines. If the system has
+        // no dual-stack sockets, this counts as IPv6 being unavailable.
         let ip = address.ip();
         let both = ip.is_unspecified() || ip.to_canonical().is_ipv4();
         socket.set_only_v6(options.v6only || !both).map_err(|_| io::ErrorKind::AddrNotAvailable)?;
     }
-    // For streams this lets us back in while connections of our forerunner linger. For datagrams,
-    // and on Windows, it would let two processes take the same address from each other.
+    // For streams this allows binding while connections of the previous process are in TIME_WAIT.
+    // For datagrams, and on Windows, it would let two processes bind the same address.
     #[cfg(unix)]
     socket.set_reuse_address(kind == Kind::Tcp)?;
     if options.reuseport {
@@ -187,9 +192,9 @@ fn bind_one(kind: Kind, address: SocketAddr, options: &ListenOptions) -> io::Res
     }
     socket.bind(&address.into())?;
     if kind == Kind::Tcp {
-        // On Linux the accepted sockets inherit it, and each is spared the call.
+        // On Linux, accepted sockets inherit it, which saves a call for each.
         socket.set_tcp_nodelay(true)?;
-        // Only here does a TCP address turn out to be taken, if its owner allows reuse as we do.
+        // If the other owner of a TCP address has set SO_REUSEADDR too, only this call fails.
         socket.listen(backlog(options))?;
     }
     Ok(socket)
@@ -202,14 +207,14 @@ fn reuse_port(socket: &Socket) -> io::Result<()> {
 
 #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos")))))]
 fn reuse_port(_: &Socket) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no reuseport"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "reuseport is not supported on this system"))
 }
 
 fn describe(kind: Kind, host: &Host, socket: Socket) -> io::Result<Bound> {
     let local = local(&socket)?;
     let host = match host {
         Host::Any if local.is_ipv6() => Host::Any,
-        // The number of a zone says less than its name.
+        // The zone's name is more readable than its index.
         Host::Name(name) if name.contains('%') => Host::Name(name.clone()),
         _ => Host::Ip(local.ip()),
     };
@@ -233,7 +238,7 @@ fn port_of(socket: &Socket) -> io::Result<u16> {
     local(socket).map(|address| address.port())
 }
 
-/// Whether this machine has no such address, or nothing of its family.
+/// Whether this machine does not have the address, or its address family.
 fn is_missing(error: &io::Error) -> bool {
     #[cfg(unix)]
     const NO_FAMILY: i32 = libc::EAFNOSUPPORT;
@@ -252,22 +257,22 @@ mod unix {
     use crate::plan::{Listen, UnixName};
     use crate::shell::address::{SystemName, unix_address};
 
-    pub fn bind(sort: Type, name: &UnixName, listen: &Listen) -> io::Result<Vec<Bound>> {
-        let socket = Socket::new(Domain::UNIX, sort, None)?;
+    pub fn bind(socket_type: Type, name: &UnixName, listen: &Listen) -> io::Result<Vec<Bound>> {
+        let socket = Socket::new(Domain::UNIX, socket_type, None)?;
         socket.set_nonblocking(true)?;
-        // Checked before anything is touched: whether the name is short enough, and allowed here.
+        // Fails before any file is touched if the name is too long, or not allowed on this system.
         unix_address(name)?;
         let address = SystemName::from(name).address()?;
         let bind = || socket.bind(&address);
         let file = match name {
-            UnixName::Path(path) => Some(SocketFile::make(path, listen.options.mode, bind)?),
+            UnixName::Path(path) => Some(SocketFile::create(path, listen.options.mode, bind)?),
             UnixName::Abstract(_) => {
                 bind()?;
                 None
             }
         };
         let bound = Bound { file, socket, address: listen.address.clone() };
-        if sort == Type::STREAM {
+        if socket_type == Type::STREAM {
             bound.socket.listen(backlog(&listen.options))?;
         }
         Ok(vec![bound])
@@ -309,7 +314,7 @@ mod tests {
             return;
         }
         for text in [":0,v6only", "[::]:0,v6only", "[::1]:0"] {
-            // By chance another test may have that port of the other family: then take a new one.
+            // Another test may listen on that port of the other family: then use a new port.
             let refused =
                 |all: &Vec<Bound>| TcpStream::connect(("127.0.0.1", port(&all[0]))).is_err();
             let all = (0..5).map(|_| bound(text)).find(refused);
@@ -336,14 +341,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_nobody_knows_cannot_be_bound() {
+    fn a_name_that_does_not_resolve_cannot_be_bound() {
         let error = bind(&"no-such-name.invalid:0".parse().unwrap()).err().unwrap();
         let text = error.to_string();
         assert!(text.starts_with("cannot listen on tcp://no-such-name.invalid:0: "), "{text}");
     }
 
     #[test]
-    fn an_address_that_is_taken_is_named_in_the_words_of_the_system() {
+    fn an_address_in_use_is_reported_with_the_error_of_the_system() {
         for scheme in ["tcp", "udp"] {
             let first = bound(&format!("{scheme}://127.0.0.1:0"));
             let text = first[0].address.to_string();
@@ -359,7 +364,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn reuseport_shares_an_address_among_those_who_all_ask_for_it() {
+    fn reuseport_shares_an_address_among_sockets_that_all_set_it() {
         for scheme in ["tcp", "udp"] {
             let first = bound(&format!("{scheme}://127.0.0.1:0,reuseport"));
             let text = first[0].address.to_string();

@@ -1,4 +1,4 @@
-//! Datagram sockets that are bound to an address of the plan, and so can be spoken to.
+//! Datagram sockets that are bound to an address of the plan.
 
 use mio::net::UdpSocket;
 #[cfg(unix)]
@@ -11,20 +11,20 @@ use super::datagram_socket::DatagramSocket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
 
-/// A socket that datagrams can be sent to. A Unix socket's file goes away with it.
+/// A bound datagram socket. Dropping it removes the file of a Unix socket.
 #[derive(Debug)]
 pub struct BoundDatagram {
-    /// Dropped before the socket, as it wants to be.
+    /// Declared first: the file must be removed before the socket is closed.
     #[cfg(unix)]
     pub(super) file: Option<SocketFile>,
     pub socket: DatagramSocket,
-    /// What is really bound: port 0 has become a number, a name an address.
+    /// The bound address: port 0 and names are resolved.
     pub address: Address,
-    /// What an operator should know about how it was bound.
+    /// A warning for the operator about how the socket was bound.
     pub warning: Option<String>,
 }
 
-/// Binds all that an address of the plan stands for, or nothing: a name may have several addresses.
+/// Binds every address that `listen` resolves to, or none: a name may have several.
 pub fn bind_datagram(listen: &Listen) -> Result<Vec<BoundDatagram>, CannotListen> {
     Ok(bind::bind(listen)?.into_iter().map(BoundDatagram::from).collect())
 }
@@ -54,17 +54,17 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
-    use crate::shell::room::{Room, Wanted};
+    use crate::shell::recv_batch::{RecvBatch, Wanted};
 
-    /// Waits for a datagram; how long it is.
+    /// Waits for a datagram and returns its length.
     fn receive(bound: &BoundDatagram) -> usize {
-        let mut room = Room::new();
+        let mut batch = RecvBatch::new();
         loop {
-            match bound.socket.receive(Wanted::All, &mut room) {
+            match bound.socket.receive(Wanted::All, &mut batch) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::yield_now(),
                 done => {
                     done.unwrap();
-                    return room.train(&room.all_received()[0]).unwrap().bytes().len();
+                    return batch.segments(&batch.all_received()[0]).unwrap().bytes().len();
                 }
             }
         }
@@ -79,7 +79,7 @@ mod tests {
         let bound = bound("udp://:0");
         let port = bound.address.port().unwrap();
         let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let nothing = bound.socket.receive(Wanted::All, &mut Room::new()).unwrap_err();
+        let nothing = bound.socket.receive(Wanted::All, &mut RecvBatch::new()).unwrap_err();
         assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
         client.send_to(b"hello", ("127.0.0.1", port)).unwrap();
         assert_eq!(receive(&bound), 5);
@@ -87,7 +87,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_unix_datagram_socket_keeps_the_rules_of_a_socket_file() {
+    fn a_unix_datagram_socket_follows_the_rules_of_a_socket_file() {
         use std::os::unix::net::UnixDatagram as Plain;
         let scratch = crate::shell::scratch::Scratch::new("datagram");
         let path = scratch.path("x.dgram");
@@ -96,7 +96,7 @@ mod tests {
         let first = bound(&text);
         assert_eq!(first.address.to_string(), text);
         let error = bind_datagram(&text.parse().unwrap()).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot listen on {text}: another process listens on it"));
+        assert_eq!(error, format!("cannot listen on {text}: another process is listening on it"));
         Plain::unbound().unwrap().send_to(b"hello", &path).unwrap();
         assert_eq!(receive(&first), 5);
         drop(first);

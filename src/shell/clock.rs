@@ -1,4 +1,4 @@
-//! The clock of the loop: microseconds since it began.
+//! The clock of the loop: microseconds since its start.
 
 #[cfg(not(unix))]
 use std::time::Instant;
@@ -8,45 +8,46 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::core::Moment;
 
-/// Read once a turn, so its price is part of that of each message. The standard clock reckons with
-/// seconds and nanoseconds of which nothing is needed here; that costs more than the reading.
+/// A monotonic clock. It is read every turn, so its cost counts for each message. It avoids
+/// `Instant`, whose arithmetic on seconds and nanoseconds costs more than the reading.
 #[cfg(unix)]
 #[derive(Debug)]
 pub struct Clock {
-    began_micros: u64,
+    started_micros: u64,
 }
 
 #[cfg(unix)]
 impl Clock {
     pub fn start() -> Clock {
-        Clock { began_micros: micros() }
+        Clock { started_micros: micros() }
     }
 
     pub fn now(&self) -> Moment {
-        Moment(micros().saturating_sub(self.began_micros))
+        Moment(micros().saturating_sub(self.started_micros))
     }
 }
 
 #[cfg(unix)]
 fn micros() -> u64 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("every system has this clock");
+    let time =
+        clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists on every system");
     time.tv_sec() as u64 * 1_000_000 + time.tv_nsec() as u64 / 1000
 }
 
 #[cfg(not(unix))]
 #[derive(Debug)]
 pub struct Clock {
-    began: Instant,
+    started: Instant,
 }
 
 #[cfg(not(unix))]
 impl Clock {
     pub fn start() -> Clock {
-        Clock { began: Instant::now() }
+        Clock { started: Instant::now() }
     }
 
     pub fn now(&self) -> Moment {
-        Moment(0).after(self.began.elapsed())
+        Moment(0).after(self.started.elapsed())
     }
 }
 
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_goes_as_the_standard_clock_goes() {
+    fn it_agrees_with_the_standard_clock() {
         let (outer, clock) = (Instant::now(), Clock::start());
         let inner = Instant::now();
         std::thread::sleep(Duration::from_millis(20));

@@ -12,14 +12,14 @@ use socket2::{Domain, SockAddr, Socket, Type};
 #[cfg(unix)]
 use super::address::SystemName;
 #[cfg(target_os = "linux")]
-use super::batch;
+use super::mmsg;
 use super::pktinfo;
 #[cfg(not(target_os = "linux"))]
-use super::pktinfo::Ours;
+use super::pktinfo::LocalAddr;
+use super::recv_batch::{Family, RecvBatch, Segments, Wanted};
 use super::remote::Remote;
-use super::room::{Family, Room, Segments, Wanted};
 
-/// Both kinds do the same things; only the names of their remotes differ.
+/// A non-blocking datagram socket. The two kinds differ in the form of their addresses only.
 #[derive(Debug)]
 pub enum DatagramSocket {
     Udp(UdpSocket),
@@ -28,8 +28,8 @@ pub enum DatagramSocket {
 }
 
 impl DatagramSocket {
-    /// A socket of our own that speaks with one remote and hears nobody else. It is not bound
-    /// before it is connected, so there is no moment in which a stranger's datagram could slip in.
+    /// Creates a socket that is connected to one remote. It is not bound before it is connected, so
+    /// it can never receive another host's datagram.
     pub fn connected(to: &Remote) -> io::Result<DatagramSocket> {
         match to {
             Remote::Inet(address, _) => {
@@ -42,8 +42,8 @@ impl DatagramSocket {
             Remote::Unix(name) => {
                 let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
                 socket.set_nonblocking(true)?;
-                // Without a name of its own it could not be answered. Linux picks an abstract one
-                // when it is asked to bind to nothing; elsewhere such a socket can send only.
+                // An unbound socket cannot receive replies. Linux picks an abstract name for an
+                // empty bind address. On other systems the socket can only send.
                 #[cfg(target_os = "linux")]
                 socket.bind(&SockAddr::unix("")?)?;
                 socket.connect(&name.address()?)?;
@@ -52,15 +52,15 @@ impl DatagramSocket {
         }
     }
 
-    /// From now on each datagram tells to which of our addresses it came, if this socket serves
-    /// more than one and the system can tell. Otherwise the system chooses where answers come from.
-    /// Returns what is wanted of an arrival here.
+    /// Requests the local address of each datagram if the socket is bound to the wildcard address
+    /// and the system supports that. Otherwise the system chooses the source address of replies.
+    /// Returns what to request with each receive call.
     pub fn enable_pktinfo(&self) -> io::Result<Wanted> {
         match self {
             DatagramSocket::Udp(socket) => {
                 let local = socket.local_addr()?;
                 if local.ip().is_unspecified() {
-                    pktinfo::tell(socket)?;
+                    pktinfo::enable(socket)?;
                     return Ok(Wanted::All);
                 }
                 Ok(Wanted::Sender(if local.is_ipv4() { Family::V4 } else { Family::V6 }))
@@ -70,77 +70,76 @@ impl DatagramSocket {
         }
     }
 
-    /// From now on trains may arrive, if the system knows of any; all is wanted then of an arrival.
-    pub fn take_trains(&self) -> io::Result<Wanted> {
+    /// Enables GRO, where the system has it. Returns what to request with each receive call.
+    pub fn enable_gro(&self) -> io::Result<Wanted> {
         match self {
             #[cfg(target_os = "linux")]
-            DatagramSocket::Udp(socket) => batch::take_trains(socket).map(|()| Wanted::All),
+            DatagramSocket::Udp(socket) => mmsg::enable_gro(socket).map(|()| Wanted::All),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
-    /// Takes what has arrived, as much as one call brings and the room has places for. True:
-    /// nothing is left, and what comes later will be announced. False: that is not known.
-    pub fn receive(&self, wanted: Wanted, room: &mut Room) -> io::Result<bool> {
+    /// Receives with one call as many messages as the batch has free slots for. Returns true if the
+    /// socket is drained, so that the next datagram is reported; false if that is not known.
+    pub fn receive(&self, wanted: Wanted, batch: &mut RecvBatch) -> io::Result<bool> {
         match self {
             #[cfg(target_os = "linux")]
-            DatagramSocket::Udp(socket) => return batch::receive(socket, wanted, room),
+            DatagramSocket::Udp(socket) => return mmsg::receive(socket, wanted, batch),
             _ if wanted == Wanted::Nothing => {
-                let bytes = self.recv(room)?;
-                room.arrived(bytes, None);
+                let bytes = self.recv(batch)?;
+                batch.set_single(bytes, None);
             }
             #[cfg(not(target_os = "linux"))]
             DatagramSocket::Udp(socket) => {
-                let (bytes, from) = socket.recv_from(room.longest())?;
-                room.arrived(bytes, Some(Remote::Inet(from, None)));
+                let (bytes, from) = socket.recv_from(batch.whole_buffer())?;
+                batch.set_single(bytes, Some(Remote::Inet(from, None)));
             }
             #[cfg(unix)]
             DatagramSocket::Unix(socket) => {
-                let (bytes, from) = socket.recv_from(room.longest())?;
-                room.arrived(bytes, Some(Remote::Unix(SystemName::from(&from))));
+                let (bytes, from) = socket.recv_from(batch.whole_buffer())?;
+                batch.set_single(bytes, Some(Remote::Unix(SystemName::from(&from))));
             }
         }
         Ok(false)
     }
 
-    /// Receives one datagram from the remote that this socket is connected with. Not for a socket
-    /// that takes trains.
-    pub fn recv(&self, room: &mut Room) -> io::Result<usize> {
+    /// Receives one datagram from the connected remote. Not for a socket with GRO enabled.
+    pub fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
         match self {
-            DatagramSocket::Udp(socket) => socket.recv(room.longest()),
+            DatagramSocket::Udp(socket) => socket.recv(batch.whole_buffer()),
             #[cfg(unix)]
-            DatagramSocket::Unix(socket) => socket.recv(room.longest()),
+            DatagramSocket::Unix(socket) => socket.recv(batch.whole_buffer()),
         }
     }
 
-    /// A datagram goes out whole or not at all, and so does a train: all of it or nothing.
-    pub fn send_to(&self, train: Segments<'_>, to: &Remote) -> io::Result<()> {
+    /// Sends a datagram, or a train, to a remote: all of it or nothing.
+    pub fn send_to(&self, segments: Segments<'_>, to: &Remote) -> io::Result<()> {
         uninterrupted(|| match (self, to) {
-            (DatagramSocket::Udp(socket), Remote::Inet(to, None)) if train.len() == 1 => {
-                socket.send_to(train.bytes(), *to)
+            (DatagramSocket::Udp(socket), Remote::Inet(to, None)) if segments.len() == 1 => {
+                socket.send_to(segments.bytes(), *to)
             }
-            (DatagramSocket::Udp(socket), Remote::Inet(to, ours)) => {
-                send(socket, train, Some(*to), *ours)
+            (DatagramSocket::Udp(socket), Remote::Inet(to, local)) => {
+                send(socket, segments, Some(*to), *local)
             }
             #[cfg(unix)]
-            (DatagramSocket::Unix(socket), Remote::Unix(to)) if train.len() == 1 => {
+            (DatagramSocket::Unix(socket), Remote::Unix(to)) if segments.len() == 1 => {
                 let to = to.address()?;
-                socket.try_io(|| socket2::SockRef::from(socket).send_to(train.bytes(), &to))
+                socket.try_io(|| socket2::SockRef::from(socket).send_to(segments.bytes(), &to))
             }
             #[cfg(unix)]
             _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
         })
     }
 
-    /// Sends single datagrams, each to its own remote, in one call. Tells how many went out, from
-    /// the first on; none, if there is no such call here. An error is that of the first one.
-    pub fn send_many<'a>(
+    /// Sends single datagrams, each to its own remote, in one call. Returns how many were sent,
+    /// counted from the first; 0 where the system has no such call. An error is the first one's.
+    pub fn send_batch<'a>(
         &self,
         datagrams: impl Iterator<Item = (&'a [u8], SocketAddr)>,
     ) -> io::Result<usize> {
         match self {
             #[cfg(target_os = "linux")]
-            DatagramSocket::Udp(socket) => batch::send_many(socket, datagrams),
+            DatagramSocket::Udp(socket) => mmsg::send_batch(socket, datagrams),
             _ => {
                 drop(datagrams);
                 Ok(0)
@@ -148,7 +147,7 @@ impl DatagramSocket {
         }
     }
 
-    /// Sends to the remote that this socket is connected with.
+    /// Sends a datagram to the connected remote.
     pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         uninterrupted(|| match self {
             DatagramSocket::Udp(socket) => socket.send(bytes),
@@ -157,17 +156,17 @@ impl DatagramSocket {
         })
     }
 
-    /// The same, for a train.
-    pub fn send_train(&self, train: Segments<'_>) -> io::Result<()> {
+    /// Sends a datagram, or a train, to the connected remote.
+    pub fn send_segments(&self, segments: Segments<'_>) -> io::Result<()> {
         match self {
-            _ if train.len() == 1 => self.send(train.bytes()),
-            DatagramSocket::Udp(socket) => uninterrupted(|| send(socket, train, None, None)),
+            _ if segments.len() == 1 => self.send(segments.bytes()),
+            DatagramSocket::Udp(socket) => uninterrupted(|| send(socket, segments, None, None)),
             #[cfg(unix)]
             DatagramSocket::Unix(_) => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
 
-    /// The error that waits on the socket, taken off it: an answer that it was refused, mostly.
+    /// Returns and clears the pending error of the socket: usually a refusal.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         match self {
             DatagramSocket::Udp(socket) => socket.take_error(),
@@ -176,7 +175,7 @@ impl DatagramSocket {
         }
     }
 
-    /// The name that it is bound to.
+    /// The address that the socket is bound to.
     pub fn local(&self) -> io::Result<Remote> {
         match self {
             DatagramSocket::Udp(socket) => socket.local_addr().map(|at| Remote::Inet(at, None)),
@@ -187,12 +186,12 @@ impl DatagramSocket {
         }
     }
 
-    /// Whether it can take and send more than one datagram in a call.
-    pub fn is_for_many(&self) -> bool {
+    /// Whether one call can receive or send several datagrams.
+    pub fn supports_batches(&self) -> bool {
         cfg!(target_os = "linux") && matches!(self, DatagramSocket::Udp(_))
     }
 
-    /// What the poll is to watch.
+    /// The event source to register.
     pub fn source(&mut self) -> &mut dyn Source {
         match self {
             DatagramSocket::Udp(socket) => socket,
@@ -203,26 +202,26 @@ impl DatagramSocket {
 }
 
 #[cfg(target_os = "linux")]
-use batch::send;
+use mmsg::send;
 
-/// Elsewhere there are no trains, and the system chooses the address that a datagram comes from.
+/// Sends one datagram. These systems have no GSO, and choose the source address.
 #[cfg(not(target_os = "linux"))]
 fn send(
     socket: &UdpSocket,
-    train: Segments<'_>,
+    segments: Segments<'_>,
     to: Option<SocketAddr>,
-    _: Option<Ours>,
+    _: Option<LocalAddr>,
 ) -> io::Result<usize> {
     match to {
-        Some(to) if train.len() == 1 => socket.send_to(train.bytes(), to),
+        Some(to) if segments.len() == 1 => socket.send_to(segments.bytes(), to),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 
-/// More signals than these in one call are no accident.
+/// Maximum attempts of a call that signals interrupt.
 const INTERRUPTIONS: usize = 16;
 
-/// Makes a call again that a signal broke off.
+/// Repeats a call that a signal interrupted.
 fn uninterrupted(call: impl Fn() -> io::Result<usize>) -> io::Result<()> {
     for _ in 0..INTERRUPTIONS {
         match call() {
@@ -238,7 +237,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connected_socket_has_a_name_and_hears_its_remote_alone() {
+    fn a_connected_socket_has_an_address_and_receives_from_its_remote_alone() {
         let home = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let to = Remote::Inet(home.local_addr().unwrap(), None);
@@ -246,10 +245,10 @@ mod tests {
         let Remote::Inet(own, None) = socket.local().unwrap() else { panic!("not UDP") };
         stranger.send_to(b"stranger", own).unwrap();
         home.send_to(b"home", own).unwrap();
-        let mut room = Room::new();
-        assert_eq!(socket.recv(&mut room).unwrap(), 4);
-        assert_eq!(room.datagram(4), Some(&b"home"[..]));
-        assert!(socket.recv(&mut room).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock));
+        let mut batch = RecvBatch::new();
+        assert_eq!(socket.recv(&mut batch).unwrap(), 4);
+        assert_eq!(batch.datagram(4), Some(&b"home"[..]));
+        assert!(socket.recv(&mut batch).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock));
     }
 
     #[cfg(target_os = "linux")]
@@ -262,17 +261,17 @@ mod tests {
         let texts = [&b"zero"[..], b"", b"two", b"3", b"4", b"5", b"6", b"7", b"8"];
         let to = |home: &std::net::UdpSocket| home.local_addr().unwrap();
         let all = texts.into_iter().zip(homes.iter().map(to)).collect::<Vec<_>>();
-        let send = |number: std::ops::Range<usize>| ours.send_many(all[number].iter().copied());
-        // More than go in one call, and less than are worth one.
+        let send = |number: std::ops::Range<usize>| ours.send_batch(all[number].iter().copied());
+        // More than one call sends, and fewer than are worth the call.
         assert_eq!((send(0..9).unwrap(), send(0..1).unwrap(), send(0..0).unwrap()), (8, 0, 0));
-        let mut room = [0; 9];
+        let mut batch = [0; 9];
         for (home, text) in homes.iter().zip(texts).take(8) {
-            let length = home.recv(&mut room).unwrap();
-            assert_eq!(&room[..length], text);
+            let length = home.recv(&mut batch).unwrap();
+            assert_eq!(&batch[..length], text);
         }
         let nowhere = (&b"?"[..], SocketAddr::from(([127, 0, 0, 1], 0)));
-        assert_eq!(ours.send_many([all[0], all[1], nowhere, all[2]].into_iter()).unwrap(), 2);
-        assert!(ours.send_many([nowhere, all[0]].into_iter()).is_err());
+        assert_eq!(ours.send_batch([all[0], all[1], nowhere, all[2]].into_iter()).unwrap(), 2);
+        assert!(ours.send_batch([nowhere, all[0]].into_iter()).is_err());
     }
 
     #[cfg(target_os = "linux")]
@@ -287,17 +286,17 @@ mod tests {
         assert_eq!(name.to_string(), format!("unix-dgram:{}", path.display()));
         let client = DatagramSocket::connected(&name).unwrap();
         client.send(b"hello").unwrap();
-        let mut room = Room::new();
-        assert!(!home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap());
-        let received = &room.all_received()[0];
+        let mut batch = RecvBatch::new();
+        assert!(!home.receive(Wanted::Sender(Family::Unix), &mut batch).unwrap());
+        let received = &batch.all_received()[0];
         let from = received.from.as_ref().unwrap();
         assert!(from.is_named() && from.to_string().starts_with("unix-dgram:@"), "{from}");
-        home.send_to(room.train(received).unwrap(), from).unwrap();
-        assert_eq!(client.recv(&mut room).unwrap(), 5);
+        home.send_to(batch.segments(received).unwrap(), from).unwrap();
+        assert_eq!(client.recv(&mut batch).unwrap(), 5);
         Std::unbound().unwrap().send_to(b"", &path).unwrap();
-        home.receive(Wanted::Sender(Family::Unix), &mut room).unwrap();
-        let received = &room.all_received()[0];
-        assert_eq!(room.train(received), Some(Segments::one(b"")));
+        home.receive(Wanted::Sender(Family::Unix), &mut batch).unwrap();
+        let received = &batch.all_received()[0];
+        assert_eq!(batch.segments(received), Some(Segments::one(b"")));
         assert!(!received.from.as_ref().unwrap().is_named());
         std::fs::remove_file(&path).unwrap();
     }

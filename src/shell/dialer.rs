@@ -1,8 +1,8 @@
-//! Who is dialled for a relay: the targets of its route in turn, each address of a name, and the
-//! next one at once when one fails. What is remembered of an attempt goes when the attempt is over,
-//! so an idle pair keeps nothing here.
+//! Dials the targets of relays: the targets of a route in turn, every address of a name, and the
+//! next one at once when one fails. An attempt is removed when it is over, so an established pair
+//! keeps nothing here.
 //!
-//! Nothing is lost on the way: the core reads nothing from a client before a target is connected.
+//! Failover never loses bytes: the core reads nothing from a client before a target is connected.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -19,50 +19,50 @@ use crate::core::{Dial, Engine, Event, Key, Moment, Observer, Peer, Reason, Stre
 use super::address::SocketAddress;
 use super::interests::interests;
 use super::loops::{Origin, RecentDials};
-use super::pool::{Place, Pool, Target};
+use super::pool::{Pool, Target, TargetAddr};
 use super::resolver::{Lookup, Resolver};
 use super::retries::{Retries, TargetId};
 use super::socket::{Socket, connect, connect_named};
 
-/// All attempts under way, and whose turn it is in each route.
+/// All attempts in progress, and the target pool of each route.
 #[derive(Default)]
 pub struct Dialer {
-    /// By route.
+    /// Indexed by route.
     pools: Vec<Pool>,
-    /// In boxes: the table keeps the size that the largest burst has given it.
+    /// Boxed, because the table never shrinks after a burst.
     attempts: HashMap<u32, Box<Attempt>>,
-    /// Attempts whose target has a full queue.
+    /// Attempts whose target has a full accept queue.
     retries: Retries,
     recent: RecentDials,
 }
 
-/// What is still to be tried for one connection.
+/// The attempt to connect one connection to a target.
 struct Attempt {
     key: Key,
     route: u16,
     origin: Origin,
-    /// None where the other end is no client, but our own standard input.
+    /// None if the other end is standard input and output.
     client: Option<ClientInfo>,
-    /// The target that was tried first, and how many have been taken up.
+    /// Index of the first target, and the number of targets tried so far.
     first: usize,
-    taken: usize,
-    /// Addresses of the target that are still to be tried.
+    tried: usize,
+    /// Addresses of the current target that are still to be tried.
     addresses: VecDeque<SocketAddress>,
-    /// The addresses of the target's name are waited for.
-    awaits: bool,
-    /// It waits among the retries for the first address, whose queue is full.
+    /// The name of the current target is being resolved.
+    resolving: bool,
+    /// It waits in `retries` to dial the first address again, whose accept queue is full.
     parked: bool,
     count: u32,
     last: Option<SysError>,
 }
 
-/// Who connected, and where: for the log, if a target fails.
+/// The peer and the listener of a client, for the log if a target fails.
 pub struct ClientInfo {
     pub peer: Peer,
     pub listen: Arc<str>,
 }
 
-/// What a dialer needs of the rest of the shell.
+/// What a dialer needs from the rest of the loop.
 pub struct DialCx<'a> {
     pub engine: &'a mut Engine<Socket>,
     pub registry: &'a Registry,
@@ -72,24 +72,24 @@ pub struct DialCx<'a> {
 }
 
 impl Dialer {
-    /// The pool of each route, by its number, and what this process listens on.
+    /// Takes the pool of each route, and the listeners of this process.
     pub fn new(pools: Vec<Pool>, recent: RecentDials) -> Dialer {
         Dialer { pools, recent, ..Dialer::default() }
     }
 
-    /// Where a connection came from that has just been accepted.
+    /// Returns the origin of an accepted connection.
     pub fn origin(&mut self, socket: &Socket, peer: &Peer, relays: bool) -> Origin {
         self.recent.origin(socket, peer, relays)
     }
 
-    /// Begins to dial for a new connection. One that has passed its route already is reset.
+    /// Starts to dial for a new connection. One that has passed its route already is reset.
     pub fn start(
         &mut self,
         key: Key,
         route: u16,
         origin: Origin,
         client: Option<ClientInfo>,
-        with: &mut DialCx<'_>,
+        cx: &mut DialCx<'_>,
     ) {
         let is_loop = origin.has_passed(route);
         let mut attempt = Box::new(Attempt {
@@ -98,80 +98,80 @@ impl Dialer {
             origin,
             client,
             first: self.pools[route as usize].first(),
-            taken: 0,
+            tried: 0,
             addresses: VecDeque::new(),
-            awaits: false,
+            resolving: false,
             parked: false,
             count: 0,
             last: None,
         });
         if is_loop {
             let pool = &self.pools[route as usize];
-            attempt.taken = pool.size();
-            attempt.failed(SysError::ITSELF, pool, with);
-            return attempt.give_up(with);
+            attempt.tried = pool.size();
+            attempt.failed(SysError::ITSELF, pool, cx);
+            return attempt.give_up(cx);
         }
-        self.advance(attempt, with);
+        self.advance(attempt, cx);
     }
 
-    /// Attempts that were decided since the last call: the next target's turn, or the end.
-    pub fn decide(&mut self, with: &mut DialCx<'_>) {
-        for (key, dial) in with.engine.dials() {
+    /// Handles the attempts that succeeded or failed since the last call.
+    pub fn decide(&mut self, cx: &mut DialCx<'_>) {
+        for (key, dial) in cx.engine.dials() {
             let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
             let pool = &self.pools[attempt.route as usize];
             if attempt.parked {
                 self.retries.remove(attempt.target_id(pool), key.id);
             }
             if let Dial::Failed(error) = dial {
-                // What was waited for has had its time.
-                attempt.awaits = false;
+                // The connect timeout also ends resolving and waiting for a retry.
+                attempt.resolving = false;
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                attempt.failed(SysError::from(&error), pool, with);
-                self.advance(attempt, with);
+                attempt.failed(SysError::from(&error), pool, cx);
+                self.advance(attempt, cx);
             }
         }
     }
 
-    /// Names were answered: those who waited for them go on.
-    pub fn resolved(&mut self, with: &mut DialCx<'_>) {
-        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.awaits);
+    /// Continues the attempts that wait for a name.
+    pub fn resolved(&mut self, cx: &mut DialCx<'_>) {
+        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.resolving);
         let conn_ids: Vec<u32> = waiting.map(|(id, _)| *id).collect();
         for id in conn_ids {
             if let Some(attempt) = self.attempts.remove(&id) {
-                self.advance(attempt, with);
+                self.advance(attempt, cx);
             }
         }
     }
 
-    /// Dials targets again whose queue was full, as many clients as one turn allows.
-    pub fn wake(&mut self, with: &mut DialCx<'_>) {
-        let (due, share) = self.retries.due(with.now);
+    /// Dials targets again whose accept queue was full, within the budget of one turn.
+    pub fn retry(&mut self, cx: &mut DialCx<'_>) {
+        let (due, share) = self.retries.due(cx.now);
         for target in due {
             for _ in 0..share {
-                let Some(id) = self.retries.take(target, with.now) else { break };
+                let Some(id) = self.retries.take(target, cx.now) else { break };
                 if let Some(attempt) = self.attempts.remove(&id) {
-                    self.advance(attempt, with);
+                    self.advance(attempt, cx);
                 }
             }
         }
     }
 
-    /// How long the loop may sleep for the attempts' sake.
+    /// Returns how long the loop may sleep until a retry is due.
     #[inline]
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         if self.is_empty() { None } else { self.retries.sleep(now) }
     }
 
-    /// The target that is tried for this connection.
+    /// The target that is being dialed for this connection.
     pub fn target(&self, id: u32) -> Option<&str> {
         let attempt = self.attempts.get(&id)?;
         let pool = &self.pools[attempt.route as usize];
-        (attempt.taken > 0).then(|| attempt.target(pool).text.as_str())
+        (attempt.tried > 0).then(|| attempt.target(pool).text.as_str())
     }
 
-    /// How many connections wait for a target.
+    /// Number of connections that are not connected to a target yet.
     pub fn len(&self) -> usize {
         self.attempts.len()
     }
@@ -180,51 +180,51 @@ impl Dialer {
         self.attempts.is_empty()
     }
 
-    /// Tries until an attempt is under way, something must be waited for, or nothing is left.
-    fn advance(&mut self, mut attempt: Box<Attempt>, with: &mut DialCx<'_>) {
+    /// Tries targets until a connect is in progress, the attempt has to wait, or none is left.
+    fn advance(&mut self, mut attempt: Box<Attempt>, cx: &mut DialCx<'_>) {
         let pool = &self.pools[attempt.route as usize];
-        // One that has waited is next; all others wait behind those who wait already.
+        // A retried attempt is next. Any other waits behind those that wait already.
         let mut is_next = std::mem::take(&mut attempt.parked);
         loop {
             let address = if let Some(address) = attempt.addresses.pop_front() {
                 address
-            } else if attempt.awaits {
-                attempt.awaits = attempt.look_up(pool, with);
-                if attempt.awaits {
+            } else if attempt.resolving {
+                attempt.resolving = attempt.look_up(pool, cx);
+                if attempt.resolving {
                     break;
                 }
                 continue;
-            } else if attempt.taken < pool.size() {
-                attempt.taken += 1;
-                match &attempt.target(pool).place {
-                    Place::Known(address, _) => address.clone(),
-                    Place::Name(..) => {
-                        attempt.awaits = true;
+            } else if attempt.tried < pool.size() {
+                attempt.tried += 1;
+                match &attempt.target(pool).addr {
+                    TargetAddr::Known(address, _) => address.clone(),
+                    TargetAddr::Name(..) => {
+                        attempt.resolving = true;
                         continue;
                     }
                 }
             } else {
-                return attempt.give_up(with);
+                return attempt.give_up(cx);
             };
             let (target, id) = (attempt.target_id(pool), attempt.key.id);
-            attempt.announce(&address, pool, with);
+            attempt.announce(&address, pool, cx);
             if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
-                self.retries.wait(target, id, with.now);
+                self.retries.wait(target, id, cx.now);
                 attempt.park(address);
                 break;
             }
-            match attempt.dial(&address, &mut self.recent, with) {
+            match attempt.dial(&address, &mut self.recent, cx) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.retries.refused(target, id, with.now);
+                    self.retries.refused(target, id, cx.now);
                     attempt.park(address);
                     break;
                 }
                 Err(error) => {
                     let fault = SysError::from(&error);
-                    attempt.failed(fault, pool, with);
+                    attempt.failed(fault, pool, cx);
                     if is_exhaustion(fault) {
-                        return attempt.give_up(with);
+                        return attempt.give_up(cx);
                     }
                 }
             }
@@ -234,62 +234,62 @@ impl Dialer {
 }
 
 impl Attempt {
-    /// The target that is being tried.
+    /// The target that is being dialed.
     fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
-        pool.target(self.first, self.taken - 1)
+        pool.target(self.first, self.tried - 1)
     }
 
     fn target_id(&self, pool: &Pool) -> TargetId {
-        (self.route, (self.first + self.taken - 1) % pool.size())
+        (self.route, (self.first + self.tried - 1) % pool.size())
     }
 
-    /// Waits for this address, which is tried again first.
+    /// Waits for a retry, which dials this address first.
     fn park(&mut self, address: SocketAddress) {
         self.addresses.push_front(address);
         self.parked = true;
     }
 
-    /// Asks for the addresses of the target's name. True if they must be waited for.
-    fn look_up(&mut self, pool: &Pool, with: &mut DialCx<'_>) -> bool {
-        let Place::Name(name, port) = &self.target(pool).place else { return false };
-        match with.resolver.lookup(name, *port, with.now) {
+    /// Looks up the addresses of the target's name. Returns true if they are not known yet.
+    fn look_up(&mut self, pool: &Pool, cx: &mut DialCx<'_>) -> bool {
+        let TargetAddr::Name(name, port) = &self.target(pool).addr else { return false };
+        match cx.resolver.lookup(name, *port, cx.now) {
             Lookup::Pending => return true,
             Lookup::Known(addresses) => {
-                let is_own = |to: &SocketAddr| pool.own.iter().any(|door| door.takes(*to));
-                let (ours, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
+                let is_own = |to: &SocketAddr| pool.own.iter().any(|own| own.receives(*to));
+                let (own, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
                 self.addresses.extend(others.into_iter().map(SocketAddress::Inet));
-                if !ours.is_empty() {
-                    // To connect to ourselves would make a connection of each connection.
+                if !own.is_empty() {
+                    // Each connection to our own listener would open another one.
                     self.count += 1;
-                    self.failed(SysError::ITSELF, pool, with);
+                    self.failed(SysError::ITSELF, pool, cx);
                 }
             }
             Lookup::Failed(_) => {
                 self.count += 1;
-                self.failed(SysError::UNRESOLVED, pool, with);
+                self.failed(SysError::UNRESOLVED, pool, cx);
             }
         }
         false
     }
 
     /// Reports an attempt to connect.
-    fn announce(&mut self, address: &SocketAddress, pool: &Pool, with: &mut DialCx<'_>) {
+    fn announce(&mut self, address: &SocketAddress, pool: &Pool, cx: &mut DialCx<'_>) {
         self.count += 1;
-        let Target { text, place } = self.target(pool);
-        let target = match (place, address) {
-            (Place::Known(_, shown), _) => Cow::Borrowed(shown),
+        let Target { text, addr } = self.target(pool);
+        let target = match (addr, address) {
+            (TargetAddr::Known(_, shown), _) => Cow::Borrowed(shown),
             (_, SocketAddress::Inet(address)) => Cow::Owned(format!("{text} ({address})")),
             (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
         };
-        with.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
+        cx.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
     }
 
-    /// Begins an attempt to connect.
+    /// Starts to connect to an address.
     fn dial(
         &mut self,
         address: &SocketAddress,
         recent: &mut RecentDials,
-        with: &mut DialCx<'_>,
+        cx: &mut DialCx<'_>,
     ) -> io::Result<()> {
         let mut socket = match recent.unix_route(address) {
             Some(route) if route == self.route => return Err(SysError::ITSELF.kind.into()),
@@ -297,42 +297,42 @@ impl Attempt {
             None => connect(address)?,
         };
         let (token, interests) = (Token(self.key.at(1).to_token()), interests(&socket));
-        if let Err(error) = with.registry.register(socket.source(), token, interests) {
-            // It may be connected already, and must not see a clean end.
+        if let Err(error) = cx.registry.register(socket.source(), token, interests) {
+            // It may be connected already. The target must not read a clean end of file.
             socket.reset_on_drop();
             return Err(error);
         }
-        recent.note(&socket, address, &self.origin, self.route);
-        with.engine.attach(self.key, socket, with.now, with.seen);
+        recent.record(&socket, address, &self.origin, self.route);
+        cx.engine.attach(self.key, socket, cx.now, cx.seen);
         Ok(())
     }
 
-    fn failed(&mut self, fault: SysError, pool: &Pool, with: &mut DialCx<'_>) {
+    fn failed(&mut self, fault: SysError, pool: &Pool, cx: &mut DialCx<'_>) {
         self.last = Some(fault);
-        let left = self.addresses.len() + pool.size() - self.taken;
+        let left = self.addresses.len() + pool.size() - self.tried;
         let target = &self.target(pool).text;
         let client = self.client.as_ref();
         let client = client.map(|ClientInfo { peer, listen }| Client { peer, listen });
         let failed = Event::DialFailed { target, fault, left, client };
-        with.seen.on(self.key.at(1), &failed);
+        cx.seen.on(self.key.at(1), &failed);
     }
 
-    /// Nothing is left to try.
-    fn give_up(self, with: &mut DialCx<'_>) {
+    /// Closes the connection: no target is left.
+    fn give_up(self, cx: &mut DialCx<'_>) {
         let fault = self.last.unwrap_or(SysError::from(io::ErrorKind::NotFound));
         let reason = match is_exhaustion(fault) {
             true => Reason::Exhausted { fault },
             false => Reason::not_connected(fault),
         };
-        with.engine.end(self.key, reason, with.now, with.seen);
+        cx.engine.end(self.key, reason, cx.now, cx.seen);
     }
 }
 
-/// Whether the system is out of something, so that no other target would fare better.
+/// Whether the error is resource exhaustion, which any other target would meet too.
 fn is_exhaustion(fault: SysError) -> bool {
     #[cfg(unix)]
     {
-        // ENOSPC: the limit of what one user may register with epoll (max_user_watches).
+        // ENOSPC: the user's limit of epoll registrations (max_user_watches).
         let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
         fault.code.is_some_and(|code| codes.contains(&code))
     }

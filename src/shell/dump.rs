@@ -1,4 +1,4 @@
-//! What the loop reports when QUIT asks for it: the totals of open connections, and its state.
+//! The dump that QUIT requests: the totals of open connections, and the state of the loop.
 
 use crate::core::{Conn, Event, Key, Moment, Observer};
 use crate::text::count::Count;
@@ -15,24 +15,24 @@ impl Reactor {
         self.report_in_progress(seen);
         let mut say = |line: String| seen.on(Key::LOOP, &Event::Dump { line: &line });
         say(format!(
-            "loop: turn {}, up {:.1} s, {} of at most {}, {} queued, {}",
+            "loop: turn {}, up {:.1} s, {} of at most {}, {} queued, {} opened",
             self.turns,
             now.0 as f64 / 1e6,
             Count(self.engine.len(), "connection"),
             self.max_connections,
             self.engine.queued(),
-            Count(self.conn_ids.last() as usize, "birth"),
+            self.conn_ids.last(),
         ));
         let unsent = &self.engine.buffers.unsent;
         say(format!(
             "memory: {}, {}; timers: {}",
-            Count(unsent.in_use(), "buffer: on loan"),
-            Count(unsent.bytes(), "byte: kept"),
+            Count(unsent.in_use(), "buffer: in use"),
+            Count(unsent.bytes(), "byte: unsent"),
             Count(self.engine.deadlines(), "deadline: set"),
         ));
         say(format!("dialing: {} without a target", Count(self.dialer.len(), "connection")));
         for listener in self.listeners.iter() {
-            say(format!("door {}: {}", listener.address, listener.state()));
+            say(format!("listener {}: {}", listener.address, listener.state()));
         }
         for (key, conn) in self.engine.iter().take(DUMP_LINES) {
             say(self.describe(key, conn, now));
@@ -44,8 +44,8 @@ impl Reactor {
         self.datagrams.dump(now, seen);
     }
 
-    /// Adds up what all open connections have moved: nothing is counted while bytes move. It reads
-    /// each connection once, as a drain does.
+    /// Reports how many bytes all open connections have moved. Totals are summed up here, so that
+    /// moving bytes counts nothing.
     fn report_in_progress(&self, seen: &mut dyn Observer) {
         let (mut up, mut down) = self.datagrams.moved();
         for (_, conn) in self.engine.iter() {
@@ -57,12 +57,12 @@ impl Reactor {
         seen.on(Key::LOOP, &Event::InProgress { connections, up, down });
     }
 
-    /// One line: the peers, the age, and the state of both ends.
+    /// Describes a connection in one line: the peers, the age, and the state of both ends.
     fn describe(&self, key: Key, conn: &Conn<Socket>, now: Moment) -> String {
         let age = now.since(conn.born).as_secs_f64();
-        // Its last activity is known in tenths of a second.
+        // The last activity is stored in tenths of a second.
         let idle = f64::from(now.tick().saturating_sub(conn.active)) / 10.0;
-        let client = peer(conn, 0).unwrap_or_else(|| "a client that is gone".to_owned());
+        let client = peer(conn, 0).unwrap_or_else(|| "client gone".to_owned());
         let target = match self.dialer.target(key.id) {
             Some(target) => format!(" dialing {target}"),
             None => peer(conn, 1).map_or(String::new(), |target| format!(" to {target}")),
@@ -71,7 +71,7 @@ impl Reactor {
     }
 }
 
-/// The peer of an end, as the system knows it now.
+/// The peer address of an end, as the system reports it now.
 fn peer(conn: &Conn<Socket>, end: usize) -> Option<String> {
     let socket = conn.ends.end(end).as_socket()?;
     socket.peer().ok().map(|peer| peer.to_string())

@@ -1,4 +1,4 @@
-//! For what the poll is to name a socket.
+//! The interests that a socket is registered for.
 
 use std::io;
 
@@ -8,8 +8,8 @@ use crate::core::Stream;
 
 use super::socket::Socket;
 
-/// What to register a socket for. Urgent data cuts reads short, and epoll announces it only to
-/// those who ask.
+/// Returns the interests to register a socket for. Urgent data makes reads short, and epoll reports
+/// it only with EPOLLPRI.
 pub fn interests(socket: &Socket) -> Interest {
     let both = Interest::READABLE | Interest::WRITABLE;
     #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -20,14 +20,14 @@ pub fn interests(socket: &Socket) -> Interest {
     both
 }
 
-/// From now on a socket is named for what comes in as well, or (muted) is not. To ask for urgent
-/// data alone is to be woken by any, so what is muted does not ask for that either.
+/// Turns read interest off or on. EPOLLPRI goes with it: otherwise urgent data would still wake the
+/// loop.
 pub fn update_interest(
     socket: &mut Socket,
     registry: &Registry,
     token: Token,
-    muted: bool,
+    read_off: bool,
 ) -> io::Result<()> {
-    let interests = if muted { Interest::WRITABLE } else { interests(socket) };
+    let interests = if read_off { Interest::WRITABLE } else { interests(socket) };
     registry.reregister(socket.source(), token, interests)
 }

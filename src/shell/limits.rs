@@ -1,28 +1,27 @@
-//! Limits: how many files the system lets us have open, and so how many connections.
+//! The open-file limit, and the number of connections that follows from it.
 
 use std::fmt;
 
 use crate::core::pipes::MOST_PIPES;
 
-/// What the system allows, after we have asked for all of it.
+/// The open-file limit of this process, after raising it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How many files we were allowed before.
+    /// The soft limit before it was raised.
     pub soft_before: usize,
-    /// How many files we may have open now.
+    /// The soft limit now.
     pub files: usize,
 }
 
-/// Descriptors that are not connections, besides the listeners: standard input, output and error,
-/// the selector and its waker, eight for signals, what a name resolution opens for a moment, a
-/// directory that is locked; and as many again, so that upkeep is possible when all connections
-/// are taken.
+/// Descriptors that are neither connections nor listeners: standard input, output and error, epoll
+/// and its waker, eight for signals, those of a name resolution, a locked directory; and as many
+/// again, so that the process stays operable at the connection limit.
 pub const RESERVE: usize = 32;
 
-/// Where there is no limit to read, or none at all: more than anybody has had so far.
+/// Number of files that stands for "unlimited", and for an unknown limit.
 const NO_LIMIT: usize = 1 << 24;
 
-/// Raises the limit of open files as far as we may. What cannot be raised stays as it was.
+/// Raises the open-file limit to the hard limit. If that fails, the limit stays as it was.
 #[cfg(unix)]
 pub fn raise_files() -> Limits {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -30,7 +29,7 @@ pub fn raise_files() -> Limits {
     let before = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: before.maximum, maximum: before.maximum };
     if before.current != before.maximum && setrlimit(Resource::Nofile, raised).is_err() {
-        // Apple's systems tell a hard limit that they do not grant.
+        // Apple's systems report a hard limit that they do not grant.
         let granted = Rlimit { current: Some(10_240), maximum: before.maximum };
         if before.current.is_some_and(|current| current < 10_240) {
             let _ = setrlimit(Resource::Nofile, granted);
@@ -45,42 +44,43 @@ pub fn raise_files() -> Limits {
     Limits { soft_before: NO_LIMIT, files: NO_LIMIT }
 }
 
-/// What one process keeps descriptors for. The daemon and `oneloop doctor` both count with it, so
-/// that the one promises what the other grants.
+/// What one process needs descriptors for. The daemon and `oneloop doctor` share this calculation,
+/// so that their results agree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Descriptors {
     /// Listeners and datagram ports.
     pub listeners: usize,
-    /// Connections are relayed: each has two ends, and bulk transfers need pipes.
+    /// Connections are relayed: each has two sockets, and bulk transfers need pipes.
     pub relays: bool,
-    /// Maximum number of datagram flows of relays.
+    /// Maximum number of datagram flows.
     pub flows: usize,
 }
 
 impl Descriptors {
-    /// A daemon with one route that answers connections itself.
+    /// A daemon with one route that is not a relay.
     pub const SERVER: Descriptors = Descriptors { listeners: 1, relays: false, flows: 0 };
-    /// A daemon with one relay of streams.
+    /// A daemon with one stream relay.
     pub const RELAY: Descriptors = Descriptors { relays: true, ..Descriptors::SERVER };
     /// One process of `oneloop stress`, which keeps a second reserve instead of listeners.
     pub const CLIENT: Descriptors = Descriptors { listeners: RESERVE, ..Descriptors::SERVER };
 
+    /// Descriptors per connection.
     pub fn per_connection(self) -> usize {
         1 + usize::from(self.relays)
     }
 
-    /// Maximum number of connections in a process that may have `files` open files.
+    /// Maximum number of connections with a limit of `files` open files.
     pub fn capacity(self, files: usize) -> usize {
         files.min(NO_LIMIT).saturating_sub(self.reserve(files)) / self.per_connection()
     }
 
-    /// Smallest limit of open files with this capacity.
+    /// Smallest open-file limit with this capacity.
     pub fn files_for(self, connections: usize) -> usize {
-        let ends = connections.saturating_mul(self.per_connection());
+        let sockets = connections.saturating_mul(self.per_connection());
         // The reserve grows more slowly than the limit does, so this converges from below.
         let mut files = 0;
         loop {
-            let needed = ends.saturating_add(self.reserve(files));
+            let needed = sockets.saturating_add(self.reserve(files));
             if needed == files {
                 return files;
             }
@@ -88,15 +88,16 @@ impl Descriptors {
         }
     }
 
-    /// Descriptors that no connection may take.
+    /// Descriptors that are not available to connections.
     pub fn reserve(self, files: usize) -> usize {
-        // Pipes and flows are worth a part of the descriptors, and no more.
+        // Pipes and flows get a limited share of the descriptors.
         let pipes = if self.relays { (2 * MOST_PIPES).min(files / 16) } else { 0 };
         RESERVE + self.listeners + pipes + self.flows.min(files / 2)
     }
 }
 
-/// The number of connections there may be at once: as many as demanded, or as the files allow.
+/// Returns the maximum concurrent connections: the demand if the files allow it, else an error.
+/// Without a demand, it is what the files allow.
 pub fn max_connections(
     demand: Option<usize>,
     files: usize,
@@ -110,7 +111,7 @@ pub fn max_connections(
     }
 }
 
-/// How many bytes that nobody takes may be held, in words, never less than they are.
+/// Describes the maximum of unsent bytes, rounded up.
 pub fn show_unsent(bytes: usize) -> String {
     match bytes {
         0 => "no unsent bytes are held".to_string(),
@@ -121,7 +122,7 @@ pub fn show_unsent(bytes: usize) -> String {
 
 const MIB: usize = 1024 * 1024;
 
-/// More connections than the files allow.
+/// More connections were requested than the open-file limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitError {
     pub demanded: usize,
@@ -131,7 +132,7 @@ pub struct LimitError {
 }
 
 impl LimitError {
-    /// How many files it would take.
+    /// The open-file limit that would be needed.
     pub fn needed(&self) -> usize {
         self.descriptors.files_for(self.demanded)
     }
@@ -146,12 +147,12 @@ impl fmt::Display for LimitError {
         write!(
             f,
             "{demanded} connection{s} {needs} {needed} open files ({per_connection} each, \
-             {reserve} in reserve), and the system allows {files}: raise the hard limit \
+             {reserve} in reserve), but the limit is {files}: raise the hard limit \
              (ulimit -Hn {needed}, or LimitNOFILE={needed} in a systemd unit)"
         )?;
         match possible {
             0 => Ok(()),
-            _ => write!(f, ", or ask for {possible} at most"),
+            _ => write!(f, ", or request at most {possible}"),
         }
     }
 }
@@ -168,7 +169,7 @@ mod tests {
 
     #[test]
     fn connections_are_what_files_and_reserve_allow() {
-        // Demand, files, what else takes files; the answer, or how many would be possible.
+        // Demand, open-file limit, other needs; the result, or the number that is possible.
         let table = [
             (None, 1024, SERVER, Ok(991)),
             (None, 20_000, SERVER, Ok(19_967)),
@@ -187,13 +188,13 @@ mod tests {
             (Some(1_000_000), NO_LIMIT, RELAY, Ok(1_000_000)),
         ];
         for (demand, files, descriptors, expected) in table {
-            let answer = max_connections(demand, files, descriptors);
-            assert_eq!(answer.map_err(|e| e.possible), expected, "{demand:?} of {files}");
+            let result = max_connections(demand, files, descriptors);
+            assert_eq!(result.map_err(|e| e.possible), expected, "{demand:?} of {files}");
         }
     }
 
     #[test]
-    fn the_files_that_a_refusal_asks_for_are_enough_and_not_too_many() {
+    fn the_file_limit_in_the_error_is_sufficient_and_minimal() {
         for descriptors in [SERVER, RELAY, FLOWS, Descriptors { relays: true, ..FLOWS }] {
             for connections in [1, 2, 17, 463, 464, 1_000, 9_919, 100_000] {
                 let files = descriptors.files_for(connections);
@@ -205,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_tells_the_numbers_and_what_to_do() {
+    fn the_error_shows_the_numbers_and_the_remedy() {
         let error = max_connections(Some(100_000), 20_000, RELAY).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "100000 connections need 200161 open files (2 each, 161 in reserve), and the system \
-             allows 20000: raise the hard limit (ulimit -Hn 200161, or LimitNOFILE=200161 in a \
-             systemd unit), or ask for 9919 at most"
+            "100000 connections need 200161 open files (2 each, 161 in reserve), but the limit is \
+             20000: raise the hard limit (ulimit -Hn 200161, or LimitNOFILE=200161 in a systemd \
+             unit), or request at most 9919"
         );
         let error = max_connections(None, 10, SERVER).unwrap_err().to_string();
         assert!(error.starts_with("1 connection needs 34 open files"), "{error}");
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_unsent_is_rounded_up() {
+    fn the_maximum_of_unsent_bytes_is_rounded_up() {
         let table = [(0, "no unsent bytes are held"), (1, "at most 1 KiB of unsent bytes")];
         let more = [
             (MIB - 1, "at most 1024 KiB of unsent bytes"),

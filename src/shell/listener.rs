@@ -1,4 +1,4 @@
-//! Listeners: sockets that take connections, and what an error of accept means.
+//! A listening socket, and the classification of `accept` errors.
 
 use std::io;
 
@@ -18,10 +18,10 @@ use super::socket::Socket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
 
-/// A socket that takes connections at one address. A Unix socket's file goes away with it.
+/// A listening socket at one address. Dropping it removes the file of a Unix socket.
 #[derive(Debug)]
 pub struct Listener {
-    /// Dropped before the door, as it wants to be.
+    /// Declared first: the file must be removed before the socket is closed.
     #[cfg(unix)]
     _file: Option<SocketFile>,
     socket: ListenerSocket,
@@ -38,51 +38,51 @@ enum ListenerSocket {
     Unix(UnixListener),
 }
 
-/// What came of one call of accept.
+/// The result of one `accept` call.
 #[derive(Debug)]
 pub enum AcceptResult {
-    /// A connection, and who it is from.
+    /// A connection and its peer.
     Accepted(Socket, Peer),
-    /// That one is lost; the next may wait already.
+    /// This connection is lost. The next one may be pending already.
     Retry(SysError),
-    /// Nobody waits. The system announces the next one.
+    /// The accept queue is empty. An event reports the next connection.
     WouldBlock,
-    /// We ran out of something. Those who wait are not announced again: try anew when a connection
-    /// has closed, or a while later.
+    /// The system is out of a resource. Pending connections are not reported again, so accept must
+    /// be retried after a connection closes, or after a while.
     Pause(SysError),
 }
 
 impl Listener {
-    /// Binds all that an address of the plan stands for, or nothing: a name may have several
-    /// addresses.
+    /// Binds every address that `listen` resolves to, or none: a name may have several.
     pub fn bind(listen: &Listen) -> Result<Vec<Listener>, CannotListen> {
         let backlog = listen.options.backlog.unwrap_or(BACKLOG) as usize;
         let bound = bind::bind(listen)?.into_iter();
         Ok(bound.map(|bound| Listener::new(bound, backlog)).collect())
     }
 
-    /// What is really bound, in the canonical form: port 0 has become a number, a name an address.
+    /// The bound address in canonical form: port 0 and names are resolved.
     pub fn address(&self) -> &str {
         &self.text
     }
 
-    /// The same, to compare with.
+    /// The bound address.
     pub fn at(&self) -> &Address {
         &self.address
     }
 
-    /// Maximum connections its accept queue was asked to hold; the system may hold fewer.
+    /// Requested length of the accept queue. The system may allow fewer.
     pub fn backlog(&self) -> usize {
         self.backlog
     }
 
-    /// What an operator should know about how it was bound.
+    /// A warning for the operator about how it was bound.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
     }
 
+    /// Accepts one connection.
     pub fn accept(&self) -> AcceptResult {
-        let taken = match &self.socket {
+        let accepted = match &self.socket {
             ListenerSocket::Tcp(socket) => {
                 socket.accept().map(|(stream, from)| (Socket::Tcp(stream), inet_peer(from)))
             }
@@ -91,19 +91,19 @@ impl Listener {
                 socket.accept().map(|(stream, from)| (Socket::Unix(stream), unix_peer(&from)))
             }
         };
-        match taken {
+        match accepted {
             Ok((socket, peer)) => {
                 if !cfg!(target_os = "linux") {
-                    // There it was set once, on the listener.
+                    // On Linux, accepted sockets inherit it from the listener.
                     socket.set_nodelay();
                 }
                 AcceptResult::Accepted(socket, peer)
             }
-            Err(error) => judge(&error),
+            Err(error) => classify(&error),
         }
     }
 
-    /// What the poll is to watch.
+    /// The event source to register.
     pub fn source(&mut self) -> &mut dyn Source {
         match &mut self.socket {
             ListenerSocket::Tcp(socket) => socket,
@@ -133,15 +133,15 @@ impl Listener {
     }
 }
 
-/// What an error of accept means. Only errors that are known to concern one connection are
-/// followed by the next call at once. Whatever is unknown might come again and again: it pauses,
-/// so that it can neither end the loop nor make it spin.
-pub fn judge(error: &io::Error) -> AcceptResult {
+/// Classifies an `accept` error. Only errors known to concern one connection are retried at once.
+/// An unknown error may be permanent, so it pauses the listener: it must neither end the loop nor
+/// make it spin.
+pub fn classify(error: &io::Error) -> AcceptResult {
     use io::ErrorKind::*;
     let fault = SysError::from(error);
     match error.kind() {
         WouldBlock => AcceptResult::WouldBlock,
-        // Linux reports what has already happened to a waiting connection as an error of accept.
+        // On Linux, `accept` returns the pending errors of the connection in the queue.
         Interrupted | ConnectionAborted | ConnectionReset | TimedOut | NetworkDown
         | NetworkUnreachable | HostUnreachable => AcceptResult::Retry(fault),
         _ if error.raw_os_error().is_some_and(is_of_one_connection) => AcceptResult::Retry(fault),
@@ -174,8 +174,8 @@ mod tests {
         Listener::bind(&text.parse().unwrap()).unwrap().remove(0)
     }
 
-    /// Waits for the kernel to hand over a connection that has been begun.
-    fn take(listener: &Listener) -> (Socket, Peer) {
+    /// Waits until a connection can be accepted.
+    fn accept_next(listener: &Listener) -> (Socket, Peer) {
         loop {
             match listener.accept() {
                 AcceptResult::Accepted(socket, peer) => return (socket, peer),
@@ -186,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_taken_with_its_peer_and_then_nobody_waits() {
+    fn a_connection_is_accepted_with_its_peer_and_then_the_queue_is_empty() {
         let listener = listener("127.0.0.1:0");
         assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
         let address = listener.address().strip_prefix("tcp://").unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
-        let (socket, peer) = take(&listener);
+        let (socket, peer) = accept_next(&listener);
         assert_eq!(peer, Peer::Inet(client.local_addr().unwrap()));
         let Socket::Tcp(stream) = &socket else { panic!("not TCP") };
         assert!(stream.nodelay().unwrap());
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_what_it_is() {
+    fn the_ipv4_peer_of_a_dual_stack_socket_has_an_ipv4_address() {
         let listener = listener(":0");
         let client = std::net::TcpStream::connect(("127.0.0.1", listener.at().port().unwrap()));
-        assert_eq!(take(&listener).1, Peer::Inet(client.unwrap().local_addr().unwrap()));
+        assert_eq!(accept_next(&listener).1, Peer::Inet(client.unwrap().local_addr().unwrap()));
     }
 
     #[test]
@@ -211,24 +211,24 @@ mod tests {
         let address = listener.address().strip_prefix("tcp://").unwrap().parse().unwrap();
         let address = SocketAddress::Inet(address);
         let mut clients: Vec<Socket> = (0..200).map(|_| connect(&address).unwrap()).collect();
-        // A client beyond the backlog would be connected after a second at the earliest.
+        // A client beyond the backlog is connected after a second at the earliest.
         let start = std::time::Instant::now();
         while !clients.iter_mut().all(|client| client.is_connected().unwrap()) {
             assert!(start.elapsed().as_secs() < 60, "not all were connected");
         }
-        clients.iter().for_each(|_| drop(take(&listener)));
+        clients.iter().for_each(|_| drop(accept_next(&listener)));
         assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_unix_listener_takes_connections_and_its_file_goes_away_with_it() {
+    fn a_unix_listener_accepts_connections_and_removes_its_file_when_dropped() {
         let scratch = crate::shell::scratch::Scratch::new("listener");
         let path = scratch.path("x.sock");
         let listener = listener(&format!("unix:{}", path.display()));
         assert_eq!(listener.address(), format!("unix:{}", path.display()));
         let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
-        let (socket, peer) = take(&listener);
+        let (socket, peer) = accept_next(&listener);
         assert_eq!(peer, Peer::Unix(None));
         assert_eq!(socket.local().unwrap(), Peer::Unix(Some(path.display().to_string())));
         drop(listener);
@@ -237,19 +237,19 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn every_error_of_accept_has_one_of_three_fates() {
-        let fate = |code: i32| match judge(&io::Error::from_raw_os_error(code)) {
-            AcceptResult::Accepted(..) => "taken",
+    fn every_accept_error_belongs_to_one_of_three_classes() {
+        let class = |code: i32| match classify(&io::Error::from_raw_os_error(code)) {
+            AcceptResult::Accepted(..) => "accepted",
             AcceptResult::Retry(fault) => {
                 assert_eq!(fault.code, Some(code));
                 "retry"
             }
-            AcceptResult::WouldBlock => "rest",
+            AcceptResult::WouldBlock => "would block",
             AcceptResult::Pause(_) => "pause",
         };
         use libc::*;
         let table: [(&str, &[i32]); 3] = [
-            ("rest", &[EAGAIN, EWOULDBLOCK]),
+            ("would block", &[EAGAIN, EWOULDBLOCK]),
             (
                 "retry",
                 &[
@@ -266,12 +266,12 @@ mod tests {
                     ETIMEDOUT,
                 ],
             ),
-            // The last three should not happen, and must not spin if they do.
+            // The last three should not occur, and must not make the loop spin if they do.
             ("pause", &[EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ENOSR, EINVAL, EBADF, 4095]),
         ];
         for (expected, codes) in table {
             for &code in codes {
-                assert_eq!(fate(code), expected, "{}", io::Error::from_raw_os_error(code));
+                assert_eq!(class(code), expected, "{}", io::Error::from_raw_os_error(code));
             }
         }
     }

@@ -1,9 +1,8 @@
-//! The doors: listening sockets, which of them have somebody waiting, and which of them rest
-//! because we are full.
+//! The listeners of the loop: which have pending connections, and which are paused at a limit.
 //!
-//! A listener is announced once for all that wait in its queue. So a door that was announced stays
-//! *knocked* until accepting says that nobody waits any more, however many turns that takes; and a
-//! paused door is tried again by us, since no new event will come for those who wait already.
+//! epoll reports a listener once, however many connections are in its accept queue. So a reported
+//! listener stays *pending* until `accept` returns EAGAIN, however many turns that takes. A paused
+//! listener is retried by the loop, because no event follows for connections already in the queue.
 
 use std::io;
 use std::sync::Arc;
@@ -18,20 +17,20 @@ use super::socket::Socket;
 /// Maximum number of connections that one listener accepts per turn; the others wait for the next.
 pub const ACCEPT_BUDGET: usize = 64;
 
-/// What a relayed connection takes of the accept budget. Its dial makes a socket, connects and
-/// registers it, which costs about three times as much as the accept.
+/// Cost of a relayed connection in units of the accept budget. Its dial creates, connects and
+/// registers a socket, which costs about three times as much as the accept.
 const RELAY_COST: usize = 4;
 
-/// The system had no room (descriptors, memory): so long until accepting is tried again. It doubles
-/// with each failure up to the longest.
+/// Delay until `accept` is retried after the system was out of descriptors or memory. It doubles
+/// with each failure, up to the maximum.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LONGEST: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// All listening sockets of the loop.
 #[derive(Default)]
 pub struct Listeners {
     slots: Vec<ListenerSlot>,
-    /// How many of them are knocked; most turns need not look further.
+    /// Number of pending listeners. If it is zero, as in most turns, no slot is looked at.
     accept_pending: usize,
 }
 
@@ -43,19 +42,19 @@ pub struct ListenerSlot {
     key: Key,
     accept_pending: bool,
     pause: Option<Pause>,
-    /// The listener closes when its accept queue is empty, or after it has accepted so many more.
+    /// The listener closes when its accept queue is empty, or after accepting this many more.
     closing: Option<usize>,
 }
 
-/// Why a door rests.
+/// Why a listener is paused.
 enum Pause {
-    /// We hold as many connections as we may.
+    /// The connection limit is reached.
     Limit,
-    /// The system is out of something; tried again at a time, or after a close.
+    /// The system is out of a resource. Retried at `again`, or after a connection closes.
     System { again: Moment, wait: Duration },
 }
 
-/// One who came in.
+/// An accepted connection.
 pub struct Accepted {
     pub socket: Socket,
     /// The key under which its socket is registered.
@@ -80,7 +79,7 @@ impl Listeners {
         });
     }
 
-    /// The system announced a listener.
+    /// Marks a reported listener as pending. Returns false if the key is not one of a listener.
     pub fn set_pending(&mut self, key: Key) -> bool {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) else { return false };
         if !std::mem::replace(&mut slot.accept_pending, true) {
@@ -102,9 +101,9 @@ impl Listeners {
         self.slots.is_empty()
     }
 
-    /// Closes each listener as soon as its accept queue is empty: the system resets the clients
-    /// that still wait in the queue of a listener that is closed. A listener accepts one queue's
-    /// worth at most, so that new clients cannot keep it open.
+    /// Closes each listener as soon as its accept queue is empty, because closing a listener resets
+    /// the connections in its queue. Each accepts at most one full queue more, so that new clients
+    /// cannot keep it open.
     pub fn close_when_empty(&mut self) {
         for slot in &mut self.slots {
             slot.closing.get_or_insert(slot.listener.backlog() + 1);
@@ -113,7 +112,7 @@ impl Listeners {
         self.accept_pending = self.slots.len();
     }
 
-    /// Closes the listeners that were to close and have an empty accept queue.
+    /// Closes the closing listeners whose accept queue is empty.
     pub fn close_empty(&mut self) {
         let is_done = |slot: &ListenerSlot| {
             slot.closing.is_some_and(|left| left == 0 || !slot.accept_pending)
@@ -122,30 +121,30 @@ impl Listeners {
         self.accept_pending = self.slots.iter().filter(|slot| slot.accept_pending).count();
     }
 
-    /// Closes all listeners now. Clients in their accept queues are reset.
+    /// Closes all listeners now. The connections in their accept queues are reset.
     pub fn close_now(&mut self) {
         self.slots.clear();
         self.accept_pending = 0;
     }
 
-    /// How long the loop may sleep for the doors' sake.
+    /// Returns how long the loop may sleep until a listener is to be tried.
     #[inline]
-    pub fn sleep(&self, now: Moment, room: usize) -> Option<Duration> {
-        if self.is_quiet() { None } else { self.sleep_pending(now, room) }
+    pub fn sleep(&self, now: Moment, capacity_left: usize) -> Option<Duration> {
+        if self.has_pending() { self.sleep_pending(now, capacity_left) } else { None }
     }
 
     #[inline(never)]
-    fn sleep_pending(&self, now: Moment, room: usize) -> Option<Duration> {
+    fn sleep_pending(&self, now: Moment, capacity_left: usize) -> Option<Duration> {
         let of = |slot: &ListenerSlot| match &slot.pause {
             _ if !slot.accept_pending => None,
             None => Some(Duration::ZERO),
-            Some(Pause::Limit) => (room > 0).then_some(Duration::ZERO),
+            Some(Pause::Limit) => (capacity_left > 0).then_some(Duration::ZERO),
             Some(Pause::System { again, .. }) => Some(again.since(now)),
         };
         self.slots.iter().filter_map(of).min()
     }
 
-    /// A connection was closed: what it held may be what was missing.
+    /// Retries paused listeners now: a closed connection may have freed the missing resource.
     pub fn retry_paused(&mut self, now: Moment) {
         for slot in &mut self.slots {
             if let Some(Pause::System { again, .. }) = &mut slot.pause {
@@ -154,22 +153,22 @@ impl Listeners {
         }
     }
 
-    /// The next one that waits at a door, if there is room for so many more beside the
-    /// `connections` that there are. `register` has the poll watch the new socket; if the system
-    /// refuses that (ENOSPC, ENOMEM), the client is reset and the door rests.
+    /// Accepts the next connection of a listener, if it is pending and the limit allows one more.
+    /// `connections` are open now. `register` registers the new socket. If that fails (ENOSPC,
+    /// ENOMEM), the client is reset and the listener is paused.
     pub fn accept(
         &mut self,
         index: usize,
-        room: usize,
+        capacity_left: usize,
         (connections, now): (usize, Moment),
         seen: &mut dyn Observer,
         register: impl FnOnce(&mut Socket) -> io::Result<Key>,
     ) -> Option<Accepted> {
         let slot = &mut self.slots[index];
-        if !slot.may_try(room, now) {
+        if !slot.may_try(capacity_left, now) {
             return None;
         }
-        if room == 0 {
+        if capacity_left == 0 {
             slot.set_paused(Pause::Limit, None, connections, seen);
             return None;
         }
@@ -185,7 +184,7 @@ impl Listeners {
                         return Some(Accepted { socket, key, address, peer, route });
                     }
                     Err(error) => {
-                        // Its events would never be reported. A FIN would look like an answer.
+                        // Its events would never be reported. A FIN would look like a clean end.
                         socket.reset_on_drop();
                         let fault = SysError::from(&error);
                         seen.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
@@ -210,9 +209,9 @@ impl Listeners {
         }
     }
 
-    /// Whether nobody waits at any of them.
-    pub fn is_quiet(&self) -> bool {
-        self.accept_pending == 0
+    /// Whether any listener is pending.
+    pub fn has_pending(&self) -> bool {
+        self.accept_pending > 0
     }
 
     pub fn len(&self) -> usize {
@@ -229,27 +228,27 @@ impl Listeners {
 }
 
 impl ListenerSlot {
-    /// A word or two for a dump.
+    /// The state in a dump.
     pub fn state(&self) -> &'static str {
         match (&self.pause, self.accept_pending) {
-            (Some(Pause::Limit), _) => "rests, all connections are taken",
-            (Some(Pause::System { .. }), _) => "rests, the system has no room",
-            (None, true) => "somebody waits",
-            (None, false) => "nobody waits",
+            (Some(Pause::Limit), _) => "paused, connection limit reached",
+            (Some(Pause::System { .. }), _) => "paused, out of descriptors or memory",
+            (None, true) => "connections pending",
+            (None, false) => "no connections pending",
         }
     }
 
-    fn may_try(&self, room: usize, now: Moment) -> bool {
+    fn may_try(&self, capacity_left: usize, now: Moment) -> bool {
         self.accept_pending
             && self.closing != Some(0)
             && match &self.pause {
                 None => true,
-                Some(Pause::Limit) => room > 0,
+                Some(Pause::Limit) => capacity_left > 0,
                 Some(Pause::System { again, .. }) => *again <= now,
             }
     }
 
-    /// Rests because the system is out of something, longer each time until a client gets in.
+    /// Pauses because the system is out of a resource, for longer each time until an accept succeeds.
     fn pause_for_system(
         &mut self,
         fault: SysError,
@@ -258,14 +257,14 @@ impl ListenerSlot {
         seen: &mut dyn Observer,
     ) {
         let wait = match self.pause {
-            Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_LONGEST),
+            Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_MAX),
             _ => RETRY_FIRST,
         };
         let again = now.after(wait);
         self.set_paused(Pause::System { again, wait }, Some(fault), connections, seen);
     }
 
-    /// Says once that it rests, and why; to go on resting is no news.
+    /// Pauses, and reports it if the listener was not paused before.
     fn set_paused(
         &mut self,
         pause: Pause,
@@ -313,7 +312,7 @@ mod tests {
 
     const KEY: Key = Key::LOOP;
 
-    /// One listener, and clients that wait in its queue.
+    /// One listener, and clients in its accept queue.
     fn slots(clients: usize) -> (Listeners, Vec<TcpStream>) {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
         let at = ("127.0.0.1", listener.at().port().unwrap());
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
+    fn a_client_that_cannot_be_registered_is_reset_and_the_listener_is_paused() {
         for code in [libc::ENOSPC, libc::ENOMEM] {
             let (mut slots, mut clients) = slots(4);
             let mut log = Log::default();
@@ -337,7 +336,7 @@ mod tests {
                 assert_eq!(slots.sleep(now, 9), Some(wait));
                 now = now.after(wait);
             }
-            // One try a pause: the clients that wait are not used up.
+            // One attempt per pause: the other clients stay in the queue.
             for client in clients.drain(..2) {
                 let error = (&client).read(&mut [0]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -345,13 +344,13 @@ mod tests {
             let accepted = slots.accept(0, 9, (0, now), &mut log, |_| Ok(KEY)).unwrap();
             assert_eq!(accepted.peer, Peer::Inet(clients[0].local_addr().unwrap()));
             let failed = format!("failed {code}");
-            let told = [&failed, &format!("paused {code}"), &failed, "resumed"];
-            assert_eq!(log.0, told);
+            let expected = [&failed, &format!("paused {code}"), &failed, "resumed"];
+            assert_eq!(log.0, expected);
         }
     }
 
     #[test]
-    fn a_relay_accepts_fewer_clients_per_turn_than_a_service_that_dials_nobody() {
+    fn a_relay_accepts_fewer_clients_per_turn_than_a_service_that_does_not_dial() {
         assert_eq!(Listeners::budget(&Service::Echo), ACCEPT_BUDGET);
         assert_eq!(Listeners::budget(&Service::Relay(Vec::new())), ACCEPT_BUDGET / RELAY_COST);
     }

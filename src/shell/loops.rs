@@ -1,8 +1,8 @@
-//! Recognises connections that this process dialed to one of its own listeners, so that a relay
-//! that leads back to itself ends instead of filling all connections. Several routes in a row are
-//! legitimate; one that comes twice is a loop.
+//! Recognises accepted connections that this process dialed itself, so that a relay loop is reset
+//! instead of using up all connections. A chain of different routes is legitimate. A route that
+//! occurs twice is a loop.
 //!
-//! Loops through another process, another host or NAT cannot be recognised: limits bound them.
+//! Loops through another process, another host or NAT are not recognised. Limits bound them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,8 +14,8 @@ use super::address::SocketAddress;
 use super::self_connect::FileId;
 use super::socket::Socket;
 
-/// Maximum number of dials that are remembered. A dial is forgotten when it has been accepted, or
-/// when a newer one needs its place: most of those went to a port of ours on another host.
+/// Maximum number of remembered dials. A dial is removed when it is accepted, or when a newer one
+/// replaces it. Most of the replaced ones went to another host, on the port of a local listener.
 const RECENT_MAX: usize = 4096;
 
 /// Where an accepted connection came from.
@@ -23,24 +23,24 @@ const RECENT_MAX: usize = 4096;
 pub enum Origin {
     /// A client that is not this process.
     Client,
-    /// This process dialed it: the routes that it has passed, in order.
+    /// This process dialed it. The routes that it has passed, in order.
     Routes(Vec<u16>),
-    /// This process dialed it, and nothing is known of the dial.
+    /// This process dialed it, but the dial is not in the table.
     Unknown,
 }
 
-/// What this process listens on for streams, and which of its dials may come back there.
+/// The stream listeners of this process, and recent dials that may lead to them.
 #[derive(Default)]
 pub struct RecentDials {
     ports: Vec<u16>,
     unix: Vec<(UnixName, Option<FileId>, u16)>,
     dials: HashMap<Local, Dial>,
-    /// Who takes the place of whom when all are taken.
+    /// Ring of the keys of `dials`: when it is full, the oldest dial is replaced.
     places: Vec<Local>,
     next: usize,
 }
 
-/// Our address on a dial, by which the accepting side sees it.
+/// The local address of a dial, which is the peer address on the accepting side.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Local {
     Inet(IpAddr, u16),
@@ -48,14 +48,14 @@ enum Local {
 }
 
 struct Dial {
-    /// Where a TCP dial went: the same local address may serve dials to several.
+    /// The destination of a TCP dial. Several dials may share one local address.
     to: Option<SocketAddr>,
     routes: Vec<u16>,
     place: usize,
 }
 
 impl Origin {
-    /// Whether a connection that comes from here must not enter this route.
+    /// Whether a connection of this origin has passed the route already, or may have.
     pub fn has_passed(&self, route: u16) -> bool {
         match self {
             Origin::Client => false,
@@ -64,7 +64,7 @@ impl Origin {
         }
     }
 
-    /// The routes passed, this one included.
+    /// The routes passed, including this one.
     fn and(&self, route: u16) -> Vec<u16> {
         match self {
             Origin::Routes(routes) => routes.iter().copied().chain([route]).collect(),
@@ -74,7 +74,7 @@ impl Origin {
 }
 
 impl RecentDials {
-    /// Adds a listener for streams that is bound.
+    /// Adds a bound stream listener.
     pub fn listen(&mut self, at: &Address, route: u16) {
         match at {
             Address::Tcp(_, port) => self.ports.push(*port),
@@ -83,7 +83,7 @@ impl RecentDials {
         }
     }
 
-    /// The route whose Unix listener takes what is dialed here, however the path is written.
+    /// Returns the route whose Unix listener has this address, under any path.
     pub fn unix_route(&self, to: &SocketAddress) -> Option<u16> {
         let SocketAddress::Unix(to) = to else { return None };
         if self.unix.is_empty() {
@@ -97,8 +97,9 @@ impl RecentDials {
         self.unix.iter().find(|(at, file, _)| same(at, file)).map(|(.., route)| *route)
     }
 
-    /// Notes a dial that may come back: to a port that we listen on, or to a Unix listener of ours.
-    pub fn note(&mut self, socket: &Socket, to: &SocketAddress, origin: &Origin, route: u16) {
+    /// Records a dial that may lead back: to the port of a local listener, or to a local Unix
+    /// listener.
+    pub fn record(&mut self, socket: &Socket, to: &SocketAddress, origin: &Origin, route: u16) {
         let to = match to {
             SocketAddress::Inet(to) if self.ports.contains(&to.port()) => Some(*to),
             SocketAddress::Inet(_) => return,
@@ -109,15 +110,15 @@ impl RecentDials {
         }
     }
 
-    /// Where a connection came from that has just been accepted. What does not relay it needs no
-    /// more than to forget its dial.
+    /// Returns the origin of an accepted connection, and removes its dial from the table. The origin
+    /// matters to relays only.
     pub fn origin(&mut self, socket: &Socket, peer: &Peer, relays: bool) -> Origin {
         if self.dials.is_empty() && !(relays && matches!(peer, Peer::Unix(_))) {
             return Origin::Client;
         }
         let (local, otherwise) = match peer {
             Peer::Unix(_) if !is_from_this_process(socket) => return Origin::Client,
-            // What `accept` tells of the peer leaves out a name that the system chose.
+            // `accept` does not return a peer name that the system chose.
             Peer::Unix(_) => (socket.peer().ok().as_ref().and_then(Local::new), Origin::Unknown),
             peer => (Local::new(peer), Origin::Client),
         };
@@ -141,7 +142,7 @@ impl RecentDials {
         self.dials.insert(local, Dial { to, routes, place });
     }
 
-    /// Whether the dial from this address went to where the socket was accepted.
+    /// Whether the dial from this address went to the address where the socket was accepted.
     fn is_to(&self, local: &Local, socket: &Socket) -> bool {
         match self.dials.get(local).map(|dial| dial.to) {
             None => false,
@@ -158,7 +159,7 @@ impl RecentDials {
 }
 
 impl Local {
-    /// None: a Unix socket without a name, which nobody can tell from others.
+    /// Returns None for an unnamed Unix socket, which cannot be told from others.
     fn new(peer: &Peer) -> Option<Local> {
         match peer {
             Peer::Inet(address) => Some(Local::Inet(address.ip().to_canonical(), address.port())),
@@ -199,7 +200,7 @@ mod tests {
         }
         assert!(!recent.dials.contains_key(&local(2 * RECENT_MAX - 1)));
         assert!(recent.dials.contains_key(&local(2 * RECENT_MAX)));
-        // A port that is used again is remembered for as long as its last dial.
+        // A reused port is remembered for as long as its last dial.
         let last = 3 * RECENT_MAX - 1;
         recent.remember(local(last), None, vec![1]);
         (0..RECENT_MAX - 1).for_each(|port| recent.remember(local(port), None, vec![0]));

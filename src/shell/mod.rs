@@ -1,8 +1,7 @@
-//! The only code that touches the world: sockets, the clock, signals, limits, names.
+//! The only code that talks to the operating system: sockets, the clock, signals, limits, name
+//! resolution. The core, which decides what happens to connections, does no I/O of its own.
 
 pub mod address;
-#[cfg(target_os = "linux")]
-mod batch;
 pub mod bind;
 pub mod bound_datagram;
 pub mod clock;
@@ -18,14 +17,16 @@ pub mod listener;
 pub mod listeners;
 pub mod loops;
 #[cfg(target_os = "linux")]
+mod mmsg;
+#[cfg(target_os = "linux")]
 pub mod pipe;
 pub mod pktinfo;
 pub mod pool;
 pub mod reactor;
+pub mod recv_batch;
 pub mod remote;
 pub mod resolver;
 mod retries;
-pub mod room;
 #[cfg(all(test, unix))]
 mod scratch;
 pub mod self_connect;

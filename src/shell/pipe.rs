@@ -1,4 +1,4 @@
-//! Pipes of the system, for splicing: bytes pass through the kernel and are not copied by us.
+//! Kernel pipes for splicing: bytes move between sockets without being copied to user space.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +9,7 @@ use rustix::pipe::{
 
 use crate::core::pipes::Pipe;
 
-/// Two descriptors, and how much fits between them.
+/// The two descriptors of a pipe, and its capacity in bytes.
 #[derive(Debug)]
 pub struct SystemPipe {
     out: OwnedFd,
@@ -20,7 +20,7 @@ pub struct SystemPipe {
 impl Pipe for SystemPipe {
     fn open(bytes: usize) -> io::Result<SystemPipe> {
         let (out, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        // A user has so many pages for pipes, and no more; then it stays as small as it is.
+        // Fails at the user's limit of pipe pages (pipe-user-pages-soft). The pipe keeps its size.
         let _ = fcntl_setpipe_size(&into, bytes);
         let capacity = fcntl_getpipe_size(&into)?;
         Ok(SystemPipe { out, into, capacity })
@@ -32,7 +32,8 @@ impl Pipe for SystemPipe {
 }
 
 impl SystemPipe {
-    /// From a socket into the empty pipe. None: there are none, or this socket cannot be spliced.
+    /// Splices from a socket into the empty pipe. Returns 0 at the end of file, or if this socket
+    /// cannot be spliced.
     pub fn fill(&mut self, from: &impl AsFd) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         match splice(from, None, &self.into, None, self.capacity, flags) {
@@ -41,7 +42,7 @@ impl SystemPipe {
         }
     }
 
-    /// From the pipe into a socket.
+    /// Splices from the pipe into a socket.
     pub fn empty(&mut self, to: &impl AsFd, bytes: usize) -> io::Result<usize> {
         let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
         Ok(splice(&self.out, None, to, None, bytes, flags)?)
@@ -76,9 +77,9 @@ mod tests {
             }
         };
         assert_eq!(pipe.empty(&far, filled).unwrap(), 16);
-        let mut heard = [0; 16];
-        target.read_exact(&mut heard).unwrap();
-        assert_eq!(&heard, b"through the pipe");
+        let mut received = [0; 16];
+        target.read_exact(&mut received).unwrap();
+        assert_eq!(&received, b"through the pipe");
     }
 
     #[test]

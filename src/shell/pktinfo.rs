@@ -1,17 +1,17 @@
-//! Which of our addresses a datagram came to. A door that is bound to every address must answer
-//! from the one it was asked at: a client that is connected to that one hears no other.
+//! The local address of each datagram (IP_PKTINFO). A socket that is bound to the wildcard address
+//! must reply from the address a datagram was sent to: a connected client accepts no other.
 //!
-//! Linux tells it with each datagram and takes it back with the answer. Elsewhere the system
-//! chooses.
+//! Linux reports the address with each datagram and takes it with the reply. On other systems the
+//! kernel chooses the source address.
 
 use std::io;
 use std::net::IpAddr;
 
 use mio::net::UdpSocket;
 
-/// An address of ours, and for one that is valid on a single link the interface.
+/// A local address, with the interface of a link-local one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ours {
+pub struct LocalAddr {
     pub ip: IpAddr,
     interface: u32,
 }
@@ -25,41 +25,42 @@ mod imp {
 
     use super::*;
 
-    pub fn tell(socket: &UdpSocket) -> io::Result<()> {
+    /// Asks the system to report the local address of each datagram.
+    pub fn enable(socket: &UdpSocket) -> io::Result<()> {
         match socket.local_addr()? {
             SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
-            // It tells of IPv4 datagrams too, if the socket takes them.
+            // A dual-stack socket reports IPv4 datagrams in this form too.
             SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         }
         Ok(())
     }
 
-    /// What the system tells with a datagram.
-    pub fn ours(message: ControlMessageOwned) -> Option<Ours> {
+    /// Reads the local address from a received control message.
+    pub fn local_addr(message: ControlMessageOwned) -> Option<LocalAddr> {
         match message {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 let ip = IpAddr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
-                Some(Ours { ip, interface: 0 })
+                Some(LocalAddr { ip, interface: 0 })
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 let ip = std::net::Ipv6Addr::from(info.ipi6_addr.s6_addr);
                 let interface = if ip.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
-                // An answer cannot come from the address of a group.
-                (!ip.is_multicast()).then_some(Ours { ip: IpAddr::V6(ip), interface })
+                // A multicast address cannot be the source of a reply.
+                (!ip.is_multicast()).then_some(LocalAddr { ip: IpAddr::V6(ip), interface })
             }
             _ => None,
         }
     }
 
-    /// What the system is told with an answer.
+    /// The source address of a reply, as a control message.
     pub enum Source {
         V4(in_pktinfo),
         V6(in6_pktinfo),
     }
 
-    impl From<Ours> for Source {
-        fn from(ours: Ours) -> Source {
-            match ours.ip {
+    impl From<LocalAddr> for Source {
+        fn from(local: LocalAddr) -> Source {
+            match local.ip {
                 IpAddr::V4(ip) => Source::V4(in_pktinfo {
                     ipi_ifindex: 0,
                     ipi_spec_dst: in_addr { s_addr: u32::from_ne_bytes(ip.octets()) },
@@ -67,7 +68,7 @@ mod imp {
                 }),
                 IpAddr::V6(ip) => Source::V6(in6_pktinfo {
                     ipi6_addr: in6_addr { s6_addr: ip.octets() },
-                    ipi6_ifindex: ours.interface,
+                    ipi6_ifindex: local.interface,
                 }),
             }
         }
@@ -87,11 +88,11 @@ mod imp {
 mod imp {
     use super::*;
 
-    pub fn tell(_: &UdpSocket) -> io::Result<()> {
+    pub fn enable(_: &UdpSocket) -> io::Result<()> {
         Ok(())
     }
 }
 
-pub use imp::tell;
+pub use imp::enable;
 #[cfg(target_os = "linux")]
-pub use imp::{Source, ours};
+pub use imp::{Source, local_addr};

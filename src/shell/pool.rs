@@ -1,7 +1,7 @@
-//! The targets of a relayed route: what they are, what each is called, and which is next.
+//! The targets of a relay: their addresses, their names in the log, and the round-robin position.
 //!
-//! What can be known before anybody connects is made here, once: then an attempt to connect makes
-//! no text and copies no list.
+//! Addresses and names are prepared once, at start, so that an attempt to connect formats no text
+//! and copies no list.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -10,25 +10,25 @@ use crate::plan::{Address, Host};
 use super::address::SocketAddress;
 use super::self_connect::BoundAddr;
 
-/// The targets of one route. Empty where nothing is relayed.
+/// The targets of one route. Empty if the service is not a relay.
 #[derive(Default)]
 pub struct Pool {
     targets: Vec<Target>,
     next: usize,
-    /// What the route listens at: a name must not lead back there.
+    /// The bound addresses of the route. A name must not resolve to one of them.
     pub own: Vec<BoundAddr>,
 }
 
 pub struct Target {
     /// As the user wrote it.
     pub text: String,
-    pub place: Place,
+    pub addr: TargetAddr,
 }
 
-pub enum Place {
-    /// One address for good; and in words, with what a wildcard stands for.
+pub enum TargetAddr {
+    /// A fixed address, and its text for the log, which shows what a wildcard stands for.
     Known(SocketAddress, String),
-    /// A name and a port: its addresses are asked for at each attempt.
+    /// A name and a port, looked up at each attempt.
     Name(String, u16),
 }
 
@@ -37,16 +37,16 @@ impl Pool {
         Pool { targets: targets.iter().map(Target::new).collect(), next: 0, own }
     }
 
-    /// The number of the target that is tried first now; next time it is another.
+    /// Returns the index of the target to dial first, and moves on to the next (round robin).
     pub fn first(&mut self) -> usize {
         let first = self.next;
         self.next = (first + 1) % self.size().max(1);
         first
     }
 
-    /// The target so many behind the first one.
-    pub fn target(&self, first: usize, behind: usize) -> &Target {
-        &self.targets[(first + behind) % self.size()]
+    /// The target `offset` places after the first one.
+    pub fn target(&self, first: usize, offset: usize) -> &Target {
+        &self.targets[(first + offset) % self.size()]
     }
 
     pub fn size(&self) -> usize {
@@ -63,19 +63,19 @@ impl Target {
                 true => text.clone(),
                 false => format!("{text} ({address})"),
             };
-            Place::Known(SocketAddress::Inet(address), shown)
+            TargetAddr::Known(SocketAddress::Inet(address), shown)
         };
-        let place = match address {
+        let addr = match address {
             Address::Unix(name) | Address::UnixDatagram(name) => {
-                Place::Known(SocketAddress::Unix(name.clone()), text.clone())
+                TargetAddr::Known(SocketAddress::Unix(name.clone()), text.clone())
             }
             Address::Tcp(host, port) | Address::Udp(host, port) => match host {
                 Host::Any => inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port),
                 Host::Ip(ip) => inet(*ip, *port),
-                Host::Name(name) => Place::Name(name.clone(), *port),
+                Host::Name(name) => TargetAddr::Name(name.clone(), *port),
             },
         };
-        Target { text, place }
+        Target { text, addr }
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         let mut orders = Vec::new();
         for _ in 0..4 {
             let first = pool.first();
-            let order = (0..pool.size()).map(|behind| pool.target(first, behind).text.clone());
+            let order = (0..pool.size()).map(|offset| pool.target(first, offset).text.clone());
             orders.push(order.map(|text| text[text.len() - 1..].to_string()).collect::<String>());
         }
         assert_eq!(orders, ["123", "231", "312", "123"]);
@@ -101,9 +101,9 @@ mod tests {
 
     #[test]
     fn a_wildcard_is_shown_with_what_it_stands_for() {
-        let shown = |text: &str| match &pool(&[text]).target(0, 0).place {
-            Place::Known(address, shown) => (address.to_string(), shown.clone()),
-            Place::Name(name, port) => (name.clone(), port.to_string()),
+        let shown = |text: &str| match &pool(&[text]).target(0, 0).addr {
+            TargetAddr::Known(address, shown) => (address.to_string(), shown.clone()),
+            TargetAddr::Name(name, port) => (name.clone(), port.to_string()),
         };
         let known = |address: &str, text: &str| (address.to_string(), text.to_string());
         assert_eq!(shown("10.0.0.1:80"), known("tcp://10.0.0.1:80", "tcp://10.0.0.1:80"));

@@ -1,5 +1,5 @@
-//! The loop. One thread turns it: sleep, mark, accept, dial, run, expire; docs/turn.md tells each
-//! phase in the order of the code.
+//! The event loop. Each turn sleeps, marks, accepts, dials, runs and expires, in one thread.
+//! docs/turn.md describes the phases in the order of the code.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use crate::service::{self, Facts};
 use crate::text::count::Count;
 
 use super::clock::Clock;
-use super::datagram::{Context, Datagrams};
+use super::datagram::{DatagramCx, Datagrams};
 use super::dialer::{ClientInfo, DialCx, Dialer};
 use super::interests::{interests, update_interest};
 use super::limits::{self, Limits};
@@ -23,24 +23,24 @@ use super::signals::{Signal, Signals};
 use super::socket::Socket;
 use super::tcp_info::tcp_info;
 
-/// So many events are taken from the system at once; more wait for the next turn.
+/// Maximum events per `poll` call. The others are reported in the next turn.
 pub(super) const EVENTS: usize = 1024;
 
-/// The doors that every loop has; the others follow.
+/// The key slots of the loop's own event sources. Those of the listeners follow.
 pub(super) const SIGNALS: usize = 0;
 pub(super) const WAKER: usize = 1;
 pub(super) const FIRST_LISTENER: usize = 2;
 
-/// The loop and all it owns. Made by `start::bind`.
+/// The event loop and everything it owns. Created by `start::bind`.
 pub struct Reactor {
     pub(super) poll: Poll,
     pub(super) events: Events,
     pub(super) clock: Clock,
-    /// When the last sleep ended.
+    /// The time when the last sleep ended.
     pub(super) woke: Moment,
-    /// The last sleep had a limit: a deadline may be due.
+    /// The last sleep had a limit, so a deadline may be due.
     pub(super) is_timed: bool,
-    /// Somebody wants to see each step.
+    /// The observer wants each step.
     pub(super) steps: bool,
     pub(super) turns: u64,
     pub(super) conn_ids: ConnIds,
@@ -48,13 +48,13 @@ pub struct Reactor {
     pub(super) services: Vec<Service>,
     pub(super) limits: Limits,
     pub(super) max_connections: usize,
-    /// It was asked for, and does not follow from the open files.
+    /// `max_connections` was given, and does not follow from the open-file limit.
     pub(super) max_is_given: bool,
-    /// Open files that are kept in reserve, and how many a connection may need.
+    /// Open files in reserve, and open files per connection.
     pub(super) reserve: usize,
     pub(super) per_connection: usize,
-    /// How many bytes that nobody takes all connections may hold together.
-    pub(super) most_unsent: usize,
+    /// Maximum unsent bytes that all connections together may hold.
+    pub(super) max_unsent: usize,
     pub(super) drain_timeout: Duration,
     pub(super) drain_idle: Duration,
     pub(super) spin: Option<Duration>,
@@ -64,7 +64,7 @@ pub struct Reactor {
     pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
     pub(super) signals: Signals,
-    /// What an operator should know about how the addresses were bound.
+    /// Warnings for the operator about how the addresses were bound.
     pub(super) warnings: Vec<String>,
     pub(super) stopping: Option<Moment>,
 }
@@ -72,14 +72,14 @@ pub struct Reactor {
 /// How the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All connections ended; but for so many, whose time was up.
+    /// All connections were closed, `cut` of them at the drain timeout.
     Drained { cut: usize },
     /// A second signal cut the drain short.
     CutShort(Signal),
 }
 
 impl Reactor {
-    /// Turns the loop until it is told to stop.
+    /// Runs the loop until a signal stops it.
     pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
         self.steps = seen.wants_steps();
         self.engine.set_steps(self.steps);
@@ -91,7 +91,7 @@ impl Reactor {
         }
     }
 
-    /// What this loop may grow to, in words.
+    /// Describes the limits of connections and of unsent bytes.
     pub fn limits(&self) -> String {
         let (connections, files) = (self.max_connections, self.limits.files);
         let raised = match self.limits.soft_before {
@@ -106,21 +106,21 @@ impl Reactor {
             true => format!("as given; {files} open files{raised}, {kept}"),
             false => format!("{files} open files{raised}, {kept}"),
         };
-        let unsent = limits::show_unsent(self.most_unsent);
+        let unsent = limits::show_unsent(self.max_unsent);
         format!("at most {} ({why}); {unsent}", Count(connections, "connection"))
     }
 
-    /// How many turns there have been.
+    /// Number of turns so far.
     pub fn turns(&self) -> u64 {
         self.turns
     }
 
-    /// What an operator should hear about the addresses served, a sentence each.
+    /// Warnings for the operator about the bound addresses, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         [self.warnings.clone(), self.datagrams.warnings()].concat()
     }
 
-    /// One turn.
+    /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
     fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let now = self.sleep(seen)?;
@@ -134,7 +134,7 @@ impl Reactor {
             self.cut(now, seen);
             return Ok(Some(Outcome::CutShort(signal)));
         }
-        if !self.listeners.is_quiet() {
+        if self.listeners.has_pending() {
             self.accept(now, seen);
         }
         let connections = self.engine.len();
@@ -144,20 +144,20 @@ impl Reactor {
         self.engine.run(now, seen);
         self.engine.expire(now, seen);
         let registry = self.poll.registry();
-        self.engine.update_interest(now, seen, |socket, key, muted| {
-            update_interest(socket, registry, Token(key.to_token()), muted)
+        self.engine.update_interest(now, seen, |socket, key, read_off| {
+            update_interest(socket, registry, Token(key.to_token()), read_off)
         });
         if self.engine.len() < connections {
             self.listeners.retry_paused(now);
         }
         self.run_datagrams(now, seen);
-        Ok(self.is_over(now, seen))
+        Ok(self.check_stopped(now, seen))
     }
 
-    /// Sleeps until the system has something to say, or until something is due.
+    /// Sleeps until events are reported or a deadline is due.
     fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
-        // The length of the sleep is for those who watch; deadlines can do with the time of the
-        // last turn, which is a reading less of the clock.
+        // Only the log needs the exact length of the sleep. For deadlines the time of the last turn
+        // is good enough, and saves reading the clock.
         let before = if self.steps { self.now() } else { self.woke };
         let limit = self.sleep_limit(before);
         let now = self.poll(limit)?;
@@ -172,8 +172,8 @@ impl Reactor {
         Ok(now)
     }
 
-    /// Polls for events, and sleeps at most `limit`. With `--busy-poll` it first polls for a while
-    /// without sleeping: an event in that time needs no wake-up.
+    /// Polls for events, sleeping for at most `limit`. With busy polling it polls without sleeping
+    /// for a while first: events that arrive meanwhile are handled without a wake-up.
     fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
         let Some(spin) = self.spin else {
             self.poll_once(limit)?;
@@ -193,8 +193,8 @@ impl Reactor {
         }
     }
 
-    /// A signal interrupts the wait, also the one that continues a stopped process. Events may have
-    /// come meanwhile, so the system is asked again without waiting.
+    /// Polls once. A signal interrupts the call, including SIGCONT after a stop. Events may have
+    /// arrived meanwhile, so the poll is then repeated without sleeping.
     fn poll_once(&mut self, wait: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, wait) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -209,9 +209,10 @@ impl Reactor {
         }
     }
 
-    /// Marks all that is ready before a deadline fires. The process may have been stopped since the
-    /// last poll, or that poll was full: an event that would have moved the deadline may wait. As
-    /// many polls as all connections can fill, so that constant load cannot postpone deadlines.
+    /// Marks everything that is ready before a deadline fires. An event that would have moved the
+    /// deadline may be pending, because the process was stopped or the last poll was full. The
+    /// number of polls is limited to what all connections can fill, so that constant load cannot
+    /// postpone deadlines.
     #[cold]
     fn poll_again(&mut self, seen: &mut dyn Observer) -> io::Result<Wakeups> {
         let mut wakeups = Wakeups::default();
@@ -229,7 +230,7 @@ impl Reactor {
         Ok(wakeups)
     }
 
-    /// The shortest of all sleeps that the parts of the loop allow.
+    /// Returns the shortest of the sleep limits of all parts of the loop.
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
         let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
@@ -237,7 +238,7 @@ impl Reactor {
         shorter(limit, self.stopping.map(|deadline| deadline.since(now)))
     }
 
-    /// Notes what the system named. No connection is touched while its batch is being read.
+    /// Records the reported events. No socket is touched here.
     #[inline(always)]
     fn mark(&mut self, seen: &mut dyn Observer) -> Wakeups {
         let mut wakeups = Wakeups::default();
@@ -259,7 +260,7 @@ impl Reactor {
         wakeups
     }
 
-    /// Lets in those who wait at the doors, as far as there is room.
+    /// Accepts pending connections, within the budget and the connection limit.
     fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
         for index in 0..self.listeners.len() {
             let budget = Listeners::budget(&self.services[self.listeners.route(index) as usize]);
@@ -289,12 +290,12 @@ impl Reactor {
         }
     }
 
-    /// So many more connections may come in.
+    /// Number of connections that may still be opened.
     fn capacity_left(&self) -> usize {
         self.max_connections.saturating_sub(self.engine.len())
     }
 
-    /// Makes a connection of one who came in.
+    /// Opens a connection for an accepted socket, and dials if its service is a relay.
     fn open_connection(&mut self, accepted: Accepted, now: Moment, seen: &mut dyn Observer) {
         let service = &self.services[accepted.route as usize];
         let relays = matches!(service, Service::Relay(_));
@@ -309,20 +310,20 @@ impl Reactor {
         self.engine.insert(conn, key.id, accepted.route, now, seen);
         if relays {
             let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
-            let (dialer, mut with) = self.dial_cx(now, seen);
-            dialer.start(key, accepted.route, origin, client, &mut with);
+            let (dialer, mut cx) = self.dial_cx(now, seen);
+            dialer.start(key, accepted.route, origin, client, &mut cx);
         }
     }
 
-    /// Goes on with connecting: names that were answered, attempts that were decided.
+    /// Continues connection attempts whose result, name or retry is due.
     fn dial(&mut self, names: bool, now: Moment, seen: &mut dyn Observer) {
         let answered = names && self.resolver.collect(now, seen);
-        let (dialer, mut with) = self.dial_cx(now, seen);
-        dialer.decide(&mut with);
+        let (dialer, mut cx) = self.dial_cx(now, seen);
+        dialer.decide(&mut cx);
         if answered {
-            dialer.resolved(&mut with);
+            dialer.resolved(&mut cx);
         }
-        dialer.wake(&mut with);
+        dialer.retry(&mut cx);
     }
 
     fn dial_cx<'a>(
@@ -345,19 +346,19 @@ impl Reactor {
         });
     }
 
-    /// The datagrams, and what they need of the rest of the loop.
+    /// Calls `act` with the datagrams and what they need from the rest of the loop.
     pub(super) fn with_datagrams<T>(
         &mut self,
         now: Moment,
         seen: &mut dyn Observer,
-        act: impl FnOnce(&mut Datagrams, &mut Context<'_>) -> T,
+        act: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_>) -> T,
     ) -> T {
         let resolver = &mut self.resolver;
         let mut names = |name: &str, port: u16| match resolver.lookup(name, port, now) {
             Lookup::Known(addresses) => addresses,
             Lookup::Pending | Lookup::Failed(_) => Vec::new(),
         };
-        let mut cx = Context {
+        let mut cx = DatagramCx {
             now,
             unix_seconds: unix_seconds(),
             registry: self.poll.registry(),
@@ -373,7 +374,7 @@ impl Reactor {
     }
 }
 
-/// Which of the loop's own doors were named.
+/// Which of the loop's own event sources were reported.
 #[derive(Default)]
 struct Wakeups {
     signals: bool,
@@ -386,7 +387,7 @@ impl Wakeups {
     }
 }
 
-/// The shorter of two sleeps; none is a sleep without a limit.
+/// The shorter of two sleep limits. None is no limit.
 fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -394,7 +395,7 @@ fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     }
 }
 
-/// What a greeting may tell of a connection.
+/// The facts about a connection that a greeting may show.
 fn facts(socket: &Socket, service: &Service, peer: Peer) -> Facts {
     Facts {
         peer,
@@ -411,7 +412,7 @@ fn unix_seconds() -> i64 {
     since_1970.as_secs() as i64
 }
 
-/// What the system says of an end, in our bits. All but "readable" and "writable" are hints.
+/// Converts an event to readiness bits. All but "readable" and "writable" are hints.
 pub fn ready(event: &IoEvent) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
     bit(event.is_readable(), Ready::READ)
@@ -421,7 +422,6 @@ pub fn ready(event: &IoEvent) -> Ready {
         .with(bit(event.is_error(), Ready::ERROR))
 }
 
-// An idle connection is this and nothing else. (Debug builds of mio remember more; poll(2) needs
-// more.)
+// An idle connection holds nothing else. (mio stores more in debug builds and with poll(2).)
 #[cfg(all(target_os = "linux", not(debug_assertions), not(mio_unsupported_force_poll_poll)))]
 const _: () = assert!(size_of::<crate::core::Conn<Socket>>() <= 80);

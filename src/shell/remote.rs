@@ -1,4 +1,4 @@
-//! The remote: the other side of a datagram, where one came from or where one goes to.
+//! The remote address of a datagram.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,20 +6,21 @@ use std::net::SocketAddr;
 #[cfg(unix)]
 use super::address::SystemName;
 use super::address::inet_peer;
-use super::pktinfo::Ours;
+use super::pktinfo::LocalAddr;
 use crate::core::Peer;
 
-/// The other side of a datagram: where one came from, or where one goes to.
+/// The remote address of a datagram: its source or its destination.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Remote {
-    /// With the address of ours that it came to, where a door has many: the answer comes from it.
-    Inet(SocketAddr, Option<Ours>),
+    /// With the local address of the datagram, on a socket bound to the wildcard address. Replies
+    /// are sent from it.
+    Inet(SocketAddr, Option<LocalAddr>),
     #[cfg(unix)]
     Unix(SystemName),
 }
 
 impl Remote {
-    /// Whether an answer could reach it: a Unix socket without a name cannot be named.
+    /// Whether a reply can be sent to it. An unbound Unix socket has no address.
     pub fn is_named(&self) -> bool {
         match self {
             Remote::Inet(..) => true,
@@ -28,7 +29,7 @@ impl Remote {
         }
     }
 
-    /// Its internet address, if it has one.
+    /// The IP address and port, if it has them.
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {
             Remote::Inet(address, _) => Some(*address),
@@ -41,11 +42,12 @@ impl Remote {
         self.inet().is_some()
     }
 
-    /// The name of ours that this one knows: where it sent to, or else what `listener` is bound to.
-    pub fn told_from(&self, listener: &Remote) -> Remote {
+    /// The local address that replies to this remote are sent from: the one that its datagram was
+    /// sent to, or else what `listener` is bound to.
+    pub fn reply_source(&self, listener: &Remote) -> Remote {
         match (self, listener) {
-            (Remote::Inet(_, Some(ours)), Remote::Inet(bound, _)) => {
-                Remote::Inet(SocketAddr::new(ours.ip, bound.port()), None)
+            (Remote::Inet(_, Some(local)), Remote::Inet(bound, _)) => {
+                Remote::Inet(SocketAddr::new(local.ip, bound.port()), None)
             }
             _ => listener.clone(),
         }

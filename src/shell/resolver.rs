@@ -1,8 +1,8 @@
-//! Host names: looked up by helper threads, because the system's resolver knows only to wait.
+//! Resolves host names in helper threads, because the system's resolver blocks.
 //!
-//! The loop asks and goes on; an answer wakes it. A name that is slow to resolve holds up one
-//! helper, and others go on with other names. Answers are kept, and asked for again in the
-//! background when they have grown old: while a name server is away, its last word still serves.
+//! The loop sends a query and goes on; the answer wakes it. A name that is slow to resolve occupies
+//! one thread only. Answers are cached and refreshed in the background. While a name server is
+//! unreachable, the last answer is used.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,137 +17,137 @@ use mio::Waker;
 
 use crate::core::{Event, Key, Moment, Observer};
 
-/// How long an answer is taken for fresh. The system does not tell how long its source vouches for
-/// it.
+/// Age at which an answer is refreshed. The system's resolver does not report a TTL.
 pub const REFRESH: Duration = Duration::from_secs(30);
-/// An answer older than this is no longer served at once, only if a fresh one is not to be had:
-/// nobody wanted the name for so long that it was not refreshed.
+/// Age beyond which an answer is used only if the query for a fresh one fails. It is reached by
+/// names that were not looked up for so long that they were not refreshed.
 pub const STALE: Duration = Duration::from_secs(300);
-/// How long a failure stands before the name is asked for again: this long at first, twice as long
-/// after each further failure, and never longer than an answer is fresh.
+/// Delay before a failed query is retried. It doubles with each failure, up to `REFRESH`.
 pub const RETRY: Duration = Duration::from_secs(1);
-/// So many names may be asked for at once. Each helper takes them one by one.
-pub const ASKED_MAX: usize = 64;
-/// Maximum number of helper threads. So many names that do not resolve do not delay others.
+/// Maximum number of queries in progress.
+pub const QUERIES_MAX: usize = 64;
+/// Maximum number of helper threads. One name fewer than this may hang without delaying others.
 pub const HELPERS_MAX: usize = 4;
-/// So many names are kept. They come from the plan and not from peers, so this is not met in
-/// practice; if it is, the name that was wanted least recently makes room.
+/// Maximum number of cached names. Names come from the plan and not from peers, so this is not
+/// reached in practice. If it is, the least recently used name is evicted.
 pub const NAMES_MAX: usize = 1024;
 
-/// What is known of a name now.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// All its addresses, of both families, in the order in which the system prefers them.
+    /// All addresses of the name, of both families, in the system's order of preference.
     Known(Vec<SocketAddr>),
-    /// It is being asked for. The waker tells when there is an answer.
+    /// A query is in progress. The waker wakes the loop when it is answered.
     Pending,
-    /// It has no address that we know of, and why.
+    /// No address is known, and why.
     Failed(String),
 }
 
-/// Asks for the addresses of a name, whatever the port. It may wait as long as it likes.
-pub type Ask = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
+/// Resolves a name to addresses, whose port is ignored. It may block.
+pub type ResolveFn = Arc<dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync>;
 
 pub struct Resolver {
     waker: Arc<Waker>,
-    ask: Ask,
+    resolve: ResolveFn,
     helpers: Option<Helpers>,
-    /// How many questions are on their way.
-    asked: usize,
-    names: HashMap<String, Known>,
+    /// Number of queries in progress.
+    queries: usize,
+    names: HashMap<String, Entry>,
 }
 
-/// What is known of one name.
+/// The cache entry of one name.
 #[derive(Debug, Default)]
-struct Known {
-    /// The last answer; empty only if there never was one.
+struct Entry {
+    /// The last answer. Empty only if there never was one.
     addresses: Vec<SocketAddr>,
-    /// Why the last question had no answer, if it had none.
+    /// The error of the last query, if it failed.
     error: Option<String>,
-    /// How many questions in a row had no answer.
+    /// Number of consecutive failures.
     failures: u32,
-    /// Whether a question is on its way.
-    asked: bool,
-    settled: Moment,
-    wanted: Moment,
+    /// Whether a query is in progress.
+    is_queried: bool,
+    updated: Moment,
+    last_used: Moment,
 }
 
 impl Resolver {
-    /// No thread is started before the first name is looked up.
+    /// Creates a resolver. No thread is started before the first name is looked up.
     pub fn new(waker: Arc<Waker>) -> Resolver {
-        Resolver::with(waker, Arc::new(|name| Ok((name, 0).to_socket_addrs()?.collect())))
+        Resolver::with_resolve(waker, Arc::new(|name| Ok((name, 0).to_socket_addrs()?.collect())))
     }
 
-    /// With another source of answers than the system.
-    pub fn with(waker: Arc<Waker>, ask: Ask) -> Resolver {
-        Resolver { waker, ask, helpers: None, asked: 0, names: HashMap::new() }
+    /// Creates a resolver that uses this function instead of the system's.
+    pub fn with_resolve(waker: Arc<Waker>, resolve: ResolveFn) -> Resolver {
+        Resolver { waker, resolve, helpers: None, queries: 0, names: HashMap::new() }
     }
 
-    /// Does not wait: what is not known is asked for, and `Pending` until it is settled.
+    /// Looks up a name without blocking. An unknown name is queried, and `Pending` until answered.
     pub fn lookup(&mut self, name: &str, port: u16, now: Moment) -> Lookup {
-        self.make_room(name);
+        self.evict_for(name);
         let is_due = match self.names.get(name) {
-            Some(known) => known.is_due(now),
+            Some(entry) => entry.is_due(now),
             None => true,
         };
-        let question = (is_due && self.asked < ASKED_MAX).then(|| self.question(name));
-        let known = self.names.entry(name.to_string()).or_default();
-        known.wanted = now;
-        match question {
-            Some(Ok(())) => known.asked = true,
-            Some(Err(error)) => known.settle(Err(error), now),
+        let query = (is_due && self.queries < QUERIES_MAX).then(|| self.query(name));
+        let entry = self.names.entry(name.to_string()).or_default();
+        entry.last_used = now;
+        match query {
+            Some(Ok(())) => entry.is_queried = true,
+            Some(Err(error)) => entry.update(Err(error), now),
             None => {}
         }
-        known.tell(port, now)
+        entry.result(port, now)
     }
 
-    /// Takes the answers that have come. True if there was one.
+    /// Stores the answers received. Returns true if there were any.
     pub fn collect(&mut self, now: Moment, seen: &mut dyn Observer) -> bool {
         let mut any = false;
         while let Some(answer) = self.helpers.as_ref().and_then(Helpers::answer) {
             any = true;
-            self.asked -= 1;
-            let Some(known) = self.names.get_mut(&answer.name) else { continue };
+            self.queries -= 1;
+            let Some(entry) = self.names.get_mut(&answer.name) else { continue };
             let addresses = answer.found.as_ref().map_or(0, Vec::len);
-            known.settle(answer.found, now);
-            let error = known.error.as_deref();
+            entry.update(answer.found, now);
+            let error = entry.error.as_deref();
             seen.on(Key::LOOP, &Event::Resolved { name: &answer.name, addresses, error });
         }
         any
     }
 
-    fn question(&mut self, name: &str) -> io::Result<()> {
-        let (waker, ask) = (&self.waker, &self.ask);
-        let helpers = self.helpers.get_or_insert_with(|| Helpers::new(waker.clone(), ask.clone()));
-        helpers.question(name, self.asked)?;
-        self.asked += 1;
+    fn query(&mut self, name: &str) -> io::Result<()> {
+        let (waker, resolve) = (&self.waker, &self.resolve);
+        let start = || Helpers::new(waker.clone(), resolve.clone());
+        let helpers = self.helpers.get_or_insert_with(start);
+        helpers.query(name, self.queries)?;
+        self.queries += 1;
         Ok(())
     }
 
-    fn make_room(&mut self, name: &str) {
+    /// Evicts a name if the cache is full and `name` is not in it.
+    fn evict_for(&mut self, name: &str) {
         if self.names.len() < NAMES_MAX || self.names.contains_key(name) {
             return;
         }
-        let settled = self.names.iter().filter(|(_, known)| !known.asked);
-        let oldest = settled.min_by_key(|(_, known)| known.wanted).map(|(name, _)| name.clone());
+        let idle = self.names.iter().filter(|(_, entry)| !entry.is_queried);
+        let oldest = idle.min_by_key(|(_, entry)| entry.last_used).map(|(name, _)| name.clone());
         self.names.retain(|name, _| Some(name) != oldest.as_ref());
     }
 }
 
-impl Known {
-    /// Whether it should be asked for now.
+impl Entry {
+    /// Whether the name should be queried now.
     fn is_due(&self, now: Moment) -> bool {
-        let patience = match self.failures {
+        let interval = match self.failures {
             0 if self.addresses.is_empty() => Duration::ZERO,
             0 => REFRESH,
             failures => REFRESH.min(RETRY * 2u32.saturating_pow(failures.min(16) - 1)),
         };
-        !self.asked && now.since(self.settled) >= patience
+        !self.is_queried && now.since(self.updated) >= interval
     }
 
-    fn settle(&mut self, found: io::Result<Vec<SocketAddr>>, now: Moment) {
-        self.asked = false;
-        self.settled = now;
+    fn update(&mut self, found: io::Result<Vec<SocketAddr>>, now: Moment) {
+        self.is_queried = false;
+        self.updated = now;
         match found {
             Ok(addresses) if !addresses.is_empty() => {
                 self.addresses = addresses;
@@ -161,9 +161,9 @@ impl Known {
         self.failures = self.failures.saturating_add(1);
     }
 
-    fn tell(&self, port: u16, now: Moment) -> Lookup {
-        let is_stale = self.failures == 0 && now.since(self.settled) >= STALE;
-        if self.asked && (is_stale || self.addresses.is_empty()) {
+    fn result(&self, port: u16, now: Moment) -> Lookup {
+        let is_stale = self.failures == 0 && now.since(self.updated) >= STALE;
+        if self.is_queried && (is_stale || self.addresses.is_empty()) {
             return Lookup::Pending;
         }
         if self.addresses.is_empty() {
@@ -179,24 +179,24 @@ impl Known {
     }
 }
 
-/// The threads that wait in our place. They are started when there is more to ask than there are
-/// threads, and end, each once it has no question at hand, when this is dropped. Nobody waits for
-/// that: an exit of the process does not either.
+/// The threads that resolve names. One is started when there are more queries than threads. When
+/// this is dropped, each thread ends after its current query. They are not joined, so they do not
+/// delay the exit of the process.
 struct Helpers {
-    questions: SyncSender<String>,
+    queries: SyncSender<String>,
     answers: Receiver<Answer>,
     threads: usize,
     shared: Shared,
 }
 
-/// What each helper has a copy of.
+/// What each thread has a clone of.
 #[derive(Clone)]
 struct Shared {
-    /// A helper without a name to resolve waits for the next one, or for its turn to do so.
-    asked: Arc<Mutex<Receiver<String>>>,
-    found: SyncSender<Answer>,
+    /// An idle thread waits here for a query, or for the lock.
+    queries: Arc<Mutex<Receiver<String>>>,
+    answers: SyncSender<Answer>,
     waker: Arc<Waker>,
-    ask: Ask,
+    resolve: ResolveFn,
 }
 
 struct Answer {
@@ -205,25 +205,26 @@ struct Answer {
 }
 
 impl Helpers {
-    fn new(waker: Arc<Waker>, ask: Ask) -> Helpers {
-        // There is room for as many as may be on their way, so neither side ever waits to send.
-        let (questions, asked) = sync_channel(ASKED_MAX);
-        let (found, answers) = sync_channel(ASKED_MAX);
-        let shared = Shared { asked: Arc::new(Mutex::new(asked)), found, waker, ask };
-        Helpers { questions, answers, threads: 0, shared }
+    fn new(waker: Arc<Waker>, resolve: ResolveFn) -> Helpers {
+        // The channels hold all queries in progress, so sending never blocks.
+        let (queries, received) = sync_channel(QUERIES_MAX);
+        let (sender, answers) = sync_channel(QUERIES_MAX);
+        let received = Arc::new(Mutex::new(received));
+        let shared = Shared { queries: received, answers: sender, waker, resolve };
+        Helpers { queries, answers, threads: 0, shared }
     }
 
-    /// Asks for a name, beside so many others whose answers are still to come.
-    fn question(&mut self, name: &str, others: usize) -> io::Result<()> {
+    /// Queries a name, while `others` queries are in progress.
+    fn query(&mut self, name: &str, others: usize) -> io::Result<()> {
         if others >= self.threads && self.threads < HELPERS_MAX {
             match self.start_helper() {
                 Ok(()) => self.threads += 1,
-                // The others will come to it.
+                // The running threads will handle it.
                 Err(_) if self.threads > 0 => {}
                 Err(error) => return Err(error),
             }
         }
-        let sent = self.questions.try_send(name.to_string());
+        let sent = self.queries.try_send(name.to_string());
         sent.map_err(|_| io::Error::other("the resolver's threads have ended"))
     }
 
@@ -239,18 +240,19 @@ impl Helpers {
 }
 
 impl Shared {
-    /// Waits for a name and resolves it. None: the loop has ended, and so does this helper.
+    /// Waits for a query and resolves it. Returns None if the loop has ended: the thread then ends.
     fn resolve_next(&self) -> Option<()> {
-        let next = self.asked.lock().ok()?.recv();
+        let next = self.queries.lock().ok()?.recv();
         let name = next.ok()?;
-        self.found.send(Answer { found: (self.ask)(&name), name }).ok()?;
+        self.answers.send(Answer { found: (self.resolve)(&name), name }).ok()?;
         self.waker.wake().ok()
     }
 }
 
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").field("asked", &self.asked).field("names", &self.names).finish()
+        let mut f = f.debug_struct("Resolver");
+        f.field("queries", &self.queries).field("names", &self.names).finish()
     }
 }
 

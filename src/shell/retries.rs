@@ -1,24 +1,24 @@
-//! Clients that wait because the accept queue of their target is full, and when each such target is
-//! dialed again. The system reports no event when the queue of a Unix socket has room.
+//! Clients whose target has a full accept queue, and the time when each target is dialed again. The
+//! system reports no event when the queue of a Unix socket has space again.
 //!
-//! There is one timer per target, however many clients wait for it: while the first of them is
-//! refused, the others would be too.
+//! There is one timer per target, however many clients wait for it: while the first one is refused,
+//! the others would be too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::core::Moment;
 
-/// How long a target whose queue is full is left alone.
+/// Delay before a target with a full accept queue is dialed again.
 const RETRY_AFTER: Duration = Duration::from_millis(20);
 
 /// Maximum number of waiting clients that are dialed again per turn, over all targets.
 const RETRY_BUDGET: usize = 16;
 
-/// The route of a target, and the number of the target in the route's pool.
+/// The route of a target, and its index in the pool of the route.
 pub type TargetId = (u16, usize);
 
-/// The targets that are waited for.
+/// The targets that clients wait for.
 #[derive(Default)]
 pub struct Retries {
     targets: BTreeMap<TargetId, Waiting>,
@@ -27,7 +27,7 @@ pub struct Retries {
 /// The clients of one target.
 struct Waiting {
     due: Moment,
-    /// By birth number: the one that came first is dialed first.
+    /// Ordered by connection id: the oldest client is dialed first.
     clients: BTreeSet<u32>,
 }
 
@@ -44,7 +44,7 @@ impl Retries {
         self.targets.entry(target).or_insert_with(waiting).clients.insert(client);
     }
 
-    /// The same of a client that has just been refused: the target is left alone for a while.
+    /// Adds a client that has just been refused, and restarts the target's delay.
     pub fn refused(&mut self, target: TargetId, client: u32, now: Moment) {
         self.wait(target, client, now);
         if let Some(waiting) = self.targets.get_mut(&target) {
@@ -62,7 +62,7 @@ impl Retries {
         }
     }
 
-    /// The targets that are to be dialed again now, and for how many clients each.
+    /// Returns the targets that are due, and how many clients of each may be dialed.
     pub fn due(&self, now: Moment) -> (Vec<TargetId>, usize) {
         let due = self.targets.iter().filter(|(_, waiting)| waiting.due <= now);
         let due: Vec<TargetId> = due.map(|(target, _)| *target).collect();
@@ -70,7 +70,7 @@ impl Retries {
         (due, share)
     }
 
-    /// Takes the client that has waited longest, if its target is still to be dialed now.
+    /// Removes and returns the oldest client, if its target is still due.
     pub fn take(&mut self, target: TargetId, now: Moment) -> Option<u32> {
         let waiting = self.targets.get(&target).filter(|waiting| waiting.due <= now)?;
         let client = *waiting.clients.first()?;
@@ -78,7 +78,7 @@ impl Retries {
         Some(client)
     }
 
-    /// How long the loop may sleep until a target is to be dialed again.
+    /// Returns how long the loop may sleep until a target is due.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         self.targets.values().map(|waiting| waiting.due.since(now)).min()
     }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timer_stands_for_all_who_wait_for_a_target() {
+    fn one_timer_serves_all_clients_of_a_target() {
         let mut retries = Retries::default();
         assert_eq!(retries.sleep(at(0)), None);
         retries.refused(A, 7, at(0));
@@ -106,17 +106,17 @@ mod tests {
         assert_eq!(retries.due(at(20)), (vec![A], RETRY_BUDGET));
         assert_eq!(retries.take(A, at(20)), Some(7));
         retries.refused(A, 7, at(20));
-        // While the first is refused, nobody else is dialed.
+        // While the first client is refused, no other is dialed.
         assert_eq!(retries.take(A, at(20)), None);
         assert_eq!(retries.sleep(at(20)), Some(RETRY_AFTER));
-        // As long as the target accepts, the next ones follow at once.
+        // While the target accepts, the next clients follow at once.
         assert_eq!(retries.take(A, at(40)), Some(7));
         assert_eq!(retries.take(A, at(40)), Some(8));
         assert_eq!(retries.sleep(at(40)), Some(Duration::ZERO));
     }
 
     #[test]
-    fn targets_share_the_budget_and_one_that_nobody_waits_for_is_forgotten() {
+    fn targets_share_the_budget_and_are_removed_with_their_last_client() {
         let mut retries = Retries::default();
         retries.refused(A, 1, at(0));
         retries.refused(B, 2, at(5));

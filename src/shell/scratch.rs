@@ -1,4 +1,4 @@
-//! A directory for one test, which goes away with it.
+//! A temporary directory for one test, removed when it is dropped.
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
@@ -8,12 +8,12 @@ use std::path::PathBuf;
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// The name tells the tests of one process apart.
+    /// The name must be unique among the tests of one process.
     pub fn new(name: &str) -> Scratch {
         let directory = std::env::temp_dir().join(format!("oneloop-{}-{name}", std::process::id()));
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).unwrap();
-        // Another test may have narrowed the umask just now.
+        // Another test may have set a narrower umask at the same time.
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
         Scratch(directory)
     }

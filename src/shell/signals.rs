@@ -1,10 +1,10 @@
-//! Signals as events of the loop: a handler writes one byte, and everything else happens in the
-//! loop.
+//! Signals as events of the loop (the self-pipe technique): the handler writes one byte, and the
+//! loop does the rest.
 //!
-//! Each signal has a pair of sockets of its own, so it is told from the others, and two of it are
-//! two. SIGPIPE is not among them: it is ignored since before `main`, and stays so.
+//! Each signal has its own socket pair, so that signals are distinguished and counted. SIGPIPE is
+//! not handled: the Rust runtime ignores it before `main`.
 
-/// What somebody asks of the whole process.
+/// A signal that the process handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     Terminate,
@@ -14,7 +14,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// Its name in the system and in the log.
+    /// The name in the system and in the log.
     pub fn name(self) -> &'static str {
         match self {
             Signal::Terminate => "SIGTERM",
@@ -24,7 +24,7 @@ impl Signal {
         }
     }
 
-    /// What a shell shows as the exit status of a program that this one has ended.
+    /// The exit status that a shell reports for a program ended by this signal.
     pub fn status(self) -> u8 {
         const SIGNALLED: u8 = 128;
         SIGNALLED
@@ -89,7 +89,8 @@ mod unix {
         child
     }
 
-    /// From now on these signals end nothing by themselves; they are asked for with `drain`.
+    /// Handlers for the watched signals, which no longer end the process. `drain` returns those
+    /// received.
     #[derive(Debug)]
     pub struct Signals {
         inboxes: Vec<Inbox>,
@@ -103,7 +104,7 @@ mod unix {
     }
 
     impl Signals {
-        /// All of them announce themselves by this token.
+        /// Installs the handlers, and registers their sockets under one token.
         pub fn new(registry: &Registry, token: Token) -> io::Result<Signals> {
             let mut signals = Signals { inboxes: Vec::new() };
             for (number, signal) in WATCHED {
@@ -116,7 +117,7 @@ mod unix {
             Ok(signals)
         }
 
-        /// The signals that came since the last call, each as often as it was heard.
+        /// Returns the signals received since the last call, each as often as it was received.
         pub fn drain(&mut self) -> impl Iterator<Item = Signal> {
             self.inboxes.iter_mut().flat_map(|inbox| repeat_n(inbox.signal, inbox.count()))
         }
@@ -130,19 +131,19 @@ mod unix {
         }
     }
 
-    /// So many bytes are taken at most at a time. More of them wait only if somebody sends signals
-    /// without a pause, and then the next one brings the next event.
+    /// Maximum signals of one kind per call. More are pending only under a stream of signals, whose
+    /// next one causes the next event.
     const BYTES_MAX: usize = 1024;
 
     impl Inbox {
         fn count(&mut self) -> usize {
-            let mut room = [0; BYTES_MAX];
+            let mut buffer = [0; BYTES_MAX];
             let mut count = 0;
             loop {
-                match self.bytes.read(&mut room[count..]) {
+                match self.bytes.read(&mut buffer[count..]) {
                     Ok(bytes @ 1..) => count += bytes,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // Nothing more, or the room is full.
+                    // Drained, or the buffer is full.
                     _ => return count,
                 }
             }
@@ -153,7 +154,7 @@ mod unix {
 #[cfg(not(unix))]
 pub use elsewhere::{Signals, block_file_size_signal, block_terminal_output_signal, spawn};
 
-/// Here nothing is heard: ctrl-c simply ends the process.
+/// No signals are handled: ctrl-c ends the process.
 #[cfg(not(unix))]
 mod elsewhere {
     use std::io;
@@ -166,12 +167,12 @@ mod elsewhere {
     #[derive(Debug)]
     pub struct Signals;
 
-    /// There is no such signal here.
+    /// Does nothing: the signal does not exist here.
     pub fn block_file_size_signal() -> io::Result<()> {
         Ok(())
     }
 
-    /// There is no such signal here.
+    /// Does nothing: the signal does not exist here.
     pub fn block_terminal_output_signal() -> io::Result<()> {
         Ok(())
     }
@@ -224,12 +225,12 @@ mod tests {
 
     /// One test for all: signals belong to the whole process.
     #[test]
-    fn each_signal_wakes_the_loop_and_is_told_apart_and_counted() {
+    fn each_signal_wakes_the_loop_and_is_distinguished_and_counted() {
         let mut poll = Poll::new().unwrap();
         let mut events = Events::with_capacity(8);
         let mut signals = Signals::new(poll.registry(), Token(7)).unwrap();
         assert_eq!(signals.drain().count(), 0);
-        for (sent, heard) in [
+        for (sent, received) in [
             (vec![SIGTERM], vec![Signal::Terminate]),
             (vec![SIGHUP, SIGHUP], vec![Signal::HangUp; 2]),
             (vec![SIGQUIT, SIGTERM], vec![Signal::Terminate, Signal::Quit]),
@@ -237,10 +238,10 @@ mod tests {
             sent.iter().for_each(|&signal| raise(signal).unwrap());
             let woken = poll.poll(&mut events, Some(Duration::from_secs(10)));
             assert!(woken.is_ok() && events.iter().all(|event| event.token() == Token(7)));
-            assert!(!events.is_empty(), "{heard:?} did not wake the loop");
-            assert_eq!(signals.drain().collect::<Vec<_>>(), heard);
+            assert!(!events.is_empty(), "{received:?} did not wake the loop");
+            assert_eq!(signals.drain().collect::<Vec<_>>(), received);
         }
-        // More than the socket holds: none of it blocks the handler.
+        // More than the socket holds: the handler must not block.
         (0..5000).for_each(|_| raise(SIGHUP).unwrap());
         assert!(signals.drain().count() > 1);
         assert_eq!(Signal::Interrupt.name(), "SIGINT");

@@ -1,4 +1,4 @@
-//! Stream sockets: what the core needs of one, for TCP and for Unix, and how to connect one.
+//! Stream sockets, TCP and Unix: the operations that the core needs, and connecting.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -22,30 +22,30 @@ use super::pipe::SystemPipe;
 #[cfg(unix)]
 use super::stdio::Stdio;
 
-/// A connected stream, or one that is still connecting. No call on it blocks.
+/// A stream socket that is connected or connecting. No call on it blocks.
 #[derive(Debug)]
 pub enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    /// Our own standard input and output.
+    /// Standard input and output of this process.
     #[cfg(unix)]
     Stdio(Stdio),
 }
 
-// Two of these lie in every connection, and idle connections are counted by the million. (Debug
-// builds of mio remember more; poll(2) needs more.)
+// Every connection holds two of these, and there may be a million idle ones. (mio stores more in
+// debug builds and with poll(2).)
 #[cfg(all(target_os = "linux", not(debug_assertions), not(mio_unsupported_force_poll_poll)))]
 const _: () = assert!(size_of::<Socket>() == 8);
 
-/// Whether mio waits with epoll, whose edges promise more than its contract does.
+/// Whether mio uses epoll, whose edge-triggered events guarantee more than mio's contract.
 pub const EPOLL: bool = cfg!(all(
     any(target_os = "linux", target_os = "android"),
     not(mio_unsupported_force_poll_poll)
 ));
 
-/// The system never chooses a lower port for an outgoing connection, whatever
-/// `ip_local_port_range` says.
+/// Lowest port that the system chooses for an outgoing connection, whatever `ip_local_port_range`
+/// is set to.
 const FIRST_EPHEMERAL_PORT: u16 = 1024;
 
 impl Stream for Socket {
@@ -76,7 +76,7 @@ impl Stream for Socket {
         }
     }
 
-    /// Sends FIN behind the last byte. Standard output ends with the process instead.
+    /// Sends FIN after the last byte. Standard output stays open until the process exits.
     fn shutdown_write(&mut self) -> io::Result<()> {
         match self {
             Socket::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -87,7 +87,7 @@ impl Stream for Socket {
         }
     }
 
-    /// The error that waits on the socket, taken off it.
+    /// Returns and clears the pending error of the socket.
     fn take_error(&mut self) -> io::Result<Option<io::Error>> {
         match self {
             Socket::Tcp(stream) => stream.take_error(),
@@ -98,11 +98,11 @@ impl Stream for Socket {
         }
     }
 
-    /// Whether a connection attempt has succeeded. An error: it has failed.
+    /// Whether a connection attempt has succeeded. Returns an error if it has failed.
     fn is_connected(&mut self) -> io::Result<bool> {
-        // Only a socket that is connected knows its peer. To ask for its error first would be one
-        // call more, and not enough: a socket may be announced as writable before it is connected,
-        // without an error either.
+        // Only a connected socket has a peer. SO_ERROR alone is not enough: a socket may be reported
+        // as writable before it is connected, without an error. Asking for it first would cost a
+        // call.
         let unknown = match self.peer() {
             Ok(peer) if self.is_self_connected(&peer) => {
                 return Err(SysError::SELF_CONNECT.kind.into());
@@ -117,25 +117,25 @@ impl Stream for Socket {
         }
     }
 
-    /// Makes the coming close a reset. Unix sockets know none, and simply close.
+    /// Makes the next close a reset. Unix sockets have no reset, and close normally.
     fn reset_on_drop(&mut self) {
         match self {
-            // This fails only on a socket that the peer has reset already.
+            // Fails only on a socket that the peer has reset already.
             Socket::Tcp(stream) => drop(SockRef::from(&*stream).set_linger(Some(Duration::ZERO))),
             #[cfg(unix)]
             Socket::Unix(_) | Socket::Stdio(_) => {}
         }
     }
 
-    /// Whether the kernel promises another event for bytes that come after a short read. On a Unix
-    /// socket a passed descriptor cuts a read short too, and no event follows for what is behind
-    /// it.
+    /// Whether a short read shows that the socket is drained, so that an event follows for later
+    /// bytes. On a Unix socket a passed descriptor makes a read short too, and no event follows for
+    /// the bytes after it.
     fn short_read_drains(&self) -> bool {
         EPOLL && matches!(self, Socket::Tcp(_))
     }
 
-    /// Between TCP sockets alone. A Unix socket would drop what descriptors it carries, as a read
-    /// does; but its splice is no faster than a read.
+    /// Returns true between TCP sockets only. For Unix sockets a splice is no faster than a read.
+    /// (Both discard passed descriptors.)
     #[cfg(target_os = "linux")]
     fn can_splice(&self, to: &Socket) -> bool {
         EPOLL && matches!((self, to), (Socket::Tcp(_), Socket::Tcp(_)))
@@ -159,18 +159,18 @@ impl Stream for Socket {
 }
 
 impl Socket {
-    /// Sends small writes at once. Otherwise Nagle's algorithm and the peer's delayed ACK would
-    /// hold each other up for 40 ms.
+    /// Sets TCP_NODELAY. Otherwise Nagle's algorithm and the peer's delayed ACK delay small writes by
+    /// 40 ms.
     pub fn set_nodelay(&self) {
         match self {
-            // This fails only on a socket that the peer has reset already.
+            // Fails only on a socket that the peer has reset already.
             Socket::Tcp(stream) => drop(stream.set_nodelay(true)),
             #[cfg(unix)]
             Socket::Unix(_) | Socket::Stdio(_) => {}
         }
     }
 
-    /// The word for its kind.
+    /// The name of the transport.
     pub fn transport(&self) -> &'static str {
         match self {
             Socket::Tcp(_) => "tcp",
@@ -181,7 +181,7 @@ impl Socket {
         }
     }
 
-    /// Who is at the other end.
+    /// The peer address.
     pub fn peer(&self) -> io::Result<Peer> {
         match self {
             Socket::Tcp(stream) => stream.peer_addr().map(inet_peer),
@@ -192,7 +192,7 @@ impl Socket {
         }
     }
 
-    /// Our own address on this socket.
+    /// The local address.
     pub fn local(&self) -> io::Result<Peer> {
         match self {
             Socket::Tcp(stream) => stream.local_addr().map(inet_peer),
@@ -203,9 +203,9 @@ impl Socket {
         }
     }
 
-    /// Whether TCP has connected this socket to itself. That happens where nothing listens on a
-    /// port of this host, and the system chooses the same port for our end: both SYNs meet, and
-    /// every byte sent comes back. The port also stays occupied, so the real target cannot bind it.
+    /// Whether TCP has connected this socket to itself. That happens if nothing listens on a local
+    /// target port and the system chooses the same port for the client end: the two SYNs meet, and
+    /// every byte sent comes back. The port also stays in use, so the real target cannot bind it.
     fn is_self_connected(&self, peer: &Peer) -> bool {
         match peer {
             Peer::Inet(to) if to.port() >= FIRST_EPHEMERAL_PORT => {
@@ -215,7 +215,7 @@ impl Socket {
         }
     }
 
-    /// What the poll is to watch.
+    /// The event source to register.
     pub fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(stream) => stream,
@@ -227,11 +227,11 @@ impl Socket {
     }
 }
 
-/// Begins to connect, and does not wait. The socket is writable, or shows an error, once that is
-/// decided.
+/// Starts to connect without blocking. The socket becomes writable, or gets an error, when the
+/// connection is established or has failed.
 ///
-/// A Unix socket is connected or refused at once; `WouldBlock` there means that its backlog is
-/// full.
+/// A Unix socket is connected or refused at once. `WouldBlock` means that the target's accept queue
+/// is full.
 pub fn connect(address: &SocketAddress) -> io::Result<Socket> {
     match address {
         SocketAddress::Inet(address) => {
@@ -248,14 +248,14 @@ pub fn connect(address: &SocketAddress) -> io::Result<Socket> {
     }
 }
 
-/// Connects to a Unix listener of our own, which is to recognise the connection by a name: one that
-/// the system chooses.
+/// Connects to a Unix listener of this process from a name that the system chooses, by which the
+/// accepting side recognises the connection.
 #[cfg(target_os = "linux")]
 pub fn connect_named(address: &SocketAddress) -> io::Result<Socket> {
     let SocketAddress::Unix(name) = address else { return connect(address) };
     let plain = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
     plain.set_nonblocking(true)?;
-    // An address without a name asks for one.
+    // Binding to an empty address requests a name.
     plain.bind(&socket2::SockAddr::unix("")?)?;
     plain.connect(&SystemName::from(name).address()?)?;
     Ok(Socket::Unix(UnixStream::from_std(plain.into())))

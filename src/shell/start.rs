@@ -1,4 +1,5 @@
-//! From a plan to a loop. All or nothing: every address is bound before anything is served.
+//! Builds the event loop from a plan. Every address is bound before anything is served; if one
+//! fails, none is.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -33,12 +34,12 @@ use super::self_connect::{BoundAddr, is_same_file};
 use super::signals::Signals;
 use super::socket::EPOLL;
 
-/// Why the loop cannot begin.
+/// Why the loop cannot start.
 #[derive(Debug)]
 pub enum CannotStart {
     Listen(CannotListen),
     Limit(LimitError),
-    /// A relay would connect to itself, for ever.
+    /// A target of a relay is its own listener.
     SelfConnect {
         listen: String,
         target: String,
@@ -46,12 +47,12 @@ pub enum CannotStart {
     System(io::Error),
 }
 
-/// Binds every address of the plan. An error leaves nothing behind.
+/// Binds every address of the plan and builds the loop. On error everything is released.
 pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart> {
     let limits = limits::raise_files();
-    let kept = descriptors(plan);
-    let (reserve, per_connection) = (kept.reserve(limits.files), kept.per_connection());
-    let max_connections = room(plan, limits.files)?;
+    let needs = descriptors(plan);
+    let (reserve, per_connection) = (needs.reserve(limits.files), needs.per_connection());
+    let max_connections = max_connections(plan, limits.files)?;
     let poll = Poll::new()?;
     let signals = Signals::new(poll.registry(), token(SIGNALS))?;
     let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
@@ -81,7 +82,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         max_is_given: plan.max_connections.is_some(),
         reserve,
         per_connection,
-        most_unsent: most_unsent(plan, max_connections),
+        max_unsent: max_unsent(plan, max_connections),
         drain_timeout: plan.drain_timeout,
         drain_idle: plan.drain_idle(),
         spin: plan.spin,
@@ -96,16 +97,16 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
     })
 }
 
-/// What has been bound so far.
+/// The sockets bound so far.
 struct Open {
     listeners: Listeners,
     datagrams: Datagrams,
-    /// Each door, its address, and its route.
+    /// Key, address and route of each listener.
     bound: Vec<(Key, String, u16)>,
-    /// What the doors of each route are bound to.
+    /// The bound addresses of each route.
     own: Vec<Vec<BoundAddr>>,
     recent: RecentDials,
-    /// What an operator should know about how they were bound.
+    /// Warnings for the operator about how they were bound.
     warnings: Vec<String>,
 }
 
@@ -120,39 +121,39 @@ impl Open {
         if planned.listen.address.is_datagram() {
             for mut bound in bind_datagram(&planned.listen)? {
                 self.warnings.extend(bound.warning.take());
-                refuse_itself(&bound.address, planned)?;
-                let key = self.next(&bound.address.to_string(), route);
+                refuse_self_connect(&bound.address, planned)?;
+                let key = self.next_key(&bound.address.to_string(), route);
                 self.datagrams.add(bound, (route, planned), key, to)?;
             }
             return Ok(());
         }
         for mut listener in Listener::bind(&planned.listen)? {
             self.warnings.extend(listener.warning().map(str::to_owned));
-            let own = refuse_itself(listener.at(), planned)?;
+            let own = refuse_self_connect(listener.at(), planned)?;
             self.own[route as usize].extend(own);
             self.recent.listen(listener.at(), route);
-            let key = self.next(listener.address(), route);
+            let key = self.next_key(listener.address(), route);
             to.register(listener.source(), Token(key.to_token()), Interest::READABLE)?;
             self.listeners.add(listener, route, key);
         }
         Ok(())
     }
 
-    fn next(&mut self, address: &str, route: u16) -> Key {
+    fn next_key(&mut self, address: &str, route: u16) -> Key {
         let key = Key::source(FIRST_LISTENER + self.bound.len());
         self.bound.push((key, address.to_owned(), route));
         key
     }
 }
 
-/// A target that is the very address we listen at would make a connection of each connection. A
-/// name is looked at when it has been resolved: the door is told for that.
-fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<BoundAddr>, CannotStart> {
+/// Fails if a target is the bound address itself: each connection would open another one. Names are
+/// checked after they are resolved, against the address returned here.
+fn refuse_self_connect(at: &Address, planned: &Route) -> Result<Option<BoundAddr>, CannotStart> {
     let listen = Listen { address: at.clone(), options: planned.listen.options.clone() };
     let own = BoundAddr::new(at, listen.options.v6only);
     let is_itself = |target: &&Address| match target {
         Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
-            own.is_some_and(|own| own.takes(SocketAddr::new(*ip, *port)))
+            own.is_some_and(|own| own.receives(SocketAddr::new(*ip, *port)))
         }
         _ => check::reaches(target, &listen) || is_same_file(target, at),
     };
@@ -165,30 +166,29 @@ fn refuse_itself(at: &Address, planned: &Route) -> Result<Option<BoundAddr>, Can
     }
 }
 
-/// What is drawn by chance (which reply of a loop is dropped) must not be guessed from outside.
+/// Returns a random seed. Outsiders must not be able to predict which reply of a loop is dropped.
 fn seed() -> u64 {
     RandomState::new().hash_one("oneloop")
 }
 
-/// As many connections as are demanded, or as the files allow.
-fn room(plan: &Plan, files: usize) -> Result<usize, LimitError> {
+/// The connection limit: the demand of the plan, or what the open-file limit allows.
+fn max_connections(plan: &Plan, files: usize) -> Result<usize, LimitError> {
     match plan.routes.iter().all(|route| route.listen.address.is_datagram()) {
         true => Ok(0),
         false => limits::max_connections(plan.max_connections, files, descriptors(plan)),
     }
 }
 
-/// What the daemon keeps descriptors for.
+/// What the daemon needs descriptors for.
 fn descriptors(plan: &Plan) -> Descriptors {
     let mut streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
     let relays = streams.any(|route| matches!(route.service, Service::Relay(_)));
     Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) }
 }
 
-/// How many bytes so many connections can hold that nobody takes: a scratch for each flow to a
-/// peer, or a pipe as long as there are any. What all of one route can hold is more than any
-/// mixture.
-fn most_unsent(plan: &Plan, connections: usize) -> usize {
+/// Maximum unsent bytes of `connections`: a scratch buffer per flow to a peer, or a pipe while there
+/// are any. The maximum is reached when all connections are on one route.
+fn max_unsent(plan: &Plan, connections: usize) -> usize {
     let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
     let of_route = |route: &Route| {
         let flows = connections.saturating_mul(holding_flows(&route.service));
@@ -200,14 +200,14 @@ fn most_unsent(plan: &Plan, connections: usize) -> usize {
     streams.map(of_route).max().unwrap_or(0)
 }
 
-/// Whether its bulk may go through pipes: from TCP to TCP.
+/// Whether the route splices bulk transfers: from TCP to TCP.
 fn splices(route: &Route) -> bool {
     let is_tcp = |address: &Address| matches!(address, Address::Tcp(..));
-    let read_again = targets(&route.service).iter().any(is_tcp);
-    cfg!(target_os = "linux") && EPOLL && is_tcp(&route.listen.address) && read_again
+    let has_tcp_target = targets(&route.service).iter().any(is_tcp);
+    cfg!(target_os = "linux") && EPOLL && is_tcp(&route.listen.address) && has_tcp_target
 }
 
-/// The descriptors that the flows of datagram relays may take.
+/// Maximum descriptors for the flows of datagram relays.
 fn flows(plan: &Plan) -> usize {
     let relays = plan.routes.iter().filter(|route| {
         route.listen.address.is_datagram() && matches!(route.service, Service::Relay(_))

@@ -1,4 +1,5 @@
-//! Signals, and how the loop ends: it drains, at most so long, and a second signal ends it now.
+//! Signals and shutdown. The first TERM or INT starts the drain, which has a timeout. The second
+//! ends the loop at once.
 
 use crate::core::time::ticks;
 use crate::core::{Event, Key, Moment, Observer, Reason};
@@ -7,7 +8,7 @@ use super::reactor::{Outcome, Reactor};
 use super::signals::Signal;
 
 impl Reactor {
-    /// Heeds what signals came. Some: it is the second that says stop, and stopping ends now.
+    /// Handles received signals. Returns the signal that ends the drain at once, if there is one.
     pub(super) fn handle_signals(
         &mut self,
         now: Moment,
@@ -20,7 +21,7 @@ impl Reactor {
                 Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
                     return Some(signal);
                 }
-                Signal::Terminate | Signal::Interrupt => self.begin_to_stop(now, seen),
+                Signal::Terminate | Signal::Interrupt => self.start_drain(now, seen),
                 Signal::Quit => self.dump(now, seen),
                 Signal::HangUp => {}
             }
@@ -28,9 +29,9 @@ impl Reactor {
         None
     }
 
-    /// Accepts what waits in the accept queues, and no more. What is at rest ends, what is in
-    /// progress may finish.
-    fn begin_to_stop(&mut self, now: Moment, seen: &mut dyn Observer) {
+    /// Starts the drain: empties and closes the listeners, closes connections at rest, and lets
+    /// those in progress finish.
+    fn start_drain(&mut self, now: Moment, seen: &mut dyn Observer) {
         self.stopping = Some(now.after(self.drain_timeout));
         let connections = self.engine.len();
         seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
@@ -40,8 +41,12 @@ impl Reactor {
         self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(idle, cx));
     }
 
-    /// Whether the loop has nothing left to do. What did not end in time is cut off.
-    pub(super) fn is_over(&mut self, now: Moment, seen: &mut dyn Observer) -> Option<Outcome> {
+    /// Returns the outcome once the drain is complete. Closes what is left at the drain timeout.
+    pub(super) fn check_stopped(
+        &mut self,
+        now: Moment,
+        seen: &mut dyn Observer,
+    ) -> Option<Outcome> {
         let deadline = self.stopping?;
         let left = self.engine.len() + self.datagrams.len();
         if deadline <= now {
@@ -52,7 +57,7 @@ impl Reactor {
         (left == 0 && self.listeners.is_empty()).then_some(Outcome::Drained { cut: 0 })
     }
 
-    /// Ends all that is left, now.
+    /// Closes all connections and flows now.
     pub(super) fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
         self.engine.cut(now, seen);
         self.with_datagrams(now, seen, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));

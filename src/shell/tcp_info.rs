@@ -1,29 +1,29 @@
-//! What the kernel knows of a TCP connection: round trips, retransmissions, windows.
+//! The kernel's statistics of a TCP connection (TCP_INFO): round trips, retransmissions, windows.
 
 use std::fmt;
 
 use super::socket::Socket;
 
-/// A selection; times in microseconds, windows in segments.
+/// Selected fields. Times are in microseconds, windows in segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpInfo {
     pub rtt_us: u32,
     pub rttvar_us: u32,
     /// Retransmissions since the connection began.
     pub retransmits: u32,
-    /// How many segments may be on the way at once.
+    /// Congestion window: the segments that may be in flight.
     pub cwnd: u32,
     /// Segments sent and not yet acknowledged.
     pub unacked: u32,
-    /// The largest segment in each direction, in bytes.
+    /// Maximum segment size in each direction, in bytes.
     pub mss: u32,
     pub received_mss: u32,
     pub path_mtu: u32,
-    /// After this long without an acknowledgement a segment is sent again.
+    /// Retransmission timeout.
     pub rto_us: u32,
 }
 
-/// In words, for people: `rtt 0.05 ms +- 0.02, 0 retransmits, cwnd 10, mss 32768, pmtu 65535`.
+/// Formats the main fields: `rtt 0.05 ms +- 0.02, 0 retransmits, cwnd 10, mss 32768, pmtu 65535`.
 impl fmt::Display for TcpInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = |us: u32| us as f64 / 1000.0;
@@ -33,7 +33,7 @@ impl fmt::Display for TcpInfo {
     }
 }
 
-/// None for what is not TCP, and where the system does not tell.
+/// Reads TCP_INFO. Returns None for other sockets, and where the system does not support it.
 #[cfg(target_os = "linux")]
 pub fn tcp_info(socket: &Socket) -> Option<TcpInfo> {
     use nix::sys::socket::GetSockOpt;
@@ -53,10 +53,9 @@ mod linux {
 
     use super::TcpInfo;
 
-    /// The first 104 bytes of the kernel's `struct tcp_info`: all that Linux had of it in 2008.
-    /// Every later kernel has appended to them, and fills as much as is asked for. The C library's
-    /// struct would not do: it is longer than what an older kernel fills. Eight bytes come first,
-    /// then these words.
+    /// The first 104 bytes of the kernel's `struct tcp_info`, its whole size in 2008: eight bytes,
+    /// then words. Later kernels append fields, and fill as many bytes as requested. The C
+    /// library's struct cannot be used, because it is longer than what an older kernel fills.
     pub type Words = [u32; 26];
 
     sockopt_impl!(Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, Words);
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_is_where_the_struct_of_the_c_library_has_it() {
+    fn each_word_has_the_offset_of_its_field_in_the_c_library() {
         let words: linux::Words = std::array::from_fn(|place| place as u32 * 4);
         let info = linux::select(&words);
         assert_eq!(info.rto_us as usize, offset_of!(libc::tcp_info, tcpi_rto));
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_tells_its_round_trip_and_a_unix_socket_does_not() {
+    fn a_tcp_connection_has_a_round_trip_time_and_a_unix_socket_has_none() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();

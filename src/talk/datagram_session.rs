@@ -23,7 +23,7 @@ use crate::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError,
 };
 use crate::plan::{Address, ConnectPlan};
-use crate::shell::room::Room;
+use crate::shell::recv_batch::RecvBatch;
 use crate::shell::stdio::Stdio;
 use crate::shell::{Resolver, Signal};
 
@@ -50,7 +50,7 @@ struct DatagramSession<'a> {
     /// When a datagram was last carried.
     active: Moment,
     /// The datagram that is being shown, of so many bytes, and how many of them have been shown.
-    room: Room,
+    room: RecvBatch,
     heard: usize,
     shown: usize,
     /// More could be done at once.
@@ -105,7 +105,7 @@ impl<'a> DatagramSession<'a> {
             letter: None,
             ended: None,
             active: now,
-            room: Room::new(),
+            room: RecvBatch::new(),
             heard: 0,
             shown: 0,
             more: true,

@@ -13,8 +13,8 @@ use crate::core::{ConnIds, Event, Key, Moment, Observer, Peer, Ready, Reason, Si
 use crate::plan::{Address, Host};
 use crate::shell::address::SystemName;
 use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::recv_batch::RecvBatch;
 use crate::shell::remote::Remote;
-use crate::shell::room::Room;
 use crate::shell::{Lookup, Resolver};
 
 /// Until the first answer, so much of what was sent is remembered, to be sent again. Whoever sends
@@ -169,7 +169,7 @@ impl Post {
     /// Receives one datagram.
     pub fn receive(
         &mut self,
-        into: &mut Room,
+        into: &mut RecvBatch,
         seen: &mut dyn Observer,
     ) -> Result<SendOutcome, Reason> {
         let Some((socket, from)) = &self.socket else { return Ok(SendOutcome::Blocked) };
@@ -323,7 +323,7 @@ mod tests {
 
         /// Waits until the socket in use has something to tell, and receives it.
         fn receive(&mut self) -> Result<SendOutcome, Reason> {
-            let (mut events, mut room) = (Events::with_capacity(8), Room::new());
+            let (mut events, mut room) = (Events::with_capacity(8), RecvBatch::new());
             loop {
                 match self.post.receive(&mut room, &mut ())? {
                     SendOutcome::Blocked => {}

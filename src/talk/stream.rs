@@ -141,7 +141,7 @@ impl<'a> Session<'a> {
             if answered {
                 dialer.resolved(with);
             }
-            dialer.wake(with);
+            dialer.retry(with);
         });
     }
 

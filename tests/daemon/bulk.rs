@@ -126,7 +126,7 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
         assert_eq!(wrong, None, "pair {number}");
     }
     let left = daemon.dump();
-    assert!(left.contains(" 0 bytes kept"), "{left}");
+    assert!(left.contains(" 0 bytes unsent"), "{left}");
 }
 
 #[test]

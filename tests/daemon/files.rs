@@ -49,13 +49,13 @@ fn a_file_on_which_somebody_answers_is_left_alone() {
         let (code, complaint) = fails(&format!("discard {address}"));
         assert_eq!(code, 1);
         let expected =
-            format!("oneloop: cannot listen on {address}: another process listens on it");
+            format!("oneloop: cannot listen on {address}: another process is listening on it");
         assert_eq!(complaint, expected);
     }
     first.client(0).echo(b"undisturbed");
-    // The first one does not notice: no client has connected to it.
-    assert_eq!(first.dump().matches("birth").count(), 0);
-    assert!(first.says("loop: turn ").contains(", 1 birth"));
+    // The probe of its socket file made no connection.
+    assert_eq!(first.dump().matches("opened").count(), 0);
+    assert!(first.says("loop: turn ").contains(", 1 opened"));
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn what_is_no_socket_is_never_touched() {
     scratch.dead("dead");
     symlink("dead", scratch.path("link")).unwrap();
     for (name, what) in
-        [("file", "a file"), ("directory", "a directory"), ("link", "a symbolic link")]
+        [("file", "a regular file"), ("directory", "a directory"), ("link", "a symbolic link")]
     {
         let (code, complaint) = fails(&format!("echo {}", scratch.unix(name)));
         assert_eq!(code, 1);
-        let reason = format!(": {what} is in the way, and is left alone");
+        let reason = format!(": the path exists and is {what}, not a socket");
         assert!(complaint.ends_with(&reason), "{complaint}");
     }
     assert_eq!(fs::read_to_string(scratch.path("file")).unwrap(), "precious");
@@ -103,7 +103,8 @@ fn of_two_starts_at_once_over_a_dead_file_one_serves_and_the_other_says_why_not(
                 |daemon: &Daemon| daemon.count(" limits: ") + daemon.count("cannot listen");
             (both.iter().map(decided).sum::<usize>() == 2).then_some(())
         });
-        let loser = both.iter().position(|daemon| daemon.count("another process listens") == 1);
+        let loser =
+            both.iter().position(|daemon| daemon.count("another process is listening") == 1);
         assert_eq!(both[loser.unwrap()].code(), Some(1));
         Wire::connect(&scratch.unix(&name)).echo(b"the winner");
     }

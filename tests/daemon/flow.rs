@@ -64,9 +64,9 @@ fn memory_is_bounded_whatever_the_readers_do() {
     }
     let grown = daemon.memory().saturating_sub(before);
     assert!(grown <= READERS * HELD_BYTES + SLACK_BYTES, "{grown} bytes for {READERS} readers");
-    assert!(daemon.dump().contains(&format!("memory: {READERS} buffers on loan")));
+    assert!(daemon.dump().contains(&format!("memory: {READERS} buffers in use")));
     clients.into_iter().for_each(Wire::reset);
-    until("all is given back", || daemon.dump().contains(" 0 bytes kept").then_some(()));
+    until("all is given back", || daemon.dump().contains(" 0 bytes unsent").then_some(()));
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() 
     assert!(daemon.cpu() - cpu <= Duration::from_millis(100), "it does not rest");
     let busy = &mut clients[size / 2];
     (0..1000).for_each(|_| busy.echo(b"through all of them"));
-    assert!(daemon.dump().contains("memory: 0 buffers on loan, 0 bytes kept"));
+    assert!(daemon.dump().contains("memory: 0 buffers in use, 0 bytes unsent"));
     // The last that came is served as the first.
     clients[0].echo(b"first");
     clients[size - 1].echo(b"last");
@@ -110,7 +110,7 @@ fn it_starts_with_little_memory() {
 fn bytes_each(daemon: &Daemon, size: usize, each: usize) -> f64 {
     // What the first one needs, all of them need once.
     daemon.client(0).echo(b"warm");
-    until("it is alone", || daemon.dump().contains("0 bytes kept").then_some(()));
+    until("it is alone", || daemon.dump().contains("0 bytes unsent").then_some(()));
     let (files, before) = (daemon.files(), daemon.memory());
     let mut clients = crowd(daemon, size);
     settle(daemon, files + (size - 1) * each);

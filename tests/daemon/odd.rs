@@ -186,9 +186,9 @@ fn slots_that_are_used_again_at_once_mix_nobody_up() {
         daemon.dump();
         let line = daemon.lines().into_iter().rfind(|line| line.contains("loop: turn "))?;
         let gone = line.contains(", 0 connections of at most") && daemon.files() == before;
-        (gone && line.ends_with(", 1000 births")).then_some(())
+        (gone && line.ends_with(", 1000 opened")).then_some(())
     });
-    assert!(daemon.dump().contains("memory: 0 buffers on loan, 0 bytes kept"));
+    assert!(daemon.dump().contains("memory: 0 buffers in use, 0 bytes unsent"));
 }
 
 #[test]

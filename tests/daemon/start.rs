@@ -170,7 +170,7 @@ fn more_connections_than_the_files_allow_are_refused_with_the_reason() {
     let scratch = Scratch::new();
     let echo = with(&format!("echo {} --max-connections 68", scratch.unix("x")));
     assert!(echo.starts_with("oneloop: 68 connections need 101 open files"), "{echo}");
-    assert!(echo.ends_with("or ask for 67 at most"), "{echo}");
+    assert!(echo.ends_with("or request at most 67"), "{echo}");
     let relay = with("relay 127.0.0.1:0 127.0.0.1:1 -m 34");
     assert!(relay.contains("(2 each,") && relay.contains("ulimit -Hn"), "{relay}");
     assert!(!is_there(&scratch.path("x")));
@@ -191,7 +191,7 @@ fn the_doctor_promises_what_the_daemon_grants() {
                 report.split_once(&format!("\"role\": \"{role}\", \"holds\": ")).unwrap();
             let holds: usize = rest.split(',').next().unwrap().parse().unwrap();
             let more = ended(oneloop_after(&after, &format!("{line} -m {}", holds + 1)));
-            assert!(more.err.contains(&format!("or ask for {holds} at most")), "{more:?}");
+            assert!(more.err.contains(&format!("or request at most {holds}")), "{more:?}");
             let words = more.err.split("ulimit -Hn ").nth(1).unwrap();
             let needed: usize = words.split(',').next().unwrap().parse().unwrap();
             Daemon::run(oneloop_after(&after, &format!("{line} -m {holds}")));

@@ -158,11 +158,11 @@ fn quit_dumps_the_loop_its_listeners_and_its_connections() {
     let mut client = daemon.client(0);
     client.echo(b"hello");
     let line = daemon.dump();
-    assert!(line.contains("0 buffers on loan, 0 bytes kept; timers: 1 deadline set"), "{line}");
+    assert!(line.contains("0 buffers in use, 0 bytes unsent; timers: 1 deadline set"), "{line}");
     daemon.says("loop: turn ");
-    daemon.says(&format!("door {}: nobody waits", daemon.address(0)));
-    daemon.says(&format!("door {}: nobody waits", daemon.address(1)));
-    daemon.says(&format!("door {} echo", daemon.address(2)));
+    daemon.says(&format!("listener {}: no connections pending", daemon.address(0)));
+    daemon.says(&format!("listener {}: no connections pending", daemon.address(1)));
+    daemon.says(&format!("listener {} echo", daemon.address(2)));
     daemon.says("loop: turn ");
     daemon.says(", 1 connection of at most ");
     daemon.says("dialing: 0 connections without a target");
@@ -175,7 +175,7 @@ fn quit_dumps_the_loop_its_listeners_and_its_connections() {
     // What is held shows too.
     client.flood(&daemon, |at| byte(1, at));
     let line = daemon.dump();
-    assert!(line.contains(" 1 buffer on loan, "), "{line}");
+    assert!(line.contains(" 1 buffer in use, "), "{line}");
     daemon.says(" and has unsent bytes");
 }
 

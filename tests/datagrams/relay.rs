@@ -378,7 +378,7 @@ fn a_dump_tells_of_doors_and_flows() {
     client().send_to(b"hello", listener).unwrap();
     stand.until(|_| receive(&target));
     stand.datagrams.dump(stand.now, &mut stand.facts);
-    assert_eq!(stand.facts.count(&format!("dump door udp://{listener} relay")), 1);
+    assert_eq!(stand.facts.count(&format!("dump listener udp://{listener} relay")), 1);
     assert_eq!(stand.facts.count(&format!(" to udp://{address}: age 0.")), 1);
     assert_eq!(stand.facts.count(" s, 5 B up, 0 B down, queued "), 1);
 }

@@ -10,7 +10,7 @@ use mio::{Events, Poll};
 use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason};
 use oneloop::plan::{Policy, Route};
 use oneloop::shell::bind_datagram;
-use oneloop::shell::datagram::{Context, Datagrams};
+use oneloop::shell::datagram::{DatagramCx, Datagrams};
 use oneloop::shell::datagram_socket::DatagramSocket;
 
 /// 20 November 2026, 18:17:05 UTC.
@@ -107,9 +107,9 @@ impl Stand {
         });
     }
 
-    pub fn call(&mut self, action: impl FnOnce(&mut Datagrams, &mut Context<'_>)) {
+    pub fn call(&mut self, action: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_>)) {
         let names = &self.names;
-        let mut cx = Context {
+        let mut cx = DatagramCx {
             now: self.now,
             unix_seconds: NOW,
             registry: self.poll.registry(),

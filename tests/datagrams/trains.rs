@@ -10,7 +10,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
-use oneloop::shell::room::PLACES;
+use oneloop::shell::recv_batch::MAX_RECEIVED;
 
 use crate::stand::{CUT, Stand, at, bytes, client, receive};
 
@@ -48,8 +48,8 @@ fn take(taker: &UdpSocket) -> Option<(Vec<u8>, usize, SocketAddr)> {
 
 /// Shows a socket of the stand that there are trains. Before, they are taken apart for it.
 fn show(stand: &mut Stand, from: &UdpSocket, at: SocketAddr, hearer: &UdpSocket) {
-    send(from, &[0; PLACES], 1, at);
-    for _ in 0..PLACES {
+    send(from, &[0; MAX_RECEIVED], 1, at);
+    for _ in 0..MAX_RECEIVED {
         assert_eq!(stand.until(|_| receive(hearer)).0, [0]);
     }
 }
@@ -191,8 +191,8 @@ fn the_other_services_answer_each_datagram_of_a_train() {
     let client = client();
     let daytime = stand.add("udp://127.0.0.1:0=daytime");
     // From then on the door knows of trains.
-    send(&client, &bytes(50 * PLACES, 0), 50, daytime);
-    collect(&mut stand, &client, PLACES);
+    send(&client, &bytes(50 * MAX_RECEIVED, 0), 50, daytime);
+    collect(&mut stand, &client, MAX_RECEIVED);
     stand.facts.0.clear();
     send(&client, &bytes(50 * 3 + 5, 0), 50, daytime);
     for answer in collect(&mut stand, &client, 3) {
@@ -280,7 +280,7 @@ fn a_relay_passes_trains_on_as_trains_both_ways() {
     assert_eq!(stand.facts.count("received"), 2 * datagrams);
     assert_eq!((stand.facts.count("sent"), stand.datagrams.len()), (2 * datagrams, 1));
     stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
-    let (up, down) = (passed + PLACES + 5, passed + PLACES);
+    let (up, down) = (passed + MAX_RECEIVED + 5, passed + MAX_RECEIVED);
     assert_eq!(stand.facts.count(&format!("closed cut up {up} down {down}")), 1);
 }
 

@@ -1,37 +1,37 @@
-//! The small services on datagrams: at most one answer to a datagram, and over UDP never a longer
-//! one.
+//! The small services on datagrams. Each datagram gets at most one reply, and over UDP the reply is
+//! never longer than the request.
 
 use std::net::SocketAddr;
 
+use super::drops::{log_dropped, why};
 use super::listener::DatagramListener;
-use super::loss::{log_dropped, why};
 use super::reflection_guard::{ReflectionGuard, is_privileged};
 use super::service::DatagramService;
-use super::{Context, Datagrams};
+use super::{DatagramCx, Datagrams};
 use crate::core::event::DropReason;
 use crate::core::{Key, Peer, Random, chargen};
 use crate::plan::Service;
 use crate::service::text::{self, Facts};
+use crate::shell::recv_batch::{RecvBatch, Segments};
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Segments};
-use crate::shell::self_connect::is_ours;
+use crate::shell::self_connect::is_local_ip;
 
-/// The longest answer that RFC 864 allows.
+/// Maximum bytes of a chargen reply (RFC 864).
 const CHARGEN_BYTES: u64 = 512;
 
 impl Datagrams {
-    /// Answers what came in at the door of a small service, or drops it and tells why.
+    /// Answers a message on the listener of a small service, or reports it as dropped.
     pub(super) fn answer(
         &mut self,
         slot: usize,
         received: usize,
-        (from, train): (&Remote, Segments<'_>),
-        room: &Room,
-        cx: &mut Context<'_>,
+        (from, segments): (&Remote, Segments<'_>),
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_>,
     ) {
         let key = Key::source(slot);
-        self.traffic.received(key, train, || from.peer(), cx.seen);
-        let Some(DatagramListener { duty: DatagramService::Answer { service, .. }, .. }) =
+        self.turn_counts.received(key, segments, || from.peer(), cx.seen);
+        let Some(DatagramListener { service: DatagramService::Answer { service, .. }, .. }) =
             &self.listeners[slot]
         else {
             return;
@@ -40,34 +40,35 @@ impl Datagrams {
             Service::Discard => {}
             Service::Echo => {
                 let mut first = 0;
-                for (number, datagram) in train.datagrams().enumerate() {
+                for (number, datagram) in segments.datagrams().enumerate() {
                     if let Err(why) = self.permit(slot, from, datagram, datagram) {
-                        self.put(slot, (received, first..number, None), room, cx);
+                        self.push(slot, (received, first..number, None), batch, cx);
                         log_dropped(key, Segments::one(datagram), Some(from), why, cx);
                         first = number + 1;
                     }
                 }
-                self.put(slot, (received, first..train.len(), None), room, cx);
+                self.push(slot, (received, first..segments.len(), None), batch, cx);
             }
             _ => {
-                for datagram in train.datagrams() {
+                for datagram in segments.datagrams() {
                     self.reply(slot, from, datagram, cx);
                 }
             }
         }
     }
 
-    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut Context<'_>) {
-        let Some(DatagramListener { duty: DatagramService::Answer { service, .. }, local, .. }) =
-            &self.listeners[slot]
+    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut DatagramCx<'_>) {
+        let Some(DatagramListener {
+            service: DatagramService::Answer { service, .. }, local, ..
+        }) = &self.listeners[slot]
         else {
             return;
         };
         let reply = match service {
-            // The source of a datagram can be forged; the sender of a Unix datagram cannot.
+            // The source of a UDP datagram can be forged. The sender of a Unix datagram cannot.
             Service::Chargen if from.is_inet() => characters(&mut self.random, datagram.len()),
             Service::Chargen => characters(&mut self.random, usize::MAX),
-            _ => render(service, &from.told_from(local), &from.peer(), cx.unix_seconds),
+            _ => render(service, &from.reply_source(local), &from.peer(), cx.unix_seconds),
         };
         let permitted = self.permit(slot, from, datagram, &reply);
         if let Err(why) = permitted.and_then(|()| self.send_back(slot, from, &reply, cx)) {
@@ -75,7 +76,7 @@ impl Datagrams {
         }
     }
 
-    /// Whether this reply to this datagram may go out; it then counts as sent.
+    /// Checks whether this reply may be sent, and counts it as sent if so.
     fn permit(
         &mut self,
         slot: usize,
@@ -83,7 +84,7 @@ impl Datagrams {
         datagram: &[u8],
         reply: &[u8],
     ) -> Result<(), DropReason> {
-        let Some(DatagramListener { duty: DatagramService::Answer { any_port, .. }, .. }) =
+        let Some(DatagramListener { service: DatagramService::Answer { any_port, .. }, .. }) =
             &self.listeners[slot]
         else {
             return Err(DropReason::NoWay);
@@ -103,17 +104,17 @@ impl Datagrams {
         slot: usize,
         to: &Remote,
         reply: &[u8],
-        cx: &mut Context<'_>,
+        cx: &mut DatagramCx<'_>,
     ) -> Result<(), DropReason> {
         let Some(listener) = &mut self.listeners[slot] else { return Err(DropReason::NoWay) };
         let reply = Segments::one(reply);
         listener.port.send(reply, Some(to)).1.map_err(|error| why(&error))?;
-        self.traffic.sent(Key::source(slot), reply, || to.peer(), cx.seen);
+        self.turn_counts.sent(Key::source(slot), reply, || to.peer(), cx.seen);
         Ok(())
     }
 }
 
-/// An answer over UDP that is about to be sent.
+/// A UDP reply that is about to be sent.
 struct Answer<'a> {
     source: SocketAddr,
     datagram: &'a [u8],
@@ -121,9 +122,9 @@ struct Answer<'a> {
     any_port: bool,
 }
 
-/// Whether the answer may go out. The last question counts it as sent, so it is asked last.
+/// Checks whether the reply may be sent. The loop breaker counts it as sent, so it is asked last.
 fn permit(guard: &mut ReflectionGuard, answer: &Answer<'_>) -> Result<(), DropReason> {
-    if guard.owns(answer.source, is_ours) {
+    if guard.owns(answer.source, is_local_ip) {
         Err(DropReason::Own)
     } else if is_privileged(answer.source.port()) && !answer.any_port {
         Err(DropReason::Privileged)
@@ -136,7 +137,7 @@ fn permit(guard: &mut ReflectionGuard, answer: &Answer<'_>) -> Result<(), DropRe
     }
 }
 
-/// A random number of characters, as RFC 864 asks for: of this service any part is an answer.
+/// Returns a random number of characters, as RFC 864 requires. Any prefix is a valid reply.
 fn characters(random: &mut Random, limit: usize) -> Vec<u8> {
     let length = random.below(CHARGEN_BYTES + 1) as usize;
     let mut text = vec![0; length.min(limit)];
@@ -144,15 +145,15 @@ fn characters(random: &mut Random, limit: usize) -> Vec<u8> {
     text
 }
 
-/// What a service says that does not depend on the datagram.
-fn render(service: &Service, ours: &Remote, peer: &Peer, unix_seconds: i64) -> Vec<u8> {
+/// Renders the reply of a service that does not depend on the request.
+fn render(service: &Service, local: &Remote, peer: &Peer, unix_seconds: i64) -> Vec<u8> {
     match service {
         Service::Daytime => text::daytime(unix_seconds),
         Service::Time => text::time(unix_seconds),
         Service::Whoami => text::whoami(&Facts {
             peer: peer.clone(),
-            local: ours.peer(),
-            transport: if ours.is_inet() { "udp" } else { "unix-dgram" },
+            local: local.peer(),
+            transport: if local.is_inet() { "udp" } else { "unix-dgram" },
             tcp_info: String::new(),
             service: service.name(),
             unix_seconds,
@@ -165,8 +166,8 @@ fn render(service: &Service, ours: &Remote, peer: &Peer, unix_seconds: i64) -> V
 mod tests {
     use super::*;
 
-    /// What the guard says to an answer of `reply` bytes to `datagram` bytes from this source.
-    fn asked(
+    /// Checks a reply of `reply` bytes to `datagram` bytes from this source.
+    fn checked(
         source: &str,
         datagram: usize,
         reply: usize,
@@ -183,23 +184,23 @@ mod tests {
     fn a_source_below_port_1024_is_answered_only_if_it_is_allowed() {
         for port in [0, 1, 7, 53, 1023] {
             let source = format!("192.0.2.1:{port}");
-            assert_eq!(asked(&source, 5, 5, false), Err(DropReason::Privileged));
-            assert_eq!(asked(&source, 5, 5, true), Ok(()));
+            assert_eq!(checked(&source, 5, 5, false), Err(DropReason::Privileged));
+            assert_eq!(checked(&source, 5, 5, true), Ok(()));
         }
-        assert_eq!(asked("192.0.2.1:1024", 5, 5, false), Ok(()));
+        assert_eq!(checked("192.0.2.1:1024", 5, 5, false), Ok(()));
     }
 
     #[test]
     fn our_own_address_is_never_answered() {
-        assert_eq!(asked("127.0.0.1:7007", 5, 5, false), Err(DropReason::Own));
-        assert_eq!(asked("127.0.0.1:7007", 5, 5, true), Err(DropReason::Own));
+        assert_eq!(checked("127.0.0.1:7007", 5, 5, false), Err(DropReason::Own));
+        assert_eq!(checked("127.0.0.1:7007", 5, 5, true), Err(DropReason::Own));
     }
 
     #[test]
     fn no_answer_is_longer_than_its_datagram() {
-        assert_eq!(asked("192.0.2.1:5000", 5, 6, true), Err(DropReason::Short));
-        assert_eq!(asked("192.0.2.1:5000", 0, 1, true), Err(DropReason::Short));
-        assert_eq!(asked("192.0.2.1:5000", 0, 0, true), Ok(()));
-        assert_eq!(asked("192.0.2.1:5000", 99, 99, true), Ok(()));
+        assert_eq!(checked("192.0.2.1:5000", 5, 6, true), Err(DropReason::Short));
+        assert_eq!(checked("192.0.2.1:5000", 0, 1, true), Err(DropReason::Short));
+        assert_eq!(checked("192.0.2.1:5000", 0, 0, true), Ok(()));
+        assert_eq!(checked("192.0.2.1:5000", 99, 99, true), Ok(()));
     }
 }

@@ -1,4 +1,4 @@
-//! A door for datagrams: a bound socket, and what is done with the datagrams that come in at it.
+//! A datagram listener: a bound socket, and the service that handles its datagrams.
 
 use std::io;
 
@@ -17,22 +17,22 @@ use crate::shell::socket_file::SocketFile;
 /// A bound socket, and the service behind it.
 #[derive(Debug)]
 pub(super) struct DatagramListener {
-    /// Removed before its socket is closed, as it wants to be.
+    /// Declared first: the file must be removed before the socket is closed.
     #[cfg(unix)]
     _file: Option<SocketFile>,
     pub port: DatagramPort,
     pub route: u16,
     pub address: String,
     pub local: Remote,
-    pub duty: DatagramService,
+    pub service: DatagramService,
 }
 
 impl DatagramListener {
-    /// Opens a door: from now on its datagrams are waited for.
+    /// Registers a bound socket for reading.
     pub fn open(
         bound: BoundDatagram,
         route: u16,
-        duty: DatagramService,
+        service: DatagramService,
         key: Key,
         registry: &Registry,
     ) -> io::Result<DatagramListener> {
@@ -47,22 +47,22 @@ impl DatagramListener {
             route,
             address: bound.address.to_string(),
             local,
-            duty,
+            service,
         })
     }
 
-    /// What an operator should hear about it.
+    /// A warning for the operator, if the service may be abused from the internet.
     pub fn warning(&self) -> Option<String> {
         let local = self.local.inet()?;
-        let answers = match &self.duty {
+        let answers = match &self.service {
             DatagramService::Answer { service, .. } => *service != Service::Discard,
             DatagramService::Relay(_) => false,
         };
-        let (service, address) = (self.duty.name(), &self.address);
+        let (service, address) = (self.service.name(), &self.address);
         (answers && is_public(&local)).then(|| {
             format!(
                 "{service} answers UDP at {address}, which may be a public address: \
-                 with a forged source it sends to others what they did not ask for"
+                 with forged source addresses it can be used to flood other hosts"
             )
         })
     }

@@ -1,4 +1,5 @@
-//! An inlet: a socket that datagrams come in at, a door's or a flow's own, and go out from.
+//! A socket of `Datagrams`, of a listener or of a flow, with its registration and its use of GRO and
+//! GSO.
 
 use std::io;
 
@@ -6,125 +7,124 @@ use mio::{Interest, Registry, Token};
 
 use crate::core::Key;
 use crate::shell::datagram_socket::DatagramSocket;
+use crate::shell::recv_batch::{RecvBatch, Segments, Wanted};
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Segments, Wanted};
 
 #[derive(Debug)]
 pub(super) struct DatagramPort {
     pub socket: DatagramSocket,
-    /// It may be readable, and waits for its turn.
+    /// It may be readable, and is in the run queue.
     pub queued: bool,
-    /// What is wanted to be known of an arrival.
+    /// What is requested with each receive call.
     wanted: Wanted,
-    /// It has once looked as if there were trains; from then on they are taken as they are.
-    takes_trains: bool,
-    /// No train whose datagrams are as long as this is sent as one: such a train was refused.
+    /// GRO was enabled, because datagrams have come in that looked like a train.
+    gro_enabled: bool,
+    /// Smallest segment size in bytes that was refused: trains of such segments are sent one by one.
     refused: usize,
 }
 
-/// The longest train that every system with trains takes as one, in datagrams and in bytes.
-const TRAIN: usize = 64;
-const TRAIN_BYTES: usize = 65_507;
+/// Maximum size of a train, in segments and in bytes, that every kernel with GSO accepts.
+const GSO_SEGMENTS: usize = 64;
+const GSO_BYTES: usize = 65_507;
 
-/// A call that brought less than there was room for has seen the socket empty. On poll(2), mio
-/// forgets a socket that was named until a call of ours would have blocked.
+/// Whether a receive call that leaves slots free shows that the socket is drained. With poll(2), mio
+/// reports a socket again only after a call on it has returned `WouldBlock`.
 const SHORT_IS_DRAINED: bool = !cfg!(mio_unsupported_force_poll_poll);
 
 impl DatagramPort {
     pub fn new(socket: DatagramSocket, wanted: Wanted) -> DatagramPort {
-        let refused = if socket.is_for_many() { usize::MAX } else { 0 };
-        DatagramPort { socket, queued: false, wanted, takes_trains: false, refused }
+        let refused = if socket.supports_batches() { usize::MAX } else { 0 };
+        DatagramPort { socket, queued: false, wanted, gro_enabled: false, refused }
     }
 
-    /// Another socket, connected, takes the place of this one. If it waits for its turn, it does so
-    /// still.
-    pub fn renew(&mut self, socket: DatagramSocket) {
+    /// Replaces the socket by another one that is connected. It stays in the run queue.
+    pub fn replace_socket(&mut self, socket: DatagramSocket) {
         *self = DatagramPort { queued: self.queued, ..DatagramPort::new(socket, Wanted::Nothing) };
     }
 
-    /// For reading alone: a datagram that cannot go out at once is dropped.
+    /// Registers the socket for reading alone: a datagram that cannot be sent at once is dropped.
     pub fn register(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
         registry.register(self.socket.source(), Token(key.to_token()), Interest::READABLE)
     }
 
-    /// Lets the poll know the socket anew.
-    pub fn register_anew(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
-        self.hang_up(registry);
+    /// Registers the socket again.
+    pub fn reregister(&mut self, key: Key, registry: &Registry) -> io::Result<()> {
+        self.deregister_socket(registry);
         self.register(key, registry)
     }
 
-    /// Tells the poll that the socket goes. That it may not know it is no harm.
-    pub fn hang_up(&mut self, registry: &Registry) {
+    /// Deregisters the socket. It may be deregistered already, so errors are ignored.
+    pub fn deregister_socket(&mut self, registry: &Registry) {
         let _ = registry.deregister(self.socket.source());
     }
 
-    /// Takes what has arrived, as much as one call brings. True: it is drained, and will be named
-    /// when more comes.
-    pub fn receive(&mut self, room: &mut Room) -> io::Result<bool> {
-        let found_no_more = self.socket.receive(self.wanted, room)?;
-        // Before, no train would have stayed one; and to ask for them costs something at each call.
-        if !self.takes_trains && room.looks_like_a_train() {
-            self.takes_trains = true;
-            self.wanted = self.socket.take_trains().unwrap_or(self.wanted);
+    /// Receives with one call. Returns true if the socket is drained, so that the next datagram is
+    /// reported by an event.
+    pub fn receive(&mut self, batch: &mut RecvBatch) -> io::Result<bool> {
+        let is_drained = self.socket.receive(self.wanted, batch)?;
+        // Not enabled from the start: without trains, GRO makes each call dearer for nothing.
+        if !self.gro_enabled && batch.looks_segmented() {
+            self.gro_enabled = true;
+            self.wanted = self.socket.enable_gro().unwrap_or(self.wanted);
         }
-        Ok(found_no_more && SHORT_IS_DRAINED)
+        Ok(is_drained && SHORT_IS_DRAINED)
     }
 
-    /// Sends the beginning of a train, as much as goes in one call: to this remote, or to the one
-    /// that the socket is connected with. Tells which part that was, and what became of it.
+    /// Sends as much of a train as one call takes: to `to`, or to the connected remote. Returns that
+    /// part and the result.
     pub fn send<'a>(
         &mut self,
-        train: Segments<'a>,
+        segments: Segments<'a>,
         to: Option<&Remote>,
     ) -> (Segments<'a>, io::Result<()>) {
-        self.send_up_to(self.longest(train), train, to)
+        self.send_up_to(self.sendable(segments), segments, to)
     }
 
-    /// If these go only one by one, the first one goes, and the others need not be tried again.
+    /// Sends the first `number` datagrams of a train. If GSO refuses them, it sends the first alone,
+    /// and later calls do not try GSO with this segment size again.
     fn send_up_to<'a>(
         &mut self,
         number: usize,
-        train: Segments<'a>,
+        segments: Segments<'a>,
         to: Option<&Remote>,
     ) -> (Segments<'a>, io::Result<()>) {
-        let head = train.part(0..number);
+        let head = segments.part(0..number);
         match self.call(head, to) {
-            Err(error) if number > 1 && is_about_trains(&error) => {
-                self.refused = train.each();
-                let first = train.part(0..1);
+            Err(error) if number > 1 && is_gso_error(&error) => {
+                self.refused = segments.segment_size();
+                let first = segments.part(0..1);
                 (first, self.call(first, to))
             }
             done => (head, done),
         }
     }
 
-    fn call(&self, train: Segments<'_>, to: Option<&Remote>) -> io::Result<()> {
+    fn call(&self, segments: Segments<'_>, to: Option<&Remote>) -> io::Result<()> {
         match to {
-            Some(to) => self.socket.send_to(train, to),
-            None => self.socket.send_train(train),
+            Some(to) => self.socket.send_to(segments, to),
+            None => self.socket.send_segments(segments),
         }
     }
 
-    /// How many datagrams of this train may go in one call.
-    fn longest(&self, train: Segments<'_>) -> usize {
-        match train.len() {
+    /// Number of datagrams of this train that one call may send.
+    fn sendable(&self, segments: Segments<'_>) -> usize {
+        match segments.len() {
             1 => 1,
-            _ if train.each() >= self.refused => 1,
-            all if all <= TRAIN && train.bytes().len() <= TRAIN_BYTES => all,
-            _ => TRAIN.min(TRAIN_BYTES / train.each()).max(1),
+            _ if segments.segment_size() >= self.refused => 1,
+            all if all <= GSO_SEGMENTS && segments.bytes().len() <= GSO_BYTES => all,
+            _ => GSO_SEGMENTS.min(GSO_BYTES / segments.segment_size()).max(1),
         }
     }
 }
 
-/// Whether a train was refused as such: its datagrams are longer than a packet on the way can be,
-/// or the way knows no trains.
+/// Whether GSO was refused: the segments exceed the path MTU, or the route has no support for it.
 #[cfg(target_os = "linux")]
-fn is_about_trains(error: &io::Error) -> bool {
+fn is_gso_error(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_about_trains(_: &io::Error) -> bool {
+fn is_gso_error(_: &io::Error) -> bool {
     false
 }
 
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// An inlet that is connected with this socket.
+    /// A port that is connected to this socket.
     fn port(to: &UdpSocket) -> DatagramPort {
         let to = Remote::Inet(to.local_addr().expect("an address"), None);
         DatagramPort::new(DatagramSocket::connected(&to).expect("a socket"), Wanted::Nothing)
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_train_is_as_long_as_one_call_may_take() {
         let port = port(&home());
-        let room = vec![0; 70_000];
+        let buffer = vec![0; 70_000];
         for (bytes, each, longest) in [
             (0, 1, 1),
             (100, 100, 1),
@@ -165,8 +165,8 @@ mod tests {
             (65_507, 1_024, 64),
             (65_508, 1_024, 63),
         ] {
-            let train = Segments::new(&room[..bytes], each);
-            assert_eq!(port.longest(train), longest, "{bytes} bytes, {each} each");
+            let segments = Segments::new(&buffer[..bytes], each);
+            assert_eq!(port.sendable(segments), longest, "{bytes} bytes, {each} each");
         }
     }
 
@@ -175,21 +175,21 @@ mod tests {
         let home = home();
         let mut port = port(&home);
         let bytes: Vec<u8> = (0..=255).collect();
-        // No system takes so many as one.
+        // No system accepts that many segments.
         let (part, sent) = port.send_up_to(256, Segments::new(&bytes, 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), &bytes[..1]);
         let (part, sent) = port.send(Segments::new(&bytes[1..], 1), None);
         sent.unwrap();
         assert_eq!(part.bytes(), &bytes[1..2], "it is remembered");
-        let mut room = [0; 9];
+        let mut buffer = [0; 9];
         for number in 0..2 {
-            assert_eq!((home.recv(&mut room).unwrap(), room[0]), (1, number));
+            assert_eq!((home.recv(&mut buffer).unwrap(), buffer[0]), (1, number));
         }
     }
 
     #[test]
-    fn each_way_to_refuse_a_train_is_known_as_one() {
+    fn each_error_that_refuses_gso_is_recognised() {
         for (number, is_known) in [
             (libc::EINVAL, true),
             (libc::EIO, true),
@@ -199,7 +199,7 @@ mod tests {
             (libc::ENOBUFS, false),
         ] {
             let error = io::Error::from_raw_os_error(number);
-            assert_eq!(is_about_trains(&error), is_known, "{error}");
+            assert_eq!(is_gso_error(&error), is_known, "{error}");
         }
     }
 
@@ -210,17 +210,17 @@ mod tests {
             let home = home();
             let mut port = port(&home);
             port.refused = refused;
-            let (mut train, mut made) = (Segments::new(&bytes, 1_200), 0);
-            while !train.is_empty() {
-                let (part, sent) = port.send(train, None);
+            let (mut segments, mut made) = (Segments::new(&bytes, 1_200), 0);
+            while !segments.is_empty() {
+                let (part, sent) = port.send(segments, None);
                 sent.unwrap();
-                (train, made) = (train.after(part.len()), made + 1);
+                (segments, made) = (segments.after(part.len()), made + 1);
             }
             assert_eq!(made, calls);
-            let mut room = [0; 2_000];
+            let mut buffer = [0; 2_000];
             for datagram in bytes.chunks(1_200) {
-                let length = home.recv(&mut room).unwrap();
-                assert_eq!(&room[..length], datagram);
+                let length = home.recv(&mut buffer).unwrap();
+                assert_eq!(&buffer[..length], datagram);
             }
         }
     }

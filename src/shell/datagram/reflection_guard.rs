@@ -1,18 +1,18 @@
-//! The guard: keeps the small services of UDP from being used against others, or against ourselves.
+//! Keeps the small UDP services from being used for reflection attacks and endless loops.
 //!
-//! Anybody can forge the source of a datagram. So an answer never goes to our own doors, nor
-//! (unless it is allowed) to a port where another service may sit; and an endless exchange between
-//! two services that answer each other must end by itself.
+//! The source of a datagram can be forged. So a reply is never sent to one of our own listeners,
+//! nor (unless allowed) to a port where another service may listen, and an endless exchange between
+//! two services that answer each other is broken.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::core::Random;
 use crate::core::random::mix;
-use crate::shell::self_connect::meets;
+use crate::shell::self_connect::receives;
 
 #[derive(Debug)]
 pub struct ReflectionGuard {
-    /// What our own UDP doors are bound to.
+    /// The bound addresses of our own UDP listeners, sorted by port.
     listeners: Vec<SocketAddr>,
     breaker: Breaker,
 }
@@ -31,29 +31,30 @@ impl ReflectionGuard {
         self.listeners.retain(|known| *known != listener);
     }
 
-    /// Whether what goes to this address comes in at one of our own doors. A door that is bound to
-    /// every address is met by each address of this machine: `is_ours` knows them.
-    pub fn owns(&self, address: SocketAddr, is_ours: impl Fn(IpAddr) -> bool) -> bool {
+    /// Whether one of our own listeners receives what is sent to this address. One that is bound to
+    /// the wildcard address receives on every address for which `is_local_ip` returns true.
+    pub fn owns(&self, address: SocketAddr, is_local_ip: impl Fn(IpAddr) -> bool) -> bool {
         let first = self.listeners.partition_point(|listener| listener.port() < address.port());
-        let same_port = self.listeners[first..].iter().take_while(|d| d.port() == address.port());
-        same_port.into_iter().any(|listener| meets(listener, address, &is_ours))
+        let same_port = self.listeners[first..].iter().take_while(|at| at.port() == address.port());
+        same_port.into_iter().any(|listener| receives(listener, address, &is_local_ip))
     }
 
-    /// Whether the answer to these bytes must be dropped to break a loop.
+    /// Whether the reply to these bytes must be dropped to break a loop.
     pub fn breaks(&mut self, from: SocketAddr, bytes: &[u8]) -> bool {
         self.breaker.breaks(from, bytes)
     }
 }
 
-/// Ports below this one belong to services; no honest client sends from there.
+/// Lowest port that clients send from. Lower ports belong to services.
 const FIRST_CLIENT_PORT: u16 = 1024;
 
-/// Whether a service sits at this port rather than a client.
+/// Whether the port belongs to a service rather than a client.
 pub fn is_privileged(port: u16) -> bool {
     port < FIRST_CLIENT_PORT
 }
 
-/// Whether a door at this address may be reached from the open internet. Every address counts.
+/// Whether a listener at this address may be reached from the internet. The wildcard counts as
+/// public.
 pub fn is_public(address: &SocketAddr) -> bool {
     match address.ip().to_canonical() {
         IpAddr::V4(ip) => {
@@ -64,53 +65,54 @@ pub fn is_public(address: &SocketAddr) -> bool {
     }
 }
 
-/// Breaks loops: a loop of two services that answer each other needs every reply, an honest client
-/// does not. So one in a thousand replies to bytes that were seen before from the same source is
-/// dropped. What was seen is kept as short marks in a table of fixed size.
+/// Breaks loops of two services that answer each other. Such a loop needs every reply; a client
+/// does not. So one in a thousand replies to a repeated datagram (same source, same bytes) is
+/// dropped. Datagrams are remembered as 32-bit marks in a table of fixed size.
 #[derive(Debug)]
 struct Breaker {
-    /// Made when the first answer goes out. 0 is an empty place.
+    /// Allocated with the first reply. 0 is an empty slot.
     marks: Vec<u32>,
-    places: usize,
+    slots: usize,
     secret: u64,
     random: Random,
 }
 
-/// 64 KiB in all. Sources beyond this number push each other out, and are caught later.
+/// Number of marks (64 KiB). With more sources than this, marks are overwritten, and loops end later.
 const MARKS: usize = 1 << 14;
 
-/// A loop ends after so many rounds on average: within a blink, and at a loss few clients notice.
+/// Mean number of rounds after which a loop ends, and the share of repeated datagrams that a client
+/// loses.
 const ONE_IN: u64 = 1000;
 
 impl Breaker {
-    fn new(seed: u64, places: usize) -> Breaker {
+    fn new(seed: u64, slots: usize) -> Breaker {
         let mut random = Random::new(seed);
-        Breaker { marks: Vec::new(), places, secret: random.draw(), random }
+        Breaker { marks: Vec::new(), slots, secret: random.draw(), random }
     }
 
     fn breaks(&mut self, from: SocketAddr, bytes: &[u8]) -> bool {
         if self.marks.is_empty() {
-            self.marks = vec![0; self.places];
+            self.marks = vec![0; self.slots];
         }
         let word = digest(self.secret, from, bytes);
         let mark = (word >> 32) as u32 | 1;
-        let place = &mut self.marks[word as usize % self.places];
-        if *place == mark {
+        let slot = &mut self.marks[word as usize % self.slots];
+        if *slot == mark {
             return self.random.once_in(ONE_IN);
         }
-        // Two loops may take turns at one place. If each always pushed the other out, neither would
-        // ever be recognised; so the one that sits there keeps its place half of the time.
-        if *place == 0 || self.random.once_in(2) {
-            *place = mark;
+        // Two loops may share a slot. If each always overwrote the other's mark, neither would be
+        // recognised. So a mark is overwritten with probability one half.
+        if *slot == 0 || self.random.once_in(2) {
+            *slot = mark;
         }
         false
     }
 }
 
-/// Odd and without a pattern: multiplying by it carries each bit far up.
+/// An odd multiplier without a pattern: it carries each bit far up.
 const FACTOR: u64 = 0xD6E8_FEB8_6659_FD93;
 
-/// A mark of a source and its bytes. The secret keeps strangers from choosing marks that collide.
+/// Hashes a source and its bytes. The secret keeps strangers from choosing inputs that collide.
 fn digest(secret: u64, from: SocketAddr, bytes: &[u8]) -> u64 {
     let ip = match from.ip() {
         IpAddr::V4(ip) => ip.to_bits() as u128,
@@ -118,24 +120,24 @@ fn digest(secret: u64, from: SocketAddr, bytes: &[u8]) -> u64 {
     };
     let source = mix(secret ^ ip as u64) ^ mix(!secret ^ (ip >> 64) as u64);
     let word = mix(source ^ (from.port() as u64) << 48 ^ bytes.len() as u64);
-    // Four words at once: each multiplication waits for the one before it, but not for the others.
-    let mut lists = [word, !word, word.rotate_left(16), word.rotate_left(48)];
+    // Four independent states: each multiplication waits only for the previous one of its state.
+    let mut states = [word, !word, word.rotate_left(16), word.rotate_left(48)];
     let (rounds, rest) = bytes.as_chunks::<32>();
     for round in rounds {
-        for (list, eight) in lists.iter_mut().zip(round.as_chunks::<8>().0) {
-            *list = step(*list, u64::from_le_bytes(*eight));
+        for (state, eight) in states.iter_mut().zip(round.as_chunks::<8>().0) {
+            *state = step(*state, u64::from_le_bytes(*eight));
         }
     }
     let (eights, rest) = rest.as_chunks();
-    for (list, eight) in lists.iter_mut().zip(eights) {
-        *list = step(*list, u64::from_le_bytes(*eight));
+    for (state, eight) in states.iter_mut().zip(eights) {
+        *state = step(*state, u64::from_le_bytes(*eight));
     }
     let rest = rest.iter().fold(1, |rest, byte| rest << 8 | *byte as u64);
-    lists.into_iter().fold(rest, |word, list| mix(word ^ list))
+    states.into_iter().fold(rest, |word, state| mix(word ^ state))
 }
 
-fn step(list: u64, word: u64) -> u64 {
-    (list.rotate_left(25) ^ word).wrapping_mul(FACTOR)
+fn step(state: u64, word: u64) -> u64 {
+    (state.rotate_left(25) ^ word).wrapping_mul(FACTOR)
 }
 
 #[cfg(test)]
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_doors_are_known() {
+    fn our_own_listeners_are_recognised() {
         let mut guard = ReflectionGuard::new(1);
         guard.add(at("127.0.0.1:7007"));
         guard.add(at("[::]:9009"));
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_door_that_was_removed_is_no_longer_ours() {
+    fn a_removed_listener_is_no_longer_recognised() {
         let mut guard = ReflectionGuard::new(1);
         guard.add(at("127.0.0.1:7007"));
         guard.remove(at("127.0.0.1:7007"));
@@ -193,17 +195,17 @@ mod tests {
         let mark = |from: &str, bytes: &[u8]| digest(7, at(from), bytes);
         for length in 0..100 {
             let mut bytes = vec![7; length];
-            let mut seen = HashSet::from([mark("192.0.2.1:5000", &bytes)]);
+            let mut marks = HashSet::from([mark("192.0.2.1:5000", &bytes)]);
             for number in 0..length {
                 bytes[number] = 8;
-                assert!(seen.insert(mark("192.0.2.1:5000", &bytes)), "{number} of {length}");
+                assert!(marks.insert(mark("192.0.2.1:5000", &bytes)), "{number} of {length}");
                 bytes[number] = 7;
             }
             for source in ["192.0.2.2:5000", "192.0.2.1:5001", "[::1]:5000", "[1::]:5000"] {
-                assert!(seen.insert(mark(source, &bytes)), "{source}, {length}");
+                assert!(marks.insert(mark(source, &bytes)), "{source}, {length}");
             }
             bytes.push(7);
-            assert!(seen.insert(mark("192.0.2.1:5000", &bytes)), "{length} and one more");
+            assert!(marks.insert(mark("192.0.2.1:5000", &bytes)), "{length} and one more");
         }
         let words: Vec<u8> = (0..64).collect();
         let mut turned = words.clone();
@@ -211,9 +213,9 @@ mod tests {
         assert_ne!(mark("192.0.2.1:5000", &words), mark("192.0.2.1:5000", &turned));
     }
 
-    /// The round in which the breaker has ended all of so many loops that take turns.
-    fn loops_end(seed: u64, loops: u64, places: usize) -> u64 {
-        let mut breaker = Breaker::new(seed, places);
+    /// Runs `loops` loops in turns, and returns the round in which the last one is broken.
+    fn loops_end(seed: u64, loops: u64, slots: usize) -> u64 {
+        let mut breaker = Breaker::new(seed, slots);
         let mut alive: Vec<u64> = (0..loops).collect();
         for round in 0..1_000_000 {
             alive.retain(|n| !breaker.breaks(at("192.0.2.1:7007"), &n.to_le_bytes()));
@@ -231,8 +233,8 @@ mod tests {
     }
 
     #[test]
-    fn loops_that_share_a_place_end_too() {
-        // More of them than places, and always in the same order.
+    fn loops_that_share_a_slot_end_too() {
+        // More loops than slots, always in the same order.
         assert!((0..10).all(|seed| loops_end(seed, 2, 1) < 50_000));
         assert!(loops_end(1, 200, 64) < 200_000);
     }

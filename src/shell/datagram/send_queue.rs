@@ -1,149 +1,160 @@
-//! The outbox: what waits to go out at one door, so that much of it goes in one call.
+//! The queue of datagrams to be sent by one listener, so that one call sends several of them.
 //!
-//! It is emptied before anything else may happen to what it speaks of: before the room is used
-//! again, before a flow is closed, and when all sockets of a turn have been driven.
+//! Entries refer to the receive batch and to flows. So the queue is flushed before the batch is
+//! cleared, before a flow is closed, and at the end of each turn.
 
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::loss::{log_dropped, why};
+use super::drops::{log_dropped, why};
 use super::relay::Flow;
 use super::table::Table;
-use super::{Context, Datagrams};
+use super::{DatagramCx, Datagrams};
 use crate::core::Key;
 use crate::core::event::DropReason;
+use crate::shell::recv_batch::{RecvBatch, Segments};
 use crate::shell::remote::Remote;
-use crate::shell::room::{Room, Segments};
 
-/// Letters that go out at this door.
+/// Datagrams to be sent by one listener.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
     listener: usize,
-    letters: Vec<Outgoing>,
+    outgoing: Vec<Outgoing>,
 }
 
-/// Datagrams of one arrival that go out to one remote.
+/// Datagrams of one received message that are sent to one remote.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    /// The number of the arrival in the room, and which of its datagrams.
+    /// Index of the message in the batch, and which of its datagrams.
     received: usize,
     part: Range<usize>,
-    /// The flow whose source they go to. None: they go back to where they came from.
+    /// The flow whose source they are sent to. None: they are sent back to their sender.
     flow: Option<Key>,
 }
 
 impl Datagrams {
-    /// Puts datagrams of an arrival into the outbox. It never holds letters of two doors.
-    pub(super) fn put(
+    /// Queues datagrams of a message. The queue never holds datagrams of two listeners.
+    pub(super) fn push(
         &mut self,
         listener: usize,
         (received, part, flow): (usize, Range<usize>, Option<Key>),
-        room: &Room,
-        cx: &mut Context<'_>,
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_>,
     ) {
         if self.send_queue.listener != listener {
-            self.flush_send_queue(room, cx);
+            self.flush_send_queue(batch, cx);
         }
         self.send_queue.listener = listener;
         if !part.is_empty() {
-            self.send_queue.letters.push(Outgoing { received, part, flow });
+            self.send_queue.outgoing.push(Outgoing { received, part, flow });
         }
     }
 
-    /// Sends all that waits.
-    pub(super) fn flush_send_queue(&mut self, room: &Room, cx: &mut Context<'_>) {
-        if self.send_queue.letters.is_empty() {
+    /// Sends everything in the queue.
+    pub(super) fn flush_send_queue(&mut self, batch: &RecvBatch, cx: &mut DatagramCx<'_>) {
+        if self.send_queue.outgoing.is_empty() {
             return;
         }
-        let mut letters = std::mem::take(&mut self.send_queue.letters);
+        let mut outgoing = std::mem::take(&mut self.send_queue.outgoing);
         let mut sent = 0;
-        while sent < letters.len() {
-            sent += match self.post_many(&letters[sent..], room, cx) {
-                0 => self.post_one(&letters[sent], room, cx),
+        while sent < outgoing.len() {
+            sent += match self.send_batch(&outgoing[sent..], batch, cx) {
+                0 => self.send_one(&outgoing[sent], batch, cx),
                 several => several,
             };
         }
-        letters.clear();
-        self.send_queue.letters = letters;
+        outgoing.clear();
+        self.send_queue.outgoing = outgoing;
     }
 
-    /// Sends several letters in one call, if they are single datagrams over UDP. Tells of how many
-    /// it is known what became of them.
-    fn post_many(&mut self, letters: &[Outgoing], room: &Room, cx: &mut Context<'_>) -> usize {
+    /// Sends several entries in one call if they are single UDP datagrams. Returns how many were
+    /// sent.
+    fn send_batch(
+        &mut self,
+        outgoing: &[Outgoing],
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_>,
+    ) -> usize {
         let Some(listener) = &self.listeners[self.send_queue.listener] else { return 0 };
-        let plain = letters.iter().map_while(|letter| {
-            let to = plain(letter.to(room, &self.flows)?)?;
-            Some((letter.train(room).filter(|train| train.len() == 1)?.bytes(), to))
+        let plain = outgoing.iter().map_while(|item| {
+            let to = plain(item.to(batch, &self.flows)?)?;
+            Some((item.segments(batch).filter(|segments| segments.len() == 1)?.bytes(), to))
         });
-        match listener.port.socket.send_many(plain) {
+        match listener.port.socket.send_batch(plain) {
             Ok(sent) => {
-                for letter in &letters[..sent] {
-                    let train = letter.train(room);
-                    self.posted(letter, train.unwrap_or(Segments::one(b"")), Ok(()), room, cx);
+                for item in &outgoing[..sent] {
+                    let segments = item.segments(batch);
+                    self.report_sent(
+                        item,
+                        segments.unwrap_or(Segments::one(b"")),
+                        Ok(()),
+                        batch,
+                        cx,
+                    );
                 }
                 sent
             }
-            // What is wrong with the first one comes out when it is sent alone.
+            // The first entry has an error. Sent alone, it returns that error again.
             Err(_) => 0,
         }
     }
 
-    fn post_one(&mut self, letter: &Outgoing, room: &Room, cx: &mut Context<'_>) -> usize {
-        let mut train = letter.train(room).unwrap_or(Segments::one(b""));
-        while !train.is_empty() {
-            let to = letter.to(room, &self.flows).filter(|to| to.is_named());
+    fn send_one(&mut self, item: &Outgoing, batch: &RecvBatch, cx: &mut DatagramCx<'_>) -> usize {
+        let mut segments = item.segments(batch).unwrap_or(Segments::one(b""));
+        while !segments.is_empty() {
+            let to = item.to(batch, &self.flows).filter(|to| to.is_named());
             let (part, sent) = match (&mut self.listeners[self.send_queue.listener], to) {
                 (Some(listener), Some(to)) => {
-                    let (part, sent) = listener.port.send(train, Some(to));
+                    let (part, sent) = listener.port.send(segments, Some(to));
                     (part, sent.map_err(|error| why(&error)))
                 }
-                _ => (train, Err(DropReason::NoWay)),
+                _ => (segments, Err(DropReason::NoWay)),
             };
-            self.posted(letter, part, sent, room, cx);
-            train = train.after(part.len());
+            self.report_sent(item, part, sent, batch, cx);
+            segments = segments.after(part.len());
         }
         1
     }
 
-    /// Notes what became of datagrams.
-    fn posted(
+    /// Reports datagrams as sent or dropped, and counts their bytes.
+    fn report_sent(
         &mut self,
-        letter: &Outgoing,
+        item: &Outgoing,
         part: Segments<'_>,
         sent: Result<(), DropReason>,
-        room: &Room,
-        cx: &mut Context<'_>,
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_>,
     ) {
-        let key = letter.flow.unwrap_or(Key::source(self.send_queue.listener));
+        let key = item.flow.unwrap_or(Key::source(self.send_queue.listener));
         if let Err(why) = sent {
-            let received = room.all_received().get(letter.received);
+            let received = batch.all_received().get(item.received);
             let from = received.and_then(|received| self.sender(key, received));
             return log_dropped(key, part, from, why, cx);
         }
-        if let Some(entry) = letter.flow.and_then(|key| self.flows.get(key.slot())) {
+        if let Some(entry) = item.flow.and_then(|key| self.flows.get(key.slot())) {
             entry.flow.down += part.bytes().len() as u64;
         }
-        if let Some(to) = letter.to(room, &self.flows) {
-            self.traffic.sent(key, part, || to.peer(), cx.seen);
+        if let Some(to) = item.to(batch, &self.flows) {
+            self.turn_counts.sent(key, part, || to.peer(), cx.seen);
         }
     }
 }
 
 impl Outgoing {
-    fn train<'a>(&self, room: &'a Room) -> Option<Segments<'a>> {
-        let train = room.train(room.all_received().get(self.received)?)?;
-        Some(train.part(self.part.clone()))
+    fn segments<'a>(&self, batch: &'a RecvBatch) -> Option<Segments<'a>> {
+        let segments = batch.segments(batch.all_received().get(self.received)?)?;
+        Some(segments.part(self.part.clone()))
     }
 
-    fn to<'a>(&self, room: &'a Room, flows: &'a Table<Remote, Flow>) -> Option<&'a Remote> {
+    fn to<'a>(&self, batch: &'a RecvBatch, flows: &'a Table<Remote, Flow>) -> Option<&'a Remote> {
         match self.flow {
             Some(key) => flows.peek(key.slot()).map(|entry| &entry.source),
-            None => room.all_received().get(self.received)?.from.as_ref(),
+            None => batch.all_received().get(self.received)?.from.as_ref(),
         }
     }
 }
 
-/// Where to, if it is over UDP and from wherever the system chooses.
+/// The destination, if it is UDP and the system chooses the source address.
 fn plain(to: &Remote) -> Option<SocketAddr> {
     match to {
         Remote::Inet(to, None) => Some(*to),

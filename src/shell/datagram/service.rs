@@ -1,4 +1,4 @@
-//! What a door does with a datagram: it answers, or passes it on to a target.
+//! The service of a datagram listener: it answers a datagram, or relays it to a target.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -8,30 +8,30 @@ use crate::shell::address::SystemName;
 use crate::shell::remote::Remote;
 #[cfg(unix)]
 use crate::shell::self_connect::FileId;
-use crate::shell::self_connect::{is_ours, meets};
+use crate::shell::self_connect::{is_local_ip, receives};
 
-/// What a door does with a datagram.
+/// The service of a datagram listener.
 #[derive(Debug)]
 pub(super) enum DatagramService {
     Answer { service: Service, any_port: bool },
     Relay(Relay),
 }
 
-/// What the door of a relay knows.
+/// The targets of a relay, and its list of flows.
 #[derive(Debug)]
 pub(super) struct Relay {
-    /// Its flows in the table.
+    /// Index of its flow list in the table.
     pub list: usize,
     targets: Vec<Address>,
-    /// The target that the next flow begins with: they take turns.
+    /// Index of the target that the next flow begins with (round robin).
     next: usize,
 }
 
-/// So many remotes of a flow are tried at most; a name may have any number of addresses.
+/// Maximum remotes per flow. A name may have any number of addresses.
 const REMOTES: usize = 16;
 
 impl DatagramService {
-    /// The word for it in logs.
+    /// Its name in the log.
     pub fn name(&self) -> &'static str {
         match self {
             DatagramService::Answer { service, .. } => service.name(),
@@ -45,14 +45,15 @@ impl Relay {
         Relay { list, targets, next: 0 }
     }
 
-    /// With which target a new flow begins.
-    pub fn take_turn(&mut self) -> usize {
+    /// Returns the index of the target that a new flow begins with.
+    pub fn next_first(&mut self) -> usize {
         let first = self.next;
         self.next = (first + 1) % self.targets.len().max(1);
         first
     }
 
-    /// All remotes that a flow may have, from its first target on. Never the door itself.
+    /// Returns all remotes that a flow may use, from its first target on. The listener itself is
+    /// left out.
     pub fn remotes(
         &self,
         first: usize,
@@ -82,15 +83,15 @@ fn resolve(target: &Address, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>
     }
 }
 
-/// Whether what is sent to `remote` comes in at `listener` again.
+/// Whether `listener` receives what is sent to `remote`.
 fn comes_back(listener: &Remote, remote: &Remote) -> bool {
     match (listener.inet(), remote.inet()) {
-        (Some(listener), Some(to)) => meets(&listener, to, is_ours),
+        (Some(listener), Some(to)) => receives(&listener, to, is_local_ip),
         _ => listener == remote || is_same_file(listener, remote),
     }
 }
 
-/// Whether two Unix sockets have one file, however its path is written.
+/// Whether two Unix socket addresses are the same file, under any path.
 fn is_same_file(listener: &Remote, remote: &Remote) -> bool {
     #[cfg(unix)]
     if let (Remote::Unix(listener), Remote::Unix(remote)) = (listener, remote) {
@@ -108,8 +109,8 @@ mod tests {
     use crate::shell::scratch::Scratch;
 
     #[test]
-    fn a_unix_datagram_door_is_recognised_under_every_path() {
-        let scratch = Scratch::new("duty");
+    fn a_unix_datagram_listener_is_recognised_under_every_path() {
+        let scratch = Scratch::new("service");
         let (real, alias) = (scratch.path("real"), scratch.path("alias"));
         let _bound = std::os::unix::net::UnixDatagram::bind(&real).unwrap();
         std::os::unix::fs::symlink(&real, &alias).unwrap();

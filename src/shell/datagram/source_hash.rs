@@ -1,11 +1,11 @@
-//! A hash for the addresses of sources: quick, and keyed with chance, since strangers choose the
-//! addresses and must not be able to make all of them fall into one place.
+//! A fast hash for source addresses. It has a random key, because strangers choose the addresses
+//! and must not be able to make them collide.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::core::random::mix;
 
-/// Makes hashers with a key of its own.
+/// Builds hashers with a random key.
 #[derive(Clone, Debug)]
 pub struct SourceHash(u64);
 
@@ -23,8 +23,8 @@ impl BuildHasher for SourceHash {
     }
 }
 
-/// Each word is mixed with all that came before it, the key first: two different inputs come to the
-/// same only by chance, and which ones do differs from key to key.
+/// Mixes each 64-bit word into the state, which starts as the key. Which inputs collide depends on
+/// the key.
 #[derive(Debug)]
 pub struct Mixer(u64);
 
@@ -80,13 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_spread_over_all_places() {
-        let keyed = SourceHash::default();
+    fn neighbouring_addresses_are_spread_over_all_buckets() {
+        let hasher = SourceHash::default();
         for shift in [0, 20, 52] {
-            let places: HashSet<u64> =
-                addresses().map(|address| keyed.hash_one(address) >> shift & 0xFFF).collect();
-            // Of 4,096 places, 8,192 balls of chance leave 554 empty.
-            assert!((3_400..3_700).contains(&places.len()), "{} at {shift}", places.len());
+            let buckets: HashSet<u64> =
+                addresses().map(|address| hasher.hash_one(address) >> shift & 0xFFF).collect();
+            // 8,192 random values leave 554 of 4,096 buckets empty.
+            assert!((3_400..3_700).contains(&buckets.len()), "{} at {shift}", buckets.len());
         }
     }
 
@@ -100,13 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_told_apart_by_value_length_and_order() {
-        let keyed = SourceHash(7);
+    fn values_lengths_and_orders_of_bytes_have_different_hashes() {
+        let hasher = SourceHash(7);
         let texts = ["", "\0", "\0\0", "a", "ab", "ba", "abcdefgh", "abcdefgh\0", "hgfedcba"];
         let hashes: HashSet<u64> = texts
             .iter()
             .map(|text| {
-                let mut mixer = keyed.build_hasher();
+                let mut mixer = hasher.build_hasher();
                 mixer.write(text.as_bytes());
                 mixer.finish()
             })

@@ -1,7 +1,8 @@
-//! The table of datagram flows: found by source, touched, expired and evicted in constant time.
+//! The table of datagram flows. Finding by source, touching, expiring and evicting take constant
+//! time.
 //!
-//! Each lane (the flows of one door) is a list in the order of the last touch. So the flow that
-//! expires next, and the one that makes room when the lane is full, is always the one at its end.
+//! Each listener has a flow list in the order of the last touch. The flow that expires or is evicted
+//! next is always the last one of its list.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,12 +13,12 @@ use slab::Slab;
 use super::source_hash::SourceHash;
 use crate::core::Moment;
 
-/// `A` is the address of a source; `T` is what the owner of the table keeps of a flow.
+/// `A` is the address of a source, `T` the owner's state of a flow.
 #[derive(Debug)]
 pub struct Table<A, T> {
     entries: Slab<Entry<A, T>>,
     lists: Vec<FlowList<A>>,
-    /// No flow is due before this. It may be too early, as touches do not move it.
+    /// No flow is due before this time. It may be too early, because touches do not move it.
     due: Option<Moment>,
 }
 
@@ -31,7 +32,7 @@ pub struct Entry<A, T> {
     pub flow: T,
     newer: Option<usize>,
     older: Option<usize>,
-    /// It is in the lane's list of those that wait for an answer during a drain.
+    /// It is in the list's `parked` order.
     parked: bool,
 }
 
@@ -39,12 +40,12 @@ pub struct Entry<A, T> {
 struct FlowList<A> {
     slots: HashMap<A, usize, SourceHash>,
     touched: Order,
-    /// During a drain: those that wait for an answer, in the same order.
+    /// Flows that wait for an answer during a drain, in the same order.
     parked: Order,
     limit: usize,
 }
 
-/// A list of flows in the order of the last touch, and for how long each may be idle.
+/// Flows in the order of the last touch, and their idle timeout.
 #[derive(Debug)]
 struct Order {
     newest: Option<usize>,
@@ -59,9 +60,8 @@ impl<A, T> Default for Table<A, T> {
 }
 
 impl<A: Clone + Eq + Hash, T> Table<A, T> {
-    /// A new lane for at most `limit` flows (and for one at least), each of which may rest for
-    /// `idle`.
-    pub fn list(&mut self, limit: usize, idle: Duration) -> usize {
+    /// Adds a flow list with a limit of `limit` flows (at least one) and the idle timeout `idle`.
+    pub fn add_list(&mut self, limit: usize, idle: Duration) -> usize {
         let limit = limit.max(1);
         let order = || Order { newest: None, oldest: None, idle };
         let (slots, touched, parked) = (HashMap::default(), order(), order());
@@ -73,18 +73,18 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         self.lists[list].slots.get(source).copied()
     }
 
-    /// The slot that the next flow will have.
+    /// The slot of the next flow that is inserted.
     pub fn vacant(&self) -> usize {
         self.entries.vacant_key()
     }
 
-    /// The flow that must go before this lane can take another one.
+    /// The flow to evict before another one can be inserted into this list.
     pub fn surplus(&self, list: usize) -> Option<usize> {
         let list = &self.lists[list];
         list.oldest().filter(|_| list.slots.len() >= list.limit)
     }
 
-    /// Takes a flow in. Its source must be new to the lane, and the lane must have room.
+    /// Inserts a flow. Its source must be new to the list, and the list must not be full.
     pub fn insert(&mut self, list: usize, source: A, id: u32, flow: T, now: Moment) -> usize {
         debug_assert!(self.surplus(list).is_none() && self.find(list, &source).is_none());
         let key = source.clone();
@@ -94,7 +94,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         let slot = self.entries.insert(entry);
         self.lists[list].slots.insert(key, slot);
         self.push_newest(slot);
-        self.ask_at(now.after(self.lists[list].touched.idle));
+        self.set_due_by(now.after(self.lists[list].touched.idle));
         slot
     }
 
@@ -106,7 +106,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         self.entries.get(slot)
     }
 
-    /// A datagram passed: from now on this flow is the youngest of its lane.
+    /// Records a datagram: moves the flow to the front of its list.
     pub fn touch(&mut self, slot: usize, now: Moment) {
         let entry = &mut self.entries[slot];
         entry.active = now;
@@ -114,15 +114,15 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
             self.unlink(slot);
             self.entries[slot].parked = false;
             self.push_newest(slot);
-            self.ask_at(now.after(self.lists[self.entries[slot].list].touched.idle));
+            self.set_due_by(now.after(self.lists[self.entries[slot].list].touched.idle));
         } else if entry.newer.is_some() {
             self.unlink(slot);
             self.push_newest(slot);
         }
     }
 
-    /// Takes a flow that has expired out of the order until it is touched, or was idle for as long
-    /// as before `hasten`. False: it is there already.
+    /// Parks an expired flow until it is touched, or reaches the idle timeout from before
+    /// `limit_idle`. Returns false if it is parked already.
     pub fn park(&mut self, slot: usize) -> bool {
         if self.entries[slot].parked {
             return false;
@@ -140,7 +140,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         entry
     }
 
-    /// A flow that has rested for as long as it may.
+    /// Returns a flow that has reached its idle timeout.
     pub fn expired(&mut self, now: Moment) -> Option<usize> {
         if self.due.is_none_or(|due| due > now) {
             return None;
@@ -155,21 +155,21 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         next.filter(|(due, _)| *due <= now).map(|(_, slot)| slot)
     }
 
-    /// When to ask for expired flows again.
+    /// The time of the next call of `expired`.
     pub fn due(&self) -> Option<Moment> {
         self.due
     }
 
-    /// From now on no flow may rest for longer than this, but for those that are parked.
-    pub fn hasten(&mut self, idle: Duration) {
+    /// Lowers the idle timeout of all flows except parked ones.
+    pub fn limit_idle(&mut self, idle: Duration) {
         for list in &mut self.lists {
             list.touched.idle = list.touched.idle.min(idle);
         }
-        // Too early is harmless: the next question corrects it.
+        // Too early is harmless: the next call of `expired` corrects it.
         self.due = self.due.map(|_| Moment::default());
     }
 
-    /// Any one of the flows.
+    /// Returns any one of the flows.
     pub fn any(&self) -> Option<usize> {
         self.lists.iter().find_map(FlowList::oldest)
     }
@@ -212,8 +212,8 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         self.entries[slot].older = older;
     }
 
-    /// A flow may expire at this time.
-    fn ask_at(&mut self, due: Moment) {
+    /// Moves `due` forward to this time.
+    fn set_due_by(&mut self, due: Moment) {
         self.due = Some(self.due.map_or(due, |earlier| earlier.min(due)));
     }
 }
@@ -223,7 +223,7 @@ impl<A> FlowList<A> {
         if parked { &mut self.parked } else { &mut self.touched }
     }
 
-    /// The flow that was idle for longest.
+    /// The flow with the longest idle time.
     fn oldest(&self) -> Option<usize> {
         self.parked.oldest.or(self.touched.oldest)
     }
@@ -238,11 +238,11 @@ mod tests {
 
     fn table(limit: usize) -> Table<u32, ()> {
         let mut table = Table::default();
-        table.list(limit, IDLE);
+        table.add_list(limit, IDLE);
         table
     }
 
-    /// Takes the sources of all expired flows out.
+    /// Removes all expired flows and returns their sources.
     fn expire(table: &mut Table<u32, ()>, now: u64) -> Vec<u32> {
         let mut gone = Vec::new();
         while let Some(slot) = table.expired(Moment(now)) {
@@ -252,21 +252,21 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_expires_when_it_has_rested_and_not_before() {
+    fn a_flow_expires_at_its_idle_timeout_and_not_before() {
         let mut table = table(10);
         let first = table.insert(0, 1, 1, (), Moment(0));
         table.insert(0, 2, 2, (), Moment(10));
         table.touch(first, Moment(50));
-        assert_eq!(table.due(), Some(Moment(100)), "a touch does not move the question");
+        assert_eq!(table.due(), Some(Moment(100)), "a touch does not move the due time");
         assert_eq!(expire(&mut table, 109), []);
-        assert_eq!(table.due(), Some(Moment(110)), "the answer corrects it");
+        assert_eq!(table.due(), Some(Moment(110)), "`expired` corrects it");
         assert_eq!(expire(&mut table, 110), [2]);
         assert_eq!(expire(&mut table, 150), [1]);
         assert_eq!((table.due(), table.len()), (None, 0));
     }
 
     #[test]
-    fn the_one_that_rested_longest_makes_room() {
+    fn the_flow_that_was_idle_longest_is_evicted() {
         let mut table = table(2);
         let first = table.insert(0, 1, 1, (), Moment(0));
         let second = table.insert(0, 2, 2, (), Moment(1));
@@ -278,9 +278,9 @@ mod tests {
     }
 
     #[test]
-    fn lanes_are_apart() {
+    fn flow_lists_are_independent() {
         let mut table = table(1);
-        table.list(1, IDLE * 10);
+        table.add_list(1, IDLE * 10);
         table.insert(0, 7, 1, (), Moment(0));
         assert_eq!((table.find(1, &7), table.surplus(1)), (None, None));
         table.insert(1, 7, 2, (), Moment(0));
@@ -289,10 +289,10 @@ mod tests {
     }
 
     #[test]
-    fn hastened_flows_expire_sooner() {
+    fn a_lower_idle_timeout_applies_to_open_flows() {
         let mut table = table(9);
         table.insert(0, 1, 1, (), Moment(50));
-        table.hasten(IDLE / 10);
+        table.limit_idle(IDLE / 10);
         assert_eq!(expire(&mut table, 59), []);
         assert_eq!(expire(&mut table, 60), [1]);
     }
@@ -300,23 +300,26 @@ mod tests {
     #[test]
     fn a_parked_flow_is_idle_for_as_long_as_before_unless_it_is_touched() {
         let mut table = table(9);
-        let (waits, answered) =
+        let (unanswered, answered) =
             (table.insert(0, 1, 1, (), Moment(50)), table.insert(0, 2, 2, (), Moment(50)));
-        table.hasten(IDLE / 10);
-        assert_eq!(table.expired(Moment(60)), Some(waits));
-        assert!(table.park(waits));
+        table.limit_idle(IDLE / 10);
+        assert_eq!(table.expired(Moment(60)), Some(unanswered));
+        assert!(table.park(unanswered));
         assert_eq!(table.expired(Moment(60)), Some(answered));
         assert!(table.park(answered));
         assert_eq!((table.expired(Moment(149)), table.due()), (None, Some(Moment(150))));
         table.touch(answered, Moment(100));
-        assert_eq!(table.due(), Some(Moment(110)), "a touched one is asked for in time");
+        assert_eq!(table.due(), Some(Moment(110)), "a touched flow is due in time");
         assert_eq!(expire(&mut table, 110), [2]);
-        assert_eq!(table.expired(Moment(150)), Some(waits));
-        assert!(!table.park(waits), "it has waited for as long as it may");
-        assert_eq!((table.any(), table.remove(waits).source, table.any()), (Some(waits), 1, None));
+        assert_eq!(table.expired(Moment(150)), Some(unanswered));
+        assert!(!table.park(unanswered), "it has reached its full timeout");
+        assert_eq!(
+            (table.any(), table.remove(unanswered).source, table.any()),
+            (Some(unanswered), 1, None)
+        );
     }
 
-    /// The same as the table, but simple: sources and their last touch, found by searching.
+    /// The model is a list of sources and their last touch, searched linearly.
     #[test]
     fn the_table_agrees_with_a_simple_model() {
         let mut random = Random::new(3);

@@ -1,4 +1,4 @@
-//! A resolver whose answers are given by hand.
+//! The resolver with answers that the tests control.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
@@ -9,7 +9,7 @@ use super::*;
 
 type Found = io::Result<Vec<SocketAddr>>;
 
-/// A loop that sleeps until it is woken, and a resolver whose answers the test gives by hand.
+/// A loop that sleeps until it is woken, and a resolver whose answers the test controls.
 struct Bench {
     poll: Poll,
     resolver: Resolver,
@@ -39,7 +39,7 @@ fn bench() -> Bench {
         let _ = asking.send(name.to_string());
         given.recv().unwrap_or_else(|_| Ok(Vec::new()))
     };
-    let resolver = Resolver::with(waker, Arc::new(ask));
+    let resolver = Resolver::with_resolve(waker, Arc::new(ask));
     Bench { poll, resolver, answers, asked, seen: Seen::default() }
 }
 
@@ -48,7 +48,7 @@ impl Bench {
         self.resolver.lookup(name, 80, Moment(second * 1_000_000))
     }
 
-    /// Gives the answer, and sleeps until it has come back.
+    /// Sends the answer, and sleeps until it is collected.
     fn answer(&mut self, found: Found, second: u64) {
         self.answers.send(found).unwrap();
         self.wait_for_answer(second);
@@ -62,7 +62,7 @@ impl Bench {
         }
     }
 
-    fn next_question(&self) -> String {
+    fn next_query(&self) -> String {
         self.asked.recv_timeout(Duration::from_secs(20)).unwrap()
     }
 }
@@ -81,56 +81,56 @@ fn a_name_is_pending_until_its_answer_wakes_the_loop() {
     bench.answer(Ok(addresses(&["[::1]:0", "127.0.0.1:0", "[fe80::1%3]:0"])), 1);
     let known = addresses(&["[::1]:80", "127.0.0.1:80", "[fe80::1%3]:80"]);
     assert_eq!(bench.lookup("both", 1), Lookup::Known(known));
-    assert_eq!(bench.next_question(), "both");
+    assert_eq!(bench.next_query(), "both");
     assert!(bench.asked.try_recv().is_err(), "asked twice");
     assert_eq!(bench.seen.0, ["Resolved { name: \"both\", addresses: 3, error: None }"]);
 }
 
 #[test]
-fn an_old_answer_serves_while_it_is_refreshed_and_while_that_fails() {
+fn an_old_answer_is_used_while_it_is_refreshed_and_while_that_fails() {
     let mut bench = bench();
     bench.lookup("name", 0);
     bench.answer(Ok(addresses(&["127.0.0.1:0"])), 0);
     let old = Lookup::Known(addresses(&["127.0.0.1:80"]));
     assert_eq!(bench.lookup("name", 29), old);
-    assert_eq!(bench.resolver.asked, 0);
+    assert_eq!(bench.resolver.queries, 0);
     assert_eq!(bench.lookup("name", 30), old);
-    assert_eq!(bench.resolver.asked, 1);
-    bench.answer(Err(io::Error::other("server is away")), 31);
+    assert_eq!(bench.resolver.queries, 1);
+    bench.answer(Err(io::Error::other("server unreachable")), 31);
     assert_eq!(bench.lookup("name", 31), old);
-    assert_eq!(bench.resolver.asked, 0, "asked again too soon");
+    assert_eq!(bench.resolver.queries, 0, "asked again too soon");
     assert_eq!(bench.lookup("name", 32), old);
     bench.answer(Ok(addresses(&["127.0.0.2:0"])), 33);
     let new = Lookup::Known(addresses(&["127.0.0.2:80"]));
     assert_eq!(bench.lookup("name", 62), new);
-    assert_eq!(bench.resolver.asked, 0);
-    assert!(bench.seen.0[1].contains("server is away"));
+    assert_eq!(bench.resolver.queries, 0);
+    assert!(bench.seen.0[1].contains("server unreachable"));
 }
 
 #[test]
-fn a_very_old_answer_serves_only_if_a_fresh_one_is_not_to_be_had() {
+fn a_stale_answer_is_used_only_if_a_fresh_one_cannot_be_had() {
     let mut bench = bench();
     bench.lookup("name", 0);
     bench.answer(Ok(addresses(&["127.0.0.1:0"])), 0);
     assert_eq!(bench.lookup("name", 300), Lookup::Pending);
-    bench.answer(Err(io::Error::other("server is away")), 301);
+    bench.answer(Err(io::Error::other("server unreachable")), 301);
     let old = Lookup::Known(addresses(&["127.0.0.1:80"]));
     assert_eq!(bench.lookup("name", 301), old);
     assert_eq!(bench.lookup("name", 900), old);
-    assert_eq!(bench.resolver.asked, 1);
+    assert_eq!(bench.resolver.queries, 1);
 }
 
 #[test]
 fn a_name_that_never_had_an_answer_fails_and_is_tried_again_later_and_later() {
     let mut bench = bench();
     let mut now = 0;
-    for patience in [1, 2, 4, 8, 16, 30, 30] {
+    for delay in [1, 2, 4, 8, 16, 30, 30] {
         assert_eq!(bench.lookup("none", now), Lookup::Pending);
         bench.answer(Err(io::Error::other("no such name")), now);
         let failed = Lookup::Failed("no such name".to_string());
         assert_eq!(bench.lookup("none", now), failed);
-        now += patience;
-        assert_eq!(bench.lookup("none", now - 1), failed, "after {patience} s");
+        now += delay;
+        assert_eq!(bench.lookup("none", now - 1), failed, "after {delay} s");
     }
     assert_eq!(bench.lookup("none", now), Lookup::Pending);
     bench.answer(Ok(Vec::new()), now);
@@ -139,9 +139,9 @@ fn a_name_that_never_had_an_answer_fails_and_is_tried_again_later_and_later() {
 }
 
 #[test]
-fn questions_and_names_are_limited() {
+fn queries_and_names_are_limited() {
     let mut bench = bench();
-    for number in 0..ASKED_MAX {
+    for number in 0..QUERIES_MAX {
         assert_eq!(bench.lookup(&format!("name{number}"), 0), Lookup::Pending);
     }
     let refused = bench.lookup("one-more", 0);
@@ -152,7 +152,7 @@ fn questions_and_names_are_limited() {
         bench.lookup(&format!("other{number}"), 1);
     }
     assert_eq!(bench.resolver.names.len(), NAMES_MAX);
-    assert_eq!(bench.lookup("one-more", 1), Lookup::Pending, "forgotten while it was asked");
+    assert_eq!(bench.lookup("one-more", 1), Lookup::Pending, "evicted while it was queried");
 }
 
 #[test]
@@ -166,12 +166,12 @@ fn names_that_do_not_resolve_delay_no_other_name_and_no_end() {
     let ask = move |name: &str| {
         let _ = shared.lock().unwrap().send(name.to_string());
         if name.starts_with("slow") {
-            // Each waits until the test has ended.
+            // Blocks until the end of the test.
             let _ = stuck.lock().map(|stuck| stuck.recv());
         }
         Ok(addresses(&["127.0.0.1:0"]))
     };
-    let resolver = Resolver::with(waker, Arc::new(ask));
+    let resolver = Resolver::with_resolve(waker, Arc::new(ask));
     let (answers, _) = channel();
     let mut bench = Bench { poll, resolver, answers, asked, seen: Seen::default() };
     for name in ["slow1", "slow2", "slow3", "quick", "slow1"] {
@@ -179,17 +179,17 @@ fn names_that_do_not_resolve_delay_no_other_name_and_no_end() {
     }
     bench.wait_for_answer(1);
     assert_eq!(bench.seen.0, ["Resolved { name: \"quick\", addresses: 1, error: None }"]);
-    let mut began: Vec<String> = (0..4).map(|_| bench.next_question()).collect();
+    let mut began: Vec<String> = (0..4).map(|_| bench.next_query()).collect();
     began.sort();
     assert_eq!(began, ["quick", "slow1", "slow2", "slow3"], "one was asked for twice");
-    // The number of threads is limited: the rest waits.
+    // The number of threads is limited: the other queries wait.
     for number in 4..20 {
         assert_eq!(bench.lookup(&format!("slow{number}"), 1), Lookup::Pending);
     }
-    assert_eq!(bench.next_question(), "slow4");
+    assert_eq!(bench.next_query(), "slow4");
     assert_eq!(bench.resolver.helpers.as_ref().unwrap().threads, HELPERS_MAX);
     assert!(bench.asked.try_recv().is_err(), "more names at once than there may be threads");
-    // Does not wait for the helpers.
+    // Does not wait for the threads.
     drop(bench);
     drop(release);
 }

@@ -1,4 +1,4 @@
-//! A socket of ours against a real one of the system.
+//! `Socket` against real sockets of the system.
 
 use std::net::TcpListener;
 use std::thread::sleep;
@@ -6,7 +6,7 @@ use std::thread::sleep;
 use super::*;
 use crate::shell::interests::{interests, update_interest};
 
-/// A socket of ours, and the peer's side of it, which blocks.
+/// A `Socket` and its peer, which is blocking.
 fn pair() -> (Socket, std::net::TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = connect(&SocketAddress::Inet(listener.local_addr().unwrap())).unwrap();
@@ -31,11 +31,11 @@ fn eventually(mut holds: impl FnMut() -> bool) -> bool {
 }
 
 fn read_all(socket: &mut Socket) -> io::Result<Vec<u8>> {
-    let (mut got, mut room) = (Vec::new(), [0; 64]);
+    let (mut got, mut buffer) = (Vec::new(), [0; 64]);
     loop {
-        match socket.read(&mut room) {
+        match socket.read(&mut buffer) {
             Ok(0) => return Ok(got),
-            Ok(bytes) => got.extend(&room[..bytes]),
+            Ok(bytes) => got.extend(&buffer[..bytes]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 sleep(Duration::from_millis(1));
             }
@@ -45,7 +45,7 @@ fn read_all(socket: &mut Socket) -> io::Result<Vec<u8>> {
 }
 
 #[test]
-fn a_half_closed_socket_still_hears_the_other_direction() {
+fn a_half_closed_socket_still_reads_the_other_direction() {
     let (mut socket, mut peer) = pair();
     assert_eq!(socket.write(b"ask").unwrap(), 3);
     socket.shutdown_write().unwrap();
@@ -58,8 +58,8 @@ fn a_half_closed_socket_still_hears_the_other_direction() {
 }
 
 #[test]
-fn a_tcp_socket_that_is_connected_to_itself_was_refused() {
-    // What the system does when it chooses the target's port for our end, done by hand.
+fn a_tcp_socket_that_is_connected_to_itself_counts_as_refused() {
+    // The same happens when the system chooses the target's port for the client end.
     let plain = bound();
     plain.connect(&plain.local_addr().unwrap()).unwrap();
     plain.set_nonblocking(true).unwrap();
@@ -70,10 +70,10 @@ fn a_tcp_socket_that_is_connected_to_itself_was_refused() {
 }
 
 #[test]
-fn a_refused_connection_tells_its_error_once_connecting_is_decided() {
-    // Bound, so that nobody else can have the port, and not listening.
-    let deaf = bound();
-    let vacant = deaf.local_addr().unwrap().as_socket().unwrap();
+fn a_refused_connection_returns_its_error_once_the_attempt_has_failed() {
+    // Bound, so that no other process can use the port, and not listening.
+    let not_listening = bound();
+    let vacant = not_listening.local_addr().unwrap().as_socket().unwrap();
     let refused = match connect(&SocketAddress::Inet(vacant)) {
         Err(at_once) => at_once,
         Ok(mut socket) => {
@@ -90,11 +90,11 @@ fn a_refused_connection_tells_its_error_once_connecting_is_decided() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connection_that_nobody_answers_is_not_connected_and_has_not_failed() {
+fn a_connection_that_is_not_answered_is_not_connected_and_has_not_failed() {
     let listener = bound();
     listener.listen(0).unwrap();
     let full = SocketAddress::Inet(listener.local_addr().unwrap().as_socket().unwrap());
-    // The kernel completes one connection beyond the backlog, and leaves the rest unanswered.
+    // The kernel completes one connection beyond the backlog, and does not answer the others.
     let mut waiting: Vec<Socket> = (0..4).map(|_| connect(&full).unwrap()).collect();
     sleep(Duration::from_millis(20));
     assert!(!waiting[3].is_connected().unwrap());
@@ -110,7 +110,7 @@ fn a_reset_on_drop_reaches_the_peer_as_a_reset() {
 }
 
 #[test]
-fn a_connected_socket_sends_at_once_and_knows_both_names() {
+fn a_connected_socket_has_nodelay_set_and_knows_both_addresses() {
     let (socket, peer) = pair();
     let Socket::Tcp(stream) = &socket else { panic!("not TCP") };
     assert!(stream.nodelay().unwrap());
@@ -119,7 +119,7 @@ fn a_connected_socket_sends_at_once_and_knows_both_names() {
 }
 
 #[test]
-fn urgent_data_is_asked_for_wherever_a_short_read_is_trusted() {
+fn urgent_data_is_requested_wherever_a_short_read_is_trusted() {
     let (socket, _peer) = pair();
     assert_eq!(socket.short_read_drains(), EPOLL);
     #[cfg(target_os = "linux")]
@@ -128,33 +128,33 @@ fn urgent_data_is_asked_for_wherever_a_short_read_is_trusted() {
 }
 
 #[test]
-fn a_muted_socket_is_not_named_for_what_comes_until_it_is_asked_for_again() {
+fn a_socket_with_reading_off_is_not_reported_readable_until_it_is_on_again() {
     let ((mut socket, mut peer), token) = (pair(), mio::Token(0));
     let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
     let all = interests(&socket);
     poll.registry().register(socket.source(), token, all).unwrap();
     update_interest(&mut socket, poll.registry(), token, true).unwrap();
-    let mut named = |poll: &mut mio::Poll| {
+    let mut reported = |poll: &mut mio::Poll| {
         poll.poll(&mut events, Some(Duration::from_millis(50))).unwrap();
         events.iter().map(|event| event.is_readable()).collect::<Vec<_>>()
     };
-    assert_eq!(named(&mut poll), [false], "there is room to write");
+    assert_eq!(reported(&mut poll), [false], "only writable");
     peer.write_all(b"something").unwrap();
-    assert!(named(&mut poll).is_empty());
+    assert!(reported(&mut poll).is_empty());
     update_interest(&mut socket, poll.registry(), token, false).unwrap();
-    assert_eq!(named(&mut poll), [true]);
+    assert_eq!(reported(&mut poll), [true]);
 }
 
 #[cfg(unix)]
 #[test]
-fn a_unix_socket_proves_nothing_by_a_short_read_and_ends_in_order() {
+fn a_short_read_of_a_unix_socket_proves_nothing_and_its_close_is_no_reset() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut socket = Socket::Unix(ours);
     assert!(!socket.short_read_drains());
     assert!(socket.is_connected().unwrap());
     assert_eq!(socket.peer().unwrap(), Peer::Unix(None));
-    (&theirs).write_all(b"last words").unwrap();
+    (&theirs).write_all(b"last bytes").unwrap();
     socket.reset_on_drop();
     drop(theirs);
-    assert_eq!(read_all(&mut socket).unwrap(), b"last words");
+    assert_eq!(read_all(&mut socket).unwrap(), b"last bytes");
 }

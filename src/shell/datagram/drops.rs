@@ -1,44 +1,46 @@
-//! Losses: why a datagram did not go on, and how that is told.
+//! Dropped datagrams: the reason for an error, and the event that reports the drop.
 
 use std::io;
 
-use super::Context;
+use super::DatagramCx;
 use crate::core::event::DropReason;
 use crate::core::{Event, Key, SysError};
+use crate::shell::recv_batch::Segments;
 use crate::shell::remote::Remote;
-use crate::shell::room::Segments;
 
-/// Tells that these, which came from there, were dropped.
+/// Reports datagrams as dropped.
 pub(super) fn log_dropped(
     key: Key,
-    train: Segments<'_>,
+    segments: Segments<'_>,
     from: Option<&Remote>,
     why: DropReason,
-    cx: &mut Context<'_>,
+    cx: &mut DatagramCx<'_>,
 ) {
     let from = from.map(Remote::peer);
-    for datagram in train.datagrams() {
+    for datagram in segments.datagrams() {
         let (bytes, from) = (Some(datagram.len()), from.as_ref());
         cx.seen.on(key, &Event::Dropped { bytes, from, why });
     }
 }
 
-/// Why a datagram did not go out.
+/// The reason why a send call failed.
 pub(super) fn why(error: &io::Error) -> DropReason {
     use io::ErrorKind::*;
     match error.kind() {
         WouldBlock => DropReason::Blocked,
-        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_forgotten(error) => DropReason::Blocked,
-        // Of a Unix socket whose remote has gone the system says that it is not connected.
+        _ if error.raw_os_error() == Some(NO_BUFFERS) || is_deregistered(error) => {
+            DropReason::Blocked
+        }
+        // A Unix socket whose remote is gone returns "not connected".
         ConnectionRefused | ConnectionReset | NotConnected | HostUnreachable
         | NetworkUnreachable => DropReason::Refused(SysError::from(error)),
         _ => DropReason::Failed(SysError::from(error)),
     }
 }
 
-/// On poll(2), mio forgets a socket that had an error to tell, which for a stream is the end and
-/// for datagrams is not. What would block then fails with an error that is not the system's.
-pub(super) fn is_forgotten(error: &io::Error) -> bool {
+/// Whether mio has deregistered the socket. With poll(2) it does so after an error, which ends a
+/// stream but not a datagram socket. A call that would block then fails with an error of mio's own.
+pub(super) fn is_deregistered(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound && error.raw_os_error().is_none()
 }
 

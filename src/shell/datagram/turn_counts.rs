@@ -1,12 +1,12 @@
-//! Tells of the datagrams that came and went: of each one while somebody wants to see steps, else
-//! of all that one socket brought in one turn.
+//! Reports received and sent datagrams: one by one if the observer wants steps, else as the totals
+//! of each turn.
 
 use crate::core::{Event, Key, Observer, Peer};
-use crate::shell::room::Segments;
+use crate::shell::recv_batch::Segments;
 
 #[derive(Debug)]
-pub(super) struct Traffic {
-    /// Somebody wants to see each step; asked anew in each turn.
+pub(super) struct TurnCounts {
+    /// Whether the observer wants each step. Updated each turn.
     pub steps: bool,
     received: Count,
     sent: Count,
@@ -18,56 +18,56 @@ struct Count {
     bytes: u64,
 }
 
-impl Default for Traffic {
-    fn default() -> Traffic {
-        Traffic { steps: true, received: Count::default(), sent: Count::default() }
+impl Default for TurnCounts {
+    fn default() -> TurnCounts {
+        TurnCounts { steps: true, received: Count::default(), sent: Count::default() }
     }
 }
 
-impl Traffic {
-    /// A step was made.
+impl TurnCounts {
+    /// Reports a step, if the observer wants steps.
     pub fn step(&self, key: Key, event: &Event<'_>, seen: &mut dyn Observer) {
         if self.steps {
             seen.on(key, event);
         }
     }
 
-    /// These came in. Who sent them is asked only for those who want to know.
+    /// Counts received datagrams. `from` is called only if they are reported one by one.
     pub fn received(
         &mut self,
         key: Key,
-        train: Segments<'_>,
+        segments: Segments<'_>,
         from: impl FnOnce() -> Peer,
         seen: &mut dyn Observer,
     ) {
-        self.received.add(train);
+        self.received.add(segments);
         if self.steps {
             let from = &from();
-            for datagram in train.datagrams() {
+            for datagram in segments.datagrams() {
                 seen.on(key, &Event::Received { bytes: datagram.len(), from });
             }
         }
     }
 
-    /// These went out.
+    /// Counts sent datagrams. `to` is called only if they are reported one by one.
     pub fn sent(
         &mut self,
         key: Key,
-        train: Segments<'_>,
+        segments: Segments<'_>,
         to: impl FnOnce() -> Peer,
         seen: &mut dyn Observer,
     ) {
-        self.sent.add(train);
+        self.sent.add(segments);
         if self.steps {
             let to = &to();
-            for datagram in train.datagrams() {
+            for datagram in segments.datagrams() {
                 seen.on(key, &Event::Sent { bytes: datagram.len(), to });
             }
         }
     }
 
-    /// Tells of all that was not told one by one.
-    pub fn tell(&mut self, seen: &mut dyn Observer) {
+    /// Reports the totals of the turn, unless its datagrams were reported one by one.
+    pub fn report(&mut self, seen: &mut dyn Observer) {
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
         if !self.steps && received.datagrams + sent.datagrams > 0 {
             seen.on(
@@ -84,8 +84,8 @@ impl Traffic {
 }
 
 impl Count {
-    fn add(&mut self, train: Segments<'_>) {
-        self.datagrams += train.len() as u64;
-        self.bytes += train.bytes().len() as u64;
+    fn add(&mut self, segments: Segments<'_>) {
+        self.datagrams += segments.len() as u64;
+        self.bytes += segments.bytes().len() as u64;
     }
 }
