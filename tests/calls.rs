@@ -1,5 +1,5 @@
-//! What a message and a connection cost in system calls, counted by strace. A message: one read and
-//! one write for each end that it passes, a share of one wait, and no change of what is waited for.
+//! System calls per message and per connection, counted by strace. A message costs one read and one
+//! write for each end that it passes, a share of one epoll_wait, and no epoll_ctl.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ const MESSAGES: usize = 500;
 
 const VISITS: usize = 100;
 
-/// What may happen beside the messages: the last wait, a message in two pieces.
+/// Allowance for extra calls: the last wait, a message in two pieces.
 const ODD: usize = 20;
 
 #[test]
@@ -37,7 +37,7 @@ fn a_relayed_message_and_its_answer_cost_two_of_each() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let stand = Stand::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
     let (mut client, mut far) = (stand.client(), Some(accept(&target)));
-    // The first one is not counted: connecting is over when it comes back.
+    // The first message is not counted: when its answer arrives, connecting is complete.
     talk(&mut client, &mut far, 1);
     let Some(calls) = stand.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
     calls.are("recvfrom", 2 * MESSAGES);
@@ -50,7 +50,7 @@ fn a_relayed_message_and_its_answer_cost_two_of_each() {
 fn an_echoed_connection_costs_no_call_that_can_be_spared() {
     let stand = Stand::new("echo 127.0.0.1:0");
     let Some(calls) = stand.counted(|| visits(&stand, None)) else { return };
-    // Who accepts goes on until nobody waits. A read tells of the end.
+    // Accepting goes on until EAGAIN, and one read returns the end of file.
     calls.at_most("accept4", 2 * VISITS);
     calls.at_most("recvfrom", 2 * VISITS);
     calls.at_most_of_each(&["epoll_ctl", "sendto", "shutdown", "close"], VISITS);
@@ -66,8 +66,8 @@ fn a_relayed_connection_costs_no_call_that_can_be_spared() {
     calls.at_most("recvfrom", 4 * VISITS);
     calls.at_most_of_each(&["epoll_ctl", "sendto", "shutdown", "close"], 2 * VISITS);
     calls.at_most_of_each(&["socket", "connect", "setsockopt", "getpeername"], VISITS);
-    // The target's port is one that the system could have chosen for our end: only the name of that
-    // tells a self-connect.
+    // The system could have chosen the target's port for the client end: only the local address
+    // shows whether the socket is connected to itself.
     calls.at_most("getsockname", VISITS);
     calls.at_most("getsockopt", 0);
 }
@@ -96,7 +96,7 @@ impl Calls {
     }
 }
 
-/// A daemon that listens.
+/// A listening daemon.
 struct Stand {
     daemon: Kept,
     address: String,
@@ -124,8 +124,8 @@ impl Stand {
         client
     }
 
-    /// Counts the daemon's calls while something is done to it. None: there is no strace, or it may
-    /// not look.
+    /// Counts the daemon's calls while `act` runs. Returns None if strace is missing or not
+    /// permitted.
     fn counted(&self, act: impl FnOnce()) -> Option<Calls> {
         if cfg!(mio_unsupported_force_poll_poll) {
             println!("skipped: poll(2) proves nothing by a short read");
@@ -154,7 +154,7 @@ fn accept(target: &TcpListener) -> TcpStream {
     far
 }
 
-/// Each client says something, hears the answer, and ends its side; then the other side ends too.
+/// Each client sends a byte, reads the answer, and closes its side. Then the other side closes too.
 fn visits(stand: &Stand, target: Option<&TcpListener>) {
     for _ in 0..VISITS {
         let mut client = stand.client();
@@ -212,7 +212,7 @@ impl Tracer {
         Some(Tracer { strace, says })
     }
 
-    /// Ends it, and reads what it counted.
+    /// Stops strace, and returns its table.
     fn table(mut self) -> String {
         let pid = Pid::from_child(&self.strace.0);
         kill_process(pid, Signal::INT).unwrap();

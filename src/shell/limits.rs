@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_limit_in_the_error_is_sufficient_and_minimal() {
+    fn the_files_that_a_refusal_asks_for_are_enough_and_not_too_many() {
         for descriptors in [SERVER, RELAY, FLOWS, Descriptors { relays: true, ..FLOWS }] {
             for connections in [1, 2, 17, 463, 464, 1_000, 9_919, 100_000] {
                 let files = descriptors.files_for(connections);

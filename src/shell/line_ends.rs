@@ -1,8 +1,8 @@
 //! Converts LF to CR LF, as most internet text protocols require, in what a terminal sends to the
 //! network.
 
-/// Remembers between reads whether the last byte was a CR: an existing CR LF stays unchanged, even if
-/// it is split over two reads.
+/// Remembers between reads whether the last byte was a CR: an existing CR LF stays unchanged, even
+/// if it is split over two reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LineEnds {
     after_cr: bool,

@@ -237,7 +237,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn every_accept_error_belongs_to_one_of_three_classes() {
+    fn every_error_of_accept_has_one_of_three_fates() {
         let class = |code: i32| match classify(&io::Error::from_raw_os_error(code)) {
             AcceptResult::Accepted(..) => "accepted",
             AcceptResult::Retry(fault) => {

@@ -248,7 +248,8 @@ impl ListenerSlot {
             }
     }
 
-    /// Pauses because the system is out of a resource, for longer each time until an accept succeeds.
+    /// Pauses because the system is out of a resource, for longer each time until an accept
+    /// succeeds.
     fn pause_for_system(
         &mut self,
         fault: SysError,
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_cannot_be_registered_is_reset_and_the_listener_is_paused() {
+    fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
         for code in [libc::ENOSPC, libc::ENOMEM] {
             let (mut slots, mut clients) = slots(4);
             let mut log = Log::default();

@@ -110,8 +110,8 @@ impl RecentDials {
         }
     }
 
-    /// Returns the origin of an accepted connection, and removes its dial from the table. The origin
-    /// matters to relays only.
+    /// Returns the origin of an accepted connection, and removes its dial from the table. The
+    /// origin matters to relays only.
     pub fn origin(&mut self, socket: &Socket, peer: &Peer, relays: bool) -> Origin {
         if self.dials.is_empty() && !(relays && matches!(peer, Peer::Unix(_))) {
             return Origin::Client;

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn one_timer_serves_all_clients_of_a_target() {
+    fn one_timer_stands_for_all_who_wait_for_a_target() {
         let mut retries = Retries::default();
         assert_eq!(retries.sleep(at(0)), None);
         retries.refused(A, 7, at(0));

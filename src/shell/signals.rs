@@ -225,7 +225,7 @@ mod tests {
 
     /// One test for all: signals belong to the whole process.
     #[test]
-    fn each_signal_wakes_the_loop_and_is_distinguished_and_counted() {
+    fn each_signal_wakes_the_loop_and_is_told_apart_and_counted() {
         let mut poll = Poll::new().unwrap();
         let mut events = Events::with_capacity(8);
         let mut signals = Signals::new(poll.registry(), Token(7)).unwrap();

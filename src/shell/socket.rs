@@ -100,9 +100,9 @@ impl Stream for Socket {
 
     /// Whether a connection attempt has succeeded. Returns an error if it has failed.
     fn is_connected(&mut self) -> io::Result<bool> {
-        // Only a connected socket has a peer. SO_ERROR alone is not enough: a socket may be reported
-        // as writable before it is connected, without an error. Asking for it first would cost a
-        // call.
+        // Only a connected socket has a peer. SO_ERROR alone is not enough: a socket may be
+        // reported as writable before it is connected, without an error. Asking for it first would
+        // cost a call.
         let unknown = match self.peer() {
             Ok(peer) if self.is_self_connected(&peer) => {
                 return Err(SysError::SELF_CONNECT.kind.into());
@@ -159,8 +159,8 @@ impl Stream for Socket {
 }
 
 impl Socket {
-    /// Sets TCP_NODELAY. Otherwise Nagle's algorithm and the peer's delayed ACK delay small writes by
-    /// 40 ms.
+    /// Sets TCP_NODELAY. Otherwise Nagle's algorithm and the peer's delayed ACK delay small writes
+    /// by 40 ms.
     pub fn set_nodelay(&self) {
         match self {
             // Fails only on a socket that the peer has reset already.

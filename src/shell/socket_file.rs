@@ -5,8 +5,8 @@
 //! remove the file that the faster one has just created. A lock on the directory prevents that. The
 //! kernel releases it with its holder, so nothing is left behind. The alternative, renaming a
 //! temporary file into place, would make `getsockname` return the temporary name for ever. Any user
-//! who may read the directory can hold the lock, so the wait for it is short: the start then goes on
-//! without it, with a warning.
+//! who may read the directory can hold the lock, so the wait for it is short: the start then goes
+//! on without it, with a warning.
 
 use std::fs::{self, File};
 use std::io;
@@ -166,8 +166,8 @@ fn kind(found: fs::FileType) -> &'static str {
     }
 }
 
-/// Calls `bind` with a umask that yields `mode`. So the permissions are exact, and never wider for a
-/// moment, as they would be with chmod(2). The umask belongs to the process: bind before threads
+/// Calls `bind` with a umask that yields `mode`. So the permissions are exact, and never wider for
+/// a moment, as they would be with chmod(2). The umask belongs to the process: bind before threads
 /// start that create files.
 fn bind_with_mode(mode: Option<u32>, bind: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let Some(mode) = mode else { return bind() };
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_a_socket_is_never_touched() {
+    fn what_is_no_socket_is_never_touched() {
         let scratch = Scratch::new("foreign");
         let file = scratch.path("file");
         fs::write(&file, "precious").unwrap();
@@ -345,7 +345,7 @@ mod tests {
         other.join().unwrap().unwrap();
     }
     #[test]
-    fn a_directory_that_stays_locked_by_another_process_does_not_prevent_a_start() {
+    fn a_directory_that_stays_locked_by_another_process_prevents_no_start() {
         let scratch = Scratch::new("foreign-lock");
         let path = scratch.path("x.sock");
         // A user who may only read the directory can do the same.

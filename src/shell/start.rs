@@ -186,8 +186,8 @@ fn descriptors(plan: &Plan) -> Descriptors {
     Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) }
 }
 
-/// Maximum unsent bytes of `connections`: a scratch buffer per flow to a peer, or a pipe while there
-/// are any. The maximum is reached when all connections are on one route.
+/// Maximum unsent bytes of `connections`: a scratch buffer per flow to a peer, or a pipe while
+/// there are any. The maximum is reached when all connections are on one route.
 fn max_unsent(plan: &Plan, connections: usize) -> usize {
     let streams = plan.routes.iter().filter(|route| !route.listen.address.is_datagram());
     let of_route = |route: &Route| {

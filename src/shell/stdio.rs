@@ -18,8 +18,8 @@ use super::line_ends::LineEnds;
 /// Reads from descriptor 0 and writes to descriptor 1. A process has at most one.
 ///
 /// The creator must mark it readable and writable at once. A call that cannot proceed returns
-/// `WouldBlock`, and an event follows when it can. A descriptor that is always ready causes neither,
-/// so its marks stay.
+/// `WouldBlock`, and an event follows when it can. A descriptor that is always ready causes
+/// neither, so its marks stay.
 #[derive(Debug)]
 pub struct Stdio {
     input: Input,

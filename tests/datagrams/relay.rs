@@ -11,7 +11,7 @@ fn relay(targets: &[SocketAddr], options: &str) -> (Stand, SocketAddr) {
     Stand::with(&format!("udp://127.0.0.1:0=relay:{}{options}", targets.join(",")))
 }
 
-/// A target: what has come to it, and from which flow.
+/// A target and its address.
 fn target() -> (UdpSocket, SocketAddr) {
     let target = client();
     let address = target.local_addr().unwrap();
@@ -26,11 +26,11 @@ fn datagrams_of_every_length_pass_both_ways() {
     for length in [0, 1, 1472, 9000, 65_507] {
         let (there, back) = (bytes(length, 3), bytes(length, 5));
         client.send_to(&there, listener).unwrap();
-        let (heard, flow) = stand.until(|_| receive(&target));
-        assert_eq!(heard, there, "{length} bytes there");
+        let (received, flow) = stand.until(|_| receive(&target));
+        assert_eq!(received, there, "{length} bytes there");
         target.send_to(&back, flow).unwrap();
-        let (heard, from) = stand.until(|_| receive(&client));
-        assert_eq!((heard, from), (back, listener), "{length} bytes back");
+        let (received, from) = stand.until(|_| receive(&client));
+        assert_eq!((received, from), (back, listener), "{length} bytes back");
     }
     assert_eq!((stand.datagrams.len(), stand.facts.count("opened")), (1, 1));
     stand.call(|datagrams, cx| datagrams.close_all(CUT, cx));
@@ -59,7 +59,7 @@ fn two_clients_are_kept_apart() {
 }
 
 #[test]
-fn answers_that_come_at_once_go_to_whom_they_belong() {
+fn answers_that_come_at_once_go_to_the_clients_they_belong_to() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], "");
     let clients: Vec<UdpSocket> = (0..20).map(|_| client()).collect();
@@ -70,15 +70,15 @@ fn answers_that_come_at_once_go_to_whom_they_belong() {
     }
     stand.facts.0.clear();
     for (number, flow) in flows.iter().enumerate() {
-        // One of them has more to say than all others together.
+        // One of them sends more than all others together.
         for round in 0..if number == 5 { 30 } else { 1 + number % 2 } {
             target.send_to(&bytes(number * 7, round as u8), *flow).unwrap();
         }
     }
     for (number, client) in clients.iter().enumerate() {
         for round in 0..if number == 5 { 30 } else { 1 + number % 2 } {
-            let heard = stand.until(|_| receive(client)).0;
-            assert_eq!(heard, bytes(number * 7, round as u8), "{number}, {round}");
+            let received = stand.until(|_| receive(client)).0;
+            assert_eq!(received, bytes(number * 7, round as u8), "{number}, {round}");
         }
         assert_eq!(receive(client), None);
     }
@@ -88,7 +88,7 @@ fn answers_that_come_at_once_go_to_whom_they_belong() {
 }
 
 #[test]
-fn answers_that_come_at_once_go_out_at_the_doors_they_belong_to() {
+fn answers_that_come_at_once_are_sent_by_the_listeners_they_belong_to() {
     let (target, address) = target();
     let mut stand = Stand::new();
     let client = client();
@@ -108,9 +108,9 @@ fn answers_that_come_at_once_go_out_at_the_doors_they_belong_to() {
 }
 
 #[test]
-fn an_answer_goes_out_before_its_flow_makes_room() {
+fn an_answer_is_sent_before_its_flow_is_evicted() {
     if cfg!(mio_unsupported_force_poll_poll) {
-        // poll(2) tells of the door and of the flow in any order.
+        // poll(2) reports the listener and the flow in any order.
         return;
     }
     let (target, address) = target();
@@ -119,16 +119,16 @@ fn an_answer_goes_out_before_its_flow_makes_room() {
     old.send_to(b"question", listener).unwrap();
     let (_, flow) = stand.until(|_| receive(&target));
     stand.turn(Duration::ZERO);
-    // The answer is there first, and so it is heard first.
+    // The answer arrives first, so it is read first.
     target.send_to(b"answer", flow).unwrap();
-    new.send_to(b"room, please", listener).unwrap();
-    assert_eq!(stand.until(|_| receive(&target)).0, b"room, please");
+    new.send_to(b"buffer, please", listener).unwrap();
+    assert_eq!(stand.until(|_| receive(&target)).0, b"buffer, please");
     assert_eq!(receive(&old).unwrap().0, b"answer");
     assert_eq!(stand.facts.conn_ids("closed evicted up 8 down 6"), [1]);
 }
 
 #[test]
-fn a_stranger_is_not_heard_at_a_flows_socket() {
+fn a_flows_socket_receives_from_its_target_alone() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], "");
     let (client, stranger) = (client(), client());
@@ -141,7 +141,7 @@ fn a_stranger_is_not_heard_at_a_flows_socket() {
 }
 
 #[test]
-fn a_flow_that_rests_expires_and_a_steady_one_stays() {
+fn an_idle_flow_expires_and_an_active_one_stays() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], ",udp-timeout=10s");
     let (steady, resting) = (client(), client());
@@ -179,7 +179,7 @@ fn an_answer_keeps_a_flow_alive_too() {
 }
 
 #[test]
-fn the_oldest_flow_makes_room() {
+fn the_oldest_flow_is_evicted() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], ",udp-flows=3");
     let steady = client();
@@ -219,8 +219,8 @@ fn a_refusal_is_counted_and_the_flow_goes_on() {
     let target = UdpSocket::bind(address).unwrap();
     target.set_nonblocking(true).unwrap();
     client.send_to(b"hello", listener).unwrap();
-    let (heard, flow) = stand.until(|_| receive(&target));
-    assert_eq!(heard, b"hello");
+    let (received, flow) = stand.until(|_| receive(&target));
+    assert_eq!(received, b"hello");
     target.send_to(b"here", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&client)).0, b"here");
     assert_eq!((stand.facts.count("opened"), stand.facts.count("dialing")), (1, 1));
@@ -231,7 +231,7 @@ fn an_earlier_refusal_does_not_cost_the_next_datagram() {
     let (_deaf, address) = nobody();
     let (mut stand, listener) = relay(&[address], "");
     let client = client();
-    // Both are there before the loop turns: so the second one meets the refusal of the first.
+    // Both are sent before the turn, so sending the second returns the refusal of the first.
     client.send_to(b"one", listener).unwrap();
     client.send_to(b"three", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
@@ -248,8 +248,8 @@ fn flows_take_turns_at_the_targets() {
     let clients: Vec<UdpSocket> = (0..6).map(|_| client()).collect();
     for (number, client) in clients.iter().enumerate() {
         client.send_to(&[number as u8], listener).unwrap();
-        let (heard, _) = stand.until(|_| receive(&targets[number % 3]));
-        assert_eq!(heard, [number as u8]);
+        let (received, _) = stand.until(|_| receive(&targets[number % 3]));
+        assert_eq!(received, [number as u8]);
     }
 }
 
@@ -262,8 +262,8 @@ fn after_a_refusal_a_flow_goes_to_the_next_target() {
     client.send_to(b"lost", listener).unwrap();
     stand.until_seen(1, "dropped an earlier one: refused");
     client.send_to(b"found", listener).unwrap();
-    let (heard, flow) = stand.until(|_| receive(&target));
-    assert_eq!(heard, b"found");
+    let (received, flow) = stand.until(|_| receive(&target));
+    assert_eq!(received, b"found");
     target.send_to(b"here", flow).unwrap();
     assert_eq!(stand.until(|_| receive(&client)).0, b"here");
     assert_eq!(stand.facts.count("dial failed"), 1);
@@ -271,7 +271,7 @@ fn after_a_refusal_a_flow_goes_to_the_next_target() {
 }
 
 #[test]
-fn a_name_is_asked_for_when_a_flow_opens() {
+fn a_name_is_looked_up_when_a_flow_opens() {
     let ((target, address), (_deaf, refusing)) = (target(), nobody());
     let (mut stand, listener) =
         Stand::with(&format!("udp://127.0.0.1:0=relay:udp://target.test:{}", address.port()));
@@ -286,7 +286,7 @@ fn a_name_is_asked_for_when_a_flow_opens() {
 }
 
 #[test]
-fn a_relay_to_its_own_door_feeds_nobody() {
+fn a_relay_never_sends_to_its_own_listener() {
     let mut stand = Stand::new();
     let (free, address) = target();
     stand.names.insert("itself.test".to_string(), vec![address]);
@@ -304,7 +304,7 @@ fn a_forged_source_makes_no_loop_of_a_relay() {
     let mut stand = Stand::new();
     let route = format!("udp://127.0.0.1:0=relay:udp://{address}");
     let (listener, forger) = stand.add_with_forger(&route);
-    forger.send_to(b"from the door", listener).unwrap();
+    forger.send_to(b"from listener", listener).unwrap();
     stand.until_seen(1, "source is our own address");
     target.send_to(b"from the target", listener).unwrap();
     stand.until_seen(1, "loop protection");
@@ -312,7 +312,7 @@ fn a_forged_source_makes_no_loop_of_a_relay() {
 }
 
 #[test]
-fn while_we_drain_a_flow_in_progress_goes_on_and_no_new_one_begins() {
+fn during_a_drain_a_flow_in_progress_continues_and_no_new_one_is_opened() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], "");
     let (client, late) = (client(), client());
@@ -358,7 +358,7 @@ fn a_flow_whose_datagrams_wait_to_be_read_is_not_idle() {
         client.send_to(b"first", listener).unwrap();
         stand.until(|_| receive(&target));
     }
-    // More than a turn reads, and the last one is that of a known source.
+    // More than one turn reads. The last one is from a known source.
     let others = client();
     for _ in 0..64 {
         others.send_to(b"before it", listener).unwrap();
@@ -372,7 +372,7 @@ fn a_flow_whose_datagrams_wait_to_be_read_is_not_idle() {
 }
 
 #[test]
-fn a_dump_tells_of_doors_and_flows() {
+fn a_dump_shows_listeners_and_flows() {
     let (target, address) = target();
     let (mut stand, listener) = relay(&[address], "");
     client().send_to(b"hello", listener).unwrap();

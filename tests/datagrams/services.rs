@@ -1,4 +1,4 @@
-//! The small services on datagrams: what they answer, and what they must not.
+//! The small services on datagrams: what they answer, and what they must not answer.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn a_datagram_that_seems_to_come_from_ourselves_is_dropped() {
     let (echo, forger) = stand.add_with_forger("udp://127.0.0.1:0=echo");
     let other = stand.add("udp://127.0.0.1:0=echo");
     forger.send_to(b"to itself", echo).unwrap();
-    forger.send_to(b"to another door of ours", other).unwrap();
+    forger.send_to(b"to another listener", other).unwrap();
     stand.until_seen(2, "source is our own address");
     assert_eq!(stand.facts.count("sent"), 0);
 }
@@ -101,7 +101,7 @@ fn a_forged_loop_of_two_echoes_dies() {
 }
 
 #[test]
-fn one_door_does_not_keep_another_waiting() {
+fn one_listener_does_not_delay_another() {
     let (mut stand, flooded) = Stand::with("udp://127.0.0.1:0=discard");
     let quiet = stand.add("udp://127.0.0.1:0=echo");
     let client = client();
@@ -117,12 +117,12 @@ fn one_door_does_not_keep_another_waiting() {
 }
 
 #[test]
-fn a_door_with_many_addresses_answers_from_the_one_it_was_asked_at() {
+fn a_listener_on_all_addresses_answers_from_the_address_it_was_asked_at() {
     let mut stand = Stand::new();
     for route in ["udp://0.0.0.0:0=whoami", "udp://:0=whoami"] {
         let port = stand.add(route).port();
         for host in ["127.0.0.1", "127.0.0.2"] {
-            // Elsewhere 127.0.0.2 is no address of ours, and the system chooses.
+            // On other systems 127.0.0.2 is not a local address.
             if host == "127.0.0.2" && !cfg!(target_os = "linux") {
                 continue;
             }
@@ -138,7 +138,7 @@ fn a_door_with_many_addresses_answers_from_the_one_it_was_asked_at() {
 }
 
 #[test]
-fn an_ipv6_client_is_answered_at_the_door_for_both_families() {
+fn an_ipv6_client_is_answered_by_a_dual_stack_listener() {
     let Ok(client) = UdpSocket::bind("[::1]:0") else { return };
     client.set_nonblocking(true).unwrap();
     let (mut stand, echo) = Stand::with("udp://:0=echo");
@@ -162,7 +162,7 @@ fn an_operator_is_warned_of_answers_to_the_open_internet() {
 }
 
 #[test]
-fn an_idle_door_needs_no_turn() {
+fn an_idle_listener_needs_no_turn() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     assert_eq!(stand.datagrams.sleep(stand.now), None);
     stand.ask(&client(), echo, b"hello");
@@ -184,12 +184,12 @@ fn a_drain_answers_what_was_received_before_it() {
 }
 
 #[test]
-fn small_services_close_as_soon_as_we_drain() {
+fn a_drain_closes_small_services_at_once() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     let client = client();
     client.send_to(b"too late", echo).unwrap();
     stand.expect_silence(&client);
     assert_eq!(stand.facts.0, []);
-    assert!(UdpSocket::bind(echo).is_ok(), "the door is still open");
+    assert!(UdpSocket::bind(echo).is_ok(), "the listener is still open");
 }

@@ -1,4 +1,4 @@
-//! A stand that turns the loop for `Datagrams`: poll, mark, run, expire. Its clock is set by hand.
+//! A test loop for `Datagrams`: poll, mark, run, expire. The test sets its clock.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -16,13 +16,13 @@ use oneloop::shell::datagram_socket::DatagramSocket;
 /// 20 November 2026, 18:17:05 UTC.
 const NOW: i64 = 1_795_198_625;
 
-/// Longer than anything takes on the busiest machine.
+/// Upper bound for any wait, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What drains in these tests is closed after it was quiet for so long.
+/// The idle time after which a drain closes flows in these tests.
 pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 
-/// What has to stay silent is watched for so long.
+/// How long a client is watched that must receive nothing.
 const SILENCE: Duration = Duration::from_millis(50);
 
 pub struct Stand {
@@ -36,7 +36,7 @@ pub struct Stand {
     pub facts: Facts,
 }
 
-/// What was seen: the birth number of the flow (0: a door) and the event in words.
+/// The observed events: the id of the flow (0: a listener) and the event as text.
 #[derive(Default)]
 pub struct Facts(pub Vec<(u32, String)>);
 
@@ -54,20 +54,19 @@ impl Stand {
         }
     }
 
-    /// A stand with one route. Its first address is where clients send to.
+    /// A stand with one route, and the address of its listener.
     pub fn with(route: &str) -> (Stand, SocketAddr) {
         let mut stand = Stand::new();
         let address = stand.add(route);
         (stand, address)
     }
 
-    /// Opens the door of a route; its address, if it is one of UDP.
+    /// Adds the listener of a route, and returns its address if it is UDP.
     pub fn add(&mut self, route: &str) -> SocketAddr {
         self.open(route).0
     }
 
-    /// The same, with a second handle on the socket: what is sent there seems to come from the
-    /// door.
+    /// The same, with a second handle on the socket: what it sends seems to come from the listener.
     pub fn add_with_forger(&mut self, route: &str) -> (SocketAddr, UdpSocket) {
         let (address, forger) = self.open(route);
         (address, forger.unwrap())
@@ -87,7 +86,7 @@ impl Stand {
         (address, handle)
     }
 
-    /// One turn that sleeps for at most so long.
+    /// Runs one turn that sleeps for at most `longest`.
     pub fn turn(&mut self, longest: Duration) {
         let sleep = self.datagrams.sleep(self.now).map_or(longest, |sleep| sleep.min(longest));
         self.poll.poll(&mut self.events, Some(sleep)).unwrap();
@@ -120,13 +119,13 @@ impl Stand {
         action(&mut self.datagrams, &mut cx);
     }
 
-    /// Lets time pass.
+    /// Advances the clock, and runs a turn.
     pub fn pass(&mut self, time: Duration) {
         self.now = self.now.after(time);
         self.turn(Duration::ZERO);
     }
 
-    /// Turns until something is there.
+    /// Runs turns until `found` returns something.
     pub fn until<T>(&mut self, mut there: impl FnMut(&mut Stand) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
@@ -138,18 +137,18 @@ impl Stand {
         }
     }
 
-    /// Turns until so many facts contain this text.
+    /// Runs turns until `count` events contain this text.
     pub fn until_seen(&mut self, count: usize, text: &str) {
         self.until(|stand| (stand.facts.count(text) >= count).then_some(()));
     }
 
-    /// What comes back to a client that sends this.
+    /// Sends a datagram from a client, and returns the reply.
     pub fn ask(&mut self, client: &UdpSocket, to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
         client.send_to(bytes, to).unwrap();
         self.until(|_| receive(client)).0
     }
 
-    /// Turns for a while, in which nothing may come to this client.
+    /// Runs turns for a while, in which this client must receive nothing.
     pub fn expect_silence(&mut self, client: &UdpSocket) {
         let begin = Instant::now();
         while begin.elapsed() < SILENCE {
@@ -164,7 +163,7 @@ impl Facts {
         self.0.iter().filter(|(_, fact)| fact.contains(text)).count()
     }
 
-    /// The birth numbers of the flows that have such a fact.
+    /// The ids of the flows with an event that contains this text.
     pub fn conn_ids(&self, text: &str) -> Vec<u32> {
         self.0.iter().filter(|(_, fact)| fact.contains(text)).map(|(id, _)| *id).collect()
     }
@@ -195,41 +194,41 @@ impl Observer for Facts {
     }
 }
 
-/// A client at a port of its own.
+/// A client with its own port.
 pub fn client() -> UdpSocket {
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_nonblocking(true).unwrap();
     client
 }
 
-/// An address at which nobody hears, and nobody else can, as long as this lives: the socket there
-/// hears one other alone.
+/// An address that refuses datagrams, and that no other process can bind while the socket lives:
+/// the socket is connected elsewhere.
 pub fn nobody() -> (UdpSocket, SocketAddr) {
-    let deaf = client();
-    deaf.connect("127.0.0.1:9").unwrap();
-    let address = deaf.local_addr().unwrap();
-    (deaf, address)
+    let refusing = client();
+    refusing.connect("127.0.0.1:9").unwrap();
+    let address = refusing.local_addr().unwrap();
+    (refusing, address)
 }
 
-/// What has come, if anything has, and from where.
+/// Receives a datagram and its sender, if there is one.
 pub fn receive(client: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
-    let mut room = vec![0; 65_536];
-    match client.recv_from(&mut room) {
-        Ok((bytes, from)) => Some((room[..bytes].to_vec(), from)),
+    let mut buffer = vec![0; 65_536];
+    match client.recv_from(&mut buffer) {
+        Ok((bytes, from)) => Some((buffer[..bytes].to_vec(), from)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => None,
         Err(error) => panic!("a client failed to receive: {error}"),
     }
 }
 
-/// Where a client is, as it stands in facts.
+/// The address of a client, as the events show it.
 pub fn at(client: &UdpSocket) -> SocketAddr {
     client.local_addr().unwrap()
 }
 
-/// Bytes that are unlike those of another seed or another length.
+/// Bytes that differ for each seed and length.
 pub fn bytes(length: usize, seed: u8) -> Vec<u8> {
     (0..length).map(|at| (at % 251) as u8 ^ seed ^ (length % 256) as u8).collect()
 }
 
-/// The end of a flow, for tests that end all.
+/// The reason with which tests close all flows.
 pub const CUT: Reason = Reason::Cut;

@@ -1,5 +1,5 @@
-//! Trains: datagrams that a sender gives to the system in one call. Each of them is a datagram like
-//! any other; only, what came as one goes on as one.
+//! Trains: datagrams that are sent in one call (GSO). They are handled one by one, and sent on in
+//! one call.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -14,7 +14,7 @@ use oneloop::shell::recv_batch::MAX_RECEIVED;
 
 use crate::stand::{CUT, Stand, at, bytes, client, receive};
 
-/// Sends these bytes as datagrams of `each` bytes, in one call.
+/// Sends these bytes in one call as datagrams of `each` bytes.
 fn send(from: &UdpSocket, bytes: &[u8], each: u16, to: SocketAddr) {
     let (parts, to) = ([IoSlice::new(bytes)], SockaddrStorage::from(to));
     let train = [ControlMessage::UdpGsoSegments(&each)];
@@ -22,18 +22,18 @@ fn send(from: &UdpSocket, bytes: &[u8], each: u16, to: SocketAddr) {
     sendmsg(descriptor, &parts, &train, MsgFlags::empty(), Some(&to)).unwrap();
 }
 
-/// One who takes trains as they are.
-fn taker() -> UdpSocket {
-    let taker = client();
-    setsockopt(&taker, sockopt::UdpGroSegment, &true).unwrap();
-    taker
+/// A client with GRO enabled.
+fn gro_client() -> UdpSocket {
+    let client = client();
+    setsockopt(&client, sockopt::UdpGroSegment, &true).unwrap();
+    client
 }
 
-/// What has come as one, if anything has: its bytes, the length of each datagram, and from where.
-fn take(taker: &UdpSocket) -> Option<(Vec<u8>, usize, SocketAddr)> {
-    let (mut room, mut control) = (vec![0; 70_000], cmsg_space!(i32));
-    let mut parts = [IoSliceMut::new(&mut room)];
-    let descriptor = taker.as_raw_fd();
+/// Receives a train, if there is one: its bytes, its segment size, and its sender.
+fn receive_train(client: &UdpSocket) -> Option<(Vec<u8>, usize, SocketAddr)> {
+    let (mut buffer, mut control) = (vec![0; 70_000], cmsg_space!(i32));
+    let mut parts = [IoSliceMut::new(&mut buffer)];
+    let descriptor = client.as_raw_fd();
     let message =
         recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut control), MsgFlags::empty());
     let message = message.ok()?;
@@ -43,23 +43,23 @@ fn take(taker: &UdpSocket) -> Option<(Vec<u8>, usize, SocketAddr)> {
     });
     let (bytes, from) = (message.bytes, message.address.unwrap());
     let from = SocketAddr::V4((*from.as_sockaddr_in().unwrap()).into());
-    Some((room[..bytes].to_vec(), each.unwrap_or(bytes), from))
+    Some((buffer[..bytes].to_vec(), each.unwrap_or(bytes), from))
 }
 
-/// Shows a socket of the stand that there are trains. Before, they are taken apart for it.
-fn show(stand: &mut Stand, from: &UdpSocket, at: SocketAddr, hearer: &UdpSocket) {
+/// Makes a socket of the stand enable GRO. Before that, it receives trains as single datagrams.
+fn enable_gro(stand: &mut Stand, from: &UdpSocket, at: SocketAddr, receiver: &UdpSocket) {
     send(from, &[0; MAX_RECEIVED], 1, at);
     for _ in 0..MAX_RECEIVED {
-        assert_eq!(stand.until(|_| receive(hearer)).0, [0]);
+        assert_eq!(stand.until(|_| receive(receiver)).0, [0]);
     }
 }
 
-/// What has come to this client, datagram by datagram, until so many are there.
+/// Receives `number` datagrams at this client.
 fn collect(stand: &mut Stand, client: &UdpSocket, number: usize) -> Vec<Vec<u8>> {
     (0..number).map(|_| stand.until(|_| receive(client)).0).collect()
 }
 
-/// Trains of all kinds: (bytes, each). Longer ones Linux takes apart on their way.
+/// Trains as (bytes, each). Linux splits longer ones.
 const TRAINS: [(usize, u16); 11] = [
     (2, 1),
     (3, 2),
@@ -78,7 +78,7 @@ const TRAINS: [(usize, u16); 11] = [
 fn each_datagram_of_a_train_is_echoed() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     let longest = [(65_507, 1_024), (65_507, 65_506)];
-    // At first the door does not know of trains, and then it does.
+    // The first round is without GRO, the second with it.
     let twice = TRAINS.into_iter().chain(longest).chain(TRAINS).chain(longest);
     for (number, (length, each)) in twice.enumerate() {
         let (client, sent) = (client(), bytes(length, number as u8));
@@ -96,31 +96,31 @@ fn each_datagram_of_a_train_is_echoed() {
 }
 
 #[test]
-fn what_came_as_one_goes_back_as_one() {
+fn a_train_is_echoed_as_a_train() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     let first = client();
-    show(&mut stand, &first, echo, &first);
+    enable_gro(&mut stand, &first, echo, &first);
     for (number, (length, each)) in TRAINS.into_iter().enumerate() {
-        let (taker, sent) = (taker(), bytes(length, number as u8));
+        let (taker, sent) = (gro_client(), bytes(length, number as u8));
         send(&taker, &sent, each, echo);
-        let (heard, each_heard, from) = stand.until(|_| take(&taker));
-        assert!(heard == sent, "{length} bytes, {each} each");
-        assert_eq!((each_heard, from), (each.into(), echo));
+        let (received, each_received, from) = stand.until(|_| receive_train(&taker));
+        assert!(received == sent, "{length} bytes, {each} each");
+        assert_eq!((each_received, from), (each.into(), echo));
     }
 }
 
 #[test]
 fn trains_and_single_datagrams_of_many_clients_are_kept_apart() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
-    // At first the door does not know of trains, and then it does.
+    // The first round is without GRO, the second with it.
     mix(&mut stand, echo);
     let first = client();
-    show(&mut stand, &first, echo, &first);
+    enable_gro(&mut stand, &first, echo, &first);
     mix(&mut stand, echo);
 }
 
-/// Many clients send trains of many lengths, with an empty and a short datagram and one of the
-/// longest between them. Nobody repeats himself: one in a thousand of what is repeated is dropped.
+/// Many clients send trains of many lengths, with an empty, a short and a longest datagram between
+/// them. No client repeats itself: one in a thousand repeated datagrams is dropped.
 fn mix(stand: &mut Stand, echo: SocketAddr) {
     stand.facts.0.clear();
     let clients: Vec<UdpSocket> = (0..20).map(|_| client()).collect();
@@ -135,7 +135,7 @@ fn mix(stand: &mut Stand, echo: SocketAddr) {
             wanted[number].push(single.to_vec());
         }
         if number % 5 == 0 {
-            // All of them would be more than the door's receive buffer holds.
+            // All of them would exceed the listener's receive buffer.
             let all = wanted.iter().map(Vec::len).sum();
             stand.until_seen(all, "received");
         }
@@ -155,7 +155,7 @@ fn mix(stand: &mut Stand, echo: SocketAddr) {
 fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
     let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
     let client = client();
-    let (mut sent, mut heard, train) = (0, 0, [7; 64 * 20]);
+    let (mut sent, mut received, train) = (0, 0, [7; 64 * 20]);
     while stand.facts.count("loop protection") < 3 {
         assert!(sent < 64 * 1_000, "nothing is ever dropped");
         send(&client, &train, 20, echo);
@@ -163,7 +163,7 @@ fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
         stand.until_seen(sent, "received 20");
         while let Some((datagram, _)) = receive(&client) {
             assert_eq!(datagram, &train[..20]);
-            heard += 1;
+            received += 1;
         }
     }
     let dropped = stand.facts.count("loop protection");
@@ -172,7 +172,7 @@ fn the_loop_breaker_asks_for_each_datagram_of_a_train() {
         (dropped, dropped)
     );
     assert!(dropped < 64, "a whole train was dropped");
-    assert_eq!((stand.facts.count("sent 20"), heard), (sent - dropped, sent - dropped));
+    assert_eq!((stand.facts.count("sent 20"), received), (sent - dropped, sent - dropped));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_other_services_answer_each_datagram_of_a_train() {
     let mut stand = Stand::new();
     let client = client();
     let daytime = stand.add("udp://127.0.0.1:0=daytime");
-    // From then on the door knows of trains.
+    // Enables GRO at the listener.
     send(&client, &bytes(50 * MAX_RECEIVED, 0), 50, daytime);
     collect(&mut stand, &client, MAX_RECEIVED);
     stand.facts.0.clear();
@@ -212,16 +212,16 @@ fn the_other_services_answer_each_datagram_of_a_train() {
 }
 
 #[test]
-fn a_door_with_many_addresses_answers_a_train_from_the_one_it_was_asked_at() {
+fn a_listener_on_all_addresses_answers_a_train_from_the_address_it_was_sent_to() {
     let mut stand = Stand::new();
     for route in ["udp://0.0.0.0:0=echo", "udp://:0=echo"] {
         let (port, first) = (stand.add(route).port(), client());
-        show(&mut stand, &first, ([127, 0, 0, 1], port).into(), &first);
+        enable_gro(&mut stand, &first, ([127, 0, 0, 1], port).into(), &first);
         for host in [[127, 0, 0, 1], [127, 0, 0, 2]] {
             let (taker, sent, listener) =
-                (taker(), bytes(95, host[3]), SocketAddr::from((host, port)));
+                (gro_client(), bytes(95, host[3]), SocketAddr::from((host, port)));
             send(&taker, &sent, 10, listener);
-            assert_eq!(stand.until(|_| take(&taker)), (sent, 10, listener), "{route}");
+            assert_eq!(stand.until(|_| receive_train(&taker)), (sent, 10, listener), "{route}");
         }
     }
 }
@@ -230,49 +230,50 @@ fn a_door_with_many_addresses_answers_a_train_from_the_one_it_was_asked_at() {
 fn a_train_that_is_too_long_for_one_call_goes_on_in_several() {
     let mut stand = Stand::new();
     let echo = stand.add("udp://[::1]:0=echo");
-    let target = taker();
+    let target = gro_client();
     let relay = stand.add(&format!("udp://[::1]:0=relay:udp://{}", at(&target)));
     let client = UdpSocket::bind("[::1]:0").unwrap();
     client.set_nonblocking(true).unwrap();
-    show(&mut stand, &client, echo, &client);
-    show(&mut stand, &client, relay, &target);
-    // IPv6 takes 20 bytes more than IPv4, and more than we give to the system at once.
+    enable_gro(&mut stand, &client, echo, &client);
+    enable_gro(&mut stand, &client, relay, &target);
+    // Over IPv6 a train may be 20 bytes longer than over IPv4, and longer than one of our calls
+    // sends.
     let (sent, each) = (bytes(65_527, 3), 1_200);
     let datagrams: Vec<&[u8]> = sent.chunks(each).collect();
     send(&client, &sent, each as u16, echo);
     assert_eq!(collect(&mut stand, &client, datagrams.len()), datagrams);
     send(&client, &sent, each as u16, relay);
-    let mut heard = Vec::new();
-    while heard.len() < sent.len() {
-        let (bytes, each_heard, _) = stand.until(|_| take(&target));
-        assert_eq!(each_heard, each.min(bytes.len()));
-        heard.extend(bytes);
+    let mut received = Vec::new();
+    while received.len() < sent.len() {
+        let (bytes, each_received, _) = stand.until(|_| receive_train(&target));
+        assert_eq!(each_received, each.min(bytes.len()));
+        received.extend(bytes);
     }
-    assert!(heard == sent);
+    assert!(received == sent);
     assert_eq!(stand.facts.count("dropped"), 0);
 }
 
 #[test]
 fn a_relay_passes_trains_on_as_trains_both_ways() {
-    let (target, client) = (taker(), taker());
+    let (target, client) = (gro_client(), gro_client());
     let address = target.local_addr().unwrap();
     let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
-    show(&mut stand, &client, listener, &target);
+    enable_gro(&mut stand, &client, listener, &target);
     let flow = {
         client.send_to(b"flow?", listener).unwrap();
         stand.until(|_| receive(&target)).1
     };
-    show(&mut stand, &target, flow, &client);
+    enable_gro(&mut stand, &target, flow, &client);
     stand.facts.0.clear();
     let mut passed = 0;
     for (number, (length, each)) in TRAINS.into_iter().enumerate() {
         let (there, back) = (bytes(length, number as u8), bytes(length, !number as u8));
         send(&client, &there, each, listener);
-        let (heard, each_heard, flow) = stand.until(|_| take(&target));
-        assert!(heard == there && each_heard == each.into(), "{length} bytes, {each} each");
+        let (received, each_received, flow) = stand.until(|_| receive_train(&target));
+        assert!(received == there && each_received == each.into(), "{length} bytes, {each} each");
         send(&target, &back, each, flow);
-        let heard = stand.until(|_| take(&client));
-        assert!(heard == (back, each.into(), listener), "{length} bytes, {each} each");
+        let received = stand.until(|_| receive_train(&client));
+        assert!(received == (back, each.into(), listener), "{length} bytes, {each} each");
         passed += length;
     }
     let datagrams: usize =
@@ -293,10 +294,10 @@ fn a_unix_target_gets_a_train_datagram_by_datagram() {
     target.set_nonblocking(true).unwrap();
     let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:unix-dgram:@{name}"));
     send(&client(), &bytes(35, 1), 10, listener);
-    let mut room = [0; 99];
+    let mut buffer = [0; 99];
     for datagram in bytes(35, 1).chunks(10) {
-        let length = stand.until(|_| target.recv(&mut room).ok());
-        assert_eq!(&room[..length], datagram);
+        let length = stand.until(|_| target.recv(&mut buffer).ok());
+        assert_eq!(&buffer[..length], datagram);
     }
     assert_eq!((stand.facts.count("sent"), stand.facts.count("dropped")), (4, 0));
 }
@@ -306,12 +307,12 @@ fn an_earlier_refusal_does_not_cost_the_next_train() {
     let (target, client) = (client(), client());
     let address = target.local_addr().unwrap();
     let (mut stand, listener) = Stand::with(&format!("udp://127.0.0.1:0=relay:udp://{address}"));
-    show(&mut stand, &client, listener, &target);
-    // From now on it hears one other alone, and its port is still nobody else's.
+    enable_gro(&mut stand, &client, listener, &target);
+    // Connected, it receives from one other address alone, and keeps its port.
     target.connect("127.0.0.1:9").unwrap();
     stand.facts.0.clear();
     client.send_to(b"anybody?", listener).unwrap();
-    // Both are there before the loop turns: so the train meets the refusal of the first one.
+    // Both are sent before the turn, so sending the train returns the refusal of the first one.
     send(&client, &bytes(35, 1), 10, listener);
     stand.until_seen(3, "received 10");
     assert_eq!(stand.facts.count("sent"), 5);

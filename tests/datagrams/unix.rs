@@ -18,9 +18,9 @@ fn bind(path: &Path) -> UnixDatagram {
     socket
 }
 
-fn heard(socket: &UnixDatagram) -> Option<Vec<u8>> {
-    let mut room = vec![0; 1 << 18];
-    socket.recv(&mut room).ok().map(|bytes| room[..bytes].to_vec())
+fn received(socket: &UnixDatagram) -> Option<Vec<u8>> {
+    let mut buffer = vec![0; 1 << 18];
+    socket.recv(&mut buffer).ok().map(|bytes| buffer[..bytes].to_vec())
 }
 
 #[test]
@@ -32,28 +32,28 @@ fn a_client_with_a_name_is_answered() {
     for length in [0, 1, 65_507, 150_000] {
         let sent = crate::stand::bytes(length, 9);
         client.send_to(&sent, &path).unwrap();
-        assert_eq!(stand.until(|_| heard(&client)), sent);
+        assert_eq!(stand.until(|_| received(&client)), sent);
     }
     assert!(path.exists());
     drop(stand);
-    assert!(!path.exists(), "the file of the door stays behind");
+    assert!(!path.exists(), "the file of the listener remains");
 }
 
 #[test]
-fn what_is_longer_than_our_room_is_dropped_and_not_cut() {
+fn a_datagram_longer_than_the_buffer_is_dropped_and_not_truncated() {
     let scratch = Scratch::new();
     let path = scratch.path("echo");
     let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
     let client = scratch.bind("client");
     socket2::SockRef::from(&client).set_send_buffer_size(400_000).unwrap();
-    // Where the system takes no datagram of this length, there is nothing to cut.
+    // Where the system refuses a datagram of this length, nothing can be truncated.
     if client.send_to(&vec![1; 300_000], &path).is_err() {
         return;
     }
     stand.until_seen(1, "longer than the maximum");
-    assert_eq!(heard(&client), None);
+    assert_eq!(received(&client), None);
     client.send_to(b"short", &path).unwrap();
-    assert_eq!(stand.until(|_| heard(&client)), b"short");
+    assert_eq!(stand.until(|_| received(&client)), b"short");
 }
 
 #[test]
@@ -66,17 +66,17 @@ fn a_client_without_a_name_cannot_be_answered() {
 }
 
 #[test]
-fn the_daytime_answers_an_empty_datagram_whose_sender_is_true() {
+fn the_daytime_answers_an_empty_unix_datagram() {
     let scratch = Scratch::new();
     let path = scratch.path("daytime");
     let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=daytime", path.display()));
     let client = scratch.bind("client");
     client.send_to(b"", &path).unwrap();
-    assert_eq!(stand.until(|_| heard(&client)), b"Friday, November 20, 2026 18:17:05-UTC\r\n");
+    assert_eq!(stand.until(|_| received(&client)), b"Friday, November 20, 2026 18:17:05-UTC\r\n");
 }
 
 #[test]
-fn a_client_that_does_not_read_loses_its_answers_and_holds_up_nobody() {
+fn a_client_that_does_not_read_loses_its_answers_and_delays_no_other() {
     let scratch = Scratch::new();
     let path = scratch.path("echo");
     let (mut stand, _) = Stand::with(&format!("unix-dgram:{}=echo", path.display()));
@@ -88,13 +88,13 @@ fn a_client_that_does_not_read_loses_its_answers_and_holds_up_nobody() {
         stand.turn(std::time::Duration::ZERO);
     }
     client.send_to(b"hello", &path).unwrap();
-    assert_eq!(stand.until(|_| heard(&client)), b"hello");
+    assert_eq!(stand.until(|_| received(&client)), b"hello");
 }
 
 #[test]
 fn every_combination_of_udp_and_unix_is_relayed() {
     let scratch = Scratch::new();
-    let (path, target) = (scratch.path("door"), scratch.bind("target"));
+    let (path, target) = (scratch.path("sock"), scratch.bind("target"));
     let target_text = format!("unix-dgram:{}", scratch.path("target").display());
     let inet = client();
     let inet_text = format!("udp://{}", inet.local_addr().unwrap());
@@ -103,9 +103,9 @@ fn every_combination_of_udp_and_unix_is_relayed() {
     let listener = stand.add(&format!("udp://127.0.0.1:0=relay:{target_text}"));
     let udp_client = client();
     udp_client.send_to(b"udp to unix", listener).unwrap();
-    let mut room = [0; 64];
-    let from = stand.until(|_| target.recv_from(&mut room).ok()).1;
-    assert_eq!(&room[..11], b"udp to unix");
+    let mut buffer = [0; 64];
+    let from = stand.until(|_| target.recv_from(&mut buffer).ok()).1;
+    assert_eq!(&buffer[..11], b"udp to unix");
     target.send_to_addr(b"back", &from).unwrap();
     assert_eq!(stand.until(|_| receive(&udp_client)).0, b"back");
 
@@ -115,21 +115,21 @@ fn every_combination_of_udp_and_unix_is_relayed() {
     let (bytes, from) = stand.until(|_| receive(&inet));
     assert_eq!(bytes, b"unix to udp");
     inet.send_to(b"back", from).unwrap();
-    assert_eq!(stand.until(|_| heard(&unix_client)), b"back");
+    assert_eq!(stand.until(|_| received(&unix_client)), b"back");
 
     let second = scratch.path("second");
     stand.add(&format!("unix-dgram:{}=relay:{target_text}", second.display()));
     unix_client.send_to(b"unix to unix", &second).unwrap();
-    let from = stand.until(|_| target.recv_from(&mut room).ok()).1;
-    assert_eq!(&room[..12], b"unix to unix");
+    let from = stand.until(|_| target.recv_from(&mut buffer).ok()).1;
+    assert_eq!(&buffer[..12], b"unix to unix");
     target.send_to_addr(b"", &from).unwrap();
-    assert_eq!(stand.until(|_| heard(&unix_client)), b"");
+    assert_eq!(stand.until(|_| received(&unix_client)), b"");
 }
 
 #[test]
 fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
     let scratch = Scratch::new();
-    let path = scratch.path("door");
+    let path = scratch.path("sock");
     let target = client();
     let route =
         format!("unix-dgram:{}=relay:udp://{}", path.display(), target.local_addr().unwrap());
@@ -142,7 +142,7 @@ fn what_an_unnamed_client_sends_is_relayed_and_only_the_answer_is_lost() {
 }
 
 #[test]
-fn a_target_that_starts_anew_at_its_path_is_found_again() {
+fn a_target_that_restarts_at_its_path_is_found_again() {
     let scratch = Scratch::new();
     let path = scratch.path("target");
     let (mut stand, listener) =
@@ -153,7 +153,7 @@ fn a_target_that_starts_anew_at_its_path_is_found_again() {
     stand.until_seen(1, &lost);
     let target = bind(&path);
     client.send_to(b"first", listener).unwrap();
-    assert_eq!(stand.until(|_| heard(&target)), b"first");
+    assert_eq!(stand.until(|_| received(&target)), b"first");
     drop(target);
     client.send_to(b"gone", listener).unwrap();
     stand.until_seen(1, &format!("dropped 4 from {}: refused", at(&client)));
@@ -161,7 +161,7 @@ fn a_target_that_starts_anew_at_its_path_is_found_again() {
     std::fs::remove_file(&path).unwrap();
     let target = bind(&path);
     client.send_to(b"second", listener).unwrap();
-    assert_eq!(stand.until(|_| heard(&target)), b"second");
+    assert_eq!(stand.until(|_| received(&target)), b"second");
     assert_eq!(stand.datagrams.len(), 1);
 }
 
@@ -174,5 +174,5 @@ fn an_abstract_name_needs_no_file() {
     use std::os::linux::net::SocketAddrExt;
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
     client.send_to_addr(b"hello", &address).unwrap();
-    assert_eq!(stand.until(|_| heard(&client)), b"hello");
+    assert_eq!(stand.until(|_| received(&client)), b"hello");
 }

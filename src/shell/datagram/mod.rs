@@ -82,7 +82,8 @@ const EXPIRE_BUDGET: usize = 256;
 const DRAIN_ROUNDS: usize = 16;
 
 /// Maximum turns for which closing idle flows is postponed while sockets have more to read. That
-/// covers the datagrams in a receive buffer of default size, and a flood cannot postpone it further.
+/// covers the datagrams in a receive buffer of default size, and a flood cannot postpone it
+/// further.
 const EXPIRE_DELAY: u32 = 16;
 
 impl Datagrams {

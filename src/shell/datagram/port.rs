@@ -1,5 +1,5 @@
-//! A socket of `Datagrams`, of a listener or of a flow, with its registration and its use of GRO and
-//! GSO.
+//! A socket of `Datagrams`, of a listener or of a flow, with its registration and its use of GRO
+//! and GSO.
 
 use std::io;
 
@@ -19,7 +19,8 @@ pub(super) struct DatagramPort {
     wanted: Wanted,
     /// GRO was enabled, because datagrams have come in that looked like a train.
     gro_enabled: bool,
-    /// Smallest segment size in bytes that was refused: trains of such segments are sent one by one.
+    /// Smallest segment size in bytes that was refused: trains of such segments are sent one by
+    /// one.
     refused: usize,
 }
 
@@ -27,8 +28,8 @@ pub(super) struct DatagramPort {
 const GSO_SEGMENTS: usize = 64;
 const GSO_BYTES: usize = 65_507;
 
-/// Whether a receive call that leaves slots free shows that the socket is drained. With poll(2), mio
-/// reports a socket again only after a call on it has returned `WouldBlock`.
+/// Whether a receive call that leaves slots free shows that the socket is drained. With poll(2),
+/// mio reports a socket again only after a call on it has returned `WouldBlock`.
 const SHORT_IS_DRAINED: bool = !cfg!(mio_unsupported_force_poll_poll);
 
 impl DatagramPort {
@@ -70,8 +71,8 @@ impl DatagramPort {
         Ok(is_drained && SHORT_IS_DRAINED)
     }
 
-    /// Sends as much of a train as one call takes: to `to`, or to the connected remote. Returns that
-    /// part and the result.
+    /// Sends as much of a train as one call takes: to `to`, or to the connected remote. Returns
+    /// that part and the result.
     pub fn send<'a>(
         &mut self,
         segments: Segments<'a>,
@@ -80,8 +81,8 @@ impl DatagramPort {
         self.send_up_to(self.sendable(segments), segments, to)
     }
 
-    /// Sends the first `number` datagrams of a train. If GSO refuses them, it sends the first alone,
-    /// and later calls do not try GSO with this segment size again.
+    /// Sends the first `number` datagrams of a train. If GSO refuses them, it sends the first
+    /// alone, and later calls do not try GSO with this segment size again.
     fn send_up_to<'a>(
         &mut self,
         number: usize,

@@ -77,7 +77,8 @@ struct Breaker {
     random: Random,
 }
 
-/// Number of marks (64 KiB). With more sources than this, marks are overwritten, and loops end later.
+/// Number of marks (64 KiB). With more sources than this, marks are overwritten, and loops end
+/// later.
 const MARKS: usize = 1 << 14;
 
 /// Mean number of rounds after which a loop ends, and the share of repeated datagrams that a client

@@ -148,8 +148,8 @@ impl Datagrams {
         self.open(list, from.clone(), flow, cx)
     }
 
-    /// Adds a new flow, and evicts the oldest one if the list is full. The caller creates the socket
-    /// first, so that nothing is evicted for a flow that cannot be opened.
+    /// Adds a new flow, and evicts the oldest one if the list is full. The caller creates the
+    /// socket first, so that nothing is evicted for a flow that cannot be opened.
     fn open(
         &mut self,
         list: usize,

@@ -1,8 +1,8 @@
 //! The table of datagram flows. Finding by source, touching, expiring and evicting take constant
 //! time.
 //!
-//! Each listener has a flow list in the order of the last touch. The flow that expires or is evicted
-//! next is always the last one of its list.
+//! Each listener has a flow list in the order of the last touch. The flow that expires or is
+//! evicted next is always the last one of its list.
 
 use std::collections::HashMap;
 use std::hash::Hash;

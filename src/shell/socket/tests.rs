@@ -58,7 +58,7 @@ fn a_half_closed_socket_still_reads_the_other_direction() {
 }
 
 #[test]
-fn a_tcp_socket_that_is_connected_to_itself_counts_as_refused() {
+fn a_tcp_socket_that_is_connected_to_itself_was_refused() {
     // The same happens when the system chooses the target's port for the client end.
     let plain = bound();
     plain.connect(&plain.local_addr().unwrap()).unwrap();
