@@ -188,7 +188,7 @@ fn cut(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
 
 #[cfg(not(target_os = "linux"))]
 fn cut(_: &UdpSocket, _: u16) -> io::Result<()> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "this system cuts no datagrams"))
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no UDP segmentation offload"))
 }
 
 fn is_in_progress(error: &io::Error) -> bool {

@@ -3,7 +3,7 @@
 use crate::core::{Close, Reason, Side};
 use crate::plan::LoadKind;
 
-use super::failure::{CLOSED, Failure, NO_ANSWER, NO_END, Stage};
+use super::failure::{CLOSED, Failure, NO_ANSWER, NOT_CLOSED, Stage};
 use super::load_stats::How;
 
 /// What became of a connection.
@@ -46,12 +46,12 @@ pub fn judge(ending: Close, past: Past) -> Outcome {
         }
         Reason::Reset { .. } => Outcome::Wrong,
         Reason::IdleTimeout if past.is_held() => Outcome::Died(How::BlackHole),
-        Reason::IdleTimeout => failed(Stage::Talk, NO_ANSWER),
-        Reason::HalfCloseTimeout => failed(Stage::Close, NO_END),
+        Reason::IdleTimeout => failed(Stage::Exchange, NO_ANSWER),
+        Reason::HalfCloseTimeout => failed(Stage::Close, NOT_CLOSED),
         Reason::Cut if past.kind == LoadKind::Reset => Outcome::Fine,
-        Reason::Cut => failed(Stage::Close, NO_END),
+        Reason::Cut => failed(Stage::Close, NOT_CLOSED),
         Reason::ConnectTimeout => failed(Stage::Connect, NO_ANSWER),
-        other => failed(Stage::Talk, other.name()),
+        other => failed(Stage::Exchange, other.name()),
     }
 }
 
@@ -61,7 +61,7 @@ fn closed_by_server(past: Past) -> Outcome {
     }
     match past.is_held() {
         true => Outcome::Died(How::Fin),
-        false => Outcome::Failed(Failure::new(Stage::Talk, CLOSED)),
+        false => Outcome::Failed(Failure::new(Stage::Exchange, CLOSED)),
     }
 }
 
@@ -73,7 +73,7 @@ impl Past {
     fn stage(self) -> Stage {
         match self.ours {
             true => Stage::Close,
-            false => Stage::Talk,
+            false => Stage::Exchange,
         }
     }
 }
@@ -101,7 +101,7 @@ mod tests {
     fn who_ends_in_order_and_when_decides() {
         use LoadKind::{Churn, Echo, Idle, Storm};
         let (client, target) = (Side::Client, Side::Target);
-        let closed = || failed(Stage::Talk, CLOSED);
+        let closed = || failed(Stage::Exchange, CLOSED);
         let table = [
             (client, Echo, false, false, Outcome::Fine),
             (target, Echo, true, false, closed()),
@@ -131,7 +131,7 @@ mod tests {
         let gone = reset(libc::ETIMEDOUT, Side::Target);
         assert_eq!(judge(gone, idle), Outcome::Died(How::BlackHole));
         let echo = past(LoadKind::Echo, false, false);
-        assert_eq!(judge(rst, echo), failed(Stage::Talk, "ECONNRESET"));
+        assert_eq!(judge(rst, echo), failed(Stage::Exchange, "ECONNRESET"));
         assert_eq!(judge(rst, Past { ours: true, ..idle }), failed(Stage::Close, "ECONNRESET"));
         assert_eq!(judge(reset(libc::EINVAL, Side::Client), echo), Outcome::Wrong);
     }
@@ -140,10 +140,10 @@ mod tests {
     fn what_takes_too_long_is_told_apart() {
         let judged = |reason, kind| judge(end(reason, Side::Proxy), past(kind, false, false));
         let (echo, idle) = (LoadKind::Echo, LoadKind::Idle);
-        assert_eq!(judged(Reason::IdleTimeout, echo), failed(Stage::Talk, NO_ANSWER));
+        assert_eq!(judged(Reason::IdleTimeout, echo), failed(Stage::Exchange, NO_ANSWER));
         assert_eq!(judged(Reason::IdleTimeout, idle), Outcome::Died(How::BlackHole));
-        assert_eq!(judged(Reason::HalfCloseTimeout, echo), failed(Stage::Close, NO_END));
-        assert_eq!(judged(Reason::Cut, echo), failed(Stage::Close, NO_END));
+        assert_eq!(judged(Reason::HalfCloseTimeout, echo), failed(Stage::Close, NOT_CLOSED));
+        assert_eq!(judged(Reason::Cut, echo), failed(Stage::Close, NOT_CLOSED));
         assert_eq!(judged(Reason::Cut, LoadKind::Reset), Outcome::Fine);
         let fault = io::ErrorKind::TimedOut.into();
         assert_eq!(judged(Reason::Refused { fault }, echo), failed(Stage::Connect, NO_ANSWER));

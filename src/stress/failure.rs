@@ -1,5 +1,5 @@
-//! What went wrong, by stage and by the system's name for it; and which limit of this machine, if
-//! any, was behind it.
+//! Classifies failures by stage and by the system's error name, and names the system limit that
+//! usually causes them.
 
 use std::fmt;
 use std::io;
@@ -7,19 +7,19 @@ use std::io;
 use crate::core::SysError;
 use crate::plan::word;
 
-/// One kind of failure. They are counted by it.
+/// A kind of failure; the key under which failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Failure {
     pub stage: Stage,
-    /// `ECONNREFUSED`, or a word of ours where the system has no part in it.
+    /// The name of the system error, such as `ECONNREFUSED`, or one of the constants below.
     pub name: String,
 }
 
-/// When it went wrong.
+/// The stage of a connection in which it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Connect,
-    Talk,
+    Exchange,
     Hold,
     Close,
 }
@@ -27,7 +27,7 @@ pub enum Stage {
 impl Stage {
     pub const WORDS: [(&'static str, Stage); 4] = [
         ("connect", Stage::Connect),
-        ("talk", Stage::Talk),
+        ("exchange", Stage::Exchange),
         ("hold", Stage::Hold),
         ("close", Stage::Close),
     ];
@@ -46,19 +46,19 @@ impl Failure {
         Failure::new(stage, name(fault))
     }
 
-    /// The same of a connection that still waited for an answer, of which a part may have come: we
-    /// had not closed it, and the server had no end to answer with.
+    /// Corrects the failure of a connection that was still waiting for an answer: this side had not
+    /// closed it, so the server had no FIN to reply to.
     pub fn of_answer(self, is_partial: bool) -> Failure {
         match self.name.as_str() {
-            NO_ANSWER | NO_END if is_partial => Failure::new(Stage::Talk, PARTIAL),
-            NO_END => Failure::new(Stage::Talk, NO_ANSWER),
+            NO_ANSWER | NOT_CLOSED if is_partial => Failure::new(Stage::Exchange, PARTIAL),
+            NOT_CLOSED => Failure::new(Stage::Exchange, NO_ANSWER),
             _ => self,
         }
     }
 
-    /// What it means, in words.
+    /// Explains the error name.
     pub fn meaning(&self) -> String {
-        let own = OWN.iter().find(|(name, _)| *name == self.name);
+        let own = MEANINGS.iter().find(|(name, _)| *name == self.name);
         let system = CODES.iter().find(|(_, name)| *name == self.name);
         match (own, system) {
             (Some((_, meaning)), _) => meaning.to_string(),
@@ -71,27 +71,27 @@ impl Failure {
         }
     }
 
-    /// What it means, and the limit behind it if there is one.
+    /// Explains the error name and names the limit, if there is one.
     pub fn explained(&self) -> String {
         let limit = self.limit().map_or(String::new(), |limit| format!("; limit: {limit}"));
         self.meaning() + &limit
     }
 
-    /// The limit that this failure is the usual sign of, and how to learn more of it.
+    /// Names the limit that usually causes this failure, and the setting behind it.
     pub fn limit(&self) -> Option<&'static str> {
         let limit = match (self.stage, self.name.as_str()) {
-            (_, "EMFILE") => "open files of this process (RLIMIT_NOFILE)",
-            (_, "ENFILE") => "open files of this machine (fs.file-max)",
+            (_, "EMFILE") => "open files per process (RLIMIT_NOFILE)",
+            (_, "ENFILE") => "open files system-wide (fs.file-max)",
             (_, "EADDRNOTAVAIL" | "EADDRINUSE") => {
-                "ports of a source address (ip_local_port_range; more with --source), \
-                 or it is not an address of this machine"
+                "ports per source address (ip_local_port_range; add addresses with --source), \
+                 or the source address is not local"
             }
-            (_, "ENOBUFS" | "ENOMEM") => "memory of the kernel (tcp_mem, cgroup)",
-            (Stage::Connect, "EAGAIN") => "the server's backlog is full (somaxconn)",
+            (_, "ENOBUFS" | "ENOMEM") => "kernel memory (tcp_mem, cgroup)",
+            (Stage::Connect, "EAGAIN") => "full accept queue of the server (somaxconn)",
             (Stage::Connect, "ETIMEDOUT" | "no answer") => {
-                "a full backlog (somaxconn, tcp_max_syn_backlog), conntrack, or a filter"
+                "full accept queue (somaxconn, tcp_max_syn_backlog), conntrack, or a firewall"
             }
-            (Stage::Connect, "EPERM" | "EACCES") => "a filter of this machine",
+            (Stage::Connect, "EPERM" | "EACCES") => "local firewall",
             _ => return None,
         };
         Some(limit)
@@ -104,28 +104,28 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the server did in silence, or did not do, has no number of the system.
+/// Names of failures that have no system error.
 pub const NO_ANSWER: &str = "no answer";
 pub const PARTIAL: &str = "incomplete answer";
-pub const NO_END: &str = "no end";
+pub const NOT_CLOSED: &str = "not closed";
 pub const CLOSED: &str = "closed";
-pub const SILENT: &str = "black hole";
+pub const BLACK_HOLE: &str = "black hole";
 pub const BYTES_LOST: &str = "bytes lost";
-pub const STRANGER: &str = "stranger";
+pub const FOREIGN_PEER: &str = "foreign peer";
 pub const SELF_CONNECT: &str = "self-connect";
 
-const OWN: [(&str, &str); 8] = [
-    (SELF_CONNECT, "TCP connected to its own port: nothing listens on the target's"),
-    (STRANGER, "one who came to the sink did not speak as our streams do"),
-    (NO_ANSWER, "nothing came within the timeout"),
-    (PARTIAL, "a part of it came, and the rest not within the timeout"),
-    (NO_END, "the server did not close after we had"),
-    (CLOSED, "the server closed in order, but too early"),
-    (SILENT, "the connection looked alive and carried nothing"),
-    (BYTES_LOST, "not all that was sent arrived"),
+const MEANINGS: [(&str, &str); 8] = [
+    (SELF_CONNECT, "TCP connected to its own port: nothing listens on the target port"),
+    (FOREIGN_PEER, "a client of the sink was not a stream of this run"),
+    (NO_ANSWER, "no data arrived within the timeout"),
+    (PARTIAL, "only part of it arrived within the timeout"),
+    (NOT_CLOSED, "the server did not close the connection after a FIN"),
+    (CLOSED, "the server closed the connection early"),
+    (BLACK_HOLE, "the connection was open but carried no data"),
+    (BYTES_LOST, "not all sent bytes arrived"),
 ];
 
-/// The system's name of an error.
+/// Returns the system's name of an error.
 fn name(fault: SysError) -> String {
     let known = fault.code.and_then(|code| CODES.iter().find(|(known, _)| *known == code));
     match (known, fault.code) {
@@ -170,14 +170,14 @@ mod tests {
 
     #[test]
     fn an_error_of_ours_and_one_of_the_system_are_named_and_explained() {
-        let late = Failure::of(Stage::Talk, io::ErrorKind::TimedOut.into());
-        assert_eq!(late.to_string(), "talk: no answer");
-        assert_eq!(late.meaning(), "nothing came within the timeout");
-        assert_eq!(Failure::new(Stage::Talk, "other").meaning(), "");
-        let none = Failure::new(Stage::Close, NO_END).of_answer(false);
-        assert_eq!(none, Failure::new(Stage::Talk, NO_ANSWER));
-        assert_eq!(none.of_answer(true), Failure::new(Stage::Talk, PARTIAL));
-        let closed = Failure::new(Stage::Talk, CLOSED);
+        let late = Failure::of(Stage::Exchange, io::ErrorKind::TimedOut.into());
+        assert_eq!(late.to_string(), "exchange: no answer");
+        assert_eq!(late.meaning(), "no data arrived within the timeout");
+        assert_eq!(Failure::new(Stage::Exchange, "other").meaning(), "");
+        let none = Failure::new(Stage::Close, NOT_CLOSED).of_answer(false);
+        assert_eq!(none, Failure::new(Stage::Exchange, NO_ANSWER));
+        assert_eq!(none.of_answer(true), Failure::new(Stage::Exchange, PARTIAL));
+        let closed = Failure::new(Stage::Exchange, CLOSED);
         assert_eq!(closed.clone().of_answer(true), closed);
         let itself = Failure::of(Stage::Connect, SysError::SELF_CONNECT);
         assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));

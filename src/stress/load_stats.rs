@@ -263,7 +263,7 @@ mod tests {
     fn tally(base: u64) -> LoadStats {
         let mut tally = LoadStats { window: millis(base), answered: base, ..LoadStats::default() };
         tally.latency.record(millis(base));
-        tally.fail(Failure::new(Stage::Talk, "EPIPE"));
+        tally.fail(Failure::new(Stage::Exchange, "EPIPE"));
         tally.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
         tally.wrongs.add(format!("wrong {base}"));
         tally.partial.add(base, millis(base));

@@ -150,17 +150,30 @@ impl Outcome {
         self.loads.iter().map(|load| load.tally.lost).sum()
     }
 
-    /// How it went, in words. Of a run that was ended early nobody knows how it would have gone on.
+    /// Describes the result in a few words. After an interrupt it covers the run until then.
     pub fn verdict(&self) -> String {
-        match (self.is_well(), self.lost(), self.early) {
-            (false, ..) => "not all went well".to_string(),
-            (true, 0, false) => "all went well".to_string(),
-            (true, 0, true) => "nothing went wrong until it was ended".to_string(),
-            (true, lost, early) => {
-                let until = if early { " until it was ended" } else { "" };
-                format!("no failures{until}, but {}", self.loss(lost))
-            }
+        let until = if self.early { " until interrupted" } else { "" };
+        match (self.is_well(), self.lost()) {
+            (false, _) => format!("failed: {}", self.failures()),
+            (true, 0) => format!("no errors{until}"),
+            (true, lost) => format!("no errors{until}, but {}", self.loss(lost)),
         }
+    }
+
+    /// Counts what failed: `64 errors, 200 connections died`.
+    fn failures(&self) -> String {
+        let sum = |of: fn(&LoadStats) -> u64| self.loads.iter().map(|load| of(&load.tally)).sum();
+        let counts: [(u64, &str, &str); 6] = [
+            (sum(LoadStats::failed), "error", ""),
+            (sum(|tally| tally.deaths.count()), "connection", " died"),
+            (sum(|tally| tally.wrongs.count), "integrity error", ""),
+            (sum(|tally| tally.partial.count), "incomplete answer", ""),
+            (self.never_accepted(), "connection", " never accepted"),
+            (self.lost(), "datagram", " lost"),
+        ];
+        let counts = counts.into_iter().filter(|(count, ..)| *count > 0);
+        let parts = counts.map(|(count, noun, what)| plural(count, noun) + what);
+        parts.collect::<Vec<_>>().join(", ")
     }
 
     fn loss(&self, lost: u64) -> String {

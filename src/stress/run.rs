@@ -83,7 +83,7 @@ fn alone(
     let mut loader = prepare(plan, places, server_usage)?;
     for address in &loader.sink_addresses {
         // If nobody reads it, there is nobody to tell.
-        let _ = writeln!(notes, "oneloop: sink at {}", plain(address));
+        let _ = writeln!(notes, "oneloop: sink listening at {}", plain(address));
     }
     let mut progress = Progress::new(plan.color);
     while loader.turn().map_err(failed)? {
@@ -121,19 +121,19 @@ fn together(
     server_usage: ServerUsage,
 ) -> Result<Outcome, StressError> {
     let workers = Workers::start(plan, count, server_usage)
-        .map_err(|error| StressError::new("cannot start the processes", error))?;
+        .map_err(|error| StressError::new("cannot start worker processes", error))?;
     let together = workers.run().map_err(failed)?;
     Ok(Outcome::put_together(plan, together, count))
 }
 
 #[cfg(not(unix))]
 fn together(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
-    let what = format!("{count} processes are needed, and this system has only one for us");
+    let what = format!("{count} processes needed, but this system supports only one");
     Err(StressError { what, error: None })
 }
 
 fn failed(error: io::Error) -> StressError {
-    StressError::new("the loop failed", error)
+    StressError::new("event loop failed", error)
 }
 
 /// What is measured of the server: of who serves the first target, if that can be found out.
@@ -142,7 +142,7 @@ fn server_usage(plan: &StressPlan, places: &[Place]) -> Result<ServerUsage, Stre
         Some(pid) => match Meter::of(pid) {
             Some(meter) => Some(meter),
             None => {
-                let what = format!("there is no process {pid}");
+                let what = format!("no such process: {pid}");
                 return Err(StressError { what, error: None });
             }
         },

@@ -90,7 +90,7 @@ impl Runner {
         let finding = self.phase == Phase::Find;
         let Some(finder) = &mut self.finder else { return false };
         if finding && !finder.closed(key, how, now) {
-            self.groups[0].tally.fail(Failure::new(failure::Stage::Talk, NO_ANSWER));
+            self.groups[0].tally.fail(Failure::new(failure::Stage::Exchange, NO_ANSWER));
         }
         true
     }

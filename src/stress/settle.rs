@@ -7,7 +7,7 @@ use crate::core::{Key, Ready, Reason};
 use crate::plan::LoadKind;
 
 use super::ending::{Outcome, Past, judge};
-use super::failure::{BYTES_LOST, Failure, STRANGER, Stage};
+use super::failure::{BYTES_LOST, FOREIGN_PEER, Failure, Stage};
 use super::load::{Letter, News, Pace};
 use super::load_stats::Death;
 use super::runner::Runner;
@@ -52,8 +52,8 @@ impl Runner {
                     line.only_count();
                 }
             }
-            News::CutOff => tally.fail(Failure::new(Stage::Talk, BYTES_LOST)),
-            News::Stranger => tally.fail(Failure::new(Stage::Talk, STRANGER)),
+            News::CutOff => tally.fail(Failure::new(Stage::Exchange, BYTES_LOST)),
+            News::Stranger => tally.fail(Failure::new(Stage::Exchange, FOREIGN_PEER)),
             News::Partial { bytes, quiet } if !self.hurried => tally.partial.add(bytes, quiet),
             News::Partial { .. } => {}
             News::Missing { sent, arrived } => {
@@ -63,18 +63,20 @@ impl Runner {
             }
             News::Garbled { bytes } => {
                 let id = key.id;
-                let words = format!("socket #{id}: {bytes} bytes that were not sent so");
+                let words = format!("socket #{id}: {bytes} bytes that were never sent");
                 tally.wrongs.add(words);
             }
             News::Lost => tally.lost += 1,
             News::Late => tally.late += 1,
             News::Wrong { at, is, should } => tally.wrongs.add(format!(
-                "connection #{}: byte {at} is {is:#04x} and should be {should:#04x}",
+                "connection #{}: byte {at} is {is:#04x}, expected {should:#04x}",
                 key.id
             )),
             News::Invented { at } => {
                 let id = key.id;
-                tally.wrongs.add(format!("connection #{id}: more than the {at} bytes sent"));
+                tally
+                    .wrongs
+                    .add(format!("connection #{id}: received more than the {at} bytes sent"));
             }
         }
     }

@@ -201,7 +201,9 @@ impl Workers {
                 if self.interrupted {
                     continue;
                 }
-                return Err(io::Error::other(format!("a worker did not report: {status}")));
+                return Err(io::Error::other(format!(
+                    "worker process exited without a report: {status}"
+                )));
             };
             sum.merge(&share);
         }
@@ -216,7 +218,7 @@ impl One {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("stress").args(plan.arguments());
         let mut child = signals::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
-        let missing = || io::Error::other("a worker without its pipes");
+        let missing = || io::Error::other("worker process has no pipes");
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stdout = Receiver::from(stdout);
         stdout.set_nonblocking(true)?;
@@ -248,7 +250,7 @@ impl One {
             }
             self.take_lines();
             if self.heard.len() > LINE_BYTES {
-                return Err(io::Error::other("a worker talks without end"));
+                return Err(io::Error::other("message of a worker process is too long"));
             }
         }
         self.take_lines();

@@ -242,7 +242,7 @@ impl<'a> Chat<'a> {
                         self.say_farewell();
                     }
                 }
-                Ok(_) if self.members.is_empty() => self.notices.say("* nobody is here to hear it"),
+                Ok(_) if self.members.is_empty() => self.notices.say("* no clients, line not sent"),
                 Ok(bytes) => {
                     self.ring.push(&self.typed[..bytes]);
                     self.members.queue_all();
@@ -341,10 +341,10 @@ impl<'a> Chat<'a> {
         let clients = Count(connections, "client");
         say(&format!("chat: {clients} of at most {}", self.max_clients));
         for listener in self.listeners.iter() {
-            say(&format!("door {}: {}", listener.address, listener.state()));
+            say(&format!("listener {}: {}", listener.address, listener.state()));
         }
         for member in self.members.iter() {
-            let left = if member.has_left { ", has left" } else { "" };
+            let left = if member.has_left { ", left" } else { "" };
             say(&format!("{}: {} B behind{left}", member.name, member.behind(&self.ring)));
         }
     }

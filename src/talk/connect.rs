@@ -46,23 +46,21 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
         Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => ours(fault),
         Reason::Reset { fault, .. } => lost(fault.to_string(), Status::Lost),
         Reason::Served | Reason::IdleTimeout if plan.probe => {
-            let why = format!(
-                "neither an answer nor a refusal within {}",
-                time(datagram_session::patience(plan))
-            );
+            let why =
+                format!("no reply or refusal within {}", time(datagram_session::patience(plan)));
             Err(Failure::NoAnswer { target, why })
         }
         // Datagrams know no end: silence is the end of a talk that had an answer.
         Reason::IdleTimeout if facts.datagrams && facts.first_byte.is_some() => Ok(0),
         Reason::IdleTimeout => {
-            let why = format!("nothing moved for {}", time(plan.idle));
+            let why = format!("no data for {}", time(plan.idle));
             match facts.datagrams {
                 true => Err(Failure::NoAnswer { target, why }),
                 false => lost(why, Status::TimedOut),
             }
         }
         Reason::ConnectTimeout if facts.target.is_empty() => {
-            let why = format!("its name was not resolved within {}", time(plan.wait));
+            let why = format!("name not resolved within {}", time(plan.wait));
             no_way(why, Status::TimedOut)
         }
         Reason::ConnectTimeout => {
@@ -104,5 +102,5 @@ fn unresolved(facts: &Facts, fault: SysError) -> String {
 }
 
 fn time(limit: Option<Duration>) -> String {
-    limit.map_or("the time the system allows".to_string(), show_duration)
+    limit.map_or("the system's timeout".to_string(), show_duration)
 }

@@ -70,7 +70,7 @@ impl fmt::Display for Failure {
                 write!(f, "cannot connect to {}: {}", plain(target), plain(why))
             }
             Failure::Lost { target, why, .. } => {
-                write!(f, "lost the connection to {}: {}", plain(target), plain(why))
+                write!(f, "connection to {} lost: {}", plain(target), plain(why))
             }
             Failure::NoAnswer { target, why } => {
                 write!(f, "no answer from {}: {}", plain(target), plain(why))
@@ -78,8 +78,8 @@ impl fmt::Display for Failure {
             Failure::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
             Failure::CannotListen(error) => write!(f, "{error}"),
             Failure::Limit(error) => write!(f, "{error}"),
-            Failure::System(error) => write!(f, "cannot begin: {}", SysError::from(error)),
-            Failure::Unsupported(what) => write!(f, "this system cannot do it: {what}"),
+            Failure::System(error) => write!(f, "cannot start: {}", SysError::from(error)),
+            Failure::Unsupported(what) => write!(f, "not supported on this system: {what}"),
         }
     }
 }

@@ -197,10 +197,10 @@ impl Members {
         match reason {
             _ if member.has_left => None,
             Reason::Reset { fault, .. } => Some(format!("left: {fault}")),
-            Reason::Lagged => Some("was cut off: it does not read, and fell behind".to_string()),
+            Reason::Lagged => Some("disconnected: it does not read and fell behind".to_string()),
             Reason::IdleTimeout => {
                 let idle = show_duration(self.idle.unwrap_or_default());
-                Some(format!("was let go: it said nothing for {idle}"))
+                Some(format!("disconnected: idle for {idle}"))
             }
             _ => None,
         }

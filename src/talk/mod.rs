@@ -54,4 +54,4 @@ pub mod chat {
 
 /// Why not, where there is no readiness of standard input.
 #[cfg(not(unix))]
-const NO_WAIT: &str = "it cannot wait for standard input and for sockets together";
+const NO_WAIT: &str = "cannot poll standard input and sockets together";

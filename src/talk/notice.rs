@@ -12,7 +12,7 @@ pub struct StatusLines(Box<dyn Write>);
 
 impl StatusLines {
     pub fn new() -> StatusLines {
-        let lost = |lines| format!("oneloop: lost here: {}\n", plural(lines, "line"));
+        let lost = |lines| format!("oneloop: {} dropped\n", plural(lines, "line"));
         StatusLines(Box::new(Sink::new(standard_error(), lost)))
     }
 

@@ -103,7 +103,7 @@ impl Facts {
         if let Some(closed) = &self.closed {
             match self.connected {
                 Some(_) => line("close", closed.at, &closed.told(self.datagrams)),
-                None => line("give up", closed.at, &closed.ending.reason.to_string()),
+                None => line("failed", closed.at, &closed.ending.reason.to_string()),
             }
         }
         text
@@ -121,10 +121,10 @@ impl Resolved {
 }
 
 impl Closed {
-    /// `FIN first, by the other side; finished; 5 B sent, 5 B received`.
+    /// `FIN from peer first; finished; 5 B sent, 5 B received`.
     fn told(&self, datagrams: bool) -> String {
         let Close { reason, first, by } = self.ending;
-        let who = if first == Side::Target { "the other side" } else { "us" };
+        let who = if first == Side::Target { "peer" } else { "this side" };
         let how = match by {
             CloseKind::Fin => "FIN",
             CloseKind::Rst => "RST",
@@ -133,7 +133,7 @@ impl Closed {
         if datagrams {
             return format!("{reason}; {up} B sent, {down} B received");
         }
-        format!("{how} first, by {who}; {reason}; {up} B sent, {down} B received")
+        format!("{how} from {who} first; {reason}; {up} B sent, {down} B received")
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
             resolve        0.4 ms  \\x1bx: 2 addresses\n\
             connect        0.5 ms  tcp://x:7 (127.0.0.1:7)\n\
             first byte    60.1 ms\n\
-            close         80.0 ms  FIN first, by the other side; \
+            close         80.0 ms  FIN from peer first; \
             finished; 3 B sent, 2 B received\n";
         assert_eq!(watch.facts.timing(), expected);
         assert_eq!(watch.facts.target, "tcp://x:7 (127.0.0.1:7)");

@@ -20,7 +20,7 @@ fn a_report_has_the_fields_that_are_documented() {
     let line = format!("{address} --load idle=20,echo=4 --duration 300ms --hold 400ms --pid {pid}");
     let report = told(&line, 0);
     assert_eq!(report.get("schema").and_then(Json::text), Some("oneloop-stress/1"));
-    assert_eq!(report.get("well"), Some(&Json::Bool(true)));
+    assert_eq!(report.get("ok"), Some(&Json::Bool(true)));
     assert_eq!(number(&report, "ramp.connected"), 24.0);
     assert_eq!(number(&report, "loads.0.connections_open_at_end"), 20.0);
     assert!(number(&report, "loads.1.messages_per_second") > 1.0);
@@ -59,7 +59,7 @@ fn failures_and_wrong_usage_have_codes_of_their_own() {
     let vacant = spare.address();
     let report = told(&format!("{vacant} --conns 3 --duration 100ms"), 1);
     assert_eq!(number(&report, "loads.0.failures.0.count"), 3.0);
-    assert_eq!(report.get("well"), Some(&Json::Bool(false)));
+    assert_eq!(report.get("ok"), Some(&Json::Bool(false)));
     for line in ["", "127.0.0.1:7 --load what", "127.0.0.1:7 --size 0"] {
         assert_eq!(stress(line).status.code(), Some(2), "{line}");
     }
@@ -71,7 +71,7 @@ fn the_summary_says_what_was_done_and_how_it_went() {
     let output = stress(&format!("{address} --conns 5 --depth 4 --duration 200ms"));
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for words in ["5 connections, 64 B each, depth 4", "messages/s", "all went well", "p99.9"] {
+    for words in ["5 connections, 64 B each, depth 4", "messages/s", "no errors", "p99.9"] {
         assert!(text.contains(words), "{words} in {text}");
     }
     #[cfg(target_os = "linux")]
@@ -141,7 +141,7 @@ fn an_interrupted_run_ends_early_and_still_reports() {
         run.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(run.0.wait().unwrap().code(), Some(0), "{text}");
         let report = Json::parse(&text).expect(&text);
-        assert_eq!(report.get("early"), Some(&Json::Bool(true)), "{text}");
+        assert_eq!(report.get("interrupted"), Some(&Json::Bool(true)), "{text}");
         assert!(number(&report, "loads.0.messages") > 0.0 && number(&report, "seconds") < 30.0);
     }
 }

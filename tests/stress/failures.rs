@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oneloop::plan::unit::Rate;
 use oneloop::plan::{LoadKind, StressPlan};
-use oneloop::stress::failure::{Failure, NO_ANSWER, NO_END, Stage};
+use oneloop::stress::failure::{Failure, NO_ANSWER, NOT_CLOSED, Stage};
 use oneloop::stress::load_stats::{Death, How, RATE_WINDOW_MIN};
 
 use crate::tool::{Spare, plan, run, server};
@@ -20,7 +20,7 @@ fn a_server_that_never_answers_is_a_failure_by_name() {
         let duration = Duration::from_secs(2);
         let outcome = run(&StressPlan { timeout, duration, ..plan(server(silent), kind, 3) });
         let tally = &outcome.loads[0].tally;
-        let late = Failure::new(Stage::Talk, NO_ANSWER);
+        let late = Failure::new(Stage::Exchange, NO_ANSWER);
         assert!(tally.failures.get(&late).is_some_and(|count| *count >= 3), "{kind:?} {tally:?}");
         assert!(tally.unanswered >= 3, "{kind:?} {tally:?}");
     }
@@ -42,7 +42,7 @@ fn of_an_answer_that_lacks_a_byte_it_is_told_what_came_and_how_long_nothing_foll
         let outcome = run(&plan);
         let tally = &outcome.loads[0].tally;
         let failures: Vec<String> = tally.failures.keys().map(ToString::to_string).collect();
-        assert_eq!(failures, ["talk: incomplete answer"], "{kind:?} {tally:?}");
+        assert_eq!(failures, ["exchange: incomplete answer"], "{kind:?} {tally:?}");
         assert!(tally.partial.count >= 8 && tally.partial.bytes == (63, 63), "{tally:?}");
         assert!(tally.partial.quiet.0 >= timeout / 2 && !outcome.is_well(), "{tally:?}");
     }
@@ -137,7 +137,7 @@ fn a_server_that_never_ends_is_told_and_one_that_needs_long_is_waited_for() {
     };
     let plan = plan(server(slow), LoadKind::Idle, 4);
     let outcome = run(&StressPlan { timeout: Some(Duration::from_millis(100)), ..plan.clone() });
-    let late = Failure::new(Stage::Close, NO_END);
+    let late = Failure::new(Stage::Close, NOT_CLOSED);
     assert_eq!(outcome.loads[0].tally.failures.get(&late), Some(&4), "{outcome:?}");
     assert!(run(&plan).is_well());
 }

@@ -181,15 +181,15 @@ fn a_search_without_a_probe_sends_nothing() {
 fn the_summary_and_the_json_tell_the_mode_of_a_search() {
     let line = |serve| format!("{} --find-idle-timeout 5s", server(serve));
     let report = told(&line(complaining), 0);
-    let silence = report.get("deadly_silence").unwrap();
+    let silence = report.get("idle_timeout").unwrap();
     let text = |name| silence.get(name).and_then(Json::text);
     assert_eq!((text("mode"), text("probe_reply")), (Some("silent"), Some("other data")));
     assert_eq!(text("how"), Some("FIN"));
-    assert!(number(&report, "deadly_silence.died_after_s") >= 0.3);
+    assert!(number(&report, "idle_timeout.died_after_s") >= 0.3);
     assert_eq!(number(&report, "loads.0.integrity_errors"), 0.0);
     let output = stress(&format!("{} --probe none", line(complaining)));
     let text = String::from_utf8(output.stdout).unwrap();
-    for words in ["mode: silent, nothing is sent (--probe none)", "of silence, by FIN"] {
+    for words in ["mode: silent, no data is sent (--probe none)", "without data, by FIN"] {
         assert!(text.contains(words), "{words} in {text}");
     }
     let output = stress(&line(impatient));

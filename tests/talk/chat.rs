@@ -165,7 +165,7 @@ fn a_socket_file_goes_away_with_the_chat() {
 fn who_says_nothing_for_too_long_is_let_go_if_asked_for() {
     let speaker = Speaker::start("chat -i 400ms 127.0.0.1:0");
     let (mut silent, name) = join(&speaker, 1);
-    speaker.tells(&format!("* {name} was let go: it said nothing for 400ms"));
+    speaker.tells(&format!("* {name} disconnected: idle for 400ms"));
     assert_eq!(silent.ending(), (Vec::new(), End::Fin));
 }
 

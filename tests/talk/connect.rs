@@ -172,7 +172,7 @@ fn the_timing_tells_each_step_and_who_ended_it() {
     let starts: Vec<&str> = timing.iter().map(|line| line[..10].trim_end()).collect();
     assert_eq!(starts, ["resolve", "connect", "first byte", "close"], "{}", ended.err);
     assert!(timing[1].ends_with(&format!("  tcp://localhost:{port} (127.0.0.1:{port})")));
-    let close = "  FIN first, by the other side; finished; 3 B sent, 6 B received";
+    let close = "  FIN from peer first; finished; 3 B sent, 6 B received";
     assert!(timing[3].ends_with(close), "{}", ended.err);
 }
 

@@ -23,7 +23,7 @@ fn a_client_that_does_not_read_holds_up_nobody_and_is_cut_off() {
     let feeding = speaker.feed(text.clone(), false);
     let heard = healthy.get(text.len());
     assert!(heard == text);
-    speaker.tells("was cut off: it does not read, and fell behind");
+    speaker.tells("disconnected: it does not read and fell behind");
     let (had, end) = stuck.ending();
     assert_eq!(end, End::Rst);
     assert!(text.starts_with(&had), "it heard something else");

@@ -101,7 +101,7 @@ fn a_probe_tells_a_refusal_an_answer_and_silence_apart() {
 
     let (home, address) = home();
     let silent = ended(&format!("connect -z --linger 200ms {address}"));
-    let why = "neither an answer nor a refusal within 200ms";
+    let why = "no reply or refusal within 200ms";
     let told = format!("oneloop: no answer from {address}: {why}\n");
     assert_eq!((silent.code, silent.err), (Some(28), told));
     assert_eq!(receive(&home).0, b"");
@@ -119,7 +119,7 @@ fn silence_ends_it_only_if_asked_for() {
     let (_home, address) = home();
     let speaker = Speaker::start(&format!("connect -i 300ms {address}"));
     let ended = speaker.ended();
-    let told = format!("oneloop: no answer from {address}: nothing moved for 300ms\n");
+    let told = format!("oneloop: no answer from {address}: no data for 300ms\n");
     assert_eq!((ended.code, ended.err), (Some(28), told));
 }
 

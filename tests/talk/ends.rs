@@ -63,7 +63,7 @@ fn a_reset_is_no_end_and_what_came_before_it_is_shown() {
     peer.reset();
     let ended = speaker.ended();
     let told =
-        format!("oneloop: lost the connection to {}: Connection reset by peer\n", target.address());
+        format!("oneloop: connection to {} lost: Connection reset by peer\n", target.address());
     assert_eq!((ended.code, &*ended.out, ended.err), (Some(56), &b"half a sen"[..], told));
 }
 
@@ -74,7 +74,7 @@ fn silence_ends_it_only_if_asked_for() {
     let mut peer = target.accept();
     let ended = speaker.ended();
     assert_eq!(ended.code, Some(28));
-    assert!(ended.err.ends_with(": nothing moved for 300ms\n"), "{}", ended.err);
+    assert!(ended.err.ends_with(": no data for 300ms\n"), "{}", ended.err);
     assert_eq!(peer.ending(), (Vec::new(), End::Rst));
 }
 

@@ -88,7 +88,7 @@ fn a_typed_end_ends_a_chat_when_all_has_been_said() {
     let speaker = Speaker::between("chat 127.0.0.1:0", input, Stdio::piped()).reading();
     let address = speaker.address();
     keyboard.write_all(b"too early\n").unwrap();
-    speaker.tells("* nobody is here to hear it");
+    speaker.tells("* no clients, line not sent");
     let mut client = Wire::connect(&address);
     speaker.tells("joined");
     client.send(b"last ");

@@ -1,4 +1,4 @@
-//! Which charts a run has, and those of what happened over time.
+//! Selects the charts of a run and draws those over time.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::marks::{show_bytes, show_count, show_nanos, show_percent, show_second
 use super::spreads::spread_charts;
 use super::words::count;
 
-/// All charts that have something to show, as figures of the page.
+/// Draws all charts that have data, as figures of the page.
 pub fn charts(outcome: &Outcome) -> String {
     let time = Time::of(outcome);
     let mut charts = vec![time.open(outcome)];
@@ -29,7 +29,7 @@ pub fn charts(outcome: &Outcome) -> String {
     charts.iter().map(Chart::figure).collect()
 }
 
-/// How the connections that stay came to be there.
+/// Draws the persistent connections over the time of connecting.
 fn ramp(outcome: &Outcome) -> Option<Chart> {
     let ramp_curve = &outcome.ramp_curve;
     if ramp_curve.open.last().is_none_or(|open| *open < 2) {
@@ -39,8 +39,8 @@ fn ramp(outcome: &Outcome) -> Option<Chart> {
     let ends = (1..).map(|at| f64::from(at) * step);
     let mut points = vec![(0.0, 0.0)];
     points.extend(ends.zip(ramp_curve.open.iter().map(|open| *open as f64)));
-    let rate = outcome.ramp_rate().map(|rate| format!("; {} a second", count(rate)));
-    let about = format!("connections that are to stay{}", rate.unwrap_or_default());
+    let rate = outcome.ramp_rate().map(|rate| format!("; {}/s", count(rate)));
+    let about = format!("persistent connections{}", rate.unwrap_or_default());
     Some(Chart {
         title: "Ramp".to_string(),
         about,
@@ -51,7 +51,7 @@ fn ramp(outcome: &Outcome) -> Option<Chart> {
     })
 }
 
-/// The points of the timeline, and how they are drawn.
+/// The timeline and its horizontal scale.
 struct Time<'a> {
     points: &'a [Point],
     step: f64,
@@ -73,7 +73,7 @@ impl<'a> Time<'a> {
         (self.points.len() as f64 * self.step).max(self.step)
     }
 
-    /// Each point with the end of its step.
+    /// Pairs each point with the end of its step.
     fn series(&self, of: impl Fn(&Point) -> f64) -> Vec<(f64, f64)> {
         let at = |index: usize| (index + 1) as f64 * self.step;
         self.points.iter().enumerate().map(|(index, point)| (at(index), of(point))).collect()
@@ -94,8 +94,8 @@ impl<'a> Time<'a> {
         let mut points = vec![(0.0, 0.0)];
         points.extend(self.series(|point| point.open as f64));
         let about = match outcome.wanted() {
-            0 => "connections at each moment".to_string(),
-            wanted => format!("connections at each moment; {} are to stay", count(wanted as f64)),
+            0 => "open connections".to_string(),
+            wanted => format!("open connections; {} persistent requested", count(wanted as f64)),
         };
         let y = Axis::linear(top(&points), show_count);
         self.chart("Open connections", &about, y, vec![area("open", "one", points)])
@@ -116,12 +116,12 @@ impl<'a> Time<'a> {
                 series.push(area("connections", "two", connections));
             }
             let y = Axis::linear(highest, show_count);
-            return Some(self.chart("Rate", "answers in a second", y, series));
+            return Some(self.chart("Rate", "answers per second", y, series));
         }
         does(Unit::Gibibyte).then(|| {
             let moved = rate(|point| point.bytes);
             let y = Axis::linear(top(&moved), show_bytes);
-            let about = "bytes in a second, both ways";
+            let about = "bytes per second, both directions";
             self.chart("Throughput", about, y, vec![area("bytes", "one", moved)])
         })
     }
@@ -137,16 +137,16 @@ impl<'a> Time<'a> {
         }
         let y = latency_axis(p50.iter().chain(&p99).map(|(_, nanos)| *nanos));
         let series = vec![line("p99", "two", p99), line("p50", "one", p50)];
-        Some(self.chart("Latency over time", "of each short while; logarithmic", y, series))
+        Some(self.chart("Latency over time", "per time step; logarithmic", y, series))
     }
 
     fn deaths(&self) -> Option<Chart> {
-        let about = "idle connections that ended by themselves, in each short while";
+        let about = "idle connections that died, per time step";
         self.counts("Deaths", about, "bad", |point| point.died)
     }
 
     fn failures(&self) -> Option<Chart> {
-        let about = "connects, answers and ends that failed, in each short while";
+        let about = "failed connects, answers and closes, per time step";
         self.counts("Failures", about, "bad", |point| point.failed)
     }
 
@@ -177,11 +177,11 @@ impl<'a> Time<'a> {
             return None;
         }
         let y = Axis::linear(top(&known), show_bytes);
-        let about = "user memory of its own; the kernel's is not in it";
+        let about = "the server's own user memory, without kernel memory";
         Some(self.chart("Server memory", about, y, vec![area("memory", "three", known)]))
     }
 
-    /// What share of one core the server had, from one reading to the next.
+    /// Draws the share of one core that the server used between readings.
     fn cpu(&self) -> Option<Chart> {
         let all = self.series(|point| point.cpu.as_secs_f64());
         let mut readings: Vec<(f64, f64)> = Vec::new();
@@ -200,6 +200,6 @@ impl<'a> Time<'a> {
         }
         let y = Axis::linear(top(&shares).max(1.0), show_percent);
         let about = "of one core, read once a second";
-        Some(self.chart("Server processor time", about, y, vec![area("share", "three", shares)]))
+        Some(self.chart("Server CPU time", about, y, vec![area("share", "three", shares)]))
     }
 }

@@ -1,4 +1,4 @@
-//! An outcome for the tests of reports: two loads, some deaths, and a server.
+//! An example outcome for report tests: two loads, some deaths, and a server.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -60,7 +60,7 @@ fn echo() -> LoadStats {
         tally.connect.record(Duration::from_nanos(40_000 + step));
     }
     tally.unanswered = 1;
-    tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
+    tally.fail(Failure::new(Stage::Exchange, NO_ANSWER));
     tally
 }
 

@@ -1,4 +1,4 @@
-//! Figures that are told in more than one form.
+//! Figures that both the summary and the page show.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use crate::text::digits::{grouped, plural};
 
 use super::words::{bytes, count, digits, duration};
 
-/// From so many connections on memory is told for each: it grows in pages, so of a few it says
-/// nothing.
+/// Minimum number of connections for memory per connection. Memory grows in pages, so a figure from
+/// fewer would be meaningless.
 pub const MANY: u64 = 200;
 
-/// What a load was: `64 connections, 64 B each, depth 1, measured 2.00 s`.
+/// Describes a load: `64 connections, 64 B each, depth 1, measured 2.00 s`.
 pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
     let conns = if load.far { load.tally.opened } else { load.conns as u64 };
     let conns = plural(conns, "connection");
@@ -26,14 +26,14 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Idle => String::new(),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
-        LoadKind::Stream if plan.unverified => format!(", {}, only counted", plan.way.name()),
+        LoadKind::Stream if plan.unverified => format!(", {}, not verified", plan.way.name()),
         LoadKind::Stream => format!(", {}", plan.way.name()),
         _ => format!(", {size} each"),
     };
     format!("{conns}{speaks}, {}", window(load, plan))
 }
 
-/// How long it was held or measured, and of how long if it broke off.
+/// Formats how long the load was held or measured, and the planned time if it was cut short.
 fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
     let (held, wanted) = match load.kind {
         LoadKind::Idle => ("held", plan.hold),
@@ -48,10 +48,10 @@ fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
     }
 }
 
-/// How a search for an idle timeout tested its connections, in lines of at most 65 columns.
+/// Describes how the search for an idle timeout tests connections. Lines of at most 65 columns.
 pub fn mode_lines(found: &Found) -> Vec<String> {
     let silent = match (found.mode, found.reply) {
-        (None, _) => return vec!["mode: undecided, no connection could be made".to_string()],
+        (None, _) => return vec!["mode: undecided, no connection was established".to_string()],
         (Some(Mode::Echo), _) => {
             return vec!["mode: echo, each connection must echo a message".to_string()];
         }
@@ -59,21 +59,21 @@ pub fn mode_lines(found: &Found) -> Vec<String> {
         (Some(Mode::Silent), Some(reply)) => format!("no echo: {}", reply_text(reply)),
     };
     vec![
-        format!("mode: silent, nothing is sent ({silent})"),
-        "a connection lost without FIN or RST is not noticed in this mode".to_string(),
+        format!("mode: silent, no data is sent ({silent})"),
+        "connections lost without FIN or RST are not detected in this mode".to_string(),
     ]
 }
 
 fn reply_text(reply: Reply) -> String {
     match reply {
-        Reply::Echo => "the message came back".to_string(),
-        Reply::OtherData => "other data came back".to_string(),
+        Reply::Echo => "the message was echoed".to_string(),
+        Reply::OtherData => "other data received".to_string(),
         Reply::NoAnswer => "no answer in time".to_string(),
         Reply::Closed(how) => format!("answered by {}", how.name()),
     }
 }
 
-/// What a load got done in a second; in a time that is too short for a rate, what it got done.
+/// Formats the rates of a load, or its totals if the time was too short for a rate.
 pub fn rate(load: &LoadOutcome) -> Option<String> {
     let tally = &load.tally;
     if tally.window.is_zero() {
@@ -96,7 +96,7 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
                 lost => format!(", {} lost, {} late", count(lost as f64), count(tally.late as f64)),
             };
             let both_ways = size(tally.bytes_in + tally.bytes_out);
-            format!("{}, {both_ways} both ways{lost}", done(tally.answered, "message"))
+            format!("{}, {both_ways} in both directions{lost}", done(tally.answered, "message"))
         }
         Unit::Connection => done(tally.exchanged, "connection"),
         Unit::Gibibyte => {
@@ -116,7 +116,7 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
     Some(if is_short { format!("{text}; too short for a rate") } else { text })
 }
 
-/// Answers of which only a part came: `63 of 64 bytes came, then nothing for 5.00 s`.
+/// Describes incomplete answers: `63 of 64 bytes arrived, then nothing for 5.00 s`.
 pub fn partial_line(partial: &Partial, plan: &StressPlan) -> String {
     let range = |least: String, most: String| match least == most {
         true => least,
@@ -124,27 +124,27 @@ pub fn partial_line(partial: &Partial, plan: &StressPlan) -> String {
     };
     let came = range(partial.bytes.0.to_string(), partial.bytes.1.to_string());
     let quiet = range(duration(partial.quiet.0), duration(partial.quiet.1));
-    format!("{came} of {} came, then nothing for {quiet}", plural(plan.size as u64, "byte"))
+    format!("{came} of {} arrived, then nothing for {quiet}", plural(plan.size as u64, "byte"))
 }
 
-/// What the kernel of this machine held more with all connections there than before, for each: of
-/// both ends, and of whatever else went on.
+/// Computes the growth of kernel memory per connection, from before the run until all were open. It
+/// includes both ends and everything else on the machine.
 pub fn kernel_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
     let (open, base) = server.open.zip(server.base)?;
     let of = |cost: &Cost| cost.slab_bytes + cost.socket_bytes;
     let grown = of(&open).saturating_sub(of(&base)) as f64;
-    let is_told = grown > 0.0 && outcome.stayed() >= MANY && server.backlog.waiting() == 0;
-    is_told.then(|| grown / outcome.stayed() as f64)
+    let is_known = grown > 0.0 && outcome.stayed() >= MANY && server.backlog.waiting() == 0;
+    is_known.then(|| grown / outcome.stayed() as f64)
 }
 
-/// User memory of the server for each connection, if it has accepted all, and they are many.
+/// Computes user memory of the server per connection, if all are accepted and there are enough.
 pub fn user_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
-    let is_told = outcome.stayed() >= MANY && server.backlog.waiting() == 0;
-    let user = server.user_bytes(server.open).filter(|_| is_told)?;
+    let is_known = outcome.stayed() >= MANY && server.backlog.waiting() == 0;
+    let user = server.user_bytes(server.open).filter(|_| is_known)?;
     Some(user as f64 / outcome.stayed() as f64)
 }
 
-/// How many connections the server had accepted, if not all.
+/// Describes the connections that the server has not accepted, if there are any.
 pub fn accept_line(server: &Server) -> Option<String> {
     let Backlog { conns, gained, .. } = server.backlog;
     let waiting = server.backlog.waiting();
@@ -154,10 +154,10 @@ pub fn accept_line(server: &Server) -> Option<String> {
     let (waiting, all) = (grouped(waiting), plural(conns, "connection"));
     let gained = gained.map(|gained| format!("; {} opened", plural(gained, "descriptor")));
     let gained = gained.unwrap_or_default();
-    Some(format!("{waiting} of {all} wait in the accept queue{gained}"))
+    Some(format!("{waiting} of {all} are waiting in the accept queue{gained}"))
 }
 
-/// Processor time for each unit of work, of a run whose loads are counted in one unit.
+/// Computes CPU time per unit of work, if all loads are counted in the same unit.
 pub fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<(Duration, &'static str)> {
     let cpu = server.cpu_to_share()?;
     let busy = || outcome.loads.iter().filter(|load| load.unit() != Unit::None);

@@ -1,4 +1,4 @@
-//! The outcome as JSON. The schema stands in docs/stress.md; fields are added and never changed.
+//! Writes the outcome as JSON. docs/stress.md documents the schema; fields are only ever added.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -24,10 +24,10 @@ pub fn json(outcome: &Outcome) -> Json {
     object([
         ("schema", SCHEMA.into()),
         ("oneloop", env!("CARGO_PKG_VERSION").into()),
-        ("well", outcome.is_well().into()),
+        ("ok", outcome.is_well().into()),
         ("verdict", outcome.verdict().into()),
-        ("early", outcome.early.into()),
-        ("began", utc(began).into()),
+        ("interrupted", outcome.early.into()),
+        ("started", utc(began).into()),
         ("seconds", seconds(outcome.whole)),
         ("command", outcome.command().into()),
         ("seed", outcome.plan.seed.map_or(Json::Null, |seed| seed.to_string().into())),
@@ -35,7 +35,7 @@ pub fn json(outcome: &Outcome) -> Json {
         ("host", host(&outcome.host)),
         ("ramp", ramp(outcome)),
         ("loads", outcome.loads.iter().map(|load| one_load(load, outcome)).collect()),
-        ("deadly_silence", outcome.found.as_ref().map(idle_timeout).into()),
+        ("idle_timeout", outcome.found.as_ref().map(idle_timeout).into()),
         ("server", outcome.server.as_ref().map(|server| costs(server, outcome)).into()),
         ("generator", generator(outcome)),
         ("timeline", timeline(&outcome.timeline)),
@@ -77,9 +77,9 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("conns", load.conns.into()),
         ("size", plan.size.into()),
         ("depth", plan.depth.into()),
-        ("way", plan.way.name().into()),
+        ("direction", plan.way.name().into()),
         ("unverified", plan.unverified.into()),
-        ("well", load.is_well().into()),
+        ("ok", load.is_well().into()),
         ("seconds", seconds(tally.window)),
         ("messages", tally.answered.into()),
         ("messages_per_second", tally.per_second(tally.answered).into()),
@@ -107,7 +107,7 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
     ])
 }
 
-/// Answers of which only a part came.
+/// Answers that did not arrive completely.
 fn incomplete(partial: &Partial) -> Json {
     let Partial { count, bytes, quiet } = *partial;
     if count == 0 {
@@ -117,8 +117,8 @@ fn incomplete(partial: &Partial) -> Json {
         ("count", count.into()),
         ("bytes_min", bytes.0.into()),
         ("bytes_max", bytes.1.into()),
-        ("quiet_min_s", seconds(quiet.0)),
-        ("quiet_max_s", seconds(quiet.1)),
+        ("idle_min_s", seconds(quiet.0)),
+        ("idle_max_s", seconds(quiet.1)),
     ])
 }
 
@@ -135,14 +135,14 @@ fn failures(tally: &LoadStats) -> Json {
     tally.failures.iter().map(one).collect()
 }
 
-/// So many deaths are listed one by one.
+/// Maximum number of deaths listed one by one.
 const DEATHS_LISTED: usize = 1000;
 
 fn deaths(deaths: &Deaths) -> Json {
     let one = |death: &Death| {
         object([
             ("at_s", seconds(death.at)),
-            ("silent_s", seconds(death.silent)),
+            ("idle_s", seconds(death.silent)),
             ("how", death.how.name().into()),
         ])
     };
@@ -157,7 +157,7 @@ fn deaths(deaths: &Deaths) -> Json {
 
 fn idle_timeout(found: &Found) -> Json {
     let trial = |(silence, how): &(Duration, Option<How>)| {
-        object([("silent_s", seconds(*silence)), ("died", how.map(How::name).into())])
+        object([("idle_s", seconds(*silence)), ("died", how.map(How::name).into())])
     };
     object([
         ("mode", found.mode.map(Mode::name).into()),
@@ -172,8 +172,8 @@ fn idle_timeout(found: &Found) -> Json {
 fn costs(server: &Server, outcome: &Outcome) -> Json {
     let stayed = outcome.stayed() as f64;
     let each = |bytes: Option<u64>| {
-        let is_told = stayed > 0.0 && server.backlog.waiting() == 0;
-        Json::from(bytes.filter(|_| is_told).map(|bytes| bytes as f64 / stayed))
+        let is_known = stayed > 0.0 && server.backlog.waiting() == 0;
+        Json::from(bytes.filter(|_| is_known).map(|bytes| bytes as f64 / stayed))
     };
     let cpu = server.cpu().map(|cpu| cpu.as_secs_f64());
     let per = |unit: Unit, scale: f64| {
@@ -227,7 +227,7 @@ fn generator(outcome: &Outcome) -> Json {
     let busy = &outcome.busy;
     object([
         ("processes", outcome.processes.into()),
-        ("awake_share", busy.awake().into()),
+        ("busy_share", busy.awake().into()),
         ("cpu_share", busy.running().into()),
         ("turns", busy.turns.into()),
         ("bottleneck", busy.is_bottleneck().into()),

@@ -1,4 +1,4 @@
-//! What charts have in common: axes that fit their values, plain series, and how a mark is written.
+//! Shared parts of charts: axes that fit their values, plain series and axis labels.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::chart::{Axis, Series, Shape};
 use super::scale::round_up;
 use super::words::{bytes, count, duration};
 
-/// Whole powers and their halves around these values.
+/// Builds a logarithmic axis around these values.
 pub fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
     let (mut least, mut most) = (f64::MAX, 1.0f64);
     for value in values.filter(|value| *value > 0.0) {
@@ -17,7 +17,7 @@ pub fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
 
 pub fn top(points: &[(f64, f64)]) -> f64 {
     let most = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
-    // A little air, up to a round number.
+    // Round up, to leave some space above the curve.
     let step = round_up(most / 5.0);
     (most / step).ceil().max(1.0) * step
 }
@@ -58,7 +58,7 @@ pub fn show_percent(share: f64) -> String {
     format!("{} %", trimmed(100.0 * share))
 }
 
-/// A number and its unit, without zeros behind the point.
+/// Removes trailing zeros after the decimal point of a number with a unit.
 fn short(text: &str) -> String {
     let (number, unit) = text.split_at(text.find(' ').unwrap_or(text.len()));
     match number.contains('.') {
@@ -67,7 +67,7 @@ fn short(text: &str) -> String {
     }
 }
 
-/// Without digits that say nothing.
+/// Formats a number without trailing zeros.
 pub fn trimmed(value: f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_string()

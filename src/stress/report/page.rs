@@ -1,4 +1,4 @@
-//! The outcome as one page, complete in itself: no script, no font and no picture from elsewhere.
+//! Writes the outcome as one self-contained HTML page: no script, no external font or image.
 
 use std::time::UNIX_EPOCH;
 
@@ -27,29 +27,29 @@ pub fn page(outcome: &Outcome) -> String {
     page.tiles(outcome);
     page.raw("<h2>Charts</h2>\n");
     if outcome.measured.is_some() {
-        page.raw("<p class=\"key\">Shaded: the time in which the loads were measured.</p>\n");
+        page.raw("<p class=\"key\">Shaded: the measured interval.</p>\n");
     }
     page.raw(&format!("<div class=\"charts\">\n{}</div>\n", charts(outcome)));
     if let Some(found) = &outcome.found {
-        page.silences(found);
+        page.idle_times(found);
     }
     page.times(outcome);
-    page.faults(outcome);
+    page.failures(outcome);
     page.costs(outcome);
     page.raw(&format!(
-        "<h2>Again</h2>\n<div class=\"card\"><pre>{}</pre></div>\n",
+        "<h2>Repeat this run</h2>\n<div class=\"card\"><pre>{}</pre></div>\n",
         escape(&outcome.command())
     ));
     page.raw(
-        "<footer>Latency is corrected for coordinated omission by measure where a rate was \
-         given; else it is computed as if the next message had gone out one mean latency after \
-         the one before. User memory is the server's own; the kernel's share is not in it.\
+        "<footer>Corrected latency: with a rate, measured from when each message was due; \
+         otherwise computed as if messages had been sent at intervals of the mean latency. \
+         User memory is the server's own; kernel memory is not included.\
          </footer>\n</main></body></html>\n",
     );
     page.text
 }
 
-/// What is written so far.
+/// The page written so far.
 pub(super) struct Page {
     text: String,
 }
@@ -63,7 +63,7 @@ impl Page {
         let began = outcome.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let when = utc(began).replace('T', " ").replace('Z', " UTC");
         let took = duration(outcome.whole);
-        let early = if outcome.early { ", ended early" } else { "" };
+        let early = if outcome.early { ", interrupted" } else { "" };
         let class = match (outcome.is_well(), outcome.lost()) {
             (true, 0) => "good",
             (true, _) => "fair",
@@ -78,8 +78,8 @@ impl Page {
         ));
         if outcome.busy.is_bottleneck() {
             self.raw(&format!(
-                "<p class=\"note\">The generator was awake {} of the time: the figures may be its \
-                 limit, not the server's.</p>\n",
+                "<p class=\"note\">The generator was busy {} of the time: the results may be \
+                 limited by it, not by the server.</p>\n",
                 percent(outcome.busy.awake())
             ));
         }
@@ -90,12 +90,12 @@ impl Page {
         if let Some(found) = &outcome.found {
             match found.died {
                 Some((silence, how)) => {
-                    let by = format!("of silence, by {}", how.name());
-                    self.tile("a connection dies after", &duration(silence), &by);
+                    let by = format!("without data, by {}", how.name());
+                    self.tile("connections die after", &duration(silence), &by);
                 }
                 None => {
                     let longest = found.survived.unwrap_or_default();
-                    self.tile("a connection outlives", &duration(longest), "of silence");
+                    self.tile("connections survive", &duration(longest), "without data");
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Page {
         }
         let stayed = outcome.stayed();
         if stayed > 0 {
-            self.tile("connections", &count(stayed as f64), "opened to stay");
+            self.tile("connections", &count(stayed as f64), "persistent");
         }
         if let Some(server) = &outcome.server {
             self.server_tiles(server, outcome);
@@ -135,7 +135,7 @@ impl Page {
         self.raw("</div>\n");
     }
 
-    /// What was done in a second; in a time that is too short for a rate, what was done.
+    /// Adds a tile with the rate, or with the total if the time was too short for a rate.
     fn done(&mut self, name: &str, load: &LoadOutcome, done: f64, unit: (&str, fn(f64) -> String)) {
         let window = load.tally.window;
         let (unit, show) = unit;
@@ -147,10 +147,10 @@ impl Page {
 
     fn server_tiles(&mut self, server: &Server, outcome: &Outcome) {
         if let Some(each) = user_bytes_each(server, outcome) {
-            self.tile("server memory", &bytes(each), "a connection");
+            self.tile("server memory", &bytes(each), "per connection");
         }
         if let Some((each, noun)) = cpu_per_unit(server, outcome) {
-            self.tile("server processor", &duration(each), &format!("a {noun}"));
+            self.tile("server CPU time", &duration(each), &format!("per {noun}"));
         }
     }
 
@@ -168,7 +168,7 @@ mod tests {
     use crate::stress::report::example::example;
 
     #[test]
-    fn the_page_is_complete_in_itself() {
+    fn the_page_is_self_contained() {
         let text = page(&example());
         for foreign in ["http:", "https:", "<script", "<link", "src=", "url(", "@import"] {
             assert!(!text.contains(foreign), "{foreign}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_cannot_change_the_page() {
+    fn foreign_text_cannot_inject_markup() {
         let mut outcome = example();
         let evil = "</td><script>alert('x')</script>\"";
         outcome.host.processor = evil.to_string();
@@ -193,10 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_was_done_and_what_went_wrong() {
+    fn the_page_shows_results_and_failures() {
         let text = page(&example());
         for words in
-            ["not all went well", "talk: no answer", "died by FIN", "oneloop stress tcp://"]
+            ["failed: 1 error", "exchange: no answer", "died by FIN", "oneloop stress tcp://"]
         {
             assert!(text.contains(words), "{words}");
         }

@@ -1,4 +1,4 @@
-//! How the latencies of a load are spread, drawn: by share, and by percentile.
+//! Draws the latency distribution of a load: as a histogram, and by percentile.
 
 use crate::stress::histogram::Histogram;
 use crate::stress::outcome::LoadOutcome;
@@ -6,14 +6,14 @@ use crate::stress::outcome::LoadOutcome;
 use super::chart::{Axis, Chart, Series, Shape};
 use super::marks::{latency_axis, line, show_nanos, show_percent, top, trimmed};
 
-/// The charts of one of perhaps several loads.
+/// Draws the charts of one load. `several`: whether titles must name it.
 pub(super) fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
     let spread = &load.tally.latency;
     if spread.count() < 2 {
         return Vec::new();
     }
     let of = if several { format!(" of {}", load.name()) } else { String::new() };
-    // From what is drawn last one sees most.
+    // The last series is drawn on top.
     let mut drawn = Vec::new();
     drawn.extend(load.corrected().map(|it| (CORRECTED, "two", it)));
     drawn.push(("measured", "one", spread.clone()));
@@ -32,7 +32,7 @@ fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
     let series = drawn.iter().map(|(name, class, spread)| line(name, class, percentiles(spread)));
     Chart {
         title: format!("Latency{of} by percentile"),
-        about: "how long the slowest share took at least; both axes logarithmic".to_string(),
+        about: "minimum latency of the slowest share; both axes logarithmic".to_string(),
         x: Axis { marks: Some(bars_marks()), ..Axis::linear(last, show_share) },
         y,
         shaded: None,
@@ -40,8 +40,8 @@ fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
     }
 }
 
-/// The distribution, in bars that are equally wide on a logarithmic axis; what is corrected, as a
-/// line above them.
+/// Draws the distribution as bars of equal width on a logarithmic axis, with corrected values as a
+/// line on top.
 fn distribution(drawn: &[Drawn], of: &str) -> Chart {
     let ends = || drawn.iter().flat_map(|(_, _, spread)| [spread.min(), spread.max()]);
     let from = ends().min().map_or(1.0, |least| least.as_nanos() as f64 * 0.9);
@@ -60,7 +60,7 @@ fn distribution(drawn: &[Drawn], of: &str) -> Chart {
     let highest = series.iter().map(|series| top(&series.points)).fold(0.0, f64::max);
     Chart {
         title: format!("Latency{of}"),
-        about: "share of all answers; the time is logarithmic".to_string(),
+        about: "share of all answers; logarithmic time axis".to_string(),
         x: Axis::log(from, to, show_nanos),
         y: Axis::linear(highest, show_percent),
         shaded: None,
@@ -68,7 +68,7 @@ fn distribution(drawn: &[Drawn], of: &str) -> Chart {
     }
 }
 
-/// What share of all answers is in each bar, from its left end on; at last the end of the axis.
+/// Computes the share of answers in each bar, with its left edge; the last point ends the axis.
 fn shares(spread: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     const BARS: usize = 64;
     let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
@@ -90,7 +90,7 @@ fn steps(bars: &[(f64, f64)]) -> Vec<(f64, f64)> {
     both.collect()
 }
 
-/// The place of a share on the axis of percentiles: 90 % is 1, 99 % is 2.
+/// Returns the position of a share on the percentile axis: 90 % is 1, 99 % is 2.
 fn place(share: f64) -> f64 {
     -(1.0 - share).max(1e-9).log10()
 }
@@ -103,7 +103,7 @@ fn percentiles(spread: &Histogram) -> Vec<(f64, f64)> {
         let at = place(so_far / total);
         so_far += times as f64;
         let nanos = took.as_nanos() as f64;
-        // Points that cannot be told apart are left out.
+        // Skip points that would be indistinguishable.
         if points.last().is_none_or(|(x, y)| at - x > 0.01 || nanos / y > 1.02) {
             points.push((at, nanos));
         }

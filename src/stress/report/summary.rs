@@ -1,4 +1,4 @@
-//! The outcome in a few lines, understood at a glance.
+//! Formats the outcome as a short text summary.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::figures::{
 };
 use super::words::{bytes, count, duration, percent};
 
-/// The summary in at most so many columns, in colours or without.
+/// Formats the summary, wrapped at `columns`.
 pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
     let mut page = Page { text: String::new(), paint, has_heads: false };
     page.head(outcome);
@@ -35,18 +35,18 @@ pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
     fit(&page.text, columns)
 }
 
-/// Lines with a name before them.
+/// The summary written so far: lines with a name in front.
 struct Page {
     text: String,
     paint: Paint,
-    /// The columns of the spreads that follow were named.
+    /// Whether the percentile columns already have a header line.
     has_heads: bool,
 }
 
-/// So many wrong bytes are told one by one.
+/// Maximum number of integrity errors shown one by one.
 const WRONGS_SHOWN: usize = 4;
 
-/// What every line keeps free for its name.
+/// Width of the name column.
 const NAME_COLUMNS: usize = 11;
 
 impl Page {
@@ -101,20 +101,20 @@ impl Page {
     fn found(&mut self, found: &Found) {
         let text = match found.died {
             Some((silence, how)) => {
-                format!("a connection dies after {} of silence, by {}", near(silence), how.name())
+                format!("connections die after {} without data, by {}", near(silence), how.name())
             }
             None => match found.survived {
                 Some(silence) if found.mode == Some(Mode::Silent) => {
-                    format!("no connection was closed within {} of silence", near(silence))
+                    format!("no connection was closed within {} without data", near(silence))
                 }
-                Some(silence) => format!("a connection outlives {} of silence", near(silence)),
-                None => "nothing was found".to_string(),
+                Some(silence) => format!("connections survive {} without data", near(silence)),
+                None => "no result".to_string(),
             },
         };
-        self.line("silence", &self.paint.strong(&text));
+        self.line("idle", &self.paint.strong(&text));
         mode_lines(found).iter().for_each(|text| self.line("", text));
         if let (Some(silence), Some(_)) = (found.survived, found.died) {
-            let text = format!("the longest that one outlived was {}", near(silence));
+            let text = format!("longest time survived: {}", near(silence));
             self.line("", &text);
         }
         for (silence, died) in found.by_silence() {
@@ -131,7 +131,7 @@ impl Page {
         let wanted = outcome.wanted();
         if wanted > 0 {
             let (opened, took) = (counted(outcome.stayed()), duration(outcome.ramp));
-            let rate = outcome.ramp_rate().map(|rate| format!(", {} a second", count(rate)));
+            let rate = outcome.ramp_rate().map(|rate| format!(", {}/s", count(rate)));
             let (wanted, rate) = (counted(wanted as u64), rate.unwrap_or_default());
             self.line("connect", &format!("{opened} of {wanted} in {took}{rate}"));
         } else {
@@ -146,7 +146,7 @@ impl Page {
         parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
         self.line("server", &parts.join(", "));
         if let Some((each, noun)) = cpu_per_unit(server, outcome) {
-            self.line("", &format!("{} of processor time a {noun}", duration(each)));
+            self.line("", &format!("{} of CPU time per {noun}", duration(each)));
         }
         if let Some(text) = accept_line(server) {
             self.line("", &self.paint.warning(&text));
@@ -154,20 +154,20 @@ impl Page {
         let stayed = outcome.stayed();
         if let (Some(user), Some(open)) = (server.user_bytes(server.open), server.open) {
             let all = bytes(user as f64);
-            let files = plural(open.descriptors, "file");
+            let files = plural(open.descriptors, "descriptor");
             let text = match (stayed, user_bytes_each(server, outcome)) {
                 (0, _) => return,
-                _ if user == 0 => format!("no more user memory than before, {files}"),
-                (_, None) => format!("{all} of user memory more than before, {files}"),
+                _ if user == 0 => format!("no additional user memory, {files}"),
+                (_, None) => format!("{all} of additional user memory, {files}"),
                 (_, Some(each)) => {
                     let each = bytes(each);
-                    format!("{each} of user memory a connection ({all} in all), {files}")
+                    format!("{each} of user memory per connection ({all} in total), {files}")
                 }
             };
             self.line("", &text);
         }
         if let Some(each) = kernel_bytes_each(server, outcome) {
-            let text = format!("{} of kernel memory a connection, both ends", bytes(each));
+            let text = format!("{} of kernel memory per connection, both ends", bytes(each));
             self.line("", &text);
         }
     }
@@ -184,10 +184,11 @@ impl Page {
             }
             return;
         }
-        let awake = format!("awake {} of the time{processes}", percent(busy.awake()));
+        let awake = format!("busy {} of the time{processes}", percent(busy.awake()));
         match busy.is_bottleneck() {
             true => {
-                let warning = format!("{awake}: the figures may be its limit, not the server's");
+                let warning =
+                    format!("{awake}: the results may be limited by it, not by the server");
                 self.line("generator", &self.paint.warning(&warning));
             }
             false => self.line("generator", &awake),
@@ -208,11 +209,11 @@ impl Page {
             self.text.push_str(&format!("  {verdict}  {after}{whole}, seed {seed}\n\n"));
             return;
         }
-        let early = if outcome.early { "ended after " } else { "" };
+        let early = if outcome.early { "interrupted after " } else { "" };
         let bad = self.paint.bad(&format!("✘ {}", outcome.verdict()));
         self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
         for load in outcome.loads.iter().filter(|load| !load.is_well()) {
-            self.faults(load, outcome);
+            self.failures(load, outcome);
         }
         if outcome.never_accepted() > 0 {
             let conns = plural(outcome.never_accepted(), "connection");
@@ -221,7 +222,7 @@ impl Page {
         self.text.push('\n');
     }
 
-    fn faults(&mut self, load: &LoadOutcome, outcome: &Outcome) {
+    fn failures(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let LoadStats { failures, deaths, wrongs, .. } = &load.tally;
         let kind = load.name();
         for (failure, count) in failures {
@@ -236,7 +237,7 @@ impl Page {
             deaths.list.iter().for_each(|death| silent.record(death.silent));
             let (least, most) = (duration(silent.min()), duration(silent.max()));
             let text = format!(
-                "{} died: {}; silent for {least} to {most}",
+                "{} died: {}; idle for {least} to {most}",
                 plural(deaths.count(), "connection"),
                 parts.join(", ")
             );
@@ -263,13 +264,13 @@ impl Page {
                 self.line("", &format!("and {more} more"));
             }
             if load.tally.answered == 0 && !load.far {
-                self.line("", "no answer was right: does the target send back what it receives?");
+                self.line("", "every answer was wrong: does the target echo what it receives?");
             }
         }
     }
 }
 
-/// The columns of a spread. None: its maximum.
+/// Columns of a percentile table. `None` is the maximum.
 const SPREAD_SHARES: [(&str, Option<f64>); 5] = [
     ("p50", Some(0.5)),
     ("p90", Some(0.9)),
@@ -292,7 +293,7 @@ fn brief(value: Duration) -> String {
     }
 }
 
-/// Silences are known to a tenth of a second at best.
+/// Formats an idle time, which is known to a tenth of a second at best.
 fn near(silence: Duration) -> String {
     match silence.as_millis() {
         millis @ 0..1000 => format!("{millis} ms"),
@@ -316,7 +317,7 @@ mod tests {
     use crate::text::wrap::width;
 
     #[test]
-    fn a_summary_says_what_was_done_what_it_cost_and_what_went_wrong() {
+    fn a_summary_shows_results_costs_and_failures() {
         let text = summary(&example(), Paint(false), 80);
         let all = [
             "1,000 connections, held 2.00 s",
@@ -324,11 +325,11 @@ mod tests {
             "10.0 k messages/s",
             "\n             corrected ",
             "p50        p90        p99      p99.9        max\n",
-            "30.0 µs of processor time a message",
-            "39 B of user memory a connection",
-            "✘ not all went well",
-            "2 connections died: 2 by FIN; silent for",
-            "1 × talk no answer: nothing came within the timeout",
+            "30.0 µs of CPU time per message",
+            "39 B of user memory per connection",
+            "✘ failed: 1 error, 2 connections died",
+            "2 connections died: 2 by FIN; idle for",
+            "1 × exchange no answer: no data arrived within the timeout",
         ];
         for words in all {
             assert!(text.contains(words), "{words} in {text}");
@@ -337,17 +338,23 @@ mod tests {
         early.loads.clear();
         (early.early, failed.early) = (true, true);
         let text_of = |outcome| summary(outcome, Paint(false), 80);
-        assert!(text_of(&early).contains("✔ nothing went wrong until it was ended  after 2.40 s"));
-        assert!(text_of(&failed).contains("✘ not all went well  ended after 2.40 s"));
-        assert!(!text.contains('\x1b') && !text.contains("may be its limit"), "{text}");
+        assert!(text_of(&early).contains("✔ no errors until interrupted  after 2.40 s"));
+        assert!(
+            text_of(&failed)
+                .contains("✘ failed: 1 error, 2 connections died  interrupted after 2.40 s")
+        );
+        assert!(!text.contains('\x1b') && !text.contains("may be limited"), "{text}");
     }
 
     #[test]
-    fn a_generator_that_was_the_limit_says_so() {
+    fn a_generator_that_was_the_bottleneck_is_reported() {
         let mut busy = LoopUsage::default();
         busy.window = Duration::from_secs(1);
         let text = summary(&Outcome { busy, ..example() }, Paint(false), 80);
-        assert!(text.contains("awake 100 % of the time: the figures may be its limit"), "{text}");
+        assert!(
+            text.contains("busy 100 % of the time: the results may be limited by it"),
+            "{text}"
+        );
     }
 
     #[test]

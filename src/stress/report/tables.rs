@@ -1,4 +1,4 @@
-//! The tables of the page: times, what went wrong, where it ran, and what it cost the server.
+//! Tables of the page: times, failures, host and server costs.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -43,23 +43,23 @@ impl Page {
         self.table(&head, &rows);
     }
 
-    /// What the search for the silence that kills came to.
-    pub(super) fn silences(&mut self, found: &Found) {
+    /// Adds the trials of the search for an idle timeout.
+    pub(super) fn idle_times(&mut self, found: &Found) {
         let row = |(silence, died): (Duration, Option<How>)| {
-            let end = died.map_or("alive".to_string(), |how| format!("dead, by {}", how.name()));
+            let end = died.map_or("alive".to_string(), |how| format!("died by {}", how.name()));
             vec![duration(silence), end]
         };
         let rows: Vec<Vec<String>> = found.by_silence().into_iter().map(row).collect();
-        self.raw("<h2>Silences tried</h2>\n");
+        self.raw("<h2>Idle times tried</h2>\n");
         let mode = mode_lines(found).join("; ");
         self.raw(&format!("<p class=\"key\">{}</p>\n", escape(&mode)));
-        self.table(&["silence", "then"], &rows);
+        self.table(&["idle for", "then"], &rows);
     }
 
-    pub(super) fn faults(&mut self, outcome: &Outcome) {
+    pub(super) fn failures(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
-            rows.extend(fault_rows(load.name(), &load.tally, &outcome.plan));
+            rows.extend(failure_rows(load.name(), &load.tally, &outcome.plan));
         }
         if let Some(text) = outcome.server.as_ref().and_then(accept_line) {
             let name = "server: never accepted".to_string();
@@ -69,7 +69,7 @@ impl Page {
         if rows.is_empty() {
             return;
         }
-        self.raw("<h2>What went wrong</h2>\n<div class=\"card\"><table><tbody>\n");
+        self.raw("<h2>Failures</h2>\n<div class=\"card\"><table><tbody>\n");
         for [name, count, words] in rows {
             let (name, words) = (escape(&name), escape(&words));
             self.raw(&format!(
@@ -90,7 +90,7 @@ impl Page {
         facts.push((
             "generator",
             format!(
-                "awake {} of the time, {}",
+                "busy {} of the time, {}",
                 percent(busy.awake()),
                 match outcome.processes {
                     1 => "one process".to_string(),
@@ -101,7 +101,7 @@ impl Page {
         facts.push(("system", host.system.clone()));
         facts.push(("processor", format!("{} × {}", host.cores, plain(&host.processor))));
         facts.push(("memory", bytes(host.memory_bytes as f64)));
-        facts.push(("open files a process", grouped(host.files as u64)));
+        facts.push(("open files per process", grouped(host.files as u64)));
         facts.push(("ports, somaxconn", format!("{}, {}", host.port_range, host.somaxconn)));
         facts.push(("seed", outcome.plan.seed.unwrap_or_default().to_string()));
         self.facts(&facts);
@@ -137,8 +137,8 @@ impl Page {
     }
 }
 
-/// What went wrong with one load: its name, how often, and in words.
-fn fault_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
+/// Lists the failures of one load: name, count and meaning.
+fn failure_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &tally.failures {
         rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
@@ -150,8 +150,8 @@ fn fault_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 
     }
     let plain = [
         ("unanswered", tally.unanswered, "messages without an answer"),
-        ("lost", tally.lost, "datagrams that did not come back in time"),
-        ("late", tally.late, "datagrams that came back after they were given up"),
+        ("lost", tally.lost, "datagrams not echoed in time"),
+        ("late", tally.late, "datagrams echoed after the timeout"),
     ];
     for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
         rows.push([format!("{word}: {name}"), grouped(count), what.to_string()]);
@@ -168,7 +168,7 @@ fn fault_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 
     rows
 }
 
-/// After how much silence they died, and when.
+/// Formats how long they had been idle when they died, and when that was.
 fn died_after(deaths: &Deaths, how: How) -> String {
     let of = || deaths.list.iter().filter(|death| death.how == how);
     let (mut silent, mut at) = (Histogram::new(), Histogram::new());
@@ -176,7 +176,7 @@ fn died_after(deaths: &Deaths, how: How) -> String {
     of().for_each(|death| at.record(death.at));
     let span = |spread: &Histogram| (duration(spread.min()), duration(spread.max()));
     let ((least, most), (first, last)) = (span(&silent), span(&at));
-    format!("after {least} to {most} of silence, from {first} to {last} of the run")
+    format!("idle for {least} to {most}, {first} to {last} into the run")
 }
 
 fn time_row(name: &str, spread: &Histogram) -> Vec<String> {
@@ -191,20 +191,23 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
     facts.extend(accept_line(server).map(|text| ("connections", text)));
     if let Some(cpu) = server.cpu_to_share() {
         let share = server.running().map_or(String::new(), percent);
-        facts.push(("processor time", format!("{}, {share} of a core", duration(cpu))));
+        facts.push(("CPU time", format!("{}, {share} of a core", duration(cpu))));
     }
     if let Some((each, noun)) = cpu_per_unit(server, outcome) {
-        facts.push(("of that", format!("{} a {noun}", duration(each))));
+        facts.push(("per unit", format!("{} per {noun}", duration(each))));
     }
     if let Some(user) = server.user_bytes(server.open) {
-        let mut text = format!("{} more than before", bytes(user as f64));
+        let mut text = format!("{} more than before the run", bytes(user as f64));
         if let Some(each) = user_bytes_each(server, outcome) {
-            let _ = write!(text, ", {} a connection", bytes(each));
+            let _ = write!(text, ", {} per connection", bytes(each));
         }
-        facts.push(("memory with all connected", text));
+        facts.push(("user memory, all connected", text));
     }
     if let Some(user) = server.user_bytes(server.end.or(server.close)) {
-        facts.push(("memory at the end", format!("{} more than before", bytes(user as f64))));
+        facts.push((
+            "user memory at the end",
+            format!("{} more than before the run", bytes(user as f64)),
+        ));
     }
     if let Some(open) = server.open {
         facts.push(("resident", bytes(open.resident_bytes as f64)));
@@ -214,11 +217,11 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
         let slab = open.slab_bytes.saturating_sub(base.slab_bytes) as f64;
         let data = open.socket_bytes.saturating_sub(base.socket_bytes) as f64;
         let more = |grown: f64| match grown > 0.0 {
-            true => format!("{} more than before", bytes(grown)),
+            true => format!("{} more than before the run", bytes(grown)),
             false => String::new(),
         };
-        facts.push(("kernel, data of all TCP sockets", more(data)));
-        facts.push(("kernel, small objects of all", more(slab)));
+        facts.push(("kernel, TCP socket buffers", more(data)));
+        facts.push(("kernel, slab", more(slab)));
     }
     facts
 }

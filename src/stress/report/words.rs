@@ -1,4 +1,4 @@
-//! Numbers as people read them: three digits that matter, and a unit of fitting size.
+//! Formats numbers for humans: three significant digits and a fitting unit.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub fn count(value: f64) -> String {
     }
 }
 
-/// `64 B`, `1.20 kB`, in steps of 1000 as sizes of memory per connection are told.
+/// `64 B`, `1.20 kB`, in steps of 1000.
 pub fn bytes(value: f64) -> String {
     match value {
         value if value < 1000.0 => format!("{} B", value.round()),
@@ -52,7 +52,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Three digits that matter.
+/// Three significant digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => format!("{value:.0}"),
@@ -64,7 +64,7 @@ pub fn digits(value: f64) -> String {
 fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     let mut value = value;
     let mut last = 0;
-    // What rounds up to a thousand is one of the next unit.
+    // A value that rounds up to 1000 takes the next unit.
     while value >= step - 0.5 && last + 1 < units.len() {
         value /= step;
         last += 1;

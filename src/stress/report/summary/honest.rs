@@ -1,5 +1,5 @@
-//! What a summary must not claim: rates of a broken run, success with losses, memory of connections
-//! that were never accepted.
+//! Tests what a summary must not claim: rates of an aborted run, success despite losses, memory of
+//! connections that were never accepted.
 
 use super::*;
 use crate::stress::backlog::Backlog;
@@ -18,12 +18,12 @@ fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
     let text = summary(&outcome, Paint(false), 120);
     for words in [
         "measured 7.00 ms of 10.0 s",
-        "152 messages, 19.5 kB both ways; too short for a rate",
+        "152 messages, 19.5 kB in both directions; too short for a rate",
         "1,016 of 1,016 in 2.00 ms\n",
     ] {
         assert!(text.contains(words), "{words} in {text}");
     }
-    for words in ["/s", "a second", " 0 ns", "a message", "of a core"] {
+    for words in ["/s", " 0 ns", "per message", "of a core"] {
         assert!(!text.contains(words), "{words} in {text}");
     }
 }
@@ -37,13 +37,13 @@ fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
     (tally.lost, tally.answered) = (300, 700);
     let verdict = |outcome: &Outcome| summary(outcome, Paint(false), 120);
     let text = verdict(&outcome);
-    assert!(text.contains("  ! no failures, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
-    assert!(!text.contains('✔') && !text.contains("all went well") && outcome.is_well());
+    assert!(text.contains("  ! no errors, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
+    assert!(!text.contains('✔') && !text.contains("failed") && outcome.is_well());
     outcome.plan.warmup = Duration::from_secs(1);
     outcome.early = true;
-    let words = "! no failures until it was ended, but 300 datagrams lost  after 2.40 s";
+    let words = "! no errors until interrupted, but 300 datagrams lost  after 2.40 s";
     assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
-    outcome.loads[0].tally.fail(Failure::new(Stage::Talk, NO_ANSWER));
+    outcome.loads[0].tally.fail(Failure::new(Stage::Exchange, NO_ANSWER));
     assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
 }
 
@@ -52,11 +52,12 @@ fn of_an_incomplete_answer_it_is_said_what_came() {
     let mut outcome = example();
     outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
     let text = summary(&outcome, Paint(false), 120);
-    let words = "1 answer incomplete: 63 of 64 bytes came, then nothing for 5.00 s\n";
+    let words = "1 answer incomplete: 63 of 64 bytes arrived, then nothing for 5.00 s\n";
     assert!(text.contains(words), "{text}");
     outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
     let text = summary(&outcome, Paint(false), 120);
-    let words = "2 answers incomplete: 7 to 63 of 64 bytes came, then nothing for 4.00 s to 5.00 s";
+    let words =
+        "2 answers incomplete: 7 to 63 of 64 bytes arrived, then nothing for 4.00 s to 5.00 s";
     assert!(text.contains(words), "{text}");
 }
 
@@ -65,21 +66,26 @@ fn memory_is_not_told_for_each_of_connections_that_the_server_has_not_accepted()
     let mut outcome = example();
     outcome.loads[0].tally.deaths = Default::default();
     outcome.loads.truncate(1);
-    let told = |outcome: &mut Outcome, queue, queue_at_close| {
+    let summary_of = |outcome: &mut Outcome, queue, queue_at_close| {
         let server = outcome.server.as_mut().unwrap();
         server.backlog = Backlog { conns: 1000, queue, gained: Some(100) };
         server.queue_at_close = queue_at_close;
         summary(outcome, Paint(false), 120)
     };
-    let text = told(&mut outcome, Some(900), Some(900));
-    let accepted = "900 of 1,000 connections wait in the accept queue; 100 descriptors opened\n";
-    for words in [accepted, "✘ not all went well", "server     900 connections never accepted"] {
+    let text = summary_of(&mut outcome, Some(900), Some(900));
+    let accepted =
+        "900 of 1,000 connections are waiting in the accept queue; 100 descriptors opened\n";
+    for words in [
+        accepted,
+        "✘ failed: 900 connections never accepted  ",
+        "server     900 connections never accepted",
+    ] {
         assert!(text.contains(words), "{words} in {text}");
     }
-    assert!(!text.contains("memory a connection") && !text.contains('✔'), "{text}");
-    // It took its time, but in the end it had accepted all.
-    let text = told(&mut outcome, Some(900), Some(0));
-    assert!(text.contains("✔ all went well") && !text.contains("memory a conn"), "{text}");
-    let text = told(&mut outcome, Some(0), Some(0));
-    assert!(text.contains("memory a connection") && !text.contains("accept queue"), "{text}");
+    assert!(!text.contains("memory per connection") && !text.contains('✔'), "{text}");
+    // Slow, but in the end all were accepted.
+    let text = summary_of(&mut outcome, Some(900), Some(0));
+    assert!(text.contains("✔ no errors") && !text.contains("memory per conn"), "{text}");
+    let text = summary_of(&mut outcome, Some(0), Some(0));
+    assert!(text.contains("memory per connection") && !text.contains("accept queue"), "{text}");
 }
