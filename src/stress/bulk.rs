@@ -1,53 +1,52 @@
-//! A bulk stream: as many bytes as go through, each of them known and verified.
-//! (Or only counted, if that was asked for.)
+//! A bulk stream: as many bytes as possible, each verified or, if requested, only counted.
 //!
-//! Where the far end is a sink of ours, the stream begins with a header that says what will flow,
-//! and ends with a tail that says how much has: so what a relay between the two has lost is seen
-//! even if it lost the end. The bytes of the stream are never zero, and a tail begins with a zero.
+//! With a sink as far end, the stream starts with a header that describes it and ends with a tail
+//! that holds the totals, so bytes that a relay loses are detected even at the end of the stream.
+//! The bytes of the stream are never zero, and a tail starts with a zero.
 
 use std::io;
 
 use crate::core::Key;
 use crate::plan::Way;
 
-use super::load::{Load, News};
+use super::load::{Load, ScriptEvent};
 use super::pattern::{END, Pattern, RING_BYTES};
 
 /// One side of a bulk stream.
 #[derive(Debug)]
 pub struct Bulk {
-    /// What goes before the stream.
+    /// The header to send before the stream.
     header: Vec<u8>,
     /// Where in the ring the near side's stream begins.
     start: u32,
     sends: bool,
     receives: bool,
-    /// The bytes are not looked at: only their number is compared, and there is no tail upwards.
+    /// The bytes are only counted, not verified, and there is no tail upwards.
     counted: bool,
-    /// The far end is a sink of ours: the stream has a header and a tail.
+    /// The far end is a sink: the stream has a header and a tail.
     framed: bool,
-    /// This side has to say its tail only after the other has ended.
+    /// This side sends its tail only after the other side has ended.
     far: bool,
-    /// What comes back is what was sent.
+    /// The far end echoes.
     echo: bool,
     sent: u64,
     got: u64,
-    /// What is left of the tail to be sent, once it is begun.
+    /// The rest of the tail to send, once started.
     tail: Option<Vec<u8>>,
-    /// The other side's tail, as far as it has come.
+    /// The part of the other side's tail received so far.
     heard: Vec<u8>,
     /// The other side has ended.
     ended: bool,
 }
 
-/// What a stream begins with: a mark, the ways, the seed, and where in the ring it begins.
+/// The header: a mark, the directions, the seed, and the start position in the ring.
 const MARK: &[u8; 7] = b"oneloop";
 pub const HEADER_BYTES: usize = MARK.len() + 1 + 8 + 4;
 
-/// A zero, then how many bytes this side has sent and how many it has received.
+/// The tail: a zero, then the number of bytes this side has sent and received.
 const TAIL_BYTES: usize = 17;
 
-/// The stream back begins elsewhere in the ring: one that is merely sent back is not taken for it.
+/// Offset of the stream back in the ring, so that an echo is not mistaken for it.
 const BACK: u32 = RING_BYTES as u32 / 2;
 
 const UP: u8 = 1;
@@ -55,7 +54,7 @@ const DOWN: u8 = 2;
 const COUNTED: u8 = 4;
 
 impl Bulk {
-    /// Our side, of a stream this way.
+    /// Creates the near side of a stream in the direction of the load.
     pub fn near(load: &Load, start: u32) -> Bulk {
         let way = load.way;
         let ways = match way {
@@ -85,7 +84,7 @@ impl Bulk {
         }
     }
 
-    /// The sink's side, of a stream with this header: and the seed it names.
+    /// Creates the sink's side from a received header. Also returns the seed.
     pub fn far(header: &[u8; HEADER_BYTES]) -> Option<(Bulk, u64)> {
         let rest = header.strip_prefix(MARK)?;
         let (ways, rest) = rest.split_first()?;
@@ -118,7 +117,7 @@ impl Bulk {
         }
     }
 
-    pub fn hear_end(&mut self) {
+    pub fn read_end(&mut self) {
         self.ended = true;
     }
 
@@ -133,10 +132,10 @@ impl Bulk {
         if last {
             return self.read_last(into);
         }
-        if !self.sends || !(self.far || load.going.get()) {
+        if !self.sends || !(self.far || load.started.get()) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // What nobody looks at is not made anew: what lies there since goes again.
+        // Bytes that are not verified need not be generated again.
         if !self.counted || self.sent == 0 {
             pattern.fill(self.sending(), self.sent, into);
         }
@@ -144,7 +143,7 @@ impl Bulk {
         Ok(into.len())
     }
 
-    /// The tail, then the end. An echo is waited for before.
+    /// Returns the tail, then the end of file. Waits for the echo first.
     fn read_last(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.echo && self.got < self.sent && !self.ended {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -154,7 +153,7 @@ impl Bulk {
         }
         let (sent, got) = (self.sent.to_le_bytes(), self.got.to_le_bytes());
         let tail = self.tail.get_or_insert_with(|| match self.counted && !self.far {
-            // Nobody would tell it from the stream.
+            // It would be indistinguishable from the stream.
             true => Vec::new(),
             false => [&[END], &sent[..], &got[..]].concat(),
         });
@@ -175,13 +174,13 @@ impl Bulk {
         self.heard.extend_from_slice(tail);
         match self.heard.len() {
             0..TAIL_BYTES => {}
-            TAIL_BYTES => self.settle(load, key)?,
-            _ => return Err(load.refuse(key, News::Invented { at: self.got })),
+            TAIL_BYTES => self.compare_totals(load, key)?,
+            _ => return Err(load.reject(key, ScriptEvent::Excess { at: self.got })),
         }
         Ok(from.len())
     }
 
-    /// Verifies the stream; how many bytes belong to it. What is left is the tail.
+    /// Verifies bytes of the stream and returns their number. The rest is the tail.
     fn take(&mut self, load: &Load, pattern: &Pattern, key: Key, from: &[u8]) -> io::Result<usize> {
         if self.counted && self.far {
             self.got += from.len() as u64;
@@ -194,39 +193,39 @@ impl Bulk {
             Some(offset) => {
                 let at = self.got + offset as u64;
                 let (is, should) = (from[offset], pattern.byte(start, at));
-                return Err(load.refuse(key, News::Wrong { at, is, should }));
+                return Err(load.reject(key, ScriptEvent::Wrong { at, is, should }));
             }
         };
         let too_many = self.echo && self.got + bytes as u64 > self.sent;
         if bytes > 0 && (too_many || !self.receives) {
-            return Err(load.refuse(key, News::Invented { at: self.got }));
+            return Err(load.reject(key, ScriptEvent::Excess { at: self.got }));
         }
         self.got += bytes as u64;
         if self.echo && self.got == self.sent && load.ending.get() {
-            load.tell(key, News::GoOn);
+            load.report(key, ScriptEvent::Resume);
         }
         Ok(bytes)
     }
 
-    /// The other side has said how much it sent, and how much of ours has arrived.
-    fn settle(&mut self, load: &Load, key: Key) -> io::Result<()> {
+    /// Compares the totals in the other side's tail with this side's.
+    fn compare_totals(&mut self, load: &Load, key: Key) -> io::Result<()> {
         let number = |at: usize| {
             let bytes: Option<[u8; 8]> = self.heard[at..at + 8].try_into().ok();
             bytes.map_or(0, u64::from_le_bytes)
         };
         let (sent, arrived) = (number(1), number(9));
         if self.got != sent {
-            return Err(load.refuse(key, News::Missing { sent, arrived: self.got }));
+            return Err(load.reject(key, ScriptEvent::Missing { sent, arrived: self.got }));
         }
-        // The near side's tail is said in the middle of a stream both ways: only the far side's
-        // count is one of the whole.
+        // With both directions the near side's tail is sent before the stream back has ended: only
+        // the far side's count is complete.
         if !self.far && self.sends && arrived != self.sent {
-            return Err(load.refuse(key, News::Missing { sent: self.sent, arrived }));
+            return Err(load.reject(key, ScriptEvent::Missing { sent: self.sent, arrived }));
         }
         Ok(())
     }
 
-    /// Whether all has arrived that was to arrive, as far as this side can know.
+    /// Whether everything has arrived, as far as this side can know.
     pub fn is_whole(&self) -> bool {
         match (self.framed, self.echo) {
             (true, _) if self.counted && self.far => self.ended,
@@ -236,17 +235,17 @@ impl Bulk {
         }
     }
 
-    /// Whether something is still to come from the other side.
+    /// Whether the other side still has to send.
     pub fn waits(&self) -> bool {
         !self.far && (self.receives || self.framed && self.tail.is_some()) && !self.is_whole()
     }
 
-    /// Whether what comes need only be counted.
+    /// Whether received bytes are only counted.
     pub fn is_counted(&self) -> bool {
         self.counted
     }
 
-    /// Where what this side sends begins in the ring.
+    /// Start position in the ring of the bytes that this side sends.
     fn sending(&self) -> u32 {
         if self.far { self.back() } else { self.start }
     }
@@ -260,7 +259,7 @@ impl Bulk {
     }
 }
 
-/// Moves as many bytes as fit; how many.
+/// Moves as many bytes as fit, and returns their number.
 fn drain(bytes: &mut Vec<u8>, into: &mut [u8]) -> usize {
     let count = bytes.len().min(into.len());
     into[..count].copy_from_slice(&bytes[..count]);

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use crate::core::Key;
 
-use super::load::{Load, News, Pace};
+use super::load::{Load, Pace, ScriptEvent};
 use super::send_permits::SendPermits;
 
 /// How far a conversation has come.
 #[derive(Debug, Default)]
 pub struct DatagramEcho {
     begun: u64,
-    leave: SendPermits,
+    permits: SendPermits,
     /// The numbers of those on the way, in order, and when each was sent.
-    flying: VecDeque<(u64, Duration)>,
+    in_flight: VecDeque<(u64, Duration)>,
 }
 
 /// The number of a message stands at its beginning, as far as there is room.
@@ -27,12 +27,12 @@ const CUTS_MAX: usize = 64;
 const CUT_BYTES_MAX: usize = 65_000;
 
 impl DatagramEcho {
-    pub fn allow(&mut self, due: Duration) {
-        self.leave.next(due);
+    pub fn permit(&mut self, due: Duration) {
+        self.permits.next(due);
     }
 
     pub fn waits(&self) -> bool {
-        !self.flying.is_empty()
+        !self.in_flight.is_empty()
     }
 
     /// One datagram; where the system cuts them, as many as may go.
@@ -49,7 +49,7 @@ impl DatagramEcho {
         let now = load.clock.now();
         for message in into[..count * size].chunks_mut(size) {
             write_message(load, start, self.begun, message);
-            self.flying.push_back((self.begun, now));
+            self.in_flight.push_back((self.begun, now));
             self.begun += 1;
         }
         Ok(count * size)
@@ -57,9 +57,9 @@ impl DatagramEcho {
 
     fn may_begin(&self, load: &Load) -> u64 {
         match load.pace {
-            _ if !load.going.get() || load.ending.get() => 0,
-            Pace::Answers(depth) => depth.saturating_sub(self.flying.len() as u64),
-            Pace::Loop => self.leave.given - self.begun,
+            _ if !load.started.get() || load.ending.get() => 0,
+            Pace::Answers(depth) => depth.saturating_sub(self.in_flight.len() as u64),
+            Pace::Loop => self.permits.given - self.begun,
         }
     }
 
@@ -68,15 +68,15 @@ impl DatagramEcho {
         let now = load.clock.now();
         for message in from.chunks(load.size) {
             match self.find(load, start, message) {
-                Some(Found::Flying(index)) => {
-                    let (number, sent) = self.flying.remove(index).unwrap_or((0, now));
-                    let waited = self.leave.waited(load, number, sent);
+                Some(Found::InFlight(index)) => {
+                    let (number, sent) = self.in_flight.remove(index).unwrap_or((0, now));
+                    let waited = self.permits.waited(load, number, sent);
                     let took = now.saturating_sub(sent);
-                    load.tell(key, News::Answered { took, waited });
+                    load.report(key, ScriptEvent::Answered { took, waited });
                 }
-                Some(Found::Past) => load.tell(key, News::Late),
+                Some(Found::ConnHistory) => load.report(key, ScriptEvent::Late),
                 None => {
-                    return Err(load.refuse(key, News::Garbled { bytes: message.len() }));
+                    return Err(load.reject(key, ScriptEvent::Corrupt { bytes: message.len() }));
                 }
             }
         }
@@ -85,9 +85,9 @@ impl DatagramEcho {
 
     /// Gives up those that were sent before this time.
     pub fn expire(&mut self, load: &Load, key: Key, sent_before: Duration) {
-        while self.flying.front().is_some_and(|(_, sent)| *sent < sent_before) {
-            self.flying.pop_front();
-            load.tell(key, News::Lost);
+        while self.in_flight.front().is_some_and(|(_, sent)| *sent < sent_before) {
+            self.in_flight.pop_front();
+            load.report(key, ScriptEvent::Lost);
         }
     }
 
@@ -102,8 +102,8 @@ impl DatagramEcho {
             _ => {
                 let mask = (1 << (8 * bytes)) - 1;
                 let fits = |number: &u64| number & mask == told;
-                let flying = self.flying.iter().map(|(number, _)| *number).find(fits);
-                flying.or_else(|| (0..self.begun).rev().take(1 << 8).find(fits))
+                let in_flight = self.in_flight.iter().map(|(number, _)| *number).find(fits);
+                in_flight.or_else(|| (0..self.begun).rev().take(1 << 8).find(fits))
             }
         }
     }
@@ -120,15 +120,15 @@ impl DatagramEcho {
         if !is_ours {
             return None;
         }
-        let index = self.flying.iter().position(|(flying, _)| *flying == number);
-        Some(index.map_or(Found::Past, Found::Flying))
+        let index = self.in_flight.iter().position(|(in_flight, _)| *in_flight == number);
+        Some(index.map_or(Found::ConnHistory, Found::InFlight))
     }
 }
 
 enum Found {
-    Flying(usize),
+    InFlight(usize),
     /// It was given up, or is there twice.
-    Past,
+    ConnHistory,
 }
 
 fn write_message(load: &Load, start: u32, number: u64, into: &mut [u8]) {
@@ -150,7 +150,7 @@ mod tests {
     fn load(size: usize, depth: u64) -> Load {
         let pattern = Rc::new(Pattern::new(1));
         let load = Load::new(pattern, Clock::start(), size, Pace::Answers(depth));
-        load.going.set(true);
+        load.started.set(true);
         load
     }
 
@@ -172,7 +172,10 @@ mod tests {
             for message in [&sent[2], &sent[0]] {
                 datagram_echo.write(&load, KEY, 3, message).unwrap();
             }
-            assert!(matches!(load.news()[..], [News::Answered { .. }, News::Answered { .. }]));
+            assert!(matches!(
+                load.events()[..],
+                [ScriptEvent::Answered { .. }, ScriptEvent::Answered { .. }]
+            ));
             assert!(
                 send(&mut datagram_echo, &load).is_some()
                     && send(&mut datagram_echo, &load).is_some()
@@ -191,7 +194,7 @@ mod tests {
         datagram_echo.expire(&load, KEY, Duration::MAX);
         assert!(!datagram_echo.waits() && send(&mut datagram_echo, &load).is_some());
         datagram_echo.write(&load, KEY, 3, &message).unwrap();
-        assert_eq!(load.news(), [News::Lost, News::Late]);
+        assert_eq!(load.events(), [ScriptEvent::Lost, ScriptEvent::Late]);
     }
 
     #[test]
@@ -204,7 +207,7 @@ mod tests {
         let foreign = [9; 64].to_vec();
         for bad in [changed, message[..63].to_vec(), foreign] {
             assert!(datagram_echo.write(&load, KEY, 3, &bad).is_err());
-            assert_eq!(load.news(), [News::Garbled { bytes: bad.len() }]);
+            assert_eq!(load.events(), [ScriptEvent::Corrupt { bytes: bad.len() }]);
         }
         datagram_echo.write(&load, KEY, 3, &message).unwrap();
     }
@@ -218,6 +221,6 @@ mod tests {
         assert_eq!(message.len(), 54 * 1200);
         assert_eq!(send(&mut datagram_echo, &load).unwrap().len(), 46 * 1200);
         datagram_echo.write(&load, KEY, 3, &message[..10 * 1200]).unwrap();
-        assert_eq!(load.news().len(), 10);
+        assert_eq!(load.events().len(), 10);
     }
 }

@@ -1,5 +1,5 @@
-//! Where connections go and where they come from: the targets in turn, each from one of the source
-//! addresses, so that neither the ports of one address nor one server of many is the limit.
+//! Connects to the targets in turn, from the source addresses in turn, so that neither the ports of
+//! one address nor one of several servers is the limit.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use crate::text::escape::plain;
 use super::line::Line;
 use super::sources::Sources;
 
-/// A target that can be connected to now.
+/// A resolved target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Inet(SocketAddr),
@@ -26,12 +26,12 @@ pub enum Place {
     UnixDatagram(UnixName),
 }
 
-/// Makes connections to all targets in turn.
+/// Connects to all targets in turn.
 pub struct Dialer {
     places: Vec<Place>,
     next: usize,
     sources: Sources,
-    /// The system cuts datagrams of this size out of larger pieces, and puts them together.
+    /// Segment size in bytes for UDP segmentation offload (GSO and GRO).
     cut: Option<u16>,
 }
 
@@ -44,8 +44,8 @@ impl Dialer {
         Dialer { places, next: 0, sources, cut: None }
     }
 
-    /// There will be so many connections, in one of several processes: those that share the work
-    /// do not begin with the same target. Without given sources each has addresses of its own.
+    /// Prepares for `conns` connections in process number `process`. Each process starts with a
+    /// different target and, without given sources, uses different addresses.
     pub fn expect(&mut self, conns: usize, process: usize) {
         self.next = process % self.places.len().max(1);
         if self.sources.are_own() {
@@ -53,12 +53,12 @@ impl Dialer {
         }
     }
 
-    /// From now on datagrams of this size are cut out of larger pieces by the system.
-    pub fn cut_into(&mut self, bytes: usize) {
+    /// Enables segmentation offload with segments of this size.
+    pub fn set_segment_size(&mut self, bytes: usize) {
         self.cut = u16::try_from(bytes).ok();
     }
 
-    /// Begins to connect to the next target.
+    /// Starts to connect to the next target.
     pub fn dial(&mut self) -> io::Result<Line> {
         let line = self.dial_next()?;
         if let (Some(bytes), Line::Datagram(DatagramSocket::Udp(socket))) = (self.cut, &line) {
@@ -84,7 +84,7 @@ impl Dialer {
     }
 }
 
-/// Dials from the next source; as long as there is no port left, from others.
+/// Connects from the next source address, or from another one if it has no free port.
 fn dial_from(
     sources: &mut Sources,
     to: SocketAddr,
@@ -93,7 +93,7 @@ fn dial_from(
     for _ in 1..sources.len() {
         let from = sources.next(to);
         match dial(from, to) {
-            Err(error) if is_out_of_ports(&error) && sources.give_way(to) => {}
+            Err(error) if is_out_of_ports(&error) && sources.switch_address(to) => {}
             dialed => return dialed,
         }
     }
@@ -115,7 +115,7 @@ fn udp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Line> {
     }
 }
 
-/// The targets as the system has them. It may wait for names to be resolved.
+/// Resolves the targets. May block on name resolution.
 pub fn resolve(targets: &[Address]) -> io::Result<Vec<Place>> {
     targets.iter().map(place).collect()
 }
@@ -165,8 +165,8 @@ fn begin(plain: &Plain, from: IpAddr, to: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Lets the system choose the port when the target is known: then a port in use for another target
-/// will do, and there are as many as there are targets times ports.
+/// Lets the system choose the port at connect time (IP_BIND_ADDRESS_NO_PORT): then a port in use
+/// for another target can be reused.
 fn leave_port_open(plain: &Plain) {
     #[cfg(target_os = "linux")]
     {
@@ -177,7 +177,7 @@ fn leave_port_open(plain: &Plain) {
     let _ = plain;
 }
 
-/// Has the system cut what is sent into datagrams of this size, and put together what comes.
+/// Enables UDP_SEGMENT with this size, and UDP_GRO.
 #[cfg(target_os = "linux")]
 fn cut(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
     use nix::sys::socket::setsockopt;

@@ -1,4 +1,4 @@
-//! One load at work: its connections, how many are wanted, and what they came to.
+//! One running load: its connections, how many it needs, and its statistics.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,51 +8,51 @@ use crate::core::{Key, Timeouts};
 use crate::plan::{LoadKind, StressPlan};
 
 use super::datagram_echo::DatagramEcho;
-use super::echo::Echo;
 use super::load::{Load, Pace};
 use super::load_stats::LoadStats;
 use super::pacer::Pacer;
-use super::script::{Script, Talk};
+use super::script::{Script, ScriptKind};
+use super::stream_echo::StreamEcho;
 
-/// One load, on the loop's side.
+/// The loop's state of one load.
 pub struct Group {
     pub kind: LoadKind,
     pub wanted: usize,
     pub load: Rc<Load>,
-    /// Connections that were tried: of those that stay, or of the present storm.
+    /// Connections attempted: all persistent ones, or those of the current storm.
     pub tried: usize,
-    /// Connections that are being made, and that are there.
+    /// Connections being established, and established ones.
     pub opening: usize,
     pub open: usize,
-    /// Those that stay and speak.
+    /// Persistent connections that send.
     pub keys: Vec<Key>,
-    pub tally: LoadStats,
-    /// No connection is tried before: the last one failed.
-    pub rests_until: Duration,
-    /// When the connections last spoke all at once, or the present storm began.
+    pub stats: LoadStats,
+    /// No connection is attempted before this time, since the last one failed.
+    pub retry_at: Duration,
+    /// When the last pulse was sent, or the current storm started.
     pub round: Duration,
-    /// Answers that are missing in the present round.
+    /// Answers missing in the current round.
     pub missing: usize,
-    /// Of a load that the clock paces, once it speaks.
+    /// The pacer of a load with a rate, once it has started.
     pub pacer: Option<Pacer>,
-    /// New connections of a search for an idle timeout send a message.
+    /// Whether new connections of an idle probe send a message.
     pub sends: bool,
 }
 
-/// After a connection failed, its load tries no other one for so long: a server that refuses all
-/// would keep the loop busy with nothing else.
+/// Pause of a load after a failed connection: otherwise a server that refuses everything would keep
+/// the loop busy.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
 
 impl Group {
     pub fn new(kind: LoadKind, wanted: usize, mut load: Load) -> Group {
         load.ends_after = match kind {
             kind if !kind.stays() => Some(u64::from(load.size > 0)),
-            // If they are asked at all.
+            // Only with a probe.
             LoadKind::Idle if load.pace != Pace::Loop => Some(1),
             _ => None,
         };
-        // Who comes and goes speaks at once; the others wait until all are there.
-        load.going.set(!kind.stays());
+        // Short connections send at once; persistent ones wait until all are open.
+        load.started.set(!kind.stays());
         Group {
             kind,
             wanted,
@@ -61,8 +61,8 @@ impl Group {
             opening: 0,
             open: 0,
             keys: Vec::new(),
-            tally: LoadStats::default(),
-            rests_until: Duration::ZERO,
+            stats: LoadStats::default(),
+            retry_at: Duration::ZERO,
             round: Duration::ZERO,
             missing: 0,
             pacer: None,
@@ -70,13 +70,13 @@ impl Group {
         }
     }
 
-    /// Connections are opened once, before anything is measured.
+    /// Whether its connections are persistent: opened once, before measuring.
     pub fn stays(&self) -> bool {
         self.kind.stays()
     }
 
-    /// How many connections it lacks now.
-    pub fn lacks(&self) -> usize {
+    /// Number of connections still to open.
+    pub fn lacking(&self) -> usize {
         match self.kind {
             LoadKind::Churn | LoadKind::Reset if self.load.ending.get() => 0,
             LoadKind::Churn | LoadKind::Reset => self.wanted - (self.opening + self.open),
@@ -84,7 +84,7 @@ impl Group {
         }
     }
 
-    /// For how long one of its connections has been silent, if it is so old.
+    /// How long a connection of this age has been idle.
     pub fn silence(&self, now: Duration, age: Duration) -> Duration {
         match self.kind {
             LoadKind::Pulse => age.min(now.saturating_sub(self.round)),
@@ -92,38 +92,38 @@ impl Group {
         }
     }
 
-    /// A connection failed: one that would come in its place waits a little.
-    pub fn rest(&mut self, now: Duration) {
+    /// Delays the next connection after a failure.
+    pub fn back_off(&mut self, now: Duration) {
         if !self.stays() {
-            self.rests_until = now + REST_AFTER_FAILURE;
+            self.retry_at = now + REST_AFTER_FAILURE;
         }
     }
 
-    /// What a new connection says; none if it is only held.
+    /// Creates the script of a new connection; `None` if it is only held.
     pub fn script(&self, key: Key) -> Option<Box<Script>> {
         let script = match self.kind {
-            LoadKind::Idle if self.sends => self.asked(key),
+            LoadKind::Idle if self.sends => self.probe_script(key),
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
             _ if self.load.datagrams => {
-                Script::new(&self.load, key, Talk::DatagramEcho(DatagramEcho::default()))
+                Script::new(&self.load, key, ScriptKind::DatagramEcho(DatagramEcho::default()))
             }
-            _ => Script::new(&self.load, key, Talk::Echo(Echo::default())),
+            _ => Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::default())),
         };
         Some(Box::new(script))
     }
 
-    /// One that may send a message at once, and others when the loop allows it.
-    fn asked(&self, key: Key) -> Script {
-        Script::new(&self.load, key, Talk::Echo(Echo::allowing(1)))
+    /// Creates a script that may send one message at once, and more when the loop permits.
+    fn probe_script(&self, key: Key) -> Script {
+        Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::permitting(1)))
     }
 
-    /// Whether these bytes end within an answer.
+    /// Whether this many received bytes end inside an answer.
     pub fn is_partial(&self, down: u64) -> bool {
         down.checked_rem(self.load.size as u64).is_some_and(|bytes| bytes > 0)
     }
 
-    /// How many messages were begun and how many answered, by the bytes that went each way.
+    /// Computes the numbers of started and answered messages from the bytes sent and received.
     pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
         match self.load.size as u64 {
             0 => (0, 0),
@@ -133,7 +133,7 @@ impl Group {
     }
 }
 
-/// What lets messages of this load begin.
+/// Returns what triggers the messages of a load.
 pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
     match kind {
         LoadKind::Pulse => Pace::Loop,
@@ -144,8 +144,8 @@ pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
     }
 }
 
-/// The engine's timeouts for a load. Those that stay may be silent for long: the loop itself looks
-/// after the answers that they wait for.
+/// Returns the engine's timeouts for a load. Persistent connections may be idle for long, so the
+/// loop itself checks for missing answers.
 pub fn timeouts(kind: LoadKind, plan: &StressPlan) -> Timeouts {
     let timeout = Some(ticks(plan.timeout()));
     let idle = timeout.filter(|_| !kind.stays());

@@ -1,4 +1,4 @@
-//! How durations are spread: a histogram with three digits of precision at any scale.
+//! How durations are histogram: a histogram with three digits of precision at any scale.
 
 use std::fmt;
 use std::time::Duration;
@@ -110,35 +110,39 @@ mod tests {
 
     #[test]
     fn shares_are_told_with_three_digits() {
-        let mut spread = Histogram::new();
-        (1..=1000).for_each(|value| spread.record(micros(value)));
+        let mut histogram = Histogram::new();
+        (1..=1000).for_each(|value| histogram.record(micros(value)));
         for (share, value) in [(0.5, 500), (0.99, 990), (1.0, 1000)] {
-            assert!(is_near(spread.at(share), micros(value)), "{share}: {:?}", spread.at(share));
+            assert!(
+                is_near(histogram.at(share), micros(value)),
+                "{share}: {:?}",
+                histogram.at(share)
+            );
         }
-        assert!(is_near(spread.mean(), micros(500)) && spread.count() == 1000);
-        assert!(is_near(spread.min(), micros(1)) && is_near(spread.max(), micros(1000)));
+        assert!(is_near(histogram.mean(), micros(500)) && histogram.count() == 1000);
+        assert!(is_near(histogram.min(), micros(1)) && is_near(histogram.max(), micros(1000)));
     }
 
     #[test]
     fn nothing_measured_is_nothing_and_no_failure() {
-        let spread = Histogram::new();
-        assert!(spread.is_empty() && spread.corrected(micros(5)).is_empty());
-        assert_eq!((spread.at(0.5), spread.max()), (Duration::ZERO, Duration::ZERO));
+        let histogram = Histogram::new();
+        assert!(histogram.is_empty() && histogram.corrected(micros(5)).is_empty());
+        assert_eq!((histogram.at(0.5), histogram.max()), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
     fn a_late_answer_stands_for_those_that_would_have_waited_behind_it() {
-        let mut spread = Histogram::new();
-        (0..99).for_each(|_| spread.record(micros(100)));
-        spread.record(micros(10_000));
+        let mut histogram = Histogram::new();
+        (0..99).for_each(|_| histogram.record(micros(100)));
+        histogram.record(micros(10_000));
         // Without correction one answer of a hundred is late.
-        assert!(is_near(spread.at(0.98), micros(100)));
+        assert!(is_near(histogram.at(0.98), micros(100)));
         // One message every 100 us: 99 more would have waited 9.9 ms, 9.8 ms … 0.1 ms.
-        let corrected = spread.corrected(micros(100));
+        let corrected = histogram.corrected(micros(100));
         assert_eq!(corrected.count(), 199);
         assert!(is_near(corrected.at(0.75), micros(5_100)), "{:?}", corrected.at(0.75));
         assert!(is_near(corrected.max(), micros(10_000)));
-        assert_eq!(spread.corrected(Duration::ZERO).count(), 100);
+        assert_eq!(histogram.corrected(Duration::ZERO).count(), 100);
     }
 
     #[test]

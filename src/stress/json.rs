@@ -214,9 +214,9 @@ impl Reader<'_> {
                     'b' => '\u{8}',
                     'f' => '\u{c}',
                     'u' => {
-                        let (letter, rest) = unicode(chars.as_str())?;
+                        let (report, rest) = unicode(chars.as_str())?;
                         chars = rest.chars();
-                        letter
+                        report
                     }
                     c => c,
                 }),
@@ -233,7 +233,7 @@ fn unicode(text: &str) -> Option<(char, &str)> {
     let second = text[4..].strip_prefix("\\u").and_then(unit);
     let halves = [Some(first), second].into_iter().flatten();
     match char::decode_utf16(halves).next()? {
-        Ok(letter) => Some((letter, &text[6 * letter.len_utf16() - 2..])),
+        Ok(report) => Some((report, &text[6 * report.len_utf16() - 2..])),
         Err(_) => None,
     }
 }

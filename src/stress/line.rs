@@ -60,7 +60,7 @@ impl Line {
     }
 
     /// From now on what comes is counted, and not read.
-    pub fn only_count(&mut self) {
+    pub fn count_only(&mut self) {
         *self = match std::mem::replace(self, Line::Nobody) {
             Line::Socket(socket) => Line::Counted(socket),
             other => other,
@@ -114,7 +114,7 @@ impl Stream for Line {
         match self {
             Line::Socket(socket) | Line::Counted(socket) => socket.shutdown_write(),
             Line::Script(script) => {
-                script.hear_end();
+                script.read_end();
                 Ok(())
             }
             Line::Datagram(_) | Line::Nobody => Ok(()),

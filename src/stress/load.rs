@@ -1,8 +1,8 @@
-//! What all connections of one load share: the bytes, the clock, the word to begin and to end, and
-//! a letterbox in which their scripts put what happened.
+//! State shared by all connections of one load: the bytes, the clock, the start and stop flags, and
+//! the list of reports from the scripts.
 //!
-//! A script knows nothing of the loop, and the loop nothing of the script's state. The letters are
-//! read after each round of the engine, and nothing is lost when a connection dies within one.
+//! Scripts do not know the loop, and the loop does not know their state. It reads the reports after
+//! each run of the engine, so none is lost when a connection closes meanwhile.
 
 use std::cell::Cell;
 use std::io;
@@ -22,72 +22,71 @@ pub struct Load {
     pub size: usize,
     pub pace: Pace,
     pub way: Way,
-    /// The bytes of its streams are counted, and nobody looks at them.
+    /// The bytes of its streams are only counted.
     pub counted: bool,
-    /// It speaks in datagrams; the system cuts them out of larger pieces.
+    /// It sends datagrams; `cuts`: with segmentation offload.
     pub datagrams: bool,
     pub cuts: bool,
-    /// Its connections are the far ends of others' streams.
+    /// Its connections are far ends of streams (a sink).
     pub far: bool,
-    /// After so many answers a connection ends.
+    /// Number of answers after which a connection closes.
     pub ends_after: Option<u64>,
-    /// From one message of a connection to its next one, where the pace is the clock's.
+    /// Interval between two messages of a connection, with a rate.
     pub step: Cell<Duration>,
-    /// Messages may begin.
-    pub going: Cell<bool>,
-    /// No message begins any more; a connection ends when all of its own were answered.
+    /// Messages may be sent.
+    pub started: Cell<bool>,
+    /// No new messages are sent; a connection closes when its messages are answered.
     pub ending: Cell<bool>,
-    letters: Cell<Vec<Letter>>,
-    /// The ring of the seed that was last asked for.
+    reports: Cell<Vec<ScriptReport>>,
+    /// The pattern of the last requested seed.
     other: Cell<Option<Rc<Pattern>>>,
 }
 
-/// What lets a message begin.
+/// What triggers a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// The answer to an earlier one: so many are on the way at once.
+    /// An answer, with this many messages in flight.
     Answers(u64),
-    /// The loop, which counts them out.
+    /// The loop, which grants permits.
     Loop,
 }
 
-/// Nanoseconds since the run began: finer than the core's moments, and read at each message.
+/// Time since the start of the run in nanoseconds: finer than the core's moments, read per message.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
-/// What a script has to tell.
+/// A report of a script to the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct ScriptReport {
     pub key: Key,
-    pub news: News,
+    pub event: ScriptEvent,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
-    /// A message came back whole and right. `waited`: how long before it was sent it should have
-    /// been, where the pace is the clock's.
+pub enum ScriptEvent {
+    /// A message was echoed correctly. `waited`: how long it was overdue when sent, with a rate.
     Answered { took: Duration, waited: Duration },
-    /// A byte is not the one that belongs there.
+    /// A received byte is not the expected one.
     Wrong { at: u64, is: u8, should: u8 },
-    /// More came back than was sent.
-    Invented { at: u64 },
-    /// The connection ended with an answer of which only so much had come, so long before.
+    /// More bytes were received than sent.
+    Excess { at: u64 },
+    /// The connection ended with an incomplete answer, `quiet` after its last byte.
     Partial { bytes: u64, quiet: Duration },
-    /// Of a stream, not all that was sent has arrived.
+    /// Not all bytes of a stream arrived.
     Missing { sent: u64, arrived: u64 },
-    /// The other side ended a stream before all had arrived.
-    CutOff,
-    /// One who came to a sink does not speak as our streams do.
-    Stranger,
-    /// There is something to send again.
-    GoOn,
-    /// What comes from now on need not be read, only counted.
-    OnlyCount,
-    /// A datagram came that is none of ours, or was changed.
-    Garbled { bytes: usize },
-    /// A datagram did not come back in time.
+    /// The other side ended a stream before everything had arrived.
+    Truncated,
+    /// A client of the sink did not send a valid header.
+    ForeignPeer,
+    /// The script has something to send again.
+    Resume,
+    /// From now on received bytes are only counted.
+    CountOnly,
+    /// A foreign or modified datagram was received.
+    Corrupt { bytes: usize },
+    /// A datagram was not echoed in time.
     Lost,
-    /// A datagram came back that was not waited for any more.
+    /// A datagram was echoed after its timeout.
     Late,
 }
 
@@ -105,14 +104,14 @@ impl Load {
             far: false,
             ends_after: None,
             step: Cell::new(Duration::ZERO),
-            going: Cell::new(false),
+            started: Cell::new(false),
             ending: Cell::new(false),
-            letters: Cell::new(Vec::new()),
+            reports: Cell::new(Vec::new()),
             other: Cell::new(None),
         }
     }
 
-    /// The ring of this seed: streams of one load have the same.
+    /// Returns the pattern of this seed. Streams of one load share it.
     pub fn pattern_of(&self, seed: u64) -> Rc<Pattern> {
         let known = self.other.take().filter(|known| known.seed() == seed);
         let pattern = known.unwrap_or_else(|| Rc::new(Pattern::new(seed)));
@@ -120,33 +119,33 @@ impl Load {
         pattern
     }
 
-    pub fn tell(&self, key: Key, news: News) {
-        let mut letters = self.letters.take();
-        letters.push(Letter { key, news });
-        self.letters.set(letters);
+    pub fn report(&self, key: Key, event: ScriptEvent) {
+        let mut reports = self.reports.take();
+        reports.push(ScriptReport { key, event });
+        self.reports.set(reports);
     }
 
-    /// Tells what is wrong with what came; the error ends the connection.
-    pub fn refuse(&self, key: Key, news: News) -> io::Error {
-        self.tell(key, news);
+    /// Reports wrong bytes, and returns the error that ends the connection.
+    pub fn reject(&self, key: Key, event: ScriptEvent) -> io::Error {
+        self.report(key, event);
         io::ErrorKind::InvalidData.into()
     }
 
-    /// Empties the letterbox into `into`, which must be empty and is swapped with it.
-    pub fn collect(&self, into: &mut Vec<Letter>) {
+    /// Swaps the collected reports with `into`, which must be empty.
+    pub fn collect(&self, into: &mut Vec<ScriptReport>) {
         debug_assert!(into.is_empty());
         let empty = std::mem::take(into);
-        *into = self.letters.replace(empty);
+        *into = self.reports.replace(empty);
     }
 }
 
 #[cfg(test)]
 impl Load {
-    /// What was told since one last looked.
-    pub fn news(&self) -> Vec<News> {
-        let mut letters = Vec::new();
-        self.collect(&mut letters);
-        letters.iter().map(|letter| letter.news).collect()
+    /// Returns the events since the last call.
+    pub fn events(&self) -> Vec<ScriptEvent> {
+        let mut reports = Vec::new();
+        self.collect(&mut reports);
+        reports.iter().map(|report| report.event).collect()
     }
 }
 

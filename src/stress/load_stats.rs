@@ -1,4 +1,4 @@
-//! What one load came to: counts and spreads. Two tallies of the same load are one.
+//! Statistics of one load: counts and histograms, which can be merged.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,48 +8,48 @@ use crate::plan::word;
 use super::failure::Failure;
 use super::histogram::Histogram;
 
-/// Everything that is counted of one load. `seconds` and what is said to be of the window were
-/// counted while it was measured; failures are counted from the beginning to the end.
+/// Statistics of one load. Fields of the window are counted while the load is measured; failures
+/// are counted over the whole run.
 #[derive(Clone, Debug, Default)]
 pub struct LoadStats {
-    /// How long was measured.
+    /// Length of the measured window.
     pub window: Duration,
-    /// Answers in the window, and the bytes both ways.
+    /// Answers in the window, and bytes in both directions.
     pub answered: u64,
     pub bytes_out: u64,
     pub bytes_in: u64,
-    /// From sending a message to having its answer whole.
+    /// From sending a message to its complete answer.
     pub latency: Histogram,
-    /// The same, from when it should have been sent. Empty, where answers set the pace.
+    /// The same, from when it was due. Empty without a rate.
     pub waited: Histogram,
-    /// From the first packet to a connection, of all connections.
+    /// Time to establish a connection, of all connections.
     pub connect: Histogram,
-    /// The whole life of connections that come and go, in the window.
+    /// Lifetime of short connections, in the window.
     pub life: Histogram,
-    /// How long it took until all had an answer: of storms and pulses.
+    /// Duration of storms and pulses, until the last answer.
     pub rounds: Histogram,
-    /// Connections made since the beginning; those that had their exchange in the window; those
-    /// that were open at the end of it.
+    /// Connections established; those that completed their exchange in the window; those open at
+    /// the end of it.
     pub opened: u64,
     pub exchanged: u64,
     pub open: u64,
-    /// Messages that were begun and not answered; datagrams lost, and those that came too late.
+    /// Messages started but not answered; datagrams lost; datagrams echoed too late.
     pub unanswered: u64,
     pub lost: u64,
     pub late: u64,
     pub partial: Partial,
     pub failures: BTreeMap<Failure, u64>,
     pub deaths: Deaths,
-    pub wrongs: Wrongs,
+    pub integrity_errors: IntegrityErrors,
 }
 
-/// Answers of which only a part came before their connections ended.
+/// Answers still incomplete when their connections ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
     pub count: u64,
-    /// The least and the most bytes that came of one.
+    /// Minimum and maximum bytes received of one.
     pub bytes: (u64, u64),
-    /// The shortest and the longest time from the last byte to the end of the connection.
+    /// Minimum and maximum time from the last byte to the end of the connection.
     pub quiet: (Duration, Duration),
 }
 
@@ -66,7 +66,7 @@ pub struct Deaths {
 pub struct Death {
     /// Since the run began.
     pub at: Duration,
-    /// Since it last heard or said something.
+    /// Since it last sent or received data.
     pub silent: Duration,
     pub how: How,
 }
@@ -78,19 +78,19 @@ pub enum How {
     BlackHole,
 }
 
-/// Bytes that came back other than they were sent.
+/// Received bytes that differ from those sent.
 #[derive(Clone, Debug, Default)]
-pub struct Wrongs {
+pub struct IntegrityErrors {
     pub count: u64,
-    /// The first few, in words.
+    /// Descriptions of the first few.
     pub list: Vec<String>,
 }
 
-/// No rate is told of less time than this: it would be an extrapolation, and the processor time of
-/// a process moves in steps of up to 10 ms.
+/// Minimum time for a rate. Less would be an extrapolation, and the CPU time of a process advances
+/// in steps of up to 10 ms.
 pub const RATE_WINDOW_MIN: Duration = Duration::from_millis(100);
 
-/// So many deaths are told one by one, and so many wrong bytes.
+/// Maximum number of deaths and of integrity errors listed one by one.
 const DEATHS_LISTED: usize = 10_000;
 const WRONGS_LISTED: usize = 16;
 
@@ -99,14 +99,14 @@ impl LoadStats {
         *self.failures.entry(failure).or_default() += 1;
     }
 
-    /// Forgets what was measured so far; what went wrong is not forgotten.
+    /// Clears the measurements, but keeps failures.
     pub fn restart(&mut self) {
         self.answered = 0;
         self.bytes_out = 0;
         self.bytes_in = 0;
         self.exchanged = 0;
-        for spread in [&mut self.latency, &mut self.waited, &mut self.life, &mut self.rounds] {
-            spread.clear();
+        for histogram in [&mut self.latency, &mut self.waited, &mut self.life, &mut self.rounds] {
+            histogram.clear();
         }
     }
 
@@ -116,7 +116,7 @@ impl LoadStats {
         for ((_, sum), (_, more)) in self.counts().into_iter().zip(other.counts()) {
             *sum += *more;
         }
-        for ((_, sum), (_, more)) in self.spreads().into_iter().zip(other.spreads()) {
+        for ((_, sum), (_, more)) in self.histograms().into_iter().zip(other.histograms()) {
             sum.merge(more);
         }
         for (failure, count) in &other.failures {
@@ -124,10 +124,10 @@ impl LoadStats {
         }
         self.partial.merge(other.partial);
         self.deaths.merge(&other.deaths);
-        self.wrongs.merge(&other.wrongs);
+        self.integrity_errors.merge(&other.integrity_errors);
     }
 
-    /// Everything that is added up, by name.
+    /// Returns all counters, by name.
     pub fn counts(&mut self) -> [(&'static str, &mut u64); 9] {
         [
             ("answered", &mut self.answered),
@@ -142,8 +142,8 @@ impl LoadStats {
         ]
     }
 
-    /// Everything that is spread, by name.
-    pub fn spreads(&mut self) -> [(&'static str, &mut Histogram); 5] {
+    /// Returns all histograms, by name.
+    pub fn histograms(&mut self) -> [(&'static str, &mut Histogram); 5] {
         [
             ("latency", &mut self.latency),
             ("waited", &mut self.waited),
@@ -153,9 +153,8 @@ impl LoadStats {
         ]
     }
 
-    /// Latencies as they would be without the pause that a late answer makes: measured, where the
-    /// clock sets the pace; computed, where answers do. There the usual distance from one message
-    /// to the next that takes its place is the mean latency.
+    /// Returns latencies without coordinated omission: measured with a rate, otherwise computed as
+    /// if messages had been sent at intervals of the mean latency.
     pub fn corrected(&self) -> Histogram {
         match self.waited.is_empty() {
             true => self.latency.corrected(self.latency.mean()),
@@ -167,13 +166,13 @@ impl LoadStats {
         self.failures.values().sum()
     }
 
-    /// How many that are a second. None: the time measured was too short to tell.
+    /// Computes a rate. `None`: the window was too short.
     pub fn per_second(&self, count: u64) -> Option<f64> {
         per_second(count, self.window)
     }
 }
 
-/// How many a second, if the time is long enough to tell.
+/// Computes a rate per second, if the time is long enough.
 pub fn per_second(count: u64, time: Duration) -> Option<f64> {
     (time >= RATE_WINDOW_MIN).then(|| count as f64 / time.as_secs_f64())
 }
@@ -211,7 +210,7 @@ impl Deaths {
         self.fin + self.rst + self.black_hole
     }
 
-    /// How many died in each way in which any did.
+    /// Counts deaths by kind, without empty kinds.
     pub fn kinds(&self) -> impl Iterator<Item = (How, u64)> {
         let all = [(How::Fin, self.fin), (How::Rst, self.rst), (How::BlackHole, self.black_hole)];
         all.into_iter().filter(|(_, count)| *count > 0)
@@ -221,8 +220,8 @@ impl Deaths {
         self.fin += other.fin;
         self.rst += other.rst;
         self.black_hole += other.black_hole;
-        let room = DEATHS_LISTED - self.list.len();
-        self.list.extend(other.list.iter().take(room));
+        let free = DEATHS_LISTED - self.list.len();
+        self.list.extend(other.list.iter().take(free));
         self.list.sort_by_key(|death| death.at);
     }
 }
@@ -236,7 +235,7 @@ impl How {
     }
 }
 
-impl Wrongs {
+impl IntegrityErrors {
     pub fn add(&mut self, words: String) {
         self.count += 1;
         if self.list.len() < WRONGS_LISTED {
@@ -244,10 +243,10 @@ impl Wrongs {
         }
     }
 
-    fn merge(&mut self, other: &Wrongs) {
+    fn merge(&mut self, other: &IntegrityErrors) {
         self.count += other.count;
-        let room = WRONGS_LISTED - self.list.len();
-        self.list.extend(other.list.iter().take(room).cloned());
+        let free = WRONGS_LISTED - self.list.len();
+        self.list.extend(other.list.iter().take(free).cloned());
     }
 }
 
@@ -260,25 +259,25 @@ mod tests {
         Duration::from_millis(value)
     }
 
-    fn tally(base: u64) -> LoadStats {
-        let mut tally = LoadStats { window: millis(base), answered: base, ..LoadStats::default() };
-        tally.latency.record(millis(base));
-        tally.fail(Failure::new(Stage::Exchange, "EPIPE"));
-        tally.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
-        tally.wrongs.add(format!("wrong {base}"));
-        tally.partial.add(base, millis(base));
-        tally
+    fn stats(base: u64) -> LoadStats {
+        let mut stats = LoadStats { window: millis(base), answered: base, ..LoadStats::default() };
+        stats.latency.record(millis(base));
+        stats.fail(Failure::new(Stage::Exchange, "EPIPE"));
+        stats.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
+        stats.integrity_errors.add(format!("wrong {base}"));
+        stats.partial.add(base, millis(base));
+        stats
     }
 
     #[test]
     fn two_tallies_are_one() {
-        let (mut one, two) = (tally(20), tally(10));
+        let (mut one, two) = (stats(20), stats(10));
         one.merge(&two);
         assert_eq!((one.answered, one.window, one.latency.count()), (30, millis(20), 2));
         assert_eq!((one.failed(), one.deaths.rst, one.deaths.count()), (2, 2, 2));
         let times: Vec<Duration> = one.deaths.list.iter().map(|death| death.at).collect();
         assert_eq!(times, [millis(10), millis(20)]);
-        assert_eq!(one.wrongs.list, ["wrong 20", "wrong 10"]);
+        assert_eq!(one.integrity_errors.list, ["wrong 20", "wrong 10"]);
         let quiet = (millis(10), millis(20));
         assert_eq!(one.partial, Partial { count: 2, bytes: (10, 20), quiet });
         one.merge(&LoadStats::default());
@@ -287,35 +286,38 @@ mod tests {
 
     #[test]
     fn a_restart_forgets_what_was_measured_and_not_what_went_wrong() {
-        let mut tally = tally(10);
-        tally.restart();
-        assert_eq!((tally.answered, tally.latency.count()), (0, 0));
-        assert_eq!((tally.failed(), tally.deaths.count(), tally.wrongs.count), (1, 1, 1));
+        let mut stats = stats(10);
+        stats.restart();
+        assert_eq!((stats.answered, stats.latency.count()), (0, 0));
+        assert_eq!((stats.failed(), stats.deaths.count(), stats.integrity_errors.count), (1, 1, 1));
     }
 
     #[test]
     fn latencies_are_corrected_by_measure_or_by_the_mean() {
-        let mut tally = LoadStats::default();
-        (0..100).for_each(|_| tally.latency.record(millis(1)));
-        tally.latency.record(millis(100));
+        let mut stats = LoadStats::default();
+        (0..100).for_each(|_| stats.latency.record(millis(1)));
+        stats.latency.record(millis(100));
         // The mean is 2 ms: 48 more would have waited behind the one that took 100 ms.
-        assert_eq!(tally.corrected().count(), 150);
-        tally.waited.record(millis(7));
-        assert_eq!(tally.corrected().count(), 1);
+        assert_eq!(stats.corrected().count(), 150);
+        stats.waited.record(millis(7));
+        assert_eq!(stats.corrected().count(), 1);
     }
 
     #[test]
     fn no_rate_is_made_of_a_few_milliseconds() {
-        let tally = |window| LoadStats { window, ..LoadStats::default() };
-        assert_eq!(tally(millis(7)).per_second(152), None);
-        assert_eq!(tally(Duration::ZERO).per_second(0), None);
-        assert_eq!(tally(RATE_WINDOW_MIN).per_second(50), Some(500.0));
+        let stats = |window| LoadStats { window, ..LoadStats::default() };
+        assert_eq!(stats(millis(7)).per_second(152), None);
+        assert_eq!(stats(Duration::ZERO).per_second(0), None);
+        assert_eq!(stats(RATE_WINDOW_MIN).per_second(50), Some(500.0));
     }
 
     #[test]
     fn lists_have_an_end_and_counts_go_on() {
-        let mut tally = LoadStats::default();
-        (0..20).for_each(|_| tally.wrongs.add(String::new()));
-        assert_eq!((tally.wrongs.count, tally.wrongs.list.len()), (20, WRONGS_LISTED));
+        let mut stats = LoadStats::default();
+        (0..20).for_each(|_| stats.integrity_errors.add(String::new()));
+        assert_eq!(
+            (stats.integrity_errors.count, stats.integrity_errors.list.len()),
+            (20, WRONGS_LISTED)
+        );
     }
 }

@@ -1,54 +1,54 @@
-//! The load generator: it makes connections, speaks, listens, verifies, and tells what it cost.
+//! The load generator: opens connections, runs loads over them, verifies every byte, and reports
+//! latencies, failures and what it cost the server.
 
 pub mod backlog;
 pub mod bulk;
+pub mod conn_result;
+#[cfg(unix)]
+pub mod coordinator;
 pub mod cost;
-mod course;
 pub mod datagram_echo;
 pub mod dial;
-pub mod echo;
-pub mod ending;
+pub mod environment;
 pub mod failure;
 mod files;
-pub mod find;
+pub mod find_process;
 pub mod group;
 pub mod histogram;
-pub mod host;
+pub mod idle_probe;
 pub mod json;
 pub mod line;
 pub mod load;
 pub mod load_stats;
+pub mod load_watch;
 pub mod outcome;
 mod pacer;
+mod pacing;
 mod parent;
+pub mod partition;
 pub mod pattern;
 pub mod phase;
+mod phases;
 pub mod precise_timer;
 mod probe;
 #[cfg(target_os = "linux")]
 mod proc;
 pub mod progress;
-pub mod prompt;
+pub mod protocol;
 pub mod ramp_curve;
 pub mod report;
+mod results;
 pub mod run;
 pub mod runner;
 pub mod script;
-mod seek;
 pub mod send_permits;
 pub mod server_usage;
-mod settle;
-pub mod share;
 pub mod sink;
+mod snapshot;
 mod sources;
-mod standing;
+pub mod stream_echo;
 pub mod timeline;
 pub mod unit;
-pub mod watch;
-pub mod whose;
-pub mod wire;
 mod worker;
-#[cfg(unix)]
-pub mod workers;
 
 pub use run::{StressError, Verdict, run};

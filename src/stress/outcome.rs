@@ -7,10 +7,12 @@ use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
 use super::backlog::Backlog;
+#[cfg(unix)]
+use super::coordinator::Combined;
 use super::cost::Cost;
-use super::find::Found;
+use super::environment::Environment;
 use super::histogram::Histogram;
-use super::host::Host;
+use super::idle_probe::Found;
 use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
 use super::ramp_curve::RampCurve;
 use super::report::words::percent;
@@ -18,15 +20,13 @@ use super::runner::Runner;
 use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
 use super::unit::{GIBIBYTE, Unit};
-#[cfg(unix)]
-use super::workers::Together;
 
 /// Everything a report is made of.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// As it was carried out: with its seed.
     pub plan: StressPlan,
-    pub host: Host,
+    pub host: Environment,
     pub began: SystemTime,
     pub loads: Vec<LoadOutcome>,
     /// How long it took until all connections that stay were there.
@@ -36,7 +36,7 @@ pub struct Outcome {
     /// From when to when the loads were measured, since the beginning of the timeline.
     pub measured: Option<(Duration, Duration)>,
     /// It was ended before its time.
-    pub early: bool,
+    pub interrupted: bool,
     pub processes: usize,
     pub busy: LoopUsage,
     pub timeline: Timeline,
@@ -53,7 +53,7 @@ pub struct LoadOutcome {
     /// It was the far end of streams.
     pub far: bool,
     pub way: Way,
-    pub tally: LoadStats,
+    pub stats: LoadStats,
 }
 
 /// What the server spent, at the turning points of the run that were reached.
@@ -74,56 +74,56 @@ pub struct Server {
 
 impl Outcome {
     /// What the loop of this process came to.
-    pub fn of(loader: Runner) -> Outcome {
-        let whole = loader.now();
-        let loads = loader.groups.into_iter().map(|group| LoadOutcome {
+    pub fn of(runner: Runner) -> Outcome {
+        let whole = runner.now();
+        let loads = runner.groups.into_iter().map(|group| LoadOutcome {
             kind: group.kind,
             conns: group.wanted,
             far: group.load.far,
             way: group.load.way,
-            tally: group.tally,
+            stats: group.stats,
         });
         Outcome {
-            host: Host::default(),
+            host: Environment::default(),
             began: UNIX_EPOCH,
             loads: loads.collect(),
-            ramp: loader.ramp,
-            ramp_curve: loader.ramp_curve,
+            ramp: runner.ramp,
+            ramp_curve: runner.ramp_curve,
             whole,
-            measured: loader.measured,
-            early: loader.early,
+            measured: runner.measured,
+            interrupted: runner.interrupted,
             processes: 1,
-            busy: loader.busy,
-            timeline: loader.timeline,
-            server: Server::of(loader.server_usage),
-            found: loader.finder.map(|finder| finder.found),
-            plan: loader.plan,
+            busy: runner.busy,
+            timeline: runner.timeline,
+            server: Server::of(runner.server_usage),
+            found: runner.idle_probe.map(|idle_probe| idle_probe.found),
+            plan: runner.plan,
         }
     }
 
     /// What several processes came to.
     #[cfg(unix)]
-    pub fn put_together(plan: &StressPlan, all: Together, processes: usize) -> Outcome {
+    pub fn combine(plan: &StressPlan, all: Combined, processes: usize) -> Outcome {
         let groups = plan.groups().into_iter();
-        let loads = groups.zip(all.share.tallies).map(|((kind, conns), tally)| LoadOutcome {
+        let loads = groups.zip(all.result.load_stats).map(|((kind, conns), stats)| LoadOutcome {
             kind,
             conns,
             far: false,
             way: plan.way,
-            tally,
+            stats,
         });
         Outcome {
-            host: Host::default(),
+            host: Environment::default(),
             began: UNIX_EPOCH,
             loads: loads.collect(),
-            ramp: all.share.ramp,
-            ramp_curve: all.share.ramp_curve,
+            ramp: all.result.ramp,
+            ramp_curve: all.result.ramp_curve,
             whole: all.whole,
-            measured: all.share.measured,
-            early: all.share.early,
+            measured: all.result.measured,
+            interrupted: all.result.interrupted,
             processes,
-            busy: all.share.busy,
-            timeline: all.share.timeline,
+            busy: all.result.busy,
+            timeline: all.result.timeline,
             server: Server::of(all.server_usage),
             found: None,
             plan: plan.clone(),
@@ -131,13 +131,13 @@ impl Outcome {
     }
 
     /// The same, with where and when it was.
-    pub fn told(self, host: Host, began: SystemTime) -> Outcome {
+    pub fn in_environment(self, host: Environment, began: SystemTime) -> Outcome {
         Outcome { host, began, ..self }
     }
 
     /// Whether nothing went wrong.
-    pub fn is_well(&self) -> bool {
-        self.loads.iter().all(LoadOutcome::is_well) && self.never_accepted() == 0
+    pub fn is_ok(&self) -> bool {
+        self.loads.iter().all(LoadOutcome::is_ok) && self.never_accepted() == 0
     }
 
     /// Connections that look open to us, and that the server has never accepted.
@@ -147,13 +147,13 @@ impl Outcome {
 
     /// Datagrams that did not come back in time, of all loads.
     pub fn lost(&self) -> u64 {
-        self.loads.iter().map(|load| load.tally.lost).sum()
+        self.loads.iter().map(|load| load.stats.lost).sum()
     }
 
     /// Describes the result in a few words. After an interrupt it covers the run until then.
     pub fn verdict(&self) -> String {
-        let until = if self.early { " until interrupted" } else { "" };
-        match (self.is_well(), self.lost()) {
+        let until = if self.interrupted { " until interrupted" } else { "" };
+        match (self.is_ok(), self.lost()) {
             (false, _) => format!("failed: {}", self.failures()),
             (true, 0) => format!("no errors{until}"),
             (true, lost) => format!("no errors{until}, but {}", self.loss(lost)),
@@ -162,12 +162,12 @@ impl Outcome {
 
     /// Counts what failed: `64 errors, 200 connections died`.
     fn failures(&self) -> String {
-        let sum = |of: fn(&LoadStats) -> u64| self.loads.iter().map(|load| of(&load.tally)).sum();
+        let sum = |of: fn(&LoadStats) -> u64| self.loads.iter().map(|load| of(&load.stats)).sum();
         let counts: [(u64, &str, &str); 6] = [
             (sum(LoadStats::failed), "error", ""),
-            (sum(|tally| tally.deaths.count()), "connection", " died"),
-            (sum(|tally| tally.wrongs.count), "integrity error", ""),
-            (sum(|tally| tally.partial.count), "incomplete answer", ""),
+            (sum(|stats| stats.deaths.count()), "connection", " died"),
+            (sum(|stats| stats.integrity_errors.count), "integrity error", ""),
+            (sum(|stats| stats.partial.count), "incomplete answer", ""),
             (self.never_accepted(), "connection", " never accepted"),
             (self.lost(), "datagram", " lost"),
         ];
@@ -182,19 +182,19 @@ impl Outcome {
         if !self.plan.warmup.is_zero() {
             return format!("{datagrams} lost");
         }
-        let answered: u64 = self.loads.iter().map(|load| load.tally.answered).sum();
+        let answered: u64 = self.loads.iter().map(|load| load.stats.answered).sum();
         let share = percent(lost as f64 / (lost + answered) as f64);
         format!("{datagrams} lost ({share})")
     }
 
     /// All connections that were made, of all loads.
     pub fn opened(&self) -> u64 {
-        self.loads.iter().map(|load| load.tally.opened).sum()
+        self.loads.iter().map(|load| load.stats.opened).sum()
     }
 
     /// Connections that stayed, as many as were there after the ramp.
     pub fn stayed(&self) -> u64 {
-        self.loads.iter().filter(|load| load.stays()).map(|load| load.tally.opened).sum()
+        self.loads.iter().filter(|load| load.stays()).map(|load| load.stats.opened).sum()
     }
 
     /// Connections that were to stay.
@@ -217,11 +217,12 @@ impl Outcome {
 
 impl LoadOutcome {
     /// Loss is counted and is no failure: datagrams may be lost. Loss of everything is one.
-    pub fn is_well(&self) -> bool {
-        let LoadStats { failures, deaths, wrongs, answered, lost, partial, .. } = &self.tally;
-        let heard = *lost == 0 || *answered > 0;
-        let whole = partial.count == 0 && wrongs.count == 0;
-        failures.is_empty() && deaths.count() == 0 && whole && heard
+    pub fn is_ok(&self) -> bool {
+        let LoadStats { failures, deaths, integrity_errors, answered, lost, partial, .. } =
+            &self.stats;
+        let any_answered = *lost == 0 || *answered > 0;
+        let whole = partial.count == 0 && integrity_errors.count == 0;
+        failures.is_empty() && deaths.count() == 0 && whole && any_answered
     }
 
     pub fn name(&self) -> &'static str {
@@ -235,8 +236,8 @@ impl LoadOutcome {
 
     /// Latencies corrected for coordinated omission, of loads that speak again and again.
     pub fn corrected(&self) -> Option<Histogram> {
-        let speaks = self.unit() == Unit::Message && !self.tally.latency.is_empty();
-        speaks.then(|| self.tally.corrected())
+        let speaks = self.unit() == Unit::Message && !self.stats.latency.is_empty();
+        speaks.then(|| self.stats.corrected())
     }
 
     /// What the load is measured by.
@@ -249,8 +250,8 @@ impl LoadOutcome {
         match self.unit() {
             _ if self.far => 0.0,
             Unit::None => 0.0,
-            Unit::Message => self.tally.answered as f64,
-            Unit::Connection => self.tally.exchanged as f64,
+            Unit::Message => self.stats.answered as f64,
+            Unit::Connection => self.stats.exchanged as f64,
             Unit::Gibibyte => self.streamed() as f64 / GIBIBYTE,
         }
     }
@@ -258,9 +259,9 @@ impl LoadOutcome {
     /// Bytes that went the whole way: of an echo, there and back.
     fn streamed(&self) -> u64 {
         match self.way {
-            Way::Up | Way::Discard => self.tally.bytes_out,
-            Way::Down | Way::Echo => self.tally.bytes_in,
-            Way::Both => self.tally.bytes_in + self.tally.bytes_out,
+            Way::Up | Way::Discard => self.stats.bytes_out,
+            Way::Down | Way::Echo => self.stats.bytes_in,
+            Way::Both => self.stats.bytes_in + self.stats.bytes_out,
         }
     }
 }
@@ -291,7 +292,7 @@ impl Server {
     }
 
     /// The share of the window in which it had a processor.
-    pub fn running(&self) -> Option<f64> {
+    pub fn cpu_share(&self) -> Option<f64> {
         let window = self.end?.at.saturating_sub(self.begin?.at);
         (window >= RATE_WINDOW_MIN).then_some(self.cpu()?.as_secs_f64() / window.as_secs_f64())
     }
@@ -326,11 +327,11 @@ mod tests {
             queue_at_close: None,
         };
         assert_eq!(server.cpu(), Some(Duration::from_millis(500)));
-        assert_eq!(server.running(), Some(0.25));
+        assert_eq!(server.cpu_share(), Some(0.25));
         assert_eq!(server.user_bytes(server.open), Some(1000));
         assert_eq!(server.user_bytes(server.close), None);
         let short =
             Server { end: Some(Cost { at: Duration::from_millis(2007), ..at(4, 510) }), ..server };
-        assert_eq!((short.running(), short.cpu_to_share()), (None, None));
+        assert_eq!((short.cpu_share(), short.cpu_to_share()), (None, None));
     }
 }

@@ -10,13 +10,13 @@ mod line {
     use mio::unix::pipe::Receiver;
     use mio::{Interest, Registry, Token};
 
-    use crate::stress::wire::GO;
+    use crate::stress::protocol::GO;
 
     /// The process that started this one: what it says comes on standard input.
     #[derive(Debug)]
     pub struct Parent {
         from: Receiver,
-        heard: Vec<u8>,
+        buffer: Vec<u8>,
     }
 
     impl Parent {
@@ -24,22 +24,22 @@ mod line {
             let mut from = Receiver::from(io::stdin().as_fd().try_clone_to_owned()?);
             from.set_nonblocking(true)?;
             registry.register(&mut from, token, Interest::READABLE)?;
-            Ok(Parent { from, heard: Vec::new() })
+            Ok(Parent { from, buffer: Vec::new() })
         }
 
         /// None: nobody is there any more. Some: whether the word to begin has come.
-        pub fn hear(&mut self) -> Option<bool> {
+        pub fn read(&mut self) -> Option<bool> {
             let mut room = [0; 64];
             loop {
                 match self.from.read(&mut room) {
                     Ok(0) => return None,
-                    Ok(bytes) => self.heard.extend_from_slice(&room[..bytes]),
+                    Ok(bytes) => self.buffer.extend_from_slice(&room[..bytes]),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => return None,
                 }
             }
-            let lines = String::from_utf8_lossy(&self.heard);
+            let lines = String::from_utf8_lossy(&self.buffer);
             Some(lines.lines().any(|line| line == GO))
         }
     }
@@ -60,7 +60,7 @@ mod line {
             Err(io::ErrorKind::Unsupported.into())
         }
 
-        pub fn hear(&mut self) -> Option<bool> {
+        pub fn read(&mut self) -> Option<bool> {
             None
         }
     }

@@ -41,7 +41,7 @@ pub enum Phase {
         until: Duration,
     },
     /// The silence is looked for that kills a connection.
-    Find,
+    IdleProbe,
     /// What is left ends.
     Close {
         until: Duration,
@@ -76,7 +76,7 @@ impl Phase {
     /// When it is over at the latest.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Phase::Ramp | Phase::Serve { .. } | Phase::Find | Phase::Over => None,
+            Phase::Ramp | Phase::Serve { .. } | Phase::IdleProbe | Phase::Over => None,
             Phase::Settle { until }
             | Phase::Warm { until, .. }
             | Phase::Load { until, .. }
@@ -106,8 +106,8 @@ impl Phase {
             Phase::Serve { .. } => "serve",
             Phase::Finish { .. } => "finish",
             Phase::Hold { .. } => "hold",
-            Phase::Probe { .. } => "ask",
-            Phase::Find => "find",
+            Phase::Probe { .. } => "probe",
+            Phase::IdleProbe => "idle",
             Phase::Close { .. } | Phase::Over => "close",
         }
     }

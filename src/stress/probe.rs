@@ -6,12 +6,12 @@ use std::time::Duration;
 use crate::core::{Key, Ready, Reason};
 use crate::plan::{LoadKind, Probe};
 
-use super::course::GRACE;
-use super::echo::Echo;
 use super::line::Line;
 use super::phase::Phase;
+use super::phases::GRACE;
 use super::runner::Runner;
-use super::script::{Script, Talk};
+use super::script::{Script, ScriptKind};
+use super::stream_echo::StreamEcho;
 
 impl Runner {
     /// Whether idle connections are asked at the end of the hold.
@@ -21,13 +21,13 @@ impl Runner {
 
     /// Puts a script where nobody was, and lets it speak.
     pub(super) fn probe(&mut self, now: Duration) {
-        self.note_held(now);
+        self.record_held(now);
         for group in self.groups.iter().filter(|group| group.kind == LoadKind::Idle) {
-            group.load.going.set(true);
+            group.load.started.set(true);
         }
         for key in self.idle() {
             let load = &self.groups[self.watch.group(key)].load;
-            let script = Script::new(load, key, Talk::Echo(Echo::allowing(1)));
+            let script = Script::new(load, key, ScriptKind::StreamEcho(StreamEcho::permitting(1)));
             let Some(conn) = self.engine.get(key) else { continue };
             if let Some(line) = conn.ends.socket(0) {
                 *line = Line::Script(Box::new(script));
@@ -43,7 +43,7 @@ impl Runner {
         for key in self.idle() {
             self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
         }
-        self.settle_closed();
+        self.record_closed();
     }
 
     fn idle(&self) -> Vec<Key> {

@@ -14,21 +14,21 @@ use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::terminal::stdout_columns;
 
+#[cfg(unix)]
+use super::coordinator::Coordinator;
 use super::cost::Meter;
 use super::dial::{Dialer, Place, resolve};
+use super::environment::Environment;
 use super::files::ReportFile;
-use super::host::Host;
+use super::find_process::find_process;
 use super::outcome::Outcome;
+use super::partition::processes;
 use super::pattern::Pattern;
 use super::progress::Progress;
 use super::report;
 use super::runner::Runner;
 use super::server_usage::ServerUsage;
-use super::share::processes;
-use super::whose::server_of;
 use super::worker;
-#[cfg(unix)]
-use super::workers::Workers;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,39 +58,39 @@ pub fn run(
     let places = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
     if plan.worker.is_some() {
-        let loader = prepare(&plan, places, ServerUsage::default())?;
-        worker::run(loader, out).map_err(failed)?;
+        let runner = prepare(&plan, places, ServerUsage::default())?;
+        worker::run(runner, out).map_err(failed)?;
         return Ok(Verdict::Well);
     }
     let server_usage = server_usage(&plan, &places)?;
     let reports = Reports::open(&plan)?;
-    let host = Host::read(files);
+    let host = Environment::read(files);
     let outcome = match processes(&plan, files) {
-        1 => alone(&plan, places, server_usage, notes)?.told(host, began),
-        count => together(&plan, count, server_usage)?.told(host, began),
+        1 => run_here(&plan, places, server_usage, notes)?.in_environment(host, began),
+        count => run_processes(&plan, count, server_usage)?.in_environment(host, began),
     };
     reports.write(&outcome, out)?;
-    Ok(if outcome.is_well() { Verdict::Well } else { Verdict::Failed })
+    Ok(if outcome.is_ok() { Verdict::Well } else { Verdict::Failed })
 }
 
 /// Makes the load in this process.
-fn alone(
+fn run_here(
     plan: &StressPlan,
     places: Vec<Place>,
     server_usage: ServerUsage,
     notes: &mut dyn Write,
 ) -> Result<Outcome, StressError> {
-    let mut loader = prepare(plan, places, server_usage)?;
-    for address in &loader.sink_addresses {
+    let mut runner = prepare(plan, places, server_usage)?;
+    for address in &runner.sink_addresses {
         // If nobody reads it, there is nobody to tell.
         let _ = writeln!(notes, "oneloop: sink listening at {}", plain(address));
     }
     let mut progress = Progress::new(plan.color);
-    while loader.turn().map_err(failed)? {
-        progress.show(loader.now(), || loader.snapshot());
+    while runner.turn().map_err(failed)? {
+        progress.show(runner.now(), || runner.snapshot());
     }
     progress.clear();
-    Ok(Outcome::of(loader))
+    Ok(Outcome::of(runner))
 }
 
 fn prepare(
@@ -103,31 +103,31 @@ fn prepare(
     let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
     dialer.expect(conns, plan.worker.map_or(0, |worker| worker.index));
     if plan.gso {
-        dialer.cut_into(plan.size);
+        dialer.set_segment_size(plan.size);
     }
-    let mut loader = Runner::new(plan, dialer, pattern, server_usage).map_err(failed)?;
-    loader.handle_signals().map_err(failed)?;
+    let mut runner = Runner::new(plan, dialer, pattern, server_usage).map_err(failed)?;
+    runner.handle_signals().map_err(failed)?;
     if let Some(listen) = &plan.sink {
-        loader.open_sink(listen)?;
+        runner.open_sink(listen)?;
     }
-    Ok(loader)
+    Ok(runner)
 }
 
 /// Makes the load in so many processes.
 #[cfg(unix)]
-fn together(
+fn run_processes(
     plan: &StressPlan,
     count: usize,
     server_usage: ServerUsage,
 ) -> Result<Outcome, StressError> {
-    let workers = Workers::start(plan, count, server_usage)
+    let workers = Coordinator::start(plan, count, server_usage)
         .map_err(|error| StressError::new("cannot start worker processes", error))?;
-    let together = workers.run().map_err(failed)?;
-    Ok(Outcome::put_together(plan, together, count))
+    let run_processes = workers.run().map_err(failed)?;
+    Ok(Outcome::combine(plan, run_processes, count))
 }
 
 #[cfg(not(unix))]
-fn together(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
+fn run_processes(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
     let what = format!("{count} processes needed, but this system supports only one");
     Err(StressError { what, error: None })
 }
@@ -146,7 +146,7 @@ fn server_usage(plan: &StressPlan, places: &[Place]) -> Result<ServerUsage, Stre
                 return Err(StressError { what, error: None });
             }
         },
-        None => places.first().and_then(server_of).and_then(Meter::of),
+        None => places.first().and_then(find_process).and_then(Meter::of),
     };
     // Only of one target it is certain that all connections are its own.
     let is_acceptor = plan.pid.is_none() && places.len() == 1;

@@ -1,5 +1,5 @@
-//! The loop that makes load: open, sleep, mark, run, settle. Which of it is done when is decided by
-//! the phase.
+//! The event loop of the load generator: open, sleep, mark, run, collect. The phase decides what is
+//! done when.
 
 use std::io;
 use std::rc::Rc;
@@ -15,10 +15,11 @@ use crate::shell::{Signal, Signals};
 
 use super::dial::Dialer;
 use super::failure::{self, Failure};
-use super::find::Finder;
 use super::group::{Group, pace, timeouts};
+use super::idle_probe::IdleProbe;
 use super::line::Line;
-use super::load::{Clock, Letter, Load};
+use super::load::{Clock, Load, ScriptReport};
+use super::load_watch::LoadWatch;
 use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phase::Phase;
@@ -26,65 +27,64 @@ use super::precise_timer::PreciseTimer;
 use super::ramp_curve::RampCurve;
 use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
-use super::watch::Watch;
 
-/// The loop and all it owns.
+/// The loop and its state.
 pub struct Runner {
     pub(super) plan: StressPlan,
     pub(super) clock: Clock,
     pub(super) phase: Phase,
     pub(super) engine: Engine<Line>,
-    pub(super) watch: Watch,
+    pub(super) watch: LoadWatch,
     pub(super) groups: Vec<Group>,
     pub(super) busy: LoopUsage,
     pub(super) timeline: Timeline,
     pub(super) ramp_curve: RampCurve,
     pub(super) server_usage: ServerUsage,
-    pub finder: Option<Finder>,
-    /// When all connections that stay were there, and since and until when idle ones are held.
+    pub idle_probe: Option<IdleProbe>,
+    /// When all persistent connections were open, and since and until when idle ones are held.
     pub(super) ramp: Duration,
     pub(super) held_since: Duration,
     pub(super) held_until: Duration,
-    /// From when to when the loads were measured.
+    /// Start and end of the measured window.
     pub(super) measured: Option<(Duration, Duration)>,
-    /// Somebody ended the run, and perhaps before its time.
+    /// A signal ended the run; `interrupted`: before its time.
+    pub(super) stopping: bool,
     pub(super) interrupted: bool,
-    pub(super) early: bool,
-    /// Somebody wants it to end at once: how connections end now says nothing of the server.
-    pub(super) hurried: bool,
-    /// It must not begin to speak before it is told.
-    pub(super) waits_for_word: bool,
-    /// When it is to be looked for answers that do not come.
-    pub(super) looks_at: Duration,
+    /// The run is being aborted: how connections end now says nothing about the server.
+    pub(super) aborting: bool,
+    /// The loads must not start before the parent says so.
+    pub(super) awaiting_start: bool,
+    /// When to scan for missing answers next.
+    pub(super) next_scan: Duration,
     pub(super) poll: Poll,
     pub(super) conn_ids: ConnIds,
-    /// Where streams end here, and its addresses.
+    /// Listeners of the sink, and their addresses.
     pub(super) listeners: Listeners,
     pub sink_addresses: Vec<String>,
     events: Events,
     precise_timer: PreciseTimer,
     dialer: Dialer,
     signals: Option<Signals>,
-    /// To the process that started this one, if it is one of several.
-    line: Option<Parent>,
-    /// Connections that were tried under the present pace, and since when it holds.
+    /// The process that started this one, if it is one of several.
+    parent: Option<Parent>,
+    /// Connections attempted at the current connect rate, and its start.
     paced: u64,
     paced_since: Duration,
-    letters: Vec<Letter>,
+    reports: Vec<ScriptReport>,
 }
 
-/// So many events are taken from the system at once.
+/// Maximum number of events per `poll` call.
 const EVENTS: usize = 1024;
 
-/// So many connections are tried in one turn, so that those that are there are served meanwhile.
+/// Maximum connections attempted per turn, so that open ones are served meanwhile.
 const OPENED_PER_TURN: usize = 64;
 
-/// A storm is to come at once; only so that the system's events do not pile up, it comes in parts.
+/// The same for a storm, which should come at once: only a bound for the event queue.
 const STORM_PER_TURN: usize = 1024;
 
 const SIGNALS: usize = 0;
-const ALARM_DOOR: usize = 1;
-const LINE_DOOR: usize = 2;
+const TIMER: usize = 1;
+const PARENT: usize = 2;
 
 impl Runner {
     pub fn new(
@@ -106,31 +106,32 @@ impl Runner {
         let far = plan.sink.iter().map(|_| Group::new(stream, 0, load(stream, true)));
         let groups: Vec<Group> = near.chain(far).collect();
         let times = groups.iter().map(|group| timeouts(group.kind, plan)).collect();
-        let conns = asked.iter().map(|(_, conns)| conns).sum();
+        let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
+        let new_probe = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
         let mut precise_timer = PreciseTimer::default();
         let poll = Poll::new()?;
-        precise_timer.register(poll.registry(), Token(Key::source(ALARM_DOOR).to_token()))?;
+        precise_timer.register(poll.registry(), Token(Key::source(TIMER).to_token()))?;
         Ok(Runner {
             plan: plan.clone(),
             clock,
             phase: Phase::Ramp,
             engine: Engine::new(times, conns, Buffers::default()),
-            watch: Watch::of(groups.len()),
+            watch: LoadWatch::of(groups.len()),
             groups,
             busy: LoopUsage::default(),
             timeline: Timeline::new(),
             ramp_curve: RampCurve::new(),
             server_usage,
-            finder: plan.find_timeout.map(|max| Finder::new(max, plan.timeout(), plan.probe)),
+            idle_probe: plan.find_timeout.map(new_probe),
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,
             measured: None,
+            stopping: false,
             interrupted: false,
-            early: false,
-            hurried: false,
-            waits_for_word: false,
-            looks_at: Duration::ZERO,
+            aborting: false,
+            awaiting_start: false,
+            next_scan: Duration::ZERO,
             poll,
             conn_ids: ConnIds::default(),
             listeners: Listeners::default(),
@@ -139,47 +140,47 @@ impl Runner {
             precise_timer,
             dialer,
             signals: None,
-            line: None,
+            parent: None,
             paced: 0,
             paced_since: Duration::ZERO,
-            letters: Vec::new(),
+            reports: Vec::new(),
         })
     }
 
-    /// From now on signals end the run in order.
+    /// Registers signal handling: signals end the run in order.
     pub fn handle_signals(&mut self) -> io::Result<()> {
         let token = Token(Key::source(SIGNALS).to_token());
         self.signals = Some(Signals::new(self.poll.registry(), token)?);
         Ok(())
     }
 
-    /// From now on the process that started this one says when to begin.
-    pub(super) fn handle_line(&mut self) -> io::Result<()> {
-        let token = Token(Key::source(LINE_DOOR).to_token());
-        self.line = Some(Parent::register(self.poll.registry(), token)?);
-        self.waits_for_word = true;
+    /// Connects to the parent process, which says when to start.
+    pub(super) fn connect_parent(&mut self) -> io::Result<()> {
+        let token = Token(Key::source(PARENT).to_token());
+        self.parent = Some(Parent::register(self.poll.registry(), token)?);
+        self.awaiting_start = true;
         Ok(())
     }
 
-    /// One turn. False, when all is over.
+    /// Runs one turn. Returns false at the end of the run.
     pub fn turn(&mut self) -> io::Result<bool> {
         if !self.advance() {
             self.timeline.finish(self.open_now());
             return Ok(false);
         }
         self.open();
-        self.prompt();
+        self.send_due();
         self.sleep()?;
         self.mark();
         self.accept();
         let now = self.moment();
         self.engine.run(now, &mut self.watch);
-        self.settle();
-        // What was answered just now is spoken to again in the same turn.
+        self.collect_results();
+        // Connections just answered send again in the same turn.
         self.engine.run(self.moment(), &mut self.watch);
         self.engine.expire(self.moment(), &mut self.watch);
         self.update_interest();
-        self.settle();
+        self.collect_results();
         self.note();
         Ok(true)
     }
@@ -199,37 +200,37 @@ impl Runner {
         Moment(self.clock.now().as_micros() as u64)
     }
 
-    /// The pace of connecting begins anew.
-    pub(super) fn pace_anew(&mut self) {
+    /// Restarts the connect rate.
+    pub(super) fn reset_pace(&mut self) {
         self.paced = 0;
         self.paced_since = self.clock.now();
     }
 
-    /// Opens connections where some are lacking, as far as the pace allows.
+    /// Opens missing connections, as far as the connect rate allows.
     fn open(&mut self) {
         let mut budget = self.allowance();
         for group in 0..self.groups.len() {
             let now = self.clock.now();
             let of = &self.groups[group];
-            if !self.phase.opens(of.kind) || now < of.rests_until {
+            if !self.phase.opens(of.kind) || now < of.retry_at {
                 continue;
             }
             let count = match of.kind {
-                LoadKind::Storm => of.lacks().min(STORM_PER_TURN),
-                _ => of.lacks().min(budget),
+                LoadKind::Storm => of.lacking().min(STORM_PER_TURN),
+                _ => of.lacking().min(budget),
             };
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
                 self.paced += 1;
                 if let Err(error) = self.open_one(group) {
-                    self.refused(group, SysError::from(&error));
+                    self.connect_failed(group, SysError::from(&error));
                     break;
                 }
             }
         }
     }
 
-    /// How many connections may be tried now.
+    /// Number of connections that may be attempted now.
     fn allowance(&self) -> usize {
         let Some(rate) = self.connect_rate() else { return OPENED_PER_TURN };
         let elapsed = self.clock.now().saturating_sub(self.paced_since);
@@ -237,7 +238,7 @@ impl Runner {
         (due.saturating_sub(self.paced) as usize).min(OPENED_PER_TURN)
     }
 
-    /// Connections in a second. None: as many as there is time for.
+    /// Connect rate per second. `None`: unlimited.
     fn connect_rate(&self) -> Option<f64> {
         let usual = matches!(self.phase, Phase::Ramp).then_some(StressPlan::CONNECT_RATE);
         self.plan.connect_rate.or(usual).map(|rate| rate.per_second())
@@ -246,7 +247,7 @@ impl Runner {
     pub(super) fn open_one(&mut self, group: usize) -> io::Result<Key> {
         let id = self.conn_ids.next();
         let key = self.engine.vacant(id);
-        // On loopback all is decided within the call, so the time begins before it.
+        // On loopback the connect completes within the call, so take the time before.
         let now = self.moment();
         let mut line = self.dialer.dial()?;
         line.register(self.poll.registry(), Token(key.at(1).to_token()))?;
@@ -265,12 +266,12 @@ impl Runner {
         Ok(key)
     }
 
-    /// A connection could not even be tried.
-    pub(super) fn refused(&mut self, group: usize, fault: SysError) {
+    /// Records a connection that could not even be attempted.
+    pub(super) fn connect_failed(&mut self, group: usize, fault: SysError) {
         let of = &mut self.groups[group];
         of.tried += 1;
-        of.rest(self.clock.now());
-        of.tally.fail(Failure::of(failure::Stage::Connect, fault));
+        of.back_off(self.clock.now());
+        of.stats.fail(Failure::of(failure::Stage::Connect, fault));
         self.timeline.now().failed += 1;
     }
 
@@ -280,7 +281,7 @@ impl Runner {
             Some(Duration::ZERO) => Duration::ZERO,
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
-        let limit = match self.next_beat() {
+        let limit = match self.next_send() {
             Some(beat) => limit.min(self.precise_timer.set(beat.saturating_sub(before).min(limit))),
             None => limit,
         };
@@ -297,28 +298,28 @@ impl Runner {
         Ok(())
     }
 
-    /// How long until the next thing that is to be done without an event.
+    /// Time until the next action without an event.
     fn due(&self, now: Duration) -> Option<Duration> {
         let wait = |until: Duration| until.saturating_sub(now);
         let opening =
-            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.lacks() > 0);
+            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.lacking() > 0);
         let pace = self
             .connect_rate()
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
-        let open = opening.map(|group| pace.unwrap_or(now).max(group.rests_until)).min();
-        let fixed = [open, self.phase.due(), self.find_due(), Some(self.timeline.due())];
+        let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
+        let fixed = [open, self.phase.due(), self.idle_probe_due(), Some(self.timeline.due())];
         let listeners = self.listeners.sleep(self.moment(), usize::MAX);
         fixed.into_iter().flatten().map(wait).chain(listeners).min()
     }
 
-    /// Notes what the system named.
+    /// Marks what epoll reported.
     fn mark(&mut self) {
-        let (mut signalled, mut spoken_to) = (false, false);
+        let (mut signalled, mut from_parent) = (false, false);
         for event in &self.events {
             let key = Key::from_token(event.token().0);
             match key.is_source() {
                 true if key.slot() == SIGNALS => signalled = true,
-                true if key.slot() == LINE_DOOR => spoken_to = true,
+                true if key.slot() == PARENT => from_parent = true,
                 true => drop(self.listeners.set_pending(key)),
                 false => self.engine.mark(key, ready(event), &mut self.watch),
             }
@@ -326,19 +327,19 @@ impl Runner {
         if signalled {
             self.handle();
         }
-        if spoken_to {
+        if from_parent {
             self.handle_message();
         }
     }
 
-    /// The process that started this one has said something, or is gone.
+    /// Handles a message or the exit of the parent process.
     fn handle_message(&mut self) {
-        match self.line.as_mut().map(Parent::hear) {
-            Some(Some(begin)) => self.waits_for_word &= !begin,
+        match self.parent.as_mut().map(Parent::read) {
+            Some(Some(begin)) => self.awaiting_start &= !begin,
             Some(None) => {
-                self.line = None;
-                self.waits_for_word = false;
-                if !self.interrupted {
+                self.parent = None;
+                self.awaiting_start = false;
+                if !self.stopping {
                     self.interrupt();
                 }
             }
@@ -356,28 +357,28 @@ impl Runner {
         }
     }
 
-    /// Takes up what scripts, engine and observer have told, until they are silent.
-    pub(super) fn settle(&mut self) {
+    /// Collects results from scripts, engine and observer.
+    pub(super) fn collect_results(&mut self) {
         for (key, dial) in self.engine.dials() {
             if let Dial::Failed(error) = dial {
                 let fault = SysError::from(&error);
                 self.engine.end(key, Reason::Refused { fault }, self.moment(), &mut self.watch);
             }
         }
-        self.settle_connected();
+        self.record_connected();
         for group in 0..self.groups.len() {
-            let mut letters = std::mem::take(&mut self.letters);
-            self.groups[group].load.collect(&mut letters);
-            letters.drain(..).for_each(|letter| self.settle_letter(group, letter));
-            self.letters = letters;
+            let mut reports = std::mem::take(&mut self.reports);
+            self.groups[group].load.collect(&mut reports);
+            reports.drain(..).for_each(|report| self.record_report(group, report));
+            self.reports = reports;
         }
         for key in std::mem::take(&mut self.watch.ended) {
             self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
         }
-        self.settle_closed();
+        self.record_closed();
     }
 
-    /// Writes down how it stands, once in a while.
+    /// Updates ramp curve and timeline when due.
     fn note(&mut self) {
         let now = self.clock.now();
         if self.phase == Phase::Ramp {

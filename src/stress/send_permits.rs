@@ -1,25 +1,24 @@
-//! Leave to send, where the clock sets the pace: so many messages of a connection, one after the
-//! other, each at its time.
+//! Permits to send for connections of a load with a rate.
 
 use std::time::Duration;
 
 use super::load::{Load, Pace};
 
-/// Messages that the loop has counted out to a connection so far.
+/// The permits granted to a connection so far.
 #[derive(Debug, Default)]
 pub struct SendPermits {
     pub given: u64,
-    /// When the first of them was due.
+    /// When the first was due.
     first_due: Duration,
 }
 
 impl SendPermits {
-    /// For so many from the start.
+    /// Grants `given` permits from the start.
     pub fn of(given: u64) -> SendPermits {
         SendPermits { given, ..SendPermits::default() }
     }
 
-    /// For one message more.
+    /// Grants one more permit.
     pub fn next(&mut self, due: Duration) {
         if self.given == 0 {
             self.first_due = due;
@@ -27,7 +26,7 @@ impl SendPermits {
         self.given += 1;
     }
 
-    /// How long this message had leave before it was sent. Where answers set the pace, none waits.
+    /// Returns how long a message was overdue when it was sent. Without a rate: zero.
     pub fn waited(&self, load: &Load, number: u64, sent: Duration) -> Duration {
         match load.pace {
             Pace::Answers(_) => Duration::ZERO,
@@ -35,7 +34,7 @@ impl SendPermits {
         }
     }
 
-    /// When this message should have been sent.
+    /// Returns when a message was due.
     fn due(&self, load: &Load, number: u64) -> Duration {
         self.first_due + load.step.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
     }

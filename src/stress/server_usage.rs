@@ -1,14 +1,14 @@
-//! What the run cost: the server, read at the turning points of the run, and this process itself.
+//! CPU and memory of the server at phase boundaries, and of this process.
 
 use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::cost::{Cost, Meter};
 use super::dial::Place;
-use super::whose::accept_queue;
+use super::find_process::accept_queue;
 
-/// Reads what the server has spent: before the first connection, with all of them there, at both
-/// ends of the measured window, and before they are closed.
+/// Reads the server's costs: before the first connection, with all connections open, at both ends
+/// of the measured window, and before closing.
 #[derive(Debug, Default)]
 pub struct ServerUsage {
     pub meter: Option<Meter>,
@@ -17,36 +17,35 @@ pub struct ServerUsage {
     pub begin: Option<Cost>,
     pub end: Option<Cost>,
     pub close: Option<Cost>,
-    /// What the server had not accepted when all connections were there, and how many waited in its
-    /// accept queue before they were closed.
+    /// Connections not accepted when all were open, and length of the accept queue before closing.
     pub backlog: Backlog,
     pub queue_at_close: Option<u64>,
-    /// Where connections go. Empty: nowhere where they could wait to be accepted.
+    /// The targets. Empty if they have no accept queue.
     places: Vec<Place>,
-    /// Every connection is accepted by the process that is measured, or by one that it started.
+    /// Whether the measured process or its children accept all connections.
     is_acceptor: bool,
-    /// The descriptors of the server, and since when there have been so many.
-    still: (u64, Duration),
+    /// Number of the server's descriptors, and since when it has not changed.
+    unchanged: (u64, Duration),
     read: Option<Cost>,
 }
 
-/// How much of the measured window this process had work.
+/// Load of this process in the measured window.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoopUsage {
     since: Duration,
     pub window: Duration,
     pub turns: u64,
-    /// What the loop slept because there was nothing to do.
+    /// Time the loop slept because there was nothing to do.
     pub slept: Duration,
     cpu_before: Duration,
     pub cpu: Duration,
 }
 
-/// A server whose descriptors have not changed for so long has taken in all connections.
-const STILL: Duration = Duration::from_millis(200);
+/// Time without a change of descriptors after which the server has accepted all connections.
+const REST_TIME: Duration = Duration::from_millis(200);
 
-/// The server is asked so often for the timeline.
-const READ_EVERY: Duration = Duration::from_secs(1);
+/// Interval of readings for the timeline.
+const READ_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerUsage {
     pub fn new(meter: Option<Meter>) -> ServerUsage {
@@ -54,12 +53,12 @@ impl ServerUsage {
         ServerUsage { meter, base, read: base, ..ServerUsage::default() }
     }
 
-    /// From now on it is looked whether the server accepts the connections to these places.
+    /// Enables checking whether the server accepts the connections to these targets.
     pub fn watching(self, places: &[Place], is_acceptor: bool) -> ServerUsage {
         ServerUsage { places: places.to_vec(), is_acceptor, ..self }
     }
 
-    /// All connections that stay are there, so many.
+    /// Reads the costs with all `conns` persistent connections open.
     pub fn open(&mut self, now: Duration, conns: u64) {
         self.open = self.read(now);
         if self.places.is_empty() {
@@ -84,29 +83,29 @@ impl ServerUsage {
         self.close = self.read(now);
     }
 
-    /// Connections are still held: the last time that this was called counts.
-    pub fn note_queue(&mut self) {
+    /// Records the accept queue. The last call before closing counts.
+    pub fn record_queue(&mut self) {
         if !self.places.is_empty() {
             self.queue_at_close = accept_queue(&self.places);
         }
     }
 
-    /// For the timeline: the last reading, made anew from time to time.
+    /// Returns the latest reading for the timeline, renewed when due.
     pub fn lately(&mut self, now: Duration) -> Option<Cost> {
         match self.read {
-            Some(read) if now.saturating_sub(read.at) >= READ_EVERY => self.glance(now),
+            Some(read) if now.saturating_sub(read.at) >= READ_INTERVAL => self.glance(now),
             read => read,
         }
     }
 
-    /// Whether the server has come to rest after the ramp, as far as can be told.
+    /// Whether the server has settled after the ramp, as far as known.
     pub fn is_at_rest(&mut self, now: Duration) -> bool {
         let Some(meter) = &self.meter else { return true };
         let descriptors = meter.descriptors();
-        if descriptors != self.still.0 {
-            self.still = (descriptors, now);
+        if descriptors != self.unchanged.0 {
+            self.unchanged = (descriptors, now);
         }
-        now.saturating_sub(self.still.1) >= STILL
+        now.saturating_sub(self.unchanged.1) >= REST_TIME
     }
 
     fn read(&mut self, now: Duration) -> Option<Cost> {
@@ -115,7 +114,7 @@ impl ServerUsage {
         cost
     }
 
-    /// While the loads run, they are not kept waiting for it.
+    /// Takes a cheap reading that does not delay the loads.
     fn glance(&mut self, now: Duration) -> Option<Cost> {
         let (meter, before) = (self.meter.as_ref()?, self.read?);
         self.read = Some(meter.glance(now, &before));
@@ -133,24 +132,24 @@ impl LoopUsage {
         self.cpu = own_cpu().saturating_sub(self.cpu_before);
     }
 
-    /// The share of the window in which the loop was not asleep.
-    pub fn awake(&self) -> f64 {
+    /// Share of the window in which the loop was not asleep.
+    pub fn busy_share(&self) -> f64 {
         share(self.window.saturating_sub(self.slept), self.window)
     }
 
-    /// The share in which it had a processor.
-    pub fn running(&self) -> f64 {
+    /// Share of one CPU used in the window.
+    pub fn cpu_share(&self) -> f64 {
         share(self.cpu, self.window)
     }
 
-    /// It hardly ever slept: the figures may be its own limit and not the server's.
+    /// Whether the loop hardly slept, so that it may limit the results.
     pub fn is_bottleneck(&self) -> bool {
-        !self.window.is_zero() && self.awake() >= BOTTLENECK
+        !self.window.is_zero() && self.busy_share() >= BOTTLENECK
     }
 
     pub fn merge(&mut self, other: &LoopUsage) {
-        // The busiest process of several may have been the limit of all.
-        if other.awake() > self.awake() {
+        // The busiest process may have limited all.
+        if other.busy_share() > self.busy_share() {
             (self.slept, self.window) = (other.slept, other.window);
         }
         self.turns += other.turns;
@@ -158,7 +157,7 @@ impl LoopUsage {
     }
 }
 
-/// A generator that is awake for more than this share of the time may be what limits the figures.
+/// Share of busy time from which the generator may limit the results.
 const BOTTLENECK: f64 = 0.95;
 
 fn share(part: Duration, whole: Duration) -> f64 {
@@ -168,7 +167,7 @@ fn share(part: Duration, whole: Duration) -> f64 {
     }
 }
 
-/// The processor time of this process.
+/// Returns the CPU time of this process.
 #[cfg(unix)]
 fn own_cpu() -> Duration {
     use rustix::time::{ClockId, clock_gettime};

@@ -10,7 +10,7 @@ use crate::shell::{CannotListen, Socket, interests};
 
 use super::line::Line;
 use super::runner::Runner;
-use super::script::{Script, Talk};
+use super::script::{Script, ScriptKind};
 
 /// The first key of a listener; those before it are other doors of the loop.
 const FIRST_LISTENER: usize = 8;
@@ -50,7 +50,7 @@ impl Runner {
                     Some(accepted) => self.open_connection(accepted),
                     None => {
                         if let Some(fault) = fault {
-                            self.refused(usize::from(self.listeners.route(listener)), fault);
+                            self.connect_failed(usize::from(self.listeners.route(listener)), fault);
                         }
                         break;
                     }
@@ -61,11 +61,11 @@ impl Runner {
 
     fn open_connection(&mut self, accepted: Accepted) {
         let (group, key) = (usize::from(accepted.route), accepted.key);
-        let script = Script::new(&self.groups[group].load, key, Talk::Far(Vec::new()));
+        let script = Script::new(&self.groups[group].load, key, ScriptKind::Far(Vec::new()));
         self.watch.assign(key, group);
         let of = &mut self.groups[group];
         of.open += 1;
-        of.tally.opened += 1;
+        of.stats.opened += 1;
         let (now, watch) = (self.moment(), &mut self.watch);
         let conn = Conn::join(Line::Script(Box::new(script)), accepted.socket.into());
         self.engine.insert(conn, key.id, group as u16, now, watch);

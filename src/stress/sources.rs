@@ -1,43 +1,41 @@
-//! The addresses that connections come from. One address has only so many ports, and long before
-//! the last is taken the system searches long for a free one: so on loopback, where every address
-//! is ours, the next address takes over early.
+//! Source addresses of connections. Finding a free port slows down long before an address has used
+//! all its ports, so on loopback, where every address is local, the next address is used early.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::plan::Source;
 
-use super::host::port_range;
+use super::environment::port_range;
 
-/// The addresses of ours to connect from.
+/// The local addresses to connect from.
 pub struct Sources {
     list: Vec<IpAddr>,
     next: usize,
-    /// The list is not the user's. Its first address stands for the system's choice.
+    /// The list is not from the user. Its first entry is the system's choice.
     own: bool,
-    /// Of an own list: connections from the present address, and how many it is to have.
+    /// Of such a list: connections from the current address, and its quota.
     used: usize,
     share: usize,
 }
 
-/// No address of loopback has more connections than this before the next one takes over.
+/// Maximum connections per loopback address before the next one is used.
 const SHARE_MAX: usize = 25_000;
 
-/// Connections that come and go leave ports behind that must rest for a second; so many more
-/// addresses are gone through meanwhile.
+/// Additional addresses for short connections, whose ports stay in TIME_WAIT.
 const SPARE: usize = 8;
 
 impl Sources {
-    /// Those that were given, in turn.
+    /// Uses the given addresses in turn.
     pub fn given(sources: &[Source]) -> Sources {
         let list = sources.iter().flat_map(Source::addresses).collect();
         Sources { list, next: 0, own: false, used: 0, share: usize::MAX }
     }
 
-    /// The system's choice; on loopback as many addresses as so many connections need. Of several
-    /// processes each has addresses of its own, by its number.
+    /// Uses the system's choice; on loopback as many addresses as `conns` connections need. Each
+    /// process has its own.
     pub fn own(conns: usize, process: usize) -> Sources {
         let share = share(port_range());
-        // Without a known range other addresses are used only when the ports have run out.
+        // Without a known range, switch only when the ports have run out.
         let count = conns.div_ceil(share.unwrap_or(SHARE_MAX)) + SPARE;
         let begin = u32::try_from(process * count).unwrap_or(0) % (LOOPBACKS - count as u32);
         let address = |at: u32| IpAddr::V4(Ipv4Addr::from_bits(FIRST_LOOPBACK + begin + at));
@@ -45,12 +43,12 @@ impl Sources {
         Sources { list, next: 0, own: true, used: 0, share: share.unwrap_or(usize::MAX) }
     }
 
-    /// They are not the user's.
+    /// Whether the addresses are not from the user.
     pub fn are_own(&self) -> bool {
         self.own
     }
 
-    /// Where the next connection to `to` comes from. None: where the system likes.
+    /// Returns the source of the next connection to `to`. `None`: the system's choice.
     pub fn next(&mut self, to: SocketAddr) -> Option<IpAddr> {
         if self.own {
             return self.next_own(to);
@@ -75,18 +73,19 @@ impl Sources {
         (address != IpAddr::V4(Ipv4Addr::LOCALHOST)).then_some(address)
     }
 
-    /// There was no port left. Whether another address may have one, which is the next one then.
-    pub fn give_way(&mut self, to: SocketAddr) -> bool {
+    /// Switches to the next address after the ports of one have run out. Returns false if there is
+    /// none.
+    pub fn switch_address(&mut self, to: SocketAddr) -> bool {
         match self.own {
             true if is_loopback(to) => self.turn(),
-            // The next one has been turned to already.
+            // Already switched.
             true => return false,
             false => {}
         }
         self.list.len() > 1
     }
 
-    /// So often it may be tried.
+    /// Number of addresses, and so of attempts.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -97,17 +96,16 @@ impl Sources {
     }
 }
 
-/// 127.0.0.1, and how many addresses follow it.
+/// 127.0.0.1, and the number of addresses after it.
 const FIRST_LOOPBACK: u32 = Ipv4Addr::LOCALHOST.to_bits();
 const LOOPBACKS: u32 = (1 << 24) - 2;
 
-/// Only IPv4 has more than one address there.
+/// Whether `to` is IPv4 loopback. IPv6 has only one loopback address.
 fn is_loopback(to: SocketAddr) -> bool {
     to.is_ipv4() && to.ip().is_loopback()
 }
 
-/// How many connections an address is to have: half of its ports, so that a free one is found at
-/// once, and not too many.
+/// Returns the quota of an address: half of its ports, so that a free one is found at once.
 fn share(range: Option<(u16, u16)>) -> Option<usize> {
     let (first, last) = range?;
     let ports = usize::from(last.saturating_sub(first)) + 1;
@@ -151,9 +149,11 @@ mod tests {
     #[test]
     fn an_address_without_a_port_gives_way_only_on_loopback() {
         let mut own = own(1, 0);
-        assert!(!own.give_way(address("192.0.2.1:7")) && !own.give_way(address("[::1]:7")));
+        assert!(
+            !own.switch_address(address("192.0.2.1:7")) && !own.switch_address(address("[::1]:7"))
+        );
         assert_eq!(next(&mut own, "127.0.0.1:7"), "any");
-        assert!(own.give_way(address("127.0.0.1:7")));
+        assert!(own.switch_address(address("127.0.0.1:7")));
         assert_eq!(next(&mut own, "127.0.0.1:7"), "127.0.0.2");
         assert_eq!(next(&mut own, "192.0.2.1:7"), "any");
     }
@@ -176,7 +176,7 @@ mod tests {
         let seen: Vec<String> = (0..3).map(|_| next(&mut given, "192.0.2.1:7")).collect();
         assert_eq!(seen, ["127.0.0.7", "127.0.0.8", "127.0.0.7"]);
         assert_eq!(next(&mut given, "[::1]:7"), "::1");
-        assert!(given.give_way(address("192.0.2.1:7")));
-        assert!(!Sources::given(&[]).give_way(address("127.0.0.1:7")));
+        assert!(given.switch_address(address("192.0.2.1:7")));
+        assert!(!Sources::given(&[]).switch_address(address("127.0.0.1:7")));
     }
 }

@@ -5,43 +5,43 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::phase::Phase;
+use super::protocol::{Message, WorkerResult};
 use super::runner::Runner;
-use super::wire::{Share, Told};
 
 /// So often it is told how it stands.
-const TELL_EVERY: Duration = Duration::from_millis(500);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Runs the load of one process and tells of it on `out`.
-pub fn run(mut loader: Runner, out: &mut dyn Write) -> io::Result<Share> {
-    let (mut ready, mut tells_at) = (false, Duration::ZERO);
-    loader.handle_line()?;
-    while loader.turn()? {
-        if !ready && loader.phase != Phase::Ramp {
+pub fn run(mut runner: Runner, out: &mut dyn Write) -> io::Result<WorkerResult> {
+    let (mut ready, mut next_progress) = (false, Duration::ZERO);
+    runner.connect_parent()?;
+    while runner.turn()? {
+        if !ready && runner.phase != Phase::Ramp {
             ready = true;
             // How many connections there are is to be known by then.
-            tell(out, &Told::Progress(loader.snapshot()))?;
-            tell(out, &Told::Ready)?;
+            tell(out, &Message::Progress(runner.snapshot()))?;
+            tell(out, &Message::Ready)?;
         }
-        let now = loader.now();
-        if now >= tells_at {
-            tells_at = now + TELL_EVERY;
-            tell(out, &Told::Progress(loader.snapshot()))?;
+        let now = runner.now();
+        if now >= next_progress {
+            next_progress = now + PROGRESS_INTERVAL;
+            tell(out, &Message::Progress(runner.snapshot()))?;
         }
     }
-    let share = Share {
-        tallies: loader.groups.into_iter().map(|group| group.tally).collect(),
-        timeline: loader.timeline,
-        busy: loader.busy,
-        ramp: loader.ramp,
-        ramp_curve: loader.ramp_curve,
-        measured: loader.measured,
-        early: loader.early,
+    let share = WorkerResult {
+        load_stats: runner.groups.into_iter().map(|group| group.stats).collect(),
+        timeline: runner.timeline,
+        busy: runner.busy,
+        ramp: runner.ramp,
+        ramp_curve: runner.ramp_curve,
+        measured: runner.measured,
+        interrupted: runner.interrupted,
     };
-    tell(out, &Told::Done(Box::new(share.clone())))?;
+    tell(out, &Message::Done(Box::new(share.clone())))?;
     Ok(share)
 }
 
-fn tell(out: &mut dyn Write, told: &Told) -> io::Result<()> {
+fn tell(out: &mut dyn Write, told: &Message) -> io::Result<()> {
     out.write_all(told.line().as_bytes())?;
     out.flush()
 }

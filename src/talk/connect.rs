@@ -1,7 +1,6 @@
-//! `oneloop connect`: what is typed goes to one target, what it answers is shown.
+//! `oneloop connect`: sends standard input to one target and prints what it receives.
 //!
-//! The exit status: 0 if it ended in order, 128 and the number of the signal if one ended it, and
-//! otherwise what `Status` says of the failure.
+//! Exit code: 0 if the session ended in order, 128 plus the number of a signal, or a `Status`.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use crate::core::{Observer, Reason, Side, SysError};
 use crate::plan::{ConnectPlan, unit::show_duration};
 use crate::text::escape::plain;
 
-/// Talks until the other side, the input or a signal ends it. What is returned is the exit status.
+/// Runs until the peer, the input or a signal ends the session. Returns the exit code.
 pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     let (signal, facts) = match plan.target.is_datagram() {
         true => datagram_session::talk(plan, seen)?,
@@ -34,7 +33,7 @@ pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
     Ok(status)
 }
 
-/// What the end of the connection means to whoever started us.
+/// Translates the end of the connection into an exit code or a failure.
 fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
     let target = plan.target.to_string();
     let lost =
@@ -50,7 +49,7 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
                 format!("no reply or refusal within {}", time(datagram_session::patience(plan)));
             Err(Failure::NoAnswer { target, why })
         }
-        // Datagrams know no end: silence is the end of a talk that had an answer.
+        // Datagrams have no end of file: silence after an answer is an ordinary end.
         Reason::IdleTimeout if facts.datagrams && facts.first_byte.is_some() => Ok(0),
         Reason::IdleTimeout => {
             let why = format!("no data for {}", time(plan.idle));
@@ -77,7 +76,7 @@ fn verdict(plan: &ConnectPlan, facts: &Facts) -> Result<u8, Failure> {
     }
 }
 
-/// What a probe has found.
+/// Formats the result of `-z`.
 fn found(facts: &Facts) -> Option<String> {
     match (facts.first_byte, facts.connected) {
         (Some(at), _) => Some(format!("answered after {}", millis(at))),
@@ -85,7 +84,7 @@ fn found(facts: &Facts) -> Option<String> {
     }
 }
 
-/// Our own input or output failed. That whoever read us has had enough is no failure.
+/// Handles a failure of standard input or output. A closed reader of the output is no failure.
 fn ours(fault: SysError) -> Result<u8, Failure> {
     match fault.kind {
         io::ErrorKind::BrokenPipe => Ok(0),
@@ -93,7 +92,7 @@ fn ours(fault: SysError) -> Result<u8, Failure> {
     }
 }
 
-/// Why the name has no address, in the words of the system if it had some.
+/// Returns why the name has no address, as reported by the system if possible.
 fn unresolved(facts: &Facts, fault: SysError) -> String {
     match facts.resolved.as_ref().map(|resolved| &resolved.found) {
         Some(Err(error)) => error.clone(),

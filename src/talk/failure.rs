@@ -1,4 +1,4 @@
-//! What a talk can fail of: told in one line, and in the exit status.
+//! Failures of `connect` and `chat`: their messages and exit codes.
 
 use std::fmt;
 use std::io;
@@ -7,47 +7,47 @@ use crate::core::SysError;
 use crate::shell::{CannotListen, LimitError};
 use crate::text::escape::plain;
 
-/// Why a talk did not come about, or did not end in order.
+/// Why a session could not start, or did not end in order.
 #[derive(Debug)]
 pub enum Failure {
-    /// No connection was made.
+    /// No connection was established.
     CannotConnect {
         target: String,
         why: String,
         status: Status,
     },
-    /// There was one, and it did not end in order.
+    /// The connection did not end in order.
     Lost {
         target: String,
         why: String,
         status: Status,
     },
-    /// Nothing ever came back from a target of datagrams.
+    /// A datagram target never answered.
     NoAnswer {
         target: String,
         why: String,
     },
-    /// Our own input or output failed.
+    /// Standard input or output failed.
     Stdio(SysError),
     CannotListen(CannotListen),
-    /// More clients than there can be.
+    /// More clients than the file limit permits.
     Limit(LimitError),
-    /// The system would not give us what every talk needs.
+    /// Setting up the event loop failed.
     System(io::Error),
-    /// Not on this system.
+    /// Not supported on this system.
     Unsupported(&'static str),
 }
 
-/// The exit status of what failed. Scripts know the numbers of a connection's failures from curl.
+/// Exit code of a failure. Codes of connection failures are curl's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Something of ours: input, output, or no descriptor or port was left.
+    /// Local error: input, output, or no descriptor or port available.
     CouldNot = 1,
     /// The name of the target has no address.
     Unresolved = 6,
-    /// The target refused, or there is no way to it.
+    /// The target refused, or is unreachable.
     NotConnected = 7,
-    /// Nothing came in the time for it.
+    /// Timeout.
     TimedOut = 28,
     /// The connection was reset, or its network failed.
     Lost = 56,

@@ -1,16 +1,15 @@
-//! What a client says, cut into lines that can be shown.
+//! Splits the bytes of a client into lines.
 
-/// The longest line that is shown in one piece, and all that is kept of a client that does not end
-/// its line.
+/// Maximum length in bytes of a line shown in one piece, and of a stored unfinished line.
 pub const SAID_BYTES: usize = 1024;
 
-/// The line that a client has begun and not ended.
+/// The unfinished line of a client.
 #[derive(Default)]
 pub struct LineSplitter {
     begun: Vec<u8>,
 }
 
-/// A piece of what was said.
+/// A line, or a piece of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// Without its line end.
@@ -20,8 +19,7 @@ pub struct Piece<'a> {
 }
 
 impl LineSplitter {
-    /// Takes what was read, and shows each line that it ends, and each piece of a line that grows
-    /// too long.
+    /// Adds received bytes, and passes complete lines, and pieces of long lines, to `show`.
     pub fn hear(&mut self, mut bytes: &[u8], mut show: impl FnMut(Piece<'_>)) {
         while let Some(at) = bytes.iter().position(|&byte| byte == b'\n') {
             self.add(&bytes[..at], &mut show);
@@ -33,7 +31,7 @@ impl LineSplitter {
         self.add(bytes, &mut show);
     }
 
-    /// The client says no more: what it began is shown as it stands.
+    /// Passes an unfinished line to `show` at the end of input.
     pub fn end(&mut self, mut show: impl FnMut(Piece<'_>)) {
         if !self.begun.is_empty() {
             show(Piece { text: &self.begun, read_again: false });
@@ -41,7 +39,7 @@ impl LineSplitter {
         self.begun = Vec::new();
     }
 
-    /// A piece is shown once it is known that its line goes on behind it, so that none is empty.
+    /// Passes on a piece only once its line is known to continue, so that no piece is empty.
     fn add(&mut self, mut bytes: &[u8], show: &mut impl FnMut(Piece<'_>)) {
         while self.begun.len() + bytes.len() > SAID_BYTES {
             let (fits, rest) = bytes.split_at(SAID_BYTES - self.begun.len());
@@ -55,8 +53,8 @@ impl LineSplitter {
     }
 }
 
-/// How much of `bytes` can be cut off without cutting a character in two. Where no character can
-/// be made out, all of it.
+/// Returns the length of the longest prefix of `bytes` that ends between characters; all of it if
+/// they are not UTF-8.
 fn whole_characters(bytes: &[u8]) -> usize {
     const LONGEST: usize = 4;
     let is_inside = |byte: u8| byte & 0xc0 == 0x80;

@@ -1,8 +1,7 @@
-//! Talking from a terminal or a pipe: as the client of one (`connect`), or as the host of many
-//! (`chat`).
+//! `connect` and `chat`: join a terminal or a pipe to one server, or to many clients.
 //!
-//! Both are small loops of their own around the same parts as the daemon's: the core's engine moves
-//! the bytes of a connection, the shell's dialer and doors make connections.
+//! Each has its own small loop around the daemon's parts: the core's engine moves the bytes of a
+//! connection, the shell's dialer and listeners establish connections.
 
 #[cfg(unix)]
 pub mod chat;
@@ -52,6 +51,6 @@ pub mod chat {
     }
 }
 
-/// Why not, where there is no readiness of standard input.
+/// Why it is unsupported where standard input cannot be polled.
 #[cfg(not(unix))]
 const NO_WAIT: &str = "cannot poll standard input and sockets together";

@@ -1,4 +1,4 @@
-//! What a talk tells its user on standard error: whole lines that are never waited for.
+//! Status lines on standard error: whole lines, written without blocking.
 
 use std::fmt;
 use std::io::Write;
@@ -7,7 +7,7 @@ use crate::observe::sink::Sink;
 use crate::observe::way::standard_error;
 use crate::text::digits::plural;
 
-/// Standard error, for lines.
+/// Writes status lines to standard error.
 pub struct StatusLines(Box<dyn Write>);
 
 impl StatusLines {
@@ -16,14 +16,14 @@ impl StatusLines {
         StatusLines(Box::new(Sink::new(standard_error(), lost)))
     }
 
-    /// They go nowhere: the user wants to hear of errors only.
+    /// Discards all lines: the user wants errors only.
     pub fn silent() -> StatusLines {
         StatusLines(Box::new(std::io::sink()))
     }
 
-    /// Says a line. What is foreign in it must be escaped already.
+    /// Writes a line. Foreign text in it must already be escaped.
     pub fn say(&mut self, line: impl fmt::Display) {
-        // The sink never fails: what it cannot say it counts.
+        // The writer never fails: it counts dropped lines.
         let _ = self.0.write_all(format!("{line}\n").as_bytes());
     }
 }

@@ -1,5 +1,5 @@
-//! One ring of bytes for many readers: what is said once is kept once, and each reader has a
-//! cursor of its own. Whoever is slow falls behind alone, and a whole ring behind is out.
+//! One ring of bytes for many readers: each byte is stored once, and each reader has its own
+//! cursor. A slow reader falls behind alone; more than a whole ring behind, it has lost data.
 //!
 //! ```text
 //!        tail                               head
@@ -7,36 +7,35 @@
 //!               ^ a slow one          ^ a quick one
 //! ```
 
-/// How far a reader may fall behind, and all the memory that the readers' slowness costs. Beside
-/// the buffers of the kernel a mebibyte is hours of typing, and a moment of a file.
+/// Size of the ring in bytes: how far a reader may fall behind.
 pub const RING_BYTES: usize = 1 << 20;
 
-/// The last bytes of a stream that has no end.
+/// The last bytes of a stream.
 pub struct Ring {
     bytes: Box<[u8]>,
     head: u64,
 }
 
-/// How many bytes of the stream a reader has had. Only a ring makes and moves one.
+/// Position of a reader in the stream. Only a ring creates and moves one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(u64);
 
 impl Ring {
-    /// The pages of a ring that is never filled are never touched, and cost nothing.
+    /// Creates a ring. Pages not yet written cost no memory.
     pub fn new(capacity: usize) -> Ring {
         assert!(capacity > 0, "a ring without room");
         Ring { bytes: vec![0; capacity].into_boxed_slice(), head: 0 }
     }
 
-    /// Where a newcomer begins: it has had all that was said before it came.
+    /// Returns the cursor of a new reader.
     pub fn head(&self) -> Cursor {
         Cursor(self.head)
     }
 
-    /// Adds to the stream. Readers that were too far behind have now lost something.
+    /// Appends to the stream. Readers too far behind have lost data.
     pub fn push(&mut self, bytes: &[u8]) {
         let room = self.bytes.len();
-        // Of more than a whole ring only the end could be read.
+        // Of more than a whole ring, only the end can be read.
         let skipped = bytes.len().saturating_sub(room);
         self.head += skipped as u64;
         let (at, rest) = (self.place(self.head), &bytes[skipped..]);
@@ -46,13 +45,13 @@ impl Ring {
         self.head += rest.len() as u64;
     }
 
-    /// How far a reader is behind.
+    /// Returns how many bytes a reader is behind.
     pub fn behind(&self, cursor: Cursor) -> u64 {
         self.head - cursor.0
     }
 
-    /// What comes next for a reader, as far as it lies in one piece; nothing if it has had all.
-    /// None: it fell behind by more than the ring holds, and cannot go on without a gap.
+    /// Returns the next contiguous bytes for a reader; empty if it has read everything. `None`: it
+    /// is more than a ring behind and has lost data.
     pub fn next(&self, cursor: Cursor) -> Option<&[u8]> {
         let behind = usize::try_from(self.behind(cursor)).ok()?;
         if behind > self.bytes.len() {
@@ -62,7 +61,7 @@ impl Ring {
         Some(&self.bytes[at..(at + behind).min(self.bytes.len())])
     }
 
-    /// A reader has had so many bytes of what `next` gave it.
+    /// Moves a reader by `bytes` of what `next` returned.
     pub fn advance(&self, cursor: &mut Cursor, bytes: usize) {
         cursor.0 += bytes as u64;
         debug_assert!(cursor.0 <= self.head, "a reader is ahead of the stream");

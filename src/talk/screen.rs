@@ -1,6 +1,5 @@
-//! Where a chat shows what is said: standard output, which may be slow. What it does not take yet
-//! is kept, and while that is much, nothing more is read of those who talk: nothing is lost, and a
-//! slow screen slows only them.
+//! Buffers the output of a chat for a slow standard output. While the buffer is full, clients are
+//! not read, so nothing is lost.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,31 +7,31 @@ use std::io;
 use super::line_splitter::Piece;
 use crate::text::escape::{Form, escape};
 
-/// While so much waits to be shown, nobody is listened to. One more read's worth may come on top.
+/// Buffered bytes from which clients are not read. One more read may be added.
 const SCREEN_BYTES: usize = 64 * 1024;
 
-/// So many writes are made in one turn. A pipe takes a page with each.
+/// Maximum writes per turn. A pipe takes a page with each.
 const BUDGET: usize = 32;
 
-/// So many notes wait for lines. The oldest of more than that comes before its line.
+/// Maximum number of waiting notes. With more, the oldest does not wait for its lines.
 const NOTES: usize = 64;
 
-/// The lines that wait to be shown.
+/// The lines not yet written.
 #[derive(Default)]
 pub struct Screen {
     lines: Vec<u8>,
     written: usize,
-    /// How many bytes are gone from before `lines`.
+    /// Number of bytes removed before `lines`.
     gone: u64,
-    /// What is to be told elsewhere, each behind the bytes that were added before it.
+    /// Status lines, each with the position of the output that must be written before it.
     notes: VecDeque<(u64, String)>,
 }
 
-/// What showing came to.
+/// Result of a flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
     All,
-    /// It has had its share of the turn, and would take more.
+    /// The budget of the turn is used up.
     More,
     Blocked,
 }
@@ -46,8 +45,8 @@ impl Screen {
         self.lines.is_empty()
     }
 
-    /// Adds a line: `#1 127.0.0.1:5000: hello`. Behind the pieces of a long line, except the last,
-    /// stands a backslash; one that was said stands doubled, so the two are told apart.
+    /// Adds a line: `#1 127.0.0.1:5000: hello`. Pieces of a long line but the last end with a
+    /// backslash; a backslash in the text is doubled.
     pub fn add(&mut self, name: &str, piece: Piece<'_>) {
         let mut line = format!("{name}: ");
         // Writing to a string does not fail, and a piece is short enough to be shown whole.
@@ -56,12 +55,12 @@ impl Screen {
         self.lines.extend_from_slice(line.as_bytes());
     }
 
-    /// Notes what must not be told before the lines that were added until now have been shown.
+    /// Adds a status line to be printed after the lines added so far.
     pub fn note(&mut self, note: String) {
         self.notes.push_back((self.gone + self.lines.len() as u64, note));
     }
 
-    /// The next note whose lines have all been shown, or must not be waited for any more.
+    /// Returns the next status line that need not wait any more.
     pub fn due(&mut self) -> Option<String> {
         let shown = self.gone + self.written as u64;
         let full = self.notes.len() > NOTES;
@@ -69,7 +68,7 @@ impl Screen {
         if is_due { self.notes.pop_front().map(|(_, note)| note) } else { None }
     }
 
-    /// Writes as much as is taken now.
+    /// Writes as much as the output accepts now.
     pub fn show(&mut self, mut write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<Shown> {
         for _ in 0..BUDGET {
             if self.written == self.lines.len() {
@@ -90,7 +89,7 @@ impl Screen {
         Ok(Shown::More)
     }
 
-    /// Nobody will see what waits here.
+    /// Discards the buffered lines.
     pub fn forget(&mut self) {
         self.gone += self.lines.len() as u64;
         (self.lines, self.written) = (Vec::new(), 0);

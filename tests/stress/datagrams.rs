@@ -34,13 +34,13 @@ fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
     for (size, depth) in [(1, 1), (64, 4), (1200, 16)] {
         let plan = StressPlan { size, depth, ..datagram_plan(datagram_echo(usize::MAX)) };
         let outcome = run(&plan);
-        let tally = &outcome.loads[0].tally;
-        assert!(outcome.is_well() && tally.answered > 10, "{tally:?}");
+        let stats = &outcome.loads[0].stats;
+        assert!(outcome.is_ok() && stats.answered > 10, "{stats:?}");
     }
     let timeout = Some(Duration::from_millis(50));
     let outcome = run(&StressPlan { timeout, ..datagram_plan(datagram_echo(10)) });
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well() && tally.answered > 0 && tally.lost > 0, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok() && stats.answered > 0 && stats.lost > 0, "{stats:?}");
     let verdict = outcome.verdict();
     assert!(verdict.starts_with("no errors, but ") && verdict.contains(" lost ("), "{verdict}");
 }
@@ -51,9 +51,9 @@ fn a_datagram_target_that_is_not_there_is_refused_by_name() {
     let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
     deaf.connect("127.0.0.1:9").unwrap();
     let outcome = run(&datagram_plan(deaf.local_addr().unwrap()));
-    let tally = &outcome.loads[0].tally;
-    let names: Vec<&str> = tally.failures.keys().map(|failure| failure.name.as_str()).collect();
-    assert_eq!(names, ["ECONNREFUSED"], "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    let names: Vec<&str> = stats.failures.keys().map(|failure| failure.name.as_str()).collect();
+    assert_eq!(names, ["ECONNREFUSED"], "{stats:?}");
 }
 
 #[cfg(target_os = "linux")]
@@ -63,6 +63,6 @@ fn datagrams_that_the_system_cuts_come_back_one_by_one() {
     let plan = StressPlan { timeout, gso: true, ..datagram_plan(datagram_echo(usize::MAX)) };
     let plan = StressPlan { size: 500, depth: 100, ..plan };
     let outcome = run(&plan);
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well() && tally.answered > 100, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok() && stats.answered > 100, "{stats:?}");
 }

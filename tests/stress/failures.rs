@@ -19,10 +19,10 @@ fn a_server_that_never_answers_is_a_failure_by_name() {
     for kind in [LoadKind::Echo, LoadKind::Churn] {
         let duration = Duration::from_secs(2);
         let outcome = run(&StressPlan { timeout, duration, ..plan(server(silent), kind, 3) });
-        let tally = &outcome.loads[0].tally;
+        let stats = &outcome.loads[0].stats;
         let late = Failure::new(Stage::Exchange, NO_ANSWER);
-        assert!(tally.failures.get(&late).is_some_and(|count| *count >= 3), "{kind:?} {tally:?}");
-        assert!(tally.unanswered >= 3, "{kind:?} {tally:?}");
+        assert!(stats.failures.get(&late).is_some_and(|count| *count >= 3), "{kind:?} {stats:?}");
+        assert!(stats.unanswered >= 3, "{kind:?} {stats:?}");
     }
 }
 
@@ -40,17 +40,17 @@ fn of_an_answer_that_lacks_a_byte_it_is_told_what_came_and_how_long_nothing_foll
         let (duration, timeout) = (Duration::from_millis(duration), Duration::from_millis(timeout));
         let plan = StressPlan { duration, timeout: Some(timeout), ..plan(server(stingy), kind, 8) };
         let outcome = run(&plan);
-        let tally = &outcome.loads[0].tally;
-        let failures: Vec<String> = tally.failures.keys().map(ToString::to_string).collect();
-        assert_eq!(failures, ["exchange: incomplete answer"], "{kind:?} {tally:?}");
-        assert!(tally.partial.count >= 8 && tally.partial.bytes == (63, 63), "{tally:?}");
-        assert!(tally.partial.quiet.0 >= timeout / 2 && !outcome.is_well(), "{tally:?}");
+        let stats = &outcome.loads[0].stats;
+        let failures: Vec<String> = stats.failures.keys().map(ToString::to_string).collect();
+        assert_eq!(failures, ["exchange: incomplete answer"], "{kind:?} {stats:?}");
+        assert!(stats.partial.count >= 8 && stats.partial.bytes == (63, 63), "{stats:?}");
+        assert!(stats.partial.quiet.0 >= timeout / 2 && !outcome.is_ok(), "{stats:?}");
     }
     let (duration, timeout) = (Duration::from_millis(100), Some(Duration::from_millis(300)));
     let plan = StressPlan { duration, timeout, ..plan(server(stingy), LoadKind::Echo, 8) };
     let outcome = run(&plan);
-    let tally = &outcome.loads[0].tally;
-    assert_eq!((tally.partial.count, tally.unanswered), (8, 8), "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert_eq!((stats.partial.count, stats.unanswered), (8, 8), "{stats:?}");
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn a_run_that_breaks_off_tells_no_rate() {
         }
     };
     let outcome = run(&plan(server(short_lived), LoadKind::Echo, 2));
-    let tally = &outcome.loads[0].tally;
-    let rate = tally.per_second(tally.answered);
+    let stats = &outcome.loads[0].stats;
+    let rate = stats.per_second(stats.answered);
     // On a machine so slow that it took longer, there is one.
-    assert_eq!(rate.is_none(), tally.window < RATE_WINDOW_MIN, "{tally:?}");
-    assert!(tally.window > Duration::ZERO && !outcome.is_well(), "{tally:?}");
+    assert_eq!(rate.is_none(), stats.window < RATE_WINDOW_MIN, "{stats:?}");
+    assert!(stats.window > Duration::ZERO && !outcome.is_ok(), "{stats:?}");
 }
 
 #[test]
@@ -80,9 +80,12 @@ fn a_server_that_corrupts_a_byte_is_caught() {
         }
     };
     let outcome = run(&plan(server(corrupt), LoadKind::Echo, 2));
-    let wrongs = &outcome.loads[0].tally.wrongs;
-    assert!(wrongs.count >= 2 && wrongs.list[0].contains("byte 63 is"), "{wrongs:?}");
-    assert!(!outcome.is_well());
+    let integrity_errors = &outcome.loads[0].stats.integrity_errors;
+    assert!(
+        integrity_errors.count >= 2 && integrity_errors.list[0].contains("byte 63 is"),
+        "{integrity_errors:?}"
+    );
+    assert!(!outcome.is_ok());
 }
 
 #[test]
@@ -99,13 +102,13 @@ fn connections_that_die_are_told_with_how_they_died_and_after_how_much_silence()
     let hold = Duration::from_secs(5);
     for (serve, how) in [(fin as fn(TcpStream), How::Fin), (rst, How::Rst)] {
         let outcome = run(&StressPlan { hold, ..plan(server(serve), LoadKind::Idle, 10) });
-        let deaths = &outcome.loads[0].tally.deaths;
+        let deaths = &outcome.loads[0].stats.deaths;
         assert_eq!(deaths.list.len(), 10, "{deaths:?}");
         // The server begins to count when it is connected, and we when we have seen that.
         let silent = |death: &Death| death.silent >= Duration::from_millis(100);
         assert!(deaths.list.iter().all(|death| death.how == how && silent(death)), "{deaths:?}");
         // With nobody left to hold, the run is over.
-        assert!(!outcome.is_well() && outcome.whole < hold);
+        assert!(!outcome.is_ok() && outcome.whole < hold);
     }
 }
 
@@ -124,7 +127,7 @@ fn silence_is_counted_from_the_birth_of_a_connection_whatever_others_say() {
     let plan = StressPlan { hold: Duration::from_secs(5), ..plan };
     let pace = Some(Rate { count: 20, per: Duration::from_secs(1) });
     let outcome = run(&StressPlan { connect_rate: pace, ..plan });
-    let deaths = &outcome.loads[0].tally.deaths;
+    let deaths = &outcome.loads[0].stats.deaths;
     let silent = |death: &Death| death.silent >= Duration::from_millis(390);
     assert!(deaths.fin == 5 && deaths.list.iter().all(silent), "{deaths:?}");
 }
@@ -138,8 +141,8 @@ fn a_server_that_never_ends_is_told_and_one_that_needs_long_is_waited_for() {
     let plan = plan(server(slow), LoadKind::Idle, 4);
     let outcome = run(&StressPlan { timeout: Some(Duration::from_millis(100)), ..plan.clone() });
     let late = Failure::new(Stage::Close, NOT_CLOSED);
-    assert_eq!(outcome.loads[0].tally.failures.get(&late), Some(&4), "{outcome:?}");
-    assert!(run(&plan).is_well());
+    assert_eq!(outcome.loads[0].stats.failures.get(&late), Some(&4), "{outcome:?}");
+    assert!(run(&plan).is_ok());
 }
 
 #[test]
@@ -147,9 +150,9 @@ fn a_port_where_nobody_listens_is_told_by_the_name_of_the_error() {
     let vacant = Spare::new();
     for kind in [LoadKind::Echo, LoadKind::Idle, LoadKind::Churn] {
         let outcome = run(&plan(vacant.address(), kind, 5));
-        let tally = &outcome.loads[0].tally;
-        let (failure, count) = tally.failures.iter().next().unwrap();
+        let stats = &outcome.loads[0].stats;
+        let (failure, count) = stats.failures.iter().next().unwrap();
         assert_eq!((failure.stage, failure.name.as_str()), (Stage::Connect, "ECONNREFUSED"));
-        assert!(*count >= 5 && tally.failures.len() == 1 && tally.opened == 0, "{tally:?}");
+        assert!(*count >= 5 && stats.failures.len() == 1 && stats.opened == 0, "{stats:?}");
     }
 }

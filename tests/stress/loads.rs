@@ -16,10 +16,10 @@ fn an_echo_is_spoken_to_and_all_is_well() {
     for (size, depth) in [(64, 1), (64, 16), (100_000, 2), (1, 3)] {
         let plan = StressPlan { size, depth, ..plan(server(echo), LoadKind::Echo, 8) };
         let outcome = run(&plan);
-        let tally = &outcome.loads[0].tally;
-        assert!(outcome.is_well(), "{tally:?}");
-        assert!(tally.answered > 0 && tally.opened == 8 && tally.unanswered == 0, "{tally:?}");
-        assert_eq!(tally.latency.count(), tally.answered);
+        let stats = &outcome.loads[0].stats;
+        assert!(outcome.is_ok(), "{stats:?}");
+        assert!(stats.answered > 0 && stats.opened == 8 && stats.unanswered == 0, "{stats:?}");
+        assert_eq!(stats.latency.count(), stats.answered);
     }
 }
 
@@ -28,9 +28,9 @@ fn connections_come_and_go() {
     for kind in [LoadKind::Churn, LoadKind::Reset] {
         for size in [0, 100] {
             let outcome = run(&StressPlan { size, ..plan(server(echo), kind, 4) });
-            let tally = &outcome.loads[0].tally;
-            assert!(outcome.is_well(), "{kind:?} {size} {tally:?}");
-            assert!(tally.exchanged > 4, "{kind:?} {size} {tally:?}");
+            let stats = &outcome.loads[0].stats;
+            assert!(outcome.is_ok(), "{kind:?} {size} {stats:?}");
+            assert!(stats.exchanged > 4, "{kind:?} {size} {stats:?}");
         }
     }
 }
@@ -38,9 +38,9 @@ fn connections_come_and_go() {
 #[test]
 fn idle_connections_are_held() {
     let outcome = run(&plan(server(echo), LoadKind::Idle, 100));
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well(), "{tally:?}");
-    assert_eq!((tally.opened, tally.open), (100, 100));
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok(), "{stats:?}");
+    assert_eq!((stats.opened, stats.open), (100, 100));
 }
 
 #[test]
@@ -48,12 +48,12 @@ fn messages_at_a_rate_come_at_that_rate() {
     let rate = Some(Rate { count: 1000, per: Duration::from_secs(1) });
     let duration = Duration::from_secs(1);
     let outcome = run(&StressPlan { rate, duration, ..plan(server(echo), LoadKind::Echo, 7) });
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well(), "{tally:?}");
-    let due = (1000.0 * tally.window.as_secs_f64()) as u64;
-    assert!((due / 2..=due + 7).contains(&tally.answered), "{tally:?}");
-    assert_eq!(tally.waited.count(), tally.answered);
-    assert!(tally.waited.max() >= tally.latency.max());
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok(), "{stats:?}");
+    let due = (1000.0 * stats.window.as_secs_f64()) as u64;
+    assert!((due / 2..=due + 7).contains(&stats.answered), "{stats:?}");
+    assert_eq!(stats.waited.count(), stats.answered);
+    assert!(stats.waited.max() >= stats.latency.max());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn at_a_rate_each_is_asked_in_turn_and_not_in_the_turn_in_which_they_came() {
     let rate = Some(Rate { count: 100, per: Duration::from_secs(1) });
     let duration = Duration::from_millis(400);
     let outcome = run(&StressPlan { rate, duration, ..plan(to, LoadKind::Echo, 16) });
-    assert!(outcome.is_well(), "{:?}", outcome.loads[0].tally);
+    assert!(outcome.is_ok(), "{:?}", outcome.loads[0].stats);
     let mut order: Vec<usize> = told.try_iter().collect();
     assert!(!order.is_sorted(), "{order:?}");
     order.sort();
@@ -87,13 +87,13 @@ fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
     let every = Duration::from_millis(50);
     let duration = Duration::from_secs(1);
     let outcome = run(&StressPlan { every, duration, ..plan(server(echo), LoadKind::Pulse, 30) });
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well(), "{tally:?}");
-    assert!(tally.rounds.count() >= 2 && tally.answered >= 60, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok(), "{stats:?}");
+    assert!(stats.rounds.count() >= 2 && stats.answered >= 60, "{stats:?}");
     let outcome = run(&plan(server(echo), LoadKind::Storm, 30));
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well(), "{tally:?}");
-    assert!(tally.rounds.count() >= 1 && tally.exchanged >= 30, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok(), "{stats:?}");
+    assert!(stats.rounds.count() >= 1 && stats.exchanged >= 30, "{stats:?}");
 }
 
 #[test]
@@ -103,8 +103,8 @@ fn a_storm_that_takes_longer_than_the_window_is_told_all_the_same() {
         echo(stream);
     };
     let outcome = run(&plan(server(slow), LoadKind::Storm, 3));
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well() && tally.exchanged >= 3, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok() && stats.exchanged >= 3, "{stats:?}");
 }
 
 #[cfg(unix)]
@@ -126,6 +126,6 @@ fn unix_sockets_are_targets_too() {
     let any = plan(Spare::new().address(), LoadKind::Echo, 5);
     let outcome = run(&StressPlan { targets: vec![target], ..any });
     std::fs::remove_file(&path).unwrap();
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well() && tally.answered > 5, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok() && stats.answered > 5, "{stats:?}");
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use oneloop::plan::{LoadKind, StressPlan};
-use oneloop::stress::find::Mode;
+use oneloop::stress::idle_probe::Mode;
 use oneloop::stress::load_stats::How;
 
 use crate::kept::Kept;
@@ -50,7 +50,7 @@ fn start(command: &mut Command, at: SocketAddr) -> Kept {
 fn closes_the_silent(to: SocketAddr) {
     let find_timeout = Some(Duration::from_secs(20));
     let outcome = run(&StressPlan { find_timeout, ..plan(to, LoadKind::Idle, 1) });
-    assert!(outcome.is_well(), "{outcome:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
     let found = outcome.found.unwrap();
     assert_eq!(found.mode, Some(Mode::Silent), "{found:?}");
     let (died, how) = found.died.unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oneloop::plan::{LoadKind, Probe, StressPlan};
 use oneloop::stress::failure::{Failure, Stage};
-use oneloop::stress::find::{Found, Mode, Reply};
+use oneloop::stress::idle_probe::{Found, Mode, Reply};
 use oneloop::stress::json::Json;
 use oneloop::stress::load_stats::How;
 use oneloop::stress::outcome::Outcome;
@@ -23,12 +23,12 @@ fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes(
         run(&StressPlan { probe: Probe::Echo, timeout, ..plan(server(serve), LoadKind::Idle, 10) })
     };
     let outcome = probing(echo, Duration::from_secs(20));
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well() && tally.answered == 10 && tally.open == 10, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok() && stats.answered == 10 && stats.open == 10, "{stats:?}");
     let deaf = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
     let outcome = probing(deaf, Duration::from_millis(300));
-    let tally = &outcome.loads[0].tally;
-    assert!(!outcome.is_well() && tally.deaths.black_hole == 10, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(!outcome.is_ok() && stats.deaths.black_hole == 10, "{stats:?}");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_search_where_nobody_answers_well_comes_to_an_end() {
     for to in [server(garble), server(mute)] {
         let timeout = Duration::from_millis(300);
         let outcome = search(to, Probe::Echo, Duration::from_millis(1600), timeout);
-        assert!(!outcome.is_well() && outcome.found.unwrap().trials.is_empty());
+        assert!(!outcome.is_ok() && outcome.found.unwrap().trials.is_empty());
     }
 }
 
@@ -54,7 +54,7 @@ fn a_search_where_nobody_can_be_connected_to_comes_to_an_end() {
     for (to, name) in [(vacant.address(), "ECONNREFUSED"), (hole, "no answer")] {
         for probe in [Probe::Auto, Probe::Echo, Probe::None] {
             let outcome = search(to, probe, LONG, Duration::from_millis(300));
-            let failures: Vec<&Failure> = outcome.loads[0].tally.failures.keys().collect();
+            let failures: Vec<&Failure> = outcome.loads[0].stats.failures.keys().collect();
             assert_eq!(failures, [&Failure::new(Stage::Connect, name)], "{probe:?}");
             assert!(outcome.found.unwrap().trials.is_empty());
         }
@@ -72,7 +72,7 @@ fn search(to: SocketAddr, probe: Probe, max: Duration, timeout: Duration) -> Out
 /// Finds the idle timeout of such a server; nothing may go wrong meanwhile.
 fn find(serve: fn(TcpStream), probe: Probe, max: Duration) -> Found {
     let outcome = search(server(serve), probe, max, LONG);
-    assert!(outcome.is_well(), "{outcome:?}");
+    assert!(outcome.is_ok(), "{outcome:?}");
     outcome.found.unwrap()
 }
 

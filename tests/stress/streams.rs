@@ -15,9 +15,9 @@ const MUCH: u64 = 1 << 17;
 #[test]
 fn a_stream_comes_back_from_an_echo_whole() {
     let outcome = run(&plan(server(echo), LoadKind::Stream, 3));
-    let tally = &outcome.loads[0].tally;
-    assert!(outcome.is_well(), "{tally:?}");
-    assert!(tally.bytes_in > MUCH && tally.bytes_out > MUCH, "{tally:?}");
+    let stats = &outcome.loads[0].stats;
+    assert!(outcome.is_ok(), "{stats:?}");
+    assert!(stats.bytes_in > MUCH && stats.bytes_out > MUCH, "{stats:?}");
 }
 
 /// A relay to this address, which passes on an end of file; in each direction it changes what it
@@ -65,8 +65,8 @@ fn streamed_as(how: StressPlan, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
 fn a_stream_through_a_relay_is_verified_at_both_ends() {
     for way in [Way::Up, Way::Down, Way::Both] {
         let outcome = streamed(way, |bytes| bytes);
-        assert!(outcome.is_well(), "{way:?} {outcome:?}");
-        let (near, far) = (&outcome.loads[0].tally, &outcome.loads[1].tally);
+        assert!(outcome.is_ok(), "{way:?} {outcome:?}");
+        let (near, far) = (&outcome.loads[0].stats, &outcome.loads[1].stats);
         assert_eq!(near.bytes_out > MUCH, way != Way::Down, "{way:?} {near:?}");
         assert_eq!(near.bytes_in > MUCH, way != Way::Up, "{way:?} {near:?}");
         assert_eq!(far.opened, 2, "{way:?}");
@@ -81,15 +81,15 @@ fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
         bytes
     };
     let outcome = streamed_as(how(), change);
-    assert!(outcome.is_well(), "{outcome:?}");
-    let (near, far) = (&outcome.loads[0].tally, &outcome.loads[1].tally);
+    assert!(outcome.is_ok(), "{outcome:?}");
+    let (near, far) = (&outcome.loads[0].stats, &outcome.loads[1].stats);
     assert!(near.bytes_out > MUCH && far.bytes_in > MUCH, "{near:?} {far:?}");
     let lose = |mut bytes: Vec<u8>| {
         bytes.truncate(60_000);
         bytes
     };
     let outcome = streamed_as(how(), lose);
-    assert!(outcome.loads[0].tally.wrongs.count > 0, "{outcome:?}");
+    assert!(outcome.loads[0].stats.integrity_errors.count > 0, "{outcome:?}");
 }
 
 #[test]
@@ -102,6 +102,6 @@ fn a_byte_that_a_relay_has_changed_is_an_integrity_error() {
         bytes
     };
     let outcome = streamed(Way::Up, change);
-    assert!(!outcome.is_well());
-    assert!(outcome.loads[1].tally.wrongs.count > 0, "{outcome:?}");
+    assert!(!outcome.is_ok());
+    assert!(outcome.loads[1].stats.integrity_errors.count > 0, "{outcome:?}");
 }

@@ -51,15 +51,15 @@ pub fn plan(to: SocketAddr, kind: LoadKind, conns: usize) -> StressPlan {
 pub fn run(plan: &StressPlan) -> Outcome {
     let mut dialer = Dialer::new(resolve(&plan.targets).unwrap(), &plan.sources);
     if plan.gso {
-        dialer.cut_into(plan.size);
+        dialer.set_segment_size(plan.size);
     }
     let pattern = Rc::new(Pattern::new(1));
-    let mut loader = Runner::new(plan, dialer, pattern, ServerUsage::default()).unwrap();
+    let mut runner = Runner::new(plan, dialer, pattern, ServerUsage::default()).unwrap();
     if let Some(listen) = &plan.sink {
-        loader.open_sink(listen).unwrap();
+        runner.open_sink(listen).unwrap();
     }
-    while loader.turn().unwrap() {}
-    Outcome::of(loader)
+    while runner.turn().unwrap() {}
+    Outcome::of(runner)
 }
 
 /// A port that is given to nobody who asks for any: nobody listens at it, but who asks for this one

@@ -25,7 +25,7 @@ impl Pair {
         let pattern = Rc::new(Pattern::new(5));
         let mut load = Load::new(pattern, Clock::start(), 64, Pace::Loop);
         (load.way, load.counted) = (way, counted);
-        load.going.set(true);
+        load.started.set(true);
         let near = Bulk::near(&load, START);
         Pair { load, near, far: None, ended: false }
     }
@@ -54,7 +54,7 @@ impl Pair {
         };
         if bytes == 0 {
             self.ended = true;
-            far.hear_end();
+            far.read_end();
             return Ok(());
         }
         far.write(&self.load, &self.load.pattern, KEY, &room[..bytes - lost])?;
@@ -71,8 +71,8 @@ impl Pair {
         }
     }
 
-    fn news(&self) -> Vec<News> {
-        self.load.news()
+    fn events(&self) -> Vec<ScriptEvent> {
+        self.load.events()
     }
 }
 
@@ -88,7 +88,7 @@ fn a_stream_in_each_way_ends_whole() {
             }
         }
         let far = pair.far.as_ref().unwrap();
-        assert!(pair.near.is_whole() && far.is_whole() && pair.news().is_empty(), "{way:?}");
+        assert!(pair.near.is_whole() && far.is_whole() && pair.events().is_empty(), "{way:?}");
         assert_eq!((pair.near.sent, pair.near.got), (far.got, far.sent), "{way:?}");
         assert_eq!(pair.near.sent > 50_000, way != Way::Down, "{way:?}");
         assert_eq!(pair.near.got > 50_000, way != Way::Up, "{way:?}");
@@ -102,7 +102,7 @@ fn bytes_that_are_lost_on_the_way_are_seen() {
     (0..5).for_each(|_| pair.up(0).unwrap());
     pair.up(10).unwrap();
     assert!(pair.up(0).is_err());
-    assert!(matches!(pair.news()[..], [News::Wrong { at: 4990, .. }]));
+    assert!(matches!(pair.events()[..], [ScriptEvent::Wrong { at: 4990, .. }]));
     // The last ones before the tail: the counts differ.
     let mut pair = Pair::new(Way::Down);
     (0..5).for_each(|_| pair.up(0).unwrap());
@@ -111,8 +111,8 @@ fn bytes_that_are_lost_on_the_way_are_seen() {
     pair.load.ending.set(true);
     (0..2).for_each(|_| pair.up(0).unwrap());
     assert!(pair.down(0).is_err());
-    let lost = News::Missing { sent: 5400, arrived: 5390 };
-    assert_eq!(pair.news(), [lost]);
+    let lost = ScriptEvent::Missing { sent: 5400, arrived: 5390 };
+    assert_eq!(pair.events(), [lost]);
 }
 
 #[test]
@@ -126,10 +126,10 @@ fn a_stream_that_is_only_counted_may_change_but_must_be_as_long() {
         pair.up(0).unwrap();
         assert!(pair.ended && pair.far.as_ref().unwrap().is_whole());
         assert!(!pair.near.is_whole() && pair.near.waits());
-        (pair.down(0).is_ok(), pair.news())
+        (pair.down(0).is_ok(), pair.events())
     };
     assert_eq!(stream(0), (true, vec![]));
-    assert_eq!(stream(10), (false, vec![News::Missing { sent: 6000, arrived: 5990 }]));
+    assert_eq!(stream(10), (false, vec![ScriptEvent::Missing { sent: 6000, arrived: 5990 }]));
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn an_echo_is_waited_for_and_then_ended() {
     pair.load.ending.set(true);
     assert!(pair.read_near(&mut [0; 9]).is_err());
     pair.write_near(&room).unwrap();
-    assert_eq!(pair.news(), [News::GoOn]);
+    assert_eq!(pair.events(), [ScriptEvent::Resume]);
     assert!(pair.near.is_whole());
     assert_eq!(pair.read_near(&mut room).unwrap(), 0);
     assert!(pair.write_near(b"x").is_err());

@@ -7,9 +7,9 @@ use crate::stress::timeline::Point;
 use crate::stress::unit::Unit;
 
 use super::chart::{Axis, Chart, Series, Shape};
+use super::latency_charts::latency_charts;
 use super::marks::{area, latency_axis, line, top};
 use super::marks::{show_bytes, show_count, show_nanos, show_percent, show_seconds};
-use super::spreads::spread_charts;
 use super::words::count;
 
 /// Draws all charts that have data, as figures of the page.
@@ -20,7 +20,7 @@ pub fn charts(outcome: &Outcome) -> String {
     charts.extend(time.rates(outcome));
     charts.extend(time.latency());
     for load in &outcome.loads {
-        charts.extend(spread_charts(load, outcome.loads.len() > 1));
+        charts.extend(latency_charts(load, outcome.loads.len() > 1));
     }
     charts.extend(time.deaths());
     charts.extend(time.failures());

@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::plan::{Address, LoadKind, StressPlan, Way};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
+use crate::stress::environment::Environment;
 use crate::stress::failure::{Failure, NO_ANSWER, Stage};
-use crate::stress::host::Host;
 use crate::stress::load_stats::{Death, How, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::ramp_curve::RampCurve;
@@ -22,14 +22,14 @@ pub fn example() -> Outcome {
     };
     Outcome {
         plan,
-        host: Host { system: "Linux 6".to_string(), cores: 2, ..Host::default() },
+        host: Environment { system: "Linux 6".to_string(), cores: 2, ..Environment::default() },
         began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         loads: vec![load(LoadKind::Idle, 1000, idle()), load(LoadKind::Echo, 16, echo())],
         ramp: Duration::from_millis(120),
         ramp_curve: ramp_curve(),
         whole: Duration::from_millis(2400),
         measured: Some((Duration::from_millis(400), Duration::from_millis(2400))),
-        early: false,
+        interrupted: false,
         processes: 1,
         busy: LoopUsage::default(),
         timeline: timeline(),
@@ -38,30 +38,30 @@ pub fn example() -> Outcome {
     }
 }
 
-fn load(kind: LoadKind, conns: usize, tally: LoadStats) -> LoadOutcome {
-    LoadOutcome { kind, conns, far: false, way: Way::Echo, tally }
+fn load(kind: LoadKind, conns: usize, stats: LoadStats) -> LoadOutcome {
+    LoadOutcome { kind, conns, far: false, way: Way::Echo, stats }
 }
 
 fn idle() -> LoadStats {
-    let mut tally = LoadStats { opened: 1000, open: 998, ..LoadStats::default() };
-    tally.window = Duration::from_secs(2);
+    let mut stats = LoadStats { opened: 1000, open: 998, ..LoadStats::default() };
+    stats.window = Duration::from_secs(2);
     for at in [700, 1900] {
         let at = Duration::from_millis(at);
-        tally.deaths.add(Death { at, silent: at / 2, how: How::Fin });
+        stats.deaths.add(Death { at, silent: at / 2, how: How::Fin });
     }
-    tally
+    stats
 }
 
 fn echo() -> LoadStats {
-    let mut tally = LoadStats { opened: 16, open: 15, answered: 20_000, ..LoadStats::default() };
-    tally.window = Duration::from_secs(2);
+    let mut stats = LoadStats { opened: 16, open: 15, answered: 20_000, ..LoadStats::default() };
+    stats.window = Duration::from_secs(2);
     for step in 0..20_000u64 {
-        tally.latency.record(Duration::from_nanos(90_000 + (step * step) % 700_001));
-        tally.connect.record(Duration::from_nanos(40_000 + step));
+        stats.latency.record(Duration::from_nanos(90_000 + (step * step) % 700_001));
+        stats.connect.record(Duration::from_nanos(40_000 + step));
     }
-    tally.unanswered = 1;
-    tally.fail(Failure::new(Stage::Exchange, NO_ANSWER));
-    tally
+    stats.unanswered = 1;
+    stats.fail(Failure::new(Stage::Exchange, NO_ANSWER));
+    stats
 }
 
 fn ramp_curve() -> RampCurve {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::plan::{LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
-use crate::stress::find::{Found, Mode, Reply};
+use crate::stress::idle_probe::{Found, Mode, Reply};
 use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::unit::{GIBIBYTE, Unit};
@@ -19,7 +19,7 @@ pub const MANY: u64 = 200;
 
 /// Describes a load: `64 connections, 64 B each, depth 1, measured 2.00 s`.
 pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
-    let conns = if load.far { load.tally.opened } else { load.conns as u64 };
+    let conns = if load.far { load.stats.opened } else { load.conns as u64 };
     let conns = plural(conns, "connection");
     let size = bytes(plan.size as f64);
     let speaks = match load.kind {
@@ -39,7 +39,7 @@ fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Idle => ("held", plan.hold),
         _ => ("measured", plan.duration),
     };
-    match load.tally.window {
+    match load.stats.window {
         Duration::ZERO => format!("not {held}"),
         window if window < wanted && !load.far && plan.find_timeout.is_none() => {
             format!("{held} {} of {}", duration(window), duration(wanted))
@@ -75,36 +75,36 @@ fn reply_text(reply: Reply) -> String {
 
 /// Formats the rates of a load, or its totals if the time was too short for a rate.
 pub fn rate(load: &LoadOutcome) -> Option<String> {
-    let tally = &load.tally;
-    if tally.window.is_zero() {
+    let stats = &load.stats;
+    if stats.window.is_zero() {
         return None;
     }
-    let is_short = tally.window < RATE_WINDOW_MIN;
-    let size = |moved: u64| match tally.per_second(moved) {
+    let is_short = stats.window < RATE_WINDOW_MIN;
+    let size = |moved: u64| match stats.per_second(moved) {
         Some(rate) => format!("{}/s", bytes(rate)),
         None => bytes(moved as f64),
     };
-    let done = |done: u64, noun: &str| match tally.per_second(done) {
+    let done = |done: u64, noun: &str| match stats.per_second(done) {
         Some(rate) => format!("{} {noun}s/s", count(rate)),
         None => plural(done, noun),
     };
     let text = match load.unit() {
         Unit::None => return None,
         Unit::Message => {
-            let lost = match tally.lost {
+            let lost = match stats.lost {
                 0 => String::new(),
-                lost => format!(", {} lost, {} late", count(lost as f64), count(tally.late as f64)),
+                lost => format!(", {} lost, {} late", count(lost as f64), count(stats.late as f64)),
             };
-            let both_ways = size(tally.bytes_in + tally.bytes_out);
-            format!("{}, {both_ways} in both directions{lost}", done(tally.answered, "message"))
+            let both_ways = size(stats.bytes_in + stats.bytes_out);
+            format!("{}, {both_ways} in both directions{lost}", done(stats.answered, "message"))
         }
-        Unit::Connection => done(tally.exchanged, "connection"),
+        Unit::Connection => done(stats.exchanged, "connection"),
         Unit::Gibibyte => {
-            let moved = |bytes: u64| match tally.per_second(bytes) {
+            let moved = |bytes: u64| match stats.per_second(bytes) {
                 Some(rate) => format!("{} GiB/s", digits(rate / GIBIBYTE)),
                 None => size(bytes),
             };
-            let ways = [("up", tally.bytes_out), ("down", tally.bytes_in)];
+            let ways = [("up", stats.bytes_out), ("down", stats.bytes_in)];
             let moved: Vec<String> = ways
                 .into_iter()
                 .filter(|(_, bytes)| *bytes > 0)

@@ -3,10 +3,10 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::stress::cost::Cost;
+use crate::stress::environment::Environment;
 use crate::stress::failure::Failure;
-use crate::stress::find::{Found, Mode, Reply};
 use crate::stress::histogram::Histogram;
-use crate::stress::host::Host;
+use crate::stress::idle_probe::{Found, Mode, Reply};
 use crate::stress::json::{Json, object};
 use crate::stress::load_stats::{Death, Deaths, How, LoadStats, Partial};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
@@ -24,9 +24,9 @@ pub fn json(outcome: &Outcome) -> Json {
     object([
         ("schema", SCHEMA.into()),
         ("oneloop", env!("CARGO_PKG_VERSION").into()),
-        ("ok", outcome.is_well().into()),
+        ("ok", outcome.is_ok().into()),
         ("verdict", outcome.verdict().into()),
-        ("interrupted", outcome.early.into()),
+        ("interrupted", outcome.interrupted.into()),
         ("started", utc(began).into()),
         ("seconds", seconds(outcome.whole)),
         ("command", outcome.command().into()),
@@ -42,7 +42,7 @@ pub fn json(outcome: &Outcome) -> Json {
     ])
 }
 
-fn host(host: &Host) -> Json {
+fn host(host: &Environment) -> Json {
     object([
         ("system", host.system.as_str().into()),
         ("processor", host.processor.as_str().into()),
@@ -57,21 +57,21 @@ fn host(host: &Host) -> Json {
 fn ramp(outcome: &Outcome) -> Json {
     let staying = outcome.loads.iter().filter(|load| load.stays());
     let mut connect = Histogram::new();
-    staying.for_each(|load| connect.merge(&load.tally.connect));
+    staying.for_each(|load| connect.merge(&load.stats.connect));
     let (opened, took) = (outcome.stayed(), outcome.ramp.as_secs_f64());
     object([
         ("wanted", outcome.wanted().into()),
         ("connected", opened.into()),
         ("seconds", took.into()),
         ("per_second", outcome.ramp_rate().into()),
-        ("connect_us", spread(&connect)),
+        ("connect_us", histogram(&connect)),
         ("step_s", seconds(outcome.ramp_curve.step)),
         ("open", outcome.ramp_curve.open.iter().map(|open| *open as f64).collect()),
     ])
 }
 
 fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
-    let (tally, plan) = (&load.tally, &outcome.plan);
+    let (stats, plan) = (&load.stats, &outcome.plan);
     object([
         ("load", load.name().into()),
         ("conns", load.conns.into()),
@@ -79,31 +79,31 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("depth", plan.depth.into()),
         ("direction", plan.way.name().into()),
         ("unverified", plan.unverified.into()),
-        ("ok", load.is_well().into()),
-        ("seconds", seconds(tally.window)),
-        ("messages", tally.answered.into()),
-        ("messages_per_second", tally.per_second(tally.answered).into()),
-        ("exchanges", tally.exchanged.into()),
-        ("exchanges_per_second", tally.per_second(tally.exchanged).into()),
-        ("bytes_sent", tally.bytes_out.into()),
-        ("bytes_received", tally.bytes_in.into()),
-        ("bytes_sent_per_second", tally.per_second(tally.bytes_out).into()),
-        ("bytes_received_per_second", tally.per_second(tally.bytes_in).into()),
-        ("connections_opened", tally.opened.into()),
-        ("connections_open_at_end", tally.open.into()),
-        ("latency_us", spread(&tally.latency)),
-        ("latency_corrected_us", spread(&load.corrected().unwrap_or_default())),
-        ("connect_us", spread(&tally.connect)),
-        ("lifetime_us", spread(&tally.life)),
-        ("round_us", spread(&tally.rounds)),
-        ("unanswered", tally.unanswered.into()),
-        ("incomplete", incomplete(&tally.partial)),
-        ("lost", tally.lost.into()),
-        ("late", tally.late.into()),
-        ("failures", failures(tally)),
-        ("deaths", deaths(&tally.deaths)),
-        ("integrity_errors", tally.wrongs.count.into()),
-        ("integrity_first", tally.wrongs.list.iter().map(String::as_str).collect()),
+        ("ok", load.is_ok().into()),
+        ("seconds", seconds(stats.window)),
+        ("messages", stats.answered.into()),
+        ("messages_per_second", stats.per_second(stats.answered).into()),
+        ("exchanges", stats.exchanged.into()),
+        ("exchanges_per_second", stats.per_second(stats.exchanged).into()),
+        ("bytes_sent", stats.bytes_out.into()),
+        ("bytes_received", stats.bytes_in.into()),
+        ("bytes_sent_per_second", stats.per_second(stats.bytes_out).into()),
+        ("bytes_received_per_second", stats.per_second(stats.bytes_in).into()),
+        ("connections_opened", stats.opened.into()),
+        ("connections_open_at_end", stats.open.into()),
+        ("latency_us", histogram(&stats.latency)),
+        ("latency_corrected_us", histogram(&load.corrected().unwrap_or_default())),
+        ("connect_us", histogram(&stats.connect)),
+        ("lifetime_us", histogram(&stats.life)),
+        ("round_us", histogram(&stats.rounds)),
+        ("unanswered", stats.unanswered.into()),
+        ("incomplete", incomplete(&stats.partial)),
+        ("lost", stats.lost.into()),
+        ("late", stats.late.into()),
+        ("failures", failures(stats)),
+        ("deaths", deaths(&stats.deaths)),
+        ("integrity_errors", stats.integrity_errors.count.into()),
+        ("integrity_first", stats.integrity_errors.list.iter().map(String::as_str).collect()),
     ])
 }
 
@@ -122,7 +122,7 @@ fn incomplete(partial: &Partial) -> Json {
     ])
 }
 
-fn failures(tally: &LoadStats) -> Json {
+fn failures(stats: &LoadStats) -> Json {
     let one = |(failure, count): (&Failure, &u64)| {
         object([
             ("stage", failure.stage.name().into()),
@@ -132,7 +132,7 @@ fn failures(tally: &LoadStats) -> Json {
             ("count", (*count).into()),
         ])
     };
-    tally.failures.iter().map(one).collect()
+    stats.failures.iter().map(one).collect()
 }
 
 /// Maximum number of deaths listed one by one.
@@ -194,7 +194,7 @@ fn costs(server: &Server, outcome: &Outcome) -> Json {
         ("accept_queue", server.backlog.queue.into()),
         ("accept_queue_at_close", server.queue_at_close.into()),
         ("cpu_s", cpu.into()),
-        ("cpu_share", server.running().into()),
+        ("cpu_share", server.cpu_share().into()),
         ("cpu_us_per_message", per(Unit::Message, 1e6)),
         ("cpu_us_per_connection", per(Unit::Connection, 1e6)),
         ("cpu_s_per_gib", per(Unit::Gibibyte, 1.0)),
@@ -227,8 +227,8 @@ fn generator(outcome: &Outcome) -> Json {
     let busy = &outcome.busy;
     object([
         ("processes", outcome.processes.into()),
-        ("busy_share", busy.awake().into()),
-        ("cpu_share", busy.running().into()),
+        ("busy_share", busy.busy_share().into()),
+        ("cpu_share", busy.cpu_share().into()),
         ("turns", busy.turns.into()),
         ("bottleneck", busy.is_bottleneck().into()),
     ])
@@ -252,20 +252,20 @@ fn timeline(timeline: &Timeline) -> Json {
     ])
 }
 
-fn spread(spread: &Histogram) -> Json {
-    if spread.is_empty() {
+fn histogram(histogram: &Histogram) -> Json {
+    if histogram.is_empty() {
         return Json::Null;
     }
-    let at = |share: f64| Json::from(micros(spread.at(share)));
+    let at = |share: f64| Json::from(micros(histogram.at(share)));
     object([
-        ("count", spread.count().into()),
-        ("min", micros(spread.min()).into()),
-        ("mean", micros(spread.mean()).into()),
+        ("count", histogram.count().into()),
+        ("min", micros(histogram.min()).into()),
+        ("mean", micros(histogram.mean()).into()),
         ("p50", at(0.5)),
         ("p90", at(0.9)),
         ("p99", at(0.99)),
         ("p99_9", at(0.999)),
-        ("max", micros(spread.max()).into()),
+        ("max", micros(histogram.max()).into()),
     ])
 }
 

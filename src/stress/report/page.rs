@@ -63,15 +63,15 @@ impl Page {
         let began = outcome.began.duration_since(UNIX_EPOCH).unwrap_or_default();
         let when = utc(began).replace('T', " ").replace('Z', " UTC");
         let took = duration(outcome.whole);
-        let early = if outcome.early { ", interrupted" } else { "" };
-        let class = match (outcome.is_well(), outcome.lost()) {
+        let interrupted = if outcome.interrupted { ", interrupted" } else { "" };
+        let class = match (outcome.is_ok(), outcome.lost()) {
             (true, 0) => "good",
             (true, _) => "fair",
             (false, _) => "bad",
         };
         let verdict = escape(&outcome.verdict());
         self.raw(&format!(
-            "<header><small>oneloop stress {} · {when} · {took}{early}</small><h1>{}</h1>\
+            "<header><small>oneloop stress {} · {when} · {took}{interrupted}</small><h1>{}</h1>\
              <span class=\"verdict {class}\">{verdict}</span></header>\n",
             env!("CARGO_PKG_VERSION"),
             escape(title)
@@ -80,7 +80,7 @@ impl Page {
             self.raw(&format!(
                 "<p class=\"note\">The generator was busy {} of the time: the results may be \
                  limited by it, not by the server.</p>\n",
-                percent(outcome.busy.awake())
+                percent(outcome.busy.busy_share())
             ));
         }
     }
@@ -103,21 +103,21 @@ impl Page {
         for load in loads {
             let word = load.name();
             match load.unit() {
-                Unit::None => self.tile(word, &count(load.tally.open as f64), "alive at the end"),
+                Unit::None => self.tile(word, &count(load.stats.open as f64), "alive at the end"),
                 Unit::Message | Unit::Connection => {
                     let (done, unit) = match load.unit() {
-                        Unit::Message => (load.tally.answered, "messages"),
-                        _ => (load.tally.exchanged, "connections"),
+                        Unit::Message => (load.stats.answered, "messages"),
+                        _ => (load.stats.exchanged, "connections"),
                     };
                     self.done(word, load, done as f64, (unit, count));
-                    if !load.tally.latency.is_empty() {
-                        let latency = &load.tally.latency;
+                    if !load.stats.latency.is_empty() {
+                        let latency = &load.stats.latency;
                         self.tile(&format!("{word} p50"), &duration(latency.at(0.5)), "");
                         self.tile(&format!("{word} p99"), &duration(latency.at(0.99)), "");
                     }
                 }
                 Unit::Gibibyte => {
-                    let ways = [("up", load.tally.bytes_out), ("down", load.tally.bytes_in)];
+                    let ways = [("up", load.stats.bytes_out), ("down", load.stats.bytes_in)];
                     for (way, moved) in ways.into_iter().filter(|(_, moved)| *moved > 0) {
                         let gib = moved as f64 / GIBIBYTE;
                         self.done(&format!("{word} {way}"), load, gib, ("GiB", digits));
@@ -137,7 +137,7 @@ impl Page {
 
     /// Adds a tile with the rate, or with the total if the time was too short for a rate.
     fn done(&mut self, name: &str, load: &LoadOutcome, done: f64, unit: (&str, fn(f64) -> String)) {
-        let window = load.tally.window;
+        let window = load.stats.window;
         let (unit, show) = unit;
         match window < RATE_WINDOW_MIN {
             true => self.tile(name, &show(done), &format!("{unit} in {}", duration(window))),
@@ -183,7 +183,7 @@ mod tests {
         let mut outcome = example();
         let evil = "</td><script>alert('x')</script>\"";
         outcome.host.processor = evil.to_string();
-        outcome.loads[1].tally.wrongs.add(evil.to_string());
+        outcome.loads[1].stats.integrity_errors.add(evil.to_string());
         if let Some(server) = &mut outcome.server {
             server.name = evil.to_string();
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::plan::LoadKind;
-use crate::stress::find::{Found, Mode};
 use crate::stress::histogram::Histogram;
+use crate::stress::idle_probe::{Found, Mode};
 use crate::stress::load_stats::{How, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::text::digits::plural;
@@ -64,26 +64,26 @@ impl Page {
     }
 
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
-        let tally = &load.tally;
+        let stats = &load.stats;
         self.has_heads = false;
         self.line(load.name(), &load_line(load, &outcome.plan));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
         }
-        self.spread("latency", &tally.latency);
+        self.histogram("latency", &stats.latency);
         if let Some(corrected) = load.corrected() {
-            self.spread("corrected", &corrected);
+            self.histogram("corrected", &corrected);
         }
-        self.spread("lifetime", &tally.life);
-        self.spread("rounds", &tally.rounds);
+        self.histogram("lifetime", &stats.life);
+        self.histogram("rounds", &stats.rounds);
         if load.kind == LoadKind::Idle {
-            self.line("", &format!("{} alive at the end", plural(tally.open, "connection")));
+            self.line("", &format!("{} alive at the end", plural(stats.open, "connection")));
         }
         self.text.push('\n');
     }
 
-    fn spread(&mut self, name: &str, spread: &Histogram) {
-        if spread.is_empty() {
+    fn histogram(&mut self, name: &str, histogram: &Histogram) {
+        if histogram.is_empty() {
             return;
         }
         if !self.has_heads {
@@ -92,8 +92,8 @@ impl Page {
             self.has_heads = true;
         }
         let values = SPREAD_SHARES.map(|(_, share)| match share {
-            Some(share) => brief(spread.at(share)),
-            None => brief(spread.max()),
+            Some(share) => brief(histogram.at(share)),
+            None => brief(histogram.max()),
         });
         self.line("", &columns(name, values));
     }
@@ -127,7 +127,7 @@ impl Page {
     fn ramp(&mut self, outcome: &Outcome) {
         let mut connect = Histogram::new();
         self.has_heads = false;
-        outcome.loads.iter().for_each(|load| connect.merge(&load.tally.connect));
+        outcome.loads.iter().for_each(|load| connect.merge(&load.stats.connect));
         let wanted = outcome.wanted();
         if wanted > 0 {
             let (opened, took) = (counted(outcome.stayed()), duration(outcome.ramp));
@@ -137,13 +137,13 @@ impl Page {
         } else {
             self.line("connect", &plural(outcome.opened(), "connection"));
         }
-        self.spread("time", &connect);
+        self.histogram("time", &connect);
     }
 
     fn server(&mut self, server: &Server, outcome: &Outcome) {
         let name = format!("{} (process {})", plain(&server.name), server.pid);
         let mut parts = vec![name];
-        parts.extend(server.running().map(|share| format!("{} of a core", percent(share))));
+        parts.extend(server.cpu_share().map(|share| format!("{} of a core", percent(share))));
         self.line("server", &parts.join(", "));
         if let Some((each, noun)) = cpu_per_unit(server, outcome) {
             self.line("", &format!("{} of CPU time per {noun}", duration(each)));
@@ -184,14 +184,14 @@ impl Page {
             }
             return;
         }
-        let awake = format!("busy {} of the time{processes}", percent(busy.awake()));
+        let busy_share = format!("busy {} of the time{processes}", percent(busy.busy_share()));
         match busy.is_bottleneck() {
             true => {
                 let warning =
-                    format!("{awake}: the results may be limited by it, not by the server");
+                    format!("{busy_share}: the results may be limited by it, not by the server");
                 self.line("generator", &self.paint.warning(&warning));
             }
-            false => self.line("generator", &awake),
+            false => self.line("generator", &busy_share),
         }
     }
 
@@ -199,8 +199,8 @@ impl Page {
         self.text.push('\n');
         let seed = outcome.plan.seed.unwrap_or_default();
         let whole = duration(outcome.whole);
-        if outcome.is_well() {
-            let after = if outcome.early { "after " } else { "" };
+        if outcome.is_ok() {
+            let after = if outcome.interrupted { "after " } else { "" };
             let verdict = outcome.verdict();
             let verdict = match outcome.lost() {
                 0 => self.paint.good(&format!("✔ {verdict}")),
@@ -209,10 +209,10 @@ impl Page {
             self.text.push_str(&format!("  {verdict}  {after}{whole}, seed {seed}\n\n"));
             return;
         }
-        let early = if outcome.early { "interrupted after " } else { "" };
+        let interrupted = if outcome.interrupted { "interrupted after " } else { "" };
         let bad = self.paint.bad(&format!("✘ {}", outcome.verdict()));
-        self.text.push_str(&format!("  {bad}  {early}{whole}, seed {seed}\n"));
-        for load in outcome.loads.iter().filter(|load| !load.is_well()) {
+        self.text.push_str(&format!("  {bad}  {interrupted}{whole}, seed {seed}\n"));
+        for load in outcome.loads.iter().filter(|load| !load.is_ok()) {
             self.failures(load, outcome);
         }
         if outcome.never_accepted() > 0 {
@@ -223,7 +223,7 @@ impl Page {
     }
 
     fn failures(&mut self, load: &LoadOutcome, outcome: &Outcome) {
-        let LoadStats { failures, deaths, wrongs, .. } = &load.tally;
+        let LoadStats { failures, deaths, integrity_errors, .. } = &load.stats;
         let kind = load.name();
         for (failure, count) in failures {
             let (stage, name, words) = (failure.stage.name(), &failure.name, failure.explained());
@@ -243,27 +243,27 @@ impl Page {
             );
             self.line(kind, &text);
         }
-        if load.tally.lost > 0 {
-            self.line(kind, &format!("{} lost", plural(load.tally.lost, "datagram")));
+        if load.stats.lost > 0 {
+            self.line(kind, &format!("{} lost", plural(load.stats.lost, "datagram")));
         }
-        if load.tally.unanswered > 0 {
-            self.line(kind, &format!("{} unanswered", plural(load.tally.unanswered, "message")));
+        if load.stats.unanswered > 0 {
+            self.line(kind, &format!("{} unanswered", plural(load.stats.unanswered, "message")));
         }
-        if load.tally.partial.count > 0 {
-            let partial = partial_line(&load.tally.partial, &outcome.plan);
-            let answers = plural(load.tally.partial.count, "answer");
+        if load.stats.partial.count > 0 {
+            let partial = partial_line(&load.stats.partial, &outcome.plan);
+            let answers = plural(load.stats.partial.count, "answer");
             self.line(kind, &format!("{answers} incomplete: {partial}"));
         }
-        if wrongs.count > 0 {
-            let text = format!("{}:", plural(wrongs.count, "integrity error"));
+        if integrity_errors.count > 0 {
+            let text = format!("{}:", plural(integrity_errors.count, "integrity error"));
             self.line(kind, &text);
-            let shown = wrongs.list.iter().take(WRONGS_SHOWN);
+            let shown = integrity_errors.list.iter().take(WRONGS_SHOWN);
             shown.for_each(|words| self.line("", words));
-            if wrongs.count > WRONGS_SHOWN as u64 {
-                let more = counted(wrongs.count - WRONGS_SHOWN as u64);
+            if integrity_errors.count > WRONGS_SHOWN as u64 {
+                let more = counted(integrity_errors.count - WRONGS_SHOWN as u64);
                 self.line("", &format!("and {more} more"));
             }
-            if load.tally.answered == 0 && !load.far {
+            if load.stats.answered == 0 && !load.far {
                 self.line("", "every answer was wrong: does the target echo what it receives?");
             }
         }
@@ -334,11 +334,11 @@ mod tests {
         for words in all {
             assert!(text.contains(words), "{words} in {text}");
         }
-        let (mut early, mut failed) = (example(), example());
-        early.loads.clear();
-        (early.early, failed.early) = (true, true);
+        let (mut interrupted, mut failed) = (example(), example());
+        interrupted.loads.clear();
+        (interrupted.interrupted, failed.interrupted) = (true, true);
         let text_of = |outcome| summary(outcome, Paint(false), 80);
-        assert!(text_of(&early).contains("✔ no errors until interrupted  after 2.40 s"));
+        assert!(text_of(&interrupted).contains("✔ no errors until interrupted  after 2.40 s"));
         assert!(
             text_of(&failed)
                 .contains("✘ failed: 1 error, 2 connections died  interrupted after 2.40 s")
@@ -367,11 +367,11 @@ mod tests {
         outcome.busy.window = Duration::from_secs(1);
         for load in &mut outcome.loads {
             for seconds in [1, 99, 101, 3_599, 86_399, 360_000] {
-                load.tally.life.record(Duration::from_secs(seconds));
-                load.tally.latency.record(Duration::from_secs(seconds));
+                load.stats.life.record(Duration::from_secs(seconds));
+                load.stats.latency.record(Duration::from_secs(seconds));
             }
-            load.tally.wrongs.count = 1;
-            load.tally.wrongs.list.push("a".repeat(200));
+            load.stats.integrity_errors.count = 1;
+            load.stats.integrity_errors.list.push("a".repeat(200));
         }
         for columns in [80, 60, 40] {
             for line in summary(&outcome, Paint(true), columns).lines() {

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use crate::plan::StressPlan;
-use crate::stress::find::Found;
 use crate::stress::histogram::Histogram;
+use crate::stress::idle_probe::Found;
 use crate::stress::load_stats::{Deaths, How, LoadStats};
 use crate::stress::outcome::{Outcome, Server};
 use crate::text::digits::grouped;
@@ -22,17 +22,17 @@ impl Page {
     pub(super) fn times(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
-            let tally = &load.tally;
+            let stats = &load.stats;
             let corrected = load.corrected().unwrap_or_default();
             let named = [
-                ("latency", &tally.latency),
+                ("latency", &stats.latency),
                 ("latency, corrected", &corrected),
-                ("connect", &tally.connect),
-                ("lifetime", &tally.life),
-                ("round", &tally.rounds),
+                ("connect", &stats.connect),
+                ("lifetime", &stats.life),
+                ("round", &stats.rounds),
             ];
-            for (name, spread) in named.iter().filter(|(_, spread)| !spread.is_empty()) {
-                rows.push(time_row(&format!("{}: {name}", load.name()), spread));
+            for (name, histogram) in named.iter().filter(|(_, histogram)| !histogram.is_empty()) {
+                rows.push(time_row(&format!("{}: {name}", load.name()), histogram));
             }
         }
         if rows.is_empty() {
@@ -59,7 +59,7 @@ impl Page {
     pub(super) fn failures(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
-            rows.extend(failure_rows(load.name(), &load.tally, &outcome.plan));
+            rows.extend(failure_rows(load.name(), &load.stats, &outcome.plan));
         }
         if let Some(text) = outcome.server.as_ref().and_then(accept_line) {
             let name = "server: never accepted".to_string();
@@ -91,7 +91,7 @@ impl Page {
             "generator",
             format!(
                 "busy {} of the time, {}",
-                percent(busy.awake()),
+                percent(busy.busy_share()),
                 match outcome.processes {
                     1 => "one process".to_string(),
                     many => format!("{many} processes"),
@@ -138,32 +138,32 @@ impl Page {
 }
 
 /// Lists the failures of one load: name, count and meaning.
-fn failure_rows(word: &str, tally: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
+fn failure_rows(word: &str, stats: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
-    for (failure, count) in &tally.failures {
+    for (failure, count) in &stats.failures {
         rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
     }
-    let deaths = &tally.deaths;
+    let deaths = &stats.deaths;
     for (how, count) in deaths.kinds() {
         let name = format!("{word}: died by {}", how.name());
         rows.push([name, grouped(count), died_after(deaths, how)]);
     }
     let plain = [
-        ("unanswered", tally.unanswered, "messages without an answer"),
-        ("lost", tally.lost, "datagrams not echoed in time"),
-        ("late", tally.late, "datagrams echoed after the timeout"),
+        ("unanswered", stats.unanswered, "messages without an answer"),
+        ("lost", stats.lost, "datagrams not echoed in time"),
+        ("late", stats.late, "datagrams echoed after the timeout"),
     ];
     for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
         rows.push([format!("{word}: {name}"), grouped(count), what.to_string()]);
     }
-    if tally.partial.count > 0 {
+    if stats.partial.count > 0 {
         let name = format!("{word}: incomplete answers");
-        rows.push([name, grouped(tally.partial.count), partial_line(&tally.partial, plan)]);
+        rows.push([name, grouped(stats.partial.count), partial_line(&stats.partial, plan)]);
     }
-    let wrongs = &tally.wrongs;
-    if wrongs.count > 0 {
+    let integrity_errors = &stats.integrity_errors;
+    if integrity_errors.count > 0 {
         let name = format!("{word}: integrity errors");
-        rows.push([name, grouped(wrongs.count), wrongs.list.join("; ")]);
+        rows.push([name, grouped(integrity_errors.count), integrity_errors.list.join("; ")]);
     }
     rows
 }
@@ -174,15 +174,15 @@ fn died_after(deaths: &Deaths, how: How) -> String {
     let (mut silent, mut at) = (Histogram::new(), Histogram::new());
     of().for_each(|death| silent.record(death.silent));
     of().for_each(|death| at.record(death.at));
-    let span = |spread: &Histogram| (duration(spread.min()), duration(spread.max()));
+    let span = |histogram: &Histogram| (duration(histogram.min()), duration(histogram.max()));
     let ((least, most), (first, last)) = (span(&silent), span(&at));
     format!("idle for {least} to {most}, {first} to {last} into the run")
 }
 
-fn time_row(name: &str, spread: &Histogram) -> Vec<String> {
-    let mut row = vec![name.to_string(), grouped(spread.count()), duration(spread.min())];
-    row.extend([0.5, 0.9, 0.99, 0.999].map(|share| duration(spread.at(share))));
-    row.push(duration(spread.max()));
+fn time_row(name: &str, histogram: &Histogram) -> Vec<String> {
+    let mut row = vec![name.to_string(), grouped(histogram.count()), duration(histogram.min())];
+    row.extend([0.5, 0.9, 0.99, 0.999].map(|share| duration(histogram.at(share))));
+    row.push(duration(histogram.max()));
     row
 }
 
@@ -190,7 +190,7 @@ fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String
     let mut facts = vec![("process", format!("{} ({})", plain(&server.name), server.pid))];
     facts.extend(accept_line(server).map(|text| ("connections", text)));
     if let Some(cpu) = server.cpu_to_share() {
-        let share = server.running().map_or(String::new(), percent);
+        let share = server.cpu_share().map_or(String::new(), percent);
         facts.push(("CPU time", format!("{}, {share} of a core", duration(cpu))));
     }
     if let Some((each, noun)) = cpu_per_unit(server, outcome) {

@@ -9,8 +9,8 @@ use crate::stress::report::example::example;
 #[test]
 fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
     let mut outcome = example();
-    let tally = &mut outcome.loads[1].tally;
-    (tally.window, tally.answered, tally.bytes_in) = (Duration::from_millis(7), 152, 19_500);
+    let stats = &mut outcome.loads[1].stats;
+    (stats.window, stats.answered, stats.bytes_in) = (Duration::from_millis(7), 152, 19_500);
     outcome.ramp = Duration::from_millis(2);
     if let Some(server) = &mut outcome.server {
         server.end = server.begin;
@@ -32,29 +32,29 @@ fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
 fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
     let mut outcome = example();
     outcome.loads.remove(0);
-    let tally = &mut outcome.loads[0].tally;
-    (tally.failures, tally.unanswered) = Default::default();
-    (tally.lost, tally.answered) = (300, 700);
+    let stats = &mut outcome.loads[0].stats;
+    (stats.failures, stats.unanswered) = Default::default();
+    (stats.lost, stats.answered) = (300, 700);
     let verdict = |outcome: &Outcome| summary(outcome, Paint(false), 120);
     let text = verdict(&outcome);
     assert!(text.contains("  ! no errors, but 300 datagrams lost (30 %)  2.40 s"), "{text}");
-    assert!(!text.contains('✔') && !text.contains("failed") && outcome.is_well());
+    assert!(!text.contains('✔') && !text.contains("failed") && outcome.is_ok());
     outcome.plan.warmup = Duration::from_secs(1);
-    outcome.early = true;
+    outcome.interrupted = true;
     let words = "! no errors until interrupted, but 300 datagrams lost  after 2.40 s";
     assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
-    outcome.loads[0].tally.fail(Failure::new(Stage::Exchange, NO_ANSWER));
+    outcome.loads[0].stats.fail(Failure::new(Stage::Exchange, NO_ANSWER));
     assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
 }
 
 #[test]
 fn of_an_incomplete_answer_it_is_said_what_came() {
     let mut outcome = example();
-    outcome.loads[1].tally.partial.add(63, Duration::from_secs(5));
+    outcome.loads[1].stats.partial.add(63, Duration::from_secs(5));
     let text = summary(&outcome, Paint(false), 120);
     let words = "1 answer incomplete: 63 of 64 bytes arrived, then nothing for 5.00 s\n";
     assert!(text.contains(words), "{text}");
-    outcome.loads[1].tally.partial.add(7, Duration::from_secs(4));
+    outcome.loads[1].stats.partial.add(7, Duration::from_secs(4));
     let text = summary(&outcome, Paint(false), 120);
     let words =
         "2 answers incomplete: 7 to 63 of 64 bytes arrived, then nothing for 4.00 s to 5.00 s";
@@ -64,7 +64,7 @@ fn of_an_incomplete_answer_it_is_said_what_came() {
 #[test]
 fn memory_is_not_told_for_each_of_connections_that_the_server_has_not_accepted() {
     let mut outcome = example();
-    outcome.loads[0].tally.deaths = Default::default();
+    outcome.loads[0].stats.deaths = Default::default();
     outcome.loads.truncate(1);
     let summary_of = |outcome: &mut Outcome, queue, queue_at_close| {
         let server = outcome.server.as_mut().unwrap();

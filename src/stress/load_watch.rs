@@ -7,7 +7,7 @@ use crate::core::{Close, Event, Key, Observer};
 
 /// What the engine did since the loop last looked.
 #[derive(Debug, Default)]
-pub struct Watch {
+pub struct LoadWatch {
     pub connected: Vec<(Key, Duration)>,
     /// Connections whose other side will send no more.
     pub ended: Vec<Key>,
@@ -35,10 +35,10 @@ pub struct Moved {
     pub into: u64,
 }
 
-impl Watch {
+impl LoadWatch {
     /// There are so many loads.
-    pub fn of(groups: usize) -> Watch {
-        Watch { moved: vec![Moved::default(); groups], ..Watch::default() }
+    pub fn of(groups: usize) -> LoadWatch {
+        LoadWatch { moved: vec![Moved::default(); groups], ..LoadWatch::default() }
     }
 
     /// From now on this place is of this load.
@@ -54,7 +54,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for LoadWatch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         match event {
             Event::Wrote { bytes, .. } => {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn bytes_are_counted_by_load_and_direction() {
-        let mut watch = Watch::of(2);
+        let mut watch = LoadWatch::of(2);
         let (one, two) = (Key::new(1, 0), Key::new(2, 1));
         watch.assign(two, 1);
         watch.assign(one, 0);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn only_the_other_side_is_heard_to_end() {
-        let mut watch = Watch::of(1);
+        let mut watch = LoadWatch::of(1);
         let key = Key::new(1, 0);
         watch.on(key.at(0), &Event::EndOfFile);
         watch.on(key.at(1), &Event::EndOfFile);

@@ -1,4 +1,5 @@
-//! The course of a run: open what stays, measure what speaks, hold what is idle, close all.
+//! Moves a run through its phases: open persistent connections, measure loads, hold idle
+//! connections, close all.
 
 use std::time::Duration;
 
@@ -10,14 +11,14 @@ use super::phase::Phase;
 use super::runner::Runner;
 use super::server_usage::LoopUsage;
 
-/// A server that has not taken in its connections by then is measured as it is.
+/// Maximum time for the server to accept all connections before it is measured.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// Whoever overruns a timeout is told so by the timeout itself; only then comes the end for all.
+/// Additional time after a timeout, so that the timeout itself reports first.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 impl Runner {
-    /// Goes on to the phase whose time it is. False, when all is over.
+    /// Advances to the current phase. Returns false at the end of the run.
     pub(super) fn advance(&mut self) -> bool {
         loop {
             let before = self.phase;
@@ -28,17 +29,17 @@ impl Runner {
         }
     }
 
-    /// Goes on to the next phase if this one is over.
+    /// Advances to the next phase if this one is over.
     fn step(&mut self) {
         let now = self.clock.now();
         let phase = self.phase;
         match phase {
-            Phase::Ramp if self.ramp_is_over() => self.settle_in(now),
-            Phase::Settle { .. } if self.waits_for_word => {}
+            Phase::Ramp if self.ramp_is_over() => self.start_settling(now),
+            Phase::Settle { .. } if self.awaiting_start => {}
             Phase::Settle { .. } if self.is_settled(now) => self.begin(now),
             Phase::Warm { .. } if self.phase.is_due(now) => self.measure(now),
             Phase::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
-            Phase::Finish { .. } if self.talkers() == 0 => self.hold(now),
+            Phase::Finish { .. } if self.active_conns() == 0 => self.hold(now),
             Phase::Finish { .. } if self.phase.is_due(now) => {
                 self.cut(|kind| kind != LoadKind::Idle);
                 self.hold(now);
@@ -51,7 +52,7 @@ impl Runner {
                 self.give_up_probes();
                 self.close(now);
             }
-            Phase::Find if !self.find() => self.close(now),
+            Phase::IdleProbe if !self.run_idle_probe() => self.close(now),
             Phase::Close { .. } if self.engine.is_empty() => self.phase = Phase::Over,
             Phase::Close { .. } if self.phase.is_due(now) => {
                 self.cut(|_| true);
@@ -61,19 +62,19 @@ impl Runner {
         }
     }
 
-    /// Somebody wants it to end: what was measured so far stands. Once more: at once.
+    /// Ends the run early but in order. A second call ends it at once.
     pub(super) fn interrupt(&mut self) {
         let now = self.clock.now();
-        if self.interrupted {
-            // Whoever cannot wait does not learn how the connections would have ended.
-            self.hurried = true;
+        if self.stopping {
+            // How connections end from now on says nothing about the server.
+            self.aborting = true;
             self.cut(|_| true);
             self.phase = Phase::Over;
             return;
         }
-        self.early = !matches!(self.phase, Phase::Serve { .. });
-        self.interrupted = true;
-        self.forget_dialing();
+        self.interrupted = !matches!(self.phase, Phase::Serve { .. });
+        self.stopping = true;
+        self.abort_dials();
         if self.phase == Phase::Ramp {
             self.ramp = now;
             self.ramp_curve.end(now, self.open_now());
@@ -87,11 +88,11 @@ impl Runner {
 
     fn ramp_is_over(&self) -> bool {
         let mut staying = self.groups.iter().filter(|group| group.stays());
-        staying.all(|group| group.lacks() == 0 && group.opening == 0)
+        staying.all(|group| group.lacking() == 0 && group.opening == 0)
     }
 
-    /// All that stay are there.
-    fn settle_in(&mut self, now: Duration) {
+    /// Ends the ramp: all persistent connections are open.
+    fn start_settling(&mut self, now: Duration) {
         self.ramp = now;
         self.ramp_curve.end(now, self.open_now());
         self.phase = Phase::Settle { until: now + SETTLE_MAX };
@@ -107,8 +108,8 @@ impl Runner {
         self.server_usage.open(now, conns);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
         if self.plan.find_timeout.is_some() {
-            self.groups[0].load.going.set(true);
-            self.phase = Phase::Find;
+            self.groups[0].load.started.set(true);
+            self.phase = Phase::IdleProbe;
             return;
         }
         if self.plan.targets.is_empty() {
@@ -116,19 +117,19 @@ impl Runner {
             self.phase = Phase::Serve { since: now };
             return;
         }
-        let can_speak = |group: &Group| match group.stays() {
+        let can_send = |group: &Group| match group.stays() {
             true => group.open > 0 && group.kind != LoadKind::Idle,
             false => true,
         };
-        if !self.groups.iter().any(can_speak) {
+        if !self.groups.iter().any(can_send) {
             return self.hold(now);
         }
-        self.pace_anew();
-        self.start_clocks(now);
+        self.reset_pace();
+        self.start_pacers(now);
         for group in &self.groups {
-            group.load.going.set(true);
+            group.load.started.set(true);
         }
-        self.mark_talkers();
+        self.mark_active();
         match self.plan.warmup {
             Duration::ZERO => self.measure(now),
             warmup => self.phase = Phase::Warm { since: now, until: now + warmup },
@@ -136,52 +137,52 @@ impl Runner {
     }
 
     fn measure(&mut self, now: Duration) {
-        self.groups.iter_mut().for_each(|group| group.tally.restart());
+        self.groups.iter_mut().for_each(|group| group.stats.restart());
         self.busy = LoopUsage::begin(now);
         self.server_usage.begin(now);
         self.phase = Phase::Load { since: now, until: now + self.plan.duration };
     }
 
-    /// A window has its time, and as much more as the first storm takes.
+    /// Whether the window is over: its time, plus what the first storm needs.
     fn window_is_over(&self, until: Duration, now: Duration) -> bool {
-        let told = self.storms_are_told() || now >= until + self.plan.timeout();
-        let silent = self.talkers() == 0 && self.groups.iter().all(Group::stays);
-        now >= until && told || silent
+        let measured = self.storms_measured() || now >= until + self.plan.timeout();
+        let silent = self.active_conns() == 0 && self.groups.iter().all(Group::stays);
+        now >= until && measured || silent
     }
 
-    /// The window is over: what was measured is noted, and those who speak come to their end.
+    /// Ends the window: records the measurements and stops the active loads.
     fn finish(&mut self, now: Duration) {
         if let Phase::Load { since, .. } | Phase::Serve { since } = self.phase {
             self.server_usage.end(now);
             self.busy.end(now);
             self.measured = Some((since, now));
             for group in &mut self.groups {
-                group.tally.window = now - since;
-                group.tally.open = group.open as u64;
+                group.stats.window = now - since;
+                group.stats.open = group.open as u64;
             }
         }
         self.phase = Phase::Finish { until: now + self.plan.closing_timeout() + GRACE };
         for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
             group.load.ending.set(true);
         }
-        self.mark_talkers();
+        self.mark_active();
     }
 
     fn hold(&mut self, now: Duration) {
-        match self.engine.is_empty() || self.interrupted {
+        match self.engine.is_empty() || self.stopping {
             true => self.close(now),
             false => self.phase = Phase::Hold { since: now, until: self.held_until },
         }
     }
 
-    /// Everything still there says its end.
+    /// Closes all remaining connections.
     fn close(&mut self, now: Duration) {
         if !matches!(self.phase, Phase::Probe { .. }) {
-            self.note_held(now);
+            self.record_held(now);
         }
         self.listeners.close_now();
         for group in &self.groups {
-            group.load.going.set(false);
+            group.load.started.set(false);
             group.load.ending.set(true);
         }
         self.phase = Phase::Close { until: now + self.plan.closing_timeout() + GRACE };
@@ -191,23 +192,23 @@ impl Runner {
         }
     }
 
-    /// What idle connections came to, before anybody asks or ends them.
-    pub(super) fn note_held(&mut self, now: Duration) {
-        self.server_usage.note_queue();
+    /// Records idle connections before they are probed or closed.
+    pub(super) fn record_held(&mut self, now: Duration) {
+        self.server_usage.record_queue();
         self.server_usage.close(now);
         for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
-            group.tally.open = group.open as u64;
-            group.tally.window = now.saturating_sub(self.held_since);
+            group.stats.open = group.open as u64;
+            group.stats.window = now.saturating_sub(self.held_since);
         }
     }
 
-    /// Connections that are not merely idle.
-    fn talkers(&self) -> usize {
+    /// Number of connections of all loads but idle.
+    fn active_conns(&self) -> usize {
         let talking = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
         talking.map(|group| group.open + group.opening).sum()
     }
 
-    fn mark_talkers(&mut self) {
+    fn mark_active(&mut self) {
         for group in 0..self.groups.len() {
             let keys = std::mem::take(&mut self.groups[group].keys);
             for key in &keys {
@@ -217,21 +218,20 @@ impl Runner {
         }
     }
 
-    /// Whoever ends a run early does not wait for connections that are not made yet, and how they
-    /// would have ended nobody knows.
-    fn forget_dialing(&mut self) {
+    /// Drops connections that are still connecting, without recording a result.
+    fn abort_dials(&mut self) {
         let dialing = self.engine.iter().filter(|(_, conn)| conn.dialing());
         let keys: Vec<Key> = dialing.map(|(key, _)| key).collect();
         let now = self.moment();
-        self.hurried = true;
+        self.aborting = true;
         for key in keys {
             self.engine.end(key, Reason::ConnectTimeout, now, &mut self.watch);
         }
-        self.settle_closed();
-        self.hurried = false;
+        self.record_closed();
+        self.aborting = false;
     }
 
-    /// Ends connections of these loads at once.
+    /// Closes connections of the chosen loads at once.
     fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
         let groups = &self.groups;
         let chosen =
@@ -242,7 +242,7 @@ impl Runner {
             let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
             self.engine.end(key, reason, now, &mut self.watch);
         }
-        // What their scripts told at the end counts too.
-        self.settle();
+        // Their scripts may have reported at the end.
+        self.collect_results();
     }
 }

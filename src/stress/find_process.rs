@@ -4,12 +4,12 @@ use super::dial::Place;
 
 /// The process that serves this place, as far as the system tells.
 #[cfg(target_os = "linux")]
-pub fn server_of(place: &Place) -> Option<u32> {
-    linux::server_of(place)
+pub fn find_process(place: &Place) -> Option<u32> {
+    linux::find_process(place)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn server_of(_: &Place) -> Option<u32> {
+pub fn find_process(_: &Place) -> Option<u32> {
     None
 }
 
@@ -39,7 +39,7 @@ mod linux {
     const LISTENS: &str = "0A";
     const BOUND: &str = "07";
 
-    pub fn server_of(place: &Place) -> Option<u32> {
+    pub fn find_process(place: &Place) -> Option<u32> {
         let rows = match place {
             Place::Inet(to) if is_ours(to.ip()) => inet("tcp", LISTENS, to.ip(), to.port()),
             Place::Udp(to) if is_ours(to.ip()) => inet("udp", BOUND, to.ip(), to.port()),
@@ -148,11 +148,11 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("[::1]:0").unwrap();
         let own = Some(std::process::id());
-        assert_eq!(server_of(&Place::Inet(tcp.local_addr().unwrap())), own);
-        assert_eq!(server_of(&Place::Udp(udp.local_addr().unwrap())), own);
+        assert_eq!(find_process(&Place::Inet(tcp.local_addr().unwrap())), own);
+        assert_eq!(find_process(&Place::Udp(udp.local_addr().unwrap())), own);
         let vacant = udp.local_addr().unwrap();
-        assert_ne!(server_of(&Place::Inet(vacant)), own);
-        assert_eq!(server_of(&Place::Inet("192.0.2.1:80".parse().unwrap())), None);
+        assert_ne!(find_process(&Place::Inet(vacant)), own);
+        assert_eq!(find_process(&Place::Inet("192.0.2.1:80".parse().unwrap())), None);
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("oneloop-{}-whose", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let place = Place::Unix(crate::plan::UnixName::Path(path.clone()));
-        assert_eq!(server_of(&place), Some(std::process::id()));
+        assert_eq!(find_process(&place), Some(std::process::id()));
         drop(listener);
         std::fs::remove_file(path).unwrap();
     }

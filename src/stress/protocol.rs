@@ -1,4 +1,4 @@
-//! What the processes of one run tell each other: each message one line of JSON.
+//! The protocol between the processes of one run: each message is one line of JSON.
 
 use std::time::Duration;
 
@@ -11,73 +11,75 @@ use super::ramp_curve::RampCurve;
 use super::server_usage::LoopUsage;
 use super::timeline::{Point, Timeline};
 
-/// What a worker tells.
+/// A message of a worker.
 #[derive(Clone, Debug)]
-pub enum Told {
-    /// All connections that stay were made, as far as they could be.
+pub enum Message {
+    /// All persistent connections are open, as far as possible.
     Ready,
-    /// How it stands.
+    /// Progress, a few times per second.
     Progress(Snapshot),
-    Done(Box<Share>),
+    Done(Box<WorkerResult>),
 }
 
-/// What a worker's share of the work came to.
+/// The result of one worker.
 #[derive(Clone, Debug, Default)]
-pub struct Share {
-    pub tallies: Vec<LoadStats>,
+pub struct WorkerResult {
+    pub load_stats: Vec<LoadStats>,
     pub timeline: Timeline,
     pub busy: LoopUsage,
     pub ramp: Duration,
     pub ramp_curve: RampCurve,
     pub measured: Option<(Duration, Duration)>,
-    pub early: bool,
+    pub interrupted: bool,
 }
 
-/// What a worker is told: to begin to speak.
+/// The message to a worker to start its loads.
 pub const GO: &str = "go";
 
-impl Share {
-    /// Adds what another process did.
-    pub fn merge(&mut self, other: &Share) {
-        if self.tallies.is_empty() {
-            self.tallies.resize(other.tallies.len(), LoadStats::default());
+impl WorkerResult {
+    /// Adds the result of another process.
+    pub fn merge(&mut self, other: &WorkerResult) {
+        if self.load_stats.is_empty() {
+            self.load_stats.resize(other.load_stats.len(), LoadStats::default());
         }
-        for (tally, more) in self.tallies.iter_mut().zip(&other.tallies) {
-            tally.merge(more);
+        for (stats, more) in self.load_stats.iter_mut().zip(&other.load_stats) {
+            stats.merge(more);
         }
         self.timeline.merge(&other.timeline);
         self.busy.merge(&other.busy);
         self.ramp = self.ramp.max(other.ramp);
         self.ramp_curve.merge(&other.ramp_curve);
         self.measured = self.measured.or(other.measured);
-        self.early |= other.early;
+        self.interrupted |= other.interrupted;
     }
 }
 
-impl Told {
+impl Message {
     pub fn line(&self) -> String {
         let value = match self {
-            Told::Ready => object([("told", "ready".into())]),
-            Told::Progress(snapshot) => {
-                object([("told", "progress".into()), ("snapshot", show_snapshot(snapshot))])
+            Message::Ready => object([("message", "ready".into())]),
+            Message::Progress(snapshot) => {
+                object([("message", "progress".into()), ("snapshot", write_snapshot(snapshot))])
             }
-            Told::Done(share) => object([("told", "done".into()), ("share", show_share(share))]),
+            Message::Done(share) => {
+                object([("message", "done".into()), ("result", write_result(share))])
+            }
         };
         format!("{value}\n")
     }
 
-    pub fn read(line: &str) -> Option<Told> {
+    pub fn read(line: &str) -> Option<Message> {
         let value = Json::parse(line)?;
-        match value.get("told")?.text()? {
-            "ready" => Some(Told::Ready),
-            "progress" => read_snapshot(value.get("snapshot")?).map(Told::Progress),
-            "done" => read_share(value.get("share")?).map(|share| Told::Done(Box::new(share))),
+        match value.get("message")?.text()? {
+            "ready" => Some(Message::Ready),
+            "progress" => read_snapshot(value.get("snapshot")?).map(Message::Progress),
+            "done" => read_result(value.get("result")?).map(|share| Message::Done(Box::new(share))),
             _ => None,
         }
     }
 }
 
-fn show_snapshot(snapshot: &Snapshot) -> Json {
+fn write_snapshot(snapshot: &Snapshot) -> Json {
     object([
         ("phase", snapshot.phase.as_str().into()),
         ("share", snapshot.share.into()),
@@ -107,41 +109,41 @@ fn read_snapshot(value: &Json) -> Option<Snapshot> {
     })
 }
 
-fn show_share(share: &Share) -> Json {
+fn write_result(share: &WorkerResult) -> Json {
     object([
-        ("tallies", share.tallies.iter().map(show_tally).collect()),
+        ("loads", share.load_stats.iter().map(write_stats).collect()),
         ("step", nanos(share.timeline.step)),
-        ("points", share.timeline.points.iter().map(show_point).collect()),
+        ("points", share.timeline.points.iter().map(write_point).collect()),
         ("turns", share.busy.turns.into()),
         ("slept", nanos(share.busy.slept)),
         ("busy_window", nanos(share.busy.window)),
         ("cpu", nanos(share.busy.cpu)),
         ("ramp", nanos(share.ramp)),
-        ("climb_step", nanos(share.ramp_curve.step)),
-        ("climb", share.ramp_curve.open.iter().map(|open| *open as f64).collect()),
+        ("ramp_step", nanos(share.ramp_curve.step)),
+        ("ramp_open", share.ramp_curve.open.iter().map(|open| *open as f64).collect()),
         (
             "measured",
             share.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
         ),
-        ("early", share.early.into()),
+        ("interrupted", share.interrupted.into()),
     ])
 }
 
-fn read_share(value: &Json) -> Option<Share> {
+fn read_result(value: &Json) -> Option<WorkerResult> {
     let mut timeline = Timeline::new();
     timeline.step = time(value, "step")?;
     timeline.points = value.get("points")?.items().iter().map(read_point).collect::<Option<_>>()?;
-    let ramp_curve = value.get("climb")?.items();
+    let ramp_curve = value.get("ramp_open")?.items();
     let ramp_curve = ramp_curve.iter().map(|open| open.number().map(|open| open as u64));
     let ramp_curve =
-        RampCurve { step: time(value, "climb_step")?, open: ramp_curve.collect::<Option<_>>()? };
+        RampCurve { step: time(value, "ramp_step")?, open: ramp_curve.collect::<Option<_>>()? };
     let mut busy = LoopUsage::default();
     busy.turns = count(value, "turns")?;
     busy.slept = time(value, "slept")?;
     busy.window = time(value, "busy_window")?;
     busy.cpu = time(value, "cpu")?;
-    Some(Share {
-        tallies: value.get("tallies")?.items().iter().map(read_tally).collect::<Option<_>>()?,
+    Some(WorkerResult {
+        load_stats: value.get("loads")?.items().iter().map(read_stats).collect::<Option<_>>()?,
         timeline,
         busy,
         ramp: time(value, "ramp")?,
@@ -150,56 +152,57 @@ fn read_share(value: &Json) -> Option<Share> {
             [from, to] => Some((read_nanos(from)?, read_nanos(to)?)),
             _ => None,
         },
-        early: value.get("early")? == &Json::Bool(true),
+        interrupted: value.get("interrupted")? == &Json::Bool(true),
     })
 }
 
-fn show_tally(tally: &LoadStats) -> Json {
-    let mut tally = tally.clone();
-    let mut fields = vec![("window".to_string(), nanos(tally.window))];
-    let counts = tally.counts().map(|(name, count)| (name.to_string(), (*count).into()));
+fn write_stats(stats: &LoadStats) -> Json {
+    let mut stats = stats.clone();
+    let mut fields = vec![("window".to_string(), nanos(stats.window))];
+    let counts = stats.counts().map(|(name, count)| (name.to_string(), (*count).into()));
     fields.extend(counts);
-    let spreads = tally.spreads().map(|(name, spread)| (name.to_string(), show_spread(spread)));
-    fields.extend(spreads);
+    let histograms =
+        stats.histograms().map(|(name, histogram)| (name.to_string(), write_histogram(histogram)));
+    fields.extend(histograms);
     let failure = |(failure, count): (&Failure, &u64)| {
         let (stage, name) = (failure.stage.name(), failure.name.as_str());
         object([("stage", stage.into()), ("name", name.into()), ("count", (*count).into())])
     };
-    let wrongs = tally.wrongs.list.iter().map(String::as_str);
+    let integrity_errors = stats.integrity_errors.list.iter().map(String::as_str);
     fields.extend([
-        ("failures".to_string(), tally.failures.iter().map(failure).collect()),
-        ("partial".to_string(), show_partial(&tally.partial)),
-        ("deaths".to_string(), show_deaths(&tally.deaths)),
-        ("wrong".to_string(), tally.wrongs.count.into()),
-        ("wrongs".to_string(), wrongs.collect()),
+        ("failures".to_string(), stats.failures.iter().map(failure).collect()),
+        ("partial".to_string(), write_partial(&stats.partial)),
+        ("deaths".to_string(), write_deaths(&stats.deaths)),
+        ("wrong".to_string(), stats.integrity_errors.count.into()),
+        ("integrity_errors".to_string(), integrity_errors.collect()),
     ]);
     Json::Object(fields)
 }
 
-fn read_tally(value: &Json) -> Option<LoadStats> {
-    let mut tally = LoadStats { window: time(value, "window")?, ..LoadStats::default() };
-    for (name, field) in tally.counts() {
+fn read_stats(value: &Json) -> Option<LoadStats> {
+    let mut stats = LoadStats { window: time(value, "window")?, ..LoadStats::default() };
+    for (name, field) in stats.counts() {
         *field = count(value, name)?;
     }
-    for (name, field) in tally.spreads() {
-        *field = read_spread(value.get(name)?)?;
+    for (name, field) in stats.histograms() {
+        *field = read_histogram(value.get(name)?)?;
     }
     for failure in value.get("failures")?.items() {
         let stage = failure.get("stage")?.text()?;
         let (_, stage) = Stage::WORDS.iter().find(|(word, _)| *word == stage)?;
         let failed = Failure::new(*stage, failure.get("name")?.text()?);
-        tally.failures.insert(failed, count(failure, "count")?);
+        stats.failures.insert(failed, count(failure, "count")?);
     }
-    tally.partial = read_partial(value.get("partial")?)?;
-    tally.deaths = read_deaths(value.get("deaths")?)?;
-    tally.wrongs.count = count(value, "wrong")?;
-    for words in value.get("wrongs")?.items() {
-        tally.wrongs.list.push(words.text()?.to_string());
+    stats.partial = read_partial(value.get("partial")?)?;
+    stats.deaths = read_deaths(value.get("deaths")?)?;
+    stats.integrity_errors.count = count(value, "wrong")?;
+    for words in value.get("integrity_errors")?.items() {
+        stats.integrity_errors.list.push(words.text()?.to_string());
     }
-    Some(tally)
+    Some(stats)
 }
 
-fn show_partial(partial: &Partial) -> Json {
+fn write_partial(partial: &Partial) -> Json {
     let Partial { count, bytes, quiet } = *partial;
     let counts = [count, bytes.0, bytes.1].map(Json::from).into_iter();
     counts.chain([nanos(quiet.0), nanos(quiet.1)]).collect()
@@ -215,7 +218,7 @@ fn read_partial(value: &Json) -> Option<Partial> {
     })
 }
 
-fn show_deaths(deaths: &Deaths) -> Json {
+fn write_deaths(deaths: &Deaths) -> Json {
     let death = |death: &Death| -> Json {
         let how = How::WORDS.iter().position(|(_, how)| *how == death.how).unwrap_or(0);
         [nanos(death.at), nanos(death.silent), how.into()].into_iter().collect()
@@ -242,21 +245,21 @@ fn read_deaths(value: &Json) -> Option<Deaths> {
     })
 }
 
-/// A duration and how often it was measured, in turn.
-fn show_spread(spread: &Histogram) -> Json {
-    spread.buckets().flat_map(|(took, count)| [nanos(took), count.into()]).collect()
+/// Writes pairs of duration and count.
+fn write_histogram(histogram: &Histogram) -> Json {
+    histogram.buckets().flat_map(|(took, count)| [nanos(took), count.into()]).collect()
 }
 
-fn read_spread(value: &Json) -> Option<Histogram> {
-    let mut spread = Histogram::new();
+fn read_histogram(value: &Json) -> Option<Histogram> {
+    let mut histogram = Histogram::new();
     for pair in value.items().chunks(2) {
         let [took, count] = pair else { return None };
-        spread.record_many(read_nanos(took)?, count.number()? as u64);
+        histogram.record_many(read_nanos(took)?, count.number()? as u64);
     }
-    Some(spread)
+    Some(histogram)
 }
 
-fn show_point(point: &Point) -> Json {
+fn write_point(point: &Point) -> Json {
     let counts = [
         point.answered,
         point.bytes,
@@ -305,22 +308,22 @@ fn time(value: &Json, name: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn tally() -> LoadStats {
-        let mut tally = LoadStats { window: Duration::from_secs(2), ..LoadStats::default() };
-        for (number, (_, field)) in (1..).zip(tally.counts()) {
+    fn stats() -> LoadStats {
+        let mut stats = LoadStats { window: Duration::from_secs(2), ..LoadStats::default() };
+        for (number, (_, field)) in (1..).zip(stats.counts()) {
             *field = number * 1_000_003;
         }
-        for (number, (_, field)) in (1..).zip(tally.spreads()) {
+        for (number, (_, field)) in (1..).zip(stats.histograms()) {
             (0..100).for_each(|step| field.record(Duration::from_micros(number * 7 + step * step)));
         }
-        tally.fail(Failure::new(Stage::Connect, "ECONNREFUSED"));
-        tally.fail(Failure::new(Stage::Hold, "no answer"));
+        stats.fail(Failure::new(Stage::Connect, "ECONNREFUSED"));
+        stats.fail(Failure::new(Stage::Hold, "no answer"));
         let at = Duration::from_millis(1500);
-        tally.deaths.add(Death { at, silent: at / 2, how: How::Rst });
-        tally.wrongs.add("byte 7 is \"x\"\n".to_string());
-        tally.partial.add(63, at);
-        tally.partial.add(7, at / 2);
-        tally
+        stats.deaths.add(Death { at, silent: at / 2, how: How::Rst });
+        stats.integrity_errors.add("byte 7 is \"x\"\n".to_string());
+        stats.partial.add(63, at);
+        stats.partial.add(7, at / 2);
+        stats
     }
 
     #[test]
@@ -331,53 +334,64 @@ mod tests {
         timeline.turn(Duration::from_millis(250), 9, None);
         let mut busy = LoopUsage::default();
         busy.turns = 12;
-        let (ramp, tallies) =
-            (Duration::from_nanos(123_456_789), vec![tally(), LoadStats::default()]);
+        let (ramp, load_stats) =
+            (Duration::from_nanos(123_456_789), vec![stats(), LoadStats::default()]);
         let measured = Some((ramp, 2 * ramp));
         let ramp_curve = RampCurve { step: ramp, open: vec![3, 5] };
-        let share = Share { tallies, timeline, busy, ramp, ramp_curve, measured, early: true };
-        let line = Told::Done(Box::new(share.clone())).line();
+        let share = WorkerResult {
+            load_stats,
+            timeline,
+            busy,
+            ramp,
+            ramp_curve,
+            measured,
+            interrupted: true,
+        };
+        let line = Message::Done(Box::new(share.clone())).line();
         assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
-        let Some(Told::Done(read)) = Told::read(line.trim_end()) else { panic!("{line}") };
-        assert_eq!((read.ramp, read.early, read.busy.turns), (share.ramp, true, 12));
+        let Some(Message::Done(read)) = Message::read(line.trim_end()) else { panic!("{line}") };
+        assert_eq!((read.ramp, read.interrupted, read.busy.turns), (share.ramp, true, 12));
         assert_eq!((read.measured, read.ramp_curve), (share.measured, share.ramp_curve));
         assert_eq!(read.timeline.points, share.timeline.points);
-        let (mut is, mut should) = (read.tallies[0].clone(), tally());
+        let (mut is, mut should) = (read.load_stats[0].clone(), stats());
         for ((name, is), (_, should)) in is.counts().into_iter().zip(should.counts()) {
             assert_eq!(is, should, "{name}");
         }
-        for ((name, is), (_, should)) in is.spreads().into_iter().zip(should.spreads()) {
+        for ((name, is), (_, should)) in is.histograms().into_iter().zip(should.histograms()) {
             assert!(is.buckets().eq(should.buckets()), "{name}");
         }
         assert_eq!(is.failures, should.failures);
         assert_eq!(is.deaths.list, should.deaths.list);
-        assert_eq!(is.wrongs.list, should.wrongs.list);
+        assert_eq!(is.integrity_errors.list, should.integrity_errors.list);
         assert_eq!(is.partial, should.partial);
         assert_eq!(is.window, should.window);
     }
 
     #[test]
     fn two_shares_are_one() {
-        let one =
-            Share { tallies: vec![tally()], ramp: Duration::from_secs(2), ..Share::default() };
-        let mut sum = Share::default();
+        let one = WorkerResult {
+            load_stats: vec![stats()],
+            ramp: Duration::from_secs(2),
+            ..WorkerResult::default()
+        };
+        let mut sum = WorkerResult::default();
         sum.merge(&one);
-        sum.merge(&Share { ramp: Duration::from_secs(1), ..one.clone() });
+        sum.merge(&WorkerResult { ramp: Duration::from_secs(1), ..one.clone() });
         assert_eq!(sum.ramp, Duration::from_secs(2));
-        assert_eq!(sum.tallies[0].answered, 2 * one.tallies[0].answered);
-        assert_eq!(sum.tallies[0].latency.count(), 2 * one.tallies[0].latency.count());
-        assert_eq!(sum.tallies[0].failed(), 4);
+        assert_eq!(sum.load_stats[0].answered, 2 * one.load_stats[0].answered);
+        assert_eq!(sum.load_stats[0].latency.count(), 2 * one.load_stats[0].latency.count());
+        assert_eq!(sum.load_stats[0].failed(), 4);
     }
 
     #[test]
     fn progress_survives_the_journey_and_nonsense_is_nothing() {
         let snapshot = Snapshot { phase: "hold".to_string(), open: 7, ..Snapshot::default() };
-        let line = Told::Progress(snapshot.clone()).line();
-        let Some(Told::Progress(read)) = Told::read(&line) else { panic!("{line}") };
+        let line = Message::Progress(snapshot.clone()).line();
+        let Some(Message::Progress(read)) = Message::read(&line) else { panic!("{line}") };
         assert_eq!(read, snapshot);
-        assert!(matches!(Told::read(&Told::Ready.line()), Some(Told::Ready)));
-        for bad in ["", "x", "{}", "{\"told\": \"done\"}", "{\"told\": \"more\"}"] {
-            assert!(Told::read(bad).is_none(), "{bad}");
+        assert!(matches!(Message::read(&Message::Ready.line()), Some(Message::Ready)));
+        for bad in ["", "x", "{}", "{\"message\": \"done\"}", "{\"message\": \"more\"}"] {
+            assert!(Message::read(bad).is_none(), "{bad}");
         }
     }
 }

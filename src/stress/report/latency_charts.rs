@@ -7,16 +7,16 @@ use super::chart::{Axis, Chart, Series, Shape};
 use super::marks::{latency_axis, line, show_nanos, show_percent, top, trimmed};
 
 /// Draws the charts of one load. `several`: whether titles must name it.
-pub(super) fn spread_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
-    let spread = &load.tally.latency;
-    if spread.count() < 2 {
+pub(super) fn latency_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
+    let histogram = &load.stats.latency;
+    if histogram.count() < 2 {
         return Vec::new();
     }
     let of = if several { format!(" of {}", load.name()) } else { String::new() };
     // The last series is drawn on top.
     let mut drawn = Vec::new();
     drawn.extend(load.corrected().map(|it| (CORRECTED, "two", it)));
-    drawn.push(("measured", "one", spread.clone()));
+    drawn.push(("measured", "one", histogram.clone()));
     vec![distribution(&drawn, &of), by_percentile(&drawn, &of)]
 }
 
@@ -26,14 +26,15 @@ type Drawn = (&'static str, &'static str, Histogram);
 const CORRECTED: &str = "corrected for coordinated omission";
 
 fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
-    let ends = drawn.iter().flat_map(|(_, _, spread)| [spread.min(), spread.max()]);
+    let ends = drawn.iter().flat_map(|(_, _, histogram)| [histogram.min(), histogram.max()]);
     let y = latency_axis(ends.map(|end| end.as_nanos() as f64));
-    let last = drawn.iter().map(|(_, _, spread)| last_mark(spread)).fold(0.0, f64::max);
-    let series = drawn.iter().map(|(name, class, spread)| line(name, class, percentiles(spread)));
+    let last = drawn.iter().map(|(_, _, histogram)| last_mark(histogram)).fold(0.0, f64::max);
+    let series =
+        drawn.iter().map(|(name, class, histogram)| line(name, class, percentiles(histogram)));
     Chart {
         title: format!("Latency{of} by percentile"),
         about: "minimum latency of the slowest share; both axes logarithmic".to_string(),
-        x: Axis { marks: Some(bars_marks()), ..Axis::linear(last, show_share) },
+        x: Axis { marks: Some(bars_marks()), ..Axis::linear(last, write_result) },
         y,
         shaded: None,
         series: series.collect(),
@@ -43,15 +44,15 @@ fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
 /// Draws the distribution as bars of equal width on a logarithmic axis, with corrected values as a
 /// line on top.
 fn distribution(drawn: &[Drawn], of: &str) -> Chart {
-    let ends = || drawn.iter().flat_map(|(_, _, spread)| [spread.min(), spread.max()]);
+    let ends = || drawn.iter().flat_map(|(_, _, histogram)| [histogram.min(), histogram.max()]);
     let from = ends().min().map_or(1.0, |least| least.as_nanos() as f64 * 0.9);
     let to = ends().max().map_or(2.0, |most| most.as_nanos() as f64 * 1.1);
     let mut series: Vec<Series> = drawn
         .iter()
-        .map(|(name, class, spread)| {
+        .map(|(name, class, histogram)| {
             let (points, shape) = match *name {
-                CORRECTED => (steps(&shares(spread, (from, to))), Shape::Line),
-                _ => (shares(spread, (from, to)), Shape::Bars),
+                CORRECTED => (steps(&shares(histogram, (from, to))), Shape::Line),
+                _ => (shares(histogram, (from, to)), Shape::Bars),
             };
             Series { name, class, shape, points }
         })
@@ -69,15 +70,15 @@ fn distribution(drawn: &[Drawn], of: &str) -> Chart {
 }
 
 /// Computes the share of answers in each bar, with its left edge; the last point ends the axis.
-fn shares(spread: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
+fn shares(histogram: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     const BARS: usize = 64;
     let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
     let mut bars = vec![0.0; BARS];
-    for (took, times) in spread.buckets() {
+    for (took, times) in histogram.buckets() {
         let place = (took.as_nanos() as f64 / from).ln() / (to / from).ln();
         bars[((place * BARS as f64) as usize).min(BARS - 1)] += times as f64;
     }
-    let total = spread.count() as f64;
+    let total = histogram.count() as f64;
     let mut points: Vec<(f64, f64)> =
         bars.iter().enumerate().map(|(bar, times)| (edge(bar), times / total)).collect();
     points.push((to, 0.0));
@@ -95,11 +96,11 @@ fn place(share: f64) -> f64 {
     -(1.0 - share).max(1e-9).log10()
 }
 
-fn percentiles(spread: &Histogram) -> Vec<(f64, f64)> {
-    let total = spread.count() as f64;
+fn percentiles(histogram: &Histogram) -> Vec<(f64, f64)> {
+    let total = histogram.count() as f64;
     let mut so_far = 0.0;
     let mut points: Vec<(f64, f64)> = Vec::new();
-    for (took, times) in spread.buckets() {
+    for (took, times) in histogram.buckets() {
         let at = place(so_far / total);
         so_far += times as f64;
         let nanos = took.as_nanos() as f64;
@@ -108,7 +109,7 @@ fn percentiles(spread: &Histogram) -> Vec<(f64, f64)> {
             points.push((at, nanos));
         }
     }
-    points.push((place(1.0 - 0.5 / total), spread.max().as_nanos() as f64));
+    points.push((place(1.0 - 0.5 / total), histogram.max().as_nanos() as f64));
     points
 }
 
@@ -116,11 +117,11 @@ fn bars_marks() -> Vec<f64> {
     [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(place).to_vec()
 }
 
-fn last_mark(spread: &Histogram) -> f64 {
-    place(1.0 - 0.5 / spread.count().max(1) as f64)
+fn last_mark(histogram: &Histogram) -> f64 {
+    place(1.0 - 0.5 / histogram.count().max(1) as f64)
 }
 
-fn show_share(place: f64) -> String {
+fn write_result(place: f64) -> String {
     let share = 100.0 * (1.0 - 10f64.powf(-place));
     format!("{} %", trimmed((share * 1e6).round() / 1e6))
 }
@@ -133,18 +134,18 @@ mod tests {
 
     #[test]
     fn shares_are_written_with_no_more_nines_than_they_have() {
-        let shares: Vec<String> = bars_marks().into_iter().take(5).map(show_share).collect();
+        let shares: Vec<String> = bars_marks().into_iter().take(5).map(write_result).collect();
         assert_eq!(shares, ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
     }
 
     #[test]
     fn percentiles_rise_to_the_slowest() {
-        let mut spread = Histogram::new();
-        (1..=1000).for_each(|step| spread.record(Duration::from_micros(step)));
-        let points = percentiles(&spread);
+        let mut histogram = Histogram::new();
+        (1..=1000).for_each(|step| histogram.record(Duration::from_micros(step)));
+        let points = percentiles(&histogram);
         assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 <= pair[1].1));
         let at = points.iter().find(|(x, _)| *x >= 1.0).unwrap();
         assert!((at.1 - 900e3).abs() < 20e3, "{at:?}");
-        assert_eq!(points.last().unwrap().1, spread.max().as_nanos() as f64);
+        assert_eq!(points.last().unwrap().1, histogram.max().as_nanos() as f64);
     }
 }

@@ -1,5 +1,5 @@
-//! What the clock begins and not an answer: messages at a given rate, pulses, storms, and the end
-//! of waiting for an answer that does not come.
+//! Everything that is triggered by time rather than by an answer: messages at a rate, pulses,
+//! storms, and timeouts of missing answers.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::pacer::Pacer;
 use super::phase::Phase;
 use super::runner::Runner;
 
-/// Connections that wait for an answer are looked through so often at most.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Minimum interval between two scans for missing answers.
+const SCAN_INTERVAL: Duration = Duration::from_millis(100);
 
 impl Runner {
-    /// The clock begins to set the pace of those loads that it paces.
-    pub(super) fn start_clocks(&mut self, now: Duration) {
+    /// Starts the pacers of loads with a rate.
+    pub(super) fn start_pacers(&mut self, now: Duration) {
         let speakers: usize = self
             .groups
             .iter()
@@ -35,7 +35,7 @@ impl Runner {
                 LoadKind::Echo if rate.is_some() && count > 0 => {
                     let all = rate.map_or(0.0, |rate| rate.per_second());
                     let share = all * count as f64 / speakers as f64;
-                    // In turn, but not in the turn in which they came.
+                    // In turn, but not in the order of connecting.
                     Random::new(group.load.pattern.seed()).shuffle(&mut group.keys);
                     let pacer = Pacer::new(now, share);
                     group.load.step.set(pacer.step(count));
@@ -46,28 +46,28 @@ impl Runner {
         }
     }
 
-    /// Does what is due.
-    pub(super) fn prompt(&mut self) {
+    /// Sends what is due, and handles missing answers.
+    pub(super) fn send_due(&mut self) {
         let now = self.clock.now();
         for group in 0..self.groups.len() {
             match self.groups[group].kind {
-                LoadKind::Echo => self.count_out(group, now),
+                LoadKind::Echo => self.send_paced(group, now),
                 LoadKind::Pulse => self.pulse(group, now),
                 LoadKind::Storm => self.storm(group, now),
                 _ => {}
             }
         }
-        if now >= self.looks_at {
-            self.looks_at = now + LOOK_EVERY;
+        if now >= self.next_scan {
+            self.next_scan = now + SCAN_INTERVAL;
             match self.plan.is_datagram() {
                 true => self.give_up_datagrams(now),
-                false => self.looks_at = self.looks_at.max(self.give_up_waiting()),
+                false => self.next_scan = self.next_scan.max(self.give_up_waiting()),
             }
         }
     }
 
-    /// When the next message is due that the clock begins.
-    pub(super) fn next_beat(&self) -> Option<Duration> {
+    /// Returns when the next paced message is due.
+    pub(super) fn next_send(&self) -> Option<Duration> {
         if !self.phase.speaks() {
             return None;
         }
@@ -75,22 +75,22 @@ impl Runner {
         clocks.map(|clock| clock.due(clock.sent)).min()
     }
 
-    /// Each connection in turn gets leave to send one more message.
-    fn count_out(&mut self, group: usize, now: Duration) {
+    /// Permits one message per due time, to each connection in turn.
+    fn send_paced(&mut self, group: usize, now: Duration) {
         let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
             return;
         };
         let keys = std::mem::take(&mut self.groups[group].keys);
         for _ in 0..clock.owed(now) {
             let key = keys[(clock.sent % keys.len() as u64) as usize];
-            self.allow(key, clock.due(clock.sent));
+            self.permit(key, clock.due(clock.sent));
             clock.sent += 1;
         }
         self.groups[group].keys = keys;
         self.groups[group].pacer = Some(clock);
     }
 
-    /// All connections get leave at once.
+    /// Permits one message to all connections at once.
     fn pulse(&mut self, group: usize, now: Duration) {
         let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
             return;
@@ -101,43 +101,43 @@ impl Runner {
         let due = clock.due(clock.sent);
         clock.sent += 1;
         let keys = std::mem::take(&mut self.groups[group].keys);
-        let heard = keys.iter().filter(|key| self.allow(**key, due)).count();
+        let permitted = keys.iter().filter(|key| self.permit(**key, due)).count();
         let of = &mut self.groups[group];
-        (of.keys, of.pacer, of.round, of.missing) = (keys, Some(clock), due, heard);
+        (of.keys, of.pacer, of.round, of.missing) = (keys, Some(clock), due, permitted);
     }
 
-    /// One message more may go. False, if the connection is gone.
-    pub(super) fn allow(&mut self, key: Key, due: Duration) -> bool {
+    /// Permits one more message. Returns false if the connection is gone.
+    pub(super) fn permit(&mut self, key: Key, due: Duration) -> bool {
         let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
         let Some(Line::Script(script)) = line else { return false };
-        script.allow(due);
+        script.permit(due);
         self.engine.mark(key, Ready::READ, &mut self.watch);
         true
     }
 
-    /// When all connections of a storm have come and gone, the next storm begins.
+    /// Starts the next storm once all connections of the current one are closed.
     fn storm(&mut self, group: usize, now: Duration) {
         let of = &mut self.groups[group];
-        let is_over = of.lacks() == 0 && of.opening + of.open == 0;
+        let is_over = of.lacking() == 0 && of.opening + of.open == 0;
         if !self.phase.speaks() || !is_over {
             return;
         }
         if self.phase.measures() {
-            of.tally.rounds.record(now.saturating_sub(of.round));
+            of.stats.rounds.record(now.saturating_sub(of.round));
         }
         if self.phase.due().is_some_and(|until| now < until) {
             (of.tried, of.round) = (0, now);
         }
     }
 
-    /// Whether every storm has been over once.
-    pub(super) fn storms_are_told(&self) -> bool {
+    /// Whether every storm load has completed at least one storm.
+    pub(super) fn storms_measured(&self) -> bool {
         let mut storms = self.groups.iter().filter(|group| group.kind == LoadKind::Storm);
-        storms.all(|group| !group.tally.rounds.is_empty())
+        storms.all(|group| !group.stats.rounds.is_empty())
     }
 
-    /// Datagrams that did not come back are lost, and others may go. Sockets that have nothing more
-    /// to say are closed: there is no end of file that would tell.
+    /// Counts overdue datagrams as lost and permits new ones. Closes finished sockets, since
+    /// datagrams have no end of file.
     fn give_up_datagrams(&mut self, now: Duration) {
         let sent_before = now.saturating_sub(self.plan.timeout());
         for group in 0..self.groups.len() {
@@ -157,8 +157,8 @@ impl Runner {
         }
     }
 
-    /// Ends connections that have waited too long for an answer. Tells until when no other can
-    /// have: there may be a million to look through.
+    /// Closes connections that have waited too long for an answer. Returns when the next one can be
+    /// due: there may be a million to scan.
     fn give_up_waiting(&mut self) -> Duration {
         let now = self.moment();
         let timeout = crate::core::time::ticks(self.plan.timeout());
@@ -181,7 +181,7 @@ impl Runner {
             self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
         }
         for group in &mut self.groups {
-            // Who is gone is asked for nothing more.
+            // Closed connections receive no more permits.
             if group.keys.len() > group.open {
                 let engine = &mut self.engine;
                 group.keys.retain(|key| engine.get(*key).is_some());

@@ -2,7 +2,7 @@
 
 /// Facts for the report. What the system does not tell is empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Host {
+pub struct Environment {
     pub system: String,
     pub processor: String,
     pub cores: usize,
@@ -13,16 +13,16 @@ pub struct Host {
     pub somaxconn: String,
 }
 
-impl Host {
+impl Environment {
     /// Reads the facts; `files` is known already.
-    pub fn read(files: usize) -> Host {
+    pub fn read(files: usize) -> Environment {
         let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
-        Host { cores, files, ..told() }
+        Environment { cores, files, ..read_system() }
     }
 }
 
 #[cfg(target_os = "linux")]
-fn told() -> Host {
+fn read_system() -> Environment {
     let text = |path: &str| super::proc::text(path).unwrap_or_default();
     let words = |path: &str| text(path).split_whitespace().collect::<Vec<_>>().join(" ");
     let model = |text: &str| {
@@ -35,19 +35,19 @@ fn told() -> Host {
     };
     let range = port_range().map(|(first, last)| format!("{first}-{last}"));
     let release = words("/proc/sys/kernel/osrelease");
-    Host {
+    Environment {
         system: format!("Linux {release}").trim_end().to_string(),
         processor: model(&text("/proc/cpuinfo")).unwrap_or_default(),
         memory_bytes: 1024 * memory(&text("/proc/meminfo")).unwrap_or(0),
         port_range: range.unwrap_or_default(),
         somaxconn: words("/proc/sys/net/core/somaxconn"),
-        ..Host::default()
+        ..Environment::default()
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn told() -> Host {
-    Host { system: std::env::consts::OS.to_string(), ..Host::default() }
+fn read_system() -> Environment {
+    Environment { system: std::env::consts::OS.to_string(), ..Environment::default() }
 }
 
 /// The ports that the system gives to connections, first and last.
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_a_system_and_a_processor_at_least() {
-        let host = Host::read(1024);
+        let host = Environment::read(1024);
         assert!(!host.system.is_empty() && host.cores > 0 && host.files == 1024, "{host:?}");
         #[cfg(target_os = "linux")]
         assert!(host.memory_bytes > 1 << 20 && host.port_range.contains('-'), "{host:?}");

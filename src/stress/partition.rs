@@ -19,7 +19,7 @@ pub fn processes(plan: &StressPlan, files: usize) -> usize {
 }
 
 /// What one of so many processes is to do.
-pub fn share(plan: &StressPlan, worker: Worker) -> StressPlan {
+pub fn partition(plan: &StressPlan, worker: Worker) -> StressPlan {
     let Worker { index, count } = worker;
     let part = |whole: usize| whole / count + usize::from(index < whole % count);
     let load =
@@ -78,7 +78,7 @@ mod tests {
     fn shares_make_up_the_whole() {
         let whole = plan();
         let shares: Vec<StressPlan> =
-            (0..3).map(|index| share(&whole, Worker { index, count: 3 })).collect();
+            (0..3).map(|index| partition(&whole, Worker { index, count: 3 })).collect();
         for group in 0..3 {
             let sum: usize = shares.iter().map(|share| share.groups()[group].1).sum();
             assert_eq!(sum, whole.groups()[group].1);
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_share_survives_as_arguments() {
-        let share = share(&plan(), Worker { index: 1, count: 3 });
+        let share = partition(&plan(), Worker { index: 1, count: 3 });
         let arguments = share.arguments().join(" ");
         assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
         assert!(arguments.contains("--worker 1/3") && arguments.contains("--active-conns 2"));

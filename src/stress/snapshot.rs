@@ -12,10 +12,10 @@ impl Runner {
         let step = self.timeline.step.as_secs_f64();
         let mut latency = Histogram::new();
         let speaks = self.groups.iter().filter(|group| Unit::of(group.kind) != Unit::None);
-        speaks.for_each(|group| latency.merge(&group.tally.latency));
+        speaks.for_each(|group| latency.merge(&group.stats.latency));
         let errors = self.groups.iter().map(|group| {
-            let tally = &group.tally;
-            tally.failed() + tally.deaths.count() + tally.wrongs.count
+            let stats = &group.stats;
+            stats.failed() + stats.deaths.count() + stats.integrity_errors.count
         });
         let open = self.open_now();
         let staying = self.groups.iter().filter(|group| group.stays());

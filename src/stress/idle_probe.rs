@@ -1,11 +1,12 @@
-//! Finds the silence that kills a connection: many are silent for different times, then asked;
-//! between the longest that survived and the shortest that did not, it is searched again.
+//! Searches for an idle timeout: connections are idle for different times and then must echo; the
+//! search continues between the longest time survived and the shortest not survived.
 //!
-//! A server or a middlebox that says its end betrays its timer by the moment of that end. One that
-//! forgets in silence, as NAT does, is found by asking only.
+//! A FIN or RST gives the exact timeout. A middlebox that drops its state silently, such as NAT, is
+//! only found by sending.
 //!
-//! A server that does not echo cannot be asked: a few connections are held without sending anything
-//! until it closes them.
+//! If the server does not echo, a few connections are held without sending until it closes them.
+
+mod drive;
 
 use std::time::Duration;
 
@@ -14,52 +15,52 @@ use crate::plan::Probe;
 
 use super::load_stats::How;
 
-/// The search.
+/// The state of the search.
 #[derive(Clone, Debug)]
-pub struct Finder {
+pub struct IdleProbe {
     max: Duration,
     timeout: Duration,
-    /// A round of the present mode, or the one that decides the mode, has begun.
+    /// Whether a round of the current mode, or the one that decides the mode, has started.
     begun: bool,
     trials: Vec<Trial>,
     pub found: Found,
 }
 
-/// What is known so far.
+/// The result so far.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// None: not decided, because no connection could be made.
+    /// `None`: undecided, because no connection was established.
     pub mode: Option<Mode>,
-    /// What the server did with the message that decided the mode. None: the plan said the mode.
+    /// The server's reply to the message that decided the mode. `None`: the plan set the mode.
     pub reply: Option<Reply>,
-    /// The longest silence after which a connection still answered.
+    /// The longest idle time survived.
     pub survived: Option<Duration>,
-    /// The shortest that one did not survive, and how it died.
+    /// The shortest idle time not survived, and how the connection died.
     pub died: Option<(Duration, How)>,
-    /// Every trial that came to an end: its silence, and how it died if it did.
+    /// All completed trials: idle time, and how the connection died, if it did.
     pub trials: Vec<(Duration, Option<How>)>,
 }
 
 /// How connections are tested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// After its silence each connection must echo a message.
+    /// After its idle time each connection must echo a message.
     Echo,
-    /// Nothing is sent. Only the FIN or RST of the server is seen.
+    /// Nothing is sent. Only a FIN or RST is detected.
     Silent,
 }
 
-/// What the server did with the message that decides the mode.
+/// The server's reply to the message that decides the mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     Echo,
     OtherData,
-    /// No echo, or only a part of it, came in time.
+    /// No echo, or an incomplete one, in time.
     NoAnswer,
     Closed(How),
 }
 
-/// One connection that is silent for a while.
+/// One connection that is idle for some time.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     key: Key,
@@ -69,9 +70,9 @@ struct Trial {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
-    /// The engine limits how long it takes.
+    /// Connecting. The engine limits the time.
     Dialing,
-    /// It is connected and waits for its first answer.
+    /// Connected, waiting for the first answer.
     Begins {
         since: Duration,
     },
@@ -85,32 +86,32 @@ enum State {
     Over,
 }
 
-/// What is to be done for a trial.
+/// An action for a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Step {
     Ask(Key),
     GiveUp(Key),
 }
 
-/// The first round doubles the silence so often; each further one cuts what is left into so many.
+/// Number of doublings of the idle time in the first round, and of new values per further round.
 const DOUBLINGS: u32 = 8;
 const CUTS: u32 = 6;
 
-/// Connections held at the same time in silent mode; they show how exact the timer is.
+/// Connections held at the same time in silent mode. Several show the precision of the timer.
 const HELD: usize = 3;
 
-/// After the first was closed, the others are watched for a quarter longer, and at least this long.
+/// Minimum time for which the others are watched after the first was closed.
 const WATCH_MIN: Duration = Duration::from_secs(1);
 
-/// How long the echo of the message that decides the mode may take.
+/// Maximum time for the echo of the message that decides the mode.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// It is known well enough when what is left is this part of the whole, or so short.
+/// Precision at which the search ends: relative (one part in this many), or absolute.
 const PRECISE_PART: u32 = 50;
 const PRECISE: Duration = Duration::from_millis(200);
 
 impl Found {
-    /// The trials, the shortest silence first.
+    /// Returns the trials, shortest idle time first.
     pub fn by_silence(&self) -> Vec<(Duration, Option<How>)> {
         let mut trials = self.trials.clone();
         trials.sort_by_key(|(silence, _)| *silence);
@@ -138,18 +139,18 @@ impl Reply {
     }
 }
 
-impl Finder {
-    pub fn new(max: Duration, timeout: Duration, probe: Probe) -> Finder {
+impl IdleProbe {
+    pub fn new(max: Duration, timeout: Duration, probe: Probe) -> IdleProbe {
         let mode = match probe {
             Probe::Auto => None,
             Probe::Echo => Some(Mode::Echo),
             Probe::None => Some(Mode::Silent),
         };
         let found = Found { mode, ..Found::default() };
-        Finder { max, timeout, begun: false, trials: Vec::new(), found }
+        IdleProbe { max, timeout, begun: false, trials: Vec::new(), found }
     }
 
-    /// The silences of the next round, whose trials are to begin; none, if the search is over.
+    /// Returns the idle times of the next round; none if the search is over.
     pub(super) fn next_round(&mut self) -> Vec<Duration> {
         self.trials.clear();
         let first = !std::mem::replace(&mut self.begun, true);
@@ -168,7 +169,7 @@ impl Finder {
             None if low >= self.max => Vec::new(),
             None if !first => Vec::new(),
             None => (0..=DOUBLINGS).rev().map(|times| self.max / (1 << times)).collect(),
-            // It said its end: the moment is known.
+            // The FIN or RST gave the exact time.
             Some((_, How::Fin | How::Rst)) => Vec::new(),
             Some((high, _)) if high.saturating_sub(low) <= PRECISE.max(high / PRECISE_PART) => {
                 Vec::new()
@@ -180,7 +181,7 @@ impl Finder {
         }
     }
 
-    /// This connection is to be silent for so long.
+    /// Adds a trial.
     pub(super) fn begin(&mut self, key: Key, silence: Duration) {
         self.trials.push(Trial { key, silence, state: State::Dialing });
     }
@@ -190,7 +191,7 @@ impl Finder {
         self.found.mode != Some(Mode::Silent)
     }
 
-    /// Whether the mode is not decided yet, so that a wrong answer is no error.
+    /// Whether the mode is undecided, so that a wrong answer is not an error.
     pub(super) fn is_deciding(&self) -> bool {
         self.found.mode.is_none()
     }
@@ -216,7 +217,7 @@ impl Finder {
         self.trials.iter_mut().find(|trial| trial.key.at(0) == key.at(0))
     }
 
-    /// A connection was made.
+    /// Handles an established connection.
     pub(super) fn connected(&mut self, key: Key, now: Duration) {
         let sends = self.sends();
         if let Some(trial) = self.trial(key).filter(|trial| trial.state == State::Dialing) {
@@ -227,7 +228,7 @@ impl Finder {
         }
     }
 
-    /// A connection answered. True, if it has nothing more to do.
+    /// Handles an answer. Returns true if the trial is complete.
     pub(super) fn answered(&mut self, key: Key, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
@@ -251,7 +252,8 @@ impl Finder {
         }
     }
 
-    /// A connection is gone. False, if it never answered at all: that tells nothing of a timer.
+    /// Handles a closed connection. Returns false if it never answered, which says nothing about a
+    /// timer.
     pub(super) fn closed(&mut self, key: Key, how: Option<How>, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
@@ -263,7 +265,7 @@ impl Finder {
         }
         let (silence, how) = match (state, how) {
             (State::Silent { since }, Some(how)) => (now.saturating_sub(since), how),
-            // An end that comes as the answer tells that it had died before.
+            // A FIN or RST in place of the answer: it had died before.
             (State::Asked { .. }, Some(how)) => (wanted, how),
             (State::Asked { .. }, None) => (wanted, How::BlackHole),
             (state, _) => return !matches!(state, State::Dialing | State::Begins { .. }),
@@ -281,22 +283,22 @@ impl Finder {
         true
     }
 
-    /// A connection brought something else than an echo.
-    pub(super) fn garbled(&mut self, key: Key) {
+    /// Handles a wrong answer.
+    pub(super) fn wrong_answer(&mut self, key: Key) {
         self.failed(key);
         if self.is_deciding() {
             self.decide(Reply::OtherData);
         }
     }
 
-    /// A connection was never made.
+    /// Handles a failed connect.
     pub(super) fn failed(&mut self, key: Key) {
         if let Some(trial) = self.trial(key) {
             trial.state = State::Over;
         }
     }
 
-    /// What is due now.
+    /// Returns the actions that are due.
     pub(super) fn steps(&mut self, now: Duration) -> Vec<Step> {
         let mut steps = Vec::new();
         let dead = self.found.died.map(|(silence, _)| silence);
@@ -310,7 +312,7 @@ impl Finder {
                     steps.push(Step::GiveUp(trial.key));
                 }
                 State::Silent { .. } if silent => {}
-                // What kills a shorter silence need not be waited for.
+                // A shorter idle time was not survived, so this one need not be awaited.
                 State::Silent { .. } if dead.is_some_and(|dead| trial.silence > dead) => {
                     trial.state = State::Over;
                     steps.push(Step::GiveUp(trial.key));
@@ -330,7 +332,7 @@ impl Finder {
         steps
     }
 
-    /// When the next step is due.
+    /// Returns when the next action is due.
     pub(super) fn due(&self) -> Option<Duration> {
         let due = |trial: &Trial| match trial.state {
             State::Silent { since } => Some(since + trial.silence),

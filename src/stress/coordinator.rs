@@ -1,5 +1,5 @@
-//! One run in several processes: they are started with a share of the work each, begin to speak at
-//! one word, and their shares are put together.
+//! Runs one load in several worker processes: starts them, starts their loads at the same moment,
+//! and merges their results.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -12,80 +12,80 @@ use crate::plan::{LoadKind, StressPlan, Worker};
 use crate::shell::{Signal, Signals, signals};
 
 use super::load::Clock;
+use super::partition::partition;
 use super::progress::{Progress, Snapshot};
+use super::protocol::{GO, Message, WorkerResult};
 use super::server_usage::ServerUsage;
-use super::share::share;
 use super::timeline::Timeline;
-use super::wire::{GO, Share, Told};
 
-/// All processes of a run, seen by the one that started them.
-pub struct Workers {
+/// All worker processes of a run.
+pub struct Coordinator {
     plan: StressPlan,
     clock: Clock,
     server_usage: ServerUsage,
-    workers: Vec<One>,
+    workers: Vec<WorkerProcess>,
     poll: Poll,
     signals: Signals,
-    interrupted: bool,
-    /// When they were told to begin.
+    stopping: bool,
+    /// When the workers were told to start.
     began: Option<Duration>,
-    /// What the server spends, which the workers do not read.
+    /// Server costs over time. The workers do not read them.
     costs: Timeline,
 }
 
-/// One of them.
-struct One {
+/// One worker process, and what it has sent.
+struct WorkerProcess {
     child: Child,
-    /// Closed, it tells the worker to come to an end.
+    /// Closing it tells the worker to stop.
     stdin: Option<ChildStdin>,
     stdout: Receiver,
-    heard: Vec<u8>,
+    buffer: Vec<u8>,
     ready: bool,
     snapshot: Snapshot,
-    done: Option<Box<Share>>,
-    /// It will say nothing any more.
+    done: Option<Box<WorkerResult>>,
+    /// Its output has ended.
     ended: bool,
 }
 
-/// What the processes of a run came to together.
-pub struct Together {
-    pub share: Share,
+/// The merged results of a run.
+pub struct Combined {
+    pub result: WorkerResult,
     pub server_usage: ServerUsage,
     pub whole: Duration,
 }
 
-/// The signals' token; below it each worker has its number.
+/// Token of the signals. Each worker has its index as token.
 const SIGNALS: Token = Token(usize::MAX >> 1);
 
-/// The longest line that a worker may send: its histograms have some ten thousand buckets.
+/// Maximum line length of a worker, in bytes. Histograms have some ten thousand buckets.
 const LINE_BYTES: usize = 64 << 20;
 
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
-impl Workers {
-    /// Starts so many processes of this program.
+impl Coordinator {
+    /// Starts `count` processes of this program.
     pub fn start(
         plan: &StressPlan,
         count: usize,
         server_usage: ServerUsage,
-    ) -> io::Result<Workers> {
+    ) -> io::Result<Coordinator> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), SIGNALS)?;
-        let mut started = Workers {
+        let mut started = Coordinator {
             plan: plan.clone(),
             clock: Clock::start(),
             server_usage,
             workers: Vec::new(),
             poll,
             signals,
-            interrupted: false,
+            stopping: false,
             began: None,
             costs: Timeline::new(),
         };
         for index in 0..count {
-            let own = share(plan, Worker { index, count });
-            // Those that run already end when what they are told by is dropped.
-            let mut one = One::start(&own)?;
+            let own = partition(plan, Worker { index, count });
+            // On an error, workers already running stop when their stdin is dropped.
+            let mut one = WorkerProcess::start(&own)?;
             let registry = started.poll.registry();
             registry.register(&mut one.stdout, Token(index), Interest::READABLE)?;
             started.workers.push(one);
@@ -93,42 +93,42 @@ impl Workers {
         Ok(started)
     }
 
-    /// Hears all of them to their end.
-    pub fn run(mut self) -> io::Result<Together> {
+    /// Runs until all workers have ended, and merges their results.
+    pub fn run(mut self) -> io::Result<Combined> {
         let mut progress = Progress::new(self.plan.color);
         let mut events = Events::with_capacity(64);
         while !self.workers.iter().all(|one| one.ended) {
-            match self.poll.poll(&mut events, Some(LOOK_EVERY)) {
+            match self.poll.poll(&mut events, Some(SCAN_INTERVAL)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 polled => polled?,
             }
             for event in &events {
                 match self.workers.get_mut(event.token().0) {
-                    Some(one) => one.hear()?,
+                    Some(one) => one.read_messages()?,
                     None => self.handle(),
                 }
             }
-            self.conduct();
+            self.coordinate();
             progress.show(self.clock.now(), || self.snapshot());
         }
         progress.clear();
-        self.put_together()
+        self.combine()
     }
 
-    /// Does what is due between the workers: gives the word, reads what the server has spent.
-    fn conduct(&mut self) {
+    /// Starts the loads once all workers are ready, and reads the server's costs when due.
+    fn coordinate(&mut self) {
         let now = self.clock.now();
         if now >= self.costs.due() {
-            // Later the workers may have begun to close.
+            // After the hold, workers may already be closing.
             let held = self.began.is_some_and(|began| now < began + self.plan.hold);
-            if held && !self.interrupted {
-                self.server_usage.note_queue();
+            if held && !self.stopping {
+                self.server_usage.record_queue();
             }
             let cost = self.server_usage.lately(now);
             self.costs.turn(now, 0, cost);
         }
         let Some(began) = self.began else {
-            let waited_for = |one: &One| !one.ready && !one.ended;
+            let waited_for = |one: &WorkerProcess| !one.ready && !one.ended;
             if !self.workers.iter().any(waited_for) && self.server_usage.is_at_rest(now) {
                 self.begin(now);
             }
@@ -153,27 +153,27 @@ impl Workers {
         self.server_usage.open(now, conns);
         for one in &mut self.workers {
             if let Some(stdin) = &mut one.stdin {
-                // One that is gone already is noticed by its end.
+                // A dead worker is noticed by the end of its output.
                 let _ = stdin.write_all(format!("{GO}\n").as_bytes());
             }
         }
         self.began = Some(now);
-        self.conduct();
+        self.coordinate();
     }
 
-    /// The first signal asks all to come to an end, the second makes one.
+    /// Handles signals: the first stops all workers, the second kills them.
     fn handle(&mut self) {
         let wanted = |signal: &Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
         let count = self.signals.drain().filter(wanted).count();
         for _ in 0..count {
             for one in &mut self.workers {
                 one.stdin = None;
-                if self.interrupted {
-                    // It may have ended by itself.
+                if self.stopping {
+                    // It may have exited already.
                     let _ = one.child.kill();
                 }
             }
-            self.interrupted = true;
+            self.stopping = true;
             if self.server_usage.begin.is_some() && self.server_usage.end.is_none() {
                 self.server_usage.end(self.clock.now());
             }
@@ -192,13 +192,13 @@ impl Workers {
         sum
     }
 
-    fn put_together(mut self) -> io::Result<Together> {
+    fn combine(mut self) -> io::Result<Combined> {
         let whole = self.clock.now();
-        let mut sum = Share::default();
+        let mut sum = WorkerResult::default();
         for one in &mut self.workers {
             let status = one.child.wait()?;
             let Some(share) = one.done.take() else {
-                if self.interrupted {
+                if self.stopping {
                     continue;
                 }
                 return Err(io::Error::other(format!(
@@ -208,13 +208,13 @@ impl Workers {
             sum.merge(&share);
         }
         sum.timeline.merge(&self.costs);
-        sum.early |= self.interrupted;
-        Ok(Together { share: sum, server_usage: self.server_usage, whole })
+        sum.interrupted |= self.stopping;
+        Ok(Combined { result: sum, server_usage: self.server_usage, whole })
     }
 }
 
-impl One {
-    fn start(plan: &StressPlan) -> io::Result<One> {
+impl WorkerProcess {
+    fn start(plan: &StressPlan) -> io::Result<WorkerProcess> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("stress").args(plan.arguments());
         let mut child = signals::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
@@ -222,11 +222,11 @@ impl One {
         let stdout = child.stdout.take().ok_or_else(missing)?;
         let stdout = Receiver::from(stdout);
         stdout.set_nonblocking(true)?;
-        Ok(One {
+        Ok(WorkerProcess {
             stdin: child.stdin.take(),
             child,
             stdout,
-            heard: Vec::new(),
+            buffer: Vec::new(),
             ready: false,
             snapshot: Snapshot::default(),
             done: None,
@@ -234,8 +234,8 @@ impl One {
         })
     }
 
-    /// Takes in all that has come.
-    fn hear(&mut self) -> io::Result<()> {
+    /// Reads all available messages.
+    fn read_messages(&mut self) -> io::Result<()> {
         let mut room = [0; 65_536];
         loop {
             match self.stdout.read(&mut room) {
@@ -243,35 +243,35 @@ impl One {
                     self.ended = true;
                     return Ok(());
                 }
-                Ok(bytes) => self.heard.extend_from_slice(&room[..bytes]),
+                Ok(bytes) => self.buffer.extend_from_slice(&room[..bytes]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            self.take_lines();
-            if self.heard.len() > LINE_BYTES {
+            self.read_lines();
+            if self.buffer.len() > LINE_BYTES {
                 return Err(io::Error::other("message of a worker process is too long"));
             }
         }
-        self.take_lines();
+        self.read_lines();
         Ok(())
     }
 
-    fn take_lines(&mut self) {
-        while let Some(end) = self.heard.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.heard.drain(..=end).collect();
-            match std::str::from_utf8(&line).ok().and_then(Told::read) {
-                Some(Told::Ready) => self.ready = true,
-                Some(Told::Progress(snapshot)) => self.snapshot = snapshot,
-                Some(Told::Done(share)) => self.done = Some(share),
+    fn read_lines(&mut self) {
+        while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            match std::str::from_utf8(&line).ok().and_then(Message::read) {
+                Some(Message::Ready) => self.ready = true,
+                Some(Message::Progress(snapshot)) => self.snapshot = snapshot,
+                Some(Message::Done(share)) => self.done = Some(share),
                 None => {}
             }
         }
     }
 }
 
-impl Drop for One {
-    /// However the run ends, no worker outlives it.
+impl Drop for WorkerProcess {
+    /// Kills the worker, so that none survives the run.
     fn drop(&mut self) {
         self.stdin = None;
         if !self.ended {
