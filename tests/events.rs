@@ -190,7 +190,9 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         Event::Resolved { name: "db.internal", addresses: 2, error: None },
         Event::Resolved { name: "db.internal", addresses: 0, error: Some(UNKNOWN_NAME) },
         Event::InProgress { connections: 2, up: 3_000_000, down: 6 },
-        Event::Dump { line: "memory: 1 buffer on loan, 65536 bytes kept; timers: 3 deadlines set" },
+        Event::Dump {
+            line: "memory: 1 buffer in use, 65536 bytes unsent; timers: 3 deadlines set",
+        },
     ]
     .map(|event| (Key::LOOP, event))
     .into()
