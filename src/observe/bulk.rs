@@ -215,7 +215,34 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         | Event::Yielded { .. }
         | Event::Armed { .. }
         | Event::Fired { again: true, .. } => StepKind::Related,
-        _ => StepKind::Other,
+        Event::Turn { .. }
+        | Event::PolledAgain { .. }
+        | Event::Listening { .. }
+        | Event::AcceptPaused { .. }
+        | Event::AcceptResumed { .. }
+        | Event::AcceptFailed { .. }
+        | Event::Signal { .. }
+        | Event::Draining { .. }
+        | Event::Resolved { .. }
+        | Event::InProgress { .. }
+        | Event::Dump { .. }
+        | Event::Opened { .. }
+        | Event::Dialing { .. }
+        | Event::DialFailed { .. }
+        | Event::Connected { .. }
+        | Event::EndOfFile
+        | Event::ShutDown
+        | Event::Message { .. }
+        | Event::Stalled { .. }
+        | Event::Resumed { .. }
+        | Event::Closed { .. }
+        | Event::Marked { .. }
+        | Event::Stale
+        | Event::Fired { again: false, .. }
+        | Event::Received { .. }
+        | Event::Sent { .. }
+        | Event::Passed { .. }
+        | Event::Dropped { .. } => StepKind::Other,
     }
 }
 

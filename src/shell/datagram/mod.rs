@@ -207,6 +207,9 @@ impl Datagrams {
             }
         }
         for _ in 0..DRAIN_ROUNDS {
+            if self.queue.is_empty() {
+                break;
+            }
             self.run(cx);
         }
         self.draining = true;
