@@ -1,10 +1,11 @@
 //! oneloop: a single-threaded event loop that echoes and relays bytes. The modules:
 //!
 //! - `cli`: parses the command line into a plan
-//! - `plan`: the configuration: routes, services, policies
+//! - `config`: the configuration: routes, services, policies
 //! - `core`: the deterministic core: ends, flows, connections, the engine; no mio, clock or log
 //! - `service`: builds the connection of each service
-//! - `shell`: all interaction with the system: the reactor, sockets, signals, limits
+//! - `net`: the operating system: sockets, addresses, name resolution, signals, limits
+//! - `runtime`: the event loop: reactor, listeners, connection attempts, datagrams, drain
 //! - `doctor`: computes which system limit is reached first; changes nothing
 //! - `talk`: connect and chat: join the terminal to one socket or to many
 //! - `observe`: turns events into the log; used by `main` only
@@ -13,12 +14,13 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+pub mod config;
 pub mod core;
 pub mod doctor;
+pub mod net;
 pub mod observe;
-pub mod plan;
+pub mod runtime;
 pub mod service;
-pub mod shell;
 pub mod stress;
 pub mod talk;
 pub mod text;

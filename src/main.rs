@@ -7,11 +7,12 @@ use std::process::ExitCode;
 
 use log::{info, warn};
 use oneloop::cli::{self, Command};
+use oneloop::config::{LogPlan, Plan};
 use oneloop::doctor;
+use oneloop::net::signals;
 use oneloop::observe::{self, Watch};
-use oneloop::plan::{LogPlan, Plan};
-use oneloop::shell::reactor::Outcome;
-use oneloop::shell::{signals, start};
+use oneloop::runtime::reactor::Outcome;
+use oneloop::runtime::start;
 use oneloop::stress;
 use oneloop::talk;
 use oneloop::text::count::Count;

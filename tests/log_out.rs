@@ -7,9 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use oneloop::config::{AccessFormat, Explain, LogPlan};
 use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Reason, Side};
 use oneloop::observe;
-use oneloop::plan::{AccessFormat, Explain, LogPlan};
 
 /// Set for the process that logs; it says how many connections live and die.
 const LIVES: &str = "ONELOOP_TEST_LIVES";

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use oneloop::config::{AccessFormat, Explain};
 use oneloop::core::event::DropReason;
 use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use oneloop::observe::{AccessObserver, LogObserver};
-use oneloop::plan::{AccessFormat, Explain};
 
 /// A logger that keeps what it is told.
 #[derive(Default)]

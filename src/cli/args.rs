@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::plan::parse_error::shown;
-use crate::plan::{Address, Listen, ParseError};
+use crate::config::parse_error::shown;
+use crate::config::{Address, Listen, ParseError};
 
 /// An argument and its number, counted from 1 after the program's name.
 #[derive(Clone, Debug)]

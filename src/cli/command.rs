@@ -4,8 +4,8 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::{foreign, serve, talk, tools};
-use crate::plan::parse_error::shown;
-use crate::plan::{Service, guess};
+use crate::config::parse_error::shown;
+use crate::config::{Service, guess};
 
 /// One command.
 pub struct Spec {

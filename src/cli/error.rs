@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::plan::ParseError;
+use crate::config::ParseError;
 
 /// A usage error: the reason, the argument, and where to find help. The caller prints the name of
 /// the program and a colon before it.

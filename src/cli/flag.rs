@@ -1,11 +1,11 @@
 //! The table of options: each entry drives parsing, help and suggestions.
 
 use super::values::OptionValues;
-use crate::plan::parse_error::{Piece, SpanError, put};
-use crate::plan::policy::{self, On, PolicyOption};
-use crate::plan::service::Service;
-use crate::plan::stress::options::{self as stress_options, Part, StressOption};
-use crate::plan::{AccessFormat, Color, Explain, Policy, StressPlan, template, unit, word};
+use crate::config::parse_error::{Piece, SpanError, put};
+use crate::config::policy::{self, On, PolicyOption};
+use crate::config::service::Service;
+use crate::config::stress::options::{self as stress_options, Part, StressOption};
+use crate::config::{AccessFormat, Color, Explain, Policy, StressPlan, template, unit, word};
 
 /// One option.
 #[derive(Clone, Debug)]

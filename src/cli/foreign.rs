@@ -1,7 +1,7 @@
 //! Hints for names that other tools use (nc, socat, haproxy, nginx, wrk, tcpkali, iperf): the
 //! equivalent in oneloop, or that there is none.
 
-use crate::plan::Service;
+use crate::config::Service;
 
 /// Options of other tools with the same meaning.
 struct Foreign {

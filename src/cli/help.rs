@@ -2,7 +2,7 @@
 
 use super::command::{COMMANDS, Group, Spec};
 use super::flag::{Flag, Section, Where};
-use crate::plan::stress::options::Part;
+use crate::config::stress::options::Part;
 use crate::text::wrap::{COLUMNS_MIN, fit};
 
 /// Width of the name column: a longer name is on a line of its own.

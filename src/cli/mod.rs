@@ -6,8 +6,8 @@
 
 use std::ffi::OsString;
 
-use crate::plan::parse_error::shown;
-use crate::plan::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
+use crate::config::parse_error::shown;
+use crate::config::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub mod error;
 

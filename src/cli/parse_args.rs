@@ -8,9 +8,9 @@ use super::error::UsageError;
 use super::flag::{Flag, Set};
 use super::foreign;
 use super::values::OptionValues;
-use crate::plan::ParseError;
-use crate::plan::guess;
-use crate::plan::parse_error::{Piece, shown};
+use crate::config::ParseError;
+use crate::config::guess;
+use crate::config::parse_error::{Piece, shown};
 
 /// The result of parsing. `--help` and `--version` end it.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ mod tests {
 
     use super::super::{UsageError, parse};
     use super::*;
-    use crate::plan::policy;
+    use crate::config::policy;
 
     fn refused(arguments: &[&str]) -> UsageError {
         parse(arguments.iter().map(OsString::from)).unwrap_err()

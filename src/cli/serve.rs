@@ -4,8 +4,8 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::plan::parse_error::{Piece, SpanError};
-use crate::plan::{ParseError, Plan, Route, Service, check, unit};
+use crate::config::parse_error::{Piece, SpanError};
+use crate::config::{ParseError, Plan, Route, Service, check, unit};
 
 /// Default address of echo: local only, and without privileges.
 const ECHO_LISTEN: &str = "127.0.0.1:7007";

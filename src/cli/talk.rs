@@ -4,8 +4,8 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::plan::parse_error::{Piece, shown};
-use crate::plan::{Address, ChatPlan, ConnectPlan, LogPlan, ParseError, UnixName};
+use crate::config::parse_error::{Piece, shown};
+use crate::config::{Address, ChatPlan, ConnectPlan, LogPlan, ParseError, UnixName};
 
 pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
     let values = args.values;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::command::COMMANDS;
 use super::flag::Flag;
 use super::{Command, UsageError, parse};
-use crate::plan::tests::Dice;
-use crate::plan::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
+use crate::config::tests::Dice;
+use crate::config::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
 
 /// A command line, split at spaces; `_` in an argument stands for a space.
 fn split(line: &str) -> Vec<OsString> {

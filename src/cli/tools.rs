@@ -3,8 +3,8 @@
 use super::Command;
 use super::args::ParsedArgs;
 use super::error::UsageError;
-use crate::plan::DoctorPlan;
-use crate::plan::parse_error::shown;
+use crate::config::DoctorPlan;
+use crate::config::parse_error::shown;
 
 pub fn doctor(args: ParsedArgs) -> Result<Command, UsageError> {
     let target = match args.words.as_slice() {
@@ -36,7 +36,7 @@ mod tests {
 
     use super::super::{UsageError, parse};
     use super::*;
-    use crate::plan::{Address, Color, Probe};
+    use crate::config::{Address, Color, Probe};
 
     fn parsed(line: &str) -> Result<Command, UsageError> {
         parse(line.split_whitespace().map(OsString::from))

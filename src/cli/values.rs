@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, StressPlan, Template};
+use crate::config::{ChatPlan, ConnectPlan, LogPlan, Plan, Policy, StressPlan, Template};
 
 /// The value of every option. Each command uses those that apply to it.
 #[derive(Debug)]

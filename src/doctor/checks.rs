@@ -6,7 +6,7 @@ use super::facts::{Fact, Facts};
 use super::finding::{Finding, Limit, Verdict};
 use super::fix;
 use super::target::{Protocol, Sources};
-use crate::shell::bind;
+use crate::net::bind;
 
 /// Kernel memory per idle end of a connection, in bytes, measured with up to 1,000,000 connections
 /// (docs/doctor.md).

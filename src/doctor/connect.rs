@@ -7,12 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::root::words;
-use crate::plan::{Address, Host, UnixName};
+use crate::config::{Address, Host, UnixName};
 #[cfg(unix)]
-use crate::shell::datagram_socket::DatagramSocket;
+use crate::net::datagram_socket::DatagramSocket;
 #[cfg(unix)]
-use crate::shell::remote::Remote;
-use crate::shell::{SocketAddress, connect};
+use crate::net::remote::Remote;
+use crate::net::{SocketAddress, connect};
 
 /// Maximum time to resolve the name, and maximum time to connect to all its addresses.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use super::finding::Section;
 use super::target::Target;
-use crate::shell::limits::Descriptors;
+use crate::net::limits::Descriptors;
 
 /// A number of concurrent connections. None: as many as fit.
 #[derive(Clone, Debug, PartialEq, Eq)]

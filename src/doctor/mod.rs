@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use crate::plan::{Address, DoctorPlan};
+use crate::config::{Address, DoctorPlan};
 use crate::text::terminal::stdout_columns;
 use connect::Attempt;
 use demand::{Demand, Role};

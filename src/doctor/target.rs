@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::facts::{Fact, Facts};
-use crate::plan::{Address, Host};
+use crate::config::{Address, Host};
 use crate::text::digits::plural;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use log::Level;
 
+use crate::config::AccessFormat;
 use crate::core::{Close, Event, Key, Observer, Peer};
-use crate::plan::AccessFormat;
 
 use super::access_line::{AccessLine, Entry, Frontend};
 use super::clock::Stamp;

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
+use crate::config::AccessFormat;
 use crate::core::{Close, Peer};
-use crate::plan::AccessFormat;
 
 use super::clock::Stamp;
 use super::line::PeerName;

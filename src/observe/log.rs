@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
+use crate::config::Explain;
 use crate::core::{Event, Key, Observer};
-use crate::plan::Explain;
 use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};

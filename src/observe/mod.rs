@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ::log::LevelFilter;
 
+use crate::config::LogPlan;
 use crate::core::{Event, Key, Observer};
-use crate::plan::LogPlan;
 use crate::text::escape;
 
 pub mod access;

@@ -1,8 +1,8 @@
 //! Builds the connection of each service. Called once per connection; moves no bytes.
 
+use crate::config::Service;
 use crate::core::buffers::Unsent;
 use crate::core::{Conn, Stream};
-use crate::plan::Service;
 
 pub mod text;
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::config::template::{Placeholder, Template};
 use crate::core::{Civil, Peer};
-use crate::plan::template::{Placeholder, Template};
 
 /// The facts about a connection, or about a datagram's sender, that a text may contain.
 #[derive(Clone, Debug)]

@@ -6,8 +6,8 @@
 
 use std::io;
 
+use crate::config::Way;
 use crate::core::Key;
-use crate::plan::Way;
 
 use super::load::{Load, ScriptEvent};
 use super::pattern::{END, Pattern, RING_BYTES};

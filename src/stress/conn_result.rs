@@ -1,7 +1,7 @@
 //! What the end of a connection means for its load: as it should be, a failure, or a death.
 
+use crate::config::LoadKind;
 use crate::core::{Close, Reason, Side};
-use crate::plan::LoadKind;
 
 use super::failure::{CLOSED, Failure, NO_ANSWER, NOT_CLOSED, Stage};
 use super::load_stats::How;

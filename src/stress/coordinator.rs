@@ -8,8 +8,8 @@ use std::time::Duration;
 use mio::unix::pipe::Receiver;
 use mio::{Events, Interest, Poll, Token};
 
-use crate::plan::{LoadKind, StressPlan, Worker};
-use crate::shell::{Signal, Signals, signals};
+use crate::config::{LoadKind, StressPlan, Worker};
+use crate::net::{Signal, Signals, signals};
 
 use super::load::Clock;
 use super::partition::partition;

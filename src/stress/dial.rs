@@ -8,10 +8,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use mio::net::{TcpStream, UdpSocket};
 use socket2::{Domain, SockAddr, Socket as Plain, Type};
 
-use crate::plan::{Address, Host, Source, UnixName};
-use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::remote::Remote;
-use crate::shell::{Socket, SocketAddress, connect};
+use crate::config::{Address, Host, Source, UnixName};
+use crate::net::datagram_socket::DatagramSocket;
+use crate::net::remote::Remote;
+use crate::net::{Socket, SocketAddress, connect};
 use crate::text::escape::plain;
 
 use super::line::Line;

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::io;
 
+use crate::config::word;
 use crate::core::SysError;
-use crate::plan::word;
 
 /// A kind of failure; the key under which failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ mod linux {
     use std::io::{BufRead, BufReader};
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
-    use crate::plan::UnixName;
+    use crate::config::UnixName;
     use crate::stress::dial::Place;
     use crate::stress::proc;
 
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(accept_queue(&places), Some(3));
         drop(listener.accept().unwrap());
         assert_eq!(accept_queue(&places), Some(2));
-        let unix = Place::Unix(crate::plan::UnixName::Abstract("x".to_string()));
+        let unix = Place::Unix(crate::config::UnixName::Abstract("x".to_string()));
         assert_eq!(accept_queue(&[places[0].clone(), unix]), None);
         drop(clients);
     }
@@ -174,7 +174,7 @@ mod tests {
     fn a_unix_listener_is_found_by_its_name() {
         let path = std::env::temp_dir().join(format!("oneloop-{}-whose", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let place = Place::Unix(crate::plan::UnixName::Path(path.clone()));
+        let place = Place::Unix(crate::config::UnixName::Path(path.clone()));
         assert_eq!(find_process(&place), Some(std::process::id()));
         drop(listener);
         std::fs::remove_file(path).unwrap();

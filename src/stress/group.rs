@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::config::{LoadKind, StressPlan};
 use crate::core::time::ticks;
 use crate::core::{Key, Timeouts};
-use crate::plan::{LoadKind, StressPlan};
 
 use super::datagram_echo::DatagramEcho;
 use super::load::{Load, Pace};

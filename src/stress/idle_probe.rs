@@ -10,8 +10,8 @@ mod drive;
 
 use std::time::Duration;
 
+use crate::config::Probe;
 use crate::core::Key;
-use crate::plan::Probe;
 
 use super::load_stats::How;
 

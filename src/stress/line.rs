@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use mio::{Interest, Registry, Token};
 
 use crate::core::Stream;
-use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::{self, Socket, interests};
+use crate::net::datagram_socket::DatagramSocket;
+use crate::net::{self, Socket, interests};
 
 use super::script::Script;
 
@@ -53,7 +53,7 @@ impl Line {
     ) -> io::Result<()> {
         match self {
             Line::Socket(socket) | Line::Counted(socket) => {
-                shell::update_interest(socket, registry, token, muted)
+                net::update_interest(socket, registry, token, muted)
             }
             Line::Datagram(_) | Line::Script(_) | Line::Nobody => Ok(()),
         }

@@ -9,8 +9,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::config::Way;
 use crate::core::Key;
-use crate::plan::Way;
 
 use super::pattern::Pattern;
 

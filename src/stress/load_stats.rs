@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::plan::word;
+use crate::config::word;
 
 use super::failure::Failure;
 use super::histogram::Histogram;

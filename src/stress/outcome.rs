@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::plan::{LoadKind, StressPlan, Way};
+use crate::config::{LoadKind, StressPlan, Way};
 use crate::text::digits::plural;
 use crate::text::shell::quoted;
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::config::LoadKind;
 use crate::core::{Key, Moment, Random, Ready, Reason};
-use crate::plan::LoadKind;
 
 use super::line::Line;
 use super::pacer::Pacer;

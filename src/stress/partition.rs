@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::plan::unit::Rate;
-use crate::plan::{LoadPlan, Source, StressPlan, Worker};
-use crate::shell::limits::Descriptors;
+use crate::config::unit::Rate;
+use crate::config::{LoadPlan, Source, StressPlan, Worker};
+use crate::net::limits::Descriptors;
 
 /// How many processes a run needs, if each may have so many files open.
 pub fn processes(plan: &StressPlan, files: usize) -> usize {
@@ -59,13 +59,13 @@ fn sources(plan: &StressPlan, worker: Worker) -> Vec<Source> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::LoadKind;
+    use crate::config::LoadKind;
 
     fn plan() -> StressPlan {
         let load = |kind, conns| LoadPlan { kind, conns };
         let loads = vec![load(LoadKind::Idle, Some(1000)), load(LoadKind::Echo, None)];
         StressPlan {
-            targets: vec![crate::plan::Address::parse("127.0.0.1:7").unwrap()],
+            targets: vec![crate::config::Address::parse("127.0.0.1:7").unwrap()],
             loads,
             conns: 10,
             active: 7,
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn given_sources_are_dealt_out() {
-        let given = crate::plan::source::read_sources(crate::plan::parse_error::Piece::whole(
+        let given = crate::config::source::read_sources(crate::config::parse_error::Piece::whole(
             "127.0.0.8/30,127.0.1.1",
         ));
         let plan = StressPlan { sources: given.unwrap(), ..plan() };

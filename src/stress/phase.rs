@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::LoadKind;
+use crate::config::LoadKind;
 
 /// Where a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::config::LoadKind;
 use crate::core::{Key, Ready, Reason};
-use crate::plan::LoadKind;
 
 use super::group::Group;
 use super::phase::Phase;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::config::{LoadKind, Probe};
 use crate::core::{Key, Ready, Reason};
-use crate::plan::{LoadKind, Probe};
 
 use super::line::Line;
 use super::phase::Phase;

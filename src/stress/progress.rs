@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::plan::Color;
+use crate::config::Color;
 
 use super::report::words::{bytes, count, digits, duration};
 use super::unit::GIBIBYTE;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::config::LoadKind;
 use crate::core::{Key, Ready, Reason};
-use crate::plan::LoadKind;
 
 use super::conn_result::{ConnHistory, ConnResult, classify};
 use super::failure::{BYTES_LOST, FOREIGN_PEER, Failure, Stage};

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::config::StressPlan;
 use crate::core::random::mix;
-use crate::plan::StressPlan;
-use crate::shell::CannotListen;
-use crate::shell::limits::raise_files;
+use crate::net::CannotListen;
+use crate::net::limits::raise_files;
 use crate::text::escape::{escaped, plain};
 use crate::text::paint::Paint;
 use crate::text::terminal::stdout_columns;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use mio::{Events, Poll, Token};
 
+use crate::config::{LoadKind, StressPlan};
 use crate::core::{Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError};
-use crate::plan::{LoadKind, StressPlan};
-use crate::shell::listeners::Listeners;
-use crate::shell::reactor::ready;
-use crate::shell::{Signal, Signals};
+use crate::net::{Signal, Signals};
+use crate::runtime::listeners::Listeners;
+use crate::runtime::reactor::ready;
 
 use super::dial::Dialer;
 use super::failure::{self, Failure};

@@ -2,11 +2,11 @@
 
 use mio::{Interest, Token};
 
+use crate::config::Listen;
 use crate::core::{Conn, Key, Ready};
-use crate::plan::Listen;
-use crate::shell::listener::Listener;
-use crate::shell::listeners::{ACCEPT_BUDGET, Accepted};
-use crate::shell::{CannotListen, Socket, interests};
+use crate::net::listener::Listener;
+use crate::net::{CannotListen, Socket, interests};
+use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted};
 
 use super::line::Line;
 use super::runner::Runner;

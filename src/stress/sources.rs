@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::plan::Source;
+use crate::config::Source;
 
 use super::environment::port_range;
 

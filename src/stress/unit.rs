@@ -1,6 +1,6 @@
 //! What one counts of a load: its unit of work.
 
-use crate::plan::LoadKind;
+use crate::config::LoadKind;
 
 /// What one counts of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

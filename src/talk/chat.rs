@@ -17,12 +17,12 @@ use super::notice::StatusLines;
 use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
 use super::turns::{SIGNALS, STDIO, Turns, ends_by};
+use crate::config::ChatPlan;
 use crate::core::{Event, Key, Moment, Observer, Ready, SysError};
-use crate::plan::ChatPlan;
-use crate::shell::limits::{self, Descriptors};
-use crate::shell::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
-use crate::shell::stdio::Stdio;
-use crate::shell::{Listener, Signal, Socket, interests};
+use crate::net::limits::{self, Descriptors};
+use crate::net::stdio::Stdio;
+use crate::net::{Listener, Signal, Socket, interests};
+use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 

@@ -9,8 +9,8 @@ use super::failure::{Failure, Status};
 use super::notice::StatusLines;
 use super::watch::{Facts, millis};
 use super::{datagram_session, stream};
+use crate::config::{ConnectPlan, unit::show_duration};
 use crate::core::{Observer, Reason, Side, SysError};
-use crate::plan::{ConnectPlan, unit::show_duration};
 use crate::text::escape::plain;
 
 /// Runs until the peer, the input or a signal ends the session. Returns the exit code.

@@ -18,14 +18,14 @@ use super::failure::Failure;
 use super::post::{Office, Post, SendOutcome};
 use super::turns::{NAME_DOOR, SIGNALS, STDIO, Turns, ends_by, token};
 use super::watch::{Facts, Watch};
+use crate::config::{Address, ConnectPlan};
 use crate::core::event::DropReason;
 use crate::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError,
 };
-use crate::plan::{Address, ConnectPlan};
-use crate::shell::recv_batch::RecvBatch;
-use crate::shell::stdio::Stdio;
-use crate::shell::{Resolver, Signal};
+use crate::net::recv_batch::RecvBatch;
+use crate::net::stdio::Stdio;
+use crate::net::{Resolver, Signal};
 
 /// So many steps are made each way in one turn.
 const BUDGET: usize = 64;

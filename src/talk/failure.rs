@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::core::SysError;
-use crate::shell::{CannotListen, LimitError};
+use crate::net::{CannotListen, LimitError};
 use crate::text::escape::plain;
 
 /// Why a session could not start, or did not end in order.

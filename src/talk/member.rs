@@ -13,8 +13,8 @@ use crate::core::{
     Close, CloseKind, Event, Io, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, Side,
     Stream, SysError, Tick,
 };
+use crate::net::Socket;
 use crate::observe::line::PeerName;
-use crate::shell::Socket;
 
 /// So many reads, and so many writes, are made for one member in a turn.
 const BUDGET: usize = 16;

@@ -9,12 +9,12 @@ use super::member::{Drive, Member};
 use super::notice::StatusLines;
 use super::ring::Ring;
 use super::screen::Screen;
+use crate::config::unit::show_duration;
 use crate::core::time::ticks;
 use crate::core::{
     ConnIds, Deadline, Event, Key, Moment, Observer, Peer, Ready, Reason, Tick, Timers,
 };
-use crate::plan::unit::show_duration;
-use crate::shell::Socket;
+use crate::net::Socket;
 
 /// So much is read of a member at a time.
 const READ_BYTES: usize = 4096;

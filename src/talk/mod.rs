@@ -32,8 +32,8 @@ pub use failure::{Failure, Status};
 #[cfg(not(unix))]
 pub mod connect {
     use super::{Failure, NO_WAIT};
+    use crate::config::ConnectPlan;
     use crate::core::Observer;
-    use crate::plan::ConnectPlan;
 
     pub fn run(_: &ConnectPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
         Err(Failure::Unsupported(NO_WAIT))
@@ -43,8 +43,8 @@ pub mod connect {
 #[cfg(not(unix))]
 pub mod chat {
     use super::{Failure, NO_WAIT};
+    use crate::config::ChatPlan;
     use crate::core::Observer;
-    use crate::plan::ChatPlan;
 
     pub fn run(_: &ChatPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
         Err(Failure::Unsupported(NO_WAIT))

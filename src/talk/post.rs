@@ -9,13 +9,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use mio::{Interest, Registry};
 
 use super::turns::token;
+use crate::config::{Address, Host};
 use crate::core::{ConnIds, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError};
-use crate::plan::{Address, Host};
-use crate::shell::address::SystemName;
-use crate::shell::datagram_socket::DatagramSocket;
-use crate::shell::recv_batch::RecvBatch;
-use crate::shell::remote::Remote;
-use crate::shell::{Lookup, Resolver};
+use crate::net::address::SystemName;
+use crate::net::datagram_socket::DatagramSocket;
+use crate::net::recv_batch::RecvBatch;
+use crate::net::remote::Remote;
+use crate::net::{Lookup, Resolver};
 
 /// Until the first answer, so much of what was sent is remembered, to be sent again. Whoever sends
 /// more before the first answer has found somebody who does not refuse.

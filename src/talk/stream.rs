@@ -13,16 +13,16 @@ use mio::Waker;
 use super::failure::Failure;
 use super::turns::{NAME_DOOR, SIGNALS, Turns, ends_by, token};
 use super::watch::{Facts, Watch};
+use crate::config::ConnectPlan;
 use crate::core::time::ticks;
 use crate::core::{
     Buffers, Conn, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
 };
-use crate::plan::ConnectPlan;
-use crate::shell::dialer::{DialCx, Dialer};
-use crate::shell::loops::{Origin, RecentDials};
-use crate::shell::pool::Pool;
-use crate::shell::stdio::Stdio;
-use crate::shell::{Resolver, Signal, Socket, interests};
+use crate::net::stdio::Stdio;
+use crate::net::{Resolver, Signal, Socket, interests};
+use crate::runtime::upstream::dialer::{DialCx, Dialer};
+use crate::runtime::upstream::loops::{Origin, RecentDials};
+use crate::runtime::upstream::pool::Pool;
 
 /// The one route of this engine.
 const ROUTE: u16 = 0;

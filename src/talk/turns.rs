@@ -8,8 +8,9 @@ use mio::event::{Event as Word, Source};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::core::{Event, Key, Moment, Observer, Ready};
-use crate::shell::clock::Clock;
-use crate::shell::{Signal, Signals, reactor};
+use crate::net::{Signal, Signals};
+use crate::runtime::clock::Clock;
+use crate::runtime::reactor;
 
 /// The doors that every talk has: its signals, the answers of the resolver, standard input and
 /// output. Those of a chat's listeners follow.

@@ -7,11 +7,11 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
+use oneloop::config::{Policy, Route};
 use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason};
-use oneloop::plan::{Policy, Route};
-use oneloop::shell::bind_datagram;
-use oneloop::shell::datagram::{DatagramCx, Datagrams};
-use oneloop::shell::datagram_socket::DatagramSocket;
+use oneloop::net::bind_datagram;
+use oneloop::net::datagram_socket::DatagramSocket;
+use oneloop::runtime::datagrams::{DatagramCx, Datagrams};
 
 /// 20 November 2026, 18:17:05 UTC.
 const NOW: i64 = 1_795_198_625;

@@ -10,7 +10,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
     sockopt,
 };
-use oneloop::shell::recv_batch::MAX_RECEIVED;
+use oneloop::net::recv_batch::MAX_RECEIVED;
 
 use crate::stand::{CUT, Stand, at, bytes, client, receive};
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use oneloop::plan::{Address, LoadKind, StressPlan};
+use oneloop::config::{Address, LoadKind, StressPlan};
 
 use crate::tool::{plan, run};
 

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use oneloop::plan::unit::Rate;
-use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::config::unit::Rate;
+use oneloop::config::{LoadKind, StressPlan};
 use oneloop::stress::failure::{Failure, NO_ANSWER, NOT_CLOSED, Stage};
 use oneloop::stress::load_stats::{Death, How, RATE_WINDOW_MIN};
 

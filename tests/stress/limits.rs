@@ -4,8 +4,8 @@
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use oneloop::plan::unit::Rate;
-use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::config::unit::Rate;
+use oneloop::config::{LoadKind, StressPlan};
 use oneloop::stress::json::Json;
 
 use crate::program::number;

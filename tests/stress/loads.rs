@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use oneloop::plan::unit::Rate;
-use oneloop::plan::{Address, LoadKind, StressPlan};
+use oneloop::config::unit::Rate;
+use oneloop::config::{Address, LoadKind, StressPlan};
 
 use crate::tool::{Spare, echo, plan, run, server};
 

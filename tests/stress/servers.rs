@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oneloop::plan::{LoadKind, StressPlan};
+use oneloop::config::{LoadKind, StressPlan};
 use oneloop::stress::idle_probe::Mode;
 use oneloop::stress::load_stats::How;
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use oneloop::plan::{LoadKind, Probe, StressPlan};
+use oneloop::config::{LoadKind, Probe, StressPlan};
 use oneloop::stress::failure::{Failure, Stage};
 use oneloop::stress::idle_probe::{Found, Mode, Reply};
 use oneloop::stress::json::Json;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use oneloop::plan::{Listen, LoadKind, StressPlan, Way};
+use oneloop::config::{Listen, LoadKind, StressPlan, Way};
 use oneloop::stress::outcome::Outcome;
 
 use crate::tool::{Spare, echo, plan, run, server};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
-use oneloop::plan::{Address, LoadKind, LoadPlan, StressPlan};
+use oneloop::config::{Address, LoadKind, LoadPlan, StressPlan};
 use oneloop::stress::dial::{Dialer, resolve};
 use oneloop::stress::outcome::Outcome;
 use oneloop::stress::pattern::Pattern;

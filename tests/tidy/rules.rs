@@ -138,14 +138,16 @@ fn core(source: &Source) -> Vec<Complaint> {
 /// Dependencies point one way. A module of the list may name these others and no more.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("plan", &["core"]),
-    ("cli", &["plan"]),
-    ("service", &["core", "plan"]),
-    ("shell", &["core", "plan", "service"]),
-    ("observe", &["core", "plan"]),
-    ("doctor", &["plan", "shell"]),
-    ("talk", &["core", "plan", "shell", "observe"]),
-    ("stress", &["core", "plan", "shell"]),
+    ("text", &[]),
+    ("config", &["core", "text"]),
+    ("cli", &["config", "text"]),
+    ("service", &["core", "config"]),
+    ("net", &["core", "config", "text"]),
+    ("runtime", &["core", "config", "net", "service", "text"]),
+    ("observe", &["core", "config", "text"]),
+    ("doctor", &["config", "net", "text"]),
+    ("talk", &["core", "config", "net", "runtime", "observe", "text"]),
+    ("stress", &["core", "config", "net", "runtime", "text"]),
 ];
 
 fn arrows(source: &Source) -> Vec<Complaint> {
@@ -302,29 +304,29 @@ mod tests {
             ("use log::Level;", "log"),
         ];
         for (text, rule) in bad {
-            let found = broken("src/shell/x.rs", text);
+            let found = broken("src/net/x.rs", text);
             assert!(found.contains(&(rule, 2)), "{text}: {found:?}");
             assert_eq!(broken("tests/x.rs", text), [], "{text}");
             assert_eq!(broken("src/x.rs", &format!("#[cfg(test)] mod tests {{ {text} }}")), []);
         }
         assert_eq!(broken("src/observe/x.rs", "fn f() { info!(\"x\") }"), []);
-        assert_eq!(broken("src/plan/mod.rs", "mod log; pub use log::Level;"), []);
+        assert_eq!(broken("src/config/mod.rs", "mod log; pub use log::Level;"), []);
     }
 
     #[test]
     fn the_heart_touches_nothing() {
         for text in ["use mio::Token;", "use std::time::Instant;", "use socket2::Socket;"] {
             assert_eq!(broken("src/core/x.rs", text), [("core", 2)], "{text}");
-            assert_eq!(broken("src/shell/x.rs", text), [], "{text}");
+            assert_eq!(broken("src/net/x.rs", text), [], "{text}");
         }
     }
 
     #[test]
     fn dependencies_point_one_way() {
-        assert_eq!(broken("src/core/x.rs", "use crate::shell::X;"), [("arrow", 2)]);
-        let group = "use crate::{core::{a, cli}, plan::B,\n observe::C};";
-        assert_eq!(broken("src/shell/x.rs", group), [("arrow", 3)]);
-        assert_eq!(broken("src/shell/x.rs", "use crate::core::X;"), []);
+        assert_eq!(broken("src/core/x.rs", "use crate::net::X;"), [("arrow", 2)]);
+        let group = "use crate::{core::{a, cli}, config::B,\n observe::C};";
+        assert_eq!(broken("src/net/x.rs", group), [("arrow", 3)]);
+        assert_eq!(broken("src/net/x.rs", "use crate::core::X;"), []);
         assert_eq!(broken("src/main.rs", group), []);
     }
 }

@@ -5,7 +5,7 @@ use super::demand::{Demand, Role};
 use super::facts::{Fact, Facts, Ports};
 use super::finding::{Finding, Limit};
 use super::target::Target;
-use crate::plan::Address;
+use crate::config::Address;
 
 mod report;
 pub mod tree;

@@ -2,9 +2,9 @@
 
 use super::tree::facts_of_a_small_machine;
 use super::*;
+use crate::config::DoctorPlan;
 use crate::doctor::connect::{Attempt, Connected};
 use crate::doctor::{Report, examine, json, print, run};
-use crate::plan::DoctorPlan;
 use crate::text::wrap::{COLUMNS, width};
 
 fn report(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Report {

@@ -254,7 +254,7 @@ fn ports_do_not_bound_a_client_on_loopback() {
 
 #[test]
 fn what_is_promised_is_what_the_daemon_grants() {
-    use crate::shell::limits::{Descriptors, max_connections};
+    use crate::net::limits::{Descriptors, max_connections};
     for files in [40, 80, 256, 1_024, 4_096, 20_000, 1_048_576] {
         let machine = Facts { nofile_hard: Fact::Known(files), ..large_machine() };
         for role in [Role::Server, Role::Relay] {

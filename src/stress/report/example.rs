@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::plan::{Address, LoadKind, StressPlan, Way};
+use crate::config::{Address, LoadKind, StressPlan, Way};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::environment::Environment;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{LoadKind, StressPlan};
+use crate::config::{LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::idle_probe::{Found, Mode, Reply};

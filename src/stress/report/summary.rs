@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::plan::LoadKind;
+use crate::config::LoadKind;
 use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::{Found, Mode};
 use crate::stress::load_stats::{How, LoadStats};
@@ -311,7 +311,7 @@ mod honest;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Address;
+    use crate::config::Address;
     use crate::stress::report::example::example;
     use crate::stress::server_usage::LoopUsage;
     use crate::text::wrap::width;

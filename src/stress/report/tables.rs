@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::plan::StressPlan;
+use crate::config::StressPlan;
 use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::Found;
 use crate::stress::load_stats::{Deaths, How, LoadStats};

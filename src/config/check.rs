@@ -1,0 +1,284 @@
+//! Checks of a plan that need no system call: services and targets that do not match their
+//! listener, and relay loops.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::address::{Address, UnixName};
+use super::host::Host;
+use super::listen::Listen;
+use super::parse_error::{Piece, SpanError};
+use super::{Route, Service};
+
+/// A conflict between two routes: the index of the later one, and the reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clash {
+    pub route: usize,
+    pub wrong: String,
+}
+
+/// Checks that the service supports the type of the listener.
+pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), SpanError> {
+    match (service, listen.address.is_datagram()) {
+        (Service::Greet { .. }, true) => Err(piece
+            .wrong("greet needs a stream address")
+            .or_accepts("tcp://…, unix:… to listen on")),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a relay from this listener to this target is possible.
+pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), SpanError> {
+    if listen.address.is_datagram() != target.is_datagram() {
+        return Err(mixed(target, piece));
+    }
+    match reaches(target, listen) {
+        true => Err(piece
+            .wrong(format!(
+                "the relay's own listener, {}: the relay would connect to itself",
+                listen
+            ))
+            .or_accepts("a target other than the relay itself")),
+        false => Ok(()),
+    }
+}
+
+fn mixed(target: &Address, piece: Piece<'_>) -> SpanError {
+    let (wrong, meant) = match target {
+        Address::Tcp(host, port) => ("a stream address", Address::Udp(host.clone(), *port)),
+        Address::Unix(name) => ("a stream address", Address::UnixDatagram(name.clone())),
+        Address::Udp(host, port) => ("a datagram address", Address::Tcp(host.clone(), *port)),
+        Address::UnixDatagram(name) => ("a datagram address", Address::Unix(name.clone())),
+    };
+    let other = if target.is_datagram() { "on a stream" } else { "for datagrams" };
+    piece
+        .wrong(format!("{wrong}, but the relay listens {other}; did you mean {meant}?"))
+        .or_accepts("tcp:// and unix: together, or udp:// and unix-dgram: together")
+}
+
+/// Checks that no two routes listen on the same address, and that relays form no loop.
+pub fn routes(routes: &[Route]) -> Result<(), Clash> {
+    for (later, route) in routes.iter().enumerate() {
+        let same = |earlier: &&Route| earlier.listen.address == route.listen.address;
+        let shared = route.listen.options.reuseport || route.listen.address.port() == Some(0);
+        if !shared && routes[..later].iter().any(|earlier| same(&earlier)) {
+            let wrong = format!("{} is used by two routes", route.listen.address);
+            return Err(Clash { route: later, wrong });
+        }
+    }
+    match ring(routes) {
+        Some(route) => {
+            let wrong =
+                format!("the relay at {} would connect to itself", routes[route].listen.address);
+            Err(Clash { route, wrong: format!("{wrong} through other routes") })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns a route whose connections come back to it. Routes that lead out of the plan are removed
+/// until none is left, or only routes of a loop.
+fn ring(routes: &[Route]) -> Option<usize> {
+    let mut left: Vec<usize> = (0..routes.len()).collect();
+    let next = |from: usize, left: &[usize]| {
+        let Service::Relay(targets) = &routes[from].service else { return None };
+        let meets = |to: &usize| targets.iter().any(|t| reaches(t, &routes[*to].listen));
+        left.iter().copied().find(meets)
+    };
+    loop {
+        let leads_on = |from: &usize| next(*from, &left).is_some();
+        let kept: Vec<usize> = left.iter().copied().filter(leads_on).collect();
+        if kept.len() == left.len() {
+            // The loop is reached after at most as many steps as there are routes.
+            return left.iter().try_fold(*left.first()?, |from, _| next(from, &left));
+        }
+        left = kept;
+    }
+}
+
+/// Whether a connection to `target` certainly reaches `listen`. Only names and numbers are
+/// compared: whether another address is local is known only to the system.
+pub fn reaches(target: &Address, listen: &Listen) -> bool {
+    match (target, &listen.address) {
+        (Address::Tcp(to, port), Address::Tcp(at, own))
+        | (Address::Udp(to, port), Address::Udp(at, own)) => {
+            port == own && *own != 0 && same_host(to, at, listen.options.v6only)
+        }
+        (Address::Unix(to), Address::Unix(at))
+        | (Address::UnixDatagram(to), Address::UnixDatagram(at)) => same_name(to, at),
+        _ => false,
+    }
+}
+
+fn same_name(to: &UnixName, at: &UnixName) -> bool {
+    match (to, at) {
+        (UnixName::Path(to), UnixName::Path(at)) => plain(to) == plain(at),
+        _ => to == at,
+    }
+}
+
+/// Returns the path without a leading `./`.
+fn plain(path: &Path) -> &Path {
+    path.strip_prefix(".").unwrap_or(path)
+}
+
+fn same_host(to: &Host, at: &Host, v6only: bool) -> bool {
+    let same_name = matches!((to, at), (Host::Name(to), Host::Name(at)) if to == at);
+    same_name || meant(to).iter().any(|ip| covers(at, *ip, v6only))
+}
+
+/// Returns the addresses that a target host certainly means. No host and the unspecified address
+/// mean localhost.
+fn meant(host: &Host) -> Vec<IpAddr> {
+    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+    match host {
+        Host::Any => vec![V4, V6],
+        Host::Ip(ip) => match ip.to_canonical() {
+            IpAddr::V4(ip) if ip.is_unspecified() => vec![V4],
+            IpAddr::V6(ip) if ip.is_unspecified() => vec![V6],
+            ip => vec![ip],
+        },
+        Host::Name(name) if is_localhost(name) => vec![V4, V6],
+        Host::Name(_) => Vec::new(),
+    }
+}
+
+/// Whether a listener on `at` certainly receives connections to `ip`.
+fn covers(at: &Host, ip: IpAddr, v6only: bool) -> bool {
+    match at {
+        Host::Any => ip.is_loopback() && (ip.is_ipv6() || !v6only),
+        Host::Ip(IpAddr::V6(own)) if own.is_unspecified() => {
+            ip.is_loopback() && (ip.is_ipv6() || !v6only)
+        }
+        Host::Ip(own) if own.is_unspecified() => ip.is_ipv4() && ip.is_loopback(),
+        Host::Ip(own) => own.to_canonical() == ip,
+        Host::Name(name) => {
+            is_localhost(name)
+                && (ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST))
+        }
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Policy;
+
+    fn checked(listen: &str, to: &str) -> Result<(), String> {
+        let listen = Listen::parse(listen).unwrap_or_else(|error| panic!("{error}"));
+        let address = Address::parse(to).unwrap_or_else(|error| panic!("{error}"));
+        target(&listen, &address, Piece::whole(to)).map_err(|span_error| span_error.wrong)
+    }
+
+    #[test]
+    fn a_relay_to_its_own_listener_is_refused_however_it_is_written() {
+        let own = [
+            ("127.0.0.1:7", "127.0.0.1:7"),
+            ("127.0.0.1:7", "7"),
+            ("127.0.0.1:7", "localhost:7"),
+            ("127.0.0.1:7", "0.0.0.0:7"),
+            ("127.0.0.1:7", "[::ffff:127.0.0.1]:7"),
+            ("7", "7"),
+            ("7", "127.0.0.1:7"),
+            ("7", "127.8.9.10:7"),
+            ("7", "[::1]:7"),
+            ("7", "[::]:7"),
+            ("7", "localhost.:7"),
+            ("7,v6only", "[::1]:7"),
+            ("0.0.0.0:7", "127.0.0.2:7"),
+            ("[::]:7", "127.0.0.1:7"),
+            ("[::1]:7", "localhost:7"),
+            ("localhost:7", "127.0.0.1:7"),
+            ("localhost:7", "x.localhost:7"),
+            ("db:7", "DB:7"),
+            ("10.0.0.1:7", "10.0.0.1:7"),
+            ("udp://:7", "udp://127.0.0.1:7"),
+            ("unix:/run/x", "unix:///run/x"),
+            ("unix:x", "./x"),
+            ("unix:@x", "unix:@x"),
+            ("unix-dgram:@x", "unix-dgram:@x"),
+        ];
+        for (listen, to) in own {
+            let wrong = checked(listen, to).expect_err(to);
+            assert!(wrong.contains("own listener"), "{listen} {to}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn a_relay_to_another_place_is_accepted() {
+        let other = [
+            ("127.0.0.1:7", "127.0.0.1:8"),
+            ("127.0.0.1:7", "127.0.0.2:7"),
+            ("127.0.0.1:7", "[::1]:7"),
+            ("7,v6only", "127.0.0.1:7"),
+            ("0.0.0.0:7", "[::1]:7"),
+            ("7", "10.0.0.1:7"),
+            ("7", "db:7"),
+            ("0", "127.0.0.1:1"),
+            ("unix:@x", "unix:x"),
+            ("unix:/run/x", "unix:x"),
+            ("unix:/run/x", "127.0.0.1:7"),
+            ("udp://:53", "unix-dgram:/run/dns"),
+        ];
+        for (listen, to) in other {
+            assert_eq!(checked(listen, to), Ok(()), "{listen} {to}");
+        }
+    }
+
+    #[test]
+    fn streams_and_datagrams_are_not_mixed() {
+        let cases = [
+            ("7", "udp://a:7", "a datagram address, but the relay listens on a stream; tcp://a:7"),
+            (
+                "7",
+                "unix-dgram:/x",
+                "a datagram address, but the relay listens on a stream; unix:/x",
+            ),
+            ("udp://:7", "a:7", "a stream address, but the relay listens for datagrams; udp://a:7"),
+            (
+                "unix-dgram:/a",
+                "/x",
+                "a stream address, but the relay listens for datagrams; unix-dgram:/x",
+            ),
+        ];
+        for (listen, to, wrong) in cases {
+            let wrong = wrong.replace("; ", "; did you mean ") + "?";
+            assert_eq!(checked(listen, to), Err(wrong));
+        }
+    }
+
+    fn relay(listen: &str, targets: &[&str]) -> Route {
+        let parse = |text: &&str| Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
+        Route {
+            listen: Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),
+            service: Service::Relay(targets.iter().map(parse).collect()),
+            policy: Policy::default(),
+        }
+    }
+
+    #[test]
+    fn relays_in_a_ring_are_refused_and_in_a_row_accepted() {
+        let row = [relay("1", &["[::1]:2", "a:1"]), relay("2", &["/x"]), relay("/x", &["a:3"])];
+        assert_eq!(routes(&row), Ok(()));
+        let into_ring = [relay("9", &["1"]), relay("1", &["a:1", "2"]), relay("2", &["1"])];
+        let clash = routes(&into_ring).expect_err("a ring");
+        assert!(clash.route > 0, "{clash:?}");
+        assert!(clash.wrong.ends_with("would connect to itself through other routes"), "{clash:?}");
+    }
+
+    #[test]
+    fn one_address_has_one_route() {
+        let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
+        let clash = pair("7", "*:7,backlog=5").expect_err("twice");
+        assert_eq!((clash.route, clash.wrong.as_str()), (1, "tcp://:7 is used by two routes"));
+        assert_eq!(pair("7", "127.0.0.1:7"), Ok(()));
+        assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), Ok(()));
+        assert_eq!(pair("7,reuseport", "7,reuseport"), Ok(()));
+    }
+}

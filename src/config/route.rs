@@ -1,0 +1,213 @@
+//! Routes: a listener, a service and a policy, written as `LISTEN=SERVICE[,option…]`.
+//!
+//! `SERVICE` is a name, followed by options after commas, and for two of them by an argument:
+//! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
+//! extends to the end.
+
+use super::parse_error::{ParseError, Piece, SpanError};
+use super::policy::Policy;
+use super::service::{self, Service};
+use super::{Listen, listen};
+
+/// A listener, its service and its policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    pub listen: Listen,
+    pub service: Service,
+    pub policy: Policy,
+}
+
+/// Examples of routes, for error messages.
+const ROUTES: &str = ":7=echo, /run/x.sock=relay:HOST:PORT,idle-timeout=1h, :23=greet:hello\\n";
+
+impl Route {
+    /// Parses `LISTEN=SERVICE[,option…]`. `policy` has the defaults.
+    pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
+        read(Piece::whole(text), policy)
+            .map_err(|span_error| ParseError::new("route", text, span_error))
+    }
+}
+
+fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
+    let Some(sign) = sign(piece.text) else {
+        let span_error = piece.lacks("missing service: expected =SERVICE");
+        return Err(span_error.or_accepts(ROUTES));
+    };
+    let mut policy = policy.clone();
+    let listen = listen::read(piece.to(sign))?;
+    let service = service::read(piece.from(sign + 1), &listen, &mut policy)?;
+    Ok(Route { listen, service, policy })
+}
+
+/// Finds the `=` between the listener and the service: the first one followed by the name of a
+/// service. A listener may contain others (`mode=0660`, or a path). Without such an `=`, returns
+/// the first one that belongs to no listen option, so that the error names the unknown service.
+fn sign(text: &str) -> Option<usize> {
+    let signs = || text.match_indices('=').map(|(at, _)| at);
+    let service = |at: &usize| {
+        let word = text[at + 1..].split([',', ':']).next();
+        word.is_some_and(|word| Service::WORDS.contains(&word))
+    };
+    let separates = |at: &usize| {
+        let name = text[..*at].rsplit(',').next();
+        !matches!(name, Some("mode" | "backlog"))
+    };
+    signs().find(service).or_else(|| signs().find(separates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{Dice, check};
+    use std::time::Duration;
+
+    fn parsed(text: &str) -> Route {
+        Route::parse(text, &Policy::default()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[test]
+    fn a_route_is_an_address_and_a_service() {
+        let cases = [
+            (":7=echo", "tcp://:7", "echo"),
+            ("udp://:9=discard", "udp://:9", "discard"),
+            ("unix:@c=chargen", "unix:@c", "chargen"),
+            ("[::1]:13=daytime", "tcp://[::1]:13", "daytime"),
+            ("37=time", "tcp://:37", "time"),
+            ("localhost:1=whoami", "tcp://localhost:1", "whoami"),
+            ("tcp://[::]:80,v6only=echo", "tcp://[::]:80,v6only", "echo"),
+            ("/run/x,mode=0660=echo", "unix:/run/x,mode=0660", "echo"),
+            ("/run/x,mode=0660,backlog=9=echo", "unix:/run/x,backlog=9,mode=0660", "echo"),
+            ("/run/a=b=echo", "unix:/run/a=b", "echo"),
+        ];
+        for (text, listen, service) in cases {
+            let route = parsed(text);
+            assert_eq!(
+                (route.listen.to_string().as_str(), route.service.name()),
+                (listen, service)
+            );
+            assert_eq!(route.policy, Policy::default(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_relay_has_targets_and_options_in_any_order() {
+        let texts = [
+            ":80=relay:a:1,/run/b,idle-timeout=1h,connect-timeout=2s",
+            ":80=relay,idle-timeout=1h:a:1,connect-timeout=2s,unix:/run/b",
+        ];
+        for text in texts {
+            let route = parsed(text);
+            let Service::Relay(targets) = &route.service else { panic!("{route:?}") };
+            let shown: Vec<String> = targets.iter().map(|target| target.to_string()).collect();
+            assert_eq!(shown, ["tcp://a:1", "unix:/run/b"]);
+            assert_eq!(route.policy.idle_timeout, Some(Duration::from_secs(3600)));
+            assert_eq!(route.policy.connect_timeout, Duration::from_secs(2));
+        }
+        assert!(matches!(parsed(":81=relay::80").service, Service::Relay(to) if to.len() == 1));
+    }
+
+    #[test]
+    fn the_text_of_a_greeting_runs_to_the_end() {
+        let greeting = |text: &str| match parsed(text).service {
+            Service::Greet { text, read_one } => (text.to_string(), read_one),
+            other => panic!("{other:?}"),
+        };
+        let text = "welcome {peer.ip}, x=y: ok,read-one\\n";
+        assert_eq!(greeting(&format!(":23=greet:{text}")), (text.to_string(), false));
+        assert_eq!(greeting(&format!(":23=greet,read-one:{text}")), (text.to_string(), true));
+        assert_eq!(greeting(":23=greet:"), (String::new(), false));
+        let route = parsed(":23=greet,max-lifetime=5s,read-one:hi");
+        assert_eq!(route.policy.lifetime, Some(Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn what_a_route_does_not_say_is_as_in_the_given_policy() {
+        let policy = Policy { idle_timeout: Some(Duration::from_secs(9)), ..Policy::default() };
+        let route = Route::parse(":7=echo", &policy).unwrap();
+        assert_eq!(route.policy, policy);
+        let route =
+            Route::parse("udp://:7=echo,idle-timeout=off,udp-allow-low-ports", &policy).unwrap();
+        assert_eq!(route.policy, Policy { udp_any_port: true, ..Policy::default() });
+    }
+
+    #[test]
+    fn a_wrong_route_is_refused_at_its_place() {
+        let cases = [
+            ("", "", "missing service: expected =SERVICE"),
+            (":7", "", "missing service: expected =SERVICE"),
+            ("/x,mode=0660", "", "missing service: expected =SERVICE"),
+            (":7=", "", "missing service"),
+            (":7=ecoh", "ecoh", "unknown service; did you mean echo?"),
+            ("/x,mode=0660=realy:a:1", "realy", "unknown service; did you mean relay?"),
+            (":80,v6only=1=echo", "1", "v6only takes no value"),
+            (":99999=echo", "99999", "a port is a number from 0 to 65535"),
+            ("=echo", "", "missing address"),
+            (":7=echo:x", "x", "echo takes no argument"),
+            (":7=echo,", "", "unknown option"),
+            (
+                ":7=echo,idel-timeout=1h",
+                "idel-timeout",
+                "unknown option; did you mean idle-timeout?",
+            ),
+            (
+                ":7=echo,connect-timeout=1s",
+                "connect-timeout",
+                "connect-timeout does not apply to echo",
+            ),
+            (
+                ":7=relay,udp-allow-low-ports:a:1",
+                "udp-allow-low-ports",
+                "udp-allow-low-ports does not apply to relay",
+            ),
+            (":7=echo,idle-timeout", "", "idle-timeout takes a value"),
+            (":7=echo,idle-timeout=5x", "x", "unknown unit"),
+            (":7=echo,udp-allow-low-ports=1", "1", "udp-allow-low-ports takes no value"),
+            (":7=relay", "", "missing target"),
+            (":7=relay:", "", "missing address"),
+            (":7=relay:idle-timeout=1h", "", "missing target"),
+            (":7=relay:a:1,", "", "missing address"),
+            (":7=relay:a:0", "0", "cannot connect to port 0"),
+            (":7=relay:a:1,b", "", "missing port: expected :PORT"),
+            (":7=relay:a:1,idle=1h", "idle", "unknown option"),
+            (":7=greet", "", "missing text"),
+            (":7=greet,read-two:x", "read-two", "unknown option"),
+            (":7=greet:{pear}", "pear", "unknown placeholder; did you mean {peer}?"),
+        ];
+        for (text, place, wrong) in cases {
+            let error = Route::parse(text, &Policy::default()).expect_err(text);
+            assert_eq!((&text[error.span.clone()], error.wrong.as_str()), (place, wrong), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_cannot_work_is_refused() {
+        let cases = [
+            (":7=relay:127.0.0.1:7", "127.0.0.1:7"),
+            (":7=relay:a:7,[::1]:7", "[::1]:7"),
+            (":7=relay:udp://a:7", "udp://a:7"),
+            ("udp://:7=greet:hi", "greet"),
+        ];
+        for (text, place) in cases {
+            let error = Route::parse(text, &Policy::default()).expect_err(text);
+            assert_eq!(&text[error.span.clone()], place, "{error}");
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_in_order() {
+        let mut dice = Dice::throw();
+        let seedlings = [
+            ":80=relay:a:1,/run/b,idle-timeout=1h,connect-timeout=2s",
+            "/run/x,mode=0660=echo,udp-allow-low-ports",
+            ":23=greet,read-one:hi {peer.ip}\\n",
+        ];
+        let mut accepted = 0;
+        for _ in 0..10_000 {
+            match Route::parse(&dice.text(&seedlings), &Policy::default()) {
+                Ok(_) => accepted += 1,
+                Err(error) => check(&error),
+            }
+        }
+        assert!(accepted > 500, "only {accepted} were accepted: the test has lost its aim");
+    }
+}

@@ -1,0 +1,10 @@
+//! The event loop and its state: the reactor, listeners, connection attempts, datagram flows.
+
+pub mod clock;
+pub mod datagrams;
+mod drain;
+mod dump;
+pub mod listeners;
+pub mod reactor;
+pub mod start;
+pub mod upstream;

@@ -1,0 +1,343 @@
+//! Dials the targets of relays: the targets of a route in turn, every address of a name, and the
+//! next one at once when one fails. An attempt is removed when it is over, so an established pair
+//! keeps nothing here.
+//!
+//! Failover never loses bytes: the core reads nothing from a client before a target is connected.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Registry, Token};
+
+use crate::core::event::Client;
+use crate::core::{Dial, Engine, Event, Key, Moment, Observer, Peer, Reason, Stream, SysError};
+
+use super::loops::{Origin, RecentDials};
+use super::pool::{Pool, Target, TargetAddr};
+use super::retries::{Retries, TargetId};
+use crate::net::address::SocketAddress;
+use crate::net::resolver::{Lookup, Resolver};
+use crate::net::socket::interests;
+use crate::net::socket::{Socket, connect, connect_named};
+
+/// All attempts in progress, and the target pool of each route.
+#[derive(Default)]
+pub struct Dialer {
+    /// Indexed by route.
+    pools: Vec<Pool>,
+    /// Boxed, because the table never shrinks after a burst.
+    attempts: HashMap<u32, Box<Attempt>>,
+    /// Attempts whose target has a full accept queue.
+    retries: Retries,
+    recent: RecentDials,
+}
+
+/// The attempt to connect one connection to a target.
+struct Attempt {
+    key: Key,
+    route: u16,
+    origin: Origin,
+    /// None if the other end is standard input and output.
+    client: Option<ClientInfo>,
+    /// Index of the first target, and the number of targets tried so far.
+    first: usize,
+    tried: usize,
+    /// Addresses of the current target that are still to be tried.
+    addresses: VecDeque<SocketAddress>,
+    /// The name of the current target is being resolved.
+    resolving: bool,
+    /// It waits in `retries` to dial the first address again, whose accept queue is full.
+    parked: bool,
+    count: u32,
+    last: Option<SysError>,
+}
+
+/// The peer and the listener of a client, for the log if a target fails.
+pub struct ClientInfo {
+    pub peer: Peer,
+    pub listen: Arc<str>,
+}
+
+/// What a dialer needs from the rest of the loop.
+pub struct DialCx<'a> {
+    pub engine: &'a mut Engine<Socket>,
+    pub registry: &'a Registry,
+    pub resolver: &'a mut Resolver,
+    pub now: Moment,
+    pub seen: &'a mut dyn Observer,
+}
+
+impl Dialer {
+    /// Takes the pool of each route, and the listeners of this process.
+    pub fn new(pools: Vec<Pool>, recent: RecentDials) -> Dialer {
+        Dialer { pools, recent, ..Dialer::default() }
+    }
+
+    /// Returns the origin of an accepted connection.
+    pub fn origin(&mut self, socket: &Socket, peer: &Peer, relays: bool) -> Origin {
+        self.recent.origin(socket, peer, relays)
+    }
+
+    /// Starts to dial for a new connection. One that has passed its route already is reset.
+    pub fn start(
+        &mut self,
+        key: Key,
+        route: u16,
+        origin: Origin,
+        client: Option<ClientInfo>,
+        cx: &mut DialCx<'_>,
+    ) {
+        let is_loop = origin.has_passed(route);
+        let mut attempt = Box::new(Attempt {
+            key,
+            route,
+            origin,
+            client,
+            first: self.pools[route as usize].first(),
+            tried: 0,
+            addresses: VecDeque::new(),
+            resolving: false,
+            parked: false,
+            count: 0,
+            last: None,
+        });
+        if is_loop {
+            let pool = &self.pools[route as usize];
+            attempt.tried = pool.size();
+            attempt.failed(SysError::ITSELF, pool, cx);
+            return attempt.give_up(cx);
+        }
+        self.advance(attempt, cx);
+    }
+
+    /// Handles the attempts that succeeded or failed since the last call.
+    pub fn decide(&mut self, cx: &mut DialCx<'_>) {
+        for (key, dial) in cx.engine.dials() {
+            let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
+            let pool = &self.pools[attempt.route as usize];
+            if attempt.parked {
+                self.retries.remove(attempt.target_id(pool), key.id);
+            }
+            if let Dial::Failed(error) = dial {
+                // The connect timeout also ends resolving and waiting for a retry.
+                attempt.resolving = false;
+                if std::mem::take(&mut attempt.parked) {
+                    attempt.addresses.pop_front();
+                }
+                attempt.failed(SysError::from(&error), pool, cx);
+                self.advance(attempt, cx);
+            }
+        }
+    }
+
+    /// Continues the attempts that wait for a name.
+    pub fn resolved(&mut self, cx: &mut DialCx<'_>) {
+        let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.resolving);
+        let conn_ids: Vec<u32> = waiting.map(|(id, _)| *id).collect();
+        for id in conn_ids {
+            if let Some(attempt) = self.attempts.remove(&id) {
+                self.advance(attempt, cx);
+            }
+        }
+    }
+
+    /// Dials targets again whose accept queue was full, within the budget of one turn.
+    pub fn retry(&mut self, cx: &mut DialCx<'_>) {
+        let (due, share) = self.retries.due(cx.now);
+        for target in due {
+            for _ in 0..share {
+                let Some(id) = self.retries.take(target, cx.now) else { break };
+                if let Some(attempt) = self.attempts.remove(&id) {
+                    self.advance(attempt, cx);
+                }
+            }
+        }
+    }
+
+    /// Returns how long the loop may sleep until a retry is due.
+    #[inline]
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        if self.is_empty() { None } else { self.retries.sleep(now) }
+    }
+
+    /// The target that is being dialed for this connection.
+    pub fn target(&self, id: u32) -> Option<&str> {
+        let attempt = self.attempts.get(&id)?;
+        let pool = &self.pools[attempt.route as usize];
+        (attempt.tried > 0).then(|| attempt.target(pool).text.as_str())
+    }
+
+    /// Number of connections that are not connected to a target yet.
+    pub fn len(&self) -> usize {
+        self.attempts.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// Tries targets until a connect is in progress, the attempt has to wait, or none is left.
+    fn advance(&mut self, mut attempt: Box<Attempt>, cx: &mut DialCx<'_>) {
+        let pool = &self.pools[attempt.route as usize];
+        // A retried attempt is next. Any other waits behind those that wait already.
+        let mut is_next = std::mem::take(&mut attempt.parked);
+        loop {
+            let address = if let Some(address) = attempt.addresses.pop_front() {
+                address
+            } else if attempt.resolving {
+                attempt.resolving = attempt.look_up(pool, cx);
+                if attempt.resolving {
+                    break;
+                }
+                continue;
+            } else if attempt.tried < pool.size() {
+                attempt.tried += 1;
+                match &attempt.target(pool).addr {
+                    TargetAddr::Known(address, _) => address.clone(),
+                    TargetAddr::Name(..) => {
+                        attempt.resolving = true;
+                        continue;
+                    }
+                }
+            } else {
+                return attempt.give_up(cx);
+            };
+            let (target, id) = (attempt.target_id(pool), attempt.key.id);
+            attempt.announce(&address, pool, cx);
+            if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
+                self.retries.wait(target, id, cx.now);
+                attempt.park(address);
+                break;
+            }
+            match attempt.dial(&address, &mut self.recent, cx) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.retries.refused(target, id, cx.now);
+                    attempt.park(address);
+                    break;
+                }
+                Err(error) => {
+                    let fault = SysError::from(&error);
+                    attempt.failed(fault, pool, cx);
+                    if is_exhaustion(fault) {
+                        return attempt.give_up(cx);
+                    }
+                }
+            }
+        }
+        self.attempts.insert(attempt.key.id, attempt);
+    }
+}
+
+impl Attempt {
+    /// The target that is being dialed.
+    fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
+        pool.target(self.first, self.tried - 1)
+    }
+
+    fn target_id(&self, pool: &Pool) -> TargetId {
+        (self.route, (self.first + self.tried - 1) % pool.size())
+    }
+
+    /// Waits for a retry, which dials this address first.
+    fn park(&mut self, address: SocketAddress) {
+        self.addresses.push_front(address);
+        self.parked = true;
+    }
+
+    /// Looks up the addresses of the target's name. Returns true if they are not known yet.
+    fn look_up(&mut self, pool: &Pool, cx: &mut DialCx<'_>) -> bool {
+        let TargetAddr::Name(name, port) = &self.target(pool).addr else { return false };
+        match cx.resolver.lookup(name, *port, cx.now) {
+            Lookup::Pending => return true,
+            Lookup::Known(addresses) => {
+                let is_own = |to: &SocketAddr| pool.own.iter().any(|own| own.receives(*to));
+                let (own, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
+                self.addresses.extend(others.into_iter().map(SocketAddress::Inet));
+                if !own.is_empty() {
+                    // Each connection to our own listener would open another one.
+                    self.count += 1;
+                    self.failed(SysError::ITSELF, pool, cx);
+                }
+            }
+            Lookup::Failed(_) => {
+                self.count += 1;
+                self.failed(SysError::UNRESOLVED, pool, cx);
+            }
+        }
+        false
+    }
+
+    /// Reports an attempt to connect.
+    fn announce(&mut self, address: &SocketAddress, pool: &Pool, cx: &mut DialCx<'_>) {
+        self.count += 1;
+        let Target { text, addr } = self.target(pool);
+        let target = match (addr, address) {
+            (TargetAddr::Known(_, shown), _) => Cow::Borrowed(shown),
+            (_, SocketAddress::Inet(address)) => Cow::Owned(format!("{text} ({address})")),
+            (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
+        };
+        cx.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
+    }
+
+    /// Starts to connect to an address.
+    fn dial(
+        &mut self,
+        address: &SocketAddress,
+        recent: &mut RecentDials,
+        cx: &mut DialCx<'_>,
+    ) -> io::Result<()> {
+        let mut socket = match recent.unix_route(address) {
+            Some(route) if route == self.route => return Err(SysError::ITSELF.kind.into()),
+            Some(_) => connect_named(address)?,
+            None => connect(address)?,
+        };
+        let (token, interests) = (Token(self.key.at(1).to_token()), interests(&socket));
+        if let Err(error) = cx.registry.register(socket.source(), token, interests) {
+            // It may be connected already. The target must not read a clean end of file.
+            socket.reset_on_drop();
+            return Err(error);
+        }
+        recent.record(&socket, address, &self.origin, self.route);
+        cx.engine.attach(self.key, socket, cx.now, cx.seen);
+        Ok(())
+    }
+
+    fn failed(&mut self, fault: SysError, pool: &Pool, cx: &mut DialCx<'_>) {
+        self.last = Some(fault);
+        let left = self.addresses.len() + pool.size() - self.tried;
+        let target = &self.target(pool).text;
+        let client = self.client.as_ref();
+        let client = client.map(|ClientInfo { peer, listen }| Client { peer, listen });
+        let failed = Event::DialFailed { target, fault, left, client };
+        cx.seen.on(self.key.at(1), &failed);
+    }
+
+    /// Closes the connection: no target is left.
+    fn give_up(self, cx: &mut DialCx<'_>) {
+        let fault = self.last.unwrap_or(SysError::from(io::ErrorKind::NotFound));
+        let reason = match is_exhaustion(fault) {
+            true => Reason::Exhausted { fault },
+            false => Reason::not_connected(fault),
+        };
+        cx.engine.end(self.key, reason, cx.now, cx.seen);
+    }
+}
+
+/// Whether the error is resource exhaustion, which any other target would meet too.
+fn is_exhaustion(fault: SysError) -> bool {
+    #[cfg(unix)]
+    {
+        // ENOSPC: the user's limit of epoll registrations (max_user_watches).
+        let codes = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::ENOSPC];
+        fault.code.is_some_and(|code| codes.contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        fault.kind == io::ErrorKind::OutOfMemory
+    }
+}
