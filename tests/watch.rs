@@ -41,12 +41,12 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Off);
     live(&mut watch);
-    assert!(!watch.wants_steps());
+    assert!(!watch.wants().steps);
     assert_eq!(kept.take(), [""; 0]);
 
     log::set_max_level(LevelFilter::Info);
     live(&mut watch);
-    assert!(!watch.wants_steps());
+    assert!(!watch.wants().steps);
     let lines = kept.take();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert_eq!(lines[0], "oneloop INFO listening on udp://127.0.0.1:7: echo");
@@ -59,7 +59,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Debug);
     live(&mut watch);
-    assert!(!watch.wants_steps());
+    assert!(!watch.wants().steps);
     let lines = kept.take();
     let count = |level: Level| lines.iter().filter(|line| line.contains(level.as_str())).count();
     // The flood of dropped datagrams was told ten seconds ago at most.
@@ -67,7 +67,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Trace);
     live(&mut watch);
-    assert!(watch.wants_steps());
+    assert!(watch.wants().steps);
     let lines = kept.take();
     assert!(
         lines.contains(&"oneloop::loop TRACE #7.a readable, writable".to_string()),

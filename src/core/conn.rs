@@ -138,7 +138,7 @@ impl<S: Stream> Conn<S> {
 
     /// Runs both flows until they have to wait or their budgets are used up.
     #[inline(always)]
-    pub fn drive(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> Driven {
+    pub fn drive(&mut self, cx: &mut DriveCx<'_, '_, S::Pipe>) -> Driven {
         if self.dialing()
             && let Err(error) = self.check_connected(cx)
         {
@@ -176,7 +176,7 @@ impl<S: Stream> Conn<S> {
         }
         // An end of file is activity: the half-close timeout starts there.
         if !lingered && (ended || progress) {
-            self.active = cx.now.tick();
+            self.active = cx.turn.now.tick();
         }
         if self.flows.iter().all(|flow| flow.done) {
             return Driven::Ended(self.finished());
@@ -196,7 +196,7 @@ impl<S: Stream> Conn<S> {
 
     /// Asks the socket of end 1 whether it is connected. Returns the error of a failed attempt.
     #[cold]
-    fn check_connected(&mut self, cx: &mut DriveCx<'_, S::Pipe>) -> io::Result<()> {
+    fn check_connected(&mut self, cx: &mut DriveCx<'_, '_, S::Pipe>) -> io::Result<()> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::READ_CLOSED);
         if !self.ends.bits(1).any(hints) {
             return Ok(());
@@ -212,8 +212,8 @@ impl<S: Stream> Conn<S> {
             Err(error) if !was_connected(error) => {}
             _ => {
                 self.ends.clear(1, Ready::OPENING);
-                self.active = cx.now.tick();
-                let after = cx.now.since(self.born);
+                self.active = cx.turn.now.tick();
+                let after = cx.turn.now.since(self.born);
                 cx.on(1, &Event::Connected { after });
             }
         }
@@ -243,7 +243,7 @@ impl<S: Stream> Conn<S> {
     fn failed(
         &mut self,
         EndError { end, error }: EndError,
-        cx: &mut DriveCx<'_, S::Pipe>,
+        cx: &mut DriveCx<'_, '_, S::Pipe>,
     ) -> Driven {
         let fault = SysError::from(&error);
         if self.dialing() {

@@ -2,10 +2,11 @@
 
 use super::conn::Conn;
 use super::end::Stream;
-use super::event::{Event, Seen};
+use super::event::Event;
 use super::key::Key;
-use super::time::{Moment, Tick};
+use super::time::Tick;
 use super::timers::{Deadline, Timeouts, Timers};
+use super::turn::Turn;
 
 /// The armed deadlines, and the timeouts they are computed from.
 pub struct Deadlines {
@@ -38,27 +39,22 @@ impl Deadlines {
 
     /// Arms the next deadline of a connection, if it has one.
     #[inline(always)]
-    pub fn arm<S: Stream>(
-        &mut self,
-        conn: &mut Conn<S>,
-        key: Key,
-        now: Moment,
-        seen: &mut Seen<'_>,
-    ) {
+    pub fn arm<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, turn: &mut Turn<'_>) {
         // The common case has no timeouts, and needs no computation to see that.
         if !self.untimed || conn.is_transient() {
-            self.set(conn, key, now, seen);
+            self.set(conn, key, turn);
         }
     }
 
     /// Arms the deadline that follows from the connection's state, unless an earlier one is armed.
     #[inline(never)]
-    fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
+    fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, turn: &mut Turn<'_>) {
         let Some((deadline, due)) = self.of(conn) else { return };
         if conn.armed == 0 || due < conn.armed {
             conn.armed = due;
             self.timers.arm(due, key.at(0));
-            seen.step(key, || Event::Armed { deadline, due, now });
+            let now = turn.now;
+            turn.step(key, || Event::Armed { deadline, due, now });
         }
     }
 }

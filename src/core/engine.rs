@@ -14,7 +14,7 @@ use super::conn::{Conn, Driven};
 use super::deadlines::Deadlines;
 use super::drive::DriveCx;
 use super::end::Stream;
-use super::event::{Event, Observer, Seen};
+use super::event::Event;
 use super::interest_changes::InterestChanges;
 use super::key::Key;
 use super::ready::Ready;
@@ -22,6 +22,7 @@ use super::reason::Reason;
 use super::stalls::Stalls;
 use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
+use super::turn::Turn;
 
 /// All connections. Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
@@ -30,9 +31,7 @@ pub struct Engine<S: Stream> {
     deadlines: Deadlines,
     dials: Vec<(Key, Dial)>,
     interest_changes: InterestChanges,
-    pub stalls: Stalls,
-    /// The observer wants steps.
-    steps: bool,
+    stalls: Stalls,
     pub buffers: Buffers<S::Pipe>,
 }
 
@@ -60,14 +59,8 @@ impl<S: Stream> Engine<S> {
             dials: Vec::new(),
             interest_changes: InterestChanges::default(),
             stalls: Stalls::default(),
-            steps: true,
             buffers,
         }
-    }
-
-    /// Sets whether step events are reported. They are by default.
-    pub fn set_steps(&mut self, steps: bool) {
-        self.steps = steps;
     }
 
     /// Returns the key that the next `insert` with this id will use.
@@ -76,22 +69,14 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Inserts a connection and queues it: a service may send before the first event.
-    pub fn insert(
-        &mut self,
-        mut conn: Conn<S>,
-        id: u32,
-        route: u16,
-        now: Moment,
-        seen: &mut dyn Observer,
-    ) -> Key {
-        let seen = &mut Seen::new(seen, self.steps);
+    pub fn insert(&mut self, mut conn: Conn<S>, id: u32, route: u16, turn: &mut Turn<'_>) -> Key {
         conn.id = id;
         conn.route = route;
-        conn.born = now;
-        conn.active = now.tick();
+        conn.born = turn.now;
+        conn.active = turn.now.tick();
         conn.queued = true;
         let key = self.vacant(id);
-        self.deadlines.arm(&mut conn, key, now, seen);
+        self.deadlines.arm(&mut conn, key, turn);
         self.conns.insert(conn);
         self.run.push(key);
         key
@@ -104,18 +89,14 @@ impl<S: Stream> Engine<S> {
 
     /// Handles an event of an end: sets its readiness bits, and queues the connection once.
     #[inline(always)]
-    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+    pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         let Some(conn) = get(&mut self.conns, key) else {
-            return Seen::new(seen, self.steps).step(key, || Event::Stale);
+            return turn.step(key, || Event::Stale);
         };
-        // Checked directly: building a `Seen` for each event would cost more than the rest.
-        if self.steps {
-            seen.on(key, &Event::Marked { ready });
-        }
+        turn.step(key, || Event::Marked { ready });
         // The connection is idle, and the event reports only bits that are already set.
         if conn.ends.bits(key.end()).has(ready) && !conn.queued {
-            let seen = &mut Seen::new(seen, self.steps);
-            return self.interest_changes.disable_read(&mut conn.ends, key, seen);
+            return self.interest_changes.disable_read(&mut conn.ends, key, turn);
         }
         conn.ends.set(key.end(), ready);
         if !conn.queued {
@@ -128,8 +109,7 @@ impl<S: Stream> Engine<S> {
     /// events are to be disabled.
     pub fn update_interest(
         &mut self,
-        now: Moment,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
         mut set_interest: impl FnMut(&mut S, Key, bool) -> io::Result<()>,
     ) {
         while let Some(key) = self.interest_changes.take() {
@@ -138,45 +118,42 @@ impl<S: Stream> Engine<S> {
             let Some(socket) = conn.ends.socket(key.end()) else { continue };
             if let Err(error) = set_interest(socket, key, read_off) {
                 // Without its registration, the socket would never be reported again.
-                self.end(key, Reason::Exhausted { fault: (&error).into() }, now, seen);
+                self.end(key, Reason::Exhausted { fault: (&error).into() }, turn);
             }
         }
     }
 
     /// Drives each queued connection once.
-    pub fn run(&mut self, now: Moment, seen: &mut dyn Observer) {
-        let seen = &mut Seen::new(seen, self.steps);
+    pub fn run(&mut self, turn: &mut Turn<'_>) {
         // Connections queued meanwhile wait for the next turn.
         let waiting = self.run.len();
         for index in 0..waiting {
             let key = self.run[index].at(0);
-            self.drive(key, now, seen);
+            self.drive(key, turn);
         }
         self.run.drain(..waiting);
     }
 
     /// Handles the deadlines that are due. Most turns have none, so that check is inlined.
     #[inline(always)]
-    pub fn expire(&mut self, now: Moment, seen: &mut dyn Observer) {
-        if self.deadlines.timers.needs_work(now, self.conns.len()) {
-            self.expire_due(now, seen);
+    pub fn expire(&mut self, turn: &mut Turn<'_>) {
+        if self.deadlines.timers.needs_work(turn.now, self.conns.len()) {
+            self.expire_due(turn);
         }
-        if self.stalls.is_due(now) {
-            self.check_stalls(now, seen);
+        if self.stalls.is_due(turn.now) {
+            self.check_stalls(turn);
         }
     }
 
     #[cold]
-    fn check_stalls(&mut self, now: Moment, seen: &mut dyn Observer) {
-        let seen = &mut Seen::new(seen, self.steps);
-        self.stalls.check(&self.conns, &self.buffers.unsent, now, seen);
+    fn check_stalls(&mut self, turn: &mut Turn<'_>) {
+        self.stalls.check(&self.conns, &self.buffers.unsent, turn);
     }
 
     #[inline(never)]
-    fn expire_due(&mut self, now: Moment, seen: &mut dyn Observer) {
-        let seen = &mut Seen::new(seen, self.steps);
+    fn expire_due(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..EXPIRE_BUDGET {
-            let Some((due, key)) = self.deadlines.timers.pop(now.tick()) else { break };
+            let Some((due, key)) = self.deadlines.timers.pop(turn.now.tick()) else { break };
             let conn = get(&mut self.conns, key).filter(|conn| conn.armed == due);
             let Some(conn) = conn else { continue };
             let Some((deadline, due)) = self.deadlines.of(conn) else {
@@ -185,18 +162,18 @@ impl<S: Stream> Engine<S> {
             };
             // The entry counts as armed while the sockets are checked. Otherwise the same due time
             // would be armed twice.
-            let again = due > now.tick() || {
-                let Some(again) = self.recheck(key, deadline, now, seen) else { continue };
+            let again = due > turn.now.tick() || {
+                let Some(again) = self.recheck(key, deadline, turn) else { continue };
                 again
             };
-            seen.step(key, || Event::Fired { deadline, again });
+            turn.step(key, || Event::Fired { deadline, again });
             let Some(conn) = get(&mut self.conns, key) else { continue };
             conn.armed = 0;
             match again {
-                false => self.expired(key, deadline, now, seen),
+                false => self.expired(key, deadline, turn),
                 // A queued connection arms its deadline when it is driven, in the next turn.
                 true if conn.queued => {}
-                true => self.deadlines.arm(conn, key, now, seen),
+                true => self.deadlines.arm(conn, key, turn),
             }
         }
         let conns = &self.conns;
@@ -225,12 +202,11 @@ impl<S: Stream> Engine<S> {
     }
 
     /// Attaches the target's socket, which is still connecting, to a relay.
-    pub fn attach(&mut self, key: Key, socket: S, now: Moment, seen: &mut dyn Observer) {
-        let seen = &mut Seen::new(seen, self.steps);
+    pub fn attach(&mut self, key: Key, socket: S, turn: &mut Turn<'_>) {
         if let Some(conn) = get(&mut self.conns, key) {
             conn.ends.dial(1, socket);
-            conn.active = now.tick();
-            self.deadlines.arm(conn, key, now, seen);
+            conn.active = turn.now.tick();
+            self.deadlines.arm(conn, key, turn);
         }
     }
 
@@ -244,13 +220,8 @@ impl<S: Stream> Engine<S> {
         std::mem::take(&mut self.dials)
     }
 
-    /// Closes a connection.
-    pub fn end(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut dyn Observer) {
-        self.remove(key, reason, now, &mut Seen::new(seen, self.steps));
-    }
-
-    /// The only place where a connection is removed.
-    fn remove(&mut self, key: Key, reason: Reason, now: Moment, seen: &mut Seen<'_>) {
+    /// Closes a connection. The only place where one is removed.
+    pub fn end(&mut self, key: Key, reason: Reason, turn: &mut Turn<'_>) {
         if self.get(key).is_none() {
             return;
         }
@@ -260,25 +231,24 @@ impl<S: Stream> Engine<S> {
         }
         let ending = conn.close(reason, &mut self.buffers.unsent);
         let (up, down) = conn.moved();
-        let lasted = now.since(conn.born);
+        let lasted = turn.now.since(conn.born);
         self.stalls.forget(key);
-        seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+        turn.on(key, &Event::Closed { ending, up, down, lasted, now: turn.now });
     }
 
     /// Starts the drain: from now on connections idle for `idle` are closed. Those in progress
     /// finish first.
-    pub fn drain(&mut self, idle: Tick, now: Moment, seen: &mut dyn Observer) {
+    pub fn drain(&mut self, idle: Tick, turn: &mut Turn<'_>) {
         self.deadlines.drain(idle);
-        let seen = &mut Seen::new(seen, self.steps);
         for (slot, conn) in &mut self.conns {
-            self.deadlines.arm(conn, Key::new(conn.id, slot), now, seen);
+            self.deadlines.arm(conn, Key::new(conn.id, slot), turn);
         }
     }
 
     /// Closes all remaining connections.
-    pub fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
+    pub fn cut(&mut self, turn: &mut Turn<'_>) {
         for key in self.keys() {
-            self.end(key, Reason::Cut, now, seen);
+            self.end(key, Reason::Cut, turn);
         }
     }
 
@@ -310,23 +280,23 @@ impl<S: Stream> Engine<S> {
 
     /// Drives a connection, if it still exists.
     #[inline(always)]
-    fn drive(&mut self, key: Key, now: Moment, seen: &mut Seen<'_>) {
+    fn drive(&mut self, key: Key, turn: &mut Turn<'_>) {
         let Some(conn) = get(&mut self.conns, key) else { return };
         conn.queued = false;
         let dialing = conn.dialing();
-        let unsent = self.stalls.wanted && conn.has_unsent();
+        let unsent = turn.stalls && conn.has_unsent();
         let buffers = &mut self.buffers;
-        let driven = conn.drive(&mut DriveCx { key, now, buffers, seen: seen.lend() });
+        let driven = conn.drive(&mut DriveCx { key, buffers, turn });
         if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::READ_OFF) {
-            self.interest_changes.enable_read(&mut conn.ends, key, seen);
+            self.interest_changes.enable_read(&mut conn.ends, key, turn);
         }
-        if unsent || self.stalls.wanted && conn.has_unsent() {
-            self.stalls.driven(conn, key, now, seen);
+        if unsent || turn.stalls && conn.has_unsent() {
+            self.stalls.driven(conn, key, turn);
         }
         match driven {
             // The common case is inlined; the others are a separate function.
-            Driven::Rest if !dialing => self.deadlines.arm(conn, key, now, seen),
-            driven => self.handle_driven(key, driven, dialing, now, seen),
+            Driven::Rest if !dialing => self.deadlines.arm(conn, key, turn),
+            driven => self.handle_driven(key, driven, dialing, turn),
         }
         if cfg!(debug_assertions)
             && let Some(conn) = self.conns.get(key.slot())
@@ -337,42 +307,29 @@ impl<S: Stream> Engine<S> {
 
     /// Handles the result of driving a connection.
     #[inline(never)]
-    fn handle_driven(
-        &mut self,
-        key: Key,
-        driven: Driven,
-        dialing: bool,
-        now: Moment,
-        seen: &mut Seen<'_>,
-    ) {
+    fn handle_driven(&mut self, key: Key, driven: Driven, dialing: bool, turn: &mut Turn<'_>) {
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
         if dialing && !conn.dialing() {
             self.dials.push((key, Dial::Over));
         }
         match driven {
-            Driven::Rest => self.deadlines.arm(conn, key, now, seen),
+            Driven::Rest => self.deadlines.arm(conn, key, turn),
             Driven::More => {
                 if !conn.queued {
                     conn.queued = true;
                     self.run.push(key);
                 }
-                self.deadlines.arm(conn, key, now, seen);
+                self.deadlines.arm(conn, key, turn);
             }
-            Driven::Ended(reason) => self.remove(key, reason, now, seen),
-            Driven::DialFailed(error) => self.dial_failed(key, error, now, seen),
+            Driven::Ended(reason) => self.end(key, reason, turn),
+            Driven::DialFailed(error) => self.dial_failed(key, error, turn),
         }
     }
 
     /// Tries the sockets before a due deadline closes the connection: bytes may be waiting that no
     /// event has reported yet, since the process may have been stopped for longer than the timeout.
     /// Returns true if the deadline no longer applies, None if the connection has ended.
-    fn recheck(
-        &mut self,
-        key: Key,
-        deadline: Deadline,
-        now: Moment,
-        seen: &mut Seen<'_>,
-    ) -> Option<bool> {
+    fn recheck(&mut self, key: Key, deadline: Deadline, turn: &mut Turn<'_>) -> Option<bool> {
         let conn = self.get(key)?;
         if deadline == Deadline::Lifetime || deadline == Deadline::Quiet && conn.is_endless() {
             return Some(false);
@@ -381,18 +338,18 @@ impl<S: Stream> Engine<S> {
             return Some(true);
         }
         conn.ends.assume_ready();
-        self.drive(key, now, seen);
+        self.drive(key, turn);
         let conn = get(&mut self.conns, key)?;
-        let due_now = self.deadlines.of(conn).filter(|(_, due)| *due <= now.tick());
+        let due_now = self.deadlines.of(conn).filter(|(_, due)| *due <= turn.now.tick());
         Some(conn.queued || due_now.is_none_or(|(next, _)| next != deadline))
     }
 
     /// Closes a connection whose deadline has passed, or fails its attempt.
-    fn expired(&mut self, key: Key, deadline: Deadline, now: Moment, seen: &mut Seen<'_>) {
+    fn expired(&mut self, key: Key, deadline: Deadline, turn: &mut Turn<'_>) {
         let reason = match deadline {
             Deadline::Connect => {
                 let error = io::Error::from(io::ErrorKind::TimedOut);
-                return self.dial_failed(key, error, now, seen);
+                return self.dial_failed(key, error, turn);
             }
             Deadline::Idle => Reason::IdleTimeout,
             Deadline::HalfClose => Reason::HalfCloseTimeout,
@@ -400,20 +357,20 @@ impl<S: Stream> Engine<S> {
             Deadline::Linger => Reason::Served,
             Deadline::Quiet => Reason::Drained,
         };
-        self.remove(key, reason, now, seen);
+        self.end(key, reason, turn);
     }
 
     /// Drops the target's socket. The dialer decides what is tried next, and the connect timeout
     /// starts again.
-    fn dial_failed(&mut self, key: Key, error: io::Error, now: Moment, seen: &mut Seen<'_>) {
+    fn dial_failed(&mut self, key: Key, error: io::Error, turn: &mut Turn<'_>) {
         if let Some(conn) = get(&mut self.conns, key) {
             // If the target has accepted after all, it must not see a FIN.
             if let Some(mut socket) = conn.ends.disconnect(1) {
                 socket.reset_on_drop();
             }
-            conn.active = now.tick();
+            conn.active = turn.now.tick();
             self.dials.push((key.at(0), Dial::Failed(error)));
-            self.deadlines.arm(conn, key, now, seen);
+            self.deadlines.arm(conn, key, turn);
         }
     }
 }

@@ -19,48 +19,25 @@ pub trait Observer {
     /// Handles one event.
     fn on(&mut self, key: Key, event: &Event<'_>);
 
-    /// Whether the observer wants steps: each read, write and mark. Called at most once per turn.
-    fn wants_steps(&self) -> bool {
-        true
-    }
-
-    /// Whether the observer wants `Stalled` and `Resumed`. Called once.
-    fn wants_stalls(&self) -> bool {
-        false
+    /// What the observer wants beyond the other events. Asked once per turn.
+    fn wants(&self) -> Wants {
+        Wants { steps: true, stalls: false }
     }
 }
 
-/// The observer as the core uses it: a step is not built unless the observer wants steps.
-pub struct Seen<'a> {
-    to: &'a mut dyn Observer,
-    steps: bool,
+/// The events that are reported only on demand, because each connection pays for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Steps: each read, write and mark.
+    pub steps: bool,
+    /// `Stalled` and `Resumed`.
+    pub stalls: bool,
 }
 
-impl<'a> Seen<'a> {
-    /// `steps` is what the observer answered to `wants_steps`.
-    pub fn new(to: &'a mut dyn Observer, steps: bool) -> Seen<'a> {
-        Seen { to, steps }
-    }
-
-    /// Reborrows the observer.
-    pub fn lend(&mut self) -> Seen<'_> {
-        Seen { to: &mut *self.to, steps: self.steps }
-    }
-
-    /// Reports an event that is not a step.
-    pub fn on(&mut self, key: Key, event: &Event<'_>) {
-        debug_assert!(!event.is_step(), "{event:?} is a step");
-        self.to.on(key, event);
-    }
-
-    /// Reports a step, which is built only if the observer wants steps.
-    #[inline(always)]
-    pub fn step<'e>(&mut self, key: Key, step: impl FnOnce() -> Event<'e>) {
-        if self.steps {
-            let step = step();
-            debug_assert!(step.is_step(), "{step:?} is not a step");
-            self.to.on(key, &step);
-        }
+impl Wants {
+    /// Returns what either wants.
+    pub fn or(self, other: Wants) -> Wants {
+        Wants { steps: self.steps || other.steps, stalls: self.stalls || other.stalls }
     }
 }
 
@@ -68,8 +45,8 @@ impl<'a> Seen<'a> {
 impl Observer for () {
     fn on(&mut self, _: Key, _: &Event<'_>) {}
 
-    fn wants_steps(&self) -> bool {
-        false
+    fn wants(&self) -> Wants {
+        Wants::default()
     }
 }
 
@@ -80,12 +57,8 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.1.on(key, event);
     }
 
-    fn wants_steps(&self) -> bool {
-        self.0.wants_steps() || self.1.wants_steps()
-    }
-
-    fn wants_stalls(&self) -> bool {
-        self.0.wants_stalls() || self.1.wants_stalls()
+    fn wants(&self) -> Wants {
+        self.0.wants().or(self.1.wants())
     }
 }
 

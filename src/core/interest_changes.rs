@@ -6,9 +6,10 @@
 //! enabled once it is drained. Enabling reports at once what arrived meanwhile.
 
 use super::end::{Ends, Stream};
-use super::event::{Event, Seen};
+use super::event::Event;
 use super::key::Key;
 use super::ready::Ready;
+use super::turn::Turn;
 
 /// The ends whose interest has changed and is not registered with the poller yet.
 #[derive(Debug, Default)]
@@ -17,24 +18,24 @@ pub struct InterestChanges(Vec<Key>);
 impl InterestChanges {
     /// Disables read events of an end if they report bytes that are known and cannot be read yet.
     #[cold]
-    pub fn disable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
+    pub fn disable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, turn: &mut Turn<'_>) {
         let bits = ends.bits(key.end());
         if bits.has(Ready::READ) && !bits.has(Ready::READ_OFF) {
             ends.set(key.end(), Ready::READ_OFF);
             self.0.push(key);
-            seen.step(key, || Event::ReadOff);
+            turn.step(key, || Event::ReadOff);
         }
     }
 
     /// Enables read events of the ends that are drained. Called after they have been driven.
     #[cold]
-    pub fn enable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, seen: &mut Seen<'_>) {
+    pub fn enable_read<S: Stream>(&mut self, ends: &mut Ends<S>, key: Key, turn: &mut Turn<'_>) {
         for end in 0..2 {
             let bits = ends.bits(end);
             if bits.has(Ready::READ_OFF) && !bits.has(Ready::READ) {
                 ends.clear(end, Ready::READ_OFF);
                 self.0.push(key.at(end));
-                seen.step(key.at(end), || Event::ReadOn);
+                turn.step(key.at(end), || Event::ReadOn);
             }
         }
     }

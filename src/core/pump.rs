@@ -38,7 +38,7 @@ pub struct EndError {
 pub fn pump<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     let before = flow.moved;
     match ends.next(flow) {
@@ -57,7 +57,7 @@ fn pump_more<S: Stream>(
     limit: u64,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     for _ in 1..STEP_BUDGET {
         if flow.moved >= limit {
@@ -79,7 +79,7 @@ fn step<S: Stream>(
     next: Step,
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     match next {
         Step::Rest => Ok(()),
@@ -94,7 +94,7 @@ fn step<S: Stream>(
 fn read_then_write<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     let (from, to) = flow.route();
     let Some(bytes) = read(ends, from, flow.moved, cx)? else { return Ok(()) };
@@ -117,7 +117,7 @@ fn read_then_write<S: Stream>(
 
 /// Stores the bytes of the scratch buffer that could not be written.
 #[cold]
-fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, P>) {
+fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, '_, P>) {
     let Buffers { scratch, unsent } = &mut *cx.buffers;
     flow.unsent = Some(unsent.store(&scratch[rest]));
 }
@@ -127,7 +127,7 @@ fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, P>) 
 pub fn flush_after_error<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     // The readiness bits may be out of date, so each socket is tried until a call would block.
     ends.assume_ready_to_eof();
@@ -152,7 +152,7 @@ fn read<S: Stream>(
     ends: &mut Ends<S>,
     end: usize,
     at: u64,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<Option<usize>, EndError> {
     let into = &mut *cx.buffers.scratch;
     let room = into.len();
@@ -175,7 +175,7 @@ fn report_write<P>(
     wrote: io::Result<Io>,
     bytes: usize,
     end: usize,
-    cx: &mut DriveCx<'_, P>,
+    cx: &mut DriveCx<'_, '_, P>,
 ) -> Result<usize, EndError> {
     match wrote.map_err(|error| EndError { end, error })? {
         Io::Moved(moved) => {
@@ -193,7 +193,7 @@ fn report_write<P>(
 fn write_unsent<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     let Some(unsent_id) = &flow.unsent else { return Ok(()) };
     let ((_, to), unsent) = (flow.route(), &mut cx.buffers.unsent);
@@ -216,7 +216,7 @@ fn write_unsent<S: Stream>(
 fn splice<S: Stream>(
     flow: &mut Flow,
     ends: &mut Ends<S>,
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     flow.bulk = false;
     let (from, to) = flow.route();
@@ -250,10 +250,10 @@ fn splice<S: Stream>(
 fn propagate_eof<S: Stream>(
     ends: &mut Ends<S>,
     (from, to): (usize, usize),
-    cx: &mut DriveCx<'_, S::Pipe>,
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     if let Some(message) = ends.message(from, &cx.buffers.unsent) {
-        cx.seen.on(cx.key.at(from), &Event::Message { message });
+        cx.turn.on(cx.key.at(from), &Event::Message { message });
     }
     cx.on(from, &Event::EndOfFile);
     if ends.shutdown(to).map_err(|error| EndError { end: to, error })? {

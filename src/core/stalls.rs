@@ -10,10 +10,11 @@ use slab::Slab;
 
 use super::buffers::Unsent;
 use super::conn::Conn;
-use super::event::{Event, Seen};
+use super::event::Event;
 use super::key::Key;
 use super::pipes::Pipe;
 use super::time::{Moment, Tick};
+use super::turn::Turn;
 
 /// Time without progress after which a flow is stalled, in ticks: one second, and the tick in which
 /// it began. A peer that reads makes space in the send buffer much sooner.
@@ -23,8 +24,6 @@ const STALL: Tick = 11;
 /// its end is the index of the flow.
 #[derive(Debug, Default)]
 pub struct Stalls {
-    /// An observer wants these events.
-    pub wanted: bool,
     flows: HashMap<Key, Blocked>,
     /// When each flow that has not stalled yet is checked: one entry per flow.
     checks: BinaryHeap<Reverse<(Tick, Key)>>,
@@ -42,21 +41,21 @@ struct Blocked {
 impl Stalls {
     /// Updates the flows of a driven connection that had unsent bytes before or has some now.
     #[inline(never)]
-    pub fn driven<S>(&mut self, conn: &Conn<S>, key: Key, now: Moment, seen: &mut Seen<'_>) {
+    pub fn driven<S>(&mut self, conn: &Conn<S>, key: Key, turn: &mut Turn<'_>) {
         for (index, flow) in conn.flows.iter().enumerate() {
             let id = key.at(index);
-            let moving = Blocked { moved: flow.moved, since: now, reported: false };
+            let moving = Blocked { moved: flow.moved, since: turn.now, reported: false };
             match self.flows.get_mut(&id) {
                 None if flow.unsent.is_some() => {
                     self.flows.insert(id, moving);
-                    self.checks.push(Reverse((now.tick() + STALL, id)));
+                    self.checks.push(Reverse((turn.now.tick() + STALL, id)));
                 }
                 Some(blocked) if blocked.moved != flow.moved => {
                     let before = std::mem::replace(blocked, moving);
                     if before.reported {
-                        let stalled = now.since(before.since);
-                        seen.on(key.at(flow.to as usize), &Event::Resumed { stalled });
-                        self.checks.push(Reverse((now.tick() + STALL, id)));
+                        let stalled = turn.now.since(before.since);
+                        turn.on(key.at(flow.to as usize), &Event::Resumed { stalled });
+                        self.checks.push(Reverse((turn.now.tick() + STALL, id)));
                     }
                 }
                 _ => {}
@@ -69,11 +68,14 @@ impl Stalls {
         &mut self,
         conns: &Slab<Conn<S>>,
         unsent: &Unsent<P>,
-        now: Moment,
-        seen: &mut Seen<'_>,
+        turn: &mut Turn<'_>,
     ) {
+        if !turn.stalls {
+            *self = Stalls::default();
+            return;
+        }
         while let Some(Reverse((due, id))) = self.checks.peek().copied()
-            && due <= now.tick()
+            && due <= turn.now.tick()
         {
             self.checks.pop();
             let Some(blocked) = self.flows.get_mut(&id) else { continue };
@@ -85,13 +87,14 @@ impl Stalls {
                 continue;
             };
             let due = blocked.since.tick() + STALL;
-            if due > now.tick() {
+            if due > turn.now.tick() {
                 self.checks.push(Reverse((due, id)));
                 continue;
             }
             blocked.reported = true;
             let (unsent, since) = (unsent.left(unsent_id), blocked.since);
-            seen.on(id.at(flow.to as usize), &Event::Stalled { unsent, since, now });
+            let now = turn.now;
+            turn.on(id.at(flow.to as usize), &Event::Stalled { unsent, since, now });
         }
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use mio::Waker;
 
-use crate::core::{Event, Key, Moment, Observer};
+use crate::core::{Event, Key, Moment, Turn};
 
 /// Age at which an answer is refreshed. The system's resolver does not report a TTL.
 pub const REFRESH: Duration = Duration::from_secs(30);
@@ -100,16 +100,16 @@ impl Resolver {
     }
 
     /// Stores the answers received. Returns true if there were any.
-    pub fn collect(&mut self, now: Moment, seen: &mut dyn Observer) -> bool {
+    pub fn collect(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut any = false;
         while let Some(answer) = self.helpers.as_ref().and_then(Helpers::answer) {
             any = true;
             self.queries -= 1;
             let Some(entry) = self.names.get_mut(&answer.name) else { continue };
             let addresses = answer.found.as_ref().map_or(0, Vec::len);
-            entry.update(answer.found, now);
+            entry.update(answer.found, turn.now);
             let error = entry.error.as_deref();
-            seen.on(Key::LOOP, &Event::Resolved { name: &answer.name, addresses, error });
+            turn.on(Key::LOOP, &Event::Resolved { name: &answer.name, addresses, error });
         }
         any
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use log::Level;
 
 use crate::config::AccessFormat;
-use crate::core::{Close, Event, Key, Observer, Peer};
+use crate::core::{Close, Event, Key, Observer, Peer, Wants};
 
 use super::access_line::{AccessLine, Entry, Frontend};
 use super::clock::Stamp;
@@ -125,8 +125,8 @@ impl Observer for AccessObserver {
         }
     }
 
-    fn wants_steps(&self) -> bool {
-        false
+    fn wants(&self) -> Wants {
+        Wants::default()
     }
 }
 

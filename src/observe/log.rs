@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 
 use crate::config::Explain;
-use crate::core::{Event, Key, Observer};
+use crate::core::{Event, Key, Observer, Wants};
 use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
@@ -118,12 +118,11 @@ impl Observer for LogObserver {
         self.emit(key, event);
     }
 
-    fn wants_steps(&self) -> bool {
-        log::log_enabled!(target: LOOP, Level::Trace)
-    }
-
-    fn wants_stalls(&self) -> bool {
-        log::log_enabled!(target: LIFECYCLE, Level::Debug)
+    fn wants(&self) -> Wants {
+        Wants {
+            steps: log::log_enabled!(target: LOOP, Level::Trace),
+            stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug),
+        }
     }
 }
 

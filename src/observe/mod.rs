@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ::log::LevelFilter;
 
 use crate::config::LogPlan;
-use crate::core::{Event, Key, Observer};
+use crate::core::{Event, Key, Observer, Wants};
 use crate::text::escape;
 
 pub mod access;
@@ -31,8 +31,6 @@ pub use totals::Totals;
 
 /// The observers of a run, as one observer.
 pub struct Watch {
-    /// Whether steps are logged. Computed once, since the log level does not change.
-    steps: bool,
     pub totals: Totals,
     pub log: LogObserver,
     pub access: Option<AccessObserver>,
@@ -67,13 +65,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         ::log::warn!(target: log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {part}");
     }
     let log = LogObserver::new(plan.explain);
-    Watch {
-        totals: Totals::default(),
-        steps: log.wants_steps(),
-        log,
-        access: plan.access.map(AccessObserver::new),
-        lost,
-    }
+    Watch { totals: Totals::default(), log, access: plan.access.map(AccessObserver::new), lost }
 }
 
 impl Watch {
@@ -109,11 +101,7 @@ impl Observer for Watch {
         }
     }
 
-    fn wants_steps(&self) -> bool {
-        self.steps
-    }
-
-    fn wants_stalls(&self) -> bool {
-        self.log.wants_stalls()
+    fn wants(&self) -> Wants {
+        self.log.wants()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::core::{Event, Key, Observer};
+use crate::core::{Event, Key, Observer, Wants};
 use crate::text::count::Count;
 
 /// Counters since the start. They only grow.
@@ -88,8 +88,8 @@ impl Observer for Totals {
         }
     }
 
-    fn wants_steps(&self) -> bool {
-        false
+    fn wants(&self) -> Wants {
+        Wants::default()
     }
 }
 

@@ -2,27 +2,23 @@
 //! ends the loop at once.
 
 use crate::core::time::ticks;
-use crate::core::{Event, Key, Moment, Observer, Reason};
+use crate::core::{Event, Key, Reason, Turn};
 
 use super::reactor::{Outcome, Reactor};
 use crate::net::signals::Signal;
 
 impl Reactor {
     /// Handles received signals. Returns the signal that ends the drain at once, if there is one.
-    pub(super) fn handle_signals(
-        &mut self,
-        now: Moment,
-        seen: &mut dyn Observer,
-    ) -> Option<Signal> {
+    pub(super) fn handle_signals(&mut self, turn: &mut Turn<'_>) -> Option<Signal> {
         let signals: Vec<Signal> = self.signals.drain().collect();
         for signal in signals {
-            seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
+            turn.on(Key::LOOP, &Event::Signal { name: signal.name() });
             match signal {
                 Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
                     return Some(signal);
                 }
-                Signal::Terminate | Signal::Interrupt => self.start_drain(now, seen),
-                Signal::Quit => self.dump(now, seen),
+                Signal::Terminate | Signal::Interrupt => self.start_drain(turn),
+                Signal::Quit => self.dump(turn),
                 Signal::HangUp => {}
             }
         }
@@ -31,35 +27,31 @@ impl Reactor {
 
     /// Starts the drain: empties and closes the listeners, closes connections at rest, and lets
     /// those in progress finish.
-    fn start_drain(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.stopping = Some(now.after(self.drain_timeout));
+    fn start_drain(&mut self, turn: &mut Turn<'_>) {
+        self.stopping = Some(turn.now.after(self.drain_timeout));
         let connections = self.engine.len();
-        seen.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
+        turn.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
         self.listeners.close_when_empty();
-        self.engine.drain(ticks(self.drain_idle), now, seen);
+        self.engine.drain(ticks(self.drain_idle), turn);
         let idle = self.drain_idle;
-        self.with_datagrams(now, seen, |datagrams, cx| datagrams.drain(idle, cx));
+        self.with_datagrams(turn, |datagrams, cx| datagrams.drain(idle, cx));
     }
 
     /// Returns the outcome once the drain is complete. Closes what is left at the drain timeout.
-    pub(super) fn check_stopped(
-        &mut self,
-        now: Moment,
-        seen: &mut dyn Observer,
-    ) -> Option<Outcome> {
+    pub(super) fn check_stopped(&mut self, turn: &mut Turn<'_>) -> Option<Outcome> {
         let deadline = self.stopping?;
         let left = self.engine.len() + self.datagrams.len();
-        if deadline <= now {
+        if deadline <= turn.now {
             self.listeners.close_now();
-            self.cut(now, seen);
+            self.cut(turn);
             return Some(Outcome::Drained { cut: left });
         }
         (left == 0 && self.listeners.is_empty()).then_some(Outcome::Drained { cut: 0 })
     }
 
     /// Closes all connections and flows now.
-    pub(super) fn cut(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.engine.cut(now, seen);
-        self.with_datagrams(now, seen, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
+    pub(super) fn cut(&mut self, turn: &mut Turn<'_>) {
+        self.engine.cut(turn);
+        self.with_datagrams(turn, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
     }
 }

@@ -1,6 +1,6 @@
 //! The dump that QUIT requests: the totals of open connections, and the state of the loop.
 
-use crate::core::{Conn, Event, Key, Moment, Observer};
+use crate::core::{Conn, Event, Key, Moment, Turn};
 use crate::text::count::Count;
 
 use super::reactor::Reactor;
@@ -11,9 +11,10 @@ const DUMP_LINES: usize = 1000;
 
 impl Reactor {
     /// Reports the totals of open connections, then the state of the loop.
-    pub(super) fn dump(&mut self, now: Moment, seen: &mut dyn Observer) {
-        self.report_in_progress(seen);
-        let mut say = |line: String| seen.on(Key::LOOP, &Event::Dump { line: &line });
+    pub(super) fn dump(&mut self, turn: &mut Turn<'_>) {
+        self.report_in_progress(turn);
+        let now = turn.now;
+        let mut say = |line: String| turn.on(Key::LOOP, &Event::Dump { line: &line });
         say(format!(
             "loop: turn {}, up {:.1} s, {} of at most {}, {} queued, {} opened",
             self.turns,
@@ -41,12 +42,12 @@ impl Reactor {
             let more = self.engine.len() - DUMP_LINES;
             say(format!("and {} more", Count(more, "connection")));
         }
-        self.datagrams.dump(now, seen);
+        self.datagrams.dump(turn);
     }
 
     /// Reports how many bytes all open connections have moved. Totals are summed up here, so that
     /// moving bytes counts nothing.
-    fn report_in_progress(&self, seen: &mut dyn Observer) {
+    fn report_in_progress(&self, turn: &mut Turn<'_>) {
         let (mut up, mut down) = self.datagrams.moved();
         for (_, conn) in self.engine.iter() {
             let moved = conn.moved();
@@ -54,7 +55,7 @@ impl Reactor {
             down += moved.1;
         }
         let connections = self.engine.len() + self.datagrams.len();
-        seen.on(Key::LOOP, &Event::InProgress { connections, up, down });
+        turn.on(Key::LOOP, &Event::InProgress { connections, up, down });
     }
 
     /// Describes a connection in one line: the peers, the age, and the state of both ends.

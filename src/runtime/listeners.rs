@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Service;
-use crate::core::{Event, Key, Moment, Observer, Peer, Stream, SysError};
+use crate::core::{Event, Key, Moment, Peer, Stream, SysError, Turn};
 
 use crate::net::listener::{AcceptResult, Listener};
 use crate::net::socket::Socket;
@@ -160,23 +160,23 @@ impl Listeners {
         &mut self,
         index: usize,
         capacity_left: usize,
-        (connections, now): (usize, Moment),
-        seen: &mut dyn Observer,
+        connections: usize,
+        turn: &mut Turn<'_>,
         register: impl FnOnce(&mut Socket) -> io::Result<Key>,
     ) -> Option<Accepted> {
         let slot = &mut self.slots[index];
-        if !slot.may_try(capacity_left, now) {
+        if !slot.may_try(capacity_left, turn.now) {
             return None;
         }
         if capacity_left == 0 {
-            slot.set_paused(Pause::Limit, None, connections, seen);
+            slot.set_paused(Pause::Limit, None, connections, turn);
             return None;
         }
         loop {
             match slot.listener.accept() {
                 AcceptResult::Accepted(mut socket, peer) => match register(&mut socket) {
                     Ok(key) => {
-                        slot.resume(connections, seen);
+                        slot.resume(connections, turn);
                         if let Some(left) = &mut slot.closing {
                             *left = left.saturating_sub(1);
                         }
@@ -187,22 +187,22 @@ impl Listeners {
                         // Its events would never be reported. A FIN would look like a clean end.
                         socket.reset_on_drop();
                         let fault = SysError::from(&error);
-                        seen.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
-                        slot.pause_for_system(fault, connections, now, seen);
+                        turn.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
+                        slot.pause_for_system(fault, connections, turn);
                         return None;
                     }
                 },
                 AcceptResult::Retry(fault) => {
-                    seen.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
+                    turn.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
                 }
                 AcceptResult::WouldBlock => {
                     slot.accept_pending = false;
                     self.accept_pending -= 1;
-                    slot.resume(connections, seen);
+                    slot.resume(connections, turn);
                     return None;
                 }
                 AcceptResult::Pause(fault) => {
-                    slot.pause_for_system(fault, connections, now, seen);
+                    slot.pause_for_system(fault, connections, turn);
                     return None;
                 }
             }
@@ -250,19 +250,13 @@ impl ListenerSlot {
 
     /// Pauses because the system is out of a resource, for longer each time until an accept
     /// succeeds.
-    fn pause_for_system(
-        &mut self,
-        fault: SysError,
-        connections: usize,
-        now: Moment,
-        seen: &mut dyn Observer,
-    ) {
+    fn pause_for_system(&mut self, fault: SysError, connections: usize, turn: &mut Turn<'_>) {
         let wait = match self.pause {
             Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_MAX),
             _ => RETRY_FIRST,
         };
-        let again = now.after(wait);
-        self.set_paused(Pause::System { again, wait }, Some(fault), connections, seen);
+        let again = turn.now.after(wait);
+        self.set_paused(Pause::System { again, wait }, Some(fault), connections, turn);
     }
 
     /// Pauses, and reports it if the listener was not paused before.
@@ -271,17 +265,17 @@ impl ListenerSlot {
         pause: Pause,
         fault: Option<SysError>,
         connections: usize,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) {
         if self.pause.replace(pause).is_none() {
             let address = &self.address;
-            seen.on(self.key, &Event::AcceptPaused { address, fault, connections });
+            turn.on(self.key, &Event::AcceptPaused { address, fault, connections });
         }
     }
 
-    fn resume(&mut self, connections: usize, seen: &mut dyn Observer) {
+    fn resume(&mut self, connections: usize, turn: &mut Turn<'_>) {
         if self.pause.take().is_some() {
-            seen.on(self.key, &Event::AcceptResumed { address: &self.address, connections });
+            turn.on(self.key, &Event::AcceptResumed { address: &self.address, connections });
         }
     }
 }
@@ -293,6 +287,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::core::Observer;
 
     #[derive(Default)]
     struct Log(Vec<String>);
@@ -332,7 +327,7 @@ mod tests {
             let refuse = |_: &mut Socket| Err(io::Error::from_raw_os_error(code));
             let mut now = Moment(0);
             for wait in [100, 200] {
-                assert!(slots.accept(0, 9, (0, now), &mut log, refuse).is_none());
+                assert!(slots.accept(0, 9, 0, &mut Turn::new(now, &mut log), refuse).is_none());
                 let wait = Duration::from_millis(wait);
                 assert_eq!(slots.sleep(now, 9), Some(wait));
                 now = now.after(wait);
@@ -342,7 +337,8 @@ mod tests {
                 let error = (&client).read(&mut [0]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             }
-            let accepted = slots.accept(0, 9, (0, now), &mut log, |_| Ok(KEY)).unwrap();
+            let accepted =
+                slots.accept(0, 9, 0, &mut Turn::new(now, &mut log), |_| Ok(KEY)).unwrap();
             assert_eq!(accepted.peer, Peer::Inet(clients[0].local_addr().unwrap()));
             let failed = format!("failed {code}");
             let expected = [&failed, &format!("paused {code}"), &failed, "resumed"];

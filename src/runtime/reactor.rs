@@ -8,7 +8,7 @@ use mio::event::Event as IoEvent;
 use mio::{Events, Poll, Token};
 
 use crate::config::Service;
-use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready};
+use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Turn};
 use crate::service::{self, Facts};
 use crate::text::count::Count;
 
@@ -40,8 +40,6 @@ pub struct Reactor {
     pub(super) woke: Moment,
     /// The last sleep had a limit, so a deadline may be due.
     pub(super) is_timed: bool,
-    /// The observer wants each step.
-    pub(super) steps: bool,
     pub(super) turns: u64,
     pub(super) conn_ids: ConnIds,
     /// The service of each route.
@@ -80,12 +78,9 @@ pub enum Outcome {
 
 impl Reactor {
     /// Runs the loop until a signal stops it.
-    pub fn run(&mut self, seen: &mut dyn Observer) -> io::Result<Outcome> {
-        self.steps = seen.wants_steps();
-        self.engine.set_steps(self.steps);
-        self.engine.stalls.wanted = seen.wants_stalls();
+    pub fn run(&mut self, observer: &mut dyn Observer) -> io::Result<Outcome> {
         loop {
-            if let Some(outcome) = self.turn(seen)? {
+            if let Some(outcome) = self.turn(observer)? {
                 return Ok(outcome);
             }
         }
@@ -122,54 +117,56 @@ impl Reactor {
 
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
-    fn turn(&mut self, seen: &mut dyn Observer) -> io::Result<Option<Outcome>> {
-        let now = self.sleep(seen)?;
-        let mut wakeups = self.mark(seen);
-        if self.is_timed && (self.engine.is_due(now) || self.datagrams.is_due(now)) {
-            wakeups = wakeups.and(self.poll_again(seen)?);
+    fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+        let turn = &mut self.sleep(observer)?;
+        let mut wakeups = self.mark(turn);
+        if self.is_timed && (self.engine.is_due(turn.now) || self.datagrams.is_due(turn.now)) {
+            wakeups = wakeups.and(self.poll_again(turn)?);
         }
         if wakeups.signals
-            && let Some(signal) = self.handle_signals(now, seen)
+            && let Some(signal) = self.handle_signals(turn)
         {
-            self.cut(now, seen);
+            self.cut(turn);
             return Ok(Some(Outcome::CutShort(signal)));
         }
         if self.listeners.has_pending() {
-            self.accept(now, seen);
+            self.accept(turn);
         }
         let connections = self.engine.len();
         if wakeups.names || self.engine.has_dials() || !self.dialer.is_empty() {
-            self.dial(wakeups.names, now, seen);
+            self.dial(wakeups.names, turn);
         }
-        self.engine.run(now, seen);
-        self.engine.expire(now, seen);
+        self.engine.run(turn);
+        self.engine.expire(turn);
         let registry = self.poll.registry();
-        self.engine.update_interest(now, seen, |socket, key, read_off| {
+        self.engine.update_interest(turn, |socket, key, read_off| {
             update_interest(socket, registry, Token(key.to_token()), read_off)
         });
         if self.engine.len() < connections {
-            self.listeners.retry_paused(now);
+            self.listeners.retry_paused(turn.now);
         }
-        self.run_datagrams(now, seen);
-        Ok(self.check_stopped(now, seen))
+        self.run_datagrams(turn);
+        Ok(self.check_stopped(turn))
     }
 
     /// Sleeps until events are reported or a deadline is due.
-    fn sleep(&mut self, seen: &mut dyn Observer) -> io::Result<Moment> {
+    fn sleep<'t>(&mut self, observer: &'t mut dyn Observer) -> io::Result<Turn<'t>> {
         // Only the log needs the exact length of the sleep. For deadlines the time of the last turn
         // is good enough, and saves reading the clock.
-        let before = if self.steps { self.now() } else { self.woke };
+        let wants = observer.wants();
+        let before = if wants.steps { self.now() } else { self.woke };
         let limit = self.sleep_limit(before);
         let now = self.poll(limit)?;
         self.woke = now;
         self.is_timed = limit.is_some();
         self.turns += 1;
-        if self.steps {
+        let mut turn = Turn::with(now, wants, observer);
+        turn.step(Key::LOOP, || {
             let (number, queued) = (self.turns, self.engine.queued());
             let (slept, events) = (now.since(before), self.events.iter().count());
-            seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
-        }
-        Ok(now)
+            Event::Turn { number, slept, limit, events, queued, now }
+        });
+        Ok(turn)
     }
 
     /// Polls for events, sleeping for at most `limit`. With busy polling it polls without sleeping
@@ -214,15 +211,13 @@ impl Reactor {
     /// number of polls is limited to what all connections can fill, so that constant load cannot
     /// postpone deadlines.
     #[cold]
-    fn poll_again(&mut self, seen: &mut dyn Observer) -> io::Result<Wakeups> {
+    fn poll_again(&mut self, turn: &mut Turn<'_>) -> io::Result<Wakeups> {
         let mut wakeups = Wakeups::default();
         for _ in 0..(self.engine.len() + self.datagrams.len()) / EVENTS + 1 {
             self.poll_once(Some(Duration::ZERO))?;
             let events = self.events.iter().count();
-            if self.steps {
-                seen.on(Key::LOOP, &Event::PolledAgain { events });
-            }
-            wakeups = wakeups.and(self.mark(seen));
+            turn.step(Key::LOOP, || Event::PolledAgain { events });
+            wakeups = wakeups.and(self.mark(turn));
             if events < EVENTS {
                 break;
             }
@@ -240,20 +235,20 @@ impl Reactor {
 
     /// Records the reported events. No socket is touched here.
     #[inline(always)]
-    fn mark(&mut self, seen: &mut dyn Observer) -> Wakeups {
+    fn mark(&mut self, turn: &mut Turn<'_>) -> Wakeups {
         let mut wakeups = Wakeups::default();
         for event in &self.events {
             let key = Key::from_token(event.token().0);
             if key.is_flow() {
-                self.datagrams.mark(key, ready(event), seen);
+                self.datagrams.mark(key, ready(event), turn);
             } else if !key.is_source() {
-                self.engine.mark(key, ready(event), seen);
+                self.engine.mark(key, ready(event), turn);
             } else {
                 match key.slot() {
                     SIGNALS => wakeups.signals = true,
                     WAKER => wakeups.names = true,
                     _ if self.listeners.set_pending(key) => {}
-                    _ => self.datagrams.mark(key, ready(event), seen),
+                    _ => self.datagrams.mark(key, ready(event), turn),
                 }
             }
         }
@@ -261,7 +256,7 @@ impl Reactor {
     }
 
     /// Accepts pending connections, within the budget and the connection limit.
-    fn accept(&mut self, now: Moment, seen: &mut dyn Observer) {
+    fn accept(&mut self, turn: &mut Turn<'_>) {
         for index in 0..self.listeners.len() {
             let budget = Listeners::budget(&self.services[self.listeners.route(index) as usize]);
             for _ in 0..budget {
@@ -273,14 +268,8 @@ impl Reactor {
                     poll.registry().register(socket.source(), token, interests)?;
                     Ok(key)
                 };
-                match self.listeners.accept(
-                    index,
-                    capacity_left,
-                    (connections, now),
-                    seen,
-                    register,
-                ) {
-                    Some(accepted) => self.open_connection(accepted, now, seen),
+                match self.listeners.accept(index, capacity_left, connections, turn, register) {
+                    Some(accepted) => self.open_connection(accepted, turn),
                     None => break,
                 }
             }
@@ -296,29 +285,32 @@ impl Reactor {
     }
 
     /// Opens a connection for an accepted socket, and dials if its service is a relay.
-    fn open_connection(&mut self, accepted: Accepted, now: Moment, seen: &mut dyn Observer) {
+    fn open_connection(&mut self, accepted: Accepted, turn: &mut Turn<'_>) {
         let service = &self.services[accepted.route as usize];
         let relays = matches!(service, Service::Relay(_));
         let origin = self.dialer.origin(&accepted.socket, &accepted.peer, relays);
         let (key, route, peer, listen) =
             (accepted.key, accepted.route, &accepted.peer, &*accepted.address);
-        seen.on(key, &Event::Opened { route, service: service.name(), listen, peer, now });
+        turn.on(
+            key,
+            &Event::Opened { route, service: service.name(), listen, peer, now: turn.now },
+        );
         let unsent = &mut self.engine.buffers.unsent;
         let conn = service::wire(service, accepted.socket, unsent, |socket| {
             facts(socket, service, accepted.peer.clone())
         });
-        self.engine.insert(conn, key.id, accepted.route, now, seen);
+        self.engine.insert(conn, key.id, accepted.route, turn);
         if relays {
             let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
-            let (dialer, mut cx) = self.dial_cx(now, seen);
+            let (dialer, mut cx) = self.dial_cx(turn);
             dialer.start(key, accepted.route, origin, client, &mut cx);
         }
     }
 
     /// Continues connection attempts whose result, name or retry is due.
-    fn dial(&mut self, names: bool, now: Moment, seen: &mut dyn Observer) {
-        let answered = names && self.resolver.collect(now, seen);
-        let (dialer, mut cx) = self.dial_cx(now, seen);
+    fn dial(&mut self, names: bool, turn: &mut Turn<'_>) {
+        let answered = names && self.resolver.collect(turn);
+        let (dialer, mut cx) = self.dial_cx(turn);
         dialer.decide(&mut cx);
         if answered {
             dialer.resolved(&mut cx);
@@ -326,21 +318,17 @@ impl Reactor {
         dialer.retry(&mut cx);
     }
 
-    fn dial_cx<'a>(
-        &'a mut self,
-        now: Moment,
-        seen: &'a mut dyn Observer,
-    ) -> (&'a mut Dialer, DialCx<'a>) {
+    fn dial_cx<'a, 't>(&'a mut self, turn: &'a mut Turn<'t>) -> (&'a mut Dialer, DialCx<'a, 't>) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
         let registry = self.poll.registry();
-        (&mut self.dialer, DialCx { engine, registry, resolver, now, seen })
+        (&mut self.dialer, DialCx { engine, registry, resolver, turn })
     }
 
-    fn run_datagrams(&mut self, now: Moment, seen: &mut dyn Observer) {
-        if self.datagrams.sleep(now) != Some(Duration::ZERO) {
+    fn run_datagrams(&mut self, turn: &mut Turn<'_>) {
+        if self.datagrams.sleep(turn.now) != Some(Duration::ZERO) {
             return;
         }
-        self.with_datagrams(now, seen, |datagrams, cx| {
+        self.with_datagrams(turn, |datagrams, cx| {
             datagrams.run(cx);
             datagrams.expire(cx);
         });
@@ -349,22 +337,21 @@ impl Reactor {
     /// Calls `act` with the datagrams and what they need from the rest of the loop.
     pub(super) fn with_datagrams<T>(
         &mut self,
-        now: Moment,
-        seen: &mut dyn Observer,
-        act: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_>) -> T,
+        turn: &mut Turn<'_>,
+        act: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_, '_>) -> T,
     ) -> T {
         let resolver = &mut self.resolver;
+        let now = turn.now;
         let mut names = |name: &str, port: u16| match resolver.lookup(name, port, now) {
             Lookup::Known(addresses) => addresses,
             Lookup::Pending | Lookup::Failed(_) => Vec::new(),
         };
         let mut cx = DatagramCx {
-            now,
             unix_seconds: unix_seconds(),
             registry: self.poll.registry(),
             conn_ids: &mut self.conn_ids,
             names: &mut names,
-            seen,
+            turn,
         };
         act(&mut self.datagrams, &mut cx)
     }

@@ -48,7 +48,7 @@ pub enum CannotStart {
 }
 
 /// Binds every address of the plan and builds the loop. On error everything is released.
-pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart> {
+pub fn bind(plan: &Plan, observer: &mut dyn Observer) -> Result<Reactor, CannotStart> {
     let limits = limits::raise_files();
     let needs = descriptors(plan);
     let (reserve, per_connection) = (needs.reserve(limits.files), needs.per_connection());
@@ -62,7 +62,7 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
     }
     for (key, address, route) in &open.bound {
         let service = plan.routes[*route as usize].service.name();
-        seen.on(*key, &Event::Listening { address, service });
+        observer.on(*key, &Event::Listening { address, service });
     }
     let timeouts = plan.routes.iter().map(|route| timeouts(&route.policy)).collect();
     let targets = plan.routes.iter().map(|route| targets(&route.service));
@@ -73,7 +73,6 @@ pub fn bind(plan: &Plan, seen: &mut dyn Observer) -> Result<Reactor, CannotStart
         clock: Clock::start(),
         woke: Moment(0),
         is_timed: false,
-        steps: true,
         turns: 0,
         conn_ids: ConnIds::default(),
         services: plan.routes.iter().map(|route| route.service.clone()).collect(),

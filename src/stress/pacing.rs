@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::LoadKind;
-use crate::core::{Key, Moment, Random, Ready, Reason};
+use crate::core::{Key, Moment, Random, Reason};
 
 use super::line::Line;
 use super::pacer::Pacer;
@@ -111,7 +111,7 @@ impl Runner {
         let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
         let Some(Line::Script(script)) = line else { return false };
         script.permit(due);
-        self.engine.mark(key, Ready::READ, &mut self.watch);
+        self.wake(key);
         true
     }
 
@@ -147,11 +147,10 @@ impl Runner {
                 let Some(Line::Script(script)) = line else { continue };
                 script.expire(sent_before);
                 if ending && !script.waits() {
-                    let now = self.moment();
-                    self.engine.end(key, Reason::Drained, now, &mut self.watch);
+                    self.end(key, Reason::Drained);
                     continue;
                 }
-                self.engine.mark(key, Ready::READ, &mut self.watch);
+                self.wake(key);
                 self.groups[group].keys.push(key);
             }
         }
@@ -160,11 +159,11 @@ impl Runner {
     /// Closes connections that have waited too long for an answer. Returns when the next one can be
     /// due: there may be a million to scan.
     fn give_up_waiting(&mut self) -> Duration {
-        let now = self.moment();
         let timeout = crate::core::time::ticks(self.plan.timeout());
         if !matches!(self.phase, Phase::Load { .. } | Phase::Warm { .. }) {
             return Duration::ZERO;
         }
+        let now = self.moment();
         let (mut late, mut longest) = (Vec::new(), now.tick());
         let speakers = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
         for key in speakers.flat_map(|group| &group.keys) {
@@ -178,7 +177,7 @@ impl Runner {
             }
         }
         for key in late {
-            self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
+            self.end(key, Reason::IdleTimeout);
         }
         for group in &mut self.groups {
             // Closed connections receive no more permits.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::LoadKind;
-use crate::core::{Key, Ready, Reason};
+use crate::core::{Key, Reason};
 
 use super::group::Group;
 use super::phase::Phase;
@@ -188,7 +188,7 @@ impl Runner {
         self.phase = Phase::Close { until: now + self.plan.closing_timeout() + GRACE };
         let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+            self.wake(key.at(0));
         }
     }
 
@@ -212,7 +212,7 @@ impl Runner {
         for group in 0..self.groups.len() {
             let keys = std::mem::take(&mut self.groups[group].keys);
             for key in &keys {
-                self.engine.mark(*key, Ready::READ, &mut self.watch);
+                self.wake(*key);
             }
             self.groups[group].keys = keys;
         }
@@ -222,10 +222,9 @@ impl Runner {
     fn abort_dials(&mut self) {
         let dialing = self.engine.iter().filter(|(_, conn)| conn.dialing());
         let keys: Vec<Key> = dialing.map(|(key, _)| key).collect();
-        let now = self.moment();
         self.aborting = true;
         for key in keys {
-            self.engine.end(key, Reason::ConnectTimeout, now, &mut self.watch);
+            self.end(key, Reason::ConnectTimeout);
         }
         self.record_closed();
         self.aborting = false;
@@ -237,10 +236,9 @@ impl Runner {
         let chosen =
             self.engine.iter().filter(|(key, _)| which(groups[self.watch.group(*key)].kind));
         let keys: Vec<(Key, bool)> = chosen.map(|(key, conn)| (key, conn.dialing())).collect();
-        let now = self.moment();
         for (key, dialing) in keys {
             let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
-            self.engine.end(key, reason, now, &mut self.watch);
+            self.end(key, reason);
         }
         // Their scripts may have reported at the end.
         self.collect_results();

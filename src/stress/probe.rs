@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::{LoadKind, Probe};
-use crate::core::{Key, Ready, Reason};
+use crate::core::{Key, Reason};
 
 use super::line::Line;
 use super::phase::Phase;
@@ -32,16 +32,15 @@ impl Runner {
             if let Some(line) = conn.ends.socket(0) {
                 *line = Line::Script(Box::new(script));
             }
-            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+            self.wake(key.at(0));
         }
         self.phase = Phase::Probe { until: now + self.plan.timeout() + GRACE };
     }
 
     /// Those that have not answered by now carry nothing any more.
     pub(super) fn give_up_probes(&mut self) {
-        let now = self.moment();
         for key in self.idle() {
-            self.engine.end(key, Reason::IdleTimeout, now, &mut self.watch);
+            self.end(key, Reason::IdleTimeout);
         }
         self.record_closed();
     }

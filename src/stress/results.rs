@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::LoadKind;
-use crate::core::{Key, Ready, Reason};
+use crate::core::{Key, Reason};
 
 use super::conn_result::{ConnHistory, ConnResult, classify};
 use super::failure::{BYTES_LOST, FOREIGN_PEER, Failure, Stage};
@@ -49,7 +49,7 @@ impl Runner {
                 }
                 self.answered(group, key);
             }
-            ScriptEvent::Resume => self.engine.mark(key.at(0), Ready::READ, &mut self.watch),
+            ScriptEvent::Resume => self.wake(key.at(0)),
             ScriptEvent::CountOnly => {
                 if let Some(line) = self.engine.get(key).and_then(|conn| conn.ends.socket(1)) {
                     line.count_only();
@@ -94,13 +94,12 @@ impl Runner {
         let of = &mut self.groups[group];
         match of.kind {
             LoadKind::Reset => {
-                let now = self.moment();
-                return self.engine.end(key, Reason::Cut, now, &mut self.watch);
+                return self.end(key, Reason::Cut);
             }
             LoadKind::Pulse => self.count_missing(group),
             _ => {}
         }
-        self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+        self.wake(key.at(0));
     }
 
     pub(super) fn record_closed(&mut self) {

@@ -8,7 +8,9 @@ use std::time::Duration;
 use mio::{Events, Poll, Token};
 
 use crate::config::{LoadKind, StressPlan};
-use crate::core::{Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError};
+use crate::core::{
+    Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError, Turn,
+};
 use crate::net::{Signal, Signals};
 use crate::runtime::listeners::Listeners;
 use crate::runtime::reactor::ready;
@@ -173,12 +175,12 @@ impl Runner {
         self.sleep()?;
         self.mark();
         self.accept();
-        let now = self.moment();
-        self.engine.run(now, &mut self.watch);
+        self.engine.run(&mut Turn::new(self.moment(), &mut self.watch));
         self.collect_results();
         // Connections just answered send again in the same turn.
-        self.engine.run(self.moment(), &mut self.watch);
-        self.engine.expire(self.moment(), &mut self.watch);
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        self.engine.run(turn);
+        self.engine.expire(turn);
         self.update_interest();
         self.collect_results();
         self.note();
@@ -190,10 +192,22 @@ impl Runner {
     }
 
     fn update_interest(&mut self) {
-        let (now, registry) = (self.moment(), self.poll.registry());
-        self.engine.update_interest(now, &mut self.watch, |line, key, muted| {
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        let registry = self.poll.registry();
+        self.engine.update_interest(turn, |line, key, muted| {
             line.update_interest(registry, Token(key.to_token()), muted)
         });
+    }
+
+    /// Queues the script of a connection: it has something to send or to read.
+    pub(super) fn wake(&mut self, key: Key) {
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        self.engine.mark(key, Ready::READ, turn);
+    }
+
+    pub(super) fn end(&mut self, key: Key, reason: Reason) {
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        self.engine.end(key, reason, turn);
     }
 
     pub(super) fn moment(&self) -> Moment {
@@ -259,10 +273,10 @@ impl Runner {
         of.tried += 1;
         of.opening += 1;
         self.watch.assign(key, group);
-        let watch = &mut self.watch;
-        self.engine.insert(Conn::relay(own), id, group as u16, now, watch);
-        self.engine.attach(key, line, now, watch);
-        self.engine.mark(key.at(0), ready, watch);
+        let turn = &mut Turn::new(now, &mut self.watch);
+        self.engine.insert(Conn::relay(own), id, group as u16, turn);
+        self.engine.attach(key, line, turn);
+        self.engine.mark(key.at(0), ready, turn);
         Ok(key)
     }
 
@@ -315,13 +329,14 @@ impl Runner {
     /// Marks what epoll reported.
     fn mark(&mut self) {
         let (mut signalled, mut from_parent) = (false, false);
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
         for event in &self.events {
             let key = Key::from_token(event.token().0);
             match key.is_source() {
                 true if key.slot() == SIGNALS => signalled = true,
                 true if key.slot() == PARENT => from_parent = true,
                 true => drop(self.listeners.set_pending(key)),
-                false => self.engine.mark(key, ready(event), &mut self.watch),
+                false => self.engine.mark(key, ready(event), turn),
             }
         }
         if signalled {
@@ -362,7 +377,7 @@ impl Runner {
         for (key, dial) in self.engine.dials() {
             if let Dial::Failed(error) = dial {
                 let fault = SysError::from(&error);
-                self.engine.end(key, Reason::Refused { fault }, self.moment(), &mut self.watch);
+                self.end(key, Reason::Refused { fault });
             }
         }
         self.record_connected();
@@ -373,7 +388,7 @@ impl Runner {
             self.reports = reports;
         }
         for key in std::mem::take(&mut self.watch.ended) {
-            self.engine.mark(key.at(0), Ready::READ, &mut self.watch);
+            self.wake(key.at(0));
         }
         self.record_closed();
     }

@@ -3,7 +3,7 @@
 use mio::{Interest, Token};
 
 use crate::config::Listen;
-use crate::core::{Conn, Key, Ready};
+use crate::core::{Conn, Key, Ready, Turn};
 use crate::net::listener::Listener;
 use crate::net::{CannotListen, Socket, interests};
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted};
@@ -45,8 +45,8 @@ impl Runner {
                     let registered = poll.registry().register(socket.source(), token, interests);
                     registered.map(|()| key).inspect_err(|error| fault = Some(error.into()))
                 };
-                let watch = &mut self.watch;
-                match self.listeners.accept(listener, usize::MAX, (count, now), watch, register) {
+                let turn = &mut Turn::new(now, &mut self.watch);
+                match self.listeners.accept(listener, usize::MAX, count, turn, register) {
                     Some(accepted) => self.open_connection(accepted),
                     None => {
                         if let Some(fault) = fault {
@@ -66,9 +66,9 @@ impl Runner {
         let of = &mut self.groups[group];
         of.open += 1;
         of.stats.opened += 1;
-        let (now, watch) = (self.moment(), &mut self.watch);
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
         let conn = Conn::join(Line::Script(Box::new(script)), accepted.socket.into());
-        self.engine.insert(conn, key.id, group as u16, now, watch);
-        self.engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), watch);
+        self.engine.insert(conn, key.id, group as u16, turn);
+        self.engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), turn);
     }
 }

@@ -18,7 +18,7 @@ use super::ring::{RING_BYTES, Ring};
 use super::screen::{Screen, Shown};
 use super::turns::{SIGNALS, STDIO, Turns, ends_by};
 use crate::config::ChatPlan;
-use crate::core::{Event, Key, Moment, Observer, Ready, SysError};
+use crate::core::{Event, Key, Moment, Observer, Ready, SysError, Turn};
 use crate::net::limits::{self, Descriptors};
 use crate::net::stdio::Stdio;
 use crate::net::{Listener, Signal, Socket, interests};
@@ -192,8 +192,8 @@ impl<'a> Chat<'a> {
                     let (key, interests) = (members.vacant(), interests(socket));
                     turns.register(socket.source(), key, interests).map(|()| key)
                 };
-                match self.listeners.accept(listener, room, (there, self.now), self.seen, register)
-                {
+                let turn = &mut Turn::new(self.now, self.seen);
+                match self.listeners.accept(listener, room, there, turn, register) {
                     Some(accepted) => self.open_connection(accepted),
                     None => break,
                 }

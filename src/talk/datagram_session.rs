@@ -21,7 +21,7 @@ use super::watch::{Facts, Watch};
 use crate::config::{Address, ConnectPlan};
 use crate::core::event::DropReason;
 use crate::core::{
-    Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError,
+    Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError, Turn,
 };
 use crate::net::recv_batch::RecvBatch;
 use crate::net::stdio::Stdio;
@@ -128,7 +128,7 @@ impl<'a> DatagramSession<'a> {
                 SIGNALS => signals = true,
                 STDIO => self.ready = self.ready.with(ready),
                 NAME_DOOR => {
-                    self.resolver.collect(now, &mut self.watch);
+                    self.resolver.collect(&mut Turn::new(now, &mut self.watch));
                 }
                 _ => {}
             }

@@ -17,6 +17,7 @@ use crate::config::ConnectPlan;
 use crate::core::time::ticks;
 use crate::core::{
     Buffers, Conn, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
+    Turn,
 };
 use crate::net::stdio::Stdio;
 use crate::net::{Resolver, Signal, Socket, interests};
@@ -76,11 +77,12 @@ impl<'a> Session<'a> {
         let (service, peer) = ("connect", &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
         watch.on(key, &opened);
-        engine.insert(Conn::relay(socket), id, ROUTE, now, &mut watch);
+        let turn = &mut Turn::new(now, &mut watch);
+        engine.insert(Conn::relay(socket), id, ROUTE, turn);
         if !plan.probe {
             // Whether there is something to read is found out by reading: for what is always ready,
             // the system never says so.
-            engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), &mut watch);
+            engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), turn);
         }
         let pools = vec![Pool::new(vec![plan.target.clone()], Vec::new())];
         let mut session = Session {
@@ -105,9 +107,10 @@ impl<'a> Session<'a> {
         let now = self.turns.sleep(limit, queued, &mut self.watch)?;
         self.watch.now = now;
         let (mut signals, mut names) = (false, false);
+        let turn = &mut Turn::new(now, &mut self.watch);
         for (key, ready) in self.turns.named() {
             match key.slot() {
-                _ if !key.is_source() => self.engine.mark(key, ready, &mut self.watch),
+                _ if !key.is_source() => self.engine.mark(key, ready, turn),
                 SIGNALS => signals = true,
                 NAME_DOOR => names = true,
                 _ => {}
@@ -121,8 +124,9 @@ impl<'a> Session<'a> {
             }
         }
         self.dial(names, now);
-        self.engine.run(now, &mut self.watch);
-        self.engine.expire(now, &mut self.watch);
+        let turn = &mut Turn::new(now, &mut self.watch);
+        self.engine.run(turn);
+        self.engine.expire(turn);
         self.see_to_the_end(now);
         Ok(None)
     }
@@ -135,7 +139,7 @@ impl<'a> Session<'a> {
     }
 
     fn dial(&mut self, names: bool, now: Moment) {
-        let answered = names && self.resolver.collect(now, &mut self.watch);
+        let answered = names && self.resolver.collect(&mut Turn::new(now, &mut self.watch));
         self.dial_cx(now, |dialer, with| {
             dialer.decide(with);
             if answered {
@@ -145,10 +149,10 @@ impl<'a> Session<'a> {
         });
     }
 
-    fn dial_cx(&mut self, now: Moment, act: impl FnOnce(&mut Dialer, &mut DialCx<'_>)) {
+    fn dial_cx(&mut self, now: Moment, act: impl FnOnce(&mut Dialer, &mut DialCx<'_, '_>)) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
-        let (registry, seen) = (self.turns.registry(), &mut self.watch);
-        act(&mut self.dialer, &mut DialCx { engine, registry, resolver, now, seen });
+        let (registry, turn) = (self.turns.registry(), &mut Turn::new(now, &mut self.watch));
+        act(&mut self.dialer, &mut DialCx { engine, registry, resolver, turn });
     }
 
     /// Ends the connection where its ends alone would not: a probe has found out what it wanted to
@@ -156,7 +160,11 @@ impl<'a> Session<'a> {
     fn see_to_the_end(&mut self, now: Moment) {
         let Some(conn) = self.engine.get(self.key) else { return };
         if !conn.dialing() && self.plan.probe {
-            return self.engine.end(self.key, Reason::Finished, now, &mut self.watch);
+            return self.engine.end(
+                self.key,
+                Reason::Finished,
+                &mut Turn::new(now, &mut self.watch),
+            );
         }
         let input_ended = match conn.ends.socket(0) {
             Some(Socket::Stdio(stdio)) => stdio.has_ended(),
@@ -167,10 +175,18 @@ impl<'a> Session<'a> {
             self.ended.get_or_insert(now);
         }
         if answers_ended && (self.terminal || input_ended) {
-            return self.engine.end(self.key, Reason::Finished, now, &mut self.watch);
+            return self.engine.end(
+                self.key,
+                Reason::Finished,
+                &mut Turn::new(now, &mut self.watch),
+            );
         }
         if self.linger_until().is_some_and(|due| due <= now) {
-            self.engine.end(self.key, Reason::HalfCloseTimeout, now, &mut self.watch);
+            self.engine.end(
+                self.key,
+                Reason::HalfCloseTimeout,
+                &mut Turn::new(now, &mut self.watch),
+            );
         }
     }
 
@@ -186,6 +202,6 @@ impl<'a> Session<'a> {
     fn leave(&mut self, now: Moment) {
         let holds = self.engine.get(self.key).is_some_and(|conn| conn.has_unsent());
         let reason = if holds { Reason::Cut } else { Reason::Drained };
-        self.engine.end(self.key, reason, now, &mut self.watch);
+        self.engine.end(self.key, reason, &mut Turn::new(now, &mut self.watch));
     }
 }

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use oneloop::core::Turn;
+
 use crate::stand::{CUT, DRAIN_IDLE, Stand, at, bytes, client, nobody, receive};
 
 /// A stand that relays to these targets.
@@ -204,7 +206,7 @@ fn a_late_event_of_a_flow_that_is_gone_is_stale() {
         stand.until(|_| receive(&target));
     }
     let stale = Key::flow(1, 0).at(1);
-    stand.datagrams.mark(stale, Ready::READ, &mut stand.facts);
+    stand.datagrams.mark(stale, Ready::READ, &mut Turn::new(stand.now, &mut stand.facts));
     assert_eq!((stand.facts.conn_ids("stale"), stand.datagrams.queued()), (vec![1], 0));
 }
 
@@ -377,7 +379,7 @@ fn a_dump_shows_listeners_and_flows() {
     let (mut stand, listener) = relay(&[address], "");
     client().send_to(b"hello", listener).unwrap();
     stand.until(|_| receive(&target));
-    stand.datagrams.dump(stand.now, &mut stand.facts);
+    stand.datagrams.dump(&mut Turn::new(stand.now, &mut stand.facts));
     assert_eq!(stand.facts.count(&format!("dump listener udp://{listener} relay")), 1);
     assert_eq!(stand.facts.count(&format!(" to udp://{address}: age 0.")), 1);
     assert_eq!(stand.facts.count(" s, 5 B up, 0 B down, queued "), 1);

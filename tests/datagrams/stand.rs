@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
 use oneloop::config::{Policy, Route};
-use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason};
+use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason, Turn};
 use oneloop::net::bind_datagram;
 use oneloop::net::datagram_socket::DatagramSocket;
 use oneloop::runtime::datagrams::{DatagramCx, Datagrams};
@@ -98,7 +98,8 @@ impl Stand {
             if event.is_error() {
                 ready = ready.with(Ready::ERROR);
             }
-            self.datagrams.mark(Key::from_token(event.token().0), ready, &mut self.facts);
+            let turn = &mut Turn::new(self.now, &mut self.facts);
+            self.datagrams.mark(Key::from_token(event.token().0), ready, turn);
         }
         self.call(|datagrams, cx| {
             datagrams.run(cx);
@@ -106,15 +107,14 @@ impl Stand {
         });
     }
 
-    pub fn call(&mut self, action: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_>)) {
+    pub fn call(&mut self, action: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_, '_>)) {
         let names = &self.names;
         let mut cx = DatagramCx {
-            now: self.now,
             unix_seconds: NOW,
             registry: self.poll.registry(),
             conn_ids: &mut self.conn_ids,
             names: &mut |name, _| names.get(name).cloned().unwrap_or_default(),
-            seen: &mut self.facts,
+            turn: &mut Turn::new(self.now, &mut self.facts),
         };
         action(&mut self.datagrams, &mut cx);
     }

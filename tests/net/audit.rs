@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use oneloop::core::end::LINE_BYTES;
 use oneloop::core::timers::Deadline;
-use oneloop::core::{CloseKind, Key, Moment, Reason, Side};
+use oneloop::core::{CloseKind, Key, Moment, Reason, Side, Turn};
 
 use super::check;
 use super::kernel::{Kernel, Sock};
@@ -159,8 +159,9 @@ pub fn over(kernel: &Kernel, talk: &Talk) {
 /// Checks after a run that no bytes are unsent, no connection is queued, and no socket is open.
 pub fn nothing_left(world: &mut World) {
     let later = Moment(world.now.0 + 1_000_000_000_000);
-    world.engine.run(later, &mut world.watch);
-    world.engine.expire(later, &mut world.watch);
+    let turn = &mut Turn::new(later, &mut world.watch);
+    world.engine.run(turn);
+    world.engine.expire(turn);
     let engine = &world.engine;
     assert!(engine.is_empty() && engine.queued() == 0, "connections are left: {}", world.left());
     assert_eq!((engine.deadlines(), engine.sleep(later)), (0, None), "deadlines are left");

@@ -11,7 +11,7 @@ use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
 use oneloop::core::key::ConnIds;
 use oneloop::core::random::mix;
-use oneloop::core::{Key, Moment, Random, Reason, SysError};
+use oneloop::core::{Key, Moment, Random, Reason, SysError, Turn};
 
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
@@ -114,14 +114,14 @@ impl World {
         happened |= !events.is_empty();
         self.begin_turn();
         for (key, ready) in events {
-            self.engine.mark(key, ready, &mut self.watch);
+            self.engine.mark(key, ready, &mut Turn::new(self.now, &mut self.watch));
         }
         self.mid_turn();
         happened |= self.accept();
         happened |= self.dial();
         let queued = check::before_run(self);
         let before = self.net.borrow().moved;
-        self.engine.run(self.now, &mut self.watch);
+        self.engine.run(&mut Turn::new(self.now, &mut self.watch));
         self.update_interest();
         // A connection that is queued and moves nothing would spin.
         happened |= self.net.borrow().moved != before;
@@ -129,7 +129,7 @@ impl World {
         self.dials();
         self.mid_turn();
         self.stop();
-        self.engine.expire(self.now, &mut self.watch);
+        self.engine.expire(&mut Turn::new(self.now, &mut self.watch));
         self.update_interest();
         self.dials();
         happened |= self.closed();
@@ -140,7 +140,8 @@ impl World {
     /// Registers the changed interests with the kernel.
     fn update_interest(&mut self) {
         let net = &self.net;
-        self.engine.update_interest(self.now, &mut self.watch, |socket, _, read_off| {
+        let turn = &mut Turn::new(self.now, &mut self.watch);
+        self.engine.update_interest(turn, |socket, _, read_off| {
             net.borrow_mut().update_interest(socket.id, read_off);
             Ok(())
         });
@@ -200,7 +201,12 @@ impl World {
             let talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
             let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.unsent);
             self.watch.opened(key, talk.attempts.is_empty());
-            let given = self.engine.insert(conn, conn_id, talk.route, self.now, &mut self.watch);
+            let given = self.engine.insert(
+                conn,
+                conn_id,
+                talk.route,
+                &mut Turn::new(self.now, &mut self.watch),
+            );
             assert_eq!(given, key, "`vacant` returned another key");
             self.talks.insert(conn_id, talk);
             self.begun += 1;
@@ -225,7 +231,12 @@ impl World {
         self.watch.opened(key, false);
         let sockets = [0, 1].map(|end| Socket::new(&self.net, ends[end]));
         let [client, target] = sockets;
-        self.engine.insert(Conn::join(client, target), conn_id, 0, self.now, &mut self.watch);
+        self.engine.insert(
+            Conn::join(client, target),
+            conn_id,
+            0,
+            &mut Turn::new(self.now, &mut self.watch),
+        );
         self.watch.facts.entry(conn_id).and_modify(|facts| facts.connected = true);
         self.talks.insert(conn_id, Talk::joined(key, [ends[0], ends[1]], script));
         self.begun += 1;
@@ -264,7 +275,7 @@ impl World {
                 let sock = self.socket(attempt, talk.key.at(1));
                 talk.dial(&mut self.random, &self.mix, sock, &mut self.streams);
                 let socket = Socket::new(&self.net, sock);
-                self.engine.attach(talk.key, socket, self.now, &mut self.watch);
+                self.engine.attach(talk.key, socket, &mut Turn::new(self.now, &mut self.watch));
                 self.watch.dialed(talk.key);
             }
             talk.pending = None;
@@ -288,7 +299,7 @@ impl World {
             self.watch.dialed(key);
             if talk.attempts.is_empty() {
                 let reason = Reason::not_connected(SysError::from(&error));
-                self.engine.end(key, reason, self.now, &mut self.watch);
+                self.engine.end(key, reason, &mut Turn::new(self.now, &mut self.watch));
                 dials.extend(self.engine.dials());
             } else {
                 talk.peers.truncate(1);
@@ -302,11 +313,11 @@ impl World {
         let reached = |at: Option<usize>, turn| at.is_some_and(|at| turn >= at);
         if !self.drained && reached(self.mix.drain, self.watch.turn) {
             self.drained = true;
-            self.engine.drain(check::DRAIN_IDLE, self.now, &mut self.watch);
+            self.engine.drain(check::DRAIN_IDLE, &mut Turn::new(self.now, &mut self.watch));
         }
         if self.drained && !self.cut && reached(self.mix.cut, self.watch.turn) {
             self.cut = true;
-            self.engine.cut(self.now, &mut self.watch);
+            self.engine.cut(&mut Turn::new(self.now, &mut self.watch));
             assert!(self.engine.is_empty(), "connections are left after the cut: {}", self.left());
         }
     }

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use oneloop::core::buffers::Buffers;
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
-use oneloop::core::event::{Event, Observer};
+use oneloop::core::event::{Event, Observer, Wants};
 use oneloop::core::timers::Timeouts;
-use oneloop::core::{Key, Moment, Random, Tick};
+use oneloop::core::{Key, Moment, Random, Tick, Turn};
 
 use crate::net::kernel::Attempt;
 use crate::net::remote::Found;
@@ -26,11 +26,19 @@ pub struct Bench {
 }
 
 #[derive(Default)]
-pub struct EventLog(pub Vec<String>);
+pub struct EventLog {
+    pub lines: Vec<String>,
+    /// Stalls are reported.
+    pub stalls: bool,
+}
 
 impl Observer for EventLog {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        self.0.push(format!("#{}.{} {event:?}", key.id, key.end()));
+        self.lines.push(format!("#{}.{} {event:?}", key.id, key.end()));
+    }
+
+    fn wants(&self) -> Wants {
+        Wants { steps: true, stalls: self.stalls }
     }
 }
 
@@ -58,7 +66,12 @@ impl Bench {
         self.conn_ids += 1;
         let key = self.engine.vacant(self.conn_ids);
         let (socket, id) = self.socket(key, Attempt::Done);
-        self.engine.insert(wire(socket), self.conn_ids, 0, self.now, &mut self.events);
+        self.engine.insert(
+            wire(socket),
+            self.conn_ids,
+            0,
+            &mut Turn::new(self.now, &mut self.events),
+        );
         (key, id)
     }
 
@@ -73,7 +86,7 @@ impl Bench {
 
     pub fn dial(&mut self, key: Key, attempt: Attempt) -> usize {
         let (socket, target) = self.socket(key.at(1), attempt);
-        self.engine.attach(key, socket, self.now, &mut self.events);
+        self.engine.attach(key, socket, &mut Turn::new(self.now, &mut self.events));
         target
     }
 
@@ -86,13 +99,14 @@ impl Bench {
 
     pub fn turn(&mut self) {
         let ready = self.net.borrow_mut().poll(100);
+        let turn = &mut Turn::new(self.now, &mut self.events);
         for (key, bits) in ready {
-            self.engine.mark(key, bits, &mut self.events);
+            self.engine.mark(key, bits, turn);
         }
-        self.engine.run(self.now, &mut self.events);
-        self.engine.expire(self.now, &mut self.events);
+        self.engine.run(turn);
+        self.engine.expire(turn);
         let net = &self.net;
-        self.engine.update_interest(self.now, &mut self.events, |socket, _, read_off| {
+        self.engine.update_interest(turn, |socket, _, read_off| {
             net.borrow_mut().update_interest(socket.id, read_off);
             Ok(())
         });
@@ -101,7 +115,7 @@ impl Bench {
     /// Fires the deadlines at this tick, without polling for events first.
     pub fn expire_at(&mut self, tick: Tick) {
         self.now = Moment(u64::from(tick) * 100_000);
-        self.engine.expire(self.now, &mut self.events);
+        self.engine.expire(&mut Turn::new(self.now, &mut self.events));
     }
 
     /// Takes a turn at this tick.
@@ -127,7 +141,7 @@ impl Bench {
 
     /// Returns how many reported events contain `like`.
     pub fn count(&self, like: &str) -> usize {
-        self.events.0.iter().filter(|line| line.contains(like)).count()
+        self.events.lines.iter().filter(|line| line.contains(like)).count()
     }
 
     /// Whether the connection was closed exactly once, for this reason.

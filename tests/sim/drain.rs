@@ -1,6 +1,7 @@
 //! What a drain waits for, by service; and that a deadline tries the sockets before it closes a
 //! connection.
 
+use oneloop::core::Turn;
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::Dial;
 use oneloop::core::timers::Timeouts;
@@ -15,7 +16,7 @@ fn bench() -> Bench {
 }
 
 fn drain(bench: &mut Bench) {
-    bench.engine.drain(DRAIN_IDLE, bench.now, &mut bench.events);
+    bench.engine.drain(DRAIN_IDLE, &mut Turn::new(bench.now, &mut bench.events));
 }
 
 #[test]
@@ -67,7 +68,7 @@ fn a_client_without_an_answer_is_reset_when_the_drain_is_over() {
     bench.say(client, b"request");
     drain(&mut bench);
     bench.turn_at(500);
-    bench.engine.cut(bench.now, &mut bench.events);
+    bench.engine.cut(&mut Turn::new(bench.now, &mut bench.events));
     assert!(bench.ended(key, "Cut"));
     assert_eq!(bench.read(client), Found::Reset);
 }
@@ -149,7 +150,7 @@ fn a_drained_relay_looks_once_more_for_bytes_that_no_event_told_of() {
     bench.turn_at(40);
     drain(&mut bench);
     bench.net.borrow_mut().remote_write(client, b"just now");
-    bench.engine.expire(bench.now, &mut bench.events);
+    bench.engine.expire(&mut Turn::new(bench.now, &mut bench.events));
     assert_eq!(bench.read(target), Found::Bytes(b"just now".to_vec()));
     assert_eq!(bench.engine.len(), 1, "it is not idle");
     bench.turn_at(500);

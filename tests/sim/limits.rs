@@ -11,7 +11,7 @@ use oneloop::core::engine::Dial;
 use oneloop::core::event::{DropReason, Event, Observer, Peer};
 use oneloop::core::reason::{CloseKind, Side, SysError};
 use oneloop::core::timers::{Timeouts, Timers};
-use oneloop::core::{Key, Moment, Ready, Reason};
+use oneloop::core::{Key, Moment, Ready, Reason, Turn};
 
 use crate::bench::Bench;
 use crate::net::kernel::Attempt;
@@ -56,7 +56,7 @@ fn after_urgent_data_nothing_is_spliced() {
     bench.room = 1_000_000;
     bench.net.borrow_mut().splice = 300_000;
     let (key, client, _) = bench.relay();
-    bench.engine.mark(key, Ready::URGENT, &mut bench.events);
+    bench.engine.mark(key, Ready::URGENT, &mut Turn::new(bench.now, &mut bench.events));
     bench.say(client, &[7; 20_000]);
     bench.say(client, &[8; 20_000]);
     assert_eq!(bench.count("hint: Spliced"), 0);
@@ -69,7 +69,7 @@ fn deadlines_of_connections_that_are_gone_are_swept_out_and_the_others_kept() {
     // All use the same slot and the same deadline. Only the last one is still open.
     for _ in 0..5000 {
         let (key, _) = bench.insert(Conn::echo);
-        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.events);
+        bench.engine.end(key, Reason::Cut, &mut Turn::new(bench.now, &mut bench.events));
     }
     let (next, _) = bench.insert(Conn::echo);
     assert_eq!(bench.engine.deadlines(), 5002);
@@ -89,7 +89,7 @@ fn a_few_deadlines_of_connections_that_are_gone_are_left_alone() {
     }
     for _ in 0..4099 {
         let (key, _) = bench.insert(Conn::echo);
-        bench.engine.end(key, Reason::Cut, bench.now, &mut bench.events);
+        bench.engine.end(key, Reason::Cut, &mut Turn::new(bench.now, &mut bench.events));
     }
     bench.turn();
     assert_eq!(bench.engine.deadlines(), 4102, "two a connection, and 4,096");
@@ -114,7 +114,7 @@ fn read_events_stay_on_when_an_end_is_reported_writable_again() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, id) = bench.open(Conn::echo);
     for _ in 0..3 {
-        bench.engine.mark(key, Ready::WRITE, &mut bench.events);
+        bench.engine.mark(key, Ready::WRITE, &mut Turn::new(bench.now, &mut bench.events));
         bench.turn();
     }
     assert_eq!(bench.count("ReadOff"), 0);
@@ -274,8 +274,8 @@ impl Observer for Curious {
 
 #[test]
 fn two_observers_want_steps_if_one_does() {
-    assert!(Curious.wants_steps() && (Curious, ()).wants_steps());
-    assert!(((), Curious).wants_steps() && !((), ()).wants_steps());
+    assert!(Curious.wants().steps && (Curious, ()).wants().steps);
+    assert!(((), Curious).wants().steps && !((), ()).wants().steps);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oneloop::core::conn::Conn;
 use oneloop::core::engine::Dial;
 use oneloop::core::timers::Timeouts;
-use oneloop::core::{Ready, Reason};
+use oneloop::core::{Ready, Reason, Turn};
 
 use crate::bench::Bench;
 use crate::net::kernel::Attempt;
@@ -25,17 +25,17 @@ fn a_connection_at_rest_is_80_bytes() {
 fn an_old_key_finds_nothing() {
     let mut bench = Bench::new(Timeouts::default());
     let (old, _) = bench.open(Conn::echo);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
+    bench.engine.end(old, Reason::Cut, &mut Turn::new(bench.now, &mut bench.events));
     let (new, id) = bench.open(Conn::echo);
     assert_eq!((old.slot(), old.id + 1), (new.slot(), new.id), "the slot is used again");
 
     let bits = Ready::READ.with(Ready::WRITE).with(Ready::ERROR);
-    bench.engine.mark(old, bits, &mut bench.events);
+    bench.engine.mark(old, bits, &mut Turn::new(bench.now, &mut bench.events));
     assert_eq!((bench.count("Stale"), bench.engine.queued()), (1, 0));
     let before = bench.engine.get(new).unwrap().ends.bits(0);
     assert!(bench.engine.get(old).is_none() && !before.has(Ready::READ));
     bench.dial(old, Attempt::Done);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
+    bench.engine.end(old, Reason::Cut, &mut Turn::new(bench.now, &mut bench.events));
     bench.say(id, b"still here");
     assert_eq!(bench.read(id), Found::Bytes(b"still here".to_vec()));
 }
@@ -44,12 +44,12 @@ fn an_old_key_finds_nothing() {
 fn one_that_ended_in_the_queue_is_not_driven_in_the_place_of_the_next() {
     let mut bench = Bench::new(Timeouts::default());
     let (old, _) = bench.open(Conn::echo);
-    bench.engine.mark(old, Ready::READ, &mut bench.events);
-    bench.engine.end(old, Reason::Cut, bench.now, &mut bench.events);
+    bench.engine.mark(old, Ready::READ, &mut Turn::new(bench.now, &mut bench.events));
+    bench.engine.end(old, Reason::Cut, &mut Turn::new(bench.now, &mut bench.events));
     let (new, id) = bench.insert(Conn::echo);
     bench.say(id, b"x");
     assert_eq!((old.slot(), bench.count("#2.0 Read {")), (new.slot(), 1));
-    let last = bench.events.0.iter().rev().find(|line| line.starts_with("#1."));
+    let last = bench.events.lines.iter().rev().find(|line| line.starts_with("#1."));
     assert!(last.unwrap().contains("Closed"), "{last:?}");
 }
 
@@ -58,8 +58,8 @@ fn a_marked_connection_is_queued_once() {
     let mut bench = Bench::new(Timeouts::default());
     let (key, _) = bench.open(Conn::echo);
     for _ in 0..3 {
-        bench.engine.mark(key, Ready::READ, &mut bench.events);
-        bench.engine.mark(key, Ready::WRITE, &mut bench.events);
+        bench.engine.mark(key, Ready::READ, &mut Turn::new(bench.now, &mut bench.events));
+        bench.engine.mark(key, Ready::WRITE, &mut Turn::new(bench.now, &mut bench.events));
     }
     assert_eq!(bench.engine.queued(), 1);
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO));
@@ -134,7 +134,7 @@ fn a_blocked_sender_wakes_the_loop_once_and_loses_nothing() {
 #[test]
 fn a_flow_stalls_after_a_second_without_progress_and_then_costs_no_timer() {
     let mut bench = Bench::new(Timeouts::default());
-    bench.engine.stalls.wanted = true;
+    bench.events.stalls = true;
     let (_, client, target) = bench.relay();
     bench.net.borrow_mut().socks[target].tx.room = 5;
     bench.say(client, &[7; 20]);
@@ -161,12 +161,19 @@ fn a_flow_stalls_after_a_second_without_progress_and_then_costs_no_timer() {
 }
 
 #[test]
-fn nobody_looks_for_stalls_that_nobody_wants_to_see() {
+fn stalls_are_checked_only_while_an_observer_wants_them() {
     let mut bench = Bench::new(Timeouts::default());
     let (_, client, target) = bench.relay();
     bench.net.borrow_mut().socks[target].tx.room = 5;
     bench.say(client, &[7; 20]);
     assert_eq!(bench.engine.sleep(bench.now), None);
+    bench.events.stalls = true;
+    assert_eq!(bench.read(target), Found::Bytes(vec![7; 5]));
+    bench.turn();
+    assert!(bench.engine.sleep(bench.now).is_some(), "wanted at run time");
+    bench.events.stalls = false;
+    bench.turn_at(30);
+    assert_eq!((bench.count("Stalled"), bench.engine.sleep(bench.now)), (0, None));
 }
 
 #[test]
@@ -177,7 +184,7 @@ fn an_event_without_bytes_is_no_activity() {
     bench.say(id, b"x");
     bench.turn_at(50);
     assert_eq!(bench.count("Idle, again: true"), 1, "set anew, as bytes moved at 30");
-    bench.engine.mark(key, Ready::READ, &mut bench.events);
+    bench.engine.mark(key, Ready::READ, &mut Turn::new(bench.now, &mut bench.events));
     bench.turn_at(79);
     assert_eq!(bench.engine.len(), 1);
     bench.turn_at(80);
@@ -196,7 +203,7 @@ fn what_the_client_says_waits_for_a_target_and_a_stale_event_is_no_target() {
 
     // The key is the same for each attempt of a connection.
     let bits = Ready::READ.with(Ready::WRITE).with(Ready::READ_CLOSED).with(Ready::ERROR);
-    bench.engine.mark(key.at(1), bits, &mut bench.events);
+    bench.engine.mark(key.at(1), bits, &mut Turn::new(bench.now, &mut bench.events));
     bench.turn();
     let second = bench.dial(key, Attempt::Done);
     bench.turn();

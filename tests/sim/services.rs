@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oneloop::core::Turn;
 use oneloop::core::conn::Conn;
 use oneloop::core::timers::Timeouts;
 
@@ -71,7 +72,7 @@ fn a_flood_yields_and_others_are_served_in_the_same_turn() {
     let taken = bench.net.borrow().socks[loud].rx.taken;
     assert_eq!(taken, 16 * 64 * 1024, "a mebibyte is a share");
     assert_eq!(bench.engine.sleep(bench.now), Some(Duration::ZERO), "the rest waits");
-    bench.engine.cut(bench.now, &mut bench.events);
+    bench.engine.cut(&mut Turn::new(bench.now, &mut bench.events));
     assert!(bench.net.borrow().socks[loud].linger_zero, "not all of it was taken");
     assert_eq!(bench.read(quiet), Found::Eof);
 }

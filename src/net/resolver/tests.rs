@@ -6,6 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use mio::{Events, Poll, Token};
 
 use super::*;
+use crate::core::{Observer, Turn};
 
 type Found = io::Result<Vec<SocketAddr>>;
 
@@ -15,13 +16,13 @@ struct Bench {
     resolver: Resolver,
     answers: Sender<Found>,
     asked: Receiver<String>,
-    seen: Seen,
+    log: EventLog,
 }
 
 #[derive(Default)]
-struct Seen(Vec<String>);
+struct EventLog(Vec<String>);
 
-impl Observer for Seen {
+impl Observer for EventLog {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         assert_eq!(key, Key::LOOP);
         self.0.push(format!("{event:?}"));
@@ -40,7 +41,7 @@ fn bench() -> Bench {
         given.recv().unwrap_or_else(|_| Ok(Vec::new()))
     };
     let resolver = Resolver::with_resolve(waker, Arc::new(ask));
-    Bench { poll, resolver, answers, asked, seen: Seen::default() }
+    Bench { poll, resolver, answers, asked, log: EventLog::default() }
 }
 
 impl Bench {
@@ -56,7 +57,7 @@ impl Bench {
 
     fn wait_for_answer(&mut self, second: u64) {
         let mut events = Events::with_capacity(8);
-        while !self.resolver.collect(Moment(second * 1_000_000), &mut self.seen) {
+        while !self.resolver.collect(&mut Turn::new(Moment(second * 1_000_000), &mut self.log)) {
             self.poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
             assert!(!events.is_empty(), "the loop was not woken");
         }
@@ -74,7 +75,7 @@ fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
 #[test]
 fn a_name_is_pending_until_its_answer_wakes_the_loop() {
     let mut bench = bench();
-    assert!(!bench.resolver.collect(Moment(0), &mut ()));
+    assert!(!bench.resolver.collect(&mut Turn::new(Moment(0), &mut ())));
     assert!(bench.resolver.helpers.is_none(), "a thread without a name to look up");
     assert_eq!(bench.lookup("both", 0), Lookup::Pending);
     assert_eq!(bench.lookup("both", 0), Lookup::Pending);
@@ -83,7 +84,7 @@ fn a_name_is_pending_until_its_answer_wakes_the_loop() {
     assert_eq!(bench.lookup("both", 1), Lookup::Known(known));
     assert_eq!(bench.next_query(), "both");
     assert!(bench.asked.try_recv().is_err(), "asked twice");
-    assert_eq!(bench.seen.0, ["Resolved { name: \"both\", addresses: 3, error: None }"]);
+    assert_eq!(bench.log.0, ["Resolved { name: \"both\", addresses: 3, error: None }"]);
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn an_old_answer_is_used_while_it_is_refreshed_and_while_that_fails() {
     let new = Lookup::Known(addresses(&["127.0.0.2:80"]));
     assert_eq!(bench.lookup("name", 62), new);
     assert_eq!(bench.resolver.queries, 0);
-    assert!(bench.seen.0[1].contains("server unreachable"));
+    assert!(bench.log.0[1].contains("server unreachable"));
 }
 
 #[test]
@@ -173,12 +174,12 @@ fn names_that_do_not_resolve_delay_no_other_name_and_no_end() {
     };
     let resolver = Resolver::with_resolve(waker, Arc::new(ask));
     let (answers, _) = channel();
-    let mut bench = Bench { poll, resolver, answers, asked, seen: Seen::default() };
+    let mut bench = Bench { poll, resolver, answers, asked, log: EventLog::default() };
     for name in ["slow1", "slow2", "slow3", "quick", "slow1"] {
         assert_eq!(bench.lookup(name, 0), Lookup::Pending);
     }
     bench.wait_for_answer(1);
-    assert_eq!(bench.seen.0, ["Resolved { name: \"quick\", addresses: 1, error: None }"]);
+    assert_eq!(bench.log.0, ["Resolved { name: \"quick\", addresses: 1, error: None }"]);
     let mut began: Vec<String> = (0..4).map(|_| bench.next_query()).collect();
     began.sort();
     assert_eq!(began, ["quick", "slow1", "slow2", "slow3"], "one was asked for twice");
@@ -201,7 +202,7 @@ fn the_system_is_asked_for_localhost() {
     let mut resolver = Resolver::new(waker);
     assert_eq!(resolver.lookup("localhost", 7, Moment(0)), Lookup::Pending);
     let mut events = Events::with_capacity(8);
-    while !resolver.collect(Moment(1), &mut ()) {
+    while !resolver.collect(&mut Turn::new(Moment(1), &mut ())) {
         poll.poll(&mut events, Some(Duration::from_secs(60))).unwrap();
     }
     let Lookup::Known(found) = resolver.lookup("localhost", 7, Moment(1)) else {

@@ -27,10 +27,10 @@ impl Datagrams {
         received: usize,
         (from, segments): (&Remote, Segments<'_>),
         batch: &RecvBatch,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) {
         let key = Key::source(slot);
-        self.turn_counts.received(key, segments, || from.peer(), cx.seen);
+        self.turn_counts.received(key, segments, || from.peer(), cx.turn);
         let Some(DatagramListener { service: DatagramService::Answer { service, .. }, .. }) =
             &self.listeners[slot]
         else {
@@ -57,7 +57,7 @@ impl Datagrams {
         }
     }
 
-    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut DatagramCx<'_>) {
+    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut DatagramCx<'_, '_>) {
         let Some(DatagramListener {
             service: DatagramService::Answer { service, .. }, local, ..
         }) = &self.listeners[slot]
@@ -104,12 +104,12 @@ impl Datagrams {
         slot: usize,
         to: &Remote,
         reply: &[u8],
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> Result<(), DropReason> {
         let Some(listener) = &mut self.listeners[slot] else { return Err(DropReason::NoWay) };
         let reply = Segments::one(reply);
         listener.port.send(reply, Some(to)).1.map_err(|error| why(&error))?;
-        self.turn_counts.sent(Key::source(slot), reply, || to.peer(), cx.seen);
+        self.turn_counts.sent(Key::source(slot), reply, || to.peer(), cx.turn);
         Ok(())
     }
 }

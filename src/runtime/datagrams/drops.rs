@@ -14,12 +14,12 @@ pub(super) fn log_dropped(
     segments: Segments<'_>,
     from: Option<&Remote>,
     why: DropReason,
-    cx: &mut DatagramCx<'_>,
+    cx: &mut DatagramCx<'_, '_>,
 ) {
     let from = from.map(Remote::peer);
     for datagram in segments.datagrams() {
         let (bytes, from) = (Some(datagram.len()), from.as_ref());
-        cx.seen.on(key, &Event::Dropped { bytes, from, why });
+        cx.turn.on(key, &Event::Dropped { bytes, from, why });
     }
 }
 

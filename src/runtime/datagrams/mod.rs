@@ -36,7 +36,7 @@ use self::table::Table;
 use self::turn_counts::TurnCounts;
 use crate::config::{Route, Service};
 use crate::core::event::DropReason;
-use crate::core::{ConnIds, Deadline, Event, Key, Moment, Observer, Random, Ready, Reason};
+use crate::core::{ConnIds, Deadline, Event, Key, Moment, Random, Ready, Reason, Turn};
 use crate::net::BoundDatagram;
 use crate::net::recv_batch::{Received, RecvBatch};
 use crate::net::remote::Remote;
@@ -60,15 +60,14 @@ pub struct Datagrams {
 }
 
 /// What `Datagrams` needs from the rest of the loop for one call.
-pub struct DatagramCx<'a> {
-    pub now: Moment,
+pub struct DatagramCx<'a, 't> {
     /// The time of day, for the services that report it.
     pub unix_seconds: i64,
     pub registry: &'a Registry,
     pub conn_ids: &'a mut ConnIds,
     /// Returns the addresses of a name that are known now. If there are none, the datagram is lost.
     pub names: &'a mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
-    pub seen: &'a mut dyn Observer,
+    pub turn: &'a mut Turn<'t>,
 }
 
 /// Maximum datagrams read from one socket per turn. At a few microseconds each, a socket delays the
@@ -125,11 +124,11 @@ impl Datagrams {
     }
 
     /// Records an event on the socket of a listener or a flow.
-    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+    pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         if self.port(key).is_none() {
-            return self.turn_counts.step(key, &Event::Stale, seen);
+            return turn.step(key, || Event::Stale);
         }
-        self.turn_counts.step(key, &Event::Marked { ready }, seen);
+        turn.step(key, || Event::Marked { ready });
         // A read returns the pending error.
         if ready.any(Ready::READ.with(Ready::READ_CLOSED).with(Ready::ERROR)) {
             self.enqueue(key);
@@ -137,9 +136,8 @@ impl Datagrams {
     }
 
     /// Drives each queued socket once.
-    pub fn run(&mut self, cx: &mut DatagramCx<'_>) {
+    pub fn run(&mut self, cx: &mut DatagramCx<'_, '_>) {
         let Some(mut batch) = self.batch.take() else { return };
-        self.turn_counts.steps = cx.seen.wants_steps();
         for _ in 0..self.queue.len() {
             let Some(key) = self.queue.pop_front() else { break };
             let Some(port) = self.port(key) else { continue };
@@ -149,13 +147,13 @@ impl Datagrams {
             }
         }
         self.flush_batch(&mut batch, cx);
-        self.turn_counts.report(cx.seen);
+        self.turn_counts.report(cx.turn);
         self.batch = Some(batch);
     }
 
     /// Closes idle flows. Queued sockets are read first: they may hold datagrams of these flows.
-    pub fn expire(&mut self, cx: &mut DatagramCx<'_>) {
-        if !self.is_due(cx.now) {
+    pub fn expire(&mut self, cx: &mut DatagramCx<'_, '_>) {
+        if !self.is_due(cx.turn.now) {
             return;
         }
         if !self.queue.is_empty() && self.delayed < EXPIRE_DELAY {
@@ -164,7 +162,7 @@ impl Datagrams {
         }
         self.delayed = 0;
         for _ in 0..EXPIRE_BUDGET {
-            let Some(slot) = self.flows.expired(cx.now) else { return };
+            let Some(slot) = self.flows.expired(cx.turn.now) else { return };
             let key = self.flow_key(slot);
             let waits =
                 self.draining && self.flows.get(slot).is_some_and(|entry| entry.flow.unanswered);
@@ -175,7 +173,7 @@ impl Datagrams {
                 true => (Deadline::Quiet, Reason::Drained),
                 false => (Deadline::Idle, Reason::IdleTimeout),
             };
-            cx.seen.on(key, &Event::Fired { deadline, again: false });
+            cx.turn.step(key, || Event::Fired { deadline, again: false });
             self.close(slot, reason, cx);
         }
     }
@@ -197,7 +195,7 @@ impl Datagrams {
     /// Starts the drain: no new flows are opened. A flow whose last datagram was answered is closed
     /// after `idle`; one that waits for an answer keeps its timeout. Sockets without flows answer
     /// what they have received, and close.
-    pub fn drain(&mut self, idle: Duration, cx: &mut DatagramCx<'_>) {
+    pub fn drain(&mut self, idle: Duration, cx: &mut DatagramCx<'_, '_>) {
         let answers = |listener: &DatagramListener| {
             matches!(listener.service, DatagramService::Answer { .. })
         };
@@ -218,7 +216,7 @@ impl Datagrams {
     }
 
     /// Closes all flows and listeners.
-    pub fn close_all(&mut self, reason: Reason, cx: &mut DatagramCx<'_>) {
+    pub fn close_all(&mut self, reason: Reason, cx: &mut DatagramCx<'_, '_>) {
         while let Some(slot) = self.flows.any() {
             self.close(slot, reason, cx);
         }
@@ -252,16 +250,16 @@ impl Datagrams {
     }
 
     /// Reports the state of each listener and each flow.
-    pub fn dump(&self, now: Moment, seen: &mut dyn Observer) {
+    pub fn dump(&self, turn: &mut Turn<'_>) {
         for (slot, listener) in self.listeners.iter().enumerate() {
             let Some(listener) = listener else { continue };
             let (address, service) = (&listener.address, listener.service.name());
             let line = format!("listener {address} {service}, queued {}", listener.port.queued);
-            seen.on(Key::source(slot), &Event::Dump { line: &line });
+            turn.on(Key::source(slot), &Event::Dump { line: &line });
         }
         for (slot, entry) in self.flows.iter() {
             let flow = &entry.flow;
-            let seconds = |since: Moment| now.since(since).as_secs_f64();
+            let seconds = |since: Moment| turn.now.since(since).as_secs_f64();
             let line = format!(
                 "#{} {} to {}: age {:.1} s, idle {:.1} s, {} B up, {} B down, queued {}",
                 entry.id,
@@ -273,7 +271,7 @@ impl Datagrams {
                 flow.down,
                 flow.port.queued
             );
-            seen.on(Key::flow(entry.id, slot), &Event::Dump { line: &line });
+            turn.on(Key::flow(entry.id, slot), &Event::Dump { line: &line });
         }
     }
 
@@ -294,7 +292,7 @@ impl Datagrams {
 
     /// Reads a socket until it is drained or the budget is used up. Returns true if it is to be
     /// queued again.
-    fn drive(&mut self, key: Key, batch: &mut RecvBatch, cx: &mut DatagramCx<'_>) -> bool {
+    fn drive(&mut self, key: Key, batch: &mut RecvBatch, cx: &mut DatagramCx<'_, '_>) -> bool {
         let (mut taken, mut faults) = (0, 0);
         while taken < BUDGET {
             let Some(port) = self.port(key) else { return false };
@@ -309,13 +307,13 @@ impl Datagrams {
                 Ok(is_drained) => {
                     taken += self.received(key, batch, cx).max(1);
                     if is_drained {
-                        self.turn_counts.step(key, &Event::ReadBlocked, cx.seen);
+                        cx.turn.step(key, || Event::ReadBlocked);
                         return false;
                     }
                 }
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => {
-                        self.turn_counts.step(key, &Event::ReadBlocked, cx.seen);
+                        cx.turn.step(key, || Event::ReadBlocked);
                         return false;
                     }
                     _ if is_deregistered(&error) => {
@@ -324,7 +322,7 @@ impl Datagrams {
                     }
                     io::ErrorKind::Interrupted => {
                         taken += 1;
-                        self.turn_counts.step(key, &Event::Interrupted, cx.seen);
+                        cx.turn.step(key, || Event::Interrupted);
                     }
                     _ => {
                         (taken, faults) = (taken + 1, faults + 1);
@@ -333,14 +331,14 @@ impl Datagrams {
                 },
             }
         }
-        self.turn_counts.step(key, &Event::Yielded { steps: taken }, cx.seen);
+        cx.turn.step(key, || Event::Yielded { steps: taken });
         // A socket that returns nothing but errors must not keep the loop awake: it waits for an
         // event.
         faults < BUDGET
     }
 
     /// Handles the messages of the last call, and returns how many datagrams they were.
-    fn received(&mut self, key: Key, batch: &RecvBatch, cx: &mut DatagramCx<'_>) -> u32 {
+    fn received(&mut self, key: Key, batch: &RecvBatch, cx: &mut DatagramCx<'_, '_>) -> u32 {
         let (slot, mut taken) = (key.slot(), 0);
         for number in batch.fresh() {
             let received = &batch.all_received()[number];
@@ -348,7 +346,7 @@ impl Datagrams {
                 taken += 1;
                 let from = self.sender(key, received).map(Remote::peer);
                 let (bytes, from) = (Some(received.bytes), from.as_ref());
-                cx.seen.on(key, &Event::Dropped { bytes, from, why: DropReason::Long });
+                cx.turn.on(key, &Event::Dropped { bytes, from, why: DropReason::Long });
                 continue;
             };
             taken += segments.len() as u32;
@@ -367,15 +365,15 @@ impl Datagrams {
     }
 
     /// Sends the queue, then clears the batch that the queued datagrams are stored in.
-    fn flush_batch(&mut self, batch: &mut RecvBatch, cx: &mut DatagramCx<'_>) {
+    fn flush_batch(&mut self, batch: &mut RecvBatch, cx: &mut DatagramCx<'_, '_>) {
         self.flush_send_queue(batch, cx);
         batch.clear();
     }
 
     /// Handles an error that a receive call returned: it concerns a datagram that was sent before.
-    fn receive_failed(&mut self, key: Key, error: &io::Error, cx: &mut DatagramCx<'_>) {
+    fn receive_failed(&mut self, key: Key, error: &io::Error, cx: &mut DatagramCx<'_, '_>) {
         let why = why(error);
-        cx.seen.on(key, &Event::Dropped { bytes: None, from: None, why });
+        cx.turn.on(key, &Event::Dropped { bytes: None, from: None, why });
         if let DropReason::Refused(fault) = why
             && key.is_flow()
         {
@@ -392,10 +390,10 @@ impl Datagrams {
     }
 
     /// Registers a socket again that mio has deregistered. mio then reports what is pending there.
-    fn reregister(&mut self, key: Key, cx: &mut DatagramCx<'_>) {
+    fn reregister(&mut self, key: Key, cx: &mut DatagramCx<'_, '_>) {
         let Some(port) = self.port(key) else { return };
         match port.reregister(key, cx.registry) {
-            Ok(()) => self.turn_counts.step(key, &Event::ReadBlocked, cx.seen),
+            Ok(()) => cx.turn.step(key, || Event::ReadBlocked),
             Err(error) => self.receive_failed(key, &error, cx),
         }
     }

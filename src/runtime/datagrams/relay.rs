@@ -39,19 +39,19 @@ impl Datagrams {
         listener: usize,
         from: &Remote,
         mut segments: Segments<'_>,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) {
         let slot = match self.find_or_open(listener, from, cx) {
             Ok(slot) => slot,
             Err(why) => {
                 let key = Key::source(listener);
-                self.turn_counts.received(key, segments, || from.peer(), cx.seen);
+                self.turn_counts.received(key, segments, || from.peer(), cx.turn);
                 return log_dropped(key, segments, Some(from), why, cx);
             }
         };
-        self.flows.touch(slot, cx.now);
+        self.flows.touch(slot, cx.turn.now);
         let key = self.flow_key(slot);
-        self.turn_counts.received(key, segments, || from.peer(), cx.seen);
+        self.turn_counts.received(key, segments, || from.peer(), cx.turn);
         while !segments.is_empty() {
             let (part, sent) = self.send_with_retry(slot, segments, cx);
             if let Err(why) = sent {
@@ -68,14 +68,14 @@ impl Datagrams {
         received: usize,
         segments: Segments<'_>,
         batch: &RecvBatch,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) {
         let key = self.flow_key(slot);
-        self.flows.touch(slot, cx.now);
+        self.flows.touch(slot, cx.turn.now);
         let Some(entry) = self.flows.get(slot) else { return };
         let flow = &mut entry.flow;
         flow.unanswered = false;
-        self.turn_counts.received(key.at(1), segments, || flow.remote.peer(), cx.seen);
+        self.turn_counts.received(key.at(1), segments, || flow.remote.peer(), cx.turn);
         let listener = flow.listener;
         self.push(listener, (received, 0..segments.len(), Some(key)), batch, cx);
     }
@@ -89,13 +89,13 @@ impl Datagrams {
     }
 
     /// Closes a flow. The only place where one is removed.
-    pub(super) fn close(&mut self, slot: usize, reason: Reason, cx: &mut DatagramCx<'_>) {
+    pub(super) fn close(&mut self, slot: usize, reason: Reason, cx: &mut DatagramCx<'_, '_>) {
         let key = self.flow_key(slot);
         let Flow { mut port, up, down, opened_at, .. } = self.flows.remove(slot).flow;
         port.deregister_socket(cx.registry);
         let ending = Close { reason, first: Side::Proxy, by: CloseKind::Fin };
-        let (lasted, now) = (cx.now.since(opened_at), cx.now);
-        cx.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+        let (lasted, now) = (cx.turn.now.since(opened_at), cx.turn.now);
+        cx.turn.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 
     /// The key of a flow at end 0, its source. Its own socket is end 1.
@@ -107,7 +107,7 @@ impl Datagrams {
         &mut self,
         listener: usize,
         from: &Remote,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> Result<usize, DropReason> {
         let Some(DatagramListener { service: DatagramService::Relay(relay), local, .. }) =
             &mut self.listeners[listener]
@@ -138,7 +138,7 @@ impl Datagrams {
             up: 0,
             down: 0,
             listener,
-            opened_at: cx.now,
+            opened_at: cx.turn.now,
             first,
             at,
             attempt: 1,
@@ -155,7 +155,7 @@ impl Datagrams {
         list: usize,
         from: Remote,
         mut flow: Flow,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> Result<usize, DropReason> {
         if let Some(oldest) = self.flows.surplus(list) {
             self.close(oldest, Reason::Evicted, cx);
@@ -165,11 +165,11 @@ impl Datagrams {
         if let Some(listener) = &self.listeners[flow.listener] {
             let (route, service, listen) =
                 (listener.route, listener.service.name(), &listener.address);
-            let (peer, now) = (&from.peer(), cx.now);
-            cx.seen.on(key, &Event::Opened { route, service, listen, peer, now });
+            let (peer, now) = (&from.peer(), cx.turn.now);
+            cx.turn.on(key, &Event::Opened { route, service, listen, peer, now });
         }
         flow.log_remote(key, cx);
-        Ok(self.flows.insert(list, from, key.id, flow, cx.now))
+        Ok(self.flows.insert(list, from, key.id, flow, cx.turn.now))
     }
 
     /// Sends the first datagrams of a train to the flow's remote. Returns that part and the result.
@@ -178,7 +178,7 @@ impl Datagrams {
         &mut self,
         slot: usize,
         segments: Segments<'a>,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> (Segments<'a>, Result<(), DropReason>) {
         self.redial(slot, cx);
         let (part, sent) = self.send(slot, segments, cx);
@@ -186,7 +186,7 @@ impl Datagrams {
         let key = self.flow_key(slot).at(1);
         // UDP reports the refusal of an earlier datagram here. This one was not sent.
         if matches!(self.flows.get(slot), Some(entry) if entry.flow.remote.is_inet()) {
-            cx.seen.on(key, &Event::Dropped { bytes: None, from: None, why });
+            cx.turn.on(key, &Event::Dropped { bytes: None, from: None, why });
         }
         self.redial(slot, cx);
         self.send(slot, segments, cx)
@@ -196,7 +196,7 @@ impl Datagrams {
         &mut self,
         slot: usize,
         segments: Segments<'a>,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> (Segments<'a>, Result<(), DropReason>) {
         let key = self.flow_key(slot).at(1);
         let Some(entry) = self.flows.get(slot) else { return (segments, Err(DropReason::NoWay)) };
@@ -207,7 +207,7 @@ impl Datagrams {
             Ok(()) => {
                 flow.up += part.bytes().len() as u64;
                 flow.unanswered = true;
-                self.turn_counts.sent(key, part, || flow.remote.peer(), cx.seen);
+                self.turn_counts.sent(key, part, || flow.remote.peer(), cx.turn);
             }
             Err(DropReason::Refused(fault)) => flow.refused = Some(fault),
             Err(_) => {}
@@ -216,7 +216,7 @@ impl Datagrams {
     }
 
     /// Connects a refused flow to the next remote that can be connected to.
-    fn redial(&mut self, slot: usize, cx: &mut DatagramCx<'_>) {
+    fn redial(&mut self, slot: usize, cx: &mut DatagramCx<'_, '_>) {
         let key = self.flow_key(slot);
         let Some(entry) = self.flows.get(slot) else { return };
         let flow = &mut entry.flow;
@@ -237,7 +237,7 @@ impl Datagrams {
         let target = &flow.remote.to_string();
         let (peer, left) = (entry.source.peer(), remotes.len() - 1);
         let client = Some(Client { peer: &peer, listen: address });
-        cx.seen.on(key.at(1), &Event::DialFailed { target, fault, left, client });
+        cx.turn.on(key.at(1), &Event::DialFailed { target, fault, left, client });
         flow.port.deregister_socket(cx.registry);
         flow.port.replace_socket(socket);
         // A socket that cannot be registered can still send. The next datagram redials.
@@ -251,9 +251,9 @@ impl Datagrams {
 }
 
 impl Flow {
-    fn log_remote(&self, key: Key, cx: &mut DatagramCx<'_>) {
+    fn log_remote(&self, key: Key, cx: &mut DatagramCx<'_, '_>) {
         let (target, attempt) = (&self.remote.to_string(), self.attempt);
-        cx.seen.on(key.at(1), &Event::Dialing { target, attempt });
+        cx.turn.on(key.at(1), &Event::Dialing { target, attempt });
     }
 }
 

@@ -39,7 +39,7 @@ impl Datagrams {
         listener: usize,
         (received, part, flow): (usize, Range<usize>, Option<Key>),
         batch: &RecvBatch,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) {
         if self.send_queue.listener != listener {
             self.flush_send_queue(batch, cx);
@@ -51,7 +51,7 @@ impl Datagrams {
     }
 
     /// Sends everything in the queue.
-    pub(super) fn flush_send_queue(&mut self, batch: &RecvBatch, cx: &mut DatagramCx<'_>) {
+    pub(super) fn flush_send_queue(&mut self, batch: &RecvBatch, cx: &mut DatagramCx<'_, '_>) {
         if self.send_queue.outgoing.is_empty() {
             return;
         }
@@ -73,7 +73,7 @@ impl Datagrams {
         &mut self,
         outgoing: &[Outgoing],
         batch: &RecvBatch,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) -> usize {
         let Some(listener) = &self.listeners[self.send_queue.listener] else { return 0 };
         let plain = outgoing.iter().map_while(|item| {
@@ -99,7 +99,12 @@ impl Datagrams {
         }
     }
 
-    fn send_one(&mut self, item: &Outgoing, batch: &RecvBatch, cx: &mut DatagramCx<'_>) -> usize {
+    fn send_one(
+        &mut self,
+        item: &Outgoing,
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_, '_>,
+    ) -> usize {
         let mut segments = item.segments(batch).unwrap_or(Segments::one(b""));
         while !segments.is_empty() {
             let to = item.to(batch, &self.flows).filter(|to| to.is_named());
@@ -123,7 +128,7 @@ impl Datagrams {
         part: Segments<'_>,
         sent: Result<(), DropReason>,
         batch: &RecvBatch,
-        cx: &mut DatagramCx<'_>,
+        cx: &mut DatagramCx<'_, '_>,
     ) {
         let key = item.flow.unwrap_or(Key::source(self.send_queue.listener));
         if let Err(why) = sent {
@@ -135,7 +140,7 @@ impl Datagrams {
             entry.flow.down += part.bytes().len() as u64;
         }
         if let Some(to) = item.to(batch, &self.flows) {
-            self.turn_counts.sent(key, part, || to.peer(), cx.seen);
+            self.turn_counts.sent(key, part, || to.peer(), cx.turn);
         }
     }
 }

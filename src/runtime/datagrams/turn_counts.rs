@@ -1,13 +1,11 @@
 //! Reports received and sent datagrams: one by one if the observer wants steps, else as the totals
 //! of each turn.
 
-use crate::core::{Event, Key, Observer, Peer};
+use crate::core::{Event, Key, Peer, Turn};
 use crate::net::recv_batch::Segments;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct TurnCounts {
-    /// Whether the observer wants each step. Updated each turn.
-    pub steps: bool,
     received: Count,
     sent: Count,
 }
@@ -18,33 +16,20 @@ struct Count {
     bytes: u64,
 }
 
-impl Default for TurnCounts {
-    fn default() -> TurnCounts {
-        TurnCounts { steps: true, received: Count::default(), sent: Count::default() }
-    }
-}
-
 impl TurnCounts {
-    /// Reports a step, if the observer wants steps.
-    pub fn step(&self, key: Key, event: &Event<'_>, seen: &mut dyn Observer) {
-        if self.steps {
-            seen.on(key, event);
-        }
-    }
-
     /// Counts received datagrams. `from` is called only if they are reported one by one.
     pub fn received(
         &mut self,
         key: Key,
         segments: Segments<'_>,
         from: impl FnOnce() -> Peer,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) {
         self.received.add(segments);
-        if self.steps {
+        if turn.steps {
             let from = &from();
             for datagram in segments.datagrams() {
-                seen.on(key, &Event::Received { bytes: datagram.len(), from });
+                turn.step(key, || Event::Received { bytes: datagram.len(), from });
             }
         }
     }
@@ -55,22 +40,22 @@ impl TurnCounts {
         key: Key,
         segments: Segments<'_>,
         to: impl FnOnce() -> Peer,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) {
         self.sent.add(segments);
-        if self.steps {
+        if turn.steps {
             let to = &to();
             for datagram in segments.datagrams() {
-                seen.on(key, &Event::Sent { bytes: datagram.len(), to });
+                turn.step(key, || Event::Sent { bytes: datagram.len(), to });
             }
         }
     }
 
     /// Reports the totals of the turn, unless its datagrams were reported one by one.
-    pub fn report(&mut self, seen: &mut dyn Observer) {
+    pub fn report(&mut self, turn: &mut Turn<'_>) {
         let (received, sent) = (std::mem::take(&mut self.received), std::mem::take(&mut self.sent));
-        if !self.steps && received.datagrams + sent.datagrams > 0 {
-            seen.on(
+        if !turn.steps && received.datagrams + sent.datagrams > 0 {
+            turn.on(
                 Key::LOOP,
                 &Event::Passed {
                     received: received.datagrams,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use mio::{Registry, Token};
 
 use crate::core::event::Client;
-use crate::core::{Dial, Engine, Event, Key, Moment, Observer, Peer, Reason, Stream, SysError};
+use crate::core::{Dial, Engine, Event, Key, Moment, Peer, Reason, Stream, SysError, Turn};
 
 use super::loops::{Origin, RecentDials};
 use super::pool::{Pool, Target, TargetAddr};
@@ -63,12 +63,11 @@ pub struct ClientInfo {
 }
 
 /// What a dialer needs from the rest of the loop.
-pub struct DialCx<'a> {
+pub struct DialCx<'a, 't> {
     pub engine: &'a mut Engine<Socket>,
     pub registry: &'a Registry,
     pub resolver: &'a mut Resolver,
-    pub now: Moment,
-    pub seen: &'a mut dyn Observer,
+    pub turn: &'a mut Turn<'t>,
 }
 
 impl Dialer {
@@ -89,7 +88,7 @@ impl Dialer {
         route: u16,
         origin: Origin,
         client: Option<ClientInfo>,
-        cx: &mut DialCx<'_>,
+        cx: &mut DialCx<'_, '_>,
     ) {
         let is_loop = origin.has_passed(route);
         let mut attempt = Box::new(Attempt {
@@ -115,7 +114,7 @@ impl Dialer {
     }
 
     /// Handles the attempts that succeeded or failed since the last call.
-    pub fn decide(&mut self, cx: &mut DialCx<'_>) {
+    pub fn decide(&mut self, cx: &mut DialCx<'_, '_>) {
         for (key, dial) in cx.engine.dials() {
             let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
             let pool = &self.pools[attempt.route as usize];
@@ -135,7 +134,7 @@ impl Dialer {
     }
 
     /// Continues the attempts that wait for a name.
-    pub fn resolved(&mut self, cx: &mut DialCx<'_>) {
+    pub fn resolved(&mut self, cx: &mut DialCx<'_, '_>) {
         let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.resolving);
         let conn_ids: Vec<u32> = waiting.map(|(id, _)| *id).collect();
         for id in conn_ids {
@@ -146,11 +145,11 @@ impl Dialer {
     }
 
     /// Dials targets again whose accept queue was full, within the budget of one turn.
-    pub fn retry(&mut self, cx: &mut DialCx<'_>) {
-        let (due, share) = self.retries.due(cx.now);
+    pub fn retry(&mut self, cx: &mut DialCx<'_, '_>) {
+        let (due, share) = self.retries.due(cx.turn.now);
         for target in due {
             for _ in 0..share {
-                let Some(id) = self.retries.take(target, cx.now) else { break };
+                let Some(id) = self.retries.take(target, cx.turn.now) else { break };
                 if let Some(attempt) = self.attempts.remove(&id) {
                     self.advance(attempt, cx);
                 }
@@ -181,7 +180,7 @@ impl Dialer {
     }
 
     /// Tries targets until a connect is in progress, the attempt has to wait, or none is left.
-    fn advance(&mut self, mut attempt: Box<Attempt>, cx: &mut DialCx<'_>) {
+    fn advance(&mut self, mut attempt: Box<Attempt>, cx: &mut DialCx<'_, '_>) {
         let pool = &self.pools[attempt.route as usize];
         // A retried attempt is next. Any other waits behind those that wait already.
         let mut is_next = std::mem::take(&mut attempt.parked);
@@ -209,14 +208,14 @@ impl Dialer {
             let (target, id) = (attempt.target_id(pool), attempt.key.id);
             attempt.announce(&address, pool, cx);
             if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
-                self.retries.wait(target, id, cx.now);
+                self.retries.wait(target, id, cx.turn.now);
                 attempt.park(address);
                 break;
             }
             match attempt.dial(&address, &mut self.recent, cx) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.retries.refused(target, id, cx.now);
+                    self.retries.refused(target, id, cx.turn.now);
                     attempt.park(address);
                     break;
                 }
@@ -250,9 +249,9 @@ impl Attempt {
     }
 
     /// Looks up the addresses of the target's name. Returns true if they are not known yet.
-    fn look_up(&mut self, pool: &Pool, cx: &mut DialCx<'_>) -> bool {
+    fn look_up(&mut self, pool: &Pool, cx: &mut DialCx<'_, '_>) -> bool {
         let TargetAddr::Name(name, port) = &self.target(pool).addr else { return false };
-        match cx.resolver.lookup(name, *port, cx.now) {
+        match cx.resolver.lookup(name, *port, cx.turn.now) {
             Lookup::Pending => return true,
             Lookup::Known(addresses) => {
                 let is_own = |to: &SocketAddr| pool.own.iter().any(|own| own.receives(*to));
@@ -273,7 +272,7 @@ impl Attempt {
     }
 
     /// Reports an attempt to connect.
-    fn announce(&mut self, address: &SocketAddress, pool: &Pool, cx: &mut DialCx<'_>) {
+    fn announce(&mut self, address: &SocketAddress, pool: &Pool, cx: &mut DialCx<'_, '_>) {
         self.count += 1;
         let Target { text, addr } = self.target(pool);
         let target = match (addr, address) {
@@ -281,7 +280,7 @@ impl Attempt {
             (_, SocketAddress::Inet(address)) => Cow::Owned(format!("{text} ({address})")),
             (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
         };
-        cx.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
+        cx.turn.on(self.key.at(1), &Event::Dialing { target: &target, attempt: self.count });
     }
 
     /// Starts to connect to an address.
@@ -289,7 +288,7 @@ impl Attempt {
         &mut self,
         address: &SocketAddress,
         recent: &mut RecentDials,
-        cx: &mut DialCx<'_>,
+        cx: &mut DialCx<'_, '_>,
     ) -> io::Result<()> {
         let mut socket = match recent.unix_route(address) {
             Some(route) if route == self.route => return Err(SysError::ITSELF.kind.into()),
@@ -303,28 +302,28 @@ impl Attempt {
             return Err(error);
         }
         recent.record(&socket, address, &self.origin, self.route);
-        cx.engine.attach(self.key, socket, cx.now, cx.seen);
+        cx.engine.attach(self.key, socket, cx.turn);
         Ok(())
     }
 
-    fn failed(&mut self, fault: SysError, pool: &Pool, cx: &mut DialCx<'_>) {
+    fn failed(&mut self, fault: SysError, pool: &Pool, cx: &mut DialCx<'_, '_>) {
         self.last = Some(fault);
         let left = self.addresses.len() + pool.size() - self.tried;
         let target = &self.target(pool).text;
         let client = self.client.as_ref();
         let client = client.map(|ClientInfo { peer, listen }| Client { peer, listen });
         let failed = Event::DialFailed { target, fault, left, client };
-        cx.seen.on(self.key.at(1), &failed);
+        cx.turn.on(self.key.at(1), &failed);
     }
 
     /// Closes the connection: no target is left.
-    fn give_up(self, cx: &mut DialCx<'_>) {
+    fn give_up(self, cx: &mut DialCx<'_, '_>) {
         let fault = self.last.unwrap_or(SysError::from(io::ErrorKind::NotFound));
         let reason = match is_exhaustion(fault) {
             true => Reason::Exhausted { fault },
             false => Reason::not_connected(fault),
         };
-        cx.engine.end(self.key, reason, cx.now, cx.seen);
+        cx.engine.end(self.key, reason, cx.turn);
     }
 }
 

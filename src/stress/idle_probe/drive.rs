@@ -39,8 +39,7 @@ impl Runner {
             match step {
                 Step::Ask(key) => drop(self.permit(key, now)),
                 Step::GiveUp(key) => {
-                    let now = self.moment();
-                    self.engine.end(key, Reason::Drained, now, &mut self.watch);
+                    self.end(key, Reason::Drained);
                 }
             }
         }
@@ -65,8 +64,7 @@ impl Runner {
         let now = self.clock.now();
         let Some(idle_probe) = &mut self.idle_probe else { return false };
         if idle_probe.answered(key, now) {
-            let now = self.moment();
-            self.engine.end(key, Reason::Drained, now, &mut self.watch);
+            self.end(key, Reason::Drained);
         }
         true
     }

@@ -1,0 +1,44 @@
+//! The context of one turn of the loop: its time and its observer.
+
+use super::event::{Event, Observer, Wants};
+use super::key::Key;
+use super::time::Moment;
+
+/// One turn. Created after the sleep and passed down to everything that runs in the turn.
+pub struct Turn<'a> {
+    /// The time when the sleep ended. The whole turn counts as this moment.
+    pub now: Moment,
+    /// The observer wants steps. Asked once per turn, so that it may change at run time.
+    pub steps: bool,
+    /// The observer wants `Stalled` and `Resumed`.
+    pub stalls: bool,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Turn<'a> {
+    pub fn new(now: Moment, observer: &'a mut dyn Observer) -> Turn<'a> {
+        Turn::with(now, observer.wants(), observer)
+    }
+
+    /// Creates a turn for an observer that has been asked already.
+    #[inline(always)]
+    pub fn with(now: Moment, wants: Wants, observer: &'a mut dyn Observer) -> Turn<'a> {
+        Turn { now, steps: wants.steps, stalls: wants.stalls, observer }
+    }
+
+    /// Reports an event that is not a step.
+    pub fn on(&mut self, key: Key, event: &Event<'_>) {
+        debug_assert!(!event.is_step(), "{event:?} is a step");
+        self.observer.on(key, event);
+    }
+
+    /// Reports a step, which is built only if the observer wants steps.
+    #[inline(always)]
+    pub fn step<'e>(&mut self, key: Key, step: impl FnOnce() -> Event<'e>) {
+        if self.steps {
+            let step = step();
+            debug_assert!(step.is_step(), "{step:?} is not a step");
+            self.observer.on(key, &step);
+        }
+    }
+}
