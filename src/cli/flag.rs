@@ -316,7 +316,9 @@ const LIMITS: [Flag; 4] = [
         help: "poll without sleeping for this long before each sleep: lower latency, one busy core",
         section: Section::Limits,
         on: Where::Servers,
-        set: Set::OptionValues(|values, value| put(&mut values.spin, unit::read_timeout(value))),
+        set: Set::OptionValues(|values, value| {
+            put(&mut values.busy_poll, unit::read_timeout(value))
+        }),
         ..PLAIN
     },
 ];

@@ -92,7 +92,7 @@ fn same(args: &ParsedArgs, service: &Service, example: &str) -> Result<Command, 
 /// Builds the plan of these routes, one per argument, unless they conflict.
 fn plan(values: &OptionValues, routes: Vec<Route>, words: &[Arg]) -> Result<Command, UsageError> {
     check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
-    let OptionValues { max_connections, drain_timeout, drain_idle, spin, .. } = *values;
+    let OptionValues { max_connections, drain_timeout, drain_idle, busy_poll, .. } = *values;
     if let Some(idle) = drain_idle.filter(|idle| *idle >= drain_timeout && !drain_timeout.is_zero())
     {
         let [idle, timeout] = [idle, drain_timeout].map(unit::show_duration);
@@ -101,7 +101,7 @@ fn plan(values: &OptionValues, routes: Vec<Route>, words: &[Arg]) -> Result<Comm
         ));
         return Err(error.detail("otherwise connections at rest would be reset instead of closed"));
     }
-    let plan = Plan { routes, max_connections, drain_timeout, drain_idle, spin };
+    let plan = Plan { routes, max_connections, drain_timeout, drain_idle, busy_poll };
     Ok(Command::Serve { plan, log: values.log.clone() })
 }
 

@@ -90,11 +90,11 @@ fn each_option_of_a_server_is_heard() {
     let expected = Policy {
         idle_timeout: Some(seconds(60)),
         half_close_timeout: Some(seconds(120)),
-        lifetime: Some(seconds(180)),
+        max_lifetime: Some(seconds(180)),
         connect_timeout: seconds(240),
         udp_timeout: seconds(300),
         udp_flows: 6,
-        udp_any_port: true,
+        udp_allow_low_ports: true,
     };
     let (plan, log) = served(line);
     assert_eq!(plan.routes[0].policy, expected);
@@ -125,7 +125,7 @@ fn options_stand_anywhere_until_two_dashes_end_them() {
     assert_eq!(command("echo --"), command("echo"));
     assert_eq!(refused("echo -- -v").wrong, "bad address: -v");
     assert_eq!(
-        policy("echo --max-lifetime 1s --max-lifetime=2s").lifetime,
+        policy("echo --max-lifetime 1s --max-lifetime=2s").max_lifetime,
         Some(Duration::from_secs(2))
     );
 }

@@ -14,7 +14,7 @@ pub struct OptionValues {
     pub max_connections: Option<usize>,
     pub drain_timeout: Duration,
     pub drain_idle: Option<Duration>,
-    pub spin: Option<Duration>,
+    pub busy_poll: Option<Duration>,
     pub text: Option<Template>,
     pub read_one: bool,
 
@@ -48,7 +48,7 @@ impl OptionValues {
             max_connections: None,
             drain_timeout: Plan::DRAIN_TIMEOUT,
             drain_idle: None,
-            spin: None,
+            busy_poll: None,
             text: None,
             read_one: false,
             max_clients: ChatPlan::MAX_CLIENTS,

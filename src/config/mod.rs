@@ -33,7 +33,7 @@ pub use policy::Policy;
 pub use route::Route;
 pub use service::Service;
 pub use source::Source;
-pub use stress::{LoadKind, LoadPlan, Probe, StressPlan, Way, Worker};
+pub use stress::{Direction, LoadKind, LoadPlan, Probe, StressPlan, Worker};
 pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
 
@@ -47,7 +47,7 @@ pub struct Plan {
     /// Idle time after which a drain closes a connection at rest. None: the default.
     pub drain_idle: Option<Duration>,
     /// Time to poll without sleeping before each sleep. None: off.
-    pub spin: Option<Duration>,
+    pub busy_poll: Option<Duration>,
 }
 
 impl Plan {

@@ -12,14 +12,14 @@ use super::unit;
 pub struct Policy {
     pub idle_timeout: Option<Duration>,
     pub half_close_timeout: Option<Duration>,
-    pub lifetime: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
     pub connect_timeout: Duration,
     /// Idle timeout of a datagram flow.
     pub udp_timeout: Duration,
     /// Maximum number of datagram flows. A new flow beyond it evicts the oldest.
     pub udp_flows: usize,
     /// Also answer UDP sources with ports below 1024.
-    pub udp_any_port: bool,
+    pub udp_allow_low_ports: bool,
 }
 
 impl Default for Policy {
@@ -27,11 +27,11 @@ impl Default for Policy {
         Policy {
             idle_timeout: None,
             half_close_timeout: None,
-            lifetime: None,
+            max_lifetime: None,
             connect_timeout: Duration::from_secs(5),
             udp_timeout: Duration::from_secs(60),
             udp_flows: 4096,
-            udp_any_port: false,
+            udp_allow_low_ports: false,
         }
     }
 }
@@ -81,7 +81,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         default: "off",
         help: "close connections at this age",
         on: On::All,
-        set: |policy, value| put(&mut policy.lifetime, unit::read_timeout(value)),
+        set: |policy, value| put(&mut policy.max_lifetime, unit::read_timeout(value)),
     },
     PolicyOption {
         name: "connect-timeout",
@@ -119,7 +119,7 @@ pub const OPTIONS: [PolicyOption; 7] = [
         default: "off",
         help: "also answer datagrams from ports below 1024",
         on: On::Small,
-        set: |policy, _| put(&mut policy.udp_any_port, Ok(true)),
+        set: |policy, _| put(&mut policy.udp_allow_low_ports, Ok(true)),
     },
 ];
 

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(greeting(&format!(":23=greet,read-one:{text}")), (text.to_string(), true));
         assert_eq!(greeting(":23=greet:"), (String::new(), false));
         let route = parsed(":23=greet,max-lifetime=5s,read-one:hi");
-        assert_eq!(route.policy.lifetime, Some(Duration::from_secs(5)));
+        assert_eq!(route.policy.max_lifetime, Some(Duration::from_secs(5)));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(route.policy, policy);
         let route =
             Route::parse("udp://:7=echo,idle-timeout=off,udp-allow-low-ports", &policy).unwrap();
-        assert_eq!(route.policy, Policy { udp_any_port: true, ..Policy::default() });
+        assert_eq!(route.policy, Policy { udp_allow_low_ports: true, ..Policy::default() });
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub fn bind(plan: &Plan, observer: &mut dyn Observer) -> Result<Reactor, CannotS
         max_unsent: max_unsent(plan, max_connections),
         drain_timeout: plan.drain_timeout,
         drain_idle: plan.drain_idle(),
-        spin: plan.spin,
+        spin: plan.busy_poll,
         engine: Engine::new(timeouts, max_connections, Buffers::default()),
         listeners: open.listeners,
         dialer: Dialer::new(pools, open.recent),
@@ -226,7 +226,7 @@ fn timeouts(policy: &Policy) -> Timeouts {
         connect: Some(ticks(policy.connect_timeout)),
         idle: policy.idle_timeout.map(ticks),
         half_close: policy.half_close_timeout.map(ticks),
-        lifetime: policy.lifetime.map(ticks),
+        lifetime: policy.max_lifetime.map(ticks),
     }
 }
 

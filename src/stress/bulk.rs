@@ -6,7 +6,7 @@
 
 use std::io;
 
-use crate::config::Way;
+use crate::config::Direction;
 use crate::core::Key;
 
 use super::load::{Load, ScriptEvent};
@@ -56,13 +56,13 @@ const COUNTED: u8 = 4;
 impl Bulk {
     /// Creates the near side of a stream in the direction of the load.
     pub fn near(load: &Load, start: u32) -> Bulk {
-        let way = load.way;
-        let ways = match way {
-            Way::Up if load.counted => UP | COUNTED,
-            Way::Up => UP,
-            Way::Down => DOWN,
-            Way::Both => UP | DOWN,
-            Way::Echo | Way::Discard => 0,
+        let direction = load.direction;
+        let ways = match direction {
+            Direction::Up if load.counted => UP | COUNTED,
+            Direction::Up => UP,
+            Direction::Down => DOWN,
+            Direction::Both => UP | DOWN,
+            Direction::Echo | Direction::Discard => 0,
         };
         let framed = ways != 0;
         let header = match framed {
@@ -75,11 +75,11 @@ impl Bulk {
         Bulk {
             header,
             start,
-            sends: way != Way::Down,
-            receives: ways & DOWN != 0 || way == Way::Echo,
+            sends: direction != Direction::Down,
+            receives: ways & DOWN != 0 || direction == Direction::Echo,
             counted: load.counted,
             framed,
-            echo: way == Way::Echo,
+            echo: direction == Direction::Echo,
             ..Bulk::blank()
         }
     }

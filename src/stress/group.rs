@@ -137,7 +137,7 @@ impl Group {
 pub fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
     match kind {
         LoadKind::Pulse => Pace::Loop,
-        LoadKind::Idle if plan.find_timeout.is_some() => Pace::Loop,
+        LoadKind::Idle if plan.find_idle_timeout.is_some() => Pace::Loop,
         LoadKind::Echo if plan.rate.is_some() => Pace::Loop,
         LoadKind::Echo => Pace::Answers(plan.depth as u64),
         _ => Pace::Answers(1),

@@ -9,7 +9,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::config::Way;
+use crate::config::Direction;
 use crate::core::Key;
 
 use super::pattern::Pattern;
@@ -21,7 +21,7 @@ pub struct Load {
     /// Bytes in a message.
     pub size: usize,
     pub pace: Pace,
-    pub way: Way,
+    pub direction: Direction,
     /// The bytes of its streams are only counted.
     pub counted: bool,
     /// It sends datagrams; `cuts`: with segmentation offload.
@@ -97,7 +97,7 @@ impl Load {
             clock,
             size,
             pace,
-            way: Way::Echo,
+            direction: Direction::Echo,
             counted: false,
             datagrams: false,
             cuts: false,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::config::{LoadKind, StressPlan, Way};
+use crate::config::{Direction, LoadKind, StressPlan};
 use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
@@ -52,7 +52,7 @@ pub struct LoadOutcome {
     pub conns: usize,
     /// It was the far end of streams.
     pub far: bool,
-    pub way: Way,
+    pub direction: Direction,
     pub stats: LoadStats,
 }
 
@@ -80,7 +80,7 @@ impl Outcome {
             kind: group.kind,
             conns: group.wanted,
             far: group.load.far,
-            way: group.load.way,
+            direction: group.load.direction,
             stats: group.stats,
         });
         Outcome {
@@ -109,7 +109,7 @@ impl Outcome {
             kind,
             conns,
             far: false,
-            way: plan.way,
+            direction: plan.direction,
             stats,
         });
         Outcome {
@@ -258,10 +258,10 @@ impl LoadOutcome {
 
     /// Bytes that went the whole way: of an echo, there and back.
     fn streamed(&self) -> u64 {
-        match self.way {
-            Way::Up | Way::Discard => self.stats.bytes_out,
-            Way::Down | Way::Echo => self.stats.bytes_in,
-            Way::Both => self.stats.bytes_in + self.stats.bytes_out,
+        match self.direction {
+            Direction::Up | Direction::Discard => self.stats.bytes_out,
+            Direction::Down | Direction::Echo => self.stats.bytes_in,
+            Direction::Both => self.stats.bytes_in + self.stats.bytes_out,
         }
     }
 }

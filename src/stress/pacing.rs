@@ -23,14 +23,14 @@ impl Runner {
             .filter(|group| group.kind == LoadKind::Echo)
             .map(|group| group.keys.len())
             .sum();
-        let (rate, every) = (self.plan.rate, self.plan.every);
+        let (rate, interval) = (self.plan.rate, self.plan.burst_interval);
         for group in &mut self.groups {
             let count = group.keys.len();
             group.round = now;
             match group.kind {
                 LoadKind::Pulse => {
-                    group.load.step.set(every);
-                    group.pacer = Some(Pacer::new(now, 1.0 / every.as_secs_f64()));
+                    group.load.step.set(interval);
+                    group.pacer = Some(Pacer::new(now, 1.0 / interval.as_secs_f64()));
                 }
                 LoadKind::Echo if rate.is_some() && count > 0 => {
                     let all = rate.map_or(0.0, |rate| rate.per_second());

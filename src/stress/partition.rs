@@ -26,7 +26,7 @@ pub fn partition(plan: &StressPlan, worker: Worker) -> StressPlan {
         |load: &LoadPlan| LoadPlan { conns: Some(part(load.conns.unwrap_or(plan.conns))), ..*load };
     StressPlan {
         loads: plan.loads.iter().map(load).collect(),
-        active: part(plan.active),
+        active_conns: part(plan.active_conns),
         connect_rate: Some(slower(plan.connect_rate.unwrap_or(StressPlan::CONNECT_RATE), count))
             .filter(|_| plan.connect_rate.is_some() || plan.keeps_connections()),
         rate: plan.rate.map(|rate| slower(rate, count)),
@@ -68,7 +68,7 @@ mod tests {
             targets: vec![crate::config::Address::parse("127.0.0.1:7").unwrap()],
             loads,
             conns: 10,
-            active: 7,
+            active_conns: 7,
             rate: Some(Rate { count: 100, per: Duration::from_secs(1) }),
             ..StressPlan::default()
         }
@@ -103,7 +103,7 @@ mod tests {
     fn so_many_processes_are_needed_as_files_demand_and_connections_allow() {
         let with = |processes, conns, files| {
             let loads = vec![LoadPlan { kind: LoadKind::Idle, conns: Some(conns) }];
-            super::processes(&StressPlan { processes, loads, active: 0, ..plan() }, files)
+            super::processes(&StressPlan { processes, loads, active_conns: 0, ..plan() }, files)
         };
         assert_eq!(with(None, 1000, 20_000), 1);
         assert_eq!(with(None, 100_000, 20_000), 6);

@@ -107,7 +107,7 @@ impl Runner {
         let conns = staying.map(|group| group.open as u64).sum();
         self.server_usage.open(now, conns);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
-        if self.plan.find_timeout.is_some() {
+        if self.plan.find_idle_timeout.is_some() {
             self.groups[0].load.started.set(true);
             self.phase = Phase::IdleProbe;
             return;

@@ -99,7 +99,7 @@ impl Runner {
         let asked = plan.groups();
         let load = |kind, far| {
             let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
-            (load.way, load.counted, load.far) = (plan.way, plan.unverified, far);
+            (load.direction, load.counted, load.far) = (plan.direction, plan.no_verify, far);
             (load.datagrams, load.cuts) = (plan.is_datagram(), plan.gso);
             load
         };
@@ -124,7 +124,7 @@ impl Runner {
             timeline: Timeline::new(),
             ramp_curve: RampCurve::new(),
             server_usage,
-            idle_probe: plan.find_timeout.map(new_probe),
+            idle_probe: plan.find_idle_timeout.map(new_probe),
             ramp: Duration::ZERO,
             held_since: Duration::ZERO,
             held_until: Duration::ZERO,

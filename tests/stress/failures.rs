@@ -122,7 +122,7 @@ fn silence_is_counted_from_the_birth_of_a_connection_whatever_others_say() {
             stream.write_all(&room[..bytes]).unwrap();
         }
     };
-    let plan = StressPlan { active: 2, ..plan(server(impatient), LoadKind::Idle, 5) };
+    let plan = StressPlan { active_conns: 2, ..plan(server(impatient), LoadKind::Idle, 5) };
     // The first of them are old when the others begin to speak.
     let plan = StressPlan { hold: Duration::from_secs(5), ..plan };
     let pace = Some(Rate { count: 20, per: Duration::from_secs(1) });

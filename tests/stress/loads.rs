@@ -84,9 +84,10 @@ fn at_a_rate_each_is_asked_in_turn_and_not_in_the_turn_in_which_they_came() {
 
 #[test]
 fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
-    let every = Duration::from_millis(50);
+    let burst_interval = Duration::from_millis(50);
     let duration = Duration::from_secs(1);
-    let outcome = run(&StressPlan { every, duration, ..plan(server(echo), LoadKind::Pulse, 30) });
+    let outcome =
+        run(&StressPlan { burst_interval, duration, ..plan(server(echo), LoadKind::Pulse, 30) });
     let stats = &outcome.loads[0].stats;
     assert!(outcome.is_ok(), "{stats:?}");
     assert!(stats.rounds.count() >= 2 && stats.answered >= 60, "{stats:?}");

@@ -48,8 +48,8 @@ fn start(command: &mut Command, at: SocketAddr) -> Kept {
 
 /// The server closes connections that say nothing for one second, however exactly it counts.
 fn closes_the_silent(to: SocketAddr) {
-    let find_timeout = Some(Duration::from_secs(20));
-    let outcome = run(&StressPlan { find_timeout, ..plan(to, LoadKind::Idle, 1) });
+    let find_idle_timeout = Some(Duration::from_secs(20));
+    let outcome = run(&StressPlan { find_idle_timeout, ..plan(to, LoadKind::Idle, 1) });
     assert!(outcome.is_ok(), "{outcome:?}");
     let found = outcome.found.unwrap();
     assert_eq!(found.mode, Some(Mode::Silent), "{found:?}");

@@ -65,8 +65,8 @@ fn a_search_where_nobody_can_be_connected_to_comes_to_an_end() {
 const LONG: Duration = Duration::from_secs(20);
 
 fn search(to: SocketAddr, probe: Probe, max: Duration, timeout: Duration) -> Outcome {
-    let (find_timeout, timeout) = (Some(max), Some(timeout));
-    run(&StressPlan { find_timeout, timeout, probe, ..plan(to, LoadKind::Idle, 1) })
+    let (find_idle_timeout, timeout) = (Some(max), Some(timeout));
+    run(&StressPlan { find_idle_timeout, timeout, probe, ..plan(to, LoadKind::Idle, 1) })
 }
 
 /// Finds the idle timeout of such a server; nothing may go wrong meanwhile.

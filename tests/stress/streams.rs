@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use oneloop::config::{Listen, LoadKind, StressPlan, Way};
+use oneloop::config::{Direction, Listen, LoadKind, StressPlan};
 use oneloop::stress::outcome::Outcome;
 
 use crate::tool::{Spare, echo, plan, run, server};
@@ -48,34 +48,39 @@ fn pass_on(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<
     let _ = into.shutdown(Shutdown::Write);
 }
 
-fn streamed(way: Way, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
-    streamed_as(StressPlan { way, ..StressPlan::default() }, change)
+fn streamed(direction: Direction, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
+    streamed_as(StressPlan { direction, ..StressPlan::default() }, change)
 }
 
 fn streamed_as(how: StressPlan, change: fn(Vec<u8>) -> Vec<u8>) -> Outcome {
-    let (way, unverified) = (how.way, how.unverified);
+    let (direction, no_verify) = (how.direction, how.no_verify);
     let spare = Spare::new();
     let sink = spare.address();
     let listener = relay(sink, change);
     let listen = Listen::parse(&sink.to_string()).unwrap();
-    run(&StressPlan { way, unverified, sink: Some(listen), ..plan(listener, LoadKind::Stream, 2) })
+    run(&StressPlan {
+        direction,
+        no_verify,
+        sink: Some(listen),
+        ..plan(listener, LoadKind::Stream, 2)
+    })
 }
 
 #[test]
 fn a_stream_through_a_relay_is_verified_at_both_ends() {
-    for way in [Way::Up, Way::Down, Way::Both] {
-        let outcome = streamed(way, |bytes| bytes);
-        assert!(outcome.is_ok(), "{way:?} {outcome:?}");
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
+        let outcome = streamed(direction, |bytes| bytes);
+        assert!(outcome.is_ok(), "{direction:?} {outcome:?}");
         let (near, far) = (&outcome.loads[0].stats, &outcome.loads[1].stats);
-        assert_eq!(near.bytes_out > MUCH, way != Way::Down, "{way:?} {near:?}");
-        assert_eq!(near.bytes_in > MUCH, way != Way::Up, "{way:?} {near:?}");
-        assert_eq!(far.opened, 2, "{way:?}");
+        assert_eq!(near.bytes_out > MUCH, direction != Direction::Down, "{direction:?} {near:?}");
+        assert_eq!(near.bytes_in > MUCH, direction != Direction::Up, "{direction:?} {near:?}");
+        assert_eq!(far.opened, 2, "{direction:?}");
     }
 }
 
 #[test]
 fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
-    let how = || StressPlan { way: Way::Up, unverified: true, ..StressPlan::default() };
+    let how = || StressPlan { direction: Direction::Up, no_verify: true, ..StressPlan::default() };
     let change = |mut bytes: Vec<u8>| {
         bytes.iter_mut().skip(1_000).for_each(|byte| *byte ^= 1);
         bytes
@@ -101,7 +106,7 @@ fn a_byte_that_a_relay_has_changed_is_an_integrity_error() {
         }
         bytes
     };
-    let outcome = streamed(Way::Up, change);
+    let outcome = streamed(Direction::Up, change);
     assert!(!outcome.is_ok());
     assert!(outcome.loads[1].stats.integrity_errors.count > 0, "{outcome:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{LoadKind, Probe, StressPlan, Way};
+use super::{Direction, LoadKind, Probe, StressPlan};
 use crate::config::{Address, Host, Source};
 use crate::text::escape::escaped;
 
@@ -29,7 +29,7 @@ impl StressPlan {
             "missing target"
         } else if datagrams != 0 && datagrams != self.targets.len() {
             "stream and datagram targets cannot be combined"
-        } else if datagrams != 0 && !(only_echo && self.find_timeout.is_none()) {
+        } else if datagrams != 0 && !(only_echo && self.find_idle_timeout.is_none()) {
             "datagram targets support only --load echo"
         } else if datagrams != 0 && self.size > DATAGRAM_BYTES_MAX {
             return Err(format!("--size is at most {DATAGRAM_BYTES_MAX} for datagrams"));
@@ -49,26 +49,28 @@ impl StressPlan {
         let has = |kind| self.groups().iter().any(|(it, _)| *it == kind);
         let must_send = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
         let sends_probe = match self.probe {
-            Probe::Auto => self.find_timeout.is_some(),
+            Probe::Auto => self.find_idle_timeout.is_some(),
             Probe::Echo => true,
             Probe::None => false,
         };
         let sink_only = self.targets.is_empty();
         let wrong = if self.size == 0 && (must_send || sends_probe) {
             "--size 0 applies only to idle, churn, storm and reset"
-        } else if self.find_timeout.is_some() && (self.loads != untouched.loads || self.active > 0)
+        } else if self.find_idle_timeout.is_some()
+            && (self.loads != untouched.loads || self.active_conns > 0)
         {
             "--find-idle-timeout opens its own connections and cannot be combined with --load"
         } else if self.probe != untouched.probe && !has(LoadKind::Idle) {
             "--probe needs --load idle or --find-idle-timeout"
         } else if self.rate.is_some() && !has(LoadKind::Echo) {
             "--rate needs --load echo or --active-conns"
-        } else if self.every != untouched.every && !has(LoadKind::Pulse) {
+        } else if self.burst_interval != untouched.burst_interval && !has(LoadKind::Pulse) {
             "--burst-interval needs --load pulse"
-        } else if self.way != Way::Echo && !has(LoadKind::Stream) && !sink_only {
+        } else if self.direction != Direction::Echo && !has(LoadKind::Stream) && !sink_only {
             "--direction needs --load stream"
-        } else if self.unverified
-            && !(has(LoadKind::Stream) && matches!(self.way, Way::Up | Way::Discard))
+        } else if self.no_verify
+            && !(has(LoadKind::Stream)
+                && matches!(self.direction, Direction::Up | Direction::Discard))
         {
             "--no-verify needs --load stream with --direction up or discard"
         } else {

@@ -24,7 +24,7 @@ pub struct StressPlan {
     /// Connections of each load without a number of its own.
     pub conns: usize,
     /// Additional echo connections.
-    pub active: usize,
+    pub active_conns: usize,
     /// None: `CONNECT_RATE` for persistent connections, no limit for the others.
     pub connect_rate: Option<Rate>,
     /// Time to hold idle connections.
@@ -39,15 +39,15 @@ pub struct StressPlan {
     pub depth: usize,
     /// Total rate of messages, independent of answers.
     pub rate: Option<Rate>,
-    pub way: Way,
+    pub direction: Direction,
     /// Count the bytes of a stream without verifying them.
-    pub unverified: bool,
+    pub no_verify: bool,
     /// Time between two pulses.
-    pub every: Duration,
+    pub burst_interval: Duration,
     /// Test of an idle connection.
     pub probe: Probe,
     /// Find the server's idle timeout, up to this one.
-    pub find_timeout: Option<Duration>,
+    pub find_idle_timeout: Option<Duration>,
     /// Maximum time for a connect or an answer; a later datagram counts as lost.
     /// None: `TIMEOUT`, or `DATAGRAM_TIMEOUT`.
     pub timeout: Option<Duration>,
@@ -98,7 +98,7 @@ pub enum LoadKind {
 
 /// Direction of a bulk stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Direction {
     /// The far end echoes.
     Echo,
     /// The far end is `--sink`, which counts and verifies.
@@ -171,14 +171,14 @@ impl StressPlan {
         if self.targets.is_empty() {
             return Vec::new();
         }
-        if self.find_timeout.is_some() {
+        if self.find_idle_timeout.is_some() {
             // The search opens connections on demand.
             return vec![(LoadKind::Idle, 0)];
         }
         let echo = [LoadPlan { kind: LoadKind::Echo, conns: None }];
         let loads = if self.loads.is_empty() { &echo[..] } else { &self.loads };
         let planned = loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
-        let active = (self.active > 0).then_some((LoadKind::Echo, self.active));
+        let active = (self.active_conns > 0).then_some((LoadKind::Echo, self.active_conns));
         planned.chain(active).filter(|(_, conns)| *conns > 0).collect()
     }
 }
@@ -192,7 +192,7 @@ impl Default for StressPlan {
             targets: Vec::new(),
             loads: Vec::new(),
             conns: 64,
-            active: 0,
+            active_conns: 0,
             connect_rate: None,
             hold: Duration::from_secs(10),
             duration: Duration::from_secs(10),
@@ -200,11 +200,11 @@ impl Default for StressPlan {
             size: 64,
             depth: 1,
             rate: None,
-            way: Way::Echo,
-            unverified: false,
-            every: Duration::from_secs(1),
+            direction: Direction::Echo,
+            no_verify: false,
+            burst_interval: Duration::from_secs(1),
             probe: Probe::Auto,
-            find_timeout: None,
+            find_idle_timeout: None,
             timeout: None,
             sources: Vec::new(),
             processes: None,
@@ -253,17 +253,17 @@ impl Probe {
     }
 }
 
-impl Way {
-    pub const WORDS: [(&'static str, Way); 5] = [
-        ("echo", Way::Echo),
-        ("up", Way::Up),
-        ("down", Way::Down),
-        ("both", Way::Both),
-        ("discard", Way::Discard),
+impl Direction {
+    pub const WORDS: [(&'static str, Direction); 5] = [
+        ("echo", Direction::Echo),
+        ("up", Direction::Up),
+        ("down", Direction::Down),
+        ("both", Direction::Both),
+        ("discard", Direction::Discard),
     ];
 
     pub fn name(self) -> &'static str {
-        word::of(&Way::WORDS, self)
+        word::of(&Direction::WORDS, self)
     }
 }
 

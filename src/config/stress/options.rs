@@ -1,6 +1,6 @@
 //! The options of a stress run: parses them, and prints a plan back as arguments.
 
-use super::{Probe, StressPlan, Way, Worker, read_loads, show_loads};
+use super::{Direction, Probe, StressPlan, Worker, read_loads, show_loads};
 use crate::config::parse_error::{Piece, SpanError, put};
 use crate::config::source::read_sources;
 use crate::config::unit::{self, Rate, show_duration};
@@ -73,8 +73,8 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "0",
         help: "additional echo connections beside the other loads",
         part: Part::Much,
-        set: |plan, value| put(&mut plan.active, read_number(value)),
-        show: |plan| Some(plan.active.to_string()),
+        set: |plan, value| put(&mut plan.active_conns, read_number(value)),
+        show: |plan| Some(plan.active_conns.to_string()),
     },
     StressOption {
         name: "connect-rate",
@@ -145,8 +145,8 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "echo",
         help: "stream direction: echo, discard, or with a --sink behind a relay up, down, both",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.way, word::read(value, &Way::WORDS)),
-        show: |plan| Some(plan.way.name().to_string()),
+        set: |plan, value| put(&mut plan.direction, word::read(value, &Direction::WORDS)),
+        show: |plan| Some(plan.direction.name().to_string()),
     },
     StressOption {
         name: "no-verify",
@@ -154,8 +154,8 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "",
         help: "only count the bytes of a stream: higher throughput (up and discard)",
         part: Part::Load,
-        set: |plan, _| put(&mut plan.unverified, Ok(true)),
-        show: |plan| plan.unverified.then(String::new),
+        set: |plan, _| put(&mut plan.no_verify, Ok(true)),
+        show: |plan| plan.no_verify.then(String::new),
     },
     StressOption {
         name: "burst-interval",
@@ -163,8 +163,8 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "1s",
         help: "time between two pulses",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.every, unit::read_wait(value)),
-        show: |plan| Some(show_duration(plan.every)),
+        set: |plan, value| put(&mut plan.burst_interval, unit::read_wait(value)),
+        show: |plan| Some(show_duration(plan.burst_interval)),
     },
     StressOption {
         name: "probe",
@@ -182,8 +182,8 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "off",
         help: "find the server's idle timeout, testing up to TIME",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.find_timeout, unit::read_timeout(value)),
-        show: |plan| plan.find_timeout.map(show_duration),
+        set: |plan, value| put(&mut plan.find_idle_timeout, unit::read_timeout(value)),
+        show: |plan| plan.find_idle_timeout.map(show_duration),
     },
     StressOption {
         name: "timeout",

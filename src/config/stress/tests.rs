@@ -1,7 +1,7 @@
 //! The options of a stress run, read and printed back.
 
 use super::options::OPTIONS;
-use super::{LoadKind, LoadPlan, StressPlan, Way, read_loads, show_loads};
+use super::{Direction, LoadKind, LoadPlan, StressPlan, read_loads, show_loads};
 use crate::config::Address;
 use crate::config::parse_error::Piece;
 
@@ -46,7 +46,7 @@ fn a_plan_prints_as_arguments_that_give_it_again() {
     let arguments: Vec<&str> = all.split_whitespace().collect();
     let plan = read(&arguments);
     assert_eq!(plan.arguments(), arguments);
-    assert_eq!(plan.way, Way::Both);
+    assert_eq!(plan.direction, Direction::Both);
     assert_eq!(plan.loads[0].kind, LoadKind::Idle);
 }
 
@@ -157,7 +157,7 @@ fn loads_and_sources_given_one_by_one_add_up() {
 #[test]
 fn active_connections_are_one_more_group() {
     let loads = read_loads(Piece::whole("idle=5,churn")).unwrap();
-    let plan = StressPlan { loads, active: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
+    let plan = StressPlan { loads, active_conns: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
     let groups = [(LoadKind::Idle, 5), (LoadKind::Churn, 7), (LoadKind::Echo, 3)];
     assert_eq!(plan.groups(), groups);
 }

@@ -285,7 +285,7 @@ impl Datagrams {
             }
             service => Ok(DatagramService::Answer {
                 service: service.clone(),
-                any_port: policy.udp_any_port,
+                any_port: policy.udp_allow_low_ports,
             }),
         }
     }

@@ -17,14 +17,14 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(way: Way) -> Pair {
-        Pair::with(way, false)
+    fn new(direction: Direction) -> Pair {
+        Pair::with(direction, false)
     }
 
-    fn with(way: Way, counted: bool) -> Pair {
+    fn with(direction: Direction, counted: bool) -> Pair {
         let pattern = Rc::new(Pattern::new(5));
         let mut load = Load::new(pattern, Clock::start(), 64, Pace::Loop);
-        (load.way, load.counted) = (way, counted);
+        (load.direction, load.counted) = (direction, counted);
         load.started.set(true);
         let near = Bulk::near(&load, START);
         Pair { load, near, far: None, ended: false }
@@ -78,8 +78,8 @@ impl Pair {
 
 #[test]
 fn a_stream_in_each_way_ends_whole() {
-    for way in [Way::Up, Way::Down, Way::Both] {
-        let mut pair = Pair::new(way);
+    for direction in [Direction::Up, Direction::Down, Direction::Both] {
+        let mut pair = Pair::new(direction);
         for round in 0..200 {
             pair.load.ending.set(round > 100);
             pair.up(0).unwrap();
@@ -88,23 +88,26 @@ fn a_stream_in_each_way_ends_whole() {
             }
         }
         let far = pair.far.as_ref().unwrap();
-        assert!(pair.near.is_whole() && far.is_whole() && pair.events().is_empty(), "{way:?}");
-        assert_eq!((pair.near.sent, pair.near.got), (far.got, far.sent), "{way:?}");
-        assert_eq!(pair.near.sent > 50_000, way != Way::Down, "{way:?}");
-        assert_eq!(pair.near.got > 50_000, way != Way::Up, "{way:?}");
+        assert!(
+            pair.near.is_whole() && far.is_whole() && pair.events().is_empty(),
+            "{direction:?}"
+        );
+        assert_eq!((pair.near.sent, pair.near.got), (far.got, far.sent), "{direction:?}");
+        assert_eq!(pair.near.sent > 50_000, direction != Direction::Down, "{direction:?}");
+        assert_eq!(pair.near.got > 50_000, direction != Direction::Up, "{direction:?}");
     }
 }
 
 #[test]
 fn bytes_that_are_lost_on_the_way_are_seen() {
     // In the middle: what follows is wrong.
-    let mut pair = Pair::new(Way::Up);
+    let mut pair = Pair::new(Direction::Up);
     (0..5).for_each(|_| pair.up(0).unwrap());
     pair.up(10).unwrap();
     assert!(pair.up(0).is_err());
     assert!(matches!(pair.events()[..], [ScriptEvent::Wrong { at: 4990, .. }]));
     // The last ones before the tail: the counts differ.
-    let mut pair = Pair::new(Way::Down);
+    let mut pair = Pair::new(Direction::Down);
     (0..5).for_each(|_| pair.up(0).unwrap());
     (0..5).for_each(|_| assert!(pair.down(0).unwrap()));
     pair.down(10).unwrap();
@@ -118,7 +121,7 @@ fn bytes_that_are_lost_on_the_way_are_seen() {
 #[test]
 fn a_stream_that_is_only_counted_may_change_but_must_be_as_long() {
     let stream = |lost| {
-        let mut pair = Pair::with(Way::Up, true);
+        let mut pair = Pair::with(Direction::Up, true);
         (0..5).for_each(|_| pair.up(0).unwrap());
         pair.up(lost).unwrap();
         pair.up(0).unwrap();
@@ -134,14 +137,14 @@ fn a_stream_that_is_only_counted_may_change_but_must_be_as_long() {
 
 #[test]
 fn a_stream_that_is_cut_is_not_whole() {
-    let mut pair = Pair::new(Way::Both);
+    let mut pair = Pair::new(Direction::Both);
     (0..5).for_each(|_| pair.up(0).unwrap());
     assert!(!pair.near.is_whole() && !pair.far.as_ref().unwrap().is_whole());
 }
 
 #[test]
 fn an_echo_is_waited_for_and_then_ended() {
-    let mut pair = Pair::new(Way::Echo);
+    let mut pair = Pair::new(Direction::Echo);
     let mut room = [0; 500];
     assert_eq!(pair.read_near(&mut room).unwrap(), 500);
     pair.load.ending.set(true);
@@ -155,7 +158,7 @@ fn an_echo_is_waited_for_and_then_ended() {
 
 #[test]
 fn one_that_swallows_must_say_nothing() {
-    let mut pair = Pair::new(Way::Discard);
+    let mut pair = Pair::new(Direction::Discard);
     let mut room = [0; 10];
     assert_eq!(pair.read_near(&mut room).unwrap(), 10);
     assert!(pair.near.is_whole());
@@ -164,7 +167,7 @@ fn one_that_swallows_must_say_nothing() {
 
 #[test]
 fn a_header_of_somebody_else_is_refused() {
-    let pair = Pair::new(Way::Up);
+    let pair = Pair::new(Direction::Up);
     let good: [u8; HEADER_BYTES] = pair.near.header[..].try_into().unwrap();
     assert!(Bulk::far(&good).is_some());
     for (at, byte) in [(0, b'x'), (7, 0), (7, 4), (7, 6), (7, 7), (19, 255)] {

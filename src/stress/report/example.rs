@@ -2,7 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::config::{Address, LoadKind, StressPlan, Way};
+use crate::config::{Address, Direction, LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::environment::Environment;
@@ -17,7 +17,7 @@ pub fn example() -> Outcome {
     let plan = StressPlan {
         targets: vec![Address::parse_target("127.0.0.1:7007").unwrap()],
         seed: Some(77),
-        active: 16,
+        active_conns: 16,
         ..StressPlan::default()
     };
     Outcome {
@@ -39,7 +39,7 @@ pub fn example() -> Outcome {
 }
 
 fn load(kind: LoadKind, conns: usize, stats: LoadStats) -> LoadOutcome {
-    LoadOutcome { kind, conns, far: false, way: Way::Echo, stats }
+    LoadOutcome { kind, conns, far: false, direction: Direction::Echo, stats }
 }
 
 fn idle() -> LoadStats {

@@ -26,8 +26,8 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Idle => String::new(),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
-        LoadKind::Stream if plan.unverified => format!(", {}, not verified", plan.way.name()),
-        LoadKind::Stream => format!(", {}", plan.way.name()),
+        LoadKind::Stream if plan.no_verify => format!(", {}, not verified", plan.direction.name()),
+        LoadKind::Stream => format!(", {}", plan.direction.name()),
         _ => format!(", {size} each"),
     };
     format!("{conns}{speaks}, {}", window(load, plan))
@@ -41,7 +41,7 @@ fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
     };
     match load.stats.window {
         Duration::ZERO => format!("not {held}"),
-        window if window < wanted && !load.far && plan.find_timeout.is_none() => {
+        window if window < wanted && !load.far && plan.find_idle_timeout.is_none() => {
             format!("{held} {} of {}", duration(window), duration(wanted))
         }
         window => format!("{held} {}", duration(window)),
