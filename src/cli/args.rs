@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::config::parse_error::shown;
+use crate::config::parse::shown;
 use crate::config::{Address, Listen, ParseError};
 
 /// An argument and its number, counted from 1 after the program's name.

@@ -4,8 +4,8 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::{foreign, serve, talk, tools};
-use crate::config::parse_error::shown;
-use crate::config::{Service, guess};
+use crate::config::Service;
+use crate::config::parse::{self, shown};
 
 /// One command.
 pub struct Spec {
@@ -44,7 +44,7 @@ fn unknown(word: &Arg) -> UsageError {
         return error.detail(format!("use {ours}"));
     }
     let names = COMMANDS.iter().map(|spec| spec.name);
-    match guess::nearest(&word.text, names) {
+    match parse::nearest(&word.text, names) {
         Some(name) => error.detail(format!("did you mean {name}?")),
         None if word.text.contains('=') => {
             error.detail("routes need the run command: oneloop run :7=echo")

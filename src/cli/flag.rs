@@ -1,11 +1,11 @@
 //! The table of options: each entry drives parsing, help and suggestions.
 
 use super::values::OptionValues;
-use crate::config::parse_error::{Piece, SpanError, put};
+use crate::config::parse::{self, SpanError, Spanned, put};
 use crate::config::policy::{self, On, PolicyOption};
 use crate::config::service::Service;
 use crate::config::stress::options::{self as stress_options, Part, StressOption};
-use crate::config::{AccessFormat, Color, Explain, Policy, StressPlan, template, unit, word};
+use crate::config::{AccessFormat, Color, Explain, Policy, StressPlan, template, unit};
 
 /// One option.
 #[derive(Clone, Debug)]
@@ -39,11 +39,11 @@ pub enum Where {
 /// What an option sets.
 #[derive(Clone, Copy, Debug)]
 pub enum Set {
-    Policy(fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>),
-    OptionValues(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
+    Policy(fn(&mut Policy, Spanned<'_>) -> Result<(), SpanError>),
+    OptionValues(fn(&mut OptionValues, Spanned<'_>) -> Result<(), SpanError>),
     /// Takes an optional value, only as `--name=VALUE`; without one the value is empty.
-    Optional(fn(&mut OptionValues, Piece<'_>) -> Result<(), SpanError>),
-    Stress(fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>),
+    Optional(fn(&mut OptionValues, Spanned<'_>) -> Result<(), SpanError>),
+    Stress(fn(&mut StressPlan, Spanned<'_>) -> Result<(), SpanError>),
     Help,
     Version,
 }
@@ -356,7 +356,8 @@ const REST: [Flag; 7] = [
         section: Section::Log,
         on: Where::Logged,
         set: Set::Optional(|values, value| {
-            let explain = word::read(value, &Explain::WORDS[usize::from(!value.text.is_empty())..]);
+            let explain =
+                parse::choice(value, &Explain::WORDS[usize::from(!value.text.is_empty())..]);
             put(&mut values.log.explain, explain)
         }),
         ..PLAIN
@@ -369,7 +370,7 @@ const REST: [Flag; 7] = [
         section: Section::Log,
         on: Where::Servers,
         set: Set::OptionValues(|values, value| {
-            put(&mut values.log.access, word::read(value, &AccessFormat::WORDS).map(Some))
+            put(&mut values.log.access, parse::choice(value, &AccessFormat::WORDS).map(Some))
         }),
         ..PLAIN
     },
@@ -380,7 +381,7 @@ const REST: [Flag; 7] = [
         help: "color the output: auto (on a terminal, unless NO_COLOR is set), always or never",
         section: Section::Other,
         set: Set::OptionValues(|values, value| {
-            put(&mut values.log.color, word::read(value, &Color::WORDS))
+            put(&mut values.log.color, parse::choice(value, &Color::WORDS))
         }),
         ..PLAIN
     },

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 
-use crate::config::parse_error::shown;
+use crate::config::parse::shown;
 use crate::config::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub mod error;

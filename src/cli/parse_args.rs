@@ -9,8 +9,7 @@ use super::flag::{Flag, Set};
 use super::foreign;
 use super::values::OptionValues;
 use crate::config::ParseError;
-use crate::config::guess;
-use crate::config::parse_error::{Piece, shown};
+use crate::config::parse::{self, Spanned, shown};
 
 /// The result of parsing. `--help` and `--version` end it.
 #[derive(Debug)]
@@ -120,9 +119,9 @@ impl Parser<'_> {
         let done = match flag.set {
             Set::Help => return Ok(Some(Parsed::Help)),
             Set::Version => return Ok(Some(Parsed::Version)),
-            Set::Policy(set) => set(&mut values.policy, Piece::whole(value)),
-            Set::OptionValues(set) | Set::Optional(set) => set(values, Piece::whole(value)),
-            Set::Stress(set) => set(&mut values.stress, Piece::whole(value)),
+            Set::Policy(set) => set(&mut values.policy, Spanned::whole(value)),
+            Set::OptionValues(set) | Set::Optional(set) => set(values, Spanned::whole(value)),
+            Set::Stress(set) => set(&mut values.stress, Spanned::whole(value)),
         };
         done.map(|()| None).map_err(|span_error| {
             let parse_error = ParseError::new(format!("value for {name}"), value, span_error);
@@ -143,7 +142,7 @@ fn unknown_option(command: &'static str, args: &str, at: usize) -> UsageError {
     }
     let known: Vec<String> =
         Flag::all().filter(|flag| flag.is_on(command)).map(|flag| flag.dashed()).collect();
-    match guess::nearest(args, known.iter().map(String::as_str)) {
+    match parse::nearest(args, known.iter().map(String::as_str)) {
         Some(name) => error.detail(format!("did you mean {name}?")),
         None => error,
     }

@@ -4,7 +4,7 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::config::parse_error::{Piece, SpanError};
+use crate::config::parse::{SpanError, Spanned};
 use crate::config::{ParseError, Plan, Route, Service, check, unit};
 
 /// Default address of echo: local only, and without privileges.
@@ -50,7 +50,7 @@ pub fn relay(args: ParsedArgs) -> Result<Command, UsageError> {
     let mut targets = Vec::new();
     for word in rest {
         let target = word.target()?;
-        let fits = check::target(&listen, &target, Piece::whole(&word.text));
+        let fits = check::target(&listen, &target, Spanned::whole(&word.text));
         fits.map_err(|span_error| misfit("target", word, span_error))?;
         targets.push(target);
     }
@@ -81,7 +81,7 @@ fn same(args: &ParsedArgs, service: &Service, example: &str) -> Result<Command, 
     let mut routes = Vec::new();
     for word in &args.words {
         let listen = word.listen()?;
-        let fits = check::service(&listen, service, Piece::whole(&word.text));
+        let fits = check::service(&listen, service, Spanned::whole(&word.text));
         fits.map_err(|span_error| misfit("address", word, span_error))?;
         let (service, policy) = (service.clone(), args.values.policy.clone());
         routes.push(Route { listen, service, policy });

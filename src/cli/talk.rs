@@ -4,7 +4,7 @@ use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
 use super::values::OptionValues;
-use crate::config::parse_error::{Piece, shown};
+use crate::config::parse::{Spanned, shown};
 use crate::config::{Address, ChatPlan, ConnectPlan, LogPlan, ParseError, UnixName};
 
 pub fn connect(args: ParsedArgs) -> Result<Command, UsageError> {
@@ -48,7 +48,7 @@ pub fn chat(args: ParsedArgs) -> Result<Command, UsageError> {
     for word in &args.words {
         let listen = word.listen()?;
         if listen.address.is_datagram() {
-            let span_error = Piece::whole(&word.text)
+            let span_error = Spanned::whole(&word.text)
                 .wrong("chat needs a stream address")
                 .or_accepts("tcp://…, unix:… to listen on");
             let parse_error = ParseError::new("address", word.text.as_str(), span_error);

@@ -4,7 +4,7 @@ use super::Command;
 use super::args::ParsedArgs;
 use super::error::UsageError;
 use crate::config::DoctorPlan;
-use crate::config::parse_error::shown;
+use crate::config::parse::shown;
 
 pub fn doctor(args: ParsedArgs) -> Result<Command, UsageError> {
     let target = match args.words.as_slice() {

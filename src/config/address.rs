@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::host::{Host, inet};
-use super::parse_error::{ParseError, Piece, SpanError};
+use super::parse::{ParseError, SpanError, Spanned};
 
 /// An address to listen on or to connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,12 +37,13 @@ const UNIX_NAME_BYTES: usize = 107;
 impl Address {
     /// Parses an address. Port 0 is accepted: a listener then uses any free port.
     pub fn parse(text: &str) -> Result<Address, ParseError> {
-        read(Piece::whole(text)).map_err(|span_error| ParseError::new("address", text, span_error))
+        read(Spanned::whole(text))
+            .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
     /// Parses an address to connect to. Port 0 is refused.
     pub fn parse_target(text: &str) -> Result<Address, ParseError> {
-        read_target(Piece::whole(text))
+        read_target(Spanned::whole(text))
             .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
@@ -90,7 +91,7 @@ impl fmt::Display for UnixName {
 }
 
 /// Parses the text after a prefix.
-type Reader = fn(Piece<'_>) -> Result<Address, SpanError>;
+type Reader = fn(Spanned<'_>) -> Result<Address, SpanError>;
 
 /// All prefixes, canonical ones first. Those with `@` are aliases known from HAProxy.
 const PREFIXES: [(&str, Reader); 12] = [
@@ -108,33 +109,33 @@ const PREFIXES: [(&str, Reader); 12] = [
     ("ipv6@", |rest| family(rest, IpAddr::V6(Ipv6Addr::UNSPECIFIED))),
 ];
 
-pub(super) fn read(piece: Piece<'_>) -> Result<Address, SpanError> {
-    let text = piece.text;
+pub(super) fn read(input: Spanned<'_>) -> Result<Address, SpanError> {
+    let text = input.text;
     if let Some(found) = text.find(char::is_control) {
         let length = text[found..].chars().next().map_or(0, char::len_utf8);
-        return Err(piece.from(found).to(length).wrong("control character"));
+        return Err(input.from(found).to(length).wrong("control character"));
     }
     if let Some(found) = text.find(',') {
-        let span_error = piece.from(found).wrong("options are not allowed here");
+        let span_error = input.from(found).wrong("options are not allowed here");
         return Err(span_error.or_accepts(ADDRESSES));
     }
     let address = if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
-        unix_name(piece).map(Address::Unix)
+        unix_name(input).map(Address::Unix)
     } else if let Some((prefix, reader)) = PREFIXES.iter().find(|(p, _)| begins(text, p)) {
-        reader(piece.from(prefix.len()))
+        reader(input.from(prefix.len()))
     } else {
-        unknown_prefix(piece)?;
-        inet(piece).map(|(host, port)| Address::Tcp(host, port))
+        unknown_prefix(input)?;
+        inet(input).map(|(host, port)| Address::Tcp(host, port))
     };
     address.map_err(|span_error| span_error.or_accepts(ADDRESSES))
 }
 
-pub(super) fn read_target(piece: Piece<'_>) -> Result<Address, SpanError> {
-    let address = read(piece)?;
+pub(super) fn read_target(input: Spanned<'_>) -> Result<Address, SpanError> {
+    let address = read(input)?;
     if address.port() == Some(0) {
         let digits =
-            piece.text.len() - piece.text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-        let port = piece.from(piece.text.len() - digits);
+            input.text.len() - input.text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+        let port = input.from(input.text.len() - digits);
         return Err(port.wrong("cannot connect to port 0").or_accepts("a port from 1 to 65535"));
     }
     Ok(address)
@@ -145,62 +146,62 @@ fn begins(text: &str, prefix: &str) -> bool {
 }
 
 /// Rejects text that looks like an unknown prefix.
-fn unknown_prefix(piece: Piece<'_>) -> Result<(), SpanError> {
+fn unknown_prefix(input: Spanned<'_>) -> Result<(), SpanError> {
     const SCHEMES: &str = "tcp://host:port, udp://host:port, unix:/path, unix-dgram:/path";
-    let text = piece.text;
+    let text = input.text;
     if let Some(found) = text.find("://") {
-        return Err(piece.to(found + 3).wrong("unknown scheme").or_accepts(SCHEMES));
+        return Err(input.to(found + 3).wrong("unknown scheme").or_accepts(SCHEMES));
     }
     if begins(text, "tcp:") || begins(text, "udp:") {
         let wrong = format!("expected {}//HOST:PORT", &text[..4]);
-        return Err(piece.to(4).wrong(wrong).or_accepts(SCHEMES));
+        return Err(input.to(4).wrong(wrong).or_accepts(SCHEMES));
     }
     match text.find('@') {
-        Some(0) => Err(piece.to(1).wrong("an abstract name is written unix:@name")),
-        Some(found) => Err(piece.to(found + 1).wrong("unknown prefix").or_accepts(SCHEMES)),
+        Some(0) => Err(input.to(1).wrong("an abstract name is written unix:@name")),
+        Some(found) => Err(input.to(found + 1).wrong("unknown prefix").or_accepts(SCHEMES)),
         None => Ok(()),
     }
     .map_err(|span_error| span_error.or_accepts(ADDRESSES))
 }
 
 /// `ipv4@…` and `ipv6@…`: no host means every address of that family.
-fn family(piece: Piece<'_>, every: IpAddr) -> Result<Address, SpanError> {
-    match inet(piece)? {
+fn family(input: Spanned<'_>, every: IpAddr) -> Result<Address, SpanError> {
+    match inet(input)? {
         (Host::Any, port) => Ok(Address::Tcp(Host::Ip(every), port)),
         (Host::Ip(ip), port) if ip.is_ipv4() == every.is_ipv4() => {
             Ok(Address::Tcp(Host::Ip(ip), port))
         }
-        _ => Err(piece.wrong("this prefix needs an IP address of its family")),
+        _ => Err(input.wrong("this prefix needs an IP address of its family")),
     }
 }
 
 /// Reads an absolute path after `unix://`: in `unix://run/x` the first slash is missing.
-fn rooted(piece: Piece<'_>) -> Result<UnixName, SpanError> {
-    match piece.text.starts_with('/') {
-        true => unix_name(piece),
-        false => Err(piece.wrong("expected an absolute path, as in ///run/x.sock")),
+fn rooted(input: Spanned<'_>) -> Result<UnixName, SpanError> {
+    match input.text.starts_with('/') {
+        true => unix_name(input),
+        false => Err(input.wrong("expected an absolute path, as in ///run/x.sock")),
     }
 }
 
-fn unix_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
-    if let Some(name) = piece.after("@") {
+fn unix_name(input: Spanned<'_>) -> Result<UnixName, SpanError> {
+    if let Some(name) = input.after("@") {
         return abstract_name(name);
     }
-    let path = sized(piece, "missing path")?;
+    let path = sized(input, "missing path")?;
     // Leading slashes are merged: the printed form must not look like `unix://`.
     let extra = path.bytes().take_while(|byte| *byte == b'/').count().saturating_sub(1);
     Ok(UnixName::Path(Path::new(&path[extra..]).to_path_buf()))
 }
 
-fn abstract_name(piece: Piece<'_>) -> Result<UnixName, SpanError> {
-    sized(piece, "missing name after @").map(|name| UnixName::Abstract(name.to_string()))
+fn abstract_name(input: Spanned<'_>) -> Result<UnixName, SpanError> {
+    sized(input, "missing name after @").map(|name| UnixName::Abstract(name.to_string()))
 }
 
-fn sized<'a>(piece: Piece<'a>, none: &str) -> Result<&'a str, SpanError> {
-    match piece.text.len() {
-        0 => Err(piece.lacks(none)),
-        1..=UNIX_NAME_BYTES => Ok(piece.text),
-        _ => Err(piece
+fn sized<'a>(input: Spanned<'a>, none: &str) -> Result<&'a str, SpanError> {
+    match input.text.len() {
+        0 => Err(input.lacks(none)),
+        1..=UNIX_NAME_BYTES => Ok(input.text),
+        _ => Err(input
             .wrong(format!("longer than {UNIX_NAME_BYTES} bytes, the system limit"))
             .or_accepts("a shorter path, for example a relative one")),
     }

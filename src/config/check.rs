@@ -7,7 +7,7 @@ use std::path::Path;
 use super::address::{Address, UnixName};
 use super::host::Host;
 use super::listen::Listen;
-use super::parse_error::{Piece, SpanError};
+use super::parse::{SpanError, Spanned};
 use super::{Route, Service};
 
 /// A conflict between two routes: the index of the later one, and the reason.
@@ -18,9 +18,9 @@ pub struct Clash {
 }
 
 /// Checks that the service supports the type of the listener.
-pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(), SpanError> {
+pub fn service(listen: &Listen, service: &Service, input: Spanned<'_>) -> Result<(), SpanError> {
     match (service, listen.address.is_datagram()) {
-        (Service::Greet { .. }, true) => Err(piece
+        (Service::Greet { .. }, true) => Err(input
             .wrong("greet needs a stream address")
             .or_accepts("tcp://…, unix:… to listen on")),
         _ => Ok(()),
@@ -28,12 +28,12 @@ pub fn service(listen: &Listen, service: &Service, piece: Piece<'_>) -> Result<(
 }
 
 /// Checks that a relay from this listener to this target is possible.
-pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(), SpanError> {
+pub fn target(listen: &Listen, target: &Address, input: Spanned<'_>) -> Result<(), SpanError> {
     if listen.address.is_datagram() != target.is_datagram() {
-        return Err(mixed(target, piece));
+        return Err(mixed(target, input));
     }
     match reaches(target, listen) {
-        true => Err(piece
+        true => Err(input
             .wrong(format!(
                 "the relay's own listener, {}: the relay would connect to itself",
                 listen
@@ -43,7 +43,7 @@ pub fn target(listen: &Listen, target: &Address, piece: Piece<'_>) -> Result<(),
     }
 }
 
-fn mixed(target: &Address, piece: Piece<'_>) -> SpanError {
+fn mixed(target: &Address, input: Spanned<'_>) -> SpanError {
     let (wrong, meant) = match target {
         Address::Tcp(host, port) => ("a stream address", Address::Udp(host.clone(), *port)),
         Address::Unix(name) => ("a stream address", Address::UnixDatagram(name.clone())),
@@ -51,7 +51,7 @@ fn mixed(target: &Address, piece: Piece<'_>) -> SpanError {
         Address::UnixDatagram(name) => ("a datagram address", Address::Unix(name.clone())),
     };
     let other = if target.is_datagram() { "on a stream" } else { "for datagrams" };
-    piece
+    input
         .wrong(format!("{wrong}, but the relay listens {other}; did you mean {meant}?"))
         .or_accepts("tcp:// and unix: together, or udp:// and unix-dgram: together")
 }
@@ -173,7 +173,7 @@ mod tests {
     fn checked(listen: &str, to: &str) -> Result<(), String> {
         let listen = Listen::parse(listen).unwrap_or_else(|error| panic!("{error}"));
         let address = Address::parse(to).unwrap_or_else(|error| panic!("{error}"));
-        target(&listen, &address, Piece::whole(to)).map_err(|span_error| span_error.wrong)
+        target(&listen, &address, Spanned::whole(to)).map_err(|span_error| span_error.wrong)
     }
 
     #[test]

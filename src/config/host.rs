@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::parse_error::{Piece, SpanError};
+use super::parse::{SpanError, Spanned};
 
 /// The host part of an Internet address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,34 +34,34 @@ impl fmt::Display for Host {
 }
 
 /// Reads `7007`, `:7007`, `*:7007`, `127.0.0.1:7007`, `[::1]:7007`, `name:7007`.
-pub(super) fn inet(piece: Piece<'_>) -> Result<(Host, u16), SpanError> {
-    let text = piece.text;
+pub(super) fn inet(input: Spanned<'_>) -> Result<(Host, u16), SpanError> {
+    let text = input.text;
     if text.is_empty() {
-        return Err(piece.lacks("missing address"));
+        return Err(input.lacks("missing address"));
     }
     if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok((Host::Any, port(piece)?));
+        return Ok((Host::Any, port(input)?));
     }
-    if let Some(inside) = piece.after("[") {
-        return bracketed(piece, inside);
+    if let Some(inside) = input.after("[") {
+        return bracketed(input, inside);
     }
     let Some(colon) = text.rfind(':') else {
-        return Err(piece.lacks("missing port: expected :PORT"));
+        return Err(input.lacks("missing port: expected :PORT"));
     };
-    let (head, tail) = (piece.to(colon), piece.from(colon + 1));
+    let (head, tail) = (input.to(colon), input.from(colon + 1));
     if head.text.contains(':') {
         let wrong = match text.parse::<Ipv6Addr>().or_else(|_| head.text.parse()) {
             Ok(_) => "an IPv6 address needs brackets, as in [::1]:7007",
             Err(_) => "too many colons",
         };
-        return Err(piece.wrong(wrong));
+        return Err(input.wrong(wrong));
     }
     Ok((host(head)?, port(tail)?))
 }
 
-fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), SpanError> {
+fn bracketed(input: Spanned<'_>, inside: Spanned<'_>) -> Result<(Host, u16), SpanError> {
     let (name, Some(rest)) = inside.split(']') else {
-        return Err(piece.lacks("missing ]"));
+        return Err(input.lacks("missing ]"));
     };
     let (digits, zone) = name.split('%');
     let Ok(ip) = digits.text.parse::<Ipv6Addr>() else {
@@ -78,7 +78,7 @@ fn bracketed(piece: Piece<'_>, inside: Piece<'_>) -> Result<(Host, u16), SpanErr
     }
 }
 
-fn zone_name(zone: Piece<'_>) -> Result<&str, SpanError> {
+fn zone_name(zone: Spanned<'_>) -> Result<&str, SpanError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     match !zone.is_empty() && zone.text.chars().all(allowed) {
         true => Ok(zone.text),
@@ -86,23 +86,23 @@ fn zone_name(zone: Piece<'_>) -> Result<&str, SpanError> {
     }
 }
 
-fn port(piece: Piece<'_>) -> Result<u16, SpanError> {
-    if piece.is_empty() {
-        return Err(piece.lacks("missing port number"));
+fn port(input: Spanned<'_>) -> Result<u16, SpanError> {
+    if input.is_empty() {
+        return Err(input.lacks("missing port number"));
     }
     // Only digits: the standard parser would accept a plus sign.
-    let digits = piece.text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some(slash) = piece.text.find('/').filter(|at| *at > 0) {
-        return Err(piece.from(slash).wrong("unexpected text after the port: not a URL"));
+    let digits = input.text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(slash) = input.text.find('/').filter(|at| *at > 0) {
+        return Err(input.from(slash).wrong("unexpected text after the port: not a URL"));
     }
-    match piece.text.parse() {
+    match input.text.parse() {
         Ok(port) if digits => Ok(port),
-        _ => Err(piece.wrong("a port is a number from 0 to 65535")),
+        _ => Err(input.wrong("a port is a number from 0 to 65535")),
     }
 }
 
-fn host(piece: Piece<'_>) -> Result<Host, SpanError> {
-    let text = piece.text;
+fn host(input: Spanned<'_>) -> Result<Host, SpanError> {
+    let text = input.text;
     if text.is_empty() || text == "*" {
         return Ok(Host::Any);
     }
@@ -111,17 +111,17 @@ fn host(piece: Piece<'_>) -> Result<Host, SpanError> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !text.chars().all(allowed) {
-        return Err(piece.wrong("a host name consists of letters, digits, '-', '_' and '.'"));
+        return Err(input.wrong("a host name consists of letters, digits, '-', '_' and '.'"));
     }
     let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
     if labels.clone().any(|label| label.is_empty() || label.len() > HOST_LABEL_BYTES) {
-        return Err(piece.wrong("a label of a host name has 1 to 63 characters"));
+        return Err(input.wrong("a label of a host name has 1 to 63 characters"));
     }
     if text.len() > HOST_NAME_BYTES {
-        return Err(piece.wrong("a host name has at most 253 characters"));
+        return Err(input.wrong("a host name has at most 253 characters"));
     }
     if labels.next_back().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(piece.wrong("not an IPv4 address"));
+        return Err(input.wrong("not an IPv4 address"));
     }
     Ok(Host::Name(text.to_ascii_lowercase()))
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::address::{self, Address, UnixName};
 use super::host::Host;
-use super::parse_error::{ParseError, Piece, SpanError};
+use super::parse::{ParseError, SpanError, Spanned};
 use super::unit;
 
 /// An address to listen on, with its options.
@@ -36,7 +36,8 @@ const BACKLOG_MAX: u64 = i32::MAX as u64;
 
 impl Listen {
     pub fn parse(text: &str) -> Result<Listen, ParseError> {
-        read(Piece::whole(text)).map_err(|span_error| ParseError::new("address", text, span_error))
+        read(Spanned::whole(text))
+            .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 }
 
@@ -78,8 +79,8 @@ impl fmt::Display for ListenOptions {
     }
 }
 
-pub(super) fn read(piece: Piece<'_>) -> Result<Listen, SpanError> {
-    let (place, options) = piece.split(',');
+pub(super) fn read(input: Spanned<'_>) -> Result<Listen, SpanError> {
+    let (place, options) = input.split(',');
     let mut listen = Listen::from(address::read(place)?);
     for option in options.into_iter().flat_map(|options| options.parts(',')) {
         read_option(option, &mut listen)?;
@@ -87,7 +88,7 @@ pub(super) fn read(piece: Piece<'_>) -> Result<Listen, SpanError> {
     Ok(listen)
 }
 
-fn read_option(option: Piece<'_>, listen: &mut Listen) -> Result<(), SpanError> {
+fn read_option(option: Spanned<'_>, listen: &mut Listen) -> Result<(), SpanError> {
     let (name, value) = option.split('=');
     let address = &listen.address;
     let (fits, reason) = match name.text {
@@ -126,14 +127,14 @@ fn has_file(address: &Address) -> bool {
     matches!(address, Address::Unix(UnixName::Path(_)) | Address::UnixDatagram(UnixName::Path(_)))
 }
 
-fn backlog(value: Piece<'_>) -> Result<u32, SpanError> {
+fn backlog(value: Spanned<'_>) -> Result<u32, SpanError> {
     match unit::read_count(value)? {
         count @ 1..=BACKLOG_MAX => Ok(count as u32),
         _ => Err(value.wrong(format!("a backlog is a number from 1 to {BACKLOG_MAX}"))),
     }
 }
 
-fn mode(value: Piece<'_>) -> Result<u32, SpanError> {
+fn mode(value: Spanned<'_>) -> Result<u32, SpanError> {
     let octal = value.text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
     match u32::from_str_radix(value.text, 8) {
         Ok(mode @ 0..=0o777) if octal => Ok(mode),

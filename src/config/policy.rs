@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::Service;
-use super::guess;
-use super::parse_error::{Piece, SpanError, put};
+use super::parse::{self, SpanError, Spanned, put};
 use super::unit;
 
 /// Limits and timeouts of a route. None: off.
@@ -45,7 +44,7 @@ pub struct PolicyOption {
     pub default: &'static str,
     pub help: &'static str,
     pub on: On,
-    pub set: fn(&mut Policy, Piece<'_>) -> Result<(), SpanError>,
+    pub set: fn(&mut Policy, Spanned<'_>) -> Result<(), SpanError>,
 }
 
 /// The services to which an option applies.
@@ -135,14 +134,15 @@ impl On {
 
 /// Reads `name=value` or `name` in a route with this service.
 pub(super) fn read_option(
-    option: Piece<'_>,
+    option: Spanned<'_>,
     service: &Service,
     policy: &mut Policy,
 ) -> Result<(), SpanError> {
     let (name, value) = option.split('=');
     let word = service.name();
     let Some(known) = OPTIONS.iter().find(|known| known.name == name.text) else {
-        let hint = guess::hint(name.text, OPTIONS.iter().map(|known| known.name), str::to_string);
+        let hint =
+            parse::suggestion(name.text, OPTIONS.iter().map(|known| known.name), str::to_string);
         return Err(name.wrong(format!("unknown option{hint}")).or_accepts(&accepted(word)));
     };
     if !known.on.fits(word) {
@@ -177,7 +177,7 @@ mod tests {
         for option in &OPTIONS {
             let mut policy = Policy::default();
             if option.value.is_some() {
-                (option.set)(&mut policy, Piece::whole(option.default)).expect(option.name);
+                (option.set)(&mut policy, Spanned::whole(option.default)).expect(option.name);
             }
             assert_eq!(policy, Policy::default(), "{}", option.name);
         }
@@ -187,7 +187,7 @@ mod tests {
     fn off_is_understood_or_refused_with_the_reason() {
         let read = |name: &str| {
             let option = OPTIONS.iter().find(|option| option.name == name).expect(name);
-            (option.set)(&mut Policy::default(), Piece::whole("off"))
+            (option.set)(&mut Policy::default(), Spanned::whole("off"))
         };
         for name in ["idle-timeout", "half-close-timeout", "max-lifetime"] {
             assert_eq!(read(name), Ok(()), "{name}");
@@ -208,7 +208,7 @@ mod tests {
         for option in &OPTIONS {
             let mut policy = Policy::default();
             let value = if option.value == Some("N") { "7" } else { "7s" };
-            (option.set)(&mut policy, Piece::whole(value)).expect(option.name);
+            (option.set)(&mut policy, Spanned::whole(value)).expect(option.name);
             assert!(
                 !distinct.contains(&policy),
                 "{} sets the same field as another option",

@@ -4,7 +4,7 @@
 //! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
 //! extends to the end.
 
-use super::parse_error::{ParseError, Piece, SpanError};
+use super::parse::{ParseError, SpanError, Spanned};
 use super::policy::Policy;
 use super::service::{self, Service};
 use super::{Listen, listen};
@@ -23,19 +23,19 @@ const ROUTES: &str = ":7=echo, /run/x.sock=relay:HOST:PORT,idle-timeout=1h, :23=
 impl Route {
     /// Parses `LISTEN=SERVICE[,option…]`. `policy` has the defaults.
     pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
-        read(Piece::whole(text), policy)
+        read(Spanned::whole(text), policy)
             .map_err(|span_error| ParseError::new("route", text, span_error))
     }
 }
 
-fn read(piece: Piece<'_>, policy: &Policy) -> Result<Route, SpanError> {
-    let Some(sign) = sign(piece.text) else {
-        let span_error = piece.lacks("missing service: expected =SERVICE");
+fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
+    let Some(sign) = sign(input.text) else {
+        let span_error = input.lacks("missing service: expected =SERVICE");
         return Err(span_error.or_accepts(ROUTES));
     };
     let mut policy = policy.clone();
-    let listen = listen::read(piece.to(sign))?;
-    let service = service::read(piece.from(sign + 1), &listen, &mut policy)?;
+    let listen = listen::read(input.to(sign))?;
+    let service = service::read(input.from(sign + 1), &listen, &mut policy)?;
     Ok(Route { listen, service, policy })
 }
 

@@ -2,9 +2,8 @@
 
 use super::address::{self, Address};
 use super::check;
-use super::guess;
 use super::listen::Listen;
-use super::parse_error::{Piece, SpanError};
+use super::parse::{self, SpanError, Spanned};
 use super::policy::{self, OPTIONS, Policy};
 use super::template::{self, Template};
 
@@ -62,13 +61,13 @@ impl Service {
 
 /// Reads `SERVICE[,option…][:argument]` and stores the options in `policy`.
 pub(super) fn read(
-    piece: Piece<'_>,
+    input: Spanned<'_>,
     listen: &Listen,
     policy: &mut Policy,
 ) -> Result<Service, SpanError> {
-    let (word, rest) = piece.until(&[',', ':']);
+    let (word, rest) = input.until(&[',', ':']);
     let Some(mut service) = Service::from_token(word.text) else {
-        let hint = guess::hint(word.text, Service::WORDS, str::to_string);
+        let hint = parse::suggestion(word.text, Service::WORDS, str::to_string);
         let span_error = if word.is_empty() {
             word.wrong("missing service")
         } else {
@@ -84,10 +83,10 @@ pub(super) fn read(
         }
         (Service::Greet { text, .. }, Some(argument)) => *text = template::read(argument)?,
         (Service::Relay(_), None) => {
-            return Err(piece.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"));
+            return Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"));
         }
         (Service::Greet { .. }, None) => {
-            return Err(piece.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
+            return Err(input.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
         }
         (_, Some(argument)) => {
             return Err(argument.wrong(format!("{} takes no argument", word.text)));
@@ -99,10 +98,10 @@ pub(super) fn read(
 
 /// Reads the options between the name and the colon. Returns the text after the colon.
 fn read_options<'a>(
-    mut rest: Piece<'a>,
+    mut rest: Spanned<'a>,
     service: &mut Service,
     policy: &mut Policy,
-) -> Result<Option<Piece<'a>>, SpanError> {
+) -> Result<Option<Spanned<'a>>, SpanError> {
     while let Some(more) = rest.after(",") {
         let (option, next) = more.until(&[',', ':']);
         match service {
@@ -116,7 +115,7 @@ fn read_options<'a>(
 
 /// Reads `TARGET,TARGET,option=value`: items that look like options, and targets.
 fn read_targets(
-    argument: Piece<'_>,
+    argument: Spanned<'_>,
     listen: &Listen,
     policy: &mut Policy,
 ) -> Result<Vec<Address>, SpanError> {

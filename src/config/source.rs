@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::parse_error::{Piece, SpanError};
+use super::parse::{SpanError, Spanned};
 
 /// A block of addresses such as `127.0.0.0/28`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,15 +54,15 @@ impl fmt::Display for Source {
 }
 
 /// Reads a comma-separated list such as `127.0.0.0/28,127.0.1.1`.
-pub fn read_sources(piece: Piece<'_>) -> Result<Vec<Source>, SpanError> {
-    piece
+pub fn read_sources(input: Spanned<'_>) -> Result<Vec<Source>, SpanError> {
+    input
         .parts(',')
         .map(|part| read(part).map_err(|span_error| span_error.or_accepts(SOURCES)))
         .collect()
 }
 
-fn read(piece: Piece<'_>) -> Result<Source, SpanError> {
-    let (address, prefix) = piece.split('/');
+fn read(input: Spanned<'_>) -> Result<Source, SpanError> {
+    let (address, prefix) = input.split('/');
     let Ok(base) = address.text.parse::<IpAddr>() else {
         return Err(address.wrong("not an IP address"));
     };
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     fn addresses(text: &str) -> Vec<String> {
-        let sources = read_sources(Piece::whole(text)).unwrap();
+        let sources = read_sources(Spanned::whole(text)).unwrap();
         sources.iter().flat_map(Source::addresses).map(|ip| ip.to_string()).collect()
     }
 
@@ -97,14 +97,14 @@ mod tests {
     #[test]
     fn a_source_prints_as_one_would_type_it() {
         for text in ["127.0.0.0/28", "::1", "fd00::/120"] {
-            assert_eq!(read_sources(Piece::whole(text)).unwrap()[0].to_string(), text);
+            assert_eq!(read_sources(Spanned::whole(text)).unwrap()[0].to_string(), text);
         }
     }
 
     #[test]
     fn a_wrong_source_is_shown_at_its_place() {
         for (text, wrong) in [("127.0.0.1/33", "33"), ("a/8", "a"), ("::1,127.1", "127.1")] {
-            let span_error = read_sources(Piece::whole(text)).unwrap_err();
+            let span_error = read_sources(Spanned::whole(text)).unwrap_err();
             assert_eq!(&text[span_error.span], wrong);
         }
     }

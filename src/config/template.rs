@@ -3,9 +3,7 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-use super::guess;
-use super::parse_error::{ParseError, Piece, SpanError};
-use super::word;
+use super::parse::{self, ParseError, SpanError, Spanned};
 
 /// A text with escapes and placeholders, parsed once and rendered for each connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +58,7 @@ const MOST: &str = "at most 16384 bytes and 64 placeholders";
 
 impl Template {
     pub fn parse(text: &str) -> Result<Template, ParseError> {
-        read(Piece::whole(text)).map_err(|span_error| ParseError::new("text", text, span_error))
+        read(Spanned::whole(text)).map_err(|span_error| ParseError::new("text", text, span_error))
     }
 
     /// Renders the text for one connection; `lookup` returns the value of a placeholder.
@@ -115,7 +113,7 @@ impl fmt::Display for Template {
 
 impl fmt::Display for Placeholder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(word::of(&PLACEHOLDERS, *self))
+        f.write_str(parse::choice_name(&PLACEHOLDERS, *self))
     }
 }
 
@@ -130,9 +128,9 @@ fn show(byte: u8, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
 }
 
-pub fn read(piece: Piece<'_>) -> Result<Template, SpanError> {
+pub fn read(input: Spanned<'_>) -> Result<Template, SpanError> {
     let mut template = Template::default();
-    let mut rest = piece;
+    let mut rest = input;
     while let Some(sign) = rest.text.bytes().next() {
         rest = match sign {
             b'\\' => {
@@ -158,46 +156,46 @@ pub fn read(piece: Piece<'_>) -> Result<Template, SpanError> {
     }
     match template.bytes() <= TEXT_BYTES {
         true => Ok(template),
-        false => Err(piece.wrong("too long").or_accepts(MOST)),
+        false => Err(input.wrong("too long").or_accepts(MOST)),
     }
 }
 
 /// Reads an escape. Returns its byte and the rest.
-fn escape(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
-    let byte = match piece.text.as_bytes().get(1) {
+fn escape(input: Spanned<'_>) -> Result<(u8, Spanned<'_>), SpanError> {
+    let byte = match input.text.as_bytes().get(1) {
         Some(b'n') => b'\n',
         Some(b'r') => b'\r',
         Some(b't') => b'\t',
         Some(byte @ (b'\\' | b'{' | b'}')) => *byte,
-        Some(b'x') => return hex(piece),
+        Some(b'x') => return hex(input),
         _ => {
-            let length = piece.text.chars().take(2).map(char::len_utf8).sum();
-            return Err(piece.to(length).wrong("unknown escape").or_accepts(ESCAPES));
+            let length = input.text.chars().take(2).map(char::len_utf8).sum();
+            return Err(input.to(length).wrong("unknown escape").or_accepts(ESCAPES));
         }
     };
-    Ok((byte, piece.from(2)))
+    Ok((byte, input.from(2)))
 }
 
-fn hex(piece: Piece<'_>) -> Result<(u8, Piece<'_>), SpanError> {
-    let length = piece.text.chars().take(4).map(char::len_utf8).sum();
-    let digits = &piece.text[2..length];
+fn hex(input: Spanned<'_>) -> Result<(u8, Spanned<'_>), SpanError> {
+    let length = input.text.chars().take(4).map(char::len_utf8).sum();
+    let digits = &input.text[2..length];
     let are_hex = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     match u8::from_str_radix(digits, 16) {
-        Ok(byte) if are_hex => Ok((byte, piece.from(length))),
-        _ => Err(piece.to(length).wrong("\\x needs two hex digits").or_accepts(ESCAPES)),
+        Ok(byte) if are_hex => Ok((byte, input.from(length))),
+        _ => Err(input.to(length).wrong("\\x needs two hex digits").or_accepts(ESCAPES)),
     }
 }
 
 /// Reads a placeholder. Returns it and the rest.
-fn placeholder(piece: Piece<'_>) -> Result<(Placeholder, Piece<'_>), SpanError> {
-    let (inside, Some(rest)) = piece.from(1).split('}') else {
-        return Err(piece.wrong("missing }").or_accepts(NAMES));
+fn placeholder(input: Spanned<'_>) -> Result<(Placeholder, Spanned<'_>), SpanError> {
+    let (inside, Some(rest)) = input.from(1).split('}') else {
+        return Err(input.wrong("missing }").or_accepts(NAMES));
     };
     match PLACEHOLDERS.iter().find(|(name, _)| *name == inside.text) {
         Some((_, place)) => Ok((*place, rest)),
         None => {
             let names = PLACEHOLDERS.iter().map(|(name, _)| *name);
-            let hint = guess::hint(inside.text, names, |name| format!("{{{name}}}"));
+            let hint = parse::suggestion(inside.text, names, |name| format!("{{{name}}}"));
             Err(inside.wrong(format!("unknown placeholder{hint}")).or_accepts(NAMES))
         }
     }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::parse_error::ParseError;
+use super::parse::ParseError;
 use super::{Address, Listen, unit};
 use crate::core::random::Random;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::parse_error::{ParseError, Piece, SpanError};
+use super::parse::{ParseError, SpanError, Spanned};
 
 /// A count per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,29 +51,30 @@ const LONGEST_MICROS: u64 = 3_650 * 86_400_000_000;
 
 /// Parses `500ms`, `5s`, `2m`, `1h`, `1d`, `1.5s`. Only `0` needs no unit.
 pub fn duration(text: &str) -> Result<Duration, ParseError> {
-    read_duration(Piece::whole(text))
+    read_duration(Spanned::whole(text))
         .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
 /// Parses a duration greater than zero, or `off`.
 pub fn timeout(text: &str) -> Result<Option<Duration>, ParseError> {
-    read_timeout(Piece::whole(text))
+    read_timeout(Spanned::whole(text))
         .map_err(|span_error| ParseError::new("duration", text, span_error))
 }
 
 /// Parses `10`, `10k`, `1m`: thousands and millions.
 pub fn count(text: &str) -> Result<u64, ParseError> {
-    read_count(Piece::whole(text)).map_err(|span_error| ParseError::new("number", text, span_error))
+    read_count(Spanned::whole(text))
+        .map_err(|span_error| ParseError::new("number", text, span_error))
 }
 
 /// Parses `512`, `64k`, `1M`, `1GiB`: bytes, with powers of 1024.
 pub fn size(text: &str) -> Result<u64, ParseError> {
-    read_size(Piece::whole(text)).map_err(|span_error| ParseError::new("size", text, span_error))
+    read_size(Spanned::whole(text)).map_err(|span_error| ParseError::new("size", text, span_error))
 }
 
 /// Parses `2k/s`, `600/m`, `2k`: a count per period.
 pub fn rate(text: &str) -> Result<Rate, ParseError> {
-    let read = read_rate(Piece::whole(text)).map_err(|span_error| span_error.or_accepts(RATES));
+    let read = read_rate(Spanned::whole(text)).map_err(|span_error| span_error.or_accepts(RATES));
     read.map_err(|span_error| ParseError::new("rate", text, span_error))
 }
 
@@ -88,105 +89,105 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
-pub fn read_duration(piece: Piece<'_>) -> Result<Duration, SpanError> {
-    if piece.text == "0" {
+pub fn read_duration(input: Spanned<'_>) -> Result<Duration, SpanError> {
+    if input.text == "0" {
         return Ok(Duration::ZERO);
     }
-    if piece.text.ends_with(|last: char| last.is_ascii_digit()) && piece.text.parse::<f64>().is_ok()
+    if input.text.ends_with(|last: char| last.is_ascii_digit()) && input.text.parse::<f64>().is_ok()
     {
-        let wrong = format!("a duration needs a unit; did you mean {}s?", piece.text);
-        return Err(piece.lacks(wrong).or_accepts(DURATIONS));
+        let wrong = format!("a duration needs a unit; did you mean {}s?", input.text);
+        return Err(input.lacks(wrong).or_accepts(DURATIONS));
     }
-    let micros = scaled(piece, MICROS).map_err(|span_error| span_error.or_accepts(DURATIONS))?;
+    let micros = scaled(input, MICROS).map_err(|span_error| span_error.or_accepts(DURATIONS))?;
     match micros <= LONGEST_MICROS {
         true => Ok(Duration::from_micros(micros)),
-        false => Err(piece.wrong("longer than ten years").or_accepts("at most 3650d")),
+        false => Err(input.wrong("longer than ten years").or_accepts("at most 3650d")),
     }
 }
 
 /// Reads a duration that may be zero but not off.
-pub fn read_bounded(piece: Piece<'_>) -> Result<Duration, SpanError> {
-    match is_off(piece) {
+pub fn read_bounded(input: Spanned<'_>) -> Result<Duration, SpanError> {
+    match is_off(input) {
         true => {
-            Err(piece.wrong("cannot be off").or_accepts("0 (immediately), 10s, 1h, up to 3650d"))
+            Err(input.wrong("cannot be off").or_accepts("0 (immediately), 10s, 1h, up to 3650d"))
         }
-        false => read_duration(piece),
+        false => read_duration(input),
     }
 }
 
 /// Reads a duration that may be neither zero nor off.
-pub fn read_wait(piece: Piece<'_>) -> Result<Duration, SpanError> {
-    if is_off(piece) {
-        return Err(piece.wrong("cannot be off").or_accepts(DURATIONS));
+pub fn read_wait(input: Spanned<'_>) -> Result<Duration, SpanError> {
+    if is_off(input) {
+        return Err(input.wrong("cannot be off").or_accepts(DURATIONS));
     }
-    match read_duration(piece)? {
-        Duration::ZERO => Err(piece.wrong("must be greater than 0").or_accepts(DURATIONS)),
+    match read_duration(input)? {
+        Duration::ZERO => Err(input.wrong("must be greater than 0").or_accepts(DURATIONS)),
         duration => Ok(duration),
     }
 }
 
 /// Reads the same, and gives the reason why it cannot be off.
-pub fn read_wait_because(piece: Piece<'_>, reason: &str) -> Result<Duration, SpanError> {
-    read_wait(piece).map_err(|span_error| match is_off(piece) {
+pub fn read_wait_because(input: Spanned<'_>, reason: &str) -> Result<Duration, SpanError> {
+    read_wait(input).map_err(|span_error| match is_off(input) {
         true => SpanError { wrong: format!("{}: {reason}", span_error.wrong), ..span_error },
         false => span_error,
     })
 }
 
-pub fn read_timeout(piece: Piece<'_>) -> Result<Option<Duration>, SpanError> {
-    if is_off(piece) {
+pub fn read_timeout(input: Spanned<'_>) -> Result<Option<Duration>, SpanError> {
+    if is_off(input) {
         return Ok(None);
     }
-    match read_wait(piece) {
+    match read_wait(input) {
         Ok(duration) => Ok(Some(duration)),
         Err(span_error) => Err(SpanError { accepted: format!("{DURATIONS}, off"), ..span_error }),
     }
 }
 
-fn is_off(piece: Piece<'_>) -> bool {
-    matches!(piece.text, "off" | "none")
+fn is_off(input: Spanned<'_>) -> bool {
+    matches!(input.text, "off" | "none")
 }
 
-pub fn read_count(piece: Piece<'_>) -> Result<u64, SpanError> {
-    scaled(piece, THOUSANDS).map_err(|span_error| span_error.or_accepts(COUNTS))
+pub fn read_count(input: Spanned<'_>) -> Result<u64, SpanError> {
+    scaled(input, THOUSANDS).map_err(|span_error| span_error.or_accepts(COUNTS))
 }
 
-pub fn read_size(piece: Piece<'_>) -> Result<u64, SpanError> {
-    scaled(piece, KIBI).map_err(|span_error| span_error.or_accepts(SIZES))
+pub fn read_size(input: Spanned<'_>) -> Result<u64, SpanError> {
+    scaled(input, KIBI).map_err(|span_error| span_error.or_accepts(SIZES))
 }
 
 /// Reads a count of at least 1.
-pub fn read_limit(piece: Piece<'_>) -> Result<usize, SpanError> {
-    match usize::try_from(read_count(piece)?) {
-        Ok(0) => Err(piece.wrong("must be at least 1").or_accepts("1 or more")),
+pub fn read_limit(input: Spanned<'_>) -> Result<usize, SpanError> {
+    match usize::try_from(read_count(input)?) {
+        Ok(0) => Err(input.wrong("must be at least 1").or_accepts("1 or more")),
         Ok(count) => Ok(count),
-        Err(_) => Err(piece.wrong("too large").or_accepts(COUNTS)),
+        Err(_) => Err(input.wrong("too large").or_accepts(COUNTS)),
     }
 }
 
-pub fn read_rate(piece: Piece<'_>) -> Result<Rate, SpanError> {
-    let (amount, unit) = piece.split('/');
+pub fn read_rate(input: Spanned<'_>) -> Result<Rate, SpanError> {
+    let (amount, unit) = input.split('/');
     let seconds = match unit {
         None => 1,
-        Some(Piece { text: "s", .. }) => 1,
-        Some(Piece { text: "m", .. }) => 60,
-        Some(Piece { text: "h", .. }) => 3_600,
+        Some(Spanned { text: "s", .. }) => 1,
+        Some(Spanned { text: "m", .. }) => 60,
+        Some(Spanned { text: "h", .. }) => 3_600,
         Some(unit) => return Err(unit.wrong("unknown unit of time")),
     };
     Ok(Rate { count: scaled(amount, THOUSANDS)?, per: Duration::from_secs(seconds) })
 }
 
 /// Reads digits, an optional fraction, and a unit in upper or lower case.
-fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
+fn scaled(input: Spanned<'_>, scale: &Scale) -> Result<u64, SpanError> {
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
-    let length = piece.text.bytes().take_while(|byte| is_number(*byte)).count();
-    let (number, unit) = (piece.to(length), piece.from(length));
+    let length = input.text.bytes().take_while(|byte| is_number(*byte)).count();
+    let (number, unit) = (input.to(length), input.from(length));
     let (whole, fraction) = number.split('.');
-    if whole.is_empty() || fraction.is_some_and(Piece::is_empty) {
-        return Err(if piece.is_empty() {
-            piece.lacks("missing number")
+    if whole.is_empty() || fraction.is_some_and(Spanned::is_empty) {
+        return Err(if input.is_empty() {
+            input.lacks("missing number")
         } else {
-            piece.wrong("not a number")
+            input.wrong("not a number")
         });
     }
     let known = |(name, _): &&(&str, u64)| unit.text.eq_ignore_ascii_case(name);
@@ -195,19 +196,19 @@ fn scaled(piece: Piece<'_>, scale: &Scale) -> Result<u64, SpanError> {
     };
     let whole = whole.text.parse::<u64>().ok().and_then(|number| number.checked_mul(*factor));
     match whole {
-        None => Err(piece.wrong("too large")),
+        None => Err(input.wrong("too large")),
         Some(whole) => match fraction {
             None => Ok(whole),
             Some(digits) => {
                 let part = part(digits, *factor)?;
-                whole.checked_add(part).ok_or_else(|| piece.wrong("too large"))
+                whole.checked_add(part).ok_or_else(|| input.wrong("too large"))
             }
         },
     }
 }
 
 /// Multiplies a decimal fraction by `factor`. A result that is not whole is refused, not rounded.
-fn part(digits: Piece<'_>, factor: u64) -> Result<u64, SpanError> {
+fn part(digits: Spanned<'_>, factor: u64) -> Result<u64, SpanError> {
     const DIGITS_MAX: usize = 9;
     let text = digits.text;
     if text.len() > DIGITS_MAX || !text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 
-use crate::config::word;
+use crate::config::parse;
 use crate::core::SysError;
 
 /// A kind of failure; the key under which failures are counted.
@@ -33,7 +33,7 @@ impl Stage {
     ];
 
     pub fn name(self) -> &'static str {
-        word::of(&Stage::WORDS, self)
+        parse::choice_name(&Stage::WORDS, self)
     }
 }
 

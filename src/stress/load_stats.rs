@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::word;
+use crate::config::parse;
 
 use super::failure::Failure;
 use super::histogram::Histogram;
@@ -231,7 +231,7 @@ impl How {
         [("FIN", How::Fin), ("RST", How::Rst), ("black hole", How::BlackHole)];
 
     pub fn name(self) -> &'static str {
-        word::of(&How::WORDS, self)
+        parse::choice_name(&How::WORDS, self)
     }
 }
 

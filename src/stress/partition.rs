@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn given_sources_are_dealt_out() {
-        let given = crate::config::source::read_sources(crate::config::parse_error::Piece::whole(
+        let given = crate::config::source::read_sources(crate::config::parse::Spanned::whole(
             "127.0.0.8/30,127.0.1.1",
         ));
         let plan = StressPlan { sources: given.unwrap(), ..plan() };

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::parse_error::{Piece, SpanError};
+use super::parse::{self, SpanError, Spanned};
 use super::source::Source;
 use super::unit::{self, Rate};
-use super::{Address, Color, Listen, word};
+use super::{Address, Color, Listen};
 
 mod check;
 pub mod options;
@@ -232,7 +232,7 @@ impl LoadKind {
     ];
 
     pub fn name(self) -> &'static str {
-        word::of(&LoadKind::WORDS, self)
+        parse::choice_name(&LoadKind::WORDS, self)
     }
 
     /// Whether its connections are opened once, before the measurement.
@@ -249,7 +249,7 @@ impl Probe {
         [("auto", Probe::Auto), ("echo", Probe::Echo), ("none", Probe::None)];
 
     pub fn name(self) -> &'static str {
-        word::of(&Probe::WORDS, self)
+        parse::choice_name(&Probe::WORDS, self)
     }
 }
 
@@ -263,19 +263,19 @@ impl Direction {
     ];
 
     pub fn name(self) -> &'static str {
-        word::of(&Direction::WORDS, self)
+        parse::choice_name(&Direction::WORDS, self)
     }
 }
 
 /// Reads a comma-separated list such as `idle=10k,echo`.
-pub(super) fn read_loads(piece: Piece<'_>) -> Result<Vec<LoadPlan>, SpanError> {
-    let read = |load: Piece<'_>| {
+pub(super) fn read_loads(input: Spanned<'_>) -> Result<Vec<LoadPlan>, SpanError> {
+    let read = |load: Spanned<'_>| {
         let (word, conns) = load.split('=');
-        let kind = word::read(word, &LoadKind::WORDS)?;
+        let kind = parse::choice(word, &LoadKind::WORDS)?;
         let conns = conns.map(unit::read_limit).transpose()?;
         Ok(LoadPlan { kind, conns })
     };
-    piece.parts(',').map(read).collect()
+    input.parts(',').map(read).collect()
 }
 
 pub(super) fn show_loads(loads: &[LoadPlan]) -> String {

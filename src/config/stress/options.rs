@@ -1,10 +1,10 @@
 //! The options of a stress run: parses them, and prints a plan back as arguments.
 
 use super::{Direction, Probe, StressPlan, Worker, read_loads, show_loads};
-use crate::config::parse_error::{Piece, SpanError, put};
+use crate::config::parse::{self, SpanError, Spanned, put};
 use crate::config::source::read_sources;
 use crate::config::unit::{self, Rate, show_duration};
-use crate::config::{Address, listen, word};
+use crate::config::{Address, listen};
 
 /// An option that sets one field of the plan.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct StressOption {
     /// Empty: hidden from help.
     pub help: &'static str,
     pub part: Part,
-    pub set: fn(&mut StressPlan, Piece<'_>) -> Result<(), SpanError>,
+    pub set: fn(&mut StressPlan, Spanned<'_>) -> Result<(), SpanError>,
     /// Prints the value as a user would type it. None: the option is not needed.
     pub show: fn(&StressPlan) -> Option<String>,
 }
@@ -145,7 +145,7 @@ pub const OPTIONS: [StressOption; 25] = [
         default: "echo",
         help: "stream direction: echo, discard, or with a --sink behind a relay up, down, both",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.direction, word::read(value, &Direction::WORDS)),
+        set: |plan, value| put(&mut plan.direction, parse::choice(value, &Direction::WORDS)),
         show: |plan| Some(plan.direction.name().to_string()),
     },
     StressOption {
@@ -173,7 +173,7 @@ pub const OPTIONS: [StressOption; 25] = [
         help: "test of an idle connection: echo (send a message, expect its echo), none (only \
                watch), auto (with --find-idle-timeout: echo if the server echoes, otherwise none)",
         part: Part::Load,
-        set: |plan, value| put(&mut plan.probe, word::read(value, &Probe::WORDS)),
+        set: |plan, value| put(&mut plan.probe, parse::choice(value, &Probe::WORDS)),
         show: |plan| Some(plan.probe.name().to_string()),
     },
     StressOption {
@@ -283,32 +283,32 @@ pub const OPTIONS: [StressOption; 25] = [
 /// Maximum size of a message in bytes: it is held in memory.
 const MESSAGE_BYTES_MAX: u64 = 1 << 30;
 
-fn read_size(piece: Piece<'_>) -> Result<usize, SpanError> {
-    let size = unit::read_size(piece)?;
+fn read_size(input: Spanned<'_>) -> Result<usize, SpanError> {
+    let size = unit::read_size(input)?;
     match size <= MESSAGE_BYTES_MAX {
         true => Ok(size as usize),
-        false => Err(piece.wrong("larger than 1G").or_accepts("0 to 1G")),
+        false => Err(input.wrong("larger than 1G").or_accepts("0 to 1G")),
     }
 }
 
-fn read_number(piece: Piece<'_>) -> Result<usize, SpanError> {
-    unit::read_count(piece).map(|count| count as usize)
+fn read_number(input: Spanned<'_>) -> Result<usize, SpanError> {
+    unit::read_count(input).map(|count| count as usize)
 }
 
-fn read_processes(piece: Piece<'_>) -> Result<usize, SpanError> {
+fn read_processes(input: Spanned<'_>) -> Result<usize, SpanError> {
     const ACCEPTED: &str = "1 to 256: each process runs its own event loop, and more processes \
                             than CPUs only compete";
-    let count = unit::read_limit(piece).map_err(|span_error| span_error.or_accepts(ACCEPTED))?;
+    let count = unit::read_limit(input).map_err(|span_error| span_error.or_accepts(ACCEPTED))?;
     match count <= StressPlan::PROCESSES_MAX {
         true => Ok(count),
-        false => Err(piece.wrong("more than 256 processes").or_accepts(ACCEPTED)),
+        false => Err(input.wrong("more than 256 processes").or_accepts(ACCEPTED)),
     }
 }
 
 /// Reads a rate greater than zero.
-fn read_pace(piece: Piece<'_>) -> Result<Rate, SpanError> {
-    let read = match unit::read_rate(piece) {
-        Ok(Rate { count: 0, .. }) => Err(piece.wrong("must be greater than 0")),
+fn read_pace(input: Spanned<'_>) -> Result<Rate, SpanError> {
+    let read = match unit::read_rate(input) {
+        Ok(Rate { count: 0, .. }) => Err(input.wrong("must be greater than 0")),
         read => read,
     };
     read.map_err(|span_error| span_error.or_accepts(unit::RATES))
@@ -322,23 +322,23 @@ fn show_rate(rate: Rate) -> String {
     }
 }
 
-fn read_pid(piece: Piece<'_>) -> Result<u32, SpanError> {
-    piece.text.parse().map_err(|_| piece.wrong("not a process ID"))
+fn read_pid(input: Spanned<'_>) -> Result<u32, SpanError> {
+    input.text.parse().map_err(|_| input.wrong("not a process ID"))
 }
 
-fn read_seed(piece: Piece<'_>) -> Result<u64, SpanError> {
-    piece.text.parse().map_err(|_| piece.wrong("a seed is a whole number below 2^64"))
+fn read_seed(input: Spanned<'_>) -> Result<u64, SpanError> {
+    input.text.parse().map_err(|_| input.wrong("a seed is a whole number below 2^64"))
 }
 
-fn read_worker(piece: Piece<'_>) -> Result<Worker, SpanError> {
-    let number = |piece: Piece<'_>| {
-        piece.text.parse::<usize>().map_err(|_| piece.wrong("not a whole number"))
+fn read_worker(input: Spanned<'_>) -> Result<Worker, SpanError> {
+    let number = |input: Spanned<'_>| {
+        input.text.parse::<usize>().map_err(|_| input.wrong("not a whole number"))
     };
-    let (index, count) = piece.split('/');
+    let (index, count) = input.split('/');
     let count = number(count.unwrap_or(index))?;
     let index = number(index)?;
     match index < count {
         true => Ok(Worker { index, count }),
-        false => Err(piece.wrong("no such worker")),
+        false => Err(input.wrong("no such worker")),
     }
 }

@@ -3,7 +3,7 @@
 use super::options::OPTIONS;
 use super::{Direction, LoadKind, LoadPlan, StressPlan, read_loads, show_loads};
 use crate::config::Address;
-use crate::config::parse_error::Piece;
+use crate::config::parse::Spanned;
 
 pub(super) fn read(arguments: &[&str]) -> StressPlan {
     let mut plan = StressPlan::default();
@@ -14,7 +14,7 @@ pub(super) fn read(arguments: &[&str]) -> StressPlan {
             Some(name) => {
                 let option = OPTIONS.iter().find(|option| option.name == name).expect(name);
                 let value = option.value.and_then(|_| rest.next()).copied().unwrap_or("");
-                (option.set)(&mut plan, Piece::whole(value)).expect(name);
+                (option.set)(&mut plan, Spanned::whole(value)).expect(name);
             }
         }
     }
@@ -28,7 +28,7 @@ fn the_defaults_in_help_are_the_ones_in_force() {
         let Some(shown) = (option.show)(&untouched) else { continue };
         assert!(!option.default.is_empty(), "{}", option.name);
         let mut plan = StressPlan::default();
-        (option.set)(&mut plan, Piece::whole(option.default)).expect(option.name);
+        (option.set)(&mut plan, Spanned::whole(option.default)).expect(option.name);
         assert_eq!((option.show)(&plan), Some(shown), "{}", option.name);
         assert_eq!(plan, untouched, "{}", option.name);
     }
@@ -71,7 +71,7 @@ fn each_option_sets_its_own_field_and_no_other() {
         let known = values.iter().find(|(name, _)| Some(*name) == option.value);
         let mut plan = StressPlan::default();
         let value = known.map_or("", |(_, value)| value);
-        (option.set)(&mut plan, Piece::whole(value)).expect(option.name);
+        (option.set)(&mut plan, Spanned::whole(value)).expect(option.name);
         assert!(!distinct.contains(&plan), "{} sets the same field as another option", option.name);
         distinct.push(plan);
     }
@@ -92,7 +92,8 @@ fn a_wrong_value_is_shown_at_its_place() {
     ];
     for (name, value, place) in wrong {
         let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
-        let span_error = (option.set)(&mut StressPlan::default(), Piece::whole(value)).unwrap_err();
+        let span_error =
+            (option.set)(&mut StressPlan::default(), Spanned::whole(value)).unwrap_err();
         assert_eq!(&value[span_error.span], place, "{name}");
     }
 }
@@ -101,10 +102,10 @@ fn a_wrong_value_is_shown_at_its_place() {
 fn more_processes_than_make_sense_are_refused_with_the_bound_and_the_reason() {
     let option = OPTIONS.iter().find(|option| option.name == "processes").unwrap();
     let mut plan = StressPlan::default();
-    (option.set)(&mut plan, Piece::whole("256")).unwrap();
+    (option.set)(&mut plan, Spanned::whole("256")).unwrap();
     assert_eq!(plan.processes, Some(StressPlan::PROCESSES_MAX));
     for value in ["257", "100k"] {
-        let span_error = (option.set)(&mut plan, Piece::whole(value)).unwrap_err();
+        let span_error = (option.set)(&mut plan, Spanned::whole(value)).unwrap_err();
         assert_eq!(span_error.wrong, "more than 256 processes");
         assert!(span_error.accepted.starts_with("1 to 256: each process runs"), "{span_error:?}");
     }
@@ -116,7 +117,7 @@ fn a_search_may_be_off_and_every_other_time_has_an_end() {
     for option in times {
         let mut plan = StressPlan::default();
         let read =
-            (option.set)(&mut plan, Piece::whole("off")).map_err(|span_error| span_error.wrong);
+            (option.set)(&mut plan, Spanned::whole("off")).map_err(|span_error| span_error.wrong);
         match option.name {
             "find-idle-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
             name => assert_eq!(read, Err("cannot be off".to_string()), "{name}"),
@@ -131,7 +132,7 @@ fn plan(targets: &[&str]) -> StressPlan {
 
 #[test]
 fn loads_are_words_with_perhaps_a_number() {
-    let read = |text| read_loads(Piece::whole(text));
+    let read = |text| read_loads(Spanned::whole(text));
     let loads = read("idle=18k,echo").unwrap();
     let (idle, echo) = (LoadKind::Idle, LoadKind::Echo);
     let expected = [(idle, Some(18_000)), (echo, None)];
@@ -156,7 +157,7 @@ fn loads_and_sources_given_one_by_one_add_up() {
 
 #[test]
 fn active_connections_are_one_more_group() {
-    let loads = read_loads(Piece::whole("idle=5,churn")).unwrap();
+    let loads = read_loads(Spanned::whole("idle=5,churn")).unwrap();
     let plan = StressPlan { loads, active_conns: 3, conns: 7, ..plan(&["127.0.0.1:7"]) };
     let groups = [(LoadKind::Idle, 5), (LoadKind::Churn, 7), (LoadKind::Echo, 3)];
     assert_eq!(plan.groups(), groups);
@@ -165,7 +166,7 @@ fn active_connections_are_one_more_group() {
 #[test]
 fn conflicting_options_are_refused() {
     let wrong = |plan: StressPlan| plan.check().unwrap_err();
-    let loads = |text| read_loads(Piece::whole(text)).unwrap();
+    let loads = |text| read_loads(Spanned::whole(text)).unwrap();
     assert_eq!(plan(&["127.0.0.1:7", "unix:/x"]).check(), Ok(()));
     assert_eq!(wrong(plan(&[])), "missing target");
     assert!(wrong(plan(&["127.0.0.1:7", "udp://127.0.0.1:7"])).contains("cannot be combined"));

@@ -1,4 +1,5 @@
-//! Parse errors: the text, the position of the error, the reason, and what is accepted.
+//! Helpers of all parsers of user input: positions in a text, errors with carets, named values, and
+//! suggestions for misspelled names.
 
 use std::error::Error;
 use std::fmt;
@@ -29,7 +30,7 @@ pub struct SpanError {
 
 /// A part of a text with its position in the whole.
 #[derive(Clone, Copy, Debug)]
-pub struct Piece<'a> {
+pub struct Spanned<'a> {
     pub text: &'a str,
     pub at: usize,
 }
@@ -74,30 +75,30 @@ impl SpanError {
     }
 }
 
-impl<'a> Piece<'a> {
-    pub fn whole(text: &'a str) -> Piece<'a> {
-        Piece { text, at: 0 }
+impl<'a> Spanned<'a> {
+    pub fn whole(text: &'a str) -> Spanned<'a> {
+        Spanned { text, at: 0 }
     }
 
     pub fn is_empty(self) -> bool {
         self.text.is_empty()
     }
 
-    /// Returns the bytes from `start` on, relative to this piece.
-    pub fn from(self, start: usize) -> Piece<'a> {
-        Piece { text: &self.text[start..], at: self.at + start }
+    /// Returns the bytes from `start` on, relative to this input.
+    pub fn from(self, start: usize) -> Spanned<'a> {
+        Spanned { text: &self.text[start..], at: self.at + start }
     }
 
-    pub fn to(self, end: usize) -> Piece<'a> {
-        Piece { text: &self.text[..end], at: self.at }
+    pub fn to(self, end: usize) -> Spanned<'a> {
+        Spanned { text: &self.text[..end], at: self.at }
     }
 
-    pub fn after(self, prefix: &str) -> Option<Piece<'a>> {
+    pub fn after(self, prefix: &str) -> Option<Spanned<'a>> {
         self.text.strip_prefix(prefix).map(|_| self.from(prefix.len()))
     }
 
     /// Splits at the first `sign`. None: there is no `sign`.
-    pub fn split(self, sign: char) -> (Piece<'a>, Option<Piece<'a>>) {
+    pub fn split(self, sign: char) -> (Spanned<'a>, Option<Spanned<'a>>) {
         match self.text.find(sign) {
             Some(found) => (self.to(found), Some(self.from(found + sign.len_utf8()))),
             None => (self, None),
@@ -105,7 +106,7 @@ impl<'a> Piece<'a> {
     }
 
     /// Splits at every `sign`, into at least one part.
-    pub fn parts(self, sign: char) -> impl Iterator<Item = Piece<'a>> {
+    pub fn parts(self, sign: char) -> impl Iterator<Item = Spanned<'a>> {
         let mut rest = Some(self);
         std::iter::from_fn(move || {
             let (part, others) = rest?.split(sign);
@@ -115,18 +116,18 @@ impl<'a> Piece<'a> {
     }
 
     /// Splits before the first of these signs; the rest begins with it.
-    pub fn until(self, signs: &[char]) -> (Piece<'a>, Piece<'a>) {
+    pub fn until(self, signs: &[char]) -> (Spanned<'a>, Spanned<'a>) {
         let found = self.text.find(signs).unwrap_or(self.text.len());
         (self.to(found), self.from(found))
     }
 
-    /// Returns an error that spans this piece.
+    /// Returns an error that spans this input.
     pub fn wrong(self, wrong: impl Into<String>) -> SpanError {
         let span = self.at..self.at + self.text.len();
         SpanError { span, wrong: wrong.into(), accepted: String::new() }
     }
 
-    /// Returns an error at the end of this piece: something is missing there.
+    /// Returns an error at the end of this input: something is missing there.
     pub fn lacks(self, wrong: impl Into<String>) -> SpanError {
         self.from(self.text.len()).wrong(wrong)
     }
@@ -164,13 +165,67 @@ fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     (line, start - first + shift..end.min(last) - first + shift)
 }
 
+/// Parses the name of a value.
+pub fn choice<T: Copy>(input: Spanned<'_>, words: &[(&str, T)]) -> Result<T, SpanError> {
+    let found = words.iter().find(|(word, _)| *word == input.text);
+    found.map(|(_, meant)| *meant).ok_or_else(|| {
+        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let hint = suggestion(input.text, known.iter().copied(), str::to_string);
+        input.wrong(format!("unknown value{hint}")).or_accepts(&known.join(", "))
+    })
+}
+
+/// Returns the name of a value, which must be in `words`.
+pub fn choice_name<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'static str {
+    words.iter().find(|(_, known)| *known == meant).map_or("", |(word, _)| word)
+}
+
+/// Returns the nearest known name, if it is near enough.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (typed.chars().count() / 3).clamp(1, 3);
+    let near = known.into_iter().map(|word| (distance(typed, word), word));
+    near.min_by_key(|(far, _)| *far).filter(|(far, _)| *far <= allowed).map(|(_, word)| word)
+}
+
+/// Returns "; did you mean NAME?" or an empty string, for the end of an error message.
+pub fn suggestion<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+    show: impl Fn(&str) -> String,
+) -> String {
+    nearest(typed, known).map_or(String::new(), |word| format!("; did you mean {}?", show(word)))
+}
+
+/// Returns the edit distance: insertions, deletions, substitutions and swaps of neighbors. Input is
+/// unbounded, so only its first characters are compared.
+fn distance(typed: &str, word: &str) -> usize {
+    const CHARS_MAX: usize = 32;
+    let a: Vec<char> = typed.chars().take(CHARS_MAX).collect();
+    let b: Vec<char> = word.chars().collect();
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let change = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = change.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_carets_stand_under_the_wrong_place() {
-        let span_error = Piece::whole("ä=12x").from(3).wrong("not a number").or_accepts("a number");
+        let span_error =
+            Spanned::whole("ä=12x").from(3).wrong("not a number").or_accepts("a number");
         let shown = ParseError::new("thing", "ä=12x", span_error).to_string();
         let lines = ["bad thing: ä=12x", "  ä=12x", "    ^^^ not a number", "  accepted: a number"];
         assert_eq!(shown, lines.join("\n"));
@@ -178,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_missing_thing_gets_one_caret_after_the_text() {
-        let shown = ParseError::new("thing", "a:", Piece::whole("a:").lacks("no port")).to_string();
+        let shown =
+            ParseError::new("thing", "a:", Spanned::whole("a:").lacks("no port")).to_string();
         assert_eq!(shown, "bad thing: a:\n  a:\n    ^ no port");
     }
 
@@ -190,7 +246,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_round_the_wrong_place() {
         let text = format!("{}!{}", "x".repeat(300), "y".repeat(300));
-        let span_error = Piece::whole(&text).from(300).to(1).wrong("here");
+        let span_error = Spanned::whole(&text).from(300).to(1).wrong("here");
         let shown = ParseError::new("thing", text.as_str(), span_error).to_string();
         let lines: Vec<&str> = shown.lines().collect();
         let column = |line: &str, sign| line.chars().position(|c| c == sign);
@@ -201,8 +257,37 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         let text = "a\x1b[31m\nb";
-        let shown = ParseError::new("thing", text, Piece::whole(text).wrong("no")).to_string();
+        let shown = ParseError::new("thing", text, Spanned::whole(text).wrong("no")).to_string();
         assert_eq!(shown, "bad thing: a?[31m?b\n  a?[31m?b\n  ^^^^^^^^ no");
         assert_eq!(super::shown("a\u{202e}b\u{200b}"), "a?b?");
+    }
+
+    #[test]
+    fn a_slip_of_the_finger_is_understood() {
+        let known = ["echo", "relay", "discard", "idle-timeout", "max-lifetime"];
+        let cases = [
+            ("ecoh", Some("echo")),
+            ("eho", Some("echo")),
+            ("realy", Some("relay")),
+            ("idel-timeout", Some("idle-timeout")),
+            ("idletimeout", Some("idle-timeout")),
+            ("idle_timeout", Some("idle-timeout")),
+            ("max-life-time", Some("max-lifetime")),
+            ("stress", None),
+            ("x", None),
+            ("", None),
+        ];
+        for (typed, meant) in cases {
+            assert_eq!(nearest(typed, known), meant, "{typed}");
+        }
+    }
+
+    #[test]
+    fn distances_count_single_slips() {
+        for (a, b, far) in [("", "abc", 3), ("abc", "abc", 0), ("acb", "abc", 1), ("xbc", "abc", 1)]
+        {
+            assert_eq!(distance(a, b), far, "{a} {b}");
+        }
+        assert_eq!(distance(&"a".repeat(100_000), "echo"), 32);
     }
 }
