@@ -4,6 +4,7 @@ use std::time::Duration;
 
 pub mod address;
 pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod host;
 pub mod listen;
@@ -22,6 +23,7 @@ pub mod unit;
 pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
+pub use diff::{Change, Diff, diff};
 pub use doctor::DoctorPlan;
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
