@@ -15,21 +15,35 @@ pub struct Deadlines {
     timeouts: Vec<Timeouts>,
     /// While the engine drains: connections idle for this long are closed.
     drain_idle: Option<Tick>,
-    /// No route has a timeout for established connections.
-    untimed: bool,
+    /// Number of routes with a timeout for established connections. The drain counts as one.
+    timed: usize,
 }
 
 impl Deadlines {
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize) -> Deadlines {
-        let untimed = timeouts.iter().all(Timeouts::all_off);
+        let timed = timeouts.iter().filter(|timeouts| !timeouts.all_off()).count();
         let timers = Timers::with_capacity(capacity);
-        Deadlines { timers, timeouts, drain_idle: None, untimed }
+        Deadlines { timers, timeouts, drain_idle: None, timed }
+    }
+
+    /// Sets the timeouts of a route. Returns whether they differ from those before. Deadlines that
+    /// are armed already stay: one that is too early is armed again when it is due.
+    pub fn set_timeouts(&mut self, route: u16, timeouts: Timeouts) -> bool {
+        let route = usize::from(route);
+        if self.timeouts.len() <= route {
+            self.timeouts.resize(route + 1, Timeouts::default());
+        }
+        let before = std::mem::replace(&mut self.timeouts[route], timeouts);
+        self.timed += usize::from(!timeouts.all_off());
+        self.timed -= usize::from(!before.all_off());
+        before != timeouts
     }
 
     /// Starts the drain: connections idle for `idle` are closed, whatever their route's timeouts.
     pub fn drain(&mut self, idle: Tick) {
-        self.drain_idle = Some(idle);
-        self.untimed = false;
+        if self.drain_idle.replace(idle).is_none() {
+            self.timed += 1;
+        }
     }
 
     /// Returns the next deadline of a connection and its due time.
@@ -41,7 +55,7 @@ impl Deadlines {
     #[inline(always)]
     pub fn arm<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, turn: &mut Turn<'_>) {
         // The common case has no timeouts, and needs no computation to see that.
-        if !self.untimed || conn.is_transient() {
+        if self.timed > 0 || conn.is_transient() {
             self.set(conn, key, turn);
         }
     }

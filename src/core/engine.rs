@@ -29,6 +29,10 @@ pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
     run: Vec<Key>,
     deadlines: Deadlines,
+    /// Number of open connections of each route.
+    live: Vec<u32>,
+    /// The next slot whose deadline is armed again, because timeouts were changed.
+    rearm_next: usize,
     dials: Vec<(Key, Dial)>,
     interest_changes: InterestChanges,
     stalls: Stalls,
@@ -47,6 +51,11 @@ pub enum Dial {
 /// Maximum number of deadlines checked per turn. The rest are checked in the next turn.
 const EXPIRE_BUDGET: usize = 1024;
 
+/// Maximum number of connections whose deadline is armed again per turn after timeouts were
+/// changed, and of slots that are looked at for it. That takes about 100 us.
+const REARM_BUDGET: usize = 1024;
+const REARM_SLOTS: usize = 16 * REARM_BUDGET;
+
 impl<S: Stream> Engine<S> {
     /// Creates an engine with the timeouts of each route. Reserves space for `capacity`
     /// connections, so that growth never copies the table in the middle of a turn. Untouched pages
@@ -55,12 +64,39 @@ impl<S: Stream> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
             run: Vec::new(),
+            live: vec![0; timeouts.len()],
             deadlines: Deadlines::new(timeouts, capacity),
+            rearm_next: 0,
             dials: Vec::new(),
             interest_changes: InterestChanges::default(),
             stalls: Stalls::default(),
             buffers,
         }
+    }
+
+    /// Reserves space for `capacity` connections in total. Copies the tables if they have to grow.
+    pub fn reserve(&mut self, capacity: usize) {
+        self.conns.reserve(capacity.saturating_sub(self.conns.len()));
+        self.deadlines.timers.reserve(capacity);
+    }
+
+    /// Sets the timeouts of a route. They apply to its open connections too: the next turns arm
+    /// the deadlines that are now earlier, a part in each turn.
+    pub fn set_timeouts(&mut self, route: u16, timeouts: Timeouts) {
+        if self.live.len() <= usize::from(route) {
+            self.live.resize(usize::from(route) + 1, 0);
+        }
+        if self.deadlines.set_timeouts(route, timeouts) && self.live(route) > 0 {
+            self.rearm_next = 0;
+            // An entry that is always due, under the key of the loop, stands for this work. So a
+            // turn without it needs no check of its own.
+            self.deadlines.timers.arm(0, Key::LOOP);
+        }
+    }
+
+    /// Number of open connections of a route.
+    pub fn live(&self, route: u16) -> usize {
+        self.live.get(usize::from(route)).map_or(0, |live| *live as usize)
     }
 
     /// Returns the key that the next `insert` with this id will use.
@@ -76,6 +112,7 @@ impl<S: Stream> Engine<S> {
         conn.active = turn.now.tick();
         conn.queued = true;
         let key = self.vacant(id);
+        self.live[usize::from(route)] += 1;
         self.deadlines.arm(&mut conn, key, turn);
         self.conns.insert(conn);
         self.run.push(key);
@@ -152,10 +189,14 @@ impl<S: Stream> Engine<S> {
 
     #[inline(never)]
     fn expire_due(&mut self, turn: &mut Turn<'_>) {
+        let mut rearms = false;
         for _ in 0..EXPIRE_BUDGET {
             let Some((due, key)) = self.deadlines.timers.pop(turn.now.tick()) else { break };
             let conn = get(&mut self.conns, key).filter(|conn| conn.armed == due);
-            let Some(conn) = conn else { continue };
+            let Some(conn) = conn else {
+                rearms |= key == Key::LOOP;
+                continue;
+            };
             let Some((deadline, due)) = self.deadlines.of(conn) else {
                 conn.armed = 0;
                 continue;
@@ -178,8 +219,31 @@ impl<S: Stream> Engine<S> {
         }
         let conns = &self.conns;
         self.deadlines.timers.sweep(conns.len(), |due, key| {
-            conns.get(key.slot()).is_some_and(|conn| conn.id == key.id && conn.armed == due)
+            let conn = conns.get(key.slot()).filter(|conn| conn.id == key.id);
+            conn.map_or(key == Key::LOOP, |conn| conn.armed == due)
         });
+        if rearms {
+            self.rearm(turn);
+        }
+    }
+
+    /// Arms the deadlines of open connections that became earlier when timeouts were changed, as
+    /// far as one turn allows.
+    #[cold]
+    fn rearm(&mut self, turn: &mut Turn<'_>) {
+        let end = self.conns.capacity().min(self.rearm_next + REARM_SLOTS);
+        let mut left = REARM_BUDGET;
+        while self.rearm_next < end && left > 0 {
+            let slot = self.rearm_next;
+            self.rearm_next += 1;
+            if let Some(conn) = self.conns.get_mut(slot) {
+                self.deadlines.arm(conn, Key::new(conn.id, slot), turn);
+                left -= 1;
+            }
+        }
+        if self.rearm_next < self.conns.capacity() {
+            self.deadlines.timers.arm(0, Key::LOOP);
+        }
     }
 
     /// Whether a deadline is due.
@@ -226,6 +290,7 @@ impl<S: Stream> Engine<S> {
             return;
         }
         let mut conn = self.conns.remove(key.slot());
+        self.live[usize::from(conn.route)] -= 1;
         if conn.dialing() {
             self.dials.push((key.at(0), Dial::Over));
         }

@@ -20,6 +20,22 @@ const _: () = assert!(usize::BITS == 64, "oneloop needs a 64-bit system");
 /// Slots from here on are those of datagram flows, which are stored in a separate table.
 const FIRST_FLOW: u32 = 1 << 30;
 
+/// Layout of a source's place above the bit of the end: 16 bits of slot, 11 of generation, 3 of
+/// kind.
+const SOURCE_SLOT_BITS: u32 = 16;
+const GENERATION_BITS: u32 = 11;
+
+/// The kind of an event source that is not a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// One of the loop's own sources, such as its signals. It lives as long as the loop.
+    Own,
+    /// A listener for connections.
+    Listener,
+    /// A bound datagram socket.
+    Datagram,
+}
+
 impl Key {
     /// The loop itself, as the subject of an event.
     pub const LOOP: Key = Key { id: 0, place: u32::MAX };
@@ -29,9 +45,36 @@ impl Key {
         Key { id, place: (slot as u32) << 1 }
     }
 
-    /// Returns the key of an event source that is not a connection, such as a listener.
+    /// Returns the key of one of the loop's own event sources.
     pub fn source(slot: usize) -> Key {
         Key::new(0, slot)
+    }
+
+    /// Returns the key of a source that may be closed while the loop runs. Its slot is used again,
+    /// each time with the next generation, so that a stale event never reaches a later source. The
+    /// generation wraps after 2,048 sources: a key is only compared within the turn of its event.
+    pub fn table_source(kind: SourceKind, slot: usize, generation: u16) -> Key {
+        debug_assert!(slot < Key::SOURCES);
+        let generation = u32::from(generation) & ((1 << GENERATION_BITS) - 1);
+        let place = (kind as u32) << GENERATION_BITS | generation;
+        Key { id: 0, place: (place << SOURCE_SLOT_BITS | slot as u32) << 1 }
+    }
+
+    /// Maximum number of sources of one kind.
+    pub const SOURCES: usize = 1 << SOURCE_SLOT_BITS;
+
+    /// Returns the kind of a source.
+    pub fn source_kind(self) -> SourceKind {
+        match self.place >> (1 + SOURCE_SLOT_BITS + GENERATION_BITS) & 7 {
+            1 => SourceKind::Listener,
+            2 => SourceKind::Datagram,
+            _ => SourceKind::Own,
+        }
+    }
+
+    /// Returns the slot of a source.
+    pub fn source_slot(self) -> usize {
+        (self.place >> 1) as usize & (Key::SOURCES - 1)
     }
 
     /// Returns the key of a datagram flow's own socket.
@@ -109,6 +152,21 @@ mod tests {
         assert!(Key::source(5).is_source());
         let flow = Key::flow(8, 5);
         assert!(flow.is_flow() && flow.slot() == 5);
+    }
+
+    #[test]
+    fn a_source_has_a_kind_a_slot_and_a_generation() {
+        let last = Key::SOURCES - 1;
+        for kind in [SourceKind::Own, SourceKind::Listener, SourceKind::Datagram] {
+            for (slot, generation) in [(0, 0), (7, 1), (last, 2047)] {
+                let key = Key::table_source(kind, slot, generation);
+                assert_eq!((key.source_kind(), key.source_slot()), (kind, slot));
+                assert!(key.is_source() && !key.is_flow() && key.end() == 0);
+                assert_ne!(key, Key::table_source(kind, slot, generation + 1));
+                assert_eq!(key, Key::table_source(kind, slot, generation + 2048));
+            }
+        }
+        assert_eq!(Key::table_source(SourceKind::Own, 3, 0), Key::source(3));
     }
 
     #[test]

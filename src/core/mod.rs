@@ -36,7 +36,7 @@ pub use end::{End, Ends, Io, Stream};
 pub use engine::{Dial, Engine};
 pub use event::{Event, Observer, Peer, ReadHint, Wants};
 pub use flow::{Flow, Step};
-pub use key::{ConnIds, Key};
+pub use key::{ConnIds, Key, SourceKind};
 pub use pipes::{NoPipe, Pipe};
 pub use random::Random;
 pub use ready::Ready;

@@ -25,7 +25,7 @@ pub enum Deadline {
 }
 
 /// The timeouts of a route, in ticks. None means off.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Option<Tick>,
     pub idle: Option<Tick>,
@@ -51,10 +51,15 @@ pub struct Timers {
 const SWEEP_FROM: usize = 4096;
 
 impl Timers {
-    /// Reserves space for `capacity` deadlines. Growing step by step would fragment the memory;
+    /// Creates a heap with space for `capacity` deadlines. Growing step by step would fragment the memory;
     /// untouched pages cost nothing.
     pub fn with_capacity(capacity: usize) -> Timers {
         Timers { heap: BinaryHeap::with_capacity(capacity) }
+    }
+
+    /// Reserves space for `capacity` deadlines in total.
+    pub fn reserve(&mut self, capacity: usize) {
+        self.heap.reserve(capacity.saturating_sub(self.heap.len()));
     }
 
     pub fn arm(&mut self, due: Tick, key: Key) {

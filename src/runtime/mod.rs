@@ -6,5 +6,6 @@ mod drain;
 mod dump;
 pub mod listeners;
 pub mod reactor;
+pub mod sources;
 pub mod start;
 pub mod upstream;
