@@ -51,8 +51,8 @@ pub struct Timers {
 const SWEEP_FROM: usize = 4096;
 
 impl Timers {
-    /// Creates a heap with space for `capacity` deadlines. Growing step by step would fragment the memory;
-    /// untouched pages cost nothing.
+    /// Creates a heap with space for `capacity` deadlines. Growing step by step would fragment the
+    /// memory; untouched pages cost nothing.
     pub fn with_capacity(capacity: usize) -> Timers {
         Timers { heap: BinaryHeap::with_capacity(capacity) }
     }
