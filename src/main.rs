@@ -1,4 +1,4 @@
-//! The exit status; composes observers and runs what was asked for.
+//! Runs the parsed command with its observers, and owns the exit code.
 #![forbid(unsafe_code)]
 
 use std::fmt::Display;
@@ -14,28 +14,28 @@ use oneloop::observe::{self, Watch};
 use oneloop::runtime::reactor::Outcome;
 use oneloop::runtime::start;
 use oneloop::stress;
-use oneloop::talk;
+use oneloop::talk::{self, SessionError};
 use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
 
-/// It was done.
-const DONE: u8 = 0;
-/// It could not be done: an address that cannot be bound, a failure of the system.
-const COULD_NOT: u8 = 1;
-/// What was typed makes no sense.
-const WRONG_USAGE: u8 = 2;
+/// Exit code of success.
+const EXIT_OK: u8 = 0;
+/// Exit code of a runtime error: cannot bind, permission denied, event loop failure.
+const EXIT_RUNTIME_ERROR: u8 = 1;
+/// Exit code of a usage error.
+const EXIT_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    // Where it cannot be blocked, everything else works as well.
+    // Not fatal: unblocked, the signal kills the process only at a write beyond RLIMIT_FSIZE.
     let _ = signals::block_file_size_signal();
     let code = match cli::parse(std::env::args_os().skip(1)) {
         Ok(command) => run(command),
         Err(error) => {
             let text = format!("oneloop: {error}\n");
             let _ = io::stderr().write_all(fit(&text, stderr_columns()).as_bytes());
-            WRONG_USAGE
+            EXIT_USAGE
         }
     };
     ExitCode::from(code)
@@ -47,36 +47,36 @@ fn run(command: Command) -> u8 {
         Command::Help(help) => print(&help.text(stdout_columns())),
         Command::Version(text) => print(&text),
         Command::Doctor(plan) => match doctor::run(&plan, &mut io::stdout().lock()) {
-            Ok(true) => DONE,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => DONE,
-            Ok(false) | Err(_) => COULD_NOT,
+            Ok(true) => EXIT_OK,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OK,
+            Ok(false) | Err(_) => EXIT_RUNTIME_ERROR,
         },
         Command::Stress(plan) => {
             match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
-                Ok(stress::Verdict::Well) => DONE,
-                Ok(stress::Verdict::Failed) => COULD_NOT,
+                Ok(stress::Verdict::Well) => EXIT_OK,
+                Ok(stress::Verdict::Failed) => EXIT_RUNTIME_ERROR,
                 Err(error) => {
-                    complain(&error);
-                    COULD_NOT
+                    print_error(&error);
+                    EXIT_RUNTIME_ERROR
                 }
             }
         }
-        Command::Connect(plan) => watched(&plan.log, |watch| talk::connect::run(&plan, watch)),
-        Command::Chat(plan) => watched(&plan.log, |watch| talk::chat::run(&plan, watch)),
+        Command::Connect(plan) => session(&plan.log, |watch| talk::connect::run(&plan, watch)),
+        Command::Chat(plan) => session(&plan.log, |watch| talk::chat::run(&plan, watch)),
     }
 }
 
-/// Runs the daemon until it is told to stop.
+/// Runs the daemon until a signal stops it. Returns the exit code.
 fn serve(plan: &Plan, log: &LogPlan) -> u8 {
-    // Only here: `connect` and `chat` belong to their terminal and stop when it says so.
+    // `connect` and `chat` keep the default: a background job that writes to its terminal stops.
     let _ = signals::block_terminal_output_signal();
     let mut watch = observe::start(log);
     info!("oneloop {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     let mut reactor = match start::bind(plan, &mut watch) {
         Ok(reactor) => reactor,
         Err(error) => {
-            complain(&error);
-            return COULD_NOT;
+            print_error(&error);
+            return EXIT_RUNTIME_ERROR;
         }
     };
     info!("limits: {}", reactor.limits());
@@ -92,38 +92,39 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
                 _ => format!("{} cut by the drain timeout", Count(cut, "connection")),
             };
             info!("stopped after {}, {how}", Count(reactor.turns() as usize, "turn"));
-            DONE
+            EXIT_OK
         }
         Ok(Outcome::CutShort(signal)) => {
             info!("stopped at once: second {}", signal.name());
             signal.status()
         }
         Err(error) => {
-            complain(&format_args!("event loop failed: {error}"));
-            COULD_NOT
+            print_error(&format_args!("event loop failed: {error}"));
+            EXIT_RUNTIME_ERROR
         }
     }
 }
 
-/// Talks, and says what came of it when the log has told all.
-fn watched(log: &LogPlan, talk: impl FnOnce(&mut Watch) -> Result<u8, talk::Failure>) -> u8 {
-    let ended = talk(&mut observe::start(log));
-    ended.unwrap_or_else(|failure| {
-        complain(&failure);
-        failure.status() as u8
+/// Runs `connect` or `chat` and prints its error after the last line of the log. Returns the exit
+/// code.
+fn session(log: &LogPlan, run: impl FnOnce(&mut Watch) -> Result<u8, SessionError>) -> u8 {
+    let result = run(&mut observe::start(log));
+    result.unwrap_or_else(|error| {
+        print_error(&error);
+        error.status() as u8
     })
 }
 
-/// Prints what was asked for. A reader that has gone is no failure.
+/// Prints help or the version. A closed reader is not an error.
 fn print(text: &str) -> u8 {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => COULD_NOT,
-        _ => DONE,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => EXIT_RUNTIME_ERROR,
+        _ => EXIT_OK,
     }
 }
 
-/// One message on standard error. If nobody takes it, there is nobody to tell.
-fn complain(error: &dyn Display) {
+/// Prints a message on standard error. There is no place to report a failure of that.
+fn print_error(error: &dyn Display) {
     let _ = writeln!(io::stderr(), "oneloop: {}", escape::message(&error.to_string()));
 }

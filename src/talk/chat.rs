@@ -1,22 +1,21 @@
-//! `oneloop chat`: the server's side of a conversation. What is typed goes to every client,
-//! unasked; what clients say is shown, with who said it.
+//! `oneloop chat`: sends standard input to every client, and prints the lines of the clients with
+//! their number and address.
 //!
-//! A `^D` typed at a terminal, SIGINT and SIGTERM end the chat: what was typed is sent to all who
-//! take it within a bounded time, and then each client is told the end. An input that is no
-//! terminal may end and the chat stays; and it is read only while somebody is there to hear it,
-//! and no faster than the quickest client takes it.
+//! A `^D` typed at a terminal, SIGINT and SIGTERM end the chat: the remaining input is sent for a
+//! bounded time, then each client receives a FIN. A file or a pipe as input may end without ending
+//! the chat. It is read only while a client is connected, and no faster than the fastest client
+//! receives.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use mio::Interest;
 
-use super::failure::Failure;
+use super::failure::SessionError;
 use super::members::{ChatCx, Members};
-use super::notice::StatusLines;
 use super::ring::{RING_BYTES, Ring};
-use super::screen::{Screen, Shown};
-use super::turns::{SIGNALS, STDIO, Turns, ends_by};
+use super::screen::{FlushOutcome, Screen, StatusLines};
+use super::turns::{SIGNALS, STDIO, Turns, is_terminating};
 use crate::config::ChatPlan;
 use crate::core::{Event, Key, Moment, Observer, Ready, SysError, Turn};
 use crate::net::limits::{self, Descriptors};
@@ -26,20 +25,21 @@ use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
-/// So long those who are slow to take the last words are waited for.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Maximum time from the beginning of the shutdown to the end of the chat.
+const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// When all have taken the last words, so long for theirs: to close at once would cut them off.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// Minimum time from the beginning of the shutdown to the end of the chat, unless all clients are
+/// gone. Closing at once would cut off the last lines of clients.
+const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// So much of the input is read at a time. The quickest client may be behind by as much when more
-/// is read; all others by the rest of the ring.
-const TYPED_BYTES: usize = 64 * 1024;
+/// Maximum bytes per read of the input. More is read only while the fastest client is behind by no
+/// more than this; the others may be behind by the whole ring.
+const INPUT_BYTES: usize = 64 * 1024;
 
-/// So many reads of the input are made in one turn.
+/// Maximum reads of the input per turn.
 const BUDGET: usize = 4;
 
-/// The doors behind the two that every talk has.
+/// Slot of the first listener, after the sources that every session has.
 const FIRST_LISTENER: usize = STDIO + 1;
 
 /// The loop of a chat.
@@ -51,23 +51,23 @@ struct Chat<'a> {
     members: Members,
     ring: Ring,
     stdio: Stdio,
-    /// What may be tried at standard input and output.
+    /// Readiness bits of standard input and output.
     ready: Ready,
     screen: Screen,
-    notices: StatusLines,
-    typed: Box<[u8]>,
-    /// A human types.
-    terminal: bool,
-    /// When the end of the chat began.
-    farewell: Option<Moment>,
-    /// Why the screen is lost, if it is.
-    blind: Option<SysError>,
+    status_lines: StatusLines,
+    input: Box<[u8]>,
+    /// Standard input is a terminal.
+    is_terminal: bool,
+    /// When the chat began to end.
+    shutdown_since: Option<Moment>,
+    /// The error of standard output.
+    output_failed: Option<SysError>,
     now: Moment,
 }
 
-/// Talks until it is told to stop. What is returned is the exit status.
-pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
-    let mut chat = Chat::begin(plan, seen)?;
+/// Runs until `^D`, a signal or a closed output ends the chat. Returns the exit code.
+pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, SessionError> {
+    let mut chat = Chat::start(plan, seen)?;
     let signal = loop {
         if let Some(signal) = chat.turn()? {
             break Some(signal);
@@ -77,28 +77,29 @@ pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, Failure> {
         }
     };
     let (members, mut cx) = chat.cx();
-    members.cut(&mut cx);
-    chat.show();
-    chat.screen.forget();
-    chat.tell();
-    match (signal, chat.blind) {
+    members.close_all(&mut cx);
+    chat.flush_output();
+    chat.screen.discard();
+    chat.flush_status();
+    match (signal, chat.output_failed) {
         (Some(signal), _) => Ok(signal.status()),
         (None, Some(fault)) if fault.kind != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Stdio(fault))
+            Err(SessionError::Stdio(fault))
         }
         _ => Ok(0),
     }
 }
 
 impl<'a> Chat<'a> {
-    /// Every address is bound before anybody is let in.
-    fn begin(plan: &ChatPlan, seen: &'a mut dyn Observer) -> Result<Chat<'a>, Failure> {
-        let max_clients = room(plan)?;
+    /// Binds every address. Connections are accepted by the turns.
+    fn start(plan: &ChatPlan, seen: &'a mut dyn Observer) -> Result<Chat<'a>, SessionError> {
+        let max_clients = max_clients(plan)?;
         let turns = Turns::new()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
-        let mut notices = if plan.log.quiet { StatusLines::silent() } else { StatusLines::new() };
-        let listeners = open(plan, &turns, &mut notices, seen)?;
+        let quiet = plan.log.quiet;
+        let mut status_lines = if quiet { StatusLines::silent() } else { StatusLines::new() };
+        let listeners = open_listeners(plan, &turns, &mut status_lines, seen)?;
         Ok(Chat {
             turns,
             seen,
@@ -109,62 +110,62 @@ impl<'a> Chat<'a> {
             stdio,
             ready: Ready::READ.with(Ready::WRITE),
             screen: Screen::default(),
-            notices,
-            typed: vec![0; TYPED_BYTES].into_boxed_slice(),
-            terminal: io::stdin().is_terminal(),
-            farewell: None,
-            blind: None,
+            status_lines,
+            input: vec![0; INPUT_BYTES].into_boxed_slice(),
+            is_terminal: io::stdin().is_terminal(),
+            shutdown_since: None,
+            output_failed: None,
             now: Moment(0),
         })
     }
 
-    /// One turn. Some: a signal cuts the farewell short.
-    fn turn(&mut self) -> Result<Option<Signal>, Failure> {
+    /// Runs one turn. Returns a signal received while the chat was ending: it ends at once.
+    fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
         let (limit, queued) = (self.sleep_limit(), self.members.queued());
         self.now = self.turns.sleep(limit, queued, self.seen)?;
         if self.mark() {
             for signal in self.turns.signals(self.seen) {
                 match signal {
                     Signal::Quit => self.dump(),
-                    signal if !ends_by(signal) => {}
-                    signal if self.farewell.is_some() => return Ok(Some(signal)),
-                    _ => self.say_farewell(),
+                    signal if !is_terminating(signal) => {}
+                    signal if self.shutdown_since.is_some() => return Ok(Some(signal)),
+                    _ => self.begin_shutdown(),
                 }
             }
         }
         self.accept();
-        self.hear();
+        self.read_input();
         let (members, mut cx) = self.cx();
-        let left = members.run(&mut cx);
+        let closed = members.run(&mut cx);
         members.expire(&mut cx);
-        if left {
+        if closed {
             self.listeners.retry_paused(self.now);
         }
-        self.show();
-        self.tell();
+        self.flush_output();
+        self.flush_status();
         Ok(None)
     }
 
     fn sleep_limit(&self) -> Option<Duration> {
         let now = self.turns.now();
-        let farewell = self.farewell.map(|began| {
-            let next = [began.after(GOODBYE), began.after(FAREWELL)];
+        let shutdown = self.shutdown_since.map(|since| {
+            let next = [since.after(LAST_LINES_TIMEOUT), since.after(SEND_TIMEOUT)];
             next.into_iter().find(|end| *end > now).unwrap_or(now).since(now)
         });
-        let busy = self.may_hear() || self.may_show();
+        let is_busy = self.can_read_input() || self.can_flush();
         let limits = [
-            busy.then_some(Duration::ZERO),
+            is_busy.then_some(Duration::ZERO),
             self.members.sleep(now),
-            self.listeners.sleep(now, self.room()),
-            farewell,
+            self.listeners.sleep(now, self.capacity_left()),
+            shutdown,
         ];
         limits.into_iter().flatten().min()
     }
 
-    /// Notes what the system named. True: there are signals.
+    /// Sets readiness bits from the events. Returns true if signals were received.
     fn mark(&mut self) -> bool {
         let mut signals = false;
-        for (key, ready) in self.turns.named() {
+        for (key, ready) in self.turns.wakeups() {
             match key.slot() {
                 _ if !key.is_source() => self.members.mark(key, ready, self.seen),
                 SIGNALS => signals = true,
@@ -177,23 +178,23 @@ impl<'a> Chat<'a> {
         signals
     }
 
-    /// Lets in those who wait at the doors, as far as there is room.
+    /// Accepts pending connections up to the client limit.
     fn accept(&mut self) {
         for listener in 0..self.listeners.len() {
             for _ in 0..ACCEPT_BUDGET {
-                if self.members.len() >= self.max_clients && self.somebody_waits() {
+                if self.members.len() >= self.max_clients && self.accept_pending() {
                     let (members, mut cx) = self.cx();
-                    members.make_room(&mut cx);
+                    members.evict_left(&mut cx);
                 }
-                let there = self.members.len();
-                let room = self.max_clients.saturating_sub(there);
+                let clients = self.members.len();
+                let room = self.max_clients.saturating_sub(clients);
                 let (turns, members) = (&self.turns, &mut self.members);
                 let register = |socket: &mut Socket| {
                     let (key, interests) = (members.vacant(), interests(socket));
                     turns.register(socket.source(), key, interests).map(|()| key)
                 };
                 let turn = &mut Turn::new(self.now, self.seen);
-                match self.listeners.accept(listener, room, there, turn, register) {
+                match self.listeners.accept(listener, room, clients, turn, register) {
                     Some(accepted) => self.open_connection(accepted),
                     None => break,
                 }
@@ -201,13 +202,15 @@ impl<'a> Chat<'a> {
         }
     }
 
-    /// How many more may come in. Who has left holds no place for long if somebody wants it.
-    fn room(&self) -> usize {
+    /// Returns how many connections may be accepted. At the limit it is one if a client that has
+    /// left can be closed for it.
+    fn capacity_left(&self) -> usize {
         let free = self.max_clients.saturating_sub(self.members.len());
         free.max(self.members.iter().any(|member| member.has_left).into())
     }
 
-    fn somebody_waits(&self) -> bool {
+    /// Whether a connection is pending on a listener.
+    fn accept_pending(&self) -> bool {
         self.listeners.sleep(self.now, 1) == Some(Duration::ZERO)
     }
 
@@ -219,32 +222,35 @@ impl<'a> Chat<'a> {
         members.join(key, accepted.socket, peer, &mut cx);
     }
 
-    /// Whether the input is to be read now.
-    fn may_hear(&self) -> bool {
-        let somebody_hears = match self.members.quickest_behind(&self.ring) {
-            Some(behind) => behind <= TYPED_BYTES as u64,
-            // At a terminal an end may be typed, and what is said to nobody is told as such.
-            None => self.terminal,
+    /// Whether the input is read now.
+    fn can_read_input(&self) -> bool {
+        let is_wanted = match self.members.min_behind(&self.ring) {
+            Some(behind) => behind <= INPUT_BYTES as u64,
+            // A terminal is read without clients too, for a `^D` and to report that a line is not
+            // sent.
+            None => self.is_terminal,
         };
-        self.farewell.is_none() && self.ready.has(Ready::READ) && somebody_hears
+        self.shutdown_since.is_none() && self.ready.has(Ready::READ) && is_wanted
     }
 
-    /// What is typed goes to all.
-    fn hear(&mut self) {
+    /// Reads input into the ring, for all clients.
+    fn read_input(&mut self) {
         for _ in 0..BUDGET {
-            if !self.may_hear() {
+            if !self.can_read_input() {
                 return;
             }
-            match self.stdio.read(&mut self.typed) {
+            match self.stdio.read(&mut self.input) {
                 Ok(0) => {
                     self.ready = self.ready.without(Ready::READ);
-                    if self.terminal {
-                        self.say_farewell();
+                    if self.is_terminal {
+                        self.begin_shutdown();
                     }
                 }
-                Ok(_) if self.members.is_empty() => self.notices.say("* no clients, line not sent"),
+                Ok(_) if self.members.is_empty() => {
+                    self.status_lines.print("* no clients, line not sent");
+                }
                 Ok(bytes) => {
-                    self.ring.push(&self.typed[..bytes]);
+                    self.ring.push(&self.input[..bytes]);
                     self.members.queue_all();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -252,122 +258,126 @@ impl<'a> Chat<'a> {
                     self.ready = self.ready.without(Ready::READ);
                     if error.kind() != io::ErrorKind::WouldBlock {
                         let fault = SysError::from(&error);
-                        self.notices.say(format_args!("* standard input failed: {fault}"));
+                        self.status_lines.print(format_args!("* standard input failed: {fault}"));
                     }
                 }
             }
         }
     }
 
-    fn may_show(&self) -> bool {
+    fn can_flush(&self) -> bool {
         !self.screen.is_empty() && self.ready.has(Ready::WRITE)
     }
 
-    /// Shows what was said. If nobody can see it any more, the chat ends.
-    fn show(&mut self) {
-        if self.blind.is_some() {
-            return self.screen.forget();
+    /// Writes buffered lines to standard output. If that fails, the chat ends.
+    fn flush_output(&mut self) {
+        if self.output_failed.is_some() {
+            return self.screen.discard();
         }
         let had_room = self.screen.has_room();
-        let shown = match (self.ready.has(Ready::ERROR), self.may_show()) {
-            (_, true) => self.screen.show(|bytes| self.stdio.write(bytes)),
+        let flushed = match (self.ready.has(Ready::ERROR), self.can_flush()) {
+            (_, true) => self.screen.flush(|bytes| self.stdio.write(bytes)),
             (true, false) => match self.stdio.take_error() {
                 Ok(Some(error)) | Err(error) => Err(error),
-                Ok(None) => Ok(Shown::All),
+                Ok(None) => Ok(FlushOutcome::Done),
             },
             (false, false) => return,
         };
         self.ready = self.ready.without(Ready::ERROR);
-        match shown {
-            Ok(Shown::Blocked) => self.ready = self.ready.without(Ready::WRITE),
-            Ok(Shown::All | Shown::More) => {}
+        match flushed {
+            Ok(FlushOutcome::Blocked) => self.ready = self.ready.without(Ready::WRITE),
+            Ok(FlushOutcome::Done | FlushOutcome::Yielded) => {}
             Err(error) => {
-                self.screen.forget();
+                self.screen.discard();
                 self.ready = self.ready.without(Ready::WRITE);
-                self.blind.get_or_insert(SysError::from(&error));
-                self.say_farewell();
+                self.output_failed.get_or_insert(SysError::from(&error));
+                self.begin_shutdown();
             }
         }
         if !had_room && self.screen.has_room() {
-            self.members.queue_speakers();
+            self.members.queue_readable();
         }
     }
 
-    /// Tells of those who have left, behind what they said.
-    fn tell(&mut self) {
-        while let Some(note) = self.screen.due() {
-            self.notices.say(note);
+    /// Prints the status lines whose preceding output is written.
+    fn flush_status(&mut self) {
+        while let Some(line) = self.screen.next_status() {
+            self.status_lines.print(line);
         }
     }
 
-    /// Nobody is let in any more, and nothing more is typed.
-    fn say_farewell(&mut self) {
-        if self.farewell.is_none() {
-            self.farewell = Some(self.now);
-            let draining = Event::Draining { connections: self.members.len(), deadline: FAREWELL };
+    /// Closes the listeners and stops reading the input. Each member receives the rest and a FIN.
+    fn begin_shutdown(&mut self) {
+        if self.shutdown_since.is_none() {
+            self.shutdown_since = Some(self.now);
+            let connections = self.members.len();
+            let draining = Event::Draining { connections, deadline: SEND_TIMEOUT };
             self.seen.on(Key::LOOP, &draining);
             self.listeners.close_now();
             self.members.queue_all();
         }
     }
 
-    /// Whether all that could be said and shown has been, or the time for it is up.
+    /// Whether the input is sent, the output printed and the time for last lines over, or the send
+    /// timeout expired.
     fn is_over(&self) -> bool {
-        let Some(began) = self.farewell else { return false };
-        let all_told = self.members.iter().all(|member| member.told_end);
-        let all_shown = self.screen.is_empty();
-        let gone = self.members.is_empty() || began.after(GOODBYE) <= self.now;
-        (all_told && all_shown && gone) || began.after(FAREWELL) <= self.now
+        let Some(since) = self.shutdown_since else { return false };
+        let has_sent_all = self.members.iter().all(|member| member.fin_sent);
+        let has_printed_all = self.screen.is_empty();
+        let no_more_lines = self.members.is_empty() || since.after(LAST_LINES_TIMEOUT) <= self.now;
+        (has_sent_all && has_printed_all && no_more_lines) || since.after(SEND_TIMEOUT) <= self.now
     }
 
-    /// The members, and what is around them.
+    /// Borrows the members and the parts of the chat that they use.
     fn cx(&mut self) -> (&mut Members, ChatCx<'_>) {
         let cx = ChatCx {
             ring: &self.ring,
             screen: &mut self.screen,
-            notices: &mut self.notices,
-            farewell: self.farewell.is_some(),
+            status_lines: &mut self.status_lines,
+            shutting_down: self.shutdown_since.is_some(),
             now: self.now,
             seen: self.seen,
         };
         (&mut self.members, cx)
     }
 
-    /// Tells the log who is there, and how far behind.
+    /// Reports the listeners and the members, each with the bytes it is behind.
     fn dump(&mut self) {
-        let (connections, (up, down)) = (self.members.len(), self.members.moved());
+        let (connections, (up, down)) = (self.members.len(), self.members.bytes_moved());
         self.seen.on(Key::LOOP, &Event::InProgress { connections, up, down });
-        let mut say = |line: &str| self.seen.on(Key::LOOP, &Event::Dump { line });
+        let mut dump = |line: &str| self.seen.on(Key::LOOP, &Event::Dump { line });
         let clients = Count(connections, "client");
-        say(&format!("chat: {clients} of at most {}", self.max_clients));
+        dump(&format!("chat: {clients} of at most {}", self.max_clients));
         for listener in self.listeners.iter() {
-            say(&format!("listener {}: {}", listener.address, listener.state()));
+            dump(&format!("listener {}: {}", listener.address, listener.state()));
         }
         for member in self.members.iter() {
             let left = if member.has_left { ", left" } else { "" };
-            say(&format!("{}: {} B behind{left}", member.name, member.behind(&self.ring)));
+            dump(&format!("{}: {} B behind{left}", member.name, member.behind(&self.ring)));
         }
     }
 }
 
-/// As many as the plan wants, if there are files for them. What nobody asked for is simply less.
-fn room(plan: &ChatPlan) -> Result<usize, Failure> {
+/// Returns the client limit of the plan. The default is lowered to what the open-file limit allows;
+/// for a limit that was set this is an error.
+fn max_clients(plan: &ChatPlan) -> Result<usize, SessionError> {
     let files = limits::raise_files().files;
     let descriptors = Descriptors { listeners: plan.listens.len(), ..Descriptors::default() };
     match limits::max_connections(Some(plan.max_clients), files, descriptors) {
         Err(error) if plan.max_clients == ChatPlan::MAX_CLIENTS && error.possible > 0 => {
             Ok(error.possible)
         }
-        done => done.map_err(Failure::Limit),
+        done => done.map_err(SessionError::Limit),
     }
 }
 
-fn open(
+/// Binds and registers the listeners, and reports them once all are bound.
+fn open_listeners(
     plan: &ChatPlan,
     turns: &Turns,
-    notices: &mut StatusLines,
+    status_lines: &mut StatusLines,
     seen: &mut dyn Observer,
-) -> Result<Listeners, Failure> {
+) -> Result<Listeners, SessionError> {
     let (mut listeners, mut bound) = (Listeners::default(), Vec::new());
     for (route, listen) in plan.listens.iter().enumerate() {
         for mut listener in Listener::bind(listen)? {
@@ -375,7 +385,7 @@ fn open(
             bound.push((key, listener.address().to_string()));
             turns.register(listener.source(), key, Interest::READABLE)?;
             if let Some(warning) = listener.warning() {
-                notices.say(format_args!("* {}", plain(warning)));
+                status_lines.print(format_args!("* {}", plain(warning)));
             }
             listeners.add(listener, route as u16, key);
         }

@@ -9,18 +9,18 @@ use crate::text::escape::plain;
 
 /// Why a session could not start, or did not end in order.
 #[derive(Debug)]
-pub enum Failure {
+pub enum SessionError {
     /// No connection was established.
     CannotConnect {
         target: String,
         why: String,
-        status: Status,
+        status: ExitStatus,
     },
     /// The connection did not end in order.
     Lost {
         target: String,
         why: String,
-        status: Status,
+        status: ExitStatus,
     },
     /// A datagram target never answered.
     NoAnswer {
@@ -40,9 +40,9 @@ pub enum Failure {
 
 /// Exit code of a failure. Codes of connection failures are curl's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
+pub enum ExitStatus {
     /// Local error: input, output, or no descriptor or port available.
-    CouldNot = 1,
+    LocalError = 1,
     /// The name of the target has no address.
     Unresolved = 6,
     /// The target refused, or is unreachable.
@@ -53,47 +53,49 @@ pub enum Status {
     Lost = 56,
 }
 
-impl Failure {
-    pub fn status(&self) -> Status {
+impl SessionError {
+    pub fn status(&self) -> ExitStatus {
         match self {
-            Failure::CannotConnect { status, .. } | Failure::Lost { status, .. } => *status,
-            Failure::NoAnswer { .. } => Status::TimedOut,
-            _ => Status::CouldNot,
+            SessionError::CannotConnect { status, .. } | SessionError::Lost { status, .. } => {
+                *status
+            }
+            SessionError::NoAnswer { .. } => ExitStatus::TimedOut,
+            _ => ExitStatus::LocalError,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::CannotConnect { target, why, .. } => {
+            SessionError::CannotConnect { target, why, .. } => {
                 write!(f, "cannot connect to {}: {}", plain(target), plain(why))
             }
-            Failure::Lost { target, why, .. } => {
+            SessionError::Lost { target, why, .. } => {
                 write!(f, "connection to {} lost: {}", plain(target), plain(why))
             }
-            Failure::NoAnswer { target, why } => {
+            SessionError::NoAnswer { target, why } => {
                 write!(f, "no answer from {}: {}", plain(target), plain(why))
             }
-            Failure::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
-            Failure::CannotListen(error) => write!(f, "{error}"),
-            Failure::Limit(error) => write!(f, "{error}"),
-            Failure::System(error) => write!(f, "cannot start: {}", SysError::from(error)),
-            Failure::Unsupported(what) => write!(f, "not supported on this system: {what}"),
+            SessionError::Stdio(fault) => write!(f, "standard input or output failed: {fault}"),
+            SessionError::CannotListen(error) => write!(f, "{error}"),
+            SessionError::Limit(error) => write!(f, "{error}"),
+            SessionError::System(error) => write!(f, "cannot start: {}", SysError::from(error)),
+            SessionError::Unsupported(what) => write!(f, "not supported on this system: {what}"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for SessionError {}
 
-impl From<CannotListen> for Failure {
-    fn from(error: CannotListen) -> Failure {
-        Failure::CannotListen(error)
+impl From<CannotListen> for SessionError {
+    fn from(error: CannotListen) -> SessionError {
+        SessionError::CannotListen(error)
     }
 }
 
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Failure {
-        Failure::System(error)
+impl From<io::Error> for SessionError {
+    fn from(error: io::Error) -> SessionError {
+        SessionError::System(error)
     }
 }

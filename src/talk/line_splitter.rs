@@ -1,55 +1,55 @@
 //! Splits the bytes of a client into lines.
 
-/// Maximum length in bytes of a line shown in one piece, and of a stored unfinished line.
-pub const SAID_BYTES: usize = 1024;
+/// Maximum length in bytes of a line printed in one piece, and of a stored unfinished line.
+pub const MAX_LINE_BYTES: usize = 1024;
 
 /// The unfinished line of a client.
 #[derive(Default)]
 pub struct LineSplitter {
-    begun: Vec<u8>,
+    partial: Vec<u8>,
 }
 
 /// A line, or a piece of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece<'a> {
+pub struct LinePiece<'a> {
     /// Without its line end.
     pub text: &'a [u8],
     /// More of the same line follows.
-    pub read_again: bool,
+    pub is_continued: bool,
 }
 
 impl LineSplitter {
-    /// Adds received bytes, and passes complete lines, and pieces of long lines, to `show`.
-    pub fn hear(&mut self, mut bytes: &[u8], mut show: impl FnMut(Piece<'_>)) {
+    /// Adds received bytes, and passes complete lines, and pieces of long lines, to `emit`.
+    pub fn push(&mut self, mut bytes: &[u8], mut emit: impl FnMut(LinePiece<'_>)) {
         while let Some(at) = bytes.iter().position(|&byte| byte == b'\n') {
-            self.add(&bytes[..at], &mut show);
+            self.add(&bytes[..at], &mut emit);
             bytes = &bytes[at + 1..];
-            let text = self.begun.strip_suffix(b"\r").unwrap_or(&self.begun);
-            show(Piece { text, read_again: false });
-            self.begun.clear();
+            let text = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
+            emit(LinePiece { text, is_continued: false });
+            self.partial.clear();
         }
-        self.add(bytes, &mut show);
+        self.add(bytes, &mut emit);
     }
 
-    /// Passes an unfinished line to `show` at the end of input.
-    pub fn end(&mut self, mut show: impl FnMut(Piece<'_>)) {
-        if !self.begun.is_empty() {
-            show(Piece { text: &self.begun, read_again: false });
+    /// Passes an unfinished line to `emit` at the end of input.
+    pub fn finish(&mut self, mut emit: impl FnMut(LinePiece<'_>)) {
+        if !self.partial.is_empty() {
+            emit(LinePiece { text: &self.partial, is_continued: false });
         }
-        self.begun = Vec::new();
+        self.partial = Vec::new();
     }
 
     /// Passes on a piece only once its line is known to continue, so that no piece is empty.
-    fn add(&mut self, mut bytes: &[u8], show: &mut impl FnMut(Piece<'_>)) {
-        while self.begun.len() + bytes.len() > SAID_BYTES {
-            let (fits, rest) = bytes.split_at(SAID_BYTES - self.begun.len());
-            self.begun.extend_from_slice(fits);
-            let cut = whole_characters(&self.begun);
-            show(Piece { text: &self.begun[..cut], read_again: true });
-            self.begun.drain(..cut);
+    fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(LinePiece<'_>)) {
+        while self.partial.len() + bytes.len() > MAX_LINE_BYTES {
+            let (fits, rest) = bytes.split_at(MAX_LINE_BYTES - self.partial.len());
+            self.partial.extend_from_slice(fits);
+            let cut = whole_characters(&self.partial);
+            emit(LinePiece { text: &self.partial[..cut], is_continued: true });
+            self.partial.drain(..cut);
             bytes = rest;
         }
-        self.begun.extend_from_slice(bytes);
+        self.partial.extend_from_slice(bytes);
     }
 }
 
@@ -70,90 +70,92 @@ mod tests {
     use super::*;
     use crate::core::Random;
 
-    /// What is shown of `parts`, one read each, and of the end. A piece that goes on ends in `+`.
-    fn shown(parts: &[&[u8]]) -> Vec<String> {
-        let (mut said, mut lines) = (LineSplitter::default(), Vec::new());
-        let mut show = |piece: Piece<'_>| {
-            let mark = if piece.read_again { "+" } else { "" };
+    /// Returns the lines of `parts`, one read each, up to the end. A piece that is continued ends
+    /// in `+`.
+    fn lines_of(parts: &[&[u8]]) -> Vec<String> {
+        let (mut splitter, mut lines) = (LineSplitter::default(), Vec::new());
+        let mut emit = |piece: LinePiece<'_>| {
+            let mark = if piece.is_continued { "+" } else { "" };
             lines.push(String::from_utf8_lossy(piece.text).into_owned() + mark);
         };
         for part in parts {
-            said.hear(part, &mut show);
-            assert!(said.begun.len() <= SAID_BYTES);
+            splitter.push(part, &mut emit);
+            assert!(splitter.partial.len() <= MAX_LINE_BYTES);
         }
-        said.end(&mut show);
+        splitter.finish(&mut emit);
         lines
     }
 
     #[test]
-    fn lines_come_out_whole_however_they_were_cut() {
+    fn lines_are_whole_however_they_were_cut() {
         for cut in 0..12 {
             let (a, b) = b"one\r\n\ntwo\nx".split_at(cut);
-            assert_eq!(shown(&[a, b]), ["one", "", "two", "x"], "cut at {cut}");
+            assert_eq!(lines_of(&[a, b]), ["one", "", "two", "x"], "cut at {cut}");
         }
-        assert_eq!(shown(&[]), [""; 0]);
-        assert_eq!(shown(&[b"one\n"]), ["one"]);
-        assert_eq!(shown(&[b"on\re\n"]), ["on\re"]);
+        assert_eq!(lines_of(&[]), [""; 0]);
+        assert_eq!(lines_of(&[b"one\n"]), ["one"]);
+        assert_eq!(lines_of(&[b"on\re\n"]), ["on\re"]);
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_shown_in_pieces() {
+    fn a_line_that_is_too_long_is_split_into_pieces() {
         let long = |bytes: usize| "x".repeat(bytes);
-        let just = long(SAID_BYTES) + "\n";
-        assert_eq!(shown(&[just.as_bytes()]), [long(SAID_BYTES)]);
-        let over = long(2 * SAID_BYTES + 1) + "\nnext\n";
-        let piece = long(SAID_BYTES) + "+";
+        let longest = long(MAX_LINE_BYTES) + "\n";
+        assert_eq!(lines_of(&[longest.as_bytes()]), [long(MAX_LINE_BYTES)]);
+        let over = long(2 * MAX_LINE_BYTES + 1) + "\nnext\n";
+        let piece = long(MAX_LINE_BYTES) + "+";
         let expected = [&piece, &piece, "x", "next"];
-        assert_eq!(shown(&[over.as_bytes()]), expected);
+        assert_eq!(lines_of(&[over.as_bytes()]), expected);
         let bytes: Vec<&[u8]> = over.as_bytes().chunks(1).collect();
-        assert_eq!(shown(&bytes), expected);
+        assert_eq!(lines_of(&bytes), expected);
     }
 
     #[test]
     fn a_piece_ends_between_characters_if_there_are_any() {
         for pad in 0..4 {
-            let line = "x".repeat(pad) + &"日".repeat(SAID_BYTES);
-            let lines = shown(&[line.as_bytes()]);
+            let line = "x".repeat(pad) + &"日".repeat(MAX_LINE_BYTES);
+            let lines = lines_of(&[line.as_bytes()]);
             assert!(lines.len() > 2);
             assert_eq!(lines.concat().replace('+', ""), line);
         }
-        let noise = [0x80; 3 * SAID_BYTES];
-        assert_eq!(shown(&[&noise]).len(), 3);
-        let noise = [0xff; 3 * SAID_BYTES];
-        assert_eq!(shown(&[&noise]).len(), 4);
+        let noise = [0x80; 3 * MAX_LINE_BYTES];
+        assert_eq!(lines_of(&[&noise]).len(), 3);
+        let noise = [0xff; 3 * MAX_LINE_BYTES];
+        assert_eq!(lines_of(&[&noise]).len(), 4);
     }
 
     #[test]
-    fn nothing_is_lost_whatever_is_said_in_whatever_pieces() {
+    fn no_byte_is_lost_however_the_input_is_cut() {
         for seed in 0..100 {
             let mut random = Random::new(seed);
             let length = random.below(6000) as usize;
             // Few line ends, many bytes that look like the insides of characters.
-            let letters = [b'a', 0x80, 0xe6, 0xff, b'b', 0x97, 0xa5, b'c'];
+            let alphabet = [b'a', 0x80, 0xe6, 0xff, b'b', 0x97, 0xa5, b'c'];
             let text: Vec<u8> = (0..length)
                 .map(|_| match random.below(500) {
                     0 => b'\n',
-                    n => letters[n as usize % letters.len()],
+                    n => alphabet[n as usize % alphabet.len()],
                 })
                 .collect();
-            let (mut said, mut heard, mut left) = (LineSplitter::default(), Vec::new(), &text[..]);
-            let mut show = |piece: Piece<'_>| {
-                assert!(piece.text.len() <= SAID_BYTES);
-                assert!(!piece.text.is_empty() || !piece.read_again);
-                heard.extend_from_slice(piece.text);
-                heard.extend(if piece.read_again { None } else { Some(b'\n') });
+            let (mut splitter, mut output, mut left) =
+                (LineSplitter::default(), Vec::new(), &text[..]);
+            let mut emit = |piece: LinePiece<'_>| {
+                assert!(piece.text.len() <= MAX_LINE_BYTES);
+                assert!(!piece.text.is_empty() || !piece.is_continued);
+                output.extend_from_slice(piece.text);
+                output.extend(if piece.is_continued { None } else { Some(b'\n') });
             };
             while !left.is_empty() {
                 let (now, later) = left.split_at(random.below(left.len() as u64 + 1) as usize);
-                said.hear(now, &mut show);
+                splitter.push(now, &mut emit);
                 left = later;
             }
-            said.end(&mut show);
+            splitter.finish(&mut emit);
             let mut expected = text.clone();
             if !text.is_empty() && !text.ends_with(b"\n") {
                 expected.push(b'\n');
             }
-            assert_eq!(heard, expected, "seed {seed}");
+            assert_eq!(output, expected, "seed {seed}");
         }
     }
 }

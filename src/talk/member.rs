@@ -1,5 +1,5 @@
-//! One who takes part in a chat: what is said to all goes out from the ring, what it says is shown
-//! line by line.
+//! One client of a chat: sends it the input from the ring, and adds its lines to the screen. Which
+//! client is driven when is decided by `members`.
 
 use std::time::Duration;
 
@@ -16,45 +16,46 @@ use crate::core::{
 use crate::net::Socket;
 use crate::observe::line::PeerName;
 
-/// So many reads, and so many writes, are made for one member in a turn.
+/// Maximum reads, and maximum writes, per member and turn.
 const BUDGET: usize = 16;
 
-/// Who has ended its side may still listen, or may be gone: TCP does not say which. So long after
-/// the last sign of life the system asks, and then again and again; who is gone answers with a
-/// reset.
-const ASK_AFTER: Duration = Duration::from_secs(60);
-const ASK_AGAIN: Duration = Duration::from_secs(15);
+/// TCP_KEEPIDLE after a client's FIN. The client may still be reading, or be gone: TCP does not
+/// distinguish them, but a client that is gone answers a keepalive probe with a reset.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 
-/// A client, and how far it has come.
+/// TCP_KEEPINTVL: time between keepalive probes without an answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A client and its position in the ring.
 pub struct Member {
     socket: Socket,
-    /// Its number and its address, as it is called on the screen.
+    /// Its number and its address, as printed on the screen.
     pub name: String,
     pub id: u32,
     ready: Ready,
     cursor: Cursor,
-    said: LineSplitter,
-    /// It has ended its side: it says no more, and may still listen.
+    lines: LineSplitter,
+    /// It has sent a FIN. It may still be reading.
     pub has_left: bool,
-    /// We have ended our side: all that was said has gone out to it.
-    pub told_end: bool,
-    /// It stands in the run queue.
+    /// A FIN was sent, after all of the input.
+    pub fin_sent: bool,
+    /// It is in the run queue.
     pub queued: bool,
     joined: Moment,
-    /// When it last said something.
+    /// When data was last read from it.
     pub active: Tick,
-    /// The one entry among the timers that counts; 0 is none.
+    /// The tick of its timer; earlier entries are stale. 0: none.
     pub armed: Tick,
     pub up: u64,
     pub down: u64,
 }
 
-/// What a member is driven with.
-pub struct Drive<'a> {
+/// The parts of the chat that driving a member uses.
+pub struct MemberCx<'a> {
     pub ring: &'a Ring,
     pub screen: &'a mut Screen,
-    /// The chat is ending: who has heard all is told so.
-    pub farewell: bool,
+    /// The chat is ending: a member that has received all of the input is sent a FIN.
+    pub shutting_down: bool,
     pub scratch: &'a mut [u8],
     pub now: Moment,
     pub seen: &'a mut dyn Observer,
@@ -68,9 +69,9 @@ impl Member {
             id,
             ready: Ready::NONE,
             cursor: head,
-            said: LineSplitter::default(),
+            lines: LineSplitter::default(),
             has_left: false,
-            told_end: false,
+            fin_sent: false,
             queued: false,
             joined: now,
             active: now.tick(),
@@ -88,131 +89,133 @@ impl Member {
         ring.behind(self.cursor)
     }
 
-    /// Whether there is something to read as soon as the screen has room.
-    pub fn would_speak(&self) -> bool {
+    /// Whether it can be read as soon as the screen has room.
+    pub fn is_readable(&self) -> bool {
         self.ready.has(Ready::READ) && !self.has_left
     }
 
-    /// Does what can be done now. True: it had its share, and could go on. An error is its end.
-    pub fn drive(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
-        let more = self.tell(key, with)? | self.listen(key, with)?;
+    /// Writes and reads until blocked or until a budget is used up; then it returns true. An error
+    /// closes the member.
+    pub fn drive(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
+        let has_more = self.send(key, cx)? | self.receive(key, cx)?;
         if self.ready.has(Ready::ERROR) {
             self.ready = self.ready.without(Ready::ERROR);
             match self.socket.take_error() {
-                Ok(Some(error)) | Err(error) => return Err(lost(&error)),
-                // The system hung up without an error: both directions have ended.
+                Ok(Some(error)) | Err(error) => return Err(reset_by_client(&error)),
+                // A hang-up without an error: both directions have ended.
                 Ok(None) if self.has_left => return Err(Reason::Finished),
                 Ok(None) => {}
             }
         }
-        match self.has_left && self.told_end {
+        match self.has_left && self.fin_sent {
             true => Err(Reason::Finished),
-            false => Ok(more),
+            false => Ok(has_more),
         }
     }
 
-    /// What was said to all and not yet to this one.
-    fn tell(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
+    /// Writes what the ring holds for it.
+    fn send(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
-            let next = with.ring.next(self.cursor).ok_or(Reason::Lagged)?;
+            let next = cx.ring.next(self.cursor).ok_or(Reason::Lagged)?;
             if next.is_empty() {
-                return self.bid_farewell(key, with).map(|()| false);
+                self.shut_down_if_ending(key, cx);
+                return Ok(false);
             }
             if !self.ready.has(Ready::WRITE) {
                 return Ok(false);
             }
-            let left = self.behind(with.ring) as usize;
-            match settled(self.socket.write(next)).map_err(|error| lost(&error))? {
+            let left = self.behind(cx.ring) as usize;
+            match settled(self.socket.write(next)).map_err(|error| reset_by_client(&error))? {
                 Io::Moved(bytes) => {
-                    with.ring.advance(&mut self.cursor, bytes);
+                    cx.ring.advance(&mut self.cursor, bytes);
                     self.down += bytes as u64;
-                    with.seen.on(key, &Event::Wrote { bytes, left: left - bytes });
+                    cx.seen.on(key, &Event::Wrote { bytes, left: left - bytes });
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::WRITE);
-                    with.seen.on(key, &Event::WriteBlocked { left });
+                    cx.seen.on(key, &Event::WriteBlocked { left });
                 }
-                Io::Interrupted => with.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => cx.seen.on(key, &Event::Interrupted),
             }
         }
         Ok(true)
     }
 
-    /// It has heard all. If there will be no more, it is told so.
-    fn bid_farewell(&mut self, key: Key, with: &mut Drive<'_>) -> Result<(), Reason> {
-        if with.farewell && !self.told_end {
-            self.told_end = true;
-            // One that is gone already need not be told.
+    /// Sends a FIN at the end of the chat. The member has received all of the input.
+    fn shut_down_if_ending(&mut self, key: Key, cx: &mut MemberCx<'_>) {
+        if cx.shutting_down && !self.fin_sent {
+            self.fin_sent = true;
+            // It fails if the client has reset the connection. A read reports that.
             if self.socket.shutdown_write().is_ok() {
-                with.seen.on(key, &Event::ShutDown);
+                cx.seen.on(key, &Event::ShutDown);
             }
         }
-        Ok(())
     }
 
-    /// What this one says, as long as there is room to show it.
-    fn listen(&mut self, key: Key, with: &mut Drive<'_>) -> Result<bool, Reason> {
+    /// Reads lines while the screen has room for them.
+    fn receive(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
-            if !self.would_speak() || !with.screen.has_room() {
+            if !self.is_readable() || !cx.screen.has_room() {
                 return Ok(false);
             }
-            let (name, room) = (&self.name, with.scratch.len());
-            match settled(self.socket.read(with.scratch)).map_err(|error| lost(&error))? {
+            let (name, room) = (&self.name, cx.scratch.len());
+            match settled(self.socket.read(cx.scratch)).map_err(|error| reset_by_client(&error))? {
                 Io::Moved(0) => {
-                    self.say_rest(with.screen);
-                    with.seen.on(key, &Event::EndOfFile);
+                    self.end_line(cx.screen);
+                    cx.seen.on(key, &Event::EndOfFile);
                     self.has_left = true;
-                    self.ask_for_life();
+                    self.enable_keepalive();
                     return Ok(false);
                 }
                 Io::Moved(bytes) => {
                     self.up += bytes as u64;
-                    self.active = with.now.tick();
-                    with.seen.on(key, &Event::Read { bytes, room, hint: ReadHint::NoPromise });
-                    self.said.hear(&with.scratch[..bytes], |piece| with.screen.add(name, piece));
+                    self.active = cx.now.tick();
+                    cx.seen.on(key, &Event::Read { bytes, room, hint: ReadHint::NoPromise });
+                    self.lines.push(&cx.scratch[..bytes], |piece| cx.screen.add(name, piece));
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::READ);
-                    with.seen.on(key, &Event::ReadBlocked);
+                    cx.seen.on(key, &Event::ReadBlocked);
                 }
-                Io::Interrupted => with.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => cx.seen.on(key, &Event::Interrupted),
             }
         }
         Ok(true)
     }
 
-    /// It says no more: what it began is shown as it stands.
-    pub fn say_rest(&mut self, screen: &mut Screen) {
-        self.said.end(|piece| screen.add(&self.name, piece));
+    /// Adds an unfinished line to the screen: no more data will be read.
+    pub fn end_line(&mut self, screen: &mut Screen) {
+        self.lines.finish(|piece| screen.add(&self.name, piece));
     }
 
-    fn ask_for_life(&self) {
+    fn enable_keepalive(&self) {
         if let Socket::Tcp(stream) = &self.socket {
-            let asks = TcpKeepalive::new().with_time(ASK_AFTER).with_interval(ASK_AGAIN);
-            // Where it cannot be had, such a member stays until something is said to it.
-            let _ = SockRef::from(stream).set_tcp_keepalive(&asks);
+            let keepalive =
+                TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+            // Without keepalive, a dead client is found by the next write.
+            let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
         }
     }
 
-    /// Closes it: in order if it has heard all, otherwise with a reset, so that it is not left to
-    /// think it had. An event tells the rest.
-    pub fn close(mut self, key: Key, reason: Reason, with: &mut Drive<'_>) {
-        let owed = self.behind(with.ring) > 0;
+    /// Closes the connection and reports it. A member that has not received all of the input is
+    /// reset: a FIN would tell it that it had.
+    pub fn close(mut self, key: Key, reason: Reason, cx: &mut MemberCx<'_>) {
+        let is_behind = self.behind(cx.ring) > 0;
         let (first, by) = match reason {
             _ if self.has_left => (Side::Client, CloseKind::Fin),
             Reason::Reset { by, .. } => (by, CloseKind::Rst),
-            _ if owed => (Side::Proxy, CloseKind::Rst),
+            _ if is_behind => (Side::Proxy, CloseKind::Rst),
             _ => (Side::Proxy, CloseKind::Fin),
         };
-        if owed {
+        if is_behind {
             self.socket.reset_on_drop();
         }
-        let (up, down, now) = (self.up, self.down, with.now);
+        let (up, down, now) = (self.up, self.down, cx.now);
         let (ending, lasted) = (Close { reason, first, by }, now.since(self.joined));
-        with.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+        cx.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 }
 
-fn lost(error: &std::io::Error) -> Reason {
+fn reset_by_client(error: &std::io::Error) -> Reason {
     Reason::Reset { by: Side::Client, fault: SysError::from(error) }
 }

@@ -1,14 +1,14 @@
-//! All who take part in a chat, and whose turn it is.
+//! Owns the clients of a chat, their run queue and their idle timers. Accepting connections and
+//! reading the input are left to `chat`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::member::{Drive, Member};
-use super::notice::StatusLines;
+use super::member::{Member, MemberCx};
 use super::ring::Ring;
-use super::screen::Screen;
+use super::screen::{Screen, StatusLines};
 use crate::config::unit::show_duration;
 use crate::core::time::ticks;
 use crate::core::{
@@ -16,10 +16,10 @@ use crate::core::{
 };
 use crate::net::Socket;
 
-/// So much is read of a member at a time.
+/// Maximum bytes per read of a member.
 const READ_BYTES: usize = 4096;
 
-/// Those who are there, by slot.
+/// The clients, by slot.
 pub struct Members {
     members: Slab<Member>,
     conn_ids: ConnIds,
@@ -29,19 +29,19 @@ pub struct Members {
     scratch: Box<[u8]>,
 }
 
-/// What is around the members: the ring they hear from, the screen they are shown on, and who is
-/// told of their coming and going.
+/// The parts of the chat that its members use.
 pub struct ChatCx<'a> {
     pub ring: &'a Ring,
     pub screen: &'a mut Screen,
-    pub notices: &'a mut StatusLines,
-    pub farewell: bool,
+    pub status_lines: &'a mut StatusLines,
+    /// The chat is ending.
+    pub shutting_down: bool,
     pub now: Moment,
     pub seen: &'a mut dyn Observer,
 }
 
 impl Members {
-    /// Who says nothing for the time `idle` is let go.
+    /// Creates an empty set. Members that send nothing for `idle` are closed.
     pub fn new(idle: Option<Duration>) -> Members {
         Members {
             members: Slab::new(),
@@ -69,31 +69,32 @@ impl Members {
         self.members.iter().map(|(_, member)| member)
     }
 
-    /// Bytes that those who are here have sent and been sent so far.
-    pub fn moved(&self) -> (u64, u64) {
+    /// Returns the bytes received from and sent to the present members.
+    pub fn bytes_moved(&self) -> (u64, u64) {
         self.iter().fold((0, 0), |(up, down), member| (up + member.up, down + member.down))
     }
 
-    /// How far the quickest is behind. None: nobody is there.
-    pub fn quickest_behind(&self, ring: &Ring) -> Option<u64> {
+    /// Returns how many bytes the fastest member is behind. `None` without members.
+    pub fn min_behind(&self, ring: &Ring) -> Option<u64> {
         self.iter().map(|member| member.behind(ring)).min()
     }
 
-    /// The key that the next one who joins will have.
+    /// Returns the key for the next member.
     pub fn vacant(&mut self) -> Key {
         Key::new(self.conn_ids.next(), self.members.vacant_key())
     }
 
-    /// Takes one in, under the key that `vacant` gave.
+    /// Adds a member under a key returned by `vacant`.
     pub fn join(&mut self, key: Key, socket: Socket, peer: &Peer, cx: &mut ChatCx<'_>) {
         let member = Member::new(socket, peer, key.id, cx.ring.head(), cx.now);
-        cx.notices.say(format_args!("* {} joined", member.name));
+        cx.status_lines.print(format_args!("* {} joined", member.name));
         let slot = self.members.insert(member);
         debug_assert_eq!(slot, key.slot());
         self.queue(slot);
         self.arm(slot, cx);
     }
 
+    /// Sets readiness bits from an event and queues the member.
     pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
         match get(&mut self.members, key) {
             Some(member) => {
@@ -105,17 +106,17 @@ impl Members {
         }
     }
 
-    /// Something was said to all, or it is time to say farewell.
+    /// Queues all members, after input was added to the ring or the chat began to end.
     pub fn queue_all(&mut self) {
-        self.queue_those(|_| true);
+        self.queue_if(|_| true);
     }
 
-    /// The screen has room again.
-    pub fn queue_speakers(&mut self) {
-        self.queue_those(Member::would_speak);
+    /// Queues the members that can be read, after the screen has room again.
+    pub fn queue_readable(&mut self) {
+        self.queue_if(Member::is_readable);
     }
 
-    /// Drives each that is queued once. True: somebody left.
+    /// Drives each queued member once. Returns true if one was closed.
     pub fn run(&mut self, cx: &mut ChatCx<'_>) -> bool {
         let before = self.len();
         for _ in 0..self.run.len() {
@@ -123,9 +124,9 @@ impl Members {
             let Some(member) = get(&mut self.members, key) else { continue };
             member.queued = false;
             let had_left = member.has_left;
-            let driven = member.drive(key, &mut with(&mut self.scratch, cx));
+            let driven = member.drive(key, &mut member_cx(&mut self.scratch, cx));
             if member.has_left && !had_left {
-                cx.screen.note(format!("* {} left", member.name));
+                cx.screen.add_status(format!("* {} left", member.name));
             }
             match driven {
                 Ok(true) => self.queue(key.slot()),
@@ -136,15 +137,15 @@ impl Members {
         self.len() < before
     }
 
-    /// Lets go of those who were silent for too long.
+    /// Closes members that have sent nothing for the idle timeout.
     pub fn expire(&mut self, cx: &mut ChatCx<'_>) {
         let now = cx.now.tick();
         while let Some((due, key)) = self.timers.pop(now) {
             let member = get(&mut self.members, key).filter(|member| member.armed == due);
             let Some(member) = member else { continue };
             member.armed = 0;
-            let meant = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
-            let again = meant > now;
+            let deadline = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
+            let again = deadline > now;
             cx.seen.on(key, &Event::Fired { deadline: Deadline::Idle, again });
             match again {
                 true => self.arm(key.slot(), cx),
@@ -153,7 +154,7 @@ impl Members {
         }
     }
 
-    /// How long the loop may sleep for the members' sake.
+    /// Returns how long the loop may sleep.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         match self.run.is_empty() {
             false => Some(Duration::ZERO),
@@ -161,9 +162,8 @@ impl Members {
         }
     }
 
-    /// Of those who have ended their side, and may not even be there any more, the first makes
-    /// room for somebody new.
-    pub fn make_room(&mut self, cx: &mut ChatCx<'_>) {
+    /// Closes the first member that has sent a FIN, so that another can be accepted.
+    pub fn evict_left(&mut self, cx: &mut ChatCx<'_>) {
         let left = self.members.iter().find(|(_, member)| member.has_left);
         if let Some((slot, member)) = left {
             let key = Key::new(member.id, slot);
@@ -171,29 +171,30 @@ impl Members {
         }
     }
 
-    /// The chat is over for all who are left.
-    pub fn cut(&mut self, cx: &mut ChatCx<'_>) {
+    /// Closes all members at the end of the chat.
+    pub fn close_all(&mut self, cx: &mut ChatCx<'_>) {
         let keys: Vec<(Key, bool)> = self
             .members
             .iter()
-            .map(|(slot, member)| (Key::new(member.id, slot), member.told_end))
+            .map(|(slot, member)| (Key::new(member.id, slot), member.fin_sent))
             .collect();
-        for (key, told_end) in keys {
-            self.close(key, if told_end { Reason::Drained } else { Reason::Cut }, cx);
+        for (key, fin_sent) in keys {
+            self.close(key, if fin_sent { Reason::Drained } else { Reason::Cut }, cx);
         }
     }
 
     fn close(&mut self, key: Key, reason: Reason, cx: &mut ChatCx<'_>) {
         let mut member = self.members.remove(key.slot());
-        member.say_rest(cx.screen);
-        if let Some(news) = self.news(&member, reason) {
-            cx.screen.note(format!("* {} {news}", member.name));
+        member.end_line(cx.screen);
+        if let Some(departure) = self.departure(&member, reason) {
+            cx.screen.add_status(format!("* {} {departure}", member.name));
         }
-        member.close(key, reason, &mut with(&mut self.scratch, cx));
+        member.close(key, reason, &mut member_cx(&mut self.scratch, cx));
     }
 
-    /// What is told of an end. That somebody left was told when that showed.
-    fn news(&self, member: &Member, reason: Reason) -> Option<String> {
+    /// Describes why a member is closed. `None` if nothing is printed: a FIN was reported when it was
+    /// received.
+    fn departure(&self, member: &Member, reason: Reason) -> Option<String> {
         match reason {
             _ if member.has_left => None,
             Reason::Reset { fault, .. } => Some(format!("left: {fault}")),
@@ -210,9 +211,9 @@ impl Members {
         queue(&mut self.run, &mut self.members[slot], slot);
     }
 
-    fn queue_those(&mut self, which: impl Fn(&Member) -> bool) {
+    fn queue_if(&mut self, matches: impl Fn(&Member) -> bool) {
         for (slot, member) in &mut self.members {
-            if which(member) {
+            if matches(member) {
                 queue(&mut self.run, member, slot);
             }
         }
@@ -228,12 +229,12 @@ impl Members {
     }
 }
 
-/// The only way from a key to a member: it compares the generations.
+/// Returns the member of a key, unless its slot has been reused.
 fn get(members: &mut Slab<Member>, key: Key) -> Option<&mut Member> {
     members.get_mut(key.slot()).filter(|member| member.id == key.id)
 }
 
-/// Nobody stands in the queue twice.
+/// Queues a member unless it is queued already.
 fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
     if !member.queued {
         member.queued = true;
@@ -241,11 +242,11 @@ fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
     }
 }
 
-fn with<'a>(scratch: &'a mut [u8], cx: &'a mut ChatCx<'_>) -> Drive<'a> {
-    Drive {
+fn member_cx<'a>(scratch: &'a mut [u8], cx: &'a mut ChatCx<'_>) -> MemberCx<'a> {
+    MemberCx {
         ring: cx.ring,
         screen: cx.screen,
-        farewell: cx.farewell,
+        shutting_down: cx.shutting_down,
         scratch,
         now: cx.now,
         seen: cx.seen,

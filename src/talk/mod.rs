@@ -1,12 +1,14 @@
 //! `connect` and `chat`: join a terminal or a pipe to one server, or to many clients.
 //!
-//! Each has its own small loop around the daemon's parts: the core's engine moves the bytes of a
-//! connection, the shell's dialer and listeners establish connections.
+//! Each has its own small loop around parts of the daemon: the core's engine moves the bytes of a
+//! stream, the runtime's dialer and listeners establish connections.
 
 #[cfg(unix)]
 pub mod chat;
 #[cfg(unix)]
 pub mod connect;
+#[cfg(unix)]
+mod datagram_peer;
 #[cfg(unix)]
 mod datagram_session;
 pub mod failure;
@@ -15,9 +17,6 @@ pub mod line_splitter;
 mod member;
 #[cfg(unix)]
 mod members;
-pub mod notice;
-#[cfg(unix)]
-mod post;
 pub mod ring;
 pub mod screen;
 #[cfg(unix)]
@@ -27,30 +26,30 @@ mod turns;
 #[cfg(unix)]
 mod watch;
 
-pub use failure::{Failure, Status};
+pub use failure::{ExitStatus, SessionError};
 
 #[cfg(not(unix))]
 pub mod connect {
-    use super::{Failure, NO_WAIT};
+    use super::{NO_POLL, SessionError};
     use crate::config::ConnectPlan;
     use crate::core::Observer;
 
-    pub fn run(_: &ConnectPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
-        Err(Failure::Unsupported(NO_WAIT))
+    pub fn run(_: &ConnectPlan, _: &mut dyn Observer) -> Result<u8, SessionError> {
+        Err(SessionError::Unsupported(NO_POLL))
     }
 }
 
 #[cfg(not(unix))]
 pub mod chat {
-    use super::{Failure, NO_WAIT};
+    use super::{NO_POLL, SessionError};
     use crate::config::ChatPlan;
     use crate::core::Observer;
 
-    pub fn run(_: &ChatPlan, _: &mut dyn Observer) -> Result<u8, Failure> {
-        Err(Failure::Unsupported(NO_WAIT))
+    pub fn run(_: &ChatPlan, _: &mut dyn Observer) -> Result<u8, SessionError> {
+        Err(SessionError::Unsupported(NO_POLL))
     }
 }
 
-/// Why it is unsupported where standard input cannot be polled.
+/// The reason given where standard input cannot be polled.
 #[cfg(not(unix))]
-const NO_WAIT: &str = "cannot poll standard input and sockets together";
+const NO_POLL: &str = "cannot poll standard input and sockets together";

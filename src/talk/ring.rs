@@ -4,7 +4,7 @@
 //! ```text
 //!        tail                               head
 //!   ------|==================================|----->   positions in the stream
-//!               ^ a slow one          ^ a quick one
+//!               ^ slow reader         ^ fast reader
 //! ```
 
 /// Size of the ring in bytes: how far a reader may fall behind.
@@ -23,7 +23,7 @@ pub struct Cursor(u64);
 impl Ring {
     /// Creates a ring. Pages not yet written cost no memory.
     pub fn new(capacity: usize) -> Ring {
-        assert!(capacity > 0, "a ring without room");
+        assert!(capacity > 0, "a ring of no bytes");
         Ring { bytes: vec![0; capacity].into_boxed_slice(), head: 0 }
     }
 
@@ -34,12 +34,12 @@ impl Ring {
 
     /// Appends to the stream. Readers too far behind have lost data.
     pub fn push(&mut self, bytes: &[u8]) {
-        let room = self.bytes.len();
+        let capacity = self.bytes.len();
         // Of more than a whole ring, only the end can be read.
-        let skipped = bytes.len().saturating_sub(room);
+        let skipped = bytes.len().saturating_sub(capacity);
         self.head += skipped as u64;
-        let (at, rest) = (self.place(self.head), &bytes[skipped..]);
-        let (first, second) = rest.split_at(rest.len().min(room - at));
+        let (at, rest) = (self.index(self.head), &bytes[skipped..]);
+        let (first, second) = rest.split_at(rest.len().min(capacity - at));
         self.bytes[at..at + first.len()].copy_from_slice(first);
         self.bytes[..second.len()].copy_from_slice(second);
         self.head += rest.len() as u64;
@@ -57,7 +57,7 @@ impl Ring {
         if behind > self.bytes.len() {
             return None;
         }
-        let at = self.place(cursor.0);
+        let at = self.index(cursor.0);
         Some(&self.bytes[at..(at + behind).min(self.bytes.len())])
     }
 
@@ -67,7 +67,7 @@ impl Ring {
         debug_assert!(cursor.0 <= self.head, "a reader is ahead of the stream");
     }
 
-    fn place(&self, position: u64) -> usize {
+    fn index(&self, position: u64) -> usize {
         (position % self.bytes.len() as u64) as usize
     }
 }
@@ -77,21 +77,21 @@ mod tests {
     use super::*;
     use crate::core::Random;
 
-    /// All that a reader can have now.
+    /// Reads all that a reader can read now.
     fn rest(ring: &Ring, cursor: &mut Cursor) -> Option<Vec<u8>> {
-        let mut had = Vec::new();
+        let mut read = Vec::new();
         loop {
             let next = ring.next(*cursor)?;
             if next.is_empty() {
-                return Some(had);
+                return Some(read);
             }
-            had.extend_from_slice(next);
+            read.extend_from_slice(next);
             ring.advance(cursor, next.len());
         }
     }
 
     #[test]
-    fn a_newcomer_hears_what_is_said_from_then_on() {
+    fn a_new_reader_starts_at_the_current_position() {
         let mut ring = Ring::new(8);
         ring.push(b"before");
         let mut cursor = ring.head();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_ring_behind_is_the_last_that_can_still_go_on() {
+    fn a_reader_exactly_one_ring_behind_has_lost_nothing() {
         let mut ring = Ring::new(8);
         let mut cursor = ring.head();
         ring.push(b"12345678");
@@ -124,9 +124,9 @@ mod tests {
         assert_eq!(rest(&ring, &mut cursor).unwrap(), b"3456");
     }
 
-    /// The model: the whole stream, and how much of it each reader has had.
+    /// The model: the whole stream, and how much of it each reader has read.
     #[test]
-    fn every_reader_hears_the_stream_without_a_gap_or_is_told_that_it_fell_behind() {
+    fn every_reader_reads_the_stream_without_a_gap_or_learns_that_it_lost_data() {
         for seed in 0..200 {
             let mut random = Random::new(seed);
             let capacity = 1 + random.below(64);
@@ -137,16 +137,16 @@ mod tests {
                 match random.below(8) {
                     0 => readers.push((ring.head(), stream.len())),
                     1..=3 => {
-                        let said: Vec<u8> =
+                        let pushed: Vec<u8> =
                             (0..random.below(2 * capacity)).map(|_| random.draw() as u8).collect();
-                        ring.push(&said);
-                        stream.extend(said);
+                        ring.push(&pushed);
+                        stream.extend(pushed);
                     }
                     _ if readers.is_empty() => {}
                     _ => {
                         let chosen = random.below(readers.len() as u64) as usize;
-                        let (cursor, had) = &mut readers[chosen];
-                        let behind = stream.len() - *had;
+                        let (cursor, read) = &mut readers[chosen];
+                        let behind = stream.len() - *read;
                         assert_eq!(ring.behind(*cursor), behind as u64, "seed {seed}");
                         let next = ring.next(*cursor);
                         if behind as u64 > capacity {
@@ -156,10 +156,10 @@ mod tests {
                         }
                         let next = next.expect("it is not too far behind");
                         assert_eq!(next.is_empty(), behind == 0, "seed {seed}");
-                        assert_eq!(next, &stream[*had..*had + next.len()], "seed {seed}");
+                        assert_eq!(next, &stream[*read..*read + next.len()], "seed {seed}");
                         let taken = random.below(next.len() as u64 + 1) as usize;
                         ring.advance(cursor, taken);
-                        *had += taken;
+                        *read += taken;
                     }
                 }
             }

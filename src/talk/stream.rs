@@ -1,8 +1,8 @@
-//! Standard input and output, joined to a stream: an engine with one connection, whose client is
-//! ourselves. So the core moves the bytes, and the dialer of the relay finds the target.
+//! The loop of `connect` for streams: an engine with one connection, whose client end is standard
+//! input and output. The core moves the bytes, and the dialer of the relay connects to the target.
 //!
-//! Nothing is read from standard input before there is a connection, so nothing of it is lost
-//! while targets fail.
+//! Standard input is not read before the connection is established, so no byte of it is lost while
+//! addresses fail.
 
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use mio::Waker;
 
-use super::failure::Failure;
-use super::turns::{NAME_DOOR, SIGNALS, Turns, ends_by, token};
-use super::watch::{Facts, Watch};
+use super::failure::SessionError;
+use super::turns::{RESOLVER, SIGNALS, Turns, is_terminating, token};
+use super::watch::{SessionFacts, SessionWatch};
 use crate::config::ConnectPlan;
 use crate::core::time::ticks;
 use crate::core::{
@@ -29,26 +29,28 @@ use crate::runtime::upstream::pool::Pool;
 const ROUTE: u16 = 0;
 
 /// The loop of one connection.
-struct Session<'a> {
+struct StreamSession<'a> {
     plan: &'a ConnectPlan,
     turns: Turns,
     engine: Engine<Socket>,
     dialer: Dialer,
     resolver: Resolver,
-    watch: Watch<'a>,
+    watch: SessionWatch<'a>,
     key: Key,
-    /// A human types, and would have to end what has nobody left to hear it.
-    terminal: bool,
-    /// When the end of the input was seen.
-    ended: Option<Moment>,
+    /// Standard input is a terminal. Then the session ends with the peer's FIN: input typed later
+    /// would not be answered.
+    is_terminal: bool,
+    /// When the input ended.
+    input_ended: Option<Moment>,
 }
 
-/// Talks until the connection has ended, or a signal has ended it.
-pub fn talk(
+/// Runs a session until its connection closes or a signal ends it. Returns that signal and the
+/// recorded facts.
+pub fn run(
     plan: &ConnectPlan,
     seen: &mut dyn Observer,
-) -> Result<(Option<Signal>, Facts), Failure> {
-    let mut session = Session::begin(plan, seen)?;
+) -> Result<(Option<Signal>, SessionFacts), SessionError> {
+    let mut session = StreamSession::start(plan, seen)?;
     let mut signal = None;
     while signal.is_none() && !session.engine.is_empty() {
         signal = session.turn()?;
@@ -56,11 +58,14 @@ pub fn talk(
     Ok((signal, session.watch.facts))
 }
 
-impl<'a> Session<'a> {
-    /// Everything is ready, and the first attempt to connect is under way.
-    fn begin(plan: &'a ConnectPlan, seen: &'a mut dyn Observer) -> Result<Session<'a>, Failure> {
+impl<'a> StreamSession<'a> {
+    /// Sets up the loop and starts the first connection attempt.
+    fn start(
+        plan: &'a ConnectPlan,
+        seen: &'a mut dyn Observer,
+    ) -> Result<StreamSession<'a>, SessionError> {
         let turns = Turns::new()?;
-        let waker = Waker::new(turns.registry(), token(Key::source(NAME_DOOR)))?;
+        let waker = Waker::new(turns.registry(), token(Key::source(RESOLVER)))?;
         let connect = plan.wait.map(ticks);
         let timeouts = Timeouts { connect, idle: plan.idle.map(ticks), ..Timeouts::default() };
         let mut engine = Engine::new(vec![timeouts], 1, Buffers::default());
@@ -72,7 +77,7 @@ impl<'a> Session<'a> {
             let interests = interests(&socket);
             turns.register(socket.source(), key.at(0), interests)?;
         }
-        let mut watch = Watch::new(seen, plan.log.quiet);
+        let mut watch = SessionWatch::new(seen, plan.log.quiet);
         let now = turns.now();
         let (service, peer) = ("connect", &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
@@ -80,12 +85,11 @@ impl<'a> Session<'a> {
         let turn = &mut Turn::new(now, &mut watch);
         engine.insert(Conn::relay(socket), id, ROUTE, turn);
         if !plan.probe {
-            // Whether there is something to read is found out by reading: for what is always ready,
-            // the system never says so.
+            // Assumed ready: a descriptor that is always ready gets no events.
             engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), turn);
         }
         let pools = vec![Pool::new(vec![plan.target.clone()], Vec::new())];
-        let mut session = Session {
+        let mut session = StreamSession {
             plan,
             turns,
             engine,
@@ -93,41 +97,41 @@ impl<'a> Session<'a> {
             resolver: Resolver::new(Arc::new(waker)),
             watch,
             key,
-            terminal: io::stdin().is_terminal(),
-            ended: None,
+            is_terminal: io::stdin().is_terminal(),
+            input_ended: None,
         };
         let from = Origin::Client;
-        session.dial_cx(now, |dialer, with| dialer.start(key, ROUTE, from, None, with));
+        session.dial_cx(now, |dialer, cx| dialer.start(key, ROUTE, from, None, cx));
         Ok(session)
     }
 
-    /// One turn. Some: a signal has ended it.
-    fn turn(&mut self) -> Result<Option<Signal>, Failure> {
+    /// Runs one turn. Returns a signal that ended the session.
+    fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
         let (limit, queued) = (self.sleep_limit(), self.engine.queued());
         let now = self.turns.sleep(limit, queued, &mut self.watch)?;
         self.watch.now = now;
-        let (mut signals, mut names) = (false, false);
+        let (mut signals, mut resolved) = (false, false);
         let turn = &mut Turn::new(now, &mut self.watch);
-        for (key, ready) in self.turns.named() {
+        for (key, ready) in self.turns.wakeups() {
             match key.slot() {
                 _ if !key.is_source() => self.engine.mark(key, ready, turn),
                 SIGNALS => signals = true,
-                NAME_DOOR => names = true,
+                RESOLVER => resolved = true,
                 _ => {}
             }
         }
         if signals {
-            let came = self.turns.signals(&mut self.watch);
-            if let Some(signal) = came.into_iter().find(|signal| ends_by(*signal)) {
-                self.leave(now);
+            let received = self.turns.signals(&mut self.watch);
+            if let Some(signal) = received.into_iter().find(|signal| is_terminating(*signal)) {
+                self.close_by_signal(now);
                 return Ok(Some(signal));
             }
         }
-        self.dial(names, now);
+        self.dial(resolved, now);
         let turn = &mut Turn::new(now, &mut self.watch);
         self.engine.run(turn);
         self.engine.expire(turn);
-        self.see_to_the_end(now);
+        self.close_if_finished(now);
         Ok(None)
     }
 
@@ -138,14 +142,15 @@ impl<'a> Session<'a> {
         limits.into_iter().flatten().min()
     }
 
-    fn dial(&mut self, names: bool, now: Moment) {
-        let answered = names && self.resolver.collect(&mut Turn::new(now, &mut self.watch));
-        self.dial_cx(now, |dialer, with| {
-            dialer.decide(with);
+    /// Advances the connection attempts. `resolved`: the resolver has answers.
+    fn dial(&mut self, resolved: bool, now: Moment) {
+        let answered = resolved && self.resolver.collect(&mut Turn::new(now, &mut self.watch));
+        self.dial_cx(now, |dialer, cx| {
+            dialer.decide(cx);
             if answered {
-                dialer.resolved(with);
+                dialer.resolved(cx);
             }
-            dialer.retry(with);
+            dialer.retry(cx);
         });
     }
 
@@ -155,16 +160,12 @@ impl<'a> Session<'a> {
         act(&mut self.dialer, &mut DialCx { engine, registry, resolver, turn });
     }
 
-    /// Ends the connection where its ends alone would not: a probe has found out what it wanted to
-    /// know, or one side has ended and the other need not be waited for.
-    fn see_to_the_end(&mut self, now: Moment) {
+    /// Closes the connection where the engine alone would not: a probe is connected, or one side has
+    /// ended and there is no reason to wait for the other.
+    fn close_if_finished(&mut self, now: Moment) {
         let Some(conn) = self.engine.get(self.key) else { return };
         if !conn.dialing() && self.plan.probe {
-            return self.engine.end(
-                self.key,
-                Reason::Finished,
-                &mut Turn::new(now, &mut self.watch),
-            );
+            return self.end(Reason::Finished, now);
         }
         let input_ended = match conn.ends.socket(0) {
             Some(Socket::Stdio(stdio)) => stdio.has_ended(),
@@ -172,36 +173,33 @@ impl<'a> Session<'a> {
         };
         let answers_ended = conn.flows[1].done && !conn.has_unsent();
         if input_ended {
-            self.ended.get_or_insert(now);
+            self.input_ended.get_or_insert(now);
         }
-        if answers_ended && (self.terminal || input_ended) {
-            return self.engine.end(
-                self.key,
-                Reason::Finished,
-                &mut Turn::new(now, &mut self.watch),
-            );
+        if answers_ended && (self.is_terminal || input_ended) {
+            return self.end(Reason::Finished, now);
         }
         if self.linger_until().is_some_and(|due| due <= now) {
-            self.engine.end(
-                self.key,
-                Reason::HalfCloseTimeout,
-                &mut Turn::new(now, &mut self.watch),
-            );
+            self.end(Reason::HalfCloseTimeout, now);
         }
     }
 
-    /// How long the other side is still waited for. Each byte that moves is a reason to wait anew.
+    /// Returns when waiting for the peer ends, once the input has ended. Each byte moved restarts
+    /// the wait.
     fn linger_until(&mut self) -> Option<Moment> {
-        let (ended, linger) = (self.ended?, self.plan.linger?);
-        // A tick is a while: counted from its end, the wait may be longer, and never shorter.
+        let (ended, linger) = (self.input_ended?, self.plan.linger?);
+        // Counted from the end of the tick, the wait may be longer but never shorter.
         let active = Moment::at_tick(self.engine.get(self.key)?.active + 1);
         Some(ended.max(active).after(linger))
     }
 
-    /// A signal: at once, and in order if nothing is lost by it.
-    fn leave(&mut self, now: Moment) {
-        let holds = self.engine.get(self.key).is_some_and(|conn| conn.has_unsent());
-        let reason = if holds { Reason::Cut } else { Reason::Drained };
+    fn end(&mut self, reason: Reason, now: Moment) {
         self.engine.end(self.key, reason, &mut Turn::new(now, &mut self.watch));
+    }
+
+    /// Closes the connection at once: with a FIN if no unsent bytes are lost, otherwise with a reset.
+    fn close_by_signal(&mut self, now: Moment) {
+        let has_unsent = self.engine.get(self.key).is_some_and(|conn| conn.has_unsent());
+        let reason = if has_unsent { Reason::Cut } else { Reason::Drained };
+        self.end(reason, now);
     }
 }

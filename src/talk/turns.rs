@@ -1,10 +1,10 @@
-//! The turns of a talk's loop: it sleeps, and then names who has something to say. What is done
-//! about it is the talk's own affair.
+//! Owns the poll, the clock and the signals of `connect` and `chat`. Does not handle the events it
+//! returns.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use mio::event::{Event as Word, Source};
+use mio::event::{Event as IoEvent, Source};
 use mio::{Events, Interest, Poll, Registry, Token};
 
 use crate::core::{Event, Key, Moment, Observer, Ready};
@@ -12,16 +12,16 @@ use crate::net::{Signal, Signals};
 use crate::runtime::clock::Clock;
 use crate::runtime::reactor;
 
-/// The doors that every talk has: its signals, the answers of the resolver, standard input and
-/// output. Those of a chat's listeners follow.
+/// Slots of the event sources that are not connections: signals, answers of the resolver, standard
+/// input and output. The listeners of a chat follow.
 pub const SIGNALS: usize = 0;
-pub const NAME_DOOR: usize = 1;
+pub const RESOLVER: usize = 1;
 pub const STDIO: usize = 2;
 
-/// So many events are taken from the system at once; more wait for the next turn.
+/// Maximum number of events per `poll` call. Others are returned by the next call.
 const EVENTS: usize = 256;
 
-/// The poll, the clock and the signals of a talk.
+/// The poll, the clock and the signals of one loop.
 pub struct Turns {
     poll: Poll,
     events: Events,
@@ -31,7 +31,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// From now on signals end nothing by themselves.
+    /// Creates the poll and installs the signal handlers, which replace the default actions.
     pub fn new() -> io::Result<Turns> {
         let poll = Poll::new()?;
         let signals = Signals::new(poll.registry(), token(Key::source(SIGNALS)))?;
@@ -47,11 +47,16 @@ impl Turns {
         self.poll.registry()
     }
 
-    pub fn register(&self, source: &mut dyn Source, key: Key, way: Interest) -> io::Result<()> {
-        self.poll.registry().register(source, token(key), way)
+    pub fn register(
+        &self,
+        source: &mut dyn Source,
+        key: Key,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.poll.registry().register(source, token(key), interest)
     }
 
-    /// Sleeps until the system has something to say, or for as long as `limit` allows.
+    /// Sleeps until an event or for `limit`, and returns the time of the new turn.
     pub fn sleep(
         &mut self,
         limit: Option<Duration>,
@@ -60,7 +65,7 @@ impl Turns {
     ) -> io::Result<Moment> {
         let before = self.now();
         match self.poll.poll(&mut self.events, limit) {
-            // A signal woke us: a turn without events.
+            // A signal interrupted the call: a turn without events.
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
             polled => polled?,
         }
@@ -72,18 +77,18 @@ impl Turns {
         Ok(now)
     }
 
-    /// Who was named, and what may be tried there now.
-    pub fn named(&self) -> Vec<(Key, Ready)> {
-        self.events.iter().map(|word| (Key::from_token(word.token().0), ready(word))).collect()
+    /// Returns the sources of the events of this turn, with their readiness bits.
+    pub fn wakeups(&self) -> Vec<(Key, Ready)> {
+        self.events.iter().map(|event| (Key::from_token(event.token().0), ready(event))).collect()
     }
 
-    /// The signals that came since the last call.
+    /// Returns and reports the signals received since the last call.
     pub fn signals(&mut self, seen: &mut dyn Observer) -> Vec<Signal> {
-        let came: Vec<Signal> = self.signals.drain().collect();
-        for signal in &came {
+        let received: Vec<Signal> = self.signals.drain().collect();
+        for signal in &received {
             seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
         }
-        came
+        received
     }
 }
 
@@ -91,20 +96,20 @@ pub fn token(key: Key) -> Token {
     Token(key.to_token())
 }
 
-/// Whether a signal ends a talk. A terminal that goes away takes its talk along; one that was
-/// started away from any terminal stays.
-pub fn ends_by(signal: Signal) -> bool {
+/// Whether a signal ends the session. SIGHUP does if a standard descriptor is a terminal, because
+/// then the terminal may have hung up.
+pub fn is_terminating(signal: Signal) -> bool {
     let terminals =
         [io::stdin().is_terminal(), io::stdout().is_terminal(), io::stderr().is_terminal()];
     signal != Signal::HangUp || terminals.contains(&true)
 }
 
-/// What the system says of an end, in our bits. The end of a pipe is announced as a hang-up alone,
-/// and can only be seen by reading: so it counts as readable. That nobody reads any more what we
-/// write is announced as an error of a pipe, and as a hang-up of a socket.
-fn ready(word: &Word) -> Ready {
+/// Converts an event to readiness bits. The end of a pipe is reported as a hang-up without
+/// readability, and only a read distinguishes it, so it counts as readable. A closed reader of our
+/// output is reported as an error by a pipe, and as a hang-up by a socket.
+fn ready(event: &IoEvent) -> Ready {
     let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
-    reactor::ready(word)
-        .with(bit(word.is_read_closed(), Ready::READ))
-        .with(bit(word.is_write_closed(), Ready::ERROR))
+    reactor::ready(event)
+        .with(bit(event.is_read_closed(), Ready::READ))
+        .with(bit(event.is_write_closed(), Ready::ERROR))
 }

@@ -1,5 +1,5 @@
-//! Watches the one connection of a talk for its user: what happened when, and how it ended. This
-//! makes the lines of `--timing`, and the exit status.
+//! Records the facts of one session from its events: when each step was complete, and how the
+//! connection ended. `--timing` and the exit code are derived from them.
 
 use std::fmt::Write;
 
@@ -7,53 +7,54 @@ use crate::core::{Close, CloseKind, Event, Key, Moment, Observer, Side};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
-/// An observer of one connection, in front of those who watch all of it.
-pub struct Watch<'a> {
+/// Records facts and forwards the events to another observer.
+pub struct SessionWatch<'a> {
     seen: &'a mut dyn Observer,
-    /// What goes wrong on the way is told at the end, in one line, and not in the log too.
+    /// Failed attempts are not forwarded: the last one is reported at the end, in one line.
     quiet: bool,
-    /// When the turn began: events of a connection do not all say it themselves.
+    /// The time of the turn, which most events do not contain.
     pub now: Moment,
-    pub facts: Facts,
+    pub facts: SessionFacts,
 }
 
-/// What is known of the connection so far.
+/// The facts of a session so far.
 #[derive(Debug, Default)]
-pub struct Facts {
-    /// It is a talk of datagrams, which know no end.
+pub struct SessionFacts {
+    /// The session uses datagrams, which have no end of file.
     pub datagrams: bool,
     pub resolved: Option<Resolved>,
-    /// What was dialled last, with the address of a name.
+    /// The last target dialed, with the address if it is a name.
     pub target: String,
     pub connected: Option<Moment>,
     pub first_byte: Option<Moment>,
-    pub closed: Option<Closed>,
+    pub closed: Option<ClosedSession>,
 }
 
-/// What became of the target's name.
+/// Result of resolving the target's name.
 #[derive(Debug)]
 pub struct Resolved {
     at: Moment,
     name: String,
-    /// How many addresses it has, or why it has none.
+    /// The number of addresses, or the error.
     pub found: Result<usize, String>,
 }
 
+/// The end of the connection, with the bytes sent and received.
 #[derive(Debug)]
-pub struct Closed {
+pub struct ClosedSession {
     at: Moment,
     pub ending: Close,
     up: u64,
     down: u64,
 }
 
-impl<'a> Watch<'a> {
-    pub fn new(seen: &'a mut dyn Observer, quiet: bool) -> Watch<'a> {
-        Watch { seen, quiet, now: Moment(0), facts: Facts::default() }
+impl<'a> SessionWatch<'a> {
+    pub fn new(seen: &'a mut dyn Observer, quiet: bool) -> SessionWatch<'a> {
+        SessionWatch { seen, quiet, now: Moment(0), facts: SessionFacts::default() }
     }
 }
 
-impl Observer for Watch<'_> {
+impl Observer for SessionWatch<'_> {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         let (at, facts) = (self.now, &mut self.facts);
         match *event {
@@ -70,29 +71,28 @@ impl Observer for Watch<'_> {
                 facts.first_byte.get_or_insert(at);
             }
             Event::Closed { ending, up, down, .. } => {
-                facts.closed = Some(Closed { at, ending, up, down });
+                facts.closed = Some(ClosedSession { at, ending, up, down });
             }
             _ => {}
         }
-        let told = matches!(event, Event::Resolved { .. } | Event::DialFailed { .. });
-        if !(self.quiet && told) {
+        let is_attempt = matches!(event, Event::Resolved { .. } | Event::DialFailed { .. });
+        if !(self.quiet && is_attempt) {
             self.seen.on(key, event);
         }
     }
 }
 
-impl Facts {
-    /// A line for each step that was taken: how long after the start it was done, and what came of
-    /// it.
+impl SessionFacts {
+    /// Formats a line for each step: the time from the start until it was complete, and its result.
     pub fn timing(&self) -> String {
         let mut text = String::new();
-        let mut line = |step: &str, at: Moment, what: &str| {
+        let mut line = |step: &str, at: Moment, result: &str| {
             // Writing to a string does not fail.
             let _ =
-                writeln!(text, "{}", format!("{step:<10} {:>10}  {what}", millis(at)).trim_end());
+                writeln!(text, "{}", format!("{step:<10} {:>10}  {result}", millis(at)).trim_end());
         };
         if let Some(resolved) = &self.resolved {
-            line("resolve", resolved.at, &resolved.told());
+            line("resolve", resolved.at, &resolved.describe());
         }
         if let Some(at) = self.connected {
             line("connect", at, &plain(&self.target).to_string());
@@ -102,7 +102,7 @@ impl Facts {
         }
         if let Some(closed) = &self.closed {
             match self.connected {
-                Some(_) => line("close", closed.at, &closed.told(self.datagrams)),
+                Some(_) => line("close", closed.at, &closed.describe(self.datagrams)),
                 None => line("failed", closed.at, &closed.ending.reason.to_string()),
             }
         }
@@ -111,7 +111,7 @@ impl Facts {
 }
 
 impl Resolved {
-    fn told(&self) -> String {
+    fn describe(&self) -> String {
         let name = plain(&self.name);
         match &self.found {
             Ok(addresses) => format!("{name}: {}", Count(*addresses, "address")),
@@ -120,12 +120,12 @@ impl Resolved {
     }
 }
 
-impl Closed {
+impl ClosedSession {
     /// `FIN from peer first; finished; 5 B sent, 5 B received`.
-    fn told(&self, datagrams: bool) -> String {
+    fn describe(&self, datagrams: bool) -> String {
         let Close { reason, first, by } = self.ending;
-        let who = if first == Side::Target { "peer" } else { "this side" };
-        let how = match by {
+        let side = if first == Side::Target { "peer" } else { "this side" };
+        let kind = match by {
             CloseKind::Fin => "FIN",
             CloseKind::Rst => "RST",
         };
@@ -133,11 +133,11 @@ impl Closed {
         if datagrams {
             return format!("{reason}; {up} B sent, {down} B received");
         }
-        format!("{how} from {who} first; {reason}; {up} B sent, {down} B received")
+        format!("{kind} from {side} first; {reason}; {up} B sent, {down} B received")
     }
 }
 
-/// A time after the start, for people.
+/// Formats a time after the start in milliseconds.
 pub fn millis(at: Moment) -> String {
     format!("{:.1} ms", at.0 as f64 / 1000.0)
 }
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn each_step_gets_a_line_with_its_time() {
-        let mut watch_all = ();
-        let mut watch = Watch::new(&mut watch_all, false);
+        let mut next = ();
+        let mut watch = SessionWatch::new(&mut next, false);
         let key = Key::new(1, 0);
         let read = Event::Read { bytes: 1, room: 9, hint: ReadHint::Short };
         let ending = Close { reason: Reason::Finished, first: Side::Target, by: CloseKind::Fin };
