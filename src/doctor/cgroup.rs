@@ -1,7 +1,7 @@
 //! Finds the control group (version 1 or 2) with the least memory left: that of this process or an
 //! ancestor.
 
-use super::facts::{Fact, Group};
+use super::facts::{CgroupLimit, Fact};
 use super::root::{Root, column, labelled};
 
 /// File names of one version of control groups.
@@ -41,7 +41,7 @@ const VERSIONS: [Version; 2] = [
 const DEEPEST: usize = 64;
 
 /// Returns the group with the least memory left. Unknown if a limit exists but cannot be read.
-pub fn tightest(root: &Root) -> Fact<Group> {
+pub fn tightest(root: &Root) -> Fact<CgroupLimit> {
     let groups = match root.text("proc/self/cgroup") {
         Ok(text) => text,
         Err(_) if root.has("proc/self") => return Fact::Absent,
@@ -99,7 +99,7 @@ fn mount_of<'a>(version: &Version, line: &'a str) -> Option<(&'a str, &'a str)> 
     Some((place.next()?, place.next()?)).filter(|_| is_wanted)
 }
 
-fn group(root: &Root, version: &Version, folder: &str) -> Fact<Group> {
+fn group(root: &Root, version: &Version, folder: &str) -> Fact<CgroupLimit> {
     let file = format!("{folder}/{}", version.limit);
     if !root.has(&file) {
         return Fact::Absent;
@@ -107,26 +107,26 @@ fn group(root: &Root, version: &Version, folder: &str) -> Fact<Group> {
     let limit = match column(root, &file, 0) {
         Fact::Known(limit) => limit,
         Fact::Unknown(why) => return Fact::Unknown(why),
-        Fact::Endless | Fact::Absent => return Fact::Endless,
+        Fact::Unlimited | Fact::Absent => return Fact::Unlimited,
     };
     let used = match column(root, &format!("{folder}/{}", version.used), 0) {
         Fact::Known(used) => used,
         Fact::Unknown(why) => return Fact::Unknown(why),
-        Fact::Endless | Fact::Absent => 0,
+        Fact::Unlimited | Fact::Absent => 0,
     };
     let stat = format!("{folder}/memory.stat");
     let cached = |label: &&str| labelled(root, &stat, label, 0).known().copied().unwrap_or(0);
     let cached: u64 = version.cached.iter().map(cached).sum();
-    Fact::Known(Group { file, limit, used: used.saturating_sub(cached) })
+    Fact::Known(CgroupLimit { file, limit, used: used.saturating_sub(cached) })
 }
 
 /// An unknown limit comes first, since it may be the smallest; then the one with the least memory
 /// left.
-fn tighter(one: Fact<Group>, other: Fact<Group>) -> Fact<Group> {
-    let room = |fact: &Fact<Group>| match fact {
+fn tighter(one: Fact<CgroupLimit>, other: Fact<CgroupLimit>) -> Fact<CgroupLimit> {
+    let room = |fact: &Fact<CgroupLimit>| match fact {
         Fact::Unknown(_) => (0, 0),
         Fact::Known(group) => (1, group.limit.saturating_sub(group.used)),
-        Fact::Endless => (2, 0),
+        Fact::Unlimited => (2, 0),
         Fact::Absent => (3, 0),
     };
     if room(&other) < room(&one) { other } else { one }
@@ -154,7 +154,7 @@ mod tests {
             .with("sys/fs/cgroup/a.slice/b.service/memory.max", "700\n")
             .with("sys/fs/cgroup/a.slice/b.service/memory.current", "100\n");
         let file = "/sys/fs/cgroup/a.slice/memory.max".to_string();
-        let expected = Group { file, limit: 1000, used: 800 };
+        let expected = CgroupLimit { file, limit: 1000, used: 800 };
         assert_eq!(tightest(&tree.root()), Fact::Known(expected));
     }
 
@@ -166,13 +166,16 @@ mod tests {
             .with("mnt/memory/x/memory.stat", "inactive_file 7\ntotal_inactive_file 300\n")
             .with("mnt/memory/memory.limit_in_bytes", "9223372036854771712\n");
         let file = "/mnt/memory/x/memory.limit_in_bytes".to_string();
-        assert_eq!(tightest(&tree.root()), Fact::Known(Group { file, limit: 5000, used: 700 }));
+        assert_eq!(
+            tightest(&tree.root()),
+            Fact::Known(CgroupLimit { file, limit: 5000, used: 700 })
+        );
     }
 
     #[test]
-    fn no_limit_and_no_group_are_told_apart() {
+    fn no_limit_and_no_group_are_distinguished() {
         let endless = tree("0::/x\n", V2).with("sys/fs/cgroup/x/memory.max", "max\n");
-        assert_eq!(tightest(&endless.root()), Fact::Endless);
+        assert_eq!(tightest(&endless.root()), Fact::Unlimited);
         assert_eq!(tightest(&tree("0::/\n", V2).root()), Fact::Absent);
         let without = Tree::empty().with("proc/self/limits", "");
         assert_eq!(tightest(&without.root()), Fact::Absent);
@@ -192,6 +195,6 @@ mod tests {
             .with("sys/fs/cgroup/memory.max", "100\n")
             .with("sys/fs/cgroup/memory.current", "0\n");
         let file = "/sys/fs/cgroup/memory.max".to_string();
-        assert_eq!(tightest(&tree.root()), Fact::Known(Group { file, limit: 100, used: 0 }));
+        assert_eq!(tightest(&tree.root()), Fact::Known(CgroupLimit { file, limit: 100, used: 0 }));
     }
 }

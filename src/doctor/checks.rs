@@ -1,11 +1,10 @@
 //! Checks facts against a demand and returns findings. Does no I/O, so that tests can cover every
 //! case.
 
-use super::demand::Demand;
+use super::demand::{Demand, Protocol, SourceCount};
 use super::facts::{Fact, Facts};
 use super::finding::{Finding, Limit, Verdict};
 use super::fix;
-use super::target::{Protocol, Sources};
 use crate::net::bind;
 
 /// Kernel memory per idle end of a connection, in bytes, measured with up to 1,000,000 connections
@@ -49,11 +48,11 @@ struct Share<'a> {
 const NONE_USED: Fact = Fact::Known(0);
 
 impl Share<'_> {
-    fn judge(self, demand: &Demand) -> Finding {
+    fn finding(self, demand: &Demand) -> Finding {
         let used = match self.used {
             Fact::Known(used) => Fact::Known(*used),
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
-            Fact::Endless | Fact::Absent => NONE_USED,
+            Fact::Unlimited | Fact::Absent => NONE_USED,
         };
         let holds = match (self.now, &used) {
             (Fact::Known(now), Fact::Known(used)) => {
@@ -62,7 +61,7 @@ impl Share<'_> {
             (Fact::Unknown(why), _) => Fact::Unknown(why.clone()),
             (Fact::Known(_), Fact::Unknown(why)) => Fact::Unknown(why.clone()),
             (Fact::Absent, _) => Fact::Absent,
-            _ => Fact::Endless,
+            _ => Fact::Unlimited,
         };
         let needs = demand
             .conns
@@ -124,7 +123,7 @@ fn nofile(facts: &Facts, demand: &Demand) -> [Finding; 2] {
 fn file_max(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.file_max, &facts.files_in_use);
     let finding =
-        Share { limit: Limit::FileMax, now, each: demand.role.ends(), used }.judge(demand);
+        Share { limit: Limit::FileMax, now, each: demand.role.ends(), used }.finding(demand);
     in_use(finding, used)
 }
 
@@ -132,7 +131,7 @@ fn file_max(facts: &Facts, demand: &Demand) -> Finding {
 fn epoll_watches(facts: &Facts, demand: &Demand) -> Finding {
     let now = &facts.epoll_watches;
     Share { limit: Limit::EpollWatches, now, each: demand.role.ends(), used: &NONE_USED }
-        .judge(demand)
+        .finding(demand)
 }
 
 fn bytes_each(demand: &Demand) -> u64 {
@@ -141,7 +140,7 @@ fn bytes_each(demand: &Demand) -> u64 {
 
 fn memory(facts: &Facts, demand: &Demand) -> Finding {
     let (now, each) = (&facts.memory_available, bytes_each(demand));
-    Share { limit: Limit::Memory, now, each, used: &NONE_USED }.judge(demand)
+    Share { limit: Limit::Memory, now, each, used: &NONE_USED }.finding(demand)
 }
 
 /// Sockets are charged to the control group of the process that opened them.
@@ -150,14 +149,14 @@ fn cgroup(facts: &Facts, demand: &Demand) -> Finding {
     let used = facts.cgroup.map(|group| group.used);
     let share =
         Share { limit: Limit::CgroupMemory, now: &now, each: bytes_each(demand), used: &used };
-    in_use(share.judge(demand), &used)
+    in_use(share.finding(demand), &used)
 }
 
 /// Each connection has one entry. A table without entries tracks nothing now, but a new firewall
 /// rule can change that: if it is too small, the verdict is unknown.
 fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.conntrack_max, &facts.conntrack_in_use);
-    let mut found = Share { limit: Limit::Conntrack, now, each: 1, used }.judge(demand);
+    let mut found = Share { limit: Limit::Conntrack, now, each: 1, used }.finding(demand);
     if found.now == Fact::Absent {
         found.note = "not loaded".to_string();
     } else if *used == Fact::Known(0) {
@@ -175,7 +174,7 @@ fn conntrack(facts: &Facts, demand: &Demand) -> Finding {
 /// threshold the kernel shrinks buffers, so this limit slows traffic but bounds no connections.
 fn tcp_mem(facts: &Facts, demand: &Demand) -> Finding {
     let (now, used) = (&facts.tcp_pressure_pages, &facts.tcp_pages_in_use);
-    let found = Share { limit: Limit::TcpMem, now, each: demand.role.ends(), used }.judge(demand);
+    let found = Share { limit: Limit::TcpMem, now, each: demand.role.ends(), used }.finding(demand);
     slows(in_use(found, used))
 }
 
@@ -212,7 +211,7 @@ fn syn_backlog(facts: &Facts, demand: &Demand) -> Finding {
 fn burst(limit: Limit, now: &Fact, demand: &Demand, entries: fn(u64) -> u64) -> Finding {
     let conns = demand.conns.map(|conns| entries(conns.min(BACKLOG)));
     let demand = Demand { conns, ..demand.clone() };
-    slows(Share { limit, now, each: 1, used: &NONE_USED }.judge(&demand))
+    slows(Share { limit, now, each: 1, used: &NONE_USED }.finding(&demand))
 }
 
 /// Converts a finding for a limit that slows but does not bound connections.
@@ -228,13 +227,13 @@ fn ports(facts: &Facts, demand: &Demand) -> Finding {
     let sources = demand.target.sources(facts);
     let now = facts.ports.map(|ports| ports.usable().saturating_mul(sources.count()));
     let mut found =
-        Share { limit: Limit::Ports, now: &now, each: 1, used: &NONE_USED }.judge(demand);
+        Share { limit: Limit::Ports, now: &now, each: 1, used: &NONE_USED }.finding(demand);
     if now.known().is_none() {
         return found;
     }
-    found.note = sources.words();
-    if sources == Sources::Loopback {
-        found.holds = Fact::Endless;
+    found.note = sources.describe();
+    if sources == SourceCount::Loopback {
+        found.holds = Fact::Unlimited;
         found.verdict = verdict(&found.holds, demand);
         found.needs = None;
     }
@@ -245,7 +244,7 @@ fn ports(facts: &Facts, demand: &Demand) -> Finding {
 fn in_use(found: Finding, used: &Fact) -> Finding {
     match used.known() {
         Some(used @ 1..) if found.note.is_empty() => {
-            let note = format!("{} used", found.limit.unit().print(*used));
+            let note = format!("{} used", found.limit.unit().format(*used));
             Finding { note, ..found }
         }
         _ => found,

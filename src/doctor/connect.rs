@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::root::words;
+use super::root::message;
 use crate::config::{Address, Host, UnixName};
 #[cfg(unix)]
 use crate::net::datagram_socket::DatagramSocket;
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One attempt to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct ConnectAttempt {
     /// The addresses of the name.
     pub addresses: Vec<SocketAddr>,
     /// The time for resolving and connecting.
@@ -36,7 +36,7 @@ pub struct Connected {
     pub inet: Option<SocketAddr>,
 }
 
-impl Attempt {
+impl ConnectAttempt {
     /// Returns the target with its name replaced by the address.
     pub fn resolved(&self, target: &Address) -> Address {
         let connected = self.result.as_ref().ok().and_then(|connected| connected.inet);
@@ -49,7 +49,7 @@ impl Attempt {
 }
 
 /// Tries the addresses of a name in order until one accepts, and closes the connection.
-pub fn attempt(target: &Address) -> Attempt {
+pub fn attempt(target: &Address) -> ConnectAttempt {
     let start = Instant::now();
     let mut addresses = Vec::new();
     let result = match target {
@@ -64,7 +64,7 @@ pub fn attempt(target: &Address) -> Attempt {
         Address::Unix(name) => unix(name).map_err(|error| full_or(&error)),
         Address::UnixDatagram(name) => unix_datagram(name).map_err(|error| full_or(&error)),
     };
-    Attempt { addresses, took: start.elapsed(), result }
+    ConnectAttempt { addresses, took: start.elapsed(), result }
 }
 
 /// Resolves in a thread: the system resolver cannot be interrupted.
@@ -89,7 +89,7 @@ fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
     match found {
         Ok(found) if found.is_empty() => Err("name has no address".to_string()),
         Ok(found) => Ok(found),
-        Err(error) => Err(format!("name not resolved: {}", words(&error))),
+        Err(error) => Err(format!("name not resolved: {}", message(&error))),
     }
 }
 
@@ -107,7 +107,7 @@ fn in_turn(
         }
         match connect(*at, left) {
             Ok(from) => return Ok(Connected { to: at.to_string(), from, inet: Some(*at) }),
-            Err(error) => failed = format!("{}, {at}", words(&error)),
+            Err(error) => failed = format!("{}, {at}", message(&error)),
         }
     }
     Err(failed)
@@ -154,7 +154,7 @@ fn unix_datagram(_: &UnixName) -> io::Result<Connected> {
 fn full_or(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::WouldBlock => "accept queue full".to_string(),
-        _ => words(error),
+        _ => message(error),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
 
-    fn attempted(target: &str) -> Attempt {
+    fn attempted(target: &str) -> ConnectAttempt {
         attempt(&Address::parse(target).unwrap())
     }
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_and_a_name_without_an_address_are_told() {
+    fn a_refusal_and_a_name_without_an_address_are_reported() {
         let at = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let refused = attempted(&at.to_string()).result.unwrap_err();
         assert_eq!(refused, format!("connection refused, {at}"));
@@ -204,7 +204,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_missing_unix_socket_is_told() {
+    fn a_missing_unix_socket_is_reported() {
         let error = attempted("/no/such/socket").result.unwrap_err();
         assert_eq!(error, "no such file or directory");
         assert_eq!(attempted("unix-dgram:/no/such/socket").result.unwrap_err(), error);

@@ -5,7 +5,7 @@
 pub enum Fact<T = u64> {
     Known(T),
     /// There is no limit.
-    Endless,
+    Unlimited,
     /// The limit does not exist here: a kernel module is not loaded, there is no such group.
     Absent,
     /// It could not be read, for this reason.
@@ -13,15 +13,15 @@ pub enum Fact<T = u64> {
 }
 
 /// Larger numbers mean "no limit": the kernel prints 2^63, rounded down to pages.
-const ENDLESS: u64 = 1 << 62;
+const UNLIMITED_FROM: u64 = 1 << 62;
 
 impl Fact {
     /// Parses a number printed by the kernel; some words and huge numbers mean no limit.
     pub fn number(text: &str) -> Fact {
         match text.trim() {
-            "max" | "unlimited" => Fact::Endless,
+            "max" | "unlimited" => Fact::Unlimited,
             digits => match digits.parse() {
-                Ok(ENDLESS..) => Fact::Endless,
+                Ok(UNLIMITED_FROM..) => Fact::Unlimited,
                 Ok(number) => Fact::Known(number),
                 Err(_) => Fact::Unknown(format!("not a number: {:.20}", digits.escape_default())),
             },
@@ -41,7 +41,7 @@ impl<T> Fact<T> {
     pub fn map<U>(&self, make: impl FnOnce(&T) -> U) -> Fact<U> {
         match self {
             Fact::Known(value) => Fact::Known(make(value)),
-            Fact::Endless => Fact::Endless,
+            Fact::Unlimited => Fact::Unlimited,
             Fact::Absent => Fact::Absent,
             Fact::Unknown(why) => Fact::Unknown(why.clone()),
         }
@@ -59,7 +59,7 @@ pub struct Facts {
     pub files_in_use: Fact,
     pub epoll_watches: Fact,
     pub memory_available: Fact,
-    pub cgroup: Fact<Group>,
+    pub cgroup: Fact<CgroupLimit>,
     pub somaxconn: Fact,
     pub syn_backlog: Fact,
     /// 0: off, so that a full SYN backlog drops connections.
@@ -77,7 +77,7 @@ pub struct Facts {
 
 /// The control group with the least memory left: that of this process or an ancestor.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct CgroupLimit {
     /// The file with the limit.
     pub file: String,
     pub limit: u64,
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn huge_numbers_and_words_mean_no_limit() {
         for text in ["max\n", "unlimited", "9223372036854771712", "9223372036854775807\n"] {
-            assert_eq!(Fact::number(text), Fact::Endless, "{text}");
+            assert_eq!(Fact::number(text), Fact::Unlimited, "{text}");
         }
         assert_eq!(Fact::number("20000\n"), Fact::Known(20_000));
     }

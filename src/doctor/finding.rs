@@ -40,15 +40,15 @@ impl Limit {
     }
 
     /// The name in a sentence.
-    pub fn word(self) -> &'static str {
+    pub fn sentence_name(self) -> &'static str {
         match self {
             Limit::NofileHard | Limit::NofileSoft => "RLIMIT_NOFILE",
-            _ => self.short(),
+            _ => self.table_name(),
         }
     }
 
     /// The name in the table, at most 19 columns wide.
-    pub fn short(self) -> &'static str {
+    pub fn table_name(self) -> &'static str {
         match self {
             Limit::NofileHard => "RLIMIT_NOFILE hard",
             Limit::NofileSoft => "RLIMIT_NOFILE soft",
@@ -62,10 +62,10 @@ impl Limit {
         }
     }
 
-    pub fn unit(self) -> Unit {
+    pub fn unit(self) -> LimitUnit {
         match self {
-            Limit::Memory | Limit::CgroupMemory => Unit::Bytes,
-            _ => Unit::Count,
+            Limit::Memory | Limit::CgroupMemory => LimitUnit::Bytes,
+            _ => LimitUnit::Count,
         }
     }
 
@@ -74,24 +74,24 @@ impl Limit {
         !matches!(self, Limit::TcpMem | Limit::Somaxconn | Limit::SynBacklog)
     }
 
-    pub fn section(self) -> Section {
+    pub fn section(self) -> LimitSection {
         match self {
-            Limit::Somaxconn | Limit::SynBacklog => Section::Server,
-            Limit::Ports => Section::Client,
-            _ => Section::Every,
+            Limit::Somaxconn | Limit::SynBacklog => LimitSection::Server,
+            Limit::Ports => LimitSection::Client,
+            _ => LimitSection::Every,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum LimitUnit {
     Count,
     Bytes,
 }
 
 /// The connections that a limit applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Section {
+pub enum LimitSection {
     /// All connections, accepted or opened.
     Every,
     /// Accepted connections.
@@ -100,8 +100,9 @@ pub enum Section {
     Client,
 }
 
-impl Section {
-    pub const ALL: [Section; 3] = [Section::Every, Section::Server, Section::Client];
+impl LimitSection {
+    pub const ALL: [LimitSection; 3] =
+        [LimitSection::Every, LimitSection::Server, LimitSection::Client];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +141,7 @@ pub struct Fix {
 
 /// The summary of all limits of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sum {
+pub struct Summary {
     /// Number of connections that fit, and the limit reached first. None: no limit is known.
     pub limiting: Option<(u64, Limit)>,
     /// Number of bounds that are unknown.
@@ -151,12 +152,12 @@ pub struct Sum {
     pub fits: Option<bool>,
 }
 
-impl Sum {
-    pub fn of(findings: &[Finding]) -> Sum {
+impl Summary {
+    pub fn of(findings: &[Finding]) -> Summary {
         let mine: Vec<&Finding> = findings.iter().filter(|found| found.limit.is_bound()).collect();
         let count = |verdict| mine.iter().filter(|found| found.verdict == verdict).count();
         let bound = |found: &&Finding| Some((*found.holds.known()?, found.limit));
-        Sum {
+        Summary {
             limiting: mine.iter().filter_map(bound).min_by_key(|(holds, _)| *holds),
             unknown: count(Verdict::Unknown),
             known: count(Verdict::Unknown) < mine.len(),

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::connect::Attempt;
+use super::connect::ConnectAttempt;
 use super::facts::Fact;
-use super::finding::{Finding, Fix, Section, Unit, Verdict};
-use super::{Judged, Report};
+use super::finding::{Finding, Fix, LimitSection, LimitUnit, Verdict};
+use super::{Report, RoleReport};
 use crate::text::json::quote;
 
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -21,7 +21,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "}}")
 }
 
-fn attempt_text(attempt: &Attempt) -> String {
+fn attempt_text(attempt: &ConnectAttempt) -> String {
     let connected = attempt.result.as_ref().ok();
     let text = |text: Option<String>| text.map_or_else(|| "null".to_string(), |text| quoted(&text));
     let addresses: Vec<_> = attempt.addresses.iter().map(|at| quoted(&at.to_string())).collect();
@@ -37,18 +37,18 @@ fn attempt_text(attempt: &Attempt) -> String {
     )
 }
 
-fn role_text(judged: &Judged) -> String {
-    let Judged { role, findings, sum } = judged;
-    let holds = number(sum.limiting.map(|(holds, _)| holds));
+fn role_text(role_report: &RoleReport) -> String {
+    let RoleReport { role, findings, summary } = role_report;
+    let holds = number(summary.limiting.map(|(holds, _)| holds));
     let limiting =
-        sum.limiting.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
-    let (unknown, fits) = (sum.unknown, truth(sum.fits));
+        summary.limiting.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
+    let (unknown, fits) = (summary.unknown, truth(summary.fits));
     let limits: Vec<_> = findings.iter().map(finding_text).collect();
     let limits = limits.join(",\n      ");
     format!(
         "{{\"role\": \"{}\", \"holds\": {holds}, \"limiting\": {limiting}, \
          \"unknown\": {unknown}, \"fits\": {fits}, \"limits\": [\n      {limits}\n    ]}}",
-        role.word()
+        role.name()
     )
 }
 
@@ -75,25 +75,25 @@ fn finding_text(found: &Finding) -> String {
     format!("{{{}}}", fields.join(", "))
 }
 
-fn section(section: Section) -> &'static str {
+fn section(section: LimitSection) -> &'static str {
     match section {
-        Section::Every => "every",
-        Section::Server => "server",
-        Section::Client => "client",
+        LimitSection::Every => "every",
+        LimitSection::Server => "server",
+        LimitSection::Client => "client",
     }
 }
 
-fn unit(unit: Unit) -> &'static str {
+fn unit(unit: LimitUnit) -> &'static str {
     match unit {
-        Unit::Count => "count",
-        Unit::Bytes => "bytes",
+        LimitUnit::Count => "count",
+        LimitUnit::Bytes => "bytes",
     }
 }
 
 fn state(fact: &Fact) -> &'static str {
     match fact {
         Fact::Known(_) => "known",
-        Fact::Endless => "no limit",
+        Fact::Unlimited => "no limit",
         Fact::Absent => "none",
         Fact::Unknown(_) => "unknown",
     }

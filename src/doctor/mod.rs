@@ -9,12 +9,11 @@ use std::io::{self, Write};
 
 use crate::config::{Address, DoctorPlan};
 use crate::text::terminal::stdout_columns;
-use connect::Attempt;
-use demand::{Demand, Role};
+use connect::ConnectAttempt;
+use demand::{Demand, Role, TargetClass};
 use facts::Facts;
-use finding::{Finding, Sum};
+use finding::{Finding, Summary};
 use root::Root;
-use target::Target;
 
 pub mod checks;
 pub mod demand;
@@ -28,8 +27,6 @@ mod cgroup;
 mod connect;
 mod json;
 mod print;
-mod show;
-mod target;
 #[cfg(test)]
 mod tests;
 
@@ -37,12 +34,13 @@ mod tests;
 /// each role, or no N was given, and the connect to the target succeeded, or none was given.
 pub fn run(plan: &DoctorPlan, out: &mut dyn Write) -> io::Result<bool> {
     let attempt = plan.target.as_ref().map(connect::attempt);
-    examine(plan, attempt, &Root::new("/"), out)
+    write_report(plan, attempt, &Root::new("/"), out)
 }
 
-fn examine(
+/// Writes the report for a tree of facts. Returns as `run` does.
+fn write_report(
     plan: &DoctorPlan,
-    attempt: Option<Attempt>,
+    attempt: Option<ConnectAttempt>,
     root: &Root,
     out: &mut dyn Write,
 ) -> io::Result<bool> {
@@ -66,48 +64,48 @@ pub struct Report {
     /// The target as printed, if one was given.
     pub target: Option<String>,
     /// The result of the connect to the target.
-    pub attempt: Option<Attempt>,
+    pub attempt: Option<ConnectAttempt>,
     pub conns: Option<u64>,
-    /// With a target, client and relay only.
-    pub roles: Vec<Judged>,
+    /// With a target: client and relay only.
+    pub roles: Vec<RoleReport>,
 }
 
 /// The findings of one role.
-pub struct Judged {
+pub struct RoleReport {
     pub role: Role,
     pub findings: Vec<Finding>,
-    pub sum: Sum,
+    pub summary: Summary,
 }
 
 impl Report {
-    pub fn new(plan: &DoctorPlan, attempt: Option<Attempt>, facts: &Facts) -> Report {
+    pub fn new(plan: &DoctorPlan, attempt: Option<ConnectAttempt>, facts: &Facts) -> Report {
         let resolve = |target: &Address| match &attempt {
-            Some(attempt) => Target::of(&attempt.resolved(target)),
-            None => Target::of(target),
+            Some(attempt) => TargetClass::of(&attempt.resolved(target)),
+            None => TargetClass::of(target),
         };
-        let target = plan.target.as_ref().map_or_else(Target::unnamed, resolve);
+        let target = plan.target.as_ref().map_or_else(TargetClass::unnamed, resolve);
         let conns = plan.conns.map(|conns| conns as u64);
-        let judge = |role: Role| {
+        let check_role = |role: Role| {
             let target = match role {
                 Role::Server | Role::Client => target.clone(),
                 // A relay does not choose the address it connects from.
                 Role::Relay => target.with_one_source(),
             };
             let findings = checks::check(facts, &Demand { conns, role, target });
-            let sum = Sum::of(&findings);
-            Judged { role, findings, sum }
+            let summary = Summary::of(&findings);
+            RoleReport { role, findings, summary }
         };
         let roles: &[Role] = match plan.target {
             Some(_) => &[Role::Client, Role::Relay],
             None => &[Role::Server, Role::Client, Role::Relay],
         };
         let target = plan.target.as_ref().map(|target| target.to_string());
-        Report { target, attempt, conns, roles: roles.iter().copied().map(judge).collect() }
+        Report { target, attempt, conns, roles: roles.iter().copied().map(check_role).collect() }
     }
 
     /// Whether N connections fit in each role. None: unknown for one of them.
     pub fn fits(&self) -> Option<bool> {
-        let any = |fits| self.roles.iter().any(|judged| judged.sum.fits == fits);
+        let any = |fits| self.roles.iter().any(|role_report| role_report.summary.fits == fits);
         match (any(Some(false)), any(None)) {
             (true, _) => Some(false),
             (false, true) => None,

@@ -1,12 +1,11 @@
 //! Prints the report: a sentence for each role, a table, the unknown limits, and the commands that
 //! raise a limit.
 
-use super::connect::Attempt;
+use super::connect::ConnectAttempt;
 use super::demand::Role;
 use super::facts::Fact;
-use super::finding::{Finding, Fix, Limit, Section, Verdict};
-use super::show::count;
-use super::{Judged, Report};
+use super::finding::{Finding, Fix, Limit, LimitSection, LimitUnit, Verdict};
+use super::{Report, RoleReport};
 use crate::text::digits::{grouped, plural};
 use crate::text::escape::plain;
 use crate::text::paint::Paint;
@@ -14,14 +13,14 @@ use crate::text::wrap::fit;
 
 /// Lays out the report in at most `columns` columns. Only commands are never wrapped.
 pub fn report(report: &Report, colour: bool, columns: usize) -> String {
-    let mut page = Page { text: String::new(), paint: Paint(colour), columns };
-    for judged in &report.roles {
-        let verdict = match (report.conns, judged.sum.fits) {
+    let mut page = TextReport { text: String::new(), paint: Paint(colour), columns };
+    for role_report in &report.roles {
+        let verdict = match (report.conns, role_report.summary.fits) {
             (None, _) => Verdict::Unasked,
             (Some(_), None) => Verdict::Unknown,
             (Some(_), Some(fits)) => verdict(fits),
         };
-        page.marked(report, verdict, &sentence(report, judged));
+        page.marked(report, verdict, &sentence(report, role_report));
     }
     if let (Some(target), Some(attempt)) = (&report.target, &report.attempt) {
         page.marked(report, verdict(attempt.result.is_ok()), &attempted(target, attempt));
@@ -33,18 +32,18 @@ pub fn report(report: &Report, colour: bool, columns: usize) -> String {
 }
 
 /// Summarizes one role in a sentence.
-fn sentence(report: &Report, judged: &Judged) -> String {
-    let (role, sum) = (as_role(report, judged.role), &judged.sum);
-    let unknown = match (sum.known, sum.unknown) {
+fn sentence(report: &Report, role_report: &RoleReport) -> String {
+    let (role, summary) = (as_role(report, role_report.role), &role_report.summary);
+    let unknown = match (summary.known, summary.unknown) {
         (false, _) => return format!("{role}: unknown."),
         (true, 0) => String::new(),
         (true, many) => format!("; {} unknown", plural(many as u64, "limit")),
     };
-    let Some((holds, limit)) = sum.limiting else {
+    let Some((holds, limit)) = summary.limiting else {
         return format!("{role}: no known limit{unknown}.");
     };
-    let (most, limit) = (grouped(holds), limit.word());
-    let text = match (report.conns.map(|conns| plural(conns, "connection")), sum.fits) {
+    let (most, limit) = (grouped(holds), limit.sentence_name());
+    let text = match (report.conns.map(|conns| plural(conns, "connection")), summary.fits) {
         (None, _) => format!("up to {}, limited by {limit}", plural(holds, "connection")),
         (Some(conns), Some(true)) => format!("{conns} fit, up to {most} ({limit})"),
         (Some(conns), Some(false)) => format!("{conns} do not fit, only {most} ({limit})"),
@@ -66,7 +65,7 @@ fn as_role(report: &Report, role: Role) -> String {
 }
 
 /// Describes the connect to the target.
-fn attempted(target: &str, attempt: &Attempt) -> String {
+fn attempted(target: &str, attempt: &ConnectAttempt) -> String {
     let name = plain(target);
     let took = format!("{:.1?}", attempt.took);
     let connected = match &attempt.result {
@@ -81,21 +80,21 @@ fn attempted(target: &str, attempt: &Attempt) -> String {
 }
 
 /// A report under construction.
-struct Page {
+struct TextReport {
     text: String,
     paint: Paint,
     columns: usize,
 }
 
 /// A row of the table: a limit, its value, a number for each role, and a note.
-struct Row {
+struct LimitRow {
     limit: Limit,
     verdict: Verdict,
     cells: Vec<String>,
     note: String,
 }
 
-impl Page {
+impl TextReport {
     fn line(&mut self, line: &str) {
         self.text.push_str(&fit(line, self.columns));
         self.text.push('\n');
@@ -113,7 +112,7 @@ impl Page {
     fn table(&mut self, report: &Report) {
         let rows = rows(report);
         let mut heads = vec![String::new(), "now".to_string()];
-        heads.extend(report.roles.iter().map(|judged| judged.role.word().to_string()));
+        heads.extend(report.roles.iter().map(|role_report| role_report.role.name().to_string()));
         let width = |column: usize| {
             let cells = rows.iter().map(|row| row.cells[column].chars().count());
             cells.chain([heads[column].len()]).max().unwrap_or_default()
@@ -133,14 +132,14 @@ impl Page {
             let head = format!("{blank} {}", line(&heads, &widths, ""));
             self.line(&self.paint.dim(&head));
         }
-        for section in Section::ALL {
-            let mine: Vec<&Row> =
+        for section in LimitSection::ALL {
+            let in_section: Vec<&LimitRow> =
                 rows.iter().filter(|row| row.limit.section() == section).collect();
-            if !mine.is_empty() {
+            if !in_section.is_empty() {
                 let title = self.paint.bold(title(section));
                 self.line(&format!("  {title}"));
             }
-            for row in mine {
+            for row in in_section {
                 let mark = mark(row.verdict, self.paint);
                 let text = match is_wide {
                     true => line(&row.cells, &widths, &row.note),
@@ -153,7 +152,7 @@ impl Page {
 
     fn unknowns(&mut self, report: &Report) {
         let mut unknown: Vec<&Finding> = Vec::new();
-        for found in report.roles.iter().flat_map(|judged| &judged.findings) {
+        for found in report.roles.iter().flat_map(|role_report| &role_report.findings) {
             let is_new = unknown.iter().all(|other| other.limit != found.limit);
             if found.verdict == Verdict::Unknown && is_new {
                 unknown.push(found);
@@ -165,20 +164,21 @@ impl Page {
         self.text.push('\n');
         self.line(&self.paint.bold("Unknown, and not counted as sufficient:"));
         for found in unknown {
-            self.line(&format!("  {:19}  {}", found.limit.short(), plain(&found.note)));
+            self.line(&format!("  {:19}  {}", found.limit.table_name(), plain(&found.note)));
         }
     }
 
     fn fixes(&mut self, report: &Report) {
         let mut has_sysctl = false;
-        for judged in &report.roles {
-            let fixes: Vec<&Fix> = judged.findings.iter().flat_map(|found| &found.fix).collect();
+        for role_report in &report.roles {
+            let fixes: Vec<&Fix> =
+                role_report.findings.iter().flat_map(|found| &found.fix).collect();
             if fixes.is_empty() {
                 continue;
             }
             self.text.push('\n');
             let conns = plural(report.conns.unwrap_or_default(), "connection");
-            let title = format!("To hold {conns} as a {}:", judged.role.word());
+            let title = format!("To hold {conns} as a {}:", role_report.role.name());
             self.line(&self.paint.bold(&title));
             for fix in fixes {
                 self.fix(fix);
@@ -211,42 +211,46 @@ impl Page {
 }
 
 /// Returns one row for each limit that applies to a role of the report.
-fn rows(report: &Report) -> Vec<Row> {
+fn rows(report: &Report) -> Vec<LimitRow> {
     let mut limits: Vec<&Finding> = Vec::new();
-    for found in report.roles.iter().flat_map(|judged| &judged.findings) {
+    for found in report.roles.iter().flat_map(|role_report| &role_report.findings) {
         if limits.iter().all(|other| other.limit != found.limit) {
             limits.push(found);
         }
     }
-    limits.sort_by_key(|found| Section::ALL.iter().position(|at| *at == found.limit.section()));
+    limits
+        .sort_by_key(|found| LimitSection::ALL.iter().position(|at| *at == found.limit.section()));
     limits.into_iter().map(|first| row(report, first)).collect()
 }
 
-fn row(report: &Report, first: &Finding) -> Row {
+fn row(report: &Report, first: &Finding) -> LimitRow {
     let limit = first.limit;
-    let of = |judged: &'_ Judged| judged.findings.iter().position(|found| found.limit == limit);
-    let mut cells = vec![limit.short().to_string(), now(first)];
+    let of = |role_report: &'_ RoleReport| {
+        role_report.findings.iter().position(|found| found.limit == limit)
+    };
+    let mut cells = vec![limit.table_name().to_string(), now(first)];
     let mut verdict = first.verdict;
-    for judged in &report.roles {
-        let found = of(judged).map(|at| &judged.findings[at]);
+    for role_report in &report.roles {
+        let found = of(role_report).map(|at| &role_report.findings[at]);
         cells.push(found.map_or_else(String::new, |found| number(report, found)));
         verdict = found.map_or(verdict, |found| worse(verdict, found.verdict));
     }
-    let is_limiting =
-        |judged: &Judged| judged.sum.limiting.is_some_and(|(_, limiting)| limiting == limit);
+    let is_limiting = |role_report: &RoleReport| {
+        role_report.summary.limiting.is_some_and(|(_, limiting)| limiting == limit)
+    };
     let note = match report.roles.iter().any(is_limiting) {
         true => "limiting",
         // The reason may be long, so it is printed below the table.
         false if first.verdict == Verdict::Unknown => "",
         false => &first.note,
     };
-    Row { limit, verdict, cells, note: plain(note).to_string() }
+    LimitRow { limit, verdict, cells, note: plain(note).to_string() }
 }
 
 fn now(found: &Finding) -> String {
     match &found.now {
-        Fact::Known(now) => found.limit.unit().print(*now),
-        Fact::Endless => "no limit".to_string(),
+        Fact::Known(now) => found.limit.unit().format(*now),
+        Fact::Unlimited => "no limit".to_string(),
         Fact::Absent => "none".to_string(),
         Fact::Unknown(_) => "unknown".to_string(),
     }
@@ -255,10 +259,10 @@ fn now(found: &Finding) -> String {
 /// Returns the value needed if N was given, otherwise how many connections fit.
 fn number(report: &Report, found: &Finding) -> String {
     match (&found.holds, found.needs) {
-        (_, Some(needs)) => found.limit.unit().print(needs),
+        (_, Some(needs)) => found.limit.unit().format(needs),
         (_, None) if report.conns.is_some() => "any".to_string(),
         (Fact::Known(holds), None) => count(*holds),
-        (Fact::Endless | Fact::Absent, None) => "any".to_string(),
+        (Fact::Unlimited | Fact::Absent, None) => "any".to_string(),
         (Fact::Unknown(_), None) => "unknown".to_string(),
     }
 }
@@ -283,18 +287,18 @@ fn line(cells: &[String], widths: &[usize], note: &str) -> String {
 }
 
 /// Formats a row for terminals too narrow for columns: each number after its name.
-fn labelled(row: &Row, heads: &[String]) -> String {
+fn labelled(row: &LimitRow, heads: &[String]) -> String {
     let cells = heads.iter().zip(&row.cells).skip(1).filter(|(_, cell)| !cell.is_empty());
     let cells: Vec<String> = cells.map(|(head, cell)| format!("{head} {cell}")).collect();
     let note = if row.note.is_empty() { String::new() } else { format!(" ({})", row.note) };
     format!("{}: {}{note}", row.cells[0], cells.join(", "))
 }
 
-fn title(section: Section) -> &'static str {
+fn title(section: LimitSection) -> &'static str {
     match section {
-        Section::Every => "every connection",
-        Section::Server => "accepted connections",
-        Section::Client => "connections to one target",
+        LimitSection::Every => "every connection",
+        LimitSection::Server => "accepted connections",
+        LimitSection::Client => "connections to one target",
     }
 }
 
@@ -305,5 +309,62 @@ fn mark(verdict: Verdict, paint: Paint) -> String {
         Verdict::TooSmall => paint.bad("  NO"),
         Verdict::Slows => paint.warning("slow"),
         Verdict::Unknown => paint.warning("   ?"),
+    }
+}
+
+impl LimitUnit {
+    pub fn format(self, number: u64) -> String {
+        match self {
+            LimitUnit::Count => count(number),
+            LimitUnit::Bytes => bytes(number),
+        }
+    }
+}
+
+/// `19,936`, `9,999,999`, `16.7 M`: at most nine columns, never rounded up.
+pub fn count(number: u64) -> String {
+    let (mut tenths, mut units) = (number / 100_000, ["M", "G", "T", "P", "E"].iter());
+    let mut unit = units.next();
+    if number < 10_000_000 {
+        return grouped(number);
+    }
+    while tenths >= 10_000
+        && let Some(next) = units.next()
+    {
+        (tenths, unit) = (tenths / 1000, Some(next));
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or(&""))
+}
+
+/// `512 B`, `3.9 KiB`, `23 GiB`: never rounded up.
+fn bytes(number: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut power = 0;
+    while power + 1 < units.len() && number >> (10 * (power + 1)) > 0 {
+        power += 1;
+    }
+    let whole = number >> (10 * power);
+    let tenth = ((number as u128 * 10) >> (10 * power)) % 10;
+    match (power, whole) {
+        (1.., ..10) => format!("{whole}.{tenth} {}", units[power]),
+        _ => format!("{whole} {}", units[power]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_counts_are_short_and_never_rounded_up() {
+        let numbers = [0, 9_999_999, 10_000_000, 16_777_183, 999_999_999, 1_073_741_816, u64::MAX];
+        let expected = ["0", "9,999,999", "10.0 M", "16.7 M", "999.9 M", "1.0 G", "18.4 E"];
+        assert_eq!(numbers.map(count), expected);
+    }
+
+    #[test]
+    fn sizes_have_two_digits_at_least() {
+        let shown = [0, 1023, 1024, 3_993, 10_240, 24_927_068_160, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "3.8 KiB", "10 KiB", "23 GiB", "15 EiB"]);
     }
 }

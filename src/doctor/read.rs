@@ -35,7 +35,7 @@ pub fn facts(root: &Root) -> Facts {
 fn nofile(root: &Root) -> (Fact, Fact) {
     let path = "proc/self/limits";
     if root.is_real() && !root.has(path) {
-        return asked_nofile();
+        return nofile_from_getrlimit();
     }
     let column = |column| labelled(root, path, "Max open files", column);
     (column(0), column(1))
@@ -43,15 +43,15 @@ fn nofile(root: &Root) -> (Fact, Fact) {
 
 /// Reads the limit of open files on systems without /proc.
 #[cfg(unix)]
-fn asked_nofile() -> (Fact, Fact) {
+fn nofile_from_getrlimit() -> (Fact, Fact) {
     use rustix::process::{Resource, getrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let fact = |number: Option<u64>| number.map_or(Fact::Endless, Fact::Known);
+    let fact = |number: Option<u64>| number.map_or(Fact::Unlimited, Fact::Known);
     (fact(limit.current), fact(limit.maximum))
 }
 
 #[cfg(not(unix))]
-fn asked_nofile() -> (Fact, Fact) {
+fn nofile_from_getrlimit() -> (Fact, Fact) {
     let why = || Fact::Unknown("not available on this system".to_string());
     (why(), why())
 }
@@ -193,7 +193,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn this_machine_tells_its_limit_of_open_files() {
+    fn the_limit_of_open_files_of_this_machine_is_read() {
         let facts = facts(&Root::new("/"));
         assert!(!matches!(facts.nofile_hard, Fact::Unknown(_)), "{:?}", facts.nofile_hard);
     }

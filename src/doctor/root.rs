@@ -20,7 +20,7 @@ impl Root {
 
     /// Returns the text of a file, or why it cannot be read. `path` may begin with `/`.
     pub fn text(&self, path: &str) -> Result<String, String> {
-        self.load(path).map_err(|error| format!("/{}: {}", bare(path), words(&error)))
+        self.load(path).map_err(|error| format!("/{}: {}", bare(path), message(&error)))
     }
 
     pub fn has(&self, path: &str) -> bool {
@@ -75,7 +75,7 @@ fn bare(path: &str) -> &str {
 }
 
 /// Returns the error message of the system without the error number.
-pub fn words(error: &io::Error) -> String {
+pub fn message(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

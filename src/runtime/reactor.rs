@@ -9,7 +9,7 @@ use mio::{Events, Poll, Token};
 
 use crate::config::Service;
 use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Turn};
-use crate::service::{self, Facts};
+use crate::service::{self, PeerFacts};
 use crate::text::count::Count;
 
 use super::clock::Clock;
@@ -296,7 +296,7 @@ impl Reactor {
             &Event::Opened { route, service: service.name(), listen, peer, now: turn.now },
         );
         let unsent = &mut self.engine.buffers.unsent;
-        let conn = service::wire(service, accepted.socket, unsent, |socket| {
+        let conn = service::build_conn(service, accepted.socket, unsent, |socket| {
             facts(socket, service, accepted.peer.clone())
         });
         self.engine.insert(conn, key.id, accepted.route, turn);
@@ -383,8 +383,8 @@ fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 }
 
 /// The facts about a connection that a greeting may show.
-fn facts(socket: &Socket, service: &Service, peer: Peer) -> Facts {
-    Facts {
+fn facts(socket: &Socket, service: &Service, peer: Peer) -> PeerFacts {
+    PeerFacts {
         peer,
         local: socket.local().unwrap_or(Peer::Unix(None)),
         transport: socket.transport(),

@@ -6,14 +6,14 @@ use crate::core::{Conn, Stream};
 
 pub mod text;
 
-pub use text::Facts;
+pub use text::PeerFacts;
 
 /// Builds a connection for its service. `facts` is called only by services that send text.
-pub fn wire<S: Stream>(
+pub fn build_conn<S: Stream>(
     service: &Service,
     socket: S,
     unsent: &mut Unsent<S::Pipe>,
-    facts: impl FnOnce(&S) -> Facts,
+    facts: impl FnOnce(&S) -> PeerFacts,
 ) -> Conn<S> {
     match service {
         Service::Echo => Conn::echo(socket),
@@ -22,19 +22,19 @@ pub fn wire<S: Stream>(
         Service::Relay(_) => Conn::relay(socket),
         Service::Greet { text, read_one } => {
             let text = text::greeting(text, &facts(&socket));
-            say(socket, &text, *read_one, unsent)
+            send_text(socket, &text, *read_one, unsent)
         }
         Service::Daytime => {
             let text = text::daytime(facts(&socket).unix_seconds);
-            say(socket, &text, false, unsent)
+            send_text(socket, &text, false, unsent)
         }
         Service::Time => {
             let text = text::time(facts(&socket).unix_seconds);
-            say(socket, &text, false, unsent)
+            send_text(socket, &text, false, unsent)
         }
         Service::Whoami => {
             let text = text::whoami(&facts(&socket));
-            say(socket, &text, false, unsent)
+            send_text(socket, &text, false, unsent)
         }
     }
 }
@@ -49,7 +49,12 @@ pub fn holding_flows(service: &Service) -> usize {
 }
 
 /// Builds a connection that sends `text`.
-fn say<S: Stream>(socket: S, text: &[u8], read_one: bool, unsent: &mut Unsent<S::Pipe>) -> Conn<S> {
+fn send_text<S: Stream>(
+    socket: S,
+    text: &[u8],
+    read_one: bool,
+    unsent: &mut Unsent<S::Pipe>,
+) -> Conn<S> {
     // An empty entry would never be released.
     let text = (!text.is_empty()).then(|| unsent.store(text));
     if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }
@@ -99,7 +104,7 @@ mod tests {
     fn the_flows_that_may_hold_bytes_are_those_to_a_peer() {
         for word in Service::WORDS {
             let service = Service::from_token(word).unwrap();
-            let facts = Facts {
+            let facts = PeerFacts {
                 peer: Peer::Stdio,
                 local: Peer::Stdio,
                 transport: "tcp",
@@ -108,7 +113,7 @@ mod tests {
                 unix_seconds: 0,
             };
             let mut buffers = Buffers::default();
-            let conn = wire(&service, Unused, &mut buffers.unsent, |_| facts);
+            let conn = build_conn(&service, Unused, &mut buffers.unsent, |_| facts);
             let to_a_peer = conn.flows.iter().filter(|flow| {
                 // The target of a relay is not connected yet.
                 let to = conn.ends.end(flow.to as usize);

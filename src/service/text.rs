@@ -7,7 +7,7 @@ use crate::core::{Civil, Peer};
 
 /// The facts about a connection, or about a datagram's sender, that a text may contain.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct PeerFacts {
     pub peer: Peer,
     pub local: Peer,
     /// `tcp`, `udp`, `unix`, `unix-dgram`.
@@ -36,8 +36,8 @@ pub fn time(unix_seconds: i64) -> Vec<u8> {
     ((unix_seconds + SECONDS_1900_TO_1970) as u32).to_be_bytes().to_vec()
 }
 
-/// Tells a peer its address and connection, one fact per line.
-pub fn whoami(facts: &Facts) -> Vec<u8> {
+/// Returns the facts about a peer and its connection, one per line.
+pub fn whoami(facts: &PeerFacts) -> Vec<u8> {
     let mut text = String::new();
     let lines = [
         ("you", facts.peer.to_string()),
@@ -53,7 +53,7 @@ pub fn whoami(facts: &Facts) -> Vec<u8> {
 }
 
 /// Renders a greeting with its placeholders.
-pub fn greeting(template: &Template, facts: &Facts) -> Vec<u8> {
+pub fn greeting(template: &Template, facts: &PeerFacts) -> Vec<u8> {
     template.render(|place| match place {
         Placeholder::Peer => facts.peer.to_string(),
         Placeholder::PeerIp => ip(&facts.peer),
@@ -96,8 +96,8 @@ mod tests {
     /// 20 November 2026, 18:17:05 UTC.
     const NOW: i64 = 1_795_198_625;
 
-    fn facts() -> Facts {
-        Facts {
+    fn facts() -> PeerFacts {
+        PeerFacts {
             peer: Peer::Inet("192.0.2.7:4711".parse().unwrap()),
             local: Peer::Inet("[2001:db8::1]:7".parse().unwrap()),
             transport: "tcp",

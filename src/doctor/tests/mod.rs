@@ -1,10 +1,9 @@
-//! The doctor on machines of paper: verdicts, sums, and how they print.
+//! Tests on facts of imagined machines: verdicts, summaries, and the printed report.
 
 use super::checks::check;
-use super::demand::{Demand, Role};
+use super::demand::{Demand, Role, TargetClass};
 use super::facts::{Fact, Facts, Ports};
 use super::finding::{Finding, Limit};
-use super::target::Target;
 use crate::config::Address;
 
 mod report;
@@ -41,11 +40,11 @@ fn unknown() -> Fact {
 }
 
 fn demand(conns: u64) -> Demand {
-    Demand { conns: Some(conns), role: Role::Server, target: Target::unnamed() }
+    Demand { conns: Some(conns), role: Role::Server, target: TargetClass::unnamed() }
 }
 
 fn client(conns: u64, target: &str) -> Demand {
-    let target = Target::of(&Address::parse(target).unwrap());
+    let target = TargetClass::of(&Address::parse(target).unwrap());
     Demand { role: Role::Client, target, ..demand(conns) }
 }
 

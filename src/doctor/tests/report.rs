@@ -3,8 +3,8 @@
 use super::tree::facts_of_a_small_machine;
 use super::*;
 use crate::config::DoctorPlan;
-use crate::doctor::connect::{Attempt, Connected};
-use crate::doctor::{Report, examine, json, print, run};
+use crate::doctor::connect::{ConnectAttempt, Connected};
+use crate::doctor::{Report, json, print, run, write_report};
 use crate::text::wrap::{COLUMNS, width};
 
 fn report(facts: &Facts, conns: Option<usize>, target: Option<&str>) -> Report {
@@ -54,7 +54,8 @@ fn each_role_is_judged_and_gets_its_own_fix() {
     let machine = common_machine();
     let fits = |conns, target| {
         let report = report(&machine, Some(conns), target);
-        let roles: Vec<_> = report.roles.iter().map(|judged| judged.sum.fits).collect();
+        let roles: Vec<_> =
+            report.roles.iter().map(|role_report| role_report.summary.fits).collect();
         (report.fits(), roles)
     };
     let (yes, no) = (Some(true), Some(false));
@@ -73,13 +74,13 @@ fn each_role_is_judged_and_gets_its_own_fix() {
 }
 
 #[test]
-fn what_became_of_the_connection_is_told() {
+fn the_result_of_the_connect_is_printed() {
     let reported = |target: &str, result: Result<Connected, String>| {
         let plan =
             DoctorPlan { target: Some(Address::parse(target).unwrap()), ..DoctorPlan::default() };
         let took = std::time::Duration::from_micros(1_500);
         let addresses = vec!["127.0.0.1:7".parse().unwrap()];
-        let attempt = Attempt { addresses, took, result };
+        let attempt = ConnectAttempt { addresses, took, result };
         let report = Report::new(&plan, Some(attempt), &common_machine());
         let mut out = Vec::new();
         json::write(&report, &mut out).unwrap();
@@ -108,7 +109,7 @@ fn what_became_of_the_connection_is_told() {
 }
 
 #[test]
-fn what_slows_does_not_decide() {
+fn a_limit_that_only_slows_does_not_decide() {
     let machine = Facts { somaxconn: Fact::Known(1), ..common_machine() };
     let report = report(&machine, Some(9_000), None);
     assert_eq!(report.fits(), Some(true));
@@ -119,15 +120,16 @@ fn what_slows_does_not_decide() {
 fn an_unknown_that_could_only_slow_does_not_decide() {
     let machine = Facts { somaxconn: unknown(), ..common_machine() };
     let report = report(&machine, Some(9_000), None);
-    assert_eq!((report.fits(), report.roles[0].sum.unknown), (Some(true), 0));
+    assert_eq!((report.fits(), report.roles[0].summary.unknown), (Some(true), 0));
     assert!(printed(&report, false).contains("\n   ? somaxconn"));
 }
 
 #[test]
 fn a_relay_comes_from_one_address_only() {
     let machine = Facts { ipv4_sources: Fact::Known(9), ..common_machine() };
-    let report = report(&Facts { nofile_hard: Fact::Endless, ..machine }, None, Some("10.0.0.1:7"));
-    let holds = |role: usize| report.roles[role].sum.limiting;
+    let report =
+        report(&Facts { nofile_hard: Fact::Unlimited, ..machine }, None, Some("10.0.0.1:7"));
+    let holds = |role: usize| report.roles[role].summary.limiting;
     assert_eq!(holds(0), Some((90_000, Limit::Ports)));
     assert_eq!(holds(1), Some((10_000, Limit::Ports)));
 }
@@ -142,7 +144,7 @@ fn what_others_use_and_what_is_raised_is_noted() {
 }
 
 #[test]
-fn an_unknown_limit_is_said_and_does_not_fit() {
+fn an_unknown_limit_is_printed_and_does_not_fit() {
     let machine = Facts { nr_open: unknown(), ..common_machine() };
     let asked = report(&machine, Some(9_000), None);
     assert_eq!(asked.fits(), None);
@@ -158,10 +160,10 @@ fn an_unknown_limit_is_said_and_does_not_fit() {
 }
 
 #[test]
-fn a_machine_that_tells_nothing_is_not_praised() {
+fn a_machine_without_facts_is_not_ok() {
     let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
     let mut out = Vec::new();
-    assert!(!examine(&plan, None, &tree::Tree::empty().root(), &mut out).unwrap());
+    assert!(!write_report(&plan, None, &tree::Tree::empty().root(), &mut out).unwrap());
     let text = String::from_utf8(out).unwrap();
     assert!(text.starts_with("   ?  As a server: unknown.\n"));
     assert!(!text.contains("ok "), "{text}");
@@ -233,7 +235,7 @@ fn colour_changes_nothing_but_colour() {
 }
 
 #[test]
-fn machines_are_told_the_same() {
+fn the_json_contains_the_same() {
     let mut out = Vec::new();
     let report = report(&facts_of_a_small_machine(), Some(200_000), None);
     json::write(&report, &mut out).unwrap();
@@ -260,12 +262,16 @@ fn the_answer_of_a_whole_tree_is_the_exit_code() {
     let tree = tree::Tree::of_a_small_machine();
     for (conns, fits) in [(None, true), (Some(8_000), true), (Some(8_001), false)] {
         let plan = DoctorPlan { conns, ..DoctorPlan::default() };
-        assert_eq!(examine(&plan, None, &tree.root(), &mut Vec::new()).unwrap(), fits, "{conns:?}");
+        assert_eq!(
+            write_report(&plan, None, &tree.root(), &mut Vec::new()).unwrap(),
+            fits,
+            "{conns:?}"
+        );
     }
 }
 
 #[test]
-fn this_machine_is_examined_to_the_end() {
+fn this_machine_is_write_reportd_to_the_end() {
     let mut out = Vec::new();
     let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
     run(&plan, &mut out).unwrap();

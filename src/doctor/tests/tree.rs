@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::doctor::facts::{Fact, Facts, Group, Ports};
+use crate::doctor::facts::{CgroupLimit, Fact, Facts, Ports};
 use crate::doctor::root::Root;
 
 pub struct Tree(PathBuf);
@@ -75,17 +75,17 @@ impl Drop for Tree {
     }
 }
 
-/// What must be read from that tree.
+/// The facts that must be read from that tree.
 pub fn facts_of_a_small_machine() -> Facts {
     Facts {
         nofile_soft: Fact::Known(1024),
         nofile_hard: Fact::Known(20_000),
         nr_open: Fact::Known(1_048_576),
-        file_max: Fact::Endless,
+        file_max: Fact::Unlimited,
         files_in_use: Fact::Known(486),
         epoll_watches: Fact::Known(5_491_511),
         memory_available: Fact::Known(512_000_000),
-        cgroup: Fact::Known(Group {
+        cgroup: Fact::Known(CgroupLimit {
             file: "/sys/fs/cgroup/oneloop.service/memory.max".to_string(),
             limit: 256 << 20,
             used: 10 << 20,

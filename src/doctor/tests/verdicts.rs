@@ -1,11 +1,11 @@
 //! Every verdict, by tables: a fact and a number of connections in, a finding out.
 
 use super::*;
-use crate::doctor::facts::Group;
+use crate::doctor::facts::CgroupLimit;
 use crate::doctor::finding::Verdict::{self, Fits, Slows, TooSmall, Unasked, Unknown};
 
 #[test]
-fn on_a_large_machine_all_is_well() {
+fn on_a_large_machine_all_limits_fit() {
     let found = check(&large_machine(), &client(1_000_000, "10.0.0.1:7"));
     assert_eq!(found.len(), 10);
     for found in found {
@@ -22,8 +22,8 @@ fn concerned(limit: Limit, conns: Option<u64>) -> Demand {
 /// Makes a large machine smaller in one point.
 type Change = fn(&mut Facts);
 
-/// One fact of a large machine, 1,000 connections, and what is found of it.
-struct Row {
+/// A change to a large machine, and the finding expected for 1,000 connections.
+struct Case {
     limit: Limit,
     change: Change,
     verdict: Verdict,
@@ -32,54 +32,54 @@ struct Row {
     command: &'static str,
 }
 
-const fn row(limit: Limit, change: Change, verdict: Verdict) -> Row {
-    Row { limit, change, verdict, needs: None, holds: None, command: "" }
+const fn case(limit: Limit, change: Change, verdict: Verdict) -> Case {
+    Case { limit, change, verdict, needs: None, holds: None, command: "" }
 }
 
-/// What one connection too many, and one less, make of each limit.
+/// Each limit with the value that is just too small, and with the one that just fits.
 #[rustfmt::skip]
-const EDGES: &[Row] = &[
-    Row { needs: Some(1_033), holds: Some(999), command: "sysctl -w fs.nr_open=1033",
-        ..row(Limit::NrOpen, |m| m.nr_open = Fact::Known(1_032), TooSmall) },
-    Row { needs: Some(1_033), holds: Some(1_000),
-        ..row(Limit::NrOpen, |m| m.nr_open = Fact::Known(1_033), Fits) },
-    Row { needs: Some(1_033), holds: Some(999), command: "ulimit -n 1033",
-        ..row(Limit::NofileHard, |m| m.nofile_hard = Fact::Known(1_032), TooSmall) },
-    Row { needs: Some(1_033), holds: Some(1_000),
-        ..row(Limit::NofileHard, |m| m.nofile_hard = Fact::Known(1_033), Fits) },
-    Row { needs: Some(1_033),
-        ..row(Limit::NofileHard, |m| m.nofile_hard = Fact::Endless, Fits) },
-    Row { needs: Some(1_500), holds: Some(999), command: "sysctl -w fs.file-max=2048",
-        ..row(Limit::FileMax, |m| m.file_max = Fact::Known(1_499), TooSmall) },
-    Row { needs: Some(1_500), holds: Some(1_000),
-        ..row(Limit::FileMax, |m| m.file_max = Fact::Known(1_500), Fits) },
-    Row { needs: Some(1_000), holds: Some(999), command: "sysctl -w fs.epoll.max_user_watches=2048",
-        ..row(Limit::EpollWatches, |m| m.epoll_watches = Fact::Known(999), TooSmall) },
-    Row { needs: Some(4_000_000), holds: Some(999),
-        ..row(Limit::Memory, |m| m.memory_available = Fact::Known(3_999_999), TooSmall) },
-    Row { needs: Some(4_000_000), holds: Some(1_000),
-        ..row(Limit::Memory, |m| m.memory_available = Fact::Known(4_000_000), Fits) },
-    Row { needs: Some(1_100), holds: Some(999),
+const EDGES: &[Case] = &[
+    Case { needs: Some(1_033), holds: Some(999), command: "sysctl -w fs.nr_open=1033",
+        ..case(Limit::NrOpen, |m| m.nr_open = Fact::Known(1_032), TooSmall) },
+    Case { needs: Some(1_033), holds: Some(1_000),
+        ..case(Limit::NrOpen, |m| m.nr_open = Fact::Known(1_033), Fits) },
+    Case { needs: Some(1_033), holds: Some(999), command: "ulimit -n 1033",
+        ..case(Limit::NofileHard, |m| m.nofile_hard = Fact::Known(1_032), TooSmall) },
+    Case { needs: Some(1_033), holds: Some(1_000),
+        ..case(Limit::NofileHard, |m| m.nofile_hard = Fact::Known(1_033), Fits) },
+    Case { needs: Some(1_033),
+        ..case(Limit::NofileHard, |m| m.nofile_hard = Fact::Unlimited, Fits) },
+    Case { needs: Some(1_500), holds: Some(999), command: "sysctl -w fs.file-max=2048",
+        ..case(Limit::FileMax, |m| m.file_max = Fact::Known(1_499), TooSmall) },
+    Case { needs: Some(1_500), holds: Some(1_000),
+        ..case(Limit::FileMax, |m| m.file_max = Fact::Known(1_500), Fits) },
+    Case { needs: Some(1_000), holds: Some(999), command: "sysctl -w fs.epoll.max_user_watches=2048",
+        ..case(Limit::EpollWatches, |m| m.epoll_watches = Fact::Known(999), TooSmall) },
+    Case { needs: Some(4_000_000), holds: Some(999),
+        ..case(Limit::Memory, |m| m.memory_available = Fact::Known(3_999_999), TooSmall) },
+    Case { needs: Some(4_000_000), holds: Some(1_000),
+        ..case(Limit::Memory, |m| m.memory_available = Fact::Known(4_000_000), Fits) },
+    Case { needs: Some(1_100), holds: Some(999),
         command: "sysctl -w net.netfilter.nf_conntrack_max=2048",
-        ..row(Limit::Conntrack, |m| conntrack(m, 1_099, 100), TooSmall) },
-    Row { needs: Some(1_100), holds: Some(1_000),
-        ..row(Limit::Conntrack, |m| conntrack(m, 1_100, 100), Fits) },
-    Row { needs: Some(1_000), command: "sysctl -w net.netfilter.nf_conntrack_max=2048",
-        ..row(Limit::Conntrack, |m| conntrack(m, 999, 0), Unknown) },
-    Row { needs: Some(1_000),
-        ..row(Limit::Conntrack, |m| conntrack(m, 1_000, 0), Fits) },
-    Row { needs: Some(1_200), command: "sysctl -w net.ipv4.tcp_mem=\"1536 2048 3072\"",
-        ..row(Limit::TcpMem, |m| m.tcp_pressure_pages = Fact::Known(1_199), Slows) },
-    Row { needs: Some(1_000), command: "sysctl -w net.core.somaxconn=1000",
-        ..row(Limit::Somaxconn, |m| m.somaxconn = Fact::Known(999), Slows) },
-    Row { ..row(Limit::SynBacklog, |m| m.syn_backlog = Fact::Known(1), Fits) },
-    Row { needs: Some(1_334), command: "sysctl -w net.ipv4.tcp_max_syn_backlog=1334",
-        ..row(Limit::SynBacklog, |m| without_cookies(m, 1_333), Slows) },
-    Row { needs: Some(1_334),
-        ..row(Limit::SynBacklog, |m| without_cookies(m, 1_334), Fits) },
-    Row { needs: Some(1_000), holds: Some(10),
+        ..case(Limit::Conntrack, |m| conntrack(m, 1_099, 100), TooSmall) },
+    Case { needs: Some(1_100), holds: Some(1_000),
+        ..case(Limit::Conntrack, |m| conntrack(m, 1_100, 100), Fits) },
+    Case { needs: Some(1_000), command: "sysctl -w net.netfilter.nf_conntrack_max=2048",
+        ..case(Limit::Conntrack, |m| conntrack(m, 999, 0), Unknown) },
+    Case { needs: Some(1_000),
+        ..case(Limit::Conntrack, |m| conntrack(m, 1_000, 0), Fits) },
+    Case { needs: Some(1_200), command: "sysctl -w net.ipv4.tcp_mem=\"1536 2048 3072\"",
+        ..case(Limit::TcpMem, |m| m.tcp_pressure_pages = Fact::Known(1_199), Slows) },
+    Case { needs: Some(1_000), command: "sysctl -w net.core.somaxconn=1000",
+        ..case(Limit::Somaxconn, |m| m.somaxconn = Fact::Known(999), Slows) },
+    Case { ..case(Limit::SynBacklog, |m| m.syn_backlog = Fact::Known(1), Fits) },
+    Case { needs: Some(1_334), command: "sysctl -w net.ipv4.tcp_max_syn_backlog=1334",
+        ..case(Limit::SynBacklog, |m| without_cookies(m, 1_333), Slows) },
+    Case { needs: Some(1_334),
+        ..case(Limit::SynBacklog, |m| without_cookies(m, 1_334), Fits) },
+    Case { needs: Some(1_000), holds: Some(10),
         command: "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"",
-        ..row(Limit::Ports, |m| m.ports = range(2_000, 2_009), TooSmall) },
+        ..case(Limit::Ports, |m| m.ports = range(2_000, 2_009), TooSmall) },
 ];
 
 fn conntrack(machine: &mut Facts, max: u64, used: u64) {
@@ -97,7 +97,7 @@ fn range(low: u16, high: u16) -> Fact<Ports> {
 }
 
 #[test]
-fn each_limit_bites_at_its_edge_and_names_its_cure() {
+fn each_limit_applies_at_its_edge_and_names_its_fix() {
     for row in EDGES {
         let mut machine = large_machine();
         (row.change)(&mut machine);
@@ -111,7 +111,7 @@ fn each_limit_bites_at_its_edge_and_names_its_cure() {
 }
 
 #[test]
-fn nothing_else_is_blamed() {
+fn no_other_limit_is_reported() {
     for row in EDGES.iter().filter(|row| row.limit != Limit::NofileHard) {
         let mut machine = large_machine();
         (row.change)(&mut machine);
@@ -173,7 +173,7 @@ fn the_soft_limit_is_raised_as_far_as_the_hard_one_allows() {
 #[test]
 fn a_group_bounds_by_what_it_has_left_and_is_named() {
     let file = "/sys/fs/cgroup/x.service/memory.max".to_string();
-    let group = Group { file, limit: 10_000_000, used: 6_000_001 };
+    let group = CgroupLimit { file, limit: 10_000_000, used: 6_000_001 };
     let machine = Facts { cgroup: Fact::Known(group), ..large_machine() };
     let found = find(&machine, &demand(1_000), Limit::CgroupMemory);
     assert_eq!((found.verdict, &found.holds), (TooSmall, &Fact::Known(999)));
@@ -187,7 +187,7 @@ fn a_group_bounds_by_what_it_has_left_and_is_named() {
 #[test]
 fn a_cgroup_named_to_run_a_command_is_quoted() {
     let file = "/sys/fs/cgroup/$(id)\x1b.service/memory.max".to_string();
-    let group = Group { file, limit: 10_000_000, used: 6_000_001 };
+    let group = CgroupLimit { file, limit: 10_000_000, used: 6_000_001 };
     let machine = Facts { cgroup: Fact::Known(group), ..large_machine() };
     let expected = [
         "echo 12500992 > $'/sys/fs/cgroup/$(id)\\x1b.service/memory.max'",
@@ -239,7 +239,11 @@ fn ports_do_not_bound_a_client_on_loopback() {
     let machine = Facts { ports: range(32_768, 60_999), ..large_machine() };
     for target in ["127.0.0.9:7", "[::ffff:127.0.0.1]:7", "LocalHost:7", ":7"] {
         let found = find(&machine, &client(1_000_000, target), Limit::Ports);
-        assert_eq!((&found.now, &found.holds), (&Fact::Known(28_232), &Fact::Endless), "{target}");
+        assert_eq!(
+            (&found.now, &found.holds),
+            (&Fact::Known(28_232), &Fact::Unlimited),
+            "{target}"
+        );
         assert_eq!((found.verdict, &*found.note, found.needs), (Fits, "loopback", None));
         assert!(found.fix.is_empty());
         let relay = Demand {
@@ -253,7 +257,7 @@ fn ports_do_not_bound_a_client_on_loopback() {
 }
 
 #[test]
-fn what_is_promised_is_what_the_daemon_grants() {
+fn the_doctor_promises_what_the_daemon_grants() {
     use crate::net::limits::{Descriptors, max_connections};
     for files in [40, 80, 256, 1_024, 4_096, 20_000, 1_048_576] {
         let machine = Facts { nofile_hard: Fact::Known(files), ..large_machine() };

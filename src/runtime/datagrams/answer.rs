@@ -14,7 +14,7 @@ use crate::core::{Key, Peer, Random, chargen};
 use crate::net::recv_batch::{RecvBatch, Segments};
 use crate::net::remote::Remote;
 use crate::net::self_connect::is_local_ip;
-use crate::service::text::{self, Facts};
+use crate::service::text::{self, PeerFacts};
 
 /// Maximum bytes of a chargen reply (RFC 864).
 const CHARGEN_BYTES: u64 = 512;
@@ -150,7 +150,7 @@ fn render(service: &Service, local: &Remote, peer: &Peer, unix_seconds: i64) -> 
     match service {
         Service::Daytime => text::daytime(unix_seconds),
         Service::Time => text::time(unix_seconds),
-        Service::Whoami => text::whoami(&Facts {
+        Service::Whoami => text::whoami(&PeerFacts {
             peer: peer.clone(),
             local: local.peer(),
             transport: if local.is_inet() { "udp" } else { "unix-dgram" },
