@@ -22,10 +22,10 @@ const ODD: usize = 20;
 
 #[test]
 fn an_echoed_message_costs_one_read_one_write_and_a_wait() {
-    let stand = Stand::new("echo 127.0.0.1:0");
-    let (mut client, mut far) = (stand.client(), None);
+    let daemon = TestDaemon::new("echo 127.0.0.1:0");
+    let (mut client, mut far) = (daemon.client(), None);
     talk(&mut client, &mut far, 1);
-    let Some(calls) = stand.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
+    let Some(calls) = daemon.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
     calls.are("recvfrom", MESSAGES);
     calls.are("sendto", MESSAGES);
     calls.at_most("epoll_wait", MESSAGES);
@@ -35,11 +35,11 @@ fn an_echoed_message_costs_one_read_one_write_and_a_wait() {
 #[test]
 fn a_relayed_message_and_its_answer_cost_two_of_each() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stand = Stand::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
-    let (mut client, mut far) = (stand.client(), Some(accept(&target)));
+    let daemon = TestDaemon::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
+    let (mut client, mut far) = (daemon.client(), Some(accept(&target)));
     // The first message is not counted: when its answer arrives, connecting is complete.
     talk(&mut client, &mut far, 1);
-    let Some(calls) = stand.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
+    let Some(calls) = daemon.counted(|| talk(&mut client, &mut far, MESSAGES)) else { return };
     calls.are("recvfrom", 2 * MESSAGES);
     calls.are("sendto", 2 * MESSAGES);
     calls.at_most("epoll_wait", 2 * MESSAGES);
@@ -48,8 +48,8 @@ fn a_relayed_message_and_its_answer_cost_two_of_each() {
 
 #[test]
 fn an_echoed_connection_costs_no_call_that_can_be_spared() {
-    let stand = Stand::new("echo 127.0.0.1:0");
-    let Some(calls) = stand.counted(|| visits(&stand, None)) else { return };
+    let daemon = TestDaemon::new("echo 127.0.0.1:0");
+    let Some(calls) = daemon.counted(|| visits(&daemon, None)) else { return };
     // Accepting goes on until EAGAIN, and one read returns the end of file.
     calls.at_most("accept4", 2 * VISITS);
     calls.at_most("recvfrom", 2 * VISITS);
@@ -60,8 +60,8 @@ fn an_echoed_connection_costs_no_call_that_can_be_spared() {
 #[test]
 fn a_relayed_connection_costs_no_call_that_can_be_spared() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let stand = Stand::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
-    let Some(calls) = stand.counted(|| visits(&stand, Some(&target))) else { return };
+    let daemon = TestDaemon::new(&format!("relay 127.0.0.1:0 {}", target.local_addr().unwrap()));
+    let Some(calls) = daemon.counted(|| visits(&daemon, Some(&target))) else { return };
     calls.at_most("accept4", 2 * VISITS);
     calls.at_most("recvfrom", 4 * VISITS);
     calls.at_most_of_each(&["epoll_ctl", "sendto", "shutdown", "close"], 2 * VISITS);
@@ -97,14 +97,14 @@ impl Calls {
 }
 
 /// A listening daemon.
-struct Stand {
-    daemon: Kept,
+struct TestDaemon {
+    child: Kept,
     address: String,
 }
 
-impl Stand {
-    fn new(line: &str) -> Stand {
-        let mut daemon = Kept(
+impl TestDaemon {
+    fn new(line: &str) -> TestDaemon {
+        let mut child = Kept(
             Command::new(env!("CARGO_BIN_EXE_oneloop"))
                 .args(line.split_whitespace())
                 .env_remove("RUST_LOG")
@@ -112,10 +112,10 @@ impl Stand {
                 .spawn()
                 .unwrap(),
         );
-        let mut log = BufReader::new(daemon.0.stderr.take().unwrap());
+        let mut log = BufReader::new(child.0.stderr.take().unwrap());
         let address = listening(&mut log);
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Stand { daemon, address }
+        TestDaemon { child, address }
     }
 
     fn client(&self) -> TcpStream {
@@ -131,7 +131,7 @@ impl Stand {
             println!("skipped: poll(2) proves nothing by a short read");
             return None;
         }
-        let tracer = Tracer::on(self.daemon.0.id())?;
+        let tracer = Tracer::on(self.child.0.id())?;
         act();
         Some(Calls(tracer.table()))
     }
@@ -155,9 +155,9 @@ fn accept(target: &TcpListener) -> TcpStream {
 }
 
 /// Each client sends a byte, reads the answer, and closes its side. Then the other side closes too.
-fn visits(stand: &Stand, target: Option<&TcpListener>) {
+fn visits(daemon: &TestDaemon, target: Option<&TcpListener>) {
     for _ in 0..VISITS {
-        let mut client = stand.client();
+        let mut client = daemon.client();
         client.write_all(b"x").unwrap();
         let mut far = target.map(accept);
         if let Some(far) = &mut far {

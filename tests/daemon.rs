@@ -1,8 +1,8 @@
 //! The real binary on real sockets: each promise has a test, named in docs/reliability.md.
 //!
 //! Every daemon listens at ports that the system chose and ends with its test. Waits poll, with a
-//! limit that is longer than anything takes on the busiest machine. What other tests need too
-//! stands in support/.
+//! limit that is longer than anything takes on the busiest machine. Code that other tests need too
+//! is in support/.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
@@ -42,8 +42,6 @@ mod logs;
 mod loops;
 #[path = "daemon/many.rs"]
 mod many;
-#[path = "daemon/moves.rs"]
-mod moves;
 #[path = "daemon/odd.rs"]
 mod odd;
 #[path = "daemon/page.rs"]
@@ -60,21 +58,23 @@ mod resets;
 mod scratch;
 #[path = "daemon/services.rs"]
 mod services;
-#[path = "daemon/stand.rs"]
-mod stand;
 #[path = "daemon/start.rs"]
 mod start;
 #[path = "daemon/stop.rs"]
 mod stop;
+#[path = "daemon/stream_ops.rs"]
+mod stream_ops;
 #[path = "support/target.rs"]
 mod target;
+#[path = "daemon/test_daemon.rs"]
+mod test_daemon;
+#[path = "support/test_stream.rs"]
+mod test_stream;
 #[path = "daemon/timeouts.rs"]
 mod timeouts;
 #[path = "daemon/usage.rs"]
 mod usage;
 #[path = "support/wait.rs"]
 mod wait;
-#[path = "support/wire.rs"]
-mod wire;
 #[path = "daemon/write_signals.rs"]
 mod write_signals;

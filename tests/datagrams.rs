@@ -10,8 +10,8 @@ mod relay;
 mod scratch;
 #[path = "datagrams/services.rs"]
 mod services;
-#[path = "datagrams/stand.rs"]
-mod stand;
+#[path = "datagrams/test_loop.rs"]
+mod test_loop;
 #[cfg(target_os = "linux")]
 #[path = "datagrams/trains.rs"]
 mod trains;

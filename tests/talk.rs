@@ -16,19 +16,19 @@ mod crowd;
 mod datagrams;
 #[path = "talk/ends.rs"]
 mod ends;
-#[path = "talk/moves.rs"]
-mod moves;
 #[path = "support/pattern.rs"]
 mod pattern;
 #[path = "support/scratch.rs"]
 mod scratch;
-#[path = "talk/speaker.rs"]
-mod speaker;
+#[path = "talk/session.rs"]
+mod session;
+#[path = "talk/stream_ops.rs"]
+mod stream_ops;
 #[path = "support/target.rs"]
 mod target;
 #[path = "talk/terminal.rs"]
 mod terminal;
+#[path = "support/test_stream.rs"]
+mod test_stream;
 #[path = "support/wait.rs"]
 mod wait;
-#[path = "support/wire.rs"]
-mod wire;

@@ -1,5 +1,4 @@
-//! The access log: one line for each connection, in the form that was asked for, whatever its peer
-//! is called.
+//! The access log: one line for each connection, in each format, whatever the name of the peer.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -9,23 +8,23 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::command::oneloop;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
-use crate::target::{Nobody, Target};
-use crate::wire::Wire;
+use crate::target::{RefusingAddress, Target};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 
-/// Three ends of a relay: in order, by a reset, and a target that refuses. Gives the access lines
-/// and the daemon's address.
+/// Closes three connections of a relay: with a FIN, with a reset, and after a refusal. Returns the
+/// access lines and the daemon's address.
 fn three_ends(format: &str) -> (Vec<String>, String, String) {
-    let (target, nobody) = (Target::tcp(), Nobody::new());
+    let (target, refusing) = (Target::tcp(), RefusingAddress::new());
     let line = format!(
         "run 127.0.0.1:0=relay:{} 127.0.0.1:0=relay:{} -q --access-log {format}",
         target.address(),
-        nobody.address()
+        refusing.address()
     );
     let mut command = oneloop(&line);
-    // Quiet, but for the addresses that were chosen.
+    // Only the listening addresses are logged.
     command.env("RUST_LOG", "off,oneloop=info,access=info");
-    let mut daemon = Daemon::run(command);
+    let mut daemon = TestDaemon::run(command);
     let mut client = daemon.client(0);
     let mut other = target.accept();
     client.send(b"12345");
@@ -119,12 +118,12 @@ fn the_name_of_a_unix_peer_forges_no_line_and_steers_no_terminal() {
     for format in ["logfmt", "json", "haproxy"] {
         let scratch = Scratch::new();
         let mut daemon =
-            Daemon::start(&format!("echo {} -v --access-log {format}", scratch.unix("x")));
+            TestDaemon::start(&format!("echo {} -v --access-log {format}", scratch.unix("x")));
         let nasty = scratch.path("a\nconn=9 reason=forged \x1b[2J\u{202e}\"");
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(&nasty).unwrap()).unwrap();
         socket.connect(&SockAddr::unix(scratch.path("x")).unwrap()).unwrap();
-        let mut client = Wire::Unix(std::os::fd::OwnedFd::from(socket).into());
+        let mut client = TestStream::Unix(std::os::fd::OwnedFd::from(socket).into());
         client.write_all(b"hello").unwrap();
         client.finish();
         client.read_to_end(&mut Vec::new()).unwrap();
@@ -147,7 +146,7 @@ fn each_datagram_flow_has_its_line_too() {
         "relay udp://127.0.0.1:0 udp://{} --access-log logfmt",
         target.local_addr().unwrap()
     );
-    let mut daemon = Daemon::start(&line);
+    let mut daemon = TestDaemon::start(&line);
     let client = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     client.send_to(b"hello", daemon.at(0)).unwrap();
     let (_, flow) = target.recv_from(&mut [0; 9]).unwrap();

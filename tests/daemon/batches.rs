@@ -1,4 +1,4 @@
-//! More at once than one turn takes: nothing that waits is forgotten, and no new event is needed.
+//! More work than one turn does: nothing pending is forgotten, and no new event is needed.
 
 use std::net::UdpSocket;
 
@@ -6,19 +6,19 @@ use rustix::process::Signal;
 
 use crate::many::{alone, room};
 use crate::pattern::bytes;
-use crate::stand::Daemon;
 use crate::target::Target;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::PATIENCE;
-use crate::wire::Wire;
 
 #[test]
 fn more_clients_than_a_turn_lets_in_are_all_let_in() {
-    // No more than the system lets wait: an old one has 128 places, and a turn lets 64 in.
+    // No more than the accept queue holds: 128 on an old kernel. A turn accepts 64.
     let places = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
     let number = places.trim().parse::<u64>().unwrap().min(500);
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     daemon.signal(Signal::STOP);
-    let clients: Vec<Wire> = (0..number)
+    let clients: Vec<TestStream> = (0..number)
         .map(|number| {
             let mut client = daemon.client(0);
             client.send(&bytes(number, 20));
@@ -34,9 +34,9 @@ fn more_clients_than_a_turn_lets_in_are_all_let_in() {
 #[test]
 fn a_relay_lets_in_so_few_clients_per_turn_that_their_dials_hold_up_nobody_for_long() {
     let target = Target::tcp();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -vv", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -vv", target.address()));
     daemon.signal(Signal::STOP);
-    let _clients: Vec<Wire> = (0..40).map(|_| daemon.client(0)).collect();
+    let _clients: Vec<TestStream> = (0..40).map(|_| daemon.client(0)).collect();
     daemon.signal(Signal::CONT);
     daemon.says_often(40, " opened: ");
     let mut opened = vec![0];
@@ -46,17 +46,17 @@ fn a_relay_lets_in_so_few_clients_per_turn_that_their_dials_hold_up_nobody_for_l
             false => *opened.last_mut().unwrap() += usize::from(line.contains(" opened: ")),
         }
     }
-    // An echo lets in 64; a dial costs several times an accept.
+    // An echo accepts 64 per turn; a relay fewer, since a dial costs several times an accept.
     assert_eq!(opened.iter().max(), Some(&16), "{opened:?}");
 }
 
 #[test]
 fn more_events_than_a_turn_takes_are_all_handled() {
     let _alone = alone();
-    // A turn takes 1,024.
+    // A turn handles 1,024 events.
     let Some(size) = room(1500, 1) else { return };
-    let daemon = Daemon::start("echo 127.0.0.1:0");
-    let mut clients: Vec<Wire> = (0..size).map(|_| daemon.client(0)).collect();
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
+    let mut clients: Vec<TestStream> = (0..size).map(|_| daemon.client(0)).collect();
     clients.iter_mut().for_each(|client| client.echo(b"in"));
     for round in 0..3 {
         daemon.signal(Signal::STOP);
@@ -72,13 +72,13 @@ fn more_events_than_a_turn_takes_are_all_handled() {
 
 #[test]
 fn more_datagrams_than_a_turn_takes_are_all_answered() {
-    let daemon = Daemon::start("echo udp://127.0.0.1:0");
+    let daemon = TestDaemon::start("echo udp://127.0.0.1:0");
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     for round in 0..5 {
         daemon.signal(Signal::STOP);
-        // A turn takes 64. So many fit into the buffers of both sockets: each is counted as less
-        // than a kibibyte, and no Linux gives a socket less than 200 unless it is told to.
+        // A turn reads 64. This many fit into both socket buffers: each counts as less than 1 KiB,
+        // and the default buffer on Linux is at least 200 KiB.
         for number in 0..150_u8 {
             client.send_to(&[round, number], daemon.at(0)).unwrap();
         }
@@ -94,9 +94,9 @@ fn more_datagrams_than_a_turn_takes_are_all_answered() {
 #[test]
 fn a_burst_of_clients_of_a_relay_all_reach_the_target() {
     let target = Target::tcp();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
     daemon.signal(Signal::STOP);
-    let clients: Vec<Wire> = (0..100)
+    let clients: Vec<TestStream> = (0..100)
         .map(|number| {
             let mut client = daemon.client(0);
             client.send(&[number]);
@@ -115,8 +115,8 @@ fn a_burst_of_clients_of_a_relay_all_reach_the_target() {
 
 #[test]
 fn a_loop_that_looks_again_before_it_sleeps_still_sleeps_when_nothing_comes() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0 --busy-poll 1ms");
-    let mut clients: Vec<Wire> = (0..20).map(|_| daemon.client(0)).collect();
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0 --busy-poll 1ms");
+    let mut clients: Vec<TestStream> = (0..20).map(|_| daemon.client(0)).collect();
     for round in 0..50 {
         clients.iter_mut().for_each(|client| client.echo(&bytes(round, 10)));
     }

@@ -1,5 +1,4 @@
-//! Bulk through a relay, which passes it on through pipes of the kernel: nothing of the promises
-//! changes.
+//! Bulk transfers through a relay, which splices them through pipes: all promises hold.
 
 use std::net::TcpListener;
 use std::thread;
@@ -9,17 +8,17 @@ use socket2::SockRef;
 
 use crate::full::leave;
 use crate::pattern::{byte, bytes};
-use crate::relay::{KINDS, Pair, pair};
-use crate::stand::Daemon;
+use crate::relay::{KINDS, RelayedPair, pair};
 use crate::target::Target;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::{End, TestStream};
 use crate::wait::until;
-use crate::wire::{End, Wire};
 
 const LENGTH: usize = 12_000_000;
 
 #[test]
 fn urgent_data_in_the_middle_of_a_bulk_strands_no_byte() {
-    let Pair { client, mut target, stage: _stage } = pair(("tcp", "tcp"), "");
+    let RelayedPair { client, mut target, relay: _relay } = pair(("tcp", "tcp"), "");
     let writing = thread::spawn(move || {
         let (mut client, text) = (client, bytes(1, LENGTH));
         for piece in text.chunks(LENGTH / 8) {
@@ -35,8 +34,8 @@ fn urgent_data_in_the_middle_of_a_bulk_strands_no_byte() {
     assert_eq!(writing.join().unwrap().get(8), b"and back");
 }
 
-/// How many bytes are as they were sent. An urgent byte that the next one overtakes becomes an
-/// ordinary one at its place: TCP has room for one only.
+/// Counts the bytes that arrived as sent. TCP stores one urgent byte: when the next one arrives, the
+/// earlier becomes an ordinary byte at its position.
 fn without_marks(got: &[u8]) -> usize {
     let mut good = 0;
     for value in got {
@@ -52,7 +51,7 @@ fn without_marks(got: &[u8]) -> usize {
 
 #[test]
 fn a_reset_in_the_middle_of_a_bulk_is_never_a_clean_end() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
     let writing = thread::spawn(move || {
         client.send(&bytes(1, LENGTH));
         client.reset();
@@ -61,13 +60,13 @@ fn a_reset_in_the_middle_of_a_bulk_is_never_a_clean_end() {
     writing.join().unwrap();
     assert_eq!(end, End::Rst);
     assert!(got == bytes(1, got.len()), "{} bytes", got.len());
-    stage.daemon.says("closed: reset by client");
+    relay.daemon.says("closed: reset by client");
 }
 
 #[test]
 fn without_descriptors_for_pipes_a_bulk_passes_all_the_same() {
-    let Pair { client, mut target, stage } = pair(("tcp", "tcp"), "");
-    leave(&stage.daemon, 0);
+    let RelayedPair { client, mut target, relay } = pair(("tcp", "tcp"), "");
+    leave(&relay.daemon, 0);
     let writing = thread::spawn(move || {
         let mut client = client;
         client.send(&bytes(2, LENGTH));
@@ -86,34 +85,34 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
     let text = bytes(7, TEXT);
     let byte_at = |number: usize, at: usize| text[(at + number * 4099) % TEXT];
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Small buffers around it, so that it is blocked before these are hundreds of megabytes.
+    // Small socket buffers, so that it blocks early.
     SockRef::from(&listener).set_recv_buffer_size(262_144).unwrap();
     let target = Target::Tcp(listener);
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
     let files = daemon.files();
     daemon.client(0).finish();
     assert_eq!(target.accept().rest(), b"");
     until("it is gone", || (daemon.files() == files).then_some(()));
     let memory = daemon.memory();
-    let pairs: Vec<(Wire, Wire)> = (0..PAIRS)
+    let pairs: Vec<(TestStream, TestStream)> = (0..PAIRS)
         .map(|_| {
             let client = daemon.client(0);
             SockRef::from(&client).set_send_buffer_size(262_144).unwrap();
             (client, target.accept())
         })
         .collect();
-    // Each writes as fast as it can, so that the relay finds more than one read takes.
-    let flood = |(number, (mut client, other)): (usize, (Wire, Wire))| {
+    // Each writes as fast as it can, so that more data is there than one read returns.
+    let flood = |(number, (mut client, other)): (usize, (TestStream, TestStream))| {
         let sent = client.flood(&daemon, |at| byte_at(number, at));
         (client, other, sent)
     };
-    let pairs: Vec<(Wire, Wire, usize)> = thread::scope(|scope| {
+    let pairs: Vec<(TestStream, TestStream, usize)> = thread::scope(|scope| {
         let flood = &flood;
         let floods: Vec<_> =
             pairs.into_iter().enumerate().map(|pair| scope.spawn(move || flood(pair))).collect();
         floods.into_iter().map(|flood| flood.join().unwrap()).collect()
     });
-    // Some bytes wait in pipes, and the others, for which there are none, in buffers.
+    // Some unsent bytes are in pipes; when no pipe is left, others are in buffers.
     let pipes = daemon.files() - files - 2 * PAIRS;
     assert!((2..=2 * 64).contains(&pipes) || cfg!(mio_unsupported_force_poll_poll), "{pipes}");
     let grown = daemon.memory().saturating_sub(memory);
@@ -132,7 +131,7 @@ fn many_blocked_bulks_take_no_more_pipes_than_there_are_and_lose_nothing() {
 #[test]
 fn a_bulk_that_becomes_a_talk_and_a_bulk_again_arrives_in_order() {
     for kinds in KINDS {
-        let Pair { client, mut target, stage: _stage } = pair(kinds, "");
+        let RelayedPair { client, mut target, relay: _relay } = pair(kinds, "");
         let writing = thread::spawn(move || {
             let mut client = client;
             for round in 0..5 {

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 use crate::kept::Kept;
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
-/// Whether a program can be run here; if not, the test says so and passes.
+/// Whether a program can be run here; if not, prints that the test is skipped.
 pub fn has(program: &str) -> bool {
     let found =
         Command::new("sh").args(["-c", &format!("command -v {program} >/dev/null")]).status();
@@ -27,7 +27,7 @@ fn spawn(command: &mut Command) -> Kept {
     Kept(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
 }
 
-/// Runs a program with this on its standard input, and gives all that it says.
+/// Runs a program with this input, and returns its output.
 fn answer(command: &mut Command, input: &[u8]) -> Vec<u8> {
     let stdio = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut process = Kept(stdio.spawn().unwrap());
@@ -40,13 +40,13 @@ fn answer(command: &mut Command, input: &[u8]) -> Vec<u8> {
     said
 }
 
-fn port(daemon: &Daemon) -> String {
+fn port(daemon: &TestDaemon) -> String {
     daemon.at(0).port().to_string()
 }
 
 #[test]
 fn socat_and_ncat_talk_to_an_echo_and_hear_all_of_it() {
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let text = bytes(1, 500_000);
     if has("socat") {
         let target = format!("TCP:127.0.0.1:{}", port(&daemon));
@@ -66,7 +66,7 @@ fn socat_talks_to_a_unix_echo_and_to_udp() {
     }
     let scratch = Scratch::new();
     let line = format!("echo {} udp://127.0.0.1:0", scratch.unix("x"));
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let target = format!("UNIX-CONNECT:{}", scratch.path("x").display());
     let text = bytes(2, 200_000);
     assert!(answer(Command::new("socat").args(["-t60", "-", &target]), &text) == text);
@@ -83,11 +83,11 @@ fn socat_is_a_target_that_answers_after_the_end_of_the_question() {
     let scratch = Scratch::new();
     let listen = format!("UNIX-LISTEN:{},fork", scratch.path("wc").display());
     let mut socat = Command::new("socat");
-    // It complains of the one that only looks whether it listens.
+    // It reports an error for the connection that only checks whether it listens.
     socat.args(["-t60", &listen, "SYSTEM:wc -c"]).stderr(Stdio::null());
     let _target = spawn(&mut socat);
-    until("socat listens", || Wire::try_connect(&scratch.unix("wc")).ok());
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("wc")));
+    until("socat listens", || TestStream::try_connect(&scratch.unix("wc")).ok());
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("wc")));
     let mut client = daemon.client(0);
     client.send(&bytes(3, 123_456));
     client.finish();
@@ -95,7 +95,7 @@ fn socat_is_a_target_that_answers_after_the_end_of_the_question() {
 }
 
 /// Fetches a file through a relay, several times, and compares.
-fn fetch(daemon: &Daemon, path: &str, expected: &[u8]) {
+fn fetch(daemon: &TestDaemon, path: &str, expected: &[u8]) {
     let url = format!("http://127.0.0.1:{}/{path}", port(daemon));
     for _ in 0..3 {
         let said = answer(Command::new("curl").args(["-sS", "--max-time", "60", &url]), b"");
@@ -119,7 +119,7 @@ fn curl_fetches_from_a_plain_server_through_a_relay() {
     BufReader::new(server.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let target = line.split("port ").nth(1).and_then(|rest| rest.split(' ').next());
     let target = target.unwrap_or_else(|| panic!("{line}"));
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 127.0.0.1:{target}"));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 127.0.0.1:{target}"));
     fetch(&daemon, "file", &text);
 }
 
@@ -149,9 +149,9 @@ fn curl_fetches_from_nginx_on_a_unix_socket_through_a_relay() {
     let mut nginx = Command::new("nginx");
     nginx.arg("-p").arg(scratch.path("")).arg("-c").arg(&conf);
     let _nginx = spawn(nginx.stderr(Stdio::null()));
-    until("nginx listens", || Wire::try_connect(&scratch.unix("nginx.sock")).ok());
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("nginx.sock")));
-    // Whoever runs the server may not be allowed to read our directory.
+    until("nginx listens", || TestStream::try_connect(&scratch.unix("nginx.sock")).ok());
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("nginx.sock")));
+    // The user of the server may not be allowed to read our directory.
     let url = format!("http://127.0.0.1:{}/file", port(&daemon));
     let probe = ["-sS", "-o", "/dev/null", "-w", "%{http_code}", &url];
     match answer(Command::new("curl").args(probe), b"").as_slice() {
@@ -171,8 +171,8 @@ fn redis_serves_single_commands_and_long_pipelines_through_a_relay() {
     let mut server = Command::new("redis-server");
     server.args(arguments).arg(&socket).arg("--dir").arg(scratch.path(""));
     let _redis = spawn(&mut server);
-    until("redis listens", || Wire::try_connect(&scratch.unix("redis.sock")).ok());
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("redis.sock")));
+    until("redis listens", || TestStream::try_connect(&scratch.unix("redis.sock")).ok());
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", scratch.unix("redis.sock")));
     let port = port(&daemon);
     let ask = |words: &[&str]| {
         let said = answer(Command::new("redis-cli").args(["-p", &port]).args(words), b"");
@@ -180,9 +180,9 @@ fn redis_serves_single_commands_and_long_pipelines_through_a_relay() {
     };
     assert_eq!(ask(&["set", "key", "value"]), "OK\n");
     assert_eq!(ask(&["get", "key"]), "value\n");
-    // Ten thousand commands at once, the answers in between, and one large value.
+    // Ten thousand commands in a pipeline, and one large value.
     let mut client = daemon.client(0);
-    let mut writer = client.twin();
+    let mut writer = client.duplicate();
     let writing = std::thread::spawn(move || {
         (0..10_000).for_each(|_| writer.send(b"INCR counter\r\n"));
         writer.send(b"SET large ");
@@ -206,7 +206,7 @@ fn an_echo_of_a_small_message_costs_one_read_and_one_write() {
     }
     let scratch = Scratch::new();
     let trace = scratch.path("trace");
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let mut strace = Command::new("strace");
     strace.arg("-o").arg(&trace).args(["-p", &daemon.pid().to_string()]);
     let mut strace = spawn(strace.stderr(Stdio::piped()));

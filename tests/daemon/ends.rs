@@ -1,23 +1,23 @@
-//! How a relayed connection ends in order: each direction by itself, after its last byte.
+//! How a relayed connection ends with FINs: each direction by itself, after its last byte.
 
 use rustix::process::Signal;
 
 use crate::pattern::bytes;
-use crate::relay::{KINDS, Pair, Stage, pair};
-use crate::stand::Daemon;
+use crate::relay::{KINDS, RelayedPair, TestRelay, pair};
 use crate::target::Target;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::End;
 use crate::wait::until;
-use crate::wire::End;
 
 #[test]
 fn the_end_of_the_client_passes_on_and_the_late_answer_comes_back() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let daemon = &stage.daemon;
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let daemon = &relay.daemon;
         client.send(b"question");
         client.finish();
         assert_eq!(target.rest(), b"question");
-        // Whatever the relay does about the end, it has done before this.
+        // Whatever the relay does after the FIN, it has done before this.
         daemon.says(".b shut down");
         for part in 0..3 {
             target.send(&bytes(part, 100_000));
@@ -32,8 +32,8 @@ fn the_end_of_the_client_passes_on_and_the_late_answer_comes_back() {
 #[test]
 fn the_end_of_the_target_passes_on_and_what_the_client_still_says_arrives() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let daemon = &stage.daemon;
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let daemon = &relay.daemon;
         target.send(b"greeting");
         target.finish();
         assert_eq!(client.rest(), b"greeting");
@@ -51,9 +51,9 @@ fn the_end_of_the_target_passes_on_and_what_the_client_still_says_arrives() {
 #[test]
 fn both_ends_at_once_are_two_ends_in_order() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let daemon = &stage.daemon;
-        // It sees both at once.
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let daemon = &relay.daemon;
+        // One turn finds both.
         daemon.signal(Signal::STOP);
         client.send(b"a");
         target.send(b"b");
@@ -69,14 +69,14 @@ fn both_ends_at_once_are_two_ends_in_order() {
 fn the_end_comes_after_the_last_byte_however_slow_the_reader_is() {
     const LENGTH: usize = 20_000_000;
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let daemon = &stage.daemon;
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let daemon = &relay.daemon;
         let sending = std::thread::spawn(move || {
             client.send(&bytes(3, LENGTH));
             client.finish();
             client
         });
-        // The sender is held up: nothing of it may get lost for that.
+        // The sender is blocked, and none of its bytes may be lost.
         until("the relay is blocked", || {
             let before = daemon.cpu();
             std::thread::sleep(std::time::Duration::from_millis(30));
@@ -91,12 +91,12 @@ fn the_end_comes_after_the_last_byte_however_slow_the_reader_is() {
 #[test]
 fn a_half_closed_connection_waits_for_as_long_as_it_wants() {
     for kinds in KINDS {
-        let Pair { client, mut target, stage } = pair(kinds, "--connect-timeout 100ms");
-        let daemon = &stage.daemon;
+        let RelayedPair { client, mut target, relay } = pair(kinds, "--connect-timeout 100ms");
+        let daemon = &relay.daemon;
         client.finish();
         assert_eq!(target.rest(), b"");
         daemon.says(".b shut down");
-        // That of the attempt to connect goes when its time has come, and no other was set.
+        // The deadline of the connection attempt is removed when it is due, and no other was armed.
         until("no deadline is set", || daemon.dump().contains("timers: 0 deadlines").then_some(()));
     }
 }
@@ -104,9 +104,9 @@ fn a_half_closed_connection_waits_for_as_long_as_it_wants() {
 #[test]
 fn the_question_and_the_end_of_a_hasty_client_wait_for_the_target() {
     for kinds in KINDS {
-        // The daemon finds the client's bytes and its end together with the client.
-        let Pair { stage, .. } = pair(kinds, "");
-        let Stage { daemon, listener, .. } = &stage;
+        // The daemon finds the bytes and the FIN when it accepts the client.
+        let RelayedPair { relay, .. } = pair(kinds, "");
+        let TestRelay { daemon, listener, .. } = &relay;
         daemon.signal(Signal::STOP);
         let mut client = daemon.client(0);
         client.send(b"all at once");
@@ -122,11 +122,11 @@ fn the_question_and_the_end_of_a_hasty_client_wait_for_the_target() {
 
 #[test]
 fn a_client_that_leaves_before_the_last_answer_is_a_loss_and_shows_as_one() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
-    let daemon = &stage.daemon;
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
+    let daemon = &relay.daemon;
     client.send(b"question");
     assert_eq!(target.get(8), b"question");
-    // It closes without having read what has come: its system resets the connection.
+    // It closes with unread data: its kernel resets the connection.
     target.send(b"unwanted");
     until("the answer", || client.peek());
     drop(client);
@@ -137,8 +137,8 @@ fn a_client_that_leaves_before_the_last_answer_is_a_loss_and_shows_as_one() {
 
 #[test]
 fn a_unix_peer_that_leaves_with_bytes_unread_is_a_loss_too() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "unix"), "");
-    let daemon = &stage.daemon;
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "unix"), "");
+    let daemon = &relay.daemon;
     client.send(b"question");
     until("the question", || target.peek());
     target.send(b"half an answer");
@@ -150,7 +150,7 @@ fn a_unix_peer_that_leaves_with_bytes_unread_is_a_loss_too() {
 #[test]
 fn a_finished_connection_leaves_nothing_behind() {
     let target = Target::tcp();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
     let before = daemon.files();
     for number in 0..50 {
         let client = daemon.client(0);

@@ -1,4 +1,4 @@
-//! Targets that refuse, are silent or come too late: the client pays with time, not with bytes.
+//! Targets that refuse, are silent or start late: the client waits, but loses no byte.
 
 use std::time::{Duration, Instant};
 
@@ -8,28 +8,28 @@ use socket2::{Domain, Socket, Type};
 use crate::black_hole::BlackHole;
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
-use crate::target::{Nobody, Target};
+use crate::target::{RefusingAddress, Target};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 #[test]
 fn after_a_refusal_the_next_target_is_tried_at_once_and_nothing_is_lost() {
-    let (first, second, target) = (Nobody::new(), Nobody::new(), Target::tcp());
+    let (first, second, target) = (RefusingAddress::new(), RefusingAddress::new(), Target::tcp());
     let line = format!(
         "relay 127.0.0.1:0 {} {} {} -v",
         first.address(),
         second.address(),
         target.address()
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     for number in 0..6 {
         let mut client = daemon.client(0);
         client.send(&bytes(number, 100_000));
         client.finish();
         assert!(target.accept().rest() == bytes(number, 100_000));
     }
-    // Each client began with the next one in turn: three attempts, two, one.
+    // Round robin: each client began with the next target, so three attempts, two, one.
     assert_eq!(daemon.count(" dialing "), 2 * (3 + 2 + 1));
     let failed = daemon.lines().into_iter().filter(|line| line.contains(" WARN  #1 127.0.0.1:"));
     assert_eq!(failed.count(), 2);
@@ -47,7 +47,7 @@ fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
         hole.address(),
         target.address()
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let begun = Instant::now();
     let mut client = daemon.client(0);
     client.send(&bytes(1, 50_000));
@@ -63,28 +63,28 @@ fn a_silent_target_is_given_up_after_the_connect_timeout_and_nothing_is_lost() {
 
 #[test]
 fn when_all_targets_fail_the_client_is_reset_and_the_reason_is_logged() {
-    let (nobody, hole, scratch) = (Nobody::new(), BlackHole::new(), Scratch::new());
+    let (refusing, hole, scratch) = (RefusingAddress::new(), BlackHole::new(), Scratch::new());
     let table = [
-        (nobody.address(), "refused (Connection refused), RST from target first"),
+        (refusing.address(), "refused (Connection refused), RST from target first"),
         (scratch.unix("x"), "unreachable (No such file or directory), RST from proxy first"),
         (hole.address(), "connect-timeout, RST from proxy first"),
     ];
     for (target, reason) in table {
         let line = format!("relay 127.0.0.1:0 {target} -v --connect-timeout 200ms");
-        let daemon = Daemon::start(&line);
+        let daemon = TestDaemon::start(&line);
         daemon.resets(0);
         daemon.says(&format!("closed: {reason}, "));
-        let line = format!("relay 127.0.0.1:0 {} {target} -v -w 200ms", nobody.address());
+        let line = format!("relay 127.0.0.1:0 {} {target} -v -w 200ms", refusing.address());
         let line = line.replace("-w", "--connect-timeout");
-        Daemon::start(&line).resets(0);
+        TestDaemon::start(&line).resets(0);
     }
 }
 
 #[test]
 fn each_target_is_tried_once_for_a_client_and_anew_for_the_next() {
-    let nobodies = [Nobody::new(), Nobody::new(), Nobody::new()];
-    let addresses: Vec<String> = nobodies.iter().map(Nobody::address).collect();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", addresses.join(" ")));
+    let refusing = [RefusingAddress::new(), RefusingAddress::new(), RefusingAddress::new()];
+    let addresses: Vec<String> = refusing.iter().map(RefusingAddress::address).collect();
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", addresses.join(" ")));
     for round in 1..=3 {
         daemon.resets(0);
         daemon.says_often(round, "closed: refused");
@@ -95,28 +95,28 @@ fn each_target_is_tried_once_for_a_client_and_anew_for_the_next() {
 #[test]
 fn a_target_that_comes_back_is_used_again() {
     let scratch = Scratch::new();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", scratch.unix("late")));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", scratch.unix("late")));
     daemon.resets(0);
-    let _backend = Daemon::start(&format!("echo {}", scratch.unix("late")));
+    let _backend = TestDaemon::start(&format!("echo {}", scratch.unix("late")));
     daemon.client(0).echo(b"now it is there");
 }
 
 #[test]
 fn bytes_sent_before_the_target_is_up_wait_with_the_client_for_its_queue() {
-    // A Unix socket whose queue is full cannot be waited for by the system's means.
+    // poll cannot wait for a Unix socket with a full accept queue.
     let scratch = Scratch::new();
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     let path = scratch.path("full");
     listener.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
     listener.listen(0).unwrap();
-    let _first = Wire::connect(&scratch.unix("full"));
+    let _first = TestStream::connect(&scratch.unix("full"));
     let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", scratch.unix("full"));
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let mut client = daemon.client(0);
     client.send(b"patience");
     client.finish();
     daemon.says_often(3, " dialing ");
-    // It tries now and then, and does not spin meanwhile.
+    // It retries on a timer and does not spin.
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(300));
     let target = Target::Unix(listener.into(), scratch);
     drop(target.accept());
@@ -130,10 +130,10 @@ fn of_all_clients_that_wait_for_a_full_unix_target_only_the_first_dials_it_again
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     listener.bind(&socket2::SockAddr::unix(scratch.path("full")).unwrap()).unwrap();
     listener.listen(0).unwrap();
-    let _first = Wire::connect(&scratch.unix("full"));
+    let _first = TestStream::connect(&scratch.unix("full"));
     let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", scratch.unix("full"));
-    let daemon = Daemon::start(&line);
-    let mut clients: Vec<Wire> = (0..CLIENTS).map(|_| daemon.client(0)).collect();
+    let daemon = TestDaemon::start(&line);
+    let mut clients: Vec<TestStream> = (0..CLIENTS).map(|_| daemon.client(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(&[number as u8]);
         client.finish();
@@ -143,7 +143,7 @@ fn of_all_clients_that_wait_for_a_full_unix_target_only_the_first_dials_it_again
     for number in 2..=CLIENTS {
         assert!(daemon.count(&format!("#{number}.b dialing ")) <= 1, "client {number}");
     }
-    // The one that dials may leave: the next one takes over, and all are served in order.
+    // The client that dials may leave: the next one takes over, and all are served in order.
     clients.remove(0).reset();
     daemon.says("#1 closed: abandoned");
     let target = Target::Unix(listener.into(), scratch);
@@ -159,14 +159,14 @@ fn a_unix_target_with_a_full_queue_is_given_up_in_time() {
     let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     listener.bind(&socket2::SockAddr::unix(scratch.path("full")).unwrap()).unwrap();
     listener.listen(0).unwrap();
-    let _first = Wire::connect(&scratch.unix("full"));
+    let _first = TestStream::connect(&scratch.unix("full"));
     let target = Target::tcp();
     let line = format!(
         "relay 127.0.0.1:0 {} {} -v --connect-timeout 300ms",
         scratch.unix("full"),
         target.address()
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let mut client = daemon.client(0);
     client.send(b"hello");
     assert_eq!(target.accept().get(5), b"hello");
@@ -174,10 +174,10 @@ fn a_unix_target_with_a_full_queue_is_given_up_in_time() {
 
 #[test]
 fn a_target_that_is_stopped_and_goes_on_serves_those_who_waited() {
-    let backend = Daemon::start("echo 127.0.0.1:0");
-    let relay = Daemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
+    let backend = TestDaemon::start("echo 127.0.0.1:0");
+    let relay = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
     backend.signal(Signal::STOP);
-    let mut clients: Vec<Wire> = (0..20).map(|_| relay.client(0)).collect();
+    let mut clients: Vec<TestStream> = (0..20).map(|_| relay.client(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.send(&bytes(number as u64, 1000));
     }
@@ -190,24 +190,24 @@ fn a_target_that_is_stopped_and_goes_on_serves_those_who_waited() {
 
 #[test]
 fn warnings_that_were_held_back_are_counted_at_the_stop() {
-    let nobody = Nobody::new();
-    let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", nobody.address()));
+    let refusing = RefusingAddress::new();
+    let mut daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", refusing.address()));
     (0..4).for_each(|_| daemon.resets(0));
-    let (listen, target) = (daemon.address(0).to_owned(), nobody.address());
+    let (listen, target) = (daemon.address(0).to_owned(), refusing.address());
     let failed = format!("via {listen}: connect to {target} failed: Connection refused");
     let line = daemon.says(&format!("{failed}; no targets left, resetting the client"));
     assert!(line.contains(" WARN  #1 127.0.0.1:"), "the client is named: {line}");
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
     assert_eq!(daemon.count(" failed: Connection refused"), 1);
-    daemon.says(&format!("WARN  no targets left after {}: 3 more times", nobody.address()));
+    daemon.says(&format!("WARN  no targets left after {}: 3 more times", refusing.address()));
     daemon.says("4 closed (4 refused), 0 B up, 0 B down, 4 connect failures");
 }
 
 #[test]
 fn warnings_that_were_logged_are_not_counted_again() {
-    let nobody = Nobody::new();
-    let mut daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", nobody.address()));
+    let refusing = RefusingAddress::new();
+    let mut daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", refusing.address()));
     (0..3).for_each(|_| daemon.resets(0));
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));

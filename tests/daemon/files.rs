@@ -1,4 +1,4 @@
-//! Unix sockets: their files, and what else can be passed through them.
+//! Unix sockets: their files, and descriptors passed through them.
 
 use std::fs::{self, File};
 use std::io::IoSlice;
@@ -13,14 +13,14 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::command::oneloop;
 use crate::pattern::bytes;
-use crate::relay::{Pair, pair};
+use crate::relay::{RelayedPair, pair};
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, fails, is_there};
+use crate::test_daemon::{TestDaemon, fails, is_there};
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 impl Scratch {
-    /// Makes the file of a Unix socket at which nobody listens, as one that was killed leaves it.
+    /// Creates a socket file without a listener, as a killed process leaves it.
     fn dead(&self, name: &str) {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(self.path(name)).unwrap()).unwrap();
@@ -31,19 +31,19 @@ impl Scratch {
 fn a_file_on_which_nobody_answers_is_replaced() {
     let scratch = Scratch::new();
     scratch.dead("x");
-    let daemon = Daemon::start(&format!("echo {}", scratch.unix("x")));
+    let daemon = TestDaemon::start(&format!("echo {}", scratch.unix("x")));
     daemon.client(0).echo(b"here");
-    // What is killed leaves its file, and the next start is not hindered by it.
+    // A killed daemon leaves its file, which does not hinder the next start.
     daemon.signal(Signal::KILL);
     drop(daemon);
     assert!(is_there(&scratch.path("x")));
-    Daemon::start(&format!("echo {}", scratch.unix("x"))).client(0).echo(b"here again");
+    TestDaemon::start(&format!("echo {}", scratch.unix("x"))).client(0).echo(b"here again");
 }
 
 #[test]
 fn a_file_on_which_somebody_answers_is_left_alone() {
     let scratch = Scratch::new();
-    let first = Daemon::start(&format!("echo {}", scratch.unix("x")));
+    let first = TestDaemon::start(&format!("echo {}", scratch.unix("x")));
     for scheme in ["unix", "unix-dgram"] {
         let address = format!("{scheme}:{}", scratch.path("x").display());
         let (code, complaint) = fails(&format!("discard {address}"));
@@ -81,7 +81,7 @@ fn what_is_no_socket_is_never_touched() {
 #[test]
 fn a_file_that_somebody_else_has_put_in_its_place_stays() {
     let scratch = Scratch::new();
-    let mut daemon = Daemon::start(&format!("echo {}", scratch.unix("x")));
+    let mut daemon = TestDaemon::start(&format!("echo {}", scratch.unix("x")));
     fs::remove_file(scratch.path("x")).unwrap();
     let _other = UnixListener::bind(scratch.path("x")).unwrap();
     let other = scratch.path("x").metadata().unwrap().ino();
@@ -96,41 +96,41 @@ fn of_two_starts_at_once_over_a_dead_file_one_serves_and_the_other_says_why_not(
     for round in 0..5 {
         let name = format!("x{round}");
         scratch.dead(&name);
-        let start = || Daemon::spawn(oneloop(&format!("echo {}", scratch.unix(&name))));
+        let start = || TestDaemon::spawn(oneloop(&format!("echo {}", scratch.unix(&name))));
         let mut both = [start(), start()];
         until("both are decided", || {
             let decided =
-                |daemon: &Daemon| daemon.count(" limits: ") + daemon.count("cannot listen");
+                |daemon: &TestDaemon| daemon.count(" limits: ") + daemon.count("cannot listen");
             (both.iter().map(decided).sum::<usize>() == 2).then_some(())
         });
         let loser =
             both.iter().position(|daemon| daemon.count("another process is listening") == 1);
         assert_eq!(both[loser.unwrap()].code(), Some(1));
-        Wire::connect(&scratch.unix(&name)).echo(b"the winner");
+        TestStream::connect(&scratch.unix(&name)).echo(b"the winner");
     }
 }
 
 #[test]
 fn an_abstract_name_has_no_file_and_is_free_again_after_the_end() {
     let line = format!("unix:@oneloop-files-{}", std::process::id());
-    let first = Daemon::start(&format!("echo {line}"));
+    let first = TestDaemon::start(&format!("echo {line}"));
     let (code, complaint) = fails(&format!("echo {line}"));
     assert_eq!(code, 1);
     assert!(complaint.ends_with(": Address already in use"), "{complaint}");
-    let relay = Daemon::start(&format!("relay 127.0.0.1:0 {line}"));
+    let relay = TestDaemon::start(&format!("relay 127.0.0.1:0 {line}"));
     relay.client(0).echo(b"through an abstract name");
     drop(first);
-    let _second = Daemon::start(&format!("echo {line}"));
+    let _second = TestDaemon::start(&format!("echo {line}"));
     relay.client(0).echo(b"and again");
 }
 
-/// Sends bytes and a descriptor beside the first of them.
-fn send_with_descriptor(wire: &Wire, bytes: &[u8], file: &File) {
+/// Sends bytes, with a descriptor attached to the first of them.
+fn send_with_descriptor(stream: &TestStream, bytes: &[u8], file: &File) {
     let files = [file.as_fd()];
     let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut room);
     assert!(control.push(SendAncillaryMessage::ScmRights(&files)));
-    let sent = sendmsg(wire, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+    let sent = sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
     assert_eq!(sent, bytes.len());
 }
 
@@ -138,11 +138,11 @@ fn send_with_descriptor(wire: &Wire, bytes: &[u8], file: &File) {
 fn a_passed_descriptor_strands_no_byte_and_is_not_kept() {
     let file = File::open("/dev/null").unwrap();
     for kinds in [("unix", "unix"), ("unix", "tcp")] {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let daemon = &stage.daemon;
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let daemon = &relay.daemon;
         let before = daemon.files();
         for round in 0..50 {
-            // All of it waits before the daemon looks: one event for three reads.
+            // All data is there before the daemon reads: one event for three reads.
             daemon.signal(Signal::STOP);
             client.send(b"one ");
             send_with_descriptor(&client, b"two ", &file);
@@ -159,10 +159,10 @@ fn a_passed_descriptor_strands_no_byte_and_is_not_kept() {
 #[test]
 fn large_transfers_over_unix_sockets_arrive_whole() {
     let scratch = Scratch::new();
-    let echo = Daemon::start(&format!("echo {}", scratch.unix("echo")));
-    let relay = Daemon::start(&format!("relay {} {}", scratch.unix("relay"), echo.address(0)));
+    let echo = TestDaemon::start(&format!("echo {}", scratch.unix("echo")));
+    let relay = TestDaemon::start(&format!("relay {} {}", scratch.unix("relay"), echo.address(0)));
     let mut client = relay.client(0);
-    let mut writer = client.twin();
+    let mut writer = client.duplicate();
     let writing = std::thread::spawn(move || {
         writer.send(&bytes(5, 10_000_000));
         writer.finish();

@@ -1,4 +1,4 @@
-//! Slow readers and fast writers: each harms itself alone, and memory has a bound.
+//! Slow readers and fast writers: they delay only their own connection, and memory is bounded.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,20 +7,20 @@ use std::thread;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::pattern::{byte, bytes};
-use crate::relay::{KINDS, Pair, pair};
-use crate::stand::Daemon;
+use crate::relay::{KINDS, RelayedPair, pair};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::{PATIENCE, until};
-use crate::wire::Wire;
 
-/// The most that one flow may hold.
+/// Maximum unsent bytes of one flow.
 const HELD_BYTES: u64 = 64 * 1024;
 
-/// What the rest of the daemon may need meanwhile.
+/// Memory that the rest of the daemon may need meanwhile, in bytes.
 const SLACK_BYTES: u64 = 1 << 20;
 
 #[test]
 fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let mut other = daemon.client(0);
     let mut client = daemon.client(0);
     let sent = client.flood(&daemon, |at| byte(1, at));
@@ -28,7 +28,7 @@ fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
     daemon.says("a readable+read off, "); // More data does not wake the loop.
     (0..300).for_each(|_| other.echo(b"undisturbed"));
     daemon.client(0).echo(b"a new one too");
-    // When it reads again, nothing is missing.
+    // When it reads again, no byte is missing.
     client.finish();
     assert!(client.rest() == bytes(1, sent));
 }
@@ -36,11 +36,11 @@ fn a_reader_that_stops_stops_its_writer_and_nobody_else() {
 #[test]
 fn a_relayed_reader_that_stops_stops_the_writer_behind_the_relay() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage } = pair(kinds, "");
-        let sent = client.flood(&stage.daemon, |at| byte(1, at));
-        let answered = target.flood(&stage.daemon, |at| byte(2, at));
-        let mut second = stage.daemon.client(0);
-        let mut beside = stage.listener.accept();
+        let RelayedPair { mut client, mut target, relay } = pair(kinds, "");
+        let sent = client.flood(&relay.daemon, |at| byte(1, at));
+        let answered = target.flood(&relay.daemon, |at| byte(2, at));
+        let mut second = relay.daemon.client(0);
+        let mut beside = relay.listener.accept();
         for number in 0..100 {
             second.send(&bytes(number, 100));
             assert!(beside.get(100) == bytes(number, 100));
@@ -55,17 +55,17 @@ fn a_relayed_reader_that_stops_stops_the_writer_behind_the_relay() {
 #[test]
 fn memory_is_bounded_whatever_the_readers_do() {
     const READERS: u64 = 16;
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     daemon.client(0).echo(b"warm");
     let before = daemon.memory();
-    let mut clients: Vec<Wire> = (0..READERS).map(|_| daemon.client(0)).collect();
+    let mut clients: Vec<TestStream> = (0..READERS).map(|_| daemon.client(0)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.flood(&daemon, |at| byte(number as u64, at));
     }
     let grown = daemon.memory().saturating_sub(before);
     assert!(grown <= READERS * HELD_BYTES + SLACK_BYTES, "{grown} bytes for {READERS} readers");
     assert!(daemon.dump().contains(&format!("memory: {READERS} buffers in use")));
-    clients.into_iter().for_each(Wire::reset);
+    clients.into_iter().for_each(TestStream::reset);
     until("all is given back", || daemon.dump().contains(" 0 bytes unsent").then_some(()));
 }
 
@@ -73,14 +73,14 @@ fn memory_is_bounded_whatever_the_readers_do() {
 fn a_long_transfer_needs_no_more_memory_than_a_short_one() {
     const LENGTH: usize = 100 << 20;
     for line in ["discard 127.0.0.1:0", "echo 127.0.0.1:0"] {
-        let daemon = Daemon::start(line);
+        let daemon = TestDaemon::start(line);
         let mut first = daemon.client(0);
         first.send(&[0; 1 << 16]);
         first.finish();
         first.rest();
         let before = daemon.status("VmHWM:");
         let mut client = daemon.client(0);
-        let mut writer = client.twin();
+        let mut writer = client.duplicate();
         let writing = thread::spawn(move || {
             let piece = [7; 1 << 16];
             (0..LENGTH / piece.len()).for_each(|_| writer.send(&piece));
@@ -97,7 +97,7 @@ fn a_long_transfer_needs_no_more_memory_than_a_short_one() {
 #[test]
 fn beside_floods_a_small_echo_waits_for_a_few_budgets_and_no_more() {
     const FLOODS: usize = 3;
-    let daemon = Daemon::start("run 127.0.0.1:0=chargen 127.0.0.1:0=echo");
+    let daemon = TestDaemon::start("run 127.0.0.1:0=chargen 127.0.0.1:0=echo");
     let (taken, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let flood = || {
         let (mut client, taken, over) = (daemon.client(0), taken.clone(), over.clone());
@@ -121,23 +121,22 @@ fn beside_floods_a_small_echo_waits_for_a_few_budgets_and_no_more() {
     over.store(true, Ordering::Relaxed);
     floods.into_iter().for_each(|flood| flood.join().unwrap());
     waits.sort_unstable();
-    // A budget is a mebibyte, and there are two turns to an echo; the rest is for the readers,
-    // which see what was sent before.
+    // A budget is 1 MiB, and an echo takes two turns; the rest was sent before.
     assert!(waits[50] <= 40 << 20, "half of them waited for {} bytes and more", waits[50]);
 }
 
 #[test]
 fn the_smallest_buffers_lose_nothing() {
     const LENGTH: usize = 1_000_000;
-    let Pair { client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let RelayedPair { client, mut target, relay } = pair(("tcp", "tcp"), "");
     drop(client);
     assert_eq!(target.rest(), b"");
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(1).unwrap();
-    socket.connect(&stage.daemon.at(0).into()).unwrap();
-    let mut client = Wire::Tcp(socket.into());
+    socket.connect(&relay.daemon.at(0).into()).unwrap();
+    let mut client = TestStream::Tcp(socket.into());
     client.set_patience(Some(PATIENCE));
-    let mut target = stage.listener.accept();
+    let mut target = relay.listener.accept();
     SockRef::from(&target).set_send_buffer_size(1).unwrap();
     let writing = thread::spawn(move || {
         target.send(&bytes(9, LENGTH));
@@ -158,10 +157,10 @@ fn the_smallest_buffers_lose_nothing() {
 
 #[test]
 fn while_one_floods_others_are_let_in_and_out() {
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let over = Arc::new(AtomicBool::new(false));
     let (mut writer, until_over) = (daemon.client(0), over.clone());
-    let mut reader = writer.twin();
+    let mut reader = writer.duplicate();
     let writing = thread::spawn(move || {
         while !until_over.load(Ordering::Relaxed) {
             writer.send(&[1; 1 << 16]);

@@ -1,5 +1,5 @@
-//! Full is a state: at the limit of files or of connections those who come wait, those who are here
-//! go on, nothing spins, and everything resumes by itself.
+//! At the limit of files or of connections: new clients wait in the accept queue, open connections
+//! continue, nothing spins, and accepting resumes by itself.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use crate::command::oneloop_after;
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, ended};
 use crate::target::Target;
+use crate::test_daemon::{TestDaemon, ended};
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
-/// Lets a daemon have so many files more than now, and no others.
-pub fn leave(daemon: &Daemon, more: usize) {
-    // Descriptors are given from the lowest on, and the limit is one above the highest.
+/// Sets the limit of open files of a daemon so that it can open exactly this many more.
+pub fn leave(daemon: &TestDaemon, more: usize) {
+    // The lowest free descriptor is used, and the limit is one above the highest.
     let open = daemon.descriptors();
     let free = (0..).filter(|number| !open.contains(number)).nth(more).unwrap();
     let maximum = getrlimit(Resource::Nofile).maximum;
     set_files(daemon, Rlimit { current: Some(free), maximum });
 }
 
-fn set_files(daemon: &Daemon, limit: Rlimit) {
+fn set_files(daemon: &TestDaemon, limit: Rlimit) {
     let pid = Pid::from_raw(daemon.pid() as i32);
     prlimit(pid, Resource::Nofile, limit).unwrap();
 }
 
-/// A client that waits in the system's queue: it has sent, and nothing came back.
-fn waiting(daemon: &Daemon, bytes: &[u8]) -> Wire {
+/// A client in the accept queue: it has sent data and received nothing.
+fn waiting(daemon: &TestDaemon, bytes: &[u8]) -> TestStream {
     let mut client = daemon.client(0);
     client.send(bytes);
     client
@@ -35,21 +35,21 @@ fn waiting(daemon: &Daemon, bytes: &[u8]) -> Wire {
 
 #[test]
 fn without_descriptors_accepting_pauses_and_resumes_by_itself() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v");
     let limit = getrlimit(Resource::Nofile);
     let mut inside = daemon.client(0);
     inside.echo(b"in");
     leave(&daemon, 2);
-    let mut two: Vec<Wire> = (0..2).map(|_| daemon.client(0)).collect();
+    let mut two: Vec<TestStream> = (0..2).map(|_| daemon.client(0)).collect();
     two.iter_mut().for_each(|client| client.echo(b"in too"));
-    let mut waiting: Vec<Wire> = (0..20).map(|_| waiting(&daemon, b"patience")).collect();
+    let mut waiting: Vec<TestStream> = (0..20).map(|_| waiting(&daemon, b"patience")).collect();
     let line = daemon.says("accept paused on tcp://");
     assert!(line.ends_with(": Too many open files (3 open)"), "{line}");
-    // Those who are here go on; the wait costs next to nothing.
+    // Open connections continue; the pause costs almost no CPU time.
     inside.echo(&[7; 100_000]);
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
     (0..100).for_each(|_| inside.echo(b"at full speed"));
-    // It is told once, however often it is tried again.
+    // It is logged once, however often accepting is retried.
     assert_eq!(daemon.count("accept paused"), 1);
     set_files(&daemon, limit);
     for client in &mut waiting {
@@ -60,29 +60,29 @@ fn without_descriptors_accepting_pauses_and_resumes_by_itself() {
 
 #[test]
 fn whoever_leaves_makes_room_for_one_who_waits() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v");
     daemon.client(0).echo(b"first");
     daemon.says("closed: finished");
     leave(&daemon, 1);
     let mut inside = daemon.client(0);
     inside.echo(b"in");
-    let mut waiting: Vec<Wire> = (0..3).map(|_| waiting(&daemon, b"next")).collect();
+    let mut waiting: Vec<TestStream> = (0..3).map(|_| waiting(&daemon, b"next")).collect();
     daemon.says("accept paused");
-    // Each that leaves lets exactly one in, and the pause does not end for that.
+    // Each close lets exactly one client in, and the pause continues.
     for client in &mut waiting {
         inside.finish();
         assert_eq!(inside.rest(), b"");
         assert_eq!(client.get(4), b"next");
-        inside = client.twin();
+        inside = client.duplicate();
     }
 }
 
 #[test]
 fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v --max-connections 3");
-    let mut inside: Vec<Wire> = (0..3).map(|_| daemon.client(0)).collect();
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v --max-connections 3");
+    let mut inside: Vec<TestStream> = (0..3).map(|_| daemon.client(0)).collect();
     inside.iter_mut().for_each(|client| client.echo(b"in"));
-    let outside: Vec<Wire> = (0..5).map(|_| waiting(&daemon, b"wait")).collect();
+    let outside: Vec<TestStream> = (0..5).map(|_| waiting(&daemon, b"wait")).collect();
     let line = daemon.says("accept paused on tcp://");
     assert!(line.ends_with(": connection limit reached (3 open)"), "{line}");
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(200));
@@ -102,7 +102,7 @@ fn the_limit_of_connections_is_kept_and_each_that_leaves_lets_one_in() {
 
 #[test]
 fn the_limit_is_one_for_all_listeners_and_each_listener_resumes() {
-    let daemon = Daemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=echo -m 1");
+    let daemon = TestDaemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=echo -m 1");
     let mut first = daemon.client(0);
     first.echo(b"in");
     let mut second = daemon.client(1);
@@ -112,7 +112,7 @@ fn the_limit_is_one_for_all_listeners_and_each_listener_resumes() {
     third.send(b"first port");
     first.finish();
     assert_eq!(first.rest(), b"");
-    // Whichever comes first: the other one comes after it.
+    // In either order.
     until("one of them", || second.peek().or(third.peek()));
     let (mut now, mut then, said) = match second.peek() {
         Some(()) => (second, third, "second port"),
@@ -128,7 +128,7 @@ fn the_limit_is_one_for_all_listeners_and_each_listener_resumes() {
 #[test]
 fn a_relay_without_a_descriptor_for_its_target_resets_the_client_and_goes_on() {
     let target = Target::tcp();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
     let limit = getrlimit(Resource::Nofile);
     let mut inside = daemon.client(0);
     let mut other = target.accept();
@@ -147,10 +147,10 @@ fn a_relay_without_a_descriptor_for_its_target_resets_the_client_and_goes_on() {
 
 #[test]
 fn a_lack_of_descriptors_does_not_condemn_the_other_targets() {
-    // No other target would fare better, so none is tried, and none is blamed.
+    // No other target would succeed either, so none is tried, and none counts as failed.
     let targets = [Target::tcp(), Target::tcp()];
     let line = format!("relay 127.0.0.1:0 {} {} -v", targets[0].address(), targets[1].address());
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     leave(&daemon, 1);
     daemon.resets(0);
     daemon.says("closed: exhausted");
@@ -161,13 +161,13 @@ fn a_lack_of_descriptors_does_not_condemn_the_other_targets() {
 fn the_default_limit_leaves_room_for_upkeep_when_all_connections_are_taken() {
     let target = Target::tcp();
     let line = format!("relay 127.0.0.1:0 localhost:{} -v", port(&target));
-    let daemon = Daemon::run(oneloop_after("ulimit -n 80;", &line));
+    let daemon = TestDaemon::run(oneloop_after("ulimit -n 80;", &line));
     let line = daemon.says(" limits: ");
     let most: usize =
         line.split("at most ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
-    // 33 are in reserve, and 5 are for the pipes of a bulk.
+    // 33 descriptors are reserved, and 5 are for the pipes of a bulk transfer.
     assert_eq!(most, (80 - 33 - 5) / 2);
-    let mut pairs: Vec<(Wire, Wire)> =
+    let mut pairs: Vec<(TestStream, TestStream)> =
         (0..most).map(|_| (daemon.client(0), target.accept())).collect();
     for (client, other) in &mut pairs {
         client.send(b"all of them");
@@ -187,7 +187,7 @@ fn port(target: &Target) -> String {
 
 #[test]
 fn without_ports_for_its_targets_a_relay_ends_those_clients_and_goes_on() {
-    // In a network of its own, which has two ports to connect from.
+    // In a network namespace with two ephemeral ports.
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     let script = format!("ip link set lo up && echo 40000 40001 > {range} && exec \"$@\"");
     let words = format!("exec unshare -rn sh -c '{script}' sh \"$@\";");
@@ -197,7 +197,7 @@ fn without_ports_for_its_targets_a_relay_ends_those_clients_and_goes_on() {
     }
     let scratch = Scratch::new();
     let line = format!("run {}=relay:127.0.0.1:7007 127.0.0.1:7007=echo -v", scratch.unix("x"));
-    let daemon = Daemon::run(oneloop_after(&words, &line));
+    let daemon = TestDaemon::run(oneloop_after(&words, &line));
     let mut two = [daemon.client(0), daemon.client(0)];
     two.iter_mut().for_each(|client| client.echo(b"a port each"));
     for round in 1..=3 {

@@ -10,11 +10,11 @@ use rustix::process::Signal;
 
 use crate::command::oneloop;
 use crate::pattern::{byte, bytes};
-use crate::relay::{Pair, pair};
+use crate::relay::{RelayedPair, pair};
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 /// Runs an echo service for one client that sends hello and closes. Returns the log.
 fn life(options: &str, filters: Option<&str>) -> Vec<String> {
@@ -23,8 +23,8 @@ fn life(options: &str, filters: Option<&str>) -> Vec<String> {
     if let Some(filters) = filters {
         command.env("RUST_LOG", filters);
     }
-    let mut daemon = Daemon::spawn(command);
-    let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+    let mut daemon = TestDaemon::spawn(command);
+    let mut client = until("it serves", || TestStream::try_connect(&scratch.unix("x")).ok());
     client.echo(b"hello");
     client.finish();
     assert_eq!(client.rest(), b"");
@@ -87,8 +87,8 @@ fn quit_is_answered_with_the_state_and_the_totals_also_when_quiet() {
         if let Some(filters) = filters {
             command.env("RUST_LOG", filters);
         }
-        let daemon = Daemon::spawn(command);
-        let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+        let daemon = TestDaemon::spawn(command);
+        let mut client = until("it serves", || TestStream::try_connect(&scratch.unix("x")).ok());
         client.echo(b"hello");
         daemon.signal(Signal::QUIT);
         daemon.says("loop: turn ");
@@ -98,19 +98,19 @@ fn quit_is_answered_with_the_state_and_the_totals_also_when_quiet() {
 
 #[test]
 fn the_totals_count_the_bytes_of_a_transfer_while_it_lasts() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
     client.send(&bytes(1, 3_000_000));
     assert!(target.get(3_000_000) == bytes(1, 3_000_000));
     target.send(b"answer");
     assert_eq!(client.get(6), b"answer");
-    stage.daemon.signal(Signal::QUIT);
-    stage.daemon.says("in progress: 1 connection, 3000000 B up, 6 B down so far");
-    stage.daemon.says("totals: 1 opened, 0 closed, 3000000 B up, 6 B down");
+    relay.daemon.signal(Signal::QUIT);
+    relay.daemon.says("in progress: 1 connection, 3000000 B up, 6 B down so far");
+    relay.daemon.says("totals: 1 opened, 0 closed, 3000000 B up, 6 B down");
 }
 
 #[test]
 fn a_client_that_closes_is_not_logged_as_having_reset() {
-    let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("chargen 127.0.0.1:0 -v");
     let mut client = daemon.client(0);
     client.get(1000);
     // Its FIN comes first; its kernel answers later data with a RST.
@@ -136,17 +136,17 @@ fn explain_always_adds_an_explanation_to_each_line_of_a_step() {
 
 #[test]
 fn one_connection_can_be_followed_by_its_number_and_ends_once() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
-    let other = stage.daemon.client(0);
-    let second = stage.listener.accept();
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
+    let other = relay.daemon.client(0);
+    let second = relay.listener.accept();
     client.send(b"ping");
     assert_eq!(target.get(4), b"ping");
     client.finish();
     assert_eq!(target.rest(), b"");
     drop((target, other, second));
     assert_eq!(client.rest(), b"");
-    stage.daemon.says_often(2, " closed: ");
-    let lines = stage.daemon.lines();
+    relay.daemon.says_often(2, " closed: ");
+    let lines = relay.daemon.lines();
     let of_first = lines.iter().filter_map(|line| line.split_once(" #1"));
     let facts: Vec<&str> =
         of_first.map(|(_, fact)| fact.split([':', ' ']).nth(1).unwrap()).collect();
@@ -170,7 +170,7 @@ fn explain_logs_each_sentence_once() {
 
 #[test]
 fn a_bulk_transfer_is_summarised_in_the_log_of_steps() {
-    let Pair { mut client, mut target, mut stage } = pair(("tcp", "tcp"), "-vv");
+    let RelayedPair { mut client, mut target, mut relay } = pair(("tcp", "tcp"), "-vv");
     let sending = std::thread::spawn(move || {
         client.send(&bytes(1, 100_000_000));
         client.finish();
@@ -179,9 +179,9 @@ fn a_bulk_transfer_is_summarised_in_the_log_of_steps() {
     assert!(target.rest() == bytes(1, 100_000_000));
     drop(target);
     sending.join().unwrap();
-    stage.daemon.says("#1 closed: finished");
-    stage.daemon.signal(Signal::TERM);
-    let lines = stage.daemon.last_lines();
+    relay.daemon.says("#1 closed: finished");
+    relay.daemon.signal(Signal::TERM);
+    let lines = relay.daemon.last_lines();
     let summary = lines.iter().find(|line| line.contains(" #1 bulk: ")).unwrap();
     assert!(summary.contains(" in ") && summary.contains(", a read "), "{summary}");
     // 100 MB are hundreds of reads, and as many writes.
@@ -192,24 +192,24 @@ fn a_bulk_transfer_is_summarised_in_the_log_of_steps() {
 
 #[test]
 fn a_slow_reader_is_logged_once_when_it_stalls_and_once_when_it_resumes() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
-    let sent = client.flood(&stage.daemon, |at| byte(1, at));
-    let line = stage.daemon.says("#1.b stalled: nothing accepted for ");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
+    let sent = client.flood(&relay.daemon, |at| byte(1, at));
+    let line = relay.daemon.says("#1.b stalled: nothing accepted for ");
     assert!(line.contains(" DEBUG ") && line.ends_with(" B unsent"), "{line}");
     assert!(target.get(sent) == bytes(1, sent));
-    stage.daemon.says("#1.b resumed after a stall of ");
+    relay.daemon.says("#1.b resumed after a stall of ");
     client.finish();
     target.finish();
     assert_eq!((client.rest(), target.rest()), (vec![], vec![]));
-    let line = stage.daemon.says("#1 closed: finished");
+    let line = relay.daemon.says("#1 closed: finished");
     assert!(line.contains(", b stalled for ") && !line.contains("a stalled"), "{line}");
-    assert_eq!(stage.daemon.count("stalled: nothing"), 1);
-    assert_eq!(stage.daemon.count(" resumed after "), 1);
+    assert_eq!(relay.daemon.count("stalled: nothing"), 1);
+    assert_eq!(relay.daemon.count(" resumed after "), 1);
 }
 
 #[test]
 fn a_client_that_never_reads_is_logged_as_stalled_until_its_end() {
-    let daemon = Daemon::start("chargen 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("chargen 127.0.0.1:0 -v");
     let client = daemon.client(0);
     daemon.says("#1.a stalled: nothing accepted for ");
     client.reset();
@@ -219,7 +219,7 @@ fn a_client_that_never_reads_is_logged_as_stalled_until_its_end() {
 
 #[test]
 fn a_bulk_with_full_buffers_all_the_time_is_no_stall() {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "");
     let writing = std::thread::spawn(move || {
         client.send(&bytes(1, 20_000_000));
         client
@@ -231,20 +231,20 @@ fn a_bulk_with_full_buffers_all_the_time_is_no_stall() {
     }
     assert!(got == bytes(1, 20_000_000));
     let _client = writing.join().unwrap();
-    assert_eq!(stage.daemon.count("stalled"), 0);
+    assert_eq!(relay.daemon.count("stalled"), 0);
 }
 
 /// A daemon that logs every step into a pipe, and the other end of it.
-fn piped() -> (Daemon, Scratch, PipeReader) {
+fn piped() -> (TestDaemon, Scratch, PipeReader) {
     let scratch = Scratch::new();
     let (reader, writer) = pipe().unwrap();
     let line = format!("echo {} -vv --explain=always", scratch.unix("x"));
     let child = oneloop(&line).stderr(writer).spawn().unwrap();
-    (Daemon::silent(child, line), scratch, reader)
+    (TestDaemon::silent(child, line), scratch, reader)
 }
 
 fn busy(scratch: &Scratch) {
-    let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+    let mut client = until("it serves", || TestStream::try_connect(&scratch.unix("x")).ok());
     for number in 0..2000 {
         client.echo(&bytes(number, 50));
     }
@@ -253,7 +253,7 @@ fn busy(scratch: &Scratch) {
 #[test]
 fn a_full_log_pipe_loses_lines_that_are_counted_and_reported_and_nothing_else() {
     let (mut daemon, scratch, mut reader) = piped();
-    // 2,000 messages make far more lines than a pipe holds, and nobody reads.
+    // 2,000 messages make far more lines than a pipe holds, and the pipe is not read.
     busy(&scratch);
     let (pipe, read) = (reader.try_clone().unwrap(), Arc::new(Mutex::new(Vec::new())));
     let text = read.clone();
@@ -263,7 +263,7 @@ fn a_full_log_pipe_loses_lines_that_are_counted_and_reported_and_nothing_else() 
             text.lock().unwrap().extend_from_slice(&room[..bytes]);
         }
     });
-    // The log has room again at some time, and then it tells.
+    // Once the pipe has room again, the dropped lines are reported.
     busy(&scratch);
     until("the reader has caught up", || {
         std::thread::sleep(Duration::from_millis(50));
@@ -286,19 +286,19 @@ fn a_full_log_pipe_loses_lines_that_are_counted_and_reported_and_nothing_else() 
 }
 
 #[test]
-fn a_closed_log_pipe_a_full_disk_and_a_deaf_socket_do_not_end_or_delay_the_loop() {
+fn a_closed_log_pipe_a_full_disk_and_a_socket_that_is_not_read_do_not_end_or_delay_the_loop() {
     let (mut daemon, scratch, reader) = piped();
     drop(reader);
     busy(&scratch);
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
-    let (_deaf, socket) = std::os::unix::net::UnixStream::pair().unwrap();
+    let (_unread, socket) = std::os::unix::net::UnixStream::pair().unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
     for stderr in [Stdio::from(full), Stdio::from(std::os::fd::OwnedFd::from(socket))] {
         let scratch = Scratch::new();
         let line = format!("echo {} -vv --explain=always", scratch.unix("x"));
         let child = oneloop(&line).stderr(stderr).spawn().unwrap();
-        let mut daemon = Daemon::silent(child, line);
+        let mut daemon = TestDaemon::silent(child, line);
         busy(&scratch);
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.code(), Some(0));
@@ -307,7 +307,7 @@ fn a_closed_log_pipe_a_full_disk_and_a_deaf_socket_do_not_end_or_delay_the_loop(
 
 #[test]
 fn the_totals_are_true_to_the_byte() {
-    let mut daemon = Daemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=discard");
+    let mut daemon = TestDaemon::start("run 127.0.0.1:0=echo 127.0.0.1:0=discard");
     let mut sum = 0;
     for number in 0..10 {
         let length = 1000 + 977 * number as usize;

@@ -1,5 +1,5 @@
-//! Connections that would come back to where they began: TCP self-connects, and relays whose target
-//! is one of their own listeners.
+//! Connections to ourselves: TCP self-connects, and relays whose target is one of their own
+//! listeners.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -9,12 +9,12 @@ use rustix::process::Signal;
 
 use crate::command::oneloop_after;
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, ended, fails};
 use crate::target::Target;
-use crate::wire::Wire;
+use crate::test_daemon::{TestDaemon, ended, fails};
+use crate::test_stream::TestStream;
 
-/// The words of a shell that run a command in a network of its own, where this is the only port to
-/// connect from. None: this system does not allow it.
+/// Returns a shell command that runs another one in a network namespace with this as the only
+/// ephemeral port. None: this system does not allow it.
 fn with_one_port(port: u16) -> Option<String> {
     let range = "/proc/sys/net/ipv4/ip_local_port_range";
     let script = format!("ip link set lo up && echo {port} {port} > {range} && exec \"$@\"");
@@ -31,10 +31,10 @@ fn a_tcp_self_connect_is_a_refusal_for_a_relay() {
     let Some(words) = with_one_port(40_000) else { return };
     let scratch = Scratch::new();
     let line = format!("relay {} 127.0.0.1:40000 -v", scratch.unix("x"));
-    let daemon = Daemon::run(oneloop_after(&words, &line));
+    let daemon = TestDaemon::run(oneloop_after(&words, &line));
     for round in 1..=3 {
         let mut client = daemon.client(0);
-        // It may be gone already.
+        // The client may be gone already.
         let _ = client.write_all(b"must not come back");
         assert_eq!(client.ending().0, b"");
         let fault = "TCP self-connect, no listener on its port";
@@ -82,7 +82,7 @@ fn a_path_that_leads_back_to_the_relay_later_is_passed_over_when_it_is_dialed() 
     let (scratch, target) = (Scratch::new(), Target::tcp());
     let line =
         format!("relay {} {} {}", scratch.unix("x"), scratch.unix("alias"), target.address());
-    let daemon = Daemon::start(&format!("{line} -v"));
+    let daemon = TestDaemon::start(&format!("{line} -v"));
     symlink(scratch.path("x"), scratch.path("alias")).unwrap();
     let mut client = daemon.client(0);
     client.send(b"hello");
@@ -91,14 +91,14 @@ fn a_path_that_leads_back_to_the_relay_later_is_passed_over_when_it_is_dialed() 
     assert_eq!(daemon.count(" opened: "), 1);
 }
 
-/// A client's connection goes through these routes of one daemon, and must end where it would enter
-/// one again.
-fn ends_after(daemon: &Daemon, connections: usize) {
+/// A connection through these routes of one daemon must be closed where it would enter a route a
+/// second time.
+fn ends_after(daemon: &TestDaemon, connections: usize) {
     for round in 1..=3 {
         let mut client = daemon.client(0);
         let _ = client.write_all(b"round and round");
         assert_eq!(client.ending().0, b"");
-        // Unix sockets know no reset: to them it is an end, which they pass on.
+        // Unix sockets have no reset: it becomes an end of file.
         drop(client);
         daemon.says_often(round, "leads back to this relay; no targets left");
         daemon.says_often(round * connections, " closed: ");
@@ -111,7 +111,7 @@ fn a_ring_of_unix_relays_ends_when_a_route_repeats() {
     let scratch = Scratch::new();
     let [a, b] = ["a", "b"].map(|name| scratch.unix(name));
     let [to_a, to_b] = ["to-a", "to-b"].map(|name| scratch.unix(name));
-    let daemon = Daemon::start(&format!("run {a}=relay:{to_b} {b}=relay:{to_a} -v"));
+    let daemon = TestDaemon::start(&format!("run {a}=relay:{to_b} {b}=relay:{to_a} -v"));
     symlink(scratch.path("a"), scratch.path("to-a")).unwrap();
     symlink(scratch.path("b"), scratch.path("to-b")).unwrap();
     ends_after(&daemon, 3);
@@ -119,7 +119,7 @@ fn a_ring_of_unix_relays_ends_when_a_route_repeats() {
 
 #[test]
 fn a_ring_of_tcp_relays_ends_when_a_route_repeats() {
-    // An address of this machine of which the plan cannot know that.
+    // An address of this machine that is not known as such at start.
     let script = "ip link set lo up && ip addr add 10.9.9.9/32 dev lo && exec \"$@\"";
     let words = format!("exec unshare -rn sh -c '{script}' sh \"$@\";");
     let may = ended(oneloop_after(&words, "--version"));
@@ -129,7 +129,7 @@ fn a_ring_of_tcp_relays_ends_when_a_route_repeats() {
     let scratch = Scratch::new();
     let (entry, one, two) = (scratch.unix("x"), "10.9.9.9:4001", "10.9.9.9:4002");
     let line = format!("run {entry}=relay:{one} 0.0.0.0:4001=relay:{two} :4002=relay:{one} -v");
-    let daemon = Daemon::run(oneloop_after(&words, &line));
+    let daemon = TestDaemon::run(oneloop_after(&words, &line));
     ends_after(&daemon, 4);
 }
 
@@ -142,12 +142,12 @@ fn relays_in_a_row_within_one_daemon_are_no_loop() {
         "run {a}=relay:{b} {b}=relay:{c} {c}=relay:127.0.0.1:{port} 127.0.0.1:{port}=relay:{} -v",
         target.address()
     );
-    let Some(daemon) = Daemon::try_start(&line) else {
+    let Some(daemon) = TestDaemon::try_start(&line) else {
         return println!("skipped: another program has taken the port meanwhile");
     };
-    // Many at once too, whose dials wait in the queues of the next routes.
+    // Many at once too, whose dials are pending at the next routes.
     daemon.signal(Signal::STOP);
-    let mut clients: Vec<Wire> = (0..100).map(|_| daemon.client(0)).collect();
+    let mut clients: Vec<TestStream> = (0..100).map(|_| daemon.client(0)).collect();
     clients.iter_mut().for_each(|client| client.send(b"hello"));
     daemon.signal(Signal::CONT);
     for _ in 0..100 {

@@ -1,30 +1,30 @@
-//! Many connections that say nothing: they cost next to no memory, no wake-up and no time.
+//! Many idle connections: they cost almost no memory, no wake-up and no CPU time.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
-/// As many as the limit of files allows, of those that one process may have.
+/// The number of connections, if the limit of open files allows them.
 const MANY: usize = 10_000;
 
-/// Fewer prove less, but still something.
+/// The least number of connections with which the tests run.
 const FEW: usize = 1_000;
 
-/// What the other tests of this process, and the daemon beside its connections, may need.
+/// Descriptors left for the other tests of this process, and for the daemon itself.
 const RESERVE: usize = 1_500;
 
-/// Only one crowd at a time: the files of this process are one stock.
+/// One crowd at a time, because all share the descriptors of this process.
 pub fn alone() -> MutexGuard<'static, ()> {
     static CROWD: Mutex<()> = Mutex::new(());
     CROWD.lock().unwrap_or_else(|poison| poison.into_inner())
 }
 
-/// How many connections there may be, with so many files for each in the daemon.
+/// Returns how many connections are possible with `each` descriptors per connection in the daemon.
 pub fn room(wanted: usize, each: usize) -> Option<usize> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
@@ -50,12 +50,12 @@ pub fn room(wanted: usize, each: usize) -> Option<usize> {
 
 /// Connects `size` clients. The kernel chooses each local port: an explicit bind would take the
 /// port from all other connections of the machine.
-fn crowd(daemon: &Daemon, size: usize) -> Vec<Wire> {
+fn crowd(daemon: &TestDaemon, size: usize) -> Vec<TestStream> {
     (0..size).map(|_| daemon.client(0)).collect()
 }
 
 /// Waits until the daemon has `files` descriptors for connections.
-fn settle(daemon: &Daemon, files: usize) {
+fn settle(daemon: &TestDaemon, files: usize) {
     until("all are in", || (daemon.files() >= files).then_some(()));
 }
 
@@ -63,11 +63,11 @@ fn settle(daemon: &Daemon, files: usize) {
 fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() {
     let _alone = alone();
     let Some(size) = room(MANY, 1) else { return };
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let before = daemon.files();
     let mut clients = crowd(&daemon, size);
     settle(&daemon, before + size);
-    // One in a hundred speaks; then all are silent.
+    // One in a hundred sends a message; then all are idle.
     clients.iter_mut().step_by(100).for_each(|client| client.echo(b"here"));
     let cpu = daemon.cpu();
     assert_eq!(daemon.sleeps_in(Duration::from_secs(5)), 0, "somebody wakes it");
@@ -75,7 +75,7 @@ fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() 
     let busy = &mut clients[size / 2];
     (0..1000).for_each(|_| busy.echo(b"through all of them"));
     assert!(daemon.dump().contains("memory: 0 buffers in use, 0 bytes unsent"));
-    // The last that came is served as the first.
+    // The last client is served like the first.
     clients[0].echo(b"first");
     clients[size - 1].echo(b"last");
     drop(clients);
@@ -83,7 +83,7 @@ fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() 
     daemon.client(0).echo(b"and the next one");
 }
 
-/// Memory is promised for what is shipped: release builds, on epoll.
+/// The memory promise is for release builds on epoll.
 fn is_shipped() -> bool {
     if cfg!(debug_assertions) {
         println!("skipped: debug builds need more memory (cargo test --release)");
@@ -98,17 +98,17 @@ fn it_starts_with_little_memory() {
     if !is_shipped() {
         return;
     }
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let resident = daemon.status("VmRSS");
     println!("{resident} kB resident at start");
-    // Most of it are pages of files, in steps of 64: those around each place that was run.
+    // Most of it are file pages, mapped 64 KiB at a time around each executed address.
     let most = if cfg!(target_feature = "crt-static") { 2_900 } else { 4_000 };
     assert!(resident <= most, "{resident} kB");
 }
 
-/// Bytes of user memory for each of a crowd.
-fn bytes_each(daemon: &Daemon, size: usize, each: usize) -> f64 {
-    // What the first one needs, all of them need once.
+/// Returns the bytes of user memory per idle connection.
+fn bytes_each(daemon: &TestDaemon, size: usize, each: usize) -> f64 {
+    // The first connection pays for everything that is allocated once.
     daemon.client(0).echo(b"warm");
     until("it is alone", || daemon.dump().contains("0 bytes unsent").then_some(()));
     let (files, before) = (daemon.files(), daemon.memory());
@@ -125,7 +125,7 @@ fn bytes_each(daemon: &Daemon, size: usize, each: usize) -> f64 {
 fn an_idle_echo_takes_at_most_100_bytes() {
     let _alone = alone();
     let Some(size) = is_shipped().then(|| room(9_000, 1)).flatten() else { return };
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let bytes = bytes_each(&daemon, size, 1);
     assert!(bytes <= 100.0, "{bytes:.1}");
 }
@@ -134,8 +134,8 @@ fn an_idle_echo_takes_at_most_100_bytes() {
 fn an_idle_relayed_pair_takes_at_most_110_bytes() {
     let _alone = alone();
     let Some(size) = is_shipped().then(|| room(9_000, 2)).flatten() else { return };
-    let backend = Daemon::start("echo 127.0.0.1:0");
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
+    let backend = TestDaemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", backend.address(0)));
     let bytes = bytes_each(&daemon, size, 2);
     assert!(bytes <= 110.0, "{bytes:.1}");
 }
@@ -144,10 +144,10 @@ fn an_idle_relayed_pair_takes_at_most_110_bytes() {
 fn idle_relayed_pairs_wake_nobody() {
     let _alone = alone();
     let Some(size) = room(2_000, 2) else { return };
-    let backend = Daemon::start("echo 127.0.0.1:0");
-    // The deadline of each attempt to connect is looked at once, when its time has come.
+    let backend = TestDaemon::start("echo 127.0.0.1:0");
+    // The deadline of each connection attempt is checked once, when it is due.
     let line = format!("relay 127.0.0.1:0 {} --connect-timeout 100ms", backend.address(0));
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let files = daemon.files();
     let mut clients = crowd(&daemon, size);
     settle(&daemon, files + size * 2);

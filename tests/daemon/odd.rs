@@ -1,5 +1,5 @@
-//! Odd peers: urgent data, storms of resets, those who go before they are let in, and slots that
-//! are used again at once.
+//! Unusual peers: urgent data, storms of resets, clients that leave before they are accepted, and
+//! slots that are reused at once.
 
 use std::os::fd::AsFd;
 use std::thread;
@@ -9,24 +9,24 @@ use rustix::net::{SendFlags, send};
 use rustix::process::Signal;
 
 use crate::pattern::bytes;
-use crate::relay::{Pair, pair};
+use crate::relay::{RelayedPair, pair};
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 /// Sends one urgent byte.
-fn urgent(wire: &Wire) -> rustix::io::Result<usize> {
-    send(wire.as_fd(), b"!", SendFlags::OOB)
+fn urgent(stream: &TestStream) -> rustix::io::Result<usize> {
+    send(stream.as_fd(), b"!", SendFlags::OOB)
 }
 
 #[test]
 fn urgent_data_strands_no_byte_of_an_echo() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v");
     let mut client = daemon.client(0);
     client.echo(b"as usual");
     for round in 0..30 {
-        // All of it waits before the daemon looks: reads stop at the mark, and no event follows.
+        // All data is there before the daemon reads: a read stops at the mark, and no event follows.
         daemon.signal(Signal::STOP);
         client.send(b"before");
         urgent(&client).unwrap();
@@ -44,16 +44,16 @@ fn urgent_data_strands_no_byte_of_an_echo() {
 #[test]
 fn urgent_data_strands_no_byte_of_a_relay() {
     for side in ["client", "target"] {
-        let (stage, mut from, mut to) = pair(("tcp", "tcp"), "").led_by(side);
+        let (relay, mut from, mut to) = pair(("tcp", "tcp"), "").with_first(side);
         for round in 0..30 {
-            stage.daemon.signal(Signal::STOP);
+            relay.daemon.signal(Signal::STOP);
             from.send(b"before");
             urgent(&from).unwrap();
             from.send(b"after");
             if round == 29 {
                 from.finish();
             }
-            stage.daemon.signal(Signal::CONT);
+            relay.daemon.signal(Signal::CONT);
             assert_eq!(to.get(11), b"beforeafter", "round {round} from the {side}");
         }
         assert_eq!(to.rest(), b"");
@@ -65,7 +65,7 @@ fn urgent_data_strands_no_byte_of_a_relay() {
 #[test]
 fn urgent_data_on_a_unix_socket_strands_no_byte_either() {
     let scratch = Scratch::new();
-    let daemon = Daemon::start(&format!("echo {}", scratch.unix("x")));
+    let daemon = TestDaemon::start(&format!("echo {}", scratch.unix("x")));
     let mut client = daemon.client(0);
     for _ in 0..10 {
         daemon.signal(Signal::STOP);
@@ -77,7 +77,7 @@ fn urgent_data_on_a_unix_socket_strands_no_byte_either() {
         client.send(b"after");
         daemon.signal(Signal::CONT);
         let got = client.get(11);
-        // The urgent byte itself may come out or not: it is not part of the stream.
+        // The urgent byte may or may not arrive: it is not part of the stream.
         assert!(got == b"beforeafter" || got == b"before!afte", "{got:?}");
         if got.ends_with(b"afte") {
             client.get(1);
@@ -87,10 +87,10 @@ fn urgent_data_on_a_unix_socket_strands_no_byte_either() {
 
 #[test]
 fn those_who_reset_before_they_are_let_in_keep_nobody_out() {
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let before = daemon.files();
     daemon.signal(Signal::STOP);
-    let mut honest: Vec<Wire> = Vec::new();
+    let mut honest: Vec<TestStream> = Vec::new();
     for number in 0..60 {
         let mut client = daemon.client(0);
         client.send(b"hello");
@@ -110,17 +110,17 @@ fn those_who_reset_before_they_are_let_in_keep_nobody_out() {
 
 #[test]
 fn a_storm_of_resets_disturbs_nobody() {
-    let target = Daemon::start("echo 127.0.0.1:0");
+    let target = TestDaemon::start("echo 127.0.0.1:0");
     let line = format!("run 127.0.0.1:0=echo 127.0.0.1:0=relay:{}", target.address(0));
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let before = daemon.files();
     let listeners = [daemon.at(0), daemon.at(1)];
     let storm = thread::spawn(move || {
         for number in 0..2000 {
-            let wire = Wire::try_connect(&format!("tcp://{}", listeners[number % 2]));
-            if let Ok(mut wire) = wire {
-                let _ = std::io::Write::write(&mut wire, b"and gone");
-                wire.reset();
+            let stream = TestStream::try_connect(&format!("tcp://{}", listeners[number % 2]));
+            if let Ok(mut stream) = stream {
+                let _ = std::io::Write::write(&mut stream, b"and gone");
+                stream.reset();
             }
         }
     });
@@ -136,27 +136,27 @@ fn a_storm_of_resets_disturbs_nobody() {
     assert!(daemon.cpu_in_a_second() < Duration::from_millis(200), "it spins");
 }
 
-/// Lives of many kinds, one after another; each checks that it hears itself and nobody else.
+/// Connections of many kinds, one after another. Each checks that it receives only its own bytes.
 fn lives(address: &str, seed: u64) {
     for life in 0..250 {
-        let mut wire = Wire::connect(address);
+        let mut stream = TestStream::connect(address);
         let own = bytes(seed << 20 | life, 1 + (life as usize * 131) % 3000);
         match life % 5 {
-            0 => wire.echo(&own),
+            0 => stream.echo(&own),
             1 => {
-                wire.send(&own);
-                wire.finish();
-                assert!(wire.rest() == own);
+                stream.send(&own);
+                stream.finish();
+                assert!(stream.rest() == own);
             }
             2 => {
-                wire.send(&own);
-                wire.reset();
+                stream.send(&own);
+                stream.reset();
                 continue;
             }
             3 => {
-                wire.echo(&own);
-                wire.send(&own);
-                drop(wire);
+                stream.echo(&own);
+                stream.send(&own);
+                drop(stream);
                 continue;
             }
             _ => {}
@@ -167,13 +167,13 @@ fn lives(address: &str, seed: u64) {
 #[test]
 fn slots_that_are_used_again_at_once_mix_nobody_up() {
     let scratch = Scratch::new();
-    let target = Daemon::start(&format!("echo {}", scratch.unix("target")));
+    let target = TestDaemon::start(&format!("echo {}", scratch.unix("target")));
     let line = format!(
         "run 127.0.0.1:0=echo {}=echo 127.0.0.1:0=relay:{}",
         scratch.unix("x"),
         target.address(0)
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let before = daemon.files();
     let listeners = [daemon.address(0), daemon.address(1), daemon.address(2), daemon.address(2)];
     thread::scope(|scope| {
@@ -181,7 +181,7 @@ fn slots_that_are_used_again_at_once_mix_nobody_up() {
             scope.spawn(move || lives(address, seed as u64));
         }
     });
-    // The last of them may be gone before they are let in.
+    // The last clients may be gone before they are accepted.
     until("all have come and are gone", || {
         daemon.dump();
         let line = daemon.lines().into_iter().rfind(|line| line.contains("loop: turn "))?;
@@ -193,9 +193,9 @@ fn slots_that_are_used_again_at_once_mix_nobody_up() {
 
 #[test]
 fn a_shower_of_signals_breaks_no_transfer() {
-    let daemon = Daemon::start("echo 127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0");
     let mut client = daemon.client(0);
-    let mut writer = client.twin();
+    let mut writer = client.duplicate();
     let writing = thread::spawn(move || {
         writer.send(&bytes(4, 8_000_000));
         writer.finish();
@@ -212,7 +212,7 @@ fn a_shower_of_signals_breaks_no_transfer() {
 #[test]
 fn one_byte_at_a_time_arrives_as_it_was_sent() {
     for kinds in [("tcp", "tcp"), ("unix", "unix")] {
-        let Pair { mut client, mut target, stage: _stage } = pair(kinds, "");
+        let RelayedPair { mut client, mut target, relay: _relay } = pair(kinds, "");
         for number in 0..15 {
             let text = bytes(number, 100);
             text.chunks(1).for_each(|piece| client.send(piece));

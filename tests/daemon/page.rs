@@ -9,11 +9,11 @@ use rustix::process::Signal;
 use crate::command::{oneloop, oneloop_after};
 use crate::datagrams;
 use crate::pattern::byte;
-use crate::relay::{Pair, pair};
-use crate::stand::Daemon;
-use crate::target::{Nobody, Target};
+use crate::relay::{RelayedPair, pair};
+use crate::target::{RefusingAddress, Target};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 /// Lines that no test can provoke reliably. Only tests/events.rs checks them.
 const RARE: [&str; 6] = [
@@ -96,7 +96,7 @@ fn is_peer(word: &str) -> bool {
 }
 
 /// Stops a daemon and returns its log.
-fn ended(mut daemon: Daemon) -> Vec<String> {
+fn ended(mut daemon: TestDaemon) -> Vec<String> {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.code(), Some(0));
     daemon.last_lines()
@@ -105,7 +105,7 @@ fn ended(mut daemon: Daemon) -> Vec<String> {
 /// Sends messages to an echo without reading, until the daemon has unsent bytes. Returns the bytes
 /// sent. Each message is read before the next is sent: several read together would count as a bulk
 /// transfer.
-fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
+fn fill(client: &mut TestStream, daemon: &TestDaemon) -> usize {
     let read = |lines: &[String]| -> usize {
         let sizes = lines.iter().filter_map(|line| line.split_once("#1.a read "));
         sizes.filter_map(|(_, size)| size.split(' ').next()?.parse::<usize>().ok()).sum()
@@ -129,7 +129,7 @@ fn fill(client: &mut Wire, daemon: &Daemon) -> usize {
 /// Services and their clients, with explanations.
 fn services() -> Vec<String> {
     let line = "run 127.0.0.1:0=echo 127.0.0.1:0=discard -vv --explain=always";
-    let daemon = Daemon::start(line);
+    let daemon = TestDaemon::start(line);
     let mut client = daemon.client(0);
     client.echo(b"hello");
     daemon.says("#1.a read 5");
@@ -150,12 +150,12 @@ fn services() -> Vec<String> {
     assert_eq!(discarded.rest(), b"");
     let mut lines = ended(daemon);
     // The socket accepts more than the budget of one turn.
-    let daemon = Daemon::start("chargen 127.0.0.1:0 -vv");
+    let daemon = TestDaemon::start("chargen 127.0.0.1:0 -vv");
     let client = daemon.client(0);
     daemon.says(" budget used up after ");
     client.reset();
     lines.extend(ended(daemon));
-    let daemon = Daemon::start("greet 127.0.0.1:0 --text hello --read-one");
+    let daemon = TestDaemon::start("greet 127.0.0.1:0 --text hello --read-one");
     let mut client = daemon.client(0);
     client.send(b"hello\n");
     assert_eq!(client.rest(), b"hello");
@@ -166,15 +166,15 @@ fn services() -> Vec<String> {
 
 /// A relay with a stall, a bulk, and a client that closes early; and totals of one of each.
 fn relay() -> Vec<String> {
-    let Pair { mut client, mut target, stage } = pair(("tcp", "unix"), "");
-    let sent = client.flood(&stage.daemon, |at| byte(1, at));
-    stage.daemon.says(" stalled: ");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "unix"), "");
+    let sent = client.flood(&relay.daemon, |at| byte(1, at));
+    relay.daemon.says(" stalled: ");
     assert_eq!(target.get(sent).len(), sent);
-    stage.daemon.says(" resumed after ");
+    relay.daemon.says(" resumed after ");
     drop((client, target));
-    let mut lines = ended(stage.daemon);
+    let mut lines = ended(relay.daemon);
 
-    let Pair { mut client, mut target, stage } = pair(("tcp", "tcp"), "-v");
+    let RelayedPair { mut client, mut target, relay } = pair(("tcp", "tcp"), "-v");
     let sending = std::thread::spawn(move || {
         client.send(&vec![1; 100_000_000]);
         client.finish();
@@ -183,29 +183,29 @@ fn relay() -> Vec<String> {
     assert_eq!(target.rest().len(), 100_000_000);
     drop(target);
     assert_eq!(sending.join().unwrap().rest(), b"");
-    stage.daemon.says("#1 closed: ");
-    let client = stage.daemon.client(0);
-    let mut target = stage.listener.accept();
+    relay.daemon.says("#1 closed: ");
+    let client = relay.daemon.client(0);
+    let mut target = relay.listener.accept();
     drop(client);
-    stage.daemon.says("#2.a end of file");
+    relay.daemon.says("#2.a end of file");
     target.send(b"too late");
-    stage.daemon.says("#2.b read 8");
+    relay.daemon.says("#2.b read 8");
     // The RST may arrive after the next write.
     let _ = std::io::Write::write_all(&mut target, b"too late");
-    stage.daemon.says("#2 closed: client closed without waiting");
-    let client = stage.daemon.client(0);
-    let target = stage.listener.accept();
-    stage.daemon.says("#3.b connected");
-    stage.daemon.dump();
-    stage.daemon.says("#3 127.0.0.1:");
+    relay.daemon.says("#2 closed: client closed without waiting");
+    let client = relay.daemon.client(0);
+    let target = relay.listener.accept();
+    relay.daemon.says("#3.b connected");
+    relay.daemon.dump();
+    relay.daemon.says("#3 127.0.0.1:");
     drop((client, target));
-    lines.extend(ended(stage.daemon));
+    lines.extend(ended(relay.daemon));
     lines
 }
 
 /// Limits that are reached: the connection limit and the open-file limit.
 fn full() -> Vec<String> {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -m 1");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -m 1");
     let mut first = daemon.client(0);
     first.echo(b"hello");
     let mut second = daemon.client(0);
@@ -215,13 +215,13 @@ fn full() -> Vec<String> {
     assert_eq!(second.get(5), b"hello");
     daemon.says("accept resumed");
     let mut lines = ended(daemon);
-    let daemon = Daemon::run(oneloop_after("ulimit -n 60;", "echo 127.0.0.1:0"));
+    let daemon = TestDaemon::run(oneloop_after("ulimit -n 60;", "echo 127.0.0.1:0"));
     // No lower than what is open: poll(2) refuses to watch more files than the limit.
     let open = daemon.descriptors().into_iter().filter(|number| *number < 60).max().unwrap() + 1;
     let limit = rustix::process::Rlimit { current: Some(open), maximum: Some(60) };
     let pid = rustix::process::Pid::from_raw(daemon.pid() as i32);
     rustix::process::prlimit(pid, rustix::process::Resource::Nofile, limit).unwrap();
-    let _clients: Vec<Wire> = (0..10).map(|_| daemon.client(0)).collect();
+    let _clients: Vec<TestStream> = (0..10).map(|_| daemon.client(0)).collect();
     daemon.says("accept paused");
     lines.extend(ended(daemon));
     lines
@@ -229,7 +229,7 @@ fn full() -> Vec<String> {
 
 /// An idle timeout that is postponed, and expires.
 fn timed() -> Vec<String> {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 500ms");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -vv --idle-timeout 500ms");
     let mut client = daemon.client(0);
     std::thread::sleep(Duration::from_millis(200));
     client.echo(b"hello");
@@ -239,7 +239,7 @@ fn timed() -> Vec<String> {
 
 /// A stop with a connection that does not finish.
 fn stop() -> Vec<String> {
-    let daemon = Daemon::start("echo 127.0.0.1:0 --drain-timeout 100ms");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 --drain-timeout 100ms");
     let mut client = daemon.client(0);
     client.flood(&daemon, |at| byte(1, at));
     daemon.dump();
@@ -249,19 +249,19 @@ fn stop() -> Vec<String> {
 
 /// Targets that fail, and a host name.
 fn targets() -> Vec<String> {
-    let (nobody, target) = (Nobody::new(), Target::tcp());
-    let line = format!("relay 127.0.0.1:0 {} {} -v", nobody.address(), target.address());
-    let daemon = Daemon::start(&line);
+    let (refusing, target) = (RefusingAddress::new(), Target::tcp());
+    let line = format!("relay 127.0.0.1:0 {} {} -v", refusing.address(), target.address());
+    let daemon = TestDaemon::start(&line);
     let _client = daemon.client(0);
     let _accepted = target.accept();
     let mut lines = ended(daemon);
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", nobody.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", refusing.address()));
     daemon.resets(0);
     lines.extend(ended(daemon));
     let (_, port) =
         target.address().rsplit_once(':').map(|(_, port)| ((), port.to_owned())).unwrap();
-    let daemon = Daemon::run(oneloop(&format!("relay 127.0.0.1:0 localhost:{port} -v")));
-    let _client: Wire = daemon.client(0);
+    let daemon = TestDaemon::run(oneloop(&format!("relay 127.0.0.1:0 localhost:{port} -v")));
+    let _client: TestStream = daemon.client(0);
     let _accepted = target.accept();
     lines.extend(ended(daemon));
     lines
@@ -269,14 +269,14 @@ fn targets() -> Vec<String> {
 
 /// Datagrams: answered, relayed, and refused.
 fn datagram_relay() -> Vec<String> {
-    let daemon = Daemon::start("echo udp://127.0.0.1:0 -vv");
+    let daemon = TestDaemon::start("echo udp://127.0.0.1:0 -vv");
     let client = datagrams::client();
     client.send_to(b"hello", daemon.at(0)).unwrap();
     assert_eq!(datagrams::receive(&client).0, b"hello");
     let mut lines = ended(daemon);
     let target = datagrams::client();
-    let nobody = target.local_addr().unwrap();
-    let daemon = Daemon::start(&format!("relay udp://127.0.0.1:0 udp://{nobody} -vv"));
+    let refusing = target.local_addr().unwrap();
+    let daemon = TestDaemon::start(&format!("relay udp://127.0.0.1:0 udp://{refusing} -vv"));
     drop(target);
     while daemon.count("dropped an earlier datagram") == 0 {
         client.send_to(b"hello", daemon.at(0)).unwrap();

@@ -1,4 +1,4 @@
-//! The relay in good times: every pair of sockets, both directions, all targets in turn.
+//! The relay without failures: every pair of sockets, both directions, all targets in turn.
 
 use std::thread;
 
@@ -7,46 +7,46 @@ use socket2::SockRef;
 
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
 use crate::target::Target;
-use crate::wire::Wire;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 
-/// A pair that a relay has joined.
-pub struct Pair {
-    pub client: Wire,
-    pub target: Wire,
-    pub stage: Stage,
+/// A client and a target joined by a relay.
+pub struct RelayedPair {
+    pub client: TestStream,
+    pub target: TestStream,
+    pub relay: TestRelay,
 }
 
-/// A relay between these kinds of sockets. It must outlive its pairs.
-pub struct Stage {
-    pub daemon: Daemon,
+/// A relay and the listener of its target. It must outlive its pairs.
+pub struct TestRelay {
+    pub daemon: TestDaemon,
     pub listener: Target,
     _scratch: Scratch,
 }
 
-/// All four: the client's and the target's kind.
+/// The socket kinds of the client and of the target.
 pub const KINDS: [(&str, &str); 4] =
     [("tcp", "tcp"), ("tcp", "unix"), ("unix", "tcp"), ("unix", "unix")];
 
-pub fn pair((client, target): (&str, &str), options: &str) -> Pair {
+pub fn pair((client, target): (&str, &str), options: &str) -> RelayedPair {
     let scratch = Scratch::new();
     let listen = if client == "tcp" { "127.0.0.1:0".to_string() } else { scratch.unix("x") };
     let listener = if target == "tcp" { Target::tcp() } else { Target::unix() };
     let line = format!("relay {listen} {} -v {options}", listener.address());
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let client = daemon.client(0);
     let target = listener.accept();
-    Pair { client, target, stage: Stage { daemon, listener, _scratch: scratch } }
+    RelayedPair { client, target, relay: TestRelay { daemon, listener, _scratch: scratch } }
 }
 
-impl Pair {
-    /// The stage, and the two sides: this one first, the client or the target.
-    pub fn led_by(self, side: &str) -> (Stage, Wire, Wire) {
-        let Pair { client, target, stage } = self;
+impl RelayedPair {
+    /// Returns the relay and both sides, with the given one (`client` or `target`) first.
+    pub fn with_first(self, side: &str) -> (TestRelay, TestStream, TestStream) {
+        let RelayedPair { client, target, relay } = self;
         match side {
-            "client" => (stage, client, target),
-            _ => (stage, target, client),
+            "client" => (relay, client, target),
+            _ => (relay, target, client),
         }
     }
 }
@@ -55,30 +55,30 @@ impl Pair {
 fn every_pair_of_sockets_passes_all_bytes_both_ways_at_once() {
     const LENGTH: usize = 3_000_000;
     for kinds in KINDS {
-        let Pair { client, target, stage } = pair(kinds, "");
-        let talk = |mut wire: Wire, own: u64, other: u64| {
-            let mut reader = wire.twin();
+        let RelayedPair { client, target, relay } = pair(kinds, "");
+        let exchange = |mut stream: TestStream, own: u64, other: u64| {
+            let mut reader = stream.duplicate();
             let reading =
                 thread::spawn(move || assert!(reader.get(LENGTH) == bytes(other, LENGTH)));
-            wire.send(&bytes(own, LENGTH));
+            stream.send(&bytes(own, LENGTH));
             reading.join().unwrap();
-            wire
+            stream
         };
-        let other = thread::spawn(move || talk(target, 2, 1));
-        let mut client = talk(client, 1, 2);
+        let other = thread::spawn(move || exchange(target, 2, 1));
+        let mut client = exchange(client, 1, 2);
         let mut target = other.join().unwrap();
         client.finish();
         assert_eq!(target.rest(), b"");
         target.finish();
         assert_eq!(client.rest(), b"");
-        stage.daemon.says("closed: finished, FIN from client first, 3000000 B up, 3000000 B down");
+        relay.daemon.says("closed: finished, FIN from client first, 3000000 B up, 3000000 B down");
     }
 }
 
 #[test]
 fn small_messages_pass_one_by_one_in_both_directions() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage: _stage } = pair(kinds, "");
+        let RelayedPair { mut client, mut target, relay: _relay } = pair(kinds, "");
         for number in 0..500 {
             let message = bytes(number, 1 + number as usize % 7);
             client.send(&message);
@@ -92,7 +92,7 @@ fn small_messages_pass_one_by_one_in_both_directions() {
 #[test]
 fn a_target_that_speaks_first_is_heard_by_a_client_that_says_nothing() {
     for kinds in KINDS {
-        let Pair { mut client, mut target, stage: _stage } = pair(kinds, "");
+        let RelayedPair { mut client, mut target, relay: _relay } = pair(kinds, "");
         target.send(b"220 hello");
         assert_eq!(client.get(9), b"220 hello");
     }
@@ -101,7 +101,7 @@ fn a_target_that_speaks_first_is_heard_by_a_client_that_says_nothing() {
 #[test]
 fn small_messages_are_sent_at_once_on_both_sides() {
     let pair = pair(("tcp", "tcp"), "");
-    let pid = Pid::from_raw(pair.stage.daemon.pid() as i32).unwrap();
+    let pid = Pid::from_raw(pair.relay.daemon.pid() as i32).unwrap();
     let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     let mut found = 0;
     for number in 3..64 {
@@ -124,7 +124,7 @@ fn small_messages_are_sent_at_once_on_both_sides() {
 fn targets_take_turns() {
     let targets = [Target::tcp(), Target::unix(), Target::tcp()];
     let addresses: Vec<String> = targets.iter().map(Target::address).collect();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {}", addresses.join(" ")));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", addresses.join(" ")));
     for number in 0..9 {
         let mut client = daemon.client(0);
         client.send(&[number]);
@@ -140,7 +140,7 @@ fn routes_have_targets_of_their_own() {
         targets[0].address(),
         targets[1].address()
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     for number in [1, 0, 0, 1] {
         daemon.client(number).send(&[number as u8]);
         assert_eq!(targets[number].accept().get(1), [number as u8]);
@@ -150,9 +150,9 @@ fn routes_have_targets_of_their_own() {
 #[test]
 fn relays_in_a_row_are_as_faithful_as_one() {
     let target = Target::tcp();
-    let last = Daemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
-    let middle = Daemon::start(&format!("relay 127.0.0.1:0 {}", last.address(0)));
-    let first = Daemon::start(&format!("relay 127.0.0.1:0 {}", middle.address(0)));
+    let last = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", target.address()));
+    let middle = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", last.address(0)));
+    let first = TestDaemon::start(&format!("relay 127.0.0.1:0 {}", middle.address(0)));
     let mut client = first.client(0);
     client.send(b"question");
     client.finish();

@@ -1,33 +1,33 @@
-//! Losses stay losses: a reset comes out as a reset on the other side, whatever was going on.
+//! A reset on one side becomes a reset on the other, in every state of the connection.
 
 use rustix::process::Signal;
 
 use crate::black_hole::BlackHole;
 use crate::pattern::{byte, bytes};
-use crate::relay::{Pair, pair};
+use crate::relay::{RelayedPair, pair};
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
-use crate::target::{Nobody, Target};
+use crate::target::{RefusingAddress, Target};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::End;
 use crate::wait::until;
-use crate::wire::End;
 
-/// Over TCP on both sides: Unix sockets know no reset.
+/// TCP on both sides: Unix sockets have no reset.
 const TCP: (&str, &str) = ("tcp", "tcp");
 
 #[test]
 fn a_reset_of_either_side_reaches_the_other_as_a_reset() {
     for side in ["client", "target"] {
-        let (stage, gone, mut left) = pair(TCP, "").led_by(side);
+        let (relay, gone, mut left) = pair(TCP, "").with_first(side);
         gone.reset();
         left.expect_reset();
-        stage.daemon.says(&format!("closed: reset by {side} (Connection reset by peer)"));
+        relay.daemon.says(&format!("closed: reset by {side} (Connection reset by peer)"));
     }
 }
 
 #[test]
 fn what_was_sent_before_a_reset_arrives_before_it() {
     for side in ["client", "target"] {
-        let (_stage, mut gone, mut left) = pair(TCP, "").led_by(side);
+        let (_relay, mut gone, mut left) = pair(TCP, "").with_first(side);
         gone.send(&bytes(1, 30_000));
         gone.reset();
         let (before, end) = left.ending();
@@ -47,14 +47,14 @@ fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
             socket2::SockRef::from(&socket).set_linger(linger).unwrap();
         }
     });
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {address} -v"));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {address} -v"));
     for _ in 0..50 {
-        // What it heard before the reset depends on the kernel; that it was reset does not.
-        let (heard, end) = daemon.hear(0);
+        // How much arrives before the reset depends on the kernel.
+        let (heard, end) = daemon.read_all(0);
         assert!(end == End::Rst && b"hello".starts_with(&heard), "{heard:?} {end:?}");
     }
     speaker.join().unwrap();
-    // All that the target said has come as far as here.
+    // All data of the target has arrived.
     let closed = "closed: reset by target (Connection reset by peer), RST from target first, \
                   0 B up, 5 B down";
     daemon.says_often(50, closed);
@@ -64,35 +64,35 @@ fn a_target_that_speaks_and_resets_at_once_was_connected_all_the_same() {
 #[test]
 fn a_reset_after_the_end_of_the_other_direction_is_noticed() {
     for side in ["client", "target"] {
-        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
+        let (relay, mut gone, mut left) = pair(TCP, "").with_first(side);
         left.finish();
         assert_eq!(gone.rest(), b"");
         gone.reset();
         left.expect_reset();
-        stage.daemon.says(&format!("closed: reset by {side}"));
+        relay.daemon.says(&format!("closed: reset by {side}"));
     }
 }
 
 #[test]
 fn a_reset_after_its_own_end_is_noticed() {
     for side in ["client", "target"] {
-        let (stage, gone, mut left) = pair(TCP, "").led_by(side);
+        let (relay, gone, mut left) = pair(TCP, "").with_first(side);
         gone.finish();
         assert_eq!(left.rest(), b"");
         gone.reset();
-        // The end was in order; what comes after it can only show as an error.
+        // The FIN came first; a later reset is only reported as an error.
         left.error();
-        stage.daemon.says(&format!("closed: {side} closed without waiting for our FIN"));
+        relay.daemon.says(&format!("closed: {side} closed without waiting for our FIN"));
     }
 }
 
 #[test]
 fn a_reset_is_noticed_while_the_other_side_is_blocked() {
     for side in ["client", "target"] {
-        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
-        let sent = gone.flood(&stage.daemon, |at| byte(1, at));
+        let (relay, mut gone, mut left) = pair(TCP, "").with_first(side);
+        let sent = gone.flood(&relay.daemon, |at| byte(1, at));
         gone.reset();
-        stage.daemon.says(&format!("closed: reset by {side}"));
+        relay.daemon.says(&format!("closed: reset by {side}"));
         let (before, end) = left.ending();
         assert_eq!(end, End::Rst);
         assert!(before.len() <= sent && before == bytes(1, before.len()), "{}", before.len());
@@ -101,19 +101,19 @@ fn a_reset_is_noticed_while_the_other_side_is_blocked() {
 
 #[test]
 fn a_reset_is_noticed_while_both_directions_are_blocked() {
-    let Pair { mut client, mut target, stage } = pair(TCP, "");
-    client.flood(&stage.daemon, |at| byte(1, at));
-    target.flood(&stage.daemon, |at| byte(2, at));
+    let RelayedPair { mut client, mut target, relay } = pair(TCP, "");
+    client.flood(&relay.daemon, |at| byte(1, at));
+    target.flood(&relay.daemon, |at| byte(2, at));
     target.reset();
-    stage.daemon.says("closed: reset by target");
+    relay.daemon.says("closed: reset by target");
     let (before, end) = client.ending();
     assert!(end == End::Rst && before == bytes(2, before.len()));
 }
 
 #[test]
 fn a_target_that_refuses_shows_as_a_reset() {
-    let nobody = Nobody::new();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", nobody.address()));
+    let refusing = RefusingAddress::new();
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", refusing.address()));
     daemon.resets(0);
     daemon.signal(Signal::STOP);
     let mut hasty = daemon.client(0);
@@ -125,20 +125,20 @@ fn a_target_that_refuses_shows_as_a_reset() {
 
 #[test]
 fn a_target_that_dies_with_bytes_unread_is_never_a_clean_end() {
-    let Pair { mut client, mut target, stage } = pair(TCP, "");
+    let RelayedPair { mut client, mut target, relay } = pair(TCP, "");
     client.send(b"a question that nobody reads");
     until("the question", || target.peek());
     target.send(b"half an answer");
     assert_eq!(client.get(14), b"half an answer");
-    // What it has not read makes its system reset the connection.
+    // Unread data makes its kernel reset the connection.
     drop(target);
     client.expect_reset();
-    stage.daemon.says("closed: reset by target");
+    relay.daemon.says("closed: reset by target");
 }
 
 #[test]
 fn a_client_that_resets_an_echo_harms_nobody_else() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v");
     let mut other = daemon.client(0);
     for number in 1..=50 {
         let mut client = daemon.client(0);
@@ -153,7 +153,7 @@ fn a_client_that_resets_an_echo_harms_nobody_else() {
 
 #[test]
 fn an_echo_that_is_blocked_sees_the_reset_of_its_client() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v");
     let mut client = daemon.client(0);
     client.flood(&daemon, |at| byte(1, at));
     client.reset();
@@ -162,17 +162,17 @@ fn an_echo_that_is_blocked_sees_the_reset_of_its_client() {
 
 #[test]
 fn a_loss_behind_a_unix_socket_is_told_as_far_as_such_sockets_can() {
-    // Bytes that we have not read yet make the system tell our peer of a loss.
-    let nobody = Nobody::new();
+    // Unread data makes the kernel reset the connection to our peer.
+    let refusing = RefusingAddress::new();
     let scratch = Scratch::new();
-    let line = format!("relay {} {} -v", scratch.unix("x"), nobody.address());
-    let daemon = Daemon::start(&line);
+    let line = format!("relay {} {} -v", scratch.unix("x"), refusing.address());
+    let daemon = TestDaemon::start(&line);
     daemon.signal(Signal::STOP);
     let mut client = daemon.client(0);
     client.send(b"hello");
     daemon.signal(Signal::CONT);
     client.expect_reset();
-    // With nothing unread there is nothing but the end. What it writes then fails.
+    // Without unread data the peer receives a FIN. Its next write fails.
     let mut silent = daemon.client(0);
     assert_eq!(silent.rest(), b"");
     let error = std::io::Write::write(&mut silent, b"hello").unwrap_err();
@@ -183,7 +183,7 @@ fn a_loss_behind_a_unix_socket_is_told_as_far_as_such_sockets_can() {
 fn a_client_that_goes_while_its_target_is_dialled_is_not_waited_for() {
     let hole = BlackHole::new();
     let line = format!("relay 127.0.0.1:0 {} -v --connect-timeout 1h", hole.address());
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let before = daemon.files();
     let client = daemon.client(0);
     daemon.says("dialing");
@@ -197,9 +197,9 @@ fn a_client_that_goes_while_its_target_is_dialled_is_not_waited_for() {
 #[test]
 fn a_closed_target_that_is_written_to_resets_the_client() {
     let target = Target::tcp();
-    let daemon = Daemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
+    let daemon = TestDaemon::start(&format!("relay 127.0.0.1:0 {} -v", target.address()));
     let mut client = daemon.client(0);
-    // An end in order at first: only what is sent to it afterwards is a loss.
+    // A FIN first: only data sent to it afterwards is lost.
     drop(target.accept());
     assert_eq!(client.rest(), b"");
     client.send(b"anybody?");
@@ -210,13 +210,13 @@ fn a_closed_target_that_is_written_to_resets_the_client() {
 #[test]
 fn what_a_target_said_before_its_reset_arrives_even_if_a_write_meets_the_reset_first() {
     for side in ["client", "target"] {
-        let (stage, mut gone, mut left) = pair(TCP, "").led_by(side);
-        // It finds both at once: something to pass on to one that is gone, and what that one said.
-        stage.daemon.signal(Signal::STOP);
+        let (relay, mut gone, mut left) = pair(TCP, "").with_first(side);
+        // One turn finds both: data for the side that is gone, and data from it.
+        relay.daemon.signal(Signal::STOP);
         left.send(b"too late");
         gone.send(b"last words");
         gone.reset();
-        stage.daemon.signal(Signal::CONT);
+        relay.daemon.signal(Signal::CONT);
         assert_eq!(left.ending(), (b"last words".to_vec(), End::Rst), "of the {side}");
     }
 }

@@ -5,18 +5,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::command::oneloop;
 use crate::pattern::bytes;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
-use crate::wire::{End, Wire};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::{End, TestStream};
 
 /// The service on TCP and on a Unix socket, in one loop; the directory must outlive it.
-fn both(service: &str) -> (Daemon, Scratch) {
+fn both(service: &str) -> (TestDaemon, Scratch) {
     let scratch = Scratch::new();
     let line = format!("run 127.0.0.1:0={service} {}={service} -v", scratch.unix("x"));
-    (Daemon::start(&line), scratch)
+    (TestDaemon::start(&line), scratch)
 }
 
 /// Returns what a service sends on each of its listeners until it closes.
-fn said(service: &str) -> Vec<(Wire, Vec<u8>)> {
+fn said(service: &str) -> Vec<(TestStream, Vec<u8>)> {
     let (daemon, _scratch) = both(service);
     let hear = |listener| {
         let mut client = daemon.client(listener);
@@ -79,7 +79,7 @@ fn a_chargen_turns_the_characters_by_one_each_line() {
             let expected: Vec<u8> = letters.chain(*b"\r\n").collect();
             assert_eq!(line, expected, "line {number}");
         }
-        // Whoever has ended his own direction is still a reader.
+        // A client that has sent a FIN is still reading.
         client.finish();
         client.get(1 << 20);
     }
@@ -121,12 +121,12 @@ fn a_whoami_tells_both_addresses_the_transport_and_what_the_kernel_knows() {
 }
 
 /// A greet at a Unix socket and at TCP.
-fn greet(text: &str, options: &str) -> (Daemon, Scratch) {
+fn greet(text: &str, options: &str) -> (TestDaemon, Scratch) {
     let scratch = Scratch::new();
     let line = format!("greet 127.0.0.1:0 {} {options}", scratch.unix("x"));
     let mut command = oneloop(&line);
     command.args(["--text", text]);
-    (Daemon::run(command), scratch)
+    (TestDaemon::run(command), scratch)
 }
 
 #[test]

@@ -6,9 +6,9 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::command::{oneloop, oneloop_after, oneloop_redirected};
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, ended, fails, is_there};
+use crate::test_daemon::{TestDaemon, ended, fails, is_there};
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 #[test]
 fn an_address_in_use_is_named_and_leaves_nothing_behind() {
@@ -26,7 +26,7 @@ fn an_address_in_use_is_named_and_leaves_nothing_behind() {
 
 #[test]
 fn whoever_has_the_address_is_not_disturbed_by_a_second_start() {
-    let first = Daemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0");
+    let first = TestDaemon::start("echo 127.0.0.1:0 udp://127.0.0.1:0");
     let mut before = first.client(0);
     for listener in [0, 1] {
         let (code, complaint) = fails(&format!("discard {}", first.address(listener)));
@@ -65,7 +65,7 @@ fn a_port_that_is_not_ours_to_bind_is_refused_in_the_words_of_the_system() {
     if first.is_ok_and(|first| first.trim().parse().is_ok_and(|first: u16| first < 2)) {
         return println!("skipped: every port is everybody's here");
     }
-    // Who may bind every port is first made somebody who may not.
+    // A user who may bind every port first drops that capability.
     let command = match rustix::process::geteuid().is_root() {
         true => {
             let words = "setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service";
@@ -84,7 +84,7 @@ fn a_port_that_is_not_ours_to_bind_is_refused_in_the_words_of_the_system() {
 
 #[test]
 fn port_0_is_told_as_the_port_that_was_chosen() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 127.0.0.1:0 udp://127.0.0.1:0");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 127.0.0.1:0 udp://127.0.0.1:0");
     assert_eq!(daemon.addresses().len(), 3);
     assert_ne!(daemon.at(0), daemon.at(1));
     for listener in [0, 1] {
@@ -102,7 +102,7 @@ fn several_routes_share_one_loop_and_one_thread() {
         "run 127.0.0.1:0=echo 127.0.0.1:0=discard {}=daytime udp://127.0.0.1:0=echo",
         scratch.unix("x")
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     daemon.client(0).echo(b"echo");
     let mut discard = daemon.client(1);
     discard.send(b"nothing comes of this");
@@ -126,7 +126,7 @@ fn the_start_tells_how_many_unsent_bytes_there_can_be() {
         // 4 large pipes, 60 smaller ones, 64 KiB for each of the 136 other flows.
         ("relay 127.0.0.1:0 127.0.0.1:9 -m 100", ["13 MiB", "28 MiB"][usize::from(piped)]),
     ] {
-        let said = Daemon::start(line).says(" limits: ");
+        let said = TestDaemon::start(line).says(" limits: ");
         assert!(said.contains(most), "{line}: {said}");
     }
 }
@@ -134,7 +134,7 @@ fn the_start_tells_how_many_unsent_bytes_there_can_be() {
 #[test]
 fn the_soft_limit_of_files_is_raised_to_the_hard_one_and_told() {
     let hard = getrlimit(Resource::Nofile).maximum;
-    let daemon = Daemon::run(oneloop_after("ulimit -Sn 100;", "echo 127.0.0.1:0"));
+    let daemon = TestDaemon::run(oneloop_after("ulimit -Sn 100;", "echo 127.0.0.1:0"));
     let line = daemon.says(" limits: ");
     assert!(line.ends_with(" MiB of unsent bytes") && line.contains("(raised from 100)"), "{line}");
     if let Some(hard) = hard {
@@ -155,7 +155,7 @@ fn the_limits_line_says_how_its_number_of_connections_comes_about() {
             "at most 30 connections (100 open files, 2 each, 39 in reserve); ",
         ),
     ] {
-        let line = Daemon::run(oneloop_after("ulimit -n 100;", line)).says(" limits: ");
+        let line = TestDaemon::run(oneloop_after("ulimit -n 100;", line)).says(" limits: ");
         assert!(line.contains(expected), "{line}");
     }
 }
@@ -176,7 +176,9 @@ fn more_connections_than_the_files_allow_are_refused_with_the_reason() {
     assert!(!is_there(&scratch.path("x")));
     let none = ended(oneloop_after("ulimit -n 20;", "echo 127.0.0.1:0"));
     assert_eq!(none.code, Some(1), "{none:?}");
-    Daemon::run(oneloop_after("ulimit -n 100;", "echo 127.0.0.1:0 -m 67")).client(0).echo(b"fits");
+    TestDaemon::run(oneloop_after("ulimit -n 100;", "echo 127.0.0.1:0 -m 67"))
+        .client(0)
+        .echo(b"fits");
 }
 
 #[test]
@@ -194,9 +196,9 @@ fn the_doctor_promises_what_the_daemon_grants() {
             assert!(more.err.contains(&format!("or request at most {holds}")), "{more:?}");
             let words = more.err.split("ulimit -Hn ").nth(1).unwrap();
             let needed: usize = words.split(',').next().unwrap().parse().unwrap();
-            Daemon::run(oneloop_after(&after, &format!("{line} -m {holds}")));
+            TestDaemon::run(oneloop_after(&after, &format!("{line} -m {holds}")));
             let after = format!("ulimit -n {needed};");
-            Daemon::run(oneloop_after(&after, &format!("{line} -m {}", holds + 1)));
+            TestDaemon::run(oneloop_after(&after, &format!("{line} -m {}", holds + 1)));
         }
     }
 }
@@ -206,10 +208,10 @@ fn a_start_without_standard_descriptors_serves_and_says_nothing_to_its_clients()
     let scratch = Scratch::new();
     let line = format!("echo {} -vv", scratch.unix("x"));
     let child = oneloop_redirected("", &line, "<&- >&- 2>&-").spawn().unwrap();
-    let daemon = Daemon::silent(child, line);
-    let mut clients: Vec<Wire> = Vec::new();
+    let daemon = TestDaemon::silent(child, line);
+    let mut clients: Vec<TestStream> = Vec::new();
     for _ in 0..5 {
-        let client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+        let client = until("it serves", || TestStream::try_connect(&scratch.unix("x")).ok());
         clients.push(client);
     }
     for client in &mut clients {
@@ -267,14 +269,14 @@ fn none_of_its_descriptors_would_pass_to_another_program() {
     let line = format!("run {}=echo udp://127.0.0.1:0=echo 127.0.0.1:0=relay:localhost:1", {
         scratch.unix("x")
     });
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let _client = daemon.client(0);
     daemon.resets(2);
     let mut checked = 0;
     for number in daemon.descriptors() {
         let of = |what: &str| format!("/proc/{}/{what}/{number}", daemon.pid());
         let file = std::fs::read_link(of("fd")).unwrap();
-        // What it was started with belongs to others.
+        // Inherited descriptors belong to other processes.
         if file.to_string_lossy().starts_with("socket:") || file.ends_with("anon_inode:[eventpoll]")
         {
             let info = std::fs::read_to_string(of("fdinfo")).unwrap();

@@ -1,5 +1,5 @@
-//! Signals, and how the daemon stops: what is idle ends at once, what is in progress may finish,
-//! and everything is over in time.
+//! Signals, and how the daemon stops: idle connections close at once, others may finish, and the
+//! drain timeout is kept.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use rustix::process::Signal;
 
 use crate::black_hole::BlackHole;
 use crate::pattern::{byte, bytes};
-use crate::relay::{Pair, pair};
+use crate::relay::{RelayedPair, pair};
 use crate::scratch::Scratch;
-use crate::stand::{Daemon, is_there};
+use crate::test_daemon::{TestDaemon, is_there};
+use crate::test_stream::{End, TestStream};
 use crate::wait::until;
-use crate::wire::{End, Wire};
 
 const TCP: (&str, &str) = ("tcp", "tcp");
 
 #[test]
 fn idle_connections_end_at_once_and_in_order() {
-    // Whoever waited for the drain timeout would wait for ever.
+    // A stop that waited for the drain timeout would never end.
     for signal in [Signal::TERM, Signal::INT] {
-        let mut daemon = Daemon::start("echo 127.0.0.1:0 -v --drain-timeout 1h");
-        let mut clients: Vec<Wire> = (0..20).map(|_| daemon.client(0)).collect();
+        let mut daemon = TestDaemon::start("echo 127.0.0.1:0 -v --drain-timeout 1h");
+        let mut clients: Vec<TestStream> = (0..20).map(|_| daemon.client(0)).collect();
         clients.iter_mut().for_each(|client| client.echo(b"then idle"));
         daemon.signal(signal);
         for client in &mut clients {
@@ -36,16 +36,16 @@ fn idle_connections_end_at_once_and_in_order() {
 
 #[test]
 fn an_idle_relay_ends_in_order_on_both_sides() {
-    let Pair { mut client, mut target, mut stage } = pair(TCP, "--drain-timeout 1h");
-    stage.daemon.signal(Signal::TERM);
+    let RelayedPair { mut client, mut target, mut relay } = pair(TCP, "--drain-timeout 1h");
+    relay.daemon.signal(Signal::TERM);
     assert_eq!((client.rest(), target.rest()), (vec![], vec![]));
-    assert_eq!(stage.daemon.code(), Some(0));
+    assert_eq!(relay.daemon.code(), Some(0));
 }
 
 #[test]
 fn without_connections_it_stops_at_once() {
     for line in ["echo 127.0.0.1:0", "echo udp://127.0.0.1:0", "relay udp://127.0.0.1:0 udp://:9"] {
-        let mut daemon = Daemon::start(&format!("{line} --drain-timeout 1h"));
+        let mut daemon = TestDaemon::start(&format!("{line} --drain-timeout 1h"));
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.code(), Some(0), "{line}");
     }
@@ -53,13 +53,13 @@ fn without_connections_it_stops_at_once() {
 
 #[test]
 fn nobody_comes_in_any_more_while_it_stops() {
-    let mut daemon = Daemon::start("echo 127.0.0.1:0 --drain-timeout 1h");
+    let mut daemon = TestDaemon::start("echo 127.0.0.1:0 --drain-timeout 1h");
     let mut busy = daemon.client(0);
     let sent = busy.flood(&daemon, |at| byte(1, at));
     daemon.signal(Signal::TERM);
     daemon.says("draining 1 connection, at most 1h00m");
     until("the listener is closed", || {
-        Wire::try_connect(&format!("tcp://{}", daemon.at(0))).is_err().then_some(())
+        TestStream::try_connect(&format!("tcp://{}", daemon.at(0))).is_err().then_some(())
     });
     busy.finish();
     assert!(busy.rest() == bytes(1, sent));
@@ -68,10 +68,10 @@ fn nobody_comes_in_any_more_while_it_stops() {
 
 #[test]
 fn what_is_in_progress_finishes_with_every_byte() {
-    let Pair { mut client, mut target, mut stage } = pair(TCP, "--drain-timeout 1h");
-    let sent = client.flood(&stage.daemon, |at| byte(1, at));
-    stage.daemon.signal(Signal::TERM);
-    stage.daemon.says("draining");
+    let RelayedPair { mut client, mut target, mut relay } = pair(TCP, "--drain-timeout 1h");
+    let sent = client.flood(&relay.daemon, |at| byte(1, at));
+    relay.daemon.signal(Signal::TERM);
+    relay.daemon.says("draining");
     // The reader is slow, and the answer comes late.
     assert!(target.get(sent / 2) == bytes(1, sent)[..sent / 2]);
     client.finish();
@@ -79,36 +79,36 @@ fn what_is_in_progress_finishes_with_every_byte() {
     target.send(b"answer");
     target.finish();
     assert_eq!(client.rest(), b"answer");
-    assert_eq!(stage.daemon.code(), Some(0));
+    assert_eq!(relay.daemon.code(), Some(0));
 }
 
 #[test]
 fn a_half_closed_connection_is_in_progress() {
-    let Pair { mut client, mut target, mut stage } = pair(TCP, "--drain-timeout 1h");
+    let RelayedPair { mut client, mut target, mut relay } = pair(TCP, "--drain-timeout 1h");
     client.finish();
     assert_eq!(target.rest(), b"");
-    stage.daemon.signal(Signal::TERM);
-    stage.daemon.says("draining");
-    // Longer than an idle one may rest.
-    assert!(stage.daemon.cpu_in_a_second() < Duration::from_millis(200));
+    relay.daemon.signal(Signal::TERM);
+    relay.daemon.says("draining");
+    // Longer than the drain idle time.
+    assert!(relay.daemon.cpu_in_a_second() < Duration::from_millis(200));
     std::thread::sleep(Duration::from_millis(500));
     target.send(b"the answer took its time");
     drop(target);
     assert_eq!(client.rest(), b"the answer took its time");
-    assert_eq!(stage.daemon.code(), Some(0));
+    assert_eq!(relay.daemon.code(), Some(0));
 }
 
 #[test]
 fn what_does_not_finish_in_time_is_cut_and_that_is_no_failure() {
     let begun = Instant::now();
-    let Pair { mut client, target, mut stage } = pair(TCP, "--drain-timeout 700ms");
-    client.flood(&stage.daemon, |at| byte(1, at));
-    stage.daemon.signal(Signal::TERM);
-    assert_eq!(stage.daemon.code(), Some(0));
+    let RelayedPair { mut client, target, mut relay } = pair(TCP, "--drain-timeout 700ms");
+    client.flood(&relay.daemon, |at| byte(1, at));
+    relay.daemon.signal(Signal::TERM);
+    assert_eq!(relay.daemon.code(), Some(0));
     assert!(begun.elapsed() >= Duration::from_millis(700));
     client.expect_reset();
     drop(target);
-    assert!(stage.daemon.last_lines().iter().any(|line| line.contains("closed: cut, ")));
+    assert!(relay.daemon.last_lines().iter().any(|line| line.contains("closed: cut, ")));
 }
 
 #[test]
@@ -119,22 +119,22 @@ fn a_second_signal_ends_it_now_with_the_code_of_that_signal() {
         (Signal::TERM, Signal::INT, 130),
         (Signal::INT, Signal::TERM, 143),
     ] {
-        let Pair { mut client, target, mut stage } = pair(TCP, "--drain-timeout 1h");
-        client.flood(&stage.daemon, |at| byte(1, at));
-        stage.daemon.signal(first);
-        stage.daemon.says("draining");
-        stage.daemon.signal(second);
-        assert_eq!(stage.daemon.code(), Some(code));
+        let RelayedPair { mut client, target, mut relay } = pair(TCP, "--drain-timeout 1h");
+        client.flood(&relay.daemon, |at| byte(1, at));
+        relay.daemon.signal(first);
+        relay.daemon.says("draining");
+        relay.daemon.signal(second);
+        assert_eq!(relay.daemon.code(), Some(code));
         client.expect_reset();
         drop(target);
-        let last = stage.daemon.last_lines().pop().unwrap();
+        let last = relay.daemon.last_lines().pop().unwrap();
         assert!(last.contains("stopped at once: second SIG"), "{last}");
     }
 }
 
 #[test]
 fn hup_and_pipe_change_nothing() {
-    let mut daemon = Daemon::start("echo 127.0.0.1:0");
+    let mut daemon = TestDaemon::start("echo 127.0.0.1:0");
     let mut client = daemon.client(0);
     for round in 1..=5 {
         daemon.signal(Signal::HUP);
@@ -154,7 +154,7 @@ fn quit_dumps_the_loop_its_listeners_and_its_connections() {
         "run 127.0.0.1:0=echo {}=discard udp://127.0.0.1:0=echo --idle-timeout 1h",
         scratch.unix("x")
     );
-    let daemon = Daemon::start(&line);
+    let daemon = TestDaemon::start(&line);
     let mut client = daemon.client(0);
     client.echo(b"hello");
     let line = daemon.dump();
@@ -172,7 +172,7 @@ fn quit_dumps_the_loop_its_listeners_and_its_connections() {
     daemon.says("in progress: 1 connection, 5 B up, 5 B down so far");
     daemon.says("totals: 1 opened, 0 closed, 5 B up, 5 B down");
     client.echo(b"and goes on");
-    // What is held shows too.
+    // Unsent bytes are shown too.
     client.flood(&daemon, |at| byte(1, at));
     let line = daemon.dump();
     assert!(line.contains(" 1 buffer in use, "), "{line}");
@@ -184,7 +184,7 @@ fn the_files_of_sockets_go_with_it_however_it_stops() {
     for signals in [vec![Signal::TERM], vec![Signal::INT], vec![Signal::TERM, Signal::TERM]] {
         let scratch = Scratch::new();
         let line = format!("echo {} unix-dgram:{}", scratch.unix("x"), scratch.path("y").display());
-        let mut daemon = Daemon::start(&line);
+        let mut daemon = TestDaemon::start(&line);
         let mut client = daemon.client(0);
         client.flood(&daemon, |at| byte(1, at));
         for signal in signals {
@@ -204,7 +204,7 @@ fn a_client_that_is_still_being_connected_to_its_target_is_not_forgotten() {
         "relay 127.0.0.1:0 {} -v --connect-timeout 1h --drain-timeout 500ms",
         hole.address()
     );
-    let mut daemon = Daemon::start(&line);
+    let mut daemon = TestDaemon::start(&line);
     let mut client = daemon.client(0);
     daemon.says("dialing");
     daemon.signal(Signal::TERM);
@@ -214,14 +214,14 @@ fn a_client_that_is_still_being_connected_to_its_target_is_not_forgotten() {
 
 #[test]
 fn its_port_can_be_bound_again_at_once() {
-    let mut first = Daemon::start("echo 127.0.0.1:0");
-    let mut clients: Vec<Wire> = (0..10).map(|_| first.client(0)).collect();
+    let mut first = TestDaemon::start("echo 127.0.0.1:0");
+    let mut clients: Vec<TestStream> = (0..10).map(|_| first.client(0)).collect();
     clients.iter_mut().for_each(|client| client.echo(b"hello"));
     first.signal(Signal::TERM);
-    // It ends them first, so what lingers of them lingers at its port.
+    // It closes them first, so TIME_WAIT remains at its port.
     clients.iter_mut().for_each(|client| assert_eq!(client.rest(), b""));
     drop(clients);
     assert_eq!(first.code(), Some(0));
-    let second = Daemon::start(&format!("echo {}", first.address(0)));
+    let second = TestDaemon::start(&format!("echo {}", first.address(0)));
     second.client(0).echo(b"hello again");
 }

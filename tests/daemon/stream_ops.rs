@@ -1,4 +1,4 @@
-//! What else the tests of the daemon do with one end of a connection.
+//! Operations on one end of a connection that only the tests of the daemon need.
 
 use std::io::{self, ErrorKind, Write};
 use std::mem::MaybeUninit;
@@ -7,19 +7,18 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::{End, TestStream, is_reset};
 use crate::wait::until;
-use crate::wire::{End, Wire, is_reset};
 
-impl Wire {
-    /// Sends this, and expects it back.
+impl TestStream {
+    /// Sends this and expects the same back.
     pub fn echo(&mut self, bytes: &[u8]) {
         self.send(bytes);
         assert!(self.get(bytes.len()) == bytes, "not what was sent");
     }
 
-    /// Ends our direction. Where the other side has reset the connection meanwhile there is none:
-    /// that shows when this one is read.
+    /// Sends a FIN. If the peer has reset the connection meanwhile, the next read reports that.
     pub fn finish(&self) {
         match SockRef::from(self).shutdown(Shutdown::Write) {
             Err(error) if error.kind() == ErrorKind::NotConnected => {}
@@ -27,22 +26,21 @@ impl Wire {
         }
     }
 
-    /// Nothing more comes, and then a reset.
+    /// Expects a reset, and no data before it.
     pub fn expect_reset(&mut self) {
         let (bytes, end) = self.ending();
         assert_eq!((bytes.len(), end), (0, End::Rst));
     }
 
-    /// Waits until the socket has an error to tell, without reading. For one that has heard the
-    /// other's FIN already, this is how a reset shows.
+    /// Waits for an error of the socket, without reading. After the peer's FIN, a reset is reported
+    /// only like this.
     pub fn error(&self) -> io::Error {
         until("an error", || SockRef::from(self).take_error().unwrap())
     }
 
-    /// Sends without waiting for the reader, until nothing is taken any more for a while in which
-    /// the daemon had nothing to do: on a busy machine, silence alone is no sign. Gives how many
-    /// bytes were taken.
-    pub fn flood(&mut self, daemon: &Daemon, mut byte_at: impl FnMut(usize) -> u8) -> usize {
+    /// Sends until nothing is accepted any more while the daemon is asleep; on a busy machine, a
+    /// blocked write alone proves nothing. Returns the number of bytes accepted.
+    pub fn flood(&mut self, daemon: &TestDaemon, mut byte_at: impl FnMut(usize) -> u8) -> usize {
         self.set_nonblocking(true);
         let (mut piece, mut sent, mut rests) = (Vec::new(), 0, 0);
         while rests < 30 {
@@ -58,7 +56,7 @@ impl Wire {
                     std::thread::sleep(Duration::from_millis(2));
                     rests = if daemon.is_asleep() { rests + 1 } else { 0 };
                 }
-                // What follows will see it too.
+                // The caller will see the reset too.
                 Err(error) if is_reset(&error) => break,
                 Err(error) => panic!("not sent after {sent} bytes: {error}"),
             }
@@ -68,15 +66,15 @@ impl Wire {
         sent
     }
 
-    /// A second handle on the same socket.
-    pub fn twin(&self) -> Wire {
+    /// Returns a second handle on the same socket.
+    pub fn duplicate(&self) -> TestStream {
         match self {
-            Wire::Tcp(stream) => Wire::Tcp(stream.try_clone().unwrap()),
-            Wire::Unix(stream) => Wire::Unix(stream.try_clone().unwrap()),
+            TestStream::Tcp(stream) => TestStream::Tcp(stream.try_clone().unwrap()),
+            TestStream::Unix(stream) => TestStream::Unix(stream.try_clone().unwrap()),
         }
     }
 
-    /// Some, if bytes wait to be read.
+    /// Returns Some if bytes can be read.
     pub fn peek(&self) -> Option<()> {
         let mut room = [MaybeUninit::uninit()];
         self.set_nonblocking(true);
@@ -86,10 +84,10 @@ impl Wire {
     }
 }
 
-/// All that a client at this address hears without a word of its own, and how that ends. It may be
-/// reset as early as while it connects: whoever is quick enough makes the call that connects fail.
-pub fn heard(address: &str) -> (Vec<u8>, End) {
-    match Wire::try_connect(address) {
+/// Connects, sends nothing, and returns all that was received and how the stream ended. A reset may
+/// arrive as early as during the connect, which then fails.
+pub fn read_all_at(address: &str) -> (Vec<u8>, End) {
+    match TestStream::try_connect(address) {
         Ok(mut client) => client.ending(),
         Err(error) if is_reset(&error) => (Vec::new(), End::Rst),
         Err(error) => panic!("{address}: {error}"),

@@ -1,5 +1,5 @@
-//! The stand: runs the real binary, keeps all that it says, and ends it with its test. A test that
-//! fails prints the command and the log.
+//! Runs the real binary, keeps its log, and kills it when the test ends. A test that fails prints
+//! the command and the log.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -13,26 +13,26 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::oneloop;
 use crate::kept::Kept;
-use crate::moves::heard;
+use crate::stream_ops::read_all_at;
+use crate::test_stream::{End, TestStream};
 use crate::wait::{PATIENCE, PAUSE, until};
-use crate::wire::{End, Wire};
 
-/// A running daemon. It ends when this is dropped.
-pub struct Daemon {
+/// A running daemon. It is killed when this is dropped.
+pub struct TestDaemon {
     child: Child,
     command: String,
     log: Arc<Log>,
     addresses: Vec<String>,
 }
 
-/// The lines that came so far.
+/// The lines read so far.
 #[derive(Default)]
 struct Log {
     lines: Mutex<(Vec<String>, bool)>,
     news: Condvar,
 }
 
-/// How a command that does not serve ended.
+/// The result of a command that does not serve.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -50,7 +50,7 @@ pub fn ended(mut command: Command) -> Ended {
     Ended { code, out: out.join().unwrap(), err: err.join().unwrap() }
 }
 
-/// Runs a command line that must fail, and gives its code and the words it fails with.
+/// Runs a command line that must fail, and returns its exit code and message.
 pub fn fails(line: &str) -> (i32, String) {
     let ended = ended(oneloop(line));
     let complaint = ended.err.lines().find(|line| line.starts_with("oneloop: "));
@@ -66,7 +66,7 @@ fn drain(mut from: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-/// Some(code) once it has ended; None if it never does.
+/// Waits for the exit code. Returns None if the process does not end.
 fn exit_code(child: &mut Child) -> Option<Option<i32>> {
     let begun = Instant::now();
     while begun.elapsed() < PATIENCE {
@@ -78,25 +78,26 @@ fn exit_code(child: &mut Child) -> Option<Option<i32>> {
     None
 }
 
-impl Daemon {
+impl TestDaemon {
     /// Runs this command line and waits until it serves.
-    pub fn start(line: &str) -> Daemon {
-        Daemon::run(oneloop(line))
+    pub fn start(line: &str) -> TestDaemon {
+        TestDaemon::run(oneloop(line))
     }
 
     /// Runs a command and waits until it serves.
-    pub fn run(command: Command) -> Daemon {
-        Daemon::spawn(command).serving(" limits: ")
+    pub fn run(command: Command) -> TestDaemon {
+        TestDaemon::spawn(command).serving(" limits: ")
     }
 
-    /// The same of a command line, one of whose addresses may be in use: then there is none.
-    pub fn try_start(line: &str) -> Option<Daemon> {
-        let daemon = Daemon::spawn(oneloop(line)).serving(": Address already in use");
+    /// Runs this command line and waits until it serves. Returns None if one of its addresses is in
+    /// use.
+    pub fn try_start(line: &str) -> Option<TestDaemon> {
+        let daemon = TestDaemon::spawn(oneloop(line)).serving(": Address already in use");
         (!daemon.addresses.is_empty()).then_some(daemon)
     }
 
-    /// Waits until it serves, or says this, and takes note of its addresses.
-    fn serving(mut self, or: &str) -> Daemon {
+    /// Waits until it serves or logs this, and stores its addresses.
+    fn serving(mut self, or: &str) -> TestDaemon {
         let lines = self.wait("it serves", |lines| {
             let serves = |line: &String| line.contains(" limits: ") || line.contains(or);
             lines.iter().any(serves).then(|| lines.to_vec())
@@ -108,23 +109,23 @@ impl Daemon {
         self
     }
 
-    /// Runs a command whose log does not tell when it serves.
-    pub fn spawn(mut command: Command) -> Daemon {
+    /// Runs a command whose log does not show when it serves.
+    pub fn spawn(mut command: Command) -> TestDaemon {
         let text = format!("{command:?}");
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = child.stderr.take().unwrap();
-        let daemon = Daemon::silent(child, text);
+        let daemon = TestDaemon::silent(child, text);
         let log = daemon.log.clone();
         thread::spawn(move || log.fill(BufReader::new(stderr)));
         daemon
     }
 
-    /// A daemon that is running already, and whose log is not kept.
-    pub fn silent(child: Child, command: String) -> Daemon {
-        Daemon { child, command, log: Arc::default(), addresses: Vec::new() }
+    /// Wraps a running daemon whose log is not kept.
+    pub fn silent(child: Child, command: String) -> TestDaemon {
+        TestDaemon { child, command, log: Arc::default(), addresses: Vec::new() }
     }
 
-    /// The address of a listener, from the log.
+    /// Returns the address of a listener, from the log.
     pub fn address(&self, listener: usize) -> &str {
         &self.addresses[listener]
     }
@@ -133,7 +134,7 @@ impl Daemon {
         &self.addresses
     }
 
-    /// The same as a socket address; for a wildcard listener the loopback address.
+    /// Returns the socket address of a listener; for a wildcard listener the loopback address.
     pub fn at(&self, listener: usize) -> SocketAddr {
         let (_, place) = self.address(listener).split_once("://").unwrap();
         let place = if place.starts_with(':') { format!("127.0.0.1{place}") } else { place.into() };
@@ -141,29 +142,29 @@ impl Daemon {
     }
 
     /// Connects a client to a listener.
-    pub fn client(&self, listener: usize) -> Wire {
+    pub fn client(&self, listener: usize) -> TestStream {
         match self.address(listener).starts_with("unix:") {
-            true => Wire::connect(self.address(listener)),
-            false => Wire::connect(&format!("tcp://{}", self.at(listener))),
+            true => TestStream::connect(self.address(listener)),
+            false => TestStream::connect(&format!("tcp://{}", self.at(listener))),
         }
     }
 
-    /// All that a client of a listener receives, and how that ends: a reset may come as early as
-    /// during the connect.
-    pub fn hear(&self, listener: usize) -> (Vec<u8>, End) {
-        heard(&format!("tcp://{}", self.at(listener)))
+    /// Connects to a listener, and returns all that it sends and how the stream ended. A reset may
+    /// arrive as early as during the connect.
+    pub fn read_all(&self, listener: usize) -> (Vec<u8>, End) {
+        read_all_at(&format!("tcp://{}", self.at(listener)))
     }
 
     /// Expects a client of this listener to be reset.
     pub fn resets(&self, listener: usize) {
-        assert_eq!(self.hear(listener), (Vec::new(), End::Rst));
+        assert_eq!(self.read_all(listener), (Vec::new(), End::Rst));
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends a signal. One that is stopped has stopped when this returns.
+    /// Sends a signal. After SIGSTOP, waits until the daemon has stopped.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
         if signal == Signal::STOP {
@@ -171,8 +172,8 @@ impl Daemon {
         }
     }
 
-    /// Asks it for a dump, and gives the line about memory and timers. A dump of a crowd is more
-    /// than a pipe holds, so the line may get lost: then it is asked for again.
+    /// Requests a dump, and returns its line about memory and timers. A large dump exceeds the pipe,
+    /// so the line may be dropped: then the dump is requested again.
     pub fn dump(&self) -> String {
         let is_it = |line: &&String| line.contains(" memory: ");
         let before = self.lines().iter().filter(is_it).count();
@@ -186,7 +187,7 @@ impl Daemon {
         })
     }
 
-    /// Waits for its end, and gives its code.
+    /// Waits for its end, and returns the exit code.
     pub fn code(&mut self) -> Option<i32> {
         exit_code(&mut self.child).unwrap_or_else(|| panic!("it does not end"))
     }
@@ -195,7 +196,7 @@ impl Daemon {
         self.log.lines.lock().unwrap().0.clone()
     }
 
-    /// All that it says until it ends. It must be ending.
+    /// Waits for its end, and returns the whole log.
     pub fn last_lines(&mut self) -> Vec<String> {
         self.code();
         let begun = Instant::now();
@@ -206,7 +207,7 @@ impl Daemon {
         lines.0.clone()
     }
 
-    /// How many lines contain this, of all that it had to tell before it was asked.
+    /// Counts the lines that contain this, among all that were logged before the call.
     pub fn count(&self, text: &str) -> usize {
         self.catch_up();
         self.counted(text)
@@ -216,26 +217,26 @@ impl Daemon {
         self.log.lines.lock().unwrap().0.iter().filter(|line| line.contains(text)).count()
     }
 
-    /// What it has written may not have been read here yet. A signal that changes nothing is told
-    /// too, and behind all that came before it.
+    /// Waits until all lines logged so far are read here. A signal that changes nothing is logged
+    /// after them.
     fn catch_up(&self) {
-        const TOLD: &str = "received SIGHUP";
-        let before = self.counted(TOLD);
-        // One that does not serve yet would be ended by it.
+        const LOGGED: &str = "received SIGHUP";
+        let before = self.counted(LOGGED);
+        // It would end a daemon that does not serve yet.
         if !self.addresses.is_empty()
             && kill_process(Pid::from_child(&self.child), Signal::HUP).is_ok()
         {
-            let told = || self.counted(TOLD) > before || self.log.lines.lock().unwrap().1;
-            until("its log", || told().then_some(()));
+            let logged = || self.counted(LOGGED) > before || self.log.lines.lock().unwrap().1;
+            until("its log", || logged().then_some(()));
         }
     }
 
-    /// Waits for a line that contains this, and gives the first.
+    /// Waits for a line that contains this, and returns the first.
     pub fn says(&self, text: &str) -> String {
         self.wait(text, |lines| lines.iter().find(|line| line.contains(text)).cloned())
     }
 
-    /// Waits for so many lines that contain this.
+    /// Waits for `count` lines that contain this.
     pub fn says_often(&self, count: usize, text: &str) {
         self.wait(text, |lines| {
             let found = lines.iter().filter(|line| line.contains(text)).count();
@@ -260,7 +261,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for TestDaemon {
     fn drop(&mut self) {
         let ended = self.child.try_wait();
         let _ = self.child.kill();
@@ -286,7 +287,7 @@ impl Log {
     }
 }
 
-/// Whether a file is there, whatever it is.
+/// Whether a file of any type exists.
 pub fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }

@@ -1,16 +1,17 @@
-//! Timeouts: never early, of each route by itself, and free while bytes move.
+//! Timeouts: never early, separate for each route, and free while bytes move.
 
 use std::time::{Duration, Instant};
 
 use crate::pattern::byte;
-use crate::relay::{Pair, pair};
-use crate::stand::Daemon;
+use crate::relay::{RelayedPair, pair};
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::End;
 use crate::wait::until;
-use crate::wire::End;
 
 const TCP: (&str, &str) = ("tcp", "tcp");
 
-/// Waits for an end of this kind, which must not come before so many milliseconds from `begun`.
+/// Waits for an end of this kind, which must not come earlier than `millis` milliseconds after
+/// `begun`.
 fn ends_after(millis: u64, begun: Instant, ending: impl FnOnce() -> End, expected: End) {
     assert_eq!(ending(), expected);
     assert!(begun.elapsed() >= Duration::from_millis(millis), "early: {:?}", begun.elapsed());
@@ -18,7 +19,7 @@ fn ends_after(millis: u64, begun: Instant, ending: impl FnOnce() -> End, expecte
 
 #[test]
 fn an_idle_echo_ends_in_order_after_its_timeout_and_not_before() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v --idle-timeout 400ms");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v --idle-timeout 400ms");
     let mut client = daemon.client(0);
     let begun = Instant::now();
     client.echo(b"hello");
@@ -29,15 +30,15 @@ fn an_idle_echo_ends_in_order_after_its_timeout_and_not_before() {
 #[test]
 fn an_idle_relay_is_reset_on_both_sides() {
     let begun = Instant::now();
-    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 400ms");
+    let RelayedPair { mut client, mut target, relay } = pair(TCP, "--idle-timeout 400ms");
     ends_after(400, begun, || client.ending().1, End::Rst);
     target.expect_reset();
-    stage.daemon.says("closed: idle-timeout, RST from proxy first");
+    relay.daemon.says("closed: idle-timeout, RST from proxy first");
 }
 
 #[test]
 fn bytes_in_either_direction_keep_a_relay_alive() {
-    let Pair { mut client, mut target, stage: _stage } = pair(TCP, "--idle-timeout 1s");
+    let RelayedPair { mut client, mut target, relay: _relay } = pair(TCP, "--idle-timeout 1s");
     let begun = Instant::now();
     let mut last = Instant::now();
     while begun.elapsed() < Duration::from_millis(2500) {
@@ -57,10 +58,10 @@ fn bytes_in_either_direction_keep_a_relay_alive() {
 
 #[test]
 fn a_blocked_connection_is_idle_too() {
-    // Long enough for the flood to be seen to rest, on a busy machine too.
-    let Pair { mut client, mut target, stage } = pair(TCP, "--idle-timeout 3s");
-    client.flood(&stage.daemon, |at| byte(1, at));
-    stage.daemon.says("closed: idle-timeout");
+    // Long enough for the flood to be blocked, on a busy machine too.
+    let RelayedPair { mut client, mut target, relay } = pair(TCP, "--idle-timeout 3s");
+    client.flood(&relay.daemon, |at| byte(1, at));
+    relay.daemon.says("closed: idle-timeout");
     let (bytes, end) = target.ending();
     assert!(end == End::Rst && !bytes.is_empty());
     assert!(bytes.iter().enumerate().all(|(at, got)| *got == byte(1, at)));
@@ -68,20 +69,20 @@ fn a_blocked_connection_is_idle_too() {
 
 #[test]
 fn a_half_closed_connection_ends_after_its_own_timeout_if_there_is_one() {
-    let Pair { mut client, mut target, stage } = pair(TCP, "--half-close-timeout 400ms");
+    let RelayedPair { mut client, mut target, relay } = pair(TCP, "--half-close-timeout 400ms");
     client.send(b"hello");
     assert_eq!(target.get(5), b"hello");
     let begun = Instant::now();
     client.finish();
     assert_eq!(target.rest(), b"");
     ends_after(400, begun, || client.ending().1, End::Rst);
-    stage.daemon.says("closed: half-close-timeout, FIN from client first");
+    relay.daemon.says("closed: half-close-timeout, FIN from client first");
 }
 
 #[test]
 fn a_lifetime_ends_even_the_busiest() {
     let begun = Instant::now();
-    let daemon = Daemon::start("echo 127.0.0.1:0 -v --max-lifetime 500ms");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -v --max-lifetime 500ms");
     let mut client = daemon.client(0);
     let mut count = 0;
     let error = until("the end of its life", || {
@@ -98,7 +99,7 @@ fn a_lifetime_ends_even_the_busiest() {
 fn each_route_has_timeouts_of_its_own_and_off_means_never() {
     let line = "run 127.0.0.1:0=echo,idle-timeout=300ms 127.0.0.1:0=echo,idle-timeout=off \
                 127.0.0.1:0=echo --idle-timeout 600ms -v";
-    let daemon = Daemon::start(line);
+    let daemon = TestDaemon::start(line);
     let begun = Instant::now();
     let mut clients = [0, 1, 2].map(|listener| daemon.client(listener));
     assert_eq!(clients[0].rest(), b"");
@@ -110,7 +111,7 @@ fn each_route_has_timeouts_of_its_own_and_off_means_never() {
 
 #[test]
 fn deadlines_cost_nothing_while_bytes_move() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 -vv --idle-timeout 1h --max-lifetime 2h");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 -vv --idle-timeout 1h --max-lifetime 2h");
     let mut client = daemon.client(0);
     (0..300).for_each(|_| client.echo(b"busy"));
     client.finish();
@@ -121,7 +122,7 @@ fn deadlines_cost_nothing_while_bytes_move() {
 
 #[test]
 fn deadlines_wake_nobody_before_they_are_due() {
-    let daemon = Daemon::start("echo 127.0.0.1:0 --idle-timeout 1h");
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 --idle-timeout 1h");
     let mut clients: Vec<_> = (0..50).map(|_| daemon.client(0)).collect();
     clients.iter_mut().for_each(|client| client.echo(b"then silence"));
     assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0);

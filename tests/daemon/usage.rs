@@ -1,4 +1,4 @@
-//! What is typed wrong, and what is only asked for: codes, messages, and outputs that are closed.
+//! Usage errors, help and version: exit codes, messages, and closed outputs.
 
 use std::fs::File;
 use std::io::pipe;
@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
 
 use crate::command::oneloop;
-use crate::stand::ended;
+use crate::test_daemon::ended;
 
-/// A command line, and what the complaint about it must name.
+/// Command lines, and the text that the error message must contain.
 const WRONG: [(&str, &str); 44] = [
     ("", "no command"),
     ("ecoh", "unknown command: ecoh"),

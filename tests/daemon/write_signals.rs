@@ -1,4 +1,4 @@
-//! Signals that the system sends to a process that writes: neither ends or stops the daemon.
+//! Signals that the kernel sends to a process that writes: none of them ends or stops the daemon.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,9 +11,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use crate::command::oneloop_redirected;
 use crate::kept::Kept;
 use crate::scratch::Scratch;
-use crate::stand::Daemon;
+use crate::test_daemon::TestDaemon;
+use crate::test_stream::TestStream;
 use crate::wait::until;
-use crate::wire::Wire;
 
 #[test]
 fn a_log_file_that_reaches_its_size_limit_ends_nothing_and_lost_lines_are_counted() {
@@ -23,8 +23,8 @@ fn a_log_file_that_reaches_its_size_limit_ends_nothing_and_lost_lines_are_counte
     // 8 blocks of 512 bytes: the next byte would be answered by SIGXFSZ.
     let redirection = format!("2>{}", log.display());
     let child = oneloop_redirected("ulimit -f 8;", &line, &redirection).spawn().unwrap();
-    let mut daemon = Daemon::silent(child, line);
-    let mut client = until("it serves", || Wire::try_connect(&scratch.unix("x")).ok());
+    let mut daemon = TestDaemon::silent(child, line);
+    let mut client = until("it serves", || TestStream::try_connect(&scratch.unix("x")).ok());
     for _ in 0..500 {
         client.echo(b"each of these makes lines");
     }
@@ -33,7 +33,7 @@ fn a_log_file_that_reaches_its_size_limit_ends_nothing_and_lost_lines_are_counte
     assert_eq!(daemon.code(), Some(0));
 }
 
-/// A process that is ended by its number, as it is no child of this one.
+/// A process that is killed by its id, because it is not a child of this one.
 struct Job(Pid);
 
 impl Drop for Job {

@@ -3,36 +3,36 @@
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use crate::stand::{DRAIN_IDLE, Stand, bytes, client, receive};
+use crate::test_loop::{DRAIN_IDLE, TestLoop, bytes, client, receive};
 
 #[test]
 fn an_echo_sends_the_same_bytes_back_at_every_length() {
-    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let (mut test, echo) = TestLoop::with("udp://127.0.0.1:0=echo");
     let client = client();
     for length in [0, 1, 1472, 9000, 65_507] {
         let sent = bytes(length, 1);
-        assert_eq!(stand.ask(&client, echo, &sent), sent, "{length} bytes");
+        assert_eq!(test.ask(&client, echo, &sent), sent, "{length} bytes");
     }
-    assert_eq!((stand.facts.count("received"), stand.facts.count("sent")), (5, 5));
+    assert_eq!((test.facts.count("received"), test.facts.count("sent")), (5, 5));
 }
 
 #[test]
 fn what_is_discarded_has_no_answer() {
-    let (mut stand, discard) = Stand::with("udp://127.0.0.1:0=discard");
+    let (mut test, discard) = TestLoop::with("udp://127.0.0.1:0=discard");
     let client = client();
     client.send_to(b"hello", discard).unwrap();
-    stand.until_seen(1, "received 5");
-    stand.expect_silence(&client);
-    assert_eq!(stand.facts.count("dropped"), 0);
+    test.until_event(1, "received 5");
+    test.expect_silence(&client);
+    assert_eq!(test.facts.count("dropped"), 0);
 }
 
 #[test]
 fn chargen_never_sends_more_than_it_was_asked_with() {
-    let (mut stand, chargen) = Stand::with("udp://127.0.0.1:0=chargen");
+    let (mut test, chargen) = TestLoop::with("udp://127.0.0.1:0=chargen");
     let client = client();
     let mut longest = 0;
     for length in (0..40).map(|n| n * 25) {
-        let answer = stand.ask(&client, chargen, &bytes(length, 0));
+        let answer = test.ask(&client, chargen, &bytes(length, 0));
         assert!(answer.len() <= length.min(512), "{} for {length}", answer.len());
         assert!(answer.starts_with(&b" !\"#"[..answer.len().min(4)]));
         longest = longest.max(answer.len());
@@ -42,7 +42,7 @@ fn chargen_never_sends_more_than_it_was_asked_with() {
 
 #[test]
 fn daytime_time_and_whoami_answer_what_is_as_long_as_the_answer() {
-    let mut stand = Stand::new();
+    let mut test = TestLoop::new();
     let client = client();
     let own = client.local_addr().unwrap();
     for (service, answer) in [
@@ -50,40 +50,40 @@ fn daytime_time_and_whoami_answer_what_is_as_long_as_the_answer() {
         ("time", "\u{0}".to_string()),
         ("whoami", format!("you: {own}\r\nme: 127.0.0.1:")),
     ] {
-        let address = stand.add(&format!("udp://127.0.0.1:0={service}"));
-        let full = stand.ask(&client, address, &[0; 200]);
+        let address = test.add(&format!("udp://127.0.0.1:0={service}"));
+        let full = test.ask(&client, address, &[0; 200]);
         if service == "time" {
             assert_eq!(full, (1_795_198_625_u32.wrapping_add(2_208_988_800)).to_be_bytes());
         } else {
             assert!(full.starts_with(answer.as_bytes()), "{}", String::from_utf8_lossy(&full));
         }
-        assert_eq!(stand.ask(&client, address, &vec![0; full.len()]).len(), full.len());
-        let drops = stand.facts.count("shorter than the reply");
+        assert_eq!(test.ask(&client, address, &vec![0; full.len()]).len(), full.len());
+        let drops = test.facts.count("shorter than the reply");
         client.send_to(&vec![0; full.len() - 1], address).unwrap();
         client.send_to(b"", address).unwrap();
-        stand.until_seen(drops + 2, "shorter than the reply");
-        stand.expect_silence(&client);
+        test.until_event(drops + 2, "shorter than the reply");
+        test.expect_silence(&client);
     }
 }
 
 #[test]
 fn a_datagram_that_seems_to_come_from_ourselves_is_dropped() {
-    let mut stand = Stand::new();
-    let (echo, forger) = stand.add_with_forger("udp://127.0.0.1:0=echo");
-    let other = stand.add("udp://127.0.0.1:0=echo");
+    let mut test = TestLoop::new();
+    let (echo, forger) = test.add_with_forger("udp://127.0.0.1:0=echo");
+    let other = test.add("udp://127.0.0.1:0=echo");
     forger.send_to(b"to itself", echo).unwrap();
     forger.send_to(b"to another listener", other).unwrap();
-    stand.until_seen(2, "source is our own address");
-    assert_eq!(stand.facts.count("sent"), 0);
+    test.until_event(2, "source is our own address");
+    assert_eq!(test.facts.count("sent"), 0);
 }
 
 #[test]
 fn a_forged_loop_of_two_echoes_dies() {
-    let (mut left, mut right) = (Stand::new(), Stand::new());
+    let (mut left, mut right) = (TestLoop::new(), TestLoop::new());
     let (_, forger) = left.add_with_forger("udp://127.0.0.1:0=echo");
     let to = right.add("udp://127.0.0.1:0=echo");
     forger.send_to(b"for ever?", to).unwrap();
-    let broken = |stand: &Stand| stand.facts.count("loop protection");
+    let broken = |test: &TestLoop| test.facts.count("loop protection");
     left.until(|left| {
         for _ in 0..20 {
             right.turn(Duration::from_millis(1));
@@ -102,25 +102,25 @@ fn a_forged_loop_of_two_echoes_dies() {
 
 #[test]
 fn one_listener_does_not_delay_another() {
-    let (mut stand, flooded) = Stand::with("udp://127.0.0.1:0=discard");
-    let quiet = stand.add("udp://127.0.0.1:0=echo");
+    let (mut test, flooded) = TestLoop::with("udp://127.0.0.1:0=discard");
+    let quiet = test.add("udp://127.0.0.1:0=echo");
     let client = client();
     for _ in 0..200 {
         client.send_to(b"flood", flooded).unwrap();
     }
     client.send_to(b"hello", quiet).unwrap();
-    let answer = stand.until(|_| receive(&client)).0;
+    let answer = test.until(|_| receive(&client)).0;
     assert_eq!(answer, b"hello");
-    assert!(stand.facts.count("received 5 from") < 200, "the flood was served first");
-    stand.until_seen(201, "received 5 from");
-    assert!(stand.facts.count("yielded") >= 3);
+    assert!(test.facts.count("received 5 from") < 200, "the flood was served first");
+    test.until_event(201, "received 5 from");
+    assert!(test.facts.count("yielded") >= 3);
 }
 
 #[test]
 fn a_listener_on_all_addresses_answers_from_the_address_it_was_asked_at() {
-    let mut stand = Stand::new();
+    let mut test = TestLoop::new();
     for route in ["udp://0.0.0.0:0=whoami", "udp://:0=whoami"] {
-        let port = stand.add(route).port();
+        let port = test.add(route).port();
         for host in ["127.0.0.1", "127.0.0.2"] {
             // On other systems 127.0.0.2 is not a local address.
             if host == "127.0.0.2" && !cfg!(target_os = "linux") {
@@ -129,7 +129,7 @@ fn a_listener_on_all_addresses_answers_from_the_address_it_was_asked_at() {
             let client = client();
             client.connect((host, port)).unwrap();
             client.send(&[0; 200]).unwrap();
-            let answer = String::from_utf8(stand.until(|_| receive(&client)).0).unwrap();
+            let answer = String::from_utf8(test.until(|_| receive(&client)).0).unwrap();
             if cfg!(target_os = "linux") {
                 assert!(answer.contains(&format!("me: {host}:{port}\r\n")), "{answer}");
             }
@@ -141,21 +141,21 @@ fn a_listener_on_all_addresses_answers_from_the_address_it_was_asked_at() {
 fn an_ipv6_client_is_answered_by_a_dual_stack_listener() {
     let Ok(client) = UdpSocket::bind("[::1]:0") else { return };
     client.set_nonblocking(true).unwrap();
-    let (mut stand, echo) = Stand::with("udp://:0=echo");
+    let (mut test, echo) = TestLoop::with("udp://:0=echo");
     client.connect(("::1", echo.port())).unwrap();
     client.send(b"six").unwrap();
-    assert_eq!(stand.until(|_| receive(&client)).0, b"six");
+    assert_eq!(test.until(|_| receive(&client)).0, b"six");
 }
 
 #[test]
 fn an_operator_is_warned_of_answers_to_the_open_internet() {
-    let mut stand = Stand::new();
-    stand.add("udp://127.0.0.1:0=echo");
-    stand.add("udp://0.0.0.0:0=discard");
-    stand.add("udp://0.0.0.0:0=relay:udp://127.0.0.1:9");
-    assert_eq!(stand.datagrams.warnings(), Vec::<String>::new());
-    let port = stand.add("udp://0.0.0.0:0=echo").port();
-    let warnings = stand.datagrams.warnings();
+    let mut test = TestLoop::new();
+    test.add("udp://127.0.0.1:0=echo");
+    test.add("udp://0.0.0.0:0=discard");
+    test.add("udp://0.0.0.0:0=relay:udp://127.0.0.1:9");
+    assert_eq!(test.datagrams.warnings(), Vec::<String>::new());
+    let port = test.add("udp://0.0.0.0:0=echo").port();
+    let warnings = test.datagrams.warnings();
     assert_eq!(warnings.len(), 1);
     let start = format!("echo answers UDP at udp://0.0.0.0:{port}, which may be a public address");
     assert!(warnings[0].starts_with(&start), "{warnings:?}");
@@ -163,33 +163,33 @@ fn an_operator_is_warned_of_answers_to_the_open_internet() {
 
 #[test]
 fn an_idle_listener_needs_no_turn() {
-    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
-    assert_eq!(stand.datagrams.sleep(stand.now), None);
-    stand.ask(&client(), echo, b"hello");
-    stand.turn(Duration::ZERO);
-    assert_eq!(stand.datagrams.sleep(stand.now), None);
-    assert_eq!(stand.datagrams.queued(), 0);
+    let (mut test, echo) = TestLoop::with("udp://127.0.0.1:0=echo");
+    assert_eq!(test.datagrams.sleep(test.now), None);
+    test.ask(&client(), echo, b"hello");
+    test.turn(Duration::ZERO);
+    assert_eq!(test.datagrams.sleep(test.now), None);
+    assert_eq!(test.datagrams.queued(), 0);
 }
 
 #[test]
 fn a_drain_answers_what_was_received_before_it() {
-    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
+    let (mut test, echo) = TestLoop::with("udp://127.0.0.1:0=echo");
     let client = client();
     for number in 0..100 {
         client.send_to(&bytes(9, number), echo).unwrap();
     }
-    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
+    test.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     let answers = std::iter::from_fn(|| receive(&client)).count();
     assert_eq!(answers, 100);
 }
 
 #[test]
 fn a_drain_closes_small_services_at_once() {
-    let (mut stand, echo) = Stand::with("udp://127.0.0.1:0=echo");
-    stand.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
+    let (mut test, echo) = TestLoop::with("udp://127.0.0.1:0=echo");
+    test.call(|datagrams, cx| datagrams.drain(DRAIN_IDLE, cx));
     let client = client();
     client.send_to(b"too late", echo).unwrap();
-    stand.expect_silence(&client);
-    assert_eq!(stand.facts.0, []);
+    test.expect_silence(&client);
+    assert_eq!(test.facts.0, []);
     assert!(UdpSocket::bind(echo).is_ok(), "the listener is still open");
 }

@@ -25,7 +25,7 @@ pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// How long a client is watched that must receive nothing.
 const SILENCE: Duration = Duration::from_millis(50);
 
-pub struct Stand {
+pub struct TestLoop {
     poll: Poll,
     events: Events,
     conn_ids: ConnIds,
@@ -40,9 +40,9 @@ pub struct Stand {
 #[derive(Default)]
 pub struct Facts(pub Vec<(u32, String)>);
 
-impl Stand {
-    pub fn new() -> Stand {
-        Stand {
+impl TestLoop {
+    pub fn new() -> TestLoop {
+        TestLoop {
             poll: Poll::new().unwrap(),
             events: Events::with_capacity(64),
             conn_ids: ConnIds::default(),
@@ -54,11 +54,11 @@ impl Stand {
         }
     }
 
-    /// A stand with one route, and the address of its listener.
-    pub fn with(route: &str) -> (Stand, SocketAddr) {
-        let mut stand = Stand::new();
-        let address = stand.add(route);
-        (stand, address)
+    /// A loop with one route, and the address of its listener.
+    pub fn with(route: &str) -> (TestLoop, SocketAddr) {
+        let mut test = TestLoop::new();
+        let address = test.add(route);
+        (test, address)
     }
 
     /// Adds the listener of a route, and returns its address if it is UDP.
@@ -126,7 +126,7 @@ impl Stand {
     }
 
     /// Runs turns until `found` returns something.
-    pub fn until<T>(&mut self, mut there: impl FnMut(&mut Stand) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, mut there: impl FnMut(&mut TestLoop) -> Option<T>) -> T {
         let begin = Instant::now();
         loop {
             if let Some(found) = there(self) {
@@ -138,8 +138,8 @@ impl Stand {
     }
 
     /// Runs turns until `count` events contain this text.
-    pub fn until_seen(&mut self, count: usize, text: &str) {
-        self.until(|stand| (stand.facts.count(text) >= count).then_some(()));
+    pub fn until_event(&mut self, count: usize, text: &str) {
+        self.until(|test| (test.facts.count(text) >= count).then_some(()));
     }
 
     /// Sends a datagram from a client, and returns the reply.
@@ -203,7 +203,7 @@ pub fn client() -> UdpSocket {
 
 /// An address that refuses datagrams, and that no other process can bind while the socket lives:
 /// the socket is connected elsewhere.
-pub fn nobody() -> (UdpSocket, SocketAddr) {
+pub fn refusing_address() -> (UdpSocket, SocketAddr) {
     let refusing = client();
     refusing.connect("127.0.0.1:9").unwrap();
     let address = refusing.local_addr().unwrap();

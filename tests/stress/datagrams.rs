@@ -48,9 +48,9 @@ fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
 #[test]
 fn a_datagram_target_that_is_not_there_is_refused_by_name() {
     // Its port is nobody else's, and it hears one other alone.
-    let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
-    deaf.connect("127.0.0.1:9").unwrap();
-    let outcome = run(&datagram_plan(deaf.local_addr().unwrap()));
+    let refusing = UdpSocket::bind("127.0.0.1:0").unwrap();
+    refusing.connect("127.0.0.1:9").unwrap();
+    let outcome = run(&datagram_plan(refusing.local_addr().unwrap()));
     let stats = &outcome.loads[0].stats;
     let names: Vec<&str> = stats.failures.keys().map(|failure| failure.name.as_str()).collect();
     assert_eq!(names, ["ECONNREFUSED"], "{stats:?}");

@@ -25,8 +25,8 @@ fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes(
     let outcome = probing(echo, Duration::from_secs(20));
     let stats = &outcome.loads[0].stats;
     assert!(outcome.is_ok() && stats.answered == 10 && stats.open == 10, "{stats:?}");
-    let deaf = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
-    let outcome = probing(deaf, Duration::from_millis(300));
+    let never_answering = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
+    let outcome = probing(never_answering, Duration::from_millis(300));
     let stats = &outcome.loads[0].stats;
     assert!(!outcome.is_ok() && stats.deaths.black_hole == 10, "{stats:?}");
 }

@@ -27,12 +27,12 @@ impl BlackHole {
         BlackHole { listener, waiting }
     }
 
-    /// From now on handshakes are answered, those that are repeated too.
+    /// Makes the kernel answer handshakes, repeated ones too.
     #[allow(dead_code)]
     pub fn open(&mut self) -> Socket {
         self.listener.listen(64).unwrap();
         self.waiting.clear();
-        // The one that was in the queue comes first.
+        // The connection that was in the queue comes first.
         let mut first = std::net::TcpStream::from(self.listener.accept().unwrap().0);
         std::io::Read::read_to_end(&mut first, &mut Vec::new()).unwrap();
         self.listener.try_clone().unwrap()

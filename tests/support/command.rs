@@ -2,8 +2,8 @@
 
 use std::process::{Command, Stdio};
 
-/// The command of the binary with these arguments, which are split at spaces; nothing of the
-/// environment speaks into its log.
+/// Returns the command of the binary with these arguments, which are split at spaces. Environment
+/// variables that change the log are removed.
 pub fn oneloop(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
     command.args(line.split_whitespace());
@@ -11,12 +11,12 @@ pub fn oneloop(line: &str) -> Command {
     command
 }
 
-/// The same behind a few words of the shell, which become the binary itself: `ulimit -n 64;`.
+/// Returns the same command, run by a shell after `words`, such as `ulimit -n 64;`.
 pub fn oneloop_after(words: &str, line: &str) -> Command {
     oneloop_redirected(words, line, "")
 }
 
-/// And with redirections behind its arguments: `2>&-`.
+/// Returns the same command with redirections after its arguments, such as `2>&-`.
 pub fn oneloop_redirected(words: &str, line: &str, redirections: &str) -> Command {
     let mut command = Command::new("/bin/sh");
     let script = format!("{words} exec \"$@\" {redirections}");

@@ -1,4 +1,4 @@
-//! A child that is not left behind: it ends with its test, however that ends.
+//! A child process that is killed when its test ends.
 
 use std::process::Child;
 

@@ -1,4 +1,4 @@
-//! A directory of the test's own, which goes away with it.
+//! A directory of one test, removed when the test ends.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

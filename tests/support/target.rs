@@ -1,4 +1,4 @@
-//! What is there to connect to: targets over TCP and Unix sockets, and an address of nobody.
+//! Targets to connect to, over TCP and Unix sockets, and an address that refuses.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -7,10 +7,10 @@ use std::os::unix::net::UnixListener;
 use socket2::{Domain, Socket, Type};
 
 use crate::scratch::Scratch;
+use crate::test_stream::TestStream;
 use crate::wait::{PATIENCE, until};
-use crate::wire::Wire;
 
-/// Something to connect to.
+/// A listening socket.
 pub enum Target {
     Tcp(TcpListener),
     Unix(UnixListener, Scratch),
@@ -33,28 +33,28 @@ impl Target {
         }
     }
 
-    /// The next connection, whenever it comes.
-    pub fn accept(&self) -> Wire {
+    /// Waits for the next connection.
+    pub fn accept(&self) -> TestStream {
         until("a connection at the target", || self.try_accept())
     }
 
-    /// A connection, if one waits.
-    pub fn try_accept(&self) -> Option<Wire> {
-        let wire = match self {
+    /// Accepts a connection, if one is pending.
+    pub fn try_accept(&self) -> Option<TestStream> {
+        let stream = match self {
             Target::Tcp(listener) => {
                 listener.set_nonblocking(true).unwrap();
-                listener.accept().map(|(stream, _)| Wire::Tcp(stream))
+                listener.accept().map(|(stream, _)| TestStream::Tcp(stream))
             }
             Target::Unix(listener, _) => {
                 listener.set_nonblocking(true).unwrap();
-                listener.accept().map(|(stream, _)| Wire::Unix(stream))
+                listener.accept().map(|(stream, _)| TestStream::Unix(stream))
             }
         };
-        match wire {
-            Ok(wire) => {
-                wire.set_nonblocking(false);
-                wire.set_patience(Some(PATIENCE));
-                Some(wire)
+        match stream {
+            Ok(stream) => {
+                stream.set_nonblocking(false);
+                stream.set_patience(Some(PATIENCE));
+                Some(stream)
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(error) => panic!("{error}"),
@@ -62,15 +62,15 @@ impl Target {
     }
 }
 
-/// An address at which nobody listens, as long as this lives: bound, and so nobody else's, but
-/// deaf.
-pub struct Nobody(Socket);
+/// A TCP address that refuses: its socket is bound but not listening, so that no other process can
+/// use the address.
+pub struct RefusingAddress(Socket);
 
-impl Nobody {
-    pub fn new() -> Nobody {
+impl RefusingAddress {
+    pub fn new() -> RefusingAddress {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-        Nobody(socket)
+        RefusingAddress(socket)
     }
 
     pub fn address(&self) -> String {

@@ -1,5 +1,5 @@
-//! One end of a connection, over TCP and Unix sockets alike: connects, sends, and tells how what it
-//! hears came to its end.
+//! One end of a connection, over TCP or a Unix socket: connects, sends, receives, and distinguishes a
+//! FIN from a reset.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,37 +12,38 @@ use socket2::SockRef;
 use crate::scratch::Scratch;
 use crate::wait::PATIENCE;
 
-/// One end of a connection. Its calls wait, but not for ever.
+/// One end of a connection: a client of the daemon, or the side of a target. Its calls block for at
+/// most `PATIENCE`.
 #[derive(Debug)]
-pub enum Wire {
+pub enum TestStream {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
-/// How a stream came to its end.
+/// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Fin,
     Rst,
 }
 
-impl Wire {
+impl TestStream {
     /// Connects to `tcp://127.0.0.1:7` or `unix:/path`.
-    pub fn connect(address: &str) -> Wire {
-        Wire::try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
+    pub fn connect(address: &str) -> TestStream {
+        TestStream::try_connect(address).unwrap_or_else(|error| panic!("{address}: {error}"))
     }
 
-    pub fn try_connect(address: &str) -> io::Result<Wire> {
-        let wire = match address.strip_prefix("unix:") {
-            Some(path) => Wire::Unix(UnixStream::connect(path)?),
+    pub fn try_connect(address: &str) -> io::Result<TestStream> {
+        let stream = match address.strip_prefix("unix:") {
+            Some(path) => TestStream::Unix(UnixStream::connect(path)?),
             None => {
                 let stream = TcpStream::connect_timeout(&place(address), PATIENCE)?;
                 stream.set_nodelay(true)?;
-                Wire::Tcp(stream)
+                TestStream::Tcp(stream)
             }
         };
-        wire.set_patience(Some(PATIENCE));
-        Ok(wire)
+        stream.set_patience(Some(PATIENCE));
+        Ok(stream)
     }
 
     pub fn set_patience(&self, patience: Option<Duration>) {
@@ -59,21 +60,21 @@ impl Wire {
         self.write_all(bytes).unwrap_or_else(|error| panic!("not sent: {error}"));
     }
 
-    /// The next so many bytes.
+    /// Receives exactly `length` bytes.
     pub fn get(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.read_exact(&mut bytes).unwrap_or_else(|error| panic!("not received: {error}"));
         bytes
     }
 
-    /// All up to the end, which must be a clean one.
+    /// Receives all bytes up to a FIN.
     pub fn rest(&mut self) -> Vec<u8> {
         let (bytes, end) = self.ending();
         assert_eq!(end, End::Fin, "after {} bytes", bytes.len());
         bytes
     }
 
-    /// All that still comes, and how it ends.
+    /// Receives all bytes, and returns how the stream ended.
     pub fn ending(&mut self) -> (Vec<u8>, End) {
         let mut bytes = Vec::new();
         match self.read_to_end(&mut bytes) {
@@ -94,13 +95,13 @@ impl Wire {
 }
 
 impl Scratch {
-    /// The address of a Unix socket in it.
+    /// Returns the address of a Unix socket in the directory.
     pub fn unix(&self, name: &str) -> String {
         format!("unix:{}", self.path(name).display())
     }
 }
 
-/// Where an address of TCP is.
+/// Parses `tcp://IP:PORT`.
 pub fn place(address: &str) -> SocketAddr {
     address.strip_prefix("tcp://").unwrap().parse().unwrap()
 }
@@ -109,29 +110,29 @@ pub fn is_reset(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
 }
 
-impl AsFd for Wire {
+impl AsFd for TestStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Wire::Tcp(stream) => stream.as_fd(),
-            Wire::Unix(stream) => stream.as_fd(),
+            TestStream::Tcp(stream) => stream.as_fd(),
+            TestStream::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
-impl Read for Wire {
+impl Read for TestStream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
-            Wire::Tcp(stream) => stream.read(into),
-            Wire::Unix(stream) => stream.read(into),
+            TestStream::Tcp(stream) => stream.read(into),
+            TestStream::Unix(stream) => stream.read(into),
         }
     }
 }
 
-impl Write for Wire {
+impl Write for TestStream {
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         match self {
-            Wire::Tcp(stream) => stream.write(from),
-            Wire::Unix(stream) => stream.write(from),
+            TestStream::Tcp(stream) => stream.write(from),
+            TestStream::Unix(stream) => stream.write(from),
         }
     }
 

@@ -1,15 +1,15 @@
-//! Waits that ask again and again, with a limit.
+//! Waits that poll a condition, with a limit.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Longer than anything takes on the busiest machine: what has not come by then never comes.
+/// Maximum time of a wait: longer than anything takes on the busiest machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// So long a condition that is asked for again and again rests in between.
+/// Time between two checks of a condition.
 pub const PAUSE: Duration = Duration::from_millis(2);
 
-/// Asks again and again until there is an answer.
+/// Calls `there` until it returns something.
 pub fn until<T>(what: &str, mut there: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! One who talks: the binary with an input that the test types, an output that it reads or leaves
-//! unread, and all that is told on standard error.
+//! Runs connect or chat: the test writes the input, reads the output or leaves it unread, and the
+//! standard error is captured.
 
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -14,26 +14,26 @@ use crate::command::oneloop;
 use crate::target::Target;
 use crate::wait::{PATIENCE, until};
 
-/// A running talk. It ends when this is dropped.
-pub struct Speaker {
+/// A running session. It is killed when this is dropped.
+pub struct Session {
     child: Child,
     input: Option<ChildStdin>,
     output: Option<ChildStdout>,
-    out: Arc<Heard>,
-    err: Arc<Heard>,
+    out: Arc<Captured>,
+    err: Arc<Captured>,
 }
 
-/// What came so far, and whether that is all.
+/// The bytes read so far, and whether the end was reached.
 #[derive(Default)]
-struct Heard {
+struct Captured {
     bytes: Mutex<(Vec<u8>, bool)>,
     news: Condvar,
 }
 
-/// An output that the test reads at its own pace. A read waits, but not for ever.
+/// An output that the test reads at its own pace. A read blocks for at most `PATIENCE`.
 pub struct Output(ChildStdout);
 
-/// How a talk ended.
+/// The result of a session.
 #[derive(Debug)]
 pub struct Ended {
     pub code: Option<i32>,
@@ -41,38 +41,38 @@ pub struct Ended {
     pub err: String,
 }
 
-/// The command line that connects to this target.
+/// Returns the command line that connects to this target.
 pub fn line(target: &Target, options: &str) -> String {
     format!("connect {} {options}", target.address())
 }
 
-/// Runs a command line with nothing to say and nobody to show it to.
+/// Runs a command line with an empty input, and discards its output.
 pub fn ended(line: &str) -> Ended {
-    Speaker::between(line, Stdio::null(), Stdio::null()).ended()
+    Session::with_stdio(line, Stdio::null(), Stdio::null()).ended()
 }
 
-impl Speaker {
-    /// Types into a pipe, and reads what is shown.
-    pub fn start(line: &str) -> Speaker {
-        Speaker::between(line, Stdio::piped(), Stdio::piped()).reading()
+impl Session {
+    /// Starts a session with pipes, and captures its output.
+    pub fn start(line: &str) -> Session {
+        Session::with_stdio(line, Stdio::piped(), Stdio::piped()).capture_output()
     }
 
-    /// Talks between these two. An output that is a pipe is left unread.
-    pub fn between(line: &str, input: Stdio, output: Stdio) -> Speaker {
-        Speaker::run(oneloop(line), input, output)
+    /// Starts a session with this input and output. A pipe as output is left unread.
+    pub fn with_stdio(line: &str, input: Stdio, output: Stdio) -> Session {
+        Session::run(oneloop(line), input, output)
     }
 
-    pub fn run(mut command: Command, input: Stdio, output: Stdio) -> Speaker {
+    pub fn run(mut command: Command, input: Stdio, output: Stdio) -> Session {
         command.stdin(input).stdout(output).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let err = Heard::from(child.stderr.take().unwrap());
+        let err = Captured::from(child.stderr.take().unwrap());
         let (input, output) = (child.stdin.take(), child.stdout.take());
-        Speaker { child, input, output, out: Arc::default(), err }
+        Session { child, input, output, out: Arc::default(), err }
     }
 
-    /// From now on what is shown is read.
-    pub fn reading(mut self) -> Speaker {
-        self.out = Heard::from(self.output.take().unwrap());
+    /// Captures the output from now on.
+    pub fn capture_output(mut self) -> Session {
+        self.out = Captured::from(self.output.take().unwrap());
         self
     }
 
@@ -80,7 +80,7 @@ impl Speaker {
         self.input.as_mut().unwrap().write_all(text.as_ref()).unwrap();
     }
 
-    /// Types so much that it has to be waited for, and then ends the input, if it is to end.
+    /// Writes more input than the pipe holds, in a thread, and then closes it if `ends`.
     pub fn feed(&mut self, text: Vec<u8>, ends: bool) -> thread::JoinHandle<Option<ChildStdin>> {
         let mut input = self.input.take().unwrap();
         thread::spawn(move || {
@@ -93,7 +93,7 @@ impl Speaker {
         self.input = None;
     }
 
-    /// Nobody will ever read what is shown.
+    /// Closes the reading end of the output.
     pub fn close_output(&mut self) {
         self.output = None;
     }
@@ -102,30 +102,30 @@ impl Speaker {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until this has been shown.
-    pub fn shows(&self, text: &str) {
+    /// Waits until the output contains this.
+    pub fn until_stdout(&self, text: &str) {
         self.out.wait(text, |bytes| find(bytes, text.as_bytes()).then_some(()));
     }
 
-    /// Waits until this has been told on standard error; the line with it.
-    pub fn tells(&self, text: &str) -> String {
+    /// Waits for a line on standard error that contains this, and returns it.
+    pub fn until_stderr(&self, text: &str) -> String {
         self.err.wait(text, |bytes| {
             let all = String::from_utf8_lossy(bytes);
             all.lines().find(|line| line.contains(text)).map(str::to_string)
         })
     }
 
-    pub fn shown(&self) -> String {
+    pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.out.bytes.lock().unwrap().0).into_owned()
     }
 
-    pub fn told(&self) -> String {
+    pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.err.bytes.lock().unwrap().0).into_owned()
     }
 
-    /// The address at which a chat listens.
+    /// Returns the address on which a chat listens.
     pub fn address(&self) -> String {
-        let line = self.tells(" listening on ");
+        let line = self.until_stderr(" listening on ");
         let (_, rest) = line.split_once(" listening on ").unwrap();
         rest.rsplit_once(": ").unwrap().0.to_string()
     }
@@ -134,18 +134,18 @@ impl Speaker {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// How many turns it makes while nothing happens: its log must tell each.
-    pub fn turns_at_rest(&self) -> u64 {
+    /// Counts the turns while nothing happens. Its log must show each turn.
+    pub fn idle_turns(&self) -> u64 {
         let last = || {
-            let told = self.told();
-            let mut turns = told.lines().filter_map(|line| line.split_once(" turn "));
+            let stderr = self.stderr();
+            let mut turns = stderr.lines().filter_map(|line| line.split_once(" turn "));
             let number = turns.next_back().and_then(|(_, rest)| rest.split_once(':'));
             number.map_or(0, |(number, _)| number.parse::<u64>().unwrap())
         };
-        // What was under way comes to rest first.
+        // Pending work finishes first.
         thread::sleep(Duration::from_millis(200));
         let before = last();
-        assert!(before > 0, "the log tells no turns:\n{}", self.told());
+        assert!(before > 0, "the log shows no turns:\n{}", self.stderr());
         thread::sleep(Duration::from_millis(300));
         last() - before
     }
@@ -158,7 +158,7 @@ impl Speaker {
         Ended { code: status.code(), out, err }
     }
 
-    /// The output, to be read by the test.
+    /// Returns the output, to be read by the test.
     pub fn take_output(&mut self) -> Output {
         Output(self.output.take().unwrap())
     }
@@ -168,65 +168,64 @@ impl Read for Output {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let limit = Timespec::try_from(PATIENCE).unwrap();
         let mut asked = [PollFd::new(&self.0, PollFlags::IN)];
-        assert!(poll(&mut asked, Some(&limit)).unwrap() > 0, "nothing more is shown");
+        assert!(poll(&mut asked, Some(&limit)).unwrap() > 0, "nothing more is printed");
         self.0.read(into)
     }
 }
 
-impl Drop for Speaker {
+impl Drop for Session {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            println!("---- told on standard error:\n{}", self.told());
+            println!("---- standard error:\n{}", self.stderr());
         }
     }
 }
 
-impl Heard {
-    fn from(mut source: impl Read + Send + 'static) -> Arc<Heard> {
-        let heard: Arc<Heard> = Arc::default();
-        let ours = heard.clone();
-        // Until the first byte comes nothing is expected to be here; `all` waits for the end.
+impl Captured {
+    fn from(mut source: impl Read + Send + 'static) -> Arc<Captured> {
+        let captured: Arc<Captured> = Arc::default();
+        let writer = captured.clone();
         thread::spawn(move || {
             let mut room = vec![0; 1 << 16];
             while let Ok(bytes @ 1..) = source.read(&mut room) {
-                ours.bytes.lock().unwrap().0.extend_from_slice(&room[..bytes]);
-                ours.news.notify_all();
+                writer.bytes.lock().unwrap().0.extend_from_slice(&room[..bytes]);
+                writer.news.notify_all();
             }
-            ours.bytes.lock().unwrap().1 = true;
-            ours.news.notify_all();
+            writer.bytes.lock().unwrap().1 = true;
+            writer.news.notify_all();
         });
-        heard
+        captured
     }
 
     fn wait<T>(&self, what: &str, mut found: impl FnMut(&[u8]) -> Option<T>) -> T {
         let begun = Instant::now();
-        let mut heard = self.bytes.lock().unwrap();
+        let mut captured = self.bytes.lock().unwrap();
         loop {
-            if let Some(found) = found(&heard.0) {
+            if let Some(found) = found(&captured.0) {
                 return found;
             }
-            if heard.1 || begun.elapsed() > PATIENCE {
-                let all = String::from_utf8_lossy(&heard.0).into_owned();
-                drop(heard);
-                panic!("it never says {what:?}, but:\n{all}");
+            if captured.1 || begun.elapsed() > PATIENCE {
+                let all = String::from_utf8_lossy(&captured.0).into_owned();
+                drop(captured);
+                panic!("it never prints {what:?}, but:\n{all}");
             }
-            heard = self.news.wait_timeout(heard, PATIENCE).unwrap().0;
+            captured = self.news.wait_timeout(captured, PATIENCE).unwrap().0;
         }
     }
 
-    /// All of it, once it has ended. A source that was never read has nothing.
-    fn all(self: &Arc<Heard>) -> Vec<u8> {
+    /// Waits for the end and returns all bytes. A source that was never read has none.
+    fn all(self: &Arc<Captured>) -> Vec<u8> {
         if Arc::strong_count(self) == 1 && !self.bytes.lock().unwrap().1 {
             return Vec::new();
         }
         let begun = Instant::now();
-        let mut heard = self.bytes.lock().unwrap();
-        while !heard.1 && begun.elapsed() < PATIENCE {
-            heard = self.news.wait_timeout(heard, PATIENCE).unwrap().0;
+        let mut captured = self.bytes.lock().unwrap();
+        while !captured.1 && begun.elapsed() < PATIENCE {
+            captured = self.news.wait_timeout(captured, PATIENCE).unwrap().0;
         }
-        heard.0.clone()
+        captured.0.clone()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What else the tests of connect and chat do with one end of a connection.
+//! Operations on one end of a connection that only the tests of connect and chat need.
 
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::test_stream::{TestStream, place};
 use crate::wait::PATIENCE;
-use crate::wire::{Wire, place};
 
-impl Wire {
-    /// A client that has little room for what it does not read.
-    pub fn narrow(address: &str) -> Wire {
+impl TestStream {
+    /// Connects with a small receive buffer.
+    pub fn narrow(address: &str) -> TestStream {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.connect(&place(address).into()).unwrap();
-        let wire = Wire::Tcp(socket.into());
-        wire.set_patience(Some(PATIENCE));
-        wire
+        let stream = TestStream::Tcp(socket.into());
+        stream.set_patience(Some(PATIENCE));
+        stream
     }
 
-    /// Ends our direction.
+    /// Sends a FIN.
     pub fn finish(&self) {
         SockRef::from(self).shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Sends this again and again, without waiting for the reader, until nothing is taken any more
-    /// for a while; gives how many bytes were taken.
+    /// Sends this repeatedly until nothing is accepted for a while. Returns the number of bytes
+    /// accepted.
     pub fn flood(&mut self, text: &[u8]) -> usize {
         self.set_nonblocking(true);
         let (mut sent, mut rests) = (0, 0);
@@ -46,6 +46,6 @@ impl Wire {
     }
 
     pub fn is_tcp(&self) -> bool {
-        matches!(self, Wire::Tcp(_))
+        matches!(self, TestStream::Tcp(_))
     }
 }
