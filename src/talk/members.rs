@@ -192,8 +192,8 @@ impl Members {
         member.close(key, reason, &mut member_cx(&mut self.scratch, cx));
     }
 
-    /// Describes why a member is closed. `None` if nothing is printed: a FIN was reported when it was
-    /// received.
+    /// Describes why a member is closed. `None` if nothing is printed: a FIN was reported when it
+    /// was received.
     fn departure(&self, member: &Member, reason: Reason) -> Option<String> {
         match reason {
             _ if member.has_left => None,

@@ -160,8 +160,8 @@ impl<'a> StreamSession<'a> {
         act(&mut self.dialer, &mut DialCx { engine, registry, resolver, turn });
     }
 
-    /// Closes the connection where the engine alone would not: a probe is connected, or one side has
-    /// ended and there is no reason to wait for the other.
+    /// Closes the connection where the engine alone would not: a probe is connected, or one side
+    /// has ended and there is no reason to wait for the other.
     fn close_if_finished(&mut self, now: Moment) {
         let Some(conn) = self.engine.get(self.key) else { return };
         if !conn.dialing() && self.plan.probe {
@@ -196,7 +196,8 @@ impl<'a> StreamSession<'a> {
         self.engine.end(self.key, reason, &mut Turn::new(now, &mut self.watch));
     }
 
-    /// Closes the connection at once: with a FIN if no unsent bytes are lost, otherwise with a reset.
+    /// Closes the connection at once: with a FIN if no unsent bytes are lost, otherwise with a
+    /// reset.
     fn close_by_signal(&mut self, now: Moment) {
         let has_unsent = self.engine.get(self.key).is_some_and(|conn| conn.has_unsent());
         let reason = if has_unsent { Reason::Cut } else { Reason::Drained };

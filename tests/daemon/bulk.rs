@@ -34,8 +34,8 @@ fn urgent_data_in_the_middle_of_a_bulk_strands_no_byte() {
     assert_eq!(writing.join().unwrap().get(8), b"and back");
 }
 
-/// Counts the bytes that arrived as sent. TCP stores one urgent byte: when the next one arrives, the
-/// earlier becomes an ordinary byte at its position.
+/// Counts the bytes that arrived as sent. TCP stores one urgent byte: when the next one arrives,
+/// the earlier becomes an ordinary byte at its position.
 fn without_marks(got: &[u8]) -> usize {
     let mut good = 0;
     for value in got {

@@ -31,8 +31,8 @@ pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     (room, from)
 }
 
-/// Makes a socket refuse datagrams by connecting it elsewhere. Closing it would not refuse at once: a
-/// process that another test starts holds a copy until it calls exec.
+/// Makes a socket refuse datagrams by connecting it elsewhere. Closing it would not refuse at once:
+/// a process that another test starts holds a copy until it calls exec.
 fn refuse_datagrams(socket: &UdpSocket) {
     socket.connect("127.0.0.1:9").unwrap();
 }

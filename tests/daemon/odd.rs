@@ -26,7 +26,7 @@ fn urgent_data_strands_no_byte_of_an_echo() {
     let mut client = daemon.client(0);
     client.echo(b"as usual");
     for round in 0..30 {
-        // All data is there before the daemon reads: a read stops at the mark, and no event follows.
+        // All data is there before the daemon reads: a read stops at the mark, without a new event.
         daemon.signal(Signal::STOP);
         client.send(b"before");
         urgent(&client).unwrap();

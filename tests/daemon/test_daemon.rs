@@ -172,8 +172,8 @@ impl TestDaemon {
         }
     }
 
-    /// Requests a dump, and returns its line about memory and timers. A large dump exceeds the pipe,
-    /// so the line may be dropped: then the dump is requested again.
+    /// Requests a dump, and returns its line about memory and timers. A large dump exceeds the
+    /// pipe, so the line may be dropped: then the dump is requested again.
     pub fn dump(&self) -> String {
         let is_it = |line: &&String| line.contains(" memory: ");
         let before = self.lines().iter().filter(is_it).count();

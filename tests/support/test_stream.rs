@@ -1,5 +1,5 @@
-//! One end of a connection, over TCP or a Unix socket: connects, sends, receives, and distinguishes a
-//! FIN from a reset.
+//! One end of a connection, over TCP or a Unix socket: connects, sends, receives, and distinguishes
+//! a FIN from a reset.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
