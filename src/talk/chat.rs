@@ -45,7 +45,7 @@ const FIRST_LISTENER: usize = STDIO + 1;
 /// The loop of a chat.
 struct Chat<'a> {
     turns: Turns,
-    seen: &'a mut dyn Observer,
+    observer: &'a mut dyn Observer,
     listeners: Listeners,
     max_clients: usize,
     members: Members,
@@ -66,8 +66,8 @@ struct Chat<'a> {
 }
 
 /// Runs until `^D`, a signal or a closed output ends the chat. Returns the exit code.
-pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, SessionError> {
-    let mut chat = Chat::start(plan, seen)?;
+pub fn run(plan: &ChatPlan, observer: &mut dyn Observer) -> Result<u8, SessionError> {
+    let mut chat = Chat::start(plan, observer)?;
     let signal = loop {
         if let Some(signal) = chat.turn()? {
             break Some(signal);
@@ -92,17 +92,17 @@ pub fn run(plan: &ChatPlan, seen: &mut dyn Observer) -> Result<u8, SessionError>
 
 impl<'a> Chat<'a> {
     /// Binds every address. Connections are accepted by the turns.
-    fn start(plan: &ChatPlan, seen: &'a mut dyn Observer) -> Result<Chat<'a>, SessionError> {
+    fn start(plan: &ChatPlan, observer: &'a mut dyn Observer) -> Result<Chat<'a>, SessionError> {
         let max_clients = max_clients(plan)?;
         let turns = Turns::new()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
         let quiet = plan.log.quiet;
         let mut status_lines = if quiet { StatusLines::silent() } else { StatusLines::new() };
-        let listeners = open_listeners(plan, &turns, &mut status_lines, seen)?;
+        let listeners = open_listeners(plan, &turns, &mut status_lines, observer)?;
         Ok(Chat {
             turns,
-            seen,
+            observer,
             listeners,
             max_clients,
             members: Members::new(plan.idle),
@@ -122,9 +122,9 @@ impl<'a> Chat<'a> {
     /// Runs one turn. Returns a signal received while the chat was ending: it ends at once.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
         let (limit, queued) = (self.sleep_limit(), self.members.queued());
-        self.now = self.turns.sleep(limit, queued, self.seen)?;
+        self.now = self.turns.sleep(limit, queued, self.observer)?;
         if self.mark() {
-            for signal in self.turns.signals(self.seen) {
+            for signal in self.turns.signals(self.observer) {
                 match signal {
                     Signal::Quit => self.dump(),
                     signal if !is_terminating(signal) => {}
@@ -165,9 +165,10 @@ impl<'a> Chat<'a> {
     /// Sets readiness bits from the events. Returns true if signals were received.
     fn mark(&mut self) -> bool {
         let mut signals = false;
+        let turn = &mut Turn::new(self.now, self.observer);
         for (key, ready) in self.turns.wakeups() {
             match key.slot() {
-                _ if !key.is_source() => self.members.mark(key, ready, self.seen),
+                _ if !key.is_source() => self.members.mark(key, ready, turn),
                 SIGNALS => signals = true,
                 STDIO => self.ready = self.ready.with(ready),
                 _ => {
@@ -193,7 +194,7 @@ impl<'a> Chat<'a> {
                     let (key, interests) = (members.vacant(), interests(socket));
                     turns.register(socket.source(), key, interests).map(|()| key)
                 };
-                let turn = &mut Turn::new(self.now, self.seen);
+                let turn = &mut Turn::new(self.now, self.observer);
                 match self.listeners.accept(listener, room, clients, turn, register) {
                     Some(accepted) => self.open_connection(accepted),
                     None => break,
@@ -217,7 +218,7 @@ impl<'a> Chat<'a> {
     fn open_connection(&mut self, accepted: Accepted) {
         let (key, listen, peer, now) = (accepted.key, &*accepted.address, &accepted.peer, self.now);
         let opened = Event::Opened { route: accepted.route, service: "chat", listen, peer, now };
-        self.seen.on(key, &opened);
+        self.observer.on(key, &opened);
         let (members, mut cx) = self.cx();
         members.join(key, accepted.socket, peer, &mut cx);
     }
@@ -312,7 +313,7 @@ impl<'a> Chat<'a> {
             self.shutdown_since = Some(self.now);
             let connections = self.members.len();
             let draining = Event::Draining { connections, deadline: SEND_TIMEOUT };
-            self.seen.on(Key::LOOP, &draining);
+            self.observer.on(Key::LOOP, &draining);
             self.listeners.close_now();
             self.members.queue_all();
         }
@@ -335,8 +336,7 @@ impl<'a> Chat<'a> {
             screen: &mut self.screen,
             status_lines: &mut self.status_lines,
             shutting_down: self.shutdown_since.is_some(),
-            now: self.now,
-            seen: self.seen,
+            turn: Turn::new(self.now, self.observer),
         };
         (&mut self.members, cx)
     }
@@ -344,8 +344,8 @@ impl<'a> Chat<'a> {
     /// Reports the listeners and the members, each with the bytes it is behind.
     fn dump(&mut self) {
         let (connections, (up, down)) = (self.members.len(), self.members.bytes_moved());
-        self.seen.on(Key::LOOP, &Event::InProgress { connections, up, down });
-        let mut dump = |line: &str| self.seen.on(Key::LOOP, &Event::Dump { line });
+        self.observer.on(Key::LOOP, &Event::InProgress { connections, up, down });
+        let mut dump = |line: &str| self.observer.on(Key::LOOP, &Event::Dump { line });
         let clients = Count(connections, "client");
         dump(&format!("chat: {clients} of at most {}", self.max_clients));
         for listener in self.listeners.iter() {
@@ -376,7 +376,7 @@ fn open_listeners(
     plan: &ChatPlan,
     turns: &Turns,
     status_lines: &mut StatusLines,
-    seen: &mut dyn Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Listeners, SessionError> {
     let (mut listeners, mut bound) = (Listeners::default(), Vec::new());
     for (route, listen) in plan.listens.iter().enumerate() {
@@ -391,7 +391,7 @@ fn open_listeners(
         }
     }
     for (key, address) in &bound {
-        seen.on(*key, &Event::Listening { address, service: "chat" });
+        observer.on(*key, &Event::Listening { address, service: "chat" });
     }
     Ok(listeners)
 }

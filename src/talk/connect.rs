@@ -14,10 +14,10 @@ use crate::core::{Observer, Reason, Side, SysError};
 use crate::text::escape::plain;
 
 /// Runs until the peer, the input or a signal ends the session. Returns the exit code.
-pub fn run(plan: &ConnectPlan, seen: &mut dyn Observer) -> Result<u8, SessionError> {
+pub fn run(plan: &ConnectPlan, observer: &mut dyn Observer) -> Result<u8, SessionError> {
     let (signal, facts) = match plan.target.is_datagram() {
-        true => datagram_session::run(plan, seen)?,
-        false => stream::run(plan, seen)?,
+        true => datagram_session::run(plan, observer)?,
+        false => stream::run(plan, observer)?,
     };
     let mut status_lines = StatusLines::new();
     if plan.timing {

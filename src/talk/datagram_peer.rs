@@ -12,7 +12,7 @@ use mio::{Interest, Registry};
 
 use super::turns::token;
 use crate::config::{Address, Host};
-use crate::core::{ConnIds, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError};
+use crate::core::{ConnIds, Event, Key, Moment, Peer, Ready, Reason, Side, SysError, Turn};
 use crate::net::address::SystemName;
 use crate::net::datagram_socket::DatagramSocket;
 use crate::net::recv_batch::RecvBatch;
@@ -47,11 +47,10 @@ pub struct DatagramPeer {
 }
 
 /// The parts of the loop that opening a socket uses.
-pub struct Cx<'a> {
+pub struct Cx<'a, 't> {
     pub resolver: &'a mut Resolver,
     pub registry: &'a Registry,
-    pub now: Moment,
-    pub seen: &'a mut dyn Observer,
+    pub turn: &'a mut Turn<'t>,
 }
 
 /// Result of a send or a receive.
@@ -108,18 +107,18 @@ impl DatagramPeer {
     }
 
     /// Sets readiness bits from an event, unless it is for an earlier socket.
-    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+    pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         if key.id == self.key.id && self.is_open() {
             self.ready = self.ready.with(ready);
-            seen.on(key, &Event::Marked { ready });
+            turn.step(key, || Event::Marked { ready });
         } else {
-            seen.on(key, &Event::Stale);
+            turn.step(key, || Event::Stale);
         }
     }
 
     /// Opens a socket to the next address, if there is none and the name is resolved. Fails if no
     /// address is left.
-    pub fn open(&mut self, cx: &mut Cx<'_>) -> Result<(), Reason> {
+    pub fn open(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
         if self.is_open() || !self.resolve(cx)? {
             return Ok(());
         }
@@ -127,17 +126,17 @@ impl DatagramPeer {
         while let Some(remote) = self.addresses.as_mut().and_then(VecDeque::pop_front) {
             self.attempts += 1;
             let (target, attempt) = (self.display_target(&remote), self.attempts);
-            cx.seen.on(self.key.at(1), &Event::Dialing { target: &target, attempt });
+            cx.turn.on(self.key.at(1), &Event::Dialing { target: &target, attempt });
             match self.open_to(&remote, cx.registry) {
                 Ok(socket) => {
                     self.socket = Some((socket, remote.peer()));
                     // Assumed ready: a call that would block clears the bit.
                     self.ready = Ready::READ.with(Ready::WRITE);
-                    let after = cx.now.since(Moment(0));
-                    cx.seen.on(self.key.at(1), &Event::Connected { after });
+                    let after = cx.turn.now.since(Moment(0));
+                    cx.turn.on(self.key.at(1), &Event::Connected { after });
                     return Ok(());
                 }
-                Err(error) => last = self.dial_failed(&error, cx.seen),
+                Err(error) => last = self.dial_failed(&error, cx.turn),
             }
         }
         Err(Reason::not_connected(last))
@@ -147,7 +146,7 @@ impl DatagramPeer {
     pub fn send(
         &mut self,
         next: &mut Option<Vec<u8>>,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) -> Result<SendOutcome, Reason> {
         let Some((socket, to)) = &self.socket else { return Ok(SendOutcome::Blocked) };
         let is_resent = !self.resend.is_empty();
@@ -157,7 +156,7 @@ impl DatagramPeer {
         match socket.send(&datagram) {
             Ok(()) => {
                 let bytes = datagram.len();
-                seen.on(self.key.at(1), &Event::Sent { bytes, to });
+                turn.step(self.key.at(1), || Event::Sent { bytes, to });
                 self.sent_bytes += bytes as u64;
                 self.keep_unanswered(datagram);
                 Ok(SendOutcome::Done(bytes))
@@ -167,7 +166,7 @@ impl DatagramPeer {
                     true => self.resend.push_front(datagram),
                     false => *next = Some(datagram),
                 }
-                self.handle_error(error, Ready::WRITE, seen)
+                self.handle_error(error, Ready::WRITE, turn)
             }
         }
     }
@@ -176,23 +175,23 @@ impl DatagramPeer {
     pub fn receive(
         &mut self,
         into: &mut RecvBatch,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) -> Result<SendOutcome, Reason> {
         let Some((socket, from)) = &self.socket else { return Ok(SendOutcome::Blocked) };
         match socket.recv(into) {
             Ok(bytes) => {
-                seen.on(self.key.at(1), &Event::Received { bytes, from });
+                turn.step(self.key.at(1), || Event::Received { bytes, from });
                 self.received_bytes += bytes as u64;
                 self.answered = true;
                 self.unanswered = Vec::new();
                 Ok(SendOutcome::Done(bytes))
             }
-            Err(error) => self.handle_error(error, Ready::READ.with(Ready::ERROR), seen),
+            Err(error) => self.handle_error(error, Ready::READ.with(Ready::ERROR), turn),
         }
     }
 
     /// Resolves the target. Returns true if its addresses are known, even if none is left.
-    fn resolve(&mut self, cx: &mut Cx<'_>) -> Result<bool, Reason> {
+    fn resolve(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
         if self.addresses.is_some() {
             return Ok(true);
         }
@@ -205,7 +204,7 @@ impl DatagramPeer {
             Address::Tcp(host, port) | Address::Udp(host, port) => match host {
                 Host::Any => vec![inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port)],
                 Host::Ip(ip) => vec![inet(*ip, *port)],
-                Host::Name(name) => match cx.resolver.lookup(name, *port, cx.now) {
+                Host::Name(name) => match cx.resolver.lookup(name, *port, cx.turn.now) {
                     Lookup::Pending => return Ok(false),
                     Lookup::Known(addresses) => addresses.into_iter().map(inet_at).collect(),
                     Lookup::Failed(_) => {
@@ -256,7 +255,7 @@ impl DatagramPeer {
         &mut self,
         error: io::Error,
         blocked: Ready,
-        seen: &mut dyn Observer,
+        turn: &mut Turn<'_>,
     ) -> Result<SendOutcome, Reason> {
         match error.kind() {
             io::ErrorKind::WouldBlock => {
@@ -266,7 +265,7 @@ impl DatagramPeer {
             io::ErrorKind::Interrupted => return Ok(SendOutcome::Done(0)),
             _ => {}
         }
-        let fault = self.dial_failed(&error, seen);
+        let fault = self.dial_failed(&error, turn);
         if self.answered {
             return Err(Reason::Reset { by: Side::Target, fault });
         }
@@ -283,11 +282,11 @@ impl DatagramPeer {
     }
 
     /// Reports that the current address failed.
-    fn dial_failed(&self, error: &io::Error, seen: &mut dyn Observer) -> SysError {
+    fn dial_failed(&self, error: &io::Error, turn: &mut Turn<'_>) -> SysError {
         let fault = SysError::from(error);
         let left = self.addresses.as_ref().map_or(0, VecDeque::len);
         let target = self.target.to_string();
-        seen.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left, client: None });
+        turn.on(self.key.at(1), &Event::DialFailed { target: &target, fault, left, client: None });
         fault
     }
 }
@@ -322,19 +321,20 @@ mod tests {
     impl TestLoop {
         fn open(&mut self) -> Result<(), Reason> {
             let (resolver, registry) = (&mut self.resolver, self.poll.registry());
-            let mut cx = Cx { resolver, registry, now: Moment(0), seen: &mut () };
-            self.peer.open(&mut cx)
+            let turn = &mut Turn::new(Moment(0), &mut ());
+            self.peer.open(&mut Cx { resolver, registry, turn })
         }
 
         fn send(&mut self, datagram: &mut Option<Vec<u8>>) {
-            assert!(matches!(self.peer.send(datagram, &mut ()), Ok(SendOutcome::Done(3))));
+            let turn = &mut Turn::new(Moment(0), &mut ());
+            assert!(matches!(self.peer.send(datagram, turn), Ok(SendOutcome::Done(3))));
         }
 
         /// Waits until the current socket is readable, and receives.
         fn receive(&mut self) -> Result<SendOutcome, Reason> {
             let (mut events, mut batch) = (Events::with_capacity(8), RecvBatch::new());
             loop {
-                match self.peer.receive(&mut batch, &mut ())? {
+                match self.peer.receive(&mut batch, &mut Turn::new(Moment(0), &mut ()))? {
                     SendOutcome::Blocked => {}
                     outcome => return Ok(outcome),
                 }

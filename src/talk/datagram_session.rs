@@ -63,9 +63,9 @@ struct DatagramSession<'a> {
 /// Runs a session until it ends or a signal ends it. Returns that signal and the recorded facts.
 pub fn run(
     plan: &ConnectPlan,
-    seen: &mut dyn Observer,
+    observer: &mut dyn Observer,
 ) -> Result<(Option<Signal>, SessionFacts), SessionError> {
-    let mut session = DatagramSession::start(plan, seen)?;
+    let mut session = DatagramSession::start(plan, observer)?;
     let (signal, reason) = loop {
         if let Some(signal) = session.sleep()? {
             break (Some(signal), Reason::Drained);
@@ -82,7 +82,7 @@ impl<'a> DatagramSession<'a> {
     /// Sets up the loop and reports the connection as opened. The target is resolved later.
     fn start(
         plan: &'a ConnectPlan,
-        seen: &'a mut dyn Observer,
+        observer: &'a mut dyn Observer,
     ) -> Result<DatagramSession<'a>, SessionError> {
         let turns = Turns::new()?;
         let waker = Waker::new(turns.registry(), token(Key::source(RESOLVER)))?;
@@ -91,7 +91,7 @@ impl<'a> DatagramSession<'a> {
             turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
         }
         let first = (plan.probe && sends_probe(plan)).then(Vec::new);
-        let mut watch = SessionWatch::new(seen, plan.log.quiet);
+        let mut watch = SessionWatch::new(observer, plan.log.quiet);
         watch.facts.datagrams = true;
         let peer = DatagramPeer::new(&plan.target, first);
         let (service, client, now) = ("connect", &Peer::Stdio, turns.now());
@@ -126,13 +126,14 @@ impl<'a> DatagramSession<'a> {
         let now = self.turns.sleep(limit, 0, &mut self.watch)?;
         self.watch.now = now;
         let mut signals = false;
+        let turn = &mut Turn::new(now, &mut self.watch);
         for (key, ready) in self.turns.wakeups() {
             match key.slot() {
-                _ if !key.is_source() => self.peer.mark(key, ready, &mut self.watch),
+                _ if !key.is_source() => self.peer.mark(key, ready, turn),
                 SIGNALS => signals = true,
                 STDIO => self.ready = self.ready.with(ready),
                 RESOLVER => {
-                    self.resolver.collect(&mut Turn::new(now, &mut self.watch));
+                    self.resolver.collect(turn);
                 }
                 _ => {}
             }
@@ -145,8 +146,8 @@ impl<'a> DatagramSession<'a> {
     fn transfer(&mut self) -> Result<(), Reason> {
         let now = self.watch.now;
         let (resolver, registry) = (&mut self.resolver, self.turns.registry());
-        let mut cx = Cx { resolver, registry, now, seen: &mut self.watch };
-        self.peer.open(&mut cx)?;
+        let turn = &mut Turn::new(now, &mut self.watch);
+        self.peer.open(&mut Cx { resolver, registry, turn })?;
         self.has_more = false;
         self.send()?;
         self.receive()?;
@@ -175,7 +176,8 @@ impl<'a> DatagramSession<'a> {
                 self.read_input()?;
                 continue;
             }
-            match self.peer.send(&mut self.outgoing, &mut self.watch)? {
+            let turn = &mut Turn::new(self.watch.now, &mut self.watch);
+            match self.peer.send(&mut self.outgoing, turn)? {
                 SendOutcome::Done(_) => self.active = self.watch.now,
                 SendOutcome::Blocked => return Ok(()),
                 SendOutcome::Refused => break,
@@ -212,7 +214,8 @@ impl<'a> DatagramSession<'a> {
                 }
                 self.write_output()?;
             } else if self.peer.is_readable() {
-                match self.peer.receive(&mut self.batch, &mut self.watch)? {
+                let turn = &mut Turn::new(self.watch.now, &mut self.watch);
+                match self.peer.receive(&mut self.batch, turn)? {
                     SendOutcome::Done(bytes) => self.handle_received(bytes),
                     SendOutcome::Blocked => return Ok(()),
                     SendOutcome::Refused => break,

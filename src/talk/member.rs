@@ -10,8 +10,8 @@ use super::ring::{Cursor, Ring};
 use super::screen::Screen;
 use crate::core::end::settled;
 use crate::core::{
-    Close, CloseKind, Event, Io, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, Side,
-    Stream, SysError, Tick,
+    Close, CloseKind, Event, Io, Key, Moment, Peer, ReadHint, Ready, Reason, Side, Stream,
+    SysError, Tick, Turn,
 };
 use crate::net::Socket;
 use crate::observe::line::PeerName;
@@ -51,14 +51,13 @@ pub struct Member {
 }
 
 /// The parts of the chat that driving a member uses.
-pub struct MemberCx<'a> {
+pub struct MemberCx<'a, 't> {
     pub ring: &'a Ring,
     pub screen: &'a mut Screen,
     /// The chat is ending: a member that has received all of the input is sent a FIN.
     pub shutting_down: bool,
     pub scratch: &'a mut [u8],
-    pub now: Moment,
-    pub seen: &'a mut dyn Observer,
+    pub turn: &'a mut Turn<'t>,
 }
 
 impl Member {
@@ -96,7 +95,7 @@ impl Member {
 
     /// Writes and reads until blocked or until a budget is used up; then it returns true. An error
     /// closes the member.
-    pub fn drive(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
+    pub fn drive(&mut self, key: Key, cx: &mut MemberCx<'_, '_>) -> Result<bool, Reason> {
         let has_more = self.send(key, cx)? | self.receive(key, cx)?;
         if self.ready.has(Ready::ERROR) {
             self.ready = self.ready.without(Ready::ERROR);
@@ -114,7 +113,7 @@ impl Member {
     }
 
     /// Writes what the ring holds for it.
-    fn send(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
+    fn send(&mut self, key: Key, cx: &mut MemberCx<'_, '_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
             let next = cx.ring.next(self.cursor).ok_or(Reason::Lagged)?;
             if next.is_empty() {
@@ -129,31 +128,31 @@ impl Member {
                 Io::Moved(bytes) => {
                     cx.ring.advance(&mut self.cursor, bytes);
                     self.down += bytes as u64;
-                    cx.seen.on(key, &Event::Wrote { bytes, left: left - bytes });
+                    cx.turn.step(key, || Event::Wrote { bytes, left: left - bytes });
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::WRITE);
-                    cx.seen.on(key, &Event::WriteBlocked { left });
+                    cx.turn.step(key, || Event::WriteBlocked { left });
                 }
-                Io::Interrupted => cx.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => cx.turn.step(key, || Event::Interrupted),
             }
         }
         Ok(true)
     }
 
     /// Sends a FIN at the end of the chat. The member has received all of the input.
-    fn shut_down_if_ending(&mut self, key: Key, cx: &mut MemberCx<'_>) {
+    fn shut_down_if_ending(&mut self, key: Key, cx: &mut MemberCx<'_, '_>) {
         if cx.shutting_down && !self.fin_sent {
             self.fin_sent = true;
             // It fails if the client has reset the connection. A read reports that.
             if self.socket.shutdown_write().is_ok() {
-                cx.seen.on(key, &Event::ShutDown);
+                cx.turn.on(key, &Event::ShutDown);
             }
         }
     }
 
     /// Reads lines while the screen has room for them.
-    fn receive(&mut self, key: Key, cx: &mut MemberCx<'_>) -> Result<bool, Reason> {
+    fn receive(&mut self, key: Key, cx: &mut MemberCx<'_, '_>) -> Result<bool, Reason> {
         for _ in 0..BUDGET {
             if !self.is_readable() || !cx.screen.has_room() {
                 return Ok(false);
@@ -162,22 +161,23 @@ impl Member {
             match settled(self.socket.read(cx.scratch)).map_err(|error| reset_by_client(&error))? {
                 Io::Moved(0) => {
                     self.end_line(cx.screen);
-                    cx.seen.on(key, &Event::EndOfFile);
+                    cx.turn.on(key, &Event::EndOfFile);
                     self.has_left = true;
                     self.enable_keepalive();
                     return Ok(false);
                 }
                 Io::Moved(bytes) => {
                     self.up += bytes as u64;
-                    self.active = cx.now.tick();
-                    cx.seen.on(key, &Event::Read { bytes, room, hint: ReadHint::NoPromise });
+                    self.active = cx.turn.now.tick();
+                    let hint = ReadHint::NoPromise;
+                    cx.turn.step(key, || Event::Read { bytes, room, hint });
                     self.lines.push(&cx.scratch[..bytes], |piece| cx.screen.add(name, piece));
                 }
                 Io::Blocked => {
                     self.ready = self.ready.without(Ready::READ);
-                    cx.seen.on(key, &Event::ReadBlocked);
+                    cx.turn.step(key, || Event::ReadBlocked);
                 }
-                Io::Interrupted => cx.seen.on(key, &Event::Interrupted),
+                Io::Interrupted => cx.turn.step(key, || Event::Interrupted),
             }
         }
         Ok(true)
@@ -199,7 +199,7 @@ impl Member {
 
     /// Closes the connection and reports it. A member that has not received all of the input is
     /// reset: a FIN would tell it that it had.
-    pub fn close(mut self, key: Key, reason: Reason, cx: &mut MemberCx<'_>) {
+    pub fn close(mut self, key: Key, reason: Reason, cx: &mut MemberCx<'_, '_>) {
         let is_behind = self.behind(cx.ring) > 0;
         let (first, by) = match reason {
             _ if self.has_left => (Side::Client, CloseKind::Fin),
@@ -210,9 +210,9 @@ impl Member {
         if is_behind {
             self.socket.reset_on_drop();
         }
-        let (up, down, now) = (self.up, self.down, cx.now);
+        let (up, down, now) = (self.up, self.down, cx.turn.now);
         let (ending, lasted) = (Close { reason, first, by }, now.since(self.joined));
-        cx.seen.on(key, &Event::Closed { ending, up, down, lasted, now });
+        cx.turn.on(key, &Event::Closed { ending, up, down, lasted, now });
     }
 }
 

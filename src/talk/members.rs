@@ -11,9 +11,7 @@ use super::ring::Ring;
 use super::screen::{Screen, StatusLines};
 use crate::config::unit::show_duration;
 use crate::core::time::ticks;
-use crate::core::{
-    ConnIds, Deadline, Event, Key, Moment, Observer, Peer, Ready, Reason, Tick, Timers,
-};
+use crate::core::{ConnIds, Deadline, Event, Key, Moment, Peer, Ready, Reason, Tick, Timers, Turn};
 use crate::net::Socket;
 
 /// Maximum bytes per read of a member.
@@ -36,8 +34,7 @@ pub struct ChatCx<'a> {
     pub status_lines: &'a mut StatusLines,
     /// The chat is ending.
     pub shutting_down: bool,
-    pub now: Moment,
-    pub seen: &'a mut dyn Observer,
+    pub turn: Turn<'a>,
 }
 
 impl Members {
@@ -86,7 +83,7 @@ impl Members {
 
     /// Adds a member under a key returned by `vacant`.
     pub fn join(&mut self, key: Key, socket: Socket, peer: &Peer, cx: &mut ChatCx<'_>) {
-        let member = Member::new(socket, peer, key.id, cx.ring.head(), cx.now);
+        let member = Member::new(socket, peer, key.id, cx.ring.head(), cx.turn.now);
         cx.status_lines.print(format_args!("* {} joined", member.name));
         let slot = self.members.insert(member);
         debug_assert_eq!(slot, key.slot());
@@ -95,14 +92,14 @@ impl Members {
     }
 
     /// Sets readiness bits from an event and queues the member.
-    pub fn mark(&mut self, key: Key, ready: Ready, seen: &mut dyn Observer) {
+    pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         match get(&mut self.members, key) {
             Some(member) => {
                 member.mark(ready);
-                seen.on(key, &Event::Marked { ready });
+                turn.step(key, || Event::Marked { ready });
                 self.queue(key.slot());
             }
-            None => seen.on(key, &Event::Stale),
+            None => turn.step(key, || Event::Stale),
         }
     }
 
@@ -139,14 +136,14 @@ impl Members {
 
     /// Closes members that have sent nothing for the idle timeout.
     pub fn expire(&mut self, cx: &mut ChatCx<'_>) {
-        let now = cx.now.tick();
+        let now = cx.turn.now.tick();
         while let Some((due, key)) = self.timers.pop(now) {
             let member = get(&mut self.members, key).filter(|member| member.armed == due);
             let Some(member) = member else { continue };
             member.armed = 0;
             let deadline = self.idle.map_or(Tick::MAX, |idle| member.active + ticks(idle));
             let again = deadline > now;
-            cx.seen.on(key, &Event::Fired { deadline: Deadline::Idle, again });
+            cx.turn.step(key, || Event::Fired { deadline: Deadline::Idle, again });
             match again {
                 true => self.arm(key.slot(), cx),
                 false => self.close(key, Reason::IdleTimeout, cx),
@@ -221,11 +218,11 @@ impl Members {
 
     fn arm(&mut self, slot: usize, cx: &mut ChatCx<'_>) {
         let (Some(idle), member) = (self.idle, &mut self.members[slot]) else { return };
-        let (due, now) = (member.active + ticks(idle), cx.now);
+        let (due, now) = (member.active + ticks(idle), cx.turn.now);
         let key = Key::new(member.id, slot);
         member.armed = due;
         self.timers.arm(due, key);
-        cx.seen.on(key, &Event::Armed { deadline: Deadline::Idle, due, now });
+        cx.turn.step(key, || Event::Armed { deadline: Deadline::Idle, due, now });
     }
 }
 
@@ -242,13 +239,12 @@ fn queue(run: &mut VecDeque<Key>, member: &mut Member, slot: usize) {
     }
 }
 
-fn member_cx<'a>(scratch: &'a mut [u8], cx: &'a mut ChatCx<'_>) -> MemberCx<'a> {
+fn member_cx<'a, 't>(scratch: &'a mut [u8], cx: &'a mut ChatCx<'t>) -> MemberCx<'a, 't> {
     MemberCx {
         ring: cx.ring,
         screen: cx.screen,
         shutting_down: cx.shutting_down,
         scratch,
-        now: cx.now,
-        seen: cx.seen,
+        turn: &mut cx.turn,
     }
 }

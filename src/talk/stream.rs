@@ -48,9 +48,9 @@ struct StreamSession<'a> {
 /// recorded facts.
 pub fn run(
     plan: &ConnectPlan,
-    seen: &mut dyn Observer,
+    observer: &mut dyn Observer,
 ) -> Result<(Option<Signal>, SessionFacts), SessionError> {
-    let mut session = StreamSession::start(plan, seen)?;
+    let mut session = StreamSession::start(plan, observer)?;
     let mut signal = None;
     while signal.is_none() && !session.engine.is_empty() {
         signal = session.turn()?;
@@ -62,7 +62,7 @@ impl<'a> StreamSession<'a> {
     /// Sets up the loop and starts the first connection attempt.
     fn start(
         plan: &'a ConnectPlan,
-        seen: &'a mut dyn Observer,
+        observer: &'a mut dyn Observer,
     ) -> Result<StreamSession<'a>, SessionError> {
         let turns = Turns::new()?;
         let waker = Waker::new(turns.registry(), token(Key::source(RESOLVER)))?;
@@ -77,7 +77,7 @@ impl<'a> StreamSession<'a> {
             let interests = interests(&socket);
             turns.register(socket.source(), key.at(0), interests)?;
         }
-        let mut watch = SessionWatch::new(seen, plan.log.quiet);
+        let mut watch = SessionWatch::new(observer, plan.log.quiet);
         let now = turns.now();
         let (service, peer) = ("connect", &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mio::event::{Event as IoEvent, Source};
 use mio::{Events, Interest, Poll, Registry, Token};
 
-use crate::core::{Event, Key, Moment, Observer, Ready};
+use crate::core::{Event, Key, Moment, Observer, Ready, Turn};
 use crate::net::{Signal, Signals};
 use crate::runtime::clock::Clock;
 use crate::runtime::reactor;
@@ -61,7 +61,7 @@ impl Turns {
         &mut self,
         limit: Option<Duration>,
         queued: usize,
-        seen: &mut dyn Observer,
+        observer: &mut dyn Observer,
     ) -> io::Result<Moment> {
         let before = self.now();
         match self.poll.poll(&mut self.events, limit) {
@@ -71,9 +71,10 @@ impl Turns {
         }
         let now = self.now();
         self.number += 1;
-        let (number, events) = (self.number, self.events.iter().count());
-        let slept = now.since(before);
-        seen.on(Key::LOOP, &Event::Turn { number, slept, limit, events, queued, now });
+        Turn::new(now, observer).step(Key::LOOP, || {
+            let (number, events) = (self.number, self.events.iter().count());
+            Event::Turn { number, slept: now.since(before), limit, events, queued, now }
+        });
         Ok(now)
     }
 
@@ -83,10 +84,10 @@ impl Turns {
     }
 
     /// Returns and reports the signals received since the last call.
-    pub fn signals(&mut self, seen: &mut dyn Observer) -> Vec<Signal> {
+    pub fn signals(&mut self, observer: &mut dyn Observer) -> Vec<Signal> {
         let received: Vec<Signal> = self.signals.drain().collect();
         for signal in &received {
-            seen.on(Key::LOOP, &Event::Signal { name: signal.name() });
+            observer.on(Key::LOOP, &Event::Signal { name: signal.name() });
         }
         received
     }

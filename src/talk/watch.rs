@@ -9,7 +9,7 @@ use crate::text::escape::plain;
 
 /// Records facts and forwards the events to another observer.
 pub struct SessionWatch<'a> {
-    seen: &'a mut dyn Observer,
+    next: &'a mut dyn Observer,
     /// Failed attempts are not forwarded: the last one is reported at the end, in one line.
     quiet: bool,
     /// The time of the turn, which most events do not contain.
@@ -49,8 +49,8 @@ pub struct ClosedSession {
 }
 
 impl<'a> SessionWatch<'a> {
-    pub fn new(seen: &'a mut dyn Observer, quiet: bool) -> SessionWatch<'a> {
-        SessionWatch { seen, quiet, now: Moment(0), facts: SessionFacts::default() }
+    pub fn new(next: &'a mut dyn Observer, quiet: bool) -> SessionWatch<'a> {
+        SessionWatch { next, quiet, now: Moment(0), facts: SessionFacts::default() }
     }
 }
 
@@ -77,7 +77,7 @@ impl Observer for SessionWatch<'_> {
         }
         let is_attempt = matches!(event, Event::Resolved { .. } | Event::DialFailed { .. });
         if !(self.quiet && is_attempt) {
-            self.seen.on(key, event);
+            self.next.on(key, event);
         }
     }
 }
