@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use oneloop::config::{AccessFormat, Explain, LogPlan};
+use oneloop::core::event::ServiceKind;
 use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Reason, Side};
 use oneloop::observe;
 
@@ -37,7 +38,8 @@ fn live(watch: &mut impl Observer, id: u32) {
     let (key, now) = (Key::new(id, 0), Moment(0));
     let (peer, listen) = (Peer::Stdio, "tcp://127.0.0.1:7");
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
-    watch.on(key, &Event::Opened { route: 0, service: "echo", listen, peer: &peer, now });
+    watch
+        .on(key, &Event::Opened { route: 0, service: ServiceKind::Echo, listen, peer: &peer, now });
     let lasted = Duration::from_micros(1);
     watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted, now });
 }

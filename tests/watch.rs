@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use oneloop::config::{AccessFormat, Explain};
-use oneloop::core::event::DropReason;
+use oneloop::core::event::{DropReason, ServiceKind};
 use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
 use oneloop::observe::{AccessObserver, LogObserver};
 
@@ -83,11 +83,15 @@ fn live(watch: &mut impl Observer) {
     let (listener, key, now) = (Key::source(0), Key::new(7, 0), Moment(0));
     let (peer, listen) = (Peer::Unix(None), "tcp://127.0.0.1:7");
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
-    watch.on(listener, &Event::Listening { address: "udp://127.0.0.1:7", service: "echo" });
+    watch.on(
+        listener,
+        &Event::Listening { address: "udp://127.0.0.1:7", service: ServiceKind::Echo },
+    );
     for _ in 0..2 {
         watch.on(listener, &Event::Dropped { bytes: Some(5), from: None, why: DropReason::Own });
     }
-    watch.on(key, &Event::Opened { route: 2, service: "echo", listen, peer: &peer, now });
+    watch
+        .on(key, &Event::Opened { route: 2, service: ServiceKind::Echo, listen, peer: &peer, now });
     watch.on(key, &Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
     watch.on(key, &Event::Message { message: b"hi\n\x1b" });
     watch.on(key, &Event::EndOfFile);

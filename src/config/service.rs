@@ -6,6 +6,7 @@ use super::listen::Listen;
 use super::parse::{self, SpanError, Spanned};
 use super::policy::{self, OPTIONS, Policy};
 use super::template::{self, Template};
+use crate::core::ServiceKind;
 
 /// What a route does with its connections or datagrams.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,18 +30,23 @@ impl Service {
     pub const WORDS: [&'static str; 8] =
         ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
 
+    /// Returns the service without its settings.
+    pub fn kind(&self) -> ServiceKind {
+        match self {
+            Service::Echo => ServiceKind::Echo,
+            Service::Discard => ServiceKind::Discard,
+            Service::Chargen => ServiceKind::Chargen,
+            Service::Daytime => ServiceKind::Daytime,
+            Service::Time => ServiceKind::Time,
+            Service::Whoami => ServiceKind::Whoami,
+            Service::Greet { .. } => ServiceKind::Greet,
+            Service::Relay(_) => ServiceKind::Relay,
+        }
+    }
+
     /// Returns the name of the service.
     pub fn name(&self) -> &'static str {
-        match self {
-            Service::Echo => "echo",
-            Service::Discard => "discard",
-            Service::Chargen => "chargen",
-            Service::Daytime => "daytime",
-            Service::Time => "time",
-            Service::Whoami => "whoami",
-            Service::Greet { .. } => "greet",
-            Service::Relay(_) => "relay",
-        }
+        self.kind().name()
     }
 
     /// Returns the service with this name; greet and relay are still without text and targets.

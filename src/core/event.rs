@@ -1,12 +1,10 @@
 //! Events: everything the loop reports, as data. The core and the shell emit events and write no
 //! logs; observers turn them into log lines, counters and traces.
 
-use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use super::drop_reason::DropReason;
+pub use super::event_fields::{Client, DropReason, Peer, ServiceKind, Signal};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::{Close, SysError};
@@ -62,23 +60,6 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
     }
 }
 
-/// The remote address of an accepted connection, or of a datagram.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Peer {
-    Inet(SocketAddr),
-    /// A Unix socket, and its name if it is bound (most clients are not).
-    Unix(Option<String>),
-    /// The process's standard input and output.
-    Stdio,
-}
-
-/// The client that a target is dialed for, and the listener that accepted it.
-#[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
-    pub peer: &'a Peer,
-    pub listen: &'a str,
-}
-
 /// What happened. docs/events.md describes each event, with an example line.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -100,7 +81,7 @@ pub enum Event<'a> {
     /// A listening address is bound and served.
     Listening {
         address: &'a str,
-        service: &'a str,
+        service: ServiceKind,
     },
     /// Accepting is paused: our connection limit (`fault` is None) or a system limit is reached.
     AcceptPaused {
@@ -119,7 +100,7 @@ pub enum Event<'a> {
     },
     /// A signal arrived.
     Signal {
-        name: &'a str,
+        signal: Signal,
     },
     /// The loop stops: it accepts no more, and `connections` are still in progress.
     Draining {
@@ -147,7 +128,7 @@ pub enum Event<'a> {
     /// A connection or a datagram flow was opened.
     Opened {
         route: u16,
-        service: &'a str,
+        service: ServiceKind,
         listen: &'a str,
         peer: &'a Peer,
         now: Moment,
@@ -272,6 +253,23 @@ pub enum Event<'a> {
     },
 }
 
+/// The kind of news an event is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventLevel {
+    /// One step of a turn. Reported only while an observer wants steps.
+    Step,
+    /// Sums of steps. Reported only while no observer wants steps.
+    StepCounts,
+    /// A change in the life of a connection, a flow or a name lookup.
+    Lifecycle,
+    /// Start, stop, signals and messages.
+    Notice,
+    /// Service is degraded.
+    Warning,
+    /// A part of a dump that an operator requested.
+    Dump,
+}
+
 /// What the result of a read says about the bytes left in the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadHint {
@@ -297,43 +295,57 @@ impl ReadHint {
 }
 
 impl Event<'_> {
+    /// Returns its level, which decides who gets to know of it.
+    pub fn level(&self) -> EventLevel {
+        match self {
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::Read { .. }
+            | Event::Wrote { .. }
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Received { .. }
+            | Event::Sent { .. } => EventLevel::Step,
+            Event::Passed { .. } => EventLevel::StepCounts,
+            Event::AcceptFailed { .. }
+            | Event::Resolved { error: None, .. }
+            | Event::Opened { .. }
+            | Event::Dialing { .. }
+            | Event::Connected { .. }
+            | Event::EndOfFile
+            | Event::ShutDown
+            | Event::Stalled { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. } => EventLevel::Lifecycle,
+            Event::Listening { .. }
+            | Event::AcceptResumed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Message { .. } => EventLevel::Notice,
+            Event::AcceptPaused { .. }
+            | Event::DialFailed { .. }
+            | Event::Resolved { error: Some(_), .. }
+            | Event::Dropped { .. } => EventLevel::Warning,
+            Event::InProgress { .. } | Event::Dump { .. } => EventLevel::Dump,
+        }
+    }
+
     /// Whether this is a step, which is reported only to observers that want steps.
     pub fn is_step(&self) -> bool {
-        matches!(
-            self,
-            Event::Turn { .. }
-                | Event::PolledAgain { .. }
-                | Event::Marked { .. }
-                | Event::Stale
-                | Event::Read { .. }
-                | Event::Wrote { .. }
-                | Event::ReadBlocked
-                | Event::WriteBlocked { .. }
-                | Event::ReadOff
-                | Event::ReadOn
-                | Event::Interrupted
-                | Event::Yielded { .. }
-                | Event::Armed { .. }
-                | Event::Fired { .. }
-                | Event::Received { .. }
-                | Event::Sent { .. }
-        )
+        self.level() == EventLevel::Step
     }
 }
 
 impl From<io::ErrorKind> for SysError {
     fn from(kind: io::ErrorKind) -> SysError {
         SysError { kind, code: None }
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Inet(address) => write!(f, "{address}"),
-            Peer::Unix(Some(name)) => write!(f, "unix:{}", name.escape_default()),
-            Peer::Unix(None) => f.write_str("unix:"),
-            Peer::Stdio => f.write_str("stdio"),
-        }
     }
 }

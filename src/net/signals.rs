@@ -4,38 +4,7 @@
 //! Each signal has its own socket pair, so that signals are distinguished and counted. SIGPIPE is
 //! not handled: the Rust runtime ignores it before `main`.
 
-/// A signal that the process handles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
-    Terminate,
-    Interrupt,
-    HangUp,
-    Quit,
-}
-
-impl Signal {
-    /// The name in the system and in the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Signal::Terminate => "SIGTERM",
-            Signal::Interrupt => "SIGINT",
-            Signal::HangUp => "SIGHUP",
-            Signal::Quit => "SIGQUIT",
-        }
-    }
-
-    /// The exit status that a shell reports for a program ended by this signal.
-    pub fn status(self) -> u8 {
-        const SIGNALLED: u8 = 128;
-        SIGNALLED
-            + match self {
-                Signal::HangUp => 1,
-                Signal::Interrupt => 2,
-                Signal::Quit => 3,
-                Signal::Terminate => 15,
-            }
-    }
-}
+pub use crate::core::Signal;
 
 #[cfg(unix)]
 pub use unix::{Signals, block_file_size_signal, block_terminal_output_signal, spawn};

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use log::Level;
 
 use crate::config::AccessFormat;
-use crate::core::{Close, Event, Key, Observer, Peer, Wants};
+use crate::core::{Close, Event, Key, Observer, Peer, ServiceKind, Wants};
 
 use super::access_line::{AccessLine, Entry, Frontend};
 use super::clock::Stamp;
@@ -72,7 +72,7 @@ impl AccessObserver {
         })
     }
 
-    fn opened(&mut self, key: Key, route: u16, service: &str, listen: &str, peer: &Peer) {
+    fn opened(&mut self, key: Key, route: u16, service: ServiceKind, listen: &str, peer: &Peer) {
         let listener = listener(&mut self.listeners, route, service, listen);
         self.listeners[listener].live += 1;
         let peer = peer.clone();
@@ -121,7 +121,39 @@ impl Observer for AccessObserver {
             Event::Closed { ending, up, down, lasted: life, .. } => {
                 self.closed(key, &Closed { ending, up, down, life }, SystemTime::now());
             }
-            _ => {}
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptPaused { .. }
+            | Event::AcceptResumed { .. }
+            | Event::AcceptFailed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::DialFailed { .. }
+            | Event::EndOfFile
+            | Event::ShutDown
+            | Event::Message { .. }
+            | Event::Stalled { .. }
+            | Event::Resumed { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::Read { .. }
+            | Event::Wrote { .. }
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Received { .. }
+            | Event::Sent { .. }
+            | Event::Passed { .. }
+            | Event::Dropped { .. } => {}
         }
     }
 
@@ -137,12 +169,16 @@ struct Closed {
     life: Duration,
 }
 
-fn listener(listeners: &mut Vec<Frontend>, route: u16, service: &str, listen: &str) -> usize {
+fn listener(
+    listeners: &mut Vec<Frontend>,
+    route: u16,
+    service: ServiceKind,
+    listen: &str,
+) -> usize {
     let known =
         listeners.iter().position(|listener| listener.route == route && listener.listen == listen);
     known.unwrap_or_else(|| {
-        let (service, listen) = (service.to_string(), listen.to_string());
-        listeners.push(Frontend { route, service, listen, live: 0 });
+        listeners.push(Frontend { route, service, listen: listen.to_string(), live: 0 });
         listeners.len() - 1
     })
 }
@@ -170,7 +206,7 @@ mod tests {
 
     fn open(access: &mut AccessObserver, id: u32) -> Key {
         let key = Key::new(id, id as usize);
-        access.opened(key, 0, "relay", "tcp://127.0.0.1:7", &Peer::Stdio);
+        access.opened(key, 0, ServiceKind::Relay, "tcp://127.0.0.1:7", &Peer::Stdio);
         key
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
 use crate::config::AccessFormat;
-use crate::core::{Close, Peer};
+use crate::core::{Close, Peer, ServiceKind};
 
 use super::clock::Stamp;
 use super::line::PeerName;
@@ -39,7 +39,7 @@ pub struct Entry<'a> {
 /// A listener and its service.
 pub struct Frontend {
     pub route: u16,
-    pub service: String,
+    pub service: ServiceKind,
     pub listen: String,
     pub live: usize,
 }
@@ -56,7 +56,7 @@ impl Display for AccessLine<'_> {
 
 fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     let peer = peer_text(entry.peer);
-    let (service, listen) = (Value(&entry.listener.service), Value(&entry.listener.listen));
+    let (service, listen) = (entry.listener.service, Value(&entry.listener.listen));
     write!(f, "ts={} conn={} route={} ", entry.ended, entry.conn, entry.listener.route)?;
     write!(f, "service={service} listen={listen} peer={} ", Value(&peer))?;
     write!(f, "target={} tries={} connect=", Value(entry.target.unwrap_or("-")), entry.tries)?;
@@ -72,9 +72,9 @@ fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
 
 fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     let peer = peer_text(entry.peer);
-    let (service, listen) = (Json(&entry.listener.service), Json(&entry.listener.listen));
+    let (service, listen) = (entry.listener.service, Json(&entry.listener.listen));
     write!(f, "{{\"ts\":\"{}\",\"conn\":{},", entry.ended, entry.conn)?;
-    write!(f, "\"route\":{},\"service\":{service},", entry.listener.route)?;
+    write!(f, "\"route\":{},\"service\":\"{service}\",", entry.listener.route)?;
     write!(f, "\"listen\":{listen},\"peer\":{},\"target\":", Json(&peer))?;
     match entry.target {
         Some(target) => write!(f, "{}", Json(target))?,
@@ -97,10 +97,10 @@ fn haproxy(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     match entry.peer {
         Peer::Inet(address) => write!(f, "{}:{}", address.ip(), address.port())?,
         // For a Unix client, which has no port, HAProxy writes the number of the listener.
-        _ => write!(f, "unix:{}", entry.listener.route)?,
+        Peer::Unix(_) | Peer::Stdio => write!(f, "unix:{}", entry.listener.route)?,
     }
     let frontend = Token(&entry.listener.listen);
-    write!(f, " [{}] {frontend} {}/", HaproxyDate(entry.opened), Token(&entry.listener.service))?;
+    write!(f, " [{}] {frontend} {}/", HaproxyDate(entry.opened), entry.listener.service)?;
     match entry.target {
         Some(target) => write!(f, "{} 0/", Token(target))?,
         None => f.write_str("<NOSRV> -1/")?,
@@ -120,7 +120,7 @@ fn peer_text(peer: &Peer) -> String {
     match peer {
         // The name is escaped when it is written.
         Peer::Unix(Some(name)) => format!("unix:{name}"),
-        other => PeerName(other).to_string(),
+        Peer::Inet(_) | Peer::Unix(None) | Peer::Stdio => PeerName(peer).to_string(),
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     use crate::core::{CloseKind, Reason, Side};
 
     fn listener() -> Frontend {
-        let (service, listen) = ("relay".to_string(), "tcp://[::1]:5432".to_string());
+        let (service, listen) = (ServiceKind::Relay, "tcp://[::1]:5432".to_string());
         Frontend { route: 1, service, listen, live: 3 }
     }
 

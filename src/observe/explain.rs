@@ -1,13 +1,17 @@
 //! Explains events: one sentence each on why the loop did this, for readers who want to understand
 //! event loops. A sentence states only what follows from the event itself.
 
-use std::fmt::{self, Formatter};
+use std::collections::HashSet;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::core::event::DropReason;
-use crate::core::{Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, Side};
+use crate::core::{
+    Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, ServiceKind, Side, Signal,
+};
 
 use super::clock::Span;
+use Explanation::Text;
 
 /// The system call behind mio's `poll`.
 const POLLER: &str = if cfg!(all(target_os = "linux", not(mio_unsupported_force_poll_poll))) {
@@ -16,241 +20,265 @@ const POLLER: &str = if cfg!(all(target_os = "linux", not(mio_unsupported_force_
     "poll"
 };
 
-/// Writes ` -- ` and the explanation of `event`, or nothing where there is nothing to explain.
-pub fn explain(f: &mut Formatter<'_>, key: Key, event: &Event<'_>) -> fmt::Result {
-    match event {
-        Event::Dump { .. } | Event::InProgress { .. } => return Ok(()),
-        _ => f.write_str(" -- ")?,
-    }
-    match *event {
-        Event::Turn { limit, queued, events, .. } => turn(f, limit, queued, events),
-        Event::Wrote { left, .. } if left > 0 => write!(
-            f,
-            "the send buffer is full: these {left} bytes are kept, and the other end is not read \
-             until they are sent"
-        ),
-        Event::WriteBlocked { left } if left > 0 => write!(
-            f,
-            "the send buffer is full: {left} bytes are kept, and the other end is not read until \
-             this end is reported writable again"
-        ),
-        Event::Read { bytes, room, hint: ReadHint::Short } if bytes > 0 => write!(
-            f,
-            "{bytes} bytes in a buffer of {room}: the socket is empty, so this end is no longer \
-             readable, and the next byte will be reported by an event"
-        ),
-        Event::Closed { ending, .. } => closed(f, key, ending),
-        _ => f.write_str(loop_event(key, event)),
+/// The explanations logged so far. At most as many as `explain` has sentences.
+#[derive(Default)]
+pub struct Explained(HashSet<String>);
+
+impl Explained {
+    /// Returns whether this explanation was not logged before, and records it.
+    pub fn is_first(&mut self, key: Key, event: &Event<'_>) -> bool {
+        let sentence = explain(key, event).to_string();
+        // Sentences that differ only in numbers and times count as one.
+        let has_digit = |word: &str| word.contains(|c: char| c.is_ascii_digit());
+        let words = sentence.split(' ').filter(|word| !has_digit(word));
+        self.0.insert(words.collect::<Vec<_>>().join(" "))
     }
 }
 
-fn turn(
-    f: &mut Formatter<'_>,
-    limit: Option<Duration>,
-    queued: usize,
-    events: usize,
-) -> fmt::Result {
+/// Why the loop did something: a sentence, or the numbers of one that has numbers.
+pub enum Explanation {
+    None,
+    Text(&'static str),
+    /// A write left this many bytes.
+    Unsent(usize),
+    /// A write of this many bytes would have blocked.
+    StillUnsent(usize),
+    /// A read was shorter than its buffer.
+    Drained {
+        bytes: usize,
+        room: usize,
+    },
+    /// The poll ended at its timeout.
+    TimedOut(Duration),
+    /// The poll ended with an event before its timeout.
+    Woken(Option<Duration>),
+    /// The reason of a close, and who closed first.
+    Closed(&'static str, &'static str),
+}
+
+/// Returns the explanation of an event.
+pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
+    match *event {
+        Event::Dump { .. } | Event::InProgress { .. } => Explanation::None,
+        Event::Turn { limit, queued, events, .. } => turn(limit, queued, events),
+        Event::PolledAgain { .. } => {
+            Text("deadlines are due, and an event that moves one may have come since the last poll")
+        }
+        Event::Listening { .. } => Text(
+            "the address is bound: the kernel completes handshakes, and the loop accepts the \
+             connections when the listener is reported readable",
+        ),
+        Event::AcceptPaused { fault: None, .. } => {
+            Text("one more connection would exceed the limit; new clients wait in the accept queue")
+        }
+        Event::AcceptPaused { fault: Some(_), .. } => Text(
+            "retrying at once would spin; accept is retried after the next close, or after a delay",
+        ),
+        Event::AcceptResumed { .. } => {
+            Text("a connection can be accepted again; clients in the accept queue come first")
+        }
+        Event::AcceptFailed { .. } => {
+            Text("this connection was gone before it was accepted; the next one may be fine")
+        }
+        Event::Signal { signal } => Text(received(signal)),
+        Event::Draining { .. } => Text(
+            "connections at rest are closed now, those in progress may finish, and the rest is cut \
+             at the drain timeout",
+        ),
+        Event::Resolved { .. } => Text(
+            "a helper thread resolves names: getaddrinfo(3) blocks and has no asynchronous form",
+        ),
+        Event::Opened { .. } if key.is_flow() => {
+            Text("a datagram came from a source without a flow")
+        }
+        Event::Opened { service: ServiceKind::Relay, .. } => {
+            Text("a client connected; it is not read until a target is connected")
+        }
+        Event::Opened { .. } => Text("a client connected; accept returned a socket for it"),
+        Event::Dialing { attempt: 0..=1, .. } => Text(
+            "a relay needs a target; end b is reported writable when the connect has succeeded or \
+             failed",
+        ),
+        Event::Dialing { .. } => {
+            Text("the previous target failed; the client has not been read yet, so no data is lost")
+        }
+        Event::DialFailed { left: 0, .. } => {
+            Text("no target is left: the client is reset, since a FIN would look like success")
+        }
+        Event::DialFailed { .. } => {
+            Text("this target failed; the next one is tried at once, unnoticed by the client")
+        }
+        Event::Connected { .. } => {
+            Text("the socket is writable and has no error; the client is read from now on")
+        }
+        Event::EndOfFile => Text(
+            "this end sends no more data: the peer sent its FIN, or the service is done; its data \
+             was forwarded, and our FIN to the other end follows",
+        ),
+        Event::ShutDown => Text(
+            "the other end has reached its end of file and no data is unsent: our FIN follows the \
+             last byte, and this end is still read",
+        ),
+        Event::Stalled { .. } => Text(
+            "the peer reads too slowly or not at all: the other end is not read until these bytes \
+             are sent; other connections go on",
+        ),
+        Event::Resumed { .. } => Text("the peer has read data; the other end is read again"),
+        Event::Message { .. } => {
+            Text("a message ends at its newline, at end of file, or at the limit")
+        }
+        Event::Closed { ending, .. } => closed(key, ending),
+        Event::Marked { ready } => Text(marked(ready)),
+        Event::Stale => Text(
+            "its connection is closed: the number in the event's key is not that of the connection \
+             now in the slot",
+        ),
+        Event::Read { bytes, room, hint } => read(bytes, room, hint),
+        Event::Wrote { left: 0, .. } => Text("the kernel took all bytes: no buffer is kept"),
+        Event::Wrote { left, .. } => Explanation::Unsent(left),
+        Event::ReadBlocked => {
+            Text("the socket is empty: this end is not readable until the next event says so")
+        }
+        Event::WriteBlocked { left: 0 } => {
+            Text("the send buffer is full: this end is not writable until the next event says so")
+        }
+        Event::WriteBlocked { left } => Explanation::StillUnsent(left),
+        Event::ReadOff => {
+            Text("data is waiting that cannot be read yet; more of it must not wake the loop")
+        }
+        Event::ReadOn => Text("all waiting data was read: new data is to wake the loop again"),
+        Event::Interrupted => Text("a signal interrupted the call (EINTR); the call is repeated"),
+        Event::Yielded { .. } => Text(
+            "other connections are waiting: this one goes to the end of the queue, and the next \
+             turn does not sleep",
+        ),
+        Event::Armed { deadline, .. } => Text(deadline_set(deadline)),
+        Event::Fired { again: true, .. } => Text(
+            "there was activity since it was set; moving a deadline with every byte would be \
+             costly, so it is checked when it comes due, and set again",
+        ),
+        Event::Fired { deadline, again: false } => Text(deadline_expired(deadline)),
+        Event::Received { .. } => Text("datagrams are received whole, never merged or split"),
+        Event::Sent { .. } => Text("a datagram is sent whole or not at all"),
+        Event::Passed { .. } => {
+            Text("single datagrams are not logged, so they are counted together")
+        }
+        Event::Dropped { why, .. } => Text(dropped(why)),
+    }
+}
+
+/// Writes ` -- ` and the sentence, or nothing.
+impl Display for Explanation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Explanation::None => Ok(()),
+            Explanation::Text(text) => write!(f, " -- {text}"),
+            Explanation::Unsent(left) => write!(
+                f,
+                " -- the send buffer is full: these {left} bytes are kept, and the other end is \
+                 not read until they are sent"
+            ),
+            Explanation::StillUnsent(left) => write!(
+                f,
+                " -- the send buffer is full: {left} bytes are kept, and the other end is not \
+                 read until this end is reported writable again"
+            ),
+            Explanation::Drained { bytes, room } => write!(
+                f,
+                " -- {bytes} bytes in a buffer of {room}: the socket is empty, so this end is no \
+                 longer readable, and the next byte will be reported by an event"
+            ),
+            Explanation::TimedOut(limit) => {
+                let limit = Span(*limit);
+                write!(f, " -- {POLLER} timed out after {limit}, at the next deadline or retry")
+            }
+            Explanation::Woken(None) => write!(
+                f,
+                " -- {POLLER} returned an event; it had no timeout, since no deadline was set \
+                 and nothing was queued"
+            ),
+            Explanation::Woken(Some(limit)) => write!(
+                f,
+                " -- {POLLER} returned an event; its timeout was {}, at the next deadline or \
+                 retry",
+                Span(*limit)
+            ),
+            Explanation::Closed(reason, first) => write!(f, " -- {reason}{first}"),
+        }
+    }
+}
+
+fn turn(limit: Option<Duration>, queued: usize, events: usize) -> Explanation {
     match limit {
-        _ if queued > 0 => f.write_str(
+        _ if queued > 0 => Text(
             "connections that used up their budget are queued: the loop polled without sleeping",
         ),
-        None => write!(
-            f,
-            "{POLLER} returned an event; it had no timeout, since no deadline was set and nothing \
-             was queued"
-        ),
+        None => Explanation::Woken(None),
         Some(Duration::ZERO) => {
-            f.write_str("work was left from the last turn: the loop polled without sleeping")
+            Text("work was left from the last turn: the loop polled without sleeping")
         }
-        Some(limit) if events == 0 => {
-            write!(f, "{POLLER} timed out after {}, at the next deadline or retry", Span(limit))
-        }
-        Some(limit) => write!(
-            f,
-            "{POLLER} returned an event; its timeout was {}, at the next deadline or retry",
-            Span(limit)
-        ),
+        Some(limit) if events == 0 => Explanation::TimedOut(limit),
+        Some(limit) => Explanation::Woken(Some(limit)),
     }
 }
 
-fn closed(f: &mut Formatter<'_>, key: Key, close: Close) -> fmt::Result {
+fn closed(key: Key, close: Close) -> Explanation {
     if key.is_flow() && close.reason == Reason::IdleTimeout {
-        return f.write_str("no datagram in either direction for the UDP timeout");
+        return Text("no datagram in either direction for the UDP timeout");
     }
     if let (Reason::Reset { by, .. }, CloseKind::Fin) = (close.reason, close.by)
         && by == close.first
     {
-        return f.write_str(
+        return Text(
             "it sent a FIN and closed the socket: its kernel answers later data with a RST, and \
              data it had not read is lost",
         );
     }
-    f.write_str(reason(close.reason))?;
-    f.write_str(match (close.reason, close.first) {
-        (Reason::Finished, Side::Client) => "; the client's FIN came first",
-        (Reason::Finished, Side::Target) => "; the target's FIN came first",
-        (Reason::Finished | Reason::Served, Side::Proxy) => "; our FIN came first",
-        _ => "",
-    })
+    let is_finished = close.reason == Reason::Finished;
+    let first = match close.first {
+        Side::Client if is_finished => "; the client's FIN came first",
+        Side::Target if is_finished => "; the target's FIN came first",
+        Side::Proxy if is_finished || close.reason == Reason::Served => "; our FIN came first",
+        Side::Client | Side::Target | Side::Proxy => "",
+    };
+    Explanation::Closed(reason(close.reason), first)
 }
 
-/// Explains the events of the loop and its listeners.
-fn loop_event(key: Key, event: &Event<'_>) -> &'static str {
-    match *event {
-        Event::PolledAgain { .. } => {
-            "deadlines are due, and an event that moves one may have come since the last poll"
+fn dropped(why: DropReason) -> &'static str {
+    match why {
+        DropReason::Blocked => {
+            "the send buffer is full; datagrams have no backpressure, and a queue would only delay \
+             them"
         }
-        Event::Listening { .. } => {
-            "the address is bound: the kernel completes handshakes, and the loop accepts the \
-             connections when the listener is reported readable"
+        DropReason::Own => {
+            "the source is this socket's own address: the reply would come back for ever"
         }
-        Event::AcceptPaused { fault: None, .. } => {
-            "one more connection would exceed the limit; new clients wait in the accept queue"
+        DropReason::Privileged => {
+            "services below port 1024 may reply to our reply, for ever; \
+             --udp-allow-low-ports allows them"
         }
-        Event::AcceptPaused { .. } => {
-            "retrying at once would spin; accept is retried after the next close, or after a delay"
+        DropReason::Loop => {
+            "two echo services that reply to each other need every reply: dropping one in a \
+             thousand ends the loop, and a real client can bear it"
         }
-        Event::AcceptResumed { .. } => {
-            "a connection can be accepted again; clients in the accept queue come first"
+        DropReason::Refused(_) => "an ICMP message says that no socket listens at the target",
+        DropReason::Failed(_) => "the kernel refused to send it, and it is not sent again",
+        DropReason::NoWay => "there is no address to send it to",
+        DropReason::Short => {
+            "the reply would be longer than the request, whose source may be forged: replies must \
+             not amplify"
         }
-        Event::AcceptFailed { .. } => {
-            "this connection was gone before it was accepted; the next one may be fine"
-        }
-        Event::Signal { name } => signal(name),
-        Event::Draining { .. } => {
-            "connections at rest are closed now, those in progress may finish, and the rest is cut \
-             at the drain timeout"
-        }
-        Event::Resolved { .. } => {
-            "a helper thread resolves names: getaddrinfo(3) blocks and has no asynchronous form"
-        }
-        _ => connection_event(key, event),
+        DropReason::Long => "a truncated datagram is not what was sent, so it is not forwarded",
     }
 }
 
-/// Explains the events in the life of a connection.
-fn connection_event(key: Key, event: &Event<'_>) -> &'static str {
-    match *event {
-        Event::Opened { .. } if key.is_flow() => "a datagram came from a source without a flow",
-        Event::Opened { service: "relay", .. } => {
-            "a client connected; it is not read until a target is connected"
-        }
-        Event::Opened { .. } => "a client connected; accept returned a socket for it",
-        Event::Dialing { attempt: 0..=1, .. } => {
-            "a relay needs a target; end b is reported writable when the connect has succeeded or \
-             failed"
-        }
-        Event::Dialing { .. } => {
-            "the previous target failed; the client has not been read yet, so no data is lost"
-        }
-        Event::DialFailed { left: 0, .. } => {
-            "no target is left: the client is reset, since a FIN would look like success"
-        }
-        Event::DialFailed { .. } => {
-            "this target failed; the next one is tried at once, unnoticed by the client"
-        }
-        Event::Connected { .. } => {
-            "the socket is writable and has no error; the client is read from now on"
-        }
-        Event::EndOfFile => {
-            "this end sends no more data: the peer sent its FIN, or the service is done; its data \
-             was forwarded, and our FIN to the other end follows"
-        }
-        Event::ShutDown => {
-            "the other end has reached its end of file and no data is unsent: our FIN follows the \
-             last byte, and this end is still read"
-        }
-        Event::Stalled { .. } => {
-            "the peer reads too slowly or not at all: the other end is not read until these bytes \
-             are sent; other connections go on"
-        }
-        Event::Resumed { .. } => "the peer has read data; the other end is read again",
-        Event::Message { .. } => "a message ends at its newline, at end of file, or at the limit",
-        _ => step_event(event),
-    }
-}
-
-/// Explains the steps of a turn.
-fn step_event(event: &Event<'_>) -> &'static str {
-    match *event {
-        Event::Marked { ready } => marked(ready),
-        Event::Stale => {
-            "its connection is closed: the number in the event's key is not that of the connection \
-             now in the slot"
-        }
-        Event::Read { bytes: 0, .. } => "a read of 0 bytes is the end of file",
-        Event::Read { hint, .. } => read(hint),
-        Event::Wrote { .. } => "the kernel took all bytes: no buffer is kept",
-        Event::ReadBlocked => {
-            "the socket is empty: this end is not readable until the next event says so"
-        }
-        Event::WriteBlocked { .. } => {
-            "the send buffer is full: this end is not writable until the next event says so"
-        }
-        Event::ReadOff => {
-            "data is waiting that cannot be read yet; more of it must not wake the loop"
-        }
-        Event::ReadOn => "all waiting data was read: new data is to wake the loop again",
-        Event::Interrupted => "a signal interrupted the call (EINTR); the call is repeated",
-        Event::Yielded { .. } => {
-            "other connections are waiting: this one goes to the end of the queue, and the next \
-             turn does not sleep"
-        }
-        Event::Armed { deadline, .. } => deadline_set(deadline),
-        Event::Fired { again: true, .. } => {
-            "there was activity since it was set; moving a deadline with every byte would be \
-             costly, so it is checked when it comes due, and set again"
-        }
-        Event::Fired { deadline, .. } => deadline_expired(deadline),
-        _ => datagram_event(event),
-    }
-}
-
-fn datagram_event(event: &Event<'_>) -> &'static str {
-    match *event {
-        Event::Received { .. } => "datagrams are received whole, never merged or split",
-        Event::Sent { .. } => "a datagram is sent whole or not at all",
-        Event::Passed { .. } => "single datagrams are not logged, so they are counted together",
-        Event::Dropped { why, .. } => match why {
-            DropReason::Blocked => {
-                "the send buffer is full; datagrams have no backpressure, and a queue would only \
-                 delay them"
-            }
-            DropReason::Own => {
-                "the source is this socket's own address: the reply would come back for ever"
-            }
-            DropReason::Privileged => {
-                "services below port 1024 may reply to our reply, for ever; \
-                 --udp-allow-low-ports allows them"
-            }
-            DropReason::Loop => {
-                "two echo services that reply to each other need every reply: dropping one in a \
-                 thousand ends the loop, and a real client can bear it"
-            }
-            DropReason::Refused(_) => "an ICMP message says that no socket listens at the target",
-            DropReason::Failed(_) => "the kernel refused to send it, and it is not sent again",
-            DropReason::NoWay => "there is no address to send it to",
-            DropReason::Short => {
-                "the reply would be longer than the request, whose source may be forged: replies \
-                 must not amplify"
-            }
-            DropReason::Long => "a truncated datagram is not what was sent, so it is not forwarded",
-        },
-        _ => UNEXPLAINED,
-    }
-}
-
-/// The text for events without an explanation. No event has it; a test checks that.
-pub const UNEXPLAINED: &str = "not explained";
-
-fn signal(name: &str) -> &'static str {
-    match name.trim_start_matches("SIG") {
-        "TERM" | "INT" => {
+fn received(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Terminate | Signal::Interrupt => {
             "the daemon was asked to stop: listeners close, and a second signal stops at once"
         }
-        "HUP" => "the terminal was closed or an operator sent it; it changes nothing",
-        "QUIT" => "it asks for a dump: the state of the loop follows",
-        _ => "signals are handled in the loop like any other event",
+        Signal::HangUp => "the terminal was closed or an operator sent it; it changes nothing",
+        Signal::Quit => "it asks for a dump: the state of the loop follows",
     }
 }
 
@@ -276,29 +304,30 @@ fn marked(ready: Ready) -> &'static str {
 }
 
 /// Explains why another read follows, or need not.
-fn read(hint: ReadHint) -> &'static str {
+fn read(bytes: usize, room: usize, hint: ReadHint) -> Explanation {
     match hint {
-        ReadHint::Full => {
+        _ if bytes == 0 => Text("a read of 0 bytes is the end of file"),
+        ReadHint::Full => Text(
             "the buffer is full: more data may be waiting, and no event would report it, so \
-             another read follows"
-        }
-        ReadHint::Short => "the read was short: the socket is empty",
-        ReadHint::EndWaits => {
+             another read follows",
+        ),
+        ReadHint::Short => Explanation::Drained { bytes, room },
+        ReadHint::EndWaits => Text(
             "an end of file or an error follows these bytes, and no event would report it, so \
-             another read follows"
-        }
-        ReadHint::Urgent => {
+             another read follows",
+        ),
+        ReadHint::Urgent => Text(
             "this connection had urgent data, which makes reads short: reads follow until one \
-             would block"
-        }
-        ReadHint::NoPromise => {
+             would block",
+        ),
+        ReadHint::NoPromise => Text(
             "on this kind of socket a short read does not mean an empty socket: reads follow until \
-             one would block"
-        }
-        ReadHint::Spliced => {
+             one would block",
+        ),
+        ReadHint::Spliced => Text(
             "reads were full, so data now goes through a kernel pipe without being copied; the \
-             size of a splice says nothing about the socket: splices follow until one would block"
-        }
+             size of a splice says nothing about the socket: splices follow until one would block",
+        ),
     }
 }
 
@@ -371,5 +400,24 @@ fn reason(reason: Reason) -> &'static str {
         }
         Reason::Evicted => "the flow table was full, and this was its oldest flow",
         Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ReadHint;
+
+    #[test]
+    fn an_explanation_is_logged_once_whatever_its_numbers_are() {
+        let mut explained = Explained::default();
+        let key = Key::new(7, 3);
+        let read = |bytes, hint| Event::Read { bytes, room: 65_536, hint };
+        assert!(explained.is_first(key, &read(5, ReadHint::Short)));
+        assert!(!explained.is_first(Key::new(8, 4), &read(900, ReadHint::Short)));
+        assert!(explained.is_first(key, &read(65_536, ReadHint::Full)), "another reason");
+        assert!(explained.is_first(key, &Event::Wrote { bytes: 3, left: 2 }));
+        assert!(!explained.is_first(key, &Event::Wrote { bytes: 4, left: 77 }));
+        assert!(explained.is_first(key, &Event::Wrote { bytes: 4, left: 0 }));
     }
 }

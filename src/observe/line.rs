@@ -4,8 +4,8 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use crate::core::event::Client;
-use crate::core::{Deadline, Event, Key, Peer};
+use crate::core::event::{Client, DropReason};
+use crate::core::{Close, Deadline, Event, Key, Peer, SysError};
 use crate::text::count::Count;
 
 use super::clock::Span;
@@ -26,39 +26,39 @@ pub struct Line<'a> {
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        self.loop_event(f)?;
-        if self.explain { explain(f, self.key, self.event) } else { Ok(()) }
+        self.event(f)?;
+        if self.explain { explain(self.key, self.event).fmt(f) } else { Ok(()) }
     }
 }
 
 impl Line<'_> {
-    fn loop_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    fn event(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self.event {
             Event::Turn { number, slept, events, queued, .. } => {
                 let (slept, events) = (Span(slept), Count(events, "event"));
                 write!(f, "turn {number}: slept {slept}, {events}, {queued} queued")
             }
-            Event::Listening { address, service } => {
-                write!(f, "listening on {}: {}", plain(address), plain(service))
-            }
             Event::PolledAgain { events } => {
                 write!(f, "polled again before deadlines fire: {}", Count(events, "event"))
             }
-            Event::AcceptPaused { address, fault, connections } => {
-                write!(f, "accept paused on {}: ", plain(address))?;
-                match fault {
-                    Some(fault) => write!(f, "{fault}")?,
-                    None => f.write_str("connection limit reached")?,
-                }
-                write!(f, " ({connections} open)")
+            Event::Listening { address, service } => {
+                write!(f, "listening on {}: {service}", plain(address))
             }
+            Event::AcceptPaused { address, fault: Some(fault), connections } => {
+                write!(f, "accept paused on {}: {fault} ({connections} open)", plain(address))
+            }
+            Event::AcceptPaused { address, fault: None, connections } => write!(
+                f,
+                "accept paused on {}: connection limit reached ({connections} open)",
+                plain(address)
+            ),
             Event::AcceptResumed { address, connections } => {
                 write!(f, "accept resumed on {} ({connections} open)", plain(address))
             }
             Event::AcceptFailed { address, fault } => {
                 write!(f, "accept failed on {}: {fault}", plain(address))
             }
-            Event::Signal { name } => write!(f, "received {}", plain(name)),
+            Event::Signal { signal } => write!(f, "received {signal}"),
             Event::Draining { connections, deadline } => {
                 let connections = Count(connections, "connection");
                 write!(f, "draining {connections}, at most {}", Span(deadline))
@@ -66,7 +66,7 @@ impl Line<'_> {
             Event::Resolved { name, error: Some(error), .. } => {
                 write!(f, "cannot resolve {}: {}", plain(name), plain(error))
             }
-            Event::Resolved { name, addresses, .. } => {
+            Event::Resolved { name, addresses, error: None } => {
                 write!(f, "resolved {}: {}", plain(name), Count(addresses, "address"))
             }
             Event::InProgress { connections, up, down } => {
@@ -74,144 +74,183 @@ impl Line<'_> {
                 write!(f, "in progress: {connections}, {up} B up, {down} B down so far")
             }
             Event::Dump { line } => Shown::new(line.as_bytes(), Form::Ours).within(4000).fmt(f),
-            _ => self.connection_event(f),
-        }
-    }
-
-    fn connection_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (subject, end) = (Subject(self), End(self.key));
-        match *self.event {
-            Event::Opened { service, listen, peer, .. } => {
-                let (listen, service) = (plain(listen), plain(service));
-                write!(f, "{subject} opened: {} -> {listen}, {service}", PeerName(peer))
-            }
+            Event::Opened { service, listen, peer, .. } => write!(
+                f,
+                "{} opened: {} -> {}, {service}",
+                self.subject(),
+                PeerName(peer),
+                plain(listen)
+            ),
             Event::Dialing { target, attempt } => {
-                write!(f, "{end} dialing {}, attempt {attempt}", plain(target))
+                write!(f, "{} dialing {}, attempt {attempt}", self.end(), plain(target))
             }
             Event::DialFailed { target, fault, left, client } => {
-                subject.fmt(f)?;
-                if let Some(Client { peer, listen }) = client {
-                    write!(f, " {} via {}", PeerName(peer), plain(listen))?;
-                }
-                write!(f, ": connect to {} failed: {fault}; ", plain(target))?;
-                match left {
-                    0 if client.is_none() || self.key.is_flow() => f.write_str("no targets left"),
-                    0 => f.write_str("no targets left, resetting the client"),
-                    _ => write!(f, "{} left", Count(left, "target")),
-                }
+                self.dial_failed(f, target, fault, left, client)
             }
-            Event::Connected { after } => write!(f, "{end} connected after {}", Span(after)),
-            Event::EndOfFile => write!(f, "{end} end of file"),
-            Event::ShutDown => write!(f, "{end} shut down"),
-            Event::Stalled { unsent, since, now } => {
-                let time = Span(now.since(since));
-                write!(f, "{end} stalled: nothing accepted for {time}, {unsent} B unsent")
+            Event::Connected { after } => {
+                write!(f, "{} connected after {}", self.end(), Span(after))
             }
-            Event::Resumed { stalled } => {
-                write!(f, "{end} resumed after a stall of {}", Span(stalled))
-            }
+            Event::EndOfFile => write!(f, "{} end of file", self.end()),
+            Event::ShutDown => write!(f, "{} shut down", self.end()),
             Event::Message { message } => {
-                write!(f, "{subject} message {}, {} B", quoted(message), message.len())
+                write!(f, "{} message {}, {} B", self.subject(), quoted(message), message.len())
+            }
+            Event::Stalled { unsent, since, now } => write!(
+                f,
+                "{} stalled: nothing accepted for {}, {unsent} B unsent",
+                self.end(),
+                Span(now.since(since))
+            ),
+            Event::Resumed { stalled } => {
+                write!(f, "{} resumed after a stall of {}", self.end(), Span(stalled))
             }
             Event::Closed { ending, up, down, lasted, .. } => {
-                write!(
-                    f,
-                    "{subject} closed: {ending}, {up} B up, {down} B down, {}",
-                    Span(lasted)
-                )?;
-                for (end, stalled) in ["a", "b"].into_iter().zip(self.stalled) {
-                    if !stalled.is_zero() {
-                        write!(f, ", {end} stalled for {}", Span(stalled))?;
-                    }
-                }
-                Ok(())
+                self.closed(f, ending, up, down, lasted)
             }
-            _ => self.step_event(f),
-        }
-    }
-
-    fn step_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (subject, end) = (Subject(self), End(self.key));
-        match *self.event {
-            Event::Marked { ready } => write!(f, "{} {ready:#}", EndOrSource(self)),
-            Event::Stale => write!(f, "{} stale event ignored", EndOrSource(self)),
-            Event::Read { bytes, .. } => write!(f, "{end} read {bytes}"),
-            Event::Wrote { bytes, left } => write!(f, "{end} wrote {bytes}, {left} unsent"),
-            Event::ReadBlocked => write!(f, "{end} read would block"),
-            Event::WriteBlocked { left } => write!(f, "{end} write would block, {left} unsent"),
-            Event::ReadOff => write!(f, "{end} read interest off"),
-            Event::ReadOn => write!(f, "{end} read interest on"),
-            Event::Interrupted => write!(f, "{} interrupted", EndOrSource(self)),
-            Event::Yielded { steps } => write!(f, "{subject} budget used up after {steps} steps"),
-            Event::Armed { deadline, due, now } => {
-                let (name, due) = (DeadlineName(deadline), Span(now.until(due)));
-                write!(f, "{subject} {name} deadline set, due in {due}")
+            Event::Marked { ready } => write!(f, "{} {ready:#}", self.source()),
+            Event::Stale => write!(f, "{} stale event ignored", self.source()),
+            Event::Read { bytes, .. } => write!(f, "{} read {bytes}", self.end()),
+            Event::Wrote { bytes, left } => {
+                write!(f, "{} wrote {bytes}, {left} unsent", self.end())
             }
-            Event::Fired { deadline, again } => {
-                let what = if again { "not reached, set again" } else { "expired" };
-                write!(f, "{subject} {} deadline {what}", DeadlineName(deadline))
+            Event::ReadBlocked => write!(f, "{} read would block", self.end()),
+            Event::WriteBlocked { left } => {
+                write!(f, "{} write would block, {left} unsent", self.end())
             }
-            _ => self.datagram_event(f),
-        }
-    }
-
-    fn datagram_event(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let subject = EndOrSource(self);
-        match *self.event {
+            Event::ReadOff => write!(f, "{} read interest off", self.end()),
+            Event::ReadOn => write!(f, "{} read interest on", self.end()),
+            Event::Interrupted => write!(f, "{} interrupted", self.source()),
+            Event::Yielded { steps } => {
+                write!(f, "{} budget used up after {steps} steps", self.subject())
+            }
+            Event::Armed { deadline, due, now } => write!(
+                f,
+                "{} {} deadline set, due in {}",
+                self.subject(),
+                deadline_name(deadline),
+                Span(now.until(due))
+            ),
+            Event::Fired { deadline, again: true } => write!(
+                f,
+                "{} {} deadline not reached, set again",
+                self.subject(),
+                deadline_name(deadline)
+            ),
+            Event::Fired { deadline, again: false } => {
+                write!(f, "{} {} deadline expired", self.subject(), deadline_name(deadline))
+            }
             Event::Received { bytes, from } => {
-                write!(f, "{subject} received {bytes} from {}", PeerName(from))
+                write!(f, "{} received {bytes} from {}", self.source(), PeerName(from))
             }
-            Event::Sent { bytes, to } => write!(f, "{subject} sent {bytes} to {}", PeerName(to)),
+            Event::Sent { bytes, to } => {
+                write!(f, "{} sent {bytes} to {}", self.source(), PeerName(to))
+            }
             Event::Passed { received, received_bytes, sent, sent_bytes } => write!(
                 f,
                 "{} received {received} datagrams ({received_bytes} B), \
                  sent {sent} ({sent_bytes} B)",
-                Subject(self)
+                self.subject()
             ),
-            Event::Dropped { bytes, from, why } => {
-                match bytes {
-                    Some(bytes) => write!(f, "{subject} dropped a datagram of {bytes} B")?,
-                    None => write!(f, "{subject} dropped an earlier datagram")?,
-                }
-                from.map_or(Ok(()), |from| write!(f, " from {}", PeerName(from)))?;
-                write!(f, ": {why}")
+            Event::Dropped { bytes, from, why } => self.dropped(f, bytes, from, why),
+        }
+    }
+
+    fn dial_failed(
+        &self,
+        f: &mut Formatter<'_>,
+        target: &str,
+        fault: SysError,
+        left: usize,
+        client: Option<Client<'_>>,
+    ) -> fmt::Result {
+        write!(f, "{}", self.subject())?;
+        if let Some(Client { peer, listen }) = client {
+            write!(f, " {} via {}", PeerName(peer), plain(listen))?;
+        }
+        write!(f, ": connect to {} failed: {fault}; ", plain(target))?;
+        match left {
+            0 if client.is_none() || self.key.is_flow() => f.write_str("no targets left"),
+            0 => f.write_str("no targets left, resetting the client"),
+            _ => write!(f, "{} left", Count(left, "target")),
+        }
+    }
+
+    fn closed(
+        &self,
+        f: &mut Formatter<'_>,
+        ending: Close,
+        up: u64,
+        down: u64,
+        lasted: Duration,
+    ) -> fmt::Result {
+        write!(f, "{} closed: {ending}, {up} B up, {down} B down, ", self.subject())?;
+        write!(f, "{}", Span(lasted))?;
+        for (end, stalled) in ["a", "b"].into_iter().zip(self.stalled) {
+            if !stalled.is_zero() {
+                write!(f, ", {end} stalled for {}", Span(stalled))?;
             }
-            _ => Ok(()),
+        }
+        Ok(())
+    }
+
+    fn dropped(
+        &self,
+        f: &mut Formatter<'_>,
+        bytes: Option<usize>,
+        from: Option<&Peer>,
+        why: DropReason,
+    ) -> fmt::Result {
+        match bytes {
+            Some(bytes) => write!(f, "{} dropped a datagram of {bytes} B", self.source())?,
+            None => write!(f, "{} dropped an earlier datagram", self.source())?,
+        }
+        if let Some(from) = from {
+            write!(f, " from {}", PeerName(from))?;
+        }
+        write!(f, ": {why}")
+    }
+
+    /// Returns the name of the connection, the listener, the datagram socket, or the loop.
+    fn subject(&self) -> Name<'_> {
+        match self.listener {
+            _ if self.key == Key::LOOP => Name::Loop,
+            _ if !self.key.is_source() => Name::Connection(self.key),
+            Some(address) => Name::Address(address),
+            None => Name::Source(self.key),
         }
     }
+
+    /// Returns the name of one end of a connection.
+    fn end(&self) -> Name<'_> {
+        Name::End(self.key)
+    }
+
+    /// Returns the name of the event source: a listener, a datagram socket, or one end of a
+    /// connection.
+    fn source(&self) -> Name<'_> {
+        if self.key.is_source() { self.subject() } else { self.end() }
+    }
 }
 
-/// A connection, a listener, a datagram socket, or the loop.
-struct Subject<'a>(&'a Line<'a>);
+/// How the log identifies the subject of an event.
+enum Name<'a> {
+    Loop,
+    Connection(Key),
+    End(Key),
+    Address(&'a str),
+    /// A listener or datagram socket whose address is not known.
+    Source(Key),
+}
 
-/// One end of a connection.
-struct End(Key);
-
-/// A listener, a datagram socket, or one end of a connection.
-struct EndOrSource<'a>(&'a Line<'a>);
-
-impl Display for Subject<'_> {
+impl Display for Name<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let key = self.0.key;
-        match self.0.listener {
-            _ if key == Key::LOOP => f.write_str("loop"),
-            _ if !key.is_source() => write!(f, "#{}", key.id),
-            Some(address) => plain(address).fmt(f),
-            None => write!(f, "listener {}", key.slot()),
+        match self {
+            Name::Loop => f.write_str("loop"),
+            Name::Connection(key) => write!(f, "#{}", key.id),
+            Name::End(key) => write!(f, "#{}.{}", key.id, ["a", "b"][key.end()]),
+            Name::Address(address) => plain(address).fmt(f),
+            Name::Source(key) => write!(f, "listener {}", key.slot()),
         }
-    }
-}
-
-impl Display for End {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}.{}", self.0.id, ["a", "b"][self.0.end()])
-    }
-}
-
-impl Display for EndOrSource<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let key = self.0.key;
-        if key.is_source() { Subject(self.0).fmt(f) } else { End(key).fmt(f) }
     }
 }
 
@@ -223,23 +262,18 @@ impl Display for PeerName<'_> {
         match self.0 {
             Peer::Unix(Some(name)) => write!(f, "unix:{}", plain(name)),
             Peer::Unix(None) => f.write_str("unix"),
-            other => other.fmt(f),
+            Peer::Inet(_) | Peer::Stdio => self.0.fmt(f),
         }
     }
 }
 
-/// The name of a deadline in the log.
-struct DeadlineName(Deadline);
-
-impl Display for DeadlineName {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.0 {
-            Deadline::Connect => "connect",
-            Deadline::Idle => "idle",
-            Deadline::HalfClose => "half-close",
-            Deadline::Lifetime => "lifetime",
-            Deadline::Linger => "linger",
-            Deadline::Quiet => "quiet",
-        })
+fn deadline_name(deadline: Deadline) -> &'static str {
+    match deadline {
+        Deadline::Connect => "connect",
+        Deadline::Idle => "idle",
+        Deadline::HalfClose => "half-close",
+        Deadline::Lifetime => "lifetime",
+        Deadline::Linger => "linger",
+        Deadline::Quiet => "quiet",
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::log::LevelFilter;
+use log::LevelFilter;
 
 use crate::config::LogPlan;
 use crate::core::{Event, Key, Observer, Wants};
@@ -13,20 +13,18 @@ pub mod access;
 pub mod access_line;
 pub mod bulk;
 pub mod clock;
+pub mod event_log;
 pub mod explain;
 pub mod filter;
 pub mod format;
 pub mod line;
-pub mod log;
-pub mod once;
 pub mod rate;
 pub mod sink;
-pub mod stalls;
 pub mod totals;
 pub mod way;
 
 pub use access::AccessObserver;
-pub use log::LogObserver;
+pub use event_log::LogObserver;
 pub use totals::Totals;
 
 /// The observers of a run, as one observer.
@@ -47,7 +45,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         .format(move |out, record| format::write_record(out, record, color))
         .target(env_logger::Target::Pipe(Box::new(sink)));
     // The sender of QUIT wants to read the dump, even with -q.
-    builder.filter_module(log::DUMP, LevelFilter::Info);
+    builder.filter_module(event_log::DUMP, LevelFilter::Info);
     if plan.access.is_some() {
         builder.filter_module(access::ACCESS, LevelFilter::Info);
     }
@@ -62,7 +60,7 @@ pub fn start(plan: &LogPlan) -> Watch {
     let _ = builder.try_init();
     for part in invalid {
         let part = escape::plain(part);
-        ::log::warn!(target: log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {part}");
+        log::warn!(target: event_log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {part}");
     }
     let log = LogObserver::new(plan.explain);
     Watch { totals: Totals::default(), log, access: plan.access.map(AccessObserver::new), lost }
@@ -77,7 +75,7 @@ impl Watch {
     /// Logs the totals, at stop. Counts of suppressed warnings are logged first.
     pub fn log_totals(&mut self) {
         self.log.flush_suppressed();
-        ::log::info!(target: log::LIFECYCLE, "totals: {}", self.totals());
+        log::info!(target: event_log::LIFECYCLE, "totals: {}", self.totals());
     }
 
     /// Logs the totals for a dump, including `up` and `down` of open connections.
@@ -85,7 +83,7 @@ impl Watch {
         self.log.flush_suppressed();
         let totals = self.totals();
         let totals = Totals { up: totals.up + up, down: totals.down + down, ..totals };
-        ::log::info!(target: log::DUMP, "totals: {totals}");
+        log::info!(target: event_log::DUMP, "totals: {totals}");
     }
 }
 

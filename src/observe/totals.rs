@@ -84,7 +84,34 @@ impl Observer for Totals {
             Event::AcceptPaused { .. } => self.pauses += 1,
             Event::AcceptFailed { .. } => self.not_accepted += 1,
             Event::DialFailed { .. } => self.dials_failed += 1,
-            _ => {}
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptResumed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::EndOfFile
+            | Event::ShutDown
+            | Event::Message { .. }
+            | Event::Stalled { .. }
+            | Event::Resumed { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::Read { .. }
+            | Event::Wrote { .. }
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Dialing { .. }
+            | Event::Connected { .. } => {}
         }
     }
 

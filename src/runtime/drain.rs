@@ -2,17 +2,16 @@
 //! ends the loop at once.
 
 use crate::core::time::ticks;
-use crate::core::{Event, Key, Reason, Turn};
+use crate::core::{Event, Key, Reason, Signal, Turn};
 
 use super::reactor::{Outcome, Reactor};
-use crate::net::signals::Signal;
 
 impl Reactor {
     /// Handles received signals. Returns the signal that ends the drain at once, if there is one.
     pub(super) fn handle_signals(&mut self, turn: &mut Turn<'_>) -> Option<Signal> {
         let signals: Vec<Signal> = self.signals.drain().collect();
         for signal in signals {
-            turn.on(Key::LOOP, &Event::Signal { name: signal.name() });
+            turn.on(Key::LOOP, &Event::Signal { signal });
             match signal {
                 Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
                     return Some(signal);

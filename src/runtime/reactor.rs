@@ -8,7 +8,7 @@ use mio::event::Event as IoEvent;
 use mio::{Events, Poll, Token};
 
 use crate::config::Service;
-use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Turn};
+use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Signal, Turn};
 use crate::service::{self, PeerFacts};
 use crate::text::count::Count;
 
@@ -17,7 +17,7 @@ use super::datagrams::{DatagramCx, Datagrams};
 use super::listeners::{Accepted, Listeners};
 use crate::net::limits::{self, Limits};
 use crate::net::resolver::{Lookup, Resolver};
-use crate::net::signals::{Signal, Signals};
+use crate::net::signals::Signals;
 use crate::net::socket::Socket;
 use crate::net::socket::{interests, update_interest};
 use crate::net::tcp_info::tcp_info;
@@ -293,7 +293,7 @@ impl Reactor {
             (accepted.key, accepted.route, &accepted.peer, &*accepted.address);
         turn.on(
             key,
-            &Event::Opened { route, service: service.name(), listen, peer, now: turn.now },
+            &Event::Opened { route, service: service.kind(), listen, peer, now: turn.now },
         );
         let unsent = &mut self.engine.buffers.unsent;
         let conn = service::build_conn(service, accepted.socket, unsent, |socket| {

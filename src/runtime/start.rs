@@ -61,7 +61,7 @@ pub fn bind(plan: &Plan, observer: &mut dyn Observer) -> Result<Reactor, CannotS
         open.route(route as u16, planned, poll.registry())?;
     }
     for (key, address, route) in &open.bound {
-        let service = plan.routes[*route as usize].service.name();
+        let service = plan.routes[*route as usize].service.kind();
         observer.on(*key, &Event::Listening { address, service });
     }
     let timeouts = plan.routes.iter().map(|route| timeouts(&route.policy)).collect();

@@ -17,6 +17,7 @@ use super::ring::{RING_BYTES, Ring};
 use super::screen::{FlushOutcome, Screen, StatusLines};
 use super::turns::{SIGNALS, STDIO, Turns, is_terminating};
 use crate::config::ChatPlan;
+use crate::core::event::ServiceKind;
 use crate::core::{Event, Key, Moment, Observer, Ready, SysError, Turn};
 use crate::net::limits::{self, Descriptors};
 use crate::net::stdio::Stdio;
@@ -217,7 +218,8 @@ impl<'a> Chat<'a> {
 
     fn open_connection(&mut self, accepted: Accepted) {
         let (key, listen, peer, now) = (accepted.key, &*accepted.address, &accepted.peer, self.now);
-        let opened = Event::Opened { route: accepted.route, service: "chat", listen, peer, now };
+        let opened =
+            Event::Opened { route: accepted.route, service: ServiceKind::Chat, listen, peer, now };
         self.observer.on(key, &opened);
         let (members, mut cx) = self.cx();
         members.join(key, accepted.socket, peer, &mut cx);
@@ -391,7 +393,7 @@ fn open_listeners(
         }
     }
     for (key, address) in &bound {
-        observer.on(*key, &Event::Listening { address, service: "chat" });
+        observer.on(*key, &Event::Listening { address, service: ServiceKind::Chat });
     }
     Ok(listeners)
 }

@@ -321,12 +321,14 @@ mod tests {
     impl TestLoop {
         fn open(&mut self) -> Result<(), Reason> {
             let (resolver, registry) = (&mut self.resolver, self.poll.registry());
-            let turn = &mut Turn::new(Moment(0), &mut ());
+            let mut observer = ();
+            let turn = &mut Turn::new(Moment(0), &mut observer);
             self.peer.open(&mut Cx { resolver, registry, turn })
         }
 
         fn send(&mut self, datagram: &mut Option<Vec<u8>>) {
-            let turn = &mut Turn::new(Moment(0), &mut ());
+            let mut observer = ();
+            let turn = &mut Turn::new(Moment(0), &mut observer);
             assert!(matches!(self.peer.send(datagram, turn), Ok(SendOutcome::Done(3))));
         }
 

@@ -20,7 +20,7 @@ use super::failure::SessionError;
 use super::turns::{RESOLVER, SIGNALS, STDIO, Turns, is_terminating, token};
 use super::watch::{SessionFacts, SessionWatch};
 use crate::config::{Address, ConnectPlan};
-use crate::core::event::DropReason;
+use crate::core::event::{DropReason, ServiceKind};
 use crate::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError, Turn,
 };
@@ -94,7 +94,7 @@ impl<'a> DatagramSession<'a> {
         let mut watch = SessionWatch::new(observer, plan.log.quiet);
         watch.facts.datagrams = true;
         let peer = DatagramPeer::new(&plan.target, first);
-        let (service, client, now) = ("connect", &Peer::Stdio, turns.now());
+        let (service, client, now) = (ServiceKind::Connect, &Peer::Stdio, turns.now());
         let opened = Event::Opened { route: 0, service, listen: "stdio", peer: client, now };
         watch.on(peer.key, &opened);
         Ok(DatagramSession {

@@ -14,6 +14,7 @@ use super::failure::SessionError;
 use super::turns::{RESOLVER, SIGNALS, Turns, is_terminating, token};
 use super::watch::{SessionFacts, SessionWatch};
 use crate::config::ConnectPlan;
+use crate::core::event::ServiceKind;
 use crate::core::time::ticks;
 use crate::core::{
     Buffers, Conn, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Reason, Timeouts,
@@ -79,7 +80,7 @@ impl<'a> StreamSession<'a> {
         }
         let mut watch = SessionWatch::new(observer, plan.log.quiet);
         let now = turns.now();
-        let (service, peer) = ("connect", &Peer::Stdio);
+        let (service, peer) = (ServiceKind::Connect, &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
         watch.on(key, &opened);
         let turn = &mut Turn::new(now, &mut watch);

@@ -87,7 +87,7 @@ impl Turns {
     pub fn signals(&mut self, observer: &mut dyn Observer) -> Vec<Signal> {
         let received: Vec<Signal> = self.signals.drain().collect();
         for signal in &received {
-            observer.on(Key::LOOP, &Event::Signal { name: signal.name() });
+            observer.on(Key::LOOP, &Event::Signal { signal: *signal });
         }
         received
     }

@@ -58,7 +58,7 @@ impl DatagramListener {
             DatagramService::Answer { service, .. } => *service != Service::Discard,
             DatagramService::Relay(_) => false,
         };
-        let (service, address) = (self.service.name(), &self.address);
+        let (service, address) = (self.service.kind(), &self.address);
         (answers && is_public(&local)).then(|| {
             format!(
                 "{service} answers UDP at {address}, which may be a public address: \

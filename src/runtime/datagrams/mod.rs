@@ -253,7 +253,7 @@ impl Datagrams {
     pub fn dump(&self, turn: &mut Turn<'_>) {
         for (slot, listener) in self.listeners.iter().enumerate() {
             let Some(listener) = listener else { continue };
-            let (address, service) = (&listener.address, listener.service.name());
+            let (address, service) = (&listener.address, listener.service.kind());
             let line = format!("listener {address} {service}, queued {}", listener.port.queued);
             turn.on(Key::source(slot), &Event::Dump { line: &line });
         }

@@ -164,7 +164,7 @@ impl Datagrams {
         flow.port.register(key.at(1), cx.registry).map_err(|error| why(&error))?;
         if let Some(listener) = &self.listeners[flow.listener] {
             let (route, service, listen) =
-                (listener.route, listener.service.name(), &listener.address);
+                (listener.route, listener.service.kind(), &listener.address);
             let (peer, now) = (&from.peer(), cx.turn.now);
             cx.turn.on(key, &Event::Opened { route, service, listen, peer, now });
         }

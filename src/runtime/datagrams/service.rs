@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{Address, Host, Service};
+use crate::core::ServiceKind;
 #[cfg(unix)]
 use crate::net::address::SystemName;
 use crate::net::remote::Remote;
@@ -31,11 +32,11 @@ pub(super) struct Relay {
 const REMOTES: usize = 16;
 
 impl DatagramService {
-    /// Its name in the log.
-    pub fn name(&self) -> &'static str {
+    /// Returns its kind.
+    pub fn kind(&self) -> ServiceKind {
         match self {
-            DatagramService::Answer { service, .. } => service.name(),
-            DatagramService::Relay(_) => "relay",
+            DatagramService::Answer { service, .. } => service.kind(),
+            DatagramService::Relay(_) => ServiceKind::Relay,
         }
     }
 }

@@ -5,19 +5,19 @@
 //! - debug: the life of each connection
 //! - trace: each step of each turn, under a target of its own
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use log::Level;
 
 use crate::config::Explain;
-use crate::core::{Event, Key, Observer, Wants};
+use crate::core::{Event, EventLevel, Key, Moment, Observer, Wants};
 use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
+use super::explain::Explained;
 use super::line::Line;
-use super::once::Explained;
 use super::rate::{Kind, RateLimit};
-use super::stalls::StallTimes;
 use crate::text::escape::plain;
 
 /// The log target of start, stop and the lives of connections.
@@ -65,22 +65,20 @@ impl LogObserver {
     /// the last one.
     fn decide(&mut self, event: &Event<'_>, now: Duration) -> (&'static str, Level, u64) {
         let (target, level) = place(event);
-        match (event, kind(event)) {
-            (Event::AcceptResumed { .. }, _) if !std::mem::take(&mut self.pause_logged) => {
-                (target, Level::Debug, 0)
+        if let Event::AcceptResumed { .. } = event
+            && !std::mem::take(&mut self.pause_logged)
+        {
+            return (target, Level::Debug, 0);
+        }
+        let Some(kind) = kind(event) else { return (target, level, 0) };
+        let (low_target, low_level) = place_if_suppressed(event);
+        let is_logged = log::log_enabled!(target: low_target, low_level);
+        match self.rate.pass(kind, now, is_logged) {
+            Some(more) => {
+                self.pause_logged |= matches!(event, Event::AcceptPaused { .. });
+                (target, level, more)
             }
-            (_, Some(kind)) => {
-                let (low_target, low_level) = place_if_suppressed(event);
-                let is_logged = log::log_enabled!(target: low_target, low_level);
-                match self.rate.pass(kind, now, is_logged) {
-                    Some(more) => {
-                        self.pause_logged |= matches!(event, Event::AcceptPaused { .. });
-                        (target, level, more)
-                    }
-                    None => (low_target, low_level, 0),
-                }
-            }
-            _ => (target, level, 0),
+            None => (low_target, low_level, 0),
         }
     }
 
@@ -151,11 +149,14 @@ impl LogObserver {
         if !log::log_enabled!(target: target, level) {
             return;
         }
-        self.stalls.on(key, event);
-        let stalled = match *event {
-            Event::Closed { now, .. } => self.stalls.take(key, now),
-            _ => [Duration::ZERO; 2],
-        };
+        let mut stalled = [Duration::ZERO; 2];
+        if let Event::Stalled { since, .. } = *event {
+            self.stalls.began(key, since);
+        } else if let Event::Resumed { stalled } = *event {
+            self.stalls.ended(key, stalled);
+        } else if let Event::Closed { now, .. } = *event {
+            stalled = self.stalls.take(key, now);
+        }
         let explain = match self.explain {
             Explain::Off => false,
             Explain::First => self.explained.is_first(key, event),
@@ -172,29 +173,59 @@ impl LogObserver {
 
 /// Returns the target and level of an event.
 pub fn place(event: &Event<'_>) -> (&'static str, Level) {
-    match event {
-        Event::AcceptPaused { .. }
-        | Event::DialFailed { .. }
-        | Event::Resolved { error: Some(_), .. }
-        | Event::Dropped { .. } => (LIFECYCLE, Level::Warn),
-        Event::Listening { .. }
+    match event.level() {
+        EventLevel::Step | EventLevel::StepCounts => (LOOP, Level::Trace),
+        EventLevel::Lifecycle => (LIFECYCLE, Level::Debug),
+        EventLevel::Notice => (LIFECYCLE, Level::Info),
+        EventLevel::Warning => (LIFECYCLE, Level::Warn),
+        EventLevel::Dump => (DUMP, Level::Info),
+    }
+}
+
+/// Returns the target and level of a warning that is suppressed.
+fn place_if_suppressed(event: &Event<'_>) -> (&'static str, Level) {
+    match matches!(event, Event::Dropped { .. }) {
+        true => (LOOP, Level::Trace),
+        false => (LIFECYCLE, Level::Debug),
+    }
+}
+
+/// Returns the kind of a warning, for the rate limit. `None`: every such event is logged.
+fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
+    match *event {
+        Event::AcceptPaused { .. } => Some(Kind { message: "accept paused", subject: "" }),
+        // The loss of a client must not be suppressed after failures that lost none.
+        Event::DialFailed { target, left: 0, .. } => {
+            Some(Kind { message: "no targets left after", subject: target })
+        }
+        Event::DialFailed { target, .. } => {
+            Some(Kind { message: "failed connect to", subject: target })
+        }
+        Event::Resolved { name, error: Some(_), .. } => {
+            Some(Kind { message: "cannot resolve", subject: name })
+        }
+        Event::Dropped { why, .. } => {
+            Some(Kind { message: "datagram dropped as", subject: why.name() })
+        }
+        Event::Turn { .. }
+        | Event::PolledAgain { .. }
+        | Event::Listening { .. }
         | Event::AcceptResumed { .. }
+        | Event::AcceptFailed { .. }
         | Event::Signal { .. }
         | Event::Draining { .. }
-        | Event::Message { .. } => (LIFECYCLE, Level::Info),
-        Event::InProgress { .. } | Event::Dump { .. } => (DUMP, Level::Info),
-        Event::AcceptFailed { .. }
-        | Event::Resolved { .. }
+        | Event::Resolved { error: None, .. }
+        | Event::InProgress { .. }
+        | Event::Dump { .. }
         | Event::Opened { .. }
         | Event::Dialing { .. }
         | Event::Connected { .. }
         | Event::EndOfFile
         | Event::ShutDown
+        | Event::Message { .. }
         | Event::Stalled { .. }
         | Event::Resumed { .. }
-        | Event::Closed { .. } => (LIFECYCLE, Level::Debug),
-        Event::Turn { .. }
-        | Event::PolledAgain { .. }
+        | Event::Closed { .. }
         | Event::Marked { .. }
         | Event::Stale
         | Event::Read { .. }
@@ -209,36 +240,51 @@ pub fn place(event: &Event<'_>) -> (&'static str, Level) {
         | Event::Fired { .. }
         | Event::Received { .. }
         | Event::Sent { .. }
-        | Event::Passed { .. } => (LOOP, Level::Trace),
+        | Event::Passed { .. } => None,
     }
 }
 
-/// Returns the target and level of a warning that is suppressed.
-fn place_if_suppressed(event: &Event<'_>) -> (&'static str, Level) {
-    match event {
-        Event::Dropped { .. } => (LOOP, Level::Trace),
-        _ => (LIFECYCLE, Level::Debug),
-    }
+/// How long each end of the open connections has stalled, for the line that logs their close.
+#[derive(Default)]
+struct StallTimes(HashMap<Key, StallTime>);
+
+#[derive(Default)]
+struct StallTime {
+    /// Duration of finished stalls.
+    total: Duration,
+    /// Start of the current stall.
+    since: Option<Moment>,
 }
 
-/// Returns the kind of a warning, for the rate limit.
-fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
-    let (message, subject) = match *event {
-        Event::AcceptPaused { .. } => ("accept paused", ""),
-        // The loss of a client must not be suppressed after failures that lost none.
-        Event::DialFailed { target, left: 0, .. } => ("no targets left after", target),
-        Event::DialFailed { target, .. } => ("failed connect to", target),
-        Event::Resolved { name, error: Some(_), .. } => ("cannot resolve", name),
-        Event::Dropped { why, .. } => ("datagram dropped as", why.name()),
-        _ => return None,
-    };
-    Some(Kind { message, subject })
+impl StallTimes {
+    /// Records that the end has accepted nothing since this time.
+    fn began(&mut self, end: Key, since: Moment) {
+        self.0.entry(end).or_default().since = Some(since);
+    }
+
+    /// Records that a stall of this end is over.
+    fn ended(&mut self, end: Key, stalled: Duration) {
+        let time = self.0.entry(end).or_default();
+        time.total += stalled;
+        time.since = None;
+    }
+
+    /// Removes a closed connection and returns how long each of its ends has stalled.
+    fn take(&mut self, key: Key, now: Moment) -> [Duration; 2] {
+        if self.0.is_empty() {
+            return [Duration::ZERO; 2];
+        }
+        [0, 1].map(|end| {
+            let time = self.0.remove(&key.at(end)).unwrap_or_default();
+            time.total + time.since.map_or(Duration::ZERO, |since| now.since(since))
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::event::DropReason;
+    use crate::core::event::{DropReason, ServiceKind};
 
     const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
     const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", connections: 1 };
@@ -286,10 +332,26 @@ mod tests {
     #[test]
     fn a_listener_is_identified_by_its_address_once_that_is_known() {
         let mut log = LogObserver::new(Explain::Off);
-        let listening = Event::Listening { address: "udp://127.0.0.1:7", service: "echo" };
+        let listening =
+            Event::Listening { address: "udp://127.0.0.1:7", service: ServiceKind::Echo };
         log.on(Key::source(3), &listening);
         assert_eq!(log.listener(Key::source(3)), Some("udp://127.0.0.1:7"));
         assert_eq!(log.listener(Key::source(4)), None);
         assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no listener");
+    }
+
+    #[test]
+    fn stalls_that_are_over_and_the_one_that_lasts_are_added_up_for_each_end() {
+        let mut times = StallTimes::default();
+        let key = Key::new(7, 3);
+        let at = |seconds: u64| Moment(seconds * 1_000_000);
+        times.began(key, at(1));
+        times.ended(key, Duration::from_secs(4));
+        times.began(key, at(10));
+        times.began(key.at(1), at(15));
+        assert_eq!(times.take(Key::new(8, 4), at(20)), [Duration::ZERO; 2]);
+        let expected = [Duration::from_secs(14), Duration::from_secs(5)];
+        assert_eq!(times.take(key.at(1), at(20)), expected);
+        assert!(times.0.is_empty());
     }
 }

@@ -1,0 +1,171 @@
+//! The data that events carry besides numbers: peers, services, signals, and why a datagram was
+//! dropped. All of it can be named without the part of the program that it comes from.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::reason::SysError;
+
+/// The remote address of an accepted connection, or of a datagram.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Peer {
+    Inet(SocketAddr),
+    /// A Unix socket, and its name if it is bound (most clients are not).
+    Unix(Option<String>),
+    /// The process's standard input and output.
+    Stdio,
+}
+
+/// The client that a target is dialed for, and the listener that accepted it.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    pub peer: &'a Peer,
+    pub listen: &'a str,
+}
+
+/// What serves a connection or a listener. Its settings are part of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ServiceKind {
+    Echo,
+    Discard,
+    Chargen,
+    Daytime,
+    Time,
+    Whoami,
+    Greet,
+    Relay,
+    Chat,
+    /// The session of `oneloop connect`, between standard input and output and a target.
+    Connect,
+}
+
+/// A signal that the process handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Terminate,
+    Interrupt,
+    HangUp,
+    Quit,
+}
+
+/// Why a datagram was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropReason {
+    /// The socket's send buffer is full. Datagrams have no backpressure.
+    Blocked,
+    /// Its source is our own address, so the answer would arrive here again without end.
+    Own,
+    /// Its source is a port below 1024: the answer would be a request to another service.
+    Privileged,
+    /// One in a thousand datagrams with the same bytes and source is dropped: this ends a loop
+    /// between two echo services.
+    Loop,
+    /// The target refused it (an ICMP error arrived).
+    Refused(SysError),
+    /// The system call that sends it failed.
+    Failed(SysError),
+    /// It has no destination: an unnamed Unix sender, or an unresolved name.
+    NoWay,
+    /// It is shorter than its answer, which would amplify traffic to a spoofed source.
+    Short,
+    /// It is longer than the receive buffer, and would be truncated.
+    Long,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Inet(address) => write!(f, "{address}"),
+            Peer::Unix(Some(name)) => write!(f, "unix:{}", name.escape_default()),
+            Peer::Unix(None) => f.write_str("unix:"),
+            Peer::Stdio => f.write_str("stdio"),
+        }
+    }
+}
+
+impl ServiceKind {
+    /// Returns its name in routes, commands and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServiceKind::Echo => "echo",
+            ServiceKind::Discard => "discard",
+            ServiceKind::Chargen => "chargen",
+            ServiceKind::Daytime => "daytime",
+            ServiceKind::Time => "time",
+            ServiceKind::Whoami => "whoami",
+            ServiceKind::Greet => "greet",
+            ServiceKind::Relay => "relay",
+            ServiceKind::Chat => "chat",
+            ServiceKind::Connect => "connect",
+        }
+    }
+}
+
+impl fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Signal {
+    /// Returns its name in the system and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Signal::Terminate => "SIGTERM",
+            Signal::Interrupt => "SIGINT",
+            Signal::HangUp => "SIGHUP",
+            Signal::Quit => "SIGQUIT",
+        }
+    }
+
+    /// Returns the exit status that a shell reports for a program ended by this signal.
+    pub fn status(self) -> u8 {
+        const SIGNALLED: u8 = 128;
+        SIGNALLED
+            + match self {
+                Signal::HangUp => 1,
+                Signal::Interrupt => 2,
+                Signal::Quit => 3,
+                Signal::Terminate => 15,
+            }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl DropReason {
+    /// Returns its name in counters.
+    pub fn name(&self) -> &'static str {
+        match self {
+            DropReason::Blocked => "blocked",
+            DropReason::Own => "own",
+            DropReason::Privileged => "privileged",
+            DropReason::Loop => "loop",
+            DropReason::Refused(_) => "refused",
+            DropReason::Failed(_) => "failed",
+            DropReason::NoWay => "no-address",
+            DropReason::Short => "short",
+            DropReason::Long => "long",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DropReason::Blocked => f.write_str("send buffer full"),
+            DropReason::Own => f.write_str("source is our own address"),
+            DropReason::Privileged => f.write_str("source port below 1024"),
+            DropReason::Loop => f.write_str("loop protection"),
+            DropReason::Refused(fault) => write!(f, "refused ({fault})"),
+            DropReason::Failed(fault) => write!(f, "send failed ({fault})"),
+            DropReason::NoWay => f.write_str("no destination address"),
+            DropReason::Short => f.write_str("shorter than the reply"),
+            DropReason::Long => f.write_str("longer than the maximum"),
+        }
+    }
+}
