@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use oneloop::config::{AccessFormat, Explain, LogPlan};
 use oneloop::core::event::ServiceKind;
-use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Reason, Side};
+use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Reason, Side, Wants};
 use oneloop::observe;
 
 /// Set for the process that logs; it says how many connections live and die.
@@ -40,6 +40,9 @@ fn live(watch: &mut impl Observer, id: u32) {
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     watch
         .on(key, &Event::Opened { route: 0, service: ServiceKind::Echo, listen, peer: &peer, now });
+    if watch.wants().steps {
+        watch.on(key, &Event::Yielded { steps: 16 });
+    }
     let lasted = Duration::from_micros(1);
     watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted, now });
 }
@@ -84,11 +87,57 @@ fn rust_log_decides_and_invalid_directives_are_named() {
     assert!(!text.contains('\x1b'), "{text}");
 }
 
+/// Not a test of its own: what the next test runs as a process.
+#[test]
+fn levels() {
+    if env::var(LIVES).is_err() {
+        return;
+    }
+    let mut watch = observe::start(&LogPlan { quiet: true, ..LogPlan::default() });
+    let mut wanted = Vec::new();
+    let mut id = 0;
+    let mut look = |watch: &mut observe::Watch| {
+        id += 1;
+        live(watch, id);
+        wanted.push(watch.wants());
+    };
+    look(&mut watch);
+    for filter in ["debug", "trace", "trace,x=loud", "info,oneloop::loop=trace", "info"] {
+        let set = watch.set_filter(filter).map_err(|error| error.to_string());
+        let loud = "invalid directive: x=loud".to_string();
+        assert_eq!(set, if filter.contains("loud") { Err(loud) } else { Ok(()) });
+        look(&mut watch);
+    }
+    assert_eq!(watch.filter(), "info");
+    let wants = |steps, stalls| Wants { steps, stalls };
+    let (off, all) = (wants(false, false), wants(true, true));
+    assert_eq!(wanted, [off, wants(false, true), all, all, wants(true, false), off]);
+    std::process::exit(0);
+}
+
+#[test]
+fn the_filter_can_be_changed_while_the_process_runs() {
+    let (mut child, mut reader) = start_as("levels", 0, "");
+    assert_eq!(wait(&mut child), Some(0));
+    let text = rest(&mut reader);
+    let kinds: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    let numbers: Vec<&str> =
+        text.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    assert_eq!(numbers, ["#2", "#2", "#3", "#3", "#3", "#4", "#4", "#4", "#5"], "{text}");
+    let ends = ["DEBUG", "DEBUG"];
+    let all = ["DEBUG", "TRACE", "DEBUG"];
+    assert_eq!(kinds, [&ends[..], &all, &all, &["TRACE"]].concat(), "{text}");
+}
+
 /// A process that logs so many lives into a pipe.
 fn start(lives: u32, filters: &str) -> (Child, PipeReader) {
+    start_as("lives", lives, filters)
+}
+
+fn start_as(test: &str, lives: u32, filters: &str) -> (Child, PipeReader) {
     let (reader, writer) = pipe().expect("a pipe");
     let child = Command::new(env::current_exe().expect("this test"))
-        .args(["--exact", "lives", "--nocapture"])
+        .args(["--exact", test, "--nocapture"])
         .env(LIVES, lives.to_string())
         .env("RUST_LOG", filters)
         .stdin(Stdio::null())

@@ -33,31 +33,39 @@ pub const DUMP: &str = "oneloop::dump";
 pub struct LogObserver {
     explain: Explain,
     explained: Explained,
-    /// Whether steps are logged.
-    steps: bool,
     bulk: Bulk,
     stalls: StallTimes,
     started: Instant,
     rate: RateLimit,
     /// Whether the last accept pause was logged as a warning. Then its end is logged at info.
     pause_logged: bool,
-    /// The addresses of listeners and datagram sockets, by slot.
-    listeners: Vec<(usize, String)>,
+    /// The addresses of listeners and datagram sockets. That of a closed one is replaced by the
+    /// next one in its slot.
+    listeners: Vec<(Key, String)>,
 }
 
 impl LogObserver {
-    /// The logger must be set before: its level is read here.
     pub fn new(explain: Explain) -> LogObserver {
         LogObserver {
             explain,
             explained: Explained::default(),
-            steps: log::log_enabled!(target: LOOP, Level::Trace),
             bulk: Bulk::default(),
             stalls: StallTimes::default(),
             started: Instant::now(),
             rate: RateLimit::default(),
             pause_logged: false,
             listeners: Vec::new(),
+        }
+    }
+
+    /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
+    pub fn filter_changed(&mut self) {
+        let Wants { steps, stalls } = self.wants();
+        if !steps {
+            self.bulk = Bulk::default();
+        }
+        if !stalls {
+            self.stalls = StallTimes::default();
         }
     }
 
@@ -92,8 +100,11 @@ impl LogObserver {
     }
 
     fn listener(&self, key: Key) -> Option<&str> {
-        let (_, address) = self.listeners.iter().find(|(slot, _)| *slot == key.slot())?;
-        key.is_source().then_some(address)
+        if !key.is_source() {
+            return None;
+        }
+        let known = self.listeners.iter().find(|(known, _)| *known == key.at(0));
+        known.map(|(_, address)| address.as_str())
     }
 }
 
@@ -107,20 +118,18 @@ impl Drop for LogObserver {
 impl Observer for LogObserver {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
-            self.listeners.retain(|(slot, _)| *slot != key.slot());
-            self.listeners.push((key.slot(), address.to_string()));
+            let place = |key: Key| (key.source_kind(), key.source_slot());
+            self.listeners.retain(|(old, _)| place(*old) != place(key));
+            self.listeners.push((key, address.to_string()));
         }
-        if self.steps && !self.is_shown(key, event) {
+        if logs_steps() && !self.is_shown(key, event) {
             return;
         }
         self.emit(key, event);
     }
 
     fn wants(&self) -> Wants {
-        Wants {
-            steps: log::log_enabled!(target: LOOP, Level::Trace),
-            stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug),
-        }
+        Wants { steps: logs_steps(), stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug) }
     }
 }
 
@@ -169,6 +178,10 @@ impl LogObserver {
             log::log!(target: target, level, "{line} (and {more} more since the last such line)");
         }
     }
+}
+
+fn logs_steps() -> bool {
+    log::log_enabled!(target: LOOP, Level::Trace)
 }
 
 /// Returns the target and level of an event.
@@ -284,6 +297,7 @@ impl StallTimes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::SourceKind;
     use crate::core::event::{DropReason, ServiceKind};
 
     const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
@@ -338,6 +352,12 @@ mod tests {
         assert_eq!(log.listener(Key::source(3)), Some("udp://127.0.0.1:7"));
         assert_eq!(log.listener(Key::source(4)), None);
         assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no listener");
+        let bound = |generation| Key::table_source(SourceKind::Datagram, 3, generation);
+        log.on(bound(1), &listening);
+        log.on(bound(2), &listening);
+        assert_eq!(log.listener(bound(1)), None, "its slot is used again");
+        assert_eq!(log.listener(bound(2)), Some("udp://127.0.0.1:7"));
+        assert_eq!(log.listeners.len(), 2);
     }
 
     #[test]

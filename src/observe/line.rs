@@ -249,7 +249,7 @@ impl Display for Name<'_> {
             Name::Connection(key) => write!(f, "#{}", key.id),
             Name::End(key) => write!(f, "#{}.{}", key.id, ["a", "b"][key.end()]),
             Name::Address(address) => plain(address).fmt(f),
-            Name::Source(key) => write!(f, "listener {}", key.slot()),
+            Name::Source(key) => write!(f, "listener {}", key.source_slot()),
         }
     }
 }

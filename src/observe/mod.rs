@@ -25,6 +25,8 @@ pub mod way;
 
 pub use access::AccessObserver;
 pub use event_log::LogObserver;
+pub use filter::InvalidDirective;
+use filter::{Filter, FilteredLog};
 pub use totals::Totals;
 
 /// The observers of a run, as one observer.
@@ -32,6 +34,7 @@ pub struct Watch {
     pub totals: Totals,
     pub log: LogObserver,
     pub access: Option<AccessObserver>,
+    logger: Arc<FilteredLog>,
     lost: Arc<AtomicU64>,
 }
 
@@ -40,33 +43,46 @@ pub fn start(plan: &LogPlan) -> Watch {
     let sink = sink::Sink::new(way::standard_error(), format::lost_lines);
     let lost = sink.lost();
     let color = plan.color.suits(&std::io::stderr());
-    let mut builder = env_logger::Builder::new();
-    builder
+    let out = env_logger::Builder::new()
         .format(move |out, record| format::write_record(out, record, color))
-        .target(env_logger::Target::Pipe(Box::new(sink)));
-    // The sender of QUIT wants to read the dump, even with -q.
-    builder.filter_module(event_log::DUMP, LevelFilter::Info);
-    if plan.access.is_some() {
-        builder.filter_module(access::ACCESS, LevelFilter::Info);
-    }
+        .target(env_logger::Target::Pipe(Box::new(sink)))
+        .filter_level(LevelFilter::Trace)
+        .build();
     let spec = std::env::var("RUST_LOG").unwrap_or_default();
-    let (filters, invalid) = filter::partition(&spec);
-    if filters.is_empty() {
-        builder.parse_filters(plan.level());
-    } else {
-        builder.parse_filters(&filters);
-    }
+    let (filter, invalid) = Filter::of_env(&spec, plan.level());
+    let logger = Arc::new(FilteredLog::new(filter, out));
     // It fails if a logger is already set; that one stays.
-    let _ = builder.try_init();
+    if log::set_boxed_logger(Box::new(Arc::clone(&logger))).is_ok() {
+        log::set_max_level(logger.max_level());
+    }
     for part in invalid {
         let part = escape::plain(part);
         log::warn!(target: event_log::LIFECYCLE, "RUST_LOG: invalid directive ignored: {part}");
     }
-    let log = LogObserver::new(plan.explain);
-    Watch { totals: Totals::default(), log, access: plan.access.map(AccessObserver::new), lost }
+    Watch {
+        totals: Totals::default(),
+        log: LogObserver::new(plan.explain),
+        access: plan.access.map(AccessObserver::new),
+        logger,
+        lost,
+    }
 }
 
 impl Watch {
+    /// Changes which lines are shown, as RUST_LOG does at start. From the next turn on, steps are
+    /// reported if the new filter shows them. An invalid filter changes nothing.
+    pub fn set_filter(&mut self, text: &str) -> Result<(), InvalidDirective> {
+        self.logger.set(Filter::parse(text)?);
+        log::set_max_level(self.logger.max_level());
+        self.log.filter_changed();
+        Ok(())
+    }
+
+    /// Returns the filter that decides which lines are shown.
+    pub fn filter(&self) -> String {
+        self.logger.text()
+    }
+
     /// Returns the totals up to now.
     pub fn totals(&self) -> Totals {
         Totals { lost_lines: self.lost.load(Ordering::Relaxed), ..self.totals.clone() }
