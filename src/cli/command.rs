@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use super::{foreign, serve, talk, tools};
+use super::{build, foreign};
 use crate::config::Service;
 use crate::config::parse::{self, shown};
 
@@ -81,14 +81,14 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop echo :7 udp://:7 unix:/run/echo.sock", "three listeners, one event loop"),
             ("oneloop echo -vv --explain", "log every step of the event loop, with reasons"),
         ],
-        build: |args| serve::small(args, Service::Echo),
+        build: |args| build::small(args, Service::Echo),
         ..SMALL
     },
     Spec {
         name: "discard",
         about: "read and discard everything received (RFC 863)",
         examples: &[("oneloop discard :9 udp://:9", "discard on TCP and UDP")],
-        build: |args| serve::small(args, Service::Discard),
+        build: |args| build::small(args, Service::Discard),
         ..SMALL
     },
     Spec {
@@ -96,7 +96,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send an endless stream of characters (RFC 864)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop chargen 127.0.0.1:19", "a source of bytes for testing")],
-        build: |args| serve::small(args, Service::Chargen),
+        build: |args| build::small(args, Service::Chargen),
         ..SMALL
     },
     Spec {
@@ -104,7 +104,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send the date and time as a line of text and close (RFC 867)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop daytime :13", "the time as text")],
-        build: |args| serve::small(args, Service::Daytime),
+        build: |args| build::small(args, Service::Daytime),
         ..SMALL
     },
     Spec {
@@ -112,7 +112,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send the seconds since 1900 as four bytes and close (RFC 868)",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop time :37 udp://:37", "the time in binary, on TCP and UDP")],
-        build: |args| serve::small(args, Service::Time),
+        build: |args| build::small(args, Service::Time),
         ..SMALL
     },
     Spec {
@@ -120,7 +120,7 @@ pub const COMMANDS: [Spec; 13] = [
         about: "send the peer its own address, the local address and the transport",
         notes: &[ON_DATAGRAMS],
         examples: &[("oneloop whoami :7010", "test it: oneloop connect 127.0.0.1:7010")],
-        build: |args| serve::small(args, Service::Whoami),
+        build: |args| build::small(args, Service::Whoami),
         ..SMALL
     },
     Spec {
@@ -138,7 +138,7 @@ pub const COMMANDS: [Spec; 13] = [
                 "send a prompt, read one line and log it",
             ),
         ],
-        build: serve::greet,
+        build: build::greet,
         ..SMALL
     },
     Spec {
@@ -161,7 +161,7 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop relay :80 10.0.0.1:80 10.0.0.2:80", "round robin over two targets"),
             ("oneloop relay udp://:53 udp://10.0.0.1:53", "UDP, with one flow per source"),
         ],
-        build: serve::relay,
+        build: build::relay,
         ..SMALL
     },
     Spec {
@@ -194,7 +194,7 @@ pub const COMMANDS: [Spec; 13] = [
                 "a limit for all routes",
             ),
         ],
-        build: serve::run,
+        build: build::run,
         ..SMALL
     },
     Spec {
@@ -218,7 +218,7 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop connect -z -w 1s db.example:5432", "test whether a port accepts connections"),
             ("oneloop connect -u 127.0.0.1:53 < query", "send a datagram over UDP"),
         ],
-        build: talk::connect,
+        build: build::connect,
     },
     Spec {
         name: "chat",
@@ -231,7 +231,7 @@ pub const COMMANDS: [Spec; 13] = [
              connected; the chat continues after it ends.",
         ],
         examples: &[("oneloop chat :7009", "join it: oneloop connect HOST:7009")],
-        build: talk::chat,
+        build: build::chat,
         ..SMALL
     },
     Spec {
@@ -249,7 +249,7 @@ pub const COMMANDS: [Spec; 13] = [
             ("oneloop doctor --conns 1m", "which limits are too low for a million connections"),
             ("oneloop doctor --conns 100k 10.0.0.1:80", "the same as a client of one address"),
         ],
-        build: tools::doctor,
+        build: build::doctor,
     },
     Spec {
         name: "stress",
@@ -281,6 +281,6 @@ pub const COMMANDS: [Spec; 13] = [
             ),
             ("oneloop stress udp://:7007 --depth 16", "datagrams, with a count of lost ones"),
         ],
-        build: tools::stress,
+        build: build::stress,
     },
 ];

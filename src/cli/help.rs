@@ -1,8 +1,8 @@
 //! Lays out the texts of `--help` and `--version` from the tables.
 
+use super::args::dashed;
 use super::command::{COMMANDS, Group, Spec};
-use super::flag::{Flag, Section, Where};
-use crate::config::stress::options::Part;
+use crate::config::options::{self, OptionSpec, Scope, Section};
 use crate::text::wrap::{COLUMNS_MIN, fit};
 
 /// Width of the name column: a longer name is on a line of its own.
@@ -100,11 +100,8 @@ fn overview(columns: usize) -> String {
     }
     page.addresses(true);
     page.section("Common options");
-    page.flags(
-        &Flag::all()
-            .filter(|flag| matches!(flag.on, Where::All | Where::Logged))
-            .collect::<Vec<_>>(),
-    );
+    let common = |option: &&OptionSpec| matches!(option.scope, Scope::All | Scope::Logged);
+    page.options(&options::all().filter(common).collect::<Vec<_>>());
     page.list("Exit codes", SERVE_CODES.iter().copied());
     page.list("Signals", SIGNALS.iter().copied());
     page.list("Environment", ENVIRONMENT.iter().copied());
@@ -126,19 +123,20 @@ fn about(spec: &Spec, columns: usize) -> String {
         page.text.push('\n');
         spec.notes.iter().for_each(|note| page.plain(note));
     }
-    let mut parts = Vec::new();
-    for (section, title) in Section::ALL {
-        let flags = Flag::all().filter(|flag| flag.section == section && flag.is_on(spec.name));
-        let flags: Vec<Flag> = flags.filter(|flag| !flag.help.is_empty()).collect();
-        if !flags.is_empty() {
+    let mut with_units = Vec::new();
+    for (section, title) in Section::TITLES {
+        let shown = |option: &&OptionSpec| option.section == section && !option.help.is_empty();
+        let has = |option: &&OptionSpec| option.scope.has_command(spec.name);
+        let listed: Vec<_> = options::all().filter(shown).filter(has).collect();
+        if !listed.is_empty() {
             page.section(title);
-            page.flags(&flags);
+            page.options(&listed);
         }
         // Units are explained once, after the last section of stress options.
-        parts.extend(flags);
-        if !matches!(section, Section::Stress(Part::Load | Part::Much)) {
-            page.units(&parts);
-            parts.clear();
+        with_units.extend(listed);
+        if !matches!(section, Section::Load | Section::Amount) {
+            page.units(&with_units);
+            with_units.clear();
         }
     }
     let (listens, codes) = match spec.name {
@@ -222,8 +220,8 @@ impl Page {
     }
 
     /// Adds options, in the same columns in every section.
-    fn flags(&mut self, flags: &[Flag]) {
-        let rows: Vec<(String, String)> = flags.iter().map(row).collect();
+    fn options(&mut self, options: &[&OptionSpec]) {
+        let rows: Vec<(String, String)> = options.iter().map(|option| row(option)).collect();
         let items: Vec<_> = rows.iter().map(|(name, text)| (&**name, &**text)).collect();
         self.columns_of(&items, self.name_columns());
     }
@@ -234,7 +232,7 @@ impl Page {
     }
 
     /// Adds the formats of the values that these options take.
-    fn units(&mut self, flags: &[Flag]) {
+    fn units(&mut self, options: &[&OptionSpec]) {
         const TIME: &str =
             "TIME needs a unit: 100us, 500ms, 5s, 2m, 1h or 1d. \"off\" disables a timeout.";
         const N: &str = "N accepts the suffixes k (thousands) and m (millions).";
@@ -242,7 +240,7 @@ impl Page {
         const RATE: &str =
             "RATE is a number per second (2k/s or 2k), minute (600/m) or hour (50/h).";
         let units = [("TIME", TIME), ("N", N), ("SIZE", SIZE), ("RATE", RATE)];
-        let takes = |unit: &str| flags.iter().any(|flag| flag.value == Some(unit));
+        let takes = |unit: &str| options.iter().any(|option| option.value() == Some(unit));
         let lines: Vec<&str> = units.iter().filter(|unit| takes(unit.0)).map(|u| u.1).collect();
         if !lines.is_empty() {
             self.text.push('\n');
@@ -259,14 +257,12 @@ impl Page {
 }
 
 /// Returns the names of an option and its description.
-fn row(flag: &Flag) -> (String, String) {
-    let short = flag.short.map_or("    ".to_string(), |short| format!("-{short}, "));
-    let value = flag.value.map_or(String::new(), |value| format!(" {value}"));
-    let default = match (flag.value, flag.default) {
-        (None, _) | (_, "") => String::new(),
-        (_, default) => format!(" [default:\u{a0}{default}]"),
-    };
-    (format!("{short}--{}{value}", flag.long), format!("{}{default}", flag.help))
+fn row(option: &OptionSpec) -> (String, String) {
+    let short = option.short.map_or("    ".to_string(), |short| format!("-{short}, "));
+    let value = option.value().map_or(String::new(), |value| format!(" {value}"));
+    let default = option.default_text();
+    let default = default.map_or(String::new(), |text| format!(" [default:\u{a0}{text}]"));
+    (format!("{short}{}{value}", dashed(option)), format!("{}{default}", option.help))
 }
 
 /// Wraps the text into lines of at most `columns` columns.
@@ -304,20 +300,16 @@ mod tests {
             let Command::Help(help) = command(&texts[0]) else { panic!("{texts:?}") };
             assert_eq!(command(&texts[1]), Command::Help(help));
             let text = help.text(80);
-            for flag in Flag::all() {
+            for option in options::all() {
                 let shown = text.lines().any(|line| {
                     let words = line.split_whitespace().take(2);
-                    words.into_iter().any(|word| word.trim_end_matches(',') == flag.dashed())
+                    words.into_iter().any(|word| word.trim_end_matches(',') == dashed(option))
                 });
-                let shows = |other: &Flag| other.is_on(spec.name) && !other.help.is_empty();
-                let same = |other: &Flag| other.long == flag.long && shows(other);
-                assert_eq!(
-                    shown,
-                    Flag::all().any(|other| same(&other)),
-                    "{} of {}",
-                    flag.long,
-                    spec.name
-                );
+                let shows = |other: &OptionSpec| {
+                    other.scope.has_command(spec.name) && !other.help.is_empty()
+                };
+                let same = |other: &OptionSpec| other.name == option.name && shows(other);
+                assert_eq!(shown, options::all().any(same), "{} of {}", option.name, spec.name);
             }
             assert_layout(help);
         }

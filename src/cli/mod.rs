@@ -1,8 +1,8 @@
 //! Parses the command line into a `Command`. Opens, prints and resolves nothing.
 //!
-//! `command` and `flag` are tables: parsing, help and suggestions follow from an entry there.
-//! `parse_args` separates options from positional arguments, `values` holds
-//! the values of options, `args` holds both, and `serve`, `talk` and `tools` build the command.
+//! The options are the table of `config::options`, the commands that of `command`. `args` separates
+//! options from positional arguments, `build` makes a plan of both, `help` lays out the tables, and
+//! `foreign` knows the option names of other tools.
 
 use std::ffi::OsString;
 
@@ -12,25 +12,18 @@ use crate::config::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan
 pub mod error;
 
 mod args;
+mod build;
 mod command;
-mod flag;
 mod foreign;
 mod help;
-mod parse_args;
-mod serve;
-mod talk;
-
-mod tools;
-mod values;
 
 #[cfg(test)]
 mod tests;
 
-use args::Arg;
+use args::{Arg, Parsed};
 use command::{COMMANDS, Spec};
 pub use error::UsageError;
 pub use help::Help;
-use parse_args::Parsed;
 
 /// A parsed command line.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +54,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         _ => {}
     }
     let (spec, rest) = command(&words)?;
-    let args = match parse_args::parse_args(spec, &rest)? {
+    let args = match args::parse_args(spec, &rest)? {
         Parsed::Help => return Ok(Command::Help(Help::About(spec.name))),
         Parsed::Version => return Ok(Command::Version(help::version())),
         Parsed::Args(args) => args,

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use super::command::COMMANDS;
-use super::flag::Flag;
 use super::{Command, UsageError, parse};
+use crate::config::options;
 use crate::config::tests::Dice;
 use crate::config::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
 
@@ -146,15 +146,16 @@ fn every_example_of_help_is_understood() {
 #[test]
 fn no_two_options_of_a_command_have_the_same_name() {
     for spec in &COMMANDS {
-        let flags: Vec<Flag> = Flag::all().filter(|flag| flag.is_on(spec.name)).collect();
-        for (n, flag) in flags.iter().enumerate() {
-            let same = |other: &&Flag| {
-                other.long == flag.long || (other.short.is_some() && other.short == flag.short)
+        let is_on = |option: &&options::OptionSpec| option.scope.has_command(spec.name);
+        let known: Vec<_> = options::all().filter(is_on).collect();
+        for (n, option) in known.iter().enumerate() {
+            let same = |other: &&options::OptionSpec| {
+                other.name == option.name || (other.short.is_some() && other.short == option.short)
             };
-            assert!(!flags[..n].iter().any(|other| same(&other)), "{} {}", spec.name, flag.long);
+            assert!(!known[..n].iter().any(same), "{} {}", spec.name, option.name);
         }
     }
-    assert!(Service::WORDS.iter().all(|word| COMMANDS.iter().any(|spec| spec.name == *word)));
+    assert!(Service::NAMES.iter().all(|word| COMMANDS.iter().any(|spec| spec.name == *word)));
 }
 
 /// Whole messages: what was typed, and each line of the answer.

@@ -28,7 +28,7 @@ pub enum Explain {
 
 impl Explain {
     /// The empty name is `--explain` without a value.
-    pub const WORDS: [(&'static str, Explain); 2] =
+    pub const NAMES: [(&'static str, Explain); 2] =
         [("", Explain::First), ("always", Explain::Always)];
 }
 
@@ -53,7 +53,7 @@ pub enum Color {
 }
 
 impl Color {
-    pub const WORDS: [(&'static str, Color); 3] =
+    pub const NAMES: [(&'static str, Color); 3] =
         [("auto", Color::Auto), ("always", Color::Always), ("never", Color::Never)];
 
     /// Whether to color what is written to `out`.
@@ -82,7 +82,7 @@ impl LogPlan {
 }
 
 impl AccessFormat {
-    pub const WORDS: [(&'static str, AccessFormat); 3] = [
+    pub const NAMES: [(&'static str, AccessFormat); 3] = [
         ("logfmt", AccessFormat::Logfmt),
         ("json", AccessFormat::Json),
         ("haproxy", AccessFormat::Haproxy),

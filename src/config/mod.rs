@@ -1,22 +1,22 @@
-//! Plans: routes, services and policies. `cli` builds them, the shell reads them.
+//! The model: addresses, routes, services, policies and plans, one grammar of values, and one table
+//! of options. `cli` fills the plans and `runtime` applies them.
 
 use std::time::Duration;
 
 pub mod address;
 pub mod check;
 pub mod diff;
-pub mod doctor;
 pub mod host;
 pub mod listen;
 pub mod logging;
+pub mod options;
 pub mod parse;
-pub mod policy;
 pub mod route;
 pub mod service;
 pub mod source;
 pub mod stress;
-pub mod talk;
 pub mod template;
+pub mod tools;
 pub mod unit;
 
 #[cfg(test)]
@@ -24,18 +24,16 @@ pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
 pub use diff::{Change, Diff, diff};
-pub use doctor::DoctorPlan;
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
 pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use parse::ParseError;
-pub use policy::Policy;
-pub use route::Route;
+pub use route::{Policy, Route};
 pub use service::Service;
 pub use source::Source;
 pub use stress::{Direction, LoadKind, LoadPlan, Probe, StressPlan, Worker};
-pub use talk::{ChatPlan, ConnectPlan};
 pub use template::{Placeholder, Template};
+pub use tools::{ChatPlan, ConnectPlan, DoctorPlan};
 
 /// The plan of a daemon: its routes and what they share.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,5 +59,18 @@ impl Plan {
     /// most half of the drain timeout, after which open connections are reset.
     pub fn drain_idle(&self) -> Duration {
         self.drain_idle.unwrap_or(Plan::DRAIN_IDLE.min(self.drain_timeout / 2))
+    }
+}
+
+impl Default for Plan {
+    /// Returns a plan without routes.
+    fn default() -> Plan {
+        Plan {
+            routes: Vec::new(),
+            max_connections: None,
+            drain_timeout: Plan::DRAIN_TIMEOUT,
+            drain_idle: None,
+            busy_poll: None,
+        }
     }
 }

@@ -4,9 +4,10 @@
 //! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
 //! extends to the end.
 
+use std::time::Duration;
+
 use super::parse::{ParseError, SpanError, Spanned};
-use super::policy::Policy;
-use super::service::{self, Service};
+use super::service::{self, Greeting, Service};
 use super::{Listen, listen};
 
 /// A listener, its service and its policy.
@@ -15,6 +16,28 @@ pub struct Route {
     pub listen: Listen,
     pub service: Service,
     pub policy: Policy,
+}
+
+/// Limits and timeouts of a route. None: off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub idle_timeout: Option<Duration>,
+    pub half_close_timeout: Option<Duration>,
+    pub max_lifetime: Option<Duration>,
+    pub connect_timeout: Duration,
+    /// Idle timeout of a datagram flow.
+    pub udp_timeout: Duration,
+    /// Maximum number of datagram flows. A new flow beyond it evicts the oldest.
+    pub udp_flows: usize,
+    /// Also answer UDP sources with ports below 1024.
+    pub udp_allow_low_ports: bool,
+}
+
+/// What the options of a route set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RouteSettings {
+    pub policy: Policy,
+    pub greeting: Greeting,
 }
 
 /// Examples of routes, for error messages.
@@ -28,15 +51,29 @@ impl Route {
     }
 }
 
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            idle_timeout: None,
+            half_close_timeout: None,
+            max_lifetime: None,
+            connect_timeout: Duration::from_secs(5),
+            udp_timeout: Duration::from_secs(60),
+            udp_flows: 4096,
+            udp_allow_low_ports: false,
+        }
+    }
+}
+
 fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let Some(sign) = sign(input.text) else {
         let span_error = input.lacks("missing service: expected =SERVICE");
         return Err(span_error.or_accepts(ROUTES));
     };
-    let mut policy = policy.clone();
+    let mut settings = RouteSettings { policy: policy.clone(), ..RouteSettings::default() };
     let listen = listen::read(input.to(sign))?;
-    let service = service::read(input.from(sign + 1), &listen, &mut policy)?;
-    Ok(Route { listen, service, policy })
+    let service = service::read(input.from(sign + 1), &listen, &mut settings)?;
+    Ok(Route { listen, service, policy: settings.policy })
 }
 
 /// Finds the `=` between the listener and the service: the first one followed by the name of a
@@ -46,7 +83,7 @@ fn sign(text: &str) -> Option<usize> {
     let signs = || text.match_indices('=').map(|(at, _)| at);
     let service = |at: &usize| {
         let word = text[at + 1..].split([',', ':']).next();
-        word.is_some_and(|word| Service::WORDS.contains(&word))
+        word.is_some_and(|word| Service::NAMES.contains(&word))
     };
     let separates = |at: &usize| {
         let name = text[..*at].rsplit(',').next();
@@ -59,7 +96,6 @@ fn sign(text: &str) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::config::tests::{Dice, check};
-    use std::time::Duration;
 
     fn parsed(text: &str) -> Route {
         Route::parse(text, &Policy::default()).unwrap_or_else(|error| panic!("{error}"))

@@ -3,8 +3,9 @@
 use super::address::{self, Address};
 use super::check;
 use super::listen::Listen;
+use super::options;
 use super::parse::{self, SpanError, Spanned};
-use super::policy::{self, OPTIONS, Policy};
+use super::route::RouteSettings;
 use super::template::{self, Template};
 use crate::core::ServiceKind;
 
@@ -25,9 +26,17 @@ pub enum Service {
     Relay(Vec<Address>),
 }
 
+/// What the options of greet set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Greeting {
+    /// None: not given, or the argument of a route.
+    pub text: Option<Template>,
+    pub read_one: bool,
+}
+
 impl Service {
     /// The names of all services.
-    pub const WORDS: [&'static str; 8] =
+    pub const NAMES: [&'static str; 8] =
         ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
 
     /// Returns the service without its settings.
@@ -50,7 +59,7 @@ impl Service {
     }
 
     /// Returns the service with this name; greet and relay are still without text and targets.
-    pub fn from_token(word: &str) -> Option<Service> {
+    pub fn from_name(word: &str) -> Option<Service> {
         Some(match word {
             "echo" => Service::Echo,
             "discard" => Service::Discard,
@@ -65,55 +74,52 @@ impl Service {
     }
 }
 
-/// Reads `SERVICE[,option…][:argument]` and stores the options in `policy`.
+/// Reads `SERVICE[,option…][:argument]` and stores the options in `settings`.
 pub(super) fn read(
     input: Spanned<'_>,
     listen: &Listen,
-    policy: &mut Policy,
+    settings: &mut RouteSettings,
 ) -> Result<Service, SpanError> {
     let (word, rest) = input.until(&[',', ':']);
-    let Some(mut service) = Service::from_token(word.text) else {
-        let hint = parse::suggestion(word.text, Service::WORDS, str::to_string);
+    let Some(service) = Service::from_name(word.text) else {
+        let hint = parse::suggestion(word.text, Service::NAMES, str::to_string);
         let span_error = if word.is_empty() {
             word.wrong("missing service")
         } else {
             word.wrong(format!("unknown service{hint}"))
         };
-        return Err(span_error.or_accepts(&Service::WORDS.join(", ")));
+        return Err(span_error.or_accepts(&Service::NAMES.join(", ")));
     };
     check::service(listen, &service, word)?;
-    let argument = read_options(rest, &mut service, policy)?;
-    match (&mut service, argument) {
-        (Service::Relay(targets), Some(argument)) => {
-            *targets = read_targets(argument, listen, policy)?;
+    let argument = read_options(rest, service.name(), settings)?;
+    match (service, argument) {
+        (Service::Relay(_), Some(argument)) => {
+            read_targets(argument, listen, settings).map(Service::Relay)
         }
-        (Service::Greet { text, .. }, Some(argument)) => *text = template::read(argument)?,
+        (Service::Greet { .. }, Some(argument)) => {
+            let text = template::read(argument)?;
+            Ok(Service::Greet { text, read_one: settings.greeting.read_one })
+        }
         (Service::Relay(_), None) => {
-            return Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"));
+            Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"))
         }
         (Service::Greet { .. }, None) => {
-            return Err(input.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"));
+            Err(input.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"))
         }
-        (_, Some(argument)) => {
-            return Err(argument.wrong(format!("{} takes no argument", word.text)));
-        }
-        (_, None) => {}
+        (_, Some(argument)) => Err(argument.wrong(format!("{} takes no argument", word.text))),
+        (service, None) => Ok(service),
     }
-    Ok(service)
 }
 
 /// Reads the options between the name and the colon. Returns the text after the colon.
 fn read_options<'a>(
     mut rest: Spanned<'a>,
-    service: &mut Service,
-    policy: &mut Policy,
+    service: &str,
+    settings: &mut RouteSettings,
 ) -> Result<Option<Spanned<'a>>, SpanError> {
     while let Some(more) = rest.after(",") {
         let (option, next) = more.until(&[',', ':']);
-        match service {
-            Service::Greet { read_one, .. } if option.text == "read-one" => *read_one = true,
-            _ => policy::read_option(option, service, policy)?,
-        }
+        options::read_route_option(option, service, settings)?;
         rest = next;
     }
     Ok(rest.after(":"))
@@ -123,12 +129,12 @@ fn read_options<'a>(
 fn read_targets(
     argument: Spanned<'_>,
     listen: &Listen,
-    policy: &mut Policy,
+    settings: &mut RouteSettings,
 ) -> Result<Vec<Address>, SpanError> {
     let mut targets = Vec::new();
     for item in argument.parts(',') {
         if is_option(item.text) {
-            policy::read_option(item, &Service::Relay(Vec::new()), policy)?;
+            options::read_route_option(item, "relay", settings)?;
         } else {
             let target = address::read_target(item)?;
             check::target(listen, &target, item)?;
@@ -144,6 +150,6 @@ fn read_targets(
 fn is_option(text: &str) -> bool {
     match text.split_once('=') {
         Some((name, _)) => name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
-        None => OPTIONS.iter().any(|option| option.name == text),
+        None => options::is_route_option(text),
     }
 }

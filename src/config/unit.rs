@@ -89,6 +89,11 @@ pub fn show_duration(duration: Duration) -> String {
     }
 }
 
+/// Prints a timeout, which may be off.
+pub fn show_timeout(timeout: Option<Duration>) -> String {
+    timeout.map_or_else(|| "off".to_string(), show_duration)
+}
+
 pub fn read_duration(input: Spanned<'_>) -> Result<Duration, SpanError> {
     if input.text == "0" {
         return Ok(Duration::ZERO);

@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn the_flows_that_may_hold_bytes_are_those_to_a_peer() {
-        for word in Service::WORDS {
-            let service = Service::from_token(word).unwrap();
+        for word in Service::NAMES {
+            let service = Service::from_name(word).unwrap();
             let facts = PeerFacts {
                 peer: Peer::Stdio,
                 local: Peer::Stdio,

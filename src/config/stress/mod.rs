@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::options::{self, Settings};
 use super::parse::{self, SpanError, Spanned};
 use super::source::Source;
 use super::unit::{self, Rate};
 use super::{Address, Color, Listen};
 
 mod check;
-pub mod options;
 
 #[cfg(test)]
 mod tests;
@@ -143,6 +143,17 @@ impl StressPlan {
     /// Maximum worker processes: more than CPUs only compete.
     pub const PROCESSES_MAX: usize = 256;
 
+    /// Returns the arguments that produce this plan, without defaults.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = self.targets.iter().map(Address::to_string).collect();
+        let settings = Settings { stress: self.clone(), ..Settings::default() };
+        for (option, value) in options::changed("stress", &settings) {
+            arguments.push(format!("--{}", option.name));
+            arguments.extend(option.value().map(|_| value));
+        }
+        arguments
+    }
+
     pub fn timeout(&self) -> Duration {
         let usual = match self.is_datagram() {
             true => StressPlan::DATAGRAM_TIMEOUT,
@@ -221,7 +232,7 @@ impl Default for StressPlan {
 }
 
 impl LoadKind {
-    pub const WORDS: [(&'static str, LoadKind); 7] = [
+    pub const NAMES: [(&'static str, LoadKind); 7] = [
         ("idle", LoadKind::Idle),
         ("echo", LoadKind::Echo),
         ("churn", LoadKind::Churn),
@@ -232,7 +243,7 @@ impl LoadKind {
     ];
 
     pub fn name(self) -> &'static str {
-        parse::choice_name(&LoadKind::WORDS, self)
+        parse::choice_name(&LoadKind::NAMES, self)
     }
 
     /// Whether its connections are opened once, before the measurement.
@@ -245,16 +256,16 @@ impl LoadKind {
 }
 
 impl Probe {
-    pub const WORDS: [(&'static str, Probe); 3] =
+    pub const NAMES: [(&'static str, Probe); 3] =
         [("auto", Probe::Auto), ("echo", Probe::Echo), ("none", Probe::None)];
 
     pub fn name(self) -> &'static str {
-        parse::choice_name(&Probe::WORDS, self)
+        parse::choice_name(&Probe::NAMES, self)
     }
 }
 
 impl Direction {
-    pub const WORDS: [(&'static str, Direction); 5] = [
+    pub const NAMES: [(&'static str, Direction); 5] = [
         ("echo", Direction::Echo),
         ("up", Direction::Up),
         ("down", Direction::Down),
@@ -263,7 +274,7 @@ impl Direction {
     ];
 
     pub fn name(self) -> &'static str {
-        parse::choice_name(&Direction::WORDS, self)
+        parse::choice_name(&Direction::NAMES, self)
     }
 }
 
@@ -271,7 +282,7 @@ impl Direction {
 pub(super) fn read_loads(input: Spanned<'_>) -> Result<Vec<LoadPlan>, SpanError> {
     let read = |load: Spanned<'_>| {
         let (word, conns) = load.split('=');
-        let kind = parse::choice(word, &LoadKind::WORDS)?;
+        let kind = parse::choice(word, &LoadKind::NAMES)?;
         let conns = conns.map(unit::read_limit).transpose()?;
         Ok(LoadPlan { kind, conns })
     };

@@ -1,37 +1,26 @@
 //! The options of a stress run, read and printed back.
 
-use super::options::OPTIONS;
 use super::{Direction, LoadKind, LoadPlan, StressPlan, read_loads, show_loads};
 use crate::config::Address;
+use crate::config::options::{self, OptionSpec, Settings};
 use crate::config::parse::Spanned;
 
 pub(super) fn read(arguments: &[&str]) -> StressPlan {
-    let mut plan = StressPlan::default();
+    let mut settings = Settings::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match argument.strip_prefix("--") {
-            None => plan.targets.push(Address::parse_target(argument).unwrap()),
+            None => settings.stress.targets.push(Address::parse_target(argument).unwrap()),
             Some(name) => {
-                let option = OPTIONS.iter().find(|option| option.name == name).expect(name);
-                let value = option.value.and_then(|_| rest.next()).copied().unwrap_or("");
-                (option.set)(&mut plan, Spanned::whole(value)).expect(name);
+                let is_on = |option: &&OptionSpec| option.scope.has_command("stress");
+                let option = options::all().filter(is_on).find(|option| option.name == name);
+                let option = option.expect(name);
+                let value = option.value().and_then(|_| rest.next()).copied().unwrap_or("");
+                option.set(&mut settings, Spanned::whole(value)).expect(name);
             }
         }
     }
-    plan
-}
-
-#[test]
-fn the_defaults_in_help_are_the_ones_in_force() {
-    let untouched = StressPlan::default();
-    for option in &OPTIONS {
-        let Some(shown) = (option.show)(&untouched) else { continue };
-        assert!(!option.default.is_empty(), "{}", option.name);
-        let mut plan = StressPlan::default();
-        (option.set)(&mut plan, Spanned::whole(option.default)).expect(option.name);
-        assert_eq!((option.show)(&plan), Some(shown), "{}", option.name);
-        assert_eq!(plan, untouched, "{}", option.name);
-    }
+    settings.stress
 }
 
 #[test]
@@ -48,81 +37,6 @@ fn a_plan_prints_as_arguments_that_give_it_again() {
     assert_eq!(plan.arguments(), arguments);
     assert_eq!(plan.direction, Direction::Both);
     assert_eq!(plan.loads[0].kind, LoadKind::Idle);
-}
-
-#[test]
-fn each_option_sets_its_own_field_and_no_other() {
-    let values = [
-        ("LOAD[=N],...", "reset"),
-        ("N", "77"),
-        ("RATE", "77/s"),
-        ("TIME", "77s"),
-        ("SIZE", "77"),
-        ("DIR", "down"),
-        ("PROBE", "none"),
-        ("ADDRESS[/BITS],...", "::1"),
-        ("LISTEN", ":77"),
-        ("PID", "77"),
-        ("FILE", "x"),
-        ("N/N", "0/7"),
-    ];
-    let mut distinct = vec![StressPlan::default()];
-    for option in &OPTIONS {
-        let known = values.iter().find(|(name, _)| Some(*name) == option.value);
-        let mut plan = StressPlan::default();
-        let value = known.map_or("", |(_, value)| value);
-        (option.set)(&mut plan, Spanned::whole(value)).expect(option.name);
-        assert!(!distinct.contains(&plan), "{} sets the same field as another option", option.name);
-        distinct.push(plan);
-    }
-}
-
-#[test]
-fn a_wrong_value_is_shown_at_its_place() {
-    let wrong = [
-        ("rate", "0/s", "0/s"),
-        ("size", "64q", "q"),
-        ("size", "2G", "2G"),
-        ("pid", "-1", "-1"),
-        ("processes", "257", "257"),
-        ("worker", "4/4", "4/4"),
-        ("source", "127.0.0.0/99", "99"),
-        ("direction", "upp", "upp"),
-        ("probe", "ehco", "ehco"),
-    ];
-    for (name, value, place) in wrong {
-        let option = OPTIONS.iter().find(|option| option.name == name).unwrap();
-        let span_error =
-            (option.set)(&mut StressPlan::default(), Spanned::whole(value)).unwrap_err();
-        assert_eq!(&value[span_error.span], place, "{name}");
-    }
-}
-
-#[test]
-fn more_processes_than_make_sense_are_refused_with_the_bound_and_the_reason() {
-    let option = OPTIONS.iter().find(|option| option.name == "processes").unwrap();
-    let mut plan = StressPlan::default();
-    (option.set)(&mut plan, Spanned::whole("256")).unwrap();
-    assert_eq!(plan.processes, Some(StressPlan::PROCESSES_MAX));
-    for value in ["257", "100k"] {
-        let span_error = (option.set)(&mut plan, Spanned::whole(value)).unwrap_err();
-        assert_eq!(span_error.wrong, "more than 256 processes");
-        assert!(span_error.accepted.starts_with("1 to 256: each process runs"), "{span_error:?}");
-    }
-}
-
-#[test]
-fn a_search_may_be_off_and_every_other_time_has_an_end() {
-    let times = OPTIONS.iter().filter(|option| option.value == Some("TIME"));
-    for option in times {
-        let mut plan = StressPlan::default();
-        let read =
-            (option.set)(&mut plan, Spanned::whole("off")).map_err(|span_error| span_error.wrong);
-        match option.name {
-            "find-idle-timeout" => assert_eq!((read, plan), (Ok(()), StressPlan::default())),
-            name => assert_eq!(read, Err("cannot be off".to_string()), "{name}"),
-        }
-    }
 }
 
 fn plan(targets: &[&str]) -> StressPlan {

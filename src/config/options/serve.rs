@@ -1,0 +1,163 @@
+//! The options of the commands that serve: the text of greet, the limits of the daemon, and the
+//! policy of its routes.
+
+use super::{Field, OptionSpec, PLAIN, Scope, Section, Services, Takes};
+use crate::config::parse::put;
+use crate::config::template;
+use crate::config::unit::{self, show_duration, show_timeout};
+
+/// The limits of the daemon.
+const LIMIT: OptionSpec = OptionSpec { section: Section::Limits, scope: Scope::Servers, ..PLAIN };
+
+pub(super) const OPTIONS: [OptionSpec; 13] = [
+    // ---- greet ---------------------------------------------------------------------------------
+    OptionSpec {
+        name: "text",
+        takes: Takes::Value("TEXT"),
+        help: "text to send, with \\n \\r \\t \\xNN and placeholders (see above)",
+        scope: Scope::Only(&["greet"]),
+        field: Field::Greeting(
+            |greeting, value| put(&mut greeting.text, template::read(value).map(Some)),
+            |greeting| greeting.text.as_ref().map(ToString::to_string),
+        ),
+        ..PLAIN
+    },
+    OptionSpec {
+        name: "read-one",
+        help: "then read one message, up to a newline or end of file, and log it",
+        scope: Scope::Service("greet"),
+        field: Field::Greeting(
+            |greeting, _| put(&mut greeting.read_one, Ok(true)),
+            |greeting| greeting.read_one.then(String::new),
+        ),
+        ..PLAIN
+    },
+    // ---- the daemon as a whole -----------------------------------------------------------------
+    OptionSpec {
+        name: "max-connections",
+        short: Some('m'),
+        takes: Takes::Value("N"),
+        default: "from the open-file limit",
+        help: "maximum concurrent connections; others wait in the accept queue",
+        field: Field::Daemon(
+            |plan, value| put(&mut plan.max_connections, unit::read_limit(value).map(Some)),
+            |plan| plan.max_connections.map(|count| count.to_string()),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "drain-timeout",
+        takes: Takes::Value("TIME"),
+        help: "time for connections in progress to finish after TERM or INT",
+        field: Field::Daemon(
+            |plan, value| put(&mut plan.drain_timeout, unit::read_bounded(value)),
+            |plan| Some(show_duration(plan.drain_timeout)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "drain-idle",
+        takes: Takes::Value("TIME"),
+        default: "1s, at most half of --drain-timeout",
+        help: "during a drain, close connections at rest after this long",
+        field: Field::Daemon(
+            |plan, value| put(&mut plan.drain_idle, unit::read_bounded(value).map(Some)),
+            |plan| plan.drain_idle.map(show_duration),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "busy-poll",
+        takes: Takes::Value("TIME"),
+        help: "poll without sleeping for this long before each sleep: lower latency, one busy core",
+        field: Field::Daemon(
+            |plan, value| put(&mut plan.busy_poll, unit::read_timeout(value)),
+            |plan| Some(show_timeout(plan.busy_poll)),
+        ),
+        ..LIMIT
+    },
+    // ---- policy --------------------------------------------------------------------------------
+    OptionSpec {
+        name: "idle-timeout",
+        takes: Takes::Value("TIME"),
+        help: "close connections idle for this long",
+        scope: Scope::Services(Services::All),
+        field: Field::Policy(
+            |policy, value| put(&mut policy.idle_timeout, unit::read_timeout(value)),
+            |policy| Some(show_timeout(policy.idle_timeout)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "half-close-timeout",
+        takes: Takes::Value("TIME"),
+        help: "close half-closed connections idle for this long",
+        scope: Scope::Services(Services::All),
+        field: Field::Policy(
+            |policy, value| put(&mut policy.half_close_timeout, unit::read_timeout(value)),
+            |policy| Some(show_timeout(policy.half_close_timeout)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "max-lifetime",
+        takes: Takes::Value("TIME"),
+        help: "close connections at this age",
+        scope: Scope::Services(Services::All),
+        field: Field::Policy(
+            |policy, value| put(&mut policy.max_lifetime, unit::read_timeout(value)),
+            |policy| Some(show_timeout(policy.max_lifetime)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "connect-timeout",
+        takes: Takes::Value("TIME"),
+        help: "give up on a target and try the next",
+        scope: Scope::Services(Services::Relay),
+        field: Field::Policy(
+            |policy, value| {
+                let reason = "an unresponsive target must fail over to the next";
+                put(&mut policy.connect_timeout, unit::read_wait_because(value, reason))
+            },
+            |policy| Some(show_duration(policy.connect_timeout)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "udp-timeout",
+        takes: Takes::Value("TIME"),
+        default: "60s",
+        help: "close datagram flows idle for this long",
+        scope: Scope::Services(Services::Relay),
+        field: Field::Policy(
+            |policy, value| {
+                let reason = "a datagram flow has no end of file";
+                put(&mut policy.udp_timeout, unit::read_wait_because(value, reason))
+            },
+            |policy| Some(show_duration(policy.udp_timeout)),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "udp-flows",
+        takes: Takes::Value("N"),
+        help: "maximum datagram flows; a new one replaces the oldest",
+        scope: Scope::Services(Services::Relay),
+        field: Field::Policy(
+            |policy, value| put(&mut policy.udp_flows, unit::read_limit(value)),
+            |policy| Some(policy.udp_flows.to_string()),
+        ),
+        ..LIMIT
+    },
+    OptionSpec {
+        name: "udp-allow-low-ports",
+        help: "also answer datagrams from ports below 1024",
+        scope: Scope::Services(Services::Small),
+        field: Field::Policy(
+            |policy, _| put(&mut policy.udp_allow_low_ports, Ok(true)),
+            |policy| policy.udp_allow_low_ports.then(String::new),
+        ),
+        ..LIMIT
+    },
+];
