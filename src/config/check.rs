@@ -1,13 +1,10 @@
 //! Checks of a plan that need no system call: services and targets that do not match their
 //! listener, and relay loops.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
-
-use super::address::{Address, UnixName};
-use super::host::Host;
+use super::address::Address;
 use super::listen::Listen;
 use super::parse::{SpanError, Spanned};
+use super::reach::{self, Machine};
 use super::{Route, Service};
 
 /// A conflict between two routes: the index of the later one, and the reason.
@@ -96,73 +93,10 @@ fn ring(routes: &[Route]) -> Option<usize> {
     }
 }
 
-/// Whether a connection to `target` certainly reaches `listen`. Only names and numbers are
-/// compared: whether another address is local is known only to the system.
+/// Whether what is sent to `target` certainly reaches `listen`. Only names and numbers are compared:
+/// whether another address is local is known only to the system.
 pub fn reaches(target: &Address, listen: &Listen) -> bool {
-    match (target, &listen.address) {
-        (Address::Tcp(to, port), Address::Tcp(at, own))
-        | (Address::Udp(to, port), Address::Udp(at, own)) => {
-            port == own && *own != 0 && same_host(to, at, listen.options.v6only)
-        }
-        (Address::Unix(to), Address::Unix(at))
-        | (Address::UnixDatagram(to), Address::UnixDatagram(at)) => same_name(to, at),
-        _ => false,
-    }
-}
-
-fn same_name(to: &UnixName, at: &UnixName) -> bool {
-    match (to, at) {
-        (UnixName::Path(to), UnixName::Path(at)) => plain(to) == plain(at),
-        _ => to == at,
-    }
-}
-
-/// Returns the path without a leading `./`.
-fn plain(path: &Path) -> &Path {
-    path.strip_prefix(".").unwrap_or(path)
-}
-
-fn same_host(to: &Host, at: &Host, v6only: bool) -> bool {
-    let same_name = matches!((to, at), (Host::Name(to), Host::Name(at)) if to == at);
-    same_name || meant(to).iter().any(|ip| covers(at, *ip, v6only))
-}
-
-/// Returns the addresses that a target host certainly means. No host and the unspecified address
-/// mean localhost.
-fn meant(host: &Host) -> Vec<IpAddr> {
-    const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
-    match host {
-        Host::Any => vec![V4, V6],
-        Host::Ip(ip) => match ip.to_canonical() {
-            IpAddr::V4(ip) if ip.is_unspecified() => vec![V4],
-            IpAddr::V6(ip) if ip.is_unspecified() => vec![V6],
-            ip => vec![ip],
-        },
-        Host::Name(name) if is_localhost(name) => vec![V4, V6],
-        Host::Name(_) => Vec::new(),
-    }
-}
-
-/// Whether a listener on `at` certainly receives connections to `ip`.
-fn covers(at: &Host, ip: IpAddr, v6only: bool) -> bool {
-    match at {
-        Host::Any => ip.is_loopback() && (ip.is_ipv6() || !v6only),
-        Host::Ip(IpAddr::V6(own)) if own.is_unspecified() => {
-            ip.is_loopback() && (ip.is_ipv6() || !v6only)
-        }
-        Host::Ip(own) if own.is_unspecified() => ip.is_ipv4() && ip.is_loopback(),
-        Host::Ip(own) => own.to_canonical() == ip,
-        Host::Name(name) => {
-            is_localhost(name)
-                && (ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST))
-        }
-    }
-}
-
-fn is_localhost(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
+    reach::reaches(target, listen, &Machine::UNKNOWN)
 }
 
 #[cfg(test)]

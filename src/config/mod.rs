@@ -11,6 +11,7 @@ pub mod listen;
 pub mod logging;
 pub mod options;
 pub mod parse;
+pub mod reach;
 pub mod route;
 pub mod service;
 pub mod source;

@@ -1,10 +1,10 @@
 //! Whether a listener of this process receives what is sent to an address. A relay with such a
 //! target would connect to itself without end.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use crate::config::{Address, Host, UnixName};
+use crate::config::{Address, Host, UnixName, reach};
 
 /// The address that a listener is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,7 @@ impl BoundAddr {
 
     /// Whether the listener receives what is sent to this address.
     pub fn receives(&self, to: SocketAddr) -> bool {
-        let excluded = self.v6only && to.ip().to_canonical().is_ipv4();
-        !excluded && receives(&self.at, to, is_local_ip)
+        reach::receives(self.at, self.v6only, to, is_local_ip)
     }
 }
 
@@ -79,14 +78,7 @@ pub fn receives(
     address: SocketAddr,
     is_local_ip: impl Fn(IpAddr) -> bool,
 ) -> bool {
-    let ip = address.ip().to_canonical();
-    let is_here = || ip.is_unspecified() || ip.is_loopback() || is_local_ip(ip);
-    listener.port() == address.port()
-        && match listener.ip().to_canonical() {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => ip.is_ipv4() && is_here(),
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => is_here(),
-            own => own == ip,
-        }
+    reach::receives(*listener, false, address, is_local_ip)
 }
 
 /// Whether this machine has the address: then a socket can be bound to it. Called only for
