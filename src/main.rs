@@ -53,8 +53,8 @@ fn run(command: Command) -> u8 {
         },
         Command::Stress(plan) => {
             match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
-                Ok(stress::Verdict::Well) => EXIT_OK,
-                Ok(stress::Verdict::Failed) => EXIT_RUNTIME_ERROR,
+                Ok(stress::RunVerdict::Passed) => EXIT_OK,
+                Ok(stress::RunVerdict::Failed) => EXIT_RUNTIME_ERROR,
                 Err(error) => {
                     print_error(&error);
                     EXIT_RUNTIME_ERROR

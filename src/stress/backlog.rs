@@ -1,21 +1,21 @@
-//! Connections that the server has not accepted: to us they look open, and they wait in the accept
-//! queue of its listener.
+//! Connections that the server has not accepted. They look open to the client, and wait in the
+//! accept queue of the listener.
 
-/// How far the server had come when all connections that stay were open.
+/// The state of the server when all persistent connections were open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Open connections that stay.
+    /// Open persistent connections.
     pub conns: u64,
-    /// Connections in the accept queues of the listeners. None: the system does not tell.
+    /// Connections in the accept queues of the listeners. `None`: unknown.
     pub queue: Option<u64>,
-    /// Descriptors that the server has more than before the first connection. None: not known, or
-    /// it need not be this process that accepts.
+    /// Descriptors the server has opened since before the first connection. `None`: unknown, or
+    /// another process may accept.
     pub gained: Option<u64>,
 }
 
 impl Backlog {
-    /// Connections that are not accepted. The queue tells it exactly. Where it is not known, the
-    /// descriptors do: the server has at least one for each connection that it has accepted.
+    /// Returns the number of connections not accepted. The queue length is exact. Without it the
+    /// number of descriptors is used: an accepted connection takes at least one.
     pub fn waiting(&self) -> u64 {
         match (self.queue, self.gained) {
             (Some(queue), _) => queue.min(self.conns),
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waits_is_told_by_the_queue_and_by_the_descriptors() {
+    fn waiting_connections_are_counted_by_the_queue_or_by_the_descriptors() {
         let waiting = |queue, gained| Backlog { conns: 1000, queue, gained }.waiting();
         let table = [
             // The server has closed something else meanwhile.
@@ -42,7 +42,7 @@ mod tests {
             (None, Some(100), 900),
             (None, Some(1003), 0),
             (Some(7), None, 7),
-            // Others than we wait there too.
+            // Other clients wait there too.
             (Some(5000), None, 1000),
             (None, None, 0),
         ];

@@ -1,51 +1,51 @@
-//! What the end of a connection means for its load: as it should be, a failure, or a death.
+//! Classifies the end of a connection: as expected, a failure, or a death.
 
 use crate::config::LoadKind;
 use crate::core::{Close, Reason, Side};
 
-use super::failure::{CLOSED, Failure, NO_ANSWER, NOT_CLOSED, Stage};
-use super::load_stats::How;
+use super::failure::{CLOSED, LoadFailure, NO_ANSWER, NOT_CLOSED, Stage};
+use super::load_stats::DeathCause;
 
-/// What became of a connection.
+/// The result of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnResult {
     Fine,
-    Failed(Failure),
-    /// It was held, and is gone.
-    Died(How),
-    /// Its bytes were wrong; the script has told of that.
+    Failed(LoadFailure),
+    /// It ended while it was held.
+    Died(DeathCause),
+    /// It received wrong bytes, which the script has reported.
     Wrong,
 }
 
-/// What is known of a connection that has ended.
+/// The history of a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnHistory {
     pub kind: LoadKind,
-    /// It had all the answers it wanted, or wanted none.
+    /// It received all expected answers.
     pub satisfied: bool,
-    /// We were about to end it.
+    /// This process was closing it.
     pub closing: bool,
 }
 
-/// Judges an ending.
-pub fn classify(ending: Close, past: ConnHistory) -> ConnResult {
-    let failed = |stage, name: &str| ConnResult::Failed(Failure::new(stage, name));
-    match ending.reason {
+/// Classifies the close of a connection.
+pub fn classify(close: Close, past: ConnHistory) -> ConnResult {
+    let failed = |stage, name: &str| ConnResult::Failed(LoadFailure::new(stage, name));
+    match close.reason {
         Reason::Refused { fault } | Reason::Exhausted { fault } | Reason::Abandoned { fault } => {
-            ConnResult::Failed(Failure::of(Stage::Connect, fault))
+            ConnResult::Failed(LoadFailure::of(Stage::Connect, fault))
         }
-        Reason::Finished if ending.first == Side::Target => closed_by_server(past),
+        Reason::Finished if close.first == Side::Target => closed_by_server(past),
         Reason::Finished | Reason::Served | Reason::Drained => ConnResult::Fine,
         Reason::Reset { by: Side::Target, fault } => {
-            let failure = Failure::of(past.stage(), fault);
+            let failure = LoadFailure::of(past.stage(), fault);
             match past.is_held() && !past.closing {
-                true if failure.name == "ETIMEDOUT" => ConnResult::Died(How::BlackHole),
-                true => ConnResult::Died(How::Rst),
+                true if failure.name == "ETIMEDOUT" => ConnResult::Died(DeathCause::BlackHole),
+                true => ConnResult::Died(DeathCause::Rst),
                 false => ConnResult::Failed(failure),
             }
         }
         Reason::Reset { .. } => ConnResult::Wrong,
-        Reason::IdleTimeout if past.is_held() => ConnResult::Died(How::BlackHole),
+        Reason::IdleTimeout if past.is_held() => ConnResult::Died(DeathCause::BlackHole),
         Reason::IdleTimeout => failed(Stage::Exchange, NO_ANSWER),
         Reason::HalfCloseTimeout => failed(Stage::Close, NOT_CLOSED),
         Reason::Cut if past.kind == LoadKind::Reset => ConnResult::Fine,
@@ -60,8 +60,8 @@ fn closed_by_server(past: ConnHistory) -> ConnResult {
         return ConnResult::Fine;
     }
     match past.is_held() {
-        true => ConnResult::Died(How::Fin),
-        false => ConnResult::Failed(Failure::new(Stage::Exchange, CLOSED)),
+        true => ConnResult::Died(DeathCause::Fin),
+        false => ConnResult::Failed(LoadFailure::new(Stage::Exchange, CLOSED)),
     }
 }
 
@@ -94,11 +94,11 @@ mod tests {
     }
 
     fn failed(stage: Stage, name: &str) -> ConnResult {
-        ConnResult::Failed(Failure::new(stage, name))
+        ConnResult::Failed(LoadFailure::new(stage, name))
     }
 
     #[test]
-    fn who_ends_in_order_and_when_decides() {
+    fn a_fin_is_classified_by_its_sender_and_its_time() {
         use LoadKind::{Churn, Echo, Idle, Storm};
         let (client, target) = (Side::Client, Side::Target);
         let closed = || failed(Stage::Exchange, CLOSED);
@@ -106,7 +106,7 @@ mod tests {
             (client, Echo, false, false, ConnResult::Fine),
             (target, Echo, true, false, closed()),
             (target, Echo, true, true, ConnResult::Fine),
-            (target, Idle, true, false, ConnResult::Died(How::Fin)),
+            (target, Idle, true, false, ConnResult::Died(DeathCause::Fin)),
             (target, Idle, true, true, ConnResult::Fine),
             (target, Churn, true, false, ConnResult::Fine),
             (target, Churn, false, false, closed()),
@@ -120,16 +120,16 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_reset_is_a_death_or_a_failure_and_a_timeout_of_the_system_a_black_hole() {
+    fn a_reset_is_a_death_or_a_failure_and_etimedout_a_black_hole() {
         let reset = |code, by| {
             let fault = SysError::from(&io::Error::from_raw_os_error(code));
             end(Reason::Reset { by, fault }, by)
         };
         let idle = past(LoadKind::Idle, true, false);
         let rst = reset(libc::ECONNRESET, Side::Target);
-        assert_eq!(classify(rst, idle), ConnResult::Died(How::Rst));
+        assert_eq!(classify(rst, idle), ConnResult::Died(DeathCause::Rst));
         let gone = reset(libc::ETIMEDOUT, Side::Target);
-        assert_eq!(classify(gone, idle), ConnResult::Died(How::BlackHole));
+        assert_eq!(classify(gone, idle), ConnResult::Died(DeathCause::BlackHole));
         let echo = past(LoadKind::Echo, false, false);
         assert_eq!(classify(rst, echo), failed(Stage::Exchange, "ECONNRESET"));
         assert_eq!(
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_told_apart() {
+    fn timeouts_are_classified_by_what_was_awaited() {
         let classified =
             |reason, kind| classify(end(reason, Side::Proxy), past(kind, false, false));
         let (echo, idle) = (LoadKind::Echo, LoadKind::Idle);
         assert_eq!(classified(Reason::IdleTimeout, echo), failed(Stage::Exchange, NO_ANSWER));
-        assert_eq!(classified(Reason::IdleTimeout, idle), ConnResult::Died(How::BlackHole));
+        assert_eq!(classified(Reason::IdleTimeout, idle), ConnResult::Died(DeathCause::BlackHole));
         assert_eq!(classified(Reason::HalfCloseTimeout, echo), failed(Stage::Close, NOT_CLOSED));
         assert_eq!(classified(Reason::Cut, echo), failed(Stage::Close, NOT_CLOSED));
         assert_eq!(classified(Reason::Cut, LoadKind::Reset), ConnResult::Fine);

@@ -11,7 +11,7 @@ use mio::{Events, Interest, Poll, Token};
 use crate::config::{LoadKind, StressPlan, Worker};
 use crate::net::{Signal, Signals, signals};
 
-use super::load::Clock;
+use super::load::RunClock;
 use super::partition::partition;
 use super::progress::{Progress, Snapshot};
 use super::protocol::{GO, Message, WorkerResult};
@@ -21,13 +21,13 @@ use super::timeline::Timeline;
 /// All worker processes of a run.
 pub struct Coordinator {
     plan: StressPlan,
-    clock: Clock,
+    clock: RunClock,
     server_usage: ServerUsage,
     workers: Vec<WorkerProcess>,
     poll: Poll,
     signals: Signals,
     stopping: bool,
-    /// When the workers were told to start.
+    /// When the start message was sent to the workers.
     began: Option<Duration>,
     /// Server costs over time. The workers do not read them.
     costs: Timeline,
@@ -36,7 +36,7 @@ pub struct Coordinator {
 /// One worker process, and what it has sent.
 struct WorkerProcess {
     child: Child,
-    /// Closing it tells the worker to stop.
+    /// Closing it stops the worker.
     stdin: Option<ChildStdin>,
     stdout: Receiver,
     buffer: Vec<u8>,
@@ -60,6 +60,7 @@ const SIGNALS: Token = Token(usize::MAX >> 1);
 /// Maximum line length of a worker, in bytes. Histograms have some ten thousand buckets.
 const LINE_BYTES: usize = 64 << 20;
 
+/// Maximum time between two checks of what is due.
 const SCAN_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Coordinator {
@@ -73,7 +74,7 @@ impl Coordinator {
         let signals = Signals::new(poll.registry(), SIGNALS)?;
         let mut started = Coordinator {
             plan: plan.clone(),
-            clock: Clock::start(),
+            clock: RunClock::start(),
             server_usage,
             workers: Vec::new(),
             poll,
@@ -85,10 +86,10 @@ impl Coordinator {
         for index in 0..count {
             let own = partition(plan, Worker { index, count });
             // On an error, workers already running stop when their stdin is dropped.
-            let mut one = WorkerProcess::start(&own)?;
+            let mut worker = WorkerProcess::start(&own)?;
             let registry = started.poll.registry();
-            registry.register(&mut one.stdout, Token(index), Interest::READABLE)?;
-            started.workers.push(one);
+            registry.register(&mut worker.stdout, Token(index), Interest::READABLE)?;
+            started.workers.push(worker);
         }
         Ok(started)
     }
@@ -97,14 +98,14 @@ impl Coordinator {
     pub fn run(mut self) -> io::Result<Combined> {
         let mut progress = Progress::new(self.plan.color);
         let mut events = Events::with_capacity(64);
-        while !self.workers.iter().all(|one| one.ended) {
+        while !self.workers.iter().all(|worker| worker.ended) {
             match self.poll.poll(&mut events, Some(SCAN_INTERVAL)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 polled => polled?,
             }
             for event in &events {
                 match self.workers.get_mut(event.token().0) {
-                    Some(one) => one.read_messages()?,
+                    Some(worker) => worker.read_messages()?,
                     None => self.handle(),
                 }
             }
@@ -125,22 +126,22 @@ impl Coordinator {
                 self.server_usage.record_queue();
             }
             let cost = self.server_usage.lately(now);
-            self.costs.turn(now, 0, cost);
+            self.costs.advance(now, 0, cost);
         }
         let Some(began) = self.began else {
-            let waited_for = |one: &WorkerProcess| !one.ready && !one.ended;
-            if !self.workers.iter().any(waited_for) && self.server_usage.is_at_rest(now) {
+            let is_awaited = |worker: &WorkerProcess| !worker.ready && !worker.ended;
+            if !self.workers.iter().any(is_awaited) && self.server_usage.is_at_rest(now) {
                 self.begin(now);
             }
             return;
         };
-        let speaks = self.plan.groups().iter().any(|(kind, _)| *kind != LoadKind::Idle);
+        let sends = self.plan.groups().iter().any(|(kind, _)| *kind != LoadKind::Idle);
         let measured = began + self.plan.warmup;
         let window = measured + self.plan.duration;
-        if speaks && self.server_usage.begin.is_none() && now >= measured {
+        if sends && self.server_usage.begin.is_none() && now >= measured {
             self.server_usage.begin(now);
         }
-        if speaks && self.server_usage.end.is_none() && now >= window {
+        if sends && self.server_usage.end.is_none() && now >= window {
             self.server_usage.end(now);
         }
         if self.server_usage.close.is_none() && now >= began + self.plan.hold {
@@ -148,11 +149,12 @@ impl Coordinator {
         }
     }
 
+    /// Starts the loads of all workers.
     fn begin(&mut self, now: Duration) {
-        let conns = self.workers.iter().map(|one| one.snapshot.open).sum();
+        let conns = self.workers.iter().map(|worker| worker.snapshot.open).sum();
         self.server_usage.open(now, conns);
-        for one in &mut self.workers {
-            if let Some(stdin) = &mut one.stdin {
+        for worker in &mut self.workers {
+            if let Some(stdin) = &mut worker.stdin {
                 // A dead worker is noticed by the end of its output.
                 let _ = stdin.write_all(format!("{GO}\n").as_bytes());
             }
@@ -166,11 +168,11 @@ impl Coordinator {
         let wanted = |signal: &Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
         let count = self.signals.drain().filter(wanted).count();
         for _ in 0..count {
-            for one in &mut self.workers {
-                one.stdin = None;
+            for worker in &mut self.workers {
+                worker.stdin = None;
                 if self.stopping {
                     // It may have exited already.
-                    let _ = one.child.kill();
+                    let _ = worker.child.kill();
                 }
             }
             self.stopping = true;
@@ -180,24 +182,27 @@ impl Coordinator {
         }
     }
 
+    /// Adds up the progress of all workers. The phase is that of the slowest.
     fn snapshot(&self) -> Snapshot {
         let mut sum = Snapshot::default();
-        for one in &self.workers {
-            sum.add(&one.snapshot);
+        for worker in &self.workers {
+            sum.add(&worker.snapshot);
         }
-        let slowest = self.workers.iter().filter(|one| !one.ended).map(|one| &one.snapshot);
+        let slowest =
+            self.workers.iter().filter(|worker| !worker.ended).map(|worker| &worker.snapshot);
         if let Some(slowest) = slowest.min_by(|a, b| a.share.total_cmp(&b.share)) {
             (sum.phase, sum.share) = (slowest.phase.clone(), slowest.share);
         }
         sum
     }
 
+    /// Waits for the workers to exit, and merges their results.
     fn combine(mut self) -> io::Result<Combined> {
         let whole = self.clock.now();
         let mut sum = WorkerResult::default();
-        for one in &mut self.workers {
-            let status = one.child.wait()?;
-            let Some(share) = one.done.take() else {
+        for worker in &mut self.workers {
+            let status = worker.child.wait()?;
+            let Some(result) = worker.done.take() else {
                 if self.stopping {
                     continue;
                 }
@@ -205,7 +210,7 @@ impl Coordinator {
                     "worker process exited without a report: {status}"
                 )));
             };
-            sum.merge(&share);
+            sum.merge(&result);
         }
         sum.timeline.merge(&self.costs);
         sum.interrupted |= self.stopping;
@@ -236,14 +241,14 @@ impl WorkerProcess {
 
     /// Reads all available messages.
     fn read_messages(&mut self) -> io::Result<()> {
-        let mut room = [0; 65_536];
+        let mut chunk = [0; 65_536];
         loop {
-            match self.stdout.read(&mut room) {
+            match self.stdout.read(&mut chunk) {
                 Ok(0) => {
                     self.ended = true;
                     return Ok(());
                 }
-                Ok(bytes) => self.buffer.extend_from_slice(&room[..bytes]),
+                Ok(bytes) => self.buffer.extend_from_slice(&chunk[..bytes]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -257,13 +262,14 @@ impl WorkerProcess {
         Ok(())
     }
 
+    /// Handles complete lines of the buffer.
     fn read_lines(&mut self) {
         while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
             match std::str::from_utf8(&line).ok().and_then(Message::read) {
                 Some(Message::Ready) => self.ready = true,
                 Some(Message::Progress(snapshot)) => self.snapshot = snapshot,
-                Some(Message::Done(share)) => self.done = Some(share),
+                Some(Message::Done(result)) => self.done = Some(result),
                 None => {}
             }
         }

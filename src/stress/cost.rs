@@ -1,32 +1,31 @@
-//! What the server spends, read from outside: memory, descriptors and processor time of its process
-//! and of the processes it has started, and what the kernel holds for sockets.
+//! Reads the costs of a server process and its descendants from /proc: memory, descriptors and CPU
+//! time, and the kernel memory of the machine.
 
 use std::time::Duration;
 
-/// Reads of a server on this machine what it has spent.
+/// Reads the costs of one server process on this machine.
 #[derive(Debug)]
 pub struct Meter {
     pid: u32,
     pub name: String,
 }
 
-/// What a server has spent so far, or holds now.
+/// A reading of the costs: CPU time so far, and current memory and descriptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// When it was read, since the run began.
+    /// Time of the reading, from the start of the run.
     pub at: Duration,
-    /// Processor time, in the steps of a clock tick, with that of threads and children that are
-    /// gone.
+    /// CPU time in clock ticks, including threads and children that have ended.
     pub cpu_ticked: Duration,
-    /// Processor time to the nanosecond, of the threads that are there.
+    /// CPU time in nanoseconds, of running threads only.
     pub cpu_fine: Duration,
-    /// Memory of its own that is not backed by a file.
+    /// Own memory that is not backed by a file.
     pub user_bytes: u64,
     pub resident_bytes: u64,
     pub descriptors: u64,
-    /// What the kernel holds for the data of all TCP sockets of the machine.
+    /// Kernel memory for the data of all TCP sockets of the machine.
     pub socket_bytes: u64,
-    /// What the kernel holds in small objects, sockets among them, on the whole machine.
+    /// Kernel slab memory of the machine, which includes sockets.
     pub slab_bytes: u64,
 }
 
@@ -37,24 +36,24 @@ impl Meter {
 }
 
 impl Cost {
-    /// Processor time between two readings. The fine clock forgets threads and children that have
-    /// ended, and then falls behind the coarse one by more than its steps.
+    /// Returns the CPU time between two readings. If threads or children have ended in between, the
+    /// fine clock falls behind the ticks by more than their resolution; then the ticks are used.
     pub fn cpu_since(&self, earlier: &Cost) -> Duration {
         let ticked = self.cpu_ticked.saturating_sub(earlier.cpu_ticked);
         let fine = self.cpu_fine.saturating_sub(earlier.cpu_fine);
-        match fine + STEPS >= ticked {
+        match fine + TICKS >= ticked {
             true => fine,
             false => ticked,
         }
     }
 }
 
-/// Two steps of the coarse clock.
-const STEPS: Duration = Duration::from_millis(20);
+/// Two clock ticks: the maximum error of a difference.
+const TICKS: Duration = Duration::from_millis(20);
 
 #[cfg(not(target_os = "linux"))]
 impl Meter {
-    /// Only Linux tells all this of another process.
+    /// Always `None`: only Linux offers these figures of another process.
     pub fn of(_: u32) -> Option<Meter> {
         None
     }
@@ -67,7 +66,7 @@ impl Meter {
         Cost { at, ..Cost::default() }
     }
 
-    pub fn glance(&self, at: Duration, _: &Cost) -> Cost {
+    pub fn read_quickly(&self, at: Duration, _: &Cost) -> Cost {
         self.read(at)
     }
 }
@@ -82,27 +81,26 @@ mod linux {
     use crate::stress::proc;
 
     impl Meter {
-        /// None, if there is no such process.
+        /// Creates a meter. `None`: there is no such process.
         pub fn of(pid: u32) -> Option<Meter> {
             let name = proc::text(&format!("/proc/{pid}/comm"))?;
             Some(Meter { pid, name: name.strip_suffix('\n').unwrap_or(&name).to_string() })
         }
 
-        /// How many files the process has open, without its children.
+        /// Returns the number of open descriptors of the process, without its descendants.
         pub fn descriptors(&self) -> u64 {
             count(&format!("/proc/{}/fd", self.pid))
         }
 
-        /// Reads everything, however long that takes.
+        /// Reads everything, even if it takes long.
         pub fn read(&self, at: Duration) -> Cost {
             self.sum(at, count)
         }
 
-        /// The same while latencies are measured. A kernel that does not tell how many files there
-        /// are is not made to list them, which takes it half a second for a million: then there are
-        /// as many as `before`.
-        pub fn glance(&self, at: Duration, before: &Cost) -> Cost {
-            let cost = self.sum(at, told);
+        /// Reads the costs while latencies are measured. Listing a million descriptors takes half a
+        /// second, so on kernels that do not report their number that of `before` is kept.
+        pub fn read_quickly(&self, at: Duration, before: &Cost) -> Cost {
+            let cost = self.sum(at, reported_count);
             match cost.descriptors {
                 0 => Cost { descriptors: before.descriptors, ..cost },
                 _ => cost,
@@ -111,15 +109,15 @@ mod linux {
 
         fn sum(&self, at: Duration, files: fn(&str) -> u64) -> Cost {
             let mut cost = Cost { at, ..kernel() };
-            for pid in family(self.pid) {
+            for pid in process_tree(self.pid) {
                 add(&mut cost, pid, files);
             }
             cost
         }
     }
 
-    /// A process and all that descend from it.
-    fn family(pid: u32) -> Vec<u32> {
+    /// Returns a process and all its descendants.
+    fn process_tree(pid: u32) -> Vec<u32> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Some(child) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
@@ -138,19 +136,19 @@ mod linux {
         found
     }
 
-    /// The numbers of `/proc/PID/stat` behind the name and the state: the first is the parent.
+    /// Returns the numbers of `/proc/PID/stat` after name and state. The first is the parent.
     fn stat(pid: u32) -> Option<Vec<u64>> {
         let text = proc::text(&format!("/proc/{pid}/stat"))?;
-        // The name may hold anything, brackets and spaces too.
+        // The name may contain any bytes, including parentheses and spaces.
         let (_, rest) = text.rsplit_once(')')?;
-        let words = rest.split_whitespace().skip(1);
-        Some(words.map(|word| word.parse().unwrap_or(0)).collect())
+        let fields = rest.split_whitespace().skip(1);
+        Some(fields.map(|field| field.parse().unwrap_or(0)).collect())
     }
 
-    /// Where the times of the process itself stand in `stat`, and those of children it has waited
-    /// for: user and system of each.
+    /// Indexes in `stat` of user and system time, of the process and of children it has waited for.
     const TIMES: std::ops::Range<usize> = 10..14;
 
+    /// Adds the costs of one process.
     fn add(cost: &mut Cost, pid: u32, files: fn(&str) -> u64) {
         let ticks: u64 = stat(pid).and_then(|all| Some(all.get(TIMES)?.iter().sum())).unwrap_or(0);
         cost.cpu_ticked += Duration::from_secs(ticks) / tick_rate();
@@ -175,6 +173,7 @@ mod linux {
         (rustix::param::clock_ticks_per_second() as u32).max(1)
     }
 
+    /// Returns the CPU time of all threads, in nanoseconds.
     fn threads_nanos(pid: u32) -> u64 {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let nanos = tasks.filter_map(|task| {
@@ -184,29 +183,32 @@ mod linux {
         nanos.sum()
     }
 
-    /// Newer kernels tell it as the size of the folder; of others the entries are counted.
-    fn count(folder: &str) -> u64 {
-        match told(folder) {
-            0 => fs::read_dir(folder).map_or(0, |entries| entries.count() as u64),
-            told => told,
+    /// Returns the number of entries of a directory.
+    fn count(directory: &str) -> u64 {
+        match reported_count(directory) {
+            0 => fs::read_dir(directory).map_or(0, |entries| entries.count() as u64),
+            count => count,
         }
     }
 
-    fn told(folder: &str) -> u64 {
-        fs::metadata(folder).map_or(0, |folder| folder.len())
+    /// Returns the number of descriptors that newer kernels report as the size of the directory.
+    /// Zero: not reported.
+    fn reported_count(directory: &str) -> u64 {
+        fs::metadata(directory).map_or(0, |directory| directory.len())
     }
 
-    /// The number behind a label that begins a line.
+    /// Returns the number after a label at the start of a line.
     fn kilobytes(text: &str, label: &str) -> Option<u64> {
         let line = text.lines().find_map(|line| line.strip_prefix(label))?;
         line.split_whitespace().next()?.parse().ok()
     }
 
+    /// Reads the kernel memory of the machine.
     fn kernel() -> Cost {
         let sockets = proc::text("/proc/net/sockstat").unwrap_or_default();
         let memory = proc::text("/proc/meminfo").unwrap_or_default();
         let pages = sockets.lines().find_map(|line| line.strip_prefix("TCP:")).and_then(|line| {
-            line.split_whitespace().skip_while(|word| *word != "mem").nth(1)?.parse::<u64>().ok()
+            line.split_whitespace().skip_while(|field| *field != "mem").nth(1)?.parse::<u64>().ok()
         });
         Cost {
             socket_bytes: pages.unwrap_or(0) * rustix::param::page_size() as u64,
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fine_clock_is_believed_unless_it_has_forgotten_something() {
+    fn the_fine_clock_is_used_unless_threads_have_ended() {
         let millis = Duration::from_millis;
         let cost = |ticked, fine| Cost {
             cpu_ticked: millis(ticked),
@@ -235,11 +237,11 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_process_tells_what_it_spends() {
+    fn the_costs_of_a_process_are_read() {
         let meter = Meter::of(std::process::id()).unwrap();
         let before = meter.read(Duration::ZERO);
-        let glance = meter.glance(Duration::ZERO, &Cost { descriptors: 7, ..before });
-        assert!(glance.descriptors > 2 && glance.user_bytes > 0);
+        let quick = meter.read_quickly(Duration::ZERO, &Cost { descriptors: 7, ..before });
+        assert!(quick.descriptors > 2 && quick.user_bytes > 0);
         assert!(before.descriptors > 2 && before.user_bytes > 0 && before.resident_bytes > 0);
         let began = std::time::Instant::now();
         let (mut held, mut sum) = (vec![1u8; 8 << 20], 0u64);

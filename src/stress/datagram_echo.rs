@@ -1,5 +1,5 @@
-//! A conversation over datagrams with one that sends each back: so many on the way at once, each
-//! with its number, each byte verified, and those that do not come back counted.
+//! Echo exchange over datagrams: numbers each message, verifies every byte of the answers, and
+//! counts messages that are not echoed in time.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,71 +10,75 @@ use crate::core::Key;
 use super::load::{Load, Pace, ScriptEvent};
 use super::send_permits::SendPermits;
 
-/// How far a conversation has come.
+/// The state of an echo exchange over datagrams.
 #[derive(Debug, Default)]
 pub struct DatagramEcho {
-    begun: u64,
+    started: u64,
     permits: SendPermits,
-    /// The numbers of those on the way, in order, and when each was sent.
+    /// Numbers of the messages in flight, in order, and when each was sent.
     in_flight: VecDeque<(u64, Duration)>,
 }
 
-/// The number of a message stands at its beginning, as far as there is room.
+/// Length of the message number, in bytes, at the start of a message. A shorter message holds only
+/// its low bytes.
 const NUMBER_BYTES: usize = 8;
 
-/// So many datagrams the system cuts out of one call at most, and so many bytes.
-const CUTS_MAX: usize = 64;
-const CUT_BYTES_MAX: usize = 65_000;
+/// Maximum segments of one call with segmentation offload, and maximum bytes.
+const SEGMENTS_MAX: usize = 64;
+const SEGMENT_BYTES_MAX: usize = 65_000;
 
 impl DatagramEcho {
+    /// Permits one more message.
     pub fn permit(&mut self, due: Duration) {
-        self.permits.next(due);
+        self.permits.grant(due);
     }
 
+    /// Whether an answer is missing.
     pub fn waits(&self) -> bool {
         !self.in_flight.is_empty()
     }
 
-    /// One datagram; where the system cuts them, as many as may go.
+    /// Generates one datagram; with segmentation offload as many as may be sent.
     pub fn read(&mut self, load: &Load, start: u32, into: &mut [u8]) -> io::Result<usize> {
         let size = load.size;
-        let at_once = match load.cuts {
-            true => CUTS_MAX.min(CUT_BYTES_MAX / size).max(1),
+        let at_once = match load.gso {
+            true => SEGMENTS_MAX.min(SEGMENT_BYTES_MAX / size).max(1),
             false => 1,
         };
-        let count = (self.may_begin(load) as usize).min(at_once).min(into.len() / size);
+        let count = (self.may_start(load) as usize).min(at_once).min(into.len() / size);
         if count == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let now = load.clock.now();
         for message in into[..count * size].chunks_mut(size) {
-            write_message(load, start, self.begun, message);
-            self.in_flight.push_back((self.begun, now));
-            self.begun += 1;
+            write_message(load, start, self.started, message);
+            self.in_flight.push_back((self.started, now));
+            self.started += 1;
         }
         Ok(count * size)
     }
 
-    fn may_begin(&self, load: &Load) -> u64 {
+    /// Returns the number of messages that may be sent now.
+    fn may_start(&self, load: &Load) -> u64 {
         match load.pace {
             _ if !load.started.get() || load.ending.get() => 0,
             Pace::Answers(depth) => depth.saturating_sub(self.in_flight.len() as u64),
-            Pace::Loop => self.permits.given - self.begun,
+            Pace::Loop => self.permits.granted - self.started,
         }
     }
 
-    /// One datagram came, or several of one size that the system has put together.
+    /// Verifies one datagram, or several of equal size that the kernel has coalesced.
     pub fn write(&mut self, load: &Load, key: Key, start: u32, from: &[u8]) -> io::Result<usize> {
         let now = load.clock.now();
         for message in from.chunks(load.size) {
             match self.find(load, start, message) {
-                Some(Found::InFlight(index)) => {
+                Some(Lookup::InFlight(index)) => {
                     let (number, sent) = self.in_flight.remove(index).unwrap_or((0, now));
-                    let waited = self.permits.waited(load, number, sent);
+                    let overdue = self.permits.overdue(load, number, sent);
                     let took = now.saturating_sub(sent);
-                    load.report(key, ScriptEvent::Answered { took, waited });
+                    load.report(key, ScriptEvent::Answered { took, overdue });
                 }
-                Some(Found::ConnHistory) => load.report(key, ScriptEvent::Late),
+                Some(Lookup::Expired) => load.report(key, ScriptEvent::Late),
                 None => {
                     return Err(load.reject(key, ScriptEvent::Corrupt { bytes: message.len() }));
                 }
@@ -83,7 +87,7 @@ impl DatagramEcho {
         Ok(from.len())
     }
 
-    /// Gives up those that were sent before this time.
+    /// Counts messages sent before this time as lost.
     pub fn expire(&mut self, load: &Load, key: Key, sent_before: Duration) {
         while self.in_flight.front().is_some_and(|(_, sent)| *sent < sent_before) {
             self.in_flight.pop_front();
@@ -91,44 +95,47 @@ impl DatagramEcho {
         }
     }
 
-    /// The number of a message: the one on the way whose end it has, where it is cut short.
+    /// Reads the number of a message. If only its low bytes fit: of a message in flight with these
+    /// bytes, or else of a recent one.
     fn number(&self, message: &[u8]) -> Option<u64> {
         let bytes = message.len().min(NUMBER_BYTES);
         let mut word = [0; NUMBER_BYTES];
         word[..bytes].copy_from_slice(&message[..bytes]);
-        let told = u64::from_le_bytes(word);
+        let low = u64::from_le_bytes(word);
         match bytes {
-            NUMBER_BYTES => Some(told),
+            NUMBER_BYTES => Some(low),
             _ => {
                 let mask = (1 << (8 * bytes)) - 1;
-                let fits = |number: &u64| number & mask == told;
+                let fits = |number: &u64| number & mask == low;
                 let in_flight = self.in_flight.iter().map(|(number, _)| *number).find(fits);
-                in_flight.or_else(|| (0..self.begun).rev().take(1 << 8).find(fits))
+                in_flight.or_else(|| (0..self.started).rev().take(1 << 8).find(fits))
             }
         }
     }
 
-    /// Whether this message is one of ours, and on the way.
-    fn find(&self, load: &Load, start: u32, message: &[u8]) -> Option<Found> {
+    /// Looks up a received message. `None`: it was never sent, or was modified.
+    fn find(&self, load: &Load, start: u32, message: &[u8]) -> Option<Lookup> {
         let number = self.number(message)?;
         let head = message.len().min(NUMBER_BYTES);
         let at = number.wrapping_mul(load.size as u64).wrapping_add(head as u64);
-        let is_ours = number < self.begun
+        let is_own = number < self.started
             && message.len() == load.size
             && message[..head] == number.to_le_bytes()[..head]
             && load.pattern.check(start, at, &message[head..]).is_none();
-        if !is_ours {
+        if !is_own {
             return None;
         }
         let index = self.in_flight.iter().position(|(in_flight, _)| *in_flight == number);
-        Some(index.map_or(Found::ConnHistory, Found::InFlight))
+        Some(index.map_or(Lookup::Expired, Lookup::InFlight))
     }
 }
 
-enum Found {
+/// A message that was sent.
+enum Lookup {
+    /// Still in flight, at this index.
     InFlight(usize),
-    /// It was given up, or is there twice.
-    ConnHistory,
+    /// Counted as lost, or already answered.
+    Expired,
 }
 
 fn write_message(load: &Load, start: u32, number: u64, into: &mut [u8]) {
@@ -142,23 +149,23 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::stress::load::Clock;
+    use crate::stress::load::RunClock;
     use crate::stress::pattern::Pattern;
 
     const KEY: Key = Key::LOOP;
 
     fn load(size: usize, depth: u64) -> Load {
         let pattern = Rc::new(Pattern::new(1));
-        let load = Load::new(pattern, Clock::start(), size, Pace::Answers(depth));
+        let load = Load::new(pattern, RunClock::start(), size, Pace::Answers(depth));
         load.started.set(true);
         load
     }
 
     fn send(datagram_echo: &mut DatagramEcho, load: &Load) -> Option<Vec<u8>> {
-        let mut room = vec![0; 65_536];
-        let bytes = datagram_echo.read(load, 3, &mut room).ok()?;
-        room.truncate(bytes);
-        Some(room)
+        let mut buffer = vec![0; 65_536];
+        let bytes = datagram_echo.read(load, 3, &mut buffer).ok()?;
+        buffer.truncate(bytes);
+        Some(buffer)
     }
 
     #[test]
@@ -185,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_come_back_in_time_is_lost_and_then_late() {
+    fn an_answer_after_the_timeout_is_lost_and_then_late() {
         let load = load(64, 1);
         let mut datagram_echo = DatagramEcho::default();
         let message = send(&mut datagram_echo, &load).unwrap();
@@ -198,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_a_cut_and_a_foreign_datagram_are_garbled() {
+    fn a_modified_a_truncated_and_a_foreign_datagram_are_corrupt() {
         let load = load(64, 1);
         let mut datagram_echo = DatagramEcho::default();
         let message = send(&mut datagram_echo, &load).unwrap();
@@ -213,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn where_the_system_cuts_many_go_in_one_call_and_come_in_one() {
+    fn with_segmentation_offload_many_are_sent_and_received_in_one_call() {
         let mut load = load(1200, 100);
-        load.cuts = true;
+        load.gso = true;
         let mut datagram_echo = DatagramEcho::default();
         let message = send(&mut datagram_echo, &load).unwrap();
         assert_eq!(message.len(), 54 * 1200);

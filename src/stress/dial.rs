@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use mio::net::{TcpStream, UdpSocket};
-use socket2::{Domain, SockAddr, Socket as Plain, Type};
+use socket2::{Domain, SockAddr, Socket as PlainSocket, Type};
 
 use crate::config::{Address, Host, Source, UnixName};
 use crate::net::datagram_socket::DatagramSocket;
@@ -14,82 +14,86 @@ use crate::net::remote::Remote;
 use crate::net::{Socket, SocketAddress, connect};
 use crate::text::escape::plain;
 
-use super::line::Line;
-use super::sources::Sources;
+use super::endpoint::Endpoint;
+use super::sources::SourceAddresses;
 
 /// A resolved target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ResolvedTarget {
     Inet(SocketAddr),
     Unix(UnixName),
     Udp(SocketAddr),
     UnixDatagram(UnixName),
 }
 
-/// Connects to all targets in turn.
-pub struct Dialer {
-    places: Vec<Place>,
+/// Starts connections to all targets in turn.
+pub struct LoadDialer {
+    targets: Vec<ResolvedTarget>,
     next: usize,
-    sources: Sources,
+    sources: SourceAddresses,
     /// Segment size in bytes for UDP segmentation offload (GSO and GRO).
-    cut: Option<u16>,
+    segment_bytes: Option<u16>,
 }
 
-impl Dialer {
-    pub fn new(places: Vec<Place>, sources: &[Source]) -> Dialer {
+impl LoadDialer {
+    pub fn new(targets: Vec<ResolvedTarget>, sources: &[Source]) -> LoadDialer {
         let sources = match sources.is_empty() {
-            true => Sources::own(0, 0),
-            false => Sources::given(sources),
+            true => SourceAddresses::own(0, 0),
+            false => SourceAddresses::given(sources),
         };
-        Dialer { places, next: 0, sources, cut: None }
+        LoadDialer { targets, next: 0, sources, segment_bytes: None }
     }
 
     /// Prepares for `conns` connections in process number `process`. Each process starts with a
     /// different target and, without given sources, uses different addresses.
     pub fn expect(&mut self, conns: usize, process: usize) {
-        self.next = process % self.places.len().max(1);
+        self.next = process % self.targets.len().max(1);
         if self.sources.are_own() {
-            self.sources = Sources::own(conns, process);
+            self.sources = SourceAddresses::own(conns, process);
         }
     }
 
     /// Enables segmentation offload with segments of this size.
     pub fn set_segment_size(&mut self, bytes: usize) {
-        self.cut = u16::try_from(bytes).ok();
+        self.segment_bytes = u16::try_from(bytes).ok();
     }
 
     /// Starts to connect to the next target.
-    pub fn dial(&mut self) -> io::Result<Line> {
-        let line = self.dial_next()?;
-        if let (Some(bytes), Line::Datagram(DatagramSocket::Udp(socket))) = (self.cut, &line) {
-            cut(socket, bytes)?;
+    pub fn dial(&mut self) -> io::Result<Endpoint> {
+        let endpoint = self.dial_next()?;
+        if let (Some(bytes), Endpoint::Datagram(DatagramSocket::Udp(socket))) =
+            (self.segment_bytes, &endpoint)
+        {
+            enable_gso(socket, bytes)?;
         }
-        Ok(line)
+        Ok(endpoint)
     }
 
-    fn dial_next(&mut self) -> io::Result<Line> {
-        let place = &self.places[self.next % self.places.len()];
-        self.next = (self.next + 1) % self.places.len();
-        match place {
-            Place::Inet(to) => dial_from(&mut self.sources, *to, tcp),
-            Place::Udp(to) => dial_from(&mut self.sources, *to, udp),
-            Place::Unix(name) => connect(&SocketAddress::Unix(name.clone())).map(Line::Socket),
+    fn dial_next(&mut self) -> io::Result<Endpoint> {
+        let target = &self.targets[self.next % self.targets.len()];
+        self.next = (self.next + 1) % self.targets.len();
+        match target {
+            ResolvedTarget::Inet(to) => dial_from(&mut self.sources, *to, tcp),
+            ResolvedTarget::Udp(to) => dial_from(&mut self.sources, *to, udp),
+            ResolvedTarget::Unix(name) => {
+                connect(&SocketAddress::Unix(name.clone())).map(Endpoint::Socket)
+            }
             #[cfg(unix)]
-            Place::UnixDatagram(name) => {
-                DatagramSocket::connected(&Remote::Unix(name.into())).map(Line::Datagram)
+            ResolvedTarget::UnixDatagram(name) => {
+                DatagramSocket::connected(&Remote::Unix(name.into())).map(Endpoint::Datagram)
             }
             #[cfg(not(unix))]
-            Place::UnixDatagram(_) => Err(io::ErrorKind::Unsupported.into()),
+            ResolvedTarget::UnixDatagram(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
 /// Connects from the next source address, or from another one if it has no free port.
 fn dial_from(
-    sources: &mut Sources,
+    sources: &mut SourceAddresses,
     to: SocketAddr,
-    dial: fn(Option<IpAddr>, SocketAddr) -> io::Result<Line>,
-) -> io::Result<Line> {
+    dial: fn(Option<IpAddr>, SocketAddr) -> io::Result<Endpoint>,
+) -> io::Result<Endpoint> {
     for _ in 1..sources.len() {
         let from = sources.next(to);
         match dial(from, to) {
@@ -101,31 +105,31 @@ fn dial_from(
     dial(from, to)
 }
 
-fn tcp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Line> {
+fn tcp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Endpoint> {
     match from {
         Some(from) => tcp_from(from, to),
-        None => connect(&SocketAddress::Inet(to)).map(Line::Socket),
+        None => connect(&SocketAddress::Inet(to)).map(Endpoint::Socket),
     }
 }
 
-fn udp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Line> {
+fn udp(from: Option<IpAddr>, to: SocketAddr) -> io::Result<Endpoint> {
     match from {
         Some(from) => udp_from(from, to),
-        None => DatagramSocket::connected(&Remote::Inet(to, None)).map(Line::Datagram),
+        None => DatagramSocket::connected(&Remote::Inet(to, None)).map(Endpoint::Datagram),
     }
 }
 
 /// Resolves the targets. May block on name resolution.
-pub fn resolve(targets: &[Address]) -> io::Result<Vec<Place>> {
-    targets.iter().map(place).collect()
+pub fn resolve(targets: &[Address]) -> io::Result<Vec<ResolvedTarget>> {
+    targets.iter().map(resolve_one).collect()
 }
 
-fn place(target: &Address) -> io::Result<Place> {
+fn resolve_one(target: &Address) -> io::Result<ResolvedTarget> {
     match target {
-        Address::Tcp(host, port) => inet(host, *port).map(Place::Inet),
-        Address::Udp(host, port) => inet(host, *port).map(Place::Udp),
-        Address::Unix(name) => Ok(Place::Unix(name.clone())),
-        Address::UnixDatagram(name) => Ok(Place::UnixDatagram(name.clone())),
+        Address::Tcp(host, port) => inet(host, *port).map(ResolvedTarget::Inet),
+        Address::Udp(host, port) => inet(host, *port).map(ResolvedTarget::Udp),
+        Address::Unix(name) => Ok(ResolvedTarget::Unix(name.clone())),
+        Address::UnixDatagram(name) => Ok(ResolvedTarget::UnixDatagram(name.clone())),
     }
 }
 
@@ -141,21 +145,22 @@ fn inet(host: &Host, port: u16) -> io::Result<SocketAddr> {
     }
 }
 
-fn tcp_from(from: IpAddr, to: SocketAddr) -> io::Result<Line> {
-    let plain = Plain::new(Domain::for_address(to), Type::STREAM, None)?;
-    begin(&plain, from, to)?;
+fn tcp_from(from: IpAddr, to: SocketAddr) -> io::Result<Endpoint> {
+    let plain = PlainSocket::new(Domain::for_address(to), Type::STREAM, None)?;
+    bind_and_connect(&plain, from, to)?;
     let socket = Socket::Tcp(TcpStream::from_std(plain.into()));
     socket.set_nodelay();
-    Ok(Line::Socket(socket))
+    Ok(Endpoint::Socket(socket))
 }
 
-fn udp_from(from: IpAddr, to: SocketAddr) -> io::Result<Line> {
-    let plain = Plain::new(Domain::for_address(to), Type::DGRAM, None)?;
-    begin(&plain, from, to)?;
-    Ok(Line::Datagram(DatagramSocket::Udp(UdpSocket::from_std(plain.into()))))
+fn udp_from(from: IpAddr, to: SocketAddr) -> io::Result<Endpoint> {
+    let plain = PlainSocket::new(Domain::for_address(to), Type::DGRAM, None)?;
+    bind_and_connect(&plain, from, to)?;
+    Ok(Endpoint::Datagram(DatagramSocket::Udp(UdpSocket::from_std(plain.into()))))
 }
 
-fn begin(plain: &Plain, from: IpAddr, to: SocketAddr) -> io::Result<()> {
+/// Binds to the source address and starts to connect.
+fn bind_and_connect(plain: &PlainSocket, from: IpAddr, to: SocketAddr) -> io::Result<()> {
     plain.set_nonblocking(true)?;
     leave_port_open(plain);
     plain.bind(&SockAddr::from(SocketAddr::new(from, 0)))?;
@@ -167,11 +172,11 @@ fn begin(plain: &Plain, from: IpAddr, to: SocketAddr) -> io::Result<()> {
 
 /// Lets the system choose the port at connect time (IP_BIND_ADDRESS_NO_PORT): then a port in use
 /// for another target can be reused.
-fn leave_port_open(plain: &Plain) {
+fn leave_port_open(plain: &PlainSocket) {
     #[cfg(target_os = "linux")]
     {
         use nix::sys::socket::{setsockopt, sockopt::IpBindAddressNoPort};
-        // Without it there are only fewer ports.
+        // If it fails, fewer ports are usable.
         let _ = setsockopt(plain, IpBindAddressNoPort, &true);
     }
     let _ = plain;
@@ -179,7 +184,7 @@ fn leave_port_open(plain: &Plain) {
 
 /// Enables UDP_SEGMENT with this size, and UDP_GRO.
 #[cfg(target_os = "linux")]
-fn cut(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
+fn enable_gso(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
     use nix::sys::socket::setsockopt;
     use nix::sys::socket::sockopt::{UdpGroSegment, UdpGsoSegment};
     setsockopt(socket, UdpGsoSegment, &i32::from(bytes))?;
@@ -187,7 +192,7 @@ fn cut(socket: &UdpSocket, bytes: u16) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn cut(_: &UdpSocket, _: u16) -> io::Result<()> {
+fn enable_gso(_: &UdpSocket, _: u16) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no UDP segmentation offload"))
 }
 
@@ -203,13 +208,13 @@ fn is_out_of_ports(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::AddrInUse)
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ResolvedTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Inet(address) => write!(f, "tcp://{address}"),
-            Place::Udp(address) => write!(f, "udp://{address}"),
-            Place::Unix(name) => write!(f, "unix:{name}"),
-            Place::UnixDatagram(name) => write!(f, "unix-dgram:{name}"),
+            ResolvedTarget::Inet(address) => write!(f, "tcp://{address}"),
+            ResolvedTarget::Udp(address) => write!(f, "udp://{address}"),
+            ResolvedTarget::Unix(name) => write!(f, "unix:{name}"),
+            ResolvedTarget::UnixDatagram(name) => write!(f, "unix-dgram:{name}"),
         }
     }
 }
@@ -221,7 +226,7 @@ mod tests {
     use super::*;
     use crate::core::Stream;
 
-    fn places(texts: &[String]) -> Vec<Place> {
+    fn targets(texts: &[String]) -> Vec<ResolvedTarget> {
         let targets: Vec<Address> =
             texts.iter().map(|text| Address::parse_target(text).unwrap()).collect();
         resolve(&targets).unwrap()
@@ -237,12 +242,12 @@ mod tests {
             (0..2).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let texts: Vec<String> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().to_string()).collect();
-        let mut dialer = Dialer::new(places(&texts), &[]);
-        let lines: Vec<Line> = (0..4).map(|_| dialer.dial().unwrap()).collect();
+        let mut dialer = LoadDialer::new(targets(&texts), &[]);
+        let endpoints: Vec<Endpoint> = (0..4).map(|_| dialer.dial().unwrap()).collect();
         for listener in &listeners {
             (0..2).for_each(|_| drop(listener.accept().unwrap()));
         }
-        drop(lines);
+        drop(endpoints);
     }
 
     #[cfg(target_os = "linux")]
@@ -251,20 +256,20 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = [listener.local_addr().unwrap().to_string()];
         let given = sources(&["127.0.0.7", "::1", "127.0.0.8"]);
-        let mut dialer = Dialer::new(places(&to), &given);
+        let mut dialer = LoadDialer::new(targets(&to), &given);
         for expected in ["127.0.0.7", "127.0.0.8", "127.0.0.7"] {
-            let mut line = dialer.dial().unwrap();
+            let mut endpoint = dialer.dial().unwrap();
             let (_stream, from) = listener.accept().unwrap();
             assert_eq!(from.ip().to_string(), expected);
-            assert!((0..5000).any(|_| line.is_connected().unwrap()));
+            assert!((0..5000).any(|_| endpoint.is_connected().unwrap()));
         }
     }
 
     #[test]
-    fn an_address_that_is_not_ours_is_refused_by_the_system() {
+    fn an_address_that_is_not_local_is_refused_by_the_system() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to = [listener.local_addr().unwrap().to_string()];
-        let mut dialer = Dialer::new(places(&to), &sources(&["203.0.113.1", "203.0.113.2"]));
+        let mut dialer = LoadDialer::new(targets(&to), &sources(&["203.0.113.1", "203.0.113.2"]));
         assert!(is_out_of_ports(&dialer.dial().unwrap_err()));
     }
 }

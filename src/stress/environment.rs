@@ -1,26 +1,27 @@
-//! The machine a run was made on, as far as it explains the figures.
+//! Facts about the machine of a run that help to explain its figures.
 
-/// Facts for the report. What the system does not tell is empty or zero.
+/// Facts for the report. Unknown values are empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     pub system: String,
     pub processor: String,
     pub cores: usize,
     pub memory_bytes: u64,
-    /// Open files that each process may have.
+    /// Maximum open files per process.
     pub files: usize,
     pub port_range: String,
     pub somaxconn: String,
 }
 
 impl Environment {
-    /// Reads the facts; `files` is known already.
+    /// Reads the facts. `files` is the open-file limit.
     pub fn read(files: usize) -> Environment {
         let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get());
         Environment { cores, files, ..read_system() }
     }
 }
 
+/// Reads the facts that depend on the system.
 #[cfg(target_os = "linux")]
 fn read_system() -> Environment {
     let text = |path: &str| super::proc::text(path).unwrap_or_default();
@@ -50,7 +51,7 @@ fn read_system() -> Environment {
     Environment { system: std::env::consts::OS.to_string(), ..Environment::default() }
 }
 
-/// The ports that the system gives to connections, first and last.
+/// Returns the first and last port that the system assigns to outgoing connections.
 pub fn port_range() -> Option<(u16, u16)> {
     #[cfg(target_os = "linux")]
     {
@@ -67,10 +68,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_has_a_system_and_a_processor_at_least() {
-        let host = Environment::read(1024);
-        assert!(!host.system.is_empty() && host.cores > 0 && host.files == 1024, "{host:?}");
+    fn system_and_cores_of_this_machine_are_known() {
+        let environment = Environment::read(1024);
+        assert!(
+            !environment.system.is_empty() && environment.cores > 0 && environment.files == 1024,
+            "{environment:?}"
+        );
         #[cfg(target_os = "linux")]
-        assert!(host.memory_bytes > 1 << 20 && host.port_range.contains('-'), "{host:?}");
+        assert!(
+            environment.memory_bytes > 1 << 20 && environment.port_range.contains('-'),
+            "{environment:?}"
+        );
     }
 }

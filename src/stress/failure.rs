@@ -9,7 +9,7 @@ use crate::core::SysError;
 
 /// A kind of failure; the key under which failures are counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Failure {
+pub struct LoadFailure {
     pub stage: Stage,
     /// The name of the system error, such as `ECONNREFUSED`, or one of the constants below.
     pub name: String,
@@ -25,7 +25,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const WORDS: [(&'static str, Stage); 4] = [
+    pub const NAMES: [(&'static str, Stage); 4] = [
         ("connect", Stage::Connect),
         ("exchange", Stage::Exchange),
         ("hold", Stage::Hold),
@@ -33,25 +33,25 @@ impl Stage {
     ];
 
     pub fn name(self) -> &'static str {
-        parse::choice_name(&Stage::WORDS, self)
+        parse::choice_name(&Stage::NAMES, self)
     }
 }
 
-impl Failure {
-    pub fn new(stage: Stage, name: impl Into<String>) -> Failure {
-        Failure { stage, name: name.into() }
+impl LoadFailure {
+    pub fn new(stage: Stage, name: impl Into<String>) -> LoadFailure {
+        LoadFailure { stage, name: name.into() }
     }
 
-    pub fn of(stage: Stage, fault: SysError) -> Failure {
-        Failure::new(stage, name(fault))
+    pub fn of(stage: Stage, fault: SysError) -> LoadFailure {
+        LoadFailure::new(stage, name(fault))
     }
 
     /// Corrects the failure of a connection that was still waiting for an answer: this side had not
     /// closed it, so the server had no FIN to reply to.
-    pub fn of_answer(self, is_partial: bool) -> Failure {
+    pub fn of_answer(self, is_partial: bool) -> LoadFailure {
         match self.name.as_str() {
-            NO_ANSWER | NOT_CLOSED if is_partial => Failure::new(Stage::Exchange, PARTIAL),
-            NOT_CLOSED => Failure::new(Stage::Exchange, NO_ANSWER),
+            NO_ANSWER | NOT_CLOSED if is_partial => LoadFailure::new(Stage::Exchange, PARTIAL),
+            NOT_CLOSED => LoadFailure::new(Stage::Exchange, NO_ANSWER),
             _ => self,
         }
     }
@@ -98,7 +98,7 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for LoadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.stage.name(), self.name)
     }
@@ -169,30 +169,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_ours_and_one_of_the_system_are_named_and_explained() {
-        let late = Failure::of(Stage::Exchange, io::ErrorKind::TimedOut.into());
+    fn own_failures_are_named_and_explained() {
+        let late = LoadFailure::of(Stage::Exchange, io::ErrorKind::TimedOut.into());
         assert_eq!(late.to_string(), "exchange: no answer");
         assert_eq!(late.meaning(), "no data arrived within the timeout");
-        assert_eq!(Failure::new(Stage::Exchange, "other").meaning(), "");
-        let none = Failure::new(Stage::Close, NOT_CLOSED).of_answer(false);
-        assert_eq!(none, Failure::new(Stage::Exchange, NO_ANSWER));
-        assert_eq!(none.of_answer(true), Failure::new(Stage::Exchange, PARTIAL));
-        let closed = Failure::new(Stage::Exchange, CLOSED);
+        assert_eq!(LoadFailure::new(Stage::Exchange, "other").meaning(), "");
+        let none = LoadFailure::new(Stage::Close, NOT_CLOSED).of_answer(false);
+        assert_eq!(none, LoadFailure::new(Stage::Exchange, NO_ANSWER));
+        assert_eq!(none.of_answer(true), LoadFailure::new(Stage::Exchange, PARTIAL));
+        let closed = LoadFailure::new(Stage::Exchange, CLOSED);
         assert_eq!(closed.clone().of_answer(true), closed);
-        let itself = Failure::of(Stage::Connect, SysError::SELF_CONNECT);
+        let itself = LoadFailure::of(Stage::Connect, SysError::SELF_CONNECT);
         assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));
         assert!(itself.meaning().contains("its own port"));
-        for (_, stage) in Stage::WORDS {
+        for (_, stage) in Stage::NAMES {
             assert!(!stage.name().is_empty());
         }
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_number_of_the_system_has_its_name_and_the_limit_behind_it() {
+    fn a_system_error_has_its_name_and_its_limit() {
         let failure = |code| {
             let error = io::Error::from_raw_os_error(code);
-            Failure::of(Stage::Connect, SysError::from(&error))
+            LoadFailure::of(Stage::Connect, SysError::from(&error))
         };
         let refused = failure(libc::ECONNREFUSED);
         assert_eq!((refused.name.as_str(), refused.limit()), ("ECONNREFUSED", None));

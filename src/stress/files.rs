@@ -1,19 +1,19 @@
-//! The files that a run reports to. They are opened before the run and written after it, so that
-//! one that cannot be opened costs no measurement.
+//! The report files of a run. They are opened before the run, so that a path that cannot be opened
+//! is reported before anything is measured, and written after it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Where a report goes.
+/// The destination of a report.
 pub struct ReportFile {
     pub path: PathBuf,
-    /// None: standard output.
+    /// `None`: standard output.
     file: Option<File>,
 }
 
 impl ReportFile {
-    /// Opens the file, or creates it. What it holds stays until the report is written.
+    /// Opens or creates the file. Its old contents stay until the report is written.
     pub fn open(path: &Path) -> io::Result<ReportFile> {
         let file = match is_stdout(path) {
             true => None,
@@ -26,13 +26,13 @@ impl ReportFile {
         self.file.is_none()
     }
 
-    /// Writes the report in place of what the file held.
+    /// Replaces the contents of the file with the report.
     pub fn write(&mut self, text: &str, out: &mut dyn Write) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             out.write_all(text.as_bytes())?;
             return out.flush();
         };
-        // A pipe or a device has no length.
+        // A pipe or a device cannot be truncated.
         if file.metadata()?.is_file() {
             file.set_len(0)?;
         }

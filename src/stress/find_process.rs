@@ -1,27 +1,28 @@
-//! Finds the process that listens at a target, if it is one of this machine.
+//! Finds the process that listens on a target, if it runs on this machine, and reads the accept
+//! queue of its listener.
 
-use super::dial::Place;
+use super::dial::ResolvedTarget;
 
-/// The process that serves this place, as far as the system tells.
+/// Returns the process that listens on this target. `None`: not found.
 #[cfg(target_os = "linux")]
-pub fn find_process(place: &Place) -> Option<u32> {
-    linux::find_process(place)
+pub fn find_process(target: &ResolvedTarget) -> Option<u32> {
+    linux::find_process(target)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn find_process(_: &Place) -> Option<u32> {
+pub fn find_process(_: &ResolvedTarget) -> Option<u32> {
     None
 }
 
-/// Connections that wait to be accepted by the listeners of these places. None: the system does not
-/// tell, or not of all of them.
+/// Returns the number of connections in the accept queues of these targets. `None`: unknown for at
+/// least one of them.
 #[cfg(target_os = "linux")]
-pub fn accept_queue(places: &[Place]) -> Option<u64> {
-    places.iter().map(linux::accept_queue).sum()
+pub fn accept_queue(targets: &[ResolvedTarget]) -> Option<u64> {
+    targets.iter().map(linux::accept_queue).sum()
 }
 
 #[cfg(not(target_os = "linux"))]
-pub fn accept_queue(_: &[Place]) -> Option<u64> {
+pub fn accept_queue(_: &[ResolvedTarget]) -> Option<u64> {
     None
 }
 
@@ -32,69 +33,74 @@ mod linux {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
     use crate::config::UnixName;
-    use crate::stress::dial::Place;
+    use crate::stress::dial::ResolvedTarget;
     use crate::stress::proc;
 
-    /// The state of a listener, and of a socket that is merely bound, in the tables of the kernel.
+    /// States in the socket tables of the kernel: a listener, and a socket that is only bound.
     const LISTENS: &str = "0A";
     const BOUND: &str = "07";
 
-    pub fn find_process(place: &Place) -> Option<u32> {
-        let rows = match place {
-            Place::Inet(to) if is_ours(to.ip()) => inet("tcp", LISTENS, to.ip(), to.port()),
-            Place::Udp(to) if is_ours(to.ip()) => inet("udp", BOUND, to.ip(), to.port()),
-            Place::Unix(name) | Place::UnixDatagram(name) => return owner(&unix(name)),
+    pub fn find_process(target: &ResolvedTarget) -> Option<u32> {
+        let rows = match target {
+            ResolvedTarget::Inet(to) if is_local(to.ip()) => {
+                inet("tcp", LISTENS, to.ip(), to.port())
+            }
+            ResolvedTarget::Udp(to) if is_local(to.ip()) => inet("udp", BOUND, to.ip(), to.port()),
+            ResolvedTarget::Unix(name) | ResolvedTarget::UnixDatagram(name) => {
+                return owner(&unix(name));
+            }
             _ => return None,
         };
         owner(&rows.iter().map(|row| row.inode).collect::<Vec<_>>())
     }
 
-    pub fn accept_queue(place: &Place) -> Option<u64> {
-        let Place::Inet(to) = place else { return None };
+    pub fn accept_queue(target: &ResolvedTarget) -> Option<u64> {
+        let ResolvedTarget::Inet(to) = target else { return None };
         let rows = inet("tcp", LISTENS, to.ip(), to.port());
         (!rows.is_empty()).then(|| rows.iter().map(|row| row.queued).sum())
     }
 
-    /// A socket in a table of the kernel.
+    /// A row of a socket table of the kernel.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub struct Row {
+    pub struct SocketRow {
         pub inode: u64,
         /// Of a listener: connections in its accept queue.
         pub queued: u64,
     }
 
-    /// Whether an address belongs to this machine: then a socket can be bound to it.
-    fn is_ours(ip: IpAddr) -> bool {
+    /// Whether an address belongs to this machine: only then can a socket be bound to it.
+    fn is_local(ip: IpAddr) -> bool {
         UdpSocket::bind((ip, 0)).is_ok()
     }
 
-    fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<Row> {
+    /// Reads the rows of the IPv4 and IPv6 tables for this address.
+    fn inet(table: &str, state: &str, ip: IpAddr, port: u16) -> Vec<SocketRow> {
         let tables = [format!("/proc/net/{table}"), format!("/proc/net/{table}6")];
         let files = tables.iter().filter_map(|path| fs::File::open(path).ok());
         files.flat_map(|file| rows(BufReader::new(file), state, ip, port)).collect()
     }
 
-    /// The rows of such a table that serve this address. Listeners for streams stand
-    /// before all others, of which there may be very many: those are not read.
-    pub fn rows(table: impl BufRead, state: &str, ip: IpAddr, port: u16) -> Vec<Row> {
-        let row = |words: Vec<String>| {
-            let (address, number) = words.get(1)?.split_once(':')?;
+    /// Returns the rows of a table that serve this address. TCP listeners precede all other
+    /// sockets, so reading stops after them: there may be a million others.
+    pub fn rows(table: impl BufRead, state: &str, ip: IpAddr, port: u16) -> Vec<SocketRow> {
+        let row = |fields: Vec<String>| {
+            let (address, number) = fields.get(1)?.split_once(':')?;
             let serves = u16::from_str_radix(number, 16).ok()? == port
                 && read_ip(address).is_some_and(|bound| bound.is_unspecified() || bound == ip);
-            let (_, queued) = words.get(4)?.split_once(':')?;
+            let (_, queued) = fields.get(4)?.split_once(':')?;
             let queued = u64::from_str_radix(queued, 16).ok()?;
-            serves.then(|| Some(Row { inode: words.get(9)?.parse().ok()?, queued }))?
+            serves.then(|| Some(SocketRow { inode: fields.get(9)?.parse().ok()?, queued }))?
         };
         let lines = table.lines().skip(1).map_while(Result::ok);
-        let words = lines.map(|line| line.split_whitespace().map(str::to_string).collect());
-        let in_state = |words: &Vec<String>| words.get(3).is_some_and(|word| word == state);
+        let fields = lines.map(|line| line.split_whitespace().map(str::to_string).collect());
+        let in_state = |fields: &Vec<String>| fields.get(3).is_some_and(|field| field == state);
         match state {
-            LISTENS => words.take_while(in_state).filter_map(row).collect(),
-            _ => words.filter(in_state).filter_map(row).collect(),
+            LISTENS => fields.take_while(in_state).filter_map(row).collect(),
+            _ => fields.filter(in_state).filter_map(row).collect(),
         }
     }
 
-    /// Addresses stand there as words of 32 bits in the order of this machine.
+    /// Parses an address, which is written as 32-bit words in host byte order.
     fn read_ip(text: &str) -> Option<IpAddr> {
         let word = |at: usize| u32::from_str_radix(text.get(8 * at..8 * at + 8)?, 16).ok();
         match text.len() {
@@ -110,18 +116,20 @@ mod linux {
         }
     }
 
+    /// Returns the inodes of the Unix sockets with this name.
     fn unix(name: &UnixName) -> Vec<u64> {
         let text = proc::text("/proc/net/unix").unwrap_or_default();
         let wanted = name.to_string();
         let inode = |line: &str| {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let is_it = words.get(7).is_some_and(|path| *path == wanted);
-            is_it.then(|| words.get(6)?.parse().ok())?
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let matches = fields.get(7).is_some_and(|path| *path == wanted);
+            matches.then(|| fields.get(6)?.parse().ok())?
         };
         text.lines().filter_map(inode).collect()
     }
 
-    /// The process that has one of these sockets open; of a family of them the eldest.
+    /// Returns the process that has one of these sockets open; of several, the one with the lowest
+    /// number.
     fn owner(inodes: &[u64]) -> Option<u32> {
         let links: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
         let pids = fs::read_dir("/proc").ok()?.flatten();
@@ -129,6 +137,7 @@ mod linux {
         pids.filter(|pid| holds(*pid, &links)).min()
     }
 
+    /// Whether a process has a descriptor with one of these link targets.
     fn holds(pid: u32, links: &[String]) -> bool {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let mut targets = files.filter_map(|file| fs::read_link(file.path()).ok());
@@ -148,41 +157,41 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let udp = UdpSocket::bind("[::1]:0").unwrap();
         let own = Some(std::process::id());
-        assert_eq!(find_process(&Place::Inet(tcp.local_addr().unwrap())), own);
-        assert_eq!(find_process(&Place::Udp(udp.local_addr().unwrap())), own);
+        assert_eq!(find_process(&ResolvedTarget::Inet(tcp.local_addr().unwrap())), own);
+        assert_eq!(find_process(&ResolvedTarget::Udp(udp.local_addr().unwrap())), own);
         let vacant = udp.local_addr().unwrap();
-        assert_ne!(find_process(&Place::Inet(vacant)), own);
-        assert_eq!(find_process(&Place::Inet("192.0.2.1:80".parse().unwrap())), None);
+        assert_ne!(find_process(&ResolvedTarget::Inet(vacant)), own);
+        assert_eq!(find_process(&ResolvedTarget::Inet("192.0.2.1:80".parse().unwrap())), None);
     }
 
     #[test]
-    fn connections_that_nobody_has_accepted_are_counted() {
+    fn connections_in_the_accept_queue_are_counted() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let places = [Place::Inet(address)];
-        assert_eq!(accept_queue(&places), Some(0));
+        let targets = [ResolvedTarget::Inet(address)];
+        assert_eq!(accept_queue(&targets), Some(0));
         let clients = [(); 3].map(|()| std::net::TcpStream::connect(address).unwrap());
-        assert_eq!(accept_queue(&places), Some(3));
+        assert_eq!(accept_queue(&targets), Some(3));
         drop(listener.accept().unwrap());
-        assert_eq!(accept_queue(&places), Some(2));
-        let unix = Place::Unix(crate::config::UnixName::Abstract("x".to_string()));
-        assert_eq!(accept_queue(&[places[0].clone(), unix]), None);
+        assert_eq!(accept_queue(&targets), Some(2));
+        let unix = ResolvedTarget::Unix(crate::config::UnixName::Abstract("x".to_string()));
+        assert_eq!(accept_queue(&[targets[0].clone(), unix]), None);
         drop(clients);
     }
 
     #[test]
     fn a_unix_listener_is_found_by_its_name() {
-        let path = std::env::temp_dir().join(format!("oneloop-{}-whose", std::process::id()));
+        let path = std::env::temp_dir().join(format!("oneloop-{}-find", std::process::id()));
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let place = Place::Unix(crate::config::UnixName::Path(path.clone()));
-        assert_eq!(find_process(&place), Some(std::process::id()));
+        let target = ResolvedTarget::Unix(crate::config::UnixName::Path(path.clone()));
+        assert_eq!(find_process(&target), Some(std::process::id()));
         drop(listener);
         std::fs::remove_file(path).unwrap();
     }
 
     #[cfg(target_endian = "little")]
     #[test]
-    fn a_table_of_the_kernel_is_read() {
+    fn a_socket_table_is_read() {
         let rows = |text: &str, ip, port| -> Vec<(u64, u64)> {
             let rows = rows(text.as_bytes(), "0A", ip, port);
             rows.iter().map(|row| (row.inode, row.queued)).collect()

@@ -15,12 +15,12 @@ use super::script::{Script, ScriptKind};
 use super::stream_echo::StreamEcho;
 
 /// The loop's state of one load.
-pub struct Group {
+pub struct LoadGroup {
     pub kind: LoadKind,
-    pub wanted: usize,
+    pub planned: usize,
     pub load: Rc<Load>,
     /// Connections attempted: all persistent ones, or those of the current storm.
-    pub tried: usize,
+    pub attempted: usize,
     /// Connections being established, and established ones.
     pub opening: usize,
     pub open: usize,
@@ -39,12 +39,12 @@ pub struct Group {
     pub sends: bool,
 }
 
-/// Pause of a load after a failed connection: otherwise a server that refuses everything would keep
-/// the loop busy.
-const REST_AFTER_FAILURE: Duration = Duration::from_millis(10);
+/// Delay of the next connection of a load after a failed one, so that a server that refuses all
+/// connections does not keep the loop busy.
+const RETRY_DELAY: Duration = Duration::from_millis(10);
 
-impl Group {
-    pub fn new(kind: LoadKind, wanted: usize, mut load: Load) -> Group {
+impl LoadGroup {
+    pub fn new(kind: LoadKind, planned: usize, mut load: Load) -> LoadGroup {
         load.ends_after = match kind {
             kind if !kind.stays() => Some(u64::from(load.size > 0)),
             // Only with a probe.
@@ -53,11 +53,11 @@ impl Group {
         };
         // Short connections send at once; persistent ones wait until all are open.
         load.started.set(!kind.stays());
-        Group {
+        LoadGroup {
             kind,
-            wanted,
+            planned,
             load: Rc::new(load),
-            tried: 0,
+            attempted: 0,
             opening: 0,
             open: 0,
             keys: Vec::new(),
@@ -71,21 +71,21 @@ impl Group {
     }
 
     /// Whether its connections are persistent: opened once, before measuring.
-    pub fn stays(&self) -> bool {
+    pub fn is_persistent(&self) -> bool {
         self.kind.stays()
     }
 
     /// Number of connections still to open.
-    pub fn lacking(&self) -> usize {
+    pub fn unopened(&self) -> usize {
         match self.kind {
             LoadKind::Churn | LoadKind::Reset if self.load.ending.get() => 0,
-            LoadKind::Churn | LoadKind::Reset => self.wanted - (self.opening + self.open),
-            _ => self.wanted - self.tried,
+            LoadKind::Churn | LoadKind::Reset => self.planned - (self.opening + self.open),
+            _ => self.planned - self.attempted,
         }
     }
 
     /// How long a connection of this age has been idle.
-    pub fn silence(&self, now: Duration, age: Duration) -> Duration {
+    pub fn idle_time(&self, now: Duration, age: Duration) -> Duration {
         match self.kind {
             LoadKind::Pulse => age.min(now.saturating_sub(self.round)),
             _ => age,
@@ -94,8 +94,8 @@ impl Group {
 
     /// Delays the next connection after a failure.
     pub fn back_off(&mut self, now: Duration) {
-        if !self.stays() {
-            self.retry_at = now + REST_AFTER_FAILURE;
+        if !self.is_persistent() {
+            self.retry_at = now + RETRY_DELAY;
         }
     }
 
@@ -105,7 +105,7 @@ impl Group {
             LoadKind::Idle if self.sends => self.probe_script(key),
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
-            _ if self.load.datagrams => {
+            _ if self.load.is_datagram => {
                 Script::new(&self.load, key, ScriptKind::DatagramEcho(DatagramEcho::default()))
             }
             _ => Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::default())),
@@ -115,7 +115,7 @@ impl Group {
 
     /// Creates a script that may send one message at once, and more when the loop permits.
     fn probe_script(&self, key: Key) -> Script {
-        Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::permitting(1)))
+        Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::with_permits(1)))
     }
 
     /// Whether this many received bytes end inside an answer.
@@ -127,7 +127,7 @@ impl Group {
     pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
         match self.load.size as u64 {
             0 => (0, 0),
-            _ if self.kind == LoadKind::Stream || self.load.datagrams => (0, 0),
+            _ if self.kind == LoadKind::Stream || self.load.is_datagram => (0, 0),
             size => (up.div_ceil(size), down / size),
         }
     }

@@ -1,15 +1,15 @@
-//! How durations are histogram: a histogram with three digits of precision at any scale.
+//! A histogram of durations, with three digits of precision at any scale.
 
 use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram as HdrHistogram;
 
-/// Durations in nanoseconds, counted in buckets less than a thousandth of their value wide.
+/// Durations in nanoseconds, in buckets narrower than a thousandth of their value.
 #[derive(Clone)]
 pub struct Histogram(HdrHistogram<u64>);
 
-/// Digits that two durations may agree in and still be told apart.
+/// Precision in significant digits.
 const DIGITS: u8 = 3;
 
 impl Histogram {
@@ -21,9 +21,10 @@ impl Histogram {
         self.record_many(took, 1);
     }
 
+    /// Records the same duration `count` times.
     pub fn record_many(&mut self, took: Duration, count: u64) {
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
-        // Fails only where memory for a new bucket cannot be addressed: centuries.
+        // Fails only for durations of centuries.
         let _ = self.0.record_n(nanos, count);
     }
 
@@ -35,9 +36,9 @@ impl Histogram {
         self.0.reset();
     }
 
-    /// What would have been measured if the next message had not waited for a late answer, but had
-    /// gone out `interval` after the one before: an answer that took longer stands for all those
-    /// that would have been waiting behind it.
+    /// Returns the histogram corrected for coordinated omission, as if messages had been sent every
+    /// `interval`: an answer that took longer also counts for those that would have waited behind
+    /// it.
     pub fn corrected(&self, interval: Duration) -> Histogram {
         let nanos = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         match nanos {
@@ -54,7 +55,7 @@ impl Histogram {
         self.0.is_empty()
     }
 
-    /// The duration that this share of all, from 0 to 1, did not exceed.
+    /// Returns the duration that this share of all, from 0 to 1, did not exceed.
     pub fn at(&self, share: f64) -> Duration {
         Duration::from_nanos(self.0.value_at_quantile(share))
     }
@@ -74,7 +75,8 @@ impl Histogram {
         Duration::from_nanos(self.0.mean() as u64)
     }
 
-    /// Every duration that was measured, with how often: what `record_many` makes the same of.
+    /// Returns each recorded duration and its count. `record_many` restores the histogram from
+    /// them.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         let counted = |value: hdrhistogram::iterators::IterationValue<u64>| {
             (Duration::from_nanos(value.value_iterated_to()), value.count_at_value())
@@ -83,10 +85,10 @@ impl Histogram {
     }
 }
 
-/// The buckets by the thousand are of no use to a reader.
+/// Prints a summary: the buckets are too many.
 impl fmt::Debug for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Spread({} up to {:?})", self.count(), self.max())
+        write!(f, "Histogram({} up to {:?})", self.count(), self.max())
     }
 }
 
@@ -104,12 +106,12 @@ mod tests {
         Duration::from_micros(value)
     }
 
-    fn is_near(is: Duration, should: Duration) -> bool {
-        is.as_nanos().abs_diff(should.as_nanos()) * 500 <= should.as_nanos()
+    fn is_near(actual: Duration, expected: Duration) -> bool {
+        actual.as_nanos().abs_diff(expected.as_nanos()) * 500 <= expected.as_nanos()
     }
 
     #[test]
-    fn shares_are_told_with_three_digits() {
+    fn percentiles_have_three_digits() {
         let mut histogram = Histogram::new();
         (1..=1000).for_each(|value| histogram.record(micros(value)));
         for (share, value) in [(0.5, 500), (0.99, 990), (1.0, 1000)] {
@@ -124,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_nothing_and_no_failure() {
+    fn an_empty_histogram_has_zero_percentiles() {
         let histogram = Histogram::new();
         assert!(histogram.is_empty() && histogram.corrected(micros(5)).is_empty());
         assert_eq!((histogram.at(0.5), histogram.max()), (Duration::ZERO, Duration::ZERO));
     }
 
     #[test]
-    fn a_late_answer_stands_for_those_that_would_have_waited_behind_it() {
+    fn a_late_answer_counts_for_those_that_would_have_waited_behind_it() {
         let mut histogram = Histogram::new();
         (0..99).for_each(|_| histogram.record(micros(100)));
         histogram.record(micros(10_000));
@@ -146,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spreads_are_one_and_a_spread_survives_its_buckets() {
+    fn histograms_are_merged_and_restored_from_their_buckets() {
         let (mut one, mut two, mut both) = (Histogram::new(), Histogram::new(), Histogram::new());
         for value in 1..2000u64 {
             let took = Duration::from_nanos(value * value * 37);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::config::Probe;
 use crate::core::Key;
 
-use super::load_stats::How;
+use super::load_stats::DeathCause;
 
 /// The state of the search.
 #[derive(Clone, Debug)]
@@ -21,14 +21,14 @@ pub struct IdleProbe {
     max: Duration,
     timeout: Duration,
     /// Whether a round of the current mode, or the one that decides the mode, has started.
-    begun: bool,
+    started: bool,
     trials: Vec<Trial>,
-    pub found: Found,
+    pub result: ProbeResult,
 }
 
-/// The result so far.
+/// The result of the search so far.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct ProbeResult {
     /// `None`: undecided, because no connection was established.
     pub mode: Option<Mode>,
     /// The server's reply to the message that decided the mode. `None`: the plan set the mode.
@@ -36,9 +36,9 @@ pub struct Found {
     /// The longest idle time survived.
     pub survived: Option<Duration>,
     /// The shortest idle time not survived, and how the connection died.
-    pub died: Option<(Duration, How)>,
+    pub died: Option<(Duration, DeathCause)>,
     /// All completed trials: idle time, and how the connection died, if it did.
-    pub trials: Vec<(Duration, Option<How>)>,
+    pub trials: Vec<(Duration, Option<DeathCause>)>,
 }
 
 /// How connections are tested.
@@ -57,14 +57,14 @@ pub enum Reply {
     OtherData,
     /// No echo, or an incomplete one, in time.
     NoAnswer,
-    Closed(How),
+    Closed(DeathCause),
 }
 
 /// One connection that is idle for some time.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
     key: Key,
-    silence: Duration,
+    idle_time: Duration,
     state: State,
 }
 
@@ -73,13 +73,13 @@ enum State {
     /// Connecting. The engine limits the time.
     Dialing,
     /// Connected, waiting for the first answer.
-    Begins {
+    Connected {
         since: Duration,
     },
-    Silent {
+    Idle {
         since: Duration,
     },
-    Asked {
+    Probed {
         at: Duration,
         since: Duration,
     },
@@ -88,17 +88,17 @@ enum State {
 
 /// An action for a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Step {
-    Ask(Key),
-    GiveUp(Key),
+pub(super) enum ProbeAction {
+    Send(Key),
+    Close(Key),
 }
 
-/// Number of doublings of the idle time in the first round, and of new values per further round.
+/// Number of doublings of the idle time in the first round, and of idle times per further round.
 const DOUBLINGS: u32 = 8;
-const CUTS: u32 = 6;
+const POINTS_PER_ROUND: u32 = 6;
 
 /// Connections held at the same time in silent mode. Several show the precision of the timer.
-const HELD: usize = 3;
+const HELD_CONNS: usize = 3;
 
 /// Minimum time for which the others are watched after the first was closed.
 const WATCH_MIN: Duration = Duration::from_secs(1);
@@ -107,14 +107,14 @@ const WATCH_MIN: Duration = Duration::from_secs(1);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Precision at which the search ends: relative (one part in this many), or absolute.
-const PRECISE_PART: u32 = 50;
-const PRECISE: Duration = Duration::from_millis(200);
+const PRECISION_PART: u32 = 50;
+const PRECISION: Duration = Duration::from_millis(200);
 
-impl Found {
+impl ProbeResult {
     /// Returns the trials, shortest idle time first.
-    pub fn by_silence(&self) -> Vec<(Duration, Option<How>)> {
+    pub fn by_idle_time(&self) -> Vec<(Duration, Option<DeathCause>)> {
         let mut trials = self.trials.clone();
-        trials.sort_by_key(|(silence, _)| *silence);
+        trials.sort_by_key(|(idle_time, _)| *idle_time);
         trials
     }
 }
@@ -146,60 +146,60 @@ impl IdleProbe {
             Probe::Echo => Some(Mode::Echo),
             Probe::None => Some(Mode::Silent),
         };
-        let found = Found { mode, ..Found::default() };
-        IdleProbe { max, timeout, begun: false, trials: Vec::new(), found }
+        let result = ProbeResult { mode, ..ProbeResult::default() };
+        IdleProbe { max, timeout, started: false, trials: Vec::new(), result }
     }
 
     /// Returns the idle times of the next round; none if the search is over.
     pub(super) fn next_round(&mut self) -> Vec<Duration> {
         self.trials.clear();
-        let first = !std::mem::replace(&mut self.begun, true);
-        match self.found.mode {
+        let first = !std::mem::replace(&mut self.started, true);
+        match self.result.mode {
             // One connection decides the mode.
             None if first => vec![Duration::ZERO],
-            Some(Mode::Silent) if first => vec![self.max; HELD],
+            Some(Mode::Silent) if first => vec![self.max; HELD_CONNS],
             None | Some(Mode::Silent) => Vec::new(),
-            Some(Mode::Echo) => self.next_silences(first),
+            Some(Mode::Echo) => self.next_idle_times(first),
         }
     }
 
-    fn next_silences(&self, first: bool) -> Vec<Duration> {
-        let low = self.found.survived.unwrap_or_default();
-        match self.found.died {
+    fn next_idle_times(&self, first: bool) -> Vec<Duration> {
+        let low = self.result.survived.unwrap_or_default();
+        match self.result.died {
             None if low >= self.max => Vec::new(),
             None if !first => Vec::new(),
             None => (0..=DOUBLINGS).rev().map(|times| self.max / (1 << times)).collect(),
             // The FIN or RST gave the exact time.
-            Some((_, How::Fin | How::Rst)) => Vec::new(),
-            Some((high, _)) if high.saturating_sub(low) <= PRECISE.max(high / PRECISE_PART) => {
+            Some((_, DeathCause::Fin | DeathCause::Rst)) => Vec::new(),
+            Some((high, _)) if high.saturating_sub(low) <= PRECISION.max(high / PRECISION_PART) => {
                 Vec::new()
             }
             Some((high, _)) => {
-                let part = high.saturating_sub(low) / (CUTS + 1);
-                (1..=CUTS).map(|count| low + part * count).collect()
+                let part = high.saturating_sub(low) / (POINTS_PER_ROUND + 1);
+                (1..=POINTS_PER_ROUND).map(|count| low + part * count).collect()
             }
         }
     }
 
     /// Adds a trial.
-    pub(super) fn begin(&mut self, key: Key, silence: Duration) {
-        self.trials.push(Trial { key, silence, state: State::Dialing });
+    pub(super) fn begin(&mut self, key: Key, idle_time: Duration) {
+        self.trials.push(Trial { key, idle_time, state: State::Dialing });
     }
 
     /// Whether new connections send a message.
     pub(super) fn sends(&self) -> bool {
-        self.found.mode != Some(Mode::Silent)
+        self.result.mode != Some(Mode::Silent)
     }
 
     /// Whether the mode is undecided, so that a wrong answer is not an error.
     pub(super) fn is_deciding(&self) -> bool {
-        self.found.mode.is_none()
+        self.result.mode.is_none()
     }
 
     fn decide(&mut self, reply: Reply) {
         let mode = if reply == Reply::Echo { Mode::Echo } else { Mode::Silent };
-        (self.found.mode, self.found.reply) = (Some(mode), Some(reply));
-        self.begun = false;
+        (self.result.mode, self.result.reply) = (Some(mode), Some(reply));
+        self.started = false;
     }
 
     fn reply_timeout(&self) -> Duration {
@@ -222,8 +222,8 @@ impl IdleProbe {
         let sends = self.sends();
         if let Some(trial) = self.trial(key).filter(|trial| trial.state == State::Dialing) {
             trial.state = match sends {
-                true => State::Begins { since: now },
-                false => State::Silent { since: now },
+                true => State::Connected { since: now },
+                false => State::Idle { since: now },
             };
         }
     }
@@ -232,52 +232,52 @@ impl IdleProbe {
     pub(super) fn answered(&mut self, key: Key, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
-        let silence = trial.silence;
+        let idle_time = trial.idle_time;
         match trial.state {
-            State::Begins { .. } if deciding => {
+            State::Connected { .. } if deciding => {
                 trial.state = State::Over;
                 self.decide(Reply::Echo);
                 true
             }
-            State::Begins { .. } => {
-                trial.state = State::Silent { since: now };
+            State::Connected { .. } => {
+                trial.state = State::Idle { since: now };
                 false
             }
             _ => {
                 trial.state = State::Over;
-                self.found.trials.push((silence, None));
-                self.found.survived = self.found.survived.max(Some(silence));
+                self.result.trials.push((idle_time, None));
+                self.result.survived = self.result.survived.max(Some(idle_time));
                 true
             }
         }
     }
 
-    /// Handles a closed connection. Returns false if it never answered, which says nothing about a
+    /// Handles a closed connection. Returns false if it never answered, which does not reveal a
     /// timer.
-    pub(super) fn closed(&mut self, key: Key, how: Option<How>, now: Duration) -> bool {
+    pub(super) fn closed(&mut self, key: Key, how: Option<DeathCause>, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
-        let (state, wanted) = (trial.state, trial.silence);
+        let (state, wanted) = (trial.state, trial.idle_time);
         trial.state = State::Over;
-        if deciding && matches!(state, State::Begins { .. }) {
+        if deciding && matches!(state, State::Connected { .. }) {
             self.decide(how.map_or(Reply::NoAnswer, Reply::Closed));
             return true;
         }
-        let (silence, how) = match (state, how) {
-            (State::Silent { since }, Some(how)) => (now.saturating_sub(since), how),
+        let (idle_time, how) = match (state, how) {
+            (State::Idle { since }, Some(how)) => (now.saturating_sub(since), how),
             // A FIN or RST in place of the answer: it had died before.
-            (State::Asked { .. }, Some(how)) => (wanted, how),
-            (State::Asked { .. }, None) => (wanted, How::BlackHole),
-            (state, _) => return !matches!(state, State::Dialing | State::Begins { .. }),
+            (State::Probed { .. }, Some(how)) => (wanted, how),
+            (State::Probed { .. }, None) => (wanted, DeathCause::BlackHole),
+            (state, _) => return !matches!(state, State::Dialing | State::Connected { .. }),
         };
-        self.found.trials.push((silence, Some(how)));
-        if self.found.died.is_none_or(|(known, _)| silence < known) {
-            self.found.died = Some((silence, how));
+        self.result.trials.push((idle_time, Some(how)));
+        if self.result.died.is_none_or(|(known, _)| idle_time < known) {
+            self.result.died = Some((idle_time, how));
         }
-        if self.found.mode == Some(Mode::Silent) {
-            let watched = silence + WATCH_MIN.max(silence / 4);
+        if self.result.mode == Some(Mode::Silent) {
+            let watched = idle_time + WATCH_MIN.max(idle_time / 4);
             for trial in &mut self.trials {
-                trial.silence = trial.silence.min(watched);
+                trial.idle_time = trial.idle_time.min(watched);
             }
         }
         true
@@ -299,44 +299,44 @@ impl IdleProbe {
     }
 
     /// Returns the actions that are due.
-    pub(super) fn steps(&mut self, now: Duration) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let dead = self.found.died.map(|(silence, _)| silence);
-        let (silent, timeout) = (!self.sends(), self.reply_timeout());
+    pub(super) fn actions(&mut self, now: Duration) -> Vec<ProbeAction> {
+        let mut actions = Vec::new();
+        let dead = self.result.died.map(|(idle_time, _)| idle_time);
+        let (is_silent, timeout) = (!self.sends(), self.reply_timeout());
         for trial in &mut self.trials {
             match trial.state {
-                State::Silent { since } if silent && now >= since + trial.silence => {
+                State::Idle { since } if is_silent && now >= since + trial.idle_time => {
                     trial.state = State::Over;
-                    self.found.trials.push((trial.silence, None));
-                    self.found.survived = self.found.survived.max(Some(trial.silence));
-                    steps.push(Step::GiveUp(trial.key));
+                    self.result.trials.push((trial.idle_time, None));
+                    self.result.survived = self.result.survived.max(Some(trial.idle_time));
+                    actions.push(ProbeAction::Close(trial.key));
                 }
-                State::Silent { .. } if silent => {}
+                State::Idle { .. } if is_silent => {}
                 // A shorter idle time was not survived, so this one need not be awaited.
-                State::Silent { .. } if dead.is_some_and(|dead| trial.silence > dead) => {
+                State::Idle { .. } if dead.is_some_and(|dead| trial.idle_time > dead) => {
                     trial.state = State::Over;
-                    steps.push(Step::GiveUp(trial.key));
+                    actions.push(ProbeAction::Close(trial.key));
                 }
-                State::Silent { since } if now >= since + trial.silence => {
-                    trial.state = State::Asked { at: now, since };
-                    steps.push(Step::Ask(trial.key));
+                State::Idle { since } if now >= since + trial.idle_time => {
+                    trial.state = State::Probed { at: now, since };
+                    actions.push(ProbeAction::Send(trial.key));
                 }
-                State::Asked { at: since, .. } | State::Begins { since }
+                State::Probed { at: since, .. } | State::Connected { since }
                     if now >= since + timeout =>
                 {
-                    steps.push(Step::GiveUp(trial.key));
+                    actions.push(ProbeAction::Close(trial.key));
                 }
                 _ => {}
             }
         }
-        steps
+        actions
     }
 
     /// Returns when the next action is due.
     pub(super) fn due(&self) -> Option<Duration> {
         let due = |trial: &Trial| match trial.state {
-            State::Silent { since } => Some(since + trial.silence),
-            State::Asked { at: since, .. } | State::Begins { since } => {
+            State::Idle { since } => Some(since + trial.idle_time),
+            State::Probed { at: since, .. } | State::Connected { since } => {
                 Some(since + self.reply_timeout())
             }
             State::Dialing | State::Over => None,

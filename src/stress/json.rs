@@ -1,10 +1,10 @@
-//! JSON, as far as it is needed here: values, their text, and values of a text.
+//! JSON values: writes and parses them.
 
 use std::fmt::{self, Write};
 
 use crate::text::json::quote;
 
-/// A value. Numbers are as precise as the 64 bits of a float, as every reader of JSON has them.
+/// A JSON value. Numbers have the precision of a 64-bit float, as in most JSON parsers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Json {
     Null,
@@ -12,27 +12,28 @@ pub enum Json {
     Number(f64),
     Text(String),
     List(Vec<Json>),
-    /// In the order in which it is written.
+    /// Fields in the order in which they are written.
     Object(Vec<(String, Json)>),
 }
 
-/// An object of these fields.
+/// Creates an object.
 pub fn object<const N: usize>(fields: [(&str, Json); N]) -> Json {
     Json::Object(fields.map(|(name, value)| (name.to_string(), value)).into())
 }
 
-/// So deep a value may be nested.
+/// Maximum nesting depth of a parsed value.
 const DEPTH_MAX: usize = 32;
 
 impl Json {
+    /// Parses a text. `None`: it is not valid JSON.
     pub fn parse(text: &str) -> Option<Json> {
-        let mut reader = Reader { rest: text };
-        let value = reader.value(DEPTH_MAX)?;
-        reader.blank();
-        reader.rest.is_empty().then_some(value)
+        let mut parser = JsonParser { rest: text };
+        let value = parser.value(DEPTH_MAX)?;
+        parser.skip_whitespace();
+        parser.rest.is_empty().then_some(value)
     }
 
-    /// The field of this name, of an object.
+    /// Returns a field of an object.
     pub fn get(&self, name: &str) -> Option<&Json> {
         let Json::Object(fields) = self else { return None };
         fields.iter().find(|(known, _)| known == name).map(|(_, value)| value)
@@ -52,7 +53,7 @@ impl Json {
         }
     }
 
-    /// The items of a list; of anything else none.
+    /// Returns the items of a list; none of any other value.
     pub fn items(&self) -> &[Json] {
         match self {
             Json::List(items) => items,
@@ -60,7 +61,8 @@ impl Json {
         }
     }
 
-    /// Objects over several lines, down to this depth; all below on one line.
+    /// Formats the value with one line per field, down to this depth. Deeper values are on one
+    /// line.
     pub fn pretty(&self, depth: usize) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -72,7 +74,7 @@ impl Json {
         let open = depth > indent;
         match self {
             Json::Null => out.write_str("null"),
-            Json::Bool(truth) => write!(out, "{truth}"),
+            Json::Bool(flag) => write!(out, "{flag}"),
             Json::Number(number) if number.is_finite() => write!(out, "{number}"),
             Json::Number(_) => out.write_str("null"),
             Json::Text(text) => quote(out, text),
@@ -94,14 +96,15 @@ impl Json {
     }
 }
 
+/// Writes the items of a list or an object, one per line if `indent` is given.
 fn sequence<T>(
     out: &mut dyn Write,
-    signs: [char; 2],
+    brackets: [char; 2],
     indent: Option<usize>,
     items: &[T],
     mut write: impl FnMut(&mut dyn Write, &T) -> fmt::Result,
 ) -> fmt::Result {
-    out.write_char(signs[0])?;
+    out.write_char(brackets[0])?;
     for (index, item) in items.iter().enumerate() {
         match indent {
             Some(indent) => {
@@ -116,7 +119,7 @@ fn sequence<T>(
     if let Some(indent) = indent.filter(|_| !items.is_empty()) {
         write!(out, "\n{:1$}", "", 2 * indent)?;
     }
-    out.write_char(signs[1])
+    out.write_char(brackets[1])
 }
 
 impl fmt::Display for Json {
@@ -125,18 +128,19 @@ impl fmt::Display for Json {
     }
 }
 
-struct Reader<'a> {
+/// The part of the text not parsed yet.
+struct JsonParser<'a> {
     rest: &'a str,
 }
 
-impl Reader<'_> {
-    fn blank(&mut self) {
+impl JsonParser<'_> {
+    fn skip_whitespace(&mut self) {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
     }
 
-    /// Takes this text if it is what follows.
-    fn take(&mut self, text: &str) -> bool {
-        self.blank();
+    /// Consumes this text, if it comes next.
+    fn consume(&mut self, text: &str) -> bool {
+        self.skip_whitespace();
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
@@ -144,47 +148,48 @@ impl Reader<'_> {
 
     fn value(&mut self, depth: usize) -> Option<Json> {
         let depth = depth.checked_sub(1)?;
-        let words =
+        let literals =
             [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))];
-        for (word, value) in words {
-            if self.take(word) {
+        for (literal, value) in literals {
+            if self.consume(literal) {
                 return Some(value);
             }
         }
         match self.rest.chars().next()? {
             '"' => self.text().map(Json::Text),
-            '[' => self.many('[', ']', |reader| reader.value(depth)).map(Json::List),
+            '[' => self.items('[', ']', |parser| parser.value(depth)).map(Json::List),
             '{' => {
-                let field = |reader: &mut Self| {
-                    reader.blank();
-                    let name = reader.text()?;
-                    let value = reader.take(":").then(|| reader.value(depth)).flatten()?;
+                let field = |parser: &mut Self| {
+                    parser.skip_whitespace();
+                    let name = parser.text()?;
+                    let value = parser.consume(":").then(|| parser.value(depth)).flatten()?;
                     Some((name, value))
                 };
-                self.many('{', '}', field).map(Json::Object)
+                self.items('{', '}', field).map(Json::Object)
             }
             _ => self.number(),
         }
     }
 
-    fn many<T>(
+    /// Parses items separated by commas, between brackets.
+    fn items<T>(
         &mut self,
         open: char,
         close: char,
-        mut one: impl FnMut(&mut Self) -> Option<T>,
+        mut item: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<Vec<T>> {
         self.rest = self.rest.strip_prefix(open)?;
         let mut items = Vec::new();
         let close = close.to_string();
-        if self.take(&close) {
+        if self.consume(&close) {
             return Some(items);
         }
         loop {
-            items.push(one(self)?);
-            if self.take(&close) {
+            items.push(item(self)?);
+            if self.consume(&close) {
                 return Some(items);
             }
-            if !self.take(",") {
+            if !self.consume(",") {
                 return None;
             }
         }
@@ -214,9 +219,9 @@ impl Reader<'_> {
                     'b' => '\u{8}',
                     'f' => '\u{c}',
                     'u' => {
-                        let (report, rest) = unicode(chars.as_str())?;
+                        let (decoded, rest) = unicode(chars.as_str())?;
                         chars = rest.chars();
-                        report
+                        decoded
                     }
                     c => c,
                 }),
@@ -226,14 +231,14 @@ impl Reader<'_> {
     }
 }
 
-/// The character behind `\u`, which may be in two halves, and what follows it.
+/// Decodes the character after `\u`, which may be a surrogate pair. Also returns the rest.
 fn unicode(text: &str) -> Option<(char, &str)> {
     let unit = |text: &str| u16::from_str_radix(text.get(..4)?, 16).ok();
     let first = unit(text)?;
     let second = text[4..].strip_prefix("\\u").and_then(unit);
     let halves = [Some(first), second].into_iter().flatten();
     match char::decode_utf16(halves).next()? {
-        Ok(report) => Some((report, &text[6 * report.len_utf16() - 2..])),
+        Ok(decoded) => Some((decoded, &text[6 * decoded.len_utf16() - 2..])),
         Err(_) => None,
     }
 }
@@ -257,8 +262,8 @@ impl From<usize> for Json {
 }
 
 impl From<bool> for Json {
-    fn from(truth: bool) -> Json {
-        Json::Bool(truth)
+    fn from(flag: bool) -> Json {
+        Json::Bool(flag)
     }
 }
 
@@ -291,12 +296,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_survives_its_text() {
+    fn a_value_is_parsed_as_it_was_written() {
         let value = object([
             ("text", "a\"b\\c\n\u{1b}×\u{202e}\u{e0041}z".into()),
             ("numbers", [0.0, -1.5, 1e300, 12_345_678_901.0].into_iter().collect()),
             ("nothing", Json::Null),
-            ("truth", [true, false].into_iter().collect()),
+            ("flag", [true, false].into_iter().collect()),
             ("none", Json::List(Vec::new())),
             ("deep", object([("deeper", object([]))])),
         ]);
@@ -306,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_upper_levels_take_lines() {
+    fn only_the_upper_levels_are_split_into_lines() {
         let point = || object([("x", 1.0.into())]);
         let value = object([("list", Json::List(vec![point(), point()])), ("a", Json::Null)]);
         let lines = "{\n  \"list\": [\n    {\"x\": 1},\n    {\"x\": 1}\n  ],\n  \"a\": null\n}";
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_nothing() {
+    fn invalid_json_is_rejected() {
         let bad = ["", "{", "[1,]", "{\"a\" 1}", "nul", "1 2", "\"\\u12\"", "[1", "\"x", "{1:2}"];
         for text in bad {
             assert_eq!(Json::parse(text), None, "{text}");

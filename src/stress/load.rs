@@ -17,29 +17,29 @@ use super::pattern::Pattern;
 /// Shared by the scripts of one load, and by the loop.
 pub struct Load {
     pub pattern: Rc<Pattern>,
-    pub clock: Clock,
+    pub clock: RunClock,
     /// Bytes in a message.
     pub size: usize,
     pub pace: Pace,
     pub direction: Direction,
-    /// The bytes of its streams are only counted.
-    pub counted: bool,
-    /// It sends datagrams; `cuts`: with segmentation offload.
-    pub datagrams: bool,
-    pub cuts: bool,
+    /// The bytes of its streams are only counted, not verified.
+    pub count_only: bool,
+    /// It sends datagrams; `gso`: with segmentation offload.
+    pub is_datagram: bool,
+    pub gso: bool,
     /// Its connections are far ends of streams (a sink).
     pub far: bool,
     /// Number of answers after which a connection closes.
     pub ends_after: Option<u64>,
     /// Interval between two messages of a connection, with a rate.
-    pub step: Cell<Duration>,
+    pub interval: Cell<Duration>,
     /// Messages may be sent.
     pub started: Cell<bool>,
     /// No new messages are sent; a connection closes when its messages are answered.
     pub ending: Cell<bool>,
     reports: Cell<Vec<ScriptReport>>,
     /// The pattern of the last requested seed.
-    other: Cell<Option<Rc<Pattern>>>,
+    other_pattern: Cell<Option<Rc<Pattern>>>,
 }
 
 /// What triggers a message.
@@ -53,7 +53,7 @@ pub enum Pace {
 
 /// Time since the start of the run in nanoseconds: finer than the core's moments, read per message.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(Instant);
+pub struct RunClock(Instant);
 
 /// A report of a script to the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,12 +62,13 @@ pub struct ScriptReport {
     pub event: ScriptEvent,
 }
 
+/// An event in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptEvent {
-    /// A message was echoed correctly. `waited`: how long it was overdue when sent, with a rate.
-    Answered { took: Duration, waited: Duration },
+    /// A message was echoed correctly. `overdue`: how late it was sent, with a rate.
+    Answered { took: Duration, overdue: Duration },
     /// A received byte is not the expected one.
-    Wrong { at: u64, is: u8, should: u8 },
+    Wrong { at: u64, actual: u8, expected: u8 },
     /// More bytes were received than sent.
     Excess { at: u64 },
     /// The connection ended with an incomplete answer, `quiet` after its last byte.
@@ -91,34 +92,35 @@ pub enum ScriptEvent {
 }
 
 impl Load {
-    pub fn new(pattern: Rc<Pattern>, clock: Clock, size: usize, pace: Pace) -> Load {
+    pub fn new(pattern: Rc<Pattern>, clock: RunClock, size: usize, pace: Pace) -> Load {
         Load {
             pattern,
             clock,
             size,
             pace,
             direction: Direction::Echo,
-            counted: false,
-            datagrams: false,
-            cuts: false,
+            count_only: false,
+            is_datagram: false,
+            gso: false,
             far: false,
             ends_after: None,
-            step: Cell::new(Duration::ZERO),
+            interval: Cell::new(Duration::ZERO),
             started: Cell::new(false),
             ending: Cell::new(false),
             reports: Cell::new(Vec::new()),
-            other: Cell::new(None),
+            other_pattern: Cell::new(None),
         }
     }
 
     /// Returns the pattern of this seed. Streams of one load share it.
     pub fn pattern_of(&self, seed: u64) -> Rc<Pattern> {
-        let known = self.other.take().filter(|known| known.seed() == seed);
+        let known = self.other_pattern.take().filter(|known| known.seed() == seed);
         let pattern = known.unwrap_or_else(|| Rc::new(Pattern::new(seed)));
-        self.other.set(Some(pattern.clone()));
+        self.other_pattern.set(Some(pattern.clone()));
         pattern
     }
 
+    /// Adds a report for the loop.
     pub fn report(&self, key: Key, event: ScriptEvent) {
         let mut reports = self.reports.take();
         reports.push(ScriptReport { key, event });
@@ -149,9 +151,9 @@ impl Load {
     }
 }
 
-impl Clock {
-    pub fn start() -> Clock {
-        Clock(Instant::now())
+impl RunClock {
+    pub fn start() -> RunClock {
+        RunClock(Instant::now())
     }
 
     pub fn now(&self) -> Duration {

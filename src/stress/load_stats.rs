@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::parse;
 
-use super::failure::Failure;
+use super::failure::LoadFailure;
 use super::histogram::Histogram;
 
 /// Statistics of one load. Fields of the window are counted while the load is measured; failures
@@ -18,10 +18,10 @@ pub struct LoadStats {
     pub answered: u64,
     pub bytes_out: u64,
     pub bytes_in: u64,
-    /// From sending a message to its complete answer.
+    /// Time from sending a message to its complete answer.
     pub latency: Histogram,
-    /// The same, from when it was due. Empty without a rate.
-    pub waited: Histogram,
+    /// Time from when a message was due to its complete answer. Empty without a rate.
+    pub since_due: Histogram,
     /// Time to establish a connection, of all connections.
     pub connect: Histogram,
     /// Lifetime of short connections, in the window.
@@ -38,7 +38,7 @@ pub struct LoadStats {
     pub lost: u64,
     pub late: u64,
     pub partial: Partial,
-    pub failures: BTreeMap<Failure, u64>,
+    pub failures: BTreeMap<LoadFailure, u64>,
     pub deaths: Deaths,
     pub integrity_errors: IntegrityErrors,
 }
@@ -64,15 +64,16 @@ pub struct Deaths {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// Since the run began.
+    /// Time since the start of the run.
     pub at: Duration,
-    /// Since it last sent or received data.
-    pub silent: Duration,
-    pub how: How,
+    /// Time since it last sent or received data.
+    pub idle: Duration,
+    pub how: DeathCause,
 }
 
+/// How a held connection died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub enum DeathCause {
     Fin,
     Rst,
     BlackHole,
@@ -92,10 +93,11 @@ pub const RATE_WINDOW_MIN: Duration = Duration::from_millis(100);
 
 /// Maximum number of deaths and of integrity errors listed one by one.
 const DEATHS_LISTED: usize = 10_000;
-const WRONGS_LISTED: usize = 16;
+const ERRORS_LISTED: usize = 16;
 
 impl LoadStats {
-    pub fn fail(&mut self, failure: Failure) {
+    /// Counts a failure.
+    pub fn fail(&mut self, failure: LoadFailure) {
         *self.failures.entry(failure).or_default() += 1;
     }
 
@@ -105,11 +107,13 @@ impl LoadStats {
         self.bytes_out = 0;
         self.bytes_in = 0;
         self.exchanged = 0;
-        for histogram in [&mut self.latency, &mut self.waited, &mut self.life, &mut self.rounds] {
+        for histogram in [&mut self.latency, &mut self.since_due, &mut self.life, &mut self.rounds]
+        {
             histogram.clear();
         }
     }
 
+    /// Adds the statistics of another process.
     pub fn merge(&mut self, other: &LoadStats) {
         self.window = self.window.max(other.window);
         let mut other = other.clone();
@@ -146,7 +150,7 @@ impl LoadStats {
     pub fn histograms(&mut self) -> [(&'static str, &mut Histogram); 5] {
         [
             ("latency", &mut self.latency),
-            ("waited", &mut self.waited),
+            ("since_due", &mut self.since_due),
             ("connect", &mut self.connect),
             ("life", &mut self.life),
             ("rounds", &mut self.rounds),
@@ -156,12 +160,13 @@ impl LoadStats {
     /// Returns latencies without coordinated omission: measured with a rate, otherwise computed as
     /// if messages had been sent at intervals of the mean latency.
     pub fn corrected(&self) -> Histogram {
-        match self.waited.is_empty() {
+        match self.since_due.is_empty() {
             true => self.latency.corrected(self.latency.mean()),
-            false => self.waited.clone(),
+            false => self.since_due.clone(),
         }
     }
 
+    /// Returns the number of failures.
     pub fn failed(&self) -> u64 {
         self.failures.values().sum()
     }
@@ -197,9 +202,9 @@ impl Partial {
 impl Deaths {
     pub fn add(&mut self, death: Death) {
         match death.how {
-            How::Fin => self.fin += 1,
-            How::Rst => self.rst += 1,
-            How::BlackHole => self.black_hole += 1,
+            DeathCause::Fin => self.fin += 1,
+            DeathCause::Rst => self.rst += 1,
+            DeathCause::BlackHole => self.black_hole += 1,
         }
         if self.list.len() < DEATHS_LISTED {
             self.list.push(death);
@@ -211,8 +216,12 @@ impl Deaths {
     }
 
     /// Counts deaths by kind, without empty kinds.
-    pub fn kinds(&self) -> impl Iterator<Item = (How, u64)> {
-        let all = [(How::Fin, self.fin), (How::Rst, self.rst), (How::BlackHole, self.black_hole)];
+    pub fn kinds(&self) -> impl Iterator<Item = (DeathCause, u64)> {
+        let all = [
+            (DeathCause::Fin, self.fin),
+            (DeathCause::Rst, self.rst),
+            (DeathCause::BlackHole, self.black_hole),
+        ];
         all.into_iter().filter(|(_, count)| *count > 0)
     }
 
@@ -226,26 +235,26 @@ impl Deaths {
     }
 }
 
-impl How {
-    pub const WORDS: [(&'static str, How); 3] =
-        [("FIN", How::Fin), ("RST", How::Rst), ("black hole", How::BlackHole)];
+impl DeathCause {
+    pub const NAMES: [(&'static str, DeathCause); 3] =
+        [("FIN", DeathCause::Fin), ("RST", DeathCause::Rst), ("black hole", DeathCause::BlackHole)];
 
     pub fn name(self) -> &'static str {
-        parse::choice_name(&How::WORDS, self)
+        parse::choice_name(&DeathCause::NAMES, self)
     }
 }
 
 impl IntegrityErrors {
-    pub fn add(&mut self, words: String) {
+    pub fn add(&mut self, description: String) {
         self.count += 1;
-        if self.list.len() < WRONGS_LISTED {
-            self.list.push(words);
+        if self.list.len() < ERRORS_LISTED {
+            self.list.push(description);
         }
     }
 
     fn merge(&mut self, other: &IntegrityErrors) {
         self.count += other.count;
-        let free = WRONGS_LISTED - self.list.len();
+        let free = ERRORS_LISTED - self.list.len();
         self.list.extend(other.list.iter().take(free).cloned());
     }
 }
@@ -262,15 +271,15 @@ mod tests {
     fn stats(base: u64) -> LoadStats {
         let mut stats = LoadStats { window: millis(base), answered: base, ..LoadStats::default() };
         stats.latency.record(millis(base));
-        stats.fail(Failure::new(Stage::Exchange, "EPIPE"));
-        stats.deaths.add(Death { at: millis(base), silent: millis(1), how: How::Rst });
+        stats.fail(LoadFailure::new(Stage::Exchange, "EPIPE"));
+        stats.deaths.add(Death { at: millis(base), idle: millis(1), how: DeathCause::Rst });
         stats.integrity_errors.add(format!("wrong {base}"));
         stats.partial.add(base, millis(base));
         stats
     }
 
     #[test]
-    fn two_tallies_are_one() {
+    fn statistics_of_two_processes_are_merged() {
         let (mut one, two) = (stats(20), stats(10));
         one.merge(&two);
         assert_eq!((one.answered, one.window, one.latency.count()), (30, millis(20), 2));
@@ -285,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_forgets_what_was_measured_and_not_what_went_wrong() {
+    fn a_restart_clears_measurements_and_keeps_failures() {
         let mut stats = stats(10);
         stats.restart();
         assert_eq!((stats.answered, stats.latency.count()), (0, 0));
@@ -293,18 +302,18 @@ mod tests {
     }
 
     #[test]
-    fn latencies_are_corrected_by_measure_or_by_the_mean() {
+    fn latencies_are_corrected_by_due_times_or_by_the_mean() {
         let mut stats = LoadStats::default();
         (0..100).for_each(|_| stats.latency.record(millis(1)));
         stats.latency.record(millis(100));
         // The mean is 2 ms: 48 more would have waited behind the one that took 100 ms.
         assert_eq!(stats.corrected().count(), 150);
-        stats.waited.record(millis(7));
+        stats.since_due.record(millis(7));
         assert_eq!(stats.corrected().count(), 1);
     }
 
     #[test]
-    fn no_rate_is_made_of_a_few_milliseconds() {
+    fn no_rate_is_computed_from_a_few_milliseconds() {
         let stats = |window| LoadStats { window, ..LoadStats::default() };
         assert_eq!(stats(millis(7)).per_second(152), None);
         assert_eq!(stats(Duration::ZERO).per_second(0), None);
@@ -312,12 +321,12 @@ mod tests {
     }
 
     #[test]
-    fn lists_have_an_end_and_counts_go_on() {
+    fn lists_are_limited_and_counts_are_not() {
         let mut stats = LoadStats::default();
         (0..20).for_each(|_| stats.integrity_errors.add(String::new()));
         assert_eq!(
             (stats.integrity_errors.count, stats.integrity_errors.list.len()),
-            (20, WRONGS_LISTED)
+            (20, ERRORS_LISTED)
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a run came to: what is shown, written as JSON, and drawn.
+//! The outcome of a run, from which the summary, the JSON and the page are made.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,51 +12,52 @@ use super::coordinator::Combined;
 use super::cost::Cost;
 use super::environment::Environment;
 use super::histogram::Histogram;
-use super::idle_probe::Found;
+use super::idle_probe::ProbeResult;
 use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
 use super::ramp_curve::RampCurve;
-use super::report::words::percent;
+use super::report::numbers::percent;
 use super::runner::Runner;
 use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
-use super::unit::{GIBIBYTE, Unit};
+use super::unit::{GIBIBYTE, WorkUnit};
 
-/// Everything a report is made of.
+/// The outcome of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// As it was carried out: with its seed.
+    /// The plan as carried out, with its seed.
     pub plan: StressPlan,
-    pub host: Environment,
+    pub environment: Environment,
     pub began: SystemTime,
     pub loads: Vec<LoadOutcome>,
-    /// How long it took until all connections that stay were there.
+    /// Time until all persistent connections were open.
     pub ramp: Duration,
     pub ramp_curve: RampCurve,
+    /// Duration of the whole run.
     pub whole: Duration,
-    /// From when to when the loads were measured, since the beginning of the timeline.
+    /// Start and end of the measured window, from the start of the timeline.
     pub measured: Option<(Duration, Duration)>,
-    /// It was ended before its time.
+    /// The run was ended early.
     pub interrupted: bool,
     pub processes: usize,
     pub busy: LoopUsage,
     pub timeline: Timeline,
     pub server: Option<Server>,
-    /// What a search for the deadly silence came to.
-    pub found: Option<Found>,
+    /// Result of the search for an idle timeout.
+    pub probe: Option<ProbeResult>,
 }
 
-/// One load and what it came to.
+/// The outcome of one load.
 #[derive(Clone, Debug)]
 pub struct LoadOutcome {
     pub kind: LoadKind,
     pub conns: usize,
-    /// It was the far end of streams.
+    /// It was the sink.
     pub far: bool,
     pub direction: Direction,
     pub stats: LoadStats,
 }
 
-/// What the server spent, at the turning points of the run that were reached.
+/// Costs of the server at the phase boundaries that were reached.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub pid: u32,
@@ -66,25 +67,24 @@ pub struct Server {
     pub begin: Option<Cost>,
     pub end: Option<Cost>,
     pub close: Option<Cost>,
-    /// What it had not accepted when all connections were there, and how many waited in its accept
-    /// queue before they were closed.
+    /// Connections not accepted when all were open, and length of the accept queue before closing.
     pub backlog: Backlog,
     pub queue_at_close: Option<u64>,
 }
 
 impl Outcome {
-    /// What the loop of this process came to.
+    /// Creates the outcome of a run in this process.
     pub fn of(runner: Runner) -> Outcome {
         let whole = runner.now();
         let loads = runner.groups.into_iter().map(|group| LoadOutcome {
             kind: group.kind,
-            conns: group.wanted,
+            conns: group.planned,
             far: group.load.far,
             direction: group.load.direction,
             stats: group.stats,
         });
         Outcome {
-            host: Environment::default(),
+            environment: Environment::default(),
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: runner.ramp,
@@ -96,12 +96,12 @@ impl Outcome {
             busy: runner.busy,
             timeline: runner.timeline,
             server: Server::of(runner.server_usage),
-            found: runner.idle_probe.map(|idle_probe| idle_probe.found),
+            probe: runner.idle_probe.map(|idle_probe| idle_probe.result),
             plan: runner.plan,
         }
     }
 
-    /// What several processes came to.
+    /// Creates the outcome of a run in several processes.
     #[cfg(unix)]
     pub fn combine(plan: &StressPlan, all: Combined, processes: usize) -> Outcome {
         let groups = plan.groups().into_iter();
@@ -113,7 +113,7 @@ impl Outcome {
             stats,
         });
         Outcome {
-            host: Environment::default(),
+            environment: Environment::default(),
             began: UNIX_EPOCH,
             loads: loads.collect(),
             ramp: all.result.ramp,
@@ -125,27 +125,27 @@ impl Outcome {
             busy: all.result.busy,
             timeline: all.result.timeline,
             server: Server::of(all.server_usage),
-            found: None,
+            probe: None,
             plan: plan.clone(),
         }
     }
 
-    /// The same, with where and when it was.
-    pub fn in_environment(self, host: Environment, began: SystemTime) -> Outcome {
-        Outcome { host, began, ..self }
+    /// Adds the machine and the start time.
+    pub fn in_environment(self, environment: Environment, began: SystemTime) -> Outcome {
+        Outcome { environment, began, ..self }
     }
 
-    /// Whether nothing went wrong.
+    /// Whether the run passed.
     pub fn is_ok(&self) -> bool {
         self.loads.iter().all(LoadOutcome::is_ok) && self.never_accepted() == 0
     }
 
-    /// Connections that look open to us, and that the server has never accepted.
+    /// Returns the number of connections that the server has never accepted.
     pub fn never_accepted(&self) -> u64 {
         self.server.as_ref().map_or(0, Server::never_accepted)
     }
 
-    /// Datagrams that did not come back in time, of all loads.
+    /// Returns the number of datagrams lost, of all loads.
     pub fn lost(&self) -> u64 {
         self.loads.iter().map(|load| load.stats.lost).sum()
     }
@@ -176,9 +176,10 @@ impl Outcome {
         parts.collect::<Vec<_>>().join(", ")
     }
 
+    /// Describes lost datagrams.
     fn loss(&self, lost: u64) -> String {
         let datagrams = plural(lost, "datagram");
-        // What was answered before the measured time is not counted.
+        // Answers during the warm-up are not counted, so the share is unknown.
         if !self.plan.warmup.is_zero() {
             return format!("{datagrams} lost");
         }
@@ -187,27 +188,27 @@ impl Outcome {
         format!("{datagrams} lost ({share})")
     }
 
-    /// All connections that were made, of all loads.
+    /// Returns the number of connections established, of all loads.
     pub fn opened(&self) -> u64 {
         self.loads.iter().map(|load| load.stats.opened).sum()
     }
 
-    /// Connections that stayed, as many as were there after the ramp.
-    pub fn stayed(&self) -> u64 {
-        self.loads.iter().filter(|load| load.stays()).map(|load| load.stats.opened).sum()
+    /// Returns the number of persistent connections that were established.
+    pub fn persistent_opened(&self) -> u64 {
+        self.loads.iter().filter(|load| load.is_persistent()).map(|load| load.stats.opened).sum()
     }
 
-    /// Connections that were to stay.
-    pub fn wanted(&self) -> usize {
-        self.loads.iter().filter(|load| load.stays()).map(|load| load.conns).sum()
+    /// Returns the number of persistent connections of the plan.
+    pub fn persistent_planned(&self) -> usize {
+        self.loads.iter().filter(|load| load.is_persistent()).map(|load| load.conns).sum()
     }
 
-    /// How many of those that stayed were made in a second.
+    /// Returns the rate at which persistent connections were established.
     pub fn ramp_rate(&self) -> Option<f64> {
-        per_second(self.stayed(), self.ramp)
+        per_second(self.persistent_opened(), self.ramp)
     }
 
-    /// The command that gives this run again.
+    /// Returns the command that repeats this run.
     pub fn command(&self) -> String {
         let arguments = self.plan.arguments();
         let quoted = arguments.iter().map(|argument| quoted(argument));
@@ -216,47 +217,47 @@ impl Outcome {
 }
 
 impl LoadOutcome {
-    /// Loss is counted and is no failure: datagrams may be lost. Loss of everything is one.
+    /// Whether the load passed. Lost datagrams are not a failure, unless all are lost.
     pub fn is_ok(&self) -> bool {
         let LoadStats { failures, deaths, integrity_errors, answered, lost, partial, .. } =
             &self.stats;
         let any_answered = *lost == 0 || *answered > 0;
-        let whole = partial.count == 0 && integrity_errors.count == 0;
-        failures.is_empty() && deaths.count() == 0 && whole && any_answered
+        let is_intact = partial.count == 0 && integrity_errors.count == 0;
+        failures.is_empty() && deaths.count() == 0 && is_intact && any_answered
     }
 
     pub fn name(&self) -> &'static str {
         if self.far { "sink" } else { self.kind.name() }
     }
 
-    /// Its connections were opened at the beginning, to stay.
-    pub fn stays(&self) -> bool {
+    /// Whether its connections are persistent: opened once, before measuring.
+    pub fn is_persistent(&self) -> bool {
         self.kind.stays() && !self.far
     }
 
-    /// Latencies corrected for coordinated omission, of loads that speak again and again.
+    /// Returns latencies corrected for coordinated omission, of loads counted in messages.
     pub fn corrected(&self) -> Option<Histogram> {
-        let speaks = self.unit() == Unit::Message && !self.stats.latency.is_empty();
-        speaks.then(|| self.stats.corrected())
+        let is_known = self.unit() == WorkUnit::Message && !self.stats.latency.is_empty();
+        is_known.then(|| self.stats.corrected())
     }
 
-    /// What the load is measured by.
-    pub fn unit(&self) -> Unit {
-        Unit::of(self.kind)
+    /// Returns the unit of work.
+    pub fn unit(&self) -> WorkUnit {
+        WorkUnit::of(self.kind)
     }
 
-    /// How many units were done in the window.
+    /// Returns the work done in the window, in units.
     pub fn done(&self) -> f64 {
         match self.unit() {
             _ if self.far => 0.0,
-            Unit::None => 0.0,
-            Unit::Message => self.stats.answered as f64,
-            Unit::Connection => self.stats.exchanged as f64,
-            Unit::Gibibyte => self.streamed() as f64 / GIBIBYTE,
+            WorkUnit::None => 0.0,
+            WorkUnit::Message => self.stats.answered as f64,
+            WorkUnit::Connection => self.stats.exchanged as f64,
+            WorkUnit::Gibibyte => self.streamed() as f64 / GIBIBYTE,
         }
     }
 
-    /// Bytes that went the whole way: of an echo, there and back.
+    /// Returns the bytes moved end to end; of an echo, those that came back.
     fn streamed(&self) -> u64 {
         match self.direction {
             Direction::Up | Direction::Discard => self.stats.bytes_out,
@@ -275,29 +276,29 @@ impl Server {
         Some(Server { pid, name, base, open, begin, end, close, backlog, queue_at_close })
     }
 
-    /// Connections that it had accepted neither when all were there nor before they were closed.
+    /// Returns the number of connections not accepted when all were open nor before closing.
     pub fn never_accepted(&self) -> u64 {
         self.queue_at_close.unwrap_or(u64::MAX).min(self.backlog.waiting())
     }
 
-    /// Processor time in the measured window.
+    /// Returns the CPU time in the measured window.
     pub fn cpu(&self) -> Option<Duration> {
         Some(self.end?.cpu_since(&self.begin?))
     }
 
-    /// The same, if the window was long enough for it to be shared out.
-    pub fn cpu_to_share(&self) -> Option<Duration> {
+    /// Returns the CPU time, if the window was long enough to divide it by the work done.
+    pub fn divisible_cpu(&self) -> Option<Duration> {
         let window = self.end?.at.saturating_sub(self.begin?.at);
         self.cpu().filter(|cpu| window >= RATE_WINDOW_MIN && !cpu.is_zero())
     }
 
-    /// The share of the window in which it had a processor.
+    /// Returns the CPU time as a share of the window.
     pub fn cpu_share(&self) -> Option<f64> {
         let window = self.end?.at.saturating_sub(self.begin?.at);
         (window >= RATE_WINDOW_MIN).then_some(self.cpu()?.as_secs_f64() / window.as_secs_f64())
     }
 
-    /// What it held in its own memory with all connections there, used or not, more than before.
+    /// Returns the user memory of a reading, minus that before the first connection.
     pub fn user_bytes(&self, read: Option<Cost>) -> Option<u64> {
         Some(read?.user_bytes.saturating_sub(self.base?.user_bytes))
     }
@@ -308,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_is_that_between_both_ends_of_the_window() {
+    fn cpu_time_is_the_difference_between_both_ends_of_the_window() {
         let at = |seconds, cpu_millis| Cost {
             at: Duration::from_secs(seconds),
             cpu_fine: Duration::from_millis(cpu_millis),
@@ -332,6 +333,6 @@ mod tests {
         assert_eq!(server.user_bytes(server.close), None);
         let short =
             Server { end: Some(Cost { at: Duration::from_millis(2007), ..at(4, 510) }), ..server };
-        assert_eq!((short.cpu_share(), short.cpu_to_share()), (None, None));
+        assert_eq!((short.cpu_share(), short.divisible_cpu()), (None, None));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::LoadKind;
 use crate::core::{Key, Moment, Random, Reason};
 
-use super::line::Line;
+use super::endpoint::Endpoint;
 use super::pacer::Pacer;
 use super::phase::Phase;
 use super::runner::Runner;
@@ -17,7 +17,7 @@ const SCAN_INTERVAL: Duration = Duration::from_millis(100);
 impl Runner {
     /// Starts the pacers of loads with a rate.
     pub(super) fn start_pacers(&mut self, now: Duration) {
-        let speakers: usize = self
+        let senders: usize = self
             .groups
             .iter()
             .filter(|group| group.kind == LoadKind::Echo)
@@ -29,16 +29,16 @@ impl Runner {
             group.round = now;
             match group.kind {
                 LoadKind::Pulse => {
-                    group.load.step.set(interval);
+                    group.load.interval.set(interval);
                     group.pacer = Some(Pacer::new(now, 1.0 / interval.as_secs_f64()));
                 }
                 LoadKind::Echo if rate.is_some() && count > 0 => {
                     let all = rate.map_or(0.0, |rate| rate.per_second());
-                    let share = all * count as f64 / speakers as f64;
+                    let share = all * count as f64 / senders as f64;
                     // In turn, but not in the order of connecting.
                     Random::new(group.load.pattern.seed()).shuffle(&mut group.keys);
                     let pacer = Pacer::new(now, share);
-                    group.load.step.set(pacer.step(count));
+                    group.load.interval.set(pacer.interval(count));
                     group.pacer = Some(pacer);
                 }
                 _ => {}
@@ -68,48 +68,48 @@ impl Runner {
 
     /// Returns when the next paced message is due.
     pub(super) fn next_send(&self) -> Option<Duration> {
-        if !self.phase.speaks() {
+        if !self.phase.sends() {
             return None;
         }
-        let clocks = self.groups.iter().filter_map(|group| group.pacer.as_ref());
-        clocks.map(|clock| clock.due(clock.sent)).min()
+        let pacers = self.groups.iter().filter_map(|group| group.pacer.as_ref());
+        pacers.map(|pacer| pacer.due_at(pacer.sent)).min()
     }
 
     /// Permits one message per due time, to each connection in turn.
     fn send_paced(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
+        let Some(mut pacer) = self.groups[group].pacer.filter(|_| self.phase.sends()) else {
             return;
         };
         let keys = std::mem::take(&mut self.groups[group].keys);
-        for _ in 0..clock.owed(now) {
-            let key = keys[(clock.sent % keys.len() as u64) as usize];
-            self.permit(key, clock.due(clock.sent));
-            clock.sent += 1;
+        for _ in 0..pacer.due_count(now) {
+            let key = keys[(pacer.sent % keys.len() as u64) as usize];
+            self.permit(key, pacer.due_at(pacer.sent));
+            pacer.sent += 1;
         }
         self.groups[group].keys = keys;
-        self.groups[group].pacer = Some(clock);
+        self.groups[group].pacer = Some(pacer);
     }
 
     /// Permits one message to all connections at once.
     fn pulse(&mut self, group: usize, now: Duration) {
-        let Some(mut clock) = self.groups[group].pacer.filter(|_| self.phase.speaks()) else {
+        let Some(mut pacer) = self.groups[group].pacer.filter(|_| self.phase.sends()) else {
             return;
         };
-        if clock.owed(now) == 0 {
+        if pacer.due_count(now) == 0 {
             return;
         }
-        let due = clock.due(clock.sent);
-        clock.sent += 1;
+        let due = pacer.due_at(pacer.sent);
+        pacer.sent += 1;
         let keys = std::mem::take(&mut self.groups[group].keys);
         let permitted = keys.iter().filter(|key| self.permit(**key, due)).count();
         let of = &mut self.groups[group];
-        (of.keys, of.pacer, of.round, of.missing) = (keys, Some(clock), due, permitted);
+        (of.keys, of.pacer, of.round, of.missing) = (keys, Some(pacer), due, permitted);
     }
 
     /// Permits one more message. Returns false if the connection is gone.
     pub(super) fn permit(&mut self, key: Key, due: Duration) -> bool {
         let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
-        let Some(Line::Script(script)) = line else { return false };
+        let Some(Endpoint::Script(script)) = line else { return false };
         script.permit(due);
         self.wake(key);
         true
@@ -118,15 +118,15 @@ impl Runner {
     /// Starts the next storm once all connections of the current one are closed.
     fn storm(&mut self, group: usize, now: Duration) {
         let of = &mut self.groups[group];
-        let is_over = of.lacking() == 0 && of.opening + of.open == 0;
-        if !self.phase.speaks() || !is_over {
+        let is_over = of.unopened() == 0 && of.opening + of.open == 0;
+        if !self.phase.sends() || !is_over {
             return;
         }
         if self.phase.measures() {
             of.stats.rounds.record(now.saturating_sub(of.round));
         }
         if self.phase.due().is_some_and(|until| now < until) {
-            (of.tried, of.round) = (0, now);
+            (of.attempted, of.round) = (0, now);
         }
     }
 
@@ -144,7 +144,7 @@ impl Runner {
             let ending = self.groups[group].load.ending.get();
             for key in std::mem::take(&mut self.groups[group].keys) {
                 let line = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
-                let Some(Line::Script(script)) = line else { continue };
+                let Some(Endpoint::Script(script)) = line else { continue };
                 script.expire(sent_before);
                 if ending && !script.waits() {
                     self.end(key, Reason::Drained);
@@ -165,10 +165,10 @@ impl Runner {
         }
         let now = self.moment();
         let (mut late, mut longest) = (Vec::new(), now.tick());
-        let speakers = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
-        for key in speakers.flat_map(|group| &group.keys) {
+        let senders = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
+        for key in senders.flat_map(|group| &group.keys) {
             let Some(conn) = self.engine.get(*key) else { continue };
-            if !matches!(conn.ends.socket(0), Some(Line::Script(s)) if s.waits()) {
+            if !matches!(conn.ends.socket(0), Some(Endpoint::Script(s)) if s.waits()) {
                 continue;
             }
             match now.tick().saturating_sub(conn.active) > timeout {

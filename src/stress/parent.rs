@@ -1,4 +1,4 @@
-//! The process that started this one, if it is one of several: it says when to begin.
+//! The connection of a worker process to the process that started it.
 
 pub use line::Parent;
 
@@ -12,7 +12,7 @@ mod line {
 
     use crate::stress::protocol::GO;
 
-    /// The process that started this one: what it says comes on standard input.
+    /// The parent process. Its messages arrive on standard input.
     #[derive(Debug)]
     pub struct Parent {
         from: Receiver,
@@ -27,13 +27,14 @@ mod line {
             Ok(Parent { from, buffer: Vec::new() })
         }
 
-        /// None: nobody is there any more. Some: whether the word to begin has come.
+        /// Reads what has arrived. `None`: the parent has exited. Otherwise whether the start
+        /// message has arrived.
         pub fn read(&mut self) -> Option<bool> {
-            let mut room = [0; 64];
+            let mut chunk = [0; 64];
             loop {
-                match self.from.read(&mut room) {
+                match self.from.read(&mut chunk) {
                     Ok(0) => return None,
-                    Ok(bytes) => self.buffer.extend_from_slice(&room[..bytes]),
+                    Ok(bytes) => self.buffer.extend_from_slice(&chunk[..bytes]),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => return None,
@@ -51,7 +52,7 @@ mod line {
 
     use mio::{Registry, Token};
 
-    /// Here a run is one process.
+    /// Without Unix pipes a run is one process.
     #[derive(Debug)]
     pub struct Parent;
 

@@ -1,4 +1,4 @@
-//! How the work of a run is shared among processes.
+//! Divides the work of a run among worker processes.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use crate::config::unit::Rate;
 use crate::config::{LoadPlan, Source, StressPlan, Worker};
 use crate::net::limits::Descriptors;
 
-/// How many processes a run needs, if each may have so many files open.
+/// Returns the number of processes a run needs, if each may have `files` open files.
 pub fn processes(plan: &StressPlan, files: usize) -> usize {
     let groups = plan.groups();
     let conns: usize = groups.iter().map(|(_, conns)| conns).sum();
-    let room = Descriptors::CLIENT.capacity(files).max(1);
-    let wanted = plan.processes.unwrap_or(conns.div_ceil(room));
-    // Each has at least one connection of each load.
+    let capacity = Descriptors::CLIENT.capacity(files).max(1);
+    let wanted = plan.processes.unwrap_or(conns.div_ceil(capacity));
+    // Each process has at least one connection of each load.
     let most = groups.iter().map(|(_, conns)| *conns).min().unwrap_or(1);
     wanted.clamp(1, StressPlan::PROCESSES_MAX.min(most.max(1)))
 }
 
-/// What one of so many processes is to do.
+/// Returns the plan of one worker process.
 pub fn partition(plan: &StressPlan, worker: Worker) -> StressPlan {
     let Worker { index, count } = worker;
     let part = |whole: usize| whole / count + usize::from(index < whole % count);
@@ -27,13 +27,16 @@ pub fn partition(plan: &StressPlan, worker: Worker) -> StressPlan {
     StressPlan {
         loads: plan.loads.iter().map(load).collect(),
         active_conns: part(plan.active_conns),
-        connect_rate: Some(slower(plan.connect_rate.unwrap_or(StressPlan::CONNECT_RATE), count))
-            .filter(|_| plan.connect_rate.is_some() || plan.keeps_connections()),
-        rate: plan.rate.map(|rate| slower(rate, count)),
+        connect_rate: Some(divide_rate(
+            plan.connect_rate.unwrap_or(StressPlan::CONNECT_RATE),
+            count,
+        ))
+        .filter(|_| plan.connect_rate.is_some() || plan.keeps_connections()),
+        rate: plan.rate.map(|rate| divide_rate(rate, count)),
         sources: sources(plan, worker),
         processes: Some(1),
         worker: Some(worker),
-        // Who shares the work measures the server and reports.
+        // The coordinator measures the server and reports.
         pid: None,
         json: None,
         report: None,
@@ -41,19 +44,19 @@ pub fn partition(plan: &StressPlan, worker: Worker) -> StressPlan {
     }
 }
 
-/// A rate for one of so many.
-fn slower(rate: Rate, count: usize) -> Rate {
+/// Divides a rate by the number of processes.
+fn divide_rate(rate: Rate, count: usize) -> Rate {
     const HOUR: Duration = Duration::from_secs(3600);
     let per_hour = rate.per_second() * HOUR.as_secs_f64() / count as f64;
     Rate { count: (per_hour.round() as u64).max(1), per: HOUR }
 }
 
-/// The given sources are dealt out. Without them each process finds its own.
+/// Divides the given source addresses. Without any, each process uses its own.
 fn sources(plan: &StressPlan, worker: Worker) -> Vec<Source> {
     let all: Vec<IpAddr> = plan.sources.iter().flat_map(Source::addresses).collect();
     let own = all.iter().skip(worker.index).step_by(worker.count);
-    let dealt: Vec<Source> = own.copied().map(Source::from).collect();
-    if dealt.is_empty() { plan.sources.clone() } else { dealt }
+    let part: Vec<Source> = own.copied().map(Source::from).collect();
+    if part.is_empty() { plan.sources.clone() } else { part }
 }
 
 #[cfg(test)]
@@ -75,32 +78,32 @@ mod tests {
     }
 
     #[test]
-    fn shares_make_up_the_whole() {
+    fn parts_add_up_to_the_plan() {
         let whole = plan();
-        let shares: Vec<StressPlan> =
+        let parts: Vec<StressPlan> =
             (0..3).map(|index| partition(&whole, Worker { index, count: 3 })).collect();
         for group in 0..3 {
-            let sum: usize = shares.iter().map(|share| share.groups()[group].1).sum();
+            let sum: usize = parts.iter().map(|part| part.groups()[group].1).sum();
             assert_eq!(sum, whole.groups()[group].1);
         }
-        let rate: f64 = shares.iter().filter_map(|share| share.rate).map(Rate::per_second).sum();
+        let rate: f64 = parts.iter().filter_map(|part| part.rate).map(Rate::per_second).sum();
         assert!((rate - 100.0).abs() < 0.01, "{rate}");
-        let connect = shares.iter().filter_map(|share| share.connect_rate).map(Rate::per_second);
+        let connect = parts.iter().filter_map(|part| part.connect_rate).map(Rate::per_second);
         assert!((connect.sum::<f64>() - 10_000.0).abs() < 0.01);
-        assert!(shares.iter().all(|share| share.sources.is_empty()));
+        assert!(parts.iter().all(|part| part.sources.is_empty()));
     }
 
     #[test]
-    fn a_share_survives_as_arguments() {
-        let share = partition(&plan(), Worker { index: 1, count: 3 });
-        let arguments = share.arguments().join(" ");
+    fn a_part_can_be_written_as_arguments() {
+        let part = partition(&plan(), Worker { index: 1, count: 3 });
+        let arguments = part.arguments().join(" ");
         assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
         assert!(arguments.contains("--worker 1/3") && arguments.contains("--active-conns 2"));
         assert!(arguments.contains("--rate 120000/h"), "{arguments}");
     }
 
     #[test]
-    fn so_many_processes_are_needed_as_files_demand_and_connections_allow() {
+    fn the_number_of_processes_follows_from_files_and_connections() {
         let with = |processes, conns, files| {
             let loads = vec![LoadPlan { kind: LoadKind::Idle, conns: Some(conns) }];
             super::processes(&StressPlan { processes, loads, active_conns: 0, ..plan() }, files)
@@ -113,17 +116,17 @@ mod tests {
     }
 
     #[test]
-    fn given_sources_are_dealt_out() {
+    fn given_sources_are_divided() {
         let given = crate::config::source::read_sources(crate::config::parse::Spanned::whole(
             "127.0.0.8/30,127.0.1.1",
         ));
         let plan = StressPlan { sources: given.unwrap(), ..plan() };
-        let dealt = |index, count| {
+        let part = |index, count| {
             let sources = sources(&plan, Worker { index, count });
             sources.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(dealt(0, 2), "127.0.0.9 127.0.1.1");
-        assert_eq!(dealt(1, 2), "127.0.0.10");
-        assert_eq!(dealt(7, 8), "127.0.0.8/30 127.0.1.1");
+        assert_eq!(part(0, 2), "127.0.0.9 127.0.1.1");
+        assert_eq!(part(1, 2), "127.0.0.10");
+        assert_eq!(part(7, 8), "127.0.0.8/30 127.0.1.1");
     }
 }

@@ -1,22 +1,22 @@
-//! The bytes that are sent: a ring of chance from a seed. Every connection begins at a place of its
-//! own, so each byte of each stream is known from its position alone, and can be verified.
+//! The bytes that are sent: a ring of random bytes from a seed. Each connection starts at a
+//! different offset, so every byte of a stream is determined by its position and can be verified.
 //!
-//! A loss, a repetition or a swap of any length shifts what follows against the ring, but for
-//! exact multiples of its length; and a byte of another connection is wrong here.
+//! Lost, repeated or swapped bytes shift the rest of the stream against the ring, unless their
+//! number is a multiple of its length. Bytes of another connection do not match either.
 
 use crate::core::Random;
 use crate::core::random::mix;
 
-/// The length of the ring: a prime, so that no piece of a round size fits it.
+/// Length of the ring in bytes: a prime, so that it is no multiple of a usual buffer size.
 pub const RING_BYTES: usize = 65_521;
 
 /// No byte of the ring is zero, so a zero can end a stream of unknown length.
 pub const END: u8 = 0;
 
-/// So much is copied or compared at once.
-const PIECE_BYTES: usize = 64 * 1024;
+/// Maximum bytes copied or compared at once.
+const CHUNK_BYTES: usize = 64 * 1024;
 
-/// The ring, with its beginning once more behind its end: any piece lies in one place.
+/// The ring, followed by a copy of its start, so that every chunk is contiguous.
 pub struct Pattern {
     bytes: Box<[u8]>,
     seed: u64,
@@ -25,9 +25,9 @@ pub struct Pattern {
 impl Pattern {
     pub fn new(seed: u64) -> Pattern {
         let mut random = Random::new(seed);
-        let mut bytes = Vec::with_capacity(RING_BYTES + PIECE_BYTES);
+        let mut bytes = Vec::with_capacity(RING_BYTES + CHUNK_BYTES);
         bytes.extend((0..RING_BYTES).map(|_| 1 + random.below(255) as u8));
-        (0..PIECE_BYTES).for_each(|at| bytes.push(bytes[at]));
+        (0..CHUNK_BYTES).for_each(|at| bytes.push(bytes[at]));
         Pattern { bytes: bytes.into_boxed_slice(), seed }
     }
 
@@ -35,41 +35,43 @@ impl Pattern {
         self.seed
     }
 
-    /// Where the stream of a connection begins.
+    /// Returns the offset in the ring at which the stream of a connection starts.
     pub fn start(&self, connection: u64) -> u32 {
         (mix(self.seed ^ mix(connection)) % RING_BYTES as u64) as u32
     }
 
-    /// Fills `into` with the bytes from position `at` of a stream on.
+    /// Fills `into` with the bytes of a stream from position `at`.
     pub fn fill(&self, start: u32, at: u64, into: &mut [u8]) {
-        let mut place = place(start, at);
-        for piece in into.chunks_mut(PIECE_BYTES) {
-            piece.copy_from_slice(&self.bytes[place..place + piece.len()]);
-            place = (place + piece.len()) % RING_BYTES;
+        let mut offset = ring_offset(start, at);
+        for chunk in into.chunks_mut(CHUNK_BYTES) {
+            chunk.copy_from_slice(&self.bytes[offset..offset + chunk.len()]);
+            offset = (offset + chunk.len()) % RING_BYTES;
         }
     }
 
-    /// The byte at position `at` of a stream.
+    /// Returns the byte at position `at` of a stream.
     pub fn byte(&self, start: u32, at: u64) -> u8 {
-        self.bytes[place(start, at)]
+        self.bytes[ring_offset(start, at)]
     }
 
-    /// The first byte of `from` that is not the one that belongs there.
+    /// Returns the index of the first byte of `from` that differs from the stream.
     pub fn check(&self, start: u32, at: u64, from: &[u8]) -> Option<usize> {
-        let mut place = place(start, at);
-        for (index, piece) in from.chunks(PIECE_BYTES).enumerate() {
-            let right = &self.bytes[place..place + piece.len()];
-            if piece != right {
-                let wrong = piece.iter().zip(right).position(|(is, should)| is != should);
-                return wrong.map(|offset| index * PIECE_BYTES + offset);
+        let mut offset = ring_offset(start, at);
+        for (index, chunk) in from.chunks(CHUNK_BYTES).enumerate() {
+            let expected = &self.bytes[offset..offset + chunk.len()];
+            if chunk != expected {
+                let wrong =
+                    chunk.iter().zip(expected).position(|(actual, expected)| actual != expected);
+                return wrong.map(|at| index * CHUNK_BYTES + at);
             }
-            place = (place + piece.len()) % RING_BYTES;
+            offset = (offset + chunk.len()) % RING_BYTES;
         }
         None
     }
 }
 
-fn place(start: u32, at: u64) -> usize {
+/// Returns the offset in the ring of position `at` of a stream.
+fn ring_offset(start: u32, at: u64) -> usize {
     ((u64::from(start) + at % RING_BYTES as u64) % RING_BYTES as u64) as usize
 }
 
@@ -78,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_the_same_however_it_is_cut() {
+    fn a_stream_is_the_same_however_it_is_split() {
         let pattern = Pattern::new(7);
         let start = pattern.start(3);
         let mut whole = vec![0; 300_000];
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_piece_of_a_round_size_is_found() {
+    fn a_lost_chunk_of_a_round_size_is_found() {
         let pattern = Pattern::new(1);
         let mut bytes = vec![0; 4096];
         for lost in [1, 64, 4096, 16 << 10, 64 << 10, 256 << 10, 1 << 20] {
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_begin_at_places_of_their_own() {
+    fn connections_start_at_different_offsets() {
         let pattern = Pattern::new(1);
         let mut starts: Vec<u32> = (0..1000).map(|id| pattern.start(id)).collect();
         starts.sort_unstable();

@@ -1,33 +1,33 @@
-//! The phases of a run, and what belongs into each.
+//! The phases of a run: which connections each opens, and whether it sends, measures or closes.
 
 use std::time::Duration;
 
 use crate::config::LoadKind;
 
-/// Where a run is.
+/// A phase of a run. Times count from the start of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The connections that stay are opened.
+    /// Persistent connections are opened.
     Ramp,
-    /// The server gets time to take in all that were opened, before its memory is read.
+    /// The server gets time to accept all connections before its memory is read.
     Settle {
         until: Duration,
     },
-    /// The loads run, and nothing is measured yet.
+    /// The loads run, but nothing is measured yet.
     Warm {
         since: Duration,
         until: Duration,
     },
-    /// The loads are measured.
+    /// The loads run and are measured.
     Load {
         since: Duration,
         until: Duration,
     },
-    /// There is no load here, only the far end of others'.
+    /// Only the sink runs: the load comes from other processes.
     Serve {
         since: Duration,
     },
-    /// They say their last words.
+    /// Loads that send receive their last answers and close.
     Finish {
         until: Duration,
     },
@@ -40,17 +40,17 @@ pub enum Phase {
     Probe {
         until: Duration,
     },
-    /// The silence is looked for that kills a connection.
+    /// The search for the server's idle timeout runs.
     IdleProbe,
-    /// What is left ends.
+    /// All remaining connections are closed.
     Close {
         until: Duration,
     },
-    Over,
+    Done,
 }
 
 impl Phase {
-    /// Whether connections of this load are opened now.
+    /// Whether connections of this kind of load are opened.
     pub fn opens(self, kind: LoadKind) -> bool {
         match self {
             Phase::Ramp => kind.stays(),
@@ -59,24 +59,25 @@ impl Phase {
         }
     }
 
+    /// Whether results count.
     pub fn measures(self) -> bool {
         matches!(self, Phase::Load { .. } | Phase::Serve { .. })
     }
 
-    /// Messages begin now.
-    pub fn speaks(self) -> bool {
+    /// Whether new messages are sent.
+    pub fn sends(self) -> bool {
         matches!(self, Phase::Warm { .. } | Phase::Load { .. })
     }
 
-    /// All connections end now, by our will.
+    /// Whether this process is closing all connections.
     pub fn closes(self) -> bool {
-        matches!(self, Phase::Close { .. } | Phase::Over)
+        matches!(self, Phase::Close { .. } | Phase::Done)
     }
 
-    /// When it is over at the latest.
+    /// Returns when the phase ends at the latest.
     pub fn due(self) -> Option<Duration> {
         match self {
-            Phase::Ramp | Phase::Serve { .. } | Phase::IdleProbe | Phase::Over => None,
+            Phase::Ramp | Phase::Serve { .. } | Phase::IdleProbe | Phase::Done => None,
             Phase::Settle { until }
             | Phase::Warm { until, .. }
             | Phase::Load { until, .. }
@@ -87,7 +88,7 @@ impl Phase {
         }
     }
 
-    /// When it began and when it will be over, of those that have a time.
+    /// Returns start and end of a phase with a fixed duration.
     pub fn span(self) -> Option<(Duration, Duration)> {
         match self {
             Phase::Warm { since, until }
@@ -108,10 +109,11 @@ impl Phase {
             Phase::Hold { .. } => "hold",
             Phase::Probe { .. } => "probe",
             Phase::IdleProbe => "idle",
-            Phase::Close { .. } | Phase::Over => "close",
+            Phase::Close { .. } | Phase::Done => "close",
         }
     }
 
+    /// Whether its time is over.
     pub fn is_due(self, now: Duration) -> bool {
         self.due().is_some_and(|until| now >= until)
     }

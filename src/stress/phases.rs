@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::LoadKind;
 use crate::core::{Key, Reason};
 
-use super::group::Group;
+use super::group::LoadGroup;
 use super::phase::Phase;
 use super::runner::Runner;
 use super::server_usage::LoopUsage;
@@ -24,7 +24,7 @@ impl Runner {
             let before = self.phase;
             self.step();
             if self.phase == before {
-                return self.phase != Phase::Over;
+                return self.phase != Phase::Done;
             }
         }
     }
@@ -53,10 +53,10 @@ impl Runner {
                 self.close(now);
             }
             Phase::IdleProbe if !self.run_idle_probe() => self.close(now),
-            Phase::Close { .. } if self.engine.is_empty() => self.phase = Phase::Over,
+            Phase::Close { .. } if self.engine.is_empty() => self.phase = Phase::Done,
             Phase::Close { .. } if self.phase.is_due(now) => {
                 self.cut(|_| true);
-                self.phase = Phase::Over;
+                self.phase = Phase::Done;
             }
             _ => {}
         }
@@ -66,10 +66,10 @@ impl Runner {
     pub(super) fn interrupt(&mut self) {
         let now = self.clock.now();
         if self.stopping {
-            // How connections end from now on says nothing about the server.
+            // Connections closed from now on are not results.
             self.aborting = true;
             self.cut(|_| true);
-            self.phase = Phase::Over;
+            self.phase = Phase::Done;
             return;
         }
         self.interrupted = !matches!(self.phase, Phase::Serve { .. });
@@ -81,14 +81,14 @@ impl Runner {
         }
         match self.phase {
             Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
-            Phase::Finish { .. } | Phase::Close { .. } | Phase::Over => {}
+            Phase::Finish { .. } | Phase::Close { .. } | Phase::Done => {}
             _ => self.close(now),
         }
     }
 
     fn ramp_is_over(&self) -> bool {
-        let mut staying = self.groups.iter().filter(|group| group.stays());
-        staying.all(|group| group.lacking() == 0 && group.opening == 0)
+        let mut persistent = self.groups.iter().filter(|group| group.is_persistent());
+        persistent.all(|group| group.unopened() == 0 && group.opening == 0)
     }
 
     /// Ends the ramp: all persistent connections are open.
@@ -103,8 +103,9 @@ impl Runner {
     }
 
     fn begin(&mut self, now: Duration) {
-        let staying = self.groups.iter().filter(|group| group.stays() && !group.load.far);
-        let conns = staying.map(|group| group.open as u64).sum();
+        let persistent =
+            self.groups.iter().filter(|group| group.is_persistent() && !group.load.far);
+        let conns = persistent.map(|group| group.open as u64).sum();
         self.server_usage.open(now, conns);
         (self.held_since, self.held_until) = (now, now + self.plan.hold);
         if self.plan.find_idle_timeout.is_some() {
@@ -117,7 +118,7 @@ impl Runner {
             self.phase = Phase::Serve { since: now };
             return;
         }
-        let can_send = |group: &Group| match group.stays() {
+        let can_send = |group: &LoadGroup| match group.is_persistent() {
             true => group.open > 0 && group.kind != LoadKind::Idle,
             false => true,
         };
@@ -146,8 +147,9 @@ impl Runner {
     /// Whether the window is over: its time, plus what the first storm needs.
     fn window_is_over(&self, until: Duration, now: Duration) -> bool {
         let measured = self.storms_measured() || now >= until + self.plan.timeout();
-        let silent = self.active_conns() == 0 && self.groups.iter().all(Group::stays);
-        now >= until && measured || silent
+        let is_inactive =
+            self.active_conns() == 0 && self.groups.iter().all(LoadGroup::is_persistent);
+        now >= until && measured || is_inactive
     }
 
     /// Ends the window: records the measurements and stops the active loads.
@@ -204,8 +206,8 @@ impl Runner {
 
     /// Number of connections of all loads but idle.
     fn active_conns(&self) -> usize {
-        let talking = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
-        talking.map(|group| group.open + group.opening).sum()
+        let active = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
+        active.map(|group| group.open + group.opening).sum()
     }
 
     fn mark_active(&mut self) {

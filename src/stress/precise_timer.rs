@@ -1,22 +1,22 @@
-//! Waking up on time. The selector sleeps in whole milliseconds, and messages at a rate are due
-//! between them: where the system has a finer clock that can be waited for, it is used.
+//! A timer that wakes the loop more precisely than `poll` does. epoll sleeps in whole milliseconds,
+//! while messages at a rate are due in between.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// A clock that wakes the loop. Without one the loop looks again and again for the last
-/// millisecond.
+/// A timer descriptor registered with the poll (Linux). Elsewhere the loop polls without
+/// sleeping for the last millisecond.
 #[derive(Debug, Default)]
 pub struct PreciseTimer {
     #[cfg(target_os = "linux")]
     timer: Option<std::os::fd::OwnedFd>,
 }
 
-/// What the selector's own sleep may be wrong by.
+/// Maximum time by which a sleep of the poll itself may be late.
 #[cfg(not(target_os = "linux"))]
-const COARSE: Duration = Duration::from_millis(1);
+const POLL_PRECISION: Duration = Duration::from_millis(1);
 
 #[cfg(target_os = "linux")]
 impl PreciseTimer {
@@ -34,7 +34,7 @@ impl PreciseTimer {
         Ok(())
     }
 
-    /// Wakes the loop after so long, and tells how long the selector itself may sleep.
+    /// Sets the timer to wake the loop after this time. Returns the timeout for the poll.
     pub fn set(&mut self, after: Duration) -> Duration {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
 
@@ -46,7 +46,7 @@ impl PreciseTimer {
         };
         let once = Itimerspec { it_interval: zero, it_value: value };
         match timerfd_settime(timer, TimerfdTimerFlags::empty(), &once) {
-            // The alarm is sooner; the selector's sleep is only for the worst case.
+            // The timer fires first; the poll's own timeout is only a fallback.
             Ok(_) => after + Duration::from_millis(2),
             Err(_) => after,
         }
@@ -60,7 +60,7 @@ impl PreciseTimer {
     }
 
     pub fn set(&mut self, after: Duration) -> Duration {
-        after.saturating_sub(COARSE)
+        after.saturating_sub(POLL_PRECISION)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is seen while a run goes on: a bar and a line of figures, on a terminal only.
+//! The progress line on a terminal: a bar and the current figures.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
@@ -7,18 +7,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::Color;
 
-use super::report::words::{bytes, count, digits, duration};
+use super::report::numbers::{bytes, count, digits, duration};
 use super::unit::GIBIBYTE;
 
-/// How a run stands.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     pub phase: String,
-    /// How much of the phase is over, from 0 to 1.
+    /// Completed part of the phase, from 0 to 1.
     pub share: f64,
     pub open: u64,
     pub wanted: u64,
-    /// In the last full step: answers, exchanges, bytes, each in a second.
+    /// Answers, exchanges and bytes per second, in the last complete step.
     pub answered: f64,
     pub exchanged: f64,
     pub bytes: f64,
@@ -27,42 +27,44 @@ pub struct Snapshot {
     pub p99: Duration,
 }
 
-/// Shows snapshots, if somebody is there to see them.
+/// Shows snapshots, if standard error is a terminal.
 pub struct Progress {
     bar: Option<ProgressBar>,
     next: Duration,
 }
 
-const EVERY: Duration = Duration::from_millis(200);
-const PARTS: u64 = 1000;
-const COLOURED: &str = "  {prefix:<9.bold} {bar:32.cyan/blue.dim} {elapsed:>4}  {msg}";
+/// Interval between two updates.
+const UPDATE_INTERVAL: Duration = Duration::from_millis(200);
+/// Length of the bar in steps.
+const BAR_STEPS: u64 = 1000;
+const COLORED: &str = "  {prefix:<9.bold} {bar:32.cyan/blue.dim} {elapsed:>4}  {msg}";
 const PLAIN: &str = "  {prefix:<9} {bar:32} {elapsed:>4}  {msg}";
 
 impl Progress {
-    /// Quiet, unless standard error is a terminal.
+    /// Creates the line; it stays invisible unless standard error is a terminal.
     pub fn new(color: Color) -> Progress {
-        let template = if color.suits(&io::stderr()) { COLOURED } else { PLAIN };
+        let template = if color.suits(&io::stderr()) { COLORED } else { PLAIN };
         let bar = io::stderr().is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(10);
             let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
                 .progress_chars("━━╌");
-            ProgressBar::with_draw_target(Some(PARTS), target).with_style(style)
+            ProgressBar::with_draw_target(Some(BAR_STEPS), target).with_style(style)
         });
         Progress { bar, next: Duration::ZERO }
     }
 
-    /// Shows how it stands, a few times a second.
+    /// Updates the line, a few times per second.
     pub fn show(&mut self, now: Duration, snapshot: impl FnOnce() -> Snapshot) {
         let Some(bar) = self.bar.as_ref().filter(|_| now >= self.next) else { return };
-        self.next = now + EVERY;
+        self.next = now + UPDATE_INTERVAL;
         let snapshot = snapshot();
         bar.set_prefix(snapshot.phase.clone());
-        bar.set_position((snapshot.share.clamp(0.0, 1.0) * PARTS as f64) as u64);
+        bar.set_position((snapshot.share.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
         bar.set_message(snapshot.figures());
     }
 
-    /// Leaves no trace on the terminal.
+    /// Removes the line from the terminal.
     pub fn clear(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -99,7 +101,7 @@ impl Snapshot {
         parts.join(" · ")
     }
 
-    /// Takes in how another process stands.
+    /// Adds the progress of another process.
     pub fn add(&mut self, other: &Snapshot) {
         self.open += other.open;
         self.wanted += other.wanted;
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_told_that_are_there() {
+    fn only_figures_that_exist_are_shown() {
         let idle = Snapshot { open: 5, wanted: 9, ..Snapshot::default() };
         assert_eq!(idle.figures(), "5 of 9 open");
         let busy = Snapshot {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_added_up() {
+    fn snapshots_of_processes_are_added() {
         let mut sum = Snapshot { open: 1, p99: Duration::from_secs(1), ..Snapshot::default() };
         sum.add(&Snapshot { open: 2, errors: 3, ..Snapshot::default() });
         assert_eq!((sum.open, sum.errors, sum.p99), (3, 3, Duration::from_secs(1)));

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::failure::{Failure, Stage};
+use super::failure::{LoadFailure, Stage};
 use super::histogram::Histogram;
 use super::json::{Json, object};
-use super::load_stats::{Death, Deaths, How, LoadStats, Partial};
+use super::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
 use super::progress::Snapshot;
 use super::ramp_curve::RampCurve;
 use super::server_usage::LoopUsage;
@@ -55,25 +55,29 @@ impl WorkerResult {
 }
 
 impl Message {
+    /// Formats the message as one line.
     pub fn line(&self) -> String {
         let value = match self {
             Message::Ready => object([("message", "ready".into())]),
             Message::Progress(snapshot) => {
                 object([("message", "progress".into()), ("snapshot", write_snapshot(snapshot))])
             }
-            Message::Done(share) => {
-                object([("message", "done".into()), ("result", write_result(share))])
+            Message::Done(result) => {
+                object([("message", "done".into()), ("result", write_result(result))])
             }
         };
         format!("{value}\n")
     }
 
+    /// Parses a line. `None`: it is no valid message.
     pub fn read(line: &str) -> Option<Message> {
         let value = Json::parse(line)?;
         match value.get("message")?.text()? {
             "ready" => Some(Message::Ready),
             "progress" => read_snapshot(value.get("snapshot")?).map(Message::Progress),
-            "done" => read_result(value.get("result")?).map(|share| Message::Done(Box::new(share))),
+            "done" => {
+                read_result(value.get("result")?).map(|result| Message::Done(Box::new(result)))
+            }
             _ => None,
         }
     }
@@ -109,23 +113,23 @@ fn read_snapshot(value: &Json) -> Option<Snapshot> {
     })
 }
 
-fn write_result(share: &WorkerResult) -> Json {
+fn write_result(result: &WorkerResult) -> Json {
     object([
-        ("loads", share.load_stats.iter().map(write_stats).collect()),
-        ("step", nanos(share.timeline.step)),
-        ("points", share.timeline.points.iter().map(write_point).collect()),
-        ("turns", share.busy.turns.into()),
-        ("slept", nanos(share.busy.slept)),
-        ("busy_window", nanos(share.busy.window)),
-        ("cpu", nanos(share.busy.cpu)),
-        ("ramp", nanos(share.ramp)),
-        ("ramp_step", nanos(share.ramp_curve.step)),
-        ("ramp_open", share.ramp_curve.open.iter().map(|open| *open as f64).collect()),
+        ("loads", result.load_stats.iter().map(write_stats).collect()),
+        ("step", nanos(result.timeline.step)),
+        ("points", result.timeline.points.iter().map(write_point).collect()),
+        ("turns", result.busy.turns.into()),
+        ("slept", nanos(result.busy.slept)),
+        ("busy_window", nanos(result.busy.window)),
+        ("cpu", nanos(result.busy.cpu)),
+        ("ramp", nanos(result.ramp)),
+        ("ramp_step", nanos(result.ramp_curve.step)),
+        ("ramp_open", result.ramp_curve.open.iter().map(|open| *open as f64).collect()),
         (
             "measured",
-            share.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
+            result.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
         ),
-        ("interrupted", share.interrupted.into()),
+        ("interrupted", result.interrupted.into()),
     ])
 }
 
@@ -164,7 +168,7 @@ fn write_stats(stats: &LoadStats) -> Json {
     let histograms =
         stats.histograms().map(|(name, histogram)| (name.to_string(), write_histogram(histogram)));
     fields.extend(histograms);
-    let failure = |(failure, count): (&Failure, &u64)| {
+    let failure = |(failure, count): (&LoadFailure, &u64)| {
         let (stage, name) = (failure.stage.name(), failure.name.as_str());
         object([("stage", stage.into()), ("name", name.into()), ("count", (*count).into())])
     };
@@ -189,15 +193,15 @@ fn read_stats(value: &Json) -> Option<LoadStats> {
     }
     for failure in value.get("failures")?.items() {
         let stage = failure.get("stage")?.text()?;
-        let (_, stage) = Stage::WORDS.iter().find(|(word, _)| *word == stage)?;
-        let failed = Failure::new(*stage, failure.get("name")?.text()?);
+        let (_, stage) = Stage::NAMES.iter().find(|(word, _)| *word == stage)?;
+        let failed = LoadFailure::new(*stage, failure.get("name")?.text()?);
         stats.failures.insert(failed, count(failure, "count")?);
     }
     stats.partial = read_partial(value.get("partial")?)?;
     stats.deaths = read_deaths(value.get("deaths")?)?;
     stats.integrity_errors.count = count(value, "wrong")?;
-    for words in value.get("integrity_errors")?.items() {
-        stats.integrity_errors.list.push(words.text()?.to_string());
+    for text in value.get("integrity_errors")?.items() {
+        stats.integrity_errors.list.push(text.text()?.to_string());
     }
     Some(stats)
 }
@@ -220,8 +224,8 @@ fn read_partial(value: &Json) -> Option<Partial> {
 
 fn write_deaths(deaths: &Deaths) -> Json {
     let death = |death: &Death| -> Json {
-        let how = How::WORDS.iter().position(|(_, how)| *how == death.how).unwrap_or(0);
-        [nanos(death.at), nanos(death.silent), how.into()].into_iter().collect()
+        let how = DeathCause::NAMES.iter().position(|(_, how)| *how == death.how).unwrap_or(0);
+        [nanos(death.at), nanos(death.idle), how.into()].into_iter().collect()
     };
     object([
         ("fin", deaths.fin.into()),
@@ -233,9 +237,9 @@ fn write_deaths(deaths: &Deaths) -> Json {
 
 fn read_deaths(value: &Json) -> Option<Deaths> {
     let death = |value: &Json| {
-        let [at, silent, how] = value.items() else { return None };
-        let (_, how) = How::WORDS.get(how.number()? as usize)?;
-        Some(Death { at: read_nanos(at)?, silent: read_nanos(silent)?, how: *how })
+        let [at, idle, how] = value.items() else { return None };
+        let (_, how) = DeathCause::NAMES.get(how.number()? as usize)?;
+        Some(Death { at: read_nanos(at)?, idle: read_nanos(idle)?, how: *how })
     };
     Some(Deaths {
         fin: count(value, "fin")?,
@@ -316,10 +320,10 @@ mod tests {
         for (number, (_, field)) in (1..).zip(stats.histograms()) {
             (0..100).for_each(|step| field.record(Duration::from_micros(number * 7 + step * step)));
         }
-        stats.fail(Failure::new(Stage::Connect, "ECONNREFUSED"));
-        stats.fail(Failure::new(Stage::Hold, "no answer"));
+        stats.fail(LoadFailure::new(Stage::Connect, "ECONNREFUSED"));
+        stats.fail(LoadFailure::new(Stage::Hold, "no answer"));
         let at = Duration::from_millis(1500);
-        stats.deaths.add(Death { at, silent: at / 2, how: How::Rst });
+        stats.deaths.add(Death { at, idle: at / 2, how: DeathCause::Rst });
         stats.integrity_errors.add("byte 7 is \"x\"\n".to_string());
         stats.partial.add(63, at);
         stats.partial.add(7, at / 2);
@@ -327,18 +331,18 @@ mod tests {
     }
 
     #[test]
-    fn a_share_survives_the_journey() {
+    fn a_result_is_read_as_it_was_written() {
         let mut timeline = Timeline::new();
-        timeline.now().answered = 5;
+        timeline.current().answered = 5;
         timeline.answered(Duration::from_micros(77));
-        timeline.turn(Duration::from_millis(250), 9, None);
+        timeline.advance(Duration::from_millis(250), 9, None);
         let mut busy = LoopUsage::default();
         busy.turns = 12;
         let (ramp, load_stats) =
             (Duration::from_nanos(123_456_789), vec![stats(), LoadStats::default()]);
         let measured = Some((ramp, 2 * ramp));
         let ramp_curve = RampCurve { step: ramp, open: vec![3, 5] };
-        let share = WorkerResult {
+        let written = WorkerResult {
             load_stats,
             timeline,
             busy,
@@ -347,28 +351,30 @@ mod tests {
             measured,
             interrupted: true,
         };
-        let line = Message::Done(Box::new(share.clone())).line();
+        let line = Message::Done(Box::new(written.clone())).line();
         assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
         let Some(Message::Done(read)) = Message::read(line.trim_end()) else { panic!("{line}") };
-        assert_eq!((read.ramp, read.interrupted, read.busy.turns), (share.ramp, true, 12));
-        assert_eq!((read.measured, read.ramp_curve), (share.measured, share.ramp_curve));
-        assert_eq!(read.timeline.points, share.timeline.points);
-        let (mut is, mut should) = (read.load_stats[0].clone(), stats());
-        for ((name, is), (_, should)) in is.counts().into_iter().zip(should.counts()) {
-            assert_eq!(is, should, "{name}");
+        assert_eq!((read.ramp, read.interrupted, read.busy.turns), (written.ramp, true, 12));
+        assert_eq!((read.measured, read.ramp_curve), (written.measured, written.ramp_curve));
+        assert_eq!(read.timeline.points, written.timeline.points);
+        let (mut actual, mut expected) = (read.load_stats[0].clone(), stats());
+        for ((name, actual), (_, expected)) in actual.counts().into_iter().zip(expected.counts()) {
+            assert_eq!(actual, expected, "{name}");
         }
-        for ((name, is), (_, should)) in is.histograms().into_iter().zip(should.histograms()) {
-            assert!(is.buckets().eq(should.buckets()), "{name}");
+        for ((name, actual), (_, expected)) in
+            actual.histograms().into_iter().zip(expected.histograms())
+        {
+            assert!(actual.buckets().eq(expected.buckets()), "{name}");
         }
-        assert_eq!(is.failures, should.failures);
-        assert_eq!(is.deaths.list, should.deaths.list);
-        assert_eq!(is.integrity_errors.list, should.integrity_errors.list);
-        assert_eq!(is.partial, should.partial);
-        assert_eq!(is.window, should.window);
+        assert_eq!(actual.failures, expected.failures);
+        assert_eq!(actual.deaths.list, expected.deaths.list);
+        assert_eq!(actual.integrity_errors.list, expected.integrity_errors.list);
+        assert_eq!(actual.partial, expected.partial);
+        assert_eq!(actual.window, expected.window);
     }
 
     #[test]
-    fn two_shares_are_one() {
+    fn results_of_two_processes_are_merged() {
         let one = WorkerResult {
             load_stats: vec![stats()],
             ramp: Duration::from_secs(2),
@@ -384,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_survives_the_journey_and_nonsense_is_nothing() {
+    fn progress_is_read_as_it_was_written_and_invalid_lines_are_ignored() {
         let snapshot = Snapshot { phase: "hold".to_string(), open: 7, ..Snapshot::default() };
         let line = Message::Progress(snapshot.clone()).line();
         let Some(Message::Progress(read)) = Message::read(&line) else { panic!("{line}") };

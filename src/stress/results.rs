@@ -6,10 +6,10 @@ use crate::config::LoadKind;
 use crate::core::{Key, Reason};
 
 use super::conn_result::{ConnHistory, ConnResult, classify};
-use super::failure::{BYTES_LOST, FOREIGN_PEER, Failure, Stage};
+use super::failure::{BYTES_LOST, FOREIGN_PEER, LoadFailure, Stage};
 use super::load::{Pace, ScriptEvent, ScriptReport};
 use super::load_stats::Death;
-use super::load_watch::Closed;
+use super::load_watch::ClosedConn;
 use super::runner::Runner;
 
 impl Runner {
@@ -21,8 +21,8 @@ impl Runner {
             group.open += 1;
             group.stats.opened += 1;
             group.stats.connect.record(after);
-            self.timeline.now().opened += 1;
-            if group.stays() && group.kind != LoadKind::Idle {
+            self.timeline.current().opened += 1;
+            if group.is_persistent() && group.kind != LoadKind::Idle {
                 group.keys.push(key.at(0));
             }
         }
@@ -38,13 +38,13 @@ impl Runner {
         let stats = &mut of.stats;
         match event {
             ScriptEvent::Wrong { .. } | ScriptEvent::Excess { .. } if deciding => {}
-            ScriptEvent::Answered { took, waited } => {
+            ScriptEvent::Answered { took, overdue } => {
                 self.timeline.answered(took);
                 if self.phase.measures() || of.kind == LoadKind::Idle {
                     stats.answered += 1;
                     stats.latency.record(took);
                     if of.load.pace == Pace::Loop {
-                        stats.waited.record(took + waited);
+                        stats.since_due.record(took + overdue);
                     }
                 }
                 self.answered(group, key);
@@ -55,26 +55,26 @@ impl Runner {
                     line.count_only();
                 }
             }
-            ScriptEvent::Truncated => stats.fail(Failure::new(Stage::Exchange, BYTES_LOST)),
-            ScriptEvent::ForeignPeer => stats.fail(Failure::new(Stage::Exchange, FOREIGN_PEER)),
+            ScriptEvent::Truncated => stats.fail(LoadFailure::new(Stage::Exchange, BYTES_LOST)),
+            ScriptEvent::ForeignPeer => stats.fail(LoadFailure::new(Stage::Exchange, FOREIGN_PEER)),
             ScriptEvent::Partial { bytes, quiet } if !self.aborting => {
                 stats.partial.add(bytes, quiet)
             }
             ScriptEvent::Partial { .. } => {}
             ScriptEvent::Missing { sent, arrived } => {
                 let id = key.id;
-                let words = format!("connection #{id}: {sent} bytes sent, {arrived} arrived");
-                stats.integrity_errors.add(words);
+                let text = format!("connection #{id}: {sent} bytes sent, {arrived} arrived");
+                stats.integrity_errors.add(text);
             }
             ScriptEvent::Corrupt { bytes } => {
                 let id = key.id;
-                let words = format!("socket #{id}: {bytes} bytes that were never sent");
-                stats.integrity_errors.add(words);
+                let text = format!("socket #{id}: {bytes} bytes that were never sent");
+                stats.integrity_errors.add(text);
             }
             ScriptEvent::Lost => stats.lost += 1,
             ScriptEvent::Late => stats.late += 1,
-            ScriptEvent::Wrong { at, is, should } => stats.integrity_errors.add(format!(
-                "connection #{}: byte {at} is {is:#04x}, expected {should:#04x}",
+            ScriptEvent::Wrong { at, actual, expected } => stats.integrity_errors.add(format!(
+                "connection #{}: byte {at} is {actual:#04x}, expected {expected:#04x}",
                 key.id
             )),
             ScriptEvent::Excess { at } => {
@@ -108,25 +108,25 @@ impl Runner {
         }
         for (group, moved) in self.groups.iter_mut().zip(&mut self.watch.moved) {
             let moved = std::mem::take(moved);
-            self.timeline.now().bytes += moved.out + moved.into;
+            self.timeline.current().bytes += moved.sent + moved.received;
             if self.phase.measures() {
-                group.stats.bytes_out += moved.out;
-                group.stats.bytes_in += moved.into;
+                group.stats.bytes_out += moved.sent;
+                group.stats.bytes_in += moved.received;
             }
         }
     }
 
-    fn record_close(&mut self, closed: Closed) {
-        let Closed { key, ending, up, down, lasted } = closed;
+    fn record_close(&mut self, closed: ClosedConn) {
+        let ClosedConn { key, close, up, down, lasted } = closed;
         let index = self.watch.group(key);
         let now = self.clock.now();
         let group = &mut self.groups[index];
-        let (begun, answered) = group.messages(up, down);
+        let (started, answered) = group.messages(up, down);
         let satisfied = group.load.ends_after.is_some_and(|count| answered >= count);
         let closing = self.phase.closes() || group.load.ending.get() || group.load.far;
-        let result = classify(ending, ConnHistory { kind: group.kind, satisfied, closing });
+        let result = classify(close, ConnHistory { kind: group.kind, satisfied, closing });
         let never_open = matches!(
-            ending.reason,
+            close.reason,
             Reason::Refused { .. }
                 | Reason::Exhausted { .. }
                 | Reason::Abandoned { .. }
@@ -139,10 +139,10 @@ impl Runner {
         if self.aborting {
             return;
         }
-        let missing = begun.saturating_sub(answered);
+        let missing = started.saturating_sub(answered);
         match result {
             ConnResult::Fine if satisfied => {
-                self.timeline.now().exchanged += 1;
+                self.timeline.current().exchanged += 1;
                 if self.phase.measures() {
                     group.stats.exchanged += 1;
                     group.stats.life.record(lasted);
@@ -156,7 +156,7 @@ impl Runner {
                 };
                 group.stats.unanswered += missing;
                 group.stats.fail(failure);
-                self.timeline.now().failed += 1;
+                self.timeline.current().failed += 1;
                 group.back_off(now);
                 self.idle_probe_failed(key);
             }
@@ -164,11 +164,11 @@ impl Runner {
             ConnResult::Died(how) => {
                 let group = &mut self.groups[index];
                 group.stats.unanswered += missing;
-                let silent = group.silence(now, lasted);
-                self.timeline.now().died += 1;
-                group.stats.deaths.add(Death { at: now, silent, how });
+                let idle = group.idle_time(now, lasted);
+                self.timeline.current().died += 1;
+                group.stats.deaths.add(Death { at: now, idle, how });
             }
-            // A wrong answer says nothing about a timer.
+            // A wrong answer does not reveal a timer.
             ConnResult::Wrong => self.idle_probe_wrong_answer(key),
         }
         if missing > 0 && self.groups[index].kind == LoadKind::Pulse {

@@ -1,4 +1,4 @@
-//! One run from beginning to end: prepare, make load, report.
+//! Carries out one run: prepares it, runs the load in one or more processes, and reports.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::text::terminal::stdout_columns;
 #[cfg(unix)]
 use super::coordinator::Coordinator;
 use super::cost::Meter;
-use super::dial::{Dialer, Place, resolve};
+use super::dial::{LoadDialer, ResolvedTarget, resolve};
 use super::environment::Environment;
 use super::files::ReportFile;
 use super::find_process::find_process;
@@ -30,59 +30,59 @@ use super::runner::Runner;
 use super::server_usage::ServerUsage;
 use super::worker;
 
-/// What a run came to.
+/// The verdict on a run, which becomes the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    Well,
-    /// A connection, an answer or a byte was not as it should be.
+pub enum RunVerdict {
+    Passed,
+    /// A connection, an answer or a byte was wrong.
     Failed,
 }
 
-/// Why a run could not be made, or not be told of.
+/// The reason why a run could not be carried out or not be reported.
 #[derive(Debug)]
 pub struct StressError {
-    what: String,
+    context: String,
     error: Option<io::Error>,
 }
 
-/// Makes the load that was planned, and reports to `out` and to the files of the plan.
-/// What is to be known meanwhile goes to `notes`.
+/// Runs the plan, and reports to `out` and to the files of the plan. Messages during the run go to
+/// `notes`.
 pub fn run(
     plan: &StressPlan,
     out: &mut dyn Write,
     notes: &mut dyn Write,
-) -> Result<Verdict, StressError> {
+) -> Result<RunVerdict, StressError> {
     let began = SystemTime::now();
     let plan = StressPlan { seed: Some(seed(plan, began)), ..plan.clone() };
     let files = raise_files().files;
-    let places = resolve(&plan.targets)
+    let targets = resolve(&plan.targets)
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
     if plan.worker.is_some() {
-        let runner = prepare(&plan, places, ServerUsage::default())?;
+        let runner = prepare(&plan, targets, ServerUsage::default())?;
         worker::run(runner, out).map_err(failed)?;
-        return Ok(Verdict::Well);
+        return Ok(RunVerdict::Passed);
     }
-    let server_usage = server_usage(&plan, &places)?;
+    let server_usage = server_usage(&plan, &targets)?;
     let reports = Reports::open(&plan)?;
-    let host = Environment::read(files);
+    let environment = Environment::read(files);
     let outcome = match processes(&plan, files) {
-        1 => run_here(&plan, places, server_usage, notes)?.in_environment(host, began),
-        count => run_processes(&plan, count, server_usage)?.in_environment(host, began),
+        1 => run_here(&plan, targets, server_usage, notes)?.in_environment(environment, began),
+        count => run_processes(&plan, count, server_usage)?.in_environment(environment, began),
     };
     reports.write(&outcome, out)?;
-    Ok(if outcome.is_ok() { Verdict::Well } else { Verdict::Failed })
+    Ok(if outcome.is_ok() { RunVerdict::Passed } else { RunVerdict::Failed })
 }
 
-/// Makes the load in this process.
+/// Runs the load in this process.
 fn run_here(
     plan: &StressPlan,
-    places: Vec<Place>,
+    targets: Vec<ResolvedTarget>,
     server_usage: ServerUsage,
     notes: &mut dyn Write,
 ) -> Result<Outcome, StressError> {
-    let mut runner = prepare(plan, places, server_usage)?;
+    let mut runner = prepare(plan, targets, server_usage)?;
     for address in &runner.sink_addresses {
-        // If nobody reads it, there is nobody to tell.
+        // A failure to print this must not end the run.
         let _ = writeln!(notes, "oneloop: sink listening at {}", plain(address));
     }
     let mut progress = Progress::new(plan.color);
@@ -93,13 +93,14 @@ fn run_here(
     Ok(Outcome::of(runner))
 }
 
+/// Creates the runner of this process, with signals and sink.
 fn prepare(
     plan: &StressPlan,
-    places: Vec<Place>,
+    targets: Vec<ResolvedTarget>,
     server_usage: ServerUsage,
 ) -> Result<Runner, StressError> {
     let pattern = Rc::new(Pattern::new(plan.seed.unwrap_or_default()));
-    let mut dialer = Dialer::new(places, &plan.sources);
+    let mut dialer = LoadDialer::new(targets, &plan.sources);
     let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
     dialer.expect(conns, plan.worker.map_or(0, |worker| worker.index));
     if plan.gso {
@@ -113,7 +114,7 @@ fn prepare(
     Ok(runner)
 }
 
-/// Makes the load in so many processes.
+/// Runs the load in `count` worker processes.
 #[cfg(unix)]
 fn run_processes(
     plan: &StressPlan,
@@ -128,41 +129,42 @@ fn run_processes(
 
 #[cfg(not(unix))]
 fn run_processes(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
-    let what = format!("{count} processes needed, but this system supports only one");
-    Err(StressError { what, error: None })
+    let context = format!("{count} processes needed, but this system supports only one");
+    Err(StressError { context, error: None })
 }
 
 fn failed(error: io::Error) -> StressError {
     StressError::new("event loop failed", error)
 }
 
-/// What is measured of the server: of who serves the first target, if that can be found out.
-fn server_usage(plan: &StressPlan, places: &[Place]) -> Result<ServerUsage, StressError> {
+/// Prepares measuring the server: the process given by `--pid`, or the one that listens on the
+/// first target, if it is found.
+fn server_usage(plan: &StressPlan, targets: &[ResolvedTarget]) -> Result<ServerUsage, StressError> {
     let meter = match plan.pid {
         Some(pid) => match Meter::of(pid) {
             Some(meter) => Some(meter),
             None => {
-                let what = format!("no such process: {pid}");
-                return Err(StressError { what, error: None });
+                let context = format!("no such process: {pid}");
+                return Err(StressError { context, error: None });
             }
         },
-        None => places.first().and_then(find_process).and_then(Meter::of),
+        None => targets.first().and_then(find_process).and_then(Meter::of),
     };
-    // Only of one target it is certain that all connections are its own.
-    let is_acceptor = plan.pid.is_none() && places.len() == 1;
-    let places = if plan.is_datagram() { &[] } else { places };
-    Ok(ServerUsage::new(meter).watching(places, is_acceptor))
+    // With several targets, other processes may accept some of the connections.
+    let is_acceptor = plan.pid.is_none() && targets.len() == 1;
+    let targets = if plan.is_datagram() { &[] } else { targets };
+    Ok(ServerUsage::new(meter).watching(targets, is_acceptor))
 }
 
-/// The seed that was given, or one that was not there before.
+/// Returns the given seed, or a new one.
 fn seed(plan: &StressPlan, began: SystemTime) -> u64 {
     let nanos = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-    // What people read and type again had better be short.
+    // 32 bits: users read it and type it again.
     let drawn = mix(nanos ^ u64::from(std::process::id()) << 32) >> 32;
     plan.seed.unwrap_or(drawn)
 }
 
-/// The files of the plan, open.
+/// The open report files of the plan.
 struct Reports {
     json: Option<ReportFile>,
     page: Option<ReportFile>,
@@ -179,7 +181,7 @@ impl Reports {
         Ok(Reports { json: open(&plan.json)?, page: open(&plan.report)? })
     }
 
-    /// Writes the report in every form that is wanted. A form that fails costs no other one.
+    /// Writes the report in every requested form. A failure of one does not prevent the others.
     fn write(mut self, outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressError> {
         let on_stdout = |file: &Option<ReportFile>| file.as_ref().is_some_and(|it| it.is_stdout());
         let summary = match on_stdout(&self.json) || on_stdout(&self.page) {
@@ -207,7 +209,7 @@ fn write_summary(outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressErr
     let paint = Paint(outcome.plan.color.suits(&io::stdout()));
     let text = report::summary::summary(outcome, paint, stdout_columns());
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // A reader that has gone is no failure of the run.
+        // A closed pipe is not a failure of the run.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(StressError::new("cannot write the summary", error))
         }
@@ -220,27 +222,27 @@ fn cannot_write(path: &Path, error: io::Error) -> StressError {
 }
 
 impl StressError {
-    fn new(what: impl Into<String>, error: io::Error) -> StressError {
-        StressError { what: what.into(), error: Some(error) }
+    fn new(context: impl Into<String>, error: io::Error) -> StressError {
+        StressError { context: context.into(), error: Some(error) }
     }
 
-    /// Both of two.
+    /// Combines two errors.
     fn and(self, other: StressError) -> StressError {
-        StressError { what: format!("{self}; {other}"), error: None }
+        StressError { context: format!("{self}; {other}"), error: None }
     }
 }
 
 impl From<CannotListen> for StressError {
     fn from(error: CannotListen) -> StressError {
-        StressError { what: error.to_string(), error: None }
+        StressError { context: error.to_string(), error: None }
     }
 }
 
 impl fmt::Display for StressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error {
-            Some(error) => write!(f, "{}: {error}", self.what),
-            None => f.write_str(&self.what),
+            Some(error) => write!(f, "{}: {error}", self.context),
+            None => f.write_str(&self.context),
         }
     }
 }

@@ -15,12 +15,12 @@ use crate::net::{Signal, Signals};
 use crate::runtime::listeners::Listeners;
 use crate::runtime::reactor::ready;
 
-use super::dial::Dialer;
-use super::failure::{self, Failure};
-use super::group::{Group, pace, timeouts};
+use super::dial::LoadDialer;
+use super::endpoint::Endpoint;
+use super::failure::{self, LoadFailure};
+use super::group::{LoadGroup, pace, timeouts};
 use super::idle_probe::IdleProbe;
-use super::line::Line;
-use super::load::{Clock, Load, ScriptReport};
+use super::load::{Load, RunClock, ScriptReport};
 use super::load_watch::LoadWatch;
 use super::parent::Parent;
 use super::pattern::Pattern;
@@ -33,11 +33,11 @@ use super::timeline::Timeline;
 /// The loop and its state.
 pub struct Runner {
     pub(super) plan: StressPlan,
-    pub(super) clock: Clock,
+    pub(super) clock: RunClock,
     pub(super) phase: Phase,
-    pub(super) engine: Engine<Line>,
+    pub(super) engine: Engine<Endpoint>,
     pub(super) watch: LoadWatch,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<LoadGroup>,
     pub(super) busy: LoopUsage,
     pub(super) timeline: Timeline,
     pub(super) ramp_curve: RampCurve,
@@ -52,9 +52,9 @@ pub struct Runner {
     /// A signal ended the run; `interrupted`: before its time.
     pub(super) stopping: bool,
     pub(super) interrupted: bool,
-    /// The run is being aborted: how connections end now says nothing about the server.
+    /// The run is being aborted: connections closed now are not results.
     pub(super) aborting: bool,
-    /// The loads must not start before the parent says so.
+    /// The loads must not start before the start message of the parent.
     pub(super) awaiting_start: bool,
     /// When to scan for missing answers next.
     pub(super) next_scan: Duration,
@@ -65,7 +65,7 @@ pub struct Runner {
     pub sink_addresses: Vec<String>,
     events: Events,
     precise_timer: PreciseTimer,
-    dialer: Dialer,
+    dialer: LoadDialer,
     signals: Option<Signals>,
     /// The process that started this one, if it is one of several.
     parent: Option<Parent>,
@@ -81,7 +81,7 @@ const EVENTS: usize = 1024;
 /// Maximum connections attempted per turn, so that open ones are served meanwhile.
 const OPENED_PER_TURN: usize = 64;
 
-/// The same for a storm, which should come at once: only a bound for the event queue.
+/// The same for a storm, whose connections should start at once. It only bounds the event queue.
 const STORM_PER_TURN: usize = 1024;
 
 const SIGNALS: usize = 0;
@@ -91,24 +91,24 @@ const PARENT: usize = 2;
 impl Runner {
     pub fn new(
         plan: &StressPlan,
-        dialer: Dialer,
+        dialer: LoadDialer,
         pattern: Rc<Pattern>,
         server_usage: ServerUsage,
     ) -> io::Result<Runner> {
-        let clock = Clock::start();
-        let asked = plan.groups();
+        let clock = RunClock::start();
+        let wanted = plan.groups();
         let load = |kind, far| {
             let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
-            (load.direction, load.counted, load.far) = (plan.direction, plan.no_verify, far);
-            (load.datagrams, load.cuts) = (plan.is_datagram(), plan.gso);
+            (load.direction, load.count_only, load.far) = (plan.direction, plan.no_verify, far);
+            (load.is_datagram, load.gso) = (plan.is_datagram(), plan.gso);
             load
         };
-        let near = asked.iter().map(|(kind, conns)| Group::new(*kind, *conns, load(*kind, false)));
+        let group = |&(kind, conns): &(_, usize)| LoadGroup::new(kind, conns, load(kind, false));
         let stream = LoadKind::Stream;
-        let far = plan.sink.iter().map(|_| Group::new(stream, 0, load(stream, true)));
-        let groups: Vec<Group> = near.chain(far).collect();
+        let far = plan.sink.iter().map(|_| LoadGroup::new(stream, 0, load(stream, true)));
+        let groups: Vec<LoadGroup> = wanted.iter().map(group).chain(far).collect();
         let times = groups.iter().map(|group| timeouts(group.kind, plan)).collect();
-        let conns = plan.groups().iter().map(|(_, conns)| conns).sum();
+        let conns = wanted.iter().map(|(_, conns)| conns).sum();
         let new_probe = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
         let mut precise_timer = PreciseTimer::default();
         let poll = Poll::new()?;
@@ -118,7 +118,7 @@ impl Runner {
             clock,
             phase: Phase::Ramp,
             engine: Engine::new(times, conns, Buffers::default()),
-            watch: LoadWatch::of(groups.len()),
+            watch: LoadWatch::new(groups.len()),
             groups,
             busy: LoopUsage::default(),
             timeline: Timeline::new(),
@@ -156,7 +156,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Connects to the parent process, which says when to start.
+    /// Registers the parent process, which sends the start message.
     pub(super) fn connect_parent(&mut self) -> io::Result<()> {
         let token = Token(Key::source(PARENT).to_token());
         self.parent = Some(Parent::register(self.poll.registry(), token)?);
@@ -230,8 +230,8 @@ impl Runner {
                 continue;
             }
             let count = match of.kind {
-                LoadKind::Storm => of.lacking().min(STORM_PER_TURN),
-                _ => of.lacking().min(budget),
+                LoadKind::Storm => of.unopened().min(STORM_PER_TURN),
+                _ => of.unopened().min(budget),
             };
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
@@ -267,10 +267,10 @@ impl Runner {
         line.register(self.poll.registry(), Token(key.at(1).to_token()))?;
         let of = &mut self.groups[group];
         let (own, ready) = match of.script(key) {
-            Some(script) => (Line::Script(script), Ready::READ.with(Ready::WRITE)),
-            None => (Line::Nobody, Ready::WRITE),
+            Some(script) => (Endpoint::Script(script), Ready::READ.with(Ready::WRITE)),
+            None => (Endpoint::Null, Ready::WRITE),
         };
-        of.tried += 1;
+        of.attempted += 1;
         of.opening += 1;
         self.watch.assign(key, group);
         let turn = &mut Turn::new(now, &mut self.watch);
@@ -283,10 +283,10 @@ impl Runner {
     /// Records a connection that could not even be attempted.
     pub(super) fn connect_failed(&mut self, group: usize, fault: SysError) {
         let of = &mut self.groups[group];
-        of.tried += 1;
+        of.attempted += 1;
         of.back_off(self.clock.now());
-        of.stats.fail(Failure::of(failure::Stage::Connect, fault));
-        self.timeline.now().failed += 1;
+        of.stats.fail(LoadFailure::of(failure::Stage::Connect, fault));
+        self.timeline.current().failed += 1;
     }
 
     fn sleep(&mut self) -> io::Result<()> {
@@ -296,7 +296,7 @@ impl Runner {
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
         let limit = match self.next_send() {
-            Some(beat) => limit.min(self.precise_timer.set(beat.saturating_sub(before).min(limit))),
+            Some(due) => limit.min(self.precise_timer.set(due.saturating_sub(before).min(limit))),
             None => limit,
         };
         let limit = (limit != Duration::MAX).then_some(limit);
@@ -316,7 +316,7 @@ impl Runner {
     fn due(&self, now: Duration) -> Option<Duration> {
         let wait = |until: Duration| until.saturating_sub(now);
         let opening =
-            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.lacking() > 0);
+            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.unopened() > 0);
         let pace = self
             .connect_rate()
             .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
@@ -387,7 +387,7 @@ impl Runner {
             reports.drain(..).for_each(|report| self.record_report(group, report));
             self.reports = reports;
         }
-        for key in std::mem::take(&mut self.watch.ended) {
+        for key in std::mem::take(&mut self.watch.peer_ended) {
             self.wake(key.at(0));
         }
         self.record_closed();
@@ -397,14 +397,14 @@ impl Runner {
     fn note(&mut self) {
         let now = self.clock.now();
         if self.phase == Phase::Ramp {
-            self.ramp_curve.note(now, self.open_now());
+            self.ramp_curve.record(now, self.open_now());
         }
         if now < self.timeline.due() {
             return;
         }
         let open = self.open_now();
         let cost = self.server_usage.lately(now);
-        self.timeline.turn(now, open, cost);
+        self.timeline.advance(now, open, cost);
     }
 
     pub(super) fn open_now(&self) -> u64 {

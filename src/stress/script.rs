@@ -1,5 +1,5 @@
-//! A script: the end of a connection that lies within this process. The engine reads from it what
-//! is to be sent, and writes to it what was received.
+//! Scripts: the local ends of connections. The engine reads from a script the bytes to send, and
+//! writes to it the bytes received.
 
 use std::fmt;
 use std::io;
@@ -8,28 +8,28 @@ use std::time::Duration;
 
 use crate::core::Key;
 
-use super::bulk::{Bulk, HEADER_BYTES};
+use super::bulk::{BulkStream, HEADER_BYTES};
 use super::datagram_echo::DatagramEcho;
 use super::load::{Load, ScriptEvent};
 use super::pattern::Pattern;
 use super::stream_echo::StreamEcho;
 
-/// One connection's part: which bytes are its own, and how far it has come.
+/// The local end of one connection: its position in the pattern, and its state.
 pub struct Script {
     load: Rc<Load>,
     pattern: Rc<Pattern>,
     key: Key,
-    /// Where its stream begins in the ring.
+    /// Start of its stream in the ring.
     start: u32,
     kind: ScriptKind,
 }
 
-/// What it does.
+/// The kind of exchange, and its state.
 pub enum ScriptKind {
     StreamEcho(StreamEcho),
     DatagramEcho(DatagramEcho),
-    Bulk(Bulk),
-    /// The far end of a stream, of whose header so much has come.
+    Bulk(BulkStream),
+    /// The far end of a stream, with the part of the header received so far.
     Far(Vec<u8>),
 }
 
@@ -39,14 +39,14 @@ impl Script {
         Script { load: load.clone(), pattern: load.pattern.clone(), key, start, kind }
     }
 
-    /// The near end of a bulk stream.
+    /// Creates the near end of a bulk stream.
     pub fn bulk(load: &Rc<Load>, key: Key) -> Script {
-        let bulk = Bulk::near(load, start(load, key));
+        let bulk = BulkStream::near(load, start(load, key));
         Script::new(load, key, ScriptKind::Bulk(bulk))
     }
 
-    /// What is to be sent now. `WouldBlock`: nothing, until something was received or allowed;
-    /// 0: nothing any more.
+    /// Generates bytes to send. `WouldBlock`: none until something is received or permitted; 0: the
+    /// end of the stream.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Script { load, pattern, start, kind, .. } = self;
         match kind {
@@ -58,7 +58,7 @@ impl Script {
         }
     }
 
-    /// What was received. An error ends the connection: the bytes are wrong.
+    /// Verifies received bytes. An error means that they are wrong, and ends the connection.
     pub fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         let Script { load, pattern, start, kind, key } = self;
         match kind {
@@ -71,13 +71,13 @@ impl Script {
         }
     }
 
-    /// The far end learns from the header what it is to be.
+    /// Reads the header, which turns the far end into a bulk stream.
     fn read_header(&mut self, from: &[u8]) -> io::Result<usize> {
         let ScriptKind::Far(header) = &mut self.kind else { return Ok(from.len()) };
         let taken = from.len().min(HEADER_BYTES - header.len());
         header.extend_from_slice(&from[..taken]);
         let Ok(whole) = <&[u8; HEADER_BYTES]>::try_from(&header[..]) else { return Ok(taken) };
-        let Some((bulk, seed)) = Bulk::far(whole) else {
+        let Some((bulk, seed)) = BulkStream::far(whole) else {
             return Err(self.load.reject(self.key, ScriptEvent::ForeignPeer));
         };
         if bulk.is_counted() {
@@ -86,18 +86,18 @@ impl Script {
         self.kind = ScriptKind::Bulk(bulk);
         self.pattern = self.load.pattern_of(seed);
         self.load.report(self.key, ScriptEvent::Resume);
-        // What came behind the header is written again, to the stream.
+        // The engine writes the bytes after the header again, to the stream.
         Ok(taken)
     }
 
-    /// The other side will send no more.
+    /// Handles the peer's end of file.
     pub fn read_end(&mut self) {
         match &mut self.kind {
             ScriptKind::StreamEcho(echo) => echo.ended = true,
             ScriptKind::DatagramEcho(_) => {}
             ScriptKind::Bulk(bulk) => {
                 bulk.read_end();
-                if !bulk.is_whole() && (self.load.ending.get() || self.load.far) {
+                if !bulk.is_complete() && (self.load.ending.get() || self.load.far) {
                     self.load.report(self.key, ScriptEvent::Truncated);
                 }
             }
@@ -105,7 +105,7 @@ impl Script {
         }
     }
 
-    /// One more message may be sent, where the loop counts them out.
+    /// Permits one more message, for a load with a rate.
     pub fn permit(&mut self, due: Duration) {
         match &mut self.kind {
             ScriptKind::StreamEcho(echo) => echo.permit(due),
@@ -114,14 +114,14 @@ impl Script {
         }
     }
 
-    /// Datagrams that were sent before this time are lost.
+    /// Counts datagrams sent before this time as lost.
     pub fn expire(&mut self, sent_before: Duration) {
         if let ScriptKind::DatagramEcho(datagram_echo) = &mut self.kind {
             datagram_echo.expire(&self.load, self.key, sent_before);
         }
     }
 
-    /// Whether it waits for an answer.
+    /// Whether an answer is missing.
     pub fn waits(&self) -> bool {
         match &self.kind {
             ScriptKind::StreamEcho(echo) => echo.unanswered() > 0,
@@ -131,22 +131,22 @@ impl Script {
         }
     }
 
-    /// Whether a short read means that nothing more is to be sent for now.
+    /// Whether a short read means that there is nothing more to send for now.
     pub fn short_read_drains(&self) -> bool {
         matches!(self.kind, ScriptKind::StreamEcho(_))
     }
 }
 
-/// However its connection ended.
+/// Reports an incomplete answer, however the connection ended.
 impl Drop for Script {
     fn drop(&mut self) {
         if let ScriptKind::StreamEcho(echo) = &self.kind {
-            echo.close(&self.load, self.key);
+            echo.report_partial(&self.load, self.key);
         }
     }
 }
 
-/// Where the stream of a connection begins in the ring.
+/// Returns where the stream of a connection starts in the ring.
 fn start(load: &Load, key: Key) -> u32 {
     load.pattern.start(u64::from(key.id))
 }

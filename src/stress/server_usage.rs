@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::cost::{Cost, Meter};
-use super::dial::Place;
+use super::dial::ResolvedTarget;
 use super::find_process::accept_queue;
 
 /// Reads the server's costs: before the first connection, with all connections open, at both ends
@@ -21,7 +21,7 @@ pub struct ServerUsage {
     pub backlog: Backlog,
     pub queue_at_close: Option<u64>,
     /// The targets. Empty if they have no accept queue.
-    places: Vec<Place>,
+    targets: Vec<ResolvedTarget>,
     /// Whether the measured process or its children accept all connections.
     is_acceptor: bool,
     /// Number of the server's descriptors, and since when it has not changed.
@@ -54,46 +54,49 @@ impl ServerUsage {
     }
 
     /// Enables checking whether the server accepts the connections to these targets.
-    pub fn watching(self, places: &[Place], is_acceptor: bool) -> ServerUsage {
-        ServerUsage { places: places.to_vec(), is_acceptor, ..self }
+    pub fn watching(self, targets: &[ResolvedTarget], is_acceptor: bool) -> ServerUsage {
+        ServerUsage { targets: targets.to_vec(), is_acceptor, ..self }
     }
 
     /// Reads the costs with all `conns` persistent connections open.
     pub fn open(&mut self, now: Duration, conns: u64) {
         self.open = self.read(now);
-        if self.places.is_empty() {
+        if self.targets.is_empty() {
             return;
         }
         let descriptors = |cost: Option<Cost>| cost.map(|cost| cost.descriptors);
         let known = descriptors(self.open).filter(|open| self.is_acceptor && *open > 0);
         let gained =
             known.zip(descriptors(self.base)).map(|(open, base)| open.saturating_sub(base));
-        self.backlog = Backlog { conns, queue: accept_queue(&self.places), gained };
+        self.backlog = Backlog { conns, queue: accept_queue(&self.targets), gained };
     }
 
+    /// Reads the costs at the start of the measured window.
     pub fn begin(&mut self, now: Duration) {
-        self.begin = self.glance(now);
+        self.begin = self.read_quickly(now);
     }
 
+    /// Reads the costs at the end of the measured window.
     pub fn end(&mut self, now: Duration) {
-        self.end = self.glance(now);
+        self.end = self.read_quickly(now);
     }
 
+    /// Reads the costs before the connections are closed.
     pub fn close(&mut self, now: Duration) {
         self.close = self.read(now);
     }
 
     /// Records the accept queue. The last call before closing counts.
     pub fn record_queue(&mut self) {
-        if !self.places.is_empty() {
-            self.queue_at_close = accept_queue(&self.places);
+        if !self.targets.is_empty() {
+            self.queue_at_close = accept_queue(&self.targets);
         }
     }
 
     /// Returns the latest reading for the timeline, renewed when due.
     pub fn lately(&mut self, now: Duration) -> Option<Cost> {
         match self.read {
-            Some(read) if now.saturating_sub(read.at) >= READ_INTERVAL => self.glance(now),
+            Some(read) if now.saturating_sub(read.at) >= READ_INTERVAL => self.read_quickly(now),
             read => read,
         }
     }
@@ -115,9 +118,9 @@ impl ServerUsage {
     }
 
     /// Takes a cheap reading that does not delay the loads.
-    fn glance(&mut self, now: Duration) -> Option<Cost> {
+    fn read_quickly(&mut self, now: Duration) -> Option<Cost> {
         let (meter, before) = (self.meter.as_ref()?, self.read?);
-        self.read = Some(meter.glance(now, &before));
+        self.read = Some(meter.read_quickly(now, &before));
         self.read
     }
 }

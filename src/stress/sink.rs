@@ -1,4 +1,4 @@
-//! The far end of streams: a door whose guests say in a header what they will send and want.
+//! The sink: accepts streams as their far end. A header at the start of each stream describes it.
 
 use mio::{Interest, Token};
 
@@ -8,15 +8,15 @@ use crate::net::listener::Listener;
 use crate::net::{CannotListen, Socket, interests};
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted};
 
-use super::line::Line;
+use super::endpoint::Endpoint;
 use super::runner::Runner;
 use super::script::{Script, ScriptKind};
 
-/// The first key of a listener; those before it are other doors of the loop.
+/// Number of the first listener among the loop's sources; lower numbers are signals and timer.
 const FIRST_LISTENER: usize = 8;
 
 impl Runner {
-    /// From now on streams may end here. The group of the sink must be the last.
+    /// Listens for streams. The load of the sink must be the last group.
     pub fn open_sink(&mut self, listen: &Listen) -> Result<(), CannotListen> {
         let address = || listen.address.clone();
         let group = self.groups.len() - 1;
@@ -33,7 +33,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Lets in those who wait, as far as one turn allows.
+    /// Accepts pending connections, as far as the budget of one turn allows.
     pub(super) fn accept(&mut self) {
         for listener in 0..self.listeners.len() {
             for _ in 0..ACCEPT_BUDGET {
@@ -67,7 +67,7 @@ impl Runner {
         of.open += 1;
         of.stats.opened += 1;
         let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        let conn = Conn::join(Line::Script(Box::new(script)), accepted.socket.into());
+        let conn = Conn::join(Endpoint::Script(Box::new(script)), accepted.socket.into());
         self.engine.insert(conn, key.id, group as u16, turn);
         self.engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), turn);
     }

@@ -1,25 +1,26 @@
-//! How a run stands: one look at the loop.
+//! Takes a snapshot of the progress from the runner.
 
 use super::histogram::Histogram;
 use super::progress::Snapshot;
 use super::runner::Runner;
-use super::unit::Unit;
+use super::unit::WorkUnit;
 
 impl Runner {
+    /// Returns the current progress.
     pub fn snapshot(&self) -> Snapshot {
         let now = self.clock.now();
         let last = self.timeline.points.last().copied().unwrap_or_default();
         let step = self.timeline.step.as_secs_f64();
         let mut latency = Histogram::new();
-        let speaks = self.groups.iter().filter(|group| Unit::of(group.kind) != Unit::None);
-        speaks.for_each(|group| latency.merge(&group.stats.latency));
+        let counted = self.groups.iter().filter(|group| WorkUnit::of(group.kind) != WorkUnit::None);
+        counted.for_each(|group| latency.merge(&group.stats.latency));
         let errors = self.groups.iter().map(|group| {
             let stats = &group.stats;
             stats.failed() + stats.deaths.count() + stats.integrity_errors.count
         });
         let open = self.open_now();
-        let staying = self.groups.iter().filter(|group| group.stays());
-        let wanted: u64 = staying.map(|group| group.wanted as u64).sum();
+        let persistent = self.groups.iter().filter(|group| group.is_persistent());
+        let wanted: u64 = persistent.map(|group| group.planned as u64).sum();
         let share = match self.phase.span() {
             Some((since, until)) => {
                 now.saturating_sub(since).as_secs_f64()

@@ -8,39 +8,39 @@ use crate::config::Source;
 use super::environment::port_range;
 
 /// The local addresses to connect from.
-pub struct Sources {
+pub struct SourceAddresses {
     list: Vec<IpAddr>,
     next: usize,
     /// The list is not from the user. Its first entry is the system's choice.
     own: bool,
     /// Of such a list: connections from the current address, and its quota.
     used: usize,
-    share: usize,
+    quota: usize,
 }
 
 /// Maximum connections per loopback address before the next one is used.
-const SHARE_MAX: usize = 25_000;
+const QUOTA_MAX: usize = 25_000;
 
-/// Additional addresses for short connections, whose ports stay in TIME_WAIT.
+/// Number of additional addresses for short connections, whose ports stay in TIME_WAIT.
 const SPARE: usize = 8;
 
-impl Sources {
+impl SourceAddresses {
     /// Uses the given addresses in turn.
-    pub fn given(sources: &[Source]) -> Sources {
+    pub fn given(sources: &[Source]) -> SourceAddresses {
         let list = sources.iter().flat_map(Source::addresses).collect();
-        Sources { list, next: 0, own: false, used: 0, share: usize::MAX }
+        SourceAddresses { list, next: 0, own: false, used: 0, quota: usize::MAX }
     }
 
     /// Uses the system's choice; on loopback as many addresses as `conns` connections need. Each
     /// process has its own.
-    pub fn own(conns: usize, process: usize) -> Sources {
-        let share = share(port_range());
+    pub fn own(conns: usize, process: usize) -> SourceAddresses {
+        let quota = quota(port_range());
         // Without a known range, switch only when the ports have run out.
-        let count = conns.div_ceil(share.unwrap_or(SHARE_MAX)) + SPARE;
+        let count = conns.div_ceil(quota.unwrap_or(QUOTA_MAX)) + SPARE;
         let begin = u32::try_from(process * count).unwrap_or(0) % (LOOPBACKS - count as u32);
         let address = |at: u32| IpAddr::V4(Ipv4Addr::from_bits(FIRST_LOOPBACK + begin + at));
         let list = (0..count as u32).map(address).collect();
-        Sources { list, next: 0, own: true, used: 0, share: share.unwrap_or(usize::MAX) }
+        SourceAddresses { list, next: 0, own: true, used: 0, quota: quota.unwrap_or(usize::MAX) }
     }
 
     /// Whether the addresses are not from the user.
@@ -65,8 +65,8 @@ impl Sources {
         if !is_loopback(to) {
             return None;
         }
-        if self.used >= self.share {
-            self.turn();
+        if self.used >= self.quota {
+            self.advance();
         }
         self.used += 1;
         let address = self.list[self.next];
@@ -77,7 +77,7 @@ impl Sources {
     /// none.
     pub fn switch_address(&mut self, to: SocketAddr) -> bool {
         match self.own {
-            true if is_loopback(to) => self.turn(),
+            true if is_loopback(to) => self.advance(),
             // Already switched.
             true => return false,
             false => {}
@@ -90,7 +90,8 @@ impl Sources {
         self.list.len()
     }
 
-    fn turn(&mut self) {
+    /// Switches to the next address.
+    fn advance(&mut self) {
         self.next = (self.next + 1) % self.list.len().max(1);
         self.used = 0;
     }
@@ -106,10 +107,10 @@ fn is_loopback(to: SocketAddr) -> bool {
 }
 
 /// Returns the quota of an address: half of its ports, so that a free one is found at once.
-fn share(range: Option<(u16, u16)>) -> Option<usize> {
+fn quota(range: Option<(u16, u16)>) -> Option<usize> {
     let (first, last) = range?;
     let ports = usize::from(last.saturating_sub(first)) + 1;
-    Some((ports / 2).clamp(1, SHARE_MAX))
+    Some((ports / 2).clamp(1, QUOTA_MAX))
 }
 
 #[cfg(test)]
@@ -120,42 +121,43 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn next(sources: &mut Sources, to: &str) -> String {
+    fn next(sources: &mut SourceAddresses, to: &str) -> String {
         sources.next(address(to)).map_or("any".to_string(), |source| source.to_string())
     }
 
-    /// As on a system where an address takes two connections.
-    fn own(conns: usize, process: usize) -> Sources {
-        Sources { share: 2, ..Sources::own(conns, process) }
+    /// Sources with a quota of two connections per address.
+    fn own(conns: usize, process: usize) -> SourceAddresses {
+        SourceAddresses { quota: 2, ..SourceAddresses::own(conns, process) }
     }
 
     #[test]
     fn an_address_has_half_of_its_ports_and_not_too_many() {
-        assert_eq!(share(Some((32_768, 60_999))), Some(14_116));
-        assert_eq!(share(Some((1024, 65_535))), Some(SHARE_MAX));
-        assert_eq!((share(Some((5, 5))), share(None)), (Some(1), None));
+        assert_eq!(quota(Some((32_768, 60_999))), Some(14_116));
+        assert_eq!(quota(Some((1024, 65_535))), Some(QUOTA_MAX));
+        assert_eq!((quota(Some((5, 5))), quota(None)), (Some(1), None));
     }
 
     #[test]
-    fn the_next_address_takes_over_early_and_the_first_comes_again() {
-        let mut own = own(1, 0);
-        let seen: Vec<String> = (0..5).map(|_| next(&mut own, "127.0.0.1:7")).collect();
-        assert_eq!(seen, ["any", "any", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
-        let left = 2 * own.len() - 5;
-        (0..left).for_each(|_| drop(next(&mut own, "127.0.0.1:7")));
-        assert_eq!(next(&mut own, "127.0.0.1:7"), "any");
+    fn the_next_address_is_used_early_and_the_first_again_after_the_last() {
+        let mut sources = own(1, 0);
+        let used: Vec<String> = (0..5).map(|_| next(&mut sources, "127.0.0.1:7")).collect();
+        assert_eq!(used, ["any", "any", "127.0.0.2", "127.0.0.2", "127.0.0.3"]);
+        let left = 2 * sources.len() - 5;
+        (0..left).for_each(|_| drop(next(&mut sources, "127.0.0.1:7")));
+        assert_eq!(next(&mut sources, "127.0.0.1:7"), "any");
     }
 
     #[test]
-    fn an_address_without_a_port_gives_way_only_on_loopback() {
-        let mut own = own(1, 0);
+    fn an_address_without_a_free_port_is_switched_only_on_loopback() {
+        let mut sources = own(1, 0);
         assert!(
-            !own.switch_address(address("192.0.2.1:7")) && !own.switch_address(address("[::1]:7"))
+            !sources.switch_address(address("192.0.2.1:7"))
+                && !sources.switch_address(address("[::1]:7"))
         );
-        assert_eq!(next(&mut own, "127.0.0.1:7"), "any");
-        assert!(own.switch_address(address("127.0.0.1:7")));
-        assert_eq!(next(&mut own, "127.0.0.1:7"), "127.0.0.2");
-        assert_eq!(next(&mut own, "192.0.2.1:7"), "any");
+        assert_eq!(next(&mut sources, "127.0.0.1:7"), "any");
+        assert!(sources.switch_address(address("127.0.0.1:7")));
+        assert_eq!(next(&mut sources, "127.0.0.1:7"), "127.0.0.2");
+        assert_eq!(next(&mut sources, "192.0.2.1:7"), "any");
     }
 
     #[test]
@@ -172,11 +174,11 @@ mod tests {
             .iter()
             .map(|text| Source::from(text.parse::<IpAddr>().unwrap()))
             .collect();
-        let mut given = Sources::given(&given);
-        let seen: Vec<String> = (0..3).map(|_| next(&mut given, "192.0.2.1:7")).collect();
-        assert_eq!(seen, ["127.0.0.7", "127.0.0.8", "127.0.0.7"]);
+        let mut given = SourceAddresses::given(&given);
+        let used: Vec<String> = (0..3).map(|_| next(&mut given, "192.0.2.1:7")).collect();
+        assert_eq!(used, ["127.0.0.7", "127.0.0.8", "127.0.0.7"]);
         assert_eq!(next(&mut given, "[::1]:7"), "::1");
         assert!(given.switch_address(address("192.0.2.1:7")));
-        assert!(!Sources::given(&[]).switch_address(address("127.0.0.1:7")));
+        assert!(!SourceAddresses::given(&[]).switch_address(address("127.0.0.1:7")));
     }
 }

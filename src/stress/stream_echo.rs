@@ -1,5 +1,5 @@
-//! A conversation over a stream with one that sends back what it receives: messages of one size,
-//! so many at once, each byte verified and each answer timed.
+//! Echo exchange over a stream: sends messages of one size, verifies every byte of the answers, and
+//! measures their latency.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,46 +10,48 @@ use crate::core::Key;
 use super::load::{Load, Pace, ScriptEvent};
 use super::send_permits::SendPermits;
 
-/// How far a conversation has come.
+/// The state of an echo exchange over a stream.
 #[derive(Debug, Default)]
 pub struct StreamEcho {
     sent_bytes: u64,
-    got_bytes: u64,
-    begun: u64,
+    received_bytes: u64,
+    started: u64,
     answered: u64,
     permits: SendPermits,
-    /// When each message on the way was begun.
+    /// Start time of each message in flight.
     times: VecDeque<Duration>,
-    /// The other side has ended: no answer can come.
+    /// The peer has ended the stream: no answer can arrive.
     pub ended: bool,
-    /// When the last part of an answer came that is not whole yet.
+    /// When the last part of an incomplete answer arrived.
     last_byte: Duration,
-    /// What came was wrong.
-    wrong: bool,
+    /// A received byte was wrong.
+    corrupt: bool,
 }
 
 impl StreamEcho {
-    /// One that may send so many messages from the start.
-    pub fn permitting(allowed: u64) -> StreamEcho {
-        StreamEcho { permits: SendPermits::of(allowed), ..StreamEcho::default() }
+    /// Creates an exchange that may send `permits` messages at once.
+    pub fn with_permits(permits: u64) -> StreamEcho {
+        StreamEcho { permits: SendPermits::new(permits), ..StreamEcho::default() }
     }
 
-    /// One more message may be sent.
+    /// Permits one more message.
     pub fn permit(&mut self, due: Duration) {
-        self.permits.next(due);
+        self.permits.grant(due);
     }
 
+    /// Returns the number of messages in flight.
     pub fn unanswered(&self) -> u64 {
-        self.begun - self.answered
+        self.started - self.answered
     }
 
+    /// Generates message bytes, as far as messages may be sent.
     pub fn read(&mut self, load: &Load, start: u32, into: &mut [u8]) -> io::Result<usize> {
         let done = load.ends_after.is_some_and(|count| self.answered >= count);
         let idle = self.unanswered() == 0;
         if self.ended || idle && (done || load.ending.get()) {
             return Ok(0);
         }
-        let may_send = self.may_begin(load) * load.size as u64 - self.sent_bytes;
+        let may_send = self.may_start(load) * load.size as u64 - self.sent_bytes;
         let bytes = into.len().min(may_send.min(usize::MAX as u64) as usize);
         if bytes == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -57,73 +59,74 @@ impl StreamEcho {
         load.pattern.fill(start, self.sent_bytes, &mut into[..bytes]);
         self.sent_bytes += bytes as u64;
         let now = load.clock.now();
-        let begun = self.sent_bytes.div_ceil(load.size as u64);
-        self.times.extend((self.begun..begun).map(|_| now));
-        self.begun = begun;
+        let started = self.sent_bytes.div_ceil(load.size as u64);
+        self.times.extend((self.started..started).map(|_| now));
+        self.started = started;
         Ok(bytes)
     }
 
-    /// How many messages may have been begun by now, those of the past among them.
-    fn may_begin(&self, load: &Load) -> u64 {
+    /// Returns the number of messages that may be started in total, including past ones.
+    fn may_start(&self, load: &Load) -> u64 {
         let allowed = match load.pace {
             _ if !load.started.get() || load.ending.get() => 0,
             Pace::Answers(depth) => self.answered + depth,
-            Pace::Loop => self.permits.given,
+            Pace::Loop => self.permits.granted,
         };
         let limited = load.ends_after.map_or(allowed, |count| allowed.min(count));
-        // What was begun is finished, whatever has been said since.
-        limited.max(self.begun)
+        // A started message is always completed.
+        limited.max(self.started)
     }
 
+    /// Verifies received bytes.
     pub fn write(&mut self, load: &Load, key: Key, start: u32, from: &[u8]) -> io::Result<usize> {
-        let at = self.got_bytes;
+        let at = self.received_bytes;
         let known = (self.sent_bytes - at).min(from.len() as u64) as usize;
         if let Some(offset) = load.pattern.check(start, at, &from[..known]) {
             let at = at + offset as u64;
-            let (is, should) = (from[offset], load.pattern.byte(start, at));
-            self.wrong = true;
-            return Err(load.reject(key, ScriptEvent::Wrong { at, is, should }));
+            let (actual, expected) = (from[offset], load.pattern.byte(start, at));
+            self.corrupt = true;
+            return Err(load.reject(key, ScriptEvent::Wrong { at, actual, expected }));
         }
         if known < from.len() {
-            self.wrong = true;
+            self.corrupt = true;
             return Err(load.reject(key, ScriptEvent::Excess { at: self.sent_bytes }));
         }
-        self.got_bytes += from.len() as u64;
-        self.answer(load, key);
+        self.received_bytes += from.len() as u64;
+        self.report_answers(load, key);
         if self.partial_bytes(load) > 0 {
             self.last_byte = load.clock.now();
         }
         Ok(from.len())
     }
 
-    /// Bytes that came of an answer that is not whole.
+    /// Returns the number of bytes received of an incomplete answer.
     fn partial_bytes(&self, load: &Load) -> u64 {
-        self.got_bytes.checked_rem(load.size as u64).unwrap_or(0)
+        self.received_bytes.checked_rem(load.size as u64).unwrap_or(0)
     }
 
-    /// The connection is gone: tells of the answer that had come in part.
-    pub fn close(&self, load: &Load, key: Key) {
+    /// Reports an incomplete answer when the connection ends.
+    pub fn report_partial(&self, load: &Load, key: Key) {
         let bytes = self.partial_bytes(load);
-        if bytes > 0 && !self.wrong {
+        if bytes > 0 && !self.corrupt {
             let quiet = load.clock.now().saturating_sub(self.last_byte);
             load.report(key, ScriptEvent::Partial { bytes, quiet });
         }
     }
 
-    /// Tells of the messages that are whole now.
-    fn answer(&mut self, load: &Load, key: Key) {
-        let whole = self.got_bytes / load.size as u64;
-        if whole == self.answered {
+    /// Reports the answers that are complete now.
+    fn report_answers(&mut self, load: &Load, key: Key) {
+        let complete = self.received_bytes / load.size as u64;
+        if complete == self.answered {
             return;
         }
         let now = load.clock.now();
-        for number in self.answered..whole {
-            let begun = self.times.pop_front().unwrap_or(now);
-            let waited = self.permits.waited(load, number, begun);
-            let took = now.saturating_sub(begun);
-            load.report(key, ScriptEvent::Answered { took, waited });
+        for number in self.answered..complete {
+            let started = self.times.pop_front().unwrap_or(now);
+            let overdue = self.permits.overdue(load, number, started);
+            let took = now.saturating_sub(started);
+            load.report(key, ScriptEvent::Answered { took, overdue });
         }
-        self.answered = whole;
+        self.answered = complete;
     }
 }
 
@@ -132,13 +135,13 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::stress::load::Clock;
+    use crate::stress::load::RunClock;
     use crate::stress::pattern::Pattern;
 
     const KEY: Key = Key::LOOP;
 
     fn load(size: usize, pace: Pace) -> Load {
-        let load = Load::new(Rc::new(Pattern::new(1)), Clock::start(), size, pace);
+        let load = Load::new(Rc::new(Pattern::new(1)), RunClock::start(), size, pace);
         load.started.set(true);
         load
     }
@@ -153,106 +156,106 @@ mod tests {
     }
 
     #[test]
-    fn as_many_messages_as_agreed_are_on_the_way_and_no_more() {
+    fn no_more_messages_than_the_depth_are_in_flight() {
         let load = load(10, Pace::Answers(3));
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 100]);
-        assert_eq!(echo.read(&load, 5, &mut room).unwrap(), 30);
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 100]);
+        assert_eq!(echo.read(&load, 5, &mut buffer).unwrap(), 30);
         assert!(is_blocked(echo.read(&load, 5, &mut [0; 100])));
-        assert_eq!(echo.write(&load, KEY, 5, &room[..15]).unwrap(), 15);
+        assert_eq!(echo.write(&load, KEY, 5, &buffer[..15]).unwrap(), 15);
         assert_eq!((answers(&load), echo.unanswered()), (1, 2));
         assert_eq!(echo.read(&load, 5, &mut [0; 7]).unwrap(), 7);
         assert_eq!(echo.read(&load, 5, &mut [0; 7]).unwrap(), 3);
-        assert!(is_blocked(echo.read(&load, 5, &mut room)));
+        assert!(is_blocked(echo.read(&load, 5, &mut buffer)));
     }
 
     #[test]
-    fn nothing_begins_before_the_word_and_nothing_after_the_end() {
+    fn nothing_is_sent_before_the_start_and_nothing_new_after_the_end() {
         let load = load(10, Pace::Answers(1));
         load.started.set(false);
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 100]);
-        assert!(is_blocked(echo.read(&load, 0, &mut room)));
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 100]);
+        assert!(is_blocked(echo.read(&load, 0, &mut buffer)));
         load.started.set(true);
-        assert_eq!(echo.read(&load, 0, &mut room[..4]).unwrap(), 4);
+        assert_eq!(echo.read(&load, 0, &mut buffer[..4]).unwrap(), 4);
         load.ending.set(true);
-        // What was begun is finished, and its answer is waited for.
-        assert_eq!(echo.read(&load, 0, &mut room[4..]).unwrap(), 6);
+        // The started message is completed, and its answer is awaited.
+        assert_eq!(echo.read(&load, 0, &mut buffer[4..]).unwrap(), 6);
         assert!(is_blocked(echo.read(&load, 0, &mut [0; 9])));
-        echo.write(&load, KEY, 0, &room[..10]).unwrap();
-        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 0);
+        echo.write(&load, KEY, 0, &buffer[..10]).unwrap();
+        assert_eq!(echo.read(&load, 0, &mut buffer).unwrap(), 0);
     }
 
     #[test]
     fn a_connection_of_one_exchange_ends_after_it() {
         let mut load = load(10, Pace::Answers(4));
         load.ends_after = Some(1);
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 100]);
-        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 10);
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 100]);
+        assert_eq!(echo.read(&load, 0, &mut buffer).unwrap(), 10);
         assert!(is_blocked(echo.read(&load, 0, &mut [0; 9])));
-        echo.write(&load, KEY, 0, &room[..10]).unwrap();
-        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 0);
+        echo.write(&load, KEY, 0, &buffer[..10]).unwrap();
+        assert_eq!(echo.read(&load, 0, &mut buffer).unwrap(), 0);
         load.ends_after = Some(0);
-        assert_eq!(StreamEcho::default().read(&load, 0, &mut room).unwrap(), 0);
+        assert_eq!(StreamEcho::default().read(&load, 0, &mut buffer).unwrap(), 0);
     }
 
     #[test]
-    fn a_wrong_byte_and_one_too_many_are_told() {
+    fn a_wrong_byte_and_an_excess_byte_are_reported() {
         let load = load(10, Pace::Answers(1));
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 10]);
-        echo.read(&load, 0, &mut room).unwrap();
-        let right = room[7];
-        room[7] ^= 0x40;
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 10]);
+        echo.read(&load, 0, &mut buffer).unwrap();
+        let right = buffer[7];
+        buffer[7] ^= 0x40;
         assert_eq!(
-            echo.write(&load, KEY, 0, &room).unwrap_err().kind(),
+            echo.write(&load, KEY, 0, &buffer).unwrap_err().kind(),
             io::ErrorKind::InvalidData
         );
-        let wrong = ScriptEvent::Wrong { at: 7, is: right ^ 0x40, should: right };
+        let wrong = ScriptEvent::Wrong { at: 7, actual: right ^ 0x40, expected: right };
         assert_eq!(load.events(), [wrong]);
-        room[7] = right;
-        assert!(echo.write(&load, KEY, 0, &[&room[..], b"x"].concat()).is_err());
+        buffer[7] = right;
+        assert!(echo.write(&load, KEY, 0, &[&buffer[..], b"x"].concat()).is_err());
         assert_eq!(load.events(), [ScriptEvent::Excess { at: 10 }]);
     }
 
     #[test]
-    fn an_answer_of_which_a_part_came_is_told_when_the_connection_is_gone() {
+    fn an_incomplete_answer_is_reported_when_the_connection_ends() {
         let load = load(10, Pace::Answers(2));
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 20]);
-        echo.read(&load, 0, &mut room).unwrap();
-        echo.write(&load, KEY, 0, &room[..10]).unwrap();
-        echo.close(&load, KEY);
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 20]);
+        echo.read(&load, 0, &mut buffer).unwrap();
+        echo.write(&load, KEY, 0, &buffer[..10]).unwrap();
+        echo.report_partial(&load, KEY);
         assert_eq!((answers(&load), load.events().len()), (1, 0));
-        echo.write(&load, KEY, 0, &room[10..19]).unwrap();
+        echo.write(&load, KEY, 0, &buffer[10..19]).unwrap();
         std::thread::sleep(Duration::from_millis(5));
-        echo.close(&load, KEY);
-        let told = load.events();
-        let [ScriptEvent::Partial { bytes: 9, quiet }] = told[..] else { panic!("{told:?}") };
+        echo.report_partial(&load, KEY);
+        let events = load.events();
+        let [ScriptEvent::Partial { bytes: 9, quiet }] = events[..] else { panic!("{events:?}") };
         assert!(quiet >= Duration::from_millis(5));
-        // What was wrong has been told already.
-        assert!(echo.write(&load, KEY, 0, &[!room[19]]).is_err());
-        echo.close(&load, KEY);
+        // A wrong byte has already been reported.
+        assert!(echo.write(&load, KEY, 0, &[!buffer[19]]).is_err());
+        echo.report_partial(&load, KEY);
         assert!(matches!(load.events()[..], [ScriptEvent::Wrong { .. }]));
     }
 
     #[test]
-    fn a_message_that_had_to_wait_tells_how_long() {
+    fn the_time_a_message_was_overdue_is_reported() {
         let load = load(4, Pace::Loop);
-        load.step.set(Duration::from_millis(1));
-        let (mut echo, mut room) = (StreamEcho::default(), [0; 8]);
-        assert!(is_blocked(echo.read(&load, 0, &mut room)));
+        load.interval.set(Duration::from_millis(1));
+        let (mut echo, mut buffer) = (StreamEcho::default(), [0; 8]);
+        assert!(is_blocked(echo.read(&load, 0, &mut buffer)));
         // The first was due at once, so the second one millisecond later: both are long due.
         echo.permit(Duration::ZERO);
         echo.permit(Duration::from_millis(1));
         std::thread::sleep(Duration::from_millis(5));
-        assert_eq!(echo.read(&load, 0, &mut room).unwrap(), 8);
-        echo.write(&load, KEY, 0, &room).unwrap();
-        let told = load.events();
-        let waits: Vec<Duration> = told
+        assert_eq!(echo.read(&load, 0, &mut buffer).unwrap(), 8);
+        echo.write(&load, KEY, 0, &buffer).unwrap();
+        let events = load.events();
+        let overdue: Vec<Duration> = events
             .iter()
             .map(|event| match event {
-                ScriptEvent::Answered { waited, .. } => *waited,
+                ScriptEvent::Answered { overdue, .. } => *overdue,
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert!(waits[0] >= Duration::from_millis(5), "{waits:?}");
-        assert_eq!(waits[0] - waits[1], Duration::from_millis(1));
+        assert!(overdue[0] >= Duration::from_millis(5), "{overdue:?}");
+        assert_eq!(overdue[0] - overdue[1], Duration::from_millis(1));
     }
 }

@@ -1,21 +1,22 @@
-//! What happened when: one point for each short while. When there are many, two become one, so a
-//! run of any length has a few hundred.
+//! The timeline of a run: one point per step. When there are too many points, each pair is merged
+//! and the step doubled, so that a run of any length has a few hundred.
 
 use std::time::Duration;
 
 use super::cost::Cost;
 use super::histogram::Histogram;
 
-/// The points of a run, in order, each as long as the others.
+/// The points of a run, in order, for steps of equal length.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     pub step: Duration,
+    /// Completed steps.
     pub points: Vec<Point>,
     recent: Histogram,
-    now: Point,
+    current: Point,
 }
 
-/// What happened in one step; of `open`, `p50`, `p99` and the costs what it was at its end.
+/// The events of one step. `open` and the costs are values at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Point {
     pub answered: u64,
@@ -27,39 +28,40 @@ pub struct Point {
     pub open: u64,
     pub p50: Duration,
     pub p99: Duration,
-    /// Memory and processor time of the server so far; zero, where it was not asked.
+    /// Memory and total CPU time of the server. Zero: not read.
     pub user_bytes: u64,
     pub cpu: Duration,
 }
 
-/// Fine enough to see a pause of the server.
+/// Initial length of a step: short enough to show a pause of the server.
 const STEP: Duration = Duration::from_millis(100);
-/// More points than this no chart can show.
+/// Maximum number of points: a chart cannot show more.
 const POINTS_MAX: usize = 600;
 
 impl Timeline {
     pub fn new() -> Timeline {
-        let (recent, now) = (Histogram::new(), Point::default());
-        Timeline { step: STEP, points: Vec::new(), recent, now }
+        let (recent, current) = (Histogram::new(), Point::default());
+        Timeline { step: STEP, points: Vec::new(), recent, current }
     }
 
-    /// The step that is being filled.
-    pub fn now(&mut self) -> &mut Point {
-        &mut self.now
+    /// Returns the current step.
+    pub fn current(&mut self) -> &mut Point {
+        &mut self.current
     }
 
+    /// Counts an answer.
     pub fn answered(&mut self, took: Duration) {
-        self.now.answered += 1;
+        self.current.answered += 1;
         self.recent.record(took);
     }
 
-    /// When the present step ends.
+    /// Returns when the current step ends.
     pub fn due(&self) -> Duration {
         self.step * (self.points.len() as u32 + 1)
     }
 
-    /// Ends the present step if it is time. True, if it was.
-    pub fn turn(&mut self, now: Duration, open: u64, cost: Option<Cost>) -> bool {
+    /// Ends the current step if it is due. Returns whether it was.
+    pub fn advance(&mut self, now: Duration, open: u64, cost: Option<Cost>) -> bool {
         if now < self.due() {
             return false;
         }
@@ -69,9 +71,9 @@ impl Timeline {
         true
     }
 
-    /// The run is over: what happened in the last step, short as it was, is not lost.
+    /// Ends the last step, which may be shorter, at the end of the run.
     pub fn finish(&mut self, open: u64) {
-        if self.now != Point::default() || !self.recent.is_empty() {
+        if self.current != Point::default() || !self.recent.is_empty() {
             let last = self.points.last().copied().unwrap_or_default();
             self.end_step(open, None);
             if let Some(point) = self.points.last_mut() {
@@ -81,7 +83,7 @@ impl Timeline {
     }
 
     fn end_step(&mut self, open: u64, cost: Option<Cost>) {
-        let mut point = std::mem::take(&mut self.now);
+        let mut point = std::mem::take(&mut self.current);
         point.open = open;
         if !self.recent.is_empty() {
             point.p50 = self.recent.at(0.5);
@@ -98,13 +100,13 @@ impl Timeline {
         }
     }
 
-    /// Two points become one.
+    /// Merges each pair of points into one.
     fn halve(&mut self) {
         self.step *= 2;
-        self.points = self.points.chunks(2).map(joined).collect();
+        self.points = self.points.chunks(2).map(merged).collect();
     }
 
-    /// Adds what another process did at the same time.
+    /// Adds the timeline of another process.
     pub fn merge(&mut self, other: &Timeline) {
         let mut other = other.clone();
         while self.step < other.step {
@@ -131,7 +133,7 @@ impl Default for Timeline {
 }
 
 impl Point {
-    /// Counts are sums; of latencies the worse stands.
+    /// Adds the counts, and takes the higher latencies.
     fn add(&mut self, more: &Point) {
         self.answered += more.answered;
         self.bytes += more.bytes;
@@ -144,7 +146,7 @@ impl Point {
     }
 }
 
-fn joined(points: &[Point]) -> Point {
+fn merged(points: &[Point]) -> Point {
     let mut sum = Point::default();
     for point in points {
         sum.add(point);
@@ -164,12 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_is_told_of_its_step() {
+    fn events_are_counted_in_their_step() {
         let mut timeline = Timeline::new();
-        timeline.now().failed += 1;
+        timeline.current().failed += 1;
         timeline.answered(millis(3));
-        assert!(!timeline.turn(millis(99), 5, None));
-        assert!(timeline.turn(millis(301), 5, None));
+        assert!(!timeline.advance(millis(99), 5, None));
+        assert!(timeline.advance(millis(301), 5, None));
         assert_eq!(timeline.points.len(), 3);
         let first = timeline.points[0];
         assert_eq!((first.failed, first.answered, first.open), (1, 1, 5));
@@ -178,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_step_is_told_though_it_was_short() {
+    fn the_last_step_is_kept_though_it_is_short() {
         let mut timeline = Timeline::new();
-        timeline.turn(millis(100), 5, Some(Cost { user_bytes: 7, ..Cost::default() }));
+        timeline.advance(millis(100), 5, Some(Cost { user_bytes: 7, ..Cost::default() }));
         timeline.finish(5);
         assert_eq!(timeline.points.len(), 1);
-        timeline.now().died += 3;
+        timeline.current().died += 3;
         timeline.finish(2);
         let last = timeline.points[1];
         assert_eq!((timeline.points.len(), last.died, last.open, last.user_bytes), (2, 3, 2, 7));
@@ -193,21 +195,21 @@ mod tests {
     fn a_long_run_has_no_more_points_and_loses_no_count() {
         let mut timeline = Timeline::new();
         for step in 1..=5000u64 {
-            timeline.now().answered += 1;
-            timeline.turn(millis(100 * step), step, None);
+            timeline.current().answered += 1;
+            timeline.advance(millis(100 * step), step, None);
         }
         assert!(timeline.points.len() < POINTS_MAX && timeline.step == millis(1600));
         let total: u64 = timeline.points.iter().map(|point| point.answered).sum();
-        assert_eq!(total + timeline.now().answered, 5000);
+        assert_eq!(total + timeline.current().answered, 5000);
     }
 
     #[test]
-    fn two_processes_make_one_line() {
+    fn timelines_of_two_processes_are_merged() {
         let mut lines = [Timeline::new(), Timeline::new()];
         for (line, steps) in lines.iter_mut().zip([700u64, 10]) {
             for step in 1..=steps {
-                line.now().answered += 1;
-                line.turn(millis(100 * step), 1, None);
+                line.current().answered += 1;
+                line.advance(millis(100 * step), 1, None);
             }
         }
         let [long, short] = &mut lines;

@@ -1,26 +1,27 @@
-//! What one counts of a load: its unit of work.
+//! The unit of work of a load, in which its results are counted.
 
 use crate::config::LoadKind;
 
-/// What one counts of a load.
+/// The unit of work of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
+pub enum WorkUnit {
     None,
     Message,
     Connection,
     Gibibyte,
 }
 
-impl Unit {
-    /// What a load of this kind is measured by.
-    pub fn of(kind: LoadKind) -> Unit {
+impl WorkUnit {
+    /// Returns the unit of this kind of load.
+    pub fn of(kind: LoadKind) -> WorkUnit {
         match kind {
-            LoadKind::Idle => Unit::None,
-            LoadKind::Echo | LoadKind::Pulse => Unit::Message,
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => Unit::Connection,
-            LoadKind::Stream => Unit::Gibibyte,
+            LoadKind::Idle => WorkUnit::None,
+            LoadKind::Echo | LoadKind::Pulse => WorkUnit::Message,
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => WorkUnit::Connection,
+            LoadKind::Stream => WorkUnit::Gibibyte,
         }
     }
 }
 
+/// Bytes in a gibibyte.
 pub const GIBIBYTE: f64 = (1u64 << 30) as f64;

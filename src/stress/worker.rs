@@ -1,5 +1,5 @@
-//! Being one process of several: it says when it is ready, waits for the word, says how it stands,
-//! and hands in its share.
+//! Runs the load as a worker process: reports that it is ready, waits for the start message, and
+//! sends progress and its result to the coordinator.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,27 +8,27 @@ use super::phase::Phase;
 use super::protocol::{Message, WorkerResult};
 use super::runner::Runner;
 
-/// So often it is told how it stands.
+/// Interval between two progress messages.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Runs the load of one process and tells of it on `out`.
+/// Runs the load, and writes messages for the coordinator to `out`.
 pub fn run(mut runner: Runner, out: &mut dyn Write) -> io::Result<WorkerResult> {
     let (mut ready, mut next_progress) = (false, Duration::ZERO);
     runner.connect_parent()?;
     while runner.turn()? {
         if !ready && runner.phase != Phase::Ramp {
             ready = true;
-            // How many connections there are is to be known by then.
-            tell(out, &Message::Progress(runner.snapshot()))?;
-            tell(out, &Message::Ready)?;
+            // The coordinator needs the number of connections when it starts the loads.
+            send(out, &Message::Progress(runner.snapshot()))?;
+            send(out, &Message::Ready)?;
         }
         let now = runner.now();
         if now >= next_progress {
             next_progress = now + PROGRESS_INTERVAL;
-            tell(out, &Message::Progress(runner.snapshot()))?;
+            send(out, &Message::Progress(runner.snapshot()))?;
         }
     }
-    let share = WorkerResult {
+    let result = WorkerResult {
         load_stats: runner.groups.into_iter().map(|group| group.stats).collect(),
         timeline: runner.timeline,
         busy: runner.busy,
@@ -37,11 +37,11 @@ pub fn run(mut runner: Runner, out: &mut dyn Write) -> io::Result<WorkerResult> 
         measured: runner.measured,
         interrupted: runner.interrupted,
     };
-    tell(out, &Message::Done(Box::new(share.clone())))?;
-    Ok(share)
+    send(out, &Message::Done(Box::new(result.clone())))?;
+    Ok(result)
 }
 
-fn tell(out: &mut dyn Write, told: &Message) -> io::Result<()> {
-    out.write_all(told.line().as_bytes())?;
+fn send(out: &mut dyn Write, message: &Message) -> io::Result<()> {
+    out.write_all(message.line().as_bytes())?;
     out.flush()
 }

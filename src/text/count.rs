@@ -1,4 +1,4 @@
-//! Counts with singular and plural nouns.
+//! Formats counts with singular and plural nouns.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_not_many() {
+    fn only_one_is_singular() {
         let table = [
             (Count(1, "target"), "1 target"),
             (Count(0, "target"), "0 targets"),

@@ -1,6 +1,6 @@
-//! Whole numbers with digits in groups of three.
+//! Formats whole numbers with digits in groups of three.
 
-/// `19,936`
+/// Formats a number: `19,936`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -13,7 +13,7 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// `1 connection`, `19,936 connections`
+/// Formats a number with its noun: `1 connection`, `19,936 connections`.
 pub fn plural(count: u64, noun: &str) -> String {
     let ending = if count == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", grouped(count))

@@ -90,13 +90,13 @@ pub fn escape(
     let mut left = columns;
     for chunk in bytes.utf8_chunks() {
         for ch in chunk.valid().chars() {
-            let piece = Piece::of(ch, form);
+            let piece = Escaped::of(ch, form);
             let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
             left = after;
             piece.write(out)?;
         }
         for &byte in chunk.invalid() {
-            let piece = Piece::NoText(byte, form);
+            let piece = Escaped::InvalidByte(byte, form);
             let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
             left = after;
             piece.write(out)?;
@@ -106,7 +106,7 @@ pub fn escape(
 }
 
 /// The output for one character, or for one invalid byte.
-enum Piece {
+enum Escaped {
     AsIs(char),
     /// A backslash and the character.
     Backslash(char),
@@ -115,60 +115,60 @@ enum Piece {
     /// Each of its bytes as `\xNN`.
     Bytes(char),
     /// Each UTF-16 code unit as `\uNNNN`, as JSON requires.
-    Halves(char),
+    Utf16Units(char),
     /// A byte that is not valid UTF-8.
-    NoText(u8, Form),
+    InvalidByte(u8, Form),
 }
 
-impl Piece {
-    fn of(ch: char, form: Form) -> Piece {
+impl Escaped {
+    fn of(ch: char, form: Form) -> Escaped {
         match ch {
-            '\n' => Piece::Backslash('n'),
-            '\r' => Piece::Backslash('r'),
-            '\t' => Piece::Backslash('t'),
-            '\\' if !matches!(form, Form::Ours | Form::Html) => Piece::Backslash('\\'),
-            '"' if matches!(form, Form::Quoted | Form::Json) => Piece::Backslash('"'),
-            '&' if form == Form::Html => Piece::Entity("&amp;"),
-            '<' if form == Form::Html => Piece::Entity("&lt;"),
-            '>' if form == Form::Html => Piece::Entity("&gt;"),
-            '"' if form == Form::Html => Piece::Entity("&quot;"),
-            '\'' if form == Form::Html => Piece::Entity("&#39;"),
-            ' '..='~' => Piece::AsIs(ch),
-            _ if !is_hidden(ch) => Piece::AsIs(ch),
-            _ if form == Form::Json => Piece::Halves(ch),
-            _ => Piece::Bytes(ch),
+            '\n' => Escaped::Backslash('n'),
+            '\r' => Escaped::Backslash('r'),
+            '\t' => Escaped::Backslash('t'),
+            '\\' if !matches!(form, Form::Ours | Form::Html) => Escaped::Backslash('\\'),
+            '"' if matches!(form, Form::Quoted | Form::Json) => Escaped::Backslash('"'),
+            '&' if form == Form::Html => Escaped::Entity("&amp;"),
+            '<' if form == Form::Html => Escaped::Entity("&lt;"),
+            '>' if form == Form::Html => Escaped::Entity("&gt;"),
+            '"' if form == Form::Html => Escaped::Entity("&quot;"),
+            '\'' if form == Form::Html => Escaped::Entity("&#39;"),
+            ' '..='~' => Escaped::AsIs(ch),
+            _ if !is_hidden(ch) => Escaped::AsIs(ch),
+            _ if form == Form::Json => Escaped::Utf16Units(ch),
+            _ => Escaped::Bytes(ch),
         }
     }
 
     fn columns(&self) -> usize {
         match self {
-            Piece::AsIs(_) | Piece::Entity(_) => 1,
-            Piece::Backslash(_) => 2,
-            Piece::Bytes(ch) => 4 * ch.len_utf8(),
-            Piece::Halves(ch) => 6 * ch.len_utf16(),
-            Piece::NoText(_, Form::Json) => 6,
-            Piece::NoText(..) => 4,
+            Escaped::AsIs(_) | Escaped::Entity(_) => 1,
+            Escaped::Backslash(_) => 2,
+            Escaped::Bytes(ch) => 4 * ch.len_utf8(),
+            Escaped::Utf16Units(ch) => 6 * ch.len_utf16(),
+            Escaped::InvalidByte(_, Form::Json) => 6,
+            Escaped::InvalidByte(..) => 4,
         }
     }
 
     fn write(&self, out: &mut dyn Write) -> fmt::Result {
         match *self {
-            Piece::AsIs(ch) => out.write_char(ch),
-            Piece::Backslash(ch) => write!(out, "\\{ch}"),
-            Piece::Entity(entity) => out.write_str(entity),
-            Piece::Bytes(ch) => {
+            Escaped::AsIs(ch) => out.write_char(ch),
+            Escaped::Backslash(ch) => write!(out, "\\{ch}"),
+            Escaped::Entity(entity) => out.write_str(entity),
+            Escaped::Bytes(ch) => {
                 let mut bytes = [0; 4];
                 let mut bytes = ch.encode_utf8(&mut bytes).bytes();
                 bytes.try_for_each(|byte| write!(out, "\\x{byte:02x}"))
             }
-            Piece::Halves(ch) => {
+            Escaped::Utf16Units(ch) => {
                 let mut halves = [0; 2];
                 let mut halves = ch.encode_utf16(&mut halves).iter();
                 halves.try_for_each(|half| write!(out, "\\u{half:04x}"))
             }
             // JSON is UTF-8: an invalid byte becomes the replacement character.
-            Piece::NoText(_, Form::Json) => out.write_str("\\ufffd"),
-            Piece::NoText(byte, _) => write!(out, "\\x{byte:02x}"),
+            Escaped::InvalidByte(_, Form::Json) => out.write_str("\\ufffd"),
+            Escaped::InvalidByte(byte, _) => write!(out, "\\x{byte:02x}"),
         }
     }
 }
@@ -187,7 +187,7 @@ pub fn is_hidden(ch: char) -> bool {
             | '\u{2060}'..='\u{206f}'
             // The byte order mark, and annotations.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            // Tags: whole hidden texts.
+            // Tags, which can hide whole texts.
             | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reverses_or_hides_text_is_made_visible() {
+    fn characters_that_reverse_or_hide_text_are_made_visible() {
         assert_eq!(plain("exe\u{202e}txt").to_string(), "exe\\xe2\\x80\\xaetxt");
         for hidden in ["\u{200b}", "\u{2066}", "\u{feff}", "\u{e0041}", "\u{61c}"] {
             assert!(plain(hidden).to_string().is_ascii(), "{hidden:?}");
@@ -229,19 +229,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_shown_as_bytes() {
+    fn invalid_utf8_is_shown_as_bytes() {
         assert_eq!(quoted(b"a\xff\xfeb\xe2\x82").to_string(), "\"a\\xff\\xfeb\\xe2\\x82\"");
     }
 
     #[test]
-    fn what_is_shown_can_be_read_in_one_way_only() {
+    fn escaped_text_is_unambiguous() {
         assert_eq!(plain("\\x1b").to_string(), "\\\\x1b");
         assert_eq!(quoted(b"say \"hi\"\\").to_string(), "\"say \\\"hi\\\"\\\\\"");
         assert_eq!(Shown::new(b"\\x1b \x1b", Form::Ours).to_string(), "\\x1b \\x1b");
     }
 
     #[test]
-    fn json_is_valid_whatever_is_in_it() {
+    fn json_strings_are_valid_whatever_they_contain() {
         let json = |bytes| Shown::new(bytes, Form::Json).to_string();
         assert_eq!(json(b"a\"b\\c\n"), r#""a\"b\\c\n""#);
         assert_eq!(json("\x1b\u{9b}\u{202e}\u{e0041}".as_bytes()), {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_keeps_its_lines_and_nothing_else_that_moves_a_cursor() {
+    fn a_message_keeps_its_line_breaks_and_no_other_control_character() {
         let shown = message("bad \x1b[2J\r\n  ^ here\\");
         assert_eq!(shown, "bad \\x1b[2J\\r\n  ^ here\\");
         let long = "x".repeat(2 * COLUMNS);
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_between_characters_and_says_so() {
+    fn long_text_is_truncated_between_characters_with_an_ellipsis() {
         assert_eq!(plain("abcdef").within(6).to_string(), "abcdef");
         assert_eq!(plain("abcdefg").within(6).to_string(), "abcdef...");
         assert_eq!(quoted(b"ab\x01").within(5).to_string(), "\"ab\"...");

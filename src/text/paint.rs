@@ -1,6 +1,6 @@
 //! Terminal colors.
 
-/// Whether to color.
+/// Colors text, if enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint(pub bool);
 

@@ -2,7 +2,7 @@
 
 use super::wrap::COLUMNS;
 
-/// Columns for text on standard output: at most 80, fewer on a narrower terminal.
+/// Returns the columns for text on standard output: at most 80, fewer on a narrower terminal.
 pub fn stdout_columns() -> usize {
     #[cfg(unix)]
     return columns(std::io::stdout());
@@ -10,7 +10,7 @@ pub fn stdout_columns() -> usize {
     COLUMNS
 }
 
-/// Columns for text on standard error.
+/// Returns the columns for text on standard error.
 pub fn stderr_columns() -> usize {
     #[cfg(unix)]
     return columns(std::io::stderr());

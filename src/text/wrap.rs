@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_too_wide_and_no_word_is_lost_whatever_the_width() {
+    fn no_line_is_too_wide_and_no_text_is_lost_at_any_width() {
         let text = "  ok  limit of files   20,000  19,967   a note\n\n\
                     some words, and averyveryverylongword µ✔×\n";
         for columns in COLUMNS_MIN..90 {

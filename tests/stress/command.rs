@@ -1,4 +1,4 @@
-//! The command itself: the real program as the load, and once as the server too.
+//! Tests of the `stress` command, with the real program as client and once as server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use oneloop::stress::json::Json;
 
 use crate::kept::Kept;
-use crate::program::{daemon, interrupt, number, oneloop, stress, told};
+use crate::program::{daemon, interrupt, number, oneloop, run_report, stress};
 use crate::tool::{Spare, echo, server};
 
 #[test]
@@ -18,7 +18,7 @@ fn a_report_has_the_fields_that_are_documented() {
     let address = server(echo);
     let pid = std::process::id();
     let line = format!("{address} --load idle=20,echo=4 --duration 300ms --hold 400ms --pid {pid}");
-    let report = told(&line, 0);
+    let report = run_report(&line, 0);
     assert_eq!(report.get("schema").and_then(Json::text), Some("oneloop-stress/1"));
     assert_eq!(report.get("ok"), Some(&Json::Bool(true)));
     assert_eq!(number(&report, "ramp.connected"), 24.0);
@@ -45,7 +45,7 @@ fn several_processes_make_one_report() {
     let address = server(echo);
     let line =
         format!("{address} --processes 2 --load idle=11,echo=4 --duration 300ms --hold 400ms");
-    let report = told(&line, 0);
+    let report = run_report(&line, 0);
     assert_eq!(number(&report, "generator.processes"), 2.0);
     assert_eq!(number(&report, "ramp.connected"), 15.0);
     assert_eq!(number(&report, "loads.0.connections_open_at_end"), 11.0);
@@ -54,10 +54,10 @@ fn several_processes_make_one_report() {
 }
 
 #[test]
-fn failures_and_wrong_usage_have_codes_of_their_own() {
+fn failures_and_usage_errors_have_different_exit_codes() {
     let spare = Spare::new();
     let vacant = spare.address();
-    let report = told(&format!("{vacant} --conns 3 --duration 100ms"), 1);
+    let report = run_report(&format!("{vacant} --conns 3 --duration 100ms"), 1);
     assert_eq!(number(&report, "loads.0.failures.0.count"), 3.0);
     assert_eq!(report.get("ok"), Some(&Json::Bool(false)));
     for line in ["", "127.0.0.1:7 --load what", "127.0.0.1:7 --size 0"] {
@@ -66,7 +66,7 @@ fn failures_and_wrong_usage_have_codes_of_their_own() {
 }
 
 #[test]
-fn the_summary_says_what_was_done_and_how_it_went() {
+fn the_summary_shows_the_load_and_its_result() {
     let (daemon, address) = daemon(&["echo", "127.0.0.1:0"]);
     let output = stress(&format!("{address} --conns 5 --depth 4 --duration 200ms"));
     let text = String::from_utf8(output.stdout).unwrap();
@@ -81,15 +81,15 @@ fn the_summary_says_what_was_done_and_how_it_went() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn connections_that_the_server_has_not_accepted_are_told_and_no_success() {
+fn connections_that_the_server_has_not_accepted_are_reported_as_a_failure() {
     let socket = std::env::temp_dir().join(format!("oneloop-{}-queue", std::process::id()));
     let socket = format!("unix:{}", socket.display());
     for listen in ["127.0.0.1:0", &socket] {
-        // The others wait in the accept queue, and look alive.
+        // The others wait in the accept queue, and look open.
         let (_daemon, address) = daemon(&["echo", listen, "-m", "100"]);
         for processes in [1, 2] {
             let line = format!("{address} --load idle --conns 300 --processes {processes}");
-            let report = told(&format!("{line} --hold 300ms"), 1);
+            let report = run_report(&format!("{line} --hold 300ms"), 1);
             assert_eq!(number(&report, "loads.0.connections_open_at_end"), 300.0);
             for name in ["not_accepted", "never_accepted"] {
                 assert_eq!(number(&report, &format!("server.{name}")), 200.0, "{line} {name}");
@@ -99,19 +99,19 @@ fn connections_that_the_server_has_not_accepted_are_told_and_no_success() {
         }
     }
     let (_daemon, address) = daemon(&["echo", "127.0.0.1:0"]);
-    let report = told(&format!("{address} --load idle --conns 300 --hold 300ms"), 0);
+    let report = run_report(&format!("{address} --load idle --conns 300 --hold 300ms"), 0);
     assert_eq!(number(&report, "server.not_accepted"), 0.0);
     assert!(number(&report, "server.user_bytes_per_connection") >= 0.0);
 }
 
-/// How many pieces the server below has sent back.
-static HEARD: AtomicUsize = AtomicUsize::new(0);
+/// Number of reads the server below has echoed.
+static ECHOED: AtomicUsize = AtomicUsize::new(0);
 
-fn heard_echo(mut stream: TcpStream) {
-    let mut room = [0; 4096];
-    while let Ok(bytes @ 1..) = stream.read(&mut room) {
-        HEARD.fetch_add(1, Ordering::Relaxed);
-        if stream.write_all(&room[..bytes]).is_err() {
+fn counting_echo(mut stream: TcpStream) {
+    let mut buffer = [0; 4096];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        ECHOED.fetch_add(1, Ordering::Relaxed);
+        if stream.write_all(&buffer[..bytes]).is_err() {
             return;
         }
     }
@@ -121,7 +121,7 @@ fn heard_echo(mut stream: TcpStream) {
 #[test]
 fn an_interrupted_run_ends_early_and_still_reports() {
     for processes in [1, 2] {
-        let address = server(heard_echo);
+        let address = server(counting_echo);
         let line = format!("{address} --conns 4 --duration 60s --processes {processes}");
         let mut run = Kept(
             oneloop()
@@ -132,8 +132,8 @@ fn an_interrupted_run_ends_early_and_still_reports() {
                 .spawn()
                 .unwrap(),
         );
-        let before = HEARD.load(Ordering::Relaxed);
-        while HEARD.load(Ordering::Relaxed) < before + 100 {
+        let before = ECHOED.load(Ordering::Relaxed);
+        while ECHOED.load(Ordering::Relaxed) < before + 100 {
             thread::sleep(Duration::from_millis(10));
         }
         interrupt(&run);

@@ -1,4 +1,4 @@
-//! Datagrams: answered, lost, refused, and cut by the system.
+//! Tests of datagrams: answered, lost, refused, and segmented by the kernel.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread;
@@ -8,16 +8,16 @@ use oneloop::config::{Address, LoadKind, StressPlan};
 
 use crate::tool::{plan, run};
 
-/// A server that sends each datagram back but every `skip`th.
+/// Starts a server that echoes all but every `skip`th datagram.
 fn datagram_echo(skip: usize) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     thread::spawn(move || {
-        let mut room = vec![0; 65_536];
+        let mut buffer = vec![0; 65_536];
         for count in 1.. {
-            let (bytes, from) = socket.recv_from(&mut room).unwrap();
+            let (bytes, from) = socket.recv_from(&mut buffer).unwrap();
             if count % skip != 0 {
-                socket.send_to(&room[..bytes], from).unwrap();
+                socket.send_to(&buffer[..bytes], from).unwrap();
             }
         }
     });
@@ -30,7 +30,7 @@ fn datagram_plan(to: SocketAddr) -> StressPlan {
 }
 
 #[test]
-fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
+fn datagrams_are_answered_and_missing_ones_counted_as_lost() {
     for (size, depth) in [(1, 1), (64, 4), (1200, 16)] {
         let plan = StressPlan { size, depth, ..datagram_plan(datagram_echo(usize::MAX)) };
         let outcome = run(&plan);
@@ -46,11 +46,11 @@ fn datagrams_come_back_and_those_that_do_not_are_counted_lost() {
 }
 
 #[test]
-fn a_datagram_target_that_is_not_there_is_refused_by_name() {
-    // Its port is nobody else's, and it hears one other alone.
-    let refusing = UdpSocket::bind("127.0.0.1:0").unwrap();
-    refusing.connect("127.0.0.1:9").unwrap();
-    let outcome = run(&datagram_plan(refusing.local_addr().unwrap()));
+fn a_refused_datagram_is_reported_by_its_error_name() {
+    // A bound socket keeps the port, and a connected one refuses other senders.
+    let unreachable = UdpSocket::bind("127.0.0.1:0").unwrap();
+    unreachable.connect("127.0.0.1:9").unwrap();
+    let outcome = run(&datagram_plan(unreachable.local_addr().unwrap()));
     let stats = &outcome.loads[0].stats;
     let names: Vec<&str> = stats.failures.keys().map(|failure| failure.name.as_str()).collect();
     assert_eq!(names, ["ECONNREFUSED"], "{stats:?}");
@@ -58,7 +58,7 @@ fn a_datagram_target_that_is_not_there_is_refused_by_name() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn datagrams_that_the_system_cuts_come_back_one_by_one() {
+fn segmented_datagrams_are_answered_one_by_one() {
     let timeout = Some(Duration::from_millis(300));
     let plan = StressPlan { timeout, gso: true, ..datagram_plan(datagram_echo(usize::MAX)) };
     let plan = StressPlan { size: 500, depth: 100, ..plan };

@@ -1,4 +1,4 @@
-//! Limits of this machine: more connections than one process may have, and how a limit is named.
+//! Tests of system limits: more connections than one process may have, and failures at a limit.
 #![cfg(unix)]
 
 use std::process::{Command, Output, Stdio};
@@ -11,7 +11,7 @@ use oneloop::stress::json::Json;
 use crate::program::number;
 use crate::tool::{echo, plan, run, server};
 
-/// A run that may have only so many files open.
+/// Runs the program with a limit of open files.
 fn confined(files: usize, line: &str) -> Output {
     let program = env!("CARGO_BIN_EXE_oneloop");
     let command = format!("ulimit -n {files}; exec {program} stress {line} --json -");
@@ -24,7 +24,7 @@ fn report(output: &Output) -> Json {
 }
 
 #[test]
-fn more_connections_than_one_process_may_have_are_shared_among_several() {
+fn more_connections_than_one_process_may_have_are_divided_among_several() {
     let address = server(echo);
     let output = confined(120, &format!("{address} --load idle --conns 150 --hold 300ms"));
     let report = report(&output);
@@ -50,7 +50,7 @@ fn a_limit_that_made_connections_fail_is_named() {
 }
 
 #[test]
-fn connections_come_no_faster_than_they_are_asked_to_and_are_held_as_long() {
+fn connections_are_opened_at_the_connect_rate_and_held_for_the_hold_time() {
     let pace = Some(Rate { count: 100, per: Duration::from_secs(1) });
     let hold = Duration::from_millis(300);
     let plan = StressPlan { connect_rate: pace, hold, ..plan(server(echo), LoadKind::Idle, 41) };

@@ -1,4 +1,4 @@
-//! Loads against servers that do as they should.
+//! Tests of the loads against correct servers.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use oneloop::config::{Address, LoadKind, StressPlan};
 use crate::tool::{Spare, echo, plan, run, server};
 
 #[test]
-fn an_echo_is_spoken_to_and_all_is_well() {
+fn an_echo_load_passes_against_an_echo_server() {
     for (size, depth) in [(64, 1), (64, 16), (100_000, 2), (1, 3)] {
         let plan = StressPlan { size, depth, ..plan(server(echo), LoadKind::Echo, 8) };
         let outcome = run(&plan);
@@ -24,7 +24,7 @@ fn an_echo_is_spoken_to_and_all_is_well() {
 }
 
 #[test]
-fn connections_come_and_go() {
+fn short_connections_pass() {
     for kind in [LoadKind::Churn, LoadKind::Reset] {
         for size in [0, 100] {
             let outcome = run(&StressPlan { size, ..plan(server(echo), kind, 4) });
@@ -44,7 +44,7 @@ fn idle_connections_are_held() {
 }
 
 #[test]
-fn messages_at_a_rate_come_at_that_rate() {
+fn messages_at_a_rate_are_sent_at_that_rate() {
     let rate = Some(Rate { count: 1000, per: Duration::from_secs(1) });
     let duration = Duration::from_secs(1);
     let outcome = run(&StressPlan { rate, duration, ..plan(server(echo), LoadKind::Echo, 7) });
@@ -52,21 +52,21 @@ fn messages_at_a_rate_come_at_that_rate() {
     assert!(outcome.is_ok(), "{stats:?}");
     let due = (1000.0 * stats.window.as_secs_f64()) as u64;
     assert!((due / 2..=due + 7).contains(&stats.answered), "{stats:?}");
-    assert_eq!(stats.waited.count(), stats.answered);
-    assert!(stats.waited.max() >= stats.latency.max());
+    assert_eq!(stats.since_due.count(), stats.answered);
+    assert!(stats.since_due.max() >= stats.latency.max());
 }
 
 #[test]
-fn at_a_rate_each_is_asked_in_turn_and_not_in_the_turn_in_which_they_came() {
+fn at_a_rate_connections_send_in_turn_but_not_in_connect_order() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let to = listener.local_addr().unwrap();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for (number, stream) in listener.incoming().flatten().enumerate() {
-            let tell = tell.clone();
+            let sender = sender.clone();
             thread::spawn(move || {
                 if stream.peek(&mut [0]).is_ok_and(|bytes| bytes > 0) {
-                    tell.send(number).unwrap();
+                    sender.send(number).unwrap();
                 }
                 echo(stream);
             });
@@ -76,14 +76,14 @@ fn at_a_rate_each_is_asked_in_turn_and_not_in_the_turn_in_which_they_came() {
     let duration = Duration::from_millis(400);
     let outcome = run(&StressPlan { rate, duration, ..plan(to, LoadKind::Echo, 16) });
     assert!(outcome.is_ok(), "{:?}", outcome.loads[0].stats);
-    let mut order: Vec<usize> = told.try_iter().collect();
+    let mut order: Vec<usize> = receiver.try_iter().collect();
     assert!(!order.is_sorted(), "{order:?}");
     order.sort();
     assert_eq!(order, (0..16).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
+fn all_connections_answer_a_pulse_and_a_storm_is_repeated() {
     let burst_interval = Duration::from_millis(50);
     let duration = Duration::from_secs(1);
     let outcome =
@@ -98,7 +98,7 @@ fn a_pulse_is_answered_by_all_and_a_storm_comes_and_goes() {
 }
 
 #[test]
-fn a_storm_that_takes_longer_than_the_window_is_told_all_the_same() {
+fn a_storm_that_takes_longer_than_the_window_is_measured() {
     let slow = |stream: TcpStream| {
         thread::sleep(Duration::from_millis(600));
         echo(stream);
@@ -116,9 +116,9 @@ fn unix_sockets_are_targets_too() {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let mut room = [0; 4096];
-                while let Ok(bytes @ 1..) = stream.read(&mut room) {
-                    stream.write_all(&room[..bytes]).unwrap();
+                let mut buffer = [0; 4096];
+                while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+                    stream.write_all(&buffer[..bytes]).unwrap();
                 }
             });
         }

@@ -6,6 +6,7 @@ mod black_hole;
 mod command;
 mod datagrams;
 mod failures;
+mod idle_probe;
 #[path = "../support/kept.rs"]
 mod kept;
 mod limits;
@@ -15,6 +16,5 @@ mod reports;
 #[path = "../support/scratch.rs"]
 mod scratch;
 mod servers;
-mod silence;
 mod streams;
 mod tool;

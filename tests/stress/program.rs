@@ -1,4 +1,4 @@
-//! The program as a whole: how tests start it, read its report, and end it.
+//! Starts the real program, reads its report, and ends it.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
@@ -8,18 +8,19 @@ use oneloop::stress::json::Json;
 
 use crate::kept::Kept;
 
-/// The real program.
+/// Returns the command of the real program.
 pub fn oneloop() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oneloop"));
     command.stdin(Stdio::null()).env("NO_COLOR", "1");
     command
 }
 
+/// Runs `oneloop stress`.
 pub fn stress(line: &str) -> Output {
     oneloop().arg("stress").args(line.split_whitespace()).output().unwrap()
 }
 
-/// A daemon that listens, and its address.
+/// Starts a daemon, and returns it with its address.
 pub fn daemon(arguments: &[&str]) -> (Kept, String) {
     let mut command = oneloop();
     let command = command.args(arguments).args(["--color", "never"]).stderr(Stdio::piped());
@@ -32,13 +33,13 @@ pub fn daemon(arguments: &[&str]) -> (Kept, String) {
             break address.rsplit_once(": ").unwrap().0.to_string();
         }
     };
-    // The daemon goes on to log; somebody must read it.
+    // The daemon keeps logging, so its output must be read.
     thread::spawn(move || drop(log.read_to_string(&mut String::new())));
     (daemon, address)
 }
 
-/// The report of a run, which must end with this code.
-pub fn told(line: &str, code: i32) -> Json {
+/// Runs the program, which must exit with this code, and returns its JSON report.
+pub fn run_report(line: &str, code: i32) -> Json {
     let output = stress(&format!("{line} --json -"));
     let text = String::from_utf8(output.stdout).unwrap();
     let notes = String::from_utf8_lossy(&output.stderr);
@@ -46,7 +47,7 @@ pub fn told(line: &str, code: i32) -> Json {
     Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
 }
 
-/// The number at the end of this path, such as `loads.0.latency_us.p99`.
+/// Returns the number at this path, such as `loads.0.latency_us.p99`.
 pub fn number(value: &Json, path: &str) -> f64 {
     let found = path.split('.').try_fold(value, |value, step| match step.parse::<usize>() {
         Ok(index) => value.items().get(index),
@@ -56,7 +57,7 @@ pub fn number(value: &Json, path: &str) -> f64 {
     number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
 }
 
-/// What Ctrl-C does.
+/// Sends SIGINT, as Ctrl-C does.
 #[cfg(unix)]
 pub fn interrupt(run: &Kept) {
     let pid = rustix::process::Pid::from_child(&run.0);

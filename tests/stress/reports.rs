@@ -1,4 +1,4 @@
-//! Reports of the program: the page, the exit code, the sink alone, and who cannot wait.
+//! Tests of reports: the page, files that cannot be written, the sink alone, and interrupts.
 #![cfg(unix)]
 
 use std::fs;
@@ -13,10 +13,10 @@ use std::time::Duration;
 use oneloop::stress::json::Json;
 
 use crate::kept::Kept;
-use crate::program::{interrupt, number, oneloop, stress, told};
+use crate::program::{interrupt, number, oneloop, run_report, stress};
 use crate::tool::{echo, server};
 
-/// A file that is not left behind.
+/// A report file that is removed at the end of the test.
 struct Page(PathBuf);
 
 impl Page {
@@ -55,7 +55,7 @@ fn a_page_is_written_and_progress_is_shown_only_on_a_terminal() {
 }
 
 #[test]
-fn a_page_of_deaths_shows_when_and_after_how_much_silence() {
+fn a_page_shows_when_connections_died_and_how_long_they_were_idle() {
     let page = Page::new("deaths");
     let address = server(|stream| {
         thread::sleep(Duration::from_millis(250));
@@ -72,25 +72,25 @@ fn a_page_of_deaths_shows_when_and_after_how_much_silence() {
     assert!(summary.contains("5 connections died: 5 by FIN; idle for"), "{summary}");
 }
 
-/// How many connections the servers of the test below have.
-static BOTHERED: AtomicUsize = AtomicUsize::new(0);
+/// Number of connections to the server of the test below.
+static CONNECTED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn a_report_that_cannot_be_opened_is_refused_before_anything_is_connected() {
     let address = server(|_| {
-        BOTHERED.fetch_add(1, Ordering::Relaxed);
+        CONNECTED.fetch_add(1, Ordering::Relaxed);
     });
     for option in ["--json", "--report"] {
         let output = stress(&format!("{address} --duration 100ms {option} /no/such/folder/x"));
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(told.contains("cannot write /no/such/folder/x: "), "{told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("cannot write /no/such/folder/x: "), "{stderr}");
     }
-    assert_eq!(BOTHERED.load(Ordering::Relaxed), 0);
+    assert_eq!(CONNECTED.load(Ordering::Relaxed), 0);
 }
 
 #[test]
-fn a_report_replaces_the_whole_file_and_a_run_that_cannot_be_made_leaves_it() {
+fn a_report_replaces_the_whole_file_and_a_failed_start_leaves_it() {
     let (address, page) = (server(echo), Page::new("kept"));
     let old = "an old report ".repeat(10_000);
     fs::write(&page.0, &old).unwrap();
@@ -104,7 +104,7 @@ fn a_report_replaces_the_whole_file_and_a_run_that_cannot_be_made_leaves_it() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_report_that_cannot_be_written_costs_neither_the_summary_nor_the_other_file() {
+fn a_report_that_cannot_be_written_does_not_prevent_the_others() {
     let (address, page) = (server(echo), Page::new("other"));
     let line = format!("{address} --conns 2 --duration 100ms --json /dev/full");
     let output = stress(&format!("{line} --report {}", page.0.display()));
@@ -112,20 +112,20 @@ fn a_report_that_cannot_be_written_costs_neither_the_summary_nor_the_other_file(
     let summary = String::from_utf8_lossy(&output.stdout);
     assert!(summary.contains("no errors"), "{output:?}");
     assert!(page.text().ends_with("</html>\n"));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.starts_with("oneloop: cannot write /dev/full: "), "{told}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.starts_with("oneloop: cannot write /dev/full: "), "{stderr}");
 }
 
 #[test]
 fn a_wrong_byte_makes_the_run_fail() {
     let address = server(|mut stream: TcpStream| {
-        let mut room = [0; 64];
-        while stream.read_exact(&mut room).is_ok() {
-            room[3] ^= 1;
-            let _ = stream.write_all(&room);
+        let mut buffer = [0; 64];
+        while stream.read_exact(&mut buffer).is_ok() {
+            buffer[3] ^= 1;
+            let _ = stream.write_all(&buffer);
         }
     });
-    let report = told(&format!("{address} --conns 3 --duration 200ms"), 1);
+    let report = run_report(&format!("{address} --conns 3 --duration 200ms"), 1);
     assert_eq!(number(&report, "loads.0.integrity_errors"), 3.0);
     let output = stress(&format!("{address} --conns 9 --duration 200ms"));
     let text = String::from_utf8_lossy(&output.stdout).to_string();
@@ -135,7 +135,7 @@ fn a_wrong_byte_makes_the_run_fail() {
 }
 
 #[test]
-fn a_sink_alone_serves_until_it_is_interrupted_and_tells_what_it_saw() {
+fn a_sink_alone_serves_until_it_is_interrupted_and_then_reports() {
     let command = ["stress", "--sink", "127.0.0.1:0", "--json", "-"];
     let mut sink = Kept(
         oneloop().args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap(),
@@ -143,8 +143,10 @@ fn a_sink_alone_serves_until_it_is_interrupted_and_tells_what_it_saw() {
     let mut note = String::new();
     BufReader::new(sink.0.stderr.take().unwrap()).read_line(&mut note).unwrap();
     let address = note.trim().split("tcp://").nth(1).expect(&note).to_string();
-    let near =
-        told(&format!("{address} --load stream --direction both --conns 2 --duration 300ms"), 0);
+    let near = run_report(
+        &format!("{address} --load stream --direction both --conns 2 --duration 300ms"),
+        0,
+    );
     assert!(number(&near, "loads.0.bytes_sent") > 1e6, "{}", near.pretty(2));
     interrupt(&sink);
     let mut text = String::new();
@@ -155,21 +157,21 @@ fn a_sink_alone_serves_until_it_is_interrupted_and_tells_what_it_saw() {
     assert!(number(&far, "loads.0.bytes_received") > 1e6, "{text}");
 }
 
-/// How many connections the server below has.
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
+/// Number of connections the server below has accepted.
+static ACCEPTED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
-fn who_interrupts_twice_does_not_wait_and_blames_nobody() {
+fn a_second_interrupt_does_not_wait_and_reports_no_failures() {
     let address = server(|mut stream| {
-        TAKEN.fetch_add(1, Ordering::Relaxed);
+        ACCEPTED.fetch_add(1, Ordering::Relaxed);
         while let Ok(1..) = stream.read(&mut [0; 100]) {}
-        // It never says its end.
+        // It does not close for a minute.
         thread::sleep(Duration::from_secs(60));
     });
     let line = format!("stress {address} --load idle --conns 3 --hold 60s --timeout 60s --json -");
     let mut run =
         Kept(oneloop().args(line.split_whitespace()).stdout(Stdio::piped()).spawn().unwrap());
-    while TAKEN.load(Ordering::Relaxed) < 3 {
+    while ACCEPTED.load(Ordering::Relaxed) < 3 {
         thread::sleep(Duration::from_millis(10));
     }
     interrupt(&run);

@@ -1,4 +1,4 @@
-//! The idle timeouts of real servers, where they are installed.
+//! Tests of idle timeouts of real servers, where they are installed.
 #![cfg(unix)]
 
 use std::fs;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use oneloop::config::{LoadKind, StressPlan};
 use oneloop::stress::idle_probe::Mode;
-use oneloop::stress::load_stats::How;
+use oneloop::stress::load_stats::DeathCause;
 
 use crate::kept::Kept;
 use crate::scratch::Scratch;
 use crate::tool::{plan, run, server};
 
-/// Whether a program can be run here; if not, the test says so and passes.
+/// Whether a program is installed. If not, the test prints that and passes.
 fn has(program: &str) -> bool {
     let mut command = Command::new(program);
     let quiet = command.arg("-v").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -28,36 +28,36 @@ fn has(program: &str) -> bool {
     has
 }
 
-/// A port that was free a moment ago.
+/// Returns an address whose port was just free.
 fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Starts a server, and waits until it listens at this address.
+/// Starts a server, and waits until it listens on this address.
 fn start(command: &mut Command, at: SocketAddr) -> Kept {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut server = Kept(quiet.spawn().unwrap());
-    let begun = Instant::now();
+    let started = Instant::now();
     while TcpStream::connect(at).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "it never listens");
+        assert!(started.elapsed() < Duration::from_secs(60), "it never listens");
         assert!(server.0.try_wait().unwrap().is_none(), "it does not run");
         thread::sleep(Duration::from_millis(10));
     }
     server
 }
 
-/// The server closes connections that say nothing for one second, however exactly it counts.
+/// Checks that the search finds a server that closes connections idle for a second or so.
 fn closes_the_silent(to: SocketAddr) {
     let find_idle_timeout = Some(Duration::from_secs(20));
     let outcome = run(&StressPlan { find_idle_timeout, ..plan(to, LoadKind::Idle, 1) });
     assert!(outcome.is_ok(), "{outcome:?}");
-    let found = outcome.found.unwrap();
-    assert_eq!(found.mode, Some(Mode::Silent), "{found:?}");
-    let (died, how) = found.died.unwrap();
-    assert!(died > Duration::from_millis(500) && how == How::Fin, "{found:?}");
+    let result = outcome.probe.unwrap();
+    assert_eq!(result.mode, Some(Mode::Silent), "{result:?}");
+    let (died, how) = result.died.unwrap();
+    assert!(died > Duration::from_millis(500) && how == DeathCause::Fin, "{result:?}");
 }
 
-/// A file with the configuration of a server.
+/// Writes a configuration file.
 fn written(scratch: &Scratch, text: &str) -> PathBuf {
     let path = scratch.path("conf");
     fs::write(&path, text).unwrap();

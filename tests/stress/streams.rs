@@ -1,4 +1,4 @@
-//! Bulk streams, straight and through a relay.
+//! Tests of bulk streams, directly and through a relay.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,19 +9,19 @@ use oneloop::stress::outcome::Outcome;
 
 use crate::tool::{Spare, echo, plan, run, server};
 
-/// So much moves on the busiest machine while a run lasts, and nothing of it where nothing should.
-const MUCH: u64 = 1 << 17;
+/// Bytes that a stream moves at least during a run, even on a busy machine.
+const BYTES_MIN: u64 = 1 << 17;
 
 #[test]
-fn a_stream_comes_back_from_an_echo_whole() {
+fn a_stream_is_echoed_completely() {
     let outcome = run(&plan(server(echo), LoadKind::Stream, 3));
     let stats = &outcome.loads[0].stats;
     assert!(outcome.is_ok(), "{stats:?}");
-    assert!(stats.bytes_in > MUCH && stats.bytes_out > MUCH, "{stats:?}");
+    assert!(stats.bytes_in > BYTES_MIN && stats.bytes_out > BYTES_MIN, "{stats:?}");
 }
 
-/// A relay to this address, which passes on an end of file; in each direction it changes what it
-/// passes on by `change`.
+/// Starts a relay to this address, which modifies the bytes of both directions with `change` and
+/// forwards an end of file.
 fn relay(to: SocketAddr, change: fn(Vec<u8>) -> Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -31,17 +31,17 @@ fn relay(to: SocketAddr, change: fn(Vec<u8>) -> Vec<u8>) -> SocketAddr {
             let both =
                 [(client.try_clone().unwrap(), target.try_clone().unwrap()), (target, client)];
             for (from, into) in both {
-                thread::spawn(move || pass_on(from, into, change));
+                thread::spawn(move || forward(from, into, change));
             }
         }
     });
     address
 }
 
-fn pass_on(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<u8>) {
-    let mut room = vec![0; 65_536];
-    while let Ok(bytes @ 1..) = from.read(&mut room) {
-        if into.write_all(&change(room[..bytes].to_vec())).is_err() {
+fn forward(mut from: TcpStream, mut into: TcpStream, change: fn(Vec<u8>) -> Vec<u8>) {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(bytes @ 1..) = from.read(&mut buffer) {
+        if into.write_all(&change(buffer[..bytes].to_vec())).is_err() {
             return;
         }
     }
@@ -72,14 +72,18 @@ fn a_stream_through_a_relay_is_verified_at_both_ends() {
         let outcome = streamed(direction, |bytes| bytes);
         assert!(outcome.is_ok(), "{direction:?} {outcome:?}");
         let (near, far) = (&outcome.loads[0].stats, &outcome.loads[1].stats);
-        assert_eq!(near.bytes_out > MUCH, direction != Direction::Down, "{direction:?} {near:?}");
-        assert_eq!(near.bytes_in > MUCH, direction != Direction::Up, "{direction:?} {near:?}");
+        assert_eq!(
+            near.bytes_out > BYTES_MIN,
+            direction != Direction::Down,
+            "{direction:?} {near:?}"
+        );
+        assert_eq!(near.bytes_in > BYTES_MIN, direction != Direction::Up, "{direction:?} {near:?}");
         assert_eq!(far.opened, 2, "{direction:?}");
     }
 }
 
 #[test]
-fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
+fn a_counted_stream_must_arrive_completely_but_may_be_modified() {
     let how = || StressPlan { direction: Direction::Up, no_verify: true, ..StressPlan::default() };
     let change = |mut bytes: Vec<u8>| {
         bytes.iter_mut().skip(1_000).for_each(|byte| *byte ^= 1);
@@ -88,7 +92,7 @@ fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
     let outcome = streamed_as(how(), change);
     assert!(outcome.is_ok(), "{outcome:?}");
     let (near, far) = (&outcome.loads[0].stats, &outcome.loads[1].stats);
-    assert!(near.bytes_out > MUCH && far.bytes_in > MUCH, "{near:?} {far:?}");
+    assert!(near.bytes_out > BYTES_MIN && far.bytes_in > BYTES_MIN, "{near:?} {far:?}");
     let lose = |mut bytes: Vec<u8>| {
         bytes.truncate(60_000);
         bytes
@@ -98,7 +102,7 @@ fn of_a_stream_that_is_only_counted_each_byte_must_arrive_and_may_be_changed() {
 }
 
 #[test]
-fn a_byte_that_a_relay_has_changed_is_an_integrity_error() {
+fn a_byte_modified_by_a_relay_is_an_integrity_error() {
     let change = |mut bytes: Vec<u8>| {
         let last = bytes.len() - 1;
         if bytes.len() > 10_000 {

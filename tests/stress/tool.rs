@@ -1,4 +1,4 @@
-//! What every test of a stress run needs: a server, a plan, and the run.
+//! Servers, plans and runs for the stress tests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use socket2::{Domain, Socket, Type};
 
 use oneloop::config::{Address, LoadKind, LoadPlan, StressPlan};
-use oneloop::stress::dial::{Dialer, resolve};
+use oneloop::stress::dial::{LoadDialer, resolve};
 use oneloop::stress::outcome::Outcome;
 use oneloop::stress::pattern::Pattern;
 use oneloop::stress::runner::Runner;
 use oneloop::stress::server_usage::ServerUsage;
 
-/// A server with a thread for each connection. It ends with the process.
+/// Starts a server with a thread per connection. It ends with the process.
 pub fn server(serve: fn(TcpStream)) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -28,9 +28,9 @@ pub fn server(serve: fn(TcpStream)) -> SocketAddr {
 }
 
 pub fn echo(mut stream: TcpStream) {
-    let mut room = vec![0; 65_536];
-    while let Ok(bytes @ 1..) = stream.read(&mut room) {
-        if stream.write_all(&room[..bytes]).is_err() {
+    let mut buffer = vec![0; 65_536];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        if stream.write_all(&buffer[..bytes]).is_err() {
             return;
         }
     }
@@ -49,7 +49,7 @@ pub fn plan(to: SocketAddr, kind: LoadKind, conns: usize) -> StressPlan {
 }
 
 pub fn run(plan: &StressPlan) -> Outcome {
-    let mut dialer = Dialer::new(resolve(&plan.targets).unwrap(), &plan.sources);
+    let mut dialer = LoadDialer::new(resolve(&plan.targets).unwrap(), &plan.sources);
     if plan.gso {
         dialer.set_segment_size(plan.size);
     }
@@ -62,8 +62,8 @@ pub fn run(plan: &StressPlan) -> Outcome {
     Outcome::of(runner)
 }
 
-/// A port that is given to nobody who asks for any: nobody listens at it, but who asks for this one
-/// gets it. As long as this lives.
+/// Reserves a port without listening on it: the system assigns it to no other socket, but it can be
+/// bound explicitly.
 pub struct Spare(Socket);
 
 impl Spare {

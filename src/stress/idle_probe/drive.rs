@@ -1,17 +1,18 @@
 //! Drives the search for an idle timeout: opens, probes and closes connections as the search
-//! demands, and passes it the results.
+//! requests, and passes it the results.
 
 use std::time::Duration;
 
 use crate::core::{Key, Reason};
 
-use super::{IdleProbe, Step};
-use crate::stress::failure::{self, Failure, NO_ANSWER};
-use crate::stress::load_stats::How;
+use super::{IdleProbe, ProbeAction};
+use crate::stress::failure::{self, LoadFailure, NO_ANSWER};
+use crate::stress::load_stats::DeathCause;
 use crate::stress::phase::Phase;
 use crate::stress::runner::Runner;
 
 impl Runner {
+    /// Returns when the search has to act next.
     pub(in crate::stress) fn idle_probe_due(&self) -> Option<Duration> {
         self.idle_probe.as_ref().and_then(IdleProbe::due)
     }
@@ -22,11 +23,11 @@ impl Runner {
         let Some(mut idle_probe) = self.idle_probe.take() else { return false };
         let now = self.clock.now();
         if idle_probe.is_round_over() {
-            let silences = idle_probe.next_round();
+            let idle_times = idle_probe.next_round();
             self.groups[0].sends = idle_probe.sends();
-            for silence in silences {
+            for idle_time in idle_times {
                 match self.open_one(0) {
-                    Ok(key) => idle_probe.begin(key, silence),
+                    Ok(key) => idle_probe.begin(key, idle_time),
                     Err(error) => self.connect_failed(0, (&error).into()),
                 }
             }
@@ -35,10 +36,10 @@ impl Runner {
                 return false;
             }
         }
-        for step in idle_probe.steps(now) {
-            match step {
-                Step::Ask(key) => drop(self.permit(key, now)),
-                Step::GiveUp(key) => {
+        for action in idle_probe.actions(now) {
+            match action {
+                ProbeAction::Send(key) => drop(self.permit(key, now)),
+                ProbeAction::Close(key) => {
                     self.end(key, Reason::Drained);
                 }
             }
@@ -47,6 +48,7 @@ impl Runner {
         true
     }
 
+    /// Passes an established connection to the search.
     pub(in crate::stress) fn idle_probe_connected(&mut self, key: Key) {
         let now = self.clock.now();
         if let Some(idle_probe) = &mut self.idle_probe {
@@ -84,12 +86,16 @@ impl Runner {
     }
 
     /// Passes the end of a connection to the search. Returns false if there is none.
-    pub(in crate::stress) fn idle_probe_closed(&mut self, key: Key, how: Option<How>) -> bool {
+    pub(in crate::stress) fn idle_probe_closed(
+        &mut self,
+        key: Key,
+        how: Option<DeathCause>,
+    ) -> bool {
         let now = self.clock.now();
-        let finding = self.phase == Phase::IdleProbe;
+        let is_searching = self.phase == Phase::IdleProbe;
         let Some(idle_probe) = &mut self.idle_probe else { return false };
-        if finding && !idle_probe.closed(key, how, now) {
-            self.groups[0].stats.fail(Failure::new(failure::Stage::Exchange, NO_ANSWER));
+        if is_searching && !idle_probe.closed(key, how, now) {
+            self.groups[0].stats.fail(LoadFailure::new(failure::Stage::Exchange, NO_ANSWER));
         }
         true
     }

@@ -1,33 +1,35 @@
-//! A chart as SVG within a page: axes, lines, areas and bars, coloured by the page's style.
+//! Draws a chart as inline SVG: axes, lines, areas and bars. The page's style sheet sets the
+//! colors.
 
 use std::fmt::Write;
 
-use super::scale::Scale;
+use super::scale::AxisScale;
 use crate::text::html::escape;
 
-/// A chart before it is drawn.
+/// A chart to be drawn.
 pub struct Chart {
     pub title: String,
-    /// What is shown, in one line under the title.
+    /// A line below the title that describes the values.
     pub about: String,
     pub x: Axis,
     pub y: Axis,
-    /// This part of the x axis is shaded: what was measured.
+    /// Shaded part of the x axis: the measured window.
     pub shaded: Option<(f64, f64)>,
     pub series: Vec<Series>,
 }
 
+/// An axis: its range, and its labels.
 pub struct Axis {
     pub from: f64,
     pub to: f64,
     pub log: bool,
-    /// How a value is written.
-    pub show: fn(f64) -> String,
-    /// Where it is marked. None: at round values.
-    pub marks: Option<Vec<f64>>,
+    /// Formats a label.
+    pub label: fn(f64) -> String,
+    /// Positions of the ticks. `None`: at round values.
+    pub ticks: Option<Vec<f64>>,
 }
 
-/// One set of points. `class` names its colour in the page's style.
+/// One set of points. `class` is its CSS class, which sets the color.
 pub struct Series {
     pub name: &'static str,
     pub class: &'static str,
@@ -38,9 +40,9 @@ pub struct Series {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Line,
-    /// A line, and what is below it.
+    /// A line with a filled area below it.
     Area,
-    /// From each point to the x of the next one.
+    /// A bar from each point to the x of the next one.
     Bars,
 }
 
@@ -52,25 +54,26 @@ const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 
 impl Axis {
-    /// Linear, from zero.
-    pub fn linear(to: f64, show: fn(f64) -> String) -> Axis {
-        Axis { from: 0.0, to, log: false, show, marks: None }
+    /// Creates a linear axis from zero.
+    pub fn linear(to: f64, label: fn(f64) -> String) -> Axis {
+        Axis { from: 0.0, to, log: false, label, ticks: None }
     }
 
-    pub fn log(from: f64, to: f64, show: fn(f64) -> String) -> Axis {
-        Axis { from, to, log: true, show, marks: None }
+    /// Creates a logarithmic axis.
+    pub fn log(from: f64, to: f64, label: fn(f64) -> String) -> Axis {
+        Axis { from, to, log: true, label, ticks: None }
     }
 
-    fn scale(&self, pixels: (f64, f64)) -> Scale {
+    fn scale(&self, pixels: (f64, f64)) -> AxisScale {
         match self.log {
-            true => Scale::log(self.from, self.to, pixels),
-            false => Scale::linear(self.from, self.to, pixels),
+            true => AxisScale::log(self.from, self.to, pixels),
+            false => AxisScale::linear(self.from, self.to, pixels),
         }
     }
 }
 
 impl Chart {
-    /// The chart as a figure of the page.
+    /// Formats the chart as a figure of the page.
     pub fn figure(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -104,31 +107,31 @@ impl Chart {
         Ok(())
     }
 
-    fn write_axes(&self, out: &mut String, x: &Scale, y: &Scale) -> std::fmt::Result {
+    fn write_axes(&self, out: &mut String, x: &AxisScale, y: &AxisScale) -> std::fmt::Result {
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
-        let marks = |axis: &Axis, scale: &Scale, about| {
-            axis.marks.clone().unwrap_or_else(|| scale.ticks(about))
+        let ticks = |axis: &Axis, scale: &AxisScale, about| {
+            axis.ticks.clone().unwrap_or_else(|| scale.ticks(about))
         };
-        for value in marks(&self.y, y, 5) {
-            let (at, label) = (y.at(value), escape(&(self.y.show)(value)));
+        for value in ticks(&self.y, y, 5) {
+            let (at, text) = (y.at(value), escape(&(self.y.label)(value)));
             write!(
                 out,
                 "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>\
-                 <text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
+                 <text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
                 LEFT - 8.0,
                 at + 4.0
             )?;
         }
         let shown = |value: &f64| *value >= self.x.from && *value <= self.x.to;
-        let values: Vec<f64> = marks(&self.x, x, 7).into_iter().filter(shown).collect();
+        let values: Vec<f64> = ticks(&self.x, x, 7).into_iter().filter(shown).collect();
         for (index, value) in values.iter().enumerate() {
-            let (at, label) = (x.at(*value), escape(&(self.x.show)(*value)));
-            // On a narrow page every second label is left out.
+            let (at, text) = (x.at(*value), escape(&(self.x.label)(*value)));
+            // On a narrow page every second label is hidden.
             let class = if index % 2 == 1 && values.len() > 3 { "x minor" } else { "x" };
             write!(
                 out,
                 "<path class=\"tick\" d=\"M{at:.1} {bottom}v5\"/>\
-                 <text class=\"{class}\" x=\"{at:.1}\" y=\"{:.1}\">{label}</text>",
+                 <text class=\"{class}\" x=\"{at:.1}\" y=\"{:.1}\">{text}</text>",
                 bottom + 19.0
             )?;
         }
@@ -149,7 +152,7 @@ impl Chart {
 }
 
 impl Series {
-    fn write(&self, out: &mut String, x: &Scale, y: &Scale) -> std::fmt::Result {
+    fn write(&self, out: &mut String, x: &AxisScale, y: &AxisScale) -> std::fmt::Result {
         let Series { class, points, shape, .. } = self;
         let bottom = HEIGHT - BOTTOM;
         let (Some(first), Some(last)) = (points.first(), points.last()) else { return Ok(()) };
@@ -172,7 +175,7 @@ impl Series {
         write!(out, "<path class=\"line {class}\" d=\"{line}\"/>")
     }
 
-    fn write_bars(&self, out: &mut String, x: &Scale, y: &Scale) -> std::fmt::Result {
+    fn write_bars(&self, out: &mut String, x: &AxisScale, y: &AxisScale) -> std::fmt::Result {
         let bottom = HEIGHT - BOTTOM;
         for pair in self.points.windows(2) {
             let [(from, value), (to, _)] = pair else { continue };
@@ -209,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn points_are_drawn_where_they_belong() {
+    fn points_are_drawn_at_their_positions() {
         let points = [(0.0, 1.0), (10.0, 1000.0)];
         let text = chart(vec![series(Shape::Area, &points)]);
         assert!(text.contains("class=\"line one\" d=\"M64.0 220.0L546.0 12.0\""), "{text}");
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_cannot_change_the_page() {
+    fn foreign_text_cannot_inject_markup() {
         let text = chart(vec![series(Shape::Line, &[]), series(Shape::Line, &[(1.0, 2.0)])]);
         assert!(text.contains("a &lt; b") && text.contains("&quot;this&quot;"), "{text}");
         assert!(text.contains("legend"));

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::stress::outcome::Outcome;
 use crate::stress::timeline::Point;
-use crate::stress::unit::Unit;
+use crate::stress::unit::WorkUnit;
 
 use super::chart::{Axis, Chart, Series, Shape};
 use super::latency_charts::latency_charts;
 use super::marks::{area, latency_axis, line, top};
 use super::marks::{show_bytes, show_count, show_nanos, show_percent, show_seconds};
-use super::words::count;
+use super::numbers::count;
 
 /// Draws all charts that have data, as figures of the page.
 pub fn charts(outcome: &Outcome) -> String {
@@ -93,7 +93,7 @@ impl<'a> Time<'a> {
     fn open(&self, outcome: &Outcome) -> Chart {
         let mut points = vec![(0.0, 0.0)];
         points.extend(self.series(|point| point.open as f64));
-        let about = match outcome.wanted() {
+        let about = match outcome.persistent_planned() {
             0 => "open connections".to_string(),
             wanted => format!("open connections; {} persistent requested", count(wanted as f64)),
         };
@@ -104,21 +104,21 @@ impl<'a> Time<'a> {
     fn rates(&self, outcome: &Outcome) -> Option<Chart> {
         let does = |unit| outcome.loads.iter().any(|load| load.unit() == unit);
         let rate = |of: fn(&Point) -> u64| self.series(|point| of(point) as f64 / self.step);
-        if does(Unit::Message) || does(Unit::Connection) {
+        if does(WorkUnit::Message) || does(WorkUnit::Connection) {
             let messages = rate(|point| point.answered);
             let connections = rate(|point| point.exchanged);
             let highest = top(&messages).max(top(&connections));
             let mut series = Vec::new();
-            if does(Unit::Message) {
+            if does(WorkUnit::Message) {
                 series.push(area("messages", "one", messages));
             }
-            if does(Unit::Connection) {
+            if does(WorkUnit::Connection) {
                 series.push(area("connections", "two", connections));
             }
             let y = Axis::linear(highest, show_count);
             return Some(self.chart("Rate", "answers per second", y, series));
         }
-        does(Unit::Gibibyte).then(|| {
+        does(WorkUnit::Gibibyte).then(|| {
             let moved = rate(|point| point.bytes);
             let y = Axis::linear(top(&moved), show_bytes);
             let about = "bytes per second, both directions";

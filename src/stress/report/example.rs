@@ -6,8 +6,8 @@ use crate::config::{Address, Direction, LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::environment::Environment;
-use crate::stress::failure::{Failure, NO_ANSWER, Stage};
-use crate::stress::load_stats::{Death, How, LoadStats};
+use crate::stress::failure::{LoadFailure, NO_ANSWER, Stage};
+use crate::stress::load_stats::{Death, DeathCause, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::ramp_curve::RampCurve;
 use crate::stress::server_usage::LoopUsage;
@@ -22,7 +22,11 @@ pub fn example() -> Outcome {
     };
     Outcome {
         plan,
-        host: Environment { system: "Linux 6".to_string(), cores: 2, ..Environment::default() },
+        environment: Environment {
+            system: "Linux 6".to_string(),
+            cores: 2,
+            ..Environment::default()
+        },
         began: UNIX_EPOCH + Duration::from_secs(1_790_000_000),
         loads: vec![load(LoadKind::Idle, 1000, idle()), load(LoadKind::Echo, 16, echo())],
         ramp: Duration::from_millis(120),
@@ -34,7 +38,7 @@ pub fn example() -> Outcome {
         busy: LoopUsage::default(),
         timeline: timeline(),
         server: Some(server()),
-        found: None,
+        probe: None,
     }
 }
 
@@ -47,7 +51,7 @@ fn idle() -> LoadStats {
     stats.window = Duration::from_secs(2);
     for at in [700, 1900] {
         let at = Duration::from_millis(at);
-        stats.deaths.add(Death { at, silent: at / 2, how: How::Fin });
+        stats.deaths.add(Death { at, idle: at / 2, how: DeathCause::Fin });
     }
     stats
 }
@@ -60,24 +64,24 @@ fn echo() -> LoadStats {
         stats.connect.record(Duration::from_nanos(40_000 + step));
     }
     stats.unanswered = 1;
-    stats.fail(Failure::new(Stage::Exchange, NO_ANSWER));
+    stats.fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
     stats
 }
 
 fn ramp_curve() -> RampCurve {
     let mut ramp_curve = RampCurve::new();
-    (0..120).for_each(|at| ramp_curve.note(Duration::from_millis(at), 8 * at));
+    (0..120).for_each(|at| ramp_curve.record(Duration::from_millis(at), 8 * at));
     ramp_curve
 }
 
 fn timeline() -> Timeline {
     let mut timeline = Timeline::new();
     for step in 1..=24u64 {
-        timeline.now().opened += if step < 3 { 500 } else { 0 };
-        timeline.now().died += u64::from(step == 7 || step == 19);
+        timeline.current().opened += if step < 3 { 500 } else { 0 };
+        timeline.current().died += u64::from(step == 7 || step == 19);
         (0..100).for_each(|_| timeline.answered(Duration::from_micros(90 + 10 * step)));
         let cost = cost(step);
-        timeline.turn(Duration::from_millis(100 * step), 1016.min(step * 500), Some(cost));
+        timeline.advance(Duration::from_millis(100 * step), 1016.min(step * 500), Some(cost));
     }
     timeline
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use crate::config::{LoadKind, StressPlan};
 use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
-use crate::stress::idle_probe::{Found, Mode, Reply};
+use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
 use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::unit::{GIBIBYTE, Unit};
+use crate::stress::unit::{GIBIBYTE, WorkUnit};
 use crate::text::digits::{grouped, plural};
 
-use super::words::{bytes, count, digits, duration};
+use super::numbers::{bytes, count, digits, duration};
 
 /// Minimum number of connections for memory per connection. Memory grows in pages, so a figure from
 /// fewer would be meaningless.
@@ -22,7 +22,7 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
     let conns = if load.far { load.stats.opened } else { load.conns as u64 };
     let conns = plural(conns, "connection");
     let size = bytes(plan.size as f64);
-    let speaks = match load.kind {
+    let messages = match load.kind {
         LoadKind::Idle => String::new(),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
@@ -30,7 +30,7 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
         LoadKind::Stream => format!(", {}", plan.direction.name()),
         _ => format!(", {size} each"),
     };
-    format!("{conns}{speaks}, {}", window(load, plan))
+    format!("{conns}{messages}, {}", window(load, plan))
 }
 
 /// Formats how long the load was held or measured, and the planned time if it was cut short.
@@ -49,8 +49,8 @@ fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
 }
 
 /// Describes how the search for an idle timeout tests connections. Lines of at most 65 columns.
-pub fn mode_lines(found: &Found) -> Vec<String> {
-    let silent = match (found.mode, found.reply) {
+pub fn mode_lines(result: &ProbeResult) -> Vec<String> {
+    let reason = match (result.mode, result.reply) {
         (None, _) => return vec!["mode: undecided, no connection was established".to_string()],
         (Some(Mode::Echo), _) => {
             return vec!["mode: echo, each connection must echo a message".to_string()];
@@ -59,7 +59,7 @@ pub fn mode_lines(found: &Found) -> Vec<String> {
         (Some(Mode::Silent), Some(reply)) => format!("no echo: {}", reply_text(reply)),
     };
     vec![
-        format!("mode: silent, no data is sent ({silent})"),
+        format!("mode: silent, no data is sent ({reason})"),
         "connections lost without FIN or RST are not detected in this mode".to_string(),
     ]
 }
@@ -89,8 +89,8 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
         None => plural(done, noun),
     };
     let text = match load.unit() {
-        Unit::None => return None,
-        Unit::Message => {
+        WorkUnit::None => return None,
+        WorkUnit::Message => {
             let lost = match stats.lost {
                 0 => String::new(),
                 lost => format!(", {} lost, {} late", count(lost as f64), count(stats.late as f64)),
@@ -98,8 +98,8 @@ pub fn rate(load: &LoadOutcome) -> Option<String> {
             let both_ways = size(stats.bytes_in + stats.bytes_out);
             format!("{}, {both_ways} in both directions{lost}", done(stats.answered, "message"))
         }
-        Unit::Connection => done(stats.exchanged, "connection"),
-        Unit::Gibibyte => {
+        WorkUnit::Connection => done(stats.exchanged, "connection"),
+        WorkUnit::Gibibyte => {
             let moved = |bytes: u64| match stats.per_second(bytes) {
                 Some(rate) => format!("{} GiB/s", digits(rate / GIBIBYTE)),
                 None => size(bytes),
@@ -133,15 +133,16 @@ pub fn kernel_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
     let (open, base) = server.open.zip(server.base)?;
     let of = |cost: &Cost| cost.slab_bytes + cost.socket_bytes;
     let grown = of(&open).saturating_sub(of(&base)) as f64;
-    let is_known = grown > 0.0 && outcome.stayed() >= MANY && server.backlog.waiting() == 0;
-    is_known.then(|| grown / outcome.stayed() as f64)
+    let is_known =
+        grown > 0.0 && outcome.persistent_opened() >= MANY && server.backlog.waiting() == 0;
+    is_known.then(|| grown / outcome.persistent_opened() as f64)
 }
 
 /// Computes user memory of the server per connection, if all are accepted and there are enough.
 pub fn user_bytes_each(server: &Server, outcome: &Outcome) -> Option<f64> {
-    let is_known = outcome.stayed() >= MANY && server.backlog.waiting() == 0;
+    let is_known = outcome.persistent_opened() >= MANY && server.backlog.waiting() == 0;
     let user = server.user_bytes(server.open).filter(|_| is_known)?;
-    Some(user as f64 / outcome.stayed() as f64)
+    Some(user as f64 / outcome.persistent_opened() as f64)
 }
 
 /// Describes the connections that the server has not accepted, if there are any.
@@ -159,8 +160,8 @@ pub fn accept_line(server: &Server) -> Option<String> {
 
 /// Computes CPU time per unit of work, if all loads are counted in the same unit.
 pub fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<(Duration, &'static str)> {
-    let cpu = server.cpu_to_share()?;
-    let busy = || outcome.loads.iter().filter(|load| load.unit() != Unit::None);
+    let cpu = server.divisible_cpu()?;
+    let busy = || outcome.loads.iter().filter(|load| load.unit() != WorkUnit::None);
     let unit = busy().next()?.unit();
     let done: f64 = busy().map(LoadOutcome::done).sum();
     if done <= 0.0 || busy().any(|load| load.unit() != unit) {
@@ -168,10 +169,10 @@ pub fn cpu_per_unit(server: &Server, outcome: &Outcome) -> Option<(Duration, &'s
     }
     let each = Duration::from_secs_f64(cpu.as_secs_f64() / done);
     let noun = match unit {
-        Unit::Message => "message",
-        Unit::Connection => "connection",
-        Unit::Gibibyte => "GiB",
-        Unit::None => return None,
+        WorkUnit::Message => "message",
+        WorkUnit::Connection => "connection",
+        WorkUnit::Gibibyte => "GiB",
+        WorkUnit::None => return None,
     };
     Some((each, noun))
 }

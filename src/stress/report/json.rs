@@ -4,14 +4,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use crate::stress::cost::Cost;
 use crate::stress::environment::Environment;
-use crate::stress::failure::Failure;
+use crate::stress::failure::LoadFailure;
 use crate::stress::histogram::Histogram;
-use crate::stress::idle_probe::{Found, Mode, Reply};
+use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
 use crate::stress::json::{Json, object};
-use crate::stress::load_stats::{Death, Deaths, How, LoadStats, Partial};
+use crate::stress::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::timeline::{Point, Timeline};
-use crate::stress::unit::Unit;
+use crate::stress::unit::WorkUnit;
 
 use super::time::utc;
 
@@ -32,10 +32,10 @@ pub fn json(outcome: &Outcome) -> Json {
         ("command", outcome.command().into()),
         ("seed", outcome.plan.seed.map_or(Json::Null, |seed| seed.to_string().into())),
         ("targets", targets.collect()),
-        ("host", host(&outcome.host)),
+        ("host", host(&outcome.environment)),
         ("ramp", ramp(outcome)),
         ("loads", outcome.loads.iter().map(|load| one_load(load, outcome)).collect()),
-        ("idle_timeout", outcome.found.as_ref().map(idle_timeout).into()),
+        ("idle_timeout", outcome.probe.as_ref().map(idle_timeout).into()),
         ("server", outcome.server.as_ref().map(|server| costs(server, outcome)).into()),
         ("generator", generator(outcome)),
         ("timeline", timeline(&outcome.timeline)),
@@ -55,12 +55,12 @@ fn host(host: &Environment) -> Json {
 }
 
 fn ramp(outcome: &Outcome) -> Json {
-    let staying = outcome.loads.iter().filter(|load| load.stays());
+    let persistent = outcome.loads.iter().filter(|load| load.is_persistent());
     let mut connect = Histogram::new();
-    staying.for_each(|load| connect.merge(&load.stats.connect));
-    let (opened, took) = (outcome.stayed(), outcome.ramp.as_secs_f64());
+    persistent.for_each(|load| connect.merge(&load.stats.connect));
+    let (opened, took) = (outcome.persistent_opened(), outcome.ramp.as_secs_f64());
     object([
-        ("wanted", outcome.wanted().into()),
+        ("wanted", outcome.persistent_planned().into()),
         ("connected", opened.into()),
         ("seconds", took.into()),
         ("per_second", outcome.ramp_rate().into()),
@@ -123,7 +123,7 @@ fn incomplete(partial: &Partial) -> Json {
 }
 
 fn failures(stats: &LoadStats) -> Json {
-    let one = |(failure, count): (&Failure, &u64)| {
+    let one = |(failure, count): (&LoadFailure, &u64)| {
         object([
             ("stage", failure.stage.name().into()),
             ("error", failure.name.as_str().into()),
@@ -142,7 +142,7 @@ fn deaths(deaths: &Deaths) -> Json {
     let one = |death: &Death| {
         object([
             ("at_s", seconds(death.at)),
-            ("idle_s", seconds(death.silent)),
+            ("idle_s", seconds(death.idle)),
             ("how", death.how.name().into()),
         ])
     };
@@ -155,31 +155,31 @@ fn deaths(deaths: &Deaths) -> Json {
     ])
 }
 
-fn idle_timeout(found: &Found) -> Json {
-    let trial = |(silence, how): &(Duration, Option<How>)| {
-        object([("idle_s", seconds(*silence)), ("died", how.map(How::name).into())])
+fn idle_timeout(result: &ProbeResult) -> Json {
+    let trial = |(idle_time, how): &(Duration, Option<DeathCause>)| {
+        object([("idle_s", seconds(*idle_time)), ("died", how.map(DeathCause::name).into())])
     };
     object([
-        ("mode", found.mode.map(Mode::name).into()),
-        ("probe_reply", found.reply.map(Reply::name).into()),
-        ("survived_s", found.survived.map(|silence| silence.as_secs_f64()).into()),
-        ("died_after_s", found.died.map(|(silence, _)| silence.as_secs_f64()).into()),
-        ("how", found.died.map(|(_, how)| how.name()).into()),
-        ("trials", found.trials.iter().map(trial).collect()),
+        ("mode", result.mode.map(Mode::name).into()),
+        ("probe_reply", result.reply.map(Reply::name).into()),
+        ("survived_s", result.survived.map(|idle_time| idle_time.as_secs_f64()).into()),
+        ("died_after_s", result.died.map(|(idle_time, _)| idle_time.as_secs_f64()).into()),
+        ("how", result.died.map(|(_, how)| how.name()).into()),
+        ("trials", result.trials.iter().map(trial).collect()),
     ])
 }
 
 fn costs(server: &Server, outcome: &Outcome) -> Json {
-    let stayed = outcome.stayed() as f64;
+    let stayed = outcome.persistent_opened() as f64;
     let each = |bytes: Option<u64>| {
         let is_known = stayed > 0.0 && server.backlog.waiting() == 0;
         Json::from(bytes.filter(|_| is_known).map(|bytes| bytes as f64 / stayed))
     };
     let cpu = server.cpu().map(|cpu| cpu.as_secs_f64());
-    let per = |unit: Unit, scale: f64| {
+    let per = |unit: WorkUnit, scale: f64| {
         let of = outcome.loads.iter().filter(|load| load.unit() == unit);
         let done: f64 = of.map(LoadOutcome::done).sum();
-        let cpu = server.cpu_to_share().filter(|_| done > 0.0);
+        let cpu = server.divisible_cpu().filter(|_| done > 0.0);
         Json::from(cpu.map(|cpu| cpu.as_secs_f64() * scale / done))
     };
     let kernel = |read: fn(&Cost) -> u64| {
@@ -195,9 +195,9 @@ fn costs(server: &Server, outcome: &Outcome) -> Json {
         ("accept_queue_at_close", server.queue_at_close.into()),
         ("cpu_s", cpu.into()),
         ("cpu_share", server.cpu_share().into()),
-        ("cpu_us_per_message", per(Unit::Message, 1e6)),
-        ("cpu_us_per_connection", per(Unit::Connection, 1e6)),
-        ("cpu_s_per_gib", per(Unit::Gibibyte, 1.0)),
+        ("cpu_us_per_message", per(WorkUnit::Message, 1e6)),
+        ("cpu_us_per_connection", per(WorkUnit::Connection, 1e6)),
+        ("cpu_s_per_gib", per(WorkUnit::Gibibyte, 1.0)),
         ("user_bytes_per_connection", each(server.user_bytes(server.open))),
         ("user_bytes_per_connection_used", each(server.user_bytes(server.end.or(server.close)))),
         ("kernel_socket_bytes", kernel(|cost| cost.socket_bytes).into()),

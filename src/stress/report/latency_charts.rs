@@ -20,21 +20,22 @@ pub(super) fn latency_charts(load: &LoadOutcome, several: bool) -> Vec<Chart> {
     vec![distribution(&drawn, &of), by_percentile(&drawn, &of)]
 }
 
-/// A name, a colour, and what is drawn.
-type Drawn = (&'static str, &'static str, Histogram);
+/// A name, a CSS class, and a histogram.
+type NamedHistogram = (&'static str, &'static str, Histogram);
 
 const CORRECTED: &str = "corrected for coordinated omission";
 
-fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
+fn by_percentile(drawn: &[NamedHistogram], of: &str) -> Chart {
     let ends = drawn.iter().flat_map(|(_, _, histogram)| [histogram.min(), histogram.max()]);
     let y = latency_axis(ends.map(|end| end.as_nanos() as f64));
-    let last = drawn.iter().map(|(_, _, histogram)| last_mark(histogram)).fold(0.0, f64::max);
+    let last =
+        drawn.iter().map(|(_, _, histogram)| percentile_of_max(histogram)).fold(0.0, f64::max);
     let series =
         drawn.iter().map(|(name, class, histogram)| line(name, class, percentiles(histogram)));
     Chart {
         title: format!("Latency{of} by percentile"),
         about: "minimum latency of the slowest share; both axes logarithmic".to_string(),
-        x: Axis { marks: Some(bars_marks()), ..Axis::linear(last, write_result) },
+        x: Axis { ticks: Some(percentile_ticks()), ..Axis::linear(last, percentile_label) },
         y,
         shaded: None,
         series: series.collect(),
@@ -43,7 +44,7 @@ fn by_percentile(drawn: &[Drawn], of: &str) -> Chart {
 
 /// Draws the distribution as bars of equal width on a logarithmic axis, with corrected values as a
 /// line on top.
-fn distribution(drawn: &[Drawn], of: &str) -> Chart {
+fn distribution(drawn: &[NamedHistogram], of: &str) -> Chart {
     let ends = || drawn.iter().flat_map(|(_, _, histogram)| [histogram.min(), histogram.max()]);
     let from = ends().min().map_or(1.0, |least| least.as_nanos() as f64 * 0.9);
     let to = ends().max().map_or(2.0, |most| most.as_nanos() as f64 * 1.1);
@@ -51,7 +52,7 @@ fn distribution(drawn: &[Drawn], of: &str) -> Chart {
         .iter()
         .map(|(name, class, histogram)| {
             let (points, shape) = match *name {
-                CORRECTED => (steps(&shares(histogram, (from, to))), Shape::Line),
+                CORRECTED => (outline(&shares(histogram, (from, to))), Shape::Line),
                 _ => (shares(histogram, (from, to)), Shape::Bars),
             };
             Series { name, class, shape, points }
@@ -75,8 +76,8 @@ fn shares(histogram: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     let edge = |bar: usize| from * (to / from).powf(bar as f64 / BARS as f64);
     let mut bars = vec![0.0; BARS];
     for (took, times) in histogram.buckets() {
-        let place = (took.as_nanos() as f64 / from).ln() / (to / from).ln();
-        bars[((place * BARS as f64) as usize).min(BARS - 1)] += times as f64;
+        let position = (took.as_nanos() as f64 / from).ln() / (to / from).ln();
+        bars[((position * BARS as f64) as usize).min(BARS - 1)] += times as f64;
     }
     let total = histogram.count() as f64;
     let mut points: Vec<(f64, f64)> =
@@ -85,23 +86,24 @@ fn shares(histogram: &Histogram, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     points
 }
 
-/// The outline of bars.
-fn steps(bars: &[(f64, f64)]) -> Vec<(f64, f64)> {
+/// Returns the outline of bars.
+fn outline(bars: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let both = bars.windows(2).flat_map(|pair| [pair[0], (pair[1].0, pair[0].1)]);
     both.collect()
 }
 
 /// Returns the position of a share on the percentile axis: 90 % is 1, 99 % is 2.
-fn place(share: f64) -> f64 {
+fn percentile_position(share: f64) -> f64 {
     -(1.0 - share).max(1e-9).log10()
 }
 
+/// Returns the points of a curve of latency by percentile.
 fn percentiles(histogram: &Histogram) -> Vec<(f64, f64)> {
     let total = histogram.count() as f64;
     let mut so_far = 0.0;
     let mut points: Vec<(f64, f64)> = Vec::new();
     for (took, times) in histogram.buckets() {
-        let at = place(so_far / total);
+        let at = percentile_position(so_far / total);
         so_far += times as f64;
         let nanos = took.as_nanos() as f64;
         // Skip points that would be indistinguishable.
@@ -109,20 +111,22 @@ fn percentiles(histogram: &Histogram) -> Vec<(f64, f64)> {
             points.push((at, nanos));
         }
     }
-    points.push((place(1.0 - 0.5 / total), histogram.max().as_nanos() as f64));
+    points.push((percentile_position(1.0 - 0.5 / total), histogram.max().as_nanos() as f64));
     points
 }
 
-fn bars_marks() -> Vec<f64> {
-    [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(place).to_vec()
+/// Returns the positions of the ticks on the percentile axis.
+fn percentile_ticks() -> Vec<f64> {
+    [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999, 0.999_999].map(percentile_position).to_vec()
 }
 
-fn last_mark(histogram: &Histogram) -> f64 {
-    place(1.0 - 0.5 / histogram.count().max(1) as f64)
+/// Returns the position of the maximum.
+fn percentile_of_max(histogram: &Histogram) -> f64 {
+    percentile_position(1.0 - 0.5 / histogram.count().max(1) as f64)
 }
 
-fn write_result(place: f64) -> String {
-    let share = 100.0 * (1.0 - 10f64.powf(-place));
+fn percentile_label(position: f64) -> String {
+    let share = 100.0 * (1.0 - 10f64.powf(-position));
     format!("{} %", trimmed((share * 1e6).round() / 1e6))
 }
 
@@ -133,8 +137,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_written_with_no_more_nines_than_they_have() {
-        let shares: Vec<String> = bars_marks().into_iter().take(5).map(write_result).collect();
+    fn percentiles_are_labelled_with_no_more_nines_than_they_have() {
+        let shares: Vec<String> =
+            percentile_ticks().into_iter().take(5).map(percentile_label).collect();
         assert_eq!(shares, ["50 %", "90 %", "99 %", "99.9 %", "99.99 %"]);
     }
 

@@ -1,10 +1,10 @@
-//! Shared parts of charts: axes that fit their values, plain series and axis labels.
+//! Parts shared by charts: axis ranges, series and axis labels.
 
 use std::time::Duration;
 
 use super::chart::{Axis, Series, Shape};
+use super::numbers::{bytes, count, duration};
 use super::scale::round_up;
-use super::words::{bytes, count, duration};
 
 /// Builds a logarithmic axis around these values.
 pub fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
@@ -15,6 +15,7 @@ pub fn latency_axis(values: impl Iterator<Item = f64>) -> Axis {
     Axis::log(least.min(most) * 0.8, most * 1.25, show_nanos)
 }
 
+/// Returns a round upper end for an axis with these points.
 pub fn top(points: &[(f64, f64)]) -> f64 {
     let most = points.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     // Round up, to leave some space above the curve.
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_written_short() {
+    fn labels_are_short() {
         assert_eq!(show_nanos(1e6), "1 ms");
         assert_eq!(show_count(50_000.0), "50 k");
         assert_eq!((show_bytes(1.5e9), show_bytes(100.0)), ("1.5 GB".into(), "100 B".into()));

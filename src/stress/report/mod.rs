@@ -1,4 +1,4 @@
-//! What a run came to, told: as JSON for programs, in a few lines for people, and as a page.
+//! Reports of an outcome: a text summary, JSON, and an HTML page with charts.
 
 mod chart;
 mod charts;
@@ -8,9 +8,9 @@ mod figures;
 pub mod json;
 mod latency_charts;
 mod marks;
+pub mod numbers;
 pub mod page;
 mod scale;
 pub mod summary;
 mod tables;
 mod time;
-pub mod words;

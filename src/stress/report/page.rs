@@ -4,19 +4,19 @@ use std::time::UNIX_EPOCH;
 
 use crate::stress::load_stats::RATE_WINDOW_MIN;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::unit::{GIBIBYTE, Unit};
+use crate::stress::unit::{GIBIBYTE, WorkUnit};
 use crate::text::escape::escaped;
 use crate::text::html::escape;
 
 use super::charts::charts;
 use super::figures::{cpu_per_unit, user_bytes_each};
+use super::numbers::{bytes, count, digits, duration, percent};
 use super::time::utc;
-use super::words::{bytes, count, digits, duration, percent};
 
 const STYLE: &str = include_str!("style.css");
 
 pub fn page(outcome: &Outcome) -> String {
-    let mut page = Page { text: String::new() };
+    let mut page = HtmlPage { text: String::new() };
     let targets: Vec<String> = outcome.plan.targets.iter().map(|target| escaped(target)).collect();
     let title = targets.join(" ");
     page.raw("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n");
@@ -30,8 +30,8 @@ pub fn page(outcome: &Outcome) -> String {
         page.raw("<p class=\"key\">Shaded: the measured interval.</p>\n");
     }
     page.raw(&format!("<div class=\"charts\">\n{}</div>\n", charts(outcome)));
-    if let Some(found) = &outcome.found {
-        page.idle_times(found);
+    if let Some(result) = &outcome.probe {
+        page.idle_times(result);
     }
     page.times(outcome);
     page.failures(outcome);
@@ -50,11 +50,11 @@ pub fn page(outcome: &Outcome) -> String {
 }
 
 /// The page written so far.
-pub(super) struct Page {
+pub(super) struct HtmlPage {
     text: String,
 }
 
-impl Page {
+impl HtmlPage {
     pub(super) fn raw(&mut self, text: &str) {
         self.text.push_str(text);
     }
@@ -87,45 +87,47 @@ impl Page {
 
     fn tiles(&mut self, outcome: &Outcome) {
         self.raw("<div class=\"tiles\">\n");
-        if let Some(found) = &outcome.found {
-            match found.died {
-                Some((silence, how)) => {
+        if let Some(result) = &outcome.probe {
+            match result.died {
+                Some((idle_time, how)) => {
                     let by = format!("without data, by {}", how.name());
-                    self.tile("connections die after", &duration(silence), &by);
+                    self.tile("connections die after", &duration(idle_time), &by);
                 }
                 None => {
-                    let longest = found.survived.unwrap_or_default();
+                    let longest = result.survived.unwrap_or_default();
                     self.tile("connections survive", &duration(longest), "without data");
                 }
             }
         }
-        let loads = outcome.loads.iter().filter(|_| outcome.found.is_none());
+        let loads = outcome.loads.iter().filter(|_| outcome.probe.is_none());
         for load in loads {
-            let word = load.name();
+            let name = load.name();
             match load.unit() {
-                Unit::None => self.tile(word, &count(load.stats.open as f64), "alive at the end"),
-                Unit::Message | Unit::Connection => {
+                WorkUnit::None => {
+                    self.tile(name, &count(load.stats.open as f64), "alive at the end")
+                }
+                WorkUnit::Message | WorkUnit::Connection => {
                     let (done, unit) = match load.unit() {
-                        Unit::Message => (load.stats.answered, "messages"),
+                        WorkUnit::Message => (load.stats.answered, "messages"),
                         _ => (load.stats.exchanged, "connections"),
                     };
-                    self.done(word, load, done as f64, (unit, count));
+                    self.done(name, load, done as f64, (unit, count));
                     if !load.stats.latency.is_empty() {
                         let latency = &load.stats.latency;
-                        self.tile(&format!("{word} p50"), &duration(latency.at(0.5)), "");
-                        self.tile(&format!("{word} p99"), &duration(latency.at(0.99)), "");
+                        self.tile(&format!("{name} p50"), &duration(latency.at(0.5)), "");
+                        self.tile(&format!("{name} p99"), &duration(latency.at(0.99)), "");
                     }
                 }
-                Unit::Gibibyte => {
+                WorkUnit::Gibibyte => {
                     let ways = [("up", load.stats.bytes_out), ("down", load.stats.bytes_in)];
                     for (way, moved) in ways.into_iter().filter(|(_, moved)| *moved > 0) {
                         let gib = moved as f64 / GIBIBYTE;
-                        self.done(&format!("{word} {way}"), load, gib, ("GiB", digits));
+                        self.done(&format!("{name} {way}"), load, gib, ("GiB", digits));
                     }
                 }
             }
         }
-        let stayed = outcome.stayed();
+        let stayed = outcome.persistent_opened();
         if stayed > 0 {
             self.tile("connections", &count(stayed as f64), "persistent");
         }
@@ -182,7 +184,7 @@ mod tests {
     fn foreign_text_cannot_inject_markup() {
         let mut outcome = example();
         let evil = "</td><script>alert('x')</script>\"";
-        outcome.host.processor = evil.to_string();
+        outcome.environment.processor = evil.to_string();
         outcome.loads[1].stats.integrity_errors.add(evil.to_string());
         if let Some(server) = &mut outcome.server {
             server.name = evil.to_string();

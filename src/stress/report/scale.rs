@@ -1,28 +1,29 @@
-//! Axes: from values to places, and the round values at which an axis is marked.
+//! The scale of an axis: maps values to pixels, and chooses round values for the ticks.
 
-/// An axis, linear or logarithmic.
+/// A linear or logarithmic scale.
 #[derive(Clone, Copy, Debug)]
-pub struct Scale {
+pub struct AxisScale {
     from: f64,
     to: f64,
     log: bool,
-    /// The places of both ends.
+    /// Pixel positions of both ends.
     pixels: (f64, f64),
 }
 
-impl Scale {
-    pub fn linear(from: f64, to: f64, pixels: (f64, f64)) -> Scale {
+impl AxisScale {
+    pub fn linear(from: f64, to: f64, pixels: (f64, f64)) -> AxisScale {
         let to = if to > from { to } else { from + 1.0 };
-        Scale { from, to, log: false, pixels }
+        AxisScale { from, to, log: false, pixels }
     }
 
-    /// Both ends must be above zero.
-    pub fn log(from: f64, to: f64, pixels: (f64, f64)) -> Scale {
+    /// Creates a logarithmic scale. Both ends must be above zero.
+    pub fn log(from: f64, to: f64, pixels: (f64, f64)) -> AxisScale {
         let from = from.max(f64::MIN_POSITIVE);
         let to = if to > from { to } else { from * 10.0 };
-        Scale { from, to, log: true, pixels }
+        AxisScale { from, to, log: true, pixels }
     }
 
+    /// Returns the pixel position of a value.
     pub fn at(&self, value: f64) -> f64 {
         let share = match self.log {
             true => {
@@ -34,7 +35,7 @@ impl Scale {
         self.pixels.0 + share * (self.pixels.1 - self.pixels.0)
     }
 
-    /// Round values between both ends: about so many.
+    /// Returns about `about` round values between both ends.
     pub fn ticks(&self, about: usize) -> Vec<f64> {
         match self.log {
             true => self.log_ticks(about),
@@ -49,7 +50,7 @@ impl Scale {
         (first..=last).map(|at| at as f64 * step).collect()
     }
 
-    /// Powers of ten; where they are few, twos and fives too.
+    /// Returns powers of ten; if they are few, also multiples by two and five.
     fn log_ticks(&self, about: usize) -> Vec<f64> {
         let (first, last) = (self.from.log10().floor() as i32, self.to.log10().ceil() as i32);
         let inside = |value: &f64| *value >= self.from * 0.999 && *value <= self.to * 1.001;
@@ -69,7 +70,7 @@ impl Scale {
     }
 }
 
-/// The next of 1, 2, 2.5, 5 and 10 times a power of ten.
+/// Rounds up to 1, 2, 2.5, 5 or 10 times a power of ten.
 pub fn round_up(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 1.0;
@@ -85,12 +86,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_round_and_between_the_ends() {
-        let ticks = |from, to| Scale::linear(from, to, (0.0, 1.0)).ticks(5);
+    fn ticks_are_round_and_between_the_ends() {
+        let ticks = |from, to| AxisScale::linear(from, to, (0.0, 1.0)).ticks(5);
         assert_eq!(ticks(0.0, 10.0), [0.0, 2.0, 4.0, 6.0, 8.0, 10.0]);
         assert_eq!(ticks(0.0, 1.0), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         assert_eq!(ticks(3.0, 3.0).len(), 6);
-        let ticks = |from, to| Scale::log(from, to, (0.0, 1.0)).ticks(6);
+        let ticks = |from, to| AxisScale::log(from, to, (0.0, 1.0)).ticks(6);
         assert_eq!(ticks(10.0, 100.0), [10.0, 20.0, 50.0, 100.0]);
         assert_eq!(ticks(10.0, 1e7).len(), 4);
         assert_eq!(ticks(1.0, 1e5), [1.0, 10.0, 100.0, 1e3, 1e4, 1e5]);
@@ -98,9 +99,9 @@ mod tests {
 
     #[test]
     fn values_are_placed_in_proportion() {
-        let linear = Scale::linear(0.0, 10.0, (100.0, 0.0));
+        let linear = AxisScale::linear(0.0, 10.0, (100.0, 0.0));
         assert_eq!((linear.at(0.0), linear.at(5.0), linear.at(99.0)), (100.0, 50.0, 0.0));
-        let log = Scale::log(1.0, 100.0, (0.0, 10.0));
+        let log = AxisScale::log(1.0, 100.0, (0.0, 10.0));
         assert!((log.at(10.0) - 5.0).abs() < 1e-9 && log.at(0.0) == 0.0);
     }
 

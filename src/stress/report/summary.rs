@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::config::LoadKind;
 use crate::stress::histogram::Histogram;
-use crate::stress::idle_probe::{Found, Mode};
-use crate::stress::load_stats::{How, LoadStats};
+use crate::stress::idle_probe::{Mode, ProbeResult};
+use crate::stress::load_stats::{DeathCause, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::text::digits::plural;
 use crate::text::escape::{escaped, plain};
@@ -16,14 +16,14 @@ use super::figures::{
     accept_line, cpu_per_unit, kernel_bytes_each, load_line, mode_lines, partial_line, rate,
     user_bytes_each,
 };
-use super::words::{bytes, count, duration, percent};
+use super::numbers::{bytes, count, duration, percent};
 
 /// Formats the summary, wrapped at `columns`.
 pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
-    let mut page = Page { text: String::new(), paint, has_heads: false };
+    let mut page = SummaryText { text: String::new(), paint, has_header: false };
     page.head(outcome);
-    match &outcome.found {
-        Some(found) => page.found(found),
+    match &outcome.probe {
+        Some(result) => page.idle_probe(result),
         None => outcome.loads.iter().for_each(|load| page.load(load, outcome)),
     }
     page.ramp(outcome);
@@ -35,21 +35,21 @@ pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
     fit(&page.text, columns)
 }
 
-/// The summary written so far: lines with a name in front.
-struct Page {
+/// The summary written so far. Lines start with a name column.
+struct SummaryText {
     text: String,
     paint: Paint,
     /// Whether the percentile columns already have a header line.
-    has_heads: bool,
+    has_header: bool,
 }
 
 /// Maximum number of integrity errors shown one by one.
-const WRONGS_SHOWN: usize = 4;
+const ERRORS_SHOWN: usize = 4;
 
 /// Width of the name column.
 const NAME_COLUMNS: usize = 11;
 
-impl Page {
+impl SummaryText {
     fn line(&mut self, name: &str, text: &str) {
         let name = format!("{name:NAME_COLUMNS$}");
         let name = if name.trim().is_empty() { name } else { self.paint.bold(&name) };
@@ -65,7 +65,7 @@ impl Page {
 
     fn load(&mut self, load: &LoadOutcome, outcome: &Outcome) {
         let stats = &load.stats;
-        self.has_heads = false;
+        self.has_header = false;
         self.line(load.name(), &load_line(load, &outcome.plan));
         if let Some(rate) = rate(load) {
             self.line("", &self.paint.strong(&rate));
@@ -86,51 +86,51 @@ impl Page {
         if histogram.is_empty() {
             return;
         }
-        if !self.has_heads {
-            let heads = SPREAD_SHARES.map(|(head, _)| head);
+        if !self.has_header {
+            let heads = PERCENTILES.map(|(head, _)| head);
             self.line("", &self.paint.dim(&columns("", heads.map(str::to_string))));
-            self.has_heads = true;
+            self.has_header = true;
         }
-        let values = SPREAD_SHARES.map(|(_, share)| match share {
+        let values = PERCENTILES.map(|(_, share)| match share {
             Some(share) => brief(histogram.at(share)),
             None => brief(histogram.max()),
         });
         self.line("", &columns(name, values));
     }
 
-    fn found(&mut self, found: &Found) {
-        let text = match found.died {
-            Some((silence, how)) => {
-                format!("connections die after {} without data, by {}", near(silence), how.name())
+    fn idle_probe(&mut self, result: &ProbeResult) {
+        let text = match result.died {
+            Some((idle_time, how)) => {
+                format!("connections die after {} without data, by {}", near(idle_time), how.name())
             }
-            None => match found.survived {
-                Some(silence) if found.mode == Some(Mode::Silent) => {
-                    format!("no connection was closed within {} without data", near(silence))
+            None => match result.survived {
+                Some(idle_time) if result.mode == Some(Mode::Silent) => {
+                    format!("no connection was closed within {} without data", near(idle_time))
                 }
-                Some(silence) => format!("connections survive {} without data", near(silence)),
+                Some(idle_time) => format!("connections survive {} without data", near(idle_time)),
                 None => "no result".to_string(),
             },
         };
         self.line("idle", &self.paint.strong(&text));
-        mode_lines(found).iter().for_each(|text| self.line("", text));
-        if let (Some(silence), Some(_)) = (found.survived, found.died) {
-            let text = format!("longest time survived: {}", near(silence));
+        mode_lines(result).iter().for_each(|text| self.line("", text));
+        if let (Some(idle_time), Some(_)) = (result.survived, result.died) {
+            let text = format!("longest time survived: {}", near(idle_time));
             self.line("", &text);
         }
-        for (silence, died) in found.by_silence() {
-            let how = died.map_or("alive", How::name);
-            self.line("", &format!("{:>9}  {how}", near(silence)));
+        for (idle_time, died) in result.by_idle_time() {
+            let how = died.map_or("alive", DeathCause::name);
+            self.line("", &format!("{:>9}  {how}", near(idle_time)));
         }
         self.text.push('\n');
     }
 
     fn ramp(&mut self, outcome: &Outcome) {
         let mut connect = Histogram::new();
-        self.has_heads = false;
+        self.has_header = false;
         outcome.loads.iter().for_each(|load| connect.merge(&load.stats.connect));
-        let wanted = outcome.wanted();
+        let wanted = outcome.persistent_planned();
         if wanted > 0 {
-            let (opened, took) = (counted(outcome.stayed()), duration(outcome.ramp));
+            let (opened, took) = (counted(outcome.persistent_opened()), duration(outcome.ramp));
             let rate = outcome.ramp_rate().map(|rate| format!(", {}/s", count(rate)));
             let (wanted, rate) = (counted(wanted as u64), rate.unwrap_or_default());
             self.line("connect", &format!("{opened} of {wanted} in {took}{rate}"));
@@ -151,7 +151,7 @@ impl Page {
         if let Some(text) = accept_line(server) {
             self.line("", &self.paint.warning(&text));
         }
-        let stayed = outcome.stayed();
+        let stayed = outcome.persistent_opened();
         if let (Some(user), Some(open)) = (server.user_bytes(server.open), server.open) {
             let all = bytes(user as f64);
             let files = plural(open.descriptors, "descriptor");
@@ -231,11 +231,12 @@ impl Page {
             self.line(kind, &text);
         }
         if deaths.count() > 0 {
-            let part = |(how, count): (How, u64)| format!("{} by {}", counted(count), how.name());
+            let part =
+                |(how, count): (DeathCause, u64)| format!("{} by {}", counted(count), how.name());
             let parts: Vec<String> = deaths.kinds().map(part).collect();
-            let mut silent = Histogram::new();
-            deaths.list.iter().for_each(|death| silent.record(death.silent));
-            let (least, most) = (duration(silent.min()), duration(silent.max()));
+            let mut idle = Histogram::new();
+            deaths.list.iter().for_each(|death| idle.record(death.idle));
+            let (least, most) = (duration(idle.min()), duration(idle.max()));
             let text = format!(
                 "{} died: {}; idle for {least} to {most}",
                 plural(deaths.count(), "connection"),
@@ -257,10 +258,10 @@ impl Page {
         if integrity_errors.count > 0 {
             let text = format!("{}:", plural(integrity_errors.count, "integrity error"));
             self.line(kind, &text);
-            let shown = integrity_errors.list.iter().take(WRONGS_SHOWN);
+            let shown = integrity_errors.list.iter().take(ERRORS_SHOWN);
             shown.for_each(|words| self.line("", words));
-            if integrity_errors.count > WRONGS_SHOWN as u64 {
-                let more = counted(integrity_errors.count - WRONGS_SHOWN as u64);
+            if integrity_errors.count > ERRORS_SHOWN as u64 {
+                let more = counted(integrity_errors.count - ERRORS_SHOWN as u64);
                 self.line("", &format!("and {more} more"));
             }
             if load.stats.answered == 0 && !load.far {
@@ -271,7 +272,7 @@ impl Page {
 }
 
 /// Columns of a percentile table. `None` is the maximum.
-const SPREAD_SHARES: [(&str, Option<f64>); 5] = [
+const PERCENTILES: [(&str, Option<f64>); 5] = [
     ("p50", Some(0.5)),
     ("p90", Some(0.9)),
     ("p99", Some(0.99)),
@@ -284,7 +285,7 @@ fn columns(name: &str, cells: [String; 5]) -> String {
     format!("{name:<10}{a:>11}{b:>11}{c:>11}{d:>11}{e:>11}")
 }
 
-/// A duration in a table: at most 10 columns wide.
+/// Formats a duration for a table: at most 10 columns wide.
 fn brief(value: Duration) -> String {
     let text = duration(value);
     match value.as_secs() {
@@ -294,10 +295,10 @@ fn brief(value: Duration) -> String {
 }
 
 /// Formats an idle time, which is known to a tenth of a second at best.
-fn near(silence: Duration) -> String {
-    match silence.as_millis() {
+fn near(idle_time: Duration) -> String {
+    match idle_time.as_millis() {
         millis @ 0..1000 => format!("{millis} ms"),
-        _ => format!("{:.1} s", silence.as_secs_f64()),
+        _ => format!("{:.1} s", idle_time.as_secs_f64()),
     }
 }
 

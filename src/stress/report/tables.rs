@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::config::StressPlan;
 use crate::stress::histogram::Histogram;
-use crate::stress::idle_probe::Found;
-use crate::stress::load_stats::{Deaths, How, LoadStats};
+use crate::stress::idle_probe::ProbeResult;
+use crate::stress::load_stats::{DeathCause, Deaths, LoadStats};
 use crate::stress::outcome::{Outcome, Server};
 use crate::text::digits::grouped;
 use crate::text::escape::plain;
@@ -15,10 +15,10 @@ use crate::text::html::escape;
 use super::figures::{
     accept_line, cpu_per_unit, load_line, mode_lines, partial_line, user_bytes_each,
 };
-use super::page::Page;
-use super::words::{bytes, duration, percent};
+use super::numbers::{bytes, duration, percent};
+use super::page::HtmlPage;
 
-impl Page {
+impl HtmlPage {
     pub(super) fn times(&mut self, outcome: &Outcome) {
         let mut rows = Vec::new();
         for load in &outcome.loads {
@@ -44,14 +44,14 @@ impl Page {
     }
 
     /// Adds the trials of the search for an idle timeout.
-    pub(super) fn idle_times(&mut self, found: &Found) {
-        let row = |(silence, died): (Duration, Option<How>)| {
+    pub(super) fn idle_times(&mut self, result: &ProbeResult) {
+        let row = |(idle_time, died): (Duration, Option<DeathCause>)| {
             let end = died.map_or("alive".to_string(), |how| format!("died by {}", how.name()));
-            vec![duration(silence), end]
+            vec![duration(idle_time), end]
         };
-        let rows: Vec<Vec<String>> = found.by_silence().into_iter().map(row).collect();
+        let rows: Vec<Vec<String>> = result.by_idle_time().into_iter().map(row).collect();
         self.raw("<h2>Idle times tried</h2>\n");
-        let mode = mode_lines(found).join("; ");
+        let mode = mode_lines(result).join("; ");
         self.raw(&format!("<p class=\"key\">{}</p>\n", escape(&mode)));
         self.table(&["idle for", "then"], &rows);
     }
@@ -81,7 +81,7 @@ impl Page {
 
     pub(super) fn costs(&mut self, outcome: &Outcome) {
         self.raw("<div class=\"pair\"><section><h2>Run and host</h2>\n");
-        let (host, busy) = (&outcome.host, &outcome.busy);
+        let (host, busy) = (&outcome.environment, &outcome.busy);
         let mut facts = Vec::new();
         for load in &outcome.loads {
             facts.push((load.name(), load_line(load, &outcome.plan)));
@@ -138,14 +138,14 @@ impl Page {
 }
 
 /// Lists the failures of one load: name, count and meaning.
-fn failure_rows(word: &str, stats: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
+fn failure_rows(load: &str, stats: &LoadStats, plan: &StressPlan) -> Vec<[String; 3]> {
     let mut rows = Vec::new();
     for (failure, count) in &stats.failures {
-        rows.push([format!("{word}: {failure}"), grouped(*count), failure.explained()]);
+        rows.push([format!("{load}: {failure}"), grouped(*count), failure.explained()]);
     }
     let deaths = &stats.deaths;
     for (how, count) in deaths.kinds() {
-        let name = format!("{word}: died by {}", how.name());
+        let name = format!("{load}: died by {}", how.name());
         rows.push([name, grouped(count), died_after(deaths, how)]);
     }
     let plain = [
@@ -154,28 +154,28 @@ fn failure_rows(word: &str, stats: &LoadStats, plan: &StressPlan) -> Vec<[String
         ("late", stats.late, "datagrams echoed after the timeout"),
     ];
     for (name, count, what) in plain.into_iter().filter(|(_, count, _)| *count > 0) {
-        rows.push([format!("{word}: {name}"), grouped(count), what.to_string()]);
+        rows.push([format!("{load}: {name}"), grouped(count), what.to_string()]);
     }
     if stats.partial.count > 0 {
-        let name = format!("{word}: incomplete answers");
+        let name = format!("{load}: incomplete answers");
         rows.push([name, grouped(stats.partial.count), partial_line(&stats.partial, plan)]);
     }
     let integrity_errors = &stats.integrity_errors;
     if integrity_errors.count > 0 {
-        let name = format!("{word}: integrity errors");
+        let name = format!("{load}: integrity errors");
         rows.push([name, grouped(integrity_errors.count), integrity_errors.list.join("; ")]);
     }
     rows
 }
 
-/// Formats how long they had been idle when they died, and when that was.
-fn died_after(deaths: &Deaths, how: How) -> String {
+/// Formats the idle times of deaths with this cause, and when they happened.
+fn died_after(deaths: &Deaths, how: DeathCause) -> String {
     let of = || deaths.list.iter().filter(|death| death.how == how);
-    let (mut silent, mut at) = (Histogram::new(), Histogram::new());
-    of().for_each(|death| silent.record(death.silent));
+    let (mut idle, mut at) = (Histogram::new(), Histogram::new());
+    of().for_each(|death| idle.record(death.idle));
     of().for_each(|death| at.record(death.at));
     let span = |histogram: &Histogram| (duration(histogram.min()), duration(histogram.max()));
-    let ((least, most), (first, last)) = (span(&silent), span(&at));
+    let ((least, most), (first, last)) = (span(&idle), span(&at));
     format!("idle for {least} to {most}, {first} to {last} into the run")
 }
 
@@ -189,7 +189,7 @@ fn time_row(name: &str, histogram: &Histogram) -> Vec<String> {
 fn server_facts(server: &Server, outcome: &Outcome) -> Vec<(&'static str, String)> {
     let mut facts = vec![("process", format!("{} ({})", plain(&server.name), server.pid))];
     facts.extend(accept_line(server).map(|text| ("connections", text)));
-    if let Some(cpu) = server.cpu_to_share() {
+    if let Some(cpu) = server.divisible_cpu() {
         let share = server.cpu_share().map_or(String::new(), percent);
         facts.push(("CPU time", format!("{}, {share} of a core", duration(cpu))));
     }

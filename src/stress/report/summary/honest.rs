@@ -3,11 +3,11 @@
 
 use super::*;
 use crate::stress::backlog::Backlog;
-use crate::stress::failure::{Failure, NO_ANSWER, Stage};
+use crate::stress::failure::{LoadFailure, NO_ANSWER, Stage};
 use crate::stress::report::example::example;
 
 #[test]
-fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
+fn an_aborted_run_has_no_rate_and_shows_how_short_it_was() {
     let mut outcome = example();
     let stats = &mut outcome.loads[1].stats;
     (stats.window, stats.answered, stats.bytes_in) = (Duration::from_millis(7), 152, 19_500);
@@ -29,7 +29,7 @@ fn a_run_that_broke_off_tells_no_rate_and_how_short_it_was() {
 }
 
 #[test]
-fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
+fn lost_datagrams_are_in_the_verdict_without_a_tick() {
     let mut outcome = example();
     outcome.loads.remove(0);
     let stats = &mut outcome.loads[0].stats;
@@ -43,12 +43,12 @@ fn lost_datagrams_stand_in_the_verdict_without_a_tick() {
     outcome.interrupted = true;
     let words = "! no errors until interrupted, but 300 datagrams lost  after 2.40 s";
     assert!(verdict(&outcome).contains(words), "{}", verdict(&outcome));
-    outcome.loads[0].stats.fail(Failure::new(Stage::Exchange, NO_ANSWER));
+    outcome.loads[0].stats.fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
     assert!(verdict(&outcome).contains("echo       300 datagrams lost\n"));
 }
 
 #[test]
-fn of_an_incomplete_answer_it_is_said_what_came() {
+fn of_an_incomplete_answer_the_received_bytes_are_shown() {
     let mut outcome = example();
     outcome.loads[1].stats.partial.add(63, Duration::from_secs(5));
     let text = summary(&outcome, Paint(false), 120);
@@ -62,7 +62,7 @@ fn of_an_incomplete_answer_it_is_said_what_came() {
 }
 
 #[test]
-fn memory_is_not_told_for_each_of_connections_that_the_server_has_not_accepted() {
+fn memory_per_connection_is_not_shown_while_connections_are_not_accepted() {
     let mut outcome = example();
     outcome.loads[0].stats.deaths = Default::default();
     outcome.loads.truncate(1);

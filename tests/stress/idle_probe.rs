@@ -1,4 +1,4 @@
-//! Idle connections that are asked, and the silence that kills them.
+//! Tests of probes of idle connections, and of the search for an idle timeout.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use oneloop::config::{LoadKind, Probe, StressPlan};
-use oneloop::stress::failure::{Failure, Stage};
-use oneloop::stress::idle_probe::{Found, Mode, Reply};
+use oneloop::stress::failure::{LoadFailure, Stage};
+use oneloop::stress::idle_probe::{Mode, ProbeResult, Reply};
 use oneloop::stress::json::Json;
-use oneloop::stress::load_stats::How;
+use oneloop::stress::load_stats::DeathCause;
 use oneloop::stress::outcome::Outcome;
 
 use crate::black_hole::BlackHole;
-use crate::program::{number, stress, told};
+use crate::program::{number, run_report, stress};
 use crate::tool::{Spare, echo, plan, run, server};
 
 #[test]
@@ -25,38 +25,38 @@ fn idle_connections_that_answer_are_alive_and_those_that_do_not_are_black_holes(
     let outcome = probing(echo, Duration::from_secs(20));
     let stats = &outcome.loads[0].stats;
     assert!(outcome.is_ok() && stats.answered == 10 && stats.open == 10, "{stats:?}");
-    let never_answering = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
-    let outcome = probing(never_answering, Duration::from_millis(300));
+    let mute = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
+    let outcome = probing(mute, Duration::from_millis(300));
     let stats = &outcome.loads[0].stats;
     assert!(!outcome.is_ok() && stats.deaths.black_hole == 10, "{stats:?}");
 }
 
 #[test]
-fn a_search_where_nobody_answers_well_comes_to_an_end() {
-    let garble = |mut stream: TcpStream| {
-        let mut room = [0; 64];
-        while stream.read_exact(&mut room).is_ok() {
+fn a_search_without_correct_answers_ends() {
+    let corrupting = |mut stream: TcpStream| {
+        let mut buffer = [0; 64];
+        while stream.read_exact(&mut buffer).is_ok() {
             let _ = stream.write_all(&[0; 64]);
         }
     };
     let mute = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
-    for to in [server(garble), server(mute)] {
+    for to in [server(corrupting), server(mute)] {
         let timeout = Duration::from_millis(300);
         let outcome = search(to, Probe::Echo, Duration::from_millis(1600), timeout);
-        assert!(!outcome.is_ok() && outcome.found.unwrap().trials.is_empty());
+        assert!(!outcome.is_ok() && outcome.probe.unwrap().trials.is_empty());
     }
 }
 
 #[test]
-fn a_search_where_nobody_can_be_connected_to_comes_to_an_end() {
+fn a_search_without_connections_ends() {
     let (vacant, hole) = (Spare::new(), BlackHole::new());
     let hole = hole.address().trim_start_matches("tcp://").parse().unwrap();
     for (to, name) in [(vacant.address(), "ECONNREFUSED"), (hole, "no answer")] {
         for probe in [Probe::Auto, Probe::Echo, Probe::None] {
             let outcome = search(to, probe, LONG, Duration::from_millis(300));
-            let failures: Vec<&Failure> = outcome.loads[0].stats.failures.keys().collect();
-            assert_eq!(failures, [&Failure::new(Stage::Connect, name)], "{probe:?}");
-            assert!(outcome.found.unwrap().trials.is_empty());
+            let failures: Vec<&LoadFailure> = outcome.loads[0].stats.failures.keys().collect();
+            assert_eq!(failures, [&LoadFailure::new(Stage::Connect, name)], "{probe:?}");
+            assert!(outcome.probe.unwrap().trials.is_empty());
         }
     }
 }
@@ -69,29 +69,29 @@ fn search(to: SocketAddr, probe: Probe, max: Duration, timeout: Duration) -> Out
     run(&StressPlan { find_idle_timeout, timeout, probe, ..plan(to, LoadKind::Idle, 1) })
 }
 
-/// Finds the idle timeout of such a server; nothing may go wrong meanwhile.
-fn find(serve: fn(TcpStream), probe: Probe, max: Duration) -> Found {
+/// Finds the idle timeout of a server. The run must pass.
+fn find(serve: fn(TcpStream), probe: Probe, max: Duration) -> ProbeResult {
     let outcome = search(server(serve), probe, max, LONG);
     assert!(outcome.is_ok(), "{outcome:?}");
-    outcome.found.unwrap()
+    outcome.probe.unwrap()
 }
 
-/// Echoes until nothing came for 600 ms; then it ends, in order.
+/// Echoes, and closes after 600 ms without data.
 fn impatient(mut stream: TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
-    let mut room = [0; 1000];
-    while let Ok(bytes @ 1..) = stream.read(&mut room) {
-        stream.write_all(&room[..bytes]).unwrap();
+    let mut buffer = [0; 1000];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        stream.write_all(&buffer[..bytes]).unwrap();
     }
 }
 
-/// Takes whatever comes and never answers; after 600 ms without anything it closes, in order.
+/// Reads and never answers, and closes after 600 ms without data.
 fn mute(mut stream: TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     while let Ok(1..) = stream.read(&mut [0; 1000]) {}
 }
 
-/// Answers everything with the same error; after 600 ms without anything it closes, in order.
+/// Answers everything with an error, and closes after 600 ms without data.
 fn complaining(mut stream: TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     while let Ok(1..) = stream.read(&mut [0; 1000]) {
@@ -101,46 +101,46 @@ fn complaining(mut stream: TcpStream) {
     }
 }
 
-/// Speaks first, and closes when anything comes, or after 600 ms.
+/// Sends first, and closes on any data or after 600 ms.
 fn greeting(mut stream: TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     let _ = stream.write_all(b"220 ready\r\n");
     let _ = stream.read(&mut [0; 1000]);
 }
 
-/// Closes when anything comes, or after 600 ms.
+/// Closes on any data or after 600 ms.
 fn touchy(mut stream: TcpStream) {
     stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
     let _ = stream.read(&mut [0; 1000]);
 }
 
-/// Whether the timeout of 600 ms was found. A busy machine may close late, and never early.
-fn is_found(found: &Found) -> bool {
-    let Some((died, How::Fin)) = found.died else { return false };
+/// Whether the timeout of 600 ms was found. On a busy machine the close may be late.
+fn is_found(result: &ProbeResult) -> bool {
+    let Some((died, DeathCause::Fin)) = result.died else { return false };
     died >= Duration::from_millis(300) && died < Duration::from_secs(5)
 }
 
 #[test]
-fn the_silence_that_kills_is_found() {
+fn the_idle_timeout_of_an_echo_server_is_found() {
     let max = Duration::from_millis(2400);
     for probe in [Probe::Auto, Probe::Echo] {
-        // It counts from when it has read, and we from when its answer has come; and of two that
-        // are silent for different times, either may be told first.
-        let found = find(impatient, probe, max);
-        assert!(is_found(&found) && found.mode == Some(Mode::Echo), "{found:?}");
-        let found = find(echo, probe, max);
-        assert_eq!((found.died, found.survived), (None, Some(max)));
+        // The server counts from its read, the client from the answer; and of two trials with
+        // different idle times, either may be reported first.
+        let result = find(impatient, probe, max);
+        assert!(is_found(&result) && result.mode == Some(Mode::Echo), "{result:?}");
+        let result = find(echo, probe, max);
+        assert_eq!((result.died, result.survived), (None, Some(max)));
         let reply = (probe == Probe::Auto).then_some(Reply::Echo);
-        assert_eq!((found.mode, found.reply), (Some(Mode::Echo), reply));
+        assert_eq!((result.mode, result.reply), (Some(Mode::Echo), reply));
     }
 }
 
 #[test]
-fn the_idle_timeout_of_a_server_that_does_not_echo_is_found_in_silence() {
+fn the_idle_timeout_of_a_server_that_does_not_echo_is_found_in_silent_mode() {
     let search = |serve| {
-        let found = find(serve, Probe::Auto, LONG);
-        assert!(is_found(&found) && found.mode == Some(Mode::Silent), "{found:?}");
-        found.reply
+        let result = find(serve, Probe::Auto, LONG);
+        assert!(is_found(&result) && result.mode == Some(Mode::Silent), "{result:?}");
+        result.reply
     };
     for serve in [complaining, greeting] {
         assert_eq!(search(serve), Some(Reply::OtherData));
@@ -152,37 +152,37 @@ fn the_idle_timeout_of_a_server_that_does_not_echo_is_found_in_silence() {
 }
 
 #[test]
-fn one_that_never_answers_and_never_closes_is_not_called_dead() {
+fn a_server_that_never_answers_and_never_closes_is_not_a_death() {
     let patient = |mut stream: TcpStream| while let Ok(1..) = stream.read(&mut [0; 100]) {};
     let max = Duration::from_millis(400);
-    let found = find(patient, Probe::Auto, max);
-    assert_eq!((found.mode, found.reply), (Some(Mode::Silent), Some(Reply::NoAnswer)));
-    assert_eq!((found.died, found.survived), (None, Some(max)));
+    let result = find(patient, Probe::Auto, max);
+    assert_eq!((result.mode, result.reply), (Some(Mode::Silent), Some(Reply::NoAnswer)));
+    assert_eq!((result.died, result.survived), (None, Some(max)));
 }
 
-/// How many bytes the server below was sent.
-static SENT: AtomicUsize = AtomicUsize::new(0);
+/// Number of bytes the server below has received.
+static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 
 #[test]
 fn a_search_without_a_probe_sends_nothing() {
     let counting = |mut stream: TcpStream| {
         stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
         while let Ok(bytes @ 1..) = stream.read(&mut [0; 1000]) {
-            SENT.fetch_add(bytes, Ordering::Relaxed);
+            RECEIVED.fetch_add(bytes, Ordering::Relaxed);
         }
     };
-    let found = find(counting, Probe::None, LONG);
-    assert!(is_found(&found), "{found:?}");
-    assert_eq!((found.mode, found.reply), (Some(Mode::Silent), None));
-    assert_eq!(SENT.load(Ordering::Relaxed), 0);
+    let result = find(counting, Probe::None, LONG);
+    assert!(is_found(&result), "{result:?}");
+    assert_eq!((result.mode, result.reply), (Some(Mode::Silent), None));
+    assert_eq!(RECEIVED.load(Ordering::Relaxed), 0);
 }
 
 #[test]
-fn the_summary_and_the_json_tell_the_mode_of_a_search() {
+fn the_summary_and_the_json_name_the_mode_of_a_search() {
     let line = |serve| format!("{} --find-idle-timeout 5s", server(serve));
-    let report = told(&line(complaining), 0);
-    let silence = report.get("idle_timeout").unwrap();
-    let text = |name| silence.get(name).and_then(Json::text);
+    let report = run_report(&line(complaining), 0);
+    let idle_timeout = report.get("idle_timeout").unwrap();
+    let text = |name| idle_timeout.get(name).and_then(Json::text);
     assert_eq!((text("mode"), text("probe_reply")), (Some("silent"), Some("other data")));
     assert_eq!(text("how"), Some("FIN"));
     assert!(number(&report, "idle_timeout.died_after_s") >= 0.3);

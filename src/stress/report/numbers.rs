@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::text::digits::grouped;
 
-/// `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
+/// Formats a count: `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
 pub fn count(value: f64) -> String {
     match value {
         value if value < 10_000.0 => grouped(value.round() as u64),
@@ -12,7 +12,7 @@ pub fn count(value: f64) -> String {
     }
 }
 
-/// `64 B`, `1.20 kB`, in steps of 1000.
+/// Formats a size: `64 B`, `1.20 kB`, in steps of 1000.
 pub fn bytes(value: f64) -> String {
     match value {
         value if value < 1000.0 => format!("{} B", value.round()),
@@ -20,7 +20,7 @@ pub fn bytes(value: f64) -> String {
     }
 }
 
-/// `850 ns`, `15.8 µs`, `1.54 ms`, `2.30 s`, `3 min 20 s`.
+/// Formats a duration: `850 ns`, `15.8 µs`, `1.54 ms`, `2.30 s`, `3 min 20 s`.
 pub fn duration(value: Duration) -> String {
     let nanos = value.as_nanos() as f64;
     match value.as_secs() {
@@ -43,7 +43,7 @@ fn minutes(seconds: u64) -> String {
     }
 }
 
-/// A share as `12 %`, `0.4 %`.
+/// Formats a share: `12 %`, `0.4 %`.
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent {
@@ -52,7 +52,7 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Three significant digits.
+/// Formats a number with three significant digits.
 pub fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 99.95 => format!("{value:.0}"),
