@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_cannot_be_seen_is_quoted() {
+    fn an_invisible_text_is_quoted() {
         assert_eq!([shown(""), shown(" "), shown("a b")], ["\"\"", "\" \"", "a b"]);
     }
 

@@ -352,7 +352,7 @@ fn a_drain_waits_for_the_answer_to_a_datagram_for_as_long_as_its_flow_may_be_idl
 }
 
 #[test]
-fn a_flow_whose_datagrams_wait_to_be_read_is_not_idle() {
+fn a_flow_with_unread_datagrams_is_not_idle() {
     let (target, address) = target();
     let (mut test, listener) = relay(&[address], ",udp-timeout=30s");
     let (busy, silent) = (client(), client());

@@ -132,7 +132,7 @@ impl TestLoop {
             if let Some(found) = there(self) {
                 return found;
             }
-            assert!(begin.elapsed() < PATIENCE, "nothing came; seen: {:?}", self.facts.0);
+            assert!(begin.elapsed() < PATIENCE, "nothing came; events: {:?}", self.facts.0);
             self.turn(Duration::from_millis(5));
         }
     }

@@ -30,17 +30,17 @@ async fn echo(socket: UdpSocket) -> io::Result<()> {
     }
 }
 
-async fn relay(door: Arc<UdpSocket>, target: SocketAddr) -> io::Result<()> {
+async fn relay(listener: Arc<UdpSocket>, target: SocketAddr) -> io::Result<()> {
     let mut flows: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
-        let Ok((bytes, from)) = door.recv_from(&mut buffer).await else { continue };
+        let Ok((bytes, from)) = listener.recv_from(&mut buffer).await else { continue };
         let flow = match flows.get(&from) {
             Some(flow) => flow,
             None => {
                 let flow = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
                 flow.connect(target).await?;
-                tokio::spawn(answer(flow.clone(), door.clone(), from));
+                tokio::spawn(answer(flow.clone(), listener.clone(), from));
                 flows.entry(from).or_insert(flow)
             }
         };
@@ -49,10 +49,10 @@ async fn relay(door: Arc<UdpSocket>, target: SocketAddr) -> io::Result<()> {
 }
 
 /// Brings back what the target says to one source.
-async fn answer(flow: Arc<UdpSocket>, door: Arc<UdpSocket>, source: SocketAddr) {
+async fn answer(flow: Arc<UdpSocket>, listener: Arc<UdpSocket>, source: SocketAddr) {
     let mut buffer = vec![0; DATAGRAM_BYTES];
     loop {
         let Ok(bytes) = flow.recv(&mut buffer).await else { continue };
-        let _ = door.send_to(&buffer[..bytes], source).await;
+        let _ = listener.send_to(&buffer[..bytes], source).await;
     }
 }
