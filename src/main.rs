@@ -72,15 +72,15 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     let _ = signals::block_terminal_output_signal();
     let mut watch = observe::start(log);
     info!("oneloop {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
-    let mut reactor = match start::bind(plan, &mut watch) {
-        Ok(reactor) => reactor,
+    let (mut reactor, warnings) = match start::bind(plan, &mut watch) {
+        Ok(bound) => bound,
         Err(error) => {
             print_error(&error);
             return EXIT_RUNTIME_ERROR;
         }
     };
     info!("limits: {}", reactor.limits());
-    for warning in reactor.warnings() {
+    for warning in warnings {
         warn!("{warning}");
     }
     let ended = reactor.run(&mut watch);

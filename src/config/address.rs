@@ -18,7 +18,7 @@ pub enum Address {
 }
 
 /// The name of a Unix socket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnixName {
     Path(PathBuf),
     /// An abstract name, without a file (Linux).

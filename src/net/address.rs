@@ -9,7 +9,7 @@ use crate::config::UnixName;
 use crate::core::Peer;
 
 /// An address that a stream socket can be connected to. Names are resolved already.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SocketAddress {
     Inet(SocketAddr),
     Unix(UnixName),

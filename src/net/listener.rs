@@ -6,6 +6,7 @@ use mio::event::Source;
 use mio::net::TcpListener;
 #[cfg(unix)]
 use mio::net::UnixListener;
+use socket2::SockRef;
 
 use crate::config::{Address, Listen};
 use crate::core::{Peer, SysError};
@@ -73,6 +74,19 @@ impl Listener {
     /// Requested length of the accept queue. The system may allow fewer.
     pub fn backlog(&self) -> usize {
         self.backlog
+    }
+
+    /// Changes the requested length of the accept queue. Windows keeps the one that was requested
+    /// first. The call cannot fail on a socket that is listening already.
+    pub fn set_backlog(&mut self, backlog: Option<u32>) {
+        let backlog = backlog.unwrap_or(BACKLOG);
+        let queue = i32::try_from(backlog).unwrap_or(i32::MAX);
+        let _ = match &self.socket {
+            ListenerSocket::Tcp(socket) => SockRef::from(socket).listen(queue),
+            #[cfg(unix)]
+            ListenerSocket::Unix(socket) => SockRef::from(socket).listen(queue),
+        };
+        self.backlog = backlog as usize;
     }
 
     /// A warning for the operator about how it was bound.

@@ -30,7 +30,7 @@ impl Reactor {
         self.stopping = Some(turn.now.after(self.drain_timeout));
         let connections = self.engine.len();
         turn.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
-        self.listeners.close_when_empty();
+        self.listeners.close_all_when_empty();
         self.engine.drain(ticks(self.drain_idle), turn);
         let idle = self.drain_idle;
         self.with_datagrams(turn, |datagrams, cx| datagrams.drain(idle, cx));

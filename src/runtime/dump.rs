@@ -20,7 +20,7 @@ impl Reactor {
             self.turns,
             now.0 as f64 / 1e6,
             Count(self.engine.len(), "connection"),
-            self.max_connections,
+            self.capacity.max_connections,
             self.engine.queued(),
             self.conn_ids.last(),
         ));
@@ -32,7 +32,7 @@ impl Reactor {
             Count(self.engine.deadlines(), "deadline: set"),
         ));
         say(format!("dialing: {} without a target", Count(self.dialer.len(), "connection")));
-        for listener in self.listeners.iter() {
+        for (_, listener) in self.listeners.iter() {
             say(format!("listener {}: {}", listener.address, listener.state()));
         }
         for (key, conn) in self.engine.iter().take(DUMP_LINES) {
@@ -42,7 +42,7 @@ impl Reactor {
             let more = self.engine.len() - DUMP_LINES;
             say(format!("and {} more", Count(more, "connection")));
         }
-        self.datagrams.dump(turn);
+        self.datagrams.dump(&self.routes, turn);
     }
 
     /// Reports how many bytes all open connections have moved. Totals are summed up here, so that

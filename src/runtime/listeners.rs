@@ -5,12 +5,16 @@
 //! listener is retried by the loop, because no event follows for connections already in the queue.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Service;
-use crate::core::{Event, Key, Moment, Peer, Stream, SysError, Turn};
+use mio::{Interest, Registry, Token};
 
+use crate::config::{Address, Service};
+use crate::core::{Event, Key, Moment, Peer, SourceKind, Stream, SysError, Turn};
+
+use super::sources::Sources;
 use crate::net::listener::{AcceptResult, Listener};
 use crate::net::socket::Socket;
 
@@ -26,12 +30,13 @@ const RELAY_COST: usize = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(1);
 
-/// All listening sockets of the loop.
-#[derive(Default)]
+/// All listening sockets of the loop. They can be opened and closed at any time.
 pub struct Listeners {
-    slots: Vec<ListenerSlot>,
+    slots: Sources<ListenerSlot>,
     /// Number of pending listeners. If it is zero, as in most turns, no slot is looked at.
     accept_pending: usize,
+    /// Number of closing listeners.
+    closing: usize,
 }
 
 /// One listening socket.
@@ -39,7 +44,6 @@ pub struct ListenerSlot {
     listener: Listener,
     route: u16,
     pub address: Arc<str>,
-    key: Key,
     accept_pending: bool,
     pause: Option<Pause>,
     /// The listener closes when its accept queue is empty, or after accepting this many more.
@@ -64,36 +68,72 @@ pub struct Accepted {
     pub route: u16,
 }
 
+impl Default for Listeners {
+    fn default() -> Listeners {
+        let slots = Sources::new(SourceKind::Listener);
+        Listeners { slots, accept_pending: 0, closing: 0 }
+    }
+}
+
 impl Listeners {
-    pub fn add(&mut self, listener: Listener, route: u16, key: Key) {
-        let address = listener.address().into();
-        let (accept_pending, pause, closing) = (false, None, None);
-        self.slots.push(ListenerSlot {
-            listener,
-            route,
-            address,
-            key,
-            accept_pending,
-            pause,
-            closing,
-        });
+    /// Registers a listener of a route, and returns its key.
+    pub fn open(
+        &mut self,
+        mut listener: Listener,
+        route: u16,
+        registry: &Registry,
+    ) -> io::Result<Key> {
+        let key = self.slots.vacant().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let token = Token(key.to_token());
+        registry.register(listener.source(), token, Interest::READABLE)?;
+        self.add(listener, route, key);
+        Ok(key)
     }
 
-    /// Marks a reported listener as pending. Returns false if the key is not one of a listener.
+    fn add(&mut self, listener: Listener, route: u16, key: Key) {
+        let address = listener.address().into();
+        let (accept_pending, pause, closing) = (false, None, None);
+        let slot = ListenerSlot { listener, route, address, accept_pending, pause, closing };
+        self.slots.insert(key, slot);
+    }
+
+    /// Marks a reported listener as pending. Returns false if the key is not that of an open
+    /// listener.
     pub fn set_pending(&mut self, key: Key) -> bool {
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.key == key) else { return false };
-        if !std::mem::replace(&mut slot.accept_pending, true) {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        if !mem::replace(&mut slot.accept_pending, true) {
             self.accept_pending += 1;
         }
         true
     }
 
     /// The route of a listener.
-    pub fn route(&self, index: usize) -> u16 {
-        self.slots[index].route
+    pub fn route(&self, key: Key) -> Option<u16> {
+        self.slots.get(key).map(|slot| slot.route)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &ListenerSlot> {
+    /// Hands a listener over to another route. Its socket stays open with its accept queue; it is
+    /// no longer closing.
+    pub fn set_route(&mut self, key: Key, route: u16) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.route = route;
+        if slot.closing.take().is_some() {
+            self.closing -= 1;
+        }
+    }
+
+    /// Changes the requested length of the accept queue.
+    pub fn set_backlog(&mut self, key: Key, backlog: Option<u32>) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.listener.set_backlog(backlog);
+        }
+    }
+
+    pub fn get(&self, key: Key) -> Option<&ListenerSlot> {
+        self.slots.get(key)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (Key, &ListenerSlot)> {
         self.slots.iter()
     }
 
@@ -101,30 +141,54 @@ impl Listeners {
         self.slots.is_empty()
     }
 
-    /// Closes each listener as soon as its accept queue is empty, because closing a listener resets
-    /// the connections in its queue. Each accepts at most one full queue more, so that new clients
+    /// Closes a listener as soon as its accept queue is empty, because closing a listener resets
+    /// the connections in its queue. It accepts at most one full queue more, so that new clients
     /// cannot keep it open.
-    pub fn close_when_empty(&mut self) {
-        for slot in &mut self.slots {
-            slot.closing.get_or_insert(slot.listener.backlog() + 1);
-            slot.accept_pending = true;
+    pub fn close_when_empty(&mut self, key: Key) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if slot.closing.is_none() {
+            slot.closing = Some(slot.listener.backlog() + 1);
+            self.closing += 1;
         }
-        self.accept_pending = self.slots.len();
+        self.set_pending(key);
     }
 
-    /// Closes the closing listeners whose accept queue is empty.
-    pub fn close_empty(&mut self) {
+    /// Closes each listener as soon as its accept queue is empty.
+    pub fn close_all_when_empty(&mut self) {
+        let keys: Vec<Key> = self.slots.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.close_when_empty(key));
+    }
+
+    /// Whether listeners are to be closed when their accept queue is empty.
+    pub fn has_closing(&self) -> bool {
+        self.closing > 0
+    }
+
+    /// Closes the closing listeners whose accept queue is empty. Returns whether there were any.
+    pub fn close_empty(&mut self, registry: &Registry) -> bool {
         let is_done = |slot: &ListenerSlot| {
             slot.closing.is_some_and(|left| left == 0 || !slot.accept_pending)
         };
-        self.slots.retain(|slot| !is_done(slot));
-        self.accept_pending = self.slots.iter().filter(|slot| slot.accept_pending).count();
+        let done = self.slots.iter().filter(|(_, slot)| is_done(slot));
+        let keys: Vec<Key> = done.map(|(key, _)| key).collect();
+        keys.iter().for_each(|key| self.close(*key, registry));
+        !keys.is_empty()
+    }
+
+    /// Closes a listener now. The connections in its accept queue are reset.
+    pub fn close(&mut self, key: Key, registry: &Registry) {
+        let Some(mut slot) = self.slots.remove(key) else { return };
+        self.accept_pending -= usize::from(slot.accept_pending);
+        self.closing -= usize::from(slot.closing.is_some());
+        // Closing it is not enough: another process may have a descriptor of the same socket.
+        let _ = registry.deregister(slot.listener.source());
     }
 
     /// Closes all listeners now. The connections in their accept queues are reset.
     pub fn close_now(&mut self) {
-        self.slots.clear();
-        self.accept_pending = 0;
+        let keys: Vec<Key> = self.slots.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| drop(self.slots.remove(key)));
+        (self.accept_pending, self.closing) = (0, 0);
     }
 
     /// Returns how long the loop may sleep until a listener is to be tried.
@@ -141,12 +205,12 @@ impl Listeners {
             Some(Pause::Limit) => (capacity_left > 0).then_some(Duration::ZERO),
             Some(Pause::System { again, .. }) => Some(again.since(now)),
         };
-        self.slots.iter().filter_map(of).min()
+        self.slots.iter().filter_map(|(_, slot)| of(slot)).min()
     }
 
     /// Retries paused listeners now: a closed connection may have freed the missing resource.
     pub fn retry_paused(&mut self, now: Moment) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             if let Some(Pause::System { again, .. }) = &mut slot.pause {
                 *again = now;
             }
@@ -158,51 +222,51 @@ impl Listeners {
     /// ENOMEM), the client is reset and the listener is paused.
     pub fn accept(
         &mut self,
-        index: usize,
+        key: Key,
         capacity_left: usize,
         connections: usize,
         turn: &mut Turn<'_>,
         register: impl FnOnce(&mut Socket) -> io::Result<Key>,
     ) -> Option<Accepted> {
-        let slot = &mut self.slots[index];
+        let slot = self.slots.get_mut(key)?;
         if !slot.may_try(capacity_left, turn.now) {
             return None;
         }
         if capacity_left == 0 {
-            slot.set_paused(Pause::Limit, None, connections, turn);
+            slot.set_paused(key, Pause::Limit, None, connections, turn);
             return None;
         }
         loop {
             match slot.listener.accept() {
                 AcceptResult::Accepted(mut socket, peer) => match register(&mut socket) {
-                    Ok(key) => {
-                        slot.resume(connections, turn);
+                    Ok(conn) => {
+                        slot.resume(key, connections, turn);
                         if let Some(left) = &mut slot.closing {
                             *left = left.saturating_sub(1);
                         }
                         let (address, route) = (slot.address.clone(), slot.route);
-                        return Some(Accepted { socket, key, address, peer, route });
+                        return Some(Accepted { socket, key: conn, address, peer, route });
                     }
                     Err(error) => {
                         // Its events would never be reported. A FIN would look like a clean end.
                         socket.reset_on_drop();
                         let fault = SysError::from(&error);
-                        turn.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
-                        slot.pause_for_system(fault, connections, turn);
+                        turn.on(key, &Event::AcceptFailed { address: &slot.address, fault });
+                        slot.pause_for_system(key, fault, connections, turn);
                         return None;
                     }
                 },
                 AcceptResult::Retry(fault) => {
-                    turn.on(slot.key, &Event::AcceptFailed { address: &slot.address, fault });
+                    turn.on(key, &Event::AcceptFailed { address: &slot.address, fault });
                 }
                 AcceptResult::WouldBlock => {
                     slot.accept_pending = false;
                     self.accept_pending -= 1;
-                    slot.resume(connections, turn);
+                    slot.resume(key, connections, turn);
                     return None;
                 }
                 AcceptResult::Pause(fault) => {
-                    slot.pause_for_system(fault, connections, turn);
+                    slot.pause_for_system(key, fault, connections, turn);
                     return None;
                 }
             }
@@ -212,6 +276,17 @@ impl Listeners {
     /// Whether any listener is pending.
     pub fn has_pending(&self) -> bool {
         self.accept_pending > 0
+    }
+
+    /// The next pending listener from this slot on. Moves the cursor behind it.
+    pub fn next_pending(&self, cursor: &mut usize) -> Option<Key> {
+        while let Some(key) = self.slots.next_from(*cursor) {
+            *cursor = key.source_slot() + 1;
+            if self.slots.get(key).is_some_and(|slot| slot.accept_pending) {
+                return Some(key);
+            }
+        }
+        None
     }
 
     pub fn len(&self) -> usize {
@@ -228,9 +303,19 @@ impl Listeners {
 }
 
 impl ListenerSlot {
+    /// The bound address.
+    pub fn at(&self) -> &Address {
+        self.listener.at()
+    }
+
+    pub fn route(&self) -> u16 {
+        self.route
+    }
+
     /// The state in a dump.
     pub fn state(&self) -> &'static str {
         match (&self.pause, self.accept_pending) {
+            _ if self.closing.is_some() => "closing",
             (Some(Pause::Limit), _) => "paused, connection limit reached",
             (Some(Pause::System { .. }), _) => "paused, out of descriptors or memory",
             (None, true) => "connections pending",
@@ -250,18 +335,25 @@ impl ListenerSlot {
 
     /// Pauses because the system is out of a resource, for longer each time until an accept
     /// succeeds.
-    fn pause_for_system(&mut self, fault: SysError, connections: usize, turn: &mut Turn<'_>) {
+    fn pause_for_system(
+        &mut self,
+        key: Key,
+        fault: SysError,
+        connections: usize,
+        turn: &mut Turn<'_>,
+    ) {
         let wait = match self.pause {
             Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_MAX),
             _ => RETRY_FIRST,
         };
         let again = turn.now.after(wait);
-        self.set_paused(Pause::System { again, wait }, Some(fault), connections, turn);
+        self.set_paused(key, Pause::System { again, wait }, Some(fault), connections, turn);
     }
 
     /// Pauses, and reports it if the listener was not paused before.
     fn set_paused(
         &mut self,
+        key: Key,
         pause: Pause,
         fault: Option<SysError>,
         connections: usize,
@@ -269,13 +361,13 @@ impl ListenerSlot {
     ) {
         if self.pause.replace(pause).is_none() {
             let address = &self.address;
-            turn.on(self.key, &Event::AcceptPaused { address, fault, connections });
+            turn.on(key, &Event::AcceptPaused { address, fault, connections });
         }
     }
 
-    fn resume(&mut self, connections: usize, turn: &mut Turn<'_>) {
+    fn resume(&mut self, key: Key, connections: usize, turn: &mut Turn<'_>) {
         if self.pause.take().is_some() {
-            turn.on(self.key, &Event::AcceptResumed { address: &self.address, connections });
+            turn.on(key, &Event::AcceptResumed { address: &self.address, connections });
         }
     }
 }
@@ -309,41 +401,111 @@ mod tests {
     const KEY: Key = Key::LOOP;
 
     /// One listener, and clients in its accept queue.
-    fn slots(clients: usize) -> (Listeners, Vec<TcpStream>) {
-        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
-        let at = ("127.0.0.1", listener.at().port().unwrap());
-        let mut slots = Listeners::default();
-        slots.add(listener, 0, Key::source(2));
-        let clients = (0..clients).map(|_| TcpStream::connect(at).unwrap()).collect();
-        assert!(slots.set_pending(Key::source(2)));
-        (slots, clients)
+    struct Bench {
+        poll: Poll,
+        listeners: Listeners,
+        key: Key,
+        clients: Vec<TcpStream>,
+        log: Log,
+    }
+
+    impl Bench {
+        fn new(clients: usize) -> Bench {
+            let (poll, mut listeners) = (Poll::new().unwrap(), Listeners::default());
+            let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
+            let at = ("127.0.0.1", listener.at().port().unwrap());
+            let key = listeners.open(listener, 0, poll.registry()).unwrap();
+            let clients = (0..clients).map(|_| TcpStream::connect(at).unwrap()).collect();
+            assert!(listeners.set_pending(key));
+            Bench { poll, listeners, key, clients, log: Log::default() }
+        }
+
+        fn accept(&mut self, now: Moment) -> Option<Accepted> {
+            let turn = &mut Turn::new(now, &mut self.log);
+            self.listeners.accept(self.key, 9, 0, turn, |_| Ok(KEY))
+        }
+
+        fn close_empty(&mut self) -> bool {
+            self.listeners.close_empty(self.poll.registry())
+        }
     }
 
     #[test]
     fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
         for code in [libc::ENOSPC, libc::ENOMEM] {
-            let (mut slots, mut clients) = slots(4);
-            let mut log = Log::default();
+            let mut bench = Bench::new(4);
+            let (slots, log) = (&mut bench.listeners, &mut bench.log);
             let refuse = |_: &mut Socket| Err(io::Error::from_raw_os_error(code));
             let mut now = Moment(0);
             for wait in [100, 200] {
-                assert!(slots.accept(0, 9, 0, &mut Turn::new(now, &mut log), refuse).is_none());
+                let turn = &mut Turn::new(now, log);
+                assert!(slots.accept(bench.key, 9, 0, turn, refuse).is_none());
                 let wait = Duration::from_millis(wait);
                 assert_eq!(slots.sleep(now, 9), Some(wait));
                 now = now.after(wait);
             }
             // One attempt per pause: the other clients stay in the queue.
-            for client in clients.drain(..2) {
+            for client in bench.clients.drain(..2) {
                 let error = (&client).read(&mut [0]).unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
             }
-            let accepted =
-                slots.accept(0, 9, 0, &mut Turn::new(now, &mut log), |_| Ok(KEY)).unwrap();
-            assert_eq!(accepted.peer, Peer::Inet(clients[0].local_addr().unwrap()));
+            let accepted = bench.accept(now).unwrap();
+            assert_eq!(accepted.peer, Peer::Inet(bench.clients[0].local_addr().unwrap()));
+            let log = &bench.log;
             let failed = format!("failed {code}");
             let expected = [&failed, &format!("paused {code}"), &failed, "resumed"];
             assert_eq!(log.0, expected);
         }
+    }
+
+    #[test]
+    fn a_closing_listener_accepts_its_queue_and_the_others_stay() {
+        let mut bench = Bench::new(2);
+        let other = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
+        let other = bench.listeners.open(other, 1, bench.poll.registry()).unwrap();
+        bench.listeners.close_when_empty(bench.key);
+        assert!(!bench.close_empty(), "its queue is not empty");
+        assert!(bench.accept(Moment(0)).is_some() && bench.accept(Moment(0)).is_some());
+        assert!(!bench.close_empty(), "that is not known yet");
+        assert!(bench.accept(Moment(0)).is_none());
+        assert!(bench.close_empty() && !bench.listeners.has_closing());
+        assert!(!bench.listeners.set_pending(bench.key), "an event may still be reported");
+        assert_eq!((bench.listeners.len(), bench.listeners.route(other)), (1, Some(1)));
+        assert!(!bench.listeners.has_pending());
+    }
+
+    #[test]
+    fn new_clients_cannot_keep_a_closing_listener_open() {
+        let mut bench = Bench::new(3);
+        bench.listeners.set_backlog(bench.key, Some(1));
+        bench.listeners.close_when_empty(bench.key);
+        assert!(bench.accept(Moment(0)).is_some() && bench.accept(Moment(0)).is_some());
+        assert!(bench.accept(Moment(0)).is_none(), "one queue of one, and one more");
+        assert!(bench.close_empty());
+    }
+
+    #[test]
+    fn an_event_of_a_closed_listener_never_reaches_the_next_one_in_its_slot() {
+        let mut bench = Bench::new(0);
+        bench.listeners.close(bench.key, bench.poll.registry());
+        assert!(!bench.listeners.has_pending());
+        let next = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
+        let next = bench.listeners.open(next, 0, bench.poll.registry()).unwrap();
+        assert_eq!(next.source_slot(), bench.key.source_slot());
+        assert!(!bench.listeners.set_pending(bench.key) && !bench.listeners.has_pending());
+        assert!(bench.accept(Moment(0)).is_none());
+        assert!(bench.listeners.set_pending(next));
+    }
+
+    #[test]
+    fn a_closing_listener_that_is_handed_over_stays_open_with_its_queue() {
+        let mut bench = Bench::new(1);
+        bench.listeners.close_when_empty(bench.key);
+        bench.listeners.set_route(bench.key, 7);
+        let accepted = bench.accept(Moment(0)).unwrap();
+        assert_eq!(accepted.route, 7);
+        assert!(bench.accept(Moment(0)).is_none() && !bench.close_empty());
+        assert_eq!(bench.listeners.len(), 1);
     }
 
     #[test]

@@ -8,14 +8,16 @@ use mio::event::Event as IoEvent;
 use mio::{Events, Poll, Token};
 
 use crate::config::Service;
-use crate::core::{ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Signal, Turn};
+use crate::core::{
+    ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Signal, SourceKind, Turn,
+};
 use crate::service::{self, PeerFacts};
-use crate::text::count::Count;
 
+use super::capacity::Capacity;
 use super::clock::Clock;
 use super::datagrams::{DatagramCx, Datagrams};
 use super::listeners::{Accepted, Listeners};
-use crate::net::limits::{self, Limits};
+use super::routes::Routes;
 use crate::net::resolver::{Lookup, Resolver};
 use crate::net::signals::Signals;
 use crate::net::socket::Socket;
@@ -26,10 +28,9 @@ use crate::runtime::upstream::dialer::{ClientInfo, DialCx, Dialer};
 /// Maximum events per `poll` call. The others are reported in the next turn.
 pub(super) const EVENTS: usize = 1024;
 
-/// The key slots of the loop's own event sources. Those of the listeners follow.
+/// The key slots of the loop's own event sources.
 pub(super) const SIGNALS: usize = 0;
 pub(super) const WAKER: usize = 1;
-pub(super) const FIRST_LISTENER: usize = 2;
 
 /// The event loop and everything it owns. Created by `start::bind`.
 pub struct Reactor {
@@ -42,17 +43,8 @@ pub struct Reactor {
     pub(super) is_timed: bool,
     pub(super) turns: u64,
     pub(super) conn_ids: ConnIds,
-    /// The service of each route.
-    pub(super) services: Vec<Service>,
-    pub(super) limits: Limits,
-    pub(super) max_connections: usize,
-    /// `max_connections` was given, and does not follow from the open-file limit.
-    pub(super) max_is_given: bool,
-    /// Open files in reserve, and open files per connection.
-    pub(super) reserve: usize,
-    pub(super) per_connection: usize,
-    /// Maximum unsent bytes that all connections together may hold.
-    pub(super) max_unsent: usize,
+    pub(super) routes: Routes,
+    pub(super) capacity: Capacity,
     pub(super) drain_timeout: Duration,
     pub(super) drain_idle: Duration,
     pub(super) spin: Option<Duration>,
@@ -62,8 +54,6 @@ pub struct Reactor {
     pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
     pub(super) signals: Signals,
-    /// Warnings for the operator about how the addresses were bound.
-    pub(super) warnings: Vec<String>,
     pub(super) stopping: Option<Moment>,
 }
 
@@ -88,21 +78,7 @@ impl Reactor {
 
     /// Describes the limits of connections and of unsent bytes.
     pub fn limits(&self) -> String {
-        let (connections, files) = (self.max_connections, self.limits.files);
-        let raised = match self.limits.soft_before {
-            before if before < files => format!(" (raised from {before})"),
-            _ => String::new(),
-        };
-        if connections == 0 {
-            return format!("{files} open files{raised}; no streams are served");
-        }
-        let kept = format!("{} each, {} in reserve", self.per_connection, self.reserve);
-        let why = match self.max_is_given {
-            true => format!("as given; {files} open files{raised}, {kept}"),
-            false => format!("{files} open files{raised}, {kept}"),
-        };
-        let unsent = limits::show_unsent(self.max_unsent);
-        format!("at most {} ({why}); {unsent}", Count(connections, "connection"))
+        self.capacity.describe()
     }
 
     /// Number of turns so far.
@@ -110,14 +86,9 @@ impl Reactor {
         self.turns
     }
 
-    /// Warnings for the operator about the bound addresses, one sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        [self.warnings.clone(), self.datagrams.warnings()].concat()
-    }
-
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
-    fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+    pub fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         let turn = &mut self.sleep(observer)?;
         let mut wakeups = self.mark(turn);
         if self.is_timed && (self.engine.is_due(turn.now) || self.datagrams.is_due(turn.now)) {
@@ -135,6 +106,7 @@ impl Reactor {
         let connections = self.engine.len();
         if wakeups.names || self.engine.has_dials() || !self.dialer.is_empty() {
             self.dial(wakeups.names, turn);
+            self.free_routes();
         }
         self.engine.run(turn);
         self.engine.expire(turn);
@@ -144,6 +116,7 @@ impl Reactor {
         });
         if self.engine.len() < connections {
             self.listeners.retry_paused(turn.now);
+            self.free_routes();
         }
         self.run_datagrams(turn);
         Ok(self.check_stopped(turn))
@@ -244,11 +217,12 @@ impl Reactor {
             } else if !key.is_source() {
                 self.engine.mark(key, ready(event), turn);
             } else {
-                match key.slot() {
-                    SIGNALS => wakeups.signals = true,
-                    WAKER => wakeups.names = true,
-                    _ if self.listeners.set_pending(key) => {}
-                    _ => self.datagrams.mark(key, ready(event), turn),
+                match (key.source_kind(), key.slot()) {
+                    (SourceKind::Listener, _) => drop(self.listeners.set_pending(key)),
+                    (SourceKind::Datagram, _) => self.datagrams.mark(key, ready(event), turn),
+                    (SourceKind::Own, SIGNALS) => wakeups.signals = true,
+                    (SourceKind::Own, WAKER) => wakeups.names = true,
+                    (SourceKind::Own, _) => {}
                 }
             }
         }
@@ -257,8 +231,10 @@ impl Reactor {
 
     /// Accepts pending connections, within the budget and the connection limit.
     fn accept(&mut self, turn: &mut Turn<'_>) {
-        for index in 0..self.listeners.len() {
-            let budget = Listeners::budget(&self.services[self.listeners.route(index) as usize]);
+        let mut cursor = 0;
+        while let Some(listener) = self.listeners.next_pending(&mut cursor) {
+            let Some(route) = self.listeners.route(listener) else { continue };
+            let budget = Listeners::budget(&self.routes[route].config.service);
             for _ in 0..budget {
                 let (connections, capacity_left) = (self.engine.len(), self.capacity_left());
                 let (conn_ids, engine, poll) = (&mut self.conn_ids, &self.engine, &self.poll);
@@ -268,33 +244,31 @@ impl Reactor {
                     poll.registry().register(socket.source(), token, interests)?;
                     Ok(key)
                 };
-                match self.listeners.accept(index, capacity_left, connections, turn, register) {
+                match self.listeners.accept(listener, capacity_left, connections, turn, register) {
                     Some(accepted) => self.open_connection(accepted, turn),
                     None => break,
                 }
             }
         }
-        if self.stopping.is_some() {
-            self.listeners.close_empty();
+        if self.listeners.has_closing() {
+            self.close_empty_listeners();
         }
     }
 
     /// Number of connections that may still be opened.
     fn capacity_left(&self) -> usize {
-        self.max_connections.saturating_sub(self.engine.len())
+        self.capacity.max_connections.saturating_sub(self.engine.len())
     }
 
     /// Opens a connection for an accepted socket, and dials if its service is a relay.
     fn open_connection(&mut self, accepted: Accepted, turn: &mut Turn<'_>) {
-        let service = &self.services[accepted.route as usize];
-        let relays = matches!(service, Service::Relay(_));
+        let id = self.routes.id(accepted.route);
+        let route = &self.routes[accepted.route];
+        let (service, relays) = (&route.config.service, route.is_relay());
         let origin = self.dialer.origin(&accepted.socket, &accepted.peer, relays);
-        let (key, route, peer, listen) =
-            (accepted.key, accepted.route, &accepted.peer, &*accepted.address);
-        turn.on(
-            key,
-            &Event::Opened { route, service: service.kind(), listen, peer, now: turn.now },
-        );
+        let (key, peer, listen) = (accepted.key, &accepted.peer, &*accepted.address);
+        let (kind, now) = (service.kind(), turn.now);
+        turn.on(key, &Event::Opened { route: id.index, service: kind, listen, peer, now });
         let unsent = &mut self.engine.buffers.unsent;
         let conn = service::build_conn(service, accepted.socket, unsent, |socket| {
             facts(socket, service, accepted.peer.clone())
@@ -302,8 +276,9 @@ impl Reactor {
         self.engine.insert(conn, key.id, accepted.route, turn);
         if relays {
             let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
+            let target = (id, self.routes[id.index].pool.select());
             let (dialer, mut cx) = self.dial_cx(turn);
-            dialer.start(key, accepted.route, origin, client, &mut cx);
+            dialer.start(key, target, origin, client, &mut cx);
         }
     }
 
@@ -332,6 +307,7 @@ impl Reactor {
             datagrams.run(cx);
             datagrams.expire(cx);
         });
+        self.free_routes();
     }
 
     /// Calls `act` with the datagrams and what they need from the rest of the loop.
@@ -349,6 +325,7 @@ impl Reactor {
         let mut cx = DatagramCx {
             unix_seconds: unix_seconds(),
             registry: self.poll.registry(),
+            routes: &mut self.routes,
             conn_ids: &mut self.conn_ids,
             names: &mut names,
             turn,
@@ -356,7 +333,8 @@ impl Reactor {
         act(&mut self.datagrams, &mut cx)
     }
 
-    pub(super) fn now(&self) -> Moment {
+    /// The time of the loop's clock.
+    pub fn now(&self) -> Moment {
         self.clock.now()
     }
 }

@@ -1,9 +1,9 @@
 //! The sink: accepts streams as their far end. A header at the start of each stream describes it.
 
-use mio::{Interest, Token};
+use mio::Token;
 
 use crate::config::Listen;
-use crate::core::{Conn, Key, Ready, Turn};
+use crate::core::{Conn, Ready, Turn};
 use crate::net::listener::Listener;
 use crate::net::{CannotListen, Socket, interests};
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted};
@@ -12,30 +12,24 @@ use super::endpoint::Endpoint;
 use super::runner::Runner;
 use super::script::{Script, ScriptKind};
 
-/// Number of the first listener among the loop's sources; lower numbers are signals and timer.
-const FIRST_LISTENER: usize = 8;
-
 impl Runner {
     /// Listens for streams. The load of the sink must be the last group.
     pub fn open_sink(&mut self, listen: &Listen) -> Result<(), CannotListen> {
         let address = || listen.address.clone();
         let group = self.groups.len() - 1;
-        for (index, mut listener) in Listener::bind(listen)?.into_iter().enumerate() {
-            let key = Key::source(FIRST_LISTENER + index);
-            let token = Token(key.to_token());
-            self.poll
-                .registry()
-                .register(listener.source(), token, Interest::READABLE)
-                .map_err(|error| CannotListen { address: address(), error })?;
+        for listener in Listener::bind(listen)? {
             self.sink_addresses.push(listener.address().to_string());
-            self.listeners.add(listener, group as u16, key);
+            self.listeners
+                .open(listener, group as u16, self.poll.registry())
+                .map_err(|error| CannotListen { address: address(), error })?;
         }
         Ok(())
     }
 
     /// Accepts pending connections, as far as the budget of one turn allows.
     pub(super) fn accept(&mut self) {
-        for listener in 0..self.listeners.len() {
+        let mut cursor = 0;
+        while let Some(listener) = self.listeners.next_pending(&mut cursor) {
             for _ in 0..ACCEPT_BUDGET {
                 let (now, count, mut fault) = (self.moment(), self.engine.len(), None);
                 let (engine, conn_ids, poll) = (&self.engine, &mut self.conn_ids, &self.poll);
@@ -49,8 +43,9 @@ impl Runner {
                 match self.listeners.accept(listener, usize::MAX, count, turn, register) {
                     Some(accepted) => self.open_connection(accepted),
                     None => {
-                        if let Some(fault) = fault {
-                            self.connect_failed(usize::from(self.listeners.route(listener)), fault);
+                        if let (Some(fault), Some(group)) = (fault, self.listeners.route(listener))
+                        {
+                            self.connect_failed(usize::from(group), fault);
                         }
                         break;
                     }

@@ -40,9 +40,6 @@ const INPUT_BYTES: usize = 64 * 1024;
 /// Maximum reads of the input per turn.
 const BUDGET: usize = 4;
 
-/// Slot of the first listener, after the sources that every session has.
-const FIRST_LISTENER: usize = STDIO + 1;
-
 /// The loop of a chat.
 struct Chat<'a> {
     turns: Turns,
@@ -182,7 +179,8 @@ impl<'a> Chat<'a> {
 
     /// Accepts pending connections up to the client limit.
     fn accept(&mut self) {
-        for listener in 0..self.listeners.len() {
+        let mut cursor = 0;
+        while let Some(listener) = self.listeners.next_pending(&mut cursor) {
             for _ in 0..ACCEPT_BUDGET {
                 if self.members.len() >= self.max_clients && self.accept_pending() {
                     let (members, mut cx) = self.cx();
@@ -350,7 +348,7 @@ impl<'a> Chat<'a> {
         let mut dump = |line: &str| self.observer.on(Key::LOOP, &Event::Dump { line });
         let clients = Count(connections, "client");
         dump(&format!("chat: {clients} of at most {}", self.max_clients));
-        for listener in self.listeners.iter() {
+        for (_, listener) in self.listeners.iter() {
             dump(&format!("listener {}: {}", listener.address, listener.state()));
         }
         for member in self.members.iter() {
@@ -382,14 +380,13 @@ fn open_listeners(
 ) -> Result<Listeners, SessionError> {
     let (mut listeners, mut bound) = (Listeners::default(), Vec::new());
     for (route, listen) in plan.listens.iter().enumerate() {
-        for mut listener in Listener::bind(listen)? {
-            let key = Key::source(FIRST_LISTENER + bound.len());
-            bound.push((key, listener.address().to_string()));
-            turns.register(listener.source(), key, Interest::READABLE)?;
+        for listener in Listener::bind(listen)? {
+            let address = listener.address().to_string();
             if let Some(warning) = listener.warning() {
                 status_lines.print(format_args!("* {}", plain(warning)));
             }
-            listeners.add(listener, route as u16, key);
+            let key = listeners.open(listener, route as u16, turns.registry())?;
+            bound.push((key, address));
         }
     }
     for (key, address) in &bound {

@@ -22,8 +22,9 @@ use crate::core::{
 };
 use crate::net::stdio::Stdio;
 use crate::net::{Resolver, Signal, Socket, interests};
+use crate::runtime::routes::RouteId;
 use crate::runtime::upstream::dialer::{DialCx, Dialer};
-use crate::runtime::upstream::loops::{Origin, RecentDials};
+use crate::runtime::upstream::loops::Origin;
 use crate::runtime::upstream::pool::Pool;
 
 /// The one route of this engine.
@@ -89,12 +90,12 @@ impl<'a> StreamSession<'a> {
             // Assumed ready: a descriptor that is always ready gets no events.
             engine.mark(key.at(0), Ready::READ.with(Ready::WRITE), turn);
         }
-        let pools = vec![Pool::new(vec![plan.target.clone()], Vec::new())];
+        let mut pool = Pool::new(std::slice::from_ref(&plan.target), Vec::new());
         let mut session = StreamSession {
             plan,
             turns,
             engine,
-            dialer: Dialer::new(pools, RecentDials::default()),
+            dialer: Dialer::default(),
             resolver: Resolver::new(Arc::new(waker)),
             watch,
             key,
@@ -102,7 +103,8 @@ impl<'a> StreamSession<'a> {
             input_ended: None,
         };
         let from = Origin::Client;
-        session.dial_cx(now, |dialer, cx| dialer.start(key, ROUTE, from, None, cx));
+        let target = (RouteId { index: ROUTE, generation: 0 }, pool.select());
+        session.dial_cx(now, |dialer, cx| dialer.start(key, target, from, None, cx));
         Ok(session)
     }
 

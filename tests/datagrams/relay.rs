@@ -379,7 +379,7 @@ fn a_dump_shows_listeners_and_flows() {
     let (mut test, listener) = relay(&[address], "");
     client().send_to(b"hello", listener).unwrap();
     test.until(|_| receive(&target));
-    test.datagrams.dump(&mut Turn::new(test.now, &mut test.facts));
+    test.datagrams.dump(&test.routes, &mut Turn::new(test.now, &mut test.facts));
     assert_eq!(test.facts.count(&format!("dump listener udp://{listener} relay")), 1);
     assert_eq!(test.facts.count(&format!(" to udp://{address}: age 0.")), 1);
     assert_eq!(test.facts.count(" s, 5 B up, 0 B down, queued "), 1);

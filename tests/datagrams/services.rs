@@ -153,9 +153,9 @@ fn an_operator_is_warned_of_answers_to_the_open_internet() {
     test.add("udp://127.0.0.1:0=echo");
     test.add("udp://0.0.0.0:0=discard");
     test.add("udp://0.0.0.0:0=relay:udp://127.0.0.1:9");
-    assert_eq!(test.datagrams.warnings(), Vec::<String>::new());
+    assert_eq!(test.warnings, Vec::<String>::new());
     let port = test.add("udp://0.0.0.0:0=echo").port();
-    let warnings = test.datagrams.warnings();
+    let warnings = &test.warnings;
     assert_eq!(warnings.len(), 1);
     let start = format!("echo answers UDP at udp://0.0.0.0:{port}, which may be a public address");
     assert!(warnings[0].starts_with(&start), "{warnings:?}");

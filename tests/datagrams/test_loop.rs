@@ -12,6 +12,7 @@ use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason, Turn};
 use oneloop::net::bind_datagram;
 use oneloop::net::datagram_socket::DatagramSocket;
 use oneloop::runtime::datagrams::{DatagramCx, Datagrams};
+use oneloop::runtime::routes::Routes;
 
 /// 20 November 2026, 18:17:05 UTC.
 const NOW: i64 = 1_795_198_625;
@@ -29,7 +30,8 @@ pub struct TestLoop {
     poll: Poll,
     events: Events,
     conn_ids: ConnIds,
-    listeners: usize,
+    pub routes: Routes,
+    pub warnings: Vec<String>,
     pub datagrams: Datagrams,
     pub now: Moment,
     pub names: HashMap<String, Vec<SocketAddr>>,
@@ -46,7 +48,8 @@ impl TestLoop {
             poll: Poll::new().unwrap(),
             events: Events::with_capacity(64),
             conn_ids: ConnIds::default(),
-            listeners: 0,
+            routes: Routes::default(),
+            warnings: Vec::new(),
             datagrams: Datagrams::new(7),
             now: Moment(1_000_000),
             names: HashMap::new(),
@@ -80,9 +83,10 @@ impl TestLoop {
             address = socket.local_addr().unwrap();
             handle = Some(UdpSocket::from(socket.as_fd().try_clone_to_owned().unwrap()));
         }
-        let (key, registry) = (Key::source(self.listeners), self.poll.registry());
-        self.datagrams.add(bound, (0, &route), key, registry).unwrap();
-        self.listeners += 1;
+        let (index, registry) = (self.routes.add(route.clone(), Vec::new()), self.poll.registry());
+        let key = self.datagrams.open(bound, index, &route, registry).unwrap();
+        self.routes[index].listeners.push(key);
+        self.warnings.extend(self.datagrams.warning(key, &route.service));
         (address, handle)
     }
 
@@ -112,6 +116,7 @@ impl TestLoop {
         let mut cx = DatagramCx {
             unix_seconds: NOW,
             registry: self.poll.registry(),
+            routes: &mut self.routes,
             conn_ids: &mut self.conn_ids,
             names: &mut |name, _| names.get(name).cloned().unwrap_or_default(),
             turn: &mut Turn::new(self.now, &mut self.facts),

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use super::drops::{log_dropped, why};
 use super::listener::DatagramListener;
 use super::reflection_guard::{ReflectionGuard, is_privileged};
-use super::service::DatagramService;
 use super::{DatagramCx, Datagrams};
 use crate::config::Service;
 use crate::core::event::DropReason;
@@ -14,6 +13,7 @@ use crate::core::{Key, Peer, Random, chargen};
 use crate::net::recv_batch::{RecvBatch, Segments};
 use crate::net::remote::Remote;
 use crate::net::self_connect::is_local_ip;
+use crate::runtime::routes::Routes;
 use crate::service::text::{self, PeerFacts};
 
 /// Maximum bytes of a chargen reply (RFC 864).
@@ -23,75 +23,62 @@ impl Datagrams {
     /// Answers a message on the listener of a small service, or reports it as dropped.
     pub(super) fn answer(
         &mut self,
-        slot: usize,
+        key: Key,
         received: usize,
         (from, segments): (&Remote, Segments<'_>),
         batch: &RecvBatch,
         cx: &mut DatagramCx<'_, '_>,
     ) {
-        let key = Key::source(slot);
         self.turn_counts.received(key, segments, || from.peer(), cx.turn);
-        let Some(DatagramListener { service: DatagramService::Answer { service, .. }, .. }) =
-            &self.listeners[slot]
-        else {
-            return;
-        };
-        match service {
+        let Some(listener) = self.listeners.get(key) else { return };
+        let route = listener.route;
+        match &cx.routes[route].config.service {
             Service::Discard => {}
             Service::Echo => {
                 let mut first = 0;
                 for (number, datagram) in segments.datagrams().enumerate() {
-                    if let Err(why) = self.permit(slot, from, datagram, datagram) {
-                        self.push(slot, (received, first..number, None), batch, cx);
+                    if let Err(why) = self.permit(route, from, (datagram, datagram), cx.routes) {
+                        self.push(key, (received, first..number, None), batch, cx);
                         log_dropped(key, Segments::one(datagram), Some(from), why, cx);
                         first = number + 1;
                     }
                 }
-                self.push(slot, (received, first..segments.len(), None), batch, cx);
+                self.push(key, (received, first..segments.len(), None), batch, cx);
             }
             _ => {
                 for datagram in segments.datagrams() {
-                    self.reply(slot, from, datagram, cx);
+                    self.reply(key, from, datagram, cx);
                 }
             }
         }
     }
 
-    fn reply(&mut self, slot: usize, from: &Remote, datagram: &[u8], cx: &mut DatagramCx<'_, '_>) {
-        let Some(DatagramListener {
-            service: DatagramService::Answer { service, .. }, local, ..
-        }) = &self.listeners[slot]
-        else {
-            return;
-        };
+    fn reply(&mut self, key: Key, from: &Remote, datagram: &[u8], cx: &mut DatagramCx<'_, '_>) {
+        let Some(DatagramListener { route, local, .. }) = self.listeners.get(key) else { return };
+        let (route, service) = (*route, &cx.routes[*route].config.service);
         let reply = match service {
             // The source of a UDP datagram can be forged. The sender of a Unix datagram cannot.
             Service::Chargen if from.is_inet() => characters(&mut self.random, datagram.len()),
             Service::Chargen => characters(&mut self.random, usize::MAX),
             _ => render(service, &from.reply_source(local), &from.peer(), cx.unix_seconds),
         };
-        let permitted = self.permit(slot, from, datagram, &reply);
-        if let Err(why) = permitted.and_then(|()| self.send_back(slot, from, &reply, cx)) {
-            log_dropped(Key::source(slot), Segments::one(datagram), Some(from), why, cx);
+        let permitted = self.permit(route, from, (datagram, &reply), cx.routes);
+        if let Err(why) = permitted.and_then(|()| self.send_back(key, from, &reply, cx)) {
+            log_dropped(key, Segments::one(datagram), Some(from), why, cx);
         }
     }
 
-    /// Checks whether this reply may be sent, and counts it as sent if so.
+    /// Checks whether a route may send this reply to a datagram, and counts it as sent if so.
     fn permit(
         &mut self,
-        slot: usize,
+        route: u16,
         from: &Remote,
-        datagram: &[u8],
-        reply: &[u8],
+        (datagram, reply): (&[u8], &[u8]),
+        routes: &Routes,
     ) -> Result<(), DropReason> {
-        let Some(DatagramListener { service: DatagramService::Answer { any_port, .. }, .. }) =
-            &self.listeners[slot]
-        else {
-            return Err(DropReason::NoWay);
-        };
         match from.inet() {
             Some(source) => {
-                let any_port = *any_port;
+                let any_port = routes[route].config.policy.udp_allow_low_ports;
                 permit(&mut self.guard, &Answer { source, datagram, reply, any_port })
             }
             None if from.is_named() => Ok(()),
@@ -101,15 +88,15 @@ impl Datagrams {
 
     fn send_back(
         &mut self,
-        slot: usize,
+        key: Key,
         to: &Remote,
         reply: &[u8],
         cx: &mut DatagramCx<'_, '_>,
     ) -> Result<(), DropReason> {
-        let Some(listener) = &mut self.listeners[slot] else { return Err(DropReason::NoWay) };
+        let Some(listener) = self.listeners.get_mut(key) else { return Err(DropReason::NoWay) };
         let reply = Segments::one(reply);
         listener.port.send(reply, Some(to)).1.map_err(|error| why(&error))?;
-        self.turn_counts.sent(Key::source(slot), reply, || to.peer(), cx.turn);
+        self.turn_counts.sent(key, reply, || to.peer(), cx.turn);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! A datagram listener: a bound socket, and the service that handles its datagrams.
+//! A datagram listener: a bound socket, and the flows of its sources.
 
 use std::io;
 
@@ -6,15 +6,14 @@ use mio::Registry;
 
 use super::port::DatagramPort;
 use super::reflection_guard::is_public;
-use super::service::DatagramService;
-use crate::config::Service;
+use crate::config::{Address, Service};
 use crate::core::Key;
 use crate::net::BoundDatagram;
 use crate::net::remote::Remote;
 #[cfg(unix)]
 use crate::net::socket_file::SocketFile;
 
-/// A bound socket, and the service behind it.
+/// A bound socket, and the route that it belongs to.
 #[derive(Debug)]
 pub(super) struct DatagramListener {
     /// Declared first: the file must be removed before the socket is closed.
@@ -22,9 +21,24 @@ pub(super) struct DatagramListener {
     _file: Option<SocketFile>,
     pub port: DatagramPort,
     pub route: u16,
+    pub at: Address,
+    /// The bound address as text, for the log.
     pub address: String,
     pub local: Remote,
-    pub service: DatagramService,
+    /// Its flow lists: that of its route if it is a relay, and those of earlier routes that still
+    /// have flows.
+    pub lists: Vec<usize>,
+    pub phase: Phase,
+}
+
+/// Whether the datagrams of new sources are handled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// It is closing, and handles what it has received, for at most this many more turns.
+    Emptying(usize),
+    /// Only its flows go on. It is closed with the last one.
+    Closing,
 }
 
 impl DatagramListener {
@@ -32,7 +46,6 @@ impl DatagramListener {
     pub fn open(
         bound: BoundDatagram,
         route: u16,
-        service: DatagramService,
         key: Key,
         registry: &Registry,
     ) -> io::Result<DatagramListener> {
@@ -46,19 +59,18 @@ impl DatagramListener {
             port,
             route,
             address: bound.address.to_string(),
+            at: bound.address,
             local,
-            service,
+            lists: Vec::new(),
+            phase: Phase::Open,
         })
     }
 
     /// A warning for the operator, if the service may be abused from the internet.
-    pub fn warning(&self) -> Option<String> {
+    pub fn warning(&self, service: &Service) -> Option<String> {
         let local = self.local.inet()?;
-        let answers = match &self.service {
-            DatagramService::Answer { service, .. } => *service != Service::Discard,
-            DatagramService::Relay(_) => false,
-        };
-        let (service, address) = (self.service.kind(), &self.address);
+        let answers = !matches!(service, Service::Relay(_) | Service::Discard);
+        let (service, address) = (service.kind(), &self.address);
         (answers && is_public(&local)).then(|| {
             format!(
                 "{service} answers UDP at {address}, which may be a public address: \

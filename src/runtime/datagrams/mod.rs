@@ -11,32 +11,34 @@ mod listener;
 mod port;
 mod reflection_guard;
 mod relay;
+mod remotes;
 mod send_queue;
-mod service;
 mod source_hash;
 mod table;
 mod turn_counts;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Registry;
 
 use self::drops::{is_deregistered, log_dropped, why};
-use self::listener::DatagramListener;
+use self::listener::{DatagramListener, Phase};
 use self::port::DatagramPort;
 use self::reflection_guard::ReflectionGuard;
 pub use self::reflection_guard::is_public;
 use self::relay::Flow;
 use self::send_queue::SendQueue;
-use self::service::{DatagramService, Relay};
 use self::table::Table;
 use self::turn_counts::TurnCounts;
-use crate::config::{Route, Service};
+use super::routes::Routes;
+use super::sources::Sources;
+use crate::config::{self, Address, Policy, Service};
 use crate::core::event::DropReason;
-use crate::core::{ConnIds, Deadline, Event, Key, Moment, Random, Ready, Reason, Turn};
+use crate::core::{ConnIds, Deadline, Event, Key, Moment, Random, Ready, Reason, SourceKind, Turn};
 use crate::net::BoundDatagram;
 use crate::net::recv_batch::{Received, RecvBatch};
 use crate::net::remote::Remote;
@@ -44,8 +46,9 @@ use crate::net::remote::Remote;
 /// All datagram sockets of the loop. The reactor owns it, and calls `mark`, `run` and `expire`.
 #[derive(Debug)]
 pub struct Datagrams {
-    /// Indexed by the slot of the listener's key.
-    listeners: Vec<Option<DatagramListener>>,
+    listeners: Sources<DatagramListener>,
+    /// Listeners that are closing, or have flows of an earlier route.
+    unsettled: Vec<Key>,
     flows: Table<Remote, Flow>,
     queue: VecDeque<Key>,
     guard: ReflectionGuard,
@@ -64,6 +67,7 @@ pub struct DatagramCx<'a, 't> {
     /// The time of day, for the services that report it.
     pub unix_seconds: i64,
     pub registry: &'a Registry,
+    pub routes: &'a mut Routes,
     pub conn_ids: &'a mut ConnIds,
     /// Returns the addresses of a name that are known now. If there are none, the datagram is lost.
     pub names: &'a mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
@@ -89,7 +93,8 @@ impl Datagrams {
     /// `seed` decides which replies of a loop are dropped, and the length of chargen replies.
     pub fn new(seed: u64) -> Datagrams {
         Datagrams {
-            listeners: Vec::new(),
+            listeners: Sources::new(SourceKind::Datagram),
+            unsettled: Vec::new(),
             flows: Table::default(),
             queue: VecDeque::new(),
             guard: ReflectionGuard::new(seed),
@@ -102,25 +107,98 @@ impl Datagrams {
         }
     }
 
-    /// Adds the listener of a route, and registers its socket for reading under `key`.
-    pub fn add(
+    /// Registers a bound socket of a route, and returns its key.
+    pub fn open(
         &mut self,
         bound: BoundDatagram,
-        (number, route): (u16, &Route),
-        key: Key,
+        route: u16,
+        config: &config::Route,
         registry: &Registry,
-    ) -> io::Result<()> {
-        let service = self.service_of(route)?;
-        let listener = DatagramListener::open(bound, number, service, key, registry)?;
+    ) -> io::Result<Key> {
+        if matches!(config.service, Service::Greet { .. }) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let key = self.listeners.vacant().ok_or(io::ErrorKind::QuotaExceeded)?;
+        let listener = DatagramListener::open(bound, route, key, registry)?;
         if let Some(local) = listener.local.inet() {
             self.guard.add(local);
         }
         self.batch.get_or_insert_default();
-        if self.listeners.len() <= key.slot() {
-            self.listeners.resize_with(key.slot() + 1, || None);
+        self.listeners.insert(key, listener);
+        self.set_route(key, route, config);
+        Ok(key)
+    }
+
+    /// Hands a socket over to another route. It stays open; it is no longer closing. Its flows go
+    /// on as before, and belong to the route that opened them.
+    pub fn set_route(&mut self, key: Key, route: u16, config: &config::Route) {
+        let Some(listener) = self.listeners.get_mut(key) else { return };
+        (listener.route, listener.phase) = (route, Phase::Open);
+        if !listener.lists.is_empty() && !self.unsettled.contains(&key) {
+            self.unsettled.push(key);
         }
-        self.listeners[key.slot()] = Some(listener);
-        Ok(())
+        if let Service::Relay(_) = config.service {
+            let Policy { udp_flows, udp_timeout, .. } = config.policy;
+            listener.lists.push(self.flows.add_list(route, udp_flows, udp_timeout));
+        }
+    }
+
+    /// Applies the limit and the idle timeout of a policy to the open flows of a socket's route.
+    pub fn set_policy(&mut self, key: Key, policy: &Policy) {
+        let listener = self.listeners.get(key);
+        if let Some(list) = listener.and_then(|listener| self.list(listener)) {
+            self.flows.set_limits(list, policy.udp_flows, policy.udp_timeout);
+        }
+    }
+
+    /// Closes a socket when it is not needed any more. It handles what it has received, within a
+    /// budget. Then the datagrams of new sources are dropped, and its flows go on until they are
+    /// idle: their replies have to come from its address.
+    pub fn close_when_done(&mut self, key: Key) {
+        let Some(listener) = self.listeners.get_mut(key) else { return };
+        if listener.phase == Phase::Open {
+            listener.phase = Phase::Emptying(DRAIN_ROUNDS);
+            if !self.unsettled.contains(&key) {
+                self.unsettled.push(key);
+            }
+        }
+        self.enqueue(key);
+    }
+
+    /// Closes a socket that has not been used yet.
+    pub fn close_unused(&mut self, key: Key, registry: &Registry) {
+        if let Some(listener) = self.listeners.get(key) {
+            listener.lists.iter().for_each(|list| self.flows.remove_list(*list));
+            self.close_listener(key, registry);
+        }
+    }
+
+    /// The bound address of a socket.
+    pub fn at(&self, key: Key) -> Option<&Address> {
+        self.listeners.get(key).map(|listener| &listener.at)
+    }
+
+    /// A warning for the operator about this service on a socket.
+    pub fn warning(&self, key: Key, service: &Service) -> Option<String> {
+        self.listeners.get(key)?.warning(service)
+    }
+
+    /// Number of open flows of a route.
+    pub fn live(&self, route: u16) -> usize {
+        self.flows.live(route)
+    }
+
+    /// Whether a socket or one of its flows belongs to this route.
+    pub fn uses(&self, key: Key, route: u16) -> bool {
+        self.listeners.get(key).is_some_and(|listener| {
+            let has_flows = |list: &usize| self.flows.route(*list) == route;
+            listener.route == route || listener.lists.iter().any(has_flows)
+        })
+    }
+
+    /// The route of a socket.
+    pub fn route(&self, key: Key) -> Option<u16> {
+        self.listeners.get(key).map(|listener| listener.route)
     }
 
     /// Records an event on the socket of a listener or a flow.
@@ -151,8 +229,16 @@ impl Datagrams {
         self.batch = Some(batch);
     }
 
-    /// Closes idle flows. Queued sockets are read first: they may hold datagrams of these flows.
+    /// Closes idle flows, and the closing sockets without flows.
     pub fn expire(&mut self, cx: &mut DatagramCx<'_, '_>) {
+        self.expire_flows(cx);
+        if !self.unsettled.is_empty() {
+            self.settle(cx.registry);
+        }
+    }
+
+    /// Closes idle flows. Queued sockets are read first: they may hold datagrams of these flows.
+    fn expire_flows(&mut self, cx: &mut DatagramCx<'_, '_>) {
         if !self.is_due(cx.turn.now) {
             return;
         }
@@ -162,6 +248,10 @@ impl Datagrams {
         }
         self.delayed = 0;
         for _ in 0..EXPIRE_BUDGET {
+            if let Some(slot) = self.flows.overfull() {
+                self.close(slot, Reason::Evicted, cx);
+                continue;
+            }
             let Some(slot) = self.flows.expired(cx.turn.now) else { return };
             let key = self.flow_key(slot);
             let waits =
@@ -196,14 +286,11 @@ impl Datagrams {
     /// after `idle`; one that waits for an answer keeps its timeout. Sockets without flows answer
     /// what they have received, and close.
     pub fn drain(&mut self, idle: Duration, cx: &mut DatagramCx<'_, '_>) {
-        let answers = |listener: &DatagramListener| {
-            matches!(listener.service, DatagramService::Answer { .. })
-        };
-        for slot in 0..self.listeners.len() {
-            if self.listeners[slot].as_ref().is_some_and(answers) {
-                self.enqueue(Key::source(slot));
-            }
-        }
+        let answering = self.listeners.iter().filter(|(_, socket)| {
+            !cx.routes[socket.route].is_relay() && socket.phase == Phase::Open
+        });
+        let answering: Vec<Key> = answering.map(|(key, _)| key).collect();
+        answering.iter().for_each(|key| self.close_when_done(*key));
         for _ in 0..DRAIN_ROUNDS {
             if self.queue.is_empty() {
                 break;
@@ -212,7 +299,12 @@ impl Datagrams {
         }
         self.draining = true;
         self.flows.limit_idle(idle);
-        self.close_listeners(answers, cx.registry);
+        for key in answering {
+            if let Some(listener) = self.listeners.get_mut(key) {
+                listener.phase = Phase::Closing;
+            }
+        }
+        self.settle(cx.registry);
     }
 
     /// Closes all flows and listeners.
@@ -220,7 +312,8 @@ impl Datagrams {
         while let Some(slot) = self.flows.any() {
             self.close(slot, reason, cx);
         }
-        self.close_listeners(|_| true, cx.registry);
+        let keys: Vec<Key> = self.listeners.iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.close_listener(key, cx.registry));
     }
 
     /// Number of open flows.
@@ -237,12 +330,6 @@ impl Datagrams {
         self.queue.len()
     }
 
-    /// Warnings for the operator about the listeners, one sentence each.
-    pub fn warnings(&self) -> Vec<String> {
-        let listeners = self.listeners.iter().flatten();
-        listeners.filter_map(DatagramListener::warning).collect()
-    }
-
     /// Bytes moved by the open flows so far: from their sources, and to them.
     pub fn moved(&self) -> (u64, u64) {
         let flows = self.flows.iter().map(|(_, entry)| &entry.flow);
@@ -250,12 +337,13 @@ impl Datagrams {
     }
 
     /// Reports the state of each listener and each flow.
-    pub fn dump(&self, turn: &mut Turn<'_>) {
-        for (slot, listener) in self.listeners.iter().enumerate() {
-            let Some(listener) = listener else { continue };
-            let (address, service) = (&listener.address, listener.service.kind());
-            let line = format!("listener {address} {service}, queued {}", listener.port.queued);
-            turn.on(Key::source(slot), &Event::Dump { line: &line });
+    pub fn dump(&self, routes: &Routes, turn: &mut Turn<'_>) {
+        for (key, listener) in self.listeners.iter() {
+            let service = routes[listener.route].config.service.kind();
+            let (address, queued) = (&listener.address, listener.port.queued);
+            let closing = if listener.phase == Phase::Open { "" } else { ", closing" };
+            let line = format!("listener {address} {service}, queued {queued}{closing}");
+            turn.on(key, &Event::Dump { line: &line });
         }
         for (slot, entry) in self.flows.iter() {
             let flow = &entry.flow;
@@ -272,21 +360,6 @@ impl Datagrams {
                 flow.port.queued
             );
             turn.on(Key::flow(entry.id, slot), &Event::Dump { line: &line });
-        }
-    }
-
-    fn service_of(&mut self, route: &Route) -> io::Result<DatagramService> {
-        let policy = &route.policy;
-        match &route.service {
-            Service::Greet { .. } => Err(io::ErrorKind::Unsupported.into()),
-            Service::Relay(targets) => {
-                let list = self.flows.add_list(policy.udp_flows, policy.udp_timeout);
-                Ok(DatagramService::Relay(Relay::new(list, targets.clone())))
-            }
-            service => Ok(DatagramService::Answer {
-                service: service.clone(),
-                any_port: policy.udp_allow_low_ports,
-            }),
         }
     }
 
@@ -339,7 +412,7 @@ impl Datagrams {
 
     /// Handles the messages of the last call, and returns how many datagrams they were.
     fn received(&mut self, key: Key, batch: &RecvBatch, cx: &mut DatagramCx<'_, '_>) -> u32 {
-        let (slot, mut taken) = (key.slot(), 0);
+        let mut taken = 0;
         for number in batch.fresh() {
             let received = &batch.all_received()[number];
             let Some(segments) = batch.segments(received) else {
@@ -351,14 +424,19 @@ impl Datagrams {
             };
             taken += segments.len() as u32;
             match (&received.from, key.is_flow()) {
-                (_, true) => self.backward(slot, number, segments, batch, cx),
+                (_, true) => self.backward(key.slot(), number, segments, batch, cx),
                 (None, false) => log_dropped(key, segments, None, DropReason::NoWay, cx),
-                (Some(from), false) => match &self.listeners[slot] {
-                    Some(DatagramListener { service: DatagramService::Relay(_), .. }) => {
-                        self.forward(slot, from, segments, cx)
+                (Some(from), false) => {
+                    let Some(socket) = self.listeners.get(key) else { continue };
+                    // A flow may be older than the listener's present route.
+                    if cx.routes[socket.route].is_relay() || self.find(socket, from).is_some() {
+                        self.forward(key, from, segments, cx);
+                    } else if socket.phase == Phase::Closing {
+                        log_dropped(key, segments, Some(from), DropReason::NoWay, cx);
+                    } else {
+                        self.answer(key, number, (from, segments), batch, cx);
                     }
-                    _ => self.answer(slot, number, (from, segments), batch, cx),
-                },
+                }
             }
         }
         taken
@@ -413,18 +491,47 @@ impl Datagrams {
             let entry = self.flows.get(key.slot())?;
             return (entry.id == key.id).then_some(&mut entry.flow.port);
         }
-        let listener = self.listeners.get_mut(key.slot()).filter(|_| key.is_source())?;
-        listener.as_mut().map(|listener| &mut listener.port)
+        self.listeners.get_mut(key).map(|listener| &mut listener.port)
     }
 
-    fn close_listeners(&mut self, which: impl Fn(&DatagramListener) -> bool, registry: &Registry) {
-        for place in &mut self.listeners {
-            if let Some(mut listener) = place.take_if(|listener| which(listener)) {
-                listener.port.deregister_socket(registry);
-                if let Some(local) = listener.local.inet() {
-                    self.guard.remove(local);
-                }
+    /// Takes the next step with each listener that is closing, or has flows of an earlier route.
+    fn settle(&mut self, registry: &Registry) {
+        let mut keys = mem::take(&mut self.unsettled);
+        keys.retain(|key| self.settle_one(*key, registry));
+        self.unsettled = keys;
+    }
+
+    /// Returns whether the listener is still unsettled.
+    fn settle_one(&mut self, key: Key, registry: &Registry) -> bool {
+        let Some(listener) = self.listeners.get_mut(key) else { return false };
+        listener.phase = match listener.phase {
+            Phase::Emptying(turns) if listener.port.queued && turns > 0 => {
+                Phase::Emptying(turns - 1)
             }
+            Phase::Emptying(_) => Phase::Closing,
+            phase => phase,
+        };
+        let (flows, route, phase) = (&mut self.flows, listener.route, listener.phase);
+        listener.lists.retain(|list| {
+            let is_over = phase == Phase::Closing || flows.route(*list) != route;
+            let is_kept = !is_over || flows.list_len(*list) > 0;
+            if !is_kept {
+                flows.remove_list(*list);
+            }
+            is_kept
+        });
+        if phase == Phase::Closing && listener.lists.is_empty() {
+            self.close_listener(key, registry);
+            return false;
+        }
+        phase != Phase::Open || listener.lists.iter().any(|list| flows.route(*list) != route)
+    }
+
+    fn close_listener(&mut self, key: Key, registry: &Registry) {
+        let Some(mut listener) = self.listeners.remove(key) else { return };
+        listener.port.deregister_socket(registry);
+        if let Some(local) = listener.local.inet() {
+            self.guard.remove(local);
         }
     }
 }

@@ -28,7 +28,10 @@ impl ReflectionGuard {
     }
 
     pub fn remove(&mut self, listener: SocketAddr) {
-        self.listeners.retain(|known| *known != listener);
+        // Another socket may share the address (`reuseport`).
+        if let Some(at) = self.listeners.iter().position(|known| *known == listener) {
+            self.listeners.remove(at);
+        }
     }
 
     /// Whether one of our own listeners receives what is sent to this address. One that is bound to
@@ -167,6 +170,9 @@ mod tests {
     fn a_removed_listener_is_no_longer_recognised() {
         let mut guard = ReflectionGuard::new(1);
         guard.add(at("127.0.0.1:7007"));
+        guard.add(at("127.0.0.1:7007"));
+        guard.remove(at("127.0.0.1:7007"));
+        assert!(guard.owns(at("127.0.0.1:7007"), |_| true), "another socket has this address");
         guard.remove(at("127.0.0.1:7007"));
         assert!(!guard.owns(at("127.0.0.1:7007"), |_| true));
     }

@@ -2,9 +2,10 @@
 //! target sends to that socket is sent back to the source.
 
 use super::drops::{log_dropped, why};
-use super::listener::DatagramListener;
+use super::listener::{DatagramListener, Phase};
 use super::port::DatagramPort;
-use super::service::DatagramService;
+use super::remotes::remotes;
+use super::table::Entry;
 use super::{DatagramCx, Datagrams};
 use crate::core::event::{Client, DropReason};
 use crate::core::{Close, CloseKind, Event, Key, Moment, Reason, Side, SysError};
@@ -20,11 +21,10 @@ pub(super) struct Flow {
     pub remote: Remote,
     pub up: u64,
     pub down: u64,
-    listener: usize,
+    listener: Key,
     pub opened_at: Moment,
-    /// Index of the target the flow began with, and index of its remote counted from there.
+    /// Index of the target that the flow began with.
     first: usize,
-    at: usize,
     attempt: u32,
     /// The remote refused a datagram: the next one is sent to the next remote.
     refused: Option<SysError>,
@@ -36,7 +36,7 @@ impl Datagrams {
     /// Forwards what a source sent to the listener of a relay.
     pub(super) fn forward(
         &mut self,
-        listener: usize,
+        listener: Key,
         from: &Remote,
         mut segments: Segments<'_>,
         cx: &mut DatagramCx<'_, '_>,
@@ -44,9 +44,8 @@ impl Datagrams {
         let slot = match self.find_or_open(listener, from, cx) {
             Ok(slot) => slot,
             Err(why) => {
-                let key = Key::source(listener);
-                self.turn_counts.received(key, segments, || from.peer(), cx.turn);
-                return log_dropped(key, segments, Some(from), why, cx);
+                self.turn_counts.received(listener, segments, || from.peer(), cx.turn);
+                return log_dropped(listener, segments, Some(from), why, cx);
             }
         };
         self.flows.touch(slot, cx.turn.now);
@@ -103,30 +102,32 @@ impl Datagrams {
         Key::flow(self.flows.get(slot).map_or(0, |entry| entry.id), slot)
     }
 
+    /// Returns the flow of a source on this listener, whatever route opened it.
+    pub(super) fn find(&self, listener: &DatagramListener, from: &Remote) -> Option<usize> {
+        listener.lists.iter().find_map(|list| self.flows.find(*list, from))
+    }
+
     fn find_or_open(
         &mut self,
-        listener: usize,
+        listener: Key,
         from: &Remote,
         cx: &mut DatagramCx<'_, '_>,
     ) -> Result<usize, DropReason> {
-        let Some(DatagramListener { service: DatagramService::Relay(relay), local, .. }) =
-            &mut self.listeners[listener]
-        else {
-            return Err(DropReason::NoWay);
-        };
-        if let Some(slot) = self.flows.find(relay.list, from) {
+        let Some(socket) = self.listeners.get(listener) else { return Err(DropReason::NoWay) };
+        if let Some(slot) = self.find(socket, from) {
             return Ok(slot);
         }
-        if self.draining {
+        if self.draining || socket.phase == Phase::Closing {
             return Err(DropReason::NoWay);
         }
+        let Some(list) = self.list(socket) else { return Err(DropReason::NoWay) };
         if let Some(source) = from.inet()
             && self.guard.owns(source, is_local_ip)
         {
             return Err(DropReason::Own);
         }
-        let (list, first) = (relay.list, relay.next_first());
-        let remotes = relay.remotes(first, local, cx.names);
+        let targets = cx.routes[socket.route].pool.select();
+        let remotes = remotes(&targets, &socket.local, cx.names);
         // A forged source: the target would exchange datagrams with itself through the relay.
         if remotes.iter().any(|remote| remote.peer() == from.peer()) {
             return Err(DropReason::Loop);
@@ -139,18 +140,23 @@ impl Datagrams {
             down: 0,
             listener,
             opened_at: cx.turn.now,
-            first,
-            at,
+            first: targets.first(),
             attempt: 1,
             refused: None,
             unanswered: false,
         };
-        self.open(list, from.clone(), flow, cx)
+        self.open_flow(list, from.clone(), flow, cx)
+    }
+
+    /// The flow list of the listener's present route. None if that is no relay.
+    pub(super) fn list(&self, listener: &DatagramListener) -> Option<usize> {
+        let is_own = |list: &usize| self.flows.route(*list) == listener.route;
+        listener.lists.iter().copied().find(is_own)
     }
 
     /// Adds a new flow, and evicts the oldest one if the list is full. The caller creates the
     /// socket first, so that nothing is evicted for a flow that cannot be opened.
-    fn open(
+    fn open_flow(
         &mut self,
         list: usize,
         from: Remote,
@@ -162,9 +168,10 @@ impl Datagrams {
         }
         let key = Key::flow(cx.conn_ids.next(), self.flows.vacant());
         flow.port.register(key.at(1), cx.registry).map_err(|error| why(&error))?;
-        if let Some(listener) = &self.listeners[flow.listener] {
-            let (route, service, listen) =
-                (listener.route, listener.service.kind(), &listener.address);
+        if let Some(DatagramListener { route, address: listen, .. }) =
+            self.listeners.get(flow.listener)
+        {
+            let (route, service) = (*route, cx.routes[*route].config.service.kind());
             let (peer, now) = (&from.peer(), cx.turn.now);
             cx.turn.on(key, &Event::Opened { route, service, listen, peer, now });
         }
@@ -218,24 +225,26 @@ impl Datagrams {
     /// Connects a refused flow to the next remote that can be connected to.
     fn redial(&mut self, slot: usize, cx: &mut DatagramCx<'_, '_>) {
         let key = self.flow_key(slot);
-        let Some(entry) = self.flows.get(slot) else { return };
-        let flow = &mut entry.flow;
+        let Some(list) = self.flows.peek(slot).map(|entry| entry.list) else { return };
+        let route = self.flows.route(list);
+        let Some(Entry { source, flow, .. }) = self.flows.get(slot) else { return };
         let Some(fault) = flow.refused else { return };
-        let Some(DatagramListener {
-            service: DatagramService::Relay(relay), local, address, ..
-        }) = &self.listeners[flow.listener]
+        let Some(DatagramListener { local, address, .. }) = self.listeners.get(flow.listener)
         else {
             return;
         };
-        let remotes = relay.remotes(flow.first, local, cx.names);
+        // The targets may have changed since the flow was opened.
+        let targets = cx.routes[route].pool.selection(flow.first);
+        let remotes = remotes(&targets, local, cx.names);
         // A single UDP remote may answer again, and would take a new socket for another client.
         if remotes.len() == 1 && remotes[0] == flow.remote && flow.remote.is_inet() {
             flow.refused = None;
             return;
         }
-        let Ok((socket, at)) = dial(&remotes, flow.at + 1) else { return };
+        let last = remotes.iter().position(|remote| *remote == flow.remote);
+        let Ok((socket, at)) = dial(&remotes, last.map_or(0, |last| last + 1)) else { return };
         let target = &flow.remote.to_string();
-        let (peer, left) = (entry.source.peer(), remotes.len() - 1);
+        let (peer, left) = (source.peer(), remotes.len() - usize::from(last.is_some()));
         let client = Some(Client { peer: &peer, listen: address });
         cx.turn.on(key.at(1), &Event::DialFailed { target, fault, left, client });
         flow.port.deregister_socket(cx.registry);
@@ -244,7 +253,6 @@ impl Datagrams {
         let registered = flow.port.register(key.at(1), cx.registry);
         flow.refused = registered.err().map(|error| SysError::from(&error));
         flow.remote = remotes[at].clone();
-        flow.at = at;
         flow.attempt += 1;
         flow.log_remote(key, cx);
     }

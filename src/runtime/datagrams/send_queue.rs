@@ -18,7 +18,7 @@ use crate::net::remote::Remote;
 /// Datagrams to be sent by one listener.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    listener: usize,
+    listener: Option<Key>,
     outgoing: Vec<Outgoing>,
 }
 
@@ -36,15 +36,15 @@ impl Datagrams {
     /// Queues datagrams of a message. The queue never holds datagrams of two listeners.
     pub(super) fn push(
         &mut self,
-        listener: usize,
+        listener: Key,
         (received, part, flow): (usize, Range<usize>, Option<Key>),
         batch: &RecvBatch,
         cx: &mut DatagramCx<'_, '_>,
     ) {
-        if self.send_queue.listener != listener {
+        if self.send_queue.listener != Some(listener) {
             self.flush_send_queue(batch, cx);
         }
-        self.send_queue.listener = listener;
+        self.send_queue.listener = Some(listener);
         if !part.is_empty() {
             self.send_queue.outgoing.push(Outgoing { received, part, flow });
         }
@@ -75,7 +75,8 @@ impl Datagrams {
         batch: &RecvBatch,
         cx: &mut DatagramCx<'_, '_>,
     ) -> usize {
-        let Some(listener) = &self.listeners[self.send_queue.listener] else { return 0 };
+        let listener = self.send_queue.listener.and_then(|key| self.listeners.get(key));
+        let Some(listener) = listener else { return 0 };
         let plain = outgoing.iter().map_while(|item| {
             let to = plain(item.to(batch, &self.flows)?)?;
             Some((item.segments(batch).filter(|segments| segments.len() == 1)?.bytes(), to))
@@ -108,7 +109,8 @@ impl Datagrams {
         let mut segments = item.segments(batch).unwrap_or(Segments::one(b""));
         while !segments.is_empty() {
             let to = item.to(batch, &self.flows).filter(|to| to.is_named());
-            let (part, sent) = match (&mut self.listeners[self.send_queue.listener], to) {
+            let listener = self.send_queue.listener.and_then(|key| self.listeners.get_mut(key));
+            let (part, sent) = match (listener, to) {
                 (Some(listener), Some(to)) => {
                     let (part, sent) = listener.port.send(segments, Some(to));
                     (part, sent.map_err(|error| why(&error)))
@@ -130,7 +132,7 @@ impl Datagrams {
         batch: &RecvBatch,
         cx: &mut DatagramCx<'_, '_>,
     ) {
-        let key = item.flow.unwrap_or(Key::source(self.send_queue.listener));
+        let Some(key) = item.flow.or(self.send_queue.listener) else { return };
         if let Err(why) = sent {
             let received = batch.all_received().get(item.received);
             let from = received.and_then(|received| self.sender(key, received));

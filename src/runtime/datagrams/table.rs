@@ -1,8 +1,8 @@
 //! The table of datagram flows. Finding by source, touching, expiring and evicting take constant
 //! time.
 //!
-//! Each listener has a flow list in the order of the last touch. The flow that expires or is
-//! evicted next is always the last one of its list.
+//! Each listener of a relay has a flow list in the order of the last touch. The flow that expires
+//! or is evicted next is always the last one of its list.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -17,7 +17,7 @@ use crate::core::Moment;
 #[derive(Debug)]
 pub struct Table<A, T> {
     entries: Slab<Entry<A, T>>,
-    lists: Vec<FlowList<A>>,
+    lists: Slab<FlowList<A>>,
     /// No flow is due before this time. It may be too early, because touches do not move it.
     due: Option<Moment>,
 }
@@ -38,6 +38,8 @@ pub struct Entry<A, T> {
 
 #[derive(Debug)]
 struct FlowList<A> {
+    /// The route that its flows were opened by.
+    route: u16,
     slots: HashMap<A, usize, SourceHash>,
     touched: Order,
     /// Flows that wait for an answer during a drain, in the same order.
@@ -55,18 +57,53 @@ struct Order {
 
 impl<A, T> Default for Table<A, T> {
     fn default() -> Table<A, T> {
-        Table { entries: Slab::new(), lists: Vec::new(), due: None }
+        Table { entries: Slab::new(), lists: Slab::new(), due: None }
     }
 }
 
 impl<A: Clone + Eq + Hash, T> Table<A, T> {
-    /// Adds a flow list with a limit of `limit` flows (at least one) and the idle timeout `idle`.
-    pub fn add_list(&mut self, limit: usize, idle: Duration) -> usize {
+    /// Adds a flow list of a route, with a limit of `limit` flows (at least one) and the idle
+    /// timeout `idle`.
+    pub fn add_list(&mut self, route: u16, limit: usize, idle: Duration) -> usize {
         let limit = limit.max(1);
         let order = || Order { newest: None, oldest: None, idle };
         let (slots, touched, parked) = (HashMap::default(), order(), order());
-        self.lists.push(FlowList { slots, touched, parked, limit });
-        self.lists.len() - 1
+        self.lists.insert(FlowList { route, slots, touched, parked, limit })
+    }
+
+    /// Removes a flow list. It must be empty.
+    pub fn remove_list(&mut self, list: usize) {
+        let removed = self.lists.remove(list);
+        debug_assert!(removed.slots.is_empty());
+    }
+
+    /// Changes the limit and the idle timeout of a flow list, for its open flows too.
+    pub fn set_limits(&mut self, list: usize, limit: usize, idle: Duration) {
+        let list = &mut self.lists[list];
+        (list.limit, list.touched.idle, list.parked.idle) = (limit.max(1), idle, idle);
+        self.check_soon();
+    }
+
+    /// The route of a flow list.
+    pub fn route(&self, list: usize) -> u16 {
+        self.lists[list].route
+    }
+
+    /// Number of flows in a list.
+    pub fn list_len(&self, list: usize) -> usize {
+        self.lists[list].slots.len()
+    }
+
+    /// Number of flows of a route.
+    pub fn live(&self, route: u16) -> usize {
+        let lists = self.lists.iter().filter(|(_, list)| list.route == route);
+        lists.map(|(_, list)| list.slots.len()).sum()
+    }
+
+    /// The oldest flow of a list with more flows than its limit, which was lowered.
+    pub fn overfull(&self) -> Option<usize> {
+        let list = self.lists.iter().find(|(_, list)| list.slots.len() > list.limit);
+        list.and_then(|(_, list)| list.oldest())
     }
 
     pub fn find(&self, list: usize, source: &A) -> Option<usize> {
@@ -84,9 +121,9 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         list.oldest().filter(|_| list.slots.len() >= list.limit)
     }
 
-    /// Inserts a flow. Its source must be new to the list, and the list must not be full.
+    /// Inserts a flow. Its source must be new to the list.
     pub fn insert(&mut self, list: usize, source: A, id: u32, flow: T, now: Moment) -> usize {
-        debug_assert!(self.surplus(list).is_none() && self.find(list, &source).is_none());
+        debug_assert!(self.find(list, &source).is_none());
         let key = source.clone();
         let (newer, older) = (None, None);
         let parked = false;
@@ -145,7 +182,7 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         if self.due.is_none_or(|due| due > now) {
             return None;
         }
-        let orders = self.lists.iter().flat_map(|list| [&list.touched, &list.parked]);
+        let orders = self.lists.iter().flat_map(|(_, list)| [&list.touched, &list.parked]);
         let ends = orders.filter_map(|order| {
             let slot = order.oldest?;
             Some((self.entries[slot].active.after(order.idle), slot))
@@ -162,16 +199,20 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
 
     /// Lowers the idle timeout of all flows except parked ones.
     pub fn limit_idle(&mut self, idle: Duration) {
-        for list in &mut self.lists {
+        for (_, list) in &mut self.lists {
             list.touched.idle = list.touched.idle.min(idle);
         }
-        // Too early is harmless: the next call of `expired` corrects it.
+        self.check_soon();
+    }
+
+    /// Makes the next call of `expired` compute the due time.
+    fn check_soon(&mut self) {
         self.due = self.due.map(|_| Moment::default());
     }
 
     /// Returns any one of the flows.
     pub fn any(&self) -> Option<usize> {
-        self.lists.iter().find_map(FlowList::oldest)
+        self.lists.iter().find_map(|(_, list)| list.oldest())
     }
 
     pub fn len(&self) -> usize {
@@ -238,7 +279,7 @@ mod tests {
 
     fn table(limit: usize) -> Table<u32, ()> {
         let mut table = Table::default();
-        table.add_list(limit, IDLE);
+        table.add_list(0, limit, IDLE);
         table
     }
 
@@ -280,7 +321,7 @@ mod tests {
     #[test]
     fn flow_lists_are_independent() {
         let mut table = table(1);
-        table.add_list(1, IDLE * 10);
+        table.add_list(0, 1, IDLE * 10);
         table.insert(0, 7, 1, (), Moment(0));
         assert_eq!((table.find(1, &7), table.surplus(1)), (None, None));
         table.insert(1, 7, 2, (), Moment(0));
@@ -295,6 +336,23 @@ mod tests {
         table.limit_idle(IDLE / 10);
         assert_eq!(expire(&mut table, 59), []);
         assert_eq!(expire(&mut table, 60), [1]);
+    }
+
+    #[test]
+    fn other_limits_apply_to_open_flows() {
+        let mut table = table(9);
+        let slots: Vec<usize> =
+            (0..4).map(|id| table.insert(0, id, id, (), Moment(u64::from(id)))).collect();
+        table.set_limits(0, 2, IDLE * 3);
+        assert_eq!(table.due(), Some(Moment(0)), "that is checked at once");
+        for slot in &slots[..2] {
+            assert_eq!(table.overfull(), Some(*slot), "the oldest first");
+            table.remove(*slot);
+        }
+        assert_eq!((table.overfull(), table.live(0), table.live(1)), (None, 2, 0));
+        assert_eq!(expire(&mut table, 301), []);
+        assert_eq!(expire(&mut table, 302), [2]);
+        assert_eq!((table.list_len(0), expire(&mut table, 303)), (1, vec![3]));
     }
 
     #[test]

@@ -17,18 +17,18 @@ use crate::core::event::Client;
 use crate::core::{Dial, Engine, Event, Key, Moment, Peer, Reason, Stream, SysError, Turn};
 
 use super::loops::{Origin, RecentDials};
-use super::pool::{Pool, Target, TargetAddr};
-use super::retries::{Retries, TargetId};
+use super::pool::{Selection, Target, TargetAddr};
+use super::retries::Retries;
+use crate::config::Address;
 use crate::net::address::SocketAddress;
 use crate::net::resolver::{Lookup, Resolver};
 use crate::net::socket::interests;
 use crate::net::socket::{Socket, connect, connect_named};
+use crate::runtime::routes::RouteId;
 
-/// All attempts in progress, and the target pool of each route.
+/// All attempts in progress.
 #[derive(Default)]
 pub struct Dialer {
-    /// Indexed by route.
-    pools: Vec<Pool>,
     /// Boxed, because the table never shrinks after a burst.
     attempts: HashMap<u32, Box<Attempt>>,
     /// Attempts whose target has a full accept queue.
@@ -39,12 +39,12 @@ pub struct Dialer {
 /// The attempt to connect one connection to a target.
 struct Attempt {
     key: Key,
-    route: u16,
+    route: RouteId,
     origin: Origin,
     /// None if the other end is standard input and output.
     client: Option<ClientInfo>,
-    /// Index of the first target, and the number of targets tried so far.
-    first: usize,
+    /// The targets, as they were when the attempt began, and how many were tried so far.
+    targets: Selection,
     tried: usize,
     /// Addresses of the current target that are still to be tried.
     addresses: VecDeque<SocketAddress>,
@@ -71,9 +71,9 @@ pub struct DialCx<'a, 't> {
 }
 
 impl Dialer {
-    /// Takes the pool of each route, and the listeners of this process.
-    pub fn new(pools: Vec<Pool>, recent: RecentDials) -> Dialer {
-        Dialer { pools, recent, ..Dialer::default() }
+    /// Replaces the stream listeners of this process, which dials may lead back to.
+    pub fn set_listeners<'a>(&mut self, listeners: impl Iterator<Item = (&'a Address, RouteId)>) {
+        self.recent.set_listeners(listeners);
     }
 
     /// Returns the origin of an accepted connection.
@@ -81,11 +81,12 @@ impl Dialer {
         self.recent.origin(socket, peer, relays)
     }
 
-    /// Starts to dial for a new connection. One that has passed its route already is reset.
+    /// Starts to dial one of the targets for a new connection. One that has passed its route
+    /// already is reset.
     pub fn start(
         &mut self,
         key: Key,
-        route: u16,
+        (route, targets): (RouteId, Selection),
         origin: Origin,
         client: Option<ClientInfo>,
         cx: &mut DialCx<'_, '_>,
@@ -96,7 +97,7 @@ impl Dialer {
             route,
             origin,
             client,
-            first: self.pools[route as usize].first(),
+            targets,
             tried: 0,
             addresses: VecDeque::new(),
             resolving: false,
@@ -105,9 +106,8 @@ impl Dialer {
             last: None,
         });
         if is_loop {
-            let pool = &self.pools[route as usize];
-            attempt.tried = pool.size();
-            attempt.failed(SysError::ITSELF, pool, cx);
+            attempt.tried = attempt.targets.size();
+            attempt.failed(SysError::ITSELF, cx);
             return attempt.give_up(cx);
         }
         self.advance(attempt, cx);
@@ -117,9 +117,8 @@ impl Dialer {
     pub fn decide(&mut self, cx: &mut DialCx<'_, '_>) {
         for (key, dial) in cx.engine.dials() {
             let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
-            let pool = &self.pools[attempt.route as usize];
-            if attempt.parked {
-                self.retries.remove(attempt.target_id(pool), key.id);
+            if let Some(address) = attempt.addresses.front().filter(|_| attempt.parked) {
+                self.retries.remove(address, key.id);
             }
             if let Dial::Failed(error) = dial {
                 // The connect timeout also ends resolving and waiting for a retry.
@@ -127,7 +126,7 @@ impl Dialer {
                 if std::mem::take(&mut attempt.parked) {
                     attempt.addresses.pop_front();
                 }
-                attempt.failed(SysError::from(&error), pool, cx);
+                attempt.failed(SysError::from(&error), cx);
                 self.advance(attempt, cx);
             }
         }
@@ -149,7 +148,7 @@ impl Dialer {
         let (due, share) = self.retries.due(cx.turn.now);
         for target in due {
             for _ in 0..share {
-                let Some(id) = self.retries.take(target, cx.turn.now) else { break };
+                let Some(id) = self.retries.take(&target, cx.turn.now) else { break };
                 if let Some(attempt) = self.attempts.remove(&id) {
                     self.advance(attempt, cx);
                 }
@@ -166,8 +165,7 @@ impl Dialer {
     /// The target that is being dialed for this connection.
     pub fn target(&self, id: u32) -> Option<&str> {
         let attempt = self.attempts.get(&id)?;
-        let pool = &self.pools[attempt.route as usize];
-        (attempt.tried > 0).then(|| attempt.target(pool).text.as_str())
+        (attempt.tried > 0).then(|| attempt.target().text.as_str())
     }
 
     /// Number of connections that are not connected to a target yet.
@@ -181,22 +179,21 @@ impl Dialer {
 
     /// Tries targets until a connect is in progress, the attempt has to wait, or none is left.
     fn advance(&mut self, mut attempt: Box<Attempt>, cx: &mut DialCx<'_, '_>) {
-        let pool = &self.pools[attempt.route as usize];
         // A retried attempt is next. Any other waits behind those that wait already.
         let mut is_next = std::mem::take(&mut attempt.parked);
         loop {
             let address = if let Some(address) = attempt.addresses.pop_front() {
                 address
             } else if attempt.resolving {
-                attempt.resolving = attempt.look_up(pool, cx);
+                attempt.resolving = attempt.look_up(cx);
                 if attempt.resolving {
                     break;
                 }
                 continue;
-            } else if attempt.tried < pool.size() {
+            } else if attempt.tried < attempt.targets.size() {
                 attempt.tried += 1;
-                match &attempt.target(pool).addr {
-                    TargetAddr::Known(address, _) => address.clone(),
+                match &attempt.target().addr {
+                    TargetAddr::Known { address, .. } => address.clone(),
                     TargetAddr::Name(..) => {
                         attempt.resolving = true;
                         continue;
@@ -205,23 +202,23 @@ impl Dialer {
             } else {
                 return attempt.give_up(cx);
             };
-            let (target, id) = (attempt.target_id(pool), attempt.key.id);
-            attempt.announce(&address, pool, cx);
-            if !std::mem::take(&mut is_next) && self.retries.is_waited_for(target) {
-                self.retries.wait(target, id, cx.turn.now);
+            let id = attempt.key.id;
+            attempt.announce(&address, cx);
+            if !std::mem::take(&mut is_next) && self.retries.is_waited_for(&address) {
+                self.retries.wait(&address, id, cx.turn.now);
                 attempt.park(address);
                 break;
             }
             match attempt.dial(&address, &mut self.recent, cx) {
                 Ok(()) => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.retries.refused(target, id, cx.turn.now);
+                    self.retries.refused(&address, id, cx.turn.now);
                     attempt.park(address);
                     break;
                 }
                 Err(error) => {
                     let fault = SysError::from(&error);
-                    attempt.failed(fault, pool, cx);
+                    attempt.failed(fault, cx);
                     if is_exhaustion(fault) {
                         return attempt.give_up(cx);
                     }
@@ -234,12 +231,8 @@ impl Dialer {
 
 impl Attempt {
     /// The target that is being dialed.
-    fn target<'a>(&self, pool: &'a Pool) -> &'a Target {
-        pool.target(self.first, self.tried - 1)
-    }
-
-    fn target_id(&self, pool: &Pool) -> TargetId {
-        (self.route, (self.first + self.tried - 1) % pool.size())
+    fn target(&self) -> &Target {
+        self.targets.target(self.tried - 1)
     }
 
     /// Waits for a retry, which dials this address first.
@@ -249,34 +242,34 @@ impl Attempt {
     }
 
     /// Looks up the addresses of the target's name. Returns true if they are not known yet.
-    fn look_up(&mut self, pool: &Pool, cx: &mut DialCx<'_, '_>) -> bool {
-        let TargetAddr::Name(name, port) = &self.target(pool).addr else { return false };
+    fn look_up(&mut self, cx: &mut DialCx<'_, '_>) -> bool {
+        let TargetAddr::Name(name, port) = &self.target().addr else { return false };
         match cx.resolver.lookup(name, *port, cx.turn.now) {
             Lookup::Pending => return true,
             Lookup::Known(addresses) => {
-                let is_own = |to: &SocketAddr| pool.own.iter().any(|own| own.receives(*to));
+                let is_own = |to: &SocketAddr| self.targets.is_own(*to);
                 let (own, others): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_own);
                 self.addresses.extend(others.into_iter().map(SocketAddress::Inet));
                 if !own.is_empty() {
                     // Each connection to our own listener would open another one.
                     self.count += 1;
-                    self.failed(SysError::ITSELF, pool, cx);
+                    self.failed(SysError::ITSELF, cx);
                 }
             }
             Lookup::Failed(_) => {
                 self.count += 1;
-                self.failed(SysError::UNRESOLVED, pool, cx);
+                self.failed(SysError::UNRESOLVED, cx);
             }
         }
         false
     }
 
     /// Reports an attempt to connect.
-    fn announce(&mut self, address: &SocketAddress, pool: &Pool, cx: &mut DialCx<'_, '_>) {
+    fn announce(&mut self, address: &SocketAddress, cx: &mut DialCx<'_, '_>) {
         self.count += 1;
-        let Target { text, addr } = self.target(pool);
+        let Target { text, addr } = self.target();
         let target = match (addr, address) {
-            (TargetAddr::Known(_, shown), _) => Cow::Borrowed(shown),
+            (TargetAddr::Known { shown, .. }, _) => Cow::Borrowed(shown),
             (_, SocketAddress::Inet(address)) => Cow::Owned(format!("{text} ({address})")),
             (_, SocketAddress::Unix(_)) => Cow::Borrowed(text),
         };
@@ -306,10 +299,10 @@ impl Attempt {
         Ok(())
     }
 
-    fn failed(&mut self, fault: SysError, pool: &Pool, cx: &mut DialCx<'_, '_>) {
+    fn failed(&mut self, fault: SysError, cx: &mut DialCx<'_, '_>) {
         self.last = Some(fault);
-        let left = self.addresses.len() + pool.size() - self.tried;
-        let target = &self.target(pool).text;
+        let left = self.addresses.len() + self.targets.size() - self.tried;
+        let target = &self.target().text;
         let client = self.client.as_ref();
         let client = client.map(|ClientInfo { peer, listen }| Client { peer, listen });
         let failed = Event::DialFailed { target, fault, left, client };

@@ -13,6 +13,7 @@ use crate::core::Peer;
 use crate::net::address::SocketAddress;
 use crate::net::self_connect::FileId;
 use crate::net::socket::Socket;
+use crate::runtime::routes::RouteId;
 
 /// Maximum number of remembered dials. A dial is removed when it is accepted, or when a newer one
 /// replaces it. Most of the replaced ones went to another host, on the port of a local listener.
@@ -24,7 +25,7 @@ pub enum Origin {
     /// A client that is not this process.
     Client,
     /// This process dialed it. The routes that it has passed, in order.
-    Routes(Vec<u16>),
+    Routes(Vec<RouteId>),
     /// This process dialed it, but the dial is not in the table.
     Unknown,
 }
@@ -33,7 +34,7 @@ pub enum Origin {
 #[derive(Default)]
 pub struct RecentDials {
     ports: Vec<u16>,
-    unix: Vec<(UnixName, Option<FileId>, u16)>,
+    unix: Vec<(UnixName, Option<FileId>, RouteId)>,
     dials: HashMap<Local, Dial>,
     /// Ring of the keys of `dials`: when it is full, the oldest dial is replaced.
     places: Vec<Local>,
@@ -50,13 +51,13 @@ enum Local {
 struct Dial {
     /// The destination of a TCP dial. Several dials may share one local address.
     to: Option<SocketAddr>,
-    routes: Vec<u16>,
+    routes: Vec<RouteId>,
     place: usize,
 }
 
 impl Origin {
     /// Whether a connection of this origin has passed the route already, or may have.
-    pub fn has_passed(&self, route: u16) -> bool {
+    pub fn has_passed(&self, route: RouteId) -> bool {
         match self {
             Origin::Client => false,
             Origin::Routes(routes) => routes.contains(&route),
@@ -65,7 +66,7 @@ impl Origin {
     }
 
     /// The routes passed, including this one.
-    fn and(&self, route: u16) -> Vec<u16> {
+    fn and(&self, route: RouteId) -> Vec<RouteId> {
         match self {
             Origin::Routes(routes) => routes.iter().copied().chain([route]).collect(),
             Origin::Client | Origin::Unknown => vec![route],
@@ -74,17 +75,21 @@ impl Origin {
 }
 
 impl RecentDials {
-    /// Adds a bound stream listener.
-    pub fn listen(&mut self, at: &Address, route: u16) {
-        match at {
-            Address::Tcp(_, port) => self.ports.push(*port),
-            Address::Unix(name) => self.unix.push((name.clone(), FileId::of(name), route)),
-            _ => {}
+    /// Replaces the bound stream listeners.
+    pub fn set_listeners<'a>(&mut self, listeners: impl Iterator<Item = (&'a Address, RouteId)>) {
+        self.ports.clear();
+        self.unix.clear();
+        for (at, route) in listeners {
+            match at {
+                Address::Tcp(_, port) => self.ports.push(*port),
+                Address::Unix(name) => self.unix.push((name.clone(), FileId::of(name), route)),
+                Address::Udp(..) | Address::UnixDatagram(_) => {}
+            }
         }
     }
 
     /// Returns the route whose Unix listener has this address, under any path.
-    pub fn unix_route(&self, to: &SocketAddress) -> Option<u16> {
+    pub fn unix_route(&self, to: &SocketAddress) -> Option<RouteId> {
         let SocketAddress::Unix(to) = to else { return None };
         if self.unix.is_empty() {
             return None;
@@ -99,7 +104,7 @@ impl RecentDials {
 
     /// Records a dial that may lead back: to the port of a local listener, or to a local Unix
     /// listener.
-    pub fn record(&mut self, socket: &Socket, to: &SocketAddress, origin: &Origin, route: u16) {
+    pub fn record(&mut self, socket: &Socket, to: &SocketAddress, origin: &Origin, route: RouteId) {
         let to = match to {
             SocketAddress::Inet(to) if self.ports.contains(&to.port()) => Some(*to),
             SocketAddress::Inet(_) => return,
@@ -127,7 +132,7 @@ impl RecentDials {
         dial.map_or(otherwise, |dial| Origin::Routes(dial.routes))
     }
 
-    fn remember(&mut self, local: Local, to: Option<SocketAddr>, routes: Vec<u16>) {
+    fn remember(&mut self, local: Local, to: Option<SocketAddr>, routes: Vec<RouteId>) {
         let place = self.next;
         self.next = (place + 1) % RECENT_MAX;
         match self.places.get_mut(place) {
@@ -187,6 +192,10 @@ fn is_from_this_process(_: &Socket) -> bool {
 mod tests {
     use super::*;
 
+    fn route(index: u16) -> RouteId {
+        RouteId { index, generation: 1 }
+    }
+
     fn local(port: usize) -> Local {
         Local::Inet(IpAddr::from([127, 0, 0, 1]), port as u16)
     }
@@ -195,23 +204,30 @@ mod tests {
     fn the_table_of_recent_dials_is_bounded_and_forgets_the_oldest() {
         let mut recent = RecentDials::default();
         for port in 0..3 * RECENT_MAX {
-            recent.remember(local(port), None, vec![0]);
+            recent.remember(local(port), None, vec![route(0)]);
             assert!(recent.dials.len() <= RECENT_MAX && recent.places.len() <= RECENT_MAX);
         }
         assert!(!recent.dials.contains_key(&local(2 * RECENT_MAX - 1)));
         assert!(recent.dials.contains_key(&local(2 * RECENT_MAX)));
         // A reused port is remembered for as long as its last dial.
         let last = 3 * RECENT_MAX - 1;
-        recent.remember(local(last), None, vec![1]);
-        (0..RECENT_MAX - 1).for_each(|port| recent.remember(local(port), None, vec![0]));
-        assert_eq!(recent.dials.get(&local(last)).map(|dial| &dial.routes), Some(&vec![1]));
+        recent.remember(local(last), None, vec![route(1)]);
+        (0..RECENT_MAX - 1).for_each(|port| recent.remember(local(port), None, vec![route(0)]));
+        assert_eq!(recent.dials.get(&local(last)).map(|dial| &dial.routes), Some(&vec![route(1)]));
     }
 
     #[test]
     fn a_route_may_follow_others_and_not_itself() {
-        let origin = Origin::Routes(Origin::Client.and(3));
-        assert!(!Origin::Client.has_passed(3) && !origin.has_passed(4) && origin.has_passed(3));
-        assert_eq!(origin.and(4), [3, 4]);
-        assert!(Origin::Unknown.has_passed(0));
+        let origin = Origin::Routes(Origin::Client.and(route(3)));
+        assert!(!Origin::Client.has_passed(route(3)));
+        assert!(!origin.has_passed(route(4)) && origin.has_passed(route(3)));
+        assert_eq!(origin.and(route(4)), [route(3), route(4)]);
+        assert!(Origin::Unknown.has_passed(route(0)));
+    }
+
+    #[test]
+    fn a_later_route_with_the_same_index_is_another_one() {
+        let origin = Origin::Routes(vec![route(3)]);
+        assert!(!origin.has_passed(RouteId { generation: 2, ..route(3) }));
     }
 }

@@ -1,0 +1,386 @@
+//! Applies a plan to the loop: all of it, or nothing. At start the loop has no routes; a reload is
+//! the same with others.
+//!
+//! Everything that can fail comes first: new addresses are bound and registered beside the open
+//! ones. Then the routes are exchanged within the turn. No address is unbound and bound again.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use crate::config::{self, Address, Change, Host, Listen, Plan, check};
+use crate::core::{Event, Key, Timeouts, Turn};
+use crate::net::CannotListen;
+use crate::net::bound_datagram::{BoundDatagram, bind_datagram};
+use crate::net::limits::LimitError;
+use crate::net::listener::Listener;
+use crate::net::self_connect::{BoundAddr, is_same_file};
+use crate::text::escape::escaped;
+
+use super::capacity::Capacity;
+use super::listeners::ListenerSlot;
+use super::reactor::Reactor;
+use super::routes::{Routes, targets, timeouts};
+
+/// Why a plan cannot be applied. The loop goes on as before.
+#[derive(Debug)]
+pub enum CannotApply {
+    Listen(CannotListen),
+    Limit(LimitError),
+    /// A target of a relay is its own listener.
+    SelfConnect {
+        listen: String,
+        target: String,
+    },
+    /// An option of this listener differs that a bound socket cannot change.
+    Rebound {
+        listen: String,
+    },
+    TooManyRoutes,
+    /// The loop is being stopped.
+    Stopping,
+}
+
+/// What is done for a route of the plan.
+enum Step {
+    /// The route with this index stays as it is.
+    Keep(u16),
+    Change(u16),
+    /// A new route takes over the sockets of this one.
+    HandOver(u16),
+    /// A new route has these sockets.
+    Open(Vec<Bound>),
+    /// The sockets of the new route with this index are open.
+    Opened(u16),
+}
+
+/// A bound socket, stream or datagram.
+enum Bound {
+    Stream(Listener),
+    Datagram(BoundDatagram),
+}
+
+impl Reactor {
+    /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. Returns
+    /// warnings for the operator about the new routes, one sentence each.
+    ///
+    /// Connections stay open. Those of a route that has changed get its new timeouts; those of a
+    /// route that was removed, or that has another service now, go on as they were opened.
+    pub fn apply(&mut self, plan: &Plan, turn: &mut Turn<'_>) -> Result<Vec<String>, CannotApply> {
+        if self.stopping.is_some() {
+            return Err(CannotApply::Stopping);
+        }
+        let capacity = Capacity::new(plan, self.capacity.limits())?;
+        let diff = self.routes.diff(&plan.routes);
+        let mut warnings = Vec::new();
+        let steps = self.prepare(&diff.routes, plan)?;
+        let steps = self.open(steps, plan, &mut warnings)?;
+        // From here on nothing fails.
+        let removed: Vec<u16> = diff.removed.iter().map(|at| self.routes.planned(*at)).collect();
+        let mut planned = Vec::with_capacity(steps.len());
+        for (step, config) in steps.into_iter().zip(&plan.routes) {
+            planned.push(self.take_step(step, config, &mut warnings, turn));
+        }
+        for index in removed {
+            self.retire(index);
+        }
+        self.routes.set_planned(planned);
+        self.update_loop_detection();
+        self.engine.reserve(capacity.max_connections);
+        self.capacity = capacity;
+        self.drain_timeout = plan.drain_timeout;
+        self.drain_idle = plan.drain_idle();
+        self.spin = plan.busy_poll;
+        Ok(warnings)
+    }
+
+    /// Decides what is done for each route, and binds the new addresses. On error they are
+    /// released.
+    fn prepare(&mut self, changes: &[Change], plan: &Plan) -> Result<Vec<Step>, CannotApply> {
+        let mut steps: Vec<Step> = Vec::with_capacity(changes.len());
+        for (change, config) in changes.iter().zip(&plan.routes) {
+            let step = match change {
+                Change::Unchanged(at) => Step::Keep(self.routes.planned(*at)),
+                Change::Changed(at) => Step::Change(self.routes.planned(*at)),
+                Change::Replaced(at) => Step::HandOver(self.routes.planned(*at)),
+                Change::Rebound(_) => {
+                    return Err(CannotApply::Rebound { listen: config.listen.to_string() });
+                }
+                Change::Added => match self.closing(config, &steps) {
+                    Some(old) => Step::HandOver(old),
+                    None => Step::Open(bind(config)?),
+                },
+            };
+            if let Step::Change(index) | Step::HandOver(index) = step {
+                let keys = &self.routes[index].listeners;
+                for at in keys.iter().filter_map(|key| self.bound_at(*key)) {
+                    refuse_self_connect(at, config)?;
+                }
+            }
+            steps.push(step);
+        }
+        let new = steps.iter().filter(|step| matches!(step, Step::Open(_) | Step::HandOver(_)));
+        match new.count() <= self.routes.capacity_left() {
+            true => Ok(steps),
+            false => Err(CannotApply::TooManyRoutes),
+        }
+    }
+
+    /// A retired route whose sockets are still open at the address of this one, and that no other
+    /// step takes over.
+    fn closing(&self, config: &config::Route, steps: &[Step]) -> Option<u16> {
+        let is_free = |index: &u16| {
+            let route = &self.routes[*index];
+            let has_all = |key: &Key| self.route_of(*key) == Some(*index);
+            let is_taken = |step: &Step| matches!(step, Step::HandOver(old) if old == index);
+            route.config.listen == config.listen
+                && route.listeners.iter().all(has_all)
+                && !steps.iter().any(is_taken)
+        };
+        self.routes.retired().find(is_free)
+    }
+
+    /// Adds the new routes and registers their sockets. On error all of them are removed again.
+    fn open(
+        &mut self,
+        steps: Vec<Step>,
+        plan: &Plan,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Step>, CannotApply> {
+        let mut opened = Vec::new();
+        let mut done = Vec::with_capacity(steps.len());
+        for (step, config) in steps.into_iter().zip(&plan.routes) {
+            let Step::Open(bound) = step else {
+                done.push(step);
+                continue;
+            };
+            let own = bound.iter().filter_map(|bound| own(bound.at(), config)).collect();
+            let index = self.routes.add(config.clone(), own);
+            opened.push(index);
+            for bound in bound {
+                warnings.extend(bound.warning());
+                let address = bound.at().clone();
+                match self.register(bound, index, config) {
+                    Ok(key) => self.routes[index].listeners.push(key),
+                    Err(error) => {
+                        self.undo(&opened);
+                        return Err(CannotListen { address, error }.into());
+                    }
+                }
+            }
+            done.push(Step::Opened(index));
+        }
+        Ok(done)
+    }
+
+    /// Removes new routes and their sockets.
+    fn undo(&mut self, opened: &[u16]) {
+        for index in opened {
+            for key in self.routes.remove(*index).listeners {
+                self.listeners.close(key, self.poll.registry());
+                self.datagrams.close_unused(key, self.poll.registry());
+            }
+        }
+    }
+
+    /// Takes the step of one route, and returns its index.
+    fn take_step(
+        &mut self,
+        step: Step,
+        config: &config::Route,
+        warnings: &mut Vec<String>,
+        turn: &mut Turn<'_>,
+    ) -> u16 {
+        let index = match step {
+            Step::Keep(index) => return index,
+            Step::Change(index) => {
+                self.change(index, config);
+                return index;
+            }
+            Step::HandOver(old) => self.hand_over(old, config),
+            Step::Open(_) => unreachable!("its sockets were opened before the first step"),
+            Step::Opened(index) => index,
+        };
+        self.engine.set_timeouts(index, timeouts(&config.policy));
+        let service = config.service.kind();
+        for key in &self.routes[index].listeners {
+            if let Some(at) = self.bound_at(*key) {
+                turn.on(*key, &Event::Listening { address: &at.to_string(), service });
+            }
+            warnings.extend(self.datagrams.warning(*key, &config.service));
+        }
+        index
+    }
+
+    /// Changes a route in place.
+    fn change(&mut self, index: u16, config: &config::Route) {
+        for key in &self.routes[index].listeners {
+            self.listeners.set_backlog(*key, config.listen.options.backlog);
+            self.datagrams.set_policy(*key, &config.policy);
+        }
+        self.engine.set_timeouts(index, timeouts(&config.policy));
+        self.routes.change(index, config.clone());
+    }
+
+    /// Adds a route that takes over the sockets of another one, which is retired.
+    fn hand_over(&mut self, old: u16, config: &config::Route) -> u16 {
+        let own = self.routes[old].pool.own().to_vec();
+        let keys = self.routes[old].listeners.clone();
+        let index = self.routes.add(config.clone(), own);
+        for key in &keys {
+            self.listeners.set_backlog(*key, config.listen.options.backlog);
+            self.listeners.set_route(*key, index);
+            self.datagrams.set_route(*key, index, config);
+        }
+        self.routes[index].listeners = keys;
+        if !self.routes.is_retired(old) {
+            self.routes.retire(old);
+        }
+        index
+    }
+
+    /// Retires a route. Its sockets handle what they have received, and close.
+    fn retire(&mut self, index: u16) {
+        for key in &self.routes[index].listeners {
+            self.listeners.close_when_empty(*key);
+            self.datagrams.close_when_done(*key);
+        }
+        self.routes.retire(index);
+    }
+
+    /// Frees the retired routes that have no socket, no connection and no flow any more.
+    pub(super) fn free_routes(&mut self) {
+        // The attempt of a connection that has just been closed is still to be removed.
+        if !self.routes.has_retired() || self.engine.has_dials() {
+            return;
+        }
+        let (engine, listeners, datagrams) = (&self.engine, &self.listeners, &self.datagrams);
+        let freed = self.routes.free_unused(|index, route| {
+            let uses =
+                |key: &Key| listeners.route(*key) == Some(index) || datagrams.uses(*key, index);
+            engine.live(index) > 0 || route.listeners.iter().any(uses)
+        });
+        for index in freed {
+            self.engine.set_timeouts(index, Timeouts::default());
+        }
+    }
+
+    /// Closes the closing listeners whose accept queue is empty.
+    pub(super) fn close_empty_listeners(&mut self) {
+        if self.listeners.close_empty(self.poll.registry()) {
+            self.update_loop_detection();
+            self.free_routes();
+        }
+    }
+
+    /// Passes the open listeners to the dialer: a target may lead back to one of them.
+    fn update_loop_detection(&mut self) {
+        let routes = &self.routes;
+        let listeners = self.listeners.iter();
+        self.dialer.set_listeners(listeners.map(|(_, slot)| (slot.at(), routes.id(slot.route()))));
+    }
+
+    fn register(&mut self, bound: Bound, route: u16, config: &config::Route) -> io::Result<Key> {
+        let registry = self.poll.registry();
+        match bound {
+            Bound::Stream(listener) => self.listeners.open(listener, route, registry),
+            Bound::Datagram(bound) => self.datagrams.open(bound, route, config, registry),
+        }
+    }
+
+    /// The bound address of an open socket.
+    fn bound_at(&self, key: Key) -> Option<&Address> {
+        let listener = self.listeners.get(key).map(ListenerSlot::at);
+        listener.or_else(|| self.datagrams.at(key))
+    }
+
+    fn route_of(&self, key: Key) -> Option<u16> {
+        self.listeners.route(key).or_else(|| self.datagrams.route(key))
+    }
+}
+
+impl Bound {
+    fn at(&self) -> &Address {
+        match self {
+            Bound::Stream(listener) => listener.at(),
+            Bound::Datagram(bound) => &bound.address,
+        }
+    }
+
+    fn warning(&self) -> Option<String> {
+        match self {
+            Bound::Stream(listener) => listener.warning().map(str::to_owned),
+            Bound::Datagram(bound) => bound.warning.clone(),
+        }
+    }
+}
+
+/// Binds every address of a route.
+fn bind(config: &config::Route) -> Result<Vec<Bound>, CannotApply> {
+    let bound: Vec<Bound> = match config.listen.address.is_datagram() {
+        true => bind_datagram(&config.listen)?.into_iter().map(Bound::Datagram).collect(),
+        false => Listener::bind(&config.listen)?.into_iter().map(Bound::Stream).collect(),
+    };
+    for socket in &bound {
+        refuse_self_connect(socket.at(), config)?;
+    }
+    Ok(bound)
+}
+
+/// The bound address of a route, if it is an IP address.
+fn own(at: &Address, config: &config::Route) -> Option<BoundAddr> {
+    BoundAddr::new(at, config.listen.options.v6only)
+}
+
+/// Fails if a target is the bound address itself: each connection would open another one. Names are
+/// checked after they are resolved.
+fn refuse_self_connect(at: &Address, config: &config::Route) -> Result<(), CannotApply> {
+    let listen = Listen { address: at.clone(), options: config.listen.options.clone() };
+    let own = own(at, config);
+    let is_itself = |target: &&Address| match target {
+        Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
+            own.is_some_and(|own| own.receives(SocketAddr::new(*ip, *port)))
+        }
+        _ => check::reaches(target, &listen) || is_same_file(target, at),
+    };
+    match targets(&config.service).iter().find(is_itself) {
+        Some(target) => {
+            let (listen, target) = (at.to_string(), target.to_string());
+            Err(CannotApply::SelfConnect { listen, target })
+        }
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for CannotApply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CannotApply::Listen(error) => error.fmt(f),
+            CannotApply::Limit(error) => error.fmt(f),
+            CannotApply::SelfConnect { listen, target } => {
+                let (listen, target) = (escaped(listen), escaped(target));
+                write!(f, "the relay at {listen} would connect to itself: its target is {target}")
+            }
+            CannotApply::Rebound { listen } => {
+                let listen = escaped(listen);
+                write!(f, "cannot listen on {listen}: the open socket has other options")
+            }
+            CannotApply::TooManyRoutes => {
+                write!(f, "more than {} routes, those with open connections included", Routes::MAX)
+            }
+            CannotApply::Stopping => f.write_str("the event loop is being stopped"),
+        }
+    }
+}
+
+impl From<CannotListen> for CannotApply {
+    fn from(error: CannotListen) -> Self {
+        CannotApply::Listen(error)
+    }
+}
+
+impl From<LimitError> for CannotApply {
+    fn from(error: LimitError) -> Self {
+        CannotApply::Limit(error)
+    }
+}
