@@ -20,6 +20,8 @@ mod limits;
 mod net;
 #[path = "sim/plain.rs"]
 mod plain;
+#[path = "sim/routes.rs"]
+mod routes;
 #[path = "sim/services.rs"]
 mod services;
 #[path = "sim/torture.rs"]

@@ -378,6 +378,8 @@ mod tests {
     use std::io::Read;
     use std::net::TcpStream;
 
+    use mio::Poll;
+
     use super::*;
     use crate::core::Observer;
 

@@ -10,6 +10,7 @@ use super::check;
 use super::kernel::{Kernel, Sock};
 use super::payload;
 use super::peer::{Expected, Saw};
+use super::reload;
 use super::talk::{Facts, Kind, Talk};
 use super::watch::Closed;
 use super::world::World;
@@ -168,6 +169,7 @@ pub fn nothing_left(world: &mut World) {
     let unsent = &engine.buffers.unsent;
     assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0), "unsent entries are left");
     assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
+    reload::nothing_left(world);
 }
 
 /// Checks that both directions ended in order: nothing failed, and all bytes were forwarded.

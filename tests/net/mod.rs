@@ -12,6 +12,7 @@ pub mod faults;
 pub mod kernel;
 pub mod peer;
 pub mod pipe;
+pub mod reload;
 pub mod remote;
 pub mod script;
 pub mod socket;

@@ -16,6 +16,7 @@ use oneloop::core::{Key, Moment, Random, Reason, SysError, Turn};
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
 use super::peer::Saw;
+use super::reload::{self, Reloads};
 use super::script::Op;
 use super::socket::Socket;
 use super::talk::Talk;
@@ -38,6 +39,8 @@ pub struct World {
     pub calm: bool,
     pub drained: bool,
     pub cut: bool,
+    /// Plans are applied in the middle of the run.
+    pub reloads: Option<Reloads>,
     /// Consecutive turns without progress.
     idle: usize,
 }
@@ -75,6 +78,7 @@ impl World {
             calm: false,
             drained: false,
             cut: false,
+            reloads: None,
             idle: 0,
             mix: mix_,
             random,
@@ -117,6 +121,7 @@ impl World {
             self.engine.mark(key, ready, &mut Turn::new(self.now, &mut self.watch));
         }
         self.mid_turn();
+        self.reload();
         happened |= self.accept();
         happened |= self.dial();
         let queued = check::before_run(self);
@@ -133,6 +138,7 @@ impl World {
         self.update_interest();
         self.dials();
         happened |= self.closed();
+        reload::after_turn(self);
         check::after_turn(self);
         self.tick(happened);
     }
@@ -188,6 +194,21 @@ impl World {
         acted
     }
 
+    /// Applies a random plan now and then. None is applied while the loop is being stopped.
+    fn reload(&mut self) {
+        if self.reloads.is_some() && !self.drained {
+            let is_first = self.watch.turn == 1;
+            if is_first || self.random.once_in(if self.calm { 40 } else { 8 }) {
+                reload::apply(self);
+            }
+        }
+    }
+
+    /// Whether a plan was applied in this turn. Deadlines that it made earlier fire in the next.
+    pub fn reloaded(&self) -> bool {
+        self.reloads.as_ref().is_some_and(|reloads| reloads.turn == self.watch.turn)
+    }
+
     /// Opens connections while there are slots and conversations left.
     fn accept(&mut self) -> bool {
         let mut accepted = false;
@@ -195,10 +216,24 @@ impl World {
             if !self.calm && self.random.once_in(3) {
                 break;
             }
+            let route = match &self.reloads {
+                None => None,
+                Some(reloads) => match reloads.choose(&mut self.random) {
+                    Some(route) => Some(route),
+                    None => break,
+                },
+            };
+            if let Some((_, kind)) = route {
+                self.mix.kinds = vec![kind];
+            }
             let conn_id = self.conn_ids.next();
             let key = self.engine.vacant(conn_id);
             let sock = self.socket(Attempt::Done, key);
-            let talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
+            let mut talk = Talk::begin(&mut self.random, &self.mix, key, sock, &mut self.streams);
+            if let (Some(reloads), Some((route, _))) = (&mut self.reloads, route) {
+                talk.route = route;
+                reloads.opened(conn_id, route);
+            }
             let conn = talk.conn(Socket::new(&self.net, sock), &mut self.engine.buffers.unsent);
             self.watch.opened(key, talk.attempts.is_empty());
             let given = self.engine.insert(

@@ -22,6 +22,8 @@ pub struct Bench {
     pub events: EventLog,
     pub conn_ids: u32,
     pub room: usize,
+    /// The route of new connections.
+    pub route: u16,
     pub now: Moment,
 }
 
@@ -51,6 +53,7 @@ impl Bench {
             events: EventLog::default(),
             conn_ids: 0,
             room: 100,
+            route: 0,
             now: Moment(0),
         }
     }
@@ -69,7 +72,7 @@ impl Bench {
         self.engine.insert(
             wire(socket),
             self.conn_ids,
-            0,
+            self.route,
             &mut Turn::new(self.now, &mut self.events),
         );
         (key, id)
