@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use oneloop::core::event::{Client, DropReason, ServiceKind, Signal};
 use oneloop::core::{
-    Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side, SysError,
+    Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side,
+    SourceKind, SysError,
 };
 use oneloop::observe::event_log::place;
 use oneloop::observe::line::Line;
@@ -143,7 +144,7 @@ fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let mut all = of_the_loop();
     all.extend(of_a_life(peer));
     all.extend(of_steps());
-    let listener = Key::source(0);
+    let listener = Key::source(SourceKind::Listener, 0, 0);
     all.extend([
         (listener, Event::Received { bytes: 5, from: peer }),
         (listener, Event::Sent { bytes: 5, to: peer }),

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 use oneloop::config::{AccessFormat, Explain};
 use oneloop::core::event::{DropReason, ServiceKind};
-use oneloop::core::{Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side};
+use oneloop::core::{
+    Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SourceKind,
+};
 use oneloop::observe::{AccessObserver, LogObserver};
 
 /// A logger that keeps what it is told.
@@ -80,7 +82,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
 /// A short life, and a flood of two datagrams.
 fn live(watch: &mut impl Observer) {
-    let (listener, key, now) = (Key::source(0), Key::new(7, 0), Moment(0));
+    let (listener, key, now) = (Key::source(SourceKind::Listener, 0, 0), Key::new(7, 0), Moment(0));
     let (peer, listen) = (Peer::Unix(None), "tcp://127.0.0.1:7");
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     watch.on(

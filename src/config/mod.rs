@@ -31,7 +31,7 @@ pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use parse::ParseError;
 pub use route::{Policy, Route};
 pub use service::Service;
-pub use source::Source;
+pub use source::SourceBlock;
 pub use stress::{Direction, LoadKind, LoadPlan, Probe, StressPlan, Worker};
 pub use template::{Placeholder, Template};
 pub use tools::{ChatPlan, ConnectPlan, DoctorPlan};

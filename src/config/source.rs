@@ -1,4 +1,4 @@
-//! Source addresses of connections: one local address, or a block of them.
+//! SourceBlock addresses of connections: one local address, or a block of them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,7 +7,7 @@ use super::parse::{SpanError, Spanned};
 
 /// A block of addresses such as `127.0.0.0/28`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceBlock {
     base: IpAddr,
     prefix: u8,
 }
@@ -17,7 +17,7 @@ const ADDRESSES_MAX: u128 = 65_536;
 
 const SOURCES: &str = "127.0.0.2, 127.0.0.0/28, fd00::/120";
 
-impl Source {
+impl SourceBlock {
     /// Returns the addresses of the block in order, without the network and broadcast addresses of
     /// IPv4.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
@@ -38,15 +38,15 @@ impl Source {
     }
 }
 
-impl From<IpAddr> for Source {
-    fn from(base: IpAddr) -> Source {
-        Source { base, prefix: if base.is_ipv4() { 32 } else { 128 } }
+impl From<IpAddr> for SourceBlock {
+    fn from(base: IpAddr) -> SourceBlock {
+        SourceBlock { base, prefix: if base.is_ipv4() { 32 } else { 128 } }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for SourceBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.prefix == Source::from(self.base).prefix {
+        match self.prefix == SourceBlock::from(self.base).prefix {
             true => write!(f, "{}", self.base),
             false => write!(f, "{}/{}", self.base, self.prefix),
         }
@@ -54,22 +54,22 @@ impl fmt::Display for Source {
 }
 
 /// Reads a comma-separated list such as `127.0.0.0/28,127.0.1.1`.
-pub fn read_sources(input: Spanned<'_>) -> Result<Vec<Source>, SpanError> {
+pub fn read_sources(input: Spanned<'_>) -> Result<Vec<SourceBlock>, SpanError> {
     input
         .parts(',')
         .map(|part| read(part).map_err(|span_error| span_error.or_accepts(SOURCES)))
         .collect()
 }
 
-fn read(input: Spanned<'_>) -> Result<Source, SpanError> {
+fn read(input: Spanned<'_>) -> Result<SourceBlock, SpanError> {
     let (address, prefix) = input.split('/');
     let Ok(base) = address.text.parse::<IpAddr>() else {
         return Err(address.wrong("not an IP address"));
     };
-    let whole = Source::from(base);
+    let whole = SourceBlock::from(base);
     let Some(prefix) = prefix else { return Ok(whole) };
     match prefix.text.parse() {
-        Ok(bits) if bits <= whole.prefix => Ok(Source { base, prefix: bits }),
+        Ok(bits) if bits <= whole.prefix => Ok(SourceBlock { base, prefix: bits }),
         _ => Err(prefix.wrong(format!("a prefix is a number from 0 to {}", whole.prefix))),
     }
 }
@@ -80,7 +80,7 @@ mod tests {
 
     fn addresses(text: &str) -> Vec<String> {
         let sources = read_sources(Spanned::whole(text)).unwrap();
-        sources.iter().flat_map(Source::addresses).map(|ip| ip.to_string()).collect()
+        sources.iter().flat_map(SourceBlock::addresses).map(|ip| ip.to_string()).collect()
     }
 
     #[test]

@@ -28,12 +28,33 @@ const GENERATION_BITS: u32 = 11;
 /// The kind of an event source that is not a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SourceKind {
-    /// One of the loop's own sources, such as its signals. It lives as long as the loop.
-    Own,
+    Signals,
+    /// Called by other threads to end a sleep.
+    Waker,
+    Timer,
+    /// Standard input or output.
+    Stdio,
+    /// The output of a child process.
+    Child,
     /// A listener for connections.
     Listener,
     /// A bound datagram socket.
     Datagram,
+    /// The loop itself, which is only the subject of events.
+    Loop,
+}
+
+impl SourceKind {
+    const ALL: [SourceKind; 8] = [
+        SourceKind::Signals,
+        SourceKind::Waker,
+        SourceKind::Timer,
+        SourceKind::Stdio,
+        SourceKind::Child,
+        SourceKind::Listener,
+        SourceKind::Datagram,
+        SourceKind::Loop,
+    ];
 }
 
 impl Key {
@@ -45,15 +66,11 @@ impl Key {
         Key { id, place: (slot as u32) << 1 }
     }
 
-    /// Returns the key of one of the loop's own event sources.
-    pub fn source(slot: usize) -> Key {
-        Key::new(0, slot)
-    }
-
-    /// Returns the key of a source that may be closed while the loop runs. Its slot is used again,
-    /// each time with the next generation, so that a stale event never reaches a later source. The
-    /// generation wraps after 2,048 sources: a key is only compared within the turn of its event.
-    pub fn table_source(kind: SourceKind, slot: usize, generation: u16) -> Key {
+    /// Returns the key of an event source that is not a connection. If it is closed while the loop
+    /// runs, its slot is used again with the next generation, so that a stale event never reaches a
+    /// later source. The generation wraps after 2,048 sources: a key is only compared within the
+    /// turn of its event.
+    pub fn source(kind: SourceKind, slot: usize, generation: u16) -> Key {
         debug_assert!(slot < Key::SOURCES);
         let generation = u32::from(generation) & ((1 << GENERATION_BITS) - 1);
         let place = (kind as u32) << GENERATION_BITS | generation;
@@ -65,11 +82,7 @@ impl Key {
 
     /// Returns the kind of a source.
     pub fn source_kind(self) -> SourceKind {
-        match self.place >> (1 + SOURCE_SLOT_BITS + GENERATION_BITS) & 7 {
-            1 => SourceKind::Listener,
-            2 => SourceKind::Datagram,
-            _ => SourceKind::Own,
-        }
+        SourceKind::ALL[(self.place >> (1 + SOURCE_SLOT_BITS + GENERATION_BITS) & 7) as usize]
     }
 
     /// Returns the slot of a source.
@@ -139,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_key_survives_the_round_trip_through_a_token() {
-        for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::source(2), Key::LOOP] {
+        for key in [Key::new(7, 3).at(1), Key::flow(u32::MAX, 9), Key::LOOP] {
             assert_eq!(Key::from_token(key.to_token()), key);
         }
     }
@@ -149,7 +162,6 @@ mod tests {
         let key = Key::new(1207, 42).at(1);
         assert_eq!((key.id, key.slot(), key.end()), (1207, 42, 1));
         assert!(!key.is_source() && !key.is_flow());
-        assert!(Key::source(5).is_source());
         let flow = Key::flow(8, 5);
         assert!(flow.is_flow() && flow.slot() == 5);
     }
@@ -157,16 +169,16 @@ mod tests {
     #[test]
     fn a_source_has_a_kind_a_slot_and_a_generation() {
         let last = Key::SOURCES - 1;
-        for kind in [SourceKind::Own, SourceKind::Listener, SourceKind::Datagram] {
+        for kind in SourceKind::ALL.into_iter().filter(|kind| *kind != SourceKind::Loop) {
             for (slot, generation) in [(0, 0), (7, 1), (last, 2047)] {
-                let key = Key::table_source(kind, slot, generation);
+                let key = Key::source(kind, slot, generation);
                 assert_eq!((key.source_kind(), key.source_slot()), (kind, slot));
                 assert!(key.is_source() && !key.is_flow() && key.end() == 0);
-                assert_ne!(key, Key::table_source(kind, slot, generation + 1));
-                assert_eq!(key, Key::table_source(kind, slot, generation + 2048));
+                assert_ne!(key, Key::source(kind, slot, generation + 1));
+                assert_eq!(key, Key::source(kind, slot, generation + 2048));
             }
         }
-        assert_eq!(Key::table_source(SourceKind::Own, 3, 0), Key::source(3));
+        assert_eq!(Key::LOOP.source_kind(), SourceKind::Loop);
     }
 
     #[test]

@@ -348,11 +348,14 @@ mod tests {
         let mut log = LogObserver::new(Explain::Off);
         let listening =
             Event::Listening { address: "udp://127.0.0.1:7", service: ServiceKind::Echo };
-        log.on(Key::source(3), &listening);
-        assert_eq!(log.listener(Key::source(3)), Some("udp://127.0.0.1:7"));
-        assert_eq!(log.listener(Key::source(4)), None);
+        log.on(Key::source(SourceKind::Listener, 3, 0), &listening);
+        assert_eq!(
+            log.listener(Key::source(SourceKind::Listener, 3, 0)),
+            Some("udp://127.0.0.1:7")
+        );
+        assert_eq!(log.listener(Key::source(SourceKind::Listener, 4, 0)), None);
         assert_eq!(log.listener(Key::new(9, 3)), None, "a connection is no listener");
-        let bound = |generation| Key::table_source(SourceKind::Datagram, 3, generation);
+        let bound = |generation| Key::source(SourceKind::Datagram, 3, generation);
         log.on(bound(1), &listening);
         log.on(bound(2), &listening);
         assert_eq!(log.listener(bound(1)), None, "its slot is used again");

@@ -90,7 +90,7 @@ impl Reactor {
         self.capacity = capacity;
         self.drain_timeout = plan.drain_timeout;
         self.drain_idle = plan.drain_idle();
-        self.spin = plan.busy_poll;
+        self.event_loop.busy_poll = plan.busy_poll;
         Ok(warnings)
     }
 
@@ -177,8 +177,8 @@ impl Reactor {
     fn undo(&mut self, opened: &[u16]) {
         for index in opened {
             for key in self.routes.remove(*index).listeners {
-                self.listeners.close(key, self.poll.registry());
-                self.datagrams.close_unused(key, self.poll.registry());
+                self.listeners.close(key, self.event_loop.registry());
+                self.datagrams.close_unused(key, self.event_loop.registry());
             }
         }
     }
@@ -267,7 +267,7 @@ impl Reactor {
 
     /// Closes the closing listeners whose accept queue is empty.
     pub(super) fn close_empty_listeners(&mut self) {
-        if self.listeners.close_empty(self.poll.registry()) {
+        if self.listeners.close_empty(self.event_loop.registry()) {
             self.update_loop_detection();
             self.free_routes();
         }
@@ -281,7 +281,7 @@ impl Reactor {
     }
 
     fn register(&mut self, bound: Bound, route: u16, config: &config::Route) -> io::Result<Key> {
-        let registry = self.poll.registry();
+        let registry = self.event_loop.registry();
         match bound {
             Bound::Stream(listener) => self.listeners.open(listener, route, registry),
             Bound::Datagram(bound) => self.datagrams.open(bound, route, config, registry),

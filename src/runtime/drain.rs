@@ -9,9 +9,7 @@ use super::reactor::{Outcome, Reactor};
 impl Reactor {
     /// Handles received signals. Returns the signal that ends the drain at once, if there is one.
     pub(super) fn handle_signals(&mut self, turn: &mut Turn<'_>) -> Option<Signal> {
-        let signals: Vec<Signal> = self.signals.drain().collect();
-        for signal in signals {
-            turn.on(Key::LOOP, &Event::Signal { signal });
+        for signal in self.event_loop.signals(turn) {
             match signal {
                 Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
                     return Some(signal);

@@ -17,7 +17,7 @@ impl Reactor {
         let mut say = |line: String| turn.on(Key::LOOP, &Event::Dump { line: &line });
         say(format!(
             "loop: turn {}, up {:.1} s, {} of at most {}, {} queued, {} opened",
-            self.turns,
+            self.turns(),
             now.0 as f64 / 1e6,
             Count(self.engine.len(), "connection"),
             self.capacity.max_connections,

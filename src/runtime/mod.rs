@@ -6,6 +6,7 @@ pub mod clock;
 pub mod datagrams;
 mod drain;
 mod dump;
+pub mod event_loop;
 pub mod listeners;
 pub mod reactor;
 pub mod routes;

@@ -1,59 +1,40 @@
-//! The event loop. Each turn sleeps, marks, accepts, dials, runs and expires, in one thread.
+//! The turn of the daemon: it sleeps, marks, accepts, dials, runs and expires, in one thread.
 //! docs/turn.md describes the phases in the order of the code.
 
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mio::event::Event as IoEvent;
-use mio::{Events, Poll, Token};
-
 use crate::config::Service;
-use crate::core::{
-    ConnIds, Engine, Event, Key, Moment, Observer, Peer, Ready, Signal, SourceKind, Turn,
-};
+use crate::core::{ConnIds, Engine, Event, Moment, Observer, Peer, Signal, Turn};
 use crate::service::{self, PeerFacts};
 
 use super::capacity::Capacity;
-use super::clock::Clock;
 use super::datagrams::{DatagramCx, Datagrams};
+use super::event_loop::{EventLoop, Source, ready, token};
 use super::listeners::{Accepted, Listeners};
 use super::routes::Routes;
 use crate::net::resolver::{Lookup, Resolver};
-use crate::net::signals::Signals;
 use crate::net::socket::Socket;
 use crate::net::socket::{interests, update_interest};
 use crate::net::tcp_info::tcp_info;
 use crate::runtime::upstream::dialer::{ClientInfo, DialCx, Dialer};
 
-/// Maximum events per `poll` call. The others are reported in the next turn.
+/// Maximum events per poll. The others are reported in the next turn.
 pub(super) const EVENTS: usize = 1024;
 
-/// The key slots of the loop's own event sources.
-pub(super) const SIGNALS: usize = 0;
-pub(super) const WAKER: usize = 1;
-
-/// The event loop and everything it owns. Created by `start::bind`.
+/// The daemon: the event loop and everything that it drives. Created by `start::bind`.
 pub struct Reactor {
-    pub(super) poll: Poll,
-    pub(super) events: Events,
-    pub(super) clock: Clock,
-    /// The time when the last sleep ended.
-    pub(super) woke: Moment,
-    /// The last sleep had a limit, so a deadline may be due.
-    pub(super) is_timed: bool,
-    pub(super) turns: u64,
+    pub(super) event_loop: EventLoop,
     pub(super) conn_ids: ConnIds,
     pub(super) routes: Routes,
     pub(super) capacity: Capacity,
     pub(super) drain_timeout: Duration,
     pub(super) drain_idle: Duration,
-    pub(super) spin: Option<Duration>,
     pub(super) engine: Engine<Socket>,
     pub(super) listeners: Listeners,
     pub(super) dialer: Dialer,
     pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
-    pub(super) signals: Signals,
     pub(super) stopping: Option<Moment>,
 }
 
@@ -83,18 +64,21 @@ impl Reactor {
 
     /// Number of turns so far.
     pub fn turns(&self) -> u64 {
-        self.turns
+        self.event_loop.turns()
     }
 
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
     pub fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
-        let turn = &mut self.sleep(observer)?;
-        let mut wakeups = self.mark(turn);
-        if self.is_timed && (self.engine.is_due(turn.now) || self.datagrams.is_due(turn.now)) {
-            wakeups = wakeups.and(self.poll_again(turn)?);
+        let before = self.event_loop.before_sleep(observer);
+        let limit = self.sleep_limit(before.at);
+        let turn = &mut self.event_loop.sleep(before, limit, self.engine.queued(), observer)?;
+        let mut reported = self.mark(turn);
+        // Without a limit no deadline is armed.
+        if limit.is_some() && (self.engine.is_due(turn.now) || self.datagrams.is_due(turn.now)) {
+            reported = reported.and(self.mark_again(turn)?);
         }
-        if wakeups.signals
+        if reported.signals
             && let Some(signal) = self.handle_signals(turn)
         {
             self.cut(turn);
@@ -104,15 +88,15 @@ impl Reactor {
             self.accept(turn);
         }
         let connections = self.engine.len();
-        if wakeups.names || self.engine.has_dials() || !self.dialer.is_empty() {
-            self.dial(wakeups.names, turn);
+        if reported.names || self.engine.has_dials() || !self.dialer.is_empty() {
+            self.dial(reported.names, turn);
             self.free_routes();
         }
         self.engine.run(turn);
         self.engine.expire(turn);
-        let registry = self.poll.registry();
+        let registry = self.event_loop.registry();
         self.engine.update_interest(turn, |socket, key, read_off| {
-            update_interest(socket, registry, Token(key.to_token()), read_off)
+            update_interest(socket, registry, token(key), read_off)
         });
         if self.engine.len() < connections {
             self.listeners.retry_paused(turn.now);
@@ -120,82 +104,6 @@ impl Reactor {
         }
         self.run_datagrams(turn);
         Ok(self.check_stopped(turn))
-    }
-
-    /// Sleeps until events are reported or a deadline is due.
-    fn sleep<'t>(&mut self, observer: &'t mut dyn Observer) -> io::Result<Turn<'t>> {
-        // Only the log needs the exact length of the sleep. For deadlines the time of the last turn
-        // is good enough, and saves reading the clock.
-        let wants = observer.wants();
-        let before = if wants.steps { self.now() } else { self.woke };
-        let limit = self.sleep_limit(before);
-        let now = self.poll(limit)?;
-        self.woke = now;
-        self.is_timed = limit.is_some();
-        self.turns += 1;
-        let mut turn = Turn::with(now, wants, observer);
-        turn.step(Key::LOOP, || {
-            let (number, queued) = (self.turns, self.engine.queued());
-            let (slept, events) = (now.since(before), self.events.iter().count());
-            Event::Turn { number, slept, limit, events, queued, now }
-        });
-        Ok(turn)
-    }
-
-    /// Polls for events, sleeping for at most `limit`. With busy polling it polls without sleeping
-    /// for a while first: events that arrive meanwhile are handled without a wake-up.
-    fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
-        let Some(spin) = self.spin else {
-            self.poll_once(limit)?;
-            return Ok(self.now());
-        };
-        let spin = limit.unwrap_or(spin).min(spin);
-        let before = self.now();
-        let mut now = before;
-        loop {
-            let spins = now.since(before) < spin;
-            let wait = if spins { Some(Duration::ZERO) } else { limit };
-            self.poll_once(wait)?;
-            now = self.now();
-            if !spins || !self.events.is_empty() {
-                return Ok(now);
-            }
-        }
-    }
-
-    /// Polls once. A signal interrupts the call, including SIGCONT after a stop. Events may have
-    /// arrived meanwhile, so the poll is then repeated without sleeping.
-    fn poll_once(&mut self, wait: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, wait) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            polled => return polled,
-        }
-        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                self.events.clear();
-                Ok(())
-            }
-            polled => polled,
-        }
-    }
-
-    /// Marks everything that is ready before a deadline fires. An event that would have moved the
-    /// deadline may be pending, because the process was stopped or the last poll was full. The
-    /// number of polls is limited to what all connections can fill, so that constant load cannot
-    /// postpone deadlines.
-    #[cold]
-    fn poll_again(&mut self, turn: &mut Turn<'_>) -> io::Result<Wakeups> {
-        let mut wakeups = Wakeups::default();
-        for _ in 0..(self.engine.len() + self.datagrams.len()) / EVENTS + 1 {
-            self.poll_once(Some(Duration::ZERO))?;
-            let events = self.events.iter().count();
-            turn.step(Key::LOOP, || Event::PolledAgain { events });
-            wakeups = wakeups.and(self.mark(turn));
-            if events < EVENTS {
-                break;
-            }
-        }
-        Ok(wakeups)
     }
 
     /// Returns the shortest of the sleep limits of all parts of the loop.
@@ -208,25 +116,40 @@ impl Reactor {
 
     /// Records the reported events. No socket is touched here.
     #[inline(always)]
-    fn mark(&mut self, turn: &mut Turn<'_>) -> Wakeups {
-        let mut wakeups = Wakeups::default();
-        for event in &self.events {
-            let key = Key::from_token(event.token().0);
-            if key.is_flow() {
-                self.datagrams.mark(key, ready(event), turn);
-            } else if !key.is_source() {
-                self.engine.mark(key, ready(event), turn);
-            } else {
-                match (key.source_kind(), key.slot()) {
-                    (SourceKind::Listener, _) => drop(self.listeners.set_pending(key)),
-                    (SourceKind::Datagram, _) => self.datagrams.mark(key, ready(event), turn),
-                    (SourceKind::Own, SIGNALS) => wakeups.signals = true,
-                    (SourceKind::Own, WAKER) => wakeups.names = true,
-                    (SourceKind::Own, _) => {}
+    fn mark(&mut self, turn: &mut Turn<'_>) -> Reported {
+        let mut reported = Reported::default();
+        for (source, event) in self.event_loop.wakeups() {
+            match source {
+                Source::Conn(key) => self.engine.mark(key, ready(event), turn),
+                Source::DatagramFlow(key) | Source::Datagram(key) => {
+                    self.datagrams.mark(key, ready(event), turn);
                 }
+                Source::Listener(key) => self.listeners.set_pending(key),
+                Source::Signals => reported.signals = true,
+                Source::Waker => reported.names = true,
+                // The daemon has none.
+                Source::Timer | Source::Stdio | Source::Child(_) => {}
             }
         }
-        wakeups
+        reported
+    }
+
+    /// Marks everything that is ready before a deadline fires. An event that would have moved the
+    /// deadline may be pending, because the process was stopped or the last poll was full. The
+    /// number of polls is limited to what all connections can fill, so that constant load cannot
+    /// postpone deadlines.
+    #[cold]
+    fn mark_again(&mut self, turn: &mut Turn<'_>) -> io::Result<Reported> {
+        let mut reported = Reported::default();
+        let sources = self.engine.len() + self.datagrams.len();
+        for _ in 0..sources / self.event_loop.capacity() + 1 {
+            let is_full = self.event_loop.poll_again(turn)?;
+            reported = reported.and(self.mark(turn));
+            if !is_full {
+                break;
+            }
+        }
+        Ok(reported)
     }
 
     /// Accepts pending connections, within the budget and the connection limit.
@@ -237,11 +160,12 @@ impl Reactor {
             let budget = Listeners::budget(&self.routes[route].config.service);
             for _ in 0..budget {
                 let (connections, capacity_left) = (self.engine.len(), self.capacity_left());
-                let (conn_ids, engine, poll) = (&mut self.conn_ids, &self.engine, &self.poll);
+                let (conn_ids, engine, event_loop) =
+                    (&mut self.conn_ids, &self.engine, &self.event_loop);
                 let register = |socket: &mut Socket| {
                     let key = engine.vacant(conn_ids.next());
-                    let (token, interests) = (Token(key.to_token()), interests(socket));
-                    poll.registry().register(socket.source(), token, interests)?;
+                    let interests = interests(socket);
+                    event_loop.register(socket.source(), Source::Conn(key), interests)?;
                     Ok(key)
                 };
                 match self.listeners.accept(listener, capacity_left, connections, turn, register) {
@@ -286,16 +210,12 @@ impl Reactor {
     fn dial(&mut self, names: bool, turn: &mut Turn<'_>) {
         let answered = names && self.resolver.collect(turn);
         let (dialer, mut cx) = self.dial_cx(turn);
-        dialer.decide(&mut cx);
-        if answered {
-            dialer.resolved(&mut cx);
-        }
-        dialer.retry(&mut cx);
+        dialer.advance_all(answered, &mut cx);
     }
 
     fn dial_cx<'a, 't>(&'a mut self, turn: &'a mut Turn<'t>) -> (&'a mut Dialer, DialCx<'a, 't>) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
-        let registry = self.poll.registry();
+        let registry = self.event_loop.registry();
         (&mut self.dialer, DialCx { engine, registry, resolver, turn })
     }
 
@@ -324,7 +244,7 @@ impl Reactor {
         };
         let mut cx = DatagramCx {
             unix_seconds: unix_seconds(),
-            registry: self.poll.registry(),
+            registry: self.event_loop.registry(),
             routes: &mut self.routes,
             conn_ids: &mut self.conn_ids,
             names: &mut names,
@@ -335,20 +255,20 @@ impl Reactor {
 
     /// The time of the loop's clock.
     pub fn now(&self) -> Moment {
-        self.clock.now()
+        self.event_loop.now()
     }
 }
 
-/// Which of the loop's own event sources were reported.
+/// Which of the loop's own sources were reported.
 #[derive(Default)]
-struct Wakeups {
+struct Reported {
     signals: bool,
     names: bool,
 }
 
-impl Wakeups {
-    fn and(self, other: Wakeups) -> Wakeups {
-        Wakeups { signals: self.signals || other.signals, names: self.names || other.names }
+impl Reported {
+    fn and(self, other: Reported) -> Reported {
+        Reported { signals: self.signals || other.signals, names: self.names || other.names }
     }
 }
 
@@ -375,16 +295,6 @@ fn facts(socket: &Socket, service: &Service, peer: Peer) -> PeerFacts {
 fn unix_seconds() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_1970.as_secs() as i64
-}
-
-/// Converts an event to readiness bits. All but "readable" and "writable" are hints.
-pub fn ready(event: &IoEvent) -> Ready {
-    let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
-    bit(event.is_readable(), Ready::READ)
-        .with(bit(event.is_writable(), Ready::WRITE))
-        .with(bit(event.is_read_closed(), Ready::READ_CLOSED))
-        .with(bit(event.is_priority(), Ready::URGENT))
-        .with(bit(event.is_error(), Ready::ERROR))
 }
 
 // An idle connection holds nothing else. (mio stores more in debug builds and with poll(2).)

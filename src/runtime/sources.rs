@@ -28,7 +28,7 @@ impl<T> Sources<T> {
         match self.free.last() {
             Some(slot) => Some(self.key(*slot)),
             None if self.slots.len() < Key::SOURCES => {
-                Some(Key::table_source(self.kind, self.slots.len(), 0))
+                Some(Key::source(self.kind, self.slots.len(), 0))
             }
             None => None,
         }
@@ -88,7 +88,7 @@ impl<T> Sources<T> {
     }
 
     fn key(&self, slot: usize) -> Key {
-        Key::table_source(self.kind, slot, self.slots[slot].generation)
+        Key::source(self.kind, slot, self.slots[slot].generation)
     }
 
     /// The slot of a key, if it is the present one of that slot.
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!((sources.get(first), sources.get(third)), (None, Some(&3)));
         assert_eq!(sources.remove(first), None);
         assert_eq!(sources.get_mut(second), Some(&mut 2));
-        let other = Key::table_source(SourceKind::Datagram, second.source_slot(), 0);
+        let other = Key::source(SourceKind::Datagram, second.source_slot(), 0);
         assert_eq!(sources.get(other), None, "another kind");
     }
 
@@ -146,7 +146,7 @@ mod tests {
             add(&mut sources, value as u32);
         }
         assert_eq!(sources.vacant(), None);
-        let last = Key::table_source(SourceKind::Listener, Key::SOURCES - 1, 0);
+        let last = Key::source(SourceKind::Listener, Key::SOURCES - 1, 0);
         sources.remove(last);
         assert!(sources.vacant().is_some_and(|key| key != last));
     }

@@ -3,23 +3,19 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token, Waker};
-
 use crate::config::Plan;
-use crate::core::{Buffers, ConnIds, Engine, Key, Moment, Observer, SysError, Turn};
+use crate::core::{Buffers, ConnIds, Engine, Observer, SysError, Turn};
 use crate::net::limits;
 use crate::net::resolver::Resolver;
-use crate::net::signals::Signals;
 
 use super::apply::CannotApply;
 use super::capacity::Capacity;
-use super::clock::Clock;
 use super::datagrams::Datagrams;
+use super::event_loop::EventLoop;
 use super::listeners::Listeners;
-use super::reactor::{EVENTS, Reactor, SIGNALS, WAKER};
+use super::reactor::{EVENTS, Reactor};
 use super::routes::Routes;
 use super::upstream::dialer::Dialer;
 
@@ -44,28 +40,20 @@ pub fn bind(
 /// Builds a loop without routes.
 fn empty() -> io::Result<Reactor> {
     let limits = limits::raise_files();
-    let poll = Poll::new()?;
-    let signals = Signals::new(poll.registry(), token(SIGNALS))?;
-    let waker = Arc::new(Waker::new(poll.registry(), token(WAKER))?);
+    let mut event_loop = EventLoop::new(EVENTS)?;
+    event_loop.handle_signals()?;
     Ok(Reactor {
-        events: Events::with_capacity(EVENTS),
-        poll,
-        clock: Clock::start(),
-        woke: Moment(0),
-        is_timed: false,
-        turns: 0,
         conn_ids: ConnIds::default(),
         routes: Routes::default(),
         capacity: Capacity::none(limits),
         drain_timeout: Plan::DRAIN_TIMEOUT,
         drain_idle: Duration::ZERO,
-        spin: None,
         engine: Engine::new(Vec::new(), 0, Buffers::default()),
         listeners: Listeners::default(),
         dialer: Dialer::default(),
-        resolver: Resolver::new(waker),
+        resolver: Resolver::new(event_loop.waker()),
         datagrams: Datagrams::new(seed()),
-        signals,
+        event_loop,
         stopping: None,
     })
 }
@@ -73,10 +61,6 @@ fn empty() -> io::Result<Reactor> {
 /// Returns a random seed. Outsiders must not be able to predict which reply of a loop is dropped.
 fn seed() -> u64 {
     RandomState::new().hash_one("oneloop")
-}
-
-fn token(source: usize) -> Token {
-    Token(Key::source(source).to_token())
 }
 
 impl fmt::Display for CannotStart {

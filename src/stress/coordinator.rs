@@ -5,11 +5,13 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
+use mio::Interest;
 use mio::unix::pipe::Receiver;
-use mio::{Events, Interest, Poll, Token};
 
 use crate::config::{LoadKind, StressPlan, Worker};
-use crate::net::{Signal, Signals, signals};
+use crate::core::{Signal, Turn};
+use crate::net::signals;
+use crate::runtime::event_loop::{EventLoop, Source};
 
 use super::load::RunClock;
 use super::partition::partition;
@@ -24,8 +26,7 @@ pub struct Coordinator {
     clock: RunClock,
     server_usage: ServerUsage,
     workers: Vec<WorkerProcess>,
-    poll: Poll,
-    signals: Signals,
+    event_loop: EventLoop,
     stopping: bool,
     /// When the start message was sent to the workers.
     began: Option<Duration>,
@@ -54,8 +55,8 @@ pub struct Combined {
     pub whole: Duration,
 }
 
-/// Token of the signals. Each worker has its index as token.
-const SIGNALS: Token = Token(usize::MAX >> 1);
+/// Maximum events per poll.
+const EVENTS: usize = 64;
 
 /// Maximum line length of a worker, in bytes. Histograms have some ten thousand buckets.
 const LINE_BYTES: usize = 64 << 20;
@@ -70,15 +71,14 @@ impl Coordinator {
         count: usize,
         server_usage: ServerUsage,
     ) -> io::Result<Coordinator> {
-        let poll = Poll::new()?;
-        let signals = Signals::new(poll.registry(), SIGNALS)?;
+        let mut event_loop = EventLoop::new(EVENTS)?;
+        event_loop.handle_signals()?;
         let mut started = Coordinator {
             plan: plan.clone(),
             clock: RunClock::start(),
             server_usage,
             workers: Vec::new(),
-            poll,
-            signals,
+            event_loop,
             stopping: false,
             began: None,
             costs: Timeline::new(),
@@ -87,8 +87,8 @@ impl Coordinator {
             let own = partition(plan, Worker { index, count });
             // On an error, workers already running stop when their stdin is dropped.
             let mut worker = WorkerProcess::start(&own)?;
-            let registry = started.poll.registry();
-            registry.register(&mut worker.stdout, Token(index), Interest::READABLE)?;
+            let source = Source::Child(index);
+            started.event_loop.register(&mut worker.stdout, source, Interest::READABLE)?;
             started.workers.push(worker);
         }
         Ok(started)
@@ -97,17 +97,21 @@ impl Coordinator {
     /// Runs until all workers have ended, and merges their results.
     pub fn run(mut self) -> io::Result<Combined> {
         let mut progress = Progress::new(self.plan.color);
-        let mut events = Events::with_capacity(64);
         while !self.workers.iter().all(|worker| worker.ended) {
-            match self.poll.poll(&mut events, Some(SCAN_INTERVAL)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                polled => polled?,
-            }
-            for event in &events {
-                match self.workers.get_mut(event.token().0) {
-                    Some(worker) => worker.read_messages()?,
-                    None => self.handle(),
+            let before = self.event_loop.before_sleep(&());
+            self.event_loop.sleep(before, Some(SCAN_INTERVAL), 0, &mut ())?;
+            let mut signals = false;
+            for (source, _) in self.event_loop.wakeups() {
+                match source {
+                    Source::Child(index) => self.workers[index].read_messages()?,
+                    Source::Signals => signals = true,
+                    Source::Waker | Source::Timer | Source::Stdio => {}
+                    Source::Listener(_) | Source::Datagram(_) => {}
+                    Source::Conn(_) | Source::DatagramFlow(_) => {}
                 }
+            }
+            if signals {
+                self.handle_signals();
             }
             self.coordinate();
             progress.show(self.clock.now(), || self.snapshot());
@@ -164,10 +168,11 @@ impl Coordinator {
     }
 
     /// Handles signals: the first stops all workers, the second kills them.
-    fn handle(&mut self) {
-        let wanted = |signal: &Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
-        let count = self.signals.drain().filter(wanted).count();
-        for _ in 0..count {
+    fn handle_signals(&mut self) {
+        let observer = &mut ();
+        let received = self.event_loop.signals(&mut Turn::new(self.event_loop.now(), observer));
+        let wanted = |signal: &&Signal| matches!(signal, Signal::Interrupt | Signal::Terminate);
+        for _ in received.iter().filter(wanted) {
             for worker in &mut self.workers {
                 worker.stdin = None;
                 if self.stopping {

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use mio::net::{TcpStream, UdpSocket};
 use socket2::{Domain, SockAddr, Socket as PlainSocket, Type};
 
-use crate::config::{Address, Host, Source, UnixName};
+use crate::config::{Address, Host, SourceBlock, UnixName};
 use crate::net::datagram_socket::DatagramSocket;
 use crate::net::remote::Remote;
 use crate::net::{Socket, SocketAddress, connect};
@@ -36,7 +36,7 @@ pub struct LoadDialer {
 }
 
 impl LoadDialer {
-    pub fn new(targets: Vec<ResolvedTarget>, sources: &[Source]) -> LoadDialer {
+    pub fn new(targets: Vec<ResolvedTarget>, sources: &[SourceBlock]) -> LoadDialer {
         let sources = match sources.is_empty() {
             true => SourceAddresses::own(0, 0),
             false => SourceAddresses::given(sources),
@@ -232,8 +232,8 @@ mod tests {
         resolve(&targets).unwrap()
     }
 
-    fn sources(list: &[&str]) -> Vec<Source> {
-        list.iter().map(|text| Source::from(text.parse::<IpAddr>().unwrap())).collect()
+    fn sources(list: &[&str]) -> Vec<SourceBlock> {
+        list.iter().map(|text| SourceBlock::from(text.parse::<IpAddr>().unwrap())).collect()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::unit::Rate;
-use crate::config::{LoadPlan, Source, StressPlan, Worker};
+use crate::config::{LoadPlan, SourceBlock, StressPlan, Worker};
 use crate::net::limits::Descriptors;
 
 /// Returns the number of processes a run needs, if each may have `files` open files.
@@ -52,10 +52,10 @@ fn divide_rate(rate: Rate, count: usize) -> Rate {
 }
 
 /// Divides the given source addresses. Without any, each process uses its own.
-fn sources(plan: &StressPlan, worker: Worker) -> Vec<Source> {
-    let all: Vec<IpAddr> = plan.sources.iter().flat_map(Source::addresses).collect();
+fn sources(plan: &StressPlan, worker: Worker) -> Vec<SourceBlock> {
+    let all: Vec<IpAddr> = plan.sources.iter().flat_map(SourceBlock::addresses).collect();
     let own = all.iter().skip(worker.index).step_by(worker.count);
-    let part: Vec<Source> = own.copied().map(Source::from).collect();
+    let part: Vec<SourceBlock> = own.copied().map(SourceBlock::from).collect();
     if part.is_empty() { plan.sources.clone() } else { part }
 }
 

@@ -5,15 +5,12 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
-
 use crate::config::{LoadKind, StressPlan};
 use crate::core::{
-    Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError, Turn,
+    Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, Signal, SysError, Turn,
 };
-use crate::net::{Signal, Signals};
+use crate::runtime::event_loop::{EventLoop, Source, ready, token};
 use crate::runtime::listeners::Listeners;
-use crate::runtime::reactor::ready;
 
 use super::dial::LoadDialer;
 use super::endpoint::Endpoint;
@@ -58,15 +55,13 @@ pub struct Runner {
     pub(super) awaiting_start: bool,
     /// When to scan for missing answers next.
     pub(super) next_scan: Duration,
-    pub(super) poll: Poll,
+    pub(super) event_loop: EventLoop,
     pub(super) conn_ids: ConnIds,
     /// Listeners of the sink, and their addresses.
     pub(super) listeners: Listeners,
     pub sink_addresses: Vec<String>,
-    events: Events,
     precise_timer: PreciseTimer,
     dialer: LoadDialer,
-    signals: Option<Signals>,
     /// The process that started this one, if it is one of several.
     parent: Option<Parent>,
     /// Connections attempted at the current connect rate, and its start.
@@ -83,10 +78,6 @@ const OPENED_PER_TURN: usize = 64;
 
 /// The same for a storm, whose connections should start at once. It only bounds the event queue.
 const STORM_PER_TURN: usize = 1024;
-
-const SIGNALS: usize = 0;
-const TIMER: usize = 1;
-const PARENT: usize = 2;
 
 impl Runner {
     pub fn new(
@@ -111,8 +102,8 @@ impl Runner {
         let conns = wanted.iter().map(|(_, conns)| conns).sum();
         let new_probe = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
         let mut precise_timer = PreciseTimer::default();
-        let poll = Poll::new()?;
-        precise_timer.register(poll.registry(), Token(Key::source(TIMER).to_token()))?;
+        let event_loop = EventLoop::new(EVENTS)?;
+        precise_timer.register(event_loop.registry(), Source::Timer.token())?;
         Ok(Runner {
             plan: plan.clone(),
             clock,
@@ -134,14 +125,12 @@ impl Runner {
             aborting: false,
             awaiting_start: false,
             next_scan: Duration::ZERO,
-            poll,
+            event_loop,
             conn_ids: ConnIds::default(),
             listeners: Listeners::default(),
             sink_addresses: Vec::new(),
-            events: Events::with_capacity(EVENTS),
             precise_timer,
             dialer,
-            signals: None,
             parent: None,
             paced: 0,
             paced_since: Duration::ZERO,
@@ -151,15 +140,13 @@ impl Runner {
 
     /// Registers signal handling: signals end the run in order.
     pub fn handle_signals(&mut self) -> io::Result<()> {
-        let token = Token(Key::source(SIGNALS).to_token());
-        self.signals = Some(Signals::new(self.poll.registry(), token)?);
-        Ok(())
+        self.event_loop.handle_signals()
     }
 
     /// Registers the parent process, which sends the start message.
     pub(super) fn connect_parent(&mut self) -> io::Result<()> {
-        let token = Token(Key::source(PARENT).to_token());
-        self.parent = Some(Parent::register(self.poll.registry(), token)?);
+        let registry = self.event_loop.registry();
+        self.parent = Some(Parent::register(registry, Source::Stdio.token())?);
         self.awaiting_start = true;
         Ok(())
     }
@@ -193,9 +180,9 @@ impl Runner {
 
     fn update_interest(&mut self) {
         let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        let registry = self.poll.registry();
+        let registry = self.event_loop.registry();
         self.engine.update_interest(turn, |line, key, muted| {
-            line.update_interest(registry, Token(key.to_token()), muted)
+            line.update_interest(registry, token(key), muted)
         });
     }
 
@@ -264,7 +251,7 @@ impl Runner {
         // On loopback the connect completes within the call, so take the time before.
         let now = self.moment();
         let mut line = self.dialer.dial()?;
-        line.register(self.poll.registry(), Token(key.at(1).to_token()))?;
+        line.register(self.event_loop.registry(), token(key.at(1)))?;
         let of = &mut self.groups[group];
         let (own, ready) = match of.script(key) {
             Some(script) => (Endpoint::Script(script), Ready::READ.with(Ready::WRITE)),
@@ -300,10 +287,9 @@ impl Runner {
             None => limit,
         };
         let limit = (limit != Duration::MAX).then_some(limit);
-        match self.poll.poll(&mut self.events, limit) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
-            polled => polled?,
-        }
+        // Turns take their time from the clock of the run, which counts nanoseconds.
+        let asleep = self.event_loop.before_sleep(&self.watch);
+        self.event_loop.sleep(asleep, limit, self.engine.queued(), &mut self.watch)?;
         let measures = self.phase.measures();
         self.busy.turns += u64::from(measures);
         if measures && limit != Some(Duration::ZERO) {
@@ -330,17 +316,20 @@ impl Runner {
     fn mark(&mut self) {
         let (mut signalled, mut from_parent) = (false, false);
         let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        for event in &self.events {
-            let key = Key::from_token(event.token().0);
-            match key.is_source() {
-                true if key.slot() == SIGNALS => signalled = true,
-                true if key.slot() == PARENT => from_parent = true,
-                true => drop(self.listeners.set_pending(key)),
-                false => self.engine.mark(key, ready(event), turn),
+        for (source, event) in self.event_loop.wakeups() {
+            match source {
+                Source::Conn(key) => self.engine.mark(key, ready(event), turn),
+                Source::Listener(key) => self.listeners.set_pending(key),
+                Source::Signals => signalled = true,
+                // The parent process writes to standard input.
+                Source::Stdio => from_parent = true,
+                // The timer only ends the sleep.
+                Source::Timer | Source::Waker => {}
+                Source::Child(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
             }
         }
         if signalled {
-            self.handle();
+            self.handle_received_signals();
         }
         if from_parent {
             self.handle_message();
@@ -362,10 +351,9 @@ impl Runner {
         }
     }
 
-    fn handle(&mut self) {
-        let signals: Vec<Signal> =
-            self.signals.as_mut().map(|signals| signals.drain().collect()).unwrap_or_default();
-        for signal in signals {
+    fn handle_received_signals(&mut self) {
+        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        for signal in self.event_loop.signals(turn) {
             if matches!(signal, Signal::Interrupt | Signal::Terminate) {
                 self.interrupt();
             }

@@ -1,11 +1,10 @@
 //! The sink: accepts streams as their far end. A header at the start of each stream describes it.
 
-use mio::Token;
-
 use crate::config::Listen;
 use crate::core::{Conn, Ready, Turn};
 use crate::net::listener::Listener;
 use crate::net::{CannotListen, Socket, interests};
+use crate::runtime::event_loop::Source;
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted};
 
 use super::endpoint::Endpoint;
@@ -20,7 +19,7 @@ impl Runner {
         for listener in Listener::bind(listen)? {
             self.sink_addresses.push(listener.address().to_string());
             self.listeners
-                .open(listener, group as u16, self.poll.registry())
+                .open(listener, group as u16, self.event_loop.registry())
                 .map_err(|error| CannotListen { address: address(), error })?;
         }
         Ok(())
@@ -32,11 +31,12 @@ impl Runner {
         while let Some(listener) = self.listeners.next_pending(&mut cursor) {
             for _ in 0..ACCEPT_BUDGET {
                 let (now, count, mut fault) = (self.moment(), self.engine.len(), None);
-                let (engine, conn_ids, poll) = (&self.engine, &mut self.conn_ids, &self.poll);
+                let (engine, conn_ids) = (&self.engine, &mut self.conn_ids);
+                let event_loop = &self.event_loop;
                 let register = |socket: &mut Socket| {
                     let key = engine.vacant(conn_ids.next());
-                    let (token, interests) = (Token(key.at(1).to_token()), interests(socket));
-                    let registered = poll.registry().register(socket.source(), token, interests);
+                    let (source, interests) = (Source::Conn(key.at(1)), interests(socket));
+                    let registered = event_loop.register(socket.source(), source, interests);
                     registered.map(|()| key).inspect_err(|error| fault = Some(error.into()))
                 };
                 let turn = &mut Turn::new(now, &mut self.watch);

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::config::Source;
+use crate::config::SourceBlock;
 
 use super::environment::port_range;
 
@@ -26,8 +26,8 @@ const SPARE: usize = 8;
 
 impl SourceAddresses {
     /// Uses the given addresses in turn.
-    pub fn given(sources: &[Source]) -> SourceAddresses {
-        let list = sources.iter().flat_map(Source::addresses).collect();
+    pub fn given(sources: &[SourceBlock]) -> SourceAddresses {
+        let list = sources.iter().flat_map(SourceBlock::addresses).collect();
         SourceAddresses { list, next: 0, own: false, used: 0, quota: usize::MAX }
     }
 
@@ -170,9 +170,9 @@ mod tests {
 
     #[test]
     fn given_sources_are_used_in_turn_and_only_where_they_fit() {
-        let given: Vec<Source> = ["127.0.0.7", "::1", "127.0.0.8"]
+        let given: Vec<SourceBlock> = ["127.0.0.7", "::1", "127.0.0.8"]
             .iter()
-            .map(|text| Source::from(text.parse::<IpAddr>().unwrap()))
+            .map(|text| SourceBlock::from(text.parse::<IpAddr>().unwrap()))
             .collect();
         let mut given = SourceAddresses::given(&given);
         let used: Vec<String> = (0..3).map(|_| next(&mut given, "192.0.2.1:7")).collect();

@@ -15,13 +15,14 @@ use super::failure::SessionError;
 use super::members::{ChatCx, Members};
 use super::ring::{RING_BYTES, Ring};
 use super::screen::{FlushOutcome, Screen, StatusLines};
-use super::turns::{SIGNALS, STDIO, Turns, is_terminating};
+use super::terminal::{EVENTS, is_terminating, ready};
 use crate::config::ChatPlan;
 use crate::core::event::ServiceKind;
 use crate::core::{Event, Key, Moment, Observer, Ready, SysError, Turn};
 use crate::net::limits::{self, Descriptors};
 use crate::net::stdio::Stdio;
 use crate::net::{Listener, Signal, Socket, interests};
+use crate::runtime::event_loop::{EventLoop, Source};
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
 use crate::text::count::Count;
 use crate::text::escape::plain;
@@ -42,7 +43,7 @@ const BUDGET: usize = 4;
 
 /// The loop of a chat.
 struct Chat<'a> {
-    turns: Turns,
+    event_loop: EventLoop,
     observer: &'a mut dyn Observer,
     listeners: Listeners,
     max_clients: usize,
@@ -92,14 +93,15 @@ impl<'a> Chat<'a> {
     /// Binds every address. Connections are accepted by the turns.
     fn start(plan: &ChatPlan, observer: &'a mut dyn Observer) -> Result<Chat<'a>, SessionError> {
         let max_clients = max_clients(plan)?;
-        let turns = Turns::new()?;
+        let mut event_loop = EventLoop::new(EVENTS)?;
+        event_loop.handle_signals()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
-        turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
+        event_loop.register(&mut stdio, Source::Stdio, Interest::READABLE)?;
         let quiet = plan.log.quiet;
         let mut status_lines = if quiet { StatusLines::silent() } else { StatusLines::new() };
-        let listeners = open_listeners(plan, &turns, &mut status_lines, observer)?;
+        let listeners = open_listeners(plan, &event_loop, &mut status_lines, observer)?;
         Ok(Chat {
-            turns,
+            event_loop,
             observer,
             listeners,
             max_clients,
@@ -119,10 +121,12 @@ impl<'a> Chat<'a> {
 
     /// Runs one turn. Returns a signal received while the chat was ending: it ends at once.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
-        let (limit, queued) = (self.sleep_limit(), self.members.queued());
-        self.now = self.turns.sleep(limit, queued, self.observer)?;
+        let before = self.event_loop.before_sleep(self.observer);
+        let (limit, queued) = (self.sleep_limit(before.at), self.members.queued());
+        self.now = self.event_loop.sleep(before, limit, queued, self.observer)?.now;
         if self.mark() {
-            for signal in self.turns.signals(self.observer) {
+            let turn = &mut Turn::new(self.now, self.observer);
+            for signal in self.event_loop.signals(turn) {
                 match signal {
                     Signal::Quit => self.dump(),
                     signal if !is_terminating(signal) => {}
@@ -144,8 +148,7 @@ impl<'a> Chat<'a> {
         Ok(None)
     }
 
-    fn sleep_limit(&self) -> Option<Duration> {
-        let now = self.turns.now();
+    fn sleep_limit(&self, now: Moment) -> Option<Duration> {
         let shutdown = self.shutdown_since.map(|since| {
             let next = [since.after(LAST_LINES_TIMEOUT), since.after(SEND_TIMEOUT)];
             next.into_iter().find(|end| *end > now).unwrap_or(now).since(now)
@@ -164,14 +167,14 @@ impl<'a> Chat<'a> {
     fn mark(&mut self) -> bool {
         let mut signals = false;
         let turn = &mut Turn::new(self.now, self.observer);
-        for (key, ready) in self.turns.wakeups() {
-            match key.slot() {
-                _ if !key.is_source() => self.members.mark(key, ready, turn),
-                SIGNALS => signals = true,
-                STDIO => self.ready = self.ready.with(ready),
-                _ => {
-                    self.listeners.set_pending(key);
-                }
+        for (source, event) in self.event_loop.wakeups() {
+            match source {
+                Source::Conn(key) => self.members.mark(key, ready(event), turn),
+                Source::Listener(key) => self.listeners.set_pending(key),
+                Source::Signals => signals = true,
+                Source::Stdio => self.ready = self.ready.with(ready(event)),
+                Source::Waker | Source::Timer | Source::Child(_) => {}
+                Source::Datagram(_) | Source::DatagramFlow(_) => {}
             }
         }
         signals
@@ -188,10 +191,10 @@ impl<'a> Chat<'a> {
                 }
                 let clients = self.members.len();
                 let room = self.max_clients.saturating_sub(clients);
-                let (turns, members) = (&self.turns, &mut self.members);
+                let (event_loop, members) = (&self.event_loop, &mut self.members);
                 let register = |socket: &mut Socket| {
                     let (key, interests) = (members.vacant(), interests(socket));
-                    turns.register(socket.source(), key, interests).map(|()| key)
+                    event_loop.register(socket.source(), Source::Conn(key), interests).map(|()| key)
                 };
                 let turn = &mut Turn::new(self.now, self.observer);
                 match self.listeners.accept(listener, room, clients, turn, register) {
@@ -374,7 +377,7 @@ fn max_clients(plan: &ChatPlan) -> Result<usize, SessionError> {
 /// Binds and registers the listeners, and reports them once all are bound.
 fn open_listeners(
     plan: &ChatPlan,
-    turns: &Turns,
+    event_loop: &EventLoop,
     status_lines: &mut StatusLines,
     observer: &mut dyn Observer,
 ) -> Result<Listeners, SessionError> {
@@ -385,7 +388,7 @@ fn open_listeners(
             if let Some(warning) = listener.warning() {
                 status_lines.print(format_args!("* {}", plain(warning)));
             }
-            let key = listeners.open(listener, route as u16, turns.registry())?;
+            let key = listeners.open(listener, route as u16, event_loop.registry())?;
             bound.push((key, address));
         }
     }

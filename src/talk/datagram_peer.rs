@@ -10,7 +10,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use mio::{Interest, Registry};
 
-use super::turns::token;
 use crate::config::{Address, Host};
 use crate::core::{ConnIds, Event, Key, Moment, Peer, Ready, Reason, Side, SysError, Turn};
 use crate::net::address::SystemName;
@@ -18,6 +17,7 @@ use crate::net::datagram_socket::DatagramSocket;
 use crate::net::recv_batch::RecvBatch;
 use crate::net::remote::Remote;
 use crate::net::{Lookup, Resolver};
+use crate::runtime::event_loop::token;
 
 /// Maximum bytes kept for sending again before the first answer. An address to which more was sent
 /// without a refusal is the final one.

@@ -10,23 +10,23 @@
 //! lost, as datagrams may be. An empty datagram prints nothing.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Interest, Waker};
+use mio::Interest;
 
 use super::datagram_peer::{Cx, DatagramPeer, SendOutcome};
 use super::failure::SessionError;
-use super::turns::{RESOLVER, SIGNALS, STDIO, Turns, is_terminating, token};
+use super::terminal::{EVENTS, is_terminating, ready};
 use super::watch::{SessionFacts, SessionWatch};
 use crate::config::{Address, ConnectPlan};
 use crate::core::event::{DropReason, ServiceKind};
 use crate::core::{
-    Close, CloseKind, Event, Key, Moment, Observer, Peer, Ready, Reason, Side, SysError, Turn,
+    Close, CloseKind, Event, Moment, Observer, Peer, Ready, Reason, Side, SysError, Turn,
 };
 use crate::net::recv_batch::RecvBatch;
 use crate::net::stdio::Stdio;
 use crate::net::{Resolver, Signal};
+use crate::runtime::event_loop::{EventLoop, Source};
 
 /// Maximum steps per direction and turn. A step reads or writes once.
 const BUDGET: usize = 64;
@@ -37,7 +37,7 @@ const MAX_DATAGRAM_BYTES: usize = 65_507;
 /// The loop of one socket.
 struct DatagramSession<'a> {
     plan: &'a ConnectPlan,
-    turns: Turns,
+    event_loop: EventLoop,
     resolver: Resolver,
     watch: SessionWatch<'a>,
     peer: DatagramPeer,
@@ -84,23 +84,23 @@ impl<'a> DatagramSession<'a> {
         plan: &'a ConnectPlan,
         observer: &'a mut dyn Observer,
     ) -> Result<DatagramSession<'a>, SessionError> {
-        let turns = Turns::new()?;
-        let waker = Waker::new(turns.registry(), token(Key::source(RESOLVER)))?;
+        let mut event_loop = EventLoop::new(EVENTS)?;
+        event_loop.handle_signals()?;
         let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
         if !plan.probe {
-            turns.register(&mut stdio, Key::source(STDIO), Interest::READABLE)?;
+            event_loop.register(&mut stdio, Source::Stdio, Interest::READABLE)?;
         }
         let first = (plan.probe && sends_probe(plan)).then(Vec::new);
         let mut watch = SessionWatch::new(observer, plan.log.quiet);
         watch.facts.datagrams = true;
         let peer = DatagramPeer::new(&plan.target, first);
-        let (service, client, now) = (ServiceKind::Connect, &Peer::Stdio, turns.now());
+        let (service, client, now) = (ServiceKind::Connect, &Peer::Stdio, event_loop.now());
         let opened = Event::Opened { route: 0, service, listen: "stdio", peer: client, now };
         watch.on(peer.key, &opened);
         Ok(DatagramSession {
             plan,
-            turns,
-            resolver: Resolver::new(Arc::new(waker)),
+            resolver: Resolver::new(event_loop.waker()),
+            event_loop,
             watch,
             peer,
             stdio,
@@ -118,34 +118,35 @@ impl<'a> DatagramSession<'a> {
     /// Sleeps until an event or a deadline, and sets readiness bits. Returns a signal that ends the
     /// session.
     fn sleep(&mut self) -> Result<Option<Signal>, SessionError> {
-        let now = self.turns.now();
+        let before = self.event_loop.before_sleep(&self.watch);
         let limit = match self.has_more {
             true => Some(Duration::ZERO),
-            false => self.due().map(|(due, _)| due.since(now)),
+            false => self.due().map(|(due, _)| due.since(before.at)),
         };
-        let now = self.turns.sleep(limit, 0, &mut self.watch)?;
+        let now = self.event_loop.sleep(before, limit, 0, &mut self.watch)?.now;
         self.watch.now = now;
         let mut signals = false;
         let turn = &mut Turn::new(now, &mut self.watch);
-        for (key, ready) in self.turns.wakeups() {
-            match key.slot() {
-                _ if !key.is_source() => self.peer.mark(key, ready, turn),
-                SIGNALS => signals = true,
-                STDIO => self.ready = self.ready.with(ready),
-                RESOLVER => {
+        for (source, event) in self.event_loop.wakeups() {
+            match source {
+                Source::Conn(key) => self.peer.mark(key, ready(event), turn),
+                Source::Signals => signals = true,
+                Source::Stdio => self.ready = self.ready.with(ready(event)),
+                Source::Waker => {
                     self.resolver.collect(turn);
                 }
-                _ => {}
+                Source::Timer | Source::Child(_) => {}
+                Source::Listener(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
             }
         }
-        let received = if signals { self.turns.signals(&mut self.watch) } else { Vec::new() };
+        let received = if signals { self.event_loop.signals(turn) } else { Vec::new() };
         Ok(received.into_iter().find(|signal| is_terminating(*signal)))
     }
 
     /// Opens the socket and moves datagrams both ways. An error ends the session.
     fn transfer(&mut self) -> Result<(), Reason> {
         let now = self.watch.now;
-        let (resolver, registry) = (&mut self.resolver, self.turns.registry());
+        let (resolver, registry) = (&mut self.resolver, self.event_loop.registry());
         let turn = &mut Turn::new(now, &mut self.watch);
         self.peer.open(&mut Cx { resolver, registry, turn })?;
         self.has_more = false;

@@ -1,6 +1,6 @@
 //! `connect` and `chat`: join a terminal or a pipe to one server, or to many clients.
 //!
-//! Each has its own small loop around parts of the daemon: the core's engine moves the bytes of a
+//! Each runs its own turns on the event loop of the daemon: the core's engine moves the bytes of a
 //! stream, the runtime's dialer and listeners establish connections.
 
 #[cfg(unix)]
@@ -22,7 +22,7 @@ pub mod screen;
 #[cfg(unix)]
 mod stream;
 #[cfg(unix)]
-mod turns;
+mod terminal;
 #[cfg(unix)]
 mod watch;
 

@@ -5,13 +5,10 @@
 //! addresses fail.
 
 use std::io::{self, IsTerminal};
-use std::sync::Arc;
 use std::time::Duration;
 
-use mio::Waker;
-
 use super::failure::SessionError;
-use super::turns::{RESOLVER, SIGNALS, Turns, is_terminating, token};
+use super::terminal::{EVENTS, is_terminating, ready};
 use super::watch::{SessionFacts, SessionWatch};
 use crate::config::ConnectPlan;
 use crate::core::event::ServiceKind;
@@ -22,6 +19,7 @@ use crate::core::{
 };
 use crate::net::stdio::Stdio;
 use crate::net::{Resolver, Signal, Socket, interests};
+use crate::runtime::event_loop::{EventLoop, Source};
 use crate::runtime::routes::RouteId;
 use crate::runtime::upstream::dialer::{DialCx, Dialer};
 use crate::runtime::upstream::loops::Origin;
@@ -33,7 +31,7 @@ const ROUTE: u16 = 0;
 /// The loop of one connection.
 struct StreamSession<'a> {
     plan: &'a ConnectPlan,
-    turns: Turns,
+    event_loop: EventLoop,
     engine: Engine<Socket>,
     dialer: Dialer,
     resolver: Resolver,
@@ -66,8 +64,8 @@ impl<'a> StreamSession<'a> {
         plan: &'a ConnectPlan,
         observer: &'a mut dyn Observer,
     ) -> Result<StreamSession<'a>, SessionError> {
-        let turns = Turns::new()?;
-        let waker = Waker::new(turns.registry(), token(Key::source(RESOLVER)))?;
+        let mut event_loop = EventLoop::new(EVENTS)?;
+        event_loop.handle_signals()?;
         let connect = plan.wait.map(ticks);
         let timeouts = Timeouts { connect, idle: plan.idle.map(ticks), ..Timeouts::default() };
         let mut engine = Engine::new(vec![timeouts], 1, Buffers::default());
@@ -77,10 +75,10 @@ impl<'a> StreamSession<'a> {
         let mut socket = Socket::Stdio(stdio);
         if !plan.probe {
             let interests = interests(&socket);
-            turns.register(socket.source(), key.at(0), interests)?;
+            event_loop.register(socket.source(), Source::Conn(key.at(0)), interests)?;
         }
         let mut watch = SessionWatch::new(observer, plan.log.quiet);
-        let now = turns.now();
+        let now = event_loop.now();
         let (service, peer) = (ServiceKind::Connect, &Peer::Stdio);
         let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
         watch.on(key, &opened);
@@ -93,10 +91,10 @@ impl<'a> StreamSession<'a> {
         let mut pool = Pool::new(std::slice::from_ref(&plan.target), Vec::new());
         let mut session = StreamSession {
             plan,
-            turns,
             engine,
             dialer: Dialer::default(),
-            resolver: Resolver::new(Arc::new(waker)),
+            resolver: Resolver::new(event_loop.waker()),
+            event_loop,
             watch,
             key,
             is_terminal: io::stdin().is_terminal(),
@@ -110,21 +108,23 @@ impl<'a> StreamSession<'a> {
 
     /// Runs one turn. Returns a signal that ended the session.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
-        let (limit, queued) = (self.sleep_limit(), self.engine.queued());
-        let now = self.turns.sleep(limit, queued, &mut self.watch)?;
+        let before = self.event_loop.before_sleep(&self.watch);
+        let (limit, queued) = (self.sleep_limit(before.at), self.engine.queued());
+        let now = self.event_loop.sleep(before, limit, queued, &mut self.watch)?.now;
         self.watch.now = now;
         let (mut signals, mut resolved) = (false, false);
         let turn = &mut Turn::new(now, &mut self.watch);
-        for (key, ready) in self.turns.wakeups() {
-            match key.slot() {
-                _ if !key.is_source() => self.engine.mark(key, ready, turn),
-                SIGNALS => signals = true,
-                RESOLVER => resolved = true,
-                _ => {}
+        for (source, event) in self.event_loop.wakeups() {
+            match source {
+                Source::Conn(key) => self.engine.mark(key, ready(event), turn),
+                Source::Signals => signals = true,
+                Source::Waker => resolved = true,
+                Source::Timer | Source::Stdio | Source::Child(_) => {}
+                Source::Listener(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
             }
         }
         if signals {
-            let received = self.turns.signals(&mut self.watch);
+            let received = self.event_loop.signals(turn);
             if let Some(signal) = received.into_iter().find(|signal| is_terminating(*signal)) {
                 self.close_by_signal(now);
                 return Ok(Some(signal));
@@ -138,8 +138,7 @@ impl<'a> StreamSession<'a> {
         Ok(None)
     }
 
-    fn sleep_limit(&mut self) -> Option<Duration> {
-        let now = self.turns.now();
+    fn sleep_limit(&mut self, now: Moment) -> Option<Duration> {
         let linger = self.linger_until().map(|due| due.since(now));
         let limits = [self.engine.sleep(now), self.dialer.sleep(now), linger];
         limits.into_iter().flatten().min()
@@ -148,18 +147,12 @@ impl<'a> StreamSession<'a> {
     /// Advances the connection attempts. `resolved`: the resolver has answers.
     fn dial(&mut self, resolved: bool, now: Moment) {
         let answered = resolved && self.resolver.collect(&mut Turn::new(now, &mut self.watch));
-        self.dial_cx(now, |dialer, cx| {
-            dialer.decide(cx);
-            if answered {
-                dialer.resolved(cx);
-            }
-            dialer.retry(cx);
-        });
+        self.dial_cx(now, |dialer, cx| dialer.advance_all(answered, cx));
     }
 
     fn dial_cx(&mut self, now: Moment, act: impl FnOnce(&mut Dialer, &mut DialCx<'_, '_>)) {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
-        let (registry, turn) = (self.turns.registry(), &mut Turn::new(now, &mut self.watch));
+        let (registry, turn) = (self.event_loop.registry(), &mut Turn::new(now, &mut self.watch));
         act(&mut self.dialer, &mut DialCx { engine, registry, resolver, turn });
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Direction, LoadKind, Probe, StressPlan};
-use crate::config::{Address, Host, Source};
+use crate::config::{Address, Host, SourceBlock};
 use crate::text::escape::escaped;
 
 /// Maximum payload of UDP over IPv4, in bytes.
@@ -82,7 +82,7 @@ impl StressPlan {
     /// Rejects a target whose address family no source has.
     fn check_sources(&self) -> Result<(), String> {
         let fits = |v4: bool| {
-            let mut all = self.sources.iter().flat_map(Source::addresses);
+            let mut all = self.sources.iter().flat_map(SourceBlock::addresses);
             self.sources.is_empty() || all.any(|source| source.is_ipv4() == v4)
         };
         for target in &self.targets {

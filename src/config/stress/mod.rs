@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::options::{self, Settings};
 use super::parse::{self, SpanError, Spanned};
-use super::source::Source;
+use super::source::SourceBlock;
 use super::unit::{self, Rate};
 use super::{Address, Color, Listen};
 
@@ -51,7 +51,7 @@ pub struct StressPlan {
     /// Maximum time for a connect or an answer; a later datagram counts as lost.
     /// None: `TIMEOUT`, or `DATAGRAM_TIMEOUT`.
     pub timeout: Option<Duration>,
-    pub sources: Vec<Source>,
+    pub sources: Vec<SourceBlock>,
     /// None: from the open-file limit.
     pub processes: Option<usize>,
     /// Set in a worker process.

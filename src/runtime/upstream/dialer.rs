@@ -113,8 +113,18 @@ impl Dialer {
         self.advance(attempt, cx);
     }
 
+    /// Continues the attempts whose result, name or retry is due. `answered`: the resolver has
+    /// answers.
+    pub fn advance_all(&mut self, answered: bool, cx: &mut DialCx<'_, '_>) {
+        self.decide(cx);
+        if answered {
+            self.resolved(cx);
+        }
+        self.retry(cx);
+    }
+
     /// Handles the attempts that succeeded or failed since the last call.
-    pub fn decide(&mut self, cx: &mut DialCx<'_, '_>) {
+    fn decide(&mut self, cx: &mut DialCx<'_, '_>) {
         for (key, dial) in cx.engine.dials() {
             let Some(mut attempt) = self.attempts.remove(&key.id) else { continue };
             if let Some(address) = attempt.addresses.front().filter(|_| attempt.parked) {
@@ -133,7 +143,7 @@ impl Dialer {
     }
 
     /// Continues the attempts that wait for a name.
-    pub fn resolved(&mut self, cx: &mut DialCx<'_, '_>) {
+    fn resolved(&mut self, cx: &mut DialCx<'_, '_>) {
         let waiting = self.attempts.iter().filter(|(_, attempt)| attempt.resolving);
         let conn_ids: Vec<u32> = waiting.map(|(id, _)| *id).collect();
         for id in conn_ids {
@@ -144,7 +154,7 @@ impl Dialer {
     }
 
     /// Dials targets again whose accept queue was full, within the budget of one turn.
-    pub fn retry(&mut self, cx: &mut DialCx<'_, '_>) {
+    fn retry(&mut self, cx: &mut DialCx<'_, '_>) {
         let (due, share) = self.retries.due(cx.turn.now);
         for target in due {
             for _ in 0..share {

@@ -1,0 +1,297 @@
+//! The event loop: the poller, its clock, its signals and its waker. The daemon, the load
+//! generator, its coordinator, `connect` and `chat` share it. Does not handle what it reports.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::{Event as IoEvent, Source as Pollable};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn, Wants};
+use crate::net::Signals;
+
+use super::clock::Clock;
+
+/// What an event is about, decoded from its token. The keys have generations, so a stale event
+/// never reaches a later source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Signals were received.
+    Signals,
+    /// The waker was called: the resolver has answers.
+    Waker,
+    Timer,
+    /// Standard input or output.
+    Stdio,
+    /// The output of a child process, by its index.
+    Child(usize),
+    Listener(Key),
+    /// A bound datagram socket.
+    Datagram(Key),
+    /// An end of a connection.
+    Conn(Key),
+    /// The own socket of a datagram flow.
+    DatagramFlow(Key),
+}
+
+/// The poller, and what every loop needs beside it.
+pub struct EventLoop {
+    poll: Poll,
+    events: Events,
+    clock: Clock,
+    waker: Arc<Waker>,
+    /// None until `handle_signals`.
+    signals: Option<Signals>,
+    /// Time to poll without sleeping before each sleep.
+    pub busy_poll: Option<Duration>,
+    /// When the last sleep ended.
+    woke: Moment,
+    turns: u64,
+}
+
+/// What is known before a sleep.
+pub struct BeforeSleep {
+    /// When the sleep begins: exact if the observer wants steps.
+    pub at: Moment,
+    wants: Wants,
+}
+
+impl Source {
+    #[inline(always)]
+    pub fn of(key: Key) -> Source {
+        if key.is_flow() {
+            return Source::DatagramFlow(key);
+        }
+        if !key.is_source() {
+            return Source::Conn(key);
+        }
+        match key.source_kind() {
+            SourceKind::Signals => Source::Signals,
+            SourceKind::Waker => Source::Waker,
+            SourceKind::Timer => Source::Timer,
+            SourceKind::Stdio => Source::Stdio,
+            SourceKind::Child => Source::Child(key.source_slot()),
+            SourceKind::Listener => Source::Listener(key),
+            SourceKind::Datagram => Source::Datagram(key),
+            SourceKind::Loop => unreachable!("the loop is not registered with its own poller"),
+        }
+    }
+
+    pub fn key(self) -> Key {
+        let only = |kind| Key::source(kind, 0, 0);
+        match self {
+            Source::Signals => only(SourceKind::Signals),
+            Source::Waker => only(SourceKind::Waker),
+            Source::Timer => only(SourceKind::Timer),
+            Source::Stdio => only(SourceKind::Stdio),
+            Source::Child(index) => Key::source(SourceKind::Child, index, 0),
+            Source::Listener(key) | Source::Datagram(key) => key,
+            Source::Conn(key) | Source::DatagramFlow(key) => key,
+        }
+    }
+
+    /// Returns the token to register the source with.
+    pub fn token(self) -> Token {
+        token(self.key())
+    }
+}
+
+impl EventLoop {
+    /// Creates a loop that handles at most `capacity` events per poll. The others are reported by
+    /// the next poll.
+    pub fn new(capacity: usize) -> io::Result<EventLoop> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), Source::Waker.token())?);
+        Ok(EventLoop {
+            poll,
+            events: Events::with_capacity(capacity),
+            clock: Clock::start(),
+            waker,
+            signals: None,
+            busy_poll: None,
+            woke: Moment(0),
+            turns: 0,
+        })
+    }
+
+    /// Installs the signal handlers, which replace the default actions.
+    pub fn handle_signals(&mut self) -> io::Result<()> {
+        self.signals = Some(Signals::new(self.poll.registry(), Source::Signals.token())?);
+        Ok(())
+    }
+
+    pub fn registry(&self) -> &Registry {
+        self.poll.registry()
+    }
+
+    /// Registers a source that lives as long as the loop, or a connection.
+    pub fn register(
+        &self,
+        pollable: &mut dyn Pollable,
+        source: Source,
+        interest: Interest,
+    ) -> io::Result<()> {
+        self.poll.registry().register(pollable, source.token(), interest)
+    }
+
+    /// Returns the waker. Another thread may call it to end a sleep.
+    pub fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// Returns the time of the clock.
+    pub fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
+    /// Number of turns so far.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    /// Asks the observer what it wants in the coming turn. Only the log needs the exact length of
+    /// the sleep. For deadlines the time of the last turn is good enough, and saves reading the
+    /// clock.
+    #[inline(always)]
+    pub fn before_sleep(&self, observer: &dyn Observer) -> BeforeSleep {
+        let wants = observer.wants();
+        BeforeSleep { at: if wants.steps { self.now() } else { self.woke }, wants }
+    }
+
+    /// Sleeps until events are reported, or for at most `limit`, and begins a turn. `queued`
+    /// connections have work left from the last one.
+    #[inline(always)]
+    pub fn sleep<'t>(
+        &mut self,
+        before: BeforeSleep,
+        limit: Option<Duration>,
+        queued: usize,
+        observer: &'t mut dyn Observer,
+    ) -> io::Result<Turn<'t>> {
+        let now = self.poll(limit)?;
+        self.woke = now;
+        self.turns += 1;
+        let mut turn = Turn::with(now, before.wants, observer);
+        turn.step(Key::LOOP, || {
+            let (number, slept) = (self.turns, now.since(before.at));
+            let events = self.events.iter().count();
+            Event::Turn { number, slept, limit, events, queued, now }
+        });
+        Ok(turn)
+    }
+
+    /// Polls again within a turn, without sleeping. Returns whether more events may be pending.
+    pub fn poll_again(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
+        self.poll_once(Some(Duration::ZERO))?;
+        let events = self.events.iter().count();
+        turn.step(Key::LOOP, || Event::PolledAgain { events });
+        Ok(events == self.events.capacity())
+    }
+
+    /// Returns the sources of the events of the last poll, with the events.
+    #[inline(always)]
+    pub fn wakeups(&self) -> impl Iterator<Item = (Source, &IoEvent)> {
+        self.events.iter().map(|event| (Source::of(Key::from_token(event.token().0)), event))
+    }
+
+    /// Maximum number of events per poll.
+    pub fn capacity(&self) -> usize {
+        self.events.capacity()
+    }
+
+    /// Returns and reports the signals received since the last call.
+    pub fn signals(&mut self, turn: &mut Turn<'_>) -> Vec<Signal> {
+        let received = self.signals.iter_mut().flat_map(Signals::drain);
+        received.inspect(|signal| turn.on(Key::LOOP, &Event::Signal { signal: *signal })).collect()
+    }
+
+    /// Polls for events, sleeping for at most `limit`. With busy polling it polls without sleeping
+    /// for a while first: events that arrive meanwhile are handled without a wake-up.
+    fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
+        let Some(busy) = self.busy_poll else {
+            self.poll_once(limit)?;
+            return Ok(self.now());
+        };
+        let busy = limit.unwrap_or(busy).min(busy);
+        let before = self.now();
+        let mut now = before;
+        loop {
+            let is_busy = now.since(before) < busy;
+            let wait = if is_busy { Some(Duration::ZERO) } else { limit };
+            self.poll_once(wait)?;
+            now = self.now();
+            if !is_busy || !self.events.is_empty() {
+                return Ok(now);
+            }
+        }
+    }
+
+    /// Polls once. A signal interrupts the call, including SIGCONT after a stop. Events may have
+    /// arrived meanwhile, so the poll is then repeated without sleeping.
+    fn poll_once(&mut self, mut wait: Option<Duration>) -> io::Result<()> {
+        for _ in 0..2 {
+            match self.poll.poll(&mut self.events, wait) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    wait = Some(Duration::ZERO);
+                }
+                polled => return polled,
+            }
+        }
+        self.events.clear();
+        Ok(())
+    }
+}
+
+/// Returns the token to register a connection with.
+pub fn token(key: Key) -> Token {
+    Token(key.to_token())
+}
+
+/// Converts an event to readiness bits. All but "readable" and "writable" are hints.
+pub fn ready(event: &IoEvent) -> Ready {
+    let bit = |on: bool, bit: Ready| if on { bit } else { Ready::NONE };
+    bit(event.is_readable(), Ready::READ)
+        .with(bit(event.is_writable(), Ready::WRITE))
+        .with(bit(event.is_read_closed(), Ready::READ_CLOSED))
+        .with(bit(event.is_priority(), Ready::URGENT))
+        .with(bit(event.is_error(), Ready::ERROR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_source_survives_the_round_trip_through_its_token() {
+        let (conn, flow) = (Key::new(7, 3).at(1), Key::flow(9, 4));
+        let listener = Key::source(SourceKind::Listener, 5, 2);
+        let datagram = Key::source(SourceKind::Datagram, 5, 2);
+        for source in [
+            Source::Signals,
+            Source::Waker,
+            Source::Timer,
+            Source::Stdio,
+            Source::Child(0),
+            Source::Child(63),
+            Source::Listener(listener),
+            Source::Datagram(datagram),
+            Source::Conn(conn),
+            Source::DatagramFlow(flow),
+        ] {
+            assert_eq!(Source::of(Key::from_token(source.token().0)), source);
+        }
+    }
+
+    #[test]
+    fn a_waker_ends_a_sleep_and_a_turn_is_counted() {
+        let mut event_loop = EventLoop::new(8).unwrap();
+        event_loop.waker().wake().unwrap();
+        let before = event_loop.before_sleep(&());
+        let limit = Some(Duration::from_secs(60));
+        let observer = &mut ();
+        event_loop.sleep(before, limit, 0, observer).unwrap();
+        let sources: Vec<Source> = event_loop.wakeups().map(|(source, _)| source).collect();
+        assert_eq!((sources, event_loop.turns()), (vec![Source::Waker], 1));
+    }
+}
