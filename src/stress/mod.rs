@@ -41,7 +41,6 @@ mod results;
 pub mod run;
 pub mod runner;
 pub mod script;
-pub mod send_permits;
 pub mod server_usage;
 pub mod sink;
 mod snapshot;

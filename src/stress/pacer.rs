@@ -1,6 +1,12 @@
-//! Computes when messages at a fixed rate are due.
+//! Timing of messages and connects: when messages at a fixed rate are due, how many a connection may
+//! send, and how fast connections are attempted.
 
 use std::time::Duration;
+
+use crate::config::StressPlan;
+use crate::config::unit::Rate;
+
+use super::load::{Load, Pace};
 
 /// The schedule of messages at a fixed rate, independent of answers.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +43,94 @@ impl Pacer {
     }
 }
 
+/// Permits granted to a connection.
+#[derive(Debug, Default)]
+pub struct SendPermits {
+    pub granted: u64,
+    /// Due time of the first.
+    first_due: Duration,
+}
+
+impl SendPermits {
+    /// Creates permits with `granted` of them granted at once.
+    pub fn new(granted: u64) -> SendPermits {
+        SendPermits { granted, ..SendPermits::default() }
+    }
+
+    /// Grants one more permit.
+    pub fn grant(&mut self, due: Duration) {
+        if self.granted == 0 {
+            self.first_due = due;
+        }
+        self.granted += 1;
+    }
+
+    /// Returns how long a message was overdue when it was sent. Without a rate: zero.
+    pub fn overdue(&self, load: &Load, number: u64, sent: Duration) -> Duration {
+        match load.pace {
+            Pace::Answers(_) => Duration::ZERO,
+            Pace::Loop => sent.saturating_sub(self.due_at(load, number)),
+        }
+    }
+
+    /// Returns when a message was due.
+    fn due_at(&self, load: &Load, number: u64) -> Duration {
+        self.first_due + load.interval.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
+    }
+}
+
+/// Limits the rate at which connections are attempted.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectPace {
+    /// Maximum connects per second. `None`: unlimited.
+    rate: Option<f64>,
+    /// The rate after the ramp.
+    rate_after_ramp: Option<f64>,
+    /// Connects attempted since the rate was started, and when that was.
+    attempted: u64,
+    since: Duration,
+}
+
+/// Maximum connections attempted per turn, so that open ones are served meanwhile.
+const CONNECTS_PER_TURN: usize = 64;
+
+impl ConnectPace {
+    /// Starts the ramp with the rate of the plan, or the default rate.
+    pub fn new(planned: Option<Rate>) -> ConnectPace {
+        let ramp = planned.unwrap_or(StressPlan::CONNECT_RATE);
+        ConnectPace {
+            rate: Some(ramp.per_second()),
+            rate_after_ramp: planned.map(Rate::per_second),
+            attempted: 0,
+            since: Duration::ZERO,
+        }
+    }
+
+    /// Starts the rate of the loads after the ramp: without a planned rate it is unlimited.
+    pub fn end_ramp(&mut self, now: Duration) {
+        *self = ConnectPace { rate: self.rate_after_ramp, attempted: 0, since: now, ..*self };
+    }
+
+    /// Counts an attempted connect.
+    pub fn count(&mut self) {
+        self.attempted += 1;
+    }
+
+    /// Returns the number of connections that may be attempted now.
+    pub fn allowance(&self, now: Duration) -> usize {
+        let Some(rate) = self.rate else { return CONNECTS_PER_TURN };
+        let elapsed = now.saturating_sub(self.since);
+        let due = 1 + (rate * elapsed.as_secs_f64()) as u64;
+        (due.saturating_sub(self.attempted) as usize).min(CONNECTS_PER_TURN)
+    }
+
+    /// Returns when the next connect is due. `None`: at once.
+    pub fn next_due(&self) -> Option<Duration> {
+        let after = |rate: f64| Duration::from_secs_f64(self.attempted as f64 / rate);
+        self.rate.map(|rate| self.since + after(rate))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +153,27 @@ mod tests {
         let pacer = Pacer::new(Duration::ZERO, 50_000.0);
         let day = 86_400 * 50_000;
         assert!(pacer.due_at(day).abs_diff(Duration::from_secs(86_400)) < Duration::from_millis(1));
+    }
+
+    #[test]
+    fn connects_are_limited_by_rate_and_turn() {
+        let millis = Duration::from_millis;
+        let rate = Rate { count: 100, per: Duration::from_secs(1) };
+        let mut pace = ConnectPace::new(Some(rate));
+        assert_eq!((pace.allowance(millis(0)), pace.allowance(millis(35))), (1, 4));
+        assert_eq!(pace.allowance(Duration::from_secs(60)), CONNECTS_PER_TURN);
+        (0..3).for_each(|_| pace.count());
+        assert_eq!((pace.allowance(millis(29)), pace.allowance(millis(30))), (0, 1));
+        assert_eq!(pace.next_due(), Some(millis(30)));
+        pace.end_ramp(millis(500));
+        assert_eq!((pace.allowance(millis(500)), pace.next_due()), (1, Some(millis(500))));
+    }
+
+    #[test]
+    fn without_a_rate_only_the_ramp_is_limited() {
+        let mut pace = ConnectPace::new(None);
+        assert_eq!(pace.allowance(Duration::ZERO), 1);
+        pace.end_ramp(Duration::ZERO);
+        assert_eq!((pace.allowance(Duration::ZERO), pace.next_due()), (CONNECTS_PER_TURN, None));
     }
 }

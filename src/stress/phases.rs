@@ -125,7 +125,7 @@ impl Runner {
         if !self.groups.iter().any(can_send) {
             return self.hold(now);
         }
-        self.reset_pace();
+        self.connect_pace.end_ramp(now);
         self.start_pacers(now);
         for group in &self.groups {
             group.load.started.set(true);

@@ -19,6 +19,7 @@ use super::group::{LoadGroup, pace, timeouts};
 use super::idle_probe::IdleProbe;
 use super::load::{Load, RunClock, ScriptReport};
 use super::load_watch::LoadWatch;
+use super::pacer::ConnectPace;
 use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phase::Phase;
@@ -53,6 +54,7 @@ pub struct Runner {
     pub(super) aborting: bool,
     /// The loads must not start before the start message of the parent.
     pub(super) awaiting_start: bool,
+    pub(super) connect_pace: ConnectPace,
     /// When to scan for missing answers next.
     pub(super) next_scan: Duration,
     pub(super) event_loop: EventLoop,
@@ -64,19 +66,14 @@ pub struct Runner {
     dialer: LoadDialer,
     /// The process that started this one, if it is one of several.
     parent: Option<Parent>,
-    /// Connections attempted at the current connect rate, and its start.
-    paced: u64,
-    paced_since: Duration,
     reports: Vec<ScriptReport>,
 }
 
 /// Maximum number of events per `poll` call.
 const EVENTS: usize = 1024;
 
-/// Maximum connections attempted per turn, so that open ones are served meanwhile.
-const OPENED_PER_TURN: usize = 64;
-
-/// The same for a storm, whose connections should start at once. It only bounds the event queue.
+/// Maximum connections of a storm attempted per turn. They should start at once, so this only bounds
+/// the event queue.
 const STORM_PER_TURN: usize = 1024;
 
 impl Runner {
@@ -124,6 +121,7 @@ impl Runner {
             interrupted: false,
             aborting: false,
             awaiting_start: false,
+            connect_pace: ConnectPace::new(plan.connect_rate),
             next_scan: Duration::ZERO,
             event_loop,
             conn_ids: ConnIds::default(),
@@ -132,8 +130,6 @@ impl Runner {
             precise_timer,
             dialer,
             parent: None,
-            paced: 0,
-            paced_since: Duration::ZERO,
             reports: Vec::new(),
         })
     }
@@ -201,15 +197,9 @@ impl Runner {
         Moment(self.clock.now().as_micros() as u64)
     }
 
-    /// Restarts the connect rate.
-    pub(super) fn reset_pace(&mut self) {
-        self.paced = 0;
-        self.paced_since = self.clock.now();
-    }
-
     /// Opens missing connections, as far as the connect rate allows.
     fn open(&mut self) {
-        let mut budget = self.allowance();
+        let mut budget = self.connect_pace.allowance(self.clock.now());
         for group in 0..self.groups.len() {
             let now = self.clock.now();
             let of = &self.groups[group];
@@ -222,27 +212,13 @@ impl Runner {
             };
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
-                self.paced += 1;
+                self.connect_pace.count();
                 if let Err(error) = self.open_one(group) {
                     self.connect_failed(group, SysError::from(&error));
                     break;
                 }
             }
         }
-    }
-
-    /// Number of connections that may be attempted now.
-    fn allowance(&self) -> usize {
-        let Some(rate) = self.connect_rate() else { return OPENED_PER_TURN };
-        let elapsed = self.clock.now().saturating_sub(self.paced_since);
-        let due = 1 + (rate * elapsed.as_secs_f64()) as u64;
-        (due.saturating_sub(self.paced) as usize).min(OPENED_PER_TURN)
-    }
-
-    /// Connect rate per second. `None`: unlimited.
-    fn connect_rate(&self) -> Option<f64> {
-        let usual = matches!(self.phase, Phase::Ramp).then_some(StressPlan::CONNECT_RATE);
-        self.plan.connect_rate.or(usual).map(|rate| rate.per_second())
     }
 
     pub(super) fn open_one(&mut self, group: usize) -> io::Result<Key> {
@@ -303,9 +279,7 @@ impl Runner {
         let wait = |until: Duration| until.saturating_sub(now);
         let opening =
             self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.unopened() > 0);
-        let pace = self
-            .connect_rate()
-            .map(|rate| self.paced_since + Duration::from_secs_f64(self.paced as f64 / rate));
+        let pace = self.connect_pace.next_due();
         let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
         let fixed = [open, self.phase.due(), self.idle_probe_due(), Some(self.timeline.due())];
         let listeners = self.listeners.sleep(self.moment(), usize::MAX);

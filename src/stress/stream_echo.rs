@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::Key;
 
 use super::load::{Load, Pace, ScriptEvent};
-use super::send_permits::SendPermits;
+use super::pacer::SendPermits;
 
 /// The state of an echo exchange over a stream.
 #[derive(Debug, Default)]
