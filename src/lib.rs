@@ -1,7 +1,7 @@
 //! oneloop: a single-threaded event loop that echoes and relays bytes. The modules:
 //!
 //! - `cli`: parses the command line into a plan
-//! - `config`: the configuration: routes, services, policies
+//! - `config`: the configuration: routes, services, policies, and the table of options
 //! - `core`: the deterministic core: ends, flows, connections, the engine; no mio, clock or log
 //! - `service`: builds the connection of each service
 //! - `net`: the operating system: sockets, addresses, name resolution, signals, limits

@@ -162,10 +162,11 @@ impl Parser<'_> {
         value: &str,
         at: usize,
     ) -> Result<Option<Parsed>, UsageError> {
-        match option.field {
-            Field::Help => return Ok(Some(Parsed::Help)),
-            Field::Version => return Ok(Some(Parsed::Version)),
-            _ => {}
+        if let Field::Help = option.field {
+            return Ok(Some(Parsed::Help));
+        }
+        if let Field::Version = option.field {
+            return Ok(Some(Parsed::Version));
         }
         let done = option.set(&mut self.args.settings, Spanned::whole(value));
         done.map(|()| None).map_err(|span_error| {

@@ -10,7 +10,7 @@ use crate::config::parse::{self, shown};
 /// One command.
 pub struct Spec {
     pub name: &'static str,
-    pub group: Group,
+    pub group: CommandGroup,
     /// The usage line after the command's name.
     pub arguments: &'static str,
     /// Summary: lower case and without a full stop.
@@ -26,7 +26,7 @@ pub struct Spec {
 
 /// The heading under which the overview lists a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub enum CommandGroup {
     Serve,
     Talk,
     Tools,
@@ -60,7 +60,7 @@ const ON_DATAGRAMS: &str =
 /// Defaults of a service command.
 const SMALL: Spec = Spec {
     name: "",
-    group: Group::Serve,
+    group: CommandGroup::Serve,
     arguments: "[OPTIONS] LISTEN...",
     about: "",
     words: &[LISTEN],
@@ -199,7 +199,7 @@ pub const COMMANDS: [Spec; 13] = [
     },
     Spec {
         name: "connect",
-        group: Group::Talk,
+        group: CommandGroup::Talk,
         arguments: "[OPTIONS] TARGET",
         about: "connect standard input and output to a socket",
         words: &[("TARGET", "address to connect to"), ("HOST PORT", "the same as two arguments")],
@@ -222,7 +222,7 @@ pub const COMMANDS: [Spec; 13] = [
     },
     Spec {
         name: "chat",
-        group: Group::Talk,
+        group: CommandGroup::Talk,
         about: "send your lines to all connected clients and show theirs",
         notes: &[
             "Each line received is shown with the address of its client. A client that does not \
@@ -236,7 +236,7 @@ pub const COMMANDS: [Spec; 13] = [
     },
     Spec {
         name: "doctor",
-        group: Group::Tools,
+        group: CommandGroup::Tools,
         arguments: "[OPTIONS] [TARGET]",
         about: "show which system limit is reached first, and how to raise it",
         words: &[("TARGET", "connect to this address once, and report its limits as a client")],
@@ -253,7 +253,7 @@ pub const COMMANDS: [Spec; 13] = [
     },
     Spec {
         name: "stress",
-        group: Group::Tools,
+        group: CommandGroup::Tools,
         arguments: "[OPTIONS] TARGET...",
         about: "generate load, verify every byte and report what it cost the server",
         words: &[("TARGET...", "any servers; connections are distributed round robin")],

@@ -1,7 +1,7 @@
 //! Lays out the texts of `--help` and `--version` from the tables.
 
 use super::args::dashed;
-use super::command::{COMMANDS, Group, Spec};
+use super::command::{COMMANDS, CommandGroup, Spec};
 use crate::config::options::{self, OptionSpec, Scope, Section};
 use crate::text::wrap::{COLUMNS_MIN, fit};
 
@@ -90,10 +90,14 @@ impl Help {
 fn overview(columns: usize) -> String {
     let title = "A single-threaded event loop that echoes and relays bytes between TCP, UDP and \
                  Unix sockets.";
-    let mut page = Page::new(title, columns);
+    let mut page = HelpPage::new(title, columns);
     page.paragraph("Usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]");
     page.paragraph("See \"oneloop COMMAND --help\" for the options of a command.");
-    let groups = [(Group::Serve, "Serve"), (Group::Talk, "Talk"), (Group::Tools, "Tools")];
+    let groups = [
+        (CommandGroup::Serve, "Serve"),
+        (CommandGroup::Talk, "Talk"),
+        (CommandGroup::Tools, "Tools"),
+    ];
     for (group, title) in groups {
         let specs = COMMANDS.iter().filter(|spec| spec.group == group);
         page.list(title, specs.map(|spec| (spec.name, spec.about)));
@@ -116,7 +120,7 @@ fn overview(columns: usize) -> String {
 /// `oneloop COMMAND --help`.
 fn about(spec: &Spec, columns: usize) -> String {
     let (first, rest) = spec.about.split_at(1);
-    let mut page = Page::new(&format!("{}{rest}.", first.to_uppercase()), columns);
+    let mut page = HelpPage::new(&format!("{}{rest}.", first.to_uppercase()), columns);
     page.paragraph(&format!("Usage: oneloop {} {}", spec.name, spec.arguments));
     page.list("Arguments", spec.words.iter().copied());
     if !spec.notes.is_empty() {
@@ -156,14 +160,14 @@ fn about(spec: &Spec, columns: usize) -> String {
 }
 
 /// A help page under construction.
-struct Page {
+struct HelpPage {
     text: String,
     columns: usize,
 }
 
-impl Page {
-    fn new(title: &str, columns: usize) -> Page {
-        Page { text: fit(&format!("{title}\n"), columns), columns }
+impl HelpPage {
+    fn new(title: &str, columns: usize) -> HelpPage {
+        HelpPage { text: fit(&format!("{title}\n"), columns), columns }
     }
 
     fn section(&mut self, title: &str) {

@@ -91,10 +91,10 @@ impl fmt::Display for UnixName {
 }
 
 /// Parses the text after a prefix.
-type Reader = fn(Spanned<'_>) -> Result<Address, SpanError>;
+type ReadAddress = fn(Spanned<'_>) -> Result<Address, SpanError>;
 
 /// All prefixes, canonical ones first. Those with `@` are aliases known from HAProxy.
-const PREFIXES: [(&str, Reader); 12] = [
+const PREFIXES: [(&str, ReadAddress); 12] = [
     ("tcp://", |rest| inet(rest).map(|(host, port)| Address::Tcp(host, port))),
     ("udp://", |rest| inet(rest).map(|(host, port)| Address::Udp(host, port))),
     ("unix-dgram://", |rest| rooted(rest).map(Address::UnixDatagram)),

@@ -18,7 +18,7 @@ impl Rate {
 }
 
 /// Unit names and their factors.
-type Scale = [(&'static str, u64)];
+type Units = [(&'static str, u64)];
 
 const DURATIONS: &str = "100us, 500ms, 5s, 2m, 1h, 1d";
 const COUNTS: &str = "a whole number, 10k (thousands), 1m (millions)";
@@ -27,7 +27,7 @@ const SIZES: &str = "a whole number of bytes, 64k (of 1024), 1M, 1G";
 pub const RATES: &str = "2k/s, 600/m, 50/h (a bare number means per second)";
 
 /// A unit is required: a bare number means seconds to some programs and milliseconds to others.
-const MICROS: &Scale = &[
+const MICROS: &Units = &[
     ("us", 1),
     ("ms", 1_000),
     ("s", 1_000_000),
@@ -35,8 +35,8 @@ const MICROS: &Scale = &[
     ("h", 3_600_000_000),
     ("d", 86_400_000_000),
 ];
-const THOUSANDS: &Scale = &[("", 1), ("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)];
-const KIBI: &Scale = &[
+const THOUSANDS: &Units = &[("", 1), ("k", 1_000), ("m", 1_000_000), ("g", 1_000_000_000)];
+const KIBI: &Units = &[
     ("", 1),
     ("b", 1),
     ("k", 1 << 10),
@@ -183,7 +183,7 @@ pub fn read_rate(input: Spanned<'_>) -> Result<Rate, SpanError> {
 }
 
 /// Reads digits, an optional fraction, and a unit in upper or lower case.
-fn scaled(input: Spanned<'_>, scale: &Scale) -> Result<u64, SpanError> {
+fn scaled(input: Spanned<'_>, scale: &Units) -> Result<u64, SpanError> {
     let is_number = |byte: u8| byte.is_ascii_digit() || byte == b'.';
     let length = input.text.bytes().take_while(|byte| is_number(*byte)).count();
     let (number, unit) = (input.to(length), input.from(length));
@@ -285,9 +285,9 @@ mod tests {
 
     #[test]
     fn a_wrong_number_or_unit_is_shown_at_its_place() {
-        type Parser = fn(&str) -> Option<ParseError>;
-        let durations: Parser = |text| duration(text).err();
-        let counts: Parser = |text| count(text).err();
+        type Refuse = fn(&str) -> Option<ParseError>;
+        let durations: Refuse = |text| duration(text).err();
+        let counts: Refuse = |text| count(text).err();
         let cases = [
             (durations, "", "", "missing number"),
             (durations, "s", "s", "not a number"),

@@ -125,17 +125,17 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, reason));
     }
     match probe(path) {
-        Probe::Stale => fs::remove_file(path),
-        Probe::InUse => {
+        SocketProbe::Stale => fs::remove_file(path),
+        SocketProbe::InUse => {
             let reason = "another process is listening on it";
             Err(io::Error::new(io::ErrorKind::AddrInUse, reason))
         }
-        Probe::Unknown(error) => Err(error),
+        SocketProbe::Unknown(error) => Err(error),
     }
 }
 
 /// The state of a socket file.
-enum Probe {
+enum SocketProbe {
     InUse,
     Stale,
     Unknown(io::Error),
@@ -144,15 +144,15 @@ enum Probe {
 /// Checks whether a socket is bound to the file, by connecting a datagram socket to it. A stream
 /// socket refuses that with EPROTOTYPE, whether it listens yet or not, and its owner is not
 /// notified. A file that no socket is bound to refuses the connection.
-fn probe(path: &Path) -> Probe {
+fn probe(path: &Path) -> SocketProbe {
     let error = match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
-        Ok(()) => return Probe::InUse,
+        Ok(()) => return SocketProbe::InUse,
         Err(error) => error,
     };
     match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Probe::Stale,
-        _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => Probe::InUse,
-        _ => Probe::Unknown(error),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => SocketProbe::Stale,
+        _ if error.raw_os_error() == Some(libc::EPROTOTYPE) => SocketProbe::InUse,
+        _ => SocketProbe::Unknown(error),
     }
 }
 
