@@ -17,7 +17,6 @@ use crate::net::listener::Listener;
 use crate::net::self_connect::{BoundAddr, is_same_file};
 use crate::text::escape::escaped;
 
-use super::capacity::Capacity;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::routes::{Routes, targets, timeouts};
@@ -70,7 +69,7 @@ impl Reactor {
         if self.stopping.is_some() {
             return Err(CannotApply::Stopping);
         }
-        let capacity = Capacity::new(plan, self.capacity.limits())?;
+        let capacity = self.capacity.next(plan)?;
         let diff = self.routes.diff(&plan.routes);
         let mut warnings = Vec::new();
         let steps = self.prepare(&diff.routes, plan)?;

@@ -26,12 +26,13 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// Computes what a plan demands. Fails if the open-file limit does not allow it.
-    pub fn new(plan: &Plan, limits: Limits) -> Result<Capacity, LimitError> {
-        let needs = descriptors(plan);
+    /// Computes what the next plan demands. Fails if the open-file limit does not allow it. A plan
+    /// without streams keeps the limit: the listeners that it closes accept their queues first.
+    pub fn next(&self, plan: &Plan) -> Result<Capacity, LimitError> {
+        let (limits, needs) = (self.limits, descriptors(plan));
         let max_connections = match plan.routes.iter().any(is_stream) {
             true => limits::max_connections(plan.max_connections, limits.files, needs)?,
-            false => 0,
+            false => self.max_connections,
         };
         Ok(Capacity {
             limits,
@@ -48,10 +49,6 @@ impl Capacity {
         let is_given = false;
         let (max_connections, reserve, per_connection, max_unsent) = (0, 0, 0, 0);
         Capacity { limits, max_connections, is_given, reserve, per_connection, max_unsent }
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.limits
     }
 
     /// Describes the limits of connections and of unsent bytes.

@@ -62,6 +62,11 @@ impl Reactor {
         self.capacity.describe()
     }
 
+    /// The routes of the loop.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// Number of turns so far.
     pub fn turns(&self) -> u64 {
         self.event_loop.turns()
