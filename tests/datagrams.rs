@@ -5,6 +5,8 @@
 
 #[path = "datagrams/relay.rs"]
 mod relay;
+#[path = "datagrams/routes.rs"]
+mod routes;
 #[cfg(target_os = "linux")]
 #[path = "support/scratch.rs"]
 mod scratch;

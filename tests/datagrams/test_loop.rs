@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll};
-use oneloop::config::{Policy, Route};
+use oneloop::config::{Address, Host, Policy, Route};
 use oneloop::core::{ConnIds, Event, Key, Moment, Observer, Ready, Reason, Turn};
 use oneloop::net::bind_datagram;
 use oneloop::net::datagram_socket::DatagramSocket;
@@ -88,6 +88,24 @@ impl TestLoop {
         self.routes[index].listeners.push(key);
         self.warnings.extend(self.datagrams.warning(key, &route.service));
         (address, handle)
+    }
+
+    /// Hands the socket of a route over to a new one, and returns the index of that.
+    pub fn hand_over(&mut self, old: u16, route: &str) -> u16 {
+        let route = Route::parse(route, &Policy::default()).unwrap();
+        let key = self.routes[old].listeners[0];
+        let index = self.routes.add(route.clone(), Vec::new());
+        self.datagrams.set_route(key, index, &route);
+        self.routes[index].listeners.push(key);
+        index
+    }
+
+    /// The bound address of a socket.
+    pub fn address(&self, key: Key) -> SocketAddr {
+        match self.datagrams.at(key) {
+            Some(Address::Udp(Host::Ip(ip), port)) => SocketAddr::new(*ip, *port),
+            other => panic!("{other:?} is not bound to an IP address"),
+        }
     }
 
     /// Runs one turn that sleeps for at most `longest`.
