@@ -67,13 +67,7 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
     let peer = Peer::Unix(Some(bad.to_string()));
     let fault = SysError::from(std::io::ErrorKind::Other);
     for event in [
-        Event::Opened {
-            route: 0,
-            service: ServiceKind::Echo,
-            listen: bad,
-            peer: &peer,
-            now: Moment(0),
-        },
+        Event::Opened { route: 0, service: ServiceKind::Echo, listen: bad, peer: &peer },
         Event::Dialing { target: bad, attempt: 1 },
         Event::DialFailed { target: bad, fault, left: 0, client: None },
         Event::DialFailed {
@@ -181,7 +175,6 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
             limit,
             events: 2,
             queued: 0,
-            now: Moment(0),
         },
         Event::PolledAgain { events: 3 },
         Event::Listening { address, service: ServiceKind::Echo },
@@ -209,9 +202,8 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let client = Some(Client { peer, listen: LISTEN });
     let closed_early =
         Close { reason: Reason::Reset { by: Side::Client, fault: system_fault(32) }, ..ending };
-    let now = Moment(0);
     vec![
-        (a, Event::Opened { route: 0, service: ServiceKind::Relay, listen: LISTEN, peer, now }),
+        (a, Event::Opened { route: 0, service: ServiceKind::Relay, listen: LISTEN, peer }),
         (b, Event::Dialing { target: TARGET, attempt: 1 }),
         (b, Event::DialFailed { target: TARGET, fault: refused, left: 1, client }),
         (b, Event::DialFailed { target: TARGET, fault: refused, left: 0, client }),
@@ -221,7 +213,7 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
         (b, Event::Stalled { unsent: 65_536, since: Moment(0), now: Moment(1_080_000) }),
         (b, Event::Resumed { stalled: Duration::from_millis(12_340) }),
         (a, Event::Message { message: b"hello\n" }),
-        (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200), now }),
+        (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200) }),
         (
             a,
             Event::Closed {
@@ -229,7 +221,6 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
                 up: 5,
                 down: 4096,
                 lasted: Duration::from_millis(20),
-                now,
             },
         ),
     ]

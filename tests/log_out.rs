@@ -35,16 +35,15 @@ fn lives() {
 }
 
 fn live(watch: &mut impl Observer, id: u32) {
-    let (key, now) = (Key::new(id, 0), Moment(0));
+    let key = Key::new(id, 0);
     let (peer, listen) = (Peer::Stdio, "tcp://127.0.0.1:7");
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
-    watch
-        .on(key, &Event::Opened { route: 0, service: ServiceKind::Echo, listen, peer: &peer, now });
-    if watch.wants().steps {
+    watch.on(key, &Event::Opened { route: 0, service: ServiceKind::Echo, listen, peer: &peer });
+    if watch.begin_turn(Moment(0)).steps {
         watch.on(key, &Event::Yielded { steps: 16 });
     }
     let lasted = Duration::from_micros(1);
-    watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted, now });
+    watch.on(key, &Event::Closed { ending, up: 5, down: 5, lasted });
 }
 
 #[test]
@@ -99,7 +98,7 @@ fn levels() {
     let mut look = |watch: &mut observe::Watch| {
         id += 1;
         live(watch, id);
-        wanted.push(watch.wants());
+        wanted.push(watch.begin_turn(Moment(0)));
     };
     look(&mut watch);
     for filter in ["debug", "trace", "trace,x=loud", "info,oneloop::loop=trace", "info"] {

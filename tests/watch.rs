@@ -43,12 +43,12 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Off);
     live(&mut watch);
-    assert!(!watch.wants().steps);
+    assert!(!watch.begin_turn(Moment(0)).steps);
     assert_eq!(kept.take(), [""; 0]);
 
     log::set_max_level(LevelFilter::Info);
     live(&mut watch);
-    assert!(!watch.wants().steps);
+    assert!(!watch.begin_turn(Moment(0)).steps);
     let lines = kept.take();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert_eq!(lines[0], "oneloop INFO listening on udp://127.0.0.1:7: echo");
@@ -61,7 +61,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Debug);
     live(&mut watch);
-    assert!(!watch.wants().steps);
+    assert!(!watch.begin_turn(Moment(0)).steps);
     let lines = kept.take();
     let count = |level: Level| lines.iter().filter(|line| line.contains(level.as_str())).count();
     // The flood of dropped datagrams was told ten seconds ago at most.
@@ -69,7 +69,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
     log::set_max_level(LevelFilter::Trace);
     live(&mut watch);
-    assert!(watch.wants().steps);
+    assert!(watch.begin_turn(Moment(0)).steps);
     let lines = kept.take();
     assert!(
         lines.contains(&"oneloop::loop TRACE #7.a readable, writable".to_string()),
@@ -82,7 +82,7 @@ fn each_level_shows_what_it_promises_and_steps_are_wanted_at_trace_alone() {
 
 /// A short life, and a flood of two datagrams.
 fn live(watch: &mut impl Observer) {
-    let (listener, key, now) = (Key::source(SourceKind::Listener, 0, 0), Key::new(7, 0), Moment(0));
+    let (listener, key) = (Key::source(SourceKind::Listener, 0, 0), Key::new(7, 0));
     let (peer, listen) = (Peer::Unix(None), "tcp://127.0.0.1:7");
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     watch.on(
@@ -92,11 +92,10 @@ fn live(watch: &mut impl Observer) {
     for _ in 0..2 {
         watch.on(listener, &Event::Dropped { bytes: Some(5), from: None, why: DropReason::Own });
     }
-    watch
-        .on(key, &Event::Opened { route: 2, service: ServiceKind::Echo, listen, peer: &peer, now });
+    watch.on(key, &Event::Opened { route: 2, service: ServiceKind::Echo, listen, peer: &peer });
     watch.on(key, &Event::Marked { ready: Ready::READ.with(Ready::WRITE) });
     watch.on(key, &Event::Message { message: b"hi\n\x1b" });
     watch.on(key, &Event::EndOfFile);
     let lasted = std::time::Duration::ZERO;
-    watch.on(key, &Event::Closed { ending, up: 1, down: 1, lasted, now });
+    watch.on(key, &Event::Closed { ending, up: 1, down: 1, lasted });
 }

@@ -298,7 +298,7 @@ impl<S: Stream> Engine<S> {
         let (up, down) = conn.moved();
         let lasted = turn.now.since(conn.born);
         self.stalls.forget(key);
-        turn.on(key, &Event::Closed { ending, up, down, lasted, now: turn.now });
+        turn.on(key, &Event::Closed { ending, up, down, lasted });
     }
 
     /// Starts the drain: from now on connections idle for `idle` are closed. Those in progress

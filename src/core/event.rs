@@ -1,5 +1,10 @@
-//! Events: everything the loop reports, as data. The core and the shell emit events and write no
+//! Events: everything the loop reports, as data. The core and the runtime emit events and write no
 //! logs; observers turn them into log lines, counters and traces.
+//!
+//! What an observer shows follows from what it receives: the time, the key and the event. So the
+//! same lines can be written later, from a recording. All events of a turn happen at the time of
+//! the turn, which observers receive once and events do not repeat. Only `Armed` and `Stalled`
+//! contain a time, because each shows a span that ends or begins at another time.
 
 use std::io;
 use std::time::Duration;
@@ -17,8 +22,9 @@ pub trait Observer {
     /// Handles one event.
     fn on(&mut self, key: Key, event: &Event<'_>);
 
-    /// What the observer wants beyond the other events. Asked once per turn.
-    fn wants(&self) -> Wants {
+    /// Receives the time of the events that follow, at the beginning of a turn. Returns what the
+    /// observer wants in this turn beyond the other events.
+    fn begin_turn(&mut self, _now: Moment) -> Wants {
         Wants { steps: true, stalls: false }
     }
 }
@@ -43,7 +49,7 @@ impl Wants {
 impl Observer for () {
     fn on(&mut self, _: Key, _: &Event<'_>) {}
 
-    fn wants(&self) -> Wants {
+    fn begin_turn(&mut self, _: Moment) -> Wants {
         Wants::default()
     }
 }
@@ -55,8 +61,8 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
         self.1.on(key, event);
     }
 
-    fn wants(&self) -> Wants {
-        self.0.wants().or(self.1.wants())
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.0.begin_turn(now).or(self.1.begin_turn(now))
     }
 }
 
@@ -72,7 +78,6 @@ pub enum Event<'a> {
         limit: Option<Duration>,
         events: usize,
         queued: usize,
-        now: Moment,
     },
     /// Deadlines were due, so the loop polled once more before they fire.
     PolledAgain {
@@ -131,7 +136,6 @@ pub enum Event<'a> {
         service: ServiceKind,
         listen: &'a str,
         peer: &'a Peer,
-        now: Moment,
     },
     /// A target is being dialed. `attempt` counts the attempts of this connection from 1.
     Dialing {
@@ -175,7 +179,6 @@ pub enum Event<'a> {
         up: u64,
         down: u64,
         lasted: Duration,
-        now: Moment,
     },
 
     // ---- the steps of a turn --------------------------------------------------------------------

@@ -16,14 +16,10 @@ pub struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
-    pub fn new(now: Moment, observer: &'a mut dyn Observer) -> Turn<'a> {
-        Turn::with(now, observer.wants(), observer)
-    }
-
-    /// Creates a turn for an observer that has been asked already.
     #[inline(always)]
-    pub fn with(now: Moment, wants: Wants, observer: &'a mut dyn Observer) -> Turn<'a> {
-        Turn { now, steps: wants.steps, stalls: wants.stalls, observer }
+    pub fn new(now: Moment, observer: &'a mut dyn Observer) -> Turn<'a> {
+        let Wants { steps, stalls } = observer.begin_turn(now);
+        Turn { now, steps, stalls, observer }
     }
 
     /// Reports an event that is not a step.

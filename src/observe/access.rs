@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use log::Level;
 
 use crate::config::AccessFormat;
-use crate::core::{Close, Event, Key, Observer, Peer, ServiceKind, Wants};
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, Wants};
 
 use super::access_line::{AccessLine, Entry, Frontend};
 use super::clock::Stamp;
@@ -157,7 +157,7 @@ impl Observer for AccessObserver {
         }
     }
 
-    fn wants(&self) -> Wants {
+    fn begin_turn(&mut self, _: Moment) -> Wants {
         Wants::default()
     }
 }
@@ -198,7 +198,7 @@ fn target(targets: &mut Vec<Target>, name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{CloseKind, Moment, Reason, Side};
+    use crate::core::{CloseKind, Reason, Side};
 
     fn observer() -> AccessObserver {
         AccessObserver::new(AccessFormat::Logfmt)
@@ -251,7 +251,7 @@ mod tests {
         let key = Key::new(1, 1);
         access.on(key, &Event::Dialing { target: "x", attempt: 1 });
         let Closed { ending, up, down, life: lasted } = closed();
-        access.on(key, &Event::Closed { ending, up, down, lasted, now: Moment(0) });
+        access.on(key, &Event::Closed { ending, up, down, lasted });
         assert!(access.targets.is_empty());
     }
 }

@@ -87,9 +87,9 @@ enum StepKind {
 
 impl Bulk {
     /// Decides whether an event is logged or counted. Must be called for every event, in order.
-    pub fn decide(&mut self, key: Key, event: &Event<'_>) -> Decision {
-        if let Event::Turn { number, slept, limit, events, queued, now } = *event {
-            let turn = Event::Turn { number, slept, limit, events, queued, now };
+    pub fn decide(&mut self, now: Moment, key: Key, event: &Event<'_>) -> Decision {
+        if let Event::Turn { number, slept, limit, events, queued } = *event {
+            let turn = Event::Turn { number, slept, limit, events, queued };
             return self.begin_turn(turn, (number, now), events + queued > 0);
         }
         if self.count(key, event) {
@@ -270,11 +270,11 @@ mod tests {
 
     /// The logged lines, abbreviated.
     #[derive(Default)]
-    struct Log(Bulk, Vec<String>);
+    struct Log(Bulk, Vec<String>, Moment);
 
     impl Log {
         fn on(&mut self, key: Key, event: Event<'_>) {
-            let Decision { before, show } = self.0.decide(key, &event);
+            let Decision { before, show } = self.0.decide(self.2, key, &event);
             for line in before {
                 self.1.push(match line {
                     Line::Turn(Event::Turn { number, .. }) => format!("turn {number}"),
@@ -290,8 +290,9 @@ mod tests {
         }
 
         fn turn(&mut self, number: u64, millis: u64, events: usize) {
-            let (slept, limit, now) = (Duration::ZERO, None, Moment(millis * 1000));
-            self.on(Key::LOOP, Event::Turn { number, slept, limit, events, queued: 0, now });
+            self.2 = Moment(millis * 1000);
+            let (slept, limit) = (Duration::ZERO, None);
+            self.on(Key::LOOP, Event::Turn { number, slept, limit, events, queued: 0 });
         }
 
         /// A turn in which one connection forwards `bytes`.

@@ -6,7 +6,7 @@
 //! - trace: each step of each turn, under a target of its own
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::Level;
 
@@ -35,7 +35,8 @@ pub struct LogObserver {
     explained: Explained,
     bulk: Bulk,
     stalls: StallTimes,
-    started: Instant,
+    /// The time of the current turn.
+    now: Moment,
     rate: RateLimit,
     /// Whether the last accept pause was logged as a warning. Then its end is logged at info.
     pause_logged: bool,
@@ -51,7 +52,7 @@ impl LogObserver {
             explained: Explained::default(),
             bulk: Bulk::default(),
             stalls: StallTimes::default(),
-            started: Instant::now(),
+            now: Moment::default(),
             rate: RateLimit::default(),
             pause_logged: false,
             listeners: Vec::new(),
@@ -60,7 +61,7 @@ impl LogObserver {
 
     /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
     pub fn filter_changed(&mut self) {
-        let Wants { steps, stalls } = self.wants();
+        let Wants { steps, stalls } = wants();
         if !steps {
             self.bulk = Bulk::default();
         }
@@ -71,7 +72,7 @@ impl LogObserver {
 
     /// Returns the target and level for this event, and how many of its kind were suppressed since
     /// the last one.
-    fn decide(&mut self, event: &Event<'_>, now: Duration) -> (&'static str, Level, u64) {
+    fn decide(&mut self, event: &Event<'_>) -> (&'static str, Level, u64) {
         let (target, level) = place(event);
         if let Event::AcceptResumed { .. } = event
             && !std::mem::take(&mut self.pause_logged)
@@ -81,7 +82,7 @@ impl LogObserver {
         let Some(kind) = kind(event) else { return (target, level, 0) };
         let (low_target, low_level) = place_if_suppressed(event);
         let is_logged = log::log_enabled!(target: low_target, low_level);
-        match self.rate.pass(kind, now, is_logged) {
+        match self.rate.pass(kind, self.now, is_logged) {
             Some(more) => {
                 self.pause_logged |= matches!(event, Event::AcceptPaused { .. });
                 (target, level, more)
@@ -128,16 +129,22 @@ impl Observer for LogObserver {
         self.emit(key, event);
     }
 
-    fn wants(&self) -> Wants {
-        Wants { steps: logs_steps(), stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug) }
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.now = now;
+        wants()
     }
+}
+
+/// Returns what the present filter of the log shows.
+fn wants() -> Wants {
+    Wants { steps: logs_steps(), stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug) }
 }
 
 impl LogObserver {
     /// Returns whether this event is logged, rather than counted as part of a bulk transfer. Writes
     /// the lines that belong before it.
     fn is_shown(&mut self, key: Key, event: &Event<'_>) -> bool {
-        let Decision { before, show } = self.bulk.decide(key, event);
+        let Decision { before, show } = self.bulk.decide(self.now, key, event);
         for line in before {
             match line {
                 bulk::Line::Turn(turn) => self.emit(Key::LOOP, &turn),
@@ -153,8 +160,7 @@ impl LogObserver {
         if !log::log_enabled!(target: target, level) {
             return;
         }
-        let now = if level <= Level::Info { self.started.elapsed() } else { Duration::ZERO };
-        let (target, level, more) = self.decide(event, now);
+        let (target, level, more) = self.decide(event);
         if !log::log_enabled!(target: target, level) {
             return;
         }
@@ -163,8 +169,8 @@ impl LogObserver {
             self.stalls.began(key, since);
         } else if let Event::Resumed { stalled } = *event {
             self.stalls.ended(key, stalled);
-        } else if let Event::Closed { now, .. } = *event {
-            stalled = self.stalls.take(key, now);
+        } else if let Event::Closed { .. } = *event {
+            stalled = self.stalls.take(key, self.now);
         }
         let explain = match self.explain {
             Explain::Off => false,
@@ -303,21 +309,24 @@ mod tests {
     const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
     const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", connections: 1 };
 
-    fn at(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
+    impl LogObserver {
+        fn decide_at(&mut self, event: &Event<'_>, seconds: u64) -> (&'static str, Level, u64) {
+            self.begin_turn(Moment(seconds * 1_000_000));
+            self.decide(event)
+        }
     }
 
     #[test]
     fn a_flood_of_warnings_is_logged_once_in_ten_seconds_with_a_count() {
         let mut log = LogObserver::new(Explain::Off);
         let dropped = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Own };
-        assert_eq!(log.decide(&dropped, at(0)), (LIFECYCLE, Level::Warn, 0));
+        assert_eq!(log.decide_at(&dropped, 0), (LIFECYCLE, Level::Warn, 0));
         for _ in 0..500 {
-            assert_eq!(log.decide(&dropped, at(1)), (LOOP, Level::Trace, 0));
+            assert_eq!(log.decide_at(&dropped, 1), (LOOP, Level::Trace, 0));
         }
         let other = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Loop };
-        assert_eq!(log.decide(&other, at(1)), (LIFECYCLE, Level::Warn, 0));
-        assert_eq!(log.decide(&dropped, at(10)), (LIFECYCLE, Level::Warn, 500));
+        assert_eq!(log.decide_at(&other, 1), (LIFECYCLE, Level::Warn, 0));
+        assert_eq!(log.decide_at(&dropped, 10), (LIFECYCLE, Level::Warn, 500));
     }
 
     #[test]
@@ -326,21 +335,21 @@ mod tests {
         let fault = std::io::ErrorKind::ConnectionRefused.into();
         for (target, left) in [("tcp://a:1", 1), ("tcp://b:1", 1), ("tcp://a:1", 0)] {
             let failed = Event::DialFailed { target, fault, left, client: None };
-            assert_eq!(log.decide(&failed, at(0)).1, Level::Warn, "{target}, {left} left");
-            assert_eq!(log.decide(&failed, at(1)).1, Level::Debug, "{target}, {left} left");
+            assert_eq!(log.decide_at(&failed, 0).1, Level::Warn, "{target}, {left} left");
+            assert_eq!(log.decide_at(&failed, 1).1, Level::Debug, "{target}, {left} left");
         }
     }
 
     #[test]
     fn the_end_of_a_pause_is_logged_at_info_if_its_beginning_was_a_warning() {
         let mut log = LogObserver::new(Explain::Off);
-        assert_eq!(log.decide(&PAUSED, at(0)).1, Level::Warn);
-        assert_eq!(log.decide(&RESUMED, at(1)).1, Level::Info);
-        assert_eq!(log.decide(&PAUSED, at(2)).1, Level::Debug);
-        assert_eq!(log.decide(&RESUMED, at(3)).1, Level::Debug);
-        assert_eq!(log.decide(&PAUSED, at(10)), (LIFECYCLE, Level::Warn, 1));
-        assert_eq!(log.decide(&PAUSED, at(11)).1, Level::Debug);
-        assert_eq!(log.decide(&RESUMED, at(12)).1, Level::Info);
+        assert_eq!(log.decide_at(&PAUSED, 0).1, Level::Warn);
+        assert_eq!(log.decide_at(&RESUMED, 1).1, Level::Info);
+        assert_eq!(log.decide_at(&PAUSED, 2).1, Level::Debug);
+        assert_eq!(log.decide_at(&RESUMED, 3).1, Level::Debug);
+        assert_eq!(log.decide_at(&PAUSED, 10), (LIFECYCLE, Level::Warn, 1));
+        assert_eq!(log.decide_at(&PAUSED, 11).1, Level::Debug);
+        assert_eq!(log.decide_at(&RESUMED, 12).1, Level::Info);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use log::LevelFilter;
 
 use crate::config::LogPlan;
-use crate::core::{Event, Key, Observer, Wants};
+use crate::core::{Event, Key, Moment, Observer, Wants};
 use crate::text::escape;
 
 pub mod access;
@@ -115,7 +115,7 @@ impl Observer for Watch {
         }
     }
 
-    fn wants(&self) -> Wants {
-        self.log.wants()
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.log.begin_turn(now)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::core::Moment;
+
 /// Minimum time between two warnings of one kind.
 pub const INTERVAL: Duration = Duration::from_secs(10);
 
@@ -25,16 +27,16 @@ pub struct RateLimit(Vec<Entry>);
 struct Entry {
     message: &'static str,
     subject: String,
-    last: Option<Duration>,
+    last: Option<Moment>,
     suppressed: u64,
 }
 
 impl RateLimit {
     /// Returns how many warnings of this kind were suppressed since the last one, or `None` if this
     /// one is suppressed. It is not counted if it is `logged_elsewhere`.
-    pub fn pass(&mut self, kind: Kind<'_>, now: Duration, logged_elsewhere: bool) -> Option<u64> {
+    pub fn pass(&mut self, kind: Kind<'_>, now: Moment, logged_elsewhere: bool) -> Option<u64> {
         let entry = self.entry(kind);
-        if entry.last.is_some_and(|last| now.saturating_sub(last) < INTERVAL) {
+        if entry.last.is_some_and(|last| now.since(last) < INTERVAL) {
             entry.suppressed += u64::from(!logged_elsewhere);
             return None;
         }
@@ -70,18 +72,22 @@ impl RateLimit {
 mod tests {
     use super::*;
 
-    const SECOND: Duration = Duration::from_secs(1);
+    const SECOND: Moment = Moment(1_000_000);
     const A: Kind<'_> = Kind { message: "a", subject: "" };
+
+    fn at(seconds: u64) -> Moment {
+        Moment(seconds * SECOND.0)
+    }
 
     #[test]
     fn the_first_of_a_kind_passes_at_once_and_the_next_after_ten_seconds_with_a_count() {
         let mut rate = RateLimit::default();
-        assert_eq!(rate.pass(A, Duration::ZERO, false), Some(0));
+        assert_eq!(rate.pass(A, Moment(0), false), Some(0));
         for second in 1..10 {
-            assert_eq!(rate.pass(A, second * SECOND, second == 5), None);
+            assert_eq!(rate.pass(A, at(second), second == 5), None);
         }
-        assert_eq!(rate.pass(A, 10 * SECOND, false), Some(8));
-        assert_eq!(rate.pass(A, 30 * SECOND, false), Some(0));
+        assert_eq!(rate.pass(A, at(10), false), Some(8));
+        assert_eq!(rate.pass(A, at(30), false), Some(0));
     }
 
     #[test]

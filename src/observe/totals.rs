@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::core::{Event, Key, Observer, Wants};
+use crate::core::{Event, Key, Moment, Observer, Wants};
 use crate::text::count::Count;
 
 /// Counters since the start. They only grow.
@@ -115,7 +115,7 @@ impl Observer for Totals {
         }
     }
 
-    fn wants(&self) -> Wants {
+    fn begin_turn(&mut self, _: Moment) -> Wants {
         Wants::default()
     }
 }
@@ -161,11 +161,11 @@ mod tests {
 
     use super::*;
     use crate::core::event::DropReason;
-    use crate::core::{Close, CloseKind, Moment, Peer, Reason, Side, SysError};
+    use crate::core::{Close, CloseKind, Peer, Reason, Side, SysError};
 
     fn closed(reason: Reason) -> Event<'static> {
         let ending = Close { reason, first: Side::Client, by: CloseKind::Fin };
-        Event::Closed { ending, up: 5, down: 7, lasted: Duration::ZERO, now: Moment(0) }
+        Event::Closed { ending, up: 5, down: 7, lasted: Duration::ZERO }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mio::event::{Event as IoEvent, Source as Pollable};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn, Wants};
+use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn};
 use crate::net::Signals;
 
 use super::clock::Clock;
@@ -47,14 +47,9 @@ pub struct EventLoop {
     pub busy_poll: Option<Duration>,
     /// When the last sleep ended.
     woke: Moment,
+    /// The observer wanted steps in the last turn.
+    steps: bool,
     turns: u64,
-}
-
-/// What is known before a sleep.
-pub struct BeforeSleep {
-    /// When the sleep begins: exact if the observer wants steps.
-    pub at: Moment,
-    wants: Wants,
 }
 
 impl Source {
@@ -111,6 +106,7 @@ impl EventLoop {
             signals: None,
             busy_poll: None,
             woke: Moment(0),
+            steps: false,
             turns: 0,
         })
     }
@@ -150,13 +146,11 @@ impl EventLoop {
         self.turns
     }
 
-    /// Asks the observer what it wants in the coming turn. Only the log needs the exact length of
-    /// the sleep. For deadlines the time of the last turn is good enough, and saves reading the
-    /// clock.
+    /// Returns the time before a sleep. Only steps need the exact length of the sleep. For
+    /// deadlines the time of the last turn is good enough, and saves reading the clock.
     #[inline(always)]
-    pub fn before_sleep(&self, observer: &dyn Observer) -> BeforeSleep {
-        let wants = observer.wants();
-        BeforeSleep { at: if wants.steps { self.now() } else { self.woke }, wants }
+    pub fn before_sleep(&self) -> Moment {
+        if self.steps { self.now() } else { self.woke }
     }
 
     /// Sleeps until events are reported, or for at most `limit`, and begins a turn. `queued`
@@ -164,7 +158,7 @@ impl EventLoop {
     #[inline(always)]
     pub fn sleep<'t>(
         &mut self,
-        before: BeforeSleep,
+        before: Moment,
         limit: Option<Duration>,
         queued: usize,
         observer: &'t mut dyn Observer,
@@ -172,11 +166,12 @@ impl EventLoop {
         let now = self.poll(limit)?;
         self.woke = now;
         self.turns += 1;
-        let mut turn = Turn::with(now, before.wants, observer);
+        let mut turn = Turn::new(now, observer);
+        self.steps = turn.steps;
         turn.step(Key::LOOP, || {
-            let (number, slept) = (self.turns, now.since(before.at));
+            let (number, slept) = (self.turns, now.since(before));
             let events = self.events.iter().count();
-            Event::Turn { number, slept, limit, events, queued, now }
+            Event::Turn { number, slept, limit, events, queued }
         });
         Ok(turn)
     }
@@ -287,7 +282,7 @@ mod tests {
     fn a_waker_ends_a_sleep_and_a_turn_is_counted() {
         let mut event_loop = EventLoop::new(8).unwrap();
         event_loop.waker().wake().unwrap();
-        let before = event_loop.before_sleep(&());
+        let before = event_loop.before_sleep();
         let limit = Some(Duration::from_secs(60));
         let observer = &mut ();
         event_loop.sleep(before, limit, 0, observer).unwrap();

@@ -75,8 +75,8 @@ impl Reactor {
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
     pub fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
-        let before = self.event_loop.before_sleep(observer);
-        let limit = self.sleep_limit(before.at);
+        let before = self.event_loop.before_sleep();
+        let limit = self.sleep_limit(before);
         let turn = &mut self.event_loop.sleep(before, limit, self.engine.queued(), observer)?;
         let mut reported = self.mark(turn);
         // Without a limit no deadline is armed.
@@ -196,8 +196,8 @@ impl Reactor {
         let (service, relays) = (&route.config.service, route.is_relay());
         let origin = self.dialer.origin(&accepted.socket, &accepted.peer, relays);
         let (key, peer, listen) = (accepted.key, &accepted.peer, &*accepted.address);
-        let (kind, now) = (service.kind(), turn.now);
-        turn.on(key, &Event::Opened { route: id.index, service: kind, listen, peer, now });
+        let opened = Event::Opened { route: id.index, service: service.kind(), listen, peer };
+        turn.on(key, &opened);
         let unsent = &mut self.engine.buffers.unsent;
         let conn = service::build_conn(service, accepted.socket, unsent, |socket| {
             facts(socket, service, accepted.peer.clone())

@@ -98,7 +98,7 @@ impl Coordinator {
     pub fn run(mut self) -> io::Result<Combined> {
         let mut progress = Progress::new(self.plan.color);
         while !self.workers.iter().all(|worker| worker.ended) {
-            let before = self.event_loop.before_sleep(&());
+            let before = self.event_loop.before_sleep();
             self.event_loop.sleep(before, Some(SCAN_INTERVAL), 0, &mut ())?;
             let mut signals = false;
             for (source, _) in self.event_loop.wakeups() {

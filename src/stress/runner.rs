@@ -264,7 +264,7 @@ impl Runner {
         };
         let limit = (limit != Duration::MAX).then_some(limit);
         // Turns take their time from the clock of the run, which counts nanoseconds.
-        let asleep = self.event_loop.before_sleep(&self.watch);
+        let asleep = self.event_loop.before_sleep();
         self.event_loop.sleep(asleep, limit, self.engine.queued(), &mut self.watch)?;
         let measures = self.phase.measures();
         self.busy.turns += u64::from(measures);

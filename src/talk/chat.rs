@@ -121,8 +121,8 @@ impl<'a> Chat<'a> {
 
     /// Runs one turn. Returns a signal received while the chat was ending: it ends at once.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
-        let before = self.event_loop.before_sleep(self.observer);
-        let (limit, queued) = (self.sleep_limit(before.at), self.members.queued());
+        let before = self.event_loop.before_sleep();
+        let (limit, queued) = (self.sleep_limit(before), self.members.queued());
         self.now = self.event_loop.sleep(before, limit, queued, self.observer)?.now;
         if self.mark() {
             let turn = &mut Turn::new(self.now, self.observer);
@@ -218,9 +218,9 @@ impl<'a> Chat<'a> {
     }
 
     fn open_connection(&mut self, accepted: Accepted) {
-        let (key, listen, peer, now) = (accepted.key, &*accepted.address, &accepted.peer, self.now);
+        let (key, listen, peer) = (accepted.key, &*accepted.address, &accepted.peer);
         let opened =
-            Event::Opened { route: accepted.route, service: ServiceKind::Chat, listen, peer, now };
+            Event::Opened { route: accepted.route, service: ServiceKind::Chat, listen, peer };
         self.observer.on(key, &opened);
         let (members, mut cx) = self.cx();
         members.join(key, accepted.socket, peer, &mut cx);

@@ -95,7 +95,7 @@ impl<'a> DatagramSession<'a> {
         watch.facts.datagrams = true;
         let peer = DatagramPeer::new(&plan.target, first);
         let (service, client, now) = (ServiceKind::Connect, &Peer::Stdio, event_loop.now());
-        let opened = Event::Opened { route: 0, service, listen: "stdio", peer: client, now };
+        let opened = Event::Opened { route: 0, service, listen: "stdio", peer: client };
         watch.on(peer.key, &opened);
         Ok(DatagramSession {
             plan,
@@ -118,13 +118,12 @@ impl<'a> DatagramSession<'a> {
     /// Sleeps until an event or a deadline, and sets readiness bits. Returns a signal that ends the
     /// session.
     fn sleep(&mut self) -> Result<Option<Signal>, SessionError> {
-        let before = self.event_loop.before_sleep(&self.watch);
+        let before = self.event_loop.before_sleep();
         let limit = match self.has_more {
             true => Some(Duration::ZERO),
-            false => self.due().map(|(due, _)| due.since(before.at)),
+            false => self.due().map(|(due, _)| due.since(before)),
         };
         let now = self.event_loop.sleep(before, limit, 0, &mut self.watch)?.now;
-        self.watch.now = now;
         let mut signals = false;
         let turn = &mut Turn::new(now, &mut self.watch);
         for (source, event) in self.event_loop.wakeups() {
@@ -286,9 +285,9 @@ impl<'a> DatagramSession<'a> {
 
     fn close(&mut self, reason: Reason) {
         let ending = Close { reason, first: Side::Proxy, by: CloseKind::Fin };
-        let (up, down, now) = (self.peer.sent_bytes, self.peer.received_bytes, self.watch.now);
-        let lasted = now.since(Moment(0));
-        self.watch.on(self.peer.key, &Event::Closed { ending, up, down, lasted, now });
+        let (up, down) = (self.peer.sent_bytes, self.peer.received_bytes);
+        let lasted = self.watch.now.since(Moment(0));
+        self.watch.on(self.peer.key, &Event::Closed { ending, up, down, lasted });
     }
 }
 

@@ -210,9 +210,9 @@ impl Member {
         if is_behind {
             self.socket.reset_on_drop();
         }
-        let (up, down, now) = (self.up, self.down, cx.turn.now);
-        let (ending, lasted) = (Close { reason, first, by }, now.since(self.joined));
-        cx.turn.on(key, &Event::Closed { ending, up, down, lasted, now });
+        let (up, down) = (self.up, self.down);
+        let (ending, lasted) = (Close { reason, first, by }, cx.turn.now.since(self.joined));
+        cx.turn.on(key, &Event::Closed { ending, up, down, lasted });
     }
 }
 

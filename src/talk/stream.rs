@@ -80,7 +80,7 @@ impl<'a> StreamSession<'a> {
         let mut watch = SessionWatch::new(observer, plan.log.quiet);
         let now = event_loop.now();
         let (service, peer) = (ServiceKind::Connect, &Peer::Stdio);
-        let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer, now };
+        let opened = Event::Opened { route: ROUTE, service, listen: "stdio", peer };
         watch.on(key, &opened);
         let turn = &mut Turn::new(now, &mut watch);
         engine.insert(Conn::relay(socket), id, ROUTE, turn);
@@ -108,10 +108,9 @@ impl<'a> StreamSession<'a> {
 
     /// Runs one turn. Returns a signal that ended the session.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
-        let before = self.event_loop.before_sleep(&self.watch);
-        let (limit, queued) = (self.sleep_limit(before.at), self.engine.queued());
+        let before = self.event_loop.before_sleep();
+        let (limit, queued) = (self.sleep_limit(before), self.engine.queued());
         let now = self.event_loop.sleep(before, limit, queued, &mut self.watch)?.now;
-        self.watch.now = now;
         let (mut signals, mut resolved) = (false, false);
         let turn = &mut Turn::new(now, &mut self.watch);
         for (source, event) in self.event_loop.wakeups() {

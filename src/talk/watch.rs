@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::core::{Close, CloseKind, Event, Key, Moment, Observer, Side};
+use crate::core::{Close, CloseKind, Event, Key, Moment, Observer, Side, Wants};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
@@ -79,6 +79,12 @@ impl Observer for SessionWatch<'_> {
         if !(self.quiet && is_attempt) {
             self.next.on(key, event);
         }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.now = now;
+        // The first byte is a step.
+        Wants { steps: true, ..self.next.begin_turn(now) }
     }
 }
 
@@ -165,9 +171,9 @@ mod tests {
             (1_000, key, read),
             (60_100, key.at(1), Event::Read { bytes: 1, room: 9, hint: ReadHint::Short }),
             (70_000, key.at(1), Event::Read { bytes: 1, room: 9, hint: ReadHint::Short }),
-            (80_000, key, Event::Closed { ending, up: 3, down: 2, lasted, now: Moment(0) }),
+            (80_000, key, Event::Closed { ending, up: 3, down: 2, lasted }),
         ] {
-            watch.now = Moment(at);
+            watch.begin_turn(Moment(at));
             watch.on(key, &event);
         }
         let expected = "\

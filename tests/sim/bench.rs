@@ -39,7 +39,7 @@ impl Observer for EventLog {
         self.lines.push(format!("#{}.{} {event:?}", key.id, key.end()));
     }
 
-    fn wants(&self) -> Wants {
+    fn begin_turn(&mut self, _: Moment) -> Wants {
         Wants { steps: true, stalls: self.stalls }
     }
 }

@@ -274,8 +274,9 @@ impl Observer for Curious {
 
 #[test]
 fn two_observers_want_steps_if_one_does() {
-    assert!(Curious.wants().steps && (Curious, ()).wants().steps);
-    assert!(((), Curious).wants().steps && !((), ()).wants().steps);
+    let wants_steps = |observer: &mut dyn Observer| observer.begin_turn(Moment(0)).steps;
+    assert!(wants_steps(&mut Curious) && wants_steps(&mut (Curious, ())));
+    assert!(wants_steps(&mut ((), Curious)) && !wants_steps(&mut ((), ())));
 }
 
 #[test]

@@ -93,8 +93,8 @@ impl Datagrams {
         let Flow { mut port, up, down, opened_at, .. } = self.flows.remove(slot).flow;
         port.deregister_socket(cx.registry);
         let ending = Close { reason, first: Side::Proxy, by: CloseKind::Fin };
-        let (lasted, now) = (cx.turn.now.since(opened_at), cx.turn.now);
-        cx.turn.on(key, &Event::Closed { ending, up, down, lasted, now });
+        let lasted = cx.turn.now.since(opened_at);
+        cx.turn.on(key, &Event::Closed { ending, up, down, lasted });
     }
 
     /// The key of a flow at end 0, its source. Its own socket is end 1.
@@ -172,8 +172,8 @@ impl Datagrams {
             self.listeners.get(flow.listener)
         {
             let (route, service) = (*route, cx.routes[*route].config.service.kind());
-            let (peer, now) = (&from.peer(), cx.turn.now);
-            cx.turn.on(key, &Event::Opened { route, service, listen, peer, now });
+            let peer = &from.peer();
+            cx.turn.on(key, &Event::Opened { route, service, listen, peer });
         }
         flow.log_remote(key, cx);
         Ok(self.flows.insert(list, from, key.id, flow, cx.turn.now))
