@@ -10,7 +10,7 @@
 //! - `talk`: connect and chat: join the terminal to one socket or to many
 //! - `observe`: turns events into the log; used by `main` only
 //! - `stress`: generates connections and load, verifies every byte, measures the server's cost
-//! - `text`: text formatting shared by doctor and stress
+//! - `text`: text formatting, and output that never blocks
 #![forbid(unsafe_code)]
 
 pub mod cli;

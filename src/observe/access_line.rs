@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::AccessFormat;
 use crate::core::{Close, Peer, ServiceKind};
 
-use super::clock::Stamp;
+use super::format::Stamp;
 use super::line::PeerName;
 use crate::text::escape::{Form, Shown, plain, quoted};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::core::{Event, Key, Moment, Ready};
 use crate::text::count::Count;
 
-use super::clock::Span;
+use super::format::Span;
 
 /// Minimum bytes of a read that belongs to a bulk transfer.
 const BULK_READ: usize = 16 * 1024;

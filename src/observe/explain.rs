@@ -10,7 +10,7 @@ use crate::core::{
     Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, ServiceKind, Side, Signal,
 };
 
-use super::clock::Span;
+use super::format::Span;
 use Explanation::Text;
 
 /// The system call behind mio's `poll`.

@@ -8,8 +8,8 @@ use crate::core::event::{Client, DropReason};
 use crate::core::{Close, Deadline, Event, Key, Peer, SysError};
 use crate::text::count::Count;
 
-use super::clock::Span;
 use super::explain::explain;
+use super::format::Span;
 use crate::text::escape::{Form, Shown, plain, quoted};
 
 /// The log line of one event.

@@ -8,20 +8,19 @@ use log::LevelFilter;
 use crate::config::LogPlan;
 use crate::core::{Event, Key, Moment, Observer, Wants};
 use crate::text::escape;
+use crate::text::lossy_writer::LossyWriter;
+use crate::text::nonblocking_out::standard_error;
 
 pub mod access;
 pub mod access_line;
 pub mod bulk;
-pub mod clock;
 pub mod event_log;
 pub mod explain;
 pub mod filter;
 pub mod format;
 pub mod line;
 pub mod rate;
-pub mod sink;
 pub mod totals;
-pub mod way;
 
 pub use access::AccessObserver;
 pub use event_log::LogObserver;
@@ -40,12 +39,12 @@ pub struct Watch {
 
 /// Starts the log on standard error. RUST_LOG, if set, overrides the level of `plan`.
 pub fn start(plan: &LogPlan) -> Watch {
-    let sink = sink::Sink::new(way::standard_error(), format::lost_lines);
-    let lost = sink.lost();
+    let stderr = LossyWriter::new(standard_error(), format::lost_lines);
+    let lost = stderr.lost();
     let color = plan.color.suits(&std::io::stderr());
     let out = env_logger::Builder::new()
         .format(move |out, record| format::write_record(out, record, color))
-        .target(env_logger::Target::Pipe(Box::new(sink)))
+        .target(env_logger::Target::Pipe(Box::new(stderr)))
         .filter_level(LevelFilter::Trace)
         .build();
     let spec = std::env::var("RUST_LOG").unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::core::{
     SysError, Tick, Turn,
 };
 use crate::net::Socket;
-use crate::observe::line::PeerName;
+use crate::text::escape::plain;
 
 /// Maximum reads, and maximum writes, per member and turn.
 const BUDGET: usize = 16;
@@ -64,7 +64,7 @@ impl Member {
     pub fn new(socket: Socket, peer: &Peer, id: u32, head: Cursor, now: Moment) -> Member {
         Member {
             socket,
-            name: format!("#{id} {}", PeerName(peer)),
+            name: member_name(id, peer),
             id,
             ready: Ready::NONE,
             cursor: head,
@@ -213,6 +213,16 @@ impl Member {
         let (up, down) = (self.up, self.down);
         let (ending, lasted) = (Close { reason, first, by }, cx.turn.now.since(self.joined));
         cx.turn.on(key, &Event::Closed { ending, up, down, lasted });
+    }
+}
+
+/// Returns how the others see a member. The path of a Unix socket is chosen by the peer, so it is
+/// escaped.
+fn member_name(id: u32, peer: &Peer) -> String {
+    match peer {
+        Peer::Unix(Some(path)) => format!("#{id} unix:{}", plain(path)),
+        Peer::Unix(None) => format!("#{id} unix"),
+        Peer::Inet(_) | Peer::Stdio => format!("#{id} {peer}"),
     }
 }
 

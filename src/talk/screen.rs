@@ -6,10 +6,10 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::line_splitter::LinePiece;
-use crate::observe::sink::Sink;
-use crate::observe::way::standard_error;
 use crate::text::digits::plural;
 use crate::text::escape::{Form, escape};
+use crate::text::lossy_writer::LossyWriter;
+use crate::text::nonblocking_out::standard_error;
 
 /// Buffered bytes from which clients are not read. One more read may be added.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -111,7 +111,7 @@ pub struct StatusLines(Box<dyn Write>);
 impl StatusLines {
     pub fn new() -> StatusLines {
         let dropped = |lines| format!("oneloop: {} dropped\n", plural(lines, "line"));
-        StatusLines(Box::new(Sink::new(standard_error(), dropped)))
+        StatusLines(Box::new(LossyWriter::new(standard_error(), dropped)))
     }
 
     /// Creates a writer that discards all lines.

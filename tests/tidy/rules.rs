@@ -146,7 +146,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("runtime", &["core", "config", "net", "service", "text"]),
     ("observe", &["core", "config", "text"]),
     ("doctor", &["config", "net", "text"]),
-    ("talk", &["core", "config", "net", "runtime", "observe", "text"]),
+    ("talk", &["core", "config", "net", "runtime", "text"]),
     ("stress", &["core", "config", "net", "runtime", "text"]),
 ];
 

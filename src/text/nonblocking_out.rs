@@ -7,7 +7,7 @@
 
 use std::io;
 
-use super::sink::TryWrite;
+use super::lossy_writer::TryWrite;
 
 /// Returns standard error, for writing without blocking.
 #[cfg(unix)]
@@ -151,26 +151,26 @@ mod unix {
         use rustix::fs::{fcntl_getfl, fcntl_setfl};
 
         use super::*;
-        use crate::observe::sink::Sink;
+        use crate::text::lossy_writer::LossyWriter;
 
-        fn sink<F: AsFd>(file: F) -> Sink<NonblockingOut<F>> {
-            Sink::new(NonblockingOut::new(file), |lost| format!("{lost} lost\n"))
+        fn lossy<F: AsFd>(file: F) -> LossyWriter<NonblockingOut<F>> {
+            LossyWriter::new(NonblockingOut::new(file), |lost| format!("{lost} lost\n"))
         }
 
-        fn polled(file: PipeWriter) -> Sink<NonblockingOut<PipeWriter>> {
+        fn polled(file: PipeWriter) -> LossyWriter<NonblockingOut<PipeWriter>> {
             let out = NonblockingOut { file, kind: Kind::Polled };
-            Sink::new(out, |lost| format!("{lost} lost\n"))
+            LossyWriter::new(out, |lost| format!("{lost} lost\n"))
         }
 
-        fn say<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>, line: &str) {
-            sink.write_all(line.as_bytes()).expect("a sink never fails");
+        fn say<F: AsFd>(lossy: &mut LossyWriter<NonblockingOut<F>>, line: &str) {
+            lossy.write_all(line.as_bytes()).expect("a lossy writer never fails");
         }
 
         /// Writes lines to a file without a reader. If a write blocked, the test would not end.
-        fn flood<F: AsFd>(sink: &mut Sink<NonblockingOut<F>>) -> u64 {
+        fn flood<F: AsFd>(lossy: &mut LossyWriter<NonblockingOut<F>>) -> u64 {
             for number in 0..100_000 {
-                say(sink, &format!("{number} {}\n", "x".repeat(80)));
-                let lost = sink.lost().load(std::sync::atomic::Ordering::Relaxed);
+                say(lossy, &format!("{number} {}\n", "x".repeat(80)));
+                let lost = lossy.lost().load(std::sync::atomic::Ordering::Relaxed);
                 if lost >= 100 {
                     return lost;
                 }
@@ -191,12 +191,13 @@ mod unix {
         fn a_full_pipe_loses_lines_and_reports_how_many() {
             let (mut reader, writer) = pipe().expect("a pipe");
             let (mut reader2, writer2) = pipe().expect("a pipe");
-            for (mut sink, reader) in [(sink(writer), &mut reader), (polled(writer2), &mut reader2)]
+            for (mut lossy, reader) in
+                [(lossy(writer), &mut reader), (polled(writer2), &mut reader2)]
             {
-                let lost = flood(&mut sink);
+                let lost = flood(&mut lossy);
                 let mut text = drain(reader);
                 assert!(text.starts_with("0 x") && text.ends_with('\n'));
-                say(&mut sink, "last\n");
+                say(&mut lossy, "last\n");
                 text += &drain(reader);
                 assert!(text.ends_with(" lost\nlast\n"));
                 assert_eq!(text.lines().filter_map(reported).sum::<u64>(), lost);
@@ -212,8 +213,8 @@ mod unix {
         #[test]
         fn the_flags_of_an_inherited_descriptor_stay_as_they_were() {
             let (_reader, writer) = pipe().expect("a pipe");
-            let mut sink = sink(writer.try_clone().expect("a copy"));
-            flood(&mut sink);
+            let mut lossy = lossy(writer.try_clone().expect("a copy"));
+            flood(&mut lossy);
             let flags = fcntl_getfl(&writer).expect("flags");
             assert!(!flags.contains(OFlags::NONBLOCK));
         }
@@ -222,34 +223,34 @@ mod unix {
         fn a_closed_pipe_is_a_loss_and_no_more() {
             let (reader, writer) = pipe().expect("a pipe");
             let (reader2, writer2) = pipe().expect("a pipe");
-            let (mut sink, mut polled) = (sink(writer), polled(writer2));
+            let (mut lossy, mut polled) = (lossy(writer), polled(writer2));
             drop((reader, reader2));
-            assert_eq!((flood(&mut sink), flood(&mut polled)), (100, 100));
+            assert_eq!((flood(&mut lossy), flood(&mut polled)), (100, 100));
         }
 
         #[test]
         fn a_socket_without_a_reader_does_not_block() {
             let (_peer, socket) = UnixStream::pair().expect("a pair");
             assert!(matches!(kind(socket.as_fd()), Kind::Socket));
-            flood(&mut sink(socket));
+            flood(&mut lossy(socket));
         }
 
         #[cfg(target_os = "linux")]
         #[test]
         fn a_full_disk_is_a_loss_and_no_more() {
             let full = File::options().write(true).open("/dev/full").expect("/dev/full");
-            assert_eq!(flood(&mut sink(full)), 100);
+            assert_eq!(flood(&mut lossy(full)), 100);
         }
 
         #[test]
         fn the_null_device_accepts_everything() {
             let null = File::options().write(true).open("/dev/null").expect("/dev/null");
             assert!(matches!(kind(null.as_fd()), Kind::File));
-            let mut sink = sink(null);
+            let mut lossy = lossy(null);
             for _ in 0..1000 {
-                say(&mut sink, &("x".repeat(200) + "\n"));
+                say(&mut lossy, &("x".repeat(200) + "\n"));
             }
-            assert_eq!(sink.lost().load(std::sync::atomic::Ordering::Relaxed), 0);
+            assert_eq!(lossy.lost().load(std::sync::atomic::Ordering::Relaxed), 0);
         }
 
         #[cfg(target_os = "linux")]
@@ -258,11 +259,11 @@ mod unix {
             use rustix::termios::{Action, tcflow};
             let (_master, terminal) = terminal();
             assert!(matches!(kind(terminal.as_fd()), Kind::Reopened(_)));
-            flood(&mut sink(terminal));
+            flood(&mut lossy(terminal));
             // What ^S does.
             let (_master, terminal) = self::terminal();
             tcflow(&terminal, Action::OOff).expect("stopped");
-            assert_eq!(flood(&mut sink(terminal)), 100);
+            assert_eq!(flood(&mut lossy(terminal)), 100);
         }
 
         /// Opens a pseudoterminal: returns its master and its slave.

@@ -24,7 +24,7 @@ pub trait TryWrite {
 }
 
 /// A `Write` that accepts one whole line per call and never fails.
-pub struct Sink<W> {
+pub struct LossyWriter<W> {
     out: W,
     /// The unwritten rest of a line. At most one line.
     rest: Vec<u8>,
@@ -34,10 +34,10 @@ pub struct Sink<W> {
     report: fn(u64) -> String,
 }
 
-impl<W: TryWrite> Sink<W> {
+impl<W: TryWrite> LossyWriter<W> {
     /// `report` formats the line that reports lost lines.
-    pub fn new(out: W, report: fn(u64) -> String) -> Sink<W> {
-        Sink { out, rest: Vec::new(), lost: Arc::default(), reported: 0, report }
+    pub fn new(out: W, report: fn(u64) -> String) -> LossyWriter<W> {
+        LossyWriter { out, rest: Vec::new(), lost: Arc::default(), reported: 0, report }
     }
 
     /// Returns the counter of lost lines.
@@ -81,7 +81,7 @@ impl<W: TryWrite> Sink<W> {
     }
 }
 
-impl<W: TryWrite> Write for Sink<W> {
+impl<W: TryWrite> Write for LossyWriter<W> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !line.is_empty() && !self.line(&truncate(line)) {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -127,88 +127,88 @@ mod tests {
         }
     }
 
-    fn sink(capacity: usize) -> Sink<Limited> {
-        Sink::new(Limited { capacity, written: Vec::new() }, |lost| format!("{lost} lost\n"))
+    fn lossy(capacity: usize) -> LossyWriter<Limited> {
+        LossyWriter::new(Limited { capacity, written: Vec::new() }, |lost| format!("{lost} lost\n"))
     }
 
-    fn say(sink: &mut Sink<Limited>, line: &str) {
-        sink.write_all(line.as_bytes()).expect("a sink never fails");
+    fn say(lossy: &mut LossyWriter<Limited>, line: &str) {
+        lossy.write_all(line.as_bytes()).expect("a lossy writer never fails");
     }
 
-    fn written(sink: &Sink<Limited>) -> String {
-        String::from_utf8(sink.out.written.clone()).expect("whole characters")
+    fn written(lossy: &LossyWriter<Limited>) -> String {
+        String::from_utf8(lossy.out.written.clone()).expect("whole characters")
     }
 
     #[test]
     fn lines_are_written_in_order() {
-        let mut sink = sink(100);
-        say(&mut sink, "one\n");
-        say(&mut sink, "two\n");
-        assert_eq!(written(&sink), "one\ntwo\n");
+        let mut lossy = lossy(100);
+        say(&mut lossy, "one\n");
+        say(&mut lossy, "two\n");
+        assert_eq!(written(&lossy), "one\ntwo\n");
     }
 
     #[test]
     fn lost_lines_are_counted_and_reported_before_the_next_line() {
-        let mut sink = sink(4);
+        let mut lossy = lossy(4);
         for line in ["one\n", "two\n", "three\n"] {
-            say(&mut sink, line);
+            say(&mut lossy, line);
         }
-        assert_eq!(sink.lost().load(Ordering::Relaxed), 2);
-        sink.out.capacity = 100;
-        say(&mut sink, "four\n");
-        say(&mut sink, "five\n");
-        assert_eq!(written(&sink), "one\n2 lost\nfour\nfive\n");
+        assert_eq!(lossy.lost().load(Ordering::Relaxed), 2);
+        lossy.out.capacity = 100;
+        say(&mut lossy, "four\n");
+        say(&mut lossy, "five\n");
+        assert_eq!(written(&lossy), "one\n2 lost\nfour\nfive\n");
     }
 
     #[test]
     fn a_line_that_was_written_in_part_is_finished_first() {
-        let mut sink = sink(2);
-        say(&mut sink, "one\n");
-        say(&mut sink, "two\n");
-        assert_eq!(written(&sink), "on");
-        sink.out.capacity = 1;
-        say(&mut sink, "three\n");
-        sink.out.capacity = 100;
-        say(&mut sink, "four\n");
-        assert_eq!(written(&sink), "one\n2 lost\nfour\n");
+        let mut lossy = lossy(2);
+        say(&mut lossy, "one\n");
+        say(&mut lossy, "two\n");
+        assert_eq!(written(&lossy), "on");
+        lossy.out.capacity = 1;
+        say(&mut lossy, "three\n");
+        lossy.out.capacity = 100;
+        say(&mut lossy, "four\n");
+        assert_eq!(written(&lossy), "one\n2 lost\nfour\n");
     }
 
     #[test]
     fn half_a_report_is_not_mixed_with_a_line_and_not_repeated() {
-        let mut sink = sink(0);
-        say(&mut sink, "one\n");
-        sink.out.capacity = 3;
-        say(&mut sink, "two\n");
-        assert_eq!(written(&sink), "1 l");
-        sink.out.capacity = 100;
-        say(&mut sink, "three\n");
-        assert_eq!(written(&sink), "1 lost\n1 lost\nthree\n");
-        assert_eq!(sink.lost().load(Ordering::Relaxed), 2);
+        let mut lossy = lossy(0);
+        say(&mut lossy, "one\n");
+        lossy.out.capacity = 3;
+        say(&mut lossy, "two\n");
+        assert_eq!(written(&lossy), "1 l");
+        lossy.out.capacity = 100;
+        say(&mut lossy, "three\n");
+        assert_eq!(written(&lossy), "1 lost\n1 lost\nthree\n");
+        assert_eq!(lossy.lost().load(Ordering::Relaxed), 2);
     }
 
     #[test]
     fn a_long_line_is_truncated_between_characters_and_marked() {
         for pad in 0..4 {
-            let mut sink = sink(usize::MAX);
+            let mut lossy = lossy(usize::MAX);
             let line = format!("{}{}\n", "x".repeat(pad), "日".repeat(5000));
-            say(&mut sink, &line);
-            let text = written(&sink);
+            say(&mut lossy, &line);
+            let text = written(&lossy);
             assert!(text.len() <= LINE_BYTES && text.len() > LINE_BYTES - 4, "{}", text.len());
             assert!(text.ends_with("日...[cut]\n"));
         }
-        let mut sink = sink(usize::MAX);
+        let mut lossy = lossy(usize::MAX);
         let longest = "x".repeat(LINE_BYTES - 1) + "\n";
-        say(&mut sink, &longest);
-        assert_eq!(written(&sink), longest);
+        say(&mut lossy, &longest);
+        assert_eq!(written(&lossy), longest);
     }
 
     #[test]
     fn the_memory_of_a_blocked_log_is_bounded() {
-        let mut sink = sink(1);
+        let mut lossy = lossy(1);
         for _ in 0..10_000 {
-            say(&mut sink, &("x".repeat(10_000) + "\n"));
+            say(&mut lossy, &("x".repeat(10_000) + "\n"));
         }
-        assert!(sink.rest.len() < LINE_BYTES);
-        assert!(sink.rest.capacity() <= 2 * LINE_BYTES);
+        assert!(lossy.rest.len() < LINE_BYTES);
+        assert!(lossy.rest.capacity() <= 2 * LINE_BYTES);
     }
 }
