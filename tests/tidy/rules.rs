@@ -1,23 +1,25 @@
-//! The house rules, one small function each: a source in, complaints out.
+//! The rules for Rust files, one function each: takes a source, returns its violations.
 
 use crate::source::{Source, Token, item_end};
 
-/// At this length the question is asked whether a file has two subjects.
+/// Maximum lines of a file: a longer one may have two subjects.
 pub const FILE_LINES: usize = 600;
-/// Of logic. Tests, and functions that are one match or one table, may be longer.
+/// Maximum lines of a function of logic. Tests, and functions that are one match or one table, may
+/// be longer.
 pub const FUNCTION_LINES: usize = 60;
+/// Maximum columns of a line.
 pub const COLUMNS: usize = 100;
 
-/// What is wrong, where, and the word by which a place can be excused from that rule.
+/// A broken rule and its line. An exemption names the rule.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Complaint {
+pub struct Violation {
     pub line: usize,
     pub rule: &'static str,
     pub text: String,
 }
 
-/// Every complaint about one file.
-pub fn check(source: &Source) -> Vec<Complaint> {
+/// Checks one file against every rule.
+pub fn check(source: &Source) -> Vec<Violation> {
     let rules = [
         opening,
         length,
@@ -28,38 +30,38 @@ pub fn check(source: &Source) -> Vec<Complaint> {
         shipped_only,
         logging,
         core,
-        arrows,
+        imports,
     ];
     rules.iter().flat_map(|rule| rule(source)).collect()
 }
 
-fn opening(source: &Source) -> Vec<Complaint> {
+fn opening(source: &Source) -> Vec<Violation> {
     let first = source.text.lines().next().unwrap_or_default();
-    let says_something = first.strip_prefix("//! ").is_some_and(|rest| !rest.trim().is_empty());
-    complain(
-        !says_something,
+    let has_subject = first.strip_prefix("//! ").is_some_and(|rest| !rest.trim().is_empty());
+    violation_if(
+        !has_subject,
         1,
         "opening",
-        "does not open with a line of //! that says its subject",
+        "does not begin with a line of //! that states its subject",
     )
 }
 
-fn length(source: &Source) -> Vec<Complaint> {
+fn length(source: &Source) -> Vec<Violation> {
     let lines = source.text.lines().count();
     let text = format!("file of {lines} lines (under {FILE_LINES})");
-    complain(lines >= FILE_LINES, lines, "length", &text)
+    violation_if(lines >= FILE_LINES, lines, "length", &text)
 }
 
-fn columns(source: &Source) -> Vec<Complaint> {
+fn columns(source: &Source) -> Vec<Violation> {
     let wide = |(at, line): (usize, &str)| {
         let columns = line.chars().count();
         let text = format!("line of {columns} columns (at most {COLUMNS})");
-        complain(columns > COLUMNS, at + 1, "columns", &text)
+        violation_if(columns > COLUMNS, at + 1, "columns", &text)
     };
     source.text.lines().enumerate().flat_map(wide).collect()
 }
 
-fn functions(source: &Source) -> Vec<Complaint> {
+fn functions(source: &Source) -> Vec<Violation> {
     let tokens = &source.shipped;
     let mut found = Vec::new();
     for at in words(tokens, &["fn"]) {
@@ -71,27 +73,28 @@ fn functions(source: &Source) -> Vec<Complaint> {
         }
         let lines = tokens[end].line - tokens[at].line + 1;
         let text = format!("function {} of {lines} lines (under {FUNCTION_LINES})", name.text);
-        found.extend(complain(lines >= FUNCTION_LINES, tokens[at].line, "function", &text));
+        found.extend(violation_if(lines >= FUNCTION_LINES, tokens[at].line, "function", &text));
     }
     found
 }
 
-/// Notes to ourselves belong in an issue. The words are put together here so that this file passes.
-fn leftovers(source: &Source) -> Vec<Complaint> {
+/// Rejects notes to ourselves, which belong in an issue. The words are concatenated so that this
+/// file passes.
+fn leftovers(source: &Source) -> Vec<Violation> {
     let notes = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
     let is_note = |word: &str| notes.contains(&word);
     let mut found = Vec::new();
     for (at, line) in source.text.lines().enumerate() {
         for word in line.split(|c: char| !c.is_alphanumeric()).filter(|word| is_note(word)) {
-            found.extend(complain(true, at + 1, "leftover", &format!("a leftover {word}")));
+            found.extend(violation_if(true, at + 1, "leftover", &format!("a leftover {word}")));
         }
     }
     found.extend(macros(&source.tokens, &["dbg", "todo", "unimplemented"], "leftover"));
     found
 }
 
-/// What stands nowhere, not even in a test.
-fn never(source: &Source) -> Vec<Complaint> {
+/// Rejects what is not allowed even in a test.
+fn never(source: &Source) -> Vec<Violation> {
     let mut found = forbidden(&source.tokens, &["unsafe"], "unsafe");
     found.extend(forbidden(&source.tokens, &["macro_rules"], "macro"));
     found.extend(forbidden(&source.tokens, &["thread_local", "lazy_static"], "global"));
@@ -99,16 +102,16 @@ fn never(source: &Source) -> Vec<Complaint> {
     found
 }
 
-/// What a test may do and the program may not.
-fn shipped_only(source: &Source) -> Vec<Complaint> {
+/// Rejects what only a test may do.
+fn shipped_only(source: &Source) -> Vec<Violation> {
     let mut found = macros(&source.shipped, &["print", "println", "eprint", "eprintln"], "print");
     found.extend(forbidden(&source.shipped, &["static"], "global"));
     found.extend(forbidden_row(&source.shipped, &["Rc", "<", "RefCell"], "shared"));
     found
 }
 
-/// Only observers and `main` log; everything else emits events.
-fn logging(source: &Source) -> Vec<Complaint> {
+/// Rejects logging outside of observers and `main`: everything else emits events.
+fn logging(source: &Source) -> Vec<Violation> {
     if source.path == "src/main.rs" || source.path.starts_with("src/observe/") {
         return Vec::new();
     }
@@ -123,8 +126,8 @@ fn logging(source: &Source) -> Vec<Complaint> {
     found
 }
 
-/// The heart is deterministic: no socket, no poll, no clock, no log.
-fn core(source: &Source) -> Vec<Complaint> {
+/// Keeps the core deterministic: no socket, no poll, no clock, no log.
+fn core(source: &Source) -> Vec<Violation> {
     if !source.path.starts_with("src/core/") {
         return Vec::new();
     }
@@ -135,8 +138,8 @@ fn core(source: &Source) -> Vec<Complaint> {
     found
 }
 
-/// Dependencies point one way. A module of the list may name these others and no more.
-const MAY_NAME: &[(&str, &[&str])] = &[
+/// Dependencies point one way: the modules that each module may import.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("text", &[]),
     ("config", &["core", "text"]),
@@ -150,27 +153,27 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("stress", &["core", "config", "net", "runtime", "text"]),
 ];
 
-fn arrows(source: &Source) -> Vec<Complaint> {
-    let Some(home) = source.path.strip_prefix("src/").and_then(|rest| rest.split_once('/')) else {
+fn imports(source: &Source) -> Vec<Violation> {
+    let Some(place) = source.path.strip_prefix("src/").and_then(|rest| rest.split_once('/')) else {
         return Vec::new();
     };
-    let Some((own, others)) = MAY_NAME.iter().find(|(own, _)| *own == home.0) else {
+    let Some((own, others)) = MAY_IMPORT.iter().find(|(own, _)| *own == place.0) else {
         return Vec::new();
     };
     let tokens = &source.shipped;
     let mut found = Vec::new();
     for at in rows(tokens, &["crate", ":", ":"]) {
         for name in named(&tokens[at + 3..]) {
-            let known = MAY_NAME.iter().any(|(module, _)| *module == name.text);
+            let known = MAY_IMPORT.iter().any(|(module, _)| *module == name.text);
             let allowed = name.text == *own || others.contains(&name.text);
-            let text = format!("{own} may not name crate::{}", name.text);
-            found.extend(complain(known && !allowed, name.line, "arrow", &text));
+            let text = format!("{own} may not import crate::{}", name.text);
+            found.extend(violation_if(known && !allowed, name.line, "import", &text));
         }
     }
     found
 }
 
-/// The modules named after `crate::`: one, or those that begin the items of a group in braces.
+/// Returns the modules after `crate::`: one, or the first words of a group in braces.
 fn named<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b Token<'a>> {
     if tokens.first().is_none_or(|first| first.text != "{") {
         return tokens.iter().take(1).collect();
@@ -192,9 +195,9 @@ fn named<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b Token<'a>> {
     found
 }
 
-fn complain(wrong: bool, line: usize, rule: &'static str, text: &str) -> Vec<Complaint> {
-    let complaint = || Complaint { line, rule, text: text.to_string() };
-    wrong.then(complaint).into_iter().collect()
+fn violation_if(wrong: bool, line: usize, rule: &'static str, text: &str) -> Vec<Violation> {
+    let violation = || Violation { line, rule, text: text.to_string() };
+    wrong.then(violation).into_iter().collect()
 }
 
 fn is_word(token: &Token) -> bool {
@@ -205,7 +208,7 @@ fn words(tokens: &[Token], wanted: &[&str]) -> Vec<usize> {
     (0..tokens.len()).filter(|at| wanted.contains(&tokens[*at].text)).collect()
 }
 
-/// The places where these tokens stand in a row.
+/// Returns the positions where these tokens follow one another.
 fn rows(tokens: &[Token], wanted: &[&str]) -> Vec<usize> {
     let matches = |at: &usize| {
         tokens[*at..].iter().map(|t| t.text).take(wanted.len()).eq(wanted.iter().copied())
@@ -213,25 +216,27 @@ fn rows(tokens: &[Token], wanted: &[&str]) -> Vec<usize> {
     (0..tokens.len()).filter(matches).collect()
 }
 
-fn forbidden(tokens: &[Token], wanted: &[&str], rule: &'static str) -> Vec<Complaint> {
-    let say = |at: usize| complain(true, tokens[at].line, rule, &format!("`{}`", tokens[at].text));
-    words(tokens, wanted).into_iter().flat_map(say).collect()
+fn forbidden(tokens: &[Token], wanted: &[&str], rule: &'static str) -> Vec<Violation> {
+    let report =
+        |at: usize| violation_if(true, tokens[at].line, rule, &format!("`{}`", tokens[at].text));
+    words(tokens, wanted).into_iter().flat_map(report).collect()
 }
 
-fn forbidden_row(tokens: &[Token], wanted: &[&str], rule: &'static str) -> Vec<Complaint> {
+fn forbidden_row(tokens: &[Token], wanted: &[&str], rule: &'static str) -> Vec<Violation> {
     let text = format!("`{}`", wanted.join(" "));
-    let say = |at: usize| complain(true, tokens[at].line, rule, &text);
-    rows(tokens, wanted).into_iter().flat_map(say).collect()
+    let report = |at: usize| violation_if(true, tokens[at].line, rule, &text);
+    rows(tokens, wanted).into_iter().flat_map(report).collect()
 }
 
-/// A use of one of these macros: its name, `!`, and a bracket (so not `!=`).
-fn macros(tokens: &[Token], names: &[&str], rule: &'static str) -> Vec<Complaint> {
+/// Rejects uses of these macros: a name, `!`, and a bracket (so not `!=`).
+fn macros(tokens: &[Token], names: &[&str], rule: &'static str) -> Vec<Violation> {
     let is_use = |at: &usize| {
         let after = |n: usize| tokens.get(at + n).map_or("", |token| token.text);
         after(1) == "!" && matches!(after(2), "(" | "[" | "{")
     };
-    let say = |at: usize| complain(true, tokens[at].line, rule, &format!("`{}!`", tokens[at].text));
-    words(tokens, names).into_iter().filter(is_use).flat_map(say).collect()
+    let report =
+        |at: usize| violation_if(true, tokens[at].line, rule, &format!("`{}!`", tokens[at].text));
+    words(tokens, names).into_iter().filter(is_use).flat_map(report).collect()
 }
 
 #[cfg(test)]
@@ -240,7 +245,7 @@ mod tests {
 
     const OPENING: &str = "//! A file for a test of the rules.\n";
 
-    /// The rules that a file of this text at this path breaks, with the line.
+    /// Returns the rules broken by this text at this path, with the line.
     fn broken(path: &str, text: &str) -> Vec<(&'static str, usize)> {
         let text = format!("{OPENING}{text}");
         check(&Source::new(path, &text)).iter().map(|c| (c.rule, c.line)).collect()
@@ -254,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_subject_is_named() {
+    fn a_file_without_a_subject_is_reported() {
         for text in ["fn f() {}\n", "//!\n", "// no\n", ""] {
             let found = check(&Source::new("src/x.rs", text));
             assert_eq!(found.len(), 1, "{text:?}");
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_is_named() {
+    fn too_long_is_reported() {
         assert_eq!(broken("src/x.rs", &"\n".repeat(FILE_LINES - 2)), []);
         assert_eq!(broken("src/x.rs", &"\n".repeat(FILE_LINES - 1)), [("length", FILE_LINES)]);
         assert_eq!(broken("src/x.rs", &"é".repeat(COLUMNS)), []);
@@ -277,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_nowhere_is_found_in_tests_too() {
+    fn what_is_never_allowed_is_found_in_tests_too() {
         let note = concat!("// TO", "DO: later");
         let bad = [
             (note, "leftover"),
@@ -314,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_heart_touches_nothing() {
+    fn the_core_uses_no_system() {
         for text in ["use mio::Token;", "use std::time::Instant;", "use socket2::Socket;"] {
             assert_eq!(broken("src/core/x.rs", text), [("core", 2)], "{text}");
             assert_eq!(broken("src/net/x.rs", text), [], "{text}");
@@ -323,9 +328,9 @@ mod tests {
 
     #[test]
     fn dependencies_point_one_way() {
-        assert_eq!(broken("src/core/x.rs", "use crate::net::X;"), [("arrow", 2)]);
+        assert_eq!(broken("src/core/x.rs", "use crate::net::X;"), [("import", 2)]);
         let group = "use crate::{core::{a, cli}, config::B,\n observe::C};";
-        assert_eq!(broken("src/net/x.rs", group), [("arrow", 3)]);
+        assert_eq!(broken("src/net/x.rs", group), [("import", 3)]);
         assert_eq!(broken("src/net/x.rs", "use crate::core::X;"), []);
         assert_eq!(broken("src/main.rs", group), []);
     }

@@ -1,5 +1,5 @@
-//! Rust source as words and marks: enough to check house rules without being fooled by comments or
-//! text.
+//! Splits Rust source into tokens: enough to check rules without mistaking comments or text for
+//! code.
 
 /// A word (`fn`, `unsafe`, `x1`, `'a`) or a single mark (`{`, `!`); a literal is the one mark `"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The place of the brace that closes the one at `open`; the last token if there is none.
+/// Returns the position of the brace that closes the one at `open`, or of the last token.
 pub fn closing(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(open) {
@@ -40,7 +40,7 @@ pub fn closing(tokens: &[Token], open: usize) -> usize {
     tokens.len().saturating_sub(1)
 }
 
-/// Where an item that begins at `start` ends: at its `;`, or at the end of its braces.
+/// Returns the end of the item that begins at `start`: its `;`, or its closing brace.
 pub fn item_end(tokens: &[Token], start: usize) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(start) {
@@ -59,7 +59,7 @@ fn is_test_file(path: &str) -> bool {
     path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 
-/// The tokens outside of items marked `#[cfg(test)]`.
+/// Returns the tokens outside of items marked `#[cfg(test)]`.
 fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let mut kept = Vec::new();
     let mut at = 0;
@@ -75,7 +75,7 @@ fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     kept
 }
 
-/// The length of a `#[cfg(…test…)]` that begins here.
+/// Returns the length of a `#[cfg(…test…)]` that begins here.
 fn test_attribute_end(tokens: &[Token]) -> Option<usize> {
     let opens = ["#", "[", "cfg", "("];
     let begins = tokens.len() > 4 && opens.iter().zip(tokens).all(|(mark, t)| *mark == t.text);
@@ -107,7 +107,7 @@ enum Kind {
     Word,
 }
 
-/// What the text begins with, and how many bytes of it that is (at least one).
+/// Returns the kind and the length in bytes (at least one) of the first piece of a text.
 fn piece(text: &str) -> (Kind, usize) {
     let first = text.chars().next().unwrap_or(' ');
     if first.is_whitespace() {
@@ -129,7 +129,7 @@ fn piece(text: &str) -> (Kind, usize) {
     (Kind::Word, length)
 }
 
-/// The length of a block comment; they nest.
+/// Returns the length of a block comment; they nest.
 fn block_comment(text: &str) -> usize {
     let (mut at, mut depth) = (0, 0);
     while at < text.len() {
@@ -162,7 +162,7 @@ fn string(text: &str) -> Option<usize> {
     Some(body + until_quote(&text[body..], b'"'))
 }
 
-/// A character, not a lifetime: `'a'` and `'\n'`, but not `'a`.
+/// Returns the length of a character, not of a lifetime: `'a'` and `'\n'`, but not `'a`.
 fn character(text: &str) -> Option<usize> {
     let body = ["'", "b'"].into_iter().find(|p| text.starts_with(p))?.len();
     let mut chars = text[body..].chars();
@@ -170,7 +170,7 @@ fn character(text: &str) -> Option<usize> {
     (first == '\\' || second == '\'').then(|| body + until_quote(&text[body..], b'\''))
 }
 
-/// The length up to and with the next quote that no backslash stands before.
+/// Returns the length up to and including the next quote without a backslash before it.
 fn until_quote(text: &str, quote: u8) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate() {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tests_see_is_not_shipped() {
+    fn what_only_tests_compile_is_not_shipped() {
         let text = "a; #[cfg(test)] mod tests { fn x() { b } } #[cfg(not(test))] c;";
         let source = Source::new("src/x.rs", text);
         let shipped: Vec<_> = source.shipped.iter().map(|token| token.text).collect();
