@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::mem::discriminant;
 
-use super::{Address, Route};
+use super::{Address, Listen, ListenOptions, Route};
 
 /// How the routes of a new plan relate to those of an old one. A route is recognised by its listen
 /// address, as it is written in the plan.
@@ -64,8 +64,8 @@ pub fn diff<'a>(
 /// How alike two routes with the same address are, closest first.
 const LIKENESSES: [fn(&Route, &Route) -> bool; 4] = [
     |old, new| old == new,
-    |old, new| is_same_kind(old, new) && !must_be_bound_again(old, new),
-    |old, new| !must_be_bound_again(old, new),
+    |old, new| is_same_kind(old, new) && is_same_socket(&old.listen, &new.listen),
+    |old, new| is_same_socket(&old.listen, &new.listen),
     |_, _| true,
 ];
 
@@ -73,7 +73,7 @@ const LIKENESSES: [fn(&Route, &Route) -> bool; 4] = [
 fn compare(old: &Route, new: &Route, index: usize) -> Change {
     if old == new {
         Change::Unchanged(index)
-    } else if must_be_bound_again(old, new) {
+    } else if !is_same_socket(&old.listen, &new.listen) {
         Change::Rebound(index)
     } else if is_same_kind(old, new) {
         Change::Changed(index)
@@ -87,12 +87,11 @@ fn is_same_kind(old: &Route, new: &Route) -> bool {
     discriminant(&old.service) == discriminant(&new.service)
 }
 
-/// Whether the sockets differ in more than their backlog. The other options take effect when a
-/// socket is bound.
-fn must_be_bound_again(old: &Route, new: &Route) -> bool {
-    let (mut old, new) = (old.listen.options.clone(), &new.listen.options);
-    old.backlog = new.backlog;
-    old != *new
+/// Whether a socket that is bound for `old` can serve `new`: they differ at most in the backlog.
+/// The other options take effect when a socket is bound.
+pub fn is_same_socket(old: &Listen, new: &Listen) -> bool {
+    let options = ListenOptions { backlog: new.options.backlog, ..old.options.clone() };
+    old.address == new.address && options == new.options
 }
 
 #[cfg(test)]

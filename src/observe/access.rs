@@ -175,8 +175,10 @@ fn listener(
     service: ServiceKind,
     listen: &str,
 ) -> usize {
-    let known =
-        listeners.iter().position(|listener| listener.route == route && listener.listen == listen);
+    // The index of a route is reused, for another service too.
+    let known = listeners.iter().position(|known| {
+        known.route == route && known.service == service && known.listen == listen
+    });
     known.unwrap_or_else(|| {
         listeners.push(Frontend { route, service, listen: listen.to_string(), live: 0 });
         listeners.len() - 1

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::config::diff::is_same_socket;
 use crate::config::{self, Address, Change, Host, Listen, Plan, check};
 use crate::core::{Event, Key, Timeouts, Turn};
 use crate::net::CannotListen;
@@ -20,6 +21,9 @@ use crate::text::escape::escaped;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::routes::{Routes, targets, timeouts};
+
+/// Maximum number of retired routes that are checked when something was closed.
+const RETIRED_BUDGET: usize = 64;
 
 /// Why a plan cannot be applied. The loop goes on as before.
 #[derive(Debug)]
@@ -61,7 +65,8 @@ enum Bound {
 
 impl Reactor {
     /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. Returns
-    /// warnings for the operator about the new routes, one sentence each.
+    /// warnings for the operator about the new routes, one sentence each. What can be known without
+    /// the system, `config::check` has checked.
     ///
     /// Connections stay open. Those of a route that has changed get its new timeouts; those of a
     /// route that was removed, or that has another service now, go on as they were opened.
@@ -69,6 +74,7 @@ impl Reactor {
         if self.stopping.is_some() {
             return Err(CannotApply::Stopping);
         }
+        self.free_some_routes(usize::MAX);
         let capacity = self.capacity.next(plan)?;
         let diff = self.routes.diff(&plan.routes);
         let mut warnings = Vec::new();
@@ -85,6 +91,7 @@ impl Reactor {
         }
         self.routes.set_planned(planned);
         self.update_loop_detection();
+        self.free_routes();
         self.engine.reserve(capacity.max_connections);
         self.capacity = capacity;
         self.drain_timeout = plan.drain_timeout;
@@ -132,7 +139,7 @@ impl Reactor {
             let route = &self.routes[*index];
             let has_all = |key: &Key| self.route_of(*key) == Some(*index);
             let is_taken = |step: &Step| matches!(step, Step::HandOver(old) if old == index);
-            route.config.listen == config.listen
+            is_same_socket(&route.config.listen, &config.listen)
                 && route.listeners.iter().all(has_all)
                 && !steps.iter().any(is_taken)
         };
@@ -249,12 +256,16 @@ impl Reactor {
 
     /// Frees the retired routes that have no socket, no connection and no flow any more.
     pub(super) fn free_routes(&mut self) {
+        self.free_some_routes(RETIRED_BUDGET);
+    }
+
+    fn free_some_routes(&mut self, budget: usize) {
         // The attempt of a connection that has just been closed is still to be removed.
         if !self.routes.has_retired() || self.engine.has_dials() {
             return;
         }
         let (engine, listeners, datagrams) = (&self.engine, &self.listeners, &self.datagrams);
-        let freed = self.routes.free_unused(|index, route| {
+        let freed = self.routes.free_unused(budget, |index, route| {
             let uses =
                 |key: &Key| listeners.route(*key) == Some(index) || datagrams.uses(*key, index);
             engine.live(index) > 0 || route.listeners.iter().any(uses)

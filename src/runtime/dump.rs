@@ -6,7 +6,8 @@ use crate::text::count::Count;
 use super::reactor::Reactor;
 use crate::net::socket::Socket;
 
-/// Maximum number of connections that a dump lists; the others are counted.
+/// Maximum number of connections, and of retired routes, that a dump lists. The other connections
+/// are counted.
 const DUMP_LINES: usize = 1000;
 
 impl Reactor {
@@ -34,6 +35,12 @@ impl Reactor {
         say(format!("dialing: {} without a target", Count(self.dialer.len(), "connection")));
         for (_, listener) in self.listeners.iter() {
             say(format!("listener {}: {}", listener.address, listener.state()));
+        }
+        for index in self.routes.retired().take(DUMP_LINES) {
+            let config = &self.routes[index].config;
+            let open = self.engine.live(index) + self.datagrams.live(index);
+            let (listen, service) = (&config.listen.address, config.service.kind());
+            say(format!("retired route {listen} {service}: {} open", Count(open, "connection")));
         }
         for (key, conn) in self.engine.iter().take(DUMP_LINES) {
             say(self.describe(key, conn, now));

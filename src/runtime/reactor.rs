@@ -17,7 +17,7 @@ use crate::net::resolver::{Lookup, Resolver};
 use crate::net::socket::Socket;
 use crate::net::socket::{interests, update_interest};
 use crate::net::tcp_info::tcp_info;
-use crate::runtime::upstream::dialer::{ClientInfo, DialCx, Dialer};
+use crate::runtime::upstream::dialer::{ClientInfo, DialCx, Dialer, Upstream};
 
 /// Maximum events per poll. The others are reported in the next turn.
 pub(super) const EVENTS: usize = 1024;
@@ -205,9 +205,10 @@ impl Reactor {
         self.engine.insert(conn, key.id, accepted.route, turn);
         if relays {
             let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
-            let target = (id, self.routes[id.index].pool.select());
+            let targets = self.routes[id.index].pool.select();
+            let upstream = Upstream { route: id, targets };
             let (dialer, mut cx) = self.dial_cx(turn);
-            dialer.start(key, target, origin, client, &mut cx);
+            dialer.start(key, upstream, origin, client, &mut cx);
         }
     }
 

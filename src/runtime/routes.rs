@@ -47,9 +47,6 @@ pub struct RouteId {
     pub generation: u32,
 }
 
-/// Maximum number of retired routes that are checked per turn.
-const RETIRED_BUDGET: usize = 64;
-
 impl Routes {
     /// Maximum number of routes, retired ones included.
     pub const MAX: usize = 1 << 16;
@@ -115,11 +112,15 @@ impl Routes {
         !self.retired.is_empty()
     }
 
-    /// Frees retired routes that are not used any more. Checks a part of them in each call, and
-    /// returns the indices of the freed ones.
-    pub fn free_unused(&mut self, is_used: impl Fn(u16, &Route) -> bool) -> Vec<u16> {
+    /// Frees retired routes that are not used any more. Checks at most `budget` of them, in turns,
+    /// and returns the indices of the freed ones.
+    pub fn free_unused(
+        &mut self,
+        budget: usize,
+        is_used: impl Fn(u16, &Route) -> bool,
+    ) -> Vec<u16> {
         let mut freed = Vec::new();
-        for _ in 0..self.retired.len().min(RETIRED_BUDGET) {
+        for _ in 0..self.retired.len().min(budget) {
             let Some(index) = self.retired.pop_front() else { break };
             if is_used(index, &self[index]) {
                 self.retired.push_back(index);
@@ -219,10 +220,10 @@ mod tests {
         let id = routes.id(0);
         routes.retire(0);
         routes.set_planned(vec![1]);
-        assert_eq!(routes.free_unused(|_, _| true), []);
+        assert_eq!(routes.free_unused(9, |_, _| true), []);
         assert!(routes.is_retired(0) && routes.has_retired());
         assert_eq!(routes.add(config(":3=echo"), Vec::new()), 2, "its index is in use");
-        assert_eq!(routes.free_unused(|index, _| index != 0), [0]);
+        assert_eq!(routes.free_unused(9, |index, _| index != 0), [0]);
         assert_eq!(routes.add(config(":4=echo"), Vec::new()), 0);
         assert_ne!(routes.id(0), id, "another route");
         assert!(!routes.has_retired());
@@ -230,17 +231,15 @@ mod tests {
 
     #[test]
     fn each_retired_route_is_checked_in_turn() {
-        let count = RETIRED_BUDGET + 9;
         let mut routes = Routes::default();
-        for port in 0..count {
-            let index = routes.add(config(&format!("{}=echo", port + 1)), Vec::new());
+        for port in 1..=10 {
+            let index = routes.add(config(&format!("{port}=echo")), Vec::new());
             routes.retire(index);
         }
-        let last = count as u16 - 1;
-        assert_eq!(routes.free_unused(|index, _| index != last), []);
-        assert_eq!(routes.free_unused(|index, _| index != last), [last]);
-        assert_eq!(routes.free_unused(|_, _| false).len(), RETIRED_BUDGET);
-        assert_eq!(routes.free_unused(|_, _| false).len(), 8);
+        assert_eq!(routes.free_unused(8, |index, _| index != 9), []);
+        assert_eq!(routes.free_unused(8, |index, _| index != 9), [9]);
+        assert_eq!(routes.free_unused(8, |_, _| false).len(), 8);
+        assert_eq!(routes.free_unused(8, |_, _| false).len(), 1);
         assert!(routes.is_empty());
     }
 

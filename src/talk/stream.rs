@@ -21,7 +21,7 @@ use crate::net::stdio::Stdio;
 use crate::net::{Resolver, Signal, Socket, interests};
 use crate::runtime::event_loop::{EventLoop, Source};
 use crate::runtime::routes::RouteId;
-use crate::runtime::upstream::dialer::{DialCx, Dialer};
+use crate::runtime::upstream::dialer::{DialCx, Dialer, Upstream};
 use crate::runtime::upstream::loops::Origin;
 use crate::runtime::upstream::pool::Pool;
 
@@ -101,8 +101,9 @@ impl<'a> StreamSession<'a> {
             input_ended: None,
         };
         let from = Origin::Client;
-        let target = (RouteId { index: ROUTE, generation: 0 }, pool.select());
-        session.dial_cx(now, |dialer, cx| dialer.start(key, target, from, None, cx));
+        let route = RouteId { index: ROUTE, generation: 0 };
+        let upstream = Upstream { route, targets: pool.select() };
+        session.dial_cx(now, |dialer, cx| dialer.start(key, upstream, from, None, cx));
         Ok(session)
     }
 

@@ -145,7 +145,7 @@ pub fn after_turn(world: &mut World) {
     let open: HashSet<u32> = world.engine.iter().map(|(key, _)| key.id).collect();
     reloads.opened.retain(|conn_id, _| open.contains(conn_id));
     let engine = &world.engine;
-    for index in reloads.routes.free_unused(|index, _| engine.live(index) > 0) {
+    for index in reloads.routes.free_unused(2, |index, _| engine.live(index) > 0) {
         world.engine.set_timeouts(index, Timeouts::default());
     }
     let mut live: HashMap<u16, usize> = HashMap::new();

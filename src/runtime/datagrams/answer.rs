@@ -37,7 +37,7 @@ impl Datagrams {
             Service::Echo => {
                 let mut first = 0;
                 for (number, datagram) in segments.datagrams().enumerate() {
-                    if let Err(why) = self.permit(route, from, (datagram, datagram), cx.routes) {
+                    if let Err(why) = self.permit(route, from, datagram, datagram, cx.routes) {
                         self.push(key, (received, first..number, None), batch, cx);
                         log_dropped(key, Segments::one(datagram), Some(from), why, cx);
                         first = number + 1;
@@ -62,7 +62,7 @@ impl Datagrams {
             Service::Chargen => characters(&mut self.random, usize::MAX),
             _ => render(service, &from.reply_source(local), &from.peer(), cx.unix_seconds),
         };
-        let permitted = self.permit(route, from, (datagram, &reply), cx.routes);
+        let permitted = self.permit(route, from, datagram, &reply, cx.routes);
         if let Err(why) = permitted.and_then(|()| self.send_back(key, from, &reply, cx)) {
             log_dropped(key, Segments::one(datagram), Some(from), why, cx);
         }
@@ -73,7 +73,8 @@ impl Datagrams {
         &mut self,
         route: u16,
         from: &Remote,
-        (datagram, reply): (&[u8], &[u8]),
+        datagram: &[u8],
+        reply: &[u8],
         routes: &Routes,
     ) -> Result<(), DropReason> {
         match from.inet() {

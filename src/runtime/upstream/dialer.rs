@@ -56,6 +56,12 @@ struct Attempt {
     last: Option<SysError>,
 }
 
+/// The route of a connection, and the targets that it may be connected to.
+pub struct Upstream {
+    pub route: RouteId,
+    pub targets: Selection,
+}
+
 /// The peer and the listener of a client, for the log if a target fails.
 pub struct ClientInfo {
     pub peer: Peer,
@@ -86,7 +92,7 @@ impl Dialer {
     pub fn start(
         &mut self,
         key: Key,
-        (route, targets): (RouteId, Selection),
+        Upstream { route, targets }: Upstream,
         origin: Origin,
         client: Option<ClientInfo>,
         cx: &mut DialCx<'_, '_>,
