@@ -141,7 +141,7 @@ pub struct Fix {
 
 /// The summary of all limits of one role.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct RoleSummary {
     /// Number of connections that fit, and the limit reached first. None: no limit is known.
     pub limiting: Option<(u64, Limit)>,
     /// Number of bounds that are unknown.
@@ -152,12 +152,12 @@ pub struct Summary {
     pub fits: Option<bool>,
 }
 
-impl Summary {
-    pub fn of(findings: &[Finding]) -> Summary {
+impl RoleSummary {
+    pub fn of(findings: &[Finding]) -> RoleSummary {
         let mine: Vec<&Finding> = findings.iter().filter(|found| found.limit.is_bound()).collect();
         let count = |verdict| mine.iter().filter(|found| found.verdict == verdict).count();
         let bound = |found: &&Finding| Some((*found.holds.known()?, found.limit));
-        Summary {
+        RoleSummary {
             limiting: mine.iter().filter_map(bound).min_by_key(|(holds, _)| *holds),
             unknown: count(Verdict::Unknown),
             known: count(Verdict::Unknown) < mine.len(),

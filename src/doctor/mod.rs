@@ -12,7 +12,7 @@ use crate::text::terminal::stdout_columns;
 use connect::ConnectAttempt;
 use demand::{Demand, Role, TargetClass};
 use facts::Facts;
-use finding::{Finding, Summary};
+use finding::{Finding, RoleSummary};
 use root::Root;
 
 pub mod checks;
@@ -74,7 +74,7 @@ pub struct Report {
 pub struct RoleReport {
     pub role: Role,
     pub findings: Vec<Finding>,
-    pub summary: Summary,
+    pub summary: RoleSummary,
 }
 
 impl Report {
@@ -92,7 +92,7 @@ impl Report {
                 Role::Relay => target.with_one_source(),
             };
             let findings = checks::check(facts, &Demand { conns, role, target });
-            let summary = Summary::of(&findings);
+            let summary = RoleSummary::of(&findings);
             RoleReport { role, findings, summary }
         };
         let roles: &[Role] = match plan.target {

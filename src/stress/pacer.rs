@@ -1,5 +1,5 @@
-//! Timing of messages and connects: when messages at a fixed rate are due, how many a connection may
-//! send, and how fast connections are attempted.
+//! Timing of messages and connects: when messages at a fixed rate are due, how many a connection
+//! may send, and how fast connections are attempted.
 
 use std::time::Duration;
 

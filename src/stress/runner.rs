@@ -72,8 +72,8 @@ pub struct Runner {
 /// Maximum number of events per `poll` call.
 const EVENTS: usize = 1024;
 
-/// Maximum connections of a storm attempted per turn. They should start at once, so this only bounds
-/// the event queue.
+/// Maximum connections of a storm attempted per turn. They should start at once, so this only
+/// bounds the event queue.
 const STORM_PER_TURN: usize = 1024;
 
 impl Runner {

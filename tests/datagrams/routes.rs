@@ -56,7 +56,7 @@ fn a_closing_relay_keeps_its_flows_and_takes_no_new_sources() {
 }
 
 #[test]
-fn a_closing_relay_takes_the_sources_whose_datagrams_wait() {
+fn a_closing_relay_accepts_the_sources_of_pending_datagrams() {
     let (mut test, target, key) = relay("");
     let clients = [client(), client(), client()];
     for client in &clients {
