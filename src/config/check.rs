@@ -95,7 +95,7 @@ fn ring(routes: &[Route]) -> Option<usize> {
 
 /// Whether what is sent to `target` certainly reaches `listen`. Only names and numbers are
 /// compared: whether another address is local is known only to the system.
-pub fn reaches(target: &Address, listen: &Listen) -> bool {
+fn reaches(target: &Address, listen: &Listen) -> bool {
     reach::reaches(target, listen, &Machine::UNKNOWN)
 }
 

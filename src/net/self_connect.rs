@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use crate::config::{Address, Host, UnixName, reach};
+use super::remote::Remote;
+use crate::config::reach::{self, Machine};
+use crate::config::{Address, Host, Listen, UnixName};
 
 /// The address that a listener is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,25 +62,33 @@ impl FileId {
     }
 }
 
-/// Whether a target is the socket file of this listener, under any path.
-pub fn is_same_file(target: &Address, at: &Address) -> bool {
-    match (target, at) {
-        (Address::Unix(to), Address::Unix(at))
-        | (Address::UnixDatagram(to), Address::UnixDatagram(at)) => {
-            FileId::of(to).is_some_and(|to| FileId::of(at) == Some(to))
+/// What the system knows of this machine.
+const SYSTEM: Machine = Machine { is_local_ip, is_same_file };
+
+/// Whether what is sent to `target` reaches `listen`. Names other than localhost are not resolved:
+/// their addresses are for `BoundAddr::receives`.
+pub fn reaches(target: &Address, listen: &Listen) -> bool {
+    reach::reaches(target, listen, &SYSTEM)
+}
+
+/// Whether the datagram socket that is bound to `listener` receives what is sent to `remote`.
+pub fn remote_reaches(remote: &Remote, listener: &Remote) -> bool {
+    match (listener, remote) {
+        (Remote::Inet(listener, _), Remote::Inet(to, _)) => {
+            reach::receives(*listener, false, *to, is_local_ip)
         }
-        _ => false,
+        #[cfg(unix)]
+        (Remote::Unix(at), Remote::Unix(to)) => {
+            at == to || at.path().zip(to.path()).is_some_and(|(at, to)| is_same_file(at, to))
+        }
+        #[cfg(unix)]
+        (Remote::Inet(..), Remote::Unix(_)) | (Remote::Unix(_), Remote::Inet(..)) => false,
     }
 }
 
-/// Whether the listener receives what is sent to this address. One that is bound to the wildcard
-/// address receives on every address for which `is_local_ip` returns true.
-pub fn receives(
-    listener: &SocketAddr,
-    address: SocketAddr,
-    is_local_ip: impl Fn(IpAddr) -> bool,
-) -> bool {
-    reach::receives(*listener, false, address, is_local_ip)
+/// Whether two paths lead to the same file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    FileId::at(one).is_some_and(|one| FileId::at(other) == Some(one))
 }
 
 /// Whether this machine has the address: then a socket can be bound to it. Called only for
@@ -123,6 +133,25 @@ mod tests {
         for address in ["tcp://localhost:7", "unix:/x"] {
             assert_eq!(BoundAddr::new(&address.parse().unwrap(), false), None);
         }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_unix_listener_is_recognised_under_every_path() {
+        use crate::net::scratch::Scratch;
+        let scratch = Scratch::new("self_connect");
+        let (real, alias) = (scratch.path("real"), scratch.path("alias"));
+        let _bound = std::os::unix::net::UnixDatagram::bind(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &alias).unwrap();
+        for address in [Address::Unix, Address::UnixDatagram] {
+            let at = |path: &Path| address(UnixName::Path(path.into()));
+            let listen = Listen::from(at(&real));
+            assert!(reaches(&at(&real), &listen) && reaches(&at(&alias), &listen));
+            assert!(!reaches(&at(&scratch.path("other")), &listen));
+        }
+        let named = |path: &Path| Remote::Unix((&UnixName::Path(path.into())).into());
+        assert!(remote_reaches(&named(&alias), &named(&real)));
+        assert!(!remote_reaches(&named(&scratch.path("other")), &named(&real)));
     }
 
     #[test]

@@ -6,16 +6,15 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 
 use crate::config::diff::is_same_socket;
-use crate::config::{self, Address, Change, Host, Listen, Plan, check};
+use crate::config::{self, Address, Change, Listen, Plan};
 use crate::core::{Event, Key, Timeouts, Turn};
 use crate::net::CannotListen;
 use crate::net::bound_datagram::{BoundDatagram, bind_datagram};
 use crate::net::limits::LimitError;
 use crate::net::listener::Listener;
-use crate::net::self_connect::{BoundAddr, is_same_file};
+use crate::net::self_connect::{BoundAddr, reaches};
 use crate::text::escape::escaped;
 
 use super::listeners::ListenerSlot;
@@ -346,14 +345,7 @@ fn own(at: &Address, config: &config::Route) -> Option<BoundAddr> {
 /// checked after they are resolved.
 fn refuse_self_connect(at: &Address, config: &config::Route) -> Result<(), CannotApply> {
     let listen = Listen { address: at.clone(), options: config.listen.options.clone() };
-    let own = own(at, config);
-    let is_itself = |target: &&Address| match target {
-        Address::Tcp(Host::Ip(ip), port) | Address::Udp(Host::Ip(ip), port) => {
-            own.is_some_and(|own| own.receives(SocketAddr::new(*ip, *port)))
-        }
-        _ => check::reaches(target, &listen) || is_same_file(target, at),
-    };
-    match targets(&config.service).iter().find(is_itself) {
+    match targets(&config.service).iter().find(|target| reaches(target, &listen)) {
         Some(target) => {
             let (listen, target) = (at.to_string(), target.to_string());
             Err(CannotApply::SelfConnect { listen, target })

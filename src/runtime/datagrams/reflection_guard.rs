@@ -6,9 +6,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use crate::config::reach::receives;
 use crate::core::Random;
 use crate::core::random::mix;
-use crate::net::self_connect::receives;
 
 #[derive(Debug)]
 pub struct ReflectionGuard {
@@ -39,7 +39,7 @@ impl ReflectionGuard {
     pub fn owns(&self, address: SocketAddr, is_local_ip: impl Fn(IpAddr) -> bool) -> bool {
         let first = self.listeners.partition_point(|listener| listener.port() < address.port());
         let same_port = self.listeners[first..].iter().take_while(|at| at.port() == address.port());
-        same_port.into_iter().any(|listener| receives(listener, address, &is_local_ip))
+        same_port.into_iter().any(|listener| receives(*listener, false, address, &is_local_ip))
     }
 
     /// Whether the reply to these bytes must be dropped to break a loop.

@@ -4,12 +4,8 @@
 use std::net::SocketAddr;
 
 use crate::net::address::SocketAddress;
-#[cfg(unix)]
-use crate::net::address::SystemName;
 use crate::net::remote::Remote;
-#[cfg(unix)]
-use crate::net::self_connect::FileId;
-use crate::net::self_connect::{is_local_ip, receives};
+use crate::net::self_connect::remote_reaches;
 use crate::runtime::upstream::pool::{Selection, Target, TargetAddr};
 
 /// Maximum remotes per flow. A name may have any number of addresses.
@@ -24,7 +20,7 @@ pub(super) fn remotes(
 ) -> Vec<Remote> {
     let mut remotes: Vec<Remote> = Vec::new();
     for remote in targets.iter().flat_map(|target| resolve(target, names)) {
-        if !comes_back(listener, &remote) && !remotes.contains(&remote) {
+        if !remote_reaches(&remote, listener) && !remotes.contains(&remote) {
             remotes.push(remote);
         }
         if remotes.len() == REMOTES {
@@ -52,42 +48,5 @@ fn remote(address: &SocketAddress) -> Option<Remote> {
         SocketAddress::Unix(name) => Some(Remote::Unix(name.into())),
         #[cfg(not(unix))]
         SocketAddress::Unix(_) => None,
-    }
-}
-
-/// Whether `listener` receives what is sent to `remote`.
-fn comes_back(listener: &Remote, remote: &Remote) -> bool {
-    match (listener.inet(), remote.inet()) {
-        (Some(listener), Some(to)) => receives(&listener, to, is_local_ip),
-        _ => listener == remote || is_same_file(listener, remote),
-    }
-}
-
-/// Whether two Unix socket addresses are the same file, under any path.
-fn is_same_file(listener: &Remote, remote: &Remote) -> bool {
-    #[cfg(unix)]
-    if let (Remote::Unix(listener), Remote::Unix(remote)) = (listener, remote) {
-        let id = |name: &SystemName| name.path().and_then(FileId::at);
-        return id(remote).is_some_and(|to| id(listener) == Some(to));
-    }
-    let _ = (listener, remote);
-    false
-}
-
-#[cfg(test)]
-#[cfg(unix)]
-mod tests {
-    use super::*;
-    use crate::net::scratch::Scratch;
-
-    #[test]
-    fn a_unix_datagram_listener_is_recognised_under_every_path() {
-        let scratch = Scratch::new("service");
-        let (real, alias) = (scratch.path("real"), scratch.path("alias"));
-        let _bound = std::os::unix::net::UnixDatagram::bind(&real).unwrap();
-        std::os::unix::fs::symlink(&real, &alias).unwrap();
-        let named = |path| Remote::Unix((&crate::config::UnixName::Path(path)).into());
-        assert!(comes_back(&named(real.clone()), &named(alias)));
-        assert!(!comes_back(&named(real), &named(scratch.path("other"))));
     }
 }
