@@ -162,9 +162,11 @@ pub fn after_turn(world: &mut World) {
     }
 }
 
-/// Checks after a run that no retired route is left.
-pub fn nothing_left(world: &World) {
-    if let Some(Reloads { routes, plan, .. }) = &world.reloads {
+/// Checks after a run that nothing holds a retired route.
+pub fn nothing_left(world: &mut World) {
+    let engine = &world.engine;
+    if let Some(Reloads { routes, plan, .. }) = &mut world.reloads {
+        routes.free_unused(usize::MAX, |index, _| engine.live(index) > 0);
         assert!(!routes.has_retired(), "retired routes are left");
         assert_eq!(routes.len(), plan.len());
     }
