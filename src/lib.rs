@@ -20,7 +20,7 @@ pub mod doctor;
 pub mod net;
 pub mod observe;
 pub mod runtime;
-pub mod service;
+pub(crate) mod service;
 pub mod stress;
 pub mod talk;
 pub mod text;

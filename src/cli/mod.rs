@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use crate::config::parse::shown;
 use crate::config::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
-pub mod error;
+pub(crate) mod error;
 
 mod args;
 mod build;

@@ -3,21 +3,21 @@
 
 use std::time::Duration;
 
-pub mod address;
-pub mod check;
-pub mod diff;
-pub mod host;
-pub mod listen;
-pub mod logging;
-pub mod options;
-pub mod parse;
-pub mod reach;
-pub mod route;
-pub mod service;
-pub mod source;
-pub mod stress;
-pub mod template;
-pub mod tools;
+pub(crate) mod address;
+pub(crate) mod check;
+pub(crate) mod diff;
+pub(crate) mod host;
+pub(crate) mod listen;
+pub(crate) mod logging;
+pub(crate) mod options;
+pub(crate) mod parse;
+pub(crate) mod reach;
+pub(crate) mod route;
+pub(crate) mod service;
+pub(crate) mod source;
+pub(crate) mod stress;
+pub(crate) mod template;
+pub(crate) mod tools;
 pub mod unit;
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //! simulated network.
 
 pub mod buffers;
-pub mod calendar;
-pub mod chargen;
+pub(crate) mod calendar;
+pub(crate) mod chargen;
 pub mod conn;
 mod deadlines;
-pub mod drive;
+pub(crate) mod drive;
 pub mod end;
 pub mod engine;
 pub mod event;
@@ -18,15 +18,15 @@ mod event_fields;
 pub mod flow;
 mod interest_changes;
 pub mod key;
-pub mod pipes;
+pub(crate) mod pipes;
 pub mod pump;
 pub mod random;
-pub mod ready;
+pub(crate) mod ready;
 pub mod reason;
-pub mod stalls;
-pub mod time;
+pub(crate) mod stalls;
+pub(crate) mod time;
 pub mod timers;
-pub mod turn;
+pub(crate) mod turn;
 
 pub use buffers::{Buffers, UnsentId};
 pub use calendar::Civil;

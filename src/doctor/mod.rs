@@ -15,13 +15,13 @@ use facts::Facts;
 use finding::{Finding, RoleSummary};
 use root::Root;
 
-pub mod checks;
-pub mod demand;
-pub mod facts;
-pub mod finding;
-pub mod fix;
-pub mod read;
-pub mod root;
+pub(crate) mod checks;
+pub(crate) mod demand;
+pub(crate) mod facts;
+pub(crate) mod finding;
+pub(crate) mod fix;
+pub(crate) mod read;
+pub(crate) mod root;
 
 mod cgroup;
 mod connect;

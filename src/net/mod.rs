@@ -1,32 +1,32 @@
 //! The operating system layer: sockets, addresses, datagram batches, Unix socket files, name
 //! resolution, signals, limits, the terminal. It holds no state of the event loop.
 
-pub mod address;
-pub mod bind;
-pub mod bound_datagram;
+pub(crate) mod address;
+pub(crate) mod bind;
+pub(crate) mod bound_datagram;
 pub mod datagram_socket;
-pub mod limits;
+pub(crate) mod limits;
 #[cfg(unix)]
 mod line_ends;
-pub mod listener;
+pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 mod mmsg;
 #[cfg(target_os = "linux")]
-pub mod pipe;
-pub mod pktinfo;
+pub(crate) mod pipe;
+pub(crate) mod pktinfo;
 pub mod recv_batch;
-pub mod remote;
-pub mod resolver;
+pub(crate) mod remote;
+pub(crate) mod resolver;
 #[cfg(all(test, unix))]
 pub(crate) mod scratch;
-pub mod self_connect;
+pub(crate) mod self_connect;
 pub mod signals;
-pub mod socket;
+pub(crate) mod socket;
 #[cfg(unix)]
-pub mod socket_file;
+pub(crate) mod socket_file;
 #[cfg(unix)]
-pub mod stdio;
-pub mod tcp_info;
+pub(crate) mod stdio;
+pub(crate) mod tcp_info;
 
 pub use address::SocketAddress;
 pub use bind::CannotListen;

@@ -11,16 +11,16 @@ use crate::text::escape;
 use crate::text::lossy_writer::LossyWriter;
 use crate::text::nonblocking_out::standard_error;
 
-pub mod access;
-pub mod access_line;
-pub mod bulk;
+pub(crate) mod access;
+pub(crate) mod access_line;
+pub(crate) mod bulk;
 pub mod event_log;
-pub mod explain;
-pub mod filter;
-pub mod format;
+pub(crate) mod explain;
+pub(crate) mod filter;
+pub(crate) mod format;
 pub mod line;
-pub mod rate;
-pub mod totals;
+pub(crate) mod rate;
+pub(crate) mod totals;
 
 pub use access::AccessObserver;
 pub use event_log::LogObserver;

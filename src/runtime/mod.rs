@@ -2,14 +2,14 @@
 
 pub mod apply;
 mod capacity;
-pub mod clock;
+pub(crate) mod clock;
 pub mod datagrams;
 mod drain;
 mod dump;
-pub mod event_loop;
-pub mod listeners;
+pub(crate) mod event_loop;
+pub(crate) mod listeners;
 pub mod reactor;
 pub mod routes;
-pub mod sources;
+pub(crate) mod sources;
 pub mod start;
-pub mod upstream;
+pub(crate) mod upstream;

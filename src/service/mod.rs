@@ -4,7 +4,7 @@ use crate::config::Service;
 use crate::core::buffers::Unsent;
 use crate::core::{Conn, Stream};
 
-pub mod text;
+pub(crate) mod text;
 
 pub use text::PeerFacts;
 

@@ -11,14 +11,14 @@ pub mod connect;
 mod datagram_peer;
 #[cfg(unix)]
 mod datagram_session;
-pub mod failure;
-pub mod line_splitter;
+pub(crate) mod failure;
+pub(crate) mod line_splitter;
 #[cfg(unix)]
 mod member;
 #[cfg(unix)]
 mod members;
-pub mod ring;
-pub mod screen;
+pub(crate) mod ring;
+pub(crate) mod screen;
 #[cfg(unix)]
 mod stream;
 #[cfg(unix)]

@@ -2,13 +2,13 @@
 //! blocking.
 
 pub mod count;
-pub mod digits;
+pub(crate) mod digits;
 pub mod escape;
-pub mod html;
-pub mod json;
-pub mod lossy_writer;
-pub mod nonblocking_out;
-pub mod paint;
-pub mod shell;
+pub(crate) mod html;
+pub(crate) mod json;
+pub(crate) mod lossy_writer;
+pub(crate) mod nonblocking_out;
+pub(crate) mod paint;
+pub(crate) mod shell;
 pub mod terminal;
 pub mod wrap;

@@ -12,7 +12,6 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
         name: "verbose",
         short: Some('v'),
         help: "log the lifecycle of each connection; -vv: also every step of the event loop",
-        repeats: true,
         field: Field::Log(
             |log, _| {
                 log.quiet = false;

@@ -30,8 +30,6 @@ pub struct OptionSpec {
     pub help: &'static str,
     pub section: Section,
     pub scope: Scope,
-    /// Given again, it adds to its value instead of replacing it.
-    pub repeats: bool,
     pub field: Field,
 }
 
@@ -159,7 +157,6 @@ const PLAIN: OptionSpec = OptionSpec {
     help: "",
     section: Section::Own,
     scope: Scope::All,
-    repeats: false,
     field: Field::Help,
 };
 

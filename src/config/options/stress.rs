@@ -16,7 +16,6 @@ pub(super) const OPTIONS: [OptionSpec; 25] = [
         default: "echo",
         help: "loads to run: idle, echo, churn, stream, storm, pulse, reset (see above)",
         section: Section::Load,
-        repeats: true,
         field: Field::Stress(
             |plan, value| read_loads(value).map(|loads| plan.loads.extend(loads)),
             |plan| (!plan.loads.is_empty()).then(|| show_loads(&plan.loads)),
@@ -197,7 +196,6 @@ pub(super) const OPTIONS: [OptionSpec; 25] = [
         default: "chosen by the system; on loopback from 127.0.0.1 on",
         help: "local addresses to connect from",
         section: Section::Amount,
-        repeats: true,
         field: Field::Stress(
             |plan, value| read_sources(value).map(|sources| plan.sources.extend(sources)),
             |plan| {

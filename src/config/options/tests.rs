@@ -121,7 +121,8 @@ fn the_last_value_counts_but_for_options_that_add_up() {
     for (option, [first, last]) in settable() {
         let mut settings = with(option, first);
         option.set(&mut settings, Spanned::whole(last)).expect(option.name);
-        assert_eq!(settings != with(option, last), option.repeats, "{}", option.name);
+        let adds_up = ["verbose", "load", "source"].contains(&option.name);
+        assert_eq!(settings != with(option, last), adds_up, "{}", option.name);
     }
 }
 

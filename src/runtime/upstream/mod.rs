@@ -1,6 +1,6 @@
 //! Targets of a relay: pools, connection attempts with failover and retry, loops back to us.
 
-pub mod dialer;
-pub mod loops;
-pub mod pool;
+pub(crate) mod dialer;
+pub(crate) mod loops;
+pub(crate) mod pool;
 mod retries;
