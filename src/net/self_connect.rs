@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_unix_listener_is_recognised_under_every_path() {
+    fn a_unix_datagram_listener_is_recognised_under_every_path() {
         use crate::net::scratch::Scratch;
         let scratch = Scratch::new("self_connect");
         let (real, alias) = (scratch.path("real"), scratch.path("alias"));
