@@ -17,6 +17,8 @@ pub mod cli;
 pub mod config;
 pub mod core;
 pub mod doctor;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod net;
 pub mod observe;
 pub mod runtime;

@@ -201,13 +201,19 @@ impl EventLoop {
         received.inspect(|signal| turn.on(Key::LOOP, &Event::Signal { signal: *signal })).collect()
     }
 
-    /// Polls for events, sleeping for at most `limit`. With busy polling it polls without sleeping
-    /// for a while first: events that arrive meanwhile are handled without a wake-up.
+    /// Polls for events, sleeping for at most `limit`. Returns the time after it.
+    #[inline(always)]
     fn poll(&mut self, limit: Option<Duration>) -> io::Result<Moment> {
-        let Some(busy) = self.busy_poll else {
-            self.poll_once(limit)?;
-            return Ok(self.now());
-        };
+        match self.busy_poll {
+            Some(busy) => self.poll_busily(busy, limit),
+            None => self.poll_once(limit).map(|()| self.now()),
+        }
+    }
+
+    /// Polls without sleeping for up to `busy`, and only then sleeps: events that arrive meanwhile
+    /// are handled without a wake-up.
+    #[inline(never)]
+    fn poll_busily(&mut self, busy: Duration, limit: Option<Duration>) -> io::Result<Moment> {
         let busy = limit.unwrap_or(busy).min(busy);
         let before = self.now();
         let mut now = before;
@@ -222,19 +228,25 @@ impl EventLoop {
         }
     }
 
-    /// Polls once. A signal interrupts the call, including SIGCONT after a stop. Events may have
-    /// arrived meanwhile, so the poll is then repeated without sleeping.
-    fn poll_once(&mut self, mut wait: Option<Duration>) -> io::Result<()> {
-        for _ in 0..2 {
-            match self.poll.poll(&mut self.events, wait) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    wait = Some(Duration::ZERO);
-                }
-                polled => return polled,
-            }
+    #[inline(always)]
+    fn poll_once(&mut self, wait: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, wait) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.poll_interrupted(),
+            polled => polled,
         }
-        self.events.clear();
-        Ok(())
+    }
+
+    /// Repeats a poll that a signal interrupted, including SIGCONT after a stop. Events may have
+    /// arrived meanwhile, so it does not sleep.
+    #[cold]
+    fn poll_interrupted(&mut self) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            polled => polled,
+        }
     }
 }
 

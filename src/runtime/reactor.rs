@@ -107,11 +107,14 @@ impl Reactor {
             self.listeners.retry_paused(turn.now);
             self.free_routes();
         }
-        self.run_datagrams(turn);
+        if self.datagrams.sleep(turn.now) == Some(Duration::ZERO) {
+            self.run_datagrams(turn);
+        }
         Ok(self.check_stopped(turn))
     }
 
     /// Returns the shortest of the sleep limits of all parts of the loop.
+    #[inline(always)]
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
         let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
@@ -225,10 +228,8 @@ impl Reactor {
         (&mut self.dialer, DialCx { engine, registry, resolver, turn })
     }
 
+    #[inline(never)]
     fn run_datagrams(&mut self, turn: &mut Turn<'_>) {
-        if self.datagrams.sleep(turn.now) != Some(Duration::ZERO) {
-            return;
-        }
         self.with_datagrams(turn, |datagrams, cx| {
             datagrams.run(cx);
             datagrams.expire(cx);
