@@ -1,65 +1,67 @@
 //! All datagram sockets of the loop: the listeners, and the flows of the relays among them.
+//! `Datagrams` queues and reads the sockets. Its parts own the rest: the listeners, the flows, the
+//! answers of the small services, the send queue.
 //!
 //! An event only queues its socket. After the batch of events each queued socket is read, with a
 //! budget, until the call would block. Sockets are registered for reading alone, because a datagram
 //! that cannot be sent at once is dropped and counted. A socket is queued while it may be readable:
 //! membership of the queue is the readiness bit.
 
-mod answer;
-mod drops;
-mod listener;
+mod answers;
+mod flows;
+mod listeners;
 mod port;
 mod reflection_guard;
-mod relay;
 mod remotes;
+mod report;
 mod send_queue;
 mod source_hash;
 mod table;
-mod turn_counts;
 
 use std::collections::VecDeque;
 use std::io;
-use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::Registry;
 
-use self::drops::{is_deregistered, log_dropped, why};
-use self::listener::{DatagramListener, Phase};
+use self::answers::{Answers, Request};
+use self::flows::Flows;
+use self::listeners::{DRAIN_ROUNDS, DatagramListeners};
 use self::port::DatagramPort;
-use self::reflection_guard::ReflectionGuard;
 pub use self::reflection_guard::is_public;
-use self::relay::Flow;
-use self::send_queue::SendQueue;
-use self::table::Table;
-use self::turn_counts::TurnCounts;
+use self::report::{TurnCounts, is_deregistered, log_dropped, why};
+use self::send_queue::{FlushCx, Outgoing, SendQueue};
 use super::routes::Routes;
-use super::sources::Sources;
 use crate::config::{self, Address, Policy, Service};
 use crate::core::event::DropReason;
-use crate::core::{ConnIds, Deadline, Event, Key, Moment, Random, Ready, Reason, SourceKind, Turn};
+use crate::core::{ConnIds, Event, Key, Moment, Ready, Reason, Turn};
 use crate::net::BoundDatagram;
-use crate::net::recv_batch::{Received, RecvBatch};
+use crate::net::recv_batch::{Received, RecvBatch, Segments};
 use crate::net::remote::Remote;
 
 /// All datagram sockets of the loop. The reactor owns it, and calls `mark`, `run` and `expire`.
 #[derive(Debug)]
 pub struct Datagrams {
-    listeners: Sources<DatagramListener>,
-    /// Listeners that are closing, or have flows of an earlier route.
-    unsettled: Vec<Key>,
-    flows: Table<Remote, Flow>,
-    queue: VecDeque<Key>,
-    guard: ReflectionGuard,
-    random: Random,
-    turn_counts: TurnCounts,
+    listeners: DatagramListeners,
+    flows: Flows,
+    answers: Answers,
     send_queue: SendQueue,
+    counts: TurnCounts,
+    /// Sockets that may be readable.
+    queue: VecDeque<Key>,
     /// Allocated with the first listener.
     batch: Option<RecvBatch>,
-    draining: bool,
     /// Consecutive turns in which closing idle flows was postponed.
     delayed: u32,
+}
+
+/// A message that a source has sent to a listener: one datagram, or a train of them.
+struct SourceMessage<'a> {
+    /// Its index in the batch.
+    index: usize,
+    from: &'a Remote,
+    segments: Segments<'a>,
 }
 
 /// What `Datagrams` needs from the rest of the loop for one call.
@@ -78,12 +80,6 @@ pub struct DatagramCx<'a, 't> {
 /// others by about a millisecond.
 const BUDGET: u32 = 64;
 
-/// Maximum flows closed per turn for being idle.
-const EXPIRE_BUDGET: usize = 256;
-
-/// Maximum turns in which a socket without flows answers what it has received before it is closed.
-const DRAIN_ROUNDS: usize = 16;
-
 /// Maximum turns for which closing idle flows is postponed while sockets have more to read. That
 /// covers the datagrams in a receive buffer of default size, and a flood cannot postpone it
 /// further.
@@ -93,16 +89,13 @@ impl Datagrams {
     /// `seed` decides which replies of a loop are dropped, and the length of chargen replies.
     pub fn new(seed: u64) -> Datagrams {
         Datagrams {
-            listeners: Sources::new(SourceKind::Datagram),
-            unsettled: Vec::new(),
-            flows: Table::default(),
-            queue: VecDeque::new(),
-            guard: ReflectionGuard::new(seed),
-            random: Random::new(!seed),
-            turn_counts: TurnCounts::default(),
+            listeners: DatagramListeners::new(),
+            flows: Flows::default(),
+            answers: Answers::new(seed),
             send_queue: SendQueue::default(),
+            counts: TurnCounts::default(),
+            queue: VecDeque::new(),
             batch: None,
-            draining: false,
             delayed: 0,
         }
     }
@@ -118,13 +111,8 @@ impl Datagrams {
         if matches!(config.service, Service::Greet { .. }) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let key = self.listeners.vacant().ok_or(io::ErrorKind::QuotaExceeded)?;
-        let listener = DatagramListener::open(bound, route, key, registry)?;
-        if let Some(local) = listener.local.inet() {
-            self.guard.add(local);
-        }
+        let key = self.listeners.open(bound, route, registry)?;
         self.batch.get_or_insert_default();
-        self.listeners.insert(key, listener);
         self.set_route(key, route, config);
         Ok(key)
     }
@@ -132,22 +120,13 @@ impl Datagrams {
     /// Hands a socket over to another route. It stays open; it is no longer closing. Its flows go
     /// on as before, and belong to the route that opened them.
     pub fn set_route(&mut self, key: Key, route: u16, config: &config::Route) {
-        let Some(listener) = self.listeners.get_mut(key) else { return };
-        (listener.route, listener.phase) = (route, Phase::Open);
-        if !listener.lists.is_empty() && !self.unsettled.contains(&key) {
-            self.unsettled.push(key);
-        }
-        if let Service::Relay(_) = config.service {
-            let Policy { udp_flows, udp_timeout, .. } = config.policy;
-            listener.lists.push(self.flows.add_list(route, udp_flows, udp_timeout));
-        }
+        self.listeners.set_route(key, route, config, &mut self.flows);
     }
 
     /// Applies the limit and the idle timeout of a policy to the open flows of a socket's route.
     pub fn set_policy(&mut self, key: Key, policy: &Policy) {
-        let listener = self.listeners.get(key);
-        if let Some(list) = listener.and_then(|listener| self.list(listener)) {
-            self.flows.set_limits(list, policy.udp_flows, policy.udp_timeout);
+        if let Some(listener) = self.listeners.get(key) {
+            self.flows.set_policy(listener, policy);
         }
     }
 
@@ -155,21 +134,15 @@ impl Datagrams {
     /// budget. Then the datagrams of new sources are dropped, and its flows go on until they are
     /// idle: their replies have to come from its address.
     pub fn close_when_done(&mut self, key: Key) {
-        let Some(listener) = self.listeners.get_mut(key) else { return };
-        if listener.phase == Phase::Open {
-            listener.phase = Phase::Emptying(DRAIN_ROUNDS);
-            if !self.unsettled.contains(&key) {
-                self.unsettled.push(key);
-            }
-        }
+        self.listeners.close_when_done(key);
         self.enqueue(key);
     }
 
     /// Closes a socket that has not been used yet.
     pub fn close_unused(&mut self, key: Key, registry: &Registry) {
-        if let Some(listener) = self.listeners.get(key) {
-            listener.lists.iter().for_each(|list| self.flows.remove_list(*list));
-            self.close_listener(key, registry);
+        if let Some(listener) = self.listeners.get_mut(key) {
+            self.flows.remove_empty_lists(&mut listener.lists, None);
+            self.listeners.close(key, registry);
         }
     }
 
@@ -191,8 +164,8 @@ impl Datagrams {
     /// Whether a socket or one of its flows belongs to this route.
     pub fn uses(&self, key: Key, route: u16) -> bool {
         self.listeners.get(key).is_some_and(|listener| {
-            let has_flows = |list: &usize| self.flows.route(*list) == route;
-            listener.route == route || listener.lists.iter().any(has_flows)
+            let mut flows = self.flows.routes(&listener.lists);
+            listener.route == route || flows.any(|other| other == route)
         })
     }
 
@@ -224,16 +197,16 @@ impl Datagrams {
                 self.enqueue(key);
             }
         }
-        self.flush_batch(&mut batch, cx);
-        self.turn_counts.report(cx.turn);
+        self.flush_batch(&mut batch, cx.turn);
+        self.counts.report(cx.turn);
         self.batch = Some(batch);
     }
 
     /// Closes idle flows, and the closing sockets without flows.
     pub fn expire(&mut self, cx: &mut DatagramCx<'_, '_>) {
         self.expire_flows(cx);
-        if !self.unsettled.is_empty() {
-            self.settle(cx.registry);
+        if self.listeners.has_unsettled() {
+            self.listeners.settle(&mut self.flows, cx.registry);
         }
     }
 
@@ -247,25 +220,7 @@ impl Datagrams {
             return;
         }
         self.delayed = 0;
-        for _ in 0..EXPIRE_BUDGET {
-            if let Some(slot) = self.flows.overfull() {
-                self.close(slot, Reason::Evicted, cx);
-                continue;
-            }
-            let Some(slot) = self.flows.expired(cx.turn.now) else { return };
-            let key = self.flow_key(slot);
-            let waits =
-                self.draining && self.flows.get(slot).is_some_and(|entry| entry.flow.unanswered);
-            if waits && self.flows.park(slot) {
-                continue;
-            }
-            let (deadline, reason) = match self.draining && !waits {
-                true => (Deadline::Quiet, Reason::Drained),
-                false => (Deadline::Idle, Reason::IdleTimeout),
-            };
-            cx.turn.step(key, || Event::Fired { deadline, again: false });
-            self.close(slot, reason, cx);
-        }
+        self.flows.expire(cx);
     }
 
     /// Returns how long the loop may sleep: zero while a socket is queued, no limit if no flow can
@@ -286,9 +241,10 @@ impl Datagrams {
     /// after `idle`; one that waits for an answer keeps its timeout. Sockets without flows answer
     /// what they have received, and close.
     pub fn drain(&mut self, idle: Duration, cx: &mut DatagramCx<'_, '_>) {
-        let answering = self.listeners.iter().filter(|(_, socket)| {
-            !cx.routes[socket.route].is_relay() && socket.phase == Phase::Open
-        });
+        let answering = self
+            .listeners
+            .iter()
+            .filter(|(_, socket)| !cx.routes[socket.route].is_relay() && socket.is_open());
         let answering: Vec<Key> = answering.map(|(key, _)| key).collect();
         answering.iter().for_each(|key| self.close_when_done(*key));
         for _ in 0..DRAIN_ROUNDS {
@@ -297,23 +253,16 @@ impl Datagrams {
             }
             self.run(cx);
         }
-        self.draining = true;
-        self.flows.limit_idle(idle);
-        for key in answering {
-            if let Some(listener) = self.listeners.get_mut(key) {
-                listener.phase = Phase::Closing;
-            }
-        }
-        self.settle(cx.registry);
+        self.flows.drain(idle);
+        answering.iter().for_each(|key| self.listeners.refuse_new_sources(*key));
+        self.listeners.settle(&mut self.flows, cx.registry);
     }
 
     /// Closes all flows and listeners.
     pub fn close_all(&mut self, reason: Reason, cx: &mut DatagramCx<'_, '_>) {
-        while let Some(slot) = self.flows.any() {
-            self.close(slot, reason, cx);
-        }
+        self.flows.close_all(reason, cx);
         let keys: Vec<Key> = self.listeners.iter().map(|(key, _)| key).collect();
-        keys.into_iter().for_each(|key| self.close_listener(key, cx.registry));
+        keys.into_iter().for_each(|key| self.listeners.close(key, cx.registry));
     }
 
     /// Number of open flows.
@@ -332,35 +281,13 @@ impl Datagrams {
 
     /// Bytes moved by the open flows so far: from their sources, and to them.
     pub fn moved(&self) -> (u64, u64) {
-        let flows = self.flows.iter().map(|(_, entry)| &entry.flow);
-        flows.fold((0, 0), |(up, down), flow| (up + flow.up, down + flow.down))
+        self.flows.moved()
     }
 
     /// Reports the state of each listener and each flow.
     pub fn dump(&self, routes: &Routes, turn: &mut Turn<'_>) {
-        for (key, listener) in self.listeners.iter() {
-            let service = routes[listener.route].config.service.kind();
-            let (address, queued) = (&listener.address, listener.port.queued);
-            let closing = if listener.phase == Phase::Open { "" } else { ", closing" };
-            let line = format!("listener {address} {service}, queued {queued}{closing}");
-            turn.on(key, &Event::Dump { line: &line });
-        }
-        for (slot, entry) in self.flows.iter() {
-            let flow = &entry.flow;
-            let seconds = |since: Moment| turn.now.since(since).as_secs_f64();
-            let line = format!(
-                "#{} {} to {}: age {:.1} s, idle {:.1} s, {} B up, {} B down, queued {}",
-                entry.id,
-                entry.source,
-                flow.remote,
-                seconds(flow.opened_at),
-                seconds(entry.active),
-                flow.up,
-                flow.down,
-                flow.port.queued
-            );
-            turn.on(Key::flow(entry.id, slot), &Event::Dump { line: &line });
-        }
+        self.listeners.dump(routes, turn);
+        self.flows.dump(turn);
     }
 
     /// Reads a socket until it is drained or the budget is used up. Returns true if it is to be
@@ -373,7 +300,7 @@ impl Datagrams {
             // itself, and its datagrams may close flows.
             let is_alone = key.is_source() || !port.socket.supports_batches();
             if is_alone || batch.free_slots() < 2 || batch.should_flush() {
-                self.flush_batch(batch, cx);
+                self.flush_batch(batch, cx.turn);
             }
             let Some(port) = self.port(key) else { return false };
             match port.receive(batch) {
@@ -423,28 +350,124 @@ impl Datagrams {
                 continue;
             };
             taken += segments.len() as u32;
-            match (&received.from, key.is_flow()) {
-                (_, true) => self.backward(key.slot(), number, segments, batch, cx),
-                (None, false) => log_dropped(key, segments, None, DropReason::NoWay, cx),
-                (Some(from), false) => {
-                    let Some(socket) = self.listeners.get(key) else { continue };
-                    // A flow may be older than the listener's present route.
-                    if cx.routes[socket.route].is_relay() || self.find(socket, from).is_some() {
-                        self.forward(key, from, segments, cx);
-                    } else if socket.phase == Phase::Closing {
-                        log_dropped(key, segments, Some(from), DropReason::NoWay, cx);
-                    } else {
-                        self.answer(key, number, (from, segments), batch, cx);
-                    }
+            match &received.from {
+                _ if key.is_flow() => self.send_back(key, number, segments, batch, cx.turn),
+                None => log_dropped(key, segments, None, DropReason::NoWay, cx.turn),
+                Some(from) => {
+                    self.serve(key, SourceMessage { index: number, from, segments }, batch, cx);
                 }
             }
         }
         taken
     }
 
+    /// Handles a message from a source: forwards it with the flow of the source, or answers it. A
+    /// flow may be older than the listener's present route.
+    fn serve(
+        &mut self,
+        key: Key,
+        message: SourceMessage<'_>,
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_, '_>,
+    ) {
+        let SourceMessage { from, segments, .. } = message;
+        let Some(listener) = self.listeners.get(key) else { return };
+        let flow = match self.flows.find(listener, from) {
+            Some(slot) => Ok(slot),
+            None if cx.routes[listener.route].is_relay() => {
+                self.flows.open(key, from, &self.listeners, cx)
+            }
+            None if listener.takes_new_sources() => return self.answer(key, message, batch, cx),
+            None => return log_dropped(key, segments, Some(from), DropReason::NoWay, cx.turn),
+        };
+        match flow {
+            Ok(slot) => self.flows.forward(slot, listener, segments, &mut self.counts, cx),
+            Err(why) => {
+                self.counts.received(key, segments, || from.peer(), cx.turn);
+                log_dropped(key, segments, Some(from), why, cx.turn);
+            }
+        }
+    }
+
+    /// Answers a message on the listener of a small service, or reports it as dropped.
+    fn answer(
+        &mut self,
+        key: Key,
+        message: SourceMessage<'_>,
+        batch: &RecvBatch,
+        cx: &mut DatagramCx<'_, '_>,
+    ) {
+        let SourceMessage { index, from, segments } = message;
+        self.counts.received(key, segments, || from.peer(), cx.turn);
+        self.select_sender(key, batch, cx.turn);
+        let Some(listener) = self.listeners.get(key) else { return };
+        let route = &cx.routes[listener.route].config;
+        let is_echo = match route.service {
+            Service::Echo => true,
+            Service::Chargen | Service::Daytime | Service::Time | Service::Whoami => false,
+            // Discard never replies, greet has no datagram listeners, and a relay has flows.
+            Service::Discard | Service::Greet { .. } | Service::Relay(_) => return,
+        };
+        let request = Request {
+            from,
+            from_ourselves: self.listeners.owns(from),
+            local: &listener.local,
+            route,
+            unix_seconds: cx.unix_seconds,
+        };
+        if !is_echo {
+            for datagram in segments.datagrams() {
+                let sent = self.answers.reply(&request, datagram).and_then(|reply| {
+                    listener.port.send_one(&reply, from).map_err(|error| why(&error))?;
+                    self.counts.sent(key, Segments::one(&reply), || from.peer(), cx.turn);
+                    Ok(())
+                });
+                if let Err(why) = sent {
+                    log_dropped(key, Segments::one(datagram), Some(from), why, cx.turn);
+                }
+            }
+            return;
+        }
+        // A train is sent back as a train, without the datagrams that must not be answered.
+        let to_sender = |part| Outgoing { received: index, part, flow: None };
+        let mut first = 0;
+        for (number, datagram) in segments.datagrams().enumerate() {
+            if let Err(why) = self.answers.permit(&request, datagram, datagram) {
+                self.send_queue.push(to_sender(first..number));
+                log_dropped(key, Segments::one(datagram), Some(from), why, cx.turn);
+                first = number + 1;
+            }
+        }
+        self.send_queue.push(to_sender(first..segments.len()));
+    }
+
+    /// Sends what a target sent to the socket of a flow back to its source.
+    fn send_back(
+        &mut self,
+        flow: Key,
+        received: usize,
+        segments: Segments<'_>,
+        batch: &RecvBatch,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(listener) = self.flows.replied(flow, segments, &mut self.counts, turn) else {
+            return;
+        };
+        self.select_sender(listener, batch, turn);
+        let (part, flow) = (0..segments.len(), Some(flow.at(0)));
+        self.send_queue.push(Outgoing { received, part, flow });
+    }
+
+    /// Selects the listener that sends what is queued next.
+    fn select_sender(&mut self, listener: Key, batch: &RecvBatch, turn: &mut Turn<'_>) {
+        let Datagrams { listeners, flows, counts, .. } = self;
+        self.send_queue.select(listener, &mut FlushCx { batch, listeners, flows, counts, turn });
+    }
+
     /// Sends the queue, then clears the batch that the queued datagrams are stored in.
-    fn flush_batch(&mut self, batch: &mut RecvBatch, cx: &mut DatagramCx<'_, '_>) {
-        self.flush_send_queue(batch, cx);
+    fn flush_batch(&mut self, batch: &mut RecvBatch, turn: &mut Turn<'_>) {
+        let Datagrams { listeners, flows, counts, .. } = self;
+        self.send_queue.flush(&mut FlushCx { batch, listeners, flows, counts, turn });
         batch.clear();
     }
 
@@ -455,14 +478,14 @@ impl Datagrams {
         if let DropReason::Refused(fault) = why
             && key.is_flow()
         {
-            self.remote_refused(key.slot(), fault);
+            self.flows.remote_refused(key.slot(), fault);
         }
     }
 
     /// The sender of a message on the socket of a listener or a flow.
     fn sender<'a>(&'a self, key: Key, received: &'a Received) -> Option<&'a Remote> {
         match key.is_flow() {
-            true => self.flows.peek(key.slot()).map(|entry| &entry.flow.remote),
+            true => self.flows.remote(key.slot()),
             false => received.from.as_ref(),
         }
     }
@@ -487,51 +510,9 @@ impl Datagrams {
 
     /// The only lookup from a key to a socket. It compares the generation.
     fn port(&mut self, key: Key) -> Option<&mut DatagramPort> {
-        if key.is_flow() {
-            let entry = self.flows.get(key.slot())?;
-            return (entry.id == key.id).then_some(&mut entry.flow.port);
-        }
-        self.listeners.get_mut(key).map(|listener| &mut listener.port)
-    }
-
-    /// Takes the next step with each listener that is closing, or has flows of an earlier route.
-    fn settle(&mut self, registry: &Registry) {
-        let mut keys = mem::take(&mut self.unsettled);
-        keys.retain(|key| self.settle_one(*key, registry));
-        self.unsettled = keys;
-    }
-
-    /// Returns whether the listener is still unsettled.
-    fn settle_one(&mut self, key: Key, registry: &Registry) -> bool {
-        let Some(listener) = self.listeners.get_mut(key) else { return false };
-        listener.phase = match listener.phase {
-            Phase::Emptying(turns) if listener.port.queued && turns > 0 => {
-                Phase::Emptying(turns - 1)
-            }
-            Phase::Emptying(_) => Phase::Closing,
-            phase => phase,
-        };
-        let (flows, route, phase) = (&mut self.flows, listener.route, listener.phase);
-        listener.lists.retain(|list| {
-            let is_over = phase == Phase::Closing || flows.route(*list) != route;
-            let is_kept = !is_over || flows.list_len(*list) > 0;
-            if !is_kept {
-                flows.remove_list(*list);
-            }
-            is_kept
-        });
-        if phase == Phase::Closing && listener.lists.is_empty() {
-            self.close_listener(key, registry);
-            return false;
-        }
-        phase != Phase::Open || listener.lists.iter().any(|list| flows.route(*list) != route)
-    }
-
-    fn close_listener(&mut self, key: Key, registry: &Registry) {
-        let Some(mut listener) = self.listeners.remove(key) else { return };
-        listener.port.deregister_socket(registry);
-        if let Some(local) = listener.local.inet() {
-            self.guard.remove(local);
+        match key.is_flow() {
+            true => self.flows.port(key),
+            false => self.listeners.get_mut(key).map(|listener| &mut listener.port),
         }
     }
 }

@@ -81,6 +81,11 @@ impl DatagramPort {
         self.send_up_to(self.sendable(segments), segments, to)
     }
 
+    /// Sends one datagram to `to`.
+    pub fn send_one(&self, datagram: &[u8], to: &Remote) -> io::Result<()> {
+        self.call(Segments::one(datagram), Some(to))
+    }
+
     /// Sends the first `number` datagrams of a train. If GSO refuses them, it sends the first
     /// alone, and later calls do not try GSO with this segment size again.
     fn send_up_to<'a>(

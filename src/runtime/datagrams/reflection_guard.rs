@@ -6,45 +6,44 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::reach::receives;
 use crate::core::Random;
+use crate::core::event::DropReason;
 use crate::core::random::mix;
 
 #[derive(Debug)]
 pub struct ReflectionGuard {
-    /// The bound addresses of our own UDP listeners, sorted by port.
-    listeners: Vec<SocketAddr>,
     breaker: Breaker,
+}
+
+/// A UDP reply that is about to be sent, and what it replies to.
+pub struct UdpReply<'a> {
+    pub source: SocketAddr,
+    /// One of our own listeners receives what is sent to the source.
+    pub to_ourselves: bool,
+    pub datagram: &'a [u8],
+    pub reply: &'a [u8],
+    /// Sources with a privileged port are answered too.
+    pub any_port: bool,
 }
 
 impl ReflectionGuard {
     pub fn new(seed: u64) -> ReflectionGuard {
-        ReflectionGuard { listeners: Vec::new(), breaker: Breaker::new(seed, MARKS) }
+        ReflectionGuard { breaker: Breaker::new(seed, MARKS) }
     }
 
-    pub fn add(&mut self, listener: SocketAddr) {
-        self.listeners.push(listener);
-        self.listeners.sort_unstable_by_key(SocketAddr::port);
-    }
-
-    pub fn remove(&mut self, listener: SocketAddr) {
-        // Another socket may share the address (`reuseport`).
-        if let Some(at) = self.listeners.iter().position(|known| *known == listener) {
-            self.listeners.remove(at);
+    /// Checks whether a reply may be sent. The loop breaker counts it as sent, so it is asked last.
+    pub fn permit(&mut self, answer: &UdpReply<'_>) -> Result<(), DropReason> {
+        if answer.to_ourselves {
+            Err(DropReason::Own)
+        } else if is_privileged(answer.source.port()) && !answer.any_port {
+            Err(DropReason::Privileged)
+        } else if answer.reply.len() > answer.datagram.len() {
+            Err(DropReason::Short)
+        } else if self.breaker.breaks(answer.source, answer.datagram) {
+            Err(DropReason::Loop)
+        } else {
+            Ok(())
         }
-    }
-
-    /// Whether one of our own listeners receives what is sent to this address. One that is bound to
-    /// the wildcard address receives on every address for which `is_local_ip` returns true.
-    pub fn owns(&self, address: SocketAddr, is_local_ip: impl Fn(IpAddr) -> bool) -> bool {
-        let first = self.listeners.partition_point(|listener| listener.port() < address.port());
-        let same_port = self.listeners[first..].iter().take_while(|at| at.port() == address.port());
-        same_port.into_iter().any(|listener| receives(*listener, false, address, &is_local_ip))
-    }
-
-    /// Whether the reply to these bytes must be dropped to break a loop.
-    pub fn breaks(&mut self, from: SocketAddr, bytes: &[u8]) -> bool {
-        self.breaker.breaks(from, bytes)
     }
 }
 
@@ -52,7 +51,7 @@ impl ReflectionGuard {
 const FIRST_CLIENT_PORT: u16 = 1024;
 
 /// Whether the port belongs to a service rather than a client.
-pub fn is_privileged(port: u16) -> bool {
+fn is_privileged(port: u16) -> bool {
     port < FIRST_CLIENT_PORT
 }
 
@@ -154,27 +153,42 @@ mod tests {
         text.parse().unwrap()
     }
 
-    #[test]
-    fn our_own_listeners_are_recognised() {
-        let mut guard = ReflectionGuard::new(1);
-        guard.add(at("127.0.0.1:7007"));
-        guard.add(at("[::]:9009"));
-        let owns = |address| guard.owns(at(address), |ip| ip == at("192.0.2.1:0").ip());
-        assert!(owns("127.0.0.1:7007") && owns("[::ffff:127.0.0.1]:7007"));
-        assert!(!owns("127.0.0.1:7008") && !owns("127.0.0.2:7007"));
-        assert!(owns("[::1]:9009") && owns("127.0.0.9:9009") && owns("192.0.2.1:9009"));
-        assert!(!owns("192.0.2.2:9009") && !owns("192.0.2.1:9008"));
+    /// Checks a reply of `reply` bytes to `datagram` bytes from this source.
+    fn checked(
+        source: &str,
+        datagram: usize,
+        reply: usize,
+        any_port: bool,
+    ) -> Result<(), DropReason> {
+        let source = at(source);
+        let to_ourselves = source == at("127.0.0.1:7007");
+        let (datagram, reply) = (&[0; 99][..datagram], &[0; 99][..reply]);
+        let answer = UdpReply { source, to_ourselves, datagram, reply, any_port };
+        ReflectionGuard::new(1).permit(&answer)
     }
 
     #[test]
-    fn a_removed_listener_is_no_longer_recognised() {
-        let mut guard = ReflectionGuard::new(1);
-        guard.add(at("127.0.0.1:7007"));
-        guard.add(at("127.0.0.1:7007"));
-        guard.remove(at("127.0.0.1:7007"));
-        assert!(guard.owns(at("127.0.0.1:7007"), |_| true), "another socket has this address");
-        guard.remove(at("127.0.0.1:7007"));
-        assert!(!guard.owns(at("127.0.0.1:7007"), |_| true));
+    fn a_source_below_port_1024_is_answered_only_if_it_is_allowed() {
+        for port in [0, 1, 7, 53, 1023] {
+            let source = format!("192.0.2.1:{port}");
+            assert_eq!(checked(&source, 5, 5, false), Err(DropReason::Privileged));
+            assert_eq!(checked(&source, 5, 5, true), Ok(()));
+        }
+        assert_eq!(checked("192.0.2.1:1024", 5, 5, false), Ok(()));
+    }
+
+    #[test]
+    fn our_own_address_is_never_answered() {
+        assert_eq!(checked("127.0.0.1:7007", 5, 5, false), Err(DropReason::Own));
+        assert_eq!(checked("127.0.0.1:7007", 5, 5, true), Err(DropReason::Own));
+    }
+
+    #[test]
+    fn no_answer_is_longer_than_its_datagram() {
+        assert_eq!(checked("192.0.2.1:5000", 5, 6, true), Err(DropReason::Short));
+        assert_eq!(checked("192.0.2.1:5000", 0, 1, true), Err(DropReason::Short));
+        assert_eq!(checked("192.0.2.1:5000", 0, 0, true), Ok(()));
+        assert_eq!(checked("192.0.2.1:5000", 99, 99, true), Ok(()));
     }
 
     #[test]
@@ -250,7 +264,7 @@ mod tests {
     fn a_client_that_never_repeats_itself_loses_nothing() {
         let mut guard = ReflectionGuard::new(5);
         let lost = (0..100_000_u64)
-            .filter(|n| guard.breaks(at("192.0.2.1:5000"), &n.to_le_bytes()))
+            .filter(|n| guard.breaker.breaks(at("192.0.2.1:5000"), &n.to_le_bytes()))
             .count();
         assert_eq!(lost, 0);
     }
@@ -258,7 +272,8 @@ mod tests {
     #[test]
     fn a_client_that_repeats_itself_loses_about_one_in_a_thousand() {
         let mut guard = ReflectionGuard::new(5);
-        let lost = (0..100_000).filter(|_| guard.breaks(at("192.0.2.1:5000"), b"ping")).count();
+        let lost =
+            (0..100_000).filter(|_| guard.breaker.breaks(at("192.0.2.1:5000"), b"ping")).count();
         assert!((50..200).contains(&lost), "{lost} of 100,000");
     }
 }
