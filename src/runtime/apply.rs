@@ -70,7 +70,7 @@ impl Reactor {
     /// Connections stay open. Those of a route that has changed get its new timeouts; those of a
     /// route that was removed, or that has another service now, go on as they were opened.
     pub fn apply(&mut self, plan: &Plan, turn: &mut Turn<'_>) -> Result<Vec<String>, CannotApply> {
-        if self.stopping.is_some() {
+        if self.drain.is_started() {
             return Err(CannotApply::Stopping);
         }
         self.free_some_routes(usize::MAX);
@@ -93,8 +93,7 @@ impl Reactor {
         self.free_routes();
         self.engine.reserve(capacity.max_connections);
         self.capacity = capacity;
-        self.drain_timeout = plan.drain_timeout;
-        self.drain_idle = plan.drain_idle();
+        self.drain.set_times(plan);
         self.event_loop.busy_poll = plan.busy_poll;
         Ok(warnings)
     }

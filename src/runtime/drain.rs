@@ -1,54 +1,76 @@
-//! Signals and shutdown. The first TERM or INT starts the drain, which has a timeout. The second
-//! ends the loop at once.
+//! The times of the drain, which the first TERM or INT starts: how long connections in progress may
+//! take to finish, and after which idle time they count as finished. Closes nothing.
 
-use crate::core::time::ticks;
-use crate::core::{Event, Key, Reason, Signal, Turn};
+use std::time::Duration;
 
-use super::reactor::{Outcome, Reactor};
+use crate::config::Plan;
+use crate::core::Moment;
 
-impl Reactor {
-    /// Handles received signals. Returns the signal that ends the drain at once, if there is one.
-    pub(super) fn handle_signals(&mut self, turn: &mut Turn<'_>) -> Option<Signal> {
-        for signal in self.event_loop.signals(turn) {
-            match signal {
-                Signal::Terminate | Signal::Interrupt if self.stopping.is_some() => {
-                    return Some(signal);
-                }
-                Signal::Terminate | Signal::Interrupt => self.start_drain(turn),
-                Signal::Quit => self.dump(turn),
-                Signal::HangUp => {}
-            }
-        }
-        None
+#[derive(Debug)]
+pub(super) struct Drain {
+    timeout: Duration,
+    idle: Duration,
+    /// The end of the drain. None: it was not started.
+    deadline: Option<Moment>,
+}
+
+impl Drain {
+    /// A drain with the default times.
+    pub fn new() -> Drain {
+        let plan = Plan::default();
+        Drain { timeout: plan.drain_timeout, idle: plan.drain_idle(), deadline: None }
     }
 
-    /// Starts the drain: empties and closes the listeners, closes connections at rest, and lets
-    /// those in progress finish.
-    fn start_drain(&mut self, turn: &mut Turn<'_>) {
-        self.stopping = Some(turn.now.after(self.drain_timeout));
-        let connections = self.engine.len();
-        turn.on(Key::LOOP, &Event::Draining { connections, deadline: self.drain_timeout });
-        self.listeners.close_all_when_empty();
-        self.engine.drain(ticks(self.drain_idle), turn);
-        let idle = self.drain_idle;
-        self.with_datagrams(turn, |datagrams, cx| datagrams.drain(idle, cx));
+    /// Sets the times of a drain that has not been started.
+    pub fn set_times(&mut self, plan: &Plan) {
+        (self.timeout, self.idle) = (plan.drain_timeout, plan.drain_idle());
     }
 
-    /// Returns the outcome once the drain is complete. Closes what is left at the drain timeout.
-    pub(super) fn check_stopped(&mut self, turn: &mut Turn<'_>) -> Option<Outcome> {
-        let deadline = self.stopping?;
-        let left = self.engine.len() + self.datagrams.len();
-        if deadline <= turn.now {
-            self.listeners.close_now();
-            self.cut(turn);
-            return Some(Outcome::Drained { cut: left });
-        }
-        (left == 0 && self.listeners.is_empty()).then_some(Outcome::Drained { cut: 0 })
+    pub fn start(&mut self, now: Moment) {
+        self.deadline = Some(now.after(self.timeout));
     }
 
-    /// Closes all connections and flows now.
-    pub(super) fn cut(&mut self, turn: &mut Turn<'_>) {
-        self.engine.cut(turn);
-        self.with_datagrams(turn, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
+    pub fn is_started(&self) -> bool {
+        self.deadline.is_some()
+    }
+
+    /// Time from the start to the deadline.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The idle time after which a connection counts as finished.
+    pub fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// Whether the deadline has passed. None: the drain was not started.
+    pub fn is_over(&self, now: Moment) -> Option<bool> {
+        self.deadline.map(|deadline| deadline <= now)
+    }
+
+    /// Returns how long the loop may sleep. None is no limit.
+    pub fn sleep(&self, now: Moment) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_ends_at_its_timeout_after_it_was_started() {
+        let mut drain = Drain::new();
+        let plan = Plan { drain_timeout: Duration::from_micros(100), ..Plan::default() };
+        drain.set_times(&plan);
+        assert_eq!((drain.is_started(), drain.is_over(Moment(999))), (false, None));
+        assert_eq!(drain.sleep(Moment(999)), None);
+        drain.start(Moment(50));
+        assert!(drain.is_started());
+        assert_eq!(drain.sleep(Moment(60)), Some(Duration::from_micros(90)));
+        assert_eq!(drain.is_over(Moment(149)), Some(false));
+        assert_eq!(drain.is_over(Moment(150)), Some(true));
+        assert_eq!(drain.sleep(Moment(160)), Some(Duration::ZERO));
     }
 }

@@ -1,29 +1,46 @@
 //! The dump that QUIT requests: the totals of open connections, and the state of the loop.
 
-use crate::core::{Conn, Event, Key, Moment, Turn};
+use crate::core::{Conn, Engine, Event, Key, Moment, Turn};
+use crate::net::socket::Socket;
 use crate::text::count::Count;
 
-use super::reactor::Reactor;
-use crate::net::socket::Socket;
+use super::datagrams::Datagrams;
+use super::listeners::Listeners;
+use super::routes::Routes;
+use super::upstream::dialer::Dialer;
 
 /// Maximum number of connections, and of retired routes, that a dump lists. The other connections
 /// are counted.
 const DUMP_LINES: usize = 1000;
 
-impl Reactor {
+/// What a dump shows.
+pub(super) struct Dump<'a> {
+    /// Number of turns so far.
+    pub turns: u64,
+    /// Number of connections and flows opened so far.
+    pub opened: u32,
+    pub max_connections: usize,
+    pub engine: &'a Engine<Socket>,
+    pub dialer: &'a Dialer,
+    pub listeners: &'a Listeners,
+    pub routes: &'a Routes,
+    pub datagrams: &'a Datagrams,
+}
+
+impl Dump<'_> {
     /// Reports the totals of open connections, then the state of the loop.
-    pub(super) fn dump(&mut self, turn: &mut Turn<'_>) {
+    pub fn report(&self, turn: &mut Turn<'_>) {
         self.report_in_progress(turn);
         let now = turn.now;
         let mut say = |line: String| turn.on(Key::LOOP, &Event::Dump { line: &line });
         say(format!(
             "loop: turn {}, up {:.1} s, {} of at most {}, {} queued, {} opened",
-            self.turns(),
+            self.turns,
             now.0 as f64 / 1e6,
             Count(self.engine.len(), "connection"),
-            self.capacity.max_connections,
+            self.max_connections,
             self.engine.queued(),
-            self.conn_ids.last(),
+            self.opened,
         ));
         let unsent = &self.engine.buffers.unsent;
         say(format!(
@@ -49,7 +66,7 @@ impl Reactor {
             let more = self.engine.len() - DUMP_LINES;
             say(format!("and {} more", Count(more, "connection")));
         }
-        self.datagrams.dump(&self.routes, turn);
+        self.datagrams.dump(self.routes, turn);
     }
 
     /// Reports how many bytes all open connections have moved. Totals are summed up here, so that

@@ -5,14 +5,20 @@ use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::Service;
-use crate::core::{ConnIds, Engine, Event, Moment, Observer, Peer, Signal, Turn};
+use crate::core::time::ticks;
+use crate::core::{
+    Buffers, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Reason, Signal, Turn,
+};
 use crate::service::{self, PeerFacts};
 
 use super::capacity::Capacity;
 use super::datagrams::{DatagramCx, Datagrams};
+use super::drain::Drain;
+use super::dump::Dump;
 use super::event_loop::{EventLoop, Source, ready, token};
 use super::listeners::{Accepted, Listeners};
 use super::routes::Routes;
+use crate::net::limits::Limits;
 use crate::net::resolver::{Lookup, Resolver};
 use crate::net::socket::Socket;
 use crate::net::socket::{interests, update_interest};
@@ -20,22 +26,21 @@ use crate::net::tcp_info::tcp_info;
 use crate::runtime::upstream::dialer::{ClientInfo, DialCx, Dialer, Upstream};
 
 /// Maximum events per poll. The others are reported in the next turn.
-pub(super) const EVENTS: usize = 1024;
+const EVENTS: usize = 1024;
 
-/// The daemon: the event loop and everything that it drives. Created by `start::bind`.
+/// The daemon: the event loop and everything that it drives. `start::bind` creates it. `apply`
+/// changes what it serves, and so sees most of it.
 pub struct Reactor {
     pub(super) event_loop: EventLoop,
-    pub(super) conn_ids: ConnIds,
     pub(super) routes: Routes,
     pub(super) capacity: Capacity,
-    pub(super) drain_timeout: Duration,
-    pub(super) drain_idle: Duration,
+    pub(super) drain: Drain,
     pub(super) engine: Engine<Socket>,
     pub(super) listeners: Listeners,
     pub(super) dialer: Dialer,
-    pub(super) resolver: Resolver,
     pub(super) datagrams: Datagrams,
-    pub(super) stopping: Option<Moment>,
+    resolver: Resolver,
+    conn_ids: ConnIds,
 }
 
 /// How the loop ended.
@@ -48,6 +53,25 @@ pub enum Outcome {
 }
 
 impl Reactor {
+    /// Builds a loop without routes, and installs its signal handlers. The seed must be random:
+    /// outsiders must not be able to predict which reply of a datagram loop is dropped.
+    pub(super) fn new(limits: Limits, seed: u64) -> io::Result<Reactor> {
+        let mut event_loop = EventLoop::new(EVENTS)?;
+        event_loop.handle_signals()?;
+        Ok(Reactor {
+            routes: Routes::default(),
+            capacity: Capacity::none(limits),
+            drain: Drain::new(),
+            engine: Engine::new(Vec::new(), 0, Buffers::default()),
+            listeners: Listeners::default(),
+            dialer: Dialer::default(),
+            datagrams: Datagrams::new(seed),
+            resolver: Resolver::new(event_loop.waker()),
+            conn_ids: ConnIds::default(),
+            event_loop,
+        })
+    }
+
     /// Runs the loop until a signal stops it.
     pub fn run(&mut self, observer: &mut dyn Observer) -> io::Result<Outcome> {
         loop {
@@ -119,7 +143,7 @@ impl Reactor {
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
         let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
         let limit = shorter(limit, self.dialer.sleep(now));
-        shorter(limit, self.stopping.map(|deadline| deadline.since(now)))
+        shorter(limit, self.drain.sleep(now))
     }
 
     /// Records the reported events. No socket is touched here.
@@ -158,6 +182,22 @@ impl Reactor {
             }
         }
         Ok(reported)
+    }
+
+    /// Handles received signals. The first TERM or INT starts the drain. Returns the second one,
+    /// which ends it at once.
+    fn handle_signals(&mut self, turn: &mut Turn<'_>) -> Option<Signal> {
+        for signal in self.event_loop.signals(turn) {
+            match signal {
+                Signal::Terminate | Signal::Interrupt if self.drain.is_started() => {
+                    return Some(signal);
+                }
+                Signal::Terminate | Signal::Interrupt => self.start_drain(turn),
+                Signal::Quit => self.dump(turn),
+                Signal::HangUp => {}
+            }
+        }
+        None
     }
 
     /// Accepts pending connections, within the budget and the connection limit.
@@ -238,7 +278,7 @@ impl Reactor {
     }
 
     /// Calls `act` with the datagrams and what they need from the rest of the loop.
-    pub(super) fn with_datagrams<T>(
+    fn with_datagrams<T>(
         &mut self,
         turn: &mut Turn<'_>,
         act: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_, '_>) -> T,
@@ -258,6 +298,51 @@ impl Reactor {
             turn,
         };
         act(&mut self.datagrams, &mut cx)
+    }
+
+    /// Starts the drain: empties and closes the listeners, closes connections at rest, and lets
+    /// those in progress finish.
+    fn start_drain(&mut self, turn: &mut Turn<'_>) {
+        self.drain.start(turn.now);
+        let (connections, deadline) = (self.engine.len(), self.drain.timeout());
+        turn.on(Key::LOOP, &Event::Draining { connections, deadline });
+        let idle = self.drain.idle();
+        self.listeners.close_all_when_empty();
+        self.engine.drain(ticks(idle), turn);
+        self.with_datagrams(turn, |datagrams, cx| datagrams.drain(idle, cx));
+    }
+
+    /// Returns the outcome once the drain is complete. Closes what is left at the drain timeout.
+    fn check_stopped(&mut self, turn: &mut Turn<'_>) -> Option<Outcome> {
+        let is_over = self.drain.is_over(turn.now)?;
+        let left = self.engine.len() + self.datagrams.len();
+        if is_over {
+            self.listeners.close_now();
+            self.cut(turn);
+            return Some(Outcome::Drained { cut: left });
+        }
+        (left == 0 && self.listeners.is_empty()).then_some(Outcome::Drained { cut: 0 })
+    }
+
+    /// Closes all connections and flows now.
+    fn cut(&mut self, turn: &mut Turn<'_>) {
+        self.engine.cut(turn);
+        self.with_datagrams(turn, |datagrams, cx| datagrams.close_all(Reason::Cut, cx));
+    }
+
+    /// Reports the state of the loop.
+    fn dump(&self, turn: &mut Turn<'_>) {
+        let dump = Dump {
+            turns: self.turns(),
+            opened: self.conn_ids.last(),
+            max_connections: self.capacity.max_connections,
+            engine: &self.engine,
+            dialer: &self.dialer,
+            listeners: &self.listeners,
+            routes: &self.routes,
+            datagrams: &self.datagrams,
+        };
+        dump.report(turn);
     }
 
     /// The time of the loop's clock.

@@ -3,21 +3,13 @@
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::time::Duration;
 
 use crate::config::Plan;
-use crate::core::{Buffers, ConnIds, Engine, Observer, SysError, Turn};
+use crate::core::{Observer, SysError, Turn};
 use crate::net::limits;
-use crate::net::resolver::Resolver;
 
 use super::apply::CannotApply;
-use super::capacity::Capacity;
-use super::datagrams::Datagrams;
-use super::event_loop::EventLoop;
-use super::listeners::Listeners;
-use super::reactor::{EVENTS, Reactor};
-use super::routes::Routes;
-use super::upstream::dialer::Dialer;
+use super::reactor::Reactor;
 
 /// Why the loop cannot start.
 #[derive(Debug)]
@@ -32,33 +24,12 @@ pub fn bind(
     plan: &Plan,
     observer: &mut dyn Observer,
 ) -> Result<(Reactor, Vec<String>), CannotStart> {
-    let mut reactor = empty()?;
+    let mut reactor = Reactor::new(limits::raise_files(), seed())?;
     let warnings = reactor.apply(plan, &mut Turn::new(reactor.now(), observer))?;
     Ok((reactor, warnings))
 }
 
-/// Builds a loop without routes.
-fn empty() -> io::Result<Reactor> {
-    let limits = limits::raise_files();
-    let mut event_loop = EventLoop::new(EVENTS)?;
-    event_loop.handle_signals()?;
-    Ok(Reactor {
-        conn_ids: ConnIds::default(),
-        routes: Routes::default(),
-        capacity: Capacity::none(limits),
-        drain_timeout: Plan::DRAIN_TIMEOUT,
-        drain_idle: Duration::ZERO,
-        engine: Engine::new(Vec::new(), 0, Buffers::default()),
-        listeners: Listeners::default(),
-        dialer: Dialer::default(),
-        resolver: Resolver::new(event_loop.waker()),
-        datagrams: Datagrams::new(seed()),
-        event_loop,
-        stopping: None,
-    })
-}
-
-/// Returns a random seed. Outsiders must not be able to predict which reply of a loop is dropped.
+/// Returns a random seed.
 fn seed() -> u64 {
     RandomState::new().hash_one("oneloop")
 }
