@@ -83,7 +83,9 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::core::{CloseKind, SysError};
+    use crate::core::CloseKind;
+    #[cfg(unix)]
+    use crate::core::SysError;
 
     fn end(reason: Reason, first: Side) -> Close {
         Close { reason, first, by: CloseKind::Fin }

@@ -224,6 +224,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    #[cfg(target_os = "linux")]
     use crate::core::Stream;
 
     fn targets(texts: &[String]) -> Vec<ResolvedTarget> {

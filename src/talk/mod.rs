@@ -12,12 +12,15 @@ mod datagram_peer;
 #[cfg(unix)]
 mod datagram_session;
 pub(crate) mod failure;
+#[cfg(unix)]
 pub(crate) mod line_splitter;
 #[cfg(unix)]
 mod member;
 #[cfg(unix)]
 mod members;
+#[cfg(unix)]
 pub(crate) mod ring;
+#[cfg(unix)]
 pub(crate) mod screen;
 #[cfg(unix)]
 mod stream;

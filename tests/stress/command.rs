@@ -10,7 +10,9 @@ use std::time::Duration;
 use oneloop::stress::json::Json;
 
 use crate::kept::Kept;
-use crate::program::{daemon, interrupt, number, oneloop, run_report, stress};
+#[cfg(unix)]
+use crate::program::interrupt;
+use crate::program::{daemon, number, oneloop, run_report, stress};
 use crate::tool::{Spare, echo, server};
 
 #[test]

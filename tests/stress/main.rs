@@ -1,5 +1,7 @@
 //! Stress runs against small servers on loopback.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
+// Some tests need Unix, and so do their imports.
+#![cfg_attr(not(unix), allow(unused_imports))]
 
 #[path = "../support/black_hole.rs"]
 mod black_hole;
