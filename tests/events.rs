@@ -277,3 +277,19 @@ fn read(path: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
+
+#[test]
+fn a_datagram_socket_is_named_by_its_address_in_every_line() {
+    let key = Key::source(SourceKind::Datagram, 3, 0);
+    let steps = [
+        Event::Marked { ready: Ready::READ },
+        Event::ReadBlocked,
+        Event::Interrupted,
+        Event::Yielded { steps: 64 },
+        Event::Stale,
+    ];
+    for event in steps {
+        let line = line(key, &event, false);
+        assert!(line.contains("udp://127.0.0.1:7007") && !line.contains('#'), "{line}");
+    }
+}

@@ -107,8 +107,8 @@ impl Line<'_> {
             Event::Closed { ending, up, down, lasted, .. } => {
                 self.closed(f, ending, up, down, lasted)
             }
-            Event::Marked { ready } => write!(f, "{} {ready:#}", self.source()),
-            Event::Stale => write!(f, "{} stale event ignored", self.source()),
+            Event::Marked { ready } => write!(f, "{} {ready:#}", self.end()),
+            Event::Stale => write!(f, "{} stale event ignored", self.end()),
             Event::Read { bytes, .. } => write!(f, "{} read {bytes}", self.end()),
             Event::Wrote { bytes, left } => {
                 write!(f, "{} wrote {bytes}, {left} unsent", self.end())
@@ -119,7 +119,7 @@ impl Line<'_> {
             }
             Event::ReadOff => write!(f, "{} read interest off", self.end()),
             Event::ReadOn => write!(f, "{} read interest on", self.end()),
-            Event::Interrupted => write!(f, "{} interrupted", self.source()),
+            Event::Interrupted => write!(f, "{} interrupted", self.end()),
             Event::Yielded { steps } => {
                 write!(f, "{} budget used up after {steps} steps", self.subject())
             }
@@ -140,10 +140,10 @@ impl Line<'_> {
                 write!(f, "{} {} deadline expired", self.subject(), deadline_name(deadline))
             }
             Event::Received { bytes, from } => {
-                write!(f, "{} received {bytes} from {}", self.source(), PeerName(from))
+                write!(f, "{} received {bytes} from {}", self.end(), PeerName(from))
             }
             Event::Sent { bytes, to } => {
-                write!(f, "{} sent {bytes} to {}", self.source(), PeerName(to))
+                write!(f, "{} sent {bytes} to {}", self.end(), PeerName(to))
             }
             Event::Passed { received, received_bytes, sent, sent_bytes } => write!(
                 f,
@@ -201,8 +201,8 @@ impl Line<'_> {
         why: DropReason,
     ) -> fmt::Result {
         match bytes {
-            Some(bytes) => write!(f, "{} dropped a datagram of {bytes} B", self.source())?,
-            None => write!(f, "{} dropped an earlier datagram", self.source())?,
+            Some(bytes) => write!(f, "{} dropped a datagram of {bytes} B", self.end())?,
+            None => write!(f, "{} dropped an earlier datagram", self.end())?,
         }
         if let Some(from) = from {
             write!(f, " from {}", PeerName(from))?;
@@ -220,15 +220,9 @@ impl Line<'_> {
         }
     }
 
-    /// Returns the name of one end of a connection.
+    /// Returns the name of one end of a connection, of a listener or of a datagram socket.
     fn end(&self) -> Name<'_> {
-        Name::End(self.key)
-    }
-
-    /// Returns the name of the event source: a listener, a datagram socket, or one end of a
-    /// connection.
-    fn source(&self) -> Name<'_> {
-        if self.key.is_source() { self.subject() } else { self.end() }
+        if self.key.is_source() { self.subject() } else { Name::End(self.key) }
     }
 }
 
