@@ -51,6 +51,14 @@ impl Cost {
 /// Two clock ticks: the maximum error of a difference.
 const TICKS: Duration = Duration::from_millis(20);
 
+/// Reads a file of /proc as text. Names in it come from other programs and may not be UTF-8:
+/// invalid bytes become U+FFFD. `None`: it cannot be read.
+#[cfg(target_os = "linux")]
+pub fn read_proc(path: &str) -> Option<String> {
+    let bytes = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
 #[cfg(not(target_os = "linux"))]
 impl Meter {
     /// Always `None`: only Linux offers these figures of another process.
@@ -77,13 +85,12 @@ mod linux {
     use std::fs;
     use std::time::Duration;
 
-    use super::{Cost, Meter};
-    use crate::stress::proc;
+    use super::{Cost, Meter, read_proc};
 
     impl Meter {
         /// Creates a meter. `None`: there is no such process.
         pub fn of(pid: u32) -> Option<Meter> {
-            let name = proc::text(&format!("/proc/{pid}/comm"))?;
+            let name = read_proc(&format!("/proc/{pid}/comm"))?;
             Some(Meter { pid, name: name.strip_suffix('\n').unwrap_or(&name).to_string() })
         }
 
@@ -138,7 +145,7 @@ mod linux {
 
     /// Returns the numbers of `/proc/PID/stat` after name and state. The first is the parent.
     fn stat(pid: u32) -> Option<Vec<u64>> {
-        let text = proc::text(&format!("/proc/{pid}/stat"))?;
+        let text = read_proc(&format!("/proc/{pid}/stat"))?;
         // The name may contain any bytes, including parentheses and spaces.
         let (_, rest) = text.rsplit_once(')')?;
         let fields = rest.split_whitespace().skip(1);
@@ -154,7 +161,7 @@ mod linux {
         cost.cpu_ticked += Duration::from_secs(ticks) / tick_rate();
         cost.cpu_fine += Duration::from_nanos(threads_nanos(pid));
         cost.descriptors += files(&format!("/proc/{pid}/fd"));
-        let rollup = proc::text(&format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let rollup = read_proc(&format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         match kilobytes(&rollup, "Pss_Anon:") {
             Some(anonymous) => {
                 cost.user_bytes +=
@@ -162,7 +169,7 @@ mod linux {
                 cost.resident_bytes += 1024 * kilobytes(&rollup, "Rss:").unwrap_or(0);
             }
             None => {
-                let status = proc::text(&format!("/proc/{pid}/status")).unwrap_or_default();
+                let status = read_proc(&format!("/proc/{pid}/status")).unwrap_or_default();
                 cost.user_bytes += 1024 * kilobytes(&status, "RssAnon:").unwrap_or(0);
                 cost.resident_bytes += 1024 * kilobytes(&status, "VmRSS:").unwrap_or(0);
             }
@@ -205,8 +212,8 @@ mod linux {
 
     /// Reads the kernel memory of the machine.
     fn kernel() -> Cost {
-        let sockets = proc::text("/proc/net/sockstat").unwrap_or_default();
-        let memory = proc::text("/proc/meminfo").unwrap_or_default();
+        let sockets = read_proc("/proc/net/sockstat").unwrap_or_default();
+        let memory = read_proc("/proc/meminfo").unwrap_or_default();
         let pages = sockets.lines().find_map(|line| line.strip_prefix("TCP:")).and_then(|line| {
             line.split_whitespace().skip_while(|field| *field != "mem").nth(1)?.parse::<u64>().ok()
         });

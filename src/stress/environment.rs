@@ -24,7 +24,7 @@ impl Environment {
 /// Reads the facts that depend on the system.
 #[cfg(target_os = "linux")]
 fn read_system() -> Environment {
-    let text = |path: &str| super::proc::text(path).unwrap_or_default();
+    let text = |path: &str| super::cost::read_proc(path).unwrap_or_default();
     let words = |path: &str| text(path).split_whitespace().collect::<Vec<_>>().join(" ");
     let model = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;

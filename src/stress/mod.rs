@@ -1,7 +1,6 @@
 //! The load generator: opens connections, runs loads over them, verifies every byte, and reports
 //! latencies, failures and what it cost the server.
 
-pub mod backlog;
 pub mod bulk;
 pub mod conn_result;
 #[cfg(unix)]
@@ -12,7 +11,6 @@ pub mod dial;
 pub mod endpoint;
 pub mod environment;
 pub mod failure;
-mod files;
 pub mod find_process;
 pub mod group;
 pub mod histogram;
@@ -24,15 +22,12 @@ pub mod load_watch;
 pub mod outcome;
 mod pacer;
 mod pacing;
-mod parent;
 pub mod partition;
 pub mod pattern;
 pub mod phase;
 mod phases;
 pub mod precise_timer;
 mod probe;
-#[cfg(target_os = "linux")]
-mod proc;
 pub mod progress;
 pub mod protocol;
 pub mod ramp_curve;
@@ -47,7 +42,6 @@ mod snapshot;
 mod sources;
 pub mod stream_echo;
 pub mod timeline;
-pub mod unit;
 mod worker;
 
 pub use run::{RunVerdict, StressError, run};

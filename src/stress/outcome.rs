@@ -6,7 +6,6 @@ use crate::config::{Direction, LoadKind, StressPlan};
 use crate::text::digits::plural;
 use crate::text::shell::quoted;
 
-use super::backlog::Backlog;
 #[cfg(unix)]
 use super::coordinator::Combined;
 use super::cost::Cost;
@@ -15,11 +14,10 @@ use super::histogram::Histogram;
 use super::idle_probe::ProbeResult;
 use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
 use super::ramp_curve::RampCurve;
-use super::report::numbers::percent;
+use super::report::format::percent;
 use super::runner::Runner;
-use super::server_usage::{LoopUsage, ServerUsage};
+use super::server_usage::{Backlog, LoopUsage, ServerUsage};
 use super::timeline::Timeline;
-use super::unit::{GIBIBYTE, WorkUnit};
 
 /// The outcome of a run.
 #[derive(Clone, Debug)]
@@ -71,6 +69,30 @@ pub struct Server {
     pub backlog: Backlog,
     pub queue_at_close: Option<u64>,
 }
+
+/// The unit of work of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkUnit {
+    None,
+    Message,
+    Connection,
+    Gibibyte,
+}
+
+impl WorkUnit {
+    /// Returns the unit of this kind of load.
+    pub fn of(kind: LoadKind) -> WorkUnit {
+        match kind {
+            LoadKind::Idle => WorkUnit::None,
+            LoadKind::Echo | LoadKind::Pulse => WorkUnit::Message,
+            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => WorkUnit::Connection,
+            LoadKind::Stream => WorkUnit::Gibibyte,
+        }
+    }
+}
+
+/// Bytes in a gibibyte.
+pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
 impl Outcome {
     /// Creates the outcome of a run in this process.

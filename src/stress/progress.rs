@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::Color;
 
-use super::report::numbers::{bytes, count, digits, duration};
-use super::unit::GIBIBYTE;
+use super::outcome::GIBIBYTE;
+use super::report::format::{bytes, count, digits, duration};
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq)]

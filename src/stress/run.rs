@@ -1,6 +1,7 @@
 //! Carries out one run: prepares it, runs the load in one or more processes, and reports.
 
 use std::fmt;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -19,7 +20,6 @@ use super::coordinator::Coordinator;
 use super::cost::Meter;
 use super::dial::{LoadDialer, ResolvedTarget, resolve};
 use super::environment::Environment;
-use super::files::ReportFile;
 use super::find_process::find_process;
 use super::outcome::Outcome;
 use super::partition::processes;
@@ -215,6 +215,45 @@ fn write_summary(outcome: &Outcome, out: &mut dyn Write) -> Result<(), StressErr
         }
         _ => Ok(()),
     }
+}
+
+/// The destination of a report.
+struct ReportFile {
+    path: PathBuf,
+    /// `None`: standard output.
+    file: Option<File>,
+}
+
+impl ReportFile {
+    /// Opens or creates the file. Its old contents stay until the report is written.
+    fn open(path: &Path) -> io::Result<ReportFile> {
+        let file = match is_stdout(path) {
+            true => None,
+            false => Some(OpenOptions::new().write(true).create(true).truncate(false).open(path)?),
+        };
+        Ok(ReportFile { path: path.to_path_buf(), file })
+    }
+
+    fn is_stdout(&self) -> bool {
+        self.file.is_none()
+    }
+
+    /// Replaces the contents of the file with the report.
+    fn write(&mut self, text: &str, out: &mut dyn Write) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            out.write_all(text.as_bytes())?;
+            return out.flush();
+        };
+        // A pipe or a device cannot be truncated.
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
+        file.write_all(text.as_bytes())
+    }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> StressError {

@@ -20,13 +20,13 @@ use super::idle_probe::IdleProbe;
 use super::load::{Load, RunClock, ScriptReport};
 use super::load_watch::LoadWatch;
 use super::pacer::ConnectPace;
-use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phase::Phase;
 use super::precise_timer::PreciseTimer;
 use super::ramp_curve::RampCurve;
 use super::server_usage::{LoopUsage, ServerUsage};
 use super::timeline::Timeline;
+use super::worker::Parent;
 
 /// The loop and its state.
 pub struct Runner {

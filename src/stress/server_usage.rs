@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::backlog::Backlog;
 use super::cost::{Cost, Meter};
 use super::dial::ResolvedTarget;
 use super::find_process::accept_queue;
@@ -27,6 +26,18 @@ pub struct ServerUsage {
     /// Number of the server's descriptors, and since when it has not changed.
     unchanged: (u64, Duration),
     read: Option<Cost>,
+}
+
+/// The state of the server when all persistent connections were open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Open persistent connections.
+    pub conns: u64,
+    /// Connections in the accept queues of the listeners. `None`: unknown.
+    pub queue: Option<u64>,
+    /// Descriptors the server has opened since before the first connection. `None`: unknown, or
+    /// another process may accept.
+    pub gained: Option<u64>,
 }
 
 /// Load of this process in the measured window.
@@ -125,6 +136,18 @@ impl ServerUsage {
     }
 }
 
+impl Backlog {
+    /// Returns the number of connections not accepted. The queue length is exact. Without it the
+    /// number of descriptors is used: an accepted connection takes at least one.
+    pub fn waiting(&self) -> u64 {
+        match (self.queue, self.gained) {
+            (Some(queue), _) => queue.min(self.conns),
+            (None, Some(gained)) => self.conns.saturating_sub(gained),
+            (None, None) => 0,
+        }
+    }
+}
+
 impl LoopUsage {
     pub fn begin(now: Duration) -> LoopUsage {
         LoopUsage { since: now, cpu_before: own_cpu(), ..LoopUsage::default() }
@@ -209,5 +232,27 @@ mod tests {
         assert_eq!(server_usage.lately(Duration::ZERO), server_usage.base);
         assert_eq!(server_usage.lately(far).unwrap().at, far);
         assert!(ServerUsage::new(None).is_at_rest(Duration::ZERO));
+    }
+
+    #[test]
+    fn waiting_connections_are_counted_by_the_queue_or_by_the_descriptors() {
+        let waiting = |queue, gained| Backlog { conns: 1000, queue, gained }.waiting();
+        let table = [
+            // The server has closed something else meanwhile.
+            (Some(900), Some(99), 900),
+            // A relay has two descriptors for each.
+            (Some(400), Some(1200), 400),
+            // A server whose sockets are no descriptors of its own.
+            (Some(0), Some(0), 0),
+            (None, Some(100), 900),
+            (None, Some(1003), 0),
+            (Some(7), None, 7),
+            // Other clients wait there too.
+            (Some(5000), None, 1000),
+            (None, None, 0),
+        ];
+        for (queue, gained, expected) in table {
+            assert_eq!(waiting(queue, gained), expected, "{queue:?} {gained:?}");
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Takes a snapshot of the progress from the runner.
 
 use super::histogram::Histogram;
+use super::outcome::WorkUnit;
 use super::progress::Snapshot;
 use super::runner::Runner;
-use super::unit::WorkUnit;
 
 impl Runner {
     /// Returns the current progress.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::stress::outcome::Outcome;
+use crate::stress::outcome::WorkUnit;
 use crate::stress::timeline::Point;
-use crate::stress::unit::WorkUnit;
 
 use super::chart::{Axis, Chart, Series, Shape};
+use super::format::count;
 use super::latency_charts::latency_charts;
 use super::marks::{area, latency_axis, line, top};
 use super::marks::{show_bytes, show_count, show_nanos, show_percent, show_seconds};
-use super::numbers::count;
 
 /// Draws all charts that have data, as figures of the page.
 pub fn charts(outcome: &Outcome) -> String {

@@ -3,13 +3,13 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::config::{Address, Direction, LoadKind, StressPlan};
-use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::environment::Environment;
 use crate::stress::failure::{LoadFailure, NO_ANSWER, Stage};
 use crate::stress::load_stats::{Death, DeathCause, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::ramp_curve::RampCurve;
+use crate::stress::server_usage::Backlog;
 use crate::stress::server_usage::LoopUsage;
 use crate::stress::timeline::Timeline;
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::config::{LoadKind, StressPlan};
-use crate::stress::backlog::Backlog;
 use crate::stress::cost::Cost;
 use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
 use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
+use crate::stress::outcome::{GIBIBYTE, WorkUnit};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::unit::{GIBIBYTE, WorkUnit};
+use crate::stress::server_usage::Backlog;
 use crate::text::digits::{grouped, plural};
 
-use super::numbers::{bytes, count, digits, duration};
+use super::format::{bytes, count, digits, duration};
 
 /// Minimum number of connections for memory per connection. Memory grows in pages, so a figure from
 /// fewer would be meaningless.

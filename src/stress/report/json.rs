@@ -9,11 +9,11 @@ use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
 use crate::stress::json::{Json, object};
 use crate::stress::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
+use crate::stress::outcome::WorkUnit;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::timeline::{Point, Timeline};
-use crate::stress::unit::WorkUnit;
 
-use super::time::utc;
+use super::format::utc;
 
 /// The name of the schema, and its version.
 pub const SCHEMA: &str = "oneloop-stress/1";

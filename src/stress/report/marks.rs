@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::chart::{Axis, Series, Shape};
-use super::numbers::{bytes, count, duration};
+use super::format::{bytes, count, duration};
 use super::scale::round_up;
 
 /// Builds a logarithmic axis around these values.

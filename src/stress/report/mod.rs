@@ -5,12 +5,11 @@ mod charts;
 #[cfg(test)]
 mod example;
 mod figures;
+pub mod format;
 pub mod json;
 mod latency_charts;
 mod marks;
-pub mod numbers;
 pub mod page;
 mod scale;
 pub mod summary;
 mod tables;
-mod time;

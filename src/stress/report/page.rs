@@ -3,15 +3,15 @@
 use std::time::UNIX_EPOCH;
 
 use crate::stress::load_stats::RATE_WINDOW_MIN;
+use crate::stress::outcome::{GIBIBYTE, WorkUnit};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::stress::unit::{GIBIBYTE, WorkUnit};
 use crate::text::escape::escaped;
 use crate::text::html::escape;
 
 use super::charts::charts;
 use super::figures::{cpu_per_unit, user_bytes_each};
-use super::numbers::{bytes, count, digits, duration, percent};
-use super::time::utc;
+use super::format::utc;
+use super::format::{bytes, count, digits, duration, percent};
 
 const STYLE: &str = include_str!("style.css");
 

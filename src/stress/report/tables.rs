@@ -15,7 +15,7 @@ use crate::text::html::escape;
 use super::figures::{
     accept_line, cpu_per_unit, load_line, mode_lines, partial_line, user_bytes_each,
 };
-use super::numbers::{bytes, duration, percent};
+use super::format::{bytes, duration, percent};
 use super::page::HtmlPage;
 
 impl HtmlPage {

@@ -1,7 +1,9 @@
-//! Formats numbers for humans: three significant digits and a fitting unit.
+//! Formats numbers, sizes, durations and dates of a report: three significant digits and a fitting
+//! unit.
 
 use std::time::Duration;
 
+use crate::core::Civil;
 use crate::text::digits::grouped;
 
 /// Formats a count: `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
@@ -72,6 +74,13 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     format!("{}{}", digits(value), units[last])
 }
 
+/// Formats a time since 1970 as `2026-11-20T16:11:58Z`.
+pub fn utc(since_1970: Duration) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } =
+        Civil::at(since_1970.as_secs() as i64);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,5 +120,10 @@ mod tests {
         assert_eq!(bytes(2_048.0), "2.05 kB");
         assert_eq!(percent(0.004), "0.4 %");
         assert_eq!(percent(0.996), "100 %");
+    }
+
+    #[test]
+    fn a_date_is_written_as_in_iso_8601() {
+        assert_eq!(utc(Duration::from_secs(951_782_400)), "2000-02-29T00:00:00Z");
     }
 }
