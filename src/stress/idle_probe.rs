@@ -6,14 +6,15 @@
 //!
 //! If the server does not echo, a few connections are held without sending until it closes them.
 
-mod drive;
-
 use std::time::Duration;
 
-use crate::config::Probe;
-use crate::core::Key;
+use crate::config::{Probe, StressPlan};
+use crate::core::{Key, Reason};
 
+use super::conn_result::ConnResult;
+use super::conns::Conns;
 use super::load_stats::DeathCause;
+use super::phases::Phase;
 
 /// The state of the search.
 #[derive(Clone, Debug)]
@@ -25,6 +26,10 @@ pub struct IdleProbe {
     trials: Vec<Trial>,
     pub result: ProbeResult,
 }
+
+/// The search of a run, if the plan has one. Passes it what happens to its connections.
+#[derive(Clone, Debug)]
+pub struct IdleSearch(Option<IdleProbe>);
 
 /// The result of the search so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,7 +93,7 @@ enum State {
 
 /// An action for a trial.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum ProbeAction {
+pub enum ProbeAction {
     Send(Key),
     Close(Key),
 }
@@ -139,6 +144,91 @@ impl Reply {
     }
 }
 
+impl IdleSearch {
+    pub fn new(plan: &StressPlan) -> IdleSearch {
+        let new = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
+        IdleSearch(plan.find_idle_timeout.map(new))
+    }
+
+    pub fn is_planned(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether new connections send a message.
+    pub fn sends(&self) -> bool {
+        self.0.as_ref().is_some_and(IdleProbe::sends)
+    }
+
+    /// Whether the mode is undecided, so that a wrong answer is not an error.
+    pub fn is_deciding(&self) -> bool {
+        self.0.as_ref().is_some_and(IdleProbe::is_deciding)
+    }
+
+    /// Returns when the next action is due.
+    pub fn due(&self) -> Option<Duration> {
+        self.0.as_ref().and_then(IdleProbe::due)
+    }
+
+    pub fn into_result(self) -> Option<ProbeResult> {
+        self.0.map(|probe| probe.result)
+    }
+
+    /// Returns the idle times of the connections to open, if a round is over.
+    pub fn next_round(&mut self) -> Vec<Duration> {
+        let probe = self.0.as_mut().filter(|probe| probe.is_round_over());
+        probe.map(IdleProbe::next_round).unwrap_or_default()
+    }
+
+    /// Adds a connection to the round.
+    pub fn begin(&mut self, key: Key, idle_time: Duration) {
+        if let Some(probe) = &mut self.0 {
+            probe.begin(key, idle_time);
+        }
+    }
+
+    /// Executes what is due. Returns false at the end of the search.
+    pub fn run(&mut self, conns: &mut Conns, now: Duration) -> bool {
+        let Some(probe) = self.0.as_mut().filter(|probe| !probe.is_round_over()) else {
+            return false;
+        };
+        for action in probe.actions(now) {
+            match action {
+                ProbeAction::Send(key) => drop(conns.permit(key, now)),
+                ProbeAction::Close(key) => conns.end(key, Reason::Drained),
+            }
+        }
+        true
+    }
+
+    /// Handles an established connection.
+    pub fn connected(&mut self, key: Key, now: Duration) {
+        if let Some(probe) = &mut self.0 {
+            probe.connected(key, now);
+        }
+    }
+
+    /// Handles an answer. Returns whether its connection is done. `None`: there is no search.
+    pub fn answered(&mut self, key: Key, now: Duration) -> Option<bool> {
+        self.0.as_mut().map(|probe| probe.answered(key, now))
+    }
+
+    /// Handles a closed connection. Returns false if it never answered, which does not reveal a
+    /// timer.
+    pub fn closed(&mut self, key: Key, result: ConnResult, phase: Phase, now: Duration) -> bool {
+        let Some(probe) = &mut self.0 else { return true };
+        let is_searching = phase == Phase::IdleProbe;
+        match result {
+            ConnResult::Fine if is_searching => return probe.closed(key, None, now),
+            ConnResult::Died(how) if is_searching => return probe.closed(key, Some(how), now),
+            ConnResult::Fine | ConnResult::Died(_) => {}
+            ConnResult::Failed(_) => probe.failed(key),
+            // A wrong answer does not reveal a timer.
+            ConnResult::Wrong => probe.wrong_answer(key),
+        }
+        true
+    }
+}
+
 impl IdleProbe {
     pub fn new(max: Duration, timeout: Duration, probe: Probe) -> IdleProbe {
         let mode = match probe {
@@ -151,7 +241,7 @@ impl IdleProbe {
     }
 
     /// Returns the idle times of the next round; none if the search is over.
-    pub(super) fn next_round(&mut self) -> Vec<Duration> {
+    pub fn next_round(&mut self) -> Vec<Duration> {
         self.trials.clear();
         let first = !std::mem::replace(&mut self.started, true);
         match self.result.mode {
@@ -182,17 +272,17 @@ impl IdleProbe {
     }
 
     /// Adds a trial.
-    pub(super) fn begin(&mut self, key: Key, idle_time: Duration) {
+    pub fn begin(&mut self, key: Key, idle_time: Duration) {
         self.trials.push(Trial { key, idle_time, state: State::Dialing });
     }
 
     /// Whether new connections send a message.
-    pub(super) fn sends(&self) -> bool {
+    pub fn sends(&self) -> bool {
         self.result.mode != Some(Mode::Silent)
     }
 
     /// Whether the mode is undecided, so that a wrong answer is not an error.
-    pub(super) fn is_deciding(&self) -> bool {
+    pub fn is_deciding(&self) -> bool {
         self.result.mode.is_none()
     }
 
@@ -209,7 +299,7 @@ impl IdleProbe {
         }
     }
 
-    pub(super) fn is_round_over(&self) -> bool {
+    pub fn is_round_over(&self) -> bool {
         self.trials.iter().all(|trial| trial.state == State::Over)
     }
 
@@ -218,7 +308,7 @@ impl IdleProbe {
     }
 
     /// Handles an established connection.
-    pub(super) fn connected(&mut self, key: Key, now: Duration) {
+    pub fn connected(&mut self, key: Key, now: Duration) {
         let sends = self.sends();
         if let Some(trial) = self.trial(key).filter(|trial| trial.state == State::Dialing) {
             trial.state = match sends {
@@ -229,7 +319,7 @@ impl IdleProbe {
     }
 
     /// Handles an answer. Returns true if the trial is complete.
-    pub(super) fn answered(&mut self, key: Key, now: Duration) -> bool {
+    pub fn answered(&mut self, key: Key, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
         let idle_time = trial.idle_time;
@@ -254,7 +344,7 @@ impl IdleProbe {
 
     /// Handles a closed connection. Returns false if it never answered, which does not reveal a
     /// timer.
-    pub(super) fn closed(&mut self, key: Key, how: Option<DeathCause>, now: Duration) -> bool {
+    pub fn closed(&mut self, key: Key, how: Option<DeathCause>, now: Duration) -> bool {
         let deciding = self.is_deciding();
         let Some(trial) = self.trial(key) else { return true };
         let (state, wanted) = (trial.state, trial.idle_time);
@@ -284,7 +374,7 @@ impl IdleProbe {
     }
 
     /// Handles a wrong answer.
-    pub(super) fn wrong_answer(&mut self, key: Key) {
+    pub fn wrong_answer(&mut self, key: Key) {
         self.failed(key);
         if self.is_deciding() {
             self.decide(Reply::OtherData);
@@ -292,14 +382,14 @@ impl IdleProbe {
     }
 
     /// Handles a failed connect.
-    pub(super) fn failed(&mut self, key: Key) {
+    pub fn failed(&mut self, key: Key) {
         if let Some(trial) = self.trial(key) {
             trial.state = State::Over;
         }
     }
 
     /// Returns the actions that are due.
-    pub(super) fn actions(&mut self, now: Duration) -> Vec<ProbeAction> {
+    pub fn actions(&mut self, now: Duration) -> Vec<ProbeAction> {
         let mut actions = Vec::new();
         let dead = self.result.died.map(|(idle_time, _)| idle_time);
         let (is_silent, timeout) = (!self.sends(), self.reply_timeout());
@@ -333,7 +423,7 @@ impl IdleProbe {
     }
 
     /// Returns when the next action is due.
-    pub(super) fn due(&self) -> Option<Duration> {
+    pub fn due(&self) -> Option<Duration> {
         let due = |trial: &Trial| match trial.state {
             State::Idle { since } => Some(since + trial.idle_time),
             State::Probed { at: since, .. } | State::Connected { since } => {

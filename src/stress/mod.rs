@@ -1,8 +1,10 @@
 //! The load generator: opens connections, runs loads over them, verifies every byte, and reports
 //! latencies, failures and what it cost the server.
 
+mod answer_scan;
 pub mod bulk;
 pub mod conn_result;
+mod conns;
 #[cfg(unix)]
 pub mod coordinator;
 pub mod cost;
@@ -21,13 +23,10 @@ pub mod load_stats;
 pub mod load_watch;
 pub mod outcome;
 mod pacer;
-mod pacing;
 pub mod partition;
 pub mod pattern;
-pub mod phase;
 mod phases;
 pub mod precise_timer;
-mod probe;
 pub mod progress;
 pub mod protocol;
 pub mod ramp_curve;
@@ -36,9 +35,9 @@ mod results;
 pub mod run;
 pub mod runner;
 pub mod script;
+mod sending;
 pub mod server_usage;
 pub mod sink;
-mod snapshot;
 mod sources;
 pub mod stream_echo;
 pub mod timeline;

@@ -10,11 +10,14 @@ use crate::text::shell::quoted;
 use super::coordinator::Combined;
 use super::cost::Cost;
 use super::environment::Environment;
+use super::group::LoadGroup;
 use super::histogram::Histogram;
 use super::idle_probe::ProbeResult;
 use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
+use super::protocol::WorkerResult;
 use super::ramp_curve::RampCurve;
 use super::report::format::percent;
+use super::results::FinishedRun;
 use super::runner::Runner;
 use super::server_usage::{Backlog, LoopUsage, ServerUsage};
 use super::timeline::Timeline;
@@ -97,58 +100,51 @@ pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
 impl Outcome {
     /// Creates the outcome of a run in this process.
     pub fn of(runner: Runner) -> Outcome {
-        let whole = runner.now();
-        let loads = runner.groups.into_iter().map(|group| LoadOutcome {
-            kind: group.kind,
-            conns: group.planned,
-            far: group.load.far,
-            direction: group.load.direction,
-            stats: group.stats,
-        });
-        Outcome {
-            environment: Environment::default(),
-            began: UNIX_EPOCH,
-            loads: loads.collect(),
-            ramp: runner.ramp,
-            ramp_curve: runner.ramp_curve,
-            whole,
-            measured: runner.measured,
-            interrupted: runner.interrupted,
-            processes: 1,
-            busy: runner.busy,
-            timeline: runner.timeline,
-            server: Server::of(runner.server_usage),
-            probe: runner.idle_probe.map(|idle_probe| idle_probe.result),
-            plan: runner.plan,
-        }
+        let FinishedRun { plan, whole, groups, results, interrupted, server_usage, probe } =
+            runner.finish();
+        let loads = groups.into_iter().map(LoadOutcome::of).collect();
+        let result = results.into_worker_result(Vec::new(), interrupted);
+        Outcome { probe, ..Outcome::new(&plan, loads, result, server_usage, whole) }
     }
 
     /// Creates the outcome of a run in several processes.
     #[cfg(unix)]
     pub fn combine(plan: &StressPlan, all: Combined, processes: usize) -> Outcome {
-        let groups = plan.groups().into_iter();
-        let loads = groups.zip(all.result.load_stats).map(|((kind, conns), stats)| LoadOutcome {
+        let Combined { mut result, server_usage, whole } = all;
+        let stats = std::mem::take(&mut result.load_stats);
+        let loads = plan.groups().into_iter().zip(stats);
+        let loads = loads.map(|((kind, conns), stats)| LoadOutcome {
             kind,
             conns,
             far: false,
             direction: plan.direction,
             stats,
         });
+        Outcome { processes, ..Outcome::new(plan, loads.collect(), result, server_usage, whole) }
+    }
+
+    fn new(
+        plan: &StressPlan,
+        loads: Vec<LoadOutcome>,
+        result: WorkerResult,
+        server_usage: ServerUsage,
+        whole: Duration,
+    ) -> Outcome {
         Outcome {
+            plan: plan.clone(),
             environment: Environment::default(),
             began: UNIX_EPOCH,
-            loads: loads.collect(),
-            ramp: all.result.ramp,
-            ramp_curve: all.result.ramp_curve,
-            whole: all.whole,
-            measured: all.result.measured,
-            interrupted: all.result.interrupted,
-            processes,
-            busy: all.result.busy,
-            timeline: all.result.timeline,
-            server: Server::of(all.server_usage),
+            loads,
+            ramp: result.ramp,
+            ramp_curve: result.ramp_curve,
+            whole,
+            measured: result.measured,
+            interrupted: result.interrupted,
+            processes: 1,
+            busy: result.busy,
+            timeline: result.timeline,
+            server: Server::of(server_usage),
             probe: None,
-            plan: plan.clone(),
         }
     }
 
@@ -239,6 +235,16 @@ impl Outcome {
 }
 
 impl LoadOutcome {
+    fn of(group: LoadGroup) -> LoadOutcome {
+        LoadOutcome {
+            kind: group.kind(),
+            conns: group.planned(),
+            far: group.load().far,
+            direction: group.load().direction,
+            stats: group.into_stats(),
+        }
+    }
+
     /// Whether the load passed. Lost datagrams are not a failure, unless all are lost.
     pub fn is_ok(&self) -> bool {
         let LoadStats { failures, deaths, integrity_errors, answered, lost, partial, .. } =

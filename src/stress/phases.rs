@@ -1,248 +1,458 @@
-//! Moves a run through its phases: open persistent connections, measure loads, hold idle
-//! connections, close all.
+//! The phases of a run: open persistent connections, measure loads, hold idle connections, close
+//! all. `Phases` decides when the next phase starts. What starting it takes is done by the runner.
 
 use std::time::Duration;
 
-use crate::config::LoadKind;
-use crate::core::{Key, Reason};
+use crate::config::{LoadKind, Probe, StressPlan};
 
-use super::group::LoadGroup;
-use super::phase::Phase;
-use super::runner::Runner;
-use super::server_usage::LoopUsage;
+/// The current phase, and the conditions of the next one.
+#[derive(Debug)]
+pub struct Phases {
+    phase: Phase,
+    plan: Times,
+    /// Start of the hold of idle connections.
+    held_since: Duration,
+    /// A signal ended the run; `interrupted`: early.
+    stopping: bool,
+    interrupted: bool,
+    /// The loads must not start before the start message of the parent.
+    awaiting_start: bool,
+}
+
+/// The part of the plan that determines the phases.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    warmup: Duration,
+    duration: Duration,
+    hold: Duration,
+    timeout: Duration,
+    /// Time to close all connections.
+    closing: Duration,
+    /// The run only serves streams, without a load of its own.
+    only_serves: bool,
+    /// The run searches for an idle timeout.
+    searches: bool,
+    /// Idle connections are probed after the hold.
+    probes: bool,
+}
+
+/// The state of a run that, besides time, ends a phase.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Situation {
+    /// All persistent connections are open, or have failed.
+    pub ramp_is_over: bool,
+    /// The server accepts no more connections, as far as known.
+    pub server_is_at_rest: bool,
+    /// Connections of idle loads, and of all others.
+    pub idle_conns: usize,
+    pub active_conns: usize,
+    /// Any load can send.
+    pub can_send: bool,
+    /// All loads have persistent connections, none of which is opened again.
+    pub all_persistent: bool,
+    /// Every storm load has completed a storm.
+    pub storms_measured: bool,
+    /// The search for an idle timeout has ended.
+    pub search_is_over: bool,
+}
 
 /// Maximum time for the server to accept all connections before it is measured.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// Additional time after a timeout, so that the timeout itself reports first.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(1);
 
-impl Runner {
-    /// Advances to the current phase. Returns false at the end of the run.
-    pub(super) fn advance(&mut self) -> bool {
-        loop {
-            let before = self.phase;
-            self.step();
-            if self.phase == before {
-                return self.phase != Phase::Done;
-            }
+impl Phases {
+    pub fn new(plan: &StressPlan) -> Phases {
+        let plan = Times {
+            warmup: plan.warmup,
+            duration: plan.duration,
+            hold: plan.hold,
+            timeout: plan.timeout(),
+            closing: plan.closing_timeout(),
+            only_serves: plan.targets.is_empty(),
+            searches: plan.find_idle_timeout.is_some(),
+            probes: plan.probe == Probe::Echo,
+        };
+        Phases {
+            phase: Phase::Ramp,
+            plan,
+            held_since: Duration::ZERO,
+            stopping: false,
+            interrupted: false,
+            awaiting_start: false,
         }
     }
 
-    /// Advances to the next phase if this one is over.
-    fn step(&mut self) {
-        let now = self.clock.now();
-        let phase = self.phase;
-        match phase {
-            Phase::Ramp if self.ramp_is_over() => self.start_settling(now),
-            Phase::Settle { .. } if self.awaiting_start => {}
-            Phase::Settle { .. } if self.is_settled(now) => self.begin(now),
-            Phase::Warm { .. } if self.phase.is_due(now) => self.measure(now),
-            Phase::Load { until, .. } if self.window_is_over(until, now) => self.finish(now),
-            Phase::Finish { .. } if self.active_conns() == 0 => self.hold(now),
-            Phase::Finish { .. } if self.phase.is_due(now) => {
-                self.cut(|kind| kind != LoadKind::Idle);
-                self.hold(now);
-            }
-            Phase::Hold { .. } if self.engine.is_empty() => self.close(now),
-            Phase::Hold { .. } if self.phase.is_due(now) && self.probes() => self.probe(now),
-            Phase::Hold { .. } if self.phase.is_due(now) => self.close(now),
-            Phase::Probe { .. } if self.engine.is_empty() => self.close(now),
-            Phase::Probe { .. } if self.phase.is_due(now) => {
-                self.give_up_probes();
-                self.close(now);
-            }
-            Phase::IdleProbe if !self.run_idle_probe() => self.close(now),
-            Phase::Close { .. } if self.engine.is_empty() => self.phase = Phase::Done,
-            Phase::Close { .. } if self.phase.is_due(now) => {
-                self.cut(|_| true);
-                self.phase = Phase::Done;
-            }
-            _ => {}
-        }
+    pub fn current(&self) -> Phase {
+        self.phase
     }
 
-    /// Ends the run early but in order. A second call ends it at once.
-    pub(super) fn interrupt(&mut self) {
-        let now = self.clock.now();
-        if self.stopping {
-            // Connections closed from now on are not results.
-            self.aborting = true;
-            self.cut(|_| true);
-            self.phase = Phase::Done;
-            return;
+    /// Returns when idle connections started to be held.
+    pub fn held_since(&self) -> Duration {
+        self.held_since
+    }
+
+    /// Whether a signal ended the run early.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
+    }
+
+    /// Delays the loads until the start message.
+    pub fn await_start(&mut self) {
+        self.awaiting_start = true;
+    }
+
+    /// Lets the loads start.
+    pub fn allow_start(&mut self) {
+        self.awaiting_start = false;
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Returns the next phase, if the current one is over.
+    pub fn next(&self, now: Duration, situation: &Situation) -> Option<Phase> {
+        let Situation { idle_conns, active_conns, .. } = *situation;
+        let (is_due, is_empty) = (self.phase.is_due(now), idle_conns + active_conns == 0);
+        let is_over = match self.phase {
+            Phase::Ramp => situation.ramp_is_over,
+            Phase::Settle { .. } => {
+                !self.awaiting_start && (is_due || is_empty || situation.server_is_at_rest)
+            }
+            Phase::Warm { .. } => is_due,
+            Phase::Load { until, .. } => self.window_is_over(until, now, situation),
+            Phase::Finish { .. } => is_due || active_conns == 0,
+            Phase::Hold { .. } | Phase::Probe { .. } | Phase::Close { .. } => is_due || is_empty,
+            Phase::IdleProbe => situation.search_is_over,
+            Phase::Serve { .. } | Phase::Done => false,
+        };
+        is_over.then(|| match self.phase {
+            Phase::Ramp => Phase::Settle { until: now + SETTLE_MAX },
+            Phase::Settle { .. } => self.after_ramp(now, situation),
+            Phase::Warm { .. } => self.load(now),
+            Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
+            Phase::Finish { .. } => self.hold(now, self.held_since, idle_conns),
+            Phase::Hold { .. } if self.plan.probes && !is_empty => {
+                Phase::Probe { until: now + self.plan.timeout + GRACE }
+            }
+            Phase::Hold { .. } | Phase::Probe { .. } | Phase::IdleProbe => self.close(now),
+            Phase::Close { .. } | Phase::Done => Phase::Done,
+        })
+    }
+
+    /// Starts a phase. Returns the last one.
+    pub fn enter(&mut self, phase: Phase, now: Duration) -> Phase {
+        let last = std::mem::replace(&mut self.phase, phase);
+        if matches!(last, Phase::Settle { .. }) && !self.stopping {
+            self.held_since = now;
+        }
+        last
+    }
+
+    /// Stops the run on a signal. Returns the phase to enter: at the first signal the run ends in
+    /// order, at the second at once.
+    pub fn interrupt(&mut self, now: Duration) -> Option<Phase> {
+        if std::mem::replace(&mut self.stopping, true) {
+            return Some(Phase::Done);
         }
         self.interrupted = !matches!(self.phase, Phase::Serve { .. });
-        self.stopping = true;
-        self.abort_dials();
-        if self.phase == Phase::Ramp {
-            self.ramp = now;
-            self.ramp_curve.end(now, self.open_now());
-        }
         match self.phase {
-            Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
-            Phase::Finish { .. } | Phase::Close { .. } | Phase::Done => {}
-            _ => self.close(now),
+            Phase::Load { .. } | Phase::Serve { .. } => Some(self.finish(now)),
+            Phase::Finish { .. } | Phase::Close { .. } | Phase::Done => None,
+            _ => Some(self.close(now)),
         }
     }
 
-    fn ramp_is_over(&self) -> bool {
-        let mut persistent = self.groups.iter().filter(|group| group.is_persistent());
-        persistent.all(|group| group.unopened() == 0 && group.opening == 0)
-    }
-
-    /// Ends the ramp: all persistent connections are open.
-    fn start_settling(&mut self, now: Duration) {
-        self.ramp = now;
-        self.ramp_curve.end(now, self.open_now());
-        self.phase = Phase::Settle { until: now + SETTLE_MAX };
-    }
-
-    fn is_settled(&mut self, now: Duration) -> bool {
-        self.phase.is_due(now) || self.engine.is_empty() || self.server_usage.is_at_rest(now)
-    }
-
-    fn begin(&mut self, now: Duration) {
-        let persistent =
-            self.groups.iter().filter(|group| group.is_persistent() && !group.load.far);
-        let conns = persistent.map(|group| group.open as u64).sum();
-        self.server_usage.open(now, conns);
-        (self.held_since, self.held_until) = (now, now + self.plan.hold);
-        if self.plan.find_idle_timeout.is_some() {
-            self.groups[0].load.started.set(true);
-            self.phase = Phase::IdleProbe;
-            return;
-        }
-        if self.plan.targets.is_empty() {
-            self.busy = LoopUsage::begin(now);
-            self.phase = Phase::Serve { since: now };
-            return;
-        }
-        let can_send = |group: &LoadGroup| match group.is_persistent() {
-            true => group.open > 0 && group.kind != LoadKind::Idle,
-            false => true,
-        };
-        if !self.groups.iter().any(can_send) {
-            return self.hold(now);
-        }
-        self.connect_pace.end_ramp(now);
-        self.start_pacers(now);
-        for group in &self.groups {
-            group.load.started.set(true);
-        }
-        self.mark_active();
-        match self.plan.warmup {
-            Duration::ZERO => self.measure(now),
-            warmup => self.phase = Phase::Warm { since: now, until: now + warmup },
-        }
-    }
-
-    fn measure(&mut self, now: Duration) {
-        self.groups.iter_mut().for_each(|group| group.stats.restart());
-        self.busy = LoopUsage::begin(now);
-        self.server_usage.begin(now);
-        self.phase = Phase::Load { since: now, until: now + self.plan.duration };
-    }
-
-    /// Whether the window is over: its time, plus what the first storm needs.
-    fn window_is_over(&self, until: Duration, now: Duration) -> bool {
-        let measured = self.storms_measured() || now >= until + self.plan.timeout();
-        let is_inactive =
-            self.active_conns() == 0 && self.groups.iter().all(LoadGroup::is_persistent);
-        now >= until && measured || is_inactive
-    }
-
-    /// Ends the window: records the measurements and stops the active loads.
-    fn finish(&mut self, now: Duration) {
-        if let Phase::Load { since, .. } | Phase::Serve { since } = self.phase {
-            self.server_usage.end(now);
-            self.busy.end(now);
-            self.measured = Some((since, now));
-            for group in &mut self.groups {
-                group.stats.window = now - since;
-                group.stats.open = group.open as u64;
+    /// Returns the phase after all persistent connections are open.
+    fn after_ramp(&self, now: Duration, situation: &Situation) -> Phase {
+        match self.plan {
+            Times { searches: true, .. } => Phase::IdleProbe,
+            Times { only_serves: true, .. } => Phase::Serve { since: now },
+            _ if !situation.can_send => {
+                self.hold(now, now, situation.idle_conns + situation.active_conns)
             }
+            Times { warmup: Duration::ZERO, .. } => self.load(now),
+            Times { warmup, .. } => Phase::Warm { since: now, until: now + warmup },
         }
-        self.phase = Phase::Finish { until: now + self.plan.closing_timeout() + GRACE };
-        for group in self.groups.iter().filter(|group| group.kind != LoadKind::Idle) {
-            group.load.ending.set(true);
-        }
-        self.mark_active();
     }
 
-    fn hold(&mut self, now: Duration) {
-        match self.engine.is_empty() || self.stopping {
+    /// Whether the measured window is over: its time, plus what the first storm needs.
+    fn window_is_over(&self, until: Duration, now: Duration, situation: &Situation) -> bool {
+        let is_measured = situation.storms_measured || now >= until + self.plan.timeout;
+        let is_inactive = situation.active_conns == 0 && situation.all_persistent;
+        now >= until && is_measured || is_inactive
+    }
+
+    fn load(&self, now: Duration) -> Phase {
+        Phase::Load { since: now, until: now + self.plan.duration }
+    }
+
+    fn finish(&self, now: Duration) -> Phase {
+        Phase::Finish { until: now + self.plan.closing + GRACE }
+    }
+
+    /// Holds the connections that remain, if there are any.
+    fn hold(&self, now: Duration, held_since: Duration, conns: usize) -> Phase {
+        match conns == 0 || self.stopping {
             true => self.close(now),
-            false => self.phase = Phase::Hold { since: now, until: self.held_until },
+            false => Phase::Hold { since: now, until: held_since + self.plan.hold },
         }
     }
 
-    /// Closes all remaining connections.
-    fn close(&mut self, now: Duration) {
-        if !matches!(self.phase, Phase::Probe { .. }) {
-            self.record_held(now);
-        }
-        self.listeners.close_now();
-        for group in &self.groups {
-            group.load.started.set(false);
-            group.load.ending.set(true);
-        }
-        self.phase = Phase::Close { until: now + self.plan.closing_timeout() + GRACE };
-        let keys: Vec<Key> = self.engine.iter().map(|(key, _)| key).collect();
-        for key in keys {
-            self.wake(key.at(0));
+    fn close(&self, now: Duration) -> Phase {
+        Phase::Close { until: now + self.plan.closing + GRACE }
+    }
+}
+
+/// A phase of a run. Times count from the start of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Persistent connections are opened.
+    Ramp,
+    /// The server gets time to accept all connections before its memory is read.
+    Settle {
+        until: Duration,
+    },
+    /// The loads run, but nothing is measured yet.
+    Warm {
+        since: Duration,
+        until: Duration,
+    },
+    /// The loads run and are measured.
+    Load {
+        since: Duration,
+        until: Duration,
+    },
+    /// Only the sink runs: the load comes from other processes.
+    Serve {
+        since: Duration,
+    },
+    /// Loads that send receive their last answers and close.
+    Finish {
+        until: Duration,
+    },
+    /// Idle connections are held.
+    Hold {
+        since: Duration,
+        until: Duration,
+    },
+    /// Each idle connection must answer once.
+    Probe {
+        until: Duration,
+    },
+    /// The search for the server's idle timeout runs.
+    IdleProbe,
+    /// All remaining connections are closed.
+    Close {
+        until: Duration,
+    },
+    Done,
+}
+
+impl Phase {
+    /// Whether connections of this kind of load are opened.
+    pub fn opens(self, kind: LoadKind) -> bool {
+        match self {
+            Phase::Ramp => kind.stays(),
+            Phase::Warm { .. } | Phase::Load { .. } => !kind.stays(),
+            _ => false,
         }
     }
 
-    /// Records idle connections before they are probed or closed.
-    pub(super) fn record_held(&mut self, now: Duration) {
-        self.server_usage.record_queue();
-        self.server_usage.close(now);
-        for group in self.groups.iter_mut().filter(|group| group.kind == LoadKind::Idle) {
-            group.stats.open = group.open as u64;
-            group.stats.window = now.saturating_sub(self.held_since);
+    /// Whether results count.
+    pub fn measures(self) -> bool {
+        matches!(self, Phase::Load { .. } | Phase::Serve { .. })
+    }
+
+    /// Whether new messages are sent.
+    pub fn sends(self) -> bool {
+        matches!(self, Phase::Warm { .. } | Phase::Load { .. })
+    }
+
+    /// Whether this process is closing all connections.
+    pub fn closes(self) -> bool {
+        matches!(self, Phase::Close { .. } | Phase::Done)
+    }
+
+    /// Returns when the phase ends at the latest.
+    pub fn due(self) -> Option<Duration> {
+        match self {
+            Phase::Ramp | Phase::Serve { .. } | Phase::IdleProbe | Phase::Done => None,
+            Phase::Settle { until }
+            | Phase::Warm { until, .. }
+            | Phase::Load { until, .. }
+            | Phase::Finish { until }
+            | Phase::Hold { until, .. }
+            | Phase::Probe { until }
+            | Phase::Close { until } => Some(until),
         }
     }
 
-    /// Number of connections of all loads but idle.
-    fn active_conns(&self) -> usize {
-        let active = self.groups.iter().filter(|group| group.kind != LoadKind::Idle);
-        active.map(|group| group.open + group.opening).sum()
-    }
-
-    fn mark_active(&mut self) {
-        for group in 0..self.groups.len() {
-            let keys = std::mem::take(&mut self.groups[group].keys);
-            for key in &keys {
-                self.wake(*key);
-            }
-            self.groups[group].keys = keys;
+    /// Returns start and end of a phase with a fixed duration.
+    pub fn span(self) -> Option<(Duration, Duration)> {
+        match self {
+            Phase::Warm { since, until }
+            | Phase::Load { since, until }
+            | Phase::Hold { since, until } => Some((since, until)),
+            _ => None,
         }
     }
 
-    /// Drops connections that are still connecting, without recording a result.
-    fn abort_dials(&mut self) {
-        let dialing = self.engine.iter().filter(|(_, conn)| conn.dialing());
-        let keys: Vec<Key> = dialing.map(|(key, _)| key).collect();
-        self.aborting = true;
-        for key in keys {
-            self.end(key, Reason::ConnectTimeout);
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Ramp => "connect",
+            Phase::Settle { .. } => "settle",
+            Phase::Warm { .. } => "warm up",
+            Phase::Load { .. } => "measure",
+            Phase::Serve { .. } => "serve",
+            Phase::Finish { .. } => "finish",
+            Phase::Hold { .. } => "hold",
+            Phase::Probe { .. } => "probe",
+            Phase::IdleProbe => "idle",
+            Phase::Close { .. } | Phase::Done => "close",
         }
-        self.record_closed();
-        self.aborting = false;
     }
 
-    /// Closes connections of the chosen loads at once.
-    fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
-        let groups = &self.groups;
-        let chosen =
-            self.engine.iter().filter(|(key, _)| which(groups[self.watch.group(*key)].kind));
-        let keys: Vec<(Key, bool)> = chosen.map(|(key, conn)| (key, conn.dialing())).collect();
-        for (key, dialing) in keys {
-            let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
-            self.end(key, reason);
+    /// Whether its time is over.
+    pub fn is_due(self, now: Duration) -> bool {
+        self.due().is_some_and(|until| now >= until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Address;
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn plan() -> StressPlan {
+        let targets = vec![Address::parse("127.0.0.1:7").unwrap()];
+        StressPlan { targets, hold: 5 * S, duration: 3 * S, ..StressPlan::default() }
+    }
+
+    fn ready() -> Situation {
+        Situation {
+            ramp_is_over: true,
+            server_is_at_rest: true,
+            active_conns: 1,
+            can_send: true,
+            all_persistent: true,
+            storms_measured: true,
+            ..Situation::default()
         }
-        // Their scripts may have reported at the end.
-        self.collect_results();
+    }
+
+    /// Enters the next phase, and returns its name.
+    fn advance(phases: &mut Phases, now: Duration, situation: Situation) -> Option<&'static str> {
+        let next = phases.next(now, &situation)?;
+        phases.enter(next, now);
+        Some(next.name())
+    }
+
+    /// Advances from the ramp to the phase after settling.
+    fn start(phases: &mut Phases, now: Duration, situation: Situation) {
+        assert_eq!(advance(phases, now, situation), Some("settle"));
+        assert!(advance(phases, now, situation).is_some());
+    }
+
+    #[test]
+    fn a_load_is_measured_and_idle_connections_are_held_after_it() {
+        let mut phases = Phases::new(&plan());
+        let both = Situation { idle_conns: 1, ..ready() };
+        assert_eq!(advance(&mut phases, S, Situation { ramp_is_over: false, ..both }), None);
+        assert_eq!(advance(&mut phases, S, both), Some("settle"));
+        let unsettled = Situation { server_is_at_rest: false, ..both };
+        assert_eq!(advance(&mut phases, S, unsettled), None);
+        assert_eq!(advance(&mut phases, 3 * S, unsettled), Some("measure"));
+        assert_eq!((phases.held_since(), advance(&mut phases, 5 * S, both)), (3 * S, None));
+        assert_eq!(advance(&mut phases, 6 * S, both), Some("finish"));
+        let idle = Situation { active_conns: 0, ..both };
+        assert_eq!(advance(&mut phases, 6 * S, idle), Some("hold"));
+        assert_eq!(phases.current().due(), Some(8 * S));
+        assert_eq!(advance(&mut phases, 8 * S, idle), Some("close"));
+        assert_eq!(advance(&mut phases, 8 * S, idle), None);
+        assert_eq!(advance(&mut phases, 8 * S, Situation::default()), Some("close"));
+        assert_eq!(phases.current(), Phase::Done);
+    }
+
+    #[test]
+    fn without_idle_connections_nothing_is_held() {
+        let mut phases = Phases::new(&StressPlan { warmup: S, ..plan() });
+        for (now, name) in [(0, "settle"), (0, "warm up"), (1, "measure"), (4, "finish")] {
+            assert_eq!(advance(&mut phases, now * S, ready()), Some(name));
+        }
+        // The server does not close: the rest is cut when the time is over.
+        assert_eq!(advance(&mut phases, 4 * S, ready()), None);
+        assert_eq!(advance(&mut phases, 60 * S, ready()), Some("close"));
+    }
+
+    #[test]
+    fn a_window_lasts_until_the_first_storm_is_measured_or_no_connection_is_left() {
+        let mut phases = Phases::new(&plan());
+        start(&mut phases, S, ready());
+        let storm = Situation { storms_measured: false, all_persistent: false, ..ready() };
+        assert_eq!(phases.next(5 * S, &storm), None);
+        assert!(phases.next(4 * S + StressPlan::TIMEOUT, &storm).is_some());
+        assert_eq!(phases.next(2 * S, &Situation { active_conns: 0, ..storm }), None);
+        assert!(phases.next(2 * S, &Situation { active_conns: 0, ..ready() }).is_some());
+    }
+
+    #[test]
+    fn idle_connections_are_held_probed_and_closed() {
+        let mut phases = Phases::new(&StressPlan { probe: Probe::Echo, ..plan() });
+        let idle = Situation { idle_conns: 2, active_conns: 0, can_send: false, ..ready() };
+        for (now, name) in [(0, "settle"), (0, "hold"), (5, "probe")] {
+            assert_eq!(advance(&mut phases, now * S, idle), Some(name));
+        }
+        assert_eq!(advance(&mut phases, 6 * S, idle), None);
+        assert_eq!(advance(&mut phases, 6 * S, Situation::default()), Some("close"));
+        let mut phases = Phases::new(&StressPlan { probe: Probe::Echo, ..plan() });
+        start(&mut phases, S, idle);
+        // All have died: there is none to hold or to probe.
+        assert_eq!(advance(&mut phases, 2 * S, Situation::default()), Some("close"));
+    }
+
+    #[test]
+    fn a_worker_waits_for_the_start_message() {
+        let mut phases = Phases::new(&plan());
+        phases.await_start();
+        assert_eq!(advance(&mut phases, S, ready()), Some("settle"));
+        assert_eq!(advance(&mut phases, 60 * S, ready()), None);
+        phases.allow_start();
+        assert_eq!(advance(&mut phases, 60 * S, ready()), Some("measure"));
+    }
+
+    #[test]
+    fn a_search_and_a_sink_alone_have_phases_of_their_own() {
+        let find_idle_timeout = Some(S);
+        let mut phases = Phases::new(&StressPlan { find_idle_timeout, ..plan() });
+        start(&mut phases, S, ready());
+        assert_eq!((phases.current(), phases.next(9 * S, &ready())), (Phase::IdleProbe, None));
+        let over = Situation { search_is_over: true, ..ready() };
+        assert_eq!(advance(&mut phases, 9 * S, over), Some("close"));
+        let mut phases = Phases::new(&StressPlan { targets: Vec::new(), ..plan() });
+        start(&mut phases, S, ready());
+        assert_eq!(phases.next(600 * S, &Situation::default()), None);
+        assert_eq!(phases.interrupt(600 * S).map(Phase::name), Some("finish"));
+        assert!(!phases.is_interrupted());
+    }
+
+    #[test]
+    fn the_first_signal_ends_a_run_in_order_and_the_second_at_once() {
+        let mut phases = Phases::new(&plan());
+        assert_eq!(phases.interrupt(S).map(Phase::name), Some("close"));
+        assert!(phases.is_interrupted() && phases.is_stopping());
+        assert_eq!(phases.interrupt(S), Some(Phase::Done));
+        let mut phases = Phases::new(&plan());
+        let both = Situation { idle_conns: 1, ..ready() };
+        start(&mut phases, S, both);
+        let finish = phases.interrupt(2 * S).unwrap();
+        phases.enter(finish, 2 * S);
+        // Idle connections are not held any longer.
+        let idle = Situation { active_conns: 0, ..both };
+        assert_eq!((finish.name(), advance(&mut phases, 2 * S, idle)), ("finish", Some("close")));
     }
 }

@@ -7,8 +7,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::Color;
 
-use super::outcome::GIBIBYTE;
+use super::group::LoadGroups;
+use super::histogram::Histogram;
+use super::outcome::{GIBIBYTE, WorkUnit};
+use super::phases::Phase;
 use super::report::format::{bytes, count, digits, duration};
+use super::results::Results;
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,6 +77,40 @@ impl Progress {
 }
 
 impl Snapshot {
+    /// Takes a snapshot of a run.
+    pub fn of(phase: Phase, groups: &LoadGroups, results: &Results, now: Duration) -> Snapshot {
+        let (last, step) = results.last_step();
+        let step = step.as_secs_f64();
+        let mut latency = Histogram::new();
+        let counted = groups.iter().filter(|group| WorkUnit::of(group.kind()) != WorkUnit::None);
+        counted.for_each(|group| latency.merge(&group.stats().latency));
+        let errors = groups.iter().map(|group| {
+            let stats = group.stats();
+            stats.failed() + stats.deaths.count() + stats.integrity_errors.count
+        });
+        let (open, wanted) = (groups.open(), groups.persistent_planned());
+        let share = match phase.span() {
+            Some((since, until)) => {
+                now.saturating_sub(since).as_secs_f64()
+                    / until.saturating_sub(since).as_secs_f64().max(1e-9)
+            }
+            None if wanted > 0 => open as f64 / wanted as f64,
+            None => 0.0,
+        };
+        Snapshot {
+            phase: phase.name().to_string(),
+            share,
+            open,
+            wanted,
+            answered: last.answered as f64 / step,
+            exchanged: last.exchanged as f64 / step,
+            bytes: last.bytes as f64 / step,
+            errors: errors.sum(),
+            p50: latency.at(0.5),
+            p99: latency.at(0.99),
+        }
+    }
+
     /// `9,000 of 10,000 open · 45.2 k/s · p50 85.1 µs p99 394 µs · 3 errors`.
     fn figures(&self) -> String {
         let mut parts = vec![match self.wanted {

@@ -1,188 +1,376 @@
-//! Records results: counts answers, closes and failures, and marks connections that may send again.
+//! The results of a run: the ramp, the timeline, the measured window and the loop's own usage.
+//! Counts answers, closes and failures in the statistics of the loads. Does not touch connections.
 
 use std::time::Duration;
 
-use crate::config::LoadKind;
-use crate::core::{Key, Reason};
+use crate::config::StressPlan;
+use crate::core::Reason;
 
 use super::conn_result::{ConnHistory, ConnResult, classify};
+use super::cost::Cost;
 use super::failure::{BYTES_LOST, FOREIGN_PEER, LoadFailure, Stage};
+use super::group::{LoadGroup, LoadGroups};
+use super::idle_probe::ProbeResult;
 use super::load::{Pace, ScriptEvent, ScriptReport};
-use super::load_stats::Death;
-use super::load_watch::ClosedConn;
-use super::runner::Runner;
+use super::load_stats::{Death, LoadStats};
+use super::load_watch::{ClosedConn, Moved};
+use super::phases::Phase;
+use super::protocol::WorkerResult;
+use super::ramp_curve::RampCurve;
+use super::server_usage::{LoopUsage, ServerUsage};
+use super::timeline::{Point, Timeline};
 
-impl Runner {
-    pub(super) fn record_connected(&mut self) {
-        for (key, after) in std::mem::take(&mut self.watch.connected) {
-            self.idle_probe_connected(key);
-            let group = &mut self.groups[self.watch.group(key)];
-            group.opening -= 1;
-            group.open += 1;
-            group.stats.opened += 1;
-            group.stats.connect.record(after);
-            self.timeline.current().opened += 1;
-            if group.is_persistent() && group.kind != LoadKind::Idle {
-                group.keys.push(key.at(0));
-            }
+/// The results so far, except the statistics of the loads.
+#[derive(Debug, Default)]
+pub struct Results {
+    timeline: Timeline,
+    ramp_curve: RampCurve,
+    /// Time until all persistent connections were open.
+    ramp: Duration,
+    /// Start and end of the measured window.
+    measured: Option<(Duration, Duration)>,
+    busy: LoopUsage,
+    /// This process is closing connections early: how they end is not a result.
+    is_discarding: bool,
+}
+
+/// The state of the run in which something is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordCx {
+    pub now: Duration,
+    pub phase: Phase,
+    /// A search for an idle timeout runs, which handles deaths itself.
+    pub searches: bool,
+    /// The search still decides its mode, so a wrong answer is not an error.
+    pub is_deciding: bool,
+}
+
+/// What the runner does after a report of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    None,
+    /// The connection may send its next message.
+    Answered,
+    /// The script has something to send.
+    Resume,
+    /// The socket only counts bytes from now on.
+    CountOnly,
+}
+
+/// The parts of an ended run that its outcome is made of.
+pub struct FinishedRun {
+    pub plan: StressPlan,
+    /// Duration of the run.
+    pub whole: Duration,
+    pub groups: LoadGroups,
+    pub results: Results,
+    pub interrupted: bool,
+    pub server_usage: ServerUsage,
+    pub probe: Option<ProbeResult>,
+}
+
+impl Results {
+    /// Discards or records how connections end from now on.
+    pub fn discard(&mut self, is_discarding: bool) {
+        self.is_discarding = is_discarding;
+    }
+
+    /// Returns the last complete step of the timeline, and the length of a step.
+    pub fn last_step(&self) -> (Point, Duration) {
+        (self.timeline.points.last().copied().unwrap_or_default(), self.timeline.step)
+    }
+
+    /// Returns when the current step of the timeline ends.
+    pub fn due(&self) -> Duration {
+        self.timeline.due()
+    }
+
+    /// Records the number of open connections during the ramp.
+    pub fn record_ramp(&mut self, now: Duration, open: u64) {
+        self.ramp_curve.record(now, open);
+    }
+
+    pub fn end_ramp(&mut self, now: Duration, open: u64) {
+        self.ramp = now;
+        self.ramp_curve.end(now, open);
+    }
+
+    /// Ends the current step of the timeline.
+    pub fn end_step(&mut self, now: Duration, open: u64, cost: Option<Cost>) {
+        self.timeline.advance(now, open, cost);
+    }
+
+    /// Ends the timeline.
+    pub fn finish(&mut self, open: u64) {
+        self.timeline.finish(open);
+    }
+
+    /// Starts to measure the usage of the loop.
+    pub fn start_window(&mut self, now: Duration) {
+        self.busy = LoopUsage::begin(now);
+    }
+
+    /// Ends the measured window, which started at `since`.
+    pub fn end_window(&mut self, since: Duration, now: Duration) {
+        self.busy.end(now);
+        self.measured = Some((since, now));
+    }
+
+    /// Counts a turn of the loop in the measured window, and how long it slept.
+    pub fn count_turn(&mut self, slept: Duration) {
+        self.busy.turns += 1;
+        self.busy.slept += slept;
+    }
+
+    /// Records an established connection.
+    pub fn record_connected(&mut self) {
+        self.timeline.current().opened += 1;
+    }
+
+    /// Records a connection that could not even be attempted.
+    pub fn record_dial_failed(&mut self) {
+        self.timeline.current().failed += 1;
+    }
+
+    /// Records bytes moved by a load since the last call.
+    pub fn record_moved(&mut self, group: &mut LoadGroup, moved: Moved, phase: Phase) {
+        self.timeline.current().bytes += moved.sent + moved.received;
+        if phase.measures() {
+            let stats = group.stats_mut();
+            stats.bytes_out += moved.sent;
+            stats.bytes_in += moved.received;
         }
     }
 
-    pub(super) fn record_report(
+    /// Records a report of a script.
+    pub fn record_report(
         &mut self,
-        group: usize,
+        group: &mut LoadGroup,
         ScriptReport { key, event }: ScriptReport,
-    ) {
-        let deciding = self.is_deciding_mode();
-        let of = &mut self.groups[group];
-        let stats = &mut of.stats;
+        cx: RecordCx,
+    ) -> Reaction {
+        let (id, is_idle, pace) = (key.id, group.is_idle(), group.load().pace);
+        let stats = group.stats_mut();
         match event {
-            ScriptEvent::Wrong { .. } | ScriptEvent::Excess { .. } if deciding => {}
             ScriptEvent::Answered { took, overdue } => {
                 self.timeline.answered(took);
-                if self.phase.measures() || of.kind == LoadKind::Idle {
+                if cx.phase.measures() || is_idle {
                     stats.answered += 1;
                     stats.latency.record(took);
-                    if of.load.pace == Pace::Loop {
+                    if pace == Pace::Loop {
                         stats.since_due.record(took + overdue);
                     }
                 }
-                self.answered(group, key);
+                return Reaction::Answered;
             }
-            ScriptEvent::Resume => self.wake(key.at(0)),
-            ScriptEvent::CountOnly => {
-                if let Some(line) = self.engine.get(key).and_then(|conn| conn.ends.socket(1)) {
-                    line.count_only();
-                }
-            }
+            ScriptEvent::Resume => return Reaction::Resume,
+            ScriptEvent::CountOnly => return Reaction::CountOnly,
             ScriptEvent::Truncated => stats.fail(LoadFailure::new(Stage::Exchange, BYTES_LOST)),
             ScriptEvent::ForeignPeer => stats.fail(LoadFailure::new(Stage::Exchange, FOREIGN_PEER)),
-            ScriptEvent::Partial { bytes, quiet } if !self.aborting => {
-                stats.partial.add(bytes, quiet)
-            }
-            ScriptEvent::Partial { .. } => {}
-            ScriptEvent::Missing { sent, arrived } => {
-                let id = key.id;
-                let text = format!("connection #{id}: {sent} bytes sent, {arrived} arrived");
-                stats.integrity_errors.add(text);
-            }
-            ScriptEvent::Corrupt { bytes } => {
-                let id = key.id;
-                let text = format!("socket #{id}: {bytes} bytes that were never sent");
-                stats.integrity_errors.add(text);
-            }
+            ScriptEvent::Partial { .. } if self.is_discarding => {}
+            ScriptEvent::Partial { bytes, quiet } => stats.partial.add(bytes, quiet),
             ScriptEvent::Lost => stats.lost += 1,
             ScriptEvent::Late => stats.late += 1,
+            ScriptEvent::Wrong { .. } | ScriptEvent::Excess { .. } if cx.is_deciding => {}
             ScriptEvent::Wrong { at, actual, expected } => stats.integrity_errors.add(format!(
-                "connection #{}: byte {at} is {actual:#04x}, expected {expected:#04x}",
-                key.id
+                "connection #{id}: byte {at} is {actual:#04x}, expected {expected:#04x}"
             )),
-            ScriptEvent::Excess { at } => {
-                let id = key.id;
-                stats
-                    .integrity_errors
-                    .add(format!("connection #{id}: received more than the {at} bytes sent"));
-            }
+            ScriptEvent::Excess { at } => stats
+                .integrity_errors
+                .add(format!("connection #{id}: received more than the {at} bytes sent")),
+            ScriptEvent::Missing { sent, arrived } => stats
+                .integrity_errors
+                .add(format!("connection #{id}: {sent} bytes sent, {arrived} arrived")),
+            ScriptEvent::Corrupt { bytes } => stats
+                .integrity_errors
+                .add(format!("socket #{id}: {bytes} bytes that were never sent")),
         }
+        Reaction::None
     }
 
-    /// Marks the connection for its next message.
-    fn answered(&mut self, group: usize, key: Key) {
-        if self.idle_probe_answered(key) {
-            return;
-        }
-        let of = &mut self.groups[group];
-        match of.kind {
-            LoadKind::Reset => {
-                return self.end(key, Reason::Cut);
-            }
-            LoadKind::Pulse => self.count_missing(group),
-            _ => {}
-        }
-        self.wake(key.at(0));
-    }
-
-    pub(super) fn record_closed(&mut self) {
-        for closed in std::mem::take(&mut self.watch.closed) {
-            self.record_close(closed);
-        }
-        for (group, moved) in self.groups.iter_mut().zip(&mut self.watch.moved) {
-            let moved = std::mem::take(moved);
-            self.timeline.current().bytes += moved.sent + moved.received;
-            if self.phase.measures() {
-                group.stats.bytes_out += moved.sent;
-                group.stats.bytes_in += moved.received;
-            }
-        }
-    }
-
-    fn record_close(&mut self, closed: ClosedConn) {
-        let ClosedConn { key, close, up, down, lasted } = closed;
-        let index = self.watch.group(key);
-        let now = self.clock.now();
-        let group = &mut self.groups[index];
+    /// Records a closed connection. Returns its result for a search for an idle timeout, unless it
+    /// is discarded or completed its exchange.
+    pub fn record_closed(
+        &mut self,
+        group: &mut LoadGroup,
+        closed: ClosedConn,
+        cx: RecordCx,
+    ) -> Option<ConnResult> {
+        let ClosedConn { close, up, down, lasted, .. } = closed;
         let (started, answered) = group.messages(up, down);
-        let satisfied = group.load.ends_after.is_some_and(|count| answered >= count);
-        let closing = self.phase.closes() || group.load.ending.get() || group.load.far;
-        let result = classify(close, ConnHistory { kind: group.kind, satisfied, closing });
-        let never_open = matches!(
-            close.reason,
-            Reason::Refused { .. }
-                | Reason::Exhausted { .. }
-                | Reason::Abandoned { .. }
-                | Reason::ConnectTimeout
-        );
-        match never_open {
-            true => group.opening -= 1,
-            false => group.open -= 1,
-        }
-        if self.aborting {
-            return;
+        let load = group.load();
+        let satisfied = load.ends_after.is_some_and(|count| answered >= count);
+        let closing = cx.phase.closes() || load.ending.get() || load.far;
+        let result = classify(close, ConnHistory { kind: group.kind(), satisfied, closing });
+        group.closed(was_open(close.reason));
+        if self.is_discarding {
+            return None;
         }
         let missing = started.saturating_sub(answered);
-        match result {
+        match &result {
             ConnResult::Fine if satisfied => {
                 self.timeline.current().exchanged += 1;
-                if self.phase.measures() {
-                    group.stats.exchanged += 1;
-                    group.stats.life.record(lasted);
+                if cx.phase.measures() {
+                    group.stats_mut().exchanged += 1;
+                    group.stats_mut().life.record(lasted);
                 }
             }
-            ConnResult::Fine => drop(self.idle_probe_closed(key, None)),
             ConnResult::Failed(failure) => {
                 let failure = match missing {
-                    0 => failure,
-                    _ => failure.of_answer(group.is_partial(down)),
+                    0 => failure.clone(),
+                    _ => failure.clone().of_answer(group.is_partial(down)),
                 };
-                group.stats.unanswered += missing;
-                group.stats.fail(failure);
+                group.stats_mut().unanswered += missing;
+                group.stats_mut().fail(failure);
                 self.timeline.current().failed += 1;
-                group.back_off(now);
-                self.idle_probe_failed(key);
+                group.back_off(cx.now);
             }
-            ConnResult::Died(how) if self.idle_probe_closed(key, Some(how)) => {}
-            ConnResult::Died(how) => {
-                let group = &mut self.groups[index];
-                group.stats.unanswered += missing;
-                let idle = group.idle_time(now, lasted);
+            ConnResult::Died(how) if !cx.searches => {
+                let (at, idle, how) = (cx.now, group.idle_time(cx.now, lasted), *how);
+                group.stats_mut().unanswered += missing;
+                group.stats_mut().deaths.add(Death { at, idle, how });
                 self.timeline.current().died += 1;
-                group.stats.deaths.add(Death { at: now, idle, how });
             }
-            // A wrong answer does not reveal a timer.
-            ConnResult::Wrong => self.idle_probe_wrong_answer(key),
+            ConnResult::Fine | ConnResult::Died(_) | ConnResult::Wrong => {}
         }
-        if missing > 0 && self.groups[index].kind == LoadKind::Pulse {
-            self.count_missing(index);
+        if missing > 0 {
+            group.count_missing(cx.now, cx.phase.measures());
+        }
+        (result != ConnResult::Fine || !satisfied).then_some(result)
+    }
+
+    /// Creates the result of this process, with the statistics of its loads.
+    pub fn into_worker_result(self, load_stats: Vec<LoadStats>, interrupted: bool) -> WorkerResult {
+        WorkerResult {
+            load_stats,
+            timeline: self.timeline,
+            busy: self.busy,
+            ramp: self.ramp,
+            ramp_curve: self.ramp_curve,
+            measured: self.measured,
+            interrupted,
+        }
+    }
+}
+
+impl FinishedRun {
+    /// Returns the result of a worker process.
+    pub fn into_worker_result(self) -> WorkerResult {
+        let stats: Vec<LoadStats> =
+            self.groups.into_iter().map(|group| group.into_stats()).collect();
+        self.results.into_worker_result(stats, self.interrupted)
+    }
+}
+
+/// Whether a connection that closed for this reason had been established.
+fn was_open(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::Refused { .. }
+            | Reason::Exhausted { .. }
+            | Reason::Abandoned { .. }
+            | Reason::ConnectTimeout
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::config::{LoadKind, LoadPlan};
+    use crate::core::{Close, CloseKind, Key, Side};
+    use crate::stress::failure::{CLOSED, PARTIAL};
+    use crate::stress::load::RunClock;
+    use crate::stress::load_stats::DeathCause;
+    use crate::stress::pattern::Pattern;
+
+    const MS: Duration = Duration::from_millis(1);
+    const LOAD: Phase = Phase::Load { since: MS, until: Duration::from_secs(9) };
+
+    /// The results of one load with one open connection.
+    fn open(kind: LoadKind) -> (Results, LoadGroups) {
+        let targets = vec![crate::config::Address::parse("127.0.0.1:7").unwrap()];
+        let loads = vec![LoadPlan { kind, conns: Some(1) }];
+        let plan = StressPlan { targets, loads, ..StressPlan::default() };
+        let mut groups = LoadGroups::new(&plan, Rc::new(Pattern::new(1)), RunClock::start());
+        groups[0].dialed();
+        groups[0].connected(Key::new(1, 0), MS);
+        (Results::default(), groups)
+    }
+
+    fn cx(phase: Phase) -> RecordCx {
+        RecordCx { now: 7 * MS, phase, searches: false, is_deciding: false }
+    }
+
+    /// The server closes the connection, which has sent and received these bytes.
+    fn closed(up: u64, down: u64) -> ClosedConn {
+        let close = Close { reason: Reason::Finished, first: Side::Target, by: CloseKind::Fin };
+        ClosedConn { key: Key::new(1, 0), close, up, down, lasted: 5 * MS }
+    }
+
+    #[test]
+    fn answers_count_in_the_measured_window_only() {
+        let (mut results, mut groups) = open(LoadKind::Echo);
+        let event = ScriptEvent::Answered { took: MS, overdue: Duration::ZERO };
+        let report = ScriptReport { key: Key::new(1, 0), event };
+        for (phase, answered) in [(Phase::Warm { since: MS, until: 2 * MS }, 0), (LOAD, 1)] {
+            let reaction = results.record_report(&mut groups[0], report, cx(phase));
+            assert_eq!((reaction, groups[0].stats().answered), (Reaction::Answered, answered));
+        }
+        results.end_step(100 * MS, 1, None);
+        assert_eq!(results.last_step().0.answered, 2);
+    }
+
+    #[test]
+    fn a_wrong_byte_is_no_error_while_a_search_decides_its_mode() {
+        let (mut results, mut groups) = open(LoadKind::Idle);
+        let event = ScriptEvent::Wrong { at: 3, actual: 1, expected: 2 };
+        let report = ScriptReport { key: Key::new(1, 0), event };
+        for (is_deciding, count) in [(true, 0), (false, 1)] {
+            let cx = RecordCx { is_deciding, ..cx(Phase::IdleProbe) };
+            assert_eq!(results.record_report(&mut groups[0], report, cx), Reaction::None);
+            assert_eq!(groups[0].stats().integrity_errors.count, count);
         }
     }
 
-    /// Counts one missing answer less, and records the round after the last.
-    fn count_missing(&mut self, group: usize) {
-        let now = self.clock.now();
-        let of = &mut self.groups[group];
-        of.missing = of.missing.saturating_sub(1);
-        if of.missing == 0 && self.phase.measures() && of.round > Duration::ZERO {
-            of.stats.rounds.record(now.saturating_sub(of.round));
-        }
+    #[test]
+    fn a_close_by_the_server_is_a_failure_of_a_load_and_a_death_of_an_idle_connection() {
+        let (mut results, mut groups) = open(LoadKind::Echo);
+        let result = results.record_closed(&mut groups[0], closed(128, 100), cx(LOAD));
+        assert_eq!(result, Some(ConnResult::Failed(LoadFailure::new(Stage::Exchange, CLOSED))));
+        let stats = groups[0].stats();
+        assert_eq!((stats.failed(), stats.unanswered, groups.open()), (1, 1, 0));
+        let (mut results, mut groups) = open(LoadKind::Idle);
+        let result = results.record_closed(&mut groups[0], closed(0, 0), cx(LOAD));
+        assert_eq!(result, Some(ConnResult::Died(DeathCause::Fin)));
+        assert_eq!(groups[0].stats().deaths.list[0].idle, 5 * MS);
+    }
+
+    #[test]
+    fn a_death_in_a_search_is_left_to_the_search() {
+        let (mut results, mut groups) = open(LoadKind::Idle);
+        let cx = RecordCx { searches: true, ..cx(Phase::IdleProbe) };
+        let result = results.record_closed(&mut groups[0], closed(0, 0), cx);
+        assert_eq!(result, Some(ConnResult::Died(DeathCause::Fin)));
+        assert_eq!(groups[0].stats().deaths.count(), 0);
+    }
+
+    #[test]
+    fn a_missing_answer_that_arrived_in_part_is_named() {
+        let (mut results, mut groups) = open(LoadKind::Echo);
+        let close = Close { reason: Reason::IdleTimeout, first: Side::Proxy, by: CloseKind::Fin };
+        let late = ClosedConn { close, ..closed(64, 63) };
+        results.record_closed(&mut groups[0], late, cx(LOAD));
+        let partial = LoadFailure::new(Stage::Exchange, PARTIAL);
+        assert_eq!(groups[0].stats().failures.get(&partial), Some(&1));
+    }
+
+    #[test]
+    fn discarded_closes_are_counted_as_closed_and_not_as_results() {
+        let (mut results, mut groups) = open(LoadKind::Echo);
+        results.discard(true);
+        assert_eq!(results.record_closed(&mut groups[0], closed(64, 0), cx(LOAD)), None);
+        assert_eq!((groups.open(), groups[0].stats().failed()), (0, 0));
     }
 }

@@ -81,7 +81,7 @@ fn run_here(
     notes: &mut dyn Write,
 ) -> Result<Outcome, StressError> {
     let mut runner = prepare(plan, targets, server_usage)?;
-    for address in &runner.sink_addresses {
+    for address in runner.sink_addresses() {
         // A failure to print this must not end the run.
         let _ = writeln!(notes, "oneloop: sink listening at {}", plain(address));
     }

@@ -1,71 +1,54 @@
-//! The event loop of the load generator: open, sleep, mark, run, collect. The phase decides what is
-//! done when.
+//! The event loop of the load generator: open, sleep, mark, run, collect. Joins the parts of a run:
+//! the phases decide what is done when, the loads which connections are opened and when they send,
+//! and the results what is recorded.
 
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{LoadKind, StressPlan};
-use crate::core::{
-    Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, Signal, SysError, Turn,
-};
-use crate::runtime::event_loop::{EventLoop, Source, ready, token};
-use crate::runtime::listeners::Listeners;
+use crate::config::{Listen, LoadKind, StressPlan};
+use crate::core::{Key, Reason, Signal, SysError};
+use crate::net::CannotListen;
+use crate::runtime::event_loop::{EventLoop, Source, ready};
+use crate::runtime::listeners::ACCEPT_BUDGET;
 
+use super::answer_scan::AnswerScan;
+use super::conns::Conns;
 use super::dial::LoadDialer;
-use super::endpoint::Endpoint;
-use super::failure::{self, LoadFailure};
-use super::group::{LoadGroup, pace, timeouts};
-use super::idle_probe::IdleProbe;
-use super::load::{Load, RunClock, ScriptReport};
-use super::load_watch::LoadWatch;
+use super::failure::{LoadFailure, NO_ANSWER, Stage};
+use super::group::LoadGroups;
+use super::idle_probe::IdleSearch;
+use super::load::{RunClock, ScriptReport};
+use super::load_watch::ClosedConn;
 use super::pacer::ConnectPace;
 use super::pattern::Pattern;
-use super::phase::Phase;
+use super::phases::{Phase, Phases, Situation};
 use super::precise_timer::PreciseTimer;
-use super::ramp_curve::RampCurve;
-use super::server_usage::{LoopUsage, ServerUsage};
-use super::timeline::Timeline;
+use super::progress::Snapshot;
+use super::results::{FinishedRun, Reaction, RecordCx, Results};
+use super::sending::send_due;
+use super::server_usage::ServerUsage;
+use super::sink::Sink;
 use super::worker::Parent;
 
-/// The loop and its state.
+/// The loop and the parts of a run.
 pub struct Runner {
-    pub(super) plan: StressPlan,
-    pub(super) clock: RunClock,
-    pub(super) phase: Phase,
-    pub(super) engine: Engine<Endpoint>,
-    pub(super) watch: LoadWatch,
-    pub(super) groups: Vec<LoadGroup>,
-    pub(super) busy: LoopUsage,
-    pub(super) timeline: Timeline,
-    pub(super) ramp_curve: RampCurve,
-    pub(super) server_usage: ServerUsage,
-    pub idle_probe: Option<IdleProbe>,
-    /// When all persistent connections were open, and since and until when idle ones are held.
-    pub(super) ramp: Duration,
-    pub(super) held_since: Duration,
-    pub(super) held_until: Duration,
-    /// Start and end of the measured window.
-    pub(super) measured: Option<(Duration, Duration)>,
-    /// A signal ended the run; `interrupted`: before its time.
-    pub(super) stopping: bool,
-    pub(super) interrupted: bool,
-    /// The run is being aborted: connections closed now are not results.
-    pub(super) aborting: bool,
-    /// The loads must not start before the start message of the parent.
-    pub(super) awaiting_start: bool,
-    pub(super) connect_pace: ConnectPace,
-    /// When to scan for missing answers next.
-    pub(super) next_scan: Duration,
-    pub(super) event_loop: EventLoop,
-    pub(super) conn_ids: ConnIds,
-    /// Listeners of the sink, and their addresses.
-    pub(super) listeners: Listeners,
-    pub sink_addresses: Vec<String>,
+    plan: StressPlan,
+    clock: RunClock,
+    event_loop: EventLoop,
     precise_timer: PreciseTimer,
-    dialer: LoadDialer,
+    conns: Conns,
+    groups: LoadGroups,
+    phases: Phases,
+    connect_pace: ConnectPace,
+    answer_scan: AnswerScan,
+    search: IdleSearch,
+    sink: Sink,
+    results: Results,
+    server_usage: ServerUsage,
     /// The process that started this one, if it is one of several.
     parent: Option<Parent>,
+    /// Buffer for the reports of the scripts of one load.
     reports: Vec<ScriptReport>,
 }
 
@@ -84,51 +67,25 @@ impl Runner {
         server_usage: ServerUsage,
     ) -> io::Result<Runner> {
         let clock = RunClock::start();
-        let wanted = plan.groups();
-        let load = |kind, far| {
-            let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
-            (load.direction, load.count_only, load.far) = (plan.direction, plan.no_verify, far);
-            (load.is_datagram, load.gso) = (plan.is_datagram(), plan.gso);
-            load
-        };
-        let group = |&(kind, conns): &(_, usize)| LoadGroup::new(kind, conns, load(kind, false));
-        let stream = LoadKind::Stream;
-        let far = plan.sink.iter().map(|_| LoadGroup::new(stream, 0, load(stream, true)));
-        let groups: Vec<LoadGroup> = wanted.iter().map(group).chain(far).collect();
-        let times = groups.iter().map(|group| timeouts(group.kind, plan)).collect();
-        let conns = wanted.iter().map(|(_, conns)| conns).sum();
-        let new_probe = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
+        let groups = LoadGroups::new(plan, pattern, clock);
+        let capacity = plan.groups().iter().map(|(_, conns)| conns).sum();
         let mut precise_timer = PreciseTimer::default();
         let event_loop = EventLoop::new(EVENTS)?;
         precise_timer.register(event_loop.registry(), Source::Timer.token())?;
         Ok(Runner {
             plan: plan.clone(),
             clock,
-            phase: Phase::Ramp,
-            engine: Engine::new(times, conns, Buffers::default()),
-            watch: LoadWatch::new(groups.len()),
-            groups,
-            busy: LoopUsage::default(),
-            timeline: Timeline::new(),
-            ramp_curve: RampCurve::new(),
-            server_usage,
-            idle_probe: plan.find_idle_timeout.map(new_probe),
-            ramp: Duration::ZERO,
-            held_since: Duration::ZERO,
-            held_until: Duration::ZERO,
-            measured: None,
-            stopping: false,
-            interrupted: false,
-            aborting: false,
-            awaiting_start: false,
-            connect_pace: ConnectPace::new(plan.connect_rate),
-            next_scan: Duration::ZERO,
             event_loop,
-            conn_ids: ConnIds::default(),
-            listeners: Listeners::default(),
-            sink_addresses: Vec::new(),
             precise_timer,
-            dialer,
+            conns: Conns::new(groups.timeouts(plan), capacity, dialer, clock),
+            groups,
+            phases: Phases::new(plan),
+            connect_pace: ConnectPace::new(plan.connect_rate),
+            answer_scan: AnswerScan::new(plan),
+            search: IdleSearch::new(plan),
+            sink: Sink::default(),
+            results: Results::default(),
+            server_usage,
             parent: None,
             reports: Vec::new(),
         })
@@ -140,33 +97,43 @@ impl Runner {
     }
 
     /// Registers the parent process, which sends the start message.
-    pub(super) fn connect_parent(&mut self) -> io::Result<()> {
+    pub fn connect_parent(&mut self) -> io::Result<()> {
         let registry = self.event_loop.registry();
         self.parent = Some(Parent::register(registry, Source::Stdio.token())?);
-        self.awaiting_start = true;
+        self.phases.await_start();
         Ok(())
+    }
+
+    /// Listens for streams. The load of the sink is the last one.
+    pub fn open_sink(&mut self, listen: &Listen) -> Result<(), CannotListen> {
+        self.sink.open(listen, self.groups.sink_index(), self.event_loop.registry())
+    }
+
+    pub fn sink_addresses(&self) -> &[String] {
+        self.sink.addresses()
     }
 
     /// Runs one turn. Returns false at the end of the run.
     pub fn turn(&mut self) -> io::Result<bool> {
-        if !self.advance() {
-            self.timeline.finish(self.open_now());
+        self.advance();
+        if self.phases.current() == Phase::Done {
+            self.results.finish(self.groups.open());
             return Ok(false);
         }
         self.open();
-        self.send_due();
+        let (phase, now) = (self.phases.current(), self.clock.now());
+        send_due(&mut self.groups, &mut self.conns, phase, now);
+        self.answer_scan.run(&mut self.groups, &mut self.conns, phase, now);
         self.sleep()?;
         self.mark();
         self.accept();
-        self.engine.run(&mut Turn::new(self.moment(), &mut self.watch));
+        self.conns.run();
         self.collect_results();
         // Connections just answered send again in the same turn.
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        self.engine.run(turn);
-        self.engine.expire(turn);
-        self.update_interest();
+        self.conns.run_and_expire();
+        self.conns.update_interest(self.event_loop.registry());
         self.collect_results();
-        self.note();
+        self.record_step();
         Ok(true)
     }
 
@@ -174,126 +141,324 @@ impl Runner {
         self.clock.now()
     }
 
-    fn update_interest(&mut self) {
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        let registry = self.event_loop.registry();
-        self.engine.update_interest(turn, |line, key, muted| {
-            line.update_interest(registry, token(key), muted)
-        });
+    /// Whether persistent connections are still being opened.
+    pub fn is_ramping(&self) -> bool {
+        self.phases.current() == Phase::Ramp
     }
 
-    /// Queues the script of a connection: it has something to send or to read.
-    pub(super) fn wake(&mut self, key: Key) {
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        self.engine.mark(key, Ready::READ, turn);
+    /// Returns the current progress.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::of(self.phases.current(), &self.groups, &self.results, self.clock.now())
     }
 
-    pub(super) fn end(&mut self, key: Key, reason: Reason) {
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        self.engine.end(key, reason, turn);
+    /// Takes the ended run apart.
+    pub fn finish(self) -> FinishedRun {
+        FinishedRun {
+            whole: self.clock.now(),
+            plan: self.plan,
+            groups: self.groups,
+            results: self.results,
+            interrupted: self.phases.is_interrupted(),
+            server_usage: self.server_usage,
+            probe: self.search.into_result(),
+        }
+    }
+}
+
+/// Phases.
+impl Runner {
+    /// Advances to the current phase.
+    fn advance(&mut self) {
+        loop {
+            let now = self.clock.now();
+            let situation = self.situation(now);
+            let Some(next) = self.phases.next(now, &situation) else { return };
+            self.enter(next, now);
+        }
     }
 
-    pub(super) fn moment(&self) -> Moment {
-        Moment(self.clock.now().as_micros() as u64)
+    /// Returns what the next phase depends on. The server is read, and the search continued, only
+    /// in the phases that need it.
+    fn situation(&mut self, now: Duration) -> Situation {
+        let phase = self.phases.current();
+        let is_settling = matches!(phase, Phase::Settle { .. });
+        let search_is_over = phase == Phase::IdleProbe && !self.run_search(now);
+        Situation {
+            ramp_is_over: self.groups.ramp_is_over(),
+            server_is_at_rest: is_settling && self.server_usage.is_at_rest(now),
+            idle_conns: self.groups.idle_conns(),
+            active_conns: self.groups.active_conns(),
+            can_send: self.groups.can_send(),
+            all_persistent: self.groups.iter().all(|group| group.is_persistent()),
+            storms_measured: self.groups.storms_measured(),
+            search_is_over,
+        }
     }
 
+    /// Starts a phase: ends what belongs to the last one, and starts what belongs to this one.
+    fn enter(&mut self, next: Phase, now: Duration) {
+        match (self.phases.current(), next) {
+            (Phase::Ramp, _) => self.results.end_ramp(now, self.groups.open()),
+            (Phase::Load { since, .. } | Phase::Serve { since }, _) => self.end_window(since, now),
+            (Phase::Finish { .. }, _) => self.cut(|kind| kind != LoadKind::Idle),
+            (Phase::Probe { .. }, _) => self.give_up_probes(),
+            _ => {}
+        }
+        if next == Phase::Done {
+            self.cut(|_| true);
+        }
+        let last = self.phases.enter(next, now);
+        if matches!(last, Phase::Settle { .. }) && !self.phases.is_stopping() {
+            self.server_usage.open(now, self.groups.persistent_open());
+        }
+        match next {
+            Phase::IdleProbe => self.groups[0].load().started.set(true),
+            Phase::Warm { .. } => self.start_loads(now),
+            Phase::Load { .. } => {
+                if !matches!(last, Phase::Warm { .. }) {
+                    self.start_loads(now);
+                }
+                self.groups.start_window();
+                self.results.start_window(now);
+                self.server_usage.begin(now);
+            }
+            Phase::Serve { .. } => self.results.start_window(now),
+            Phase::Finish { .. } => {
+                self.groups.stop_active();
+                self.wake_senders();
+            }
+            Phase::Probe { .. } => {
+                self.end_hold(now);
+                self.probe();
+            }
+            Phase::Close { .. } => {
+                if !matches!(last, Phase::Probe { .. }) {
+                    self.end_hold(now);
+                }
+                self.close();
+            }
+            Phase::Ramp | Phase::Settle { .. } | Phase::Hold { .. } | Phase::Done => {}
+        }
+    }
+
+    /// Ends the run early but in order. A second call ends it at once.
+    fn interrupt(&mut self) {
+        let now = self.clock.now();
+        if self.phases.is_stopping() {
+            self.results.discard(true);
+        } else {
+            self.abort_dials();
+        }
+        if let Some(next) = self.phases.interrupt(now) {
+            self.enter(next, now);
+        }
+    }
+
+    fn start_loads(&mut self, now: Duration) {
+        self.connect_pace.end_ramp(now);
+        self.groups.start(&self.plan, now);
+        self.wake_senders();
+    }
+
+    fn end_window(&mut self, since: Duration, now: Duration) {
+        self.server_usage.end(now);
+        self.results.end_window(since, now);
+        self.groups.end_window(since, now);
+    }
+
+    /// Records idle connections before they are probed or closed.
+    fn end_hold(&mut self, now: Duration) {
+        self.server_usage.record_queue();
+        self.server_usage.close(now);
+        self.groups.end_hold(self.phases.held_since(), now);
+    }
+
+    /// Closes all remaining connections.
+    fn close(&mut self) {
+        self.sink.close();
+        self.groups.stop();
+        self.conns.of_loads(|_| true).into_iter().for_each(|(key, _)| self.conns.wake(key));
+    }
+
+    fn wake_senders(&mut self) {
+        for group in self.groups.indexes() {
+            for index in 0..self.groups[group].keys().len() {
+                self.conns.wake(self.groups[group].keys()[index]);
+            }
+        }
+    }
+
+    /// Drops connections that are still connecting, without recording a result.
+    fn abort_dials(&mut self) {
+        self.results.discard(true);
+        for (key, _) in self.conns.of_loads(|_| true).into_iter().filter(|(_, dialing)| *dialing) {
+            self.conns.end(key, Reason::ConnectTimeout);
+        }
+        self.record_closed();
+        self.results.discard(false);
+    }
+
+    /// Closes connections of the chosen loads at once.
+    fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
+        for (key, dialing) in self.conns.of_loads(|load| which(self.groups[load].kind())) {
+            let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
+            self.conns.end(key, reason);
+        }
+        // Their scripts may have reported at the end.
+        self.collect_results();
+    }
+}
+
+/// Opening connections.
+impl Runner {
     /// Opens missing connections, as far as the connect rate allows.
     fn open(&mut self) {
         let mut budget = self.connect_pace.allowance(self.clock.now());
-        for group in 0..self.groups.len() {
-            let now = self.clock.now();
-            let of = &self.groups[group];
-            if !self.phase.opens(of.kind) || now < of.retry_at {
+        for index in self.groups.indexes() {
+            let (now, group) = (self.clock.now(), &self.groups[index]);
+            if !self.phases.current().opens(group.kind()) || now < group.retry_at() {
                 continue;
             }
-            let count = match of.kind {
-                LoadKind::Storm => of.unopened().min(STORM_PER_TURN),
-                _ => of.unopened().min(budget),
+            let count = match group.kind() {
+                LoadKind::Storm => group.unopened().min(STORM_PER_TURN),
+                _ => group.unopened().min(budget),
             };
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
                 self.connect_pace.count();
-                if let Err(error) = self.open_one(group) {
-                    self.connect_failed(group, SysError::from(&error));
+                if let Err(error) = self.open_one(index) {
+                    self.dial_failed(index, SysError::from(&error));
                     break;
                 }
             }
         }
     }
 
-    pub(super) fn open_one(&mut self, group: usize) -> io::Result<Key> {
-        let id = self.conn_ids.next();
-        let key = self.engine.vacant(id);
-        // On loopback the connect completes within the call, so take the time before.
-        let now = self.moment();
-        let mut line = self.dialer.dial()?;
-        line.register(self.event_loop.registry(), token(key.at(1)))?;
-        let of = &mut self.groups[group];
-        let (own, ready) = match of.script(key) {
-            Some(script) => (Endpoint::Script(script), Ready::READ.with(Ready::WRITE)),
-            None => (Endpoint::Null, Ready::WRITE),
-        };
-        of.attempted += 1;
-        of.opening += 1;
-        self.watch.assign(key, group);
-        let turn = &mut Turn::new(now, &mut self.watch);
-        self.engine.insert(Conn::relay(own), id, group as u16, turn);
-        self.engine.attach(key, line, turn);
-        self.engine.mark(key.at(0), ready, turn);
+    fn open_one(&mut self, group: usize) -> io::Result<Key> {
+        let probes = self.search.sends();
+        let script = |key| self.groups[group].script(key, probes);
+        let key = self.conns.dial(group, self.event_loop.registry(), script)?;
+        self.groups[group].dialed();
         Ok(key)
     }
 
     /// Records a connection that could not even be attempted.
-    pub(super) fn connect_failed(&mut self, group: usize, fault: SysError) {
-        let of = &mut self.groups[group];
-        of.attempted += 1;
-        of.back_off(self.clock.now());
-        of.stats.fail(LoadFailure::of(failure::Stage::Connect, fault));
-        self.timeline.current().failed += 1;
+    fn dial_failed(&mut self, group: usize, fault: SysError) {
+        let failure = LoadFailure::of(Stage::Connect, fault);
+        self.groups[group].dial_failed(failure, self.clock.now());
+        self.results.record_dial_failed();
     }
 
+    /// Accepts pending connections of the sink, as far as the budget of one turn allows.
+    fn accept(&mut self) {
+        let mut cursor = 0;
+        while let Some(listener) = self.sink.next_pending(&mut cursor) {
+            for _ in 0..ACCEPT_BUDGET {
+                match self.conns.accept(&mut self.sink, listener, &self.event_loop) {
+                    Ok(Some(accepted)) => {
+                        let group = usize::from(accepted.route);
+                        self.groups[group].accepted();
+                        let script = self.groups[group].sink_script(accepted.key);
+                        self.conns.insert(group, accepted, script);
+                    }
+                    Ok(None) => break,
+                    Err((group, fault)) => {
+                        self.dial_failed(group, fault);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Probes of idle connections, and the search for an idle timeout.
+impl Runner {
+    /// Gives every idle connection a script, and lets it send one message.
+    fn probe(&mut self) {
+        for group in self.groups.iter().filter(|group| group.is_idle()) {
+            group.load().started.set(true);
+        }
+        for key in self.idle_conns() {
+            let script = self.groups[self.conns.load(key)].probe_script(key);
+            if self.conns.set_script(key, script) {
+                self.conns.wake(key);
+            }
+        }
+    }
+
+    /// Closes connections that have not echoed their message: they are black holes.
+    fn give_up_probes(&mut self) {
+        self.idle_conns().into_iter().for_each(|key| self.conns.end(key, Reason::IdleTimeout));
+        self.record_closed();
+    }
+
+    /// Returns the keys of all idle connections.
+    fn idle_conns(&self) -> Vec<Key> {
+        let idle = self.conns.of_loads(|load| self.groups[load].is_idle());
+        idle.into_iter().map(|(key, _)| key).collect()
+    }
+
+    /// Starts a round of the search if none is running, and executes what is due. Returns false at
+    /// the end of the search.
+    fn run_search(&mut self, now: Duration) -> bool {
+        for idle_time in self.search.next_round() {
+            match self.open_one(0) {
+                Ok(key) => self.search.begin(key, idle_time),
+                Err(error) => self.dial_failed(0, SysError::from(&error)),
+            }
+        }
+        self.search.run(&mut self.conns, now)
+    }
+}
+
+/// Sleeping, and handling events.
+impl Runner {
     fn sleep(&mut self) -> io::Result<()> {
         let before = self.clock.now();
-        let limit = match self.engine.sleep(self.moment()) {
+        let limit = match self.conns.sleep() {
             Some(Duration::ZERO) => Duration::ZERO,
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
-        let limit = match self.next_send() {
+        let next_send = self.groups.next_send().filter(|_| self.phases.current().sends());
+        let limit = match next_send {
             Some(due) => limit.min(self.precise_timer.set(due.saturating_sub(before).min(limit))),
             None => limit,
         };
         let limit = (limit != Duration::MAX).then_some(limit);
         // Turns take their time from the clock of the run, which counts nanoseconds.
         let asleep = self.event_loop.before_sleep();
-        self.event_loop.sleep(asleep, limit, self.engine.queued(), &mut self.watch)?;
-        let measures = self.phase.measures();
-        self.busy.turns += u64::from(measures);
-        if measures && limit != Some(Duration::ZERO) {
-            self.busy.slept += self.clock.now() - before;
+        self.event_loop.sleep(asleep, limit, self.conns.queued(), &mut ())?;
+        if self.phases.current().measures() {
+            let slept = match limit {
+                Some(Duration::ZERO) => Duration::ZERO,
+                _ => self.clock.now() - before,
+            };
+            self.results.count_turn(slept);
         }
         Ok(())
     }
 
     /// Time until the next action without an event.
     fn due(&self, now: Duration) -> Option<Duration> {
+        let (phase, pace) = (self.phases.current(), self.connect_pace.next_due());
         let wait = |until: Duration| until.saturating_sub(now);
-        let opening =
-            self.groups.iter().filter(|group| self.phase.opens(group.kind) && group.unopened() > 0);
-        let pace = self.connect_pace.next_due();
-        let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
-        let fixed = [open, self.phase.due(), self.idle_probe_due(), Some(self.timeline.due())];
-        let listeners = self.listeners.sleep(self.moment(), usize::MAX);
+        let opening = self.groups.iter().filter(|group| phase.opens(group.kind()));
+        let opening = opening.filter(|group| group.unopened() > 0);
+        let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at())).min();
+        let fixed = [open, phase.due(), self.search.due(), Some(self.results.due())];
+        let listeners = self.sink.sleep(self.conns.moment());
         fixed.into_iter().flatten().map(wait).chain(listeners).min()
     }
 
     /// Marks what epoll reported.
     fn mark(&mut self) {
         let (mut signalled, mut from_parent) = (false, false);
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
+        let now = self.conns.moment();
         for (source, event) in self.event_loop.wakeups() {
             match source {
-                Source::Conn(key) => self.engine.mark(key, ready(event), turn),
-                Source::Listener(key) => self.listeners.set_pending(key),
+                Source::Conn(key) => self.conns.mark(key, ready(event), now),
+                Source::Listener(key) => self.sink.set_pending(key),
                 Source::Signals => signalled = true,
                 // The parent process writes to standard input.
                 Source::Stdio => from_parent = true,
@@ -313,63 +478,116 @@ impl Runner {
     /// Handles a message or the exit of the parent process.
     fn handle_message(&mut self) {
         match self.parent.as_mut().map(Parent::read) {
-            Some(Some(begin)) => self.awaiting_start &= !begin,
+            Some(Some(true)) => self.phases.allow_start(),
             Some(None) => {
                 self.parent = None;
-                self.awaiting_start = false;
-                if !self.stopping {
+                self.phases.allow_start();
+                if !self.phases.is_stopping() {
                     self.interrupt();
                 }
             }
-            None => {}
+            Some(Some(false)) | None => {}
         }
     }
 
     fn handle_received_signals(&mut self) {
-        let turn = &mut Turn::new(self.moment(), &mut self.watch);
-        for signal in self.event_loop.signals(turn) {
+        for signal in self.event_loop.signals(&mut self.conns.turn()) {
             if matches!(signal, Signal::Interrupt | Signal::Terminate) {
                 self.interrupt();
             }
         }
     }
+}
 
+/// Collecting results.
+impl Runner {
     /// Collects results from scripts, engine and observer.
-    pub(super) fn collect_results(&mut self) {
-        for (key, dial) in self.engine.dials() {
-            if let Dial::Failed(error) = dial {
-                let fault = SysError::from(&error);
-                self.end(key, Reason::Refused { fault });
-            }
-        }
+    fn collect_results(&mut self) {
+        self.conns.end_failed_dials();
         self.record_connected();
-        for group in 0..self.groups.len() {
+        for group in self.groups.indexes() {
             let mut reports = std::mem::take(&mut self.reports);
-            self.groups[group].load.collect(&mut reports);
+            self.groups[group].load().collect(&mut reports);
             reports.drain(..).for_each(|report| self.record_report(group, report));
             self.reports = reports;
         }
-        for key in std::mem::take(&mut self.watch.peer_ended) {
-            self.wake(key.at(0));
+        for key in self.conns.take_peer_ended() {
+            self.conns.wake(key);
         }
         self.record_closed();
     }
 
-    /// Updates ramp curve and timeline when due.
-    fn note(&mut self) {
-        let now = self.clock.now();
-        if self.phase == Phase::Ramp {
-            self.ramp_curve.record(now, self.open_now());
+    fn record_cx(&self) -> RecordCx {
+        RecordCx {
+            now: self.clock.now(),
+            phase: self.phases.current(),
+            searches: self.search.is_planned(),
+            is_deciding: self.search.is_deciding(),
         }
-        if now < self.timeline.due() {
-            return;
-        }
-        let open = self.open_now();
-        let cost = self.server_usage.lately(now);
-        self.timeline.advance(now, open, cost);
     }
 
-    pub(super) fn open_now(&self) -> u64 {
-        self.groups.iter().map(|group| group.open as u64).sum()
+    fn record_connected(&mut self) {
+        for (key, after) in self.conns.take_connected() {
+            self.search.connected(key, self.clock.now());
+            self.groups[self.conns.load(key)].connected(key, after);
+            self.results.record_connected();
+        }
+    }
+
+    fn record_report(&mut self, group: usize, report: ScriptReport) {
+        let (key, cx) = (report.key, self.record_cx());
+        match self.results.record_report(&mut self.groups[group], report, cx) {
+            Reaction::None => {}
+            Reaction::Answered => self.answered(group, key),
+            Reaction::Resume => self.conns.wake(key),
+            Reaction::CountOnly => self.conns.count_only(key),
+        }
+    }
+
+    /// Marks the connection for its next message.
+    fn answered(&mut self, group: usize, key: Key) {
+        let now = self.clock.now();
+        match self.search.answered(key, now) {
+            Some(true) => return self.conns.end(key, Reason::Drained),
+            Some(false) => return,
+            None => {}
+        }
+        if self.groups[group].kind() == LoadKind::Reset {
+            return self.conns.end(key, Reason::Cut);
+        }
+        self.groups[group].count_missing(now, self.phases.current().measures());
+        self.conns.wake(key);
+    }
+
+    fn record_closed(&mut self) {
+        for closed in self.conns.take_closed() {
+            self.record_close(closed);
+        }
+        let phase = self.phases.current();
+        for load in self.groups.indexes() {
+            let moved = self.conns.take_moved(load);
+            self.results.record_moved(&mut self.groups[load], moved, phase);
+        }
+    }
+
+    fn record_close(&mut self, closed: ClosedConn) {
+        let (cx, group) = (self.record_cx(), self.conns.load(closed.key));
+        let result = self.results.record_closed(&mut self.groups[group], closed, cx);
+        let Some(result) = result else { return };
+        if !self.search.closed(closed.key, result, cx.phase, cx.now) {
+            self.groups[0].stats_mut().fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
+        }
+    }
+
+    /// Updates ramp curve and timeline when due.
+    fn record_step(&mut self) {
+        let (now, open) = (self.clock.now(), self.groups.open());
+        if self.phases.current() == Phase::Ramp {
+            self.results.record_ramp(now, open);
+        }
+        if now >= self.results.due() {
+            let cost = self.server_usage.lately(now);
+            self.results.end_step(now, open, cost);
+        }
     }
 }

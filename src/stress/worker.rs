@@ -4,7 +4,6 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::phase::Phase;
 use super::protocol::{Message, WorkerResult};
 use super::runner::Runner;
 
@@ -18,7 +17,7 @@ pub fn run(mut runner: Runner, out: &mut dyn Write) -> io::Result<WorkerResult> 
     let (mut ready, mut next_progress) = (false, Duration::ZERO);
     runner.connect_parent()?;
     while runner.turn()? {
-        if !ready && runner.phase != Phase::Ramp {
+        if !ready && !runner.is_ramping() {
             ready = true;
             // The coordinator needs the number of connections when it starts the loads.
             send(out, &Message::Progress(runner.snapshot()))?;
@@ -30,15 +29,7 @@ pub fn run(mut runner: Runner, out: &mut dyn Write) -> io::Result<WorkerResult> 
             send(out, &Message::Progress(runner.snapshot()))?;
         }
     }
-    let result = WorkerResult {
-        load_stats: runner.groups.into_iter().map(|group| group.stats).collect(),
-        timeline: runner.timeline,
-        busy: runner.busy,
-        ramp: runner.ramp,
-        ramp_curve: runner.ramp_curve,
-        measured: runner.measured,
-        interrupted: runner.interrupted,
-    };
+    let result = runner.finish().into_worker_result();
     send(out, &Message::Done(Box::new(result.clone())))?;
     Ok(result)
 }
