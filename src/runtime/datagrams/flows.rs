@@ -1,23 +1,29 @@
 //! The flows of the datagram relay. Each source has a flow with its own socket, connected to a
 //! target. What the target sends to that socket is sent back to the source by the listener.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::DatagramCx;
 use super::listeners::{DatagramListener, DatagramListeners};
 use super::port::DatagramPort;
-use super::remotes::remotes;
 use super::report::{TurnCounts, log_dropped, why};
 use super::table::Table;
 use crate::config::Policy;
 use crate::core::event::{Client, DropReason};
 use crate::core::{Close, CloseKind, Deadline, Event, Key, Moment, Reason, Side, SysError, Turn};
+use crate::net::address::SocketAddress;
 use crate::net::datagram_socket::DatagramSocket;
 use crate::net::recv_batch::{Segments, Wanted};
 use crate::net::remote::Remote;
+use crate::net::self_connect::remote_reaches;
+use crate::runtime::upstream::pool::{Selection, Target, TargetAddr};
 
 /// Maximum flows closed per turn for being idle.
 const EXPIRE_BUDGET: usize = 256;
+
+/// Maximum remotes per flow. A name may have any number of addresses.
+const REMOTES: usize = 16;
 
 /// All flows. A slot is the index of a flow.
 #[derive(Debug, Default)]
@@ -407,4 +413,44 @@ fn dial(remotes: &[Remote], first: usize) -> Result<(DatagramSocket, usize), Dro
         }
     }
     Err(last)
+}
+
+/// Returns the remotes of a selection, each once, in the order in which they are tried. `listener`
+/// is left out.
+fn remotes(
+    targets: &Selection,
+    listener: &Remote,
+    names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>,
+) -> Vec<Remote> {
+    let mut remotes: Vec<Remote> = Vec::new();
+    for remote in targets.iter().flat_map(|target| resolve(target, names)) {
+        if !remote_reaches(&remote, listener) && !remotes.contains(&remote) {
+            remotes.push(remote);
+        }
+        if remotes.len() == REMOTES {
+            break;
+        }
+    }
+    remotes
+}
+
+fn resolve(target: &Target, names: &mut dyn FnMut(&str, u16) -> Vec<SocketAddr>) -> Vec<Remote> {
+    match &target.addr {
+        TargetAddr::Known { address, alternative, .. } => {
+            [Some(address), alternative.as_ref()].into_iter().flatten().filter_map(remote).collect()
+        }
+        TargetAddr::Name(name, port) => {
+            names(name, *port).into_iter().map(|address| Remote::Inet(address, None)).collect()
+        }
+    }
+}
+
+fn remote(address: &SocketAddress) -> Option<Remote> {
+    match address {
+        SocketAddress::Inet(address) => Some(Remote::Inet(*address, None)),
+        #[cfg(unix)]
+        SocketAddress::Unix(name) => Some(Remote::Unix(name.into())),
+        #[cfg(not(unix))]
+        SocketAddress::Unix(_) => None,
+    }
 }

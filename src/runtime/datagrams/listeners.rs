@@ -268,6 +268,30 @@ impl OwnAddrs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Policy;
+    use crate::net::bind_datagram;
+
+    #[test]
+    fn a_closing_socket_handles_what_it_has_received_for_a_limited_number_of_turns() {
+        let poll = mio::Poll::new().unwrap();
+        let route = config::Route::parse("udp://127.0.0.1:0=echo", &Policy::default()).unwrap();
+        let bound = bind_datagram(&route.listen).unwrap().remove(0);
+        let (mut listeners, mut flows) = (DatagramListeners::new(), Flows::default());
+        let key = listeners.open(bound, 0, poll.registry()).unwrap();
+        let local = listeners.get(key).unwrap().local.clone();
+        listeners.set_route(key, 0, &route, &mut flows);
+        assert!(listeners.owns(&local) && !listeners.has_unsettled());
+        listeners.get_mut(key).unwrap().port.queued = true;
+        listeners.close_when_done(key);
+        for _ in 0..DRAIN_ROUNDS {
+            listeners.settle(&mut flows, poll.registry());
+            let listener = listeners.get(key).unwrap();
+            assert!(!listener.is_open() && listener.takes_new_sources());
+        }
+        listeners.settle(&mut flows, poll.registry());
+        assert!(listeners.get(key).is_none() && !listeners.has_unsettled());
+        assert!(!listeners.owns(&local));
+    }
 
     fn at(text: &str) -> SocketAddr {
         text.parse().unwrap()

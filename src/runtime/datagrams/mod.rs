@@ -12,7 +12,6 @@ mod flows;
 mod listeners;
 mod port;
 mod reflection_guard;
-mod remotes;
 mod report;
 mod send_queue;
 mod source_hash;
