@@ -5,11 +5,11 @@ mod charts;
 #[cfg(test)]
 mod example;
 mod figures;
-pub mod format;
-pub mod json;
+pub(crate) mod format;
+pub(crate) mod json;
 mod latency_charts;
 mod marks;
-pub mod page;
+pub(crate) mod page;
 mod scale;
-pub mod summary;
+pub(crate) mod summary;
 mod tables;
