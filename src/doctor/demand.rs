@@ -6,7 +6,7 @@ use super::facts::{Fact, Facts};
 use super::finding::LimitSection;
 use crate::config::{Address, Host};
 use crate::net::limits::Descriptors;
-use crate::text::digits::plural;
+use crate::text::count::plural;
 
 /// A number of concurrent connections. None: as many as fit.
 #[derive(Clone, Debug, PartialEq, Eq)]

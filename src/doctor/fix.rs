@@ -3,8 +3,8 @@
 use super::demand::Demand;
 use super::facts::{Facts, WIDEST_PORTS};
 use super::finding::{Finding, Fix, Limit, Verdict};
-use crate::text::digits::grouped;
-use crate::text::shell::quoted;
+use crate::text::count::grouped;
+use crate::text::escape::shell_quoted;
 
 /// Returns the commands for one finding; none if the limit is known to be sufficient.
 pub fn commands(found: &Finding, facts: &Facts, demand: &Demand) -> Vec<Fix> {
@@ -54,11 +54,11 @@ fn nofile(needs: u64) -> Vec<Fix> {
 
 fn cgroup(needs: u64, facts: &Facts) -> Vec<Fix> {
     let Some(group) = facts.cgroup.known() else { return Vec::new() };
-    let mut lines = vec![fix(format!("echo {needs} > {}", quoted(&group.file)), "as root")];
+    let mut lines = vec![fix(format!("echo {needs} > {}", shell_quoted(&group.file)), "as root")];
     let unit = group.file.rsplit('/').nth(1).unwrap_or_default();
     let is_unit = [".service", ".scope", ".slice"].iter().any(|kind| unit.ends_with(kind));
     if is_unit {
-        let command = format!("systemctl set-property {} MemoryMax={needs}", quoted(unit));
+        let command = format!("systemctl set-property {} MemoryMax={needs}", shell_quoted(unit));
         lines.push(fix(command, "or this, which survives a reboot"));
     }
     lines

@@ -6,7 +6,7 @@ use super::connect::ConnectAttempt;
 use super::facts::Fact;
 use super::finding::{Finding, Fix, LimitSection, LimitUnit, Verdict};
 use super::{Report, RoleReport};
-use crate::text::json::quote;
+use crate::text::escape::write_json;
 
 pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let target = report.target.as_deref().map_or_else(|| "null".to_string(), quoted);
@@ -120,6 +120,6 @@ fn number(number: Option<u64>) -> String {
 fn quoted(text: &str) -> String {
     let mut quoted = String::new();
     // Writing to a string does not fail.
-    let _ = quote(&mut quoted, text);
+    let _ = write_json(&mut quoted, text);
     quoted
 }

@@ -6,9 +6,9 @@ use super::demand::Role;
 use super::facts::Fact;
 use super::finding::{Finding, Fix, Limit, LimitSection, LimitUnit, Verdict};
 use super::{Report, RoleReport};
-use crate::text::digits::{grouped, plural};
+use crate::text::count::{grouped, plural};
 use crate::text::escape::plain;
-use crate::text::paint::Paint;
+use crate::text::terminal::Paint;
 use crate::text::wrap::fit;
 
 /// Lays out the report in at most `columns` columns. Only commands are never wrapped.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::text::json::quote;
+use crate::text::escape::write_json;
 
 /// A JSON value. Numbers have the precision of a 64-bit float, as in most JSON parsers.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +77,7 @@ impl Json {
             Json::Bool(flag) => write!(out, "{flag}"),
             Json::Number(number) if number.is_finite() => write!(out, "{number}"),
             Json::Number(_) => out.write_str("null"),
-            Json::Text(text) => quote(out, text),
+            Json::Text(text) => write_json(out, text),
             Json::List(items) => {
                 let open = open && items.iter().any(|item| matches!(item, Json::Object(_)));
                 sequence(out, ['[', ']'], open.then_some(indent), items, |out, item| {
@@ -87,7 +87,7 @@ impl Json {
             Json::Object(fields) => {
                 let open = open.then_some(indent);
                 sequence(out, ['{', '}'], open, fields, |out, (name, value)| {
-                    quote(out, name)?;
+                    write_json(out, name)?;
                     out.write_str(": ")?;
                     value.write(out, depth, indent + 1)
                 })

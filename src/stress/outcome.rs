@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::{Direction, LoadKind, StressPlan};
-use crate::text::digits::plural;
-use crate::text::shell::quoted;
+use crate::text::count::plural;
+use crate::text::escape::shell_quoted;
 
 #[cfg(unix)]
 use super::coordinator::Combined;
@@ -229,7 +229,7 @@ impl Outcome {
     /// Returns the command that repeats this run.
     pub fn command(&self) -> String {
         let arguments = self.plan.arguments();
-        let quoted = arguments.iter().map(|argument| quoted(argument));
+        let quoted = arguments.iter().map(|argument| shell_quoted(argument));
         std::iter::once("oneloop stress".to_string()).chain(quoted).collect::<Vec<_>>().join(" ")
     }
 }

@@ -12,7 +12,7 @@ use crate::core::random::mix;
 use crate::net::CannotListen;
 use crate::net::limits::raise_files;
 use crate::text::escape::{escaped, plain};
-use crate::text::paint::Paint;
+use crate::text::terminal::Paint;
 use crate::text::terminal::stdout_columns;
 
 #[cfg(unix)]

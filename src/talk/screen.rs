@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use super::line_splitter::LinePiece;
-use crate::text::digits::plural;
+use crate::text::count::plural;
 use crate::text::escape::{Form, escape};
 use crate::text::lossy_writer::LossyWriter;
 use crate::text::nonblocking_out::standard_error;

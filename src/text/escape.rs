@@ -1,5 +1,5 @@
 //! Escapes foreign text: everything chosen by a peer, a user, another program or a name server,
-//! before it is written to a line of text, an HTML page or JSON.
+//! before it is written to a line of text, an HTML page, JSON or a shell command.
 //!
 //! Control characters steer a terminal, line breaks forge log lines, and invisible characters
 //! reorder text. All of these are written as `\xNN`, byte by byte, and a backslash as two, so that
@@ -103,6 +103,33 @@ pub fn escape(
         }
     }
     Ok(true)
+}
+
+/// Escapes text so that it cannot open or close an element or an attribute.
+pub fn html(text: &str) -> String {
+    Shown::new(text.as_bytes(), Form::Html).within(usize::MAX).to_string()
+}
+
+/// Writes text as a JSON string without control characters, which a terminal would obey.
+pub fn write_json(out: &mut dyn Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    escape(out, text.as_bytes(), Form::Json, usize::MAX)?;
+    out.write_char('"')
+}
+
+/// Quotes an argument for a POSIX shell. Control and invisible characters are escaped in `$'…'`.
+pub fn shell_quoted(argument: &str) -> String {
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
+    if argument.chars().any(is_hidden) {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(text, "{}", plain(argument).within(usize::MAX));
+        return format!("$'{}'", text.replace('\'', "\\'"));
+    }
+    match !argument.is_empty() && argument.chars().all(is_safe) {
+        true => argument.to_string(),
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
+    }
 }
 
 /// The output for one character, or for one invalid byte.
@@ -274,5 +301,19 @@ mod tests {
         assert_eq!(quoted(b"ab\x01").within(5).to_string(), "\"ab\"...");
         let long = "\u{202e}".repeat(1000);
         assert!(plain(&long).to_string().len() <= COLUMNS + 3);
+    }
+
+    #[test]
+    fn an_argument_is_quoted_where_a_shell_would_change_it() {
+        assert_eq!(shell_quoted("tcp://127.0.0.1:7"), "tcp://127.0.0.1:7");
+        assert_eq!(shell_quoted("a b"), "'a b'");
+        assert_eq!(shell_quoted("it's"), "'it'\\''s'");
+        assert_eq!(shell_quoted(""), "''");
+    }
+
+    #[test]
+    fn an_argument_with_control_characters_is_shown_and_can_be_pasted() {
+        assert_eq!(shell_quoted("a\x1b[2J\n"), "$'a\\x1b[2J\\n'");
+        assert_eq!(shell_quoted("it's\\\u{202e}"), "$'it\\'s\\\\\\xe2\\x80\\xae'");
     }
 }

@@ -1,4 +1,4 @@
-//! The width of the terminal on standard output or standard error.
+//! Terminals: the width of standard output or standard error, and colors.
 
 use super::wrap::COLUMNS;
 
@@ -24,5 +24,47 @@ fn columns(out: impl std::os::fd::AsFd) -> usize {
     match rustix::termios::tcgetwinsize(out) {
         Ok(size) if size.ws_col > 0 => COLUMNS.min(usize::from(size.ws_col)),
         _ => COLUMNS,
+    }
+}
+
+/// Colors text, if enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint(pub bool);
+
+impl Paint {
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub fn strong(self, text: &str) -> String {
+        self.paint("1;36", text)
+    }
+
+    /// For values that need no attention.
+    pub fn fine(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub fn good(self, text: &str) -> String {
+        self.paint("1;32", text)
+    }
+
+    pub fn warning(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self.0 {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text.to_string(),
+        }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::scale::AxisScale;
-use crate::text::html::escape;
+use crate::text::escape::html;
 
 /// A chart to be drawn.
 pub struct Chart {
@@ -84,9 +84,9 @@ impl Chart {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let x = self.x.scale((LEFT, WIDTH - RIGHT));
         let y = self.y.scale((HEIGHT - BOTTOM, TOP));
-        write!(out, "<figure><figcaption><b>{}</b>", escape(&self.title))?;
-        write!(out, "<span>{}</span></figcaption>", escape(&self.about))?;
-        let label = escape(&format!("{}: {}", self.title, self.about));
+        write!(out, "<figure><figcaption><b>{}</b>", html(&self.title))?;
+        write!(out, "<span>{}</span></figcaption>", html(&self.about))?;
+        let label = html(&format!("{}: {}", self.title, self.about));
         write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}\">")?;
         if let Some((from, to)) = self.shaded {
             let (left, right) = (x.at(from), x.at(to));
@@ -113,7 +113,7 @@ impl Chart {
             axis.ticks.clone().unwrap_or_else(|| scale.ticks(about))
         };
         for value in ticks(&self.y, y, 5) {
-            let (at, text) = (y.at(value), escape(&(self.y.label)(value)));
+            let (at, text) = (y.at(value), html(&(self.y.label)(value)));
             write!(
                 out,
                 "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/>\
@@ -125,7 +125,7 @@ impl Chart {
         let shown = |value: &f64| *value >= self.x.from && *value <= self.x.to;
         let values: Vec<f64> = ticks(&self.x, x, 7).into_iter().filter(shown).collect();
         for (index, value) in values.iter().enumerate() {
-            let (at, text) = (x.at(*value), escape(&(self.x.label)(*value)));
+            let (at, text) = (x.at(*value), html(&(self.x.label)(*value)));
             // On a narrow page every second label is hidden.
             let class = if index % 2 == 1 && values.len() > 3 { "x minor" } else { "x" };
             write!(
@@ -144,7 +144,7 @@ impl Chart {
         }
         out.push_str("<div class=\"legend\">");
         for Series { name, class, .. } in &self.series {
-            write!(out, "<span><i class=\"{class}\"></i>{}</span>", escape(name))?;
+            write!(out, "<span><i class=\"{class}\"></i>{}</span>", html(name))?;
         }
         out.push_str("</div>");
         Ok(())
@@ -227,6 +227,6 @@ mod tests {
         let text = chart(vec![series(Shape::Line, &[]), series(Shape::Line, &[(1.0, 2.0)])]);
         assert!(text.contains("a &lt; b") && text.contains("&quot;this&quot;"), "{text}");
         assert!(text.contains("legend"));
-        assert_eq!(escape("a&b"), "a&amp;b");
+        assert_eq!(html("a&b"), "a&amp;b");
     }
 }

@@ -9,7 +9,7 @@ use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
 use crate::stress::outcome::{GIBIBYTE, WorkUnit};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::server_usage::Backlog;
-use crate::text::digits::{grouped, plural};
+use crate::text::count::{grouped, plural};
 
 use super::format::{bytes, count, digits, duration};
 

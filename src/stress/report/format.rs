@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::core::Civil;
-use crate::text::digits::grouped;
+use crate::text::count::grouped;
 
 /// Formats a count: `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
 pub fn count(value: f64) -> String {

@@ -12,4 +12,3 @@ mod marks;
 pub(crate) mod page;
 mod scale;
 pub(crate) mod summary;
-mod tables;

@@ -7,9 +7,9 @@ use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::{Mode, ProbeResult};
 use crate::stress::load_stats::{DeathCause, LoadStats};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
-use crate::text::digits::plural;
+use crate::text::count::plural;
 use crate::text::escape::{escaped, plain};
-use crate::text::paint::Paint;
+use crate::text::terminal::Paint;
 use crate::text::wrap::fit;
 
 use super::figures::{
