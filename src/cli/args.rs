@@ -4,7 +4,6 @@
 use std::ffi::OsString;
 use std::slice::Iter;
 
-use super::command::{COMMANDS, Spec};
 use super::error::UsageError;
 use super::foreign;
 use crate::config::options::{self, Field, OptionSpec, Settings, Takes};
@@ -62,9 +61,15 @@ pub enum Parsed {
     Args(Box<ParsedArgs>),
 }
 
-pub fn parse_args(spec: &'static Spec, args: &[Arg]) -> Result<Parsed, UsageError> {
+/// Parses the arguments of a command. `commands` are the names of all.
+pub fn parse_args(
+    command: &'static str,
+    commands: &[&'static str],
+    args: &[Arg],
+) -> Result<Parsed, UsageError> {
     let mut parser = Parser {
-        command: spec.name,
+        command,
+        commands,
         rest: args.iter(),
         args: ParsedArgs { words: Vec::new(), settings: Settings::default() },
     };
@@ -90,6 +95,7 @@ pub fn parse_args(spec: &'static Spec, args: &[Arg]) -> Result<Parsed, UsageErro
 
 struct Parser<'a> {
     command: &'static str,
+    commands: &'a [&'static str],
     rest: Iter<'a, Arg>,
     args: ParsedArgs,
 }
@@ -133,7 +139,7 @@ impl Parser<'_> {
         let mut known = options::all().filter(|option| option.scope.has_command(self.command));
         known
             .find(|option| is_called(option, name))
-            .ok_or_else(|| unknown_option(self.command, name, at))
+            .ok_or_else(|| unknown_option(self.command, self.commands, name, at))
     }
 
     /// Sets an option; its value, if it takes one, is the next argument.
@@ -189,7 +195,12 @@ pub fn is_called(option: &OptionSpec, name: &str) -> bool {
     }
 }
 
-fn unknown_option(command: &'static str, name: &str, at: usize) -> UsageError {
+fn unknown_option(
+    command: &'static str,
+    commands: &[&'static str],
+    name: &str,
+    at: usize,
+) -> UsageError {
     let error = UsageError::at(at, format!("unknown option: {}", shown(name))).of(command);
     if let Some(hint) = foreign::option(command, name) {
         return error.detail(hint);
@@ -197,7 +208,7 @@ fn unknown_option(command: &'static str, name: &str, at: usize) -> UsageError {
     let called: Vec<_> = options::all().filter(|option| is_called(option, name)).collect();
     if !called.is_empty() {
         let has = |name: &&str| called.iter().any(|option| option.scope.has_command(name));
-        let on: Vec<&str> = COMMANDS.iter().map(|spec| spec.name).filter(has).collect();
+        let on: Vec<&str> = commands.iter().copied().filter(has).collect();
         return error.detail(format!("only available with {}", on.join(", ")));
     }
     let known: Vec<String> =
@@ -210,6 +221,7 @@ fn unknown_option(command: &'static str, name: &str, at: usize) -> UsageError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::command::COMMANDS;
     use super::super::{UsageError, parse};
     use super::*;
 

@@ -54,7 +54,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         _ => {}
     }
     let (spec, rest) = command(&words)?;
-    let args = match args::parse_args(spec, &rest)? {
+    let args = match args::parse_args(spec.name, &COMMANDS.map(|spec| spec.name), &rest)? {
         Parsed::Help => return Ok(Command::Help(Help::About(spec.name))),
         Parsed::Version => return Ok(Command::Version(help::version())),
         Parsed::Args(args) => args,

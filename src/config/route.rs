@@ -4,11 +4,11 @@
 //! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
 //! extends to the end.
 
-use std::time::Duration;
-
-use super::parse::{ParseError, SpanError, Spanned};
-use super::service::{self, Greeting, Service};
-use super::{Listen, listen};
+use super::address::{self, Address};
+use super::parse::{self, ParseError, SpanError, Spanned};
+use super::policy::{Policy, RouteSettings};
+use super::service::Service;
+use super::{Listen, check, listen, options, template};
 
 /// A listener, its service and its policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,28 +16,6 @@ pub struct Route {
     pub listen: Listen,
     pub service: Service,
     pub policy: Policy,
-}
-
-/// Limits and timeouts of a route. None: off.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Policy {
-    pub idle_timeout: Option<Duration>,
-    pub half_close_timeout: Option<Duration>,
-    pub max_lifetime: Option<Duration>,
-    pub connect_timeout: Duration,
-    /// Idle timeout of a datagram flow.
-    pub udp_timeout: Duration,
-    /// Maximum number of datagram flows. A new flow beyond it evicts the oldest.
-    pub udp_flows: usize,
-    /// Also answer UDP sources with ports below 1024.
-    pub udp_allow_low_ports: bool,
-}
-
-/// What the options of a route set.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RouteSettings {
-    pub policy: Policy,
-    pub greeting: Greeting,
 }
 
 /// Examples of routes, for error messages.
@@ -51,20 +29,6 @@ impl Route {
     }
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Policy {
-            idle_timeout: None,
-            half_close_timeout: None,
-            max_lifetime: None,
-            connect_timeout: Duration::from_secs(5),
-            udp_timeout: Duration::from_secs(60),
-            udp_flows: 4096,
-            udp_allow_low_ports: false,
-        }
-    }
-}
-
 fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let Some(sign) = sign(input.text) else {
         let span_error = input.lacks("missing service: expected =SERVICE");
@@ -72,8 +36,88 @@ fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
     };
     let mut settings = RouteSettings { policy: policy.clone(), ..RouteSettings::default() };
     let listen = listen::read(input.to(sign))?;
-    let service = service::read(input.from(sign + 1), &listen, &mut settings)?;
+    let service = read_service(input.from(sign + 1), &listen, &mut settings)?;
     Ok(Route { listen, service, policy: settings.policy })
+}
+
+/// Reads `SERVICE[,option…][:argument]` and stores the options in `settings`.
+fn read_service(
+    input: Spanned<'_>,
+    listen: &Listen,
+    settings: &mut RouteSettings,
+) -> Result<Service, SpanError> {
+    let (word, rest) = input.until(&[',', ':']);
+    let Some(service) = Service::from_name(word.text) else {
+        let hint = parse::suggestion(word.text, Service::NAMES, str::to_string);
+        let span_error = if word.is_empty() {
+            word.wrong("missing service")
+        } else {
+            word.wrong(format!("unknown service{hint}"))
+        };
+        return Err(span_error.or_accepts(&Service::NAMES.join(", ")));
+    };
+    check::service(listen, &service, word)?;
+    let argument = read_options(rest, service.name(), settings)?;
+    match (service, argument) {
+        (Service::Relay(_), Some(argument)) => {
+            read_targets(argument, listen, settings).map(Service::Relay)
+        }
+        (Service::Greet { .. }, Some(argument)) => {
+            let text = template::read(argument)?;
+            Ok(Service::Greet { text, read_one: settings.greeting.read_one })
+        }
+        (Service::Relay(_), None) => {
+            Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"))
+        }
+        (Service::Greet { .. }, None) => {
+            Err(input.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"))
+        }
+        (_, Some(argument)) => Err(argument.wrong(format!("{} takes no argument", word.text))),
+        (service, None) => Ok(service),
+    }
+}
+
+/// Reads the options between the name and the colon. Returns the text after the colon.
+fn read_options<'a>(
+    mut rest: Spanned<'a>,
+    service: &str,
+    settings: &mut RouteSettings,
+) -> Result<Option<Spanned<'a>>, SpanError> {
+    while let Some(more) = rest.after(",") {
+        let (option, next) = more.until(&[',', ':']);
+        options::read_route_option(option, service, settings)?;
+        rest = next;
+    }
+    Ok(rest.after(":"))
+}
+
+/// Reads `TARGET,TARGET,option=value`: items that look like options, and targets.
+fn read_targets(
+    argument: Spanned<'_>,
+    listen: &Listen,
+    settings: &mut RouteSettings,
+) -> Result<Vec<Address>, SpanError> {
+    let mut targets = Vec::new();
+    for item in argument.parts(',') {
+        if is_option(item.text) {
+            options::read_route_option(item, "relay", settings)?;
+        } else {
+            let target = address::read_target(item)?;
+            check::target(listen, &target, item)?;
+            targets.push(target);
+        }
+    }
+    match targets.is_empty() {
+        true => Err(argument.to(0).wrong("missing target").or_accepts("relay:TARGET[,TARGET…]")),
+        false => Ok(targets),
+    }
+}
+
+fn is_option(text: &str) -> bool {
+    match text.split_once('=') {
+        Some((name, _)) => name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
+        None => options::is_route_option(text),
+    }
 }
 
 /// Finds the `=` between the listener and the service: the first one followed by the name of a
@@ -94,6 +138,8 @@ fn sign(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::config::tests::{Dice, check};
 

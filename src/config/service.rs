@@ -1,12 +1,7 @@
-//! Services, and how they are written in a route.
+//! Services: what a route does with its connections or datagrams.
 
-use super::address::{self, Address};
-use super::check;
-use super::listen::Listen;
-use super::options;
-use super::parse::{self, SpanError, Spanned};
-use super::route::RouteSettings;
-use super::template::{self, Template};
+use super::address::Address;
+use super::template::Template;
 use crate::core::ServiceKind;
 
 /// What a route does with its connections or datagrams.
@@ -71,85 +66,5 @@ impl Service {
             "relay" => Service::Relay(Vec::new()),
             _ => return None,
         })
-    }
-}
-
-/// Reads `SERVICE[,option…][:argument]` and stores the options in `settings`.
-pub(super) fn read(
-    input: Spanned<'_>,
-    listen: &Listen,
-    settings: &mut RouteSettings,
-) -> Result<Service, SpanError> {
-    let (word, rest) = input.until(&[',', ':']);
-    let Some(service) = Service::from_name(word.text) else {
-        let hint = parse::suggestion(word.text, Service::NAMES, str::to_string);
-        let span_error = if word.is_empty() {
-            word.wrong("missing service")
-        } else {
-            word.wrong(format!("unknown service{hint}"))
-        };
-        return Err(span_error.or_accepts(&Service::NAMES.join(", ")));
-    };
-    check::service(listen, &service, word)?;
-    let argument = read_options(rest, service.name(), settings)?;
-    match (service, argument) {
-        (Service::Relay(_), Some(argument)) => {
-            read_targets(argument, listen, settings).map(Service::Relay)
-        }
-        (Service::Greet { .. }, Some(argument)) => {
-            let text = template::read(argument)?;
-            Ok(Service::Greet { text, read_one: settings.greeting.read_one })
-        }
-        (Service::Relay(_), None) => {
-            Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"))
-        }
-        (Service::Greet { .. }, None) => {
-            Err(input.lacks("missing text").or_accepts("greet:TEXT, greet,read-one:TEXT"))
-        }
-        (_, Some(argument)) => Err(argument.wrong(format!("{} takes no argument", word.text))),
-        (service, None) => Ok(service),
-    }
-}
-
-/// Reads the options between the name and the colon. Returns the text after the colon.
-fn read_options<'a>(
-    mut rest: Spanned<'a>,
-    service: &str,
-    settings: &mut RouteSettings,
-) -> Result<Option<Spanned<'a>>, SpanError> {
-    while let Some(more) = rest.after(",") {
-        let (option, next) = more.until(&[',', ':']);
-        options::read_route_option(option, service, settings)?;
-        rest = next;
-    }
-    Ok(rest.after(":"))
-}
-
-/// Reads `TARGET,TARGET,option=value`: items that look like options, and targets.
-fn read_targets(
-    argument: Spanned<'_>,
-    listen: &Listen,
-    settings: &mut RouteSettings,
-) -> Result<Vec<Address>, SpanError> {
-    let mut targets = Vec::new();
-    for item in argument.parts(',') {
-        if is_option(item.text) {
-            options::read_route_option(item, "relay", settings)?;
-        } else {
-            let target = address::read_target(item)?;
-            check::target(listen, &target, item)?;
-            targets.push(target);
-        }
-    }
-    match targets.is_empty() {
-        true => Err(argument.to(0).wrong("missing target").or_accepts("relay:TARGET[,TARGET…]")),
-        false => Ok(targets),
-    }
-}
-
-fn is_option(text: &str) -> bool {
-    match text.split_once('=') {
-        Some((name, _)) => name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
-        None => options::is_route_option(text),
     }
 }

@@ -12,10 +12,7 @@ use crate::config::AccessFormat;
 use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, Wants};
 
 use super::access_line::{AccessLine, Entry, Frontend};
-use super::format::Stamp;
-
-/// The log target of access lines, which have no date or level in front.
-pub const ACCESS: &str = "access";
+use super::format::{ACCESS, Stamp};
 
 /// An observer that writes the access log.
 pub struct AccessObserver {

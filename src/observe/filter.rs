@@ -6,8 +6,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::access::ACCESS;
 use super::event_log::DUMP;
+use super::format::ACCESS;
 use crate::text::escape;
 
 /// The targets that are shown at info, even with -q, unless the filter names them: the sender of

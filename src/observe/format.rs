@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, Record};
 
-use super::access::ACCESS;
 use crate::core::Civil;
 use crate::text::count::Count;
 use crate::text::escape::{Form, escape};
+
+/// The log target of access lines, which have no date or level in front.
+pub const ACCESS: &str = "access";
 
 /// Writes one record as one line. Line breaks in the message are escaped.
 pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mio::Interest;
 use mio::unix::pipe::Receiver;
 
+use crate::config::options::stress_arguments;
 use crate::config::{LoadKind, StressPlan, Worker};
 use crate::core::{Signal, Turn};
 use crate::net::signals;
@@ -15,9 +16,10 @@ use crate::runtime::event_loop::{EventLoop, Source};
 
 use super::load::RunClock;
 use super::partition::partition;
-use super::progress::{Progress, Snapshot};
+use super::progress::Progress;
 use super::protocol::{GO, Message, WorkerResult};
 use super::server_usage::ServerUsage;
+use super::snapshot::Snapshot;
 use super::timeline::Timeline;
 
 /// All worker processes of a run.
@@ -226,7 +228,7 @@ impl Coordinator {
 impl WorkerProcess {
     fn start(plan: &StressPlan) -> io::Result<WorkerProcess> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("stress").args(plan.arguments());
+        command.arg("stress").args(stress_arguments(plan));
         let mut child = signals::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
         let missing = || io::Error::other("worker process has no pipes");
         let stdout = child.stdout.take().ok_or_else(missing)?;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::config::options::stress_arguments;
 use crate::config::{Direction, LoadKind, StressPlan};
 use crate::text::count::plural;
 use crate::text::escape::shell_quoted;
@@ -13,7 +14,7 @@ use super::environment::Environment;
 use super::group::LoadGroup;
 use super::histogram::Histogram;
 use super::idle_probe::ProbeResult;
-use super::load_stats::{LoadStats, RATE_WINDOW_MIN, per_second};
+use super::load_stats::{GIBIBYTE, LoadStats, RATE_WINDOW_MIN, WorkUnit, per_second};
 use super::protocol::WorkerResult;
 use super::ramp_curve::RampCurve;
 use super::report::format::percent;
@@ -72,30 +73,6 @@ pub struct Server {
     pub backlog: Backlog,
     pub queue_at_close: Option<u64>,
 }
-
-/// The unit of work of a load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkUnit {
-    None,
-    Message,
-    Connection,
-    Gibibyte,
-}
-
-impl WorkUnit {
-    /// Returns the unit of this kind of load.
-    pub fn of(kind: LoadKind) -> WorkUnit {
-        match kind {
-            LoadKind::Idle => WorkUnit::None,
-            LoadKind::Echo | LoadKind::Pulse => WorkUnit::Message,
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => WorkUnit::Connection,
-            LoadKind::Stream => WorkUnit::Gibibyte,
-        }
-    }
-}
-
-/// Bytes in a gibibyte.
-pub const GIBIBYTE: f64 = (1u64 << 30) as f64;
 
 impl Outcome {
     /// Creates the outcome of a run in this process.
@@ -228,7 +205,7 @@ impl Outcome {
 
     /// Returns the command that repeats this run.
     pub fn command(&self) -> String {
-        let arguments = self.plan.arguments();
+        let arguments = stress_arguments(&self.plan);
         let quoted = arguments.iter().map(|argument| shell_quoted(argument));
         std::iter::once("oneloop stress".to_string()).chain(quoted).collect::<Vec<_>>().join(" ")
     }

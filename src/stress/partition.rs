@@ -63,6 +63,7 @@ fn sources(plan: &StressPlan, worker: Worker) -> Vec<SourceBlock> {
 mod tests {
     use super::*;
     use crate::config::LoadKind;
+    use crate::config::options::stress_arguments;
 
     fn plan() -> StressPlan {
         let load = |kind, conns| LoadPlan { kind, conns };
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn a_part_can_be_written_as_arguments() {
         let part = partition(&plan(), Worker { index: 1, count: 3 });
-        let arguments = part.arguments().join(" ");
+        let arguments = stress_arguments(&part).join(" ");
         assert!(arguments.contains("--load idle=333,echo=3"), "{arguments}");
         assert!(arguments.contains("--worker 1/3") && arguments.contains("--active-conns 2"));
         assert!(arguments.contains("--rate 120000/h"), "{arguments}");

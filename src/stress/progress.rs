@@ -7,29 +7,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::config::Color;
 
-use super::group::LoadGroups;
-use super::histogram::Histogram;
-use super::outcome::{GIBIBYTE, WorkUnit};
-use super::phases::Phase;
+use super::load_stats::GIBIBYTE;
 use super::report::format::{bytes, count, digits, duration};
-use super::results::Results;
-
-/// The progress of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
-    pub phase: String,
-    /// Completed part of the phase, from 0 to 1.
-    pub share: f64,
-    pub open: u64,
-    pub wanted: u64,
-    /// Answers, exchanges and bytes per second, in the last complete step.
-    pub answered: f64,
-    pub exchanged: f64,
-    pub bytes: f64,
-    pub errors: u64,
-    pub p50: Duration,
-    pub p99: Duration,
-}
+use super::snapshot::Snapshot;
 
 /// Shows snapshots, if standard error is a terminal.
 pub struct Progress {
@@ -65,7 +45,7 @@ impl Progress {
         let snapshot = snapshot();
         bar.set_prefix(snapshot.phase.clone());
         bar.set_position((snapshot.share.clamp(0.0, 1.0) * BAR_STEPS as f64) as u64);
-        bar.set_message(snapshot.figures());
+        bar.set_message(figures(&snapshot));
     }
 
     /// Removes the line from the terminal.
@@ -76,80 +56,32 @@ impl Progress {
     }
 }
 
-impl Snapshot {
-    /// Takes a snapshot of a run.
-    pub fn of(phase: Phase, groups: &LoadGroups, results: &Results, now: Duration) -> Snapshot {
-        let (last, step) = results.last_step();
-        let step = step.as_secs_f64();
-        let mut latency = Histogram::new();
-        let counted = groups.iter().filter(|group| WorkUnit::of(group.kind()) != WorkUnit::None);
-        counted.for_each(|group| latency.merge(&group.stats().latency));
-        let errors = groups.iter().map(|group| {
-            let stats = group.stats();
-            stats.failed() + stats.deaths.count() + stats.integrity_errors.count
+/// `9,000 of 10,000 open · 45.2 k/s · p50 85.1 µs p99 394 µs · 3 errors`.
+fn figures(snapshot: &Snapshot) -> String {
+    let mut parts = vec![match snapshot.wanted {
+        wanted if wanted == snapshot.open || wanted == 0 => format!("{} open", snapshot.open),
+        wanted => format!("{} of {wanted} open", snapshot.open),
+    }];
+    if snapshot.answered > 0.0 {
+        parts.push(format!("{} messages/s", count(snapshot.answered)));
+    }
+    if snapshot.exchanged > 0.0 {
+        parts.push(format!("{} connections/s", count(snapshot.exchanged)));
+    }
+    if snapshot.answered == 0.0 && snapshot.bytes > 0.0 {
+        parts.push(match snapshot.bytes / GIBIBYTE {
+            gib if gib >= 0.1 => format!("{} GiB/s", digits(gib)),
+            _ => format!("{}/s", bytes(snapshot.bytes)),
         });
-        let (open, wanted) = (groups.open(), groups.persistent_planned());
-        let share = match phase.span() {
-            Some((since, until)) => {
-                now.saturating_sub(since).as_secs_f64()
-                    / until.saturating_sub(since).as_secs_f64().max(1e-9)
-            }
-            None if wanted > 0 => open as f64 / wanted as f64,
-            None => 0.0,
-        };
-        Snapshot {
-            phase: phase.name().to_string(),
-            share,
-            open,
-            wanted,
-            answered: last.answered as f64 / step,
-            exchanged: last.exchanged as f64 / step,
-            bytes: last.bytes as f64 / step,
-            errors: errors.sum(),
-            p50: latency.at(0.5),
-            p99: latency.at(0.99),
-        }
     }
-
-    /// `9,000 of 10,000 open · 45.2 k/s · p50 85.1 µs p99 394 µs · 3 errors`.
-    fn figures(&self) -> String {
-        let mut parts = vec![match self.wanted {
-            wanted if wanted == self.open || wanted == 0 => format!("{} open", self.open),
-            wanted => format!("{} of {wanted} open", self.open),
-        }];
-        if self.answered > 0.0 {
-            parts.push(format!("{} messages/s", count(self.answered)));
-        }
-        if self.exchanged > 0.0 {
-            parts.push(format!("{} connections/s", count(self.exchanged)));
-        }
-        if self.answered == 0.0 && self.bytes > 0.0 {
-            parts.push(match self.bytes / GIBIBYTE {
-                gib if gib >= 0.1 => format!("{} GiB/s", digits(gib)),
-                _ => format!("{}/s", bytes(self.bytes)),
-            });
-        }
-        if self.p50 > Duration::ZERO {
-            parts.push(format!("p50 {} p99 {}", duration(self.p50), duration(self.p99)));
-        }
-        if self.errors > 0 {
-            let s = if self.errors == 1 { "" } else { "s" };
-            parts.push(format!("{} error{s}", count(self.errors as f64)));
-        }
-        parts.join(" · ")
+    if snapshot.p50 > Duration::ZERO {
+        parts.push(format!("p50 {} p99 {}", duration(snapshot.p50), duration(snapshot.p99)));
     }
-
-    /// Adds the progress of another process.
-    pub fn add(&mut self, other: &Snapshot) {
-        self.open += other.open;
-        self.wanted += other.wanted;
-        self.answered += other.answered;
-        self.exchanged += other.exchanged;
-        self.bytes += other.bytes;
-        self.errors += other.errors;
-        self.p50 = self.p50.max(other.p50);
-        self.p99 = self.p99.max(other.p99);
+    if snapshot.errors > 0 {
+        let s = if snapshot.errors == 1 { "" } else { "s" };
+        parts.push(format!("{} error{s}", count(snapshot.errors as f64)));
     }
+    parts.join(" · ")
 }
 
 #[cfg(test)]
@@ -159,7 +91,7 @@ mod tests {
     #[test]
     fn only_figures_that_exist_are_shown() {
         let idle = Snapshot { open: 5, wanted: 9, ..Snapshot::default() };
-        assert_eq!(idle.figures(), "5 of 9 open");
+        assert_eq!(figures(&idle), "5 of 9 open");
         let busy = Snapshot {
             open: 9,
             wanted: 9,
@@ -170,15 +102,8 @@ mod tests {
             p99: Duration::from_micros(394),
             ..Snapshot::default()
         };
-        assert_eq!(busy.figures(), "9 open · 45.2 k messages/s · p50 85.0 µs p99 394 µs · 1 error");
+        assert_eq!(figures(&busy), "9 open · 45.2 k messages/s · p50 85.0 µs p99 394 µs · 1 error");
         let bulk = Snapshot { open: 1, wanted: 1, bytes: 2.0 * GIBIBYTE, ..Snapshot::default() };
-        assert_eq!(bulk.figures(), "1 open · 2.00 GiB/s");
-    }
-
-    #[test]
-    fn snapshots_of_processes_are_added() {
-        let mut sum = Snapshot { open: 1, p99: Duration::from_secs(1), ..Snapshot::default() };
-        sum.add(&Snapshot { open: 2, errors: 3, ..Snapshot::default() });
-        assert_eq!((sum.open, sum.errors, sum.p99), (3, 3, Duration::from_secs(1)));
+        assert_eq!(figures(&bulk), "1 open · 2.00 GiB/s");
     }
 }

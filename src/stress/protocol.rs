@@ -6,9 +6,9 @@ use super::failure::{LoadFailure, Stage};
 use super::histogram::Histogram;
 use super::json::{Json, object};
 use super::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
-use super::progress::Snapshot;
 use super::ramp_curve::RampCurve;
 use super::server_usage::LoopUsage;
+use super::snapshot::Snapshot;
 use super::timeline::{Point, Timeline};
 
 /// A message of a worker.

@@ -10,14 +10,16 @@ use super::conn_result::{ConnHistory, ConnResult, classify};
 use super::cost::Cost;
 use super::failure::{BYTES_LOST, FOREIGN_PEER, LoadFailure, Stage};
 use super::group::{LoadGroup, LoadGroups};
+use super::histogram::Histogram;
 use super::idle_probe::ProbeResult;
 use super::load::{Pace, ScriptEvent, ScriptReport};
-use super::load_stats::{Death, LoadStats};
+use super::load_stats::{Death, LoadStats, WorkUnit};
 use super::load_watch::{ClosedConn, Moved};
 use super::phases::Phase;
 use super::protocol::WorkerResult;
 use super::ramp_curve::RampCurve;
 use super::server_usage::{LoopUsage, ServerUsage};
+use super::snapshot::Snapshot;
 use super::timeline::{Point, Timeline};
 
 /// The results so far, except the statistics of the loads.
@@ -73,6 +75,40 @@ impl Results {
     /// Discards or records how connections end from now on.
     pub fn discard(&mut self, is_discarding: bool) {
         self.is_discarding = is_discarding;
+    }
+
+    /// Returns the progress of the run.
+    pub fn snapshot(&self, phase: Phase, groups: &LoadGroups, now: Duration) -> Snapshot {
+        let (last, step) = self.last_step();
+        let step = step.as_secs_f64();
+        let mut latency = Histogram::new();
+        let counted = groups.iter().filter(|group| WorkUnit::of(group.kind()) != WorkUnit::None);
+        counted.for_each(|group| latency.merge(&group.stats().latency));
+        let errors = groups.iter().map(|group| {
+            let stats = group.stats();
+            stats.failed() + stats.deaths.count() + stats.integrity_errors.count
+        });
+        let (open, wanted) = (groups.open(), groups.persistent_planned());
+        let share = match phase.span() {
+            Some((since, until)) => {
+                now.saturating_sub(since).as_secs_f64()
+                    / until.saturating_sub(since).as_secs_f64().max(1e-9)
+            }
+            None if wanted > 0 => open as f64 / wanted as f64,
+            None => 0.0,
+        };
+        Snapshot {
+            phase: phase.name().to_string(),
+            share,
+            open,
+            wanted,
+            answered: last.answered as f64 / step,
+            exchanged: last.exchanged as f64 / step,
+            bytes: last.bytes as f64 / step,
+            errors: errors.sum(),
+            p50: latency.at(0.5),
+            p99: latency.at(0.99),
+        }
     }
 
     /// Returns the last complete step of the timeline, and the length of a step.

@@ -21,15 +21,15 @@ use super::idle_probe::IdleSearch;
 use super::load::{RunClock, ScriptReport};
 use super::load_watch::ClosedConn;
 use super::pacer::ConnectPace;
+use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phases::{Phase, Phases, Situation};
 use super::precise_timer::PreciseTimer;
-use super::progress::Snapshot;
 use super::results::{FinishedRun, Reaction, RecordCx, Results};
 use super::sending::send_due;
 use super::server_usage::ServerUsage;
 use super::sink::Sink;
-use super::worker::Parent;
+use super::snapshot::Snapshot;
 
 /// The loop and the parts of a run.
 pub struct Runner {
@@ -148,7 +148,7 @@ impl Runner {
 
     /// Returns the current progress.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::of(self.phases.current(), &self.groups, &self.results, self.clock.now())
+        self.results.snapshot(self.phases.current(), &self.groups, self.clock.now())
     }
 
     /// Takes the ended run apart.

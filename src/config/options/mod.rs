@@ -5,10 +5,10 @@
 //! a user would type it. The table knows nothing of dashes or arguments: `cli` does.
 
 use super::parse::{self, SpanError, Spanned};
-use super::route::RouteSettings;
+use super::policy::RouteSettings;
 use super::service::{Greeting, Service};
 use super::tools::ConnectSettings;
-use super::{ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
+use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
 
 mod common;
 mod serve;
@@ -146,6 +146,17 @@ pub fn changed(
         let value = option.show(settings)?;
         (Some(&value) != option.show(&untouched).as_ref()).then_some((option, value))
     })
+}
+
+/// Returns the arguments of `stress` that produce this plan, without defaults.
+pub fn stress_arguments(plan: &StressPlan) -> Vec<String> {
+    let mut arguments: Vec<String> = plan.targets.iter().map(Address::to_string).collect();
+    let settings = Settings { stress: plan.clone(), ..Settings::default() };
+    for (option, value) in changed("stress", &settings) {
+        arguments.push(format!("--{}", option.name));
+        arguments.extend(option.value().map(|_| value));
+    }
+    arguments
 }
 
 /// An option without a value. The rows of the table start from it.

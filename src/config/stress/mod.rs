@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::options::{self, Settings};
 use super::parse::{self, SpanError, Spanned};
 use super::source::SourceBlock;
 use super::unit::{self, Rate};
@@ -142,17 +141,6 @@ impl StressPlan {
 
     /// Maximum worker processes: more than CPUs only compete.
     pub const PROCESSES_MAX: usize = 256;
-
-    /// Returns the arguments that produce this plan, without defaults.
-    pub fn arguments(&self) -> Vec<String> {
-        let mut arguments: Vec<String> = self.targets.iter().map(Address::to_string).collect();
-        let settings = Settings { stress: self.clone(), ..Settings::default() };
-        for (option, value) in options::changed("stress", &settings) {
-            arguments.push(format!("--{}", option.name));
-            arguments.extend(option.value().map(|_| value));
-        }
-        arguments
-    }
 
     pub fn timeout(&self) -> Duration {
         let usual = match self.is_datagram() {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::stress::load_stats::WorkUnit;
 use crate::stress::outcome::Outcome;
-use crate::stress::outcome::WorkUnit;
 use crate::stress::timeline::Point;
 
 use super::chart::{Axis, Chart, Series, Shape};

@@ -8,8 +8,8 @@ use crate::stress::failure::LoadFailure;
 use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
 use crate::stress::json::{Json, object};
+use crate::stress::load_stats::WorkUnit;
 use crate::stress::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
-use crate::stress::outcome::WorkUnit;
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::timeline::{Point, Timeline};
 

@@ -7,7 +7,8 @@ use crate::config::StressPlan;
 use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::ProbeResult;
 use crate::stress::load_stats::{DeathCause, Deaths, LoadStats, RATE_WINDOW_MIN};
-use crate::stress::outcome::{GIBIBYTE, LoadOutcome, Outcome, Server, WorkUnit};
+use crate::stress::load_stats::{GIBIBYTE, WorkUnit};
+use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::text::count::grouped;
 use crate::text::escape::{escaped, html, plain};
 
