@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::DatagramCx;
-use super::listeners::{DatagramListener, DatagramListeners};
+use super::listener::DatagramListener;
 use super::port::DatagramPort;
 use super::report::{TurnCounts, log_dropped, why};
 use super::table::Table;
@@ -58,20 +58,21 @@ impl Flows {
         listener.lists.iter().find_map(|list| self.table.find(*list, from))
     }
 
-    /// Opens a flow for a new source, by the present route of the listener.
+    /// Opens a flow for a new source, by the present route of the listener. `is_own`: the source is
+    /// an address of ours.
     pub fn open(
         &mut self,
         key: Key,
         from: &Remote,
-        listeners: &DatagramListeners,
+        listener: &DatagramListener,
+        is_own: bool,
         cx: &mut DatagramCx<'_, '_>,
     ) -> Result<usize, DropReason> {
-        let Some(listener) = listeners.get(key) else { return Err(DropReason::NoWay) };
         if self.draining || !listener.takes_new_sources() {
             return Err(DropReason::NoWay);
         }
         let Some(list) = self.list(listener) else { return Err(DropReason::NoWay) };
-        if listeners.owns(from) {
+        if is_own {
             return Err(DropReason::Own);
         }
         let targets = cx.routes[listener.route].pool.select();

@@ -9,16 +9,13 @@ use std::net::{IpAddr, SocketAddr};
 use mio::Registry;
 
 use super::flows::Flows;
-use super::port::DatagramPort;
-use super::reflection_guard::is_public;
+use super::listener::{DatagramListener, Phase};
 use crate::config::reach::receives;
-use crate::config::{self, Address, Service};
+use crate::config::{self, Service};
 use crate::core::{Event, Key, SourceKind, Turn};
 use crate::net::BoundDatagram;
 use crate::net::remote::Remote;
 use crate::net::self_connect::is_local_ip;
-#[cfg(unix)]
-use crate::net::socket_file::SocketFile;
 use crate::runtime::routes::Routes;
 use crate::runtime::sources::Sources;
 
@@ -29,34 +26,6 @@ pub(super) struct DatagramListeners {
     own: OwnAddrs,
     /// Listeners that are closing, or have flows of an earlier route.
     unsettled: Vec<Key>,
-}
-
-/// A bound socket, and the route that it belongs to.
-#[derive(Debug)]
-pub(super) struct DatagramListener {
-    /// Declared first: the file must be removed before the socket is closed.
-    #[cfg(unix)]
-    _file: Option<SocketFile>,
-    pub port: DatagramPort,
-    pub route: u16,
-    pub at: Address,
-    /// The bound address as text, for the log.
-    pub address: String,
-    pub local: Remote,
-    /// Its flow lists: that of its route if it is a relay, and those of earlier routes that still
-    /// have flows.
-    pub lists: Vec<usize>,
-    phase: Phase,
-}
-
-/// Whether the datagrams of new sources are handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// It is closing, and handles what it has received, for at most this many more turns.
-    Emptying(usize),
-    /// Only its flows go on. It is closed with the last one.
-    Closing,
 }
 
 /// Maximum turns in which a closing socket handles what it has received.
@@ -188,54 +157,6 @@ impl DatagramListeners {
         if !self.unsettled.contains(&key) {
             self.unsettled.push(key);
         }
-    }
-}
-
-impl DatagramListener {
-    fn open(
-        bound: BoundDatagram,
-        route: u16,
-        key: Key,
-        registry: &Registry,
-    ) -> io::Result<DatagramListener> {
-        let local = bound.socket.local()?;
-        let wanted = bound.socket.enable_pktinfo()?;
-        let mut port = DatagramPort::new(bound.socket, wanted);
-        port.register(key, registry)?;
-        Ok(DatagramListener {
-            #[cfg(unix)]
-            _file: bound.file,
-            port,
-            route,
-            address: bound.address.to_string(),
-            at: bound.address,
-            local,
-            lists: Vec::new(),
-            phase: Phase::Open,
-        })
-    }
-
-    /// Whether it is not closing.
-    pub fn is_open(&self) -> bool {
-        self.phase == Phase::Open
-    }
-
-    /// Whether the datagrams of new sources are handled.
-    pub fn takes_new_sources(&self) -> bool {
-        self.phase != Phase::Closing
-    }
-
-    /// A warning for the operator, if the service may be abused from the internet.
-    pub fn warning(&self, service: &Service) -> Option<String> {
-        let local = self.local.inet()?;
-        let answers = !matches!(service, Service::Relay(_) | Service::Discard);
-        let (service, address) = (service.kind(), &self.address);
-        (answers && is_public(&local)).then(|| {
-            format!(
-                "{service} answers UDP at {address}, which may be a public address: \
-                 with forged source addresses it can be used to flood other hosts"
-            )
-        })
     }
 }
 

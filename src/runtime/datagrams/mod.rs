@@ -9,6 +9,7 @@
 
 mod answers;
 mod flows;
+mod listener;
 mod listeners;
 mod port;
 mod reflection_guard;
@@ -374,7 +375,7 @@ impl Datagrams {
         let flow = match self.flows.find(listener, from) {
             Some(slot) => Ok(slot),
             None if cx.routes[listener.route].is_relay() => {
-                self.flows.open(key, from, &self.listeners, cx)
+                self.flows.open(key, from, listener, self.listeners.owns(from), cx)
             }
             None if listener.takes_new_sources() => return self.answer(key, message, batch, cx),
             None => return log_dropped(key, segments, Some(from), DropReason::NoWay, cx.turn),
