@@ -24,6 +24,8 @@ pub(crate) mod load_watch;
 pub mod outcome;
 mod pacer;
 mod parent;
+// Without Unix pipes a run is one process.
+#[cfg_attr(not(unix), allow(dead_code))]
 pub(crate) mod partition;
 pub mod pattern;
 mod phases;

@@ -34,6 +34,7 @@ pub struct WorkerResult {
 }
 
 /// The message to a worker to start its loads.
+#[cfg(unix)]
 pub const GO: &str = "go";
 
 impl WorkerResult {
