@@ -123,9 +123,8 @@ impl<'a> DatagramSession<'a> {
             true => Some(Duration::ZERO),
             false => self.due().map(|(due, _)| due.since(before)),
         };
-        let now = self.event_loop.sleep(before, limit, 0, &mut self.watch)?.now;
+        let turn = &mut self.event_loop.sleep(before, limit, 0, &mut self.watch)?;
         let mut signals = false;
-        let turn = &mut Turn::new(now, &mut self.watch);
         for (source, event) in self.event_loop.wakeups() {
             match source {
                 Source::Conn(key) => self.peer.mark(key, ready(event), turn),

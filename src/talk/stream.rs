@@ -111,9 +111,8 @@ impl<'a> StreamSession<'a> {
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
         let before = self.event_loop.before_sleep();
         let (limit, queued) = (self.sleep_limit(before), self.engine.queued());
-        let now = self.event_loop.sleep(before, limit, queued, &mut self.watch)?.now;
-        let (mut signals, mut resolved) = (false, false);
-        let turn = &mut Turn::new(now, &mut self.watch);
+        let turn = &mut self.event_loop.sleep(before, limit, queued, &mut self.watch)?;
+        let (now, mut signals, mut resolved) = (turn.now, false, false);
         for (source, event) in self.event_loop.wakeups() {
             match source {
                 Source::Conn(key) => self.engine.mark(key, ready(event), turn),
