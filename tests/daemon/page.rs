@@ -61,6 +61,8 @@ fn every_line_on_the_page_about_events_comes_out_of_a_real_run() {
 /// Replaces everything that differs between runs: numbers, addresses, ends, readiness.
 fn shape(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
+    // A dump may show an end before its first event.
+    let line = line.replace(" not ready", " readable");
     for word in line.split_whitespace() {
         let core = word.trim_end_matches([':', ',', ')', ';']);
         let tail = &word[core.len()..];
