@@ -22,7 +22,7 @@ pub mod fuzzing;
 pub mod net;
 pub mod observe;
 pub mod runtime;
-pub(crate) mod service;
+pub mod service;
 pub mod stress;
 pub mod talk;
 pub mod text;

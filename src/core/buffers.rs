@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use slab::Slab;
 
+use super::local::Locals;
 use super::pipes::{Pipe, Pipes};
 
 /// Size of the scratch buffer in bytes: the most that one read returns, so the most that one flow
@@ -19,6 +20,7 @@ pub const SCRATCH_BYTES: usize = 64 * 1024;
 pub struct Buffers<P> {
     pub scratch: Box<[u8]>,
     pub unsent: Unsent<P>,
+    pub locals: Locals,
 }
 
 /// Bytes that were read and could not be written yet: copies, or pipes that hold them.
@@ -43,8 +45,6 @@ pub enum Pending<P> {
         pipe: P,
         left: usize,
     },
-    /// The bytes are being written at this moment.
-    Taken,
 }
 
 impl<P> Pending<P> {
@@ -53,7 +53,6 @@ impl<P> Pending<P> {
         match self {
             Pending::Bytes { bytes, start } => bytes.len() - start,
             Pending::Pipe { left, .. } => *left,
-            Pending::Taken => 0,
         }
     }
 
@@ -65,7 +64,7 @@ impl<P> Pending<P> {
     pub fn data(&self) -> &[u8] {
         match self {
             Pending::Bytes { bytes, start } => &bytes[*start..],
-            Pending::Pipe { .. } | Pending::Taken => &[],
+            Pending::Pipe { .. } => &[],
         }
     }
 }
@@ -87,7 +86,11 @@ impl<P> Default for Buffers<P> {
 impl<P> Buffers<P> {
     /// Creates buffers with a scratch buffer of `bytes` bytes. The simulation uses small ones.
     pub fn with_scratch(bytes: usize) -> Buffers<P> {
-        Buffers { scratch: vec![0; bytes].into_boxed_slice(), unsent: Unsent::default() }
+        Buffers {
+            scratch: vec![0; bytes].into_boxed_slice(),
+            unsent: Unsent::default(),
+            locals: Locals::default(),
+        }
     }
 }
 
@@ -124,22 +127,9 @@ impl<P: Pipe> Unsent<P> {
         self.pending[unsent_id.index()].data()
     }
 
-    /// Takes the bytes out for one write. `put` must follow.
-    pub fn take(&mut self, unsent_id: &UnsentId) -> Pending<P> {
-        std::mem::replace(&mut self.pending[unsent_id.index()], Pending::Taken)
-    }
-
-    /// Puts back what `take` returned.
-    pub fn put(&mut self, unsent_id: &UnsentId, pending: Pending<P>) {
-        self.pending[unsent_id.index()] = pending;
-    }
-
-    /// Appends to a stored copy. A message that arrives in pieces is collected this way.
-    pub fn append(&mut self, unsent_id: &UnsentId, bytes: &[u8]) {
-        if let Pending::Bytes { bytes: pending, .. } = &mut self.pending[unsent_id.index()] {
-            pending.extend_from_slice(bytes);
-            self.bytes += bytes.len();
-        }
+    /// Returns an entry for one write. `consume` must follow.
+    pub fn get_mut(&mut self, unsent_id: &UnsentId) -> &mut Pending<P> {
+        &mut self.pending[unsent_id.index()]
     }
 
     /// Removes `bytes` written bytes. Releases the entry with its last byte.
@@ -149,7 +139,6 @@ impl<P: Pipe> Unsent<P> {
         match pending {
             Pending::Bytes { start, .. } => *start += bytes,
             Pending::Pipe { left, .. } => *left -= bytes,
-            Pending::Taken => return,
         }
         self.bytes -= bytes;
         if pending.is_empty() {
@@ -199,8 +188,7 @@ mod tests {
     #[test]
     fn an_entry_may_be_released_early() {
         let mut unsent = Unsent::<NoPipe>::default();
-        let mut unsent_id = Some(unsent.store(b"hel"));
-        unsent.append(unsent_id.as_ref().unwrap(), b"lo");
+        let mut unsent_id = Some(unsent.store(b"hello"));
         unsent.release(&mut unsent_id);
         assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0));
     }
@@ -212,9 +200,8 @@ mod tests {
         assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 5);
         unsent.consume(&mut unsent_id, 3);
         assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 2);
-        let pending = unsent.take(unsent_id.as_ref().unwrap());
+        let pending = unsent.get_mut(unsent_id.as_ref().unwrap());
         assert_eq!((pending.len(), pending.data(), pending.is_empty()), (2, &b"lo"[..], false));
-        assert_eq!(unsent.left(unsent_id.as_ref().unwrap()), 0, "they are being written");
         assert_eq!(SCRATCH_BYTES, 65_536);
     }
 }

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::io;
 
-use super::buffers::{Unsent, UnsentId};
+use super::buffers::{Buffers, Unsent, UnsentId};
 use super::drive::DriveCx;
 use super::end::{End, Ends, Stream};
 use super::event::Event;
 use super::flow::{Flow, Step};
+use super::key::Key;
 use super::pump::{self, EndError};
 use super::ready::Ready;
 use super::reason::{Close, CloseKind, Reason, Side, SysError};
@@ -69,6 +70,36 @@ impl History {
     }
 }
 
+/// The state of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A socket is not connected yet. Bytes wait at the other end.
+    Opening,
+    /// Bytes may flow in both directions.
+    Streaming,
+    /// One direction has ended, the other has not.
+    HalfClosed,
+    /// A service has sent everything and waits for the peer's end of file.
+    Lingering,
+}
+
+impl State {
+    /// Returns the state that follows from the flows. `relays` is set if both ends are sockets. The
+    /// order of the checks is that of their cost.
+    #[inline(always)]
+    fn of(opening: bool, [first, second]: &[Flow; 2], relays: bool) -> State {
+        if opening {
+            State::Opening
+        } else if first.done && first.from == 1 && !relays {
+            State::Lingering
+        } else if first.done != second.done && !second.is_absent() {
+            State::HalfClosed
+        } else {
+            State::Streaming
+        }
+    }
+}
+
 /// The result of driving a connection.
 #[derive(Debug)]
 pub enum Driven {
@@ -77,8 +108,8 @@ pub enum Driven {
     /// A flow used its budget and could go on.
     More,
     Ended(Reason),
-    /// The attempt to connect failed; another target may be tried.
-    DialFailed(io::Error),
+    /// The attempt to connect an end failed; another target may be tried.
+    DialFailed(EndError),
 }
 
 impl<S: Stream> Conn<S> {
@@ -103,11 +134,11 @@ impl<S: Stream> Conn<S> {
         )
     }
 
-    /// Sends `text`, receives one message, and closes.
-    pub fn greet(socket: S, text: Option<UnsentId>) -> Conn<S> {
+    /// Sends `text`, then serves the peer by the owner of the local end.
+    pub fn local(socket: S, text: Option<UnsentId>) -> Conn<S> {
         Conn::wire(
             End::Socket(socket),
-            End::Line(None),
+            End::Local(None),
             [Flow::starting_with(text, 1, 0), Flow::new(0, 1)],
         )
     }
@@ -139,19 +170,19 @@ impl<S: Stream> Conn<S> {
     /// Runs both flows until they have to wait or their budgets are used up.
     #[inline(always)]
     pub fn drive(&mut self, cx: &mut DriveCx<'_, '_, S::Pipe>) -> Driven {
-        if self.dialing()
-            && let Err(error) = self.check_connected(cx)
+        if self.is_opening()
+            && let Err(failed) = self.check_connected(cx)
         {
-            // If the client is gone too, no other target is tried. A target that accepted, sent and
-            // reset before this check was connected: what it sent is forwarded.
+            // If the other peer is gone too, no other target is tried. A target that accepted, sent
+            // and reset before this check was connected: what it sent is forwarded.
             return match self.check_errors() {
                 Some(failed) => self.failed(failed, cx),
-                None if self.dialing() => Driven::DialFailed(error),
-                None => self.failed(EndError { end: 1, error }, cx),
+                None if self.is_opening() => Driven::DialFailed(failed),
+                None => self.failed(failed, cx),
             };
         }
         let before = [self.flows[0].moved, self.flows[1].moved];
-        let lingered = self.lingers();
+        let lingered = self.state() == State::Lingering;
         let mut ended = false;
         for index in 0..2 {
             let (flow, ends) = (&mut self.flows[index], &mut self.ends);
@@ -182,7 +213,7 @@ impl<S: Stream> Conn<S> {
             return Driven::Ended(self.finished());
         }
         // Both flows are checked at the end: the second may have made the first runnable.
-        if self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest) {
+        if self.is_runnable() {
             return Driven::More;
         }
         if !self.ends.bits(0).with(self.ends.bits(1)).has(Ready::ERROR) {
@@ -194,30 +225,66 @@ impl<S: Stream> Conn<S> {
         }
     }
 
-    /// Asks the socket of end 1 whether it is connected. Returns the error of a failed attempt.
+    /// Asks each socket that is opening whether it is connected. Returns the error of a failed
+    /// attempt.
     #[cold]
-    fn check_connected(&mut self, cx: &mut DriveCx<'_, '_, S::Pipe>) -> io::Result<()> {
+    fn check_connected(&mut self, cx: &mut DriveCx<'_, '_, S::Pipe>) -> Result<(), EndError> {
         let hints = Ready::WRITE.with(Ready::ERROR).with(Ready::READ_CLOSED);
-        if !self.ends.bits(1).any(hints) {
-            return Ok(());
-        }
-        let Some(socket) = self.ends.socket(1) else { return Ok(()) };
-        let connected = socket.is_connected();
-        match &connected {
-            Ok(false) => {
-                // A stale or early event. Another follows when the attempt succeeds or fails.
-                self.ends.clear(1, hints);
-                return Ok(());
+        for end in 0..2 {
+            let bits = self.ends.bits(end);
+            if !bits.has(Ready::OPENING) || !bits.any(hints) {
+                continue;
             }
-            Err(error) if !was_connected(error) => {}
-            _ => {
-                self.ends.clear(1, Ready::OPENING);
-                self.active = cx.turn.now.tick();
-                let after = cx.turn.now.since(self.born);
-                cx.on(1, &Event::Connected { after });
+            let Some(socket) = self.ends.socket(end) else { continue };
+            let connected = socket.is_connected();
+            match &connected {
+                Ok(false) => {
+                    // A stale or early event. Another follows when the attempt succeeds or fails.
+                    self.ends.clear(end, hints);
+                    continue;
+                }
+                Err(error) if !was_connected(error) => {}
+                _ => {
+                    self.ends.clear(end, Ready::OPENING);
+                    self.active = cx.turn.now.tick();
+                    let after = cx.turn.now.since(self.born);
+                    cx.on(end, &Event::Connected { after });
+                }
             }
+            connected.map_err(|error| EndError { end, error })?;
         }
-        connected.map(|_| ())
+        Ok(())
+    }
+
+    /// Writes bytes of the owner of the local end, if no earlier ones are unsent. Returns how many
+    /// the socket accepted. If it did not accept all, the owner is asked for the rest later.
+    pub fn reply(
+        &mut self,
+        bytes: &[u8],
+        last: bool,
+        cx: &mut DriveCx<'_, '_, S::Pipe>,
+    ) -> Result<usize, EndError> {
+        let (ends, is_reply) = (&mut self.ends, |flow: &&mut Flow| flow.from == 1 && !flow.done);
+        let Some(flow) = self.flows.iter_mut().find(is_reply) else { return Ok(0) };
+        if ends.bits(1).has(Ready::READ_CLOSED) {
+            return Ok(0);
+        }
+        let accepted = pump::write_reply(flow, ends, bytes, cx)?;
+        if accepted > 0 {
+            self.history.sent(false);
+            self.active = cx.turn.now.tick();
+        }
+        if accepted < bytes.len() {
+            ends.set(1, Ready::READ);
+        } else if last {
+            ends.close_local(1, &mut cx.buffers.locals);
+        }
+        Ok(accepted)
+    }
+
+    /// Whether a flow can go on now.
+    pub fn is_runnable(&self) -> bool {
+        self.flows.iter().any(|flow| self.ends.next(flow) != Step::Rest)
     }
 
     /// Reads the socket's error where an event reported one and no flow reads that end now. The
@@ -240,13 +307,13 @@ impl<S: Stream> Conn<S> {
     /// Handles the failure of an end: forwards what it sent before, as far as the other end accepts
     /// it now. The connection then ends with a reset, never with a FIN.
     #[cold]
-    fn failed(
+    pub fn failed(
         &mut self,
         EndError { end, error }: EndError,
         cx: &mut DriveCx<'_, '_, S::Pipe>,
     ) -> Driven {
         let fault = SysError::from(&error);
-        if self.dialing() {
+        if self.is_opening() {
             return Driven::Ended(Reason::Abandoned { fault });
         }
         for index in 0..2 {
@@ -274,17 +341,16 @@ impl<S: Stream> Conn<S> {
         let since_active =
             |timeout: Option<Tick>| timeout.map(|ticks| self.active.saturating_add(ticks));
         let quiet = drain_idle.and_then(|idle| self.drain_wait(idle));
-        let activity = if self.dialing() {
-            since_active(timeouts.connect).map(|due| (Deadline::Connect, due))
-        } else if self.lingers() {
-            Some((Deadline::Linger, self.active + LINGER))
-        } else if let Some(due) = since_active(quiet) {
-            Some((Deadline::Quiet, due))
-        } else if self.half_closed() && timeouts.half_close.is_some() {
-            since_active(timeouts.half_close).map(|due| (Deadline::HalfClose, due))
-        } else {
-            since_active(timeouts.idle).map(|due| (Deadline::Idle, due))
+        let (deadline, wait) = match self.state() {
+            State::Opening => (Deadline::Connect, timeouts.connect),
+            State::Lingering => (Deadline::Linger, Some(LINGER)),
+            _ if quiet.is_some() => (Deadline::Quiet, quiet),
+            State::HalfClosed if timeouts.half_close.is_some() => {
+                (Deadline::HalfClose, timeouts.half_close)
+            }
+            State::HalfClosed | State::Streaming => (Deadline::Idle, timeouts.idle),
         };
+        let activity = since_active(wait).map(|due| (deadline, due));
         let born = self.born.tick();
         let lifetime =
             timeouts.lifetime.map(|life| (Deadline::Lifetime, born.saturating_add(life)));
@@ -293,13 +359,16 @@ impl<S: Stream> Conn<S> {
 
     /// Returns how long the connection has to be idle before a drain closes it: zero if it would
     /// never end by itself, None while it is in progress (half-closed, with unsent bytes, or with
-    /// an answer of the target outstanding).
+    /// an answer of the target outstanding). A local end is in progress while its owner has bytes
+    /// to send: an owner that only waits may never end a half-closed connection.
     fn drain_wait(&self, idle: Tick) -> Option<Tick> {
         if self.is_endless() {
             return Some(0);
         }
+        let is_local = self.ends.end(1).is_local();
+        let half_closed = self.state() == State::HalfClosed && !is_local;
         let unanswered = self.ends.end(1).is_socket() && self.history.client_sent_last();
-        (!self.half_closed() && !self.has_unsent() && !unanswered).then_some(idle)
+        (!half_closed && !self.has_unsent() && !unanswered).then_some(idle)
     }
 
     /// Whether it sends until it is closed, whatever the peer does.
@@ -307,29 +376,32 @@ impl<S: Stream> Conn<S> {
         matches!(self.ends.end(1), End::Chargen)
     }
 
-    /// Whether one direction has ended and the other has not.
-    pub fn half_closed(&self) -> bool {
-        !self.flows[1].is_absent() && self.flows[0].done != self.flows[1].done
+    /// Returns the state of the connection.
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        State::of(self.is_opening(), &self.flows, self.ends.end(1).is_socket())
     }
 
-    /// Whether the target is not connected yet.
-    pub fn dialing(&self) -> bool {
-        self.ends.bits(1).has(Ready::OPENING)
+    /// Whether a socket is not connected yet.
+    #[inline(always)]
+    pub fn is_opening(&self) -> bool {
+        self.ends.bits(0).with(self.ends.bits(1)).has(Ready::OPENING)
     }
 
-    /// Whether it is in a state that has a deadline on every route: connecting or lingering.
+    /// Returns the first end whose socket is not connected yet.
+    pub fn opening_end(&self) -> Option<usize> {
+        (0..2).find(|end| self.ends.bits(*end).has(Ready::OPENING))
+    }
+
+    /// Whether it is in a state that has a deadline on every route.
+    #[inline(always)]
     pub fn is_transient(&self) -> bool {
-        self.dialing() || self.lingers()
+        matches!(self.state(), State::Opening | State::Lingering)
     }
 
-    /// Whether the service has sent everything and waits for the peer's end of file.
-    fn lingers(&self) -> bool {
-        self.flows[0].done && self.flows[0].from == 1 && !self.ends.end(1).is_socket()
-    }
-
-    /// Whether a flow has unsent bytes.
+    /// Whether a flow has unsent bytes, or the owner of the local end has some.
     pub fn has_unsent(&self) -> bool {
-        self.flows.iter().any(|flow| flow.unsent.is_some())
+        self.flows.iter().any(|flow| flow.unsent.is_some()) || self.ends.owner_waits(1)
     }
 
     /// Returns the bytes forwarded from end 0 and the bytes written to it. Echoed bytes count as
@@ -360,8 +432,8 @@ impl<S: Stream> Conn<S> {
     }
 
     /// Prepares the sockets for closing, releases all unsent bytes, and returns how it ended.
-    pub fn close(&mut self, reason: Reason, unsent: &mut Unsent<S::Pipe>) -> Close {
-        let relay = self.ends.end(1).is_socket() || self.dialing();
+    pub fn close(&mut self, key: Key, reason: Reason, buffers: &mut Buffers<S::Pipe>) -> Close {
+        let relay = self.ends.end(1).is_socket() || self.is_opening();
         let resets = match reason {
             Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
             // A relay is reset. A service sends a FIN, unless bytes of either side would be lost.
@@ -378,9 +450,11 @@ impl<S: Stream> Conn<S> {
             }
         }
         for flow in &mut self.flows {
-            unsent.release(&mut flow.unsent);
+            buffers.unsent.release(&mut flow.unsent);
         }
-        self.ends.release(unsent);
+        if let Some(inbox) = self.ends.inbox(1) {
+            buffers.locals.close(inbox, key.at(1), self.route);
+        }
         let by_proxy = (Side::Proxy, if resets { CloseKind::Rst } else { CloseKind::Fin });
         let (first, by) = match (self.history.first(), reason) {
             (Some(side), _) => (side, CloseKind::Fin),
@@ -423,5 +497,40 @@ fn side<S: Stream>(ends: &Ends<S>, end: usize) -> Side {
         (0, _) => Side::Client,
         (_, true) => Side::Target,
         (_, false) => Side::Proxy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_truth_table_of_the_state() {
+        use State::{HalfClosed, Lingering, Opening, Streaming};
+        // first flow from the process, first done, second done (None: no second flow), both ends
+        // are sockets => the state once both are open
+        let table = [
+            (0, false, None, false, Streaming),
+            (0, false, Some(false), false, Streaming),
+            (0, false, Some(true), false, HalfClosed),
+            (0, true, Some(false), false, HalfClosed),
+            (0, false, Some(false), true, Streaming),
+            (0, false, Some(true), true, HalfClosed),
+            (0, true, Some(false), true, HalfClosed),
+            (0, true, Some(true), true, Streaming),
+            (1, false, Some(false), false, Streaming),
+            (1, false, Some(true), false, HalfClosed),
+            (1, true, Some(false), false, Lingering),
+            (1, true, Some(true), false, Lingering),
+            (1, true, Some(false), true, HalfClosed),
+        ];
+        for (from, first, second, relays, expected) in table {
+            let row = (from, first, second, relays);
+            let absent = Flow::none();
+            let second = second.map_or(absent, |done| Flow { done, ..Flow::new(1 - from, from) });
+            let flows = [Flow { done: first, ..Flow::new(from, 1 - from) }, second];
+            assert_eq!(State::of(false, &flows, relays), expected, "{row:?}");
+            assert_eq!(State::of(true, &flows, relays), Opening, "{row:?}");
+        }
     }
 }

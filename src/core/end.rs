@@ -2,10 +2,11 @@
 
 use std::io;
 
-use super::buffers::{Unsent, UnsentId};
 use super::chargen;
 use super::event::ReadHint;
 use super::flow::{Flow, Step};
+use super::key::Key;
+use super::local::{InboxId, Locals};
 use super::pipes::Pipe;
 use super::ready::Ready;
 
@@ -52,18 +53,19 @@ pub trait Stream {
 #[derive(Debug)]
 pub enum End<S> {
     Socket(S),
-    /// A target that is not dialed yet: neither readable nor writable.
+    /// A socket that does not exist yet: neither readable nor writable.
     Unconnected,
     /// Discards everything that is written. Reads return end of file.
     Void,
     /// Generates the characters of RFC 864 without end, and discards everything that is written.
     Chargen,
-    /// Stores one message, then is at end of file. What follows the message is discarded.
-    Line(Option<UnsentId>),
+    /// An end inside the process. Its owner takes what is written to it from the inbox, and replies
+    /// by `Engine::reply`.
+    ///
+    /// WRITE: the inbox takes the bytes of one more read. READ: the owner has more to send, or
+    /// READ_CLOSED is set. READ_CLOSED: the reply is complete; what the peer sends is discarded.
+    Local(Option<InboxId>),
 }
-
-/// Maximum length of the message an `End::Line` stores, in bytes. A longer one is cut here.
-pub const LINE_BYTES: usize = 8 * 1024;
 
 /// The two ends of a connection, and the readiness of each.
 #[derive(Debug)]
@@ -123,12 +125,15 @@ impl<S: Stream> Ends<S> {
         }
     }
 
-    /// Does the same, and makes each socket be read to its end, even after a short read.
+    /// Does the same, and makes each socket be read to its end, even after a short read. A local
+    /// end takes one more read.
     pub fn assume_ready_to_eof(&mut self) {
         self.assume_ready();
         for end in 0..2 {
-            if self.ends[end].is_socket() {
-                self.set(end, Ready::READ_CLOSED);
+            match self.ends[end] {
+                End::Socket(_) => self.set(end, Ready::READ_CLOSED),
+                End::Local(_) => self.set(end, Ready::WRITE),
+                End::Unconnected | End::Void | End::Chargen => {}
             }
         }
     }
@@ -162,9 +167,16 @@ impl<S: Stream> Ends<S> {
     /// Reads at most `into.len()` bytes. `at` is the position in the stream. Moved(0) is the end of
     /// file.
     #[inline(always)]
-    pub fn read(&mut self, end: usize, into: &mut [u8], at: u64) -> io::Result<(Io, ReadHint)> {
+    pub fn read(
+        &mut self,
+        end: usize,
+        into: &mut [u8],
+        at: u64,
+        locals: &mut Locals,
+        key: Key,
+    ) -> io::Result<(Io, ReadHint)> {
         let End::Socket(socket) = &mut self.ends[end] else {
-            return Ok(self.ends[end].generate(into, at));
+            return Ok(self.read_internal(end, into, at, locals, key));
         };
         let read = settled(socket.read(into))?;
         let bits = self.ready[end];
@@ -187,10 +199,11 @@ impl<S: Stream> Ends<S> {
         &mut self,
         end: usize,
         from: &[u8],
-        unsent: &mut Unsent<S::Pipe>,
+        locals: &mut Locals,
+        key: Key,
     ) -> io::Result<Io> {
         let End::Socket(socket) = &mut self.ends[end] else {
-            self.consume(end, from, unsent);
+            self.write_internal(end, from, locals, key);
             return Ok(Io::Moved(from.len()));
         };
         let wrote = settled(socket.write(from))?;
@@ -200,14 +213,40 @@ impl<S: Stream> Ends<S> {
         Ok(wrote)
     }
 
-    /// Accepts all bytes written to an end that is not a socket.
+    /// Produces what an end that is not a socket is read for. The owner of a local end has replied
+    /// with all it had, so it is asked for more.
     #[inline(never)]
-    fn consume(&mut self, end: usize, from: &[u8], unsent: &mut Unsent<S::Pipe>) {
-        if let End::Line(message) = &mut self.ends[end] {
-            // READ is set once the message is complete. What follows is discarded.
-            if !self.ready[end].has(Ready::READ) && append_message(message, from, unsent) {
-                self.set(end, Ready::READ);
+    fn read_internal(
+        &mut self,
+        end: usize,
+        into: &mut [u8],
+        at: u64,
+        locals: &mut Locals,
+        key: Key,
+    ) -> (Io, ReadHint) {
+        match self.ends[end] {
+            End::Chargen => {
+                chargen::fill(at, into);
+                (Io::Moved(into.len()), ReadHint::Full)
             }
+            End::Local(_) if !self.ready[end].has(Ready::READ_CLOSED) => {
+                self.clear(end, Ready::READ);
+                locals.drain(key.at(end));
+                (Io::Blocked, ReadHint::Short)
+            }
+            _ => (Io::Moved(0), ReadHint::EndWaits),
+        }
+    }
+
+    /// Accepts all bytes written to an end that is not a socket. A local end accepts no more until
+    /// its owner has handled them.
+    #[inline(never)]
+    fn write_internal(&mut self, end: usize, from: &[u8], locals: &mut Locals, key: Key) {
+        if let End::Local(inbox) = &mut self.ends[end]
+            && !self.ready[end].has(Ready::READ_CLOSED)
+        {
+            locals.receive(inbox, from, key.at(end));
+            self.clear(end, Ready::WRITE);
         }
     }
 
@@ -242,7 +281,7 @@ impl<S: Stream> Ends<S> {
     }
 
     /// Propagates an end of file to this end. Returns true if a FIN was sent to a peer.
-    pub fn shutdown(&mut self, end: usize) -> io::Result<bool> {
+    pub fn shutdown(&mut self, end: usize, locals: &mut Locals, key: Key) -> io::Result<bool> {
         match &mut self.ends[end] {
             End::Socket(socket) => match socket.shutdown_write() {
                 // The peer is already gone. If it left an error, that is the result.
@@ -251,37 +290,47 @@ impl<S: Stream> Ends<S> {
                 }
                 done => done.map(|()| true),
             },
-            End::Line(_) => {
-                self.set(end, Ready::READ);
+            End::Local(_) => {
+                if !self.ready[end].has(Ready::READ_CLOSED) {
+                    locals.end(key.at(end));
+                }
                 Ok(false)
             }
             End::Unconnected | End::Void | End::Chargen => Ok(false),
         }
     }
 
-    /// Returns the message that this end received, if it is an `End::Line`. Called at its end of
-    /// file.
-    pub fn message<'a>(&self, end: usize, unsent: &'a Unsent<S::Pipe>) -> Option<&'a [u8]> {
-        match &self.ends[end] {
-            End::Line(Some(unsent_id)) => Some(unsent.data(unsent_id)),
-            End::Line(None) => Some(b""),
+    /// Returns the inbox of a local end.
+    pub fn inbox(&mut self, end: usize) -> Option<&mut Option<InboxId>> {
+        match &mut self.ends[end] {
+            End::Local(inbox) => Some(inbox),
             _ => None,
         }
     }
 
-    /// Releases the message stored at either end.
-    pub fn release(&mut self, unsent: &mut Unsent<S::Pipe>) {
-        for end in &mut self.ends {
-            if let End::Line(message) = end {
-                unsent.release(message);
-            }
+    /// Ends the reply of a local end: the peer receives a FIN, and what it sends from now on is
+    /// discarded.
+    pub fn close_local(&mut self, end: usize, locals: &mut Locals) {
+        if let Some(inbox) = self.inbox(end) {
+            locals.release(inbox);
+            self.set(end, Ready::READ.with(Ready::READ_CLOSED).with(Ready::WRITE));
         }
+    }
+
+    /// Whether the owner of a local end has bytes for the peer that the socket did not accept.
+    pub fn owner_waits(&self, end: usize) -> bool {
+        let bits = self.ready[end];
+        self.ends[end].is_local() && bits.has(Ready::READ) && !bits.has(Ready::READ_CLOSED)
     }
 }
 
 impl<S> End<S> {
     pub fn is_socket(&self) -> bool {
         matches!(self, End::Socket(_))
+    }
+
+    pub fn is_local(&self) -> bool {
+        matches!(self, End::Local(_))
     }
 
     pub fn as_socket(&self) -> Option<&S> {
@@ -291,42 +340,15 @@ impl<S> End<S> {
         }
     }
 
-    /// Produces the bytes that an end other than a socket is read for.
-    #[inline(never)]
-    fn generate(&self, into: &mut [u8], at: u64) -> (Io, ReadHint) {
-        if matches!(self, End::Chargen) {
-            chargen::fill(at, into);
-            return (Io::Moved(into.len()), ReadHint::Full);
-        }
-        (Io::Moved(0), ReadHint::EndWaits)
-    }
-
     /// Returns the readiness of an end before its first event. A socket has none.
     fn initial_ready(&self) -> Ready {
         match self {
             End::Socket(_) => Ready::NONE,
             End::Unconnected => Ready::OPENING,
             End::Void | End::Chargen => Ready::READ.with(Ready::WRITE),
-            End::Line(_) => Ready::WRITE,
+            End::Local(_) => Ready::WRITE,
         }
     }
-}
-
-/// Appends bytes to a message. Returns true once it is complete: at its newline or at `LINE_BYTES`.
-fn append_message<P: Pipe>(
-    message: &mut Option<UnsentId>,
-    bytes: &[u8],
-    unsent: &mut Unsent<P>,
-) -> bool {
-    let newline = bytes.iter().position(|&byte| byte == b'\n');
-    let unsent_id = match message {
-        Some(unsent_id) => &*unsent_id,
-        None => message.insert(unsent.store(b"")),
-    };
-    let room = LINE_BYTES - unsent.data(unsent_id).len();
-    let length = newline.map_or(bytes.len(), |at| at + 1).min(room);
-    unsent.append(unsent_id, &bytes[..length]);
-    newline.is_some() || length == room
 }
 
 /// Turns would-block and interrupted, which are not failures, into values.
@@ -338,36 +360,5 @@ pub fn settled(result: io::Result<usize>) -> io::Result<Io> {
             io::ErrorKind::Interrupted => Ok(Io::Interrupted),
             _ => Err(error),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Returns how many of these pieces make a message, and how long it is.
-    fn received(pieces: &[&[u8]]) -> (usize, usize) {
-        let mut unsent = Unsent::<crate::core::NoPipe>::default();
-        let mut message = None;
-        let whole =
-            pieces.iter().position(|piece| append_message(&mut message, piece, &mut unsent));
-        let length = message.map_or(0, |unsent_id| unsent.data(&unsent_id).len());
-        (whole.map_or(0, |at| at + 1), length)
-    }
-
-    #[test]
-    fn a_message_is_whole_at_its_newline_or_at_its_limit() {
-        assert_eq!(received(&[b"one\ntwo"]), (1, 4));
-        assert_eq!(received(&[b"o", b"ne", b"\n"]), (3, 4));
-        assert_eq!(received(&[b"one"]), (0, 3));
-        assert_eq!(received(&[&[b'x'; LINE_BYTES + 9]]), (1, LINE_BYTES));
-        assert_eq!(received(&[&[b'x'; LINE_BYTES - 1], b"\n"]), (2, LINE_BYTES));
-        assert_eq!(received(&[&[b'x'; LINE_BYTES - 1], b"yy\n"]), (2, LINE_BYTES));
-    }
-
-    #[test]
-    fn a_message_has_at_most_8_kib() {
-        assert_eq!(received(&[&[b'x'; 8191]]), (0, 8191));
-        assert_eq!(received(&[&[b'x'; 9000]]), (1, 8192));
     }
 }

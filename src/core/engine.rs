@@ -17,6 +17,7 @@ use super::end::Stream;
 use super::event::Event;
 use super::interest_changes::InterestChanges;
 use super::key::Key;
+use super::local::{Mail, Message};
 use super::ready::Ready;
 use super::reason::Reason;
 use super::stalls::Stalls;
@@ -255,7 +256,7 @@ impl<S: Stream> Engine<S> {
     /// Returns how long the loop may sleep: zero while work is queued, None (no limit) if no
     /// deadline is set.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
-        if !self.run.is_empty() || !self.dials.is_empty() {
+        if !self.run.is_empty() || !self.dials.is_empty() || self.buffers.locals.has_mail() {
             return Some(Duration::ZERO);
         }
         let next = match (self.deadlines.timers.next(), self.stalls.next()) {
@@ -265,10 +266,10 @@ impl<S: Stream> Engine<S> {
         next.map(|due| now.until(due))
     }
 
-    /// Attaches the target's socket, which is still connecting, to a relay.
+    /// Attaches a socket that is still connecting to the end of the key.
     pub fn attach(&mut self, key: Key, socket: S, turn: &mut Turn<'_>) {
         if let Some(conn) = get(&mut self.conns, key) {
-            conn.ends.dial(1, socket);
+            conn.ends.dial(key.end(), socket);
             conn.active = turn.now.tick();
             self.deadlines.arm(conn, key, turn);
         }
@@ -284,6 +285,58 @@ impl<S: Stream> Engine<S> {
         std::mem::take(&mut self.dials)
     }
 
+    /// Whether the owner of a local end has work.
+    #[inline(always)]
+    pub fn has_mail(&self) -> bool {
+        self.buffers.locals.has_mail()
+    }
+
+    /// Takes what happened at local ends since the last call, in order.
+    pub fn mail(&mut self) -> Vec<Mail> {
+        self.buffers.locals.mail()
+    }
+
+    /// Returns what a local end has received and its owner has not consumed. None if the connection
+    /// is closed.
+    pub fn message(&mut self, key: Key) -> Option<Message<'_>> {
+        let conn = get(&mut self.conns, key)?;
+        let last = conn.flows.iter().any(|flow| flow.to as usize == key.end() && flow.done);
+        let inbox = conn.ends.inbox(key.end())?;
+        Some(Message { bytes: self.buffers.locals.waiting(inbox), last })
+    }
+
+    /// Removes bytes that the owner of a local end has handled. If fewer than `limit` are left, the
+    /// peer is read once more, and the owner gets another message. So an inbox holds at most
+    /// `limit` bytes and one read.
+    pub fn consume(&mut self, key: Key, bytes: usize, limit: usize) {
+        let Some(conn) = get(&mut self.conns, key) else { return };
+        let Some(inbox) = conn.ends.inbox(key.end()) else { return };
+        self.buffers.locals.consume(inbox, bytes);
+        if self.buffers.locals.waiting(inbox).len() < limit {
+            conn.ends.set(key.end(), Ready::WRITE);
+            queue(conn, key, &mut self.run);
+        }
+    }
+
+    /// Writes bytes of the owner of a local end to the peer. Returns how many the socket accepted;
+    /// the owner keeps the others. If it did not accept all, a `Mail::Drained` follows once it
+    /// accepts more. `last` ends the connection after the bytes, if all were accepted.
+    pub fn reply(&mut self, key: Key, bytes: &[u8], last: bool, turn: &mut Turn<'_>) -> usize {
+        let Some(conn) = get(&mut self.conns, key) else { return 0 };
+        let cx = &mut DriveCx { key, buffers: &mut self.buffers, turn };
+        match conn.reply(bytes, last, cx) {
+            Ok(accepted) => {
+                queue(conn, key, &mut self.run);
+                accepted
+            }
+            Err(failed) => {
+                let driven = conn.failed(failed, cx);
+                self.handle_driven(key, driven, false, turn);
+                0
+            }
+        }
+    }
+
     /// Closes a connection. The only place where one is removed.
     pub fn end(&mut self, key: Key, reason: Reason, turn: &mut Turn<'_>) {
         if self.get(key).is_none() {
@@ -291,10 +344,10 @@ impl<S: Stream> Engine<S> {
         }
         let mut conn = self.conns.remove(key.slot());
         self.live[usize::from(conn.route)] -= 1;
-        if conn.dialing() {
+        if conn.is_opening() {
             self.dials.push((key.at(0), Dial::Over));
         }
-        let ending = conn.close(reason, &mut self.buffers.unsent);
+        let ending = conn.close(key, reason, &mut self.buffers);
         let (up, down) = conn.moved();
         let lasted = turn.now.since(conn.born);
         self.stalls.forget(key);
@@ -348,7 +401,7 @@ impl<S: Stream> Engine<S> {
     fn drive(&mut self, key: Key, turn: &mut Turn<'_>) {
         let Some(conn) = get(&mut self.conns, key) else { return };
         conn.queued = false;
-        let dialing = conn.dialing();
+        let opening = conn.is_opening();
         let unsent = turn.stalls && conn.has_unsent();
         let buffers = &mut self.buffers;
         let driven = conn.drive(&mut DriveCx { key, buffers, turn });
@@ -360,8 +413,8 @@ impl<S: Stream> Engine<S> {
         }
         match driven {
             // The common case is inlined; the others are a separate function.
-            Driven::Rest if !dialing => self.deadlines.arm(conn, key, turn),
-            driven => self.handle_driven(key, driven, dialing, turn),
+            Driven::Rest if !opening => self.deadlines.arm(conn, key, turn),
+            driven => self.handle_driven(key, driven, opening, turn),
         }
         if cfg!(debug_assertions)
             && let Some(conn) = self.conns.get(key.slot())
@@ -372,10 +425,10 @@ impl<S: Stream> Engine<S> {
 
     /// Handles the result of driving a connection.
     #[inline(never)]
-    fn handle_driven(&mut self, key: Key, driven: Driven, dialing: bool, turn: &mut Turn<'_>) {
+    fn handle_driven(&mut self, key: Key, driven: Driven, opening: bool, turn: &mut Turn<'_>) {
         let Some(conn) = self.conns.get_mut(key.slot()) else { return };
-        if dialing && !conn.dialing() {
-            self.dials.push((key, Dial::Over));
+        if opening && !conn.is_opening() {
+            self.dials.push((key.at(0), Dial::Over));
         }
         match driven {
             Driven::Rest => self.deadlines.arm(conn, key, turn),
@@ -387,7 +440,7 @@ impl<S: Stream> Engine<S> {
                 self.deadlines.arm(conn, key, turn);
             }
             Driven::Ended(reason) => self.end(key, reason, turn),
-            Driven::DialFailed(error) => self.dial_failed(key, error, turn),
+            Driven::DialFailed(failed) => self.dial_failed(key.at(failed.end), failed.error, turn),
         }
     }
 
@@ -414,7 +467,8 @@ impl<S: Stream> Engine<S> {
         let reason = match deadline {
             Deadline::Connect => {
                 let error = io::Error::from(io::ErrorKind::TimedOut);
-                return self.dial_failed(key, error, turn);
+                let Some(end) = self.get(key).and_then(|conn| conn.opening_end()) else { return };
+                return self.dial_failed(key.at(end), error, turn);
             }
             Deadline::Idle => Reason::IdleTimeout,
             Deadline::HalfClose => Reason::HalfCloseTimeout,
@@ -430,13 +484,21 @@ impl<S: Stream> Engine<S> {
     fn dial_failed(&mut self, key: Key, error: io::Error, turn: &mut Turn<'_>) {
         if let Some(conn) = get(&mut self.conns, key) {
             // If the target has accepted after all, it must not see a FIN.
-            if let Some(mut socket) = conn.ends.disconnect(1) {
+            if let Some(mut socket) = conn.ends.disconnect(key.end()) {
                 socket.reset_on_drop();
             }
             conn.active = turn.now.tick();
-            self.dials.push((key.at(0), Dial::Failed(error)));
+            self.dials.push((key, Dial::Failed(error)));
             self.deadlines.arm(conn, key, turn);
         }
+    }
+}
+
+/// Queues a connection that can go on, once.
+fn queue<S: Stream>(conn: &mut Conn<S>, key: Key, run: &mut Vec<Key>) {
+    if !conn.queued && conn.is_runnable() {
+        conn.queued = true;
+        run.push(key.at(0));
     }
 }
 

@@ -9,6 +9,7 @@ use super::end::{Ends, Io, Stream};
 use super::event::{Event, ReadHint};
 use super::flow::{Flow, Step};
 use super::pipes::Pipe;
+use super::ready::Ready;
 
 /// Maximum steps one flow may take per turn. A step is a read and its write, or a write of unsent
 /// bytes. With full buffers this is 1 MiB: the longest delay one connection can impose on others.
@@ -25,6 +26,7 @@ const SPLICE_THRESHOLD: usize = 16 * 1024;
 const FLUSH_BUDGET: u32 = 256;
 
 /// An error of a socket, and the end it occurred at.
+#[derive(Debug)]
 pub struct EndError {
     pub end: usize,
     pub error: io::Error,
@@ -102,11 +104,11 @@ fn read_then_write<S: Stream>(
         flow.done = true;
         return propagate_eof(ends, (from, to), cx);
     }
-    let Buffers { scratch, unsent } = &mut *cx.buffers;
+    let Buffers { scratch, locals, .. } = &mut *cx.buffers;
     if bytes >= SPLICE_THRESHOLD.min(scratch.len()) {
         flow.bulk = ends.can_splice(from, to);
     }
-    let wrote = ends.write(to, &scratch[..bytes], unsent);
+    let wrote = ends.write(to, &scratch[..bytes], locals, cx.key);
     let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
@@ -118,7 +120,7 @@ fn read_then_write<S: Stream>(
 /// Stores the bytes of the scratch buffer that could not be written.
 #[cold]
 fn store<P: Pipe>(flow: &mut Flow, rest: Range<usize>, cx: &mut DriveCx<'_, '_, P>) {
-    let Buffers { scratch, unsent } = &mut *cx.buffers;
+    let Buffers { scratch, unsent, .. } = &mut *cx.buffers;
     flow.unsent = Some(unsent.store(&scratch[rest]));
 }
 
@@ -154,9 +156,10 @@ fn read<S: Stream>(
     at: u64,
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<Option<usize>, EndError> {
-    let into = &mut *cx.buffers.scratch;
-    let room = into.len();
-    let (read, hint) = ends.read(end, into, at).map_err(|error| EndError { end, error })?;
+    let Buffers { scratch, locals, .. } = &mut *cx.buffers;
+    let room = scratch.len();
+    let read = ends.read(end, scratch, at, locals, cx.key);
+    let (read, hint) = read.map_err(|error| EndError { end, error })?;
     match read {
         Io::Moved(0) => return Ok(Some(0)),
         Io::Moved(bytes) => {
@@ -196,18 +199,36 @@ fn write_unsent<S: Stream>(
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     let Some(unsent_id) = &flow.unsent else { return Ok(()) };
-    let ((_, to), unsent) = (flow.route(), &mut cx.buffers.unsent);
-    let mut pending = unsent.take(unsent_id);
+    let (_, to) = flow.route();
+    let Buffers { unsent, locals, .. } = &mut *cx.buffers;
+    let pending = unsent.get_mut(unsent_id);
     let bytes = pending.len();
-    let wrote = match &mut pending {
+    let wrote = match pending {
         Pending::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
-        bytes => ends.write(to, bytes.data(), unsent),
+        Pending::Bytes { .. } => ends.write(to, pending.data(), locals, cx.key),
     };
-    unsent.put(unsent_id, pending);
     let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     cx.buffers.unsent.consume(&mut flow.unsent, wrote);
     Ok(())
+}
+
+/// Writes bytes of the owner of a local end. Returns how many the socket accepted. None are stored.
+pub fn write_reply<S: Stream>(
+    flow: &mut Flow,
+    ends: &mut Ends<S>,
+    bytes: &[u8],
+    cx: &mut DriveCx<'_, '_, S::Pipe>,
+) -> Result<usize, EndError> {
+    let (_, to) = flow.route();
+    // Earlier bytes are sent first.
+    if flow.unsent.is_some() || bytes.is_empty() || !ends.ready(to).has(Ready::WRITE) {
+        return Ok(0);
+    }
+    let wrote = ends.write(to, bytes, &mut cx.buffers.locals, cx.key);
+    let wrote = report_write(wrote, bytes.len(), to, cx)?;
+    flow.moved += wrote as u64;
+    Ok(wrote)
 }
 
 /// Splices once into a pipe, and from the pipe to the other end. A short or empty splice ends bulk
@@ -252,11 +273,9 @@ fn propagate_eof<S: Stream>(
     (from, to): (usize, usize),
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
-    if let Some(message) = ends.message(from, &cx.buffers.unsent) {
-        cx.turn.on(cx.key.at(from), &Event::Message { message });
-    }
     cx.on(from, &Event::EndOfFile);
-    if ends.shutdown(to).map_err(|error| EndError { end: to, error })? {
+    let shut = ends.shutdown(to, &mut cx.buffers.locals, cx.key);
+    if shut.map_err(|error| EndError { end: to, error })? {
         cx.on(to, &Event::ShutDown);
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::Service;
 use crate::core::time::ticks;
 use crate::core::{
-    Buffers, ConnIds, Engine, Event, Key, Moment, Observer, Peer, Reason, Signal, Turn,
+    Buffers, ConnIds, Engine, Event, Key, Mail, Moment, Observer, Peer, Reason, Signal, Turn,
 };
 use crate::service::{self, PeerFacts};
 
@@ -122,6 +122,9 @@ impl Reactor {
             self.free_routes();
         }
         self.engine.run(turn);
+        if self.engine.has_mail() {
+            self.serve_locals(turn);
+        }
         self.engine.expire(turn);
         let registry = self.event_loop.registry();
         self.engine.update_interest(turn, |socket, key, read_off| {
@@ -266,6 +269,18 @@ impl Reactor {
         let (engine, resolver) = (&mut self.engine, &mut self.resolver);
         let registry = self.event_loop.registry();
         (&mut self.dialer, DialCx { engine, registry, resolver, turn })
+    }
+
+    /// Runs the owners of local ends that have work.
+    #[inline(never)]
+    fn serve_locals(&mut self, turn: &mut Turn<'_>) {
+        for mail in self.engine.mail() {
+            match mail {
+                Mail::Received(key) => service::receive_one(&mut self.engine, key, turn),
+                // Its reply has no bytes, and it keeps nothing.
+                Mail::Drained(_) | Mail::Closed(_) => {}
+            }
+        }
     }
 
     #[inline(never)]

@@ -2,7 +2,7 @@
 
 use crate::config::Service;
 use crate::core::buffers::Unsent;
-use crate::core::{Conn, Stream};
+use crate::core::{Conn, Engine, Event, Key, Stream, Turn};
 
 pub(crate) mod text;
 
@@ -57,7 +57,25 @@ fn send_text<S: Stream>(
 ) -> Conn<S> {
     // An empty entry would never be released.
     let text = (!text.is_empty()).then(|| unsent.store(text));
-    if read_one { Conn::greet(socket, text) } else { Conn::say(socket, text) }
+    if read_one { Conn::local(socket, text) } else { Conn::say(socket, text) }
+}
+
+/// Maximum length in bytes of the message that `greet --read-one` receives. A longer one is cut.
+pub const MESSAGE_BYTES: usize = 8 * 1024;
+
+/// Receives the one message of `greet --read-one`: up to its newline, the end of file, or
+/// `MESSAGE_BYTES`. Then it reports the message and closes the connection. What follows the message
+/// is discarded.
+pub fn receive_one<S: Stream>(engine: &mut Engine<S>, key: Key, turn: &mut Turn<'_>) {
+    let Some(message) = engine.message(key) else { return };
+    let bytes = &message.bytes[..message.bytes.len().min(MESSAGE_BYTES)];
+    let newline = bytes.iter().position(|byte| *byte == b'\n');
+    let length = newline.map_or(bytes.len(), |at| at + 1);
+    if newline.is_none() && !message.last && length < MESSAGE_BYTES {
+        return engine.consume(key, 0, MESSAGE_BYTES);
+    }
+    turn.on(key, &Event::Message { message: &bytes[..length] });
+    engine.reply(key, &[], true, turn);
 }
 
 #[cfg(test)]

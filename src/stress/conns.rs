@@ -119,7 +119,7 @@ impl Conns {
         self.watch.assign(key, load);
         let turn = &mut Turn::new(now, &mut self.watch);
         self.engine.insert(Conn::relay(own), id, load as u16, turn);
-        self.engine.attach(key, endpoint, turn);
+        self.engine.attach(key.at(1), endpoint, turn);
         self.engine.mark(key.at(0), ready, turn);
         Ok(key)
     }
@@ -205,7 +205,7 @@ impl Conns {
     /// Returns the connections of the chosen loads, and whether each is still connecting.
     pub fn of_loads(&self, is_chosen: impl Fn(usize) -> bool) -> Vec<(Key, bool)> {
         let chosen = self.engine.iter().filter(|(key, _)| is_chosen(self.watch.group(*key)));
-        chosen.map(|(key, conn)| (key, conn.dialing())).collect()
+        chosen.map(|(key, conn)| (key, conn.is_opening())).collect()
     }
 
     /// Closes connections whose connect has failed.

@@ -159,7 +159,7 @@ impl<'a> StreamSession<'a> {
     /// has ended and there is no reason to wait for the other.
     fn close_if_finished(&mut self, now: Moment) {
         let Some(conn) = self.engine.get(self.key) else { return };
-        if !conn.dialing() && self.plan.probe {
+        if !conn.is_opening() && self.plan.probe {
             return self.end(Reason::Finished, now);
         }
         let input_ended = match conn.ends.socket(0) {

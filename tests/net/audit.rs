@@ -2,10 +2,11 @@
 
 use std::io::ErrorKind;
 
-use oneloop::core::end::LINE_BYTES;
 use oneloop::core::timers::Deadline;
 use oneloop::core::{CloseKind, Key, Moment, Reason, Side, Turn};
+use oneloop::service::MESSAGE_BYTES;
 
+use super::answers;
 use super::check;
 use super::kernel::{Kernel, Sock};
 use super::payload;
@@ -46,6 +47,12 @@ pub fn clean_end(kernel: &Kernel, talk: &Talk, end: usize) {
         Kind::Say | Kind::Greet => {
             let Expected::Text(text) = &peer.expected else { return };
             assert_eq!(peer.received, text.len() as u64, "#{conn_id}: the text was cut");
+        }
+        Kind::Answer => {
+            let ended = own.rx.fin || reason.is_some();
+            assert!(ended, "#{conn_id}: an end of file that was not sent");
+            let all = answers::total(peer.stream, own.rx.put);
+            assert_eq!(peer.received, all, "#{conn_id}: a FIN after a loss");
         }
         Kind::Discard | Kind::Chargen => {}
     }
@@ -120,7 +127,9 @@ pub fn struck(world: &World, key: Key, deadline: Deadline, facts: &Facts) {
         Deadline::Quiet => match talk.kind {
             Kind::Chargen => (facts.active, Some(0), world.drained),
             Kind::Relay if facts.client_spoke_last() == Some(true) => (0, None, false),
-            _ => (facts.active, Some(check::DRAIN_IDLE), world.drained && !half),
+            _ => {
+                (facts.active, Some(check::DRAIN_IDLE), world.drained && (!half || talk.is_local()))
+            }
         },
     };
     let due = wait.map(|wait| since + wait);
@@ -141,7 +150,9 @@ pub fn message(world: &World, key: Key, message: &[u8]) {
     let newline = message.iter().position(|byte| *byte == b'\n');
     let whole = match newline {
         Some(at) => at + 1 == message.len(),
-        None => message.len() == LINE_BYTES || sock.rx.fin && sock.rx.put == message.len() as u64,
+        None => {
+            message.len() == MESSAGE_BYTES || sock.rx.fin && sock.rx.put == message.len() as u64
+        }
     };
     assert!(whole, "#{}: {} bytes are not a complete message", key.id, message.len());
 }
@@ -168,6 +179,9 @@ pub fn nothing_left(world: &mut World) {
     assert_eq!((engine.deadlines(), engine.sleep(later)), (0, None), "deadlines are left");
     let unsent = &engine.buffers.unsent;
     assert_eq!((unsent.in_use(), unsent.bytes()), (0, 0), "unsent entries are left");
+    let locals = &engine.buffers.locals;
+    assert_eq!((locals.in_use(), locals.bytes()), (0, 0), "inboxes are left");
+    assert!(world.answers.is_empty(), "answers are left");
     assert!(world.net.borrow().socks.iter().all(|sock| sock.closed), "a socket is left open");
     reload::nothing_left(world);
 }

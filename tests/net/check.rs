@@ -8,7 +8,9 @@ use oneloop::core::flow::{Flow, Step};
 use oneloop::core::pump::STEP_BUDGET;
 use oneloop::core::{End, Ready};
 use oneloop::core::{Key, Reason, Tick};
+use oneloop::service::MESSAGE_BYTES;
 
+use super::answers;
 use super::faults::Model;
 use super::kernel::{Kernel, Sock};
 use super::peer::Expected;
@@ -40,24 +42,34 @@ pub fn after_run(world: &World, had_work: &HashSet<Key>) {
         let socks = socks(&kernel, conn);
         let calls: u64 = socks.iter().map(|(_, sock)| sock.stats.calls).sum();
         let bytes: u64 = socks.iter().map(|(_, sock)| sock.stats.bytes).sum();
-        // The socket of a failed attempt is already closed.
-        let served = calls > 0 || matches!(conn.ends.end(1), End::Unconnected);
+        // The socket of a failed attempt is already closed. An owner is asked without a call.
+        let asked = conn.ends.end(1).is_local() && !conn.ends.bits(1).has(Ready::READ);
+        let served = calls > 0 || asked || matches!(conn.ends.end(1), End::Unconnected);
         assert!(served || !had_work.contains(&key), "#{} was not served", key.id);
         assert!(calls <= CALLS, "#{} made {calls} calls in a turn", key.id);
-        let spins = |(end, sock): &(usize, &Sock)| {
-            sock.stats.blocked && conn.ends.bits(*end).has(Ready::WRITE)
-        };
-        assert!(!socks.iter().any(spins), "#{} ignores that its write would block", key.id);
+        // The owner of a local end writes later.
+        if !asked {
+            notices_blocking(key, conn, &socks);
+        }
         let share = CALLS * largest(world, &world.talks[&key.id]) as u64;
         assert!(bytes <= share, "#{} moved {bytes} bytes in a turn", key.id);
     }
     assert_eq!(world.engine.queued(), queued, "the queue has a duplicate, or a closed connection");
 }
 
+/// Checks that an end is not called writable after a write that would block.
+fn notices_blocking(key: Key, conn: &Conn<Socket>, socks: &[(usize, &Sock)]) {
+    let spins =
+        |(end, sock): &(usize, &Sock)| sock.stats.blocked && conn.ends.bits(*end).has(Ready::WRITE);
+    assert!(!socks.iter().any(spins), "#{} ignores that its write would block", key.id);
+}
+
 /// Checks the structure of everything that is left after a turn.
 pub fn after_turn(world: &World) {
     let kernel = world.net.borrow();
     let (mut entries, mut bytes, mut pipes) = (0, 0, 0);
+    let (mut inboxes, mut received) = (0, 0);
+    let locals = &world.engine.buffers.locals;
     for (key, conn) in world.engine.iter() {
         let talk = &world.talks[&key.id];
         assert_eq!((talk.key, talk.ended), (key, None), "#{} lives on", key.id);
@@ -68,6 +80,14 @@ pub fn after_turn(world: &World) {
         for flow in conn.flows.iter().filter(|flow| !flow.is_absent()) {
             counts(world, &kernel, key, conn, flow);
         }
+        if let End::Local(inbox) = conn.ends.end(1) {
+            notices_blocking(key, conn, &socks(&kernel, conn));
+            let waiting = locals.waiting(inbox).len();
+            let limit = if talk.kind == Kind::Greet { MESSAGE_BYTES } else { answers::INBOX };
+            assert!(waiting < limit + world.mix.scratch, "#{} has an endless inbox", key.id);
+            inboxes += usize::from(inbox.is_some());
+            received += waiting;
+        }
         no_orphan(world, &kernel, key, conn);
         let due = due(world, talk, conn);
         let late = !conn.queued && due.is_some_and(|due| due <= world.now.tick());
@@ -76,6 +96,7 @@ pub fn after_turn(world: &World) {
     }
     let unsent = &world.engine.buffers.unsent;
     assert_eq!((unsent.in_use(), unsent.bytes()), (entries, bytes), "entries without an owner");
+    assert_eq!((locals.in_use(), locals.bytes()), (inboxes, received), "inboxes without an end");
     assert_eq!(unsent.pipes.in_use(), pipes, "pipes without an owner");
     let living = world.talks.values().filter(|talk| talk.ended.is_none()).count();
     assert_eq!(world.engine.len(), living, "connections without a conversation");
@@ -105,12 +126,9 @@ fn unsent(world: &World, key: Key, conn: &Conn<Socket>, most: usize) -> (usize, 
     let flows = conn.flows.iter().filter_map(|flow| flow.unsent.as_ref());
     // The bytes in a pipe cannot be accessed.
     let pipes = flows.clone().filter(|unsent_id| unsent.data(unsent_id).is_empty()).count();
-    let mut sizes: Vec<usize> = flows.map(|unsent_id| unsent.left(unsent_id)).collect();
+    let sizes: Vec<usize> = flows.map(|unsent_id| unsent.left(unsent_id)).collect();
     for size in &sizes {
         assert!((1..=most).contains(size), "#{} holds {size} bytes of {most}", key.id);
-    }
-    if let End::Line(Some(unsent_id)) = conn.ends.end(1) {
-        sizes.push(unsent.left(unsent_id));
     }
     (sizes.len(), sizes.iter().sum(), pipes)
 }
@@ -174,7 +192,7 @@ pub fn due(world: &World, talk: &Talk, conn: &Conn<Socket>) -> Option<Tick> {
         Some(LINGER)
     } else if world.drained && talk.kind == Kind::Chargen {
         Some(0)
-    } else if world.drained && !half && !conn.has_unsent() && !unanswered {
+    } else if world.drained && (!half || talk.is_local()) && !conn.has_unsent() && !unanswered {
         Some(DRAIN_IDLE)
     } else if half && timeouts.half_close.is_some() {
         timeouts.half_close

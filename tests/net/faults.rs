@@ -119,7 +119,7 @@ impl Mix {
             pipe,
             say: 1 + random.below((40 * scratch.min(pipe)).clamp(8, 200_000) as u64),
             unix: pick(random, &[0, 0, 30, 100]),
-            kinds: (0..7).filter(|_| !random.once_in(3)).collect(),
+            kinds: (0..8).filter(|_| !random.once_in(3)).collect(),
             timeouts: (0..4).map(|_| draw_timeouts(random)).collect(),
             drain,
             cut: drain.filter(|_| random.once_in(2)).map(|turn| turn + random.below(60) as usize),

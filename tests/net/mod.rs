@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use oneloop::core::random::mix;
 
+pub mod answers;
 pub mod audit;
 pub mod check;
 pub mod faults;

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use oneloop::core::Random;
 
+use super::answers;
 use super::kernel::Kernel;
 use super::payload;
 use super::remote::Found;
@@ -34,6 +35,8 @@ pub enum Expected {
     Text(Vec<u8>),
     /// The lines of RFC 864.
     Lines,
+    /// The answers to the requests that it sends.
+    Answers(answers::Cursor),
 }
 
 /// How the connection ended for a peer.
@@ -147,11 +150,12 @@ impl Peer {
     /// Checks that what it received is a prefix of what was sent to it.
     fn check(&mut self, bytes: &[u8]) {
         let (at, end) = (self.received as usize, self.received as usize + bytes.len());
-        let wanted = match &self.expected {
+        let wanted = match &mut self.expected {
             Expected::Nothing => Vec::new(),
             Expected::Stream(stream) => payload(*stream, self.received, bytes.len()),
             Expected::Text(text) => text.get(at..end).unwrap_or_default().to_vec(),
             Expected::Lines => (at..end).map(line_byte).collect(),
+            Expected::Answers(cursor) => cursor.next(self.stream, bytes.len()),
         };
         assert!(wanted == bytes, "socket {}: wrong bytes in {at}..{end}", self.sock);
         self.received = end as u64;

@@ -23,11 +23,20 @@ pub enum Kind {
     Chargen,
     Say,
     Greet,
+    Answer,
 }
 
 /// Relays have the most failure modes, and occur twice as often as the others.
-pub const KINDS: [Kind; 7] =
-    [Kind::Echo, Kind::Relay, Kind::Discard, Kind::Chargen, Kind::Say, Kind::Greet, Kind::Relay];
+pub const KINDS: [Kind; 8] = [
+    Kind::Echo,
+    Kind::Relay,
+    Kind::Discard,
+    Kind::Chargen,
+    Kind::Say,
+    Kind::Greet,
+    Kind::Relay,
+    Kind::Answer,
+];
 
 pub struct Talk {
     pub kind: Kind,
@@ -95,6 +104,7 @@ impl Talk {
                 Expected::Text(payload(next(streams), 0, length as usize))
             }
             Kind::Chargen => Expected::Lines,
+            Kind::Answer => Expected::Answers(Default::default()),
             Kind::Relay | Kind::Discard => Expected::Nothing,
         };
         let mut client = Peer::new(sock, stream, expected, script::draw(random, mix, role));
@@ -144,7 +154,7 @@ impl Talk {
             Kind::Discard => Conn::discard(socket),
             Kind::Chargen => Conn::chargen(socket),
             Kind::Say => Conn::say(socket, text),
-            Kind::Greet => Conn::greet(socket, text),
+            Kind::Greet | Kind::Answer => Conn::local(socket, text),
         }
     }
 
@@ -159,6 +169,11 @@ impl Talk {
         self.peers.truncate(1);
         self.peers.push(target);
         self.pending = None;
+    }
+
+    /// Whether end b is a local end.
+    pub fn is_local(&self) -> bool {
+        matches!(self.kind, Kind::Greet | Kind::Answer)
     }
 
     pub fn over(&self) -> bool {

@@ -11,15 +11,16 @@ use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
 use oneloop::core::key::ConnIds;
 use oneloop::core::random::mix;
-use oneloop::core::{Key, Moment, Random, Reason, SysError, Turn};
+use oneloop::core::{Key, Mail, Moment, Random, Reason, SysError, Turn};
 
+use super::answers::Answers;
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
 use super::peer::Saw;
 use super::reload::{self, Reloads};
 use super::script::Op;
 use super::socket::Socket;
-use super::talk::Talk;
+use super::talk::{Kind, Talk};
 use super::watch::{Closed, Watch};
 use super::{Net, audit, check};
 
@@ -39,6 +40,7 @@ pub struct World {
     pub calm: bool,
     pub drained: bool,
     pub cut: bool,
+    pub answers: Answers,
     /// Plans are applied in the middle of the run.
     pub reloads: Option<Reloads>,
     /// Consecutive turns without progress.
@@ -78,6 +80,7 @@ impl World {
             calm: false,
             drained: false,
             cut: false,
+            answers: Answers::default(),
             reloads: None,
             idle: 0,
             mix: mix_,
@@ -131,10 +134,12 @@ impl World {
         // A connection that is queued and moves nothing would spin.
         happened |= self.net.borrow().moved != before;
         check::after_run(self, &queued);
+        happened |= self.serve_locals();
         self.dials();
         self.mid_turn();
         self.stop();
         self.engine.expire(&mut Turn::new(self.now, &mut self.watch));
+        happened |= self.serve_locals();
         self.update_interest();
         self.dials();
         happened |= self.closed();
@@ -310,7 +315,11 @@ impl World {
                 let sock = self.socket(attempt, talk.key.at(1));
                 talk.dial(&mut self.random, &self.mix, sock, &mut self.streams);
                 let socket = Socket::new(&self.net, sock);
-                self.engine.attach(talk.key, socket, &mut Turn::new(self.now, &mut self.watch));
+                self.engine.attach(
+                    talk.key.at(1),
+                    socket,
+                    &mut Turn::new(self.now, &mut self.watch),
+                );
                 self.watch.dialed(talk.key);
             }
             talk.pending = None;
@@ -325,7 +334,7 @@ impl World {
         while let Some((key, dial)) = dials.pop() {
             let Some(talk) = self.talks.get_mut(&key.id) else { continue };
             let Dial::Failed(error) = dial else { continue };
-            assert_eq!(talk.key, key, "the failed attempt belongs to another connection");
+            assert_eq!(talk.key.at(1), key, "the failed attempt belongs to another connection");
             let target = talk.peers.get(1).filter(|_| talk.pending.is_none());
             let took = target.is_some_and(|target| self.net.borrow().socks[target.sock].took);
             let reset = error.kind() == std::io::ErrorKind::ConnectionReset;
@@ -341,6 +350,26 @@ impl World {
                 talk.pending.get_or_insert(self.random.below(2) * self.random.below(5));
             }
         }
+    }
+
+    /// Runs the owners of local ends.
+    fn serve_locals(&mut self) -> bool {
+        let before = self.net.borrow().moved;
+        let turn = &mut Turn::new(self.now, &mut self.watch);
+        while self.engine.has_mail() {
+            for mail in self.engine.mail() {
+                match mail {
+                    Mail::Received(key) if self.talks[&key.id].kind == Kind::Greet => {
+                        oneloop::service::receive_one(&mut self.engine, key, turn);
+                    }
+                    Mail::Received(key) | Mail::Drained(key) => {
+                        self.answers.serve(&mut self.engine, key, turn);
+                    }
+                    Mail::Closed(closed) => self.answers.forget(closed.key),
+                }
+            }
+        }
+        self.net.borrow().moved != before
     }
 
     /// Starts the drain and the cut, in their turns.

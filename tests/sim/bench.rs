@@ -8,7 +8,7 @@ use oneloop::core::conn::Conn;
 use oneloop::core::engine::{Dial, Engine};
 use oneloop::core::event::{Event, Observer, Wants};
 use oneloop::core::timers::Timeouts;
-use oneloop::core::{Key, Moment, Random, Tick, Turn};
+use oneloop::core::{Key, Mail, Moment, Random, Tick, Turn};
 
 use crate::net::kernel::Attempt;
 use crate::net::remote::Found;
@@ -89,7 +89,7 @@ impl Bench {
 
     pub fn dial(&mut self, key: Key, attempt: Attempt) -> usize {
         let (socket, target) = self.socket(key.at(1), attempt);
-        self.engine.attach(key, socket, &mut Turn::new(self.now, &mut self.events));
+        self.engine.attach(key.at(1), socket, &mut Turn::new(self.now, &mut self.events));
         target
     }
 
@@ -107,6 +107,11 @@ impl Bench {
             self.engine.mark(key, bits, turn);
         }
         self.engine.run(turn);
+        for mail in self.engine.mail() {
+            if let Mail::Received(key) = mail {
+                oneloop::service::receive_one(&mut self.engine, key, turn);
+            }
+        }
         self.engine.expire(turn);
         let net = &self.net;
         self.engine.update_interest(turn, |socket, _, read_off| {

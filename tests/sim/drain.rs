@@ -88,7 +88,7 @@ fn a_request_that_crosses_an_answer_is_still_unanswered() {
 
 #[test]
 fn a_drain_closes_a_service_when_all_is_sent_and_it_was_quiet() {
-    for wire in [Conn::echo, Conn::discard, |socket| Conn::greet(socket, None)] {
+    for wire in [Conn::echo, Conn::discard, |socket| Conn::local(socket, None)] {
         let mut bench = bench();
         let (key, id) = bench.open(wire);
         bench.turn_at(40);

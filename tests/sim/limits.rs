@@ -259,7 +259,7 @@ fn an_echo_reads_no_more_once_its_client_is_gone() {
 #[test]
 fn a_client_that_ends_without_a_word_has_sent_an_empty_message() {
     let mut bench = Bench::new(Timeouts::default());
-    let (_, id) = bench.open(|socket| Conn::greet(socket, None));
+    let (_, id) = bench.open(|socket| Conn::local(socket, None));
     bench.fin(id);
     bench.turn();
     assert_eq!(bench.count("Message { message: [] }"), 1);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oneloop::core::conn::Conn;
+use oneloop::core::conn::{Conn, State};
 use oneloop::core::engine::Dial;
 use oneloop::core::timers::Timeouts;
 use oneloop::core::{Ready, Reason, Turn};
@@ -246,4 +246,33 @@ fn a_target_that_speaks_and_resets_before_we_look_was_connected() {
     assert!(bench.ended(key, "Reset { by: Target"));
     assert_eq!(bench.count("Connected"), 1);
     assert_eq!(bench.net.borrow().socks[client].tx.put, 7);
+}
+
+#[test]
+fn either_end_may_be_opening_and_then_nothing_is_read_from_the_other() {
+    let timeouts = Timeouts { connect: Some(50), ..Timeouts::default() };
+    for end in 0..2 {
+        let mut bench = Bench::new(timeouts);
+        let (key, client, target) = bench.relay();
+        let other = [target, client][end];
+        let again = |bench: &mut Bench, attempt| {
+            let (socket, id) = bench.socket(key.at(end), attempt);
+            let turn = &mut Turn::new(bench.now, &mut bench.events);
+            bench.engine.attach(key.at(end), socket, turn);
+            id
+        };
+        again(&mut bench, Attempt::BlackHole);
+        bench.say(other, b"early");
+        let read = format!("#{}.{} Read {{", key.id, 1 - end);
+        assert_eq!(bench.count(&read), 0, "end {end} is not open");
+        assert_eq!(bench.engine.get(key).unwrap().state(), State::Opening);
+        bench.turn_at(50);
+        let failed = bench.engine.dials();
+        assert!(matches!(failed[..], [(at, Dial::Failed(_))] if at == key.at(end)), "{failed:?}");
+        let opened = again(&mut bench, Attempt::Waiting(1, None));
+        (0..3).for_each(|_| bench.turn());
+        assert_eq!(bench.engine.get(key).unwrap().state(), State::Streaming);
+        assert_eq!(bench.count(&format!("#{}.{end} Connected", key.id)), 1 + end);
+        assert_eq!(bench.read(opened), Found::Bytes(b"early".to_vec()));
+    }
 }

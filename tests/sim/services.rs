@@ -14,7 +14,7 @@ use crate::net::remote::Found;
 fn a_greeting_hears_a_line_in_pieces_and_ends() {
     let mut bench = Bench::new(Timeouts::default());
     let text = bench.engine.buffers.unsent.store(b"who is there?");
-    let (key, id) = bench.open(|socket| Conn::greet(socket, Some(text)));
+    let (key, id) = bench.open(|socket| Conn::local(socket, Some(text)));
     assert_eq!(bench.read(id), Found::Bytes(b"who is there?".to_vec()));
     for piece in ["a ", "friend", "\nand ", "more"] {
         bench.say(id, piece.as_bytes());

@@ -311,7 +311,7 @@ impl Attempt {
             return Err(error);
         }
         recent.record(&socket, address, &self.origin, self.route);
-        cx.engine.attach(self.key, socket, cx.turn);
+        cx.engine.attach(self.key.at(1), socket, cx.turn);
         Ok(())
     }
 
