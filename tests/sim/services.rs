@@ -5,6 +5,7 @@ use std::time::Duration;
 use oneloop::core::Turn;
 use oneloop::core::conn::Conn;
 use oneloop::core::timers::Timeouts;
+use oneloop::service::MESSAGE_BYTES;
 
 use crate::bench::Bench;
 use crate::net::kernel::Attempt;
@@ -116,4 +117,33 @@ fn a_pipe_with_bytes_in_it_is_not_lent_again() {
     bench.turn();
     assert_eq!(bench.net.borrow().socks[target].tx.bytes.len(), 90_000);
     assert!(bench.net.borrow().socks[target].tx.bytes.iter().all(|byte| *byte == 3));
+}
+
+#[test]
+fn a_message_ends_at_its_newline_or_at_its_limit() {
+    let long = |bytes: usize| vec![b'x'; bytes];
+    // The pieces that are sent, and the length of the message.
+    let table: [(&[Vec<u8>], usize); 5] = [
+        (&[b"one\ntwo".to_vec()], 4),
+        (&[b"o".to_vec(), b"ne".to_vec(), b"\n".to_vec()], 4),
+        (&[long(MESSAGE_BYTES - 1), b"\n".to_vec()], MESSAGE_BYTES),
+        (&[long(MESSAGE_BYTES - 1), b"yy\n".to_vec()], MESSAGE_BYTES),
+        (&[long(MESSAGE_BYTES + 9)], MESSAGE_BYTES),
+    ];
+    for (pieces, length) in table {
+        let mut bench = Bench::new(Timeouts::default());
+        bench.room = 100_000;
+        let (_, id) = bench.open(|socket| Conn::local(socket, None));
+        for (at, piece) in pieces.iter().enumerate() {
+            assert_eq!(bench.count("Message {"), 0, "piece {at} of {length}");
+            bench.say(id, piece);
+        }
+        let message = &pieces.concat()[..length];
+        assert_eq!(bench.count(&format!("Message {{ message: {message:?} }}")), 1);
+        bench.turn();
+        assert_eq!(bench.read(id), Found::Eof);
+        let locals = &bench.engine.buffers.locals;
+        assert_eq!((locals.in_use(), locals.bytes()), (0, 0));
+    }
+    assert_eq!(MESSAGE_BYTES, 8192);
 }
