@@ -92,10 +92,12 @@ mod tests {
     use crate::config::tests::Dice;
 
     /// Texts that the parsers accept, where the mutations start.
-    const SEEDS: [&str; 12] = [
+    const SEEDS: [&str; 14] = [
         "relay\n:80\n:81\n--idle-timeout\n30s\n--drain-timeout=5s",
         "stress\n:7\n--load\necho=9,idle\n--rate=2k/s",
         "run\n:7=echo,idle-timeout=2s\nudp://:53=relay:udp://10.0.0.1:53",
+        "hub\n:7\n--frame=len32\n--max-message\n1k\n--on-lag=close",
+        ":7=hub,frame=raw:lobby,hub-buffer=2M",
         ":7=relay:10.0.0.1:80,[::1]:80,connect-timeout=1s",
         "unix:/run/x.sock,mode=0660",
         "welcome {peer.ip}\\r\\n{{}}",

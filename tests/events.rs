@@ -121,6 +121,7 @@ fn the_page_has_every_reason_with_its_letters() {
         Reason::Exhausted { fault },
         Reason::Evicted,
         Reason::Lagged,
+        Reason::TooLong,
     ] {
         let (start, letters) = (format!("| {} |", reason.name()), format!("`{}`", reason.code()));
         let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();

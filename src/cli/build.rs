@@ -39,6 +39,11 @@ pub fn greet(mut args: ParsedArgs) -> Result<Command, UsageError> {
     same(args, &service, EXAMPLE)
 }
 
+pub fn hub(args: ParsedArgs) -> Result<Command, UsageError> {
+    let settings = args.settings.route.hub.settings().map_err(UsageError::missing)?;
+    same(args, &Service::Hub { name: String::new(), settings }, "oneloop hub :7008")
+}
+
 pub fn relay(args: ParsedArgs) -> Result<Command, UsageError> {
     let needs = |what: &str| {
         let error = UsageError::missing(format!("relay needs {what}"));

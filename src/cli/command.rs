@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 13] = [
+pub const COMMANDS: [Spec; 14] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -165,6 +165,24 @@ pub const COMMANDS: [Spec; 13] = [
         ..SMALL
     },
     Spec {
+        name: "hub",
+        about: "send each message of a client to all other clients",
+        notes: &[
+            "All addresses share one hub. A message never comes back to its sender. Streams only.",
+            "A client that does not read never delays the others: when it is a whole buffer \
+             behind, it skips the missed messages, or is disconnected.",
+        ],
+        examples: &[
+            ("oneloop hub :7008 /run/hub.sock", "join it: oneloop connect HOST:7008"),
+            (
+                "oneloop hub :7008 --frame len32 --max-message 1M --hub-buffer 16M",
+                "binary messages",
+            ),
+        ],
+        build: build::hub,
+        ..SMALL
+    },
+    Spec {
         name: "run",
         arguments: "[OPTIONS] LISTEN=SERVICE...",
         about: "serve several routes in one event loop",
@@ -175,11 +193,13 @@ pub const COMMANDS: [Spec; 13] = [
             "  relay:TARGET[,TARGET...]",
             "  greet:TEXT",
             "  greet,read-one:TEXT",
+            "  hub, hub:NAME (routes with the same NAME, or with none, share one hub)",
             "",
             "A route can override the options below, without the dashes and after commas:",
             "  echo,idle-timeout=5m",
             "  relay:10.0.0.1:80,10.0.0.2:80,connect-timeout=1s",
             "  greet,max-lifetime=10s:welcome {peer.ip}\\n",
+            "  hub:NAME,frame=len32",
             "The text of greet extends to the end of the argument, so its options precede the \
              colon.",
         ],

@@ -13,12 +13,14 @@ struct Foreign {
 const ANY: Scope = Scope::All;
 /// Commands that serve, and chat.
 const LISTENERS: Scope = Scope::Only(&[
-    "echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay", "run", "chat",
+    "echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay", "hub", "run",
+    "chat",
 ]);
 const SERVERS: Scope = Scope::Servers;
 const LOGGED: Scope = Scope::Logged;
 const RELAYS: Scope = Scope::Only(&["relay", "run"]);
 const CONNECT: Scope = Scope::Only(&["connect"]);
+const HUB: Scope = Scope::Only(&["hub"]);
 const CHAT: Scope = Scope::Only(&["chat"]);
 const DOCTOR: Scope = Scope::Only(&["doctor"]);
 const STRESS: Scope = Scope::Only(&["stress"]);
@@ -42,7 +44,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["nc", "ncat", "netcat", "client", "telnet", "open", "dial"], "connect"),
     (&["bench", "benchmark", "load", "loadtest", "wrk", "perf", "iperf", "test"], "stress"),
     (&["check", "limits", "ulimit", "diagnose", "info", "sysctl"], "doctor"),
-    (&["broker", "broadcast", "talk"], "chat"),
+    (&["broker", "broadcast", "fanout", "pubsub", "room"], "hub"),
+    (&["talk"], "chat"),
     (&["sink", "null", "devnull"], "discard"),
     (&["source", "generate", "zero"], "chargen"),
     (&["version"], "--version"),
@@ -128,6 +131,12 @@ const OPTIONS: &[Foreign] = &[
     row(&["-N", "--shutdown", "--half-close"], CONNECT,
         "this is the default; --no-half-close disables it"),
     row(&["-d", "--no-stdin"], CONNECT, "not needed: redirect the input, < /dev/null"),
+    // ---- hub -----------------------------------------------------------------------------------
+    row(&["--broker", "--chat"], LISTENERS, "use the hub command"),
+    row(&["--delimiter", "--framing", "--separator"], HUB, "use --frame: line, len32 or raw"),
+    row(&["--max-line", "--max-length", "--message-size", "--size"], HUB, "use --max-message"),
+    row(&["--buffer-size", "--bufsize", "--buffer", "--ring"], HUB, "use --hub-buffer"),
+    row(&["--slow", "--overflow", "--drop"], HUB, "use --on-lag: skip or close"),
     // ---- load ----------------------------------------------------------------------------------
     row(&["-t", "--threads", "-w", "--workers"], STRESS,
         "use --processes"),
@@ -211,6 +220,8 @@ mod tests {
             ("relay", "--max-conn", "--max-connections"),
             ("run", "--connections", "--max-connections"),
             ("chat", "--max-connections", "--max-clients"),
+            ("hub", "--buffer", "--hub-buffer"),
+            ("echo", "--broker", "hub command"),
             ("stress", "--connections", "--conns"),
             ("stress", "-c", "--conns"),
             ("stress", "-d", "--duration"),

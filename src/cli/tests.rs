@@ -8,6 +8,7 @@ use super::{Command, UsageError, parse};
 use crate::config::options;
 use crate::config::tests::Dice;
 use crate::config::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
+use crate::core::{Frame, HubSettings};
 
 /// A command line, split at spaces; `_` in an argument stands for a space.
 fn split(line: &str) -> Vec<OsString> {
@@ -62,6 +63,18 @@ fn greet_has_a_text_and_may_read_one_message() {
     };
     assert_eq!(greeting("greet :1 --text hi_{peer.ip}\\n"), ("hi {peer.ip}\\n".into(), false));
     assert_eq!(greeting("greet :1 --text= --read-one"), (String::new(), true));
+}
+
+#[test]
+fn the_listeners_of_hub_share_one() {
+    let (plan, _) = served("hub :1 unix:/x --frame len32 --max-message 1k -m5");
+    let settings = HubSettings { frame: Frame::Len32, max_message: 1024, ..HubSettings::default() };
+    let hub = Service::Hub { name: String::new(), settings };
+    assert!(plan.routes.iter().all(|route| route.service == hub));
+    assert_eq!((plan.routes.len(), plan.max_connections), (2, Some(5)));
+    let (run, _) =
+        served("run :1=hub,frame=len32,max-message=1k unix:/x=hub,frame=len32,max-message=1k -m5");
+    assert_eq!(run, plan);
 }
 
 #[test]
@@ -165,8 +178,8 @@ const REFUSALS: [(&str, &[&str]); 13] = [
         &[
             "no command",
             "  usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]",
-            "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, run, \
-             connect, chat, doctor, stress",
+            "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, hub, \
+             run, connect, chat, doctor, stress",
             "  see: oneloop --help",
         ],
     ),
@@ -254,7 +267,7 @@ const REFUSALS: [(&str, &[&str]); 13] = [
             "bad route: :9=discrad (argument 3)",
             "  :9=discrad",
             "     ^^^^^^^ unknown service; did you mean discard?",
-            "  accepted: echo, discard, chargen, daytime, time, whoami, greet, relay",
+            "  accepted: echo, discard, chargen, daytime, time, whoami, greet, relay, hub",
             "  see: oneloop run --help",
         ],
     ),
@@ -321,6 +334,29 @@ fn every_kind_of_wrong_command_line_is_refused() {
         ("greet :7", None, "greet needs --text TEXT"),
         ("greet --text x", None, "greet needs an address to listen on"),
         ("greet udp://:7 --text x", Some(2), "bad address: udp://:7"),
+        ("hub", None, "hub needs an address to listen on"),
+        ("hub udp://:7", Some(2), "bad address: udp://:7"),
+        ("hub :7 --frame xml", Some(4), "bad value for --frame: xml"),
+        (
+            "hub :7 --frame raw --on-lag skip",
+            None,
+            "a raw stream cannot skip: its reader would not notice the gap",
+        ),
+        (
+            "hub :7 --hub-buffer 64k",
+            None,
+            "max-message 64k needs a hub-buffer of at least 65553, not 64k",
+        ),
+        (
+            "run :1=hub:a :2=hub:b,frame=raw :3=hub:a,frame=len32",
+            Some(4),
+            "two routes share the hub a, with different options",
+        ),
+        (
+            "run :1=hub :2=hub,max-message=1",
+            Some(3),
+            "two routes share the hub without a name, with different options",
+        ),
         ("relay", None, "relay needs an address to listen on and a target"),
         ("relay :7", None, "relay needs a target after the address to listen on"),
         ("relay :7 localhost:7", Some(3), "bad target: localhost:7"),
@@ -371,6 +407,7 @@ fn any_command_line_is_understood_or_refused_in_order() {
         "greet :1 --text hi_{peer.ip}\\n --read-one",
         "run :7=echo,idle-timeout=9s /x,mode=0660=relay:a:1 -m5",
         "connect -zCu -w5s -i 3s localhost 80 --timing",
+        "hub :1 --frame len32 --max-message 1k --hub-buffer=1M --on-lag skip",
         "chat :1 -m 7 --",
     ];
     for _ in 0..10_000 {

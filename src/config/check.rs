@@ -6,6 +6,7 @@ use super::listen::Listen;
 use super::parse::{SpanError, Spanned};
 use super::reach::{self, Machine};
 use super::{Route, Service};
+use crate::core::HubSettings;
 
 /// A conflict between two routes: the index of the later one, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +17,16 @@ pub struct Clash {
 
 /// Checks that the service supports the type of the listener.
 pub fn service(listen: &Listen, service: &Service, input: Spanned<'_>) -> Result<(), SpanError> {
-    match (service, listen.address.is_datagram()) {
-        (Service::Greet { .. }, true) => Err(input
-            .wrong("greet needs a stream address")
-            .or_accepts("tcp://…, unix:… to listen on")),
-        _ => Ok(()),
+    let reason = match service {
+        Service::Greet { .. } => "greet needs a stream address",
+        Service::Hub { .. } => {
+            "hub needs a stream address: its members are connections, and datagrams have none"
+        }
+        _ => return Ok(()),
+    };
+    match listen.address.is_datagram() {
+        true => Err(input.wrong(reason).or_accepts("tcp://…, unix:… to listen on")),
+        false => Ok(()),
     }
 }
 
@@ -53,13 +59,23 @@ fn mixed(target: &Address, input: Spanned<'_>) -> SpanError {
         .or_accepts("tcp:// and unix: together, or udp:// and unix-dgram: together")
 }
 
-/// Checks that no two routes listen on the same address, and that relays form no loop.
+/// Checks that no two routes listen on the same address, that routes which share a hub agree on its
+/// settings, and that relays form no loop.
 pub fn routes(routes: &[Route]) -> Result<(), Clash> {
     for (later, route) in routes.iter().enumerate() {
         let same = |earlier: &&Route| earlier.listen.address == route.listen.address;
         let shared = route.listen.options.reuseport || route.listen.address.port() == Some(0);
         if !shared && routes[..later].iter().any(|earlier| same(&earlier)) {
             let wrong = format!("{} is used by two routes", route.listen.address);
+            return Err(Clash { route: later, wrong });
+        }
+        if let Service::Hub { name, settings } = &route.service
+            && routes[..later].iter().any(|earlier| differs(&earlier.service, name, settings))
+        {
+            let wrong = match name.as_str() {
+                "" => "two routes share the hub without a name, with different options".into(),
+                name => format!("two routes share the hub {name}, with different options"),
+            };
             return Err(Clash { route: later, wrong });
         }
     }
@@ -71,6 +87,12 @@ pub fn routes(routes: &[Route]) -> Result<(), Clash> {
         }
         None => Ok(()),
     }
+}
+
+/// Whether a service is the hub with this name and has other settings.
+fn differs(service: &Service, name: &str, settings: &HubSettings) -> bool {
+    matches!(service, Service::Hub { name: other, settings: theirs }
+        if other == name && theirs != settings)
 }
 
 /// Returns a route whose connections come back to it. Routes that lead out of the plan are removed

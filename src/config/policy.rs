@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::service::Greeting;
+use super::service::{Greeting, HubOptions};
 
 /// Limits and timeouts of a route. None: off.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,7 @@ pub struct Policy {
 pub struct RouteSettings {
     pub policy: Policy,
     pub greeting: Greeting,
+    pub hub: HubOptions,
 }
 
 impl Default for Policy {

@@ -1,8 +1,9 @@
 //! Routes: a listener, a service and a policy, written as `LISTEN=SERVICE[,option…]`.
 //!
-//! `SERVICE` is a name, followed by options after commas, and for two of them by an argument:
-//! `relay:TARGET[,TARGET…][,option…]` and `greet[,read-one][,option…]:TEXT`, whose text
-//! extends to the end.
+//! `SERVICE` is a name, followed by options after commas, and for three of them by an argument:
+//! `relay:TARGET[,TARGET…][,option…]`, `greet[,read-one][,option…]:TEXT`, whose text extends to the
+//! end, and `hub[,option…][:NAME[,option…]]`. Routes whose hubs have the same name, or none, share
+//! one hub.
 
 use super::address::{self, Address};
 use super::parse::{self, ParseError, SpanError, Spanned};
@@ -66,6 +67,11 @@ fn read_service(
             let text = template::read(argument)?;
             Ok(Service::Greet { text, read_one: settings.greeting.read_one })
         }
+        (Service::Hub { .. }, argument) => {
+            let name = argument.map_or(Ok(String::new()), |name| read_hub_name(name, settings))?;
+            let settings = settings.hub.settings().map_err(|wrong| word.wrong(wrong))?;
+            Ok(Service::Hub { name, settings })
+        }
         (Service::Relay(_), None) => {
             Err(input.lacks("missing target").or_accepts("relay:TARGET[,TARGET…]"))
         }
@@ -113,6 +119,24 @@ fn read_targets(
     }
 }
 
+/// Reads `NAME,option…`. The name is one that can be shown anywhere.
+fn read_hub_name(input: Spanned<'_>, settings: &mut RouteSettings) -> Result<String, SpanError> {
+    const NAME_BYTES_MAX: usize = 64;
+    let (name, options) = input.until(&[',']);
+    if let Some(options) = options.after(",") {
+        options
+            .parts(',')
+            .try_for_each(|item| options::read_route_option(item, "hub", settings))?;
+    }
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match (1..=NAME_BYTES_MAX).contains(&name.text.len()) && name.text.bytes().all(is_plain) {
+        true => Ok(name.text.to_string()),
+        false => Err(name
+            .wrong("not the name of a hub")
+            .or_accepts("1 to 64 letters, digits, '-', '_' and '.'")),
+    }
+}
+
 fn is_option(text: &str) -> bool {
     match text.split_once('=') {
         Some((name, _)) => name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'),
@@ -142,6 +166,9 @@ mod tests {
 
     use super::*;
     use crate::config::tests::{Dice, check};
+    use crate::core::{Frame, HubSettings, OnLag};
+
+    const RAW_SKIP: &str = "a raw stream cannot skip: its reader would not notice the gap";
 
     fn parsed(text: &str) -> Route {
         Route::parse(text, &Policy::default()).unwrap_or_else(|error| panic!("{error}"))
@@ -203,6 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_may_have_a_name_and_its_options_fit_together() {
+        let hub = |text: &str| match parsed(text).service {
+            Service::Hub { name, settings } => (name, settings),
+            other => panic!("{other:?}"),
+        };
+        let defaults = HubSettings::default();
+        assert_eq!(hub(":9=hub"), (String::new(), defaults));
+        assert_eq!(hub(":9=hub:lobby.1"), ("lobby.1".to_string(), defaults));
+        let raw = HubSettings { frame: Frame::Raw, on_lag: OnLag::Close, ..defaults };
+        assert_eq!(hub(":9=hub,frame=raw:x"), ("x".to_string(), raw));
+        assert_eq!(hub(":9=hub:x,frame=raw"), ("x".to_string(), raw));
+        assert_eq!(hub(":9=hub,on-lag=close,frame=raw"), (String::new(), raw));
+        let exact = hub(":9=hub,frame=len32,max-message=100,hub-buffer=120").1;
+        assert_eq!((exact.max_message, exact.buffer), (100, 120));
+        let text = ":9=hub,frame=len32,max-message=100,hub-buffer=119";
+        let error = Route::parse(text, &Policy::default()).unwrap_err();
+        assert_eq!(error.wrong, "max-message 100 needs a hub-buffer of at least 120, not 119");
+    }
+
+    #[test]
     fn what_a_route_does_not_say_is_as_in_the_given_policy() {
         let policy = Policy { idle_timeout: Some(Duration::from_secs(9)), ..Policy::default() };
         let route = Route::parse(":7=echo", &policy).unwrap();
@@ -251,6 +298,15 @@ mod tests {
             (":7=relay:a:0", "0", "cannot connect to port 0"),
             (":7=relay:a:1,b", "", "missing port: expected :PORT"),
             (":7=relay:a:1,idle=1h", "idle", "unknown option"),
+            (":7=hub,frame=raw,on-lag=skip", "hub", RAW_SKIP),
+            (":7=hub,frame=rwa", "rwa", "unknown value; did you mean raw?"),
+            (":7=hub,max-message=0", "0", "must be at least 1"),
+            (":7=hub,max-message=17M", "17M", "too large"),
+            (":7=hub:", "", "not the name of a hub"),
+            (":7=hub:a b", "a b", "not the name of a hub"),
+            (":7=hub:a,fram=raw", "fram", "unknown option; did you mean frame?"),
+            (":7=hub:a:b", "a:b", "not the name of a hub"),
+            (":7=echo,frame=raw", "frame", "frame does not apply to echo"),
             (":7=greet", "", "missing text"),
             (":7=greet,read-two:x", "read-two", "unknown option"),
             (":7=greet:{pear}", "pear", "unknown placeholder; did you mean {peer}?"),
@@ -268,6 +324,8 @@ mod tests {
             (":7=relay:a:7,[::1]:7", "[::1]:7"),
             (":7=relay:udp://a:7", "udp://a:7"),
             ("udp://:7=greet:hi", "greet"),
+            ("udp://:7=hub", "hub"),
+            ("unix-dgram:/x=hub:a", "hub"),
         ];
         for (text, place) in cases {
             let error = Route::parse(text, &Policy::default()).expect_err(text);
@@ -282,6 +340,7 @@ mod tests {
             ":80=relay:a:1,/run/b,idle-timeout=1h,connect-timeout=2s",
             "/run/x,mode=0660=echo,udp-allow-low-ports",
             ":23=greet,read-one:hi {peer.ip}\\n",
+            ":9=hub,frame=len32,max-message=64k,hub-buffer=1M,on-lag=close:lobby",
         ];
         let mut accepted = 0;
         for _ in 0..10_000 {

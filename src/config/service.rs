@@ -2,7 +2,8 @@
 
 use super::address::Address;
 use super::template::Template;
-use crate::core::ServiceKind;
+use super::unit;
+use crate::core::{Frame, HubSettings, OnLag, ServiceKind};
 
 /// What a route does with its connections or datagrams.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,11 @@ pub enum Service {
         read_one: bool,
     },
     Relay(Vec<Address>),
+    /// All routes with this name share one hub.
+    Hub {
+        name: String,
+        settings: HubSettings,
+    },
 }
 
 /// What the options of greet set.
@@ -29,10 +35,49 @@ pub struct Greeting {
     pub read_one: bool,
 }
 
+/// What the options of hub set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HubOptions {
+    pub frame: Frame,
+    pub max_message: usize,
+    pub buffer: usize,
+    /// None: not given, so the frame decides.
+    pub on_lag: Option<OnLag>,
+}
+
+impl Default for HubOptions {
+    fn default() -> HubOptions {
+        let HubSettings { frame, max_message, buffer, .. } = HubSettings::default();
+        HubOptions { frame, max_message, buffer, on_lag: None }
+    }
+}
+
+impl HubOptions {
+    /// Returns the settings, or why the options contradict each other.
+    pub fn settings(&self) -> Result<HubSettings, String> {
+        let HubOptions { frame, max_message, buffer, on_lag } = *self;
+        let on_lag = match (frame, on_lag) {
+            (Frame::Raw, Some(OnLag::Skip)) => {
+                return Err("a raw stream cannot skip: its reader would not notice the gap".into());
+            }
+            (Frame::Raw, None) => OnLag::Close,
+            (_, on_lag) => on_lag.unwrap_or(OnLag::Skip),
+        };
+        let buffer_min = HubSettings::buffer_min(frame, max_message);
+        if buffer < buffer_min {
+            let [message, min, buffer] = [max_message, buffer_min, buffer].map(unit::show_size);
+            return Err(format!(
+                "max-message {message} needs a hub-buffer of at least {min}, not {buffer}"
+            ));
+        }
+        Ok(HubSettings { frame, max_message, buffer, on_lag })
+    }
+}
+
 impl Service {
     /// The names of all services.
-    pub const NAMES: [&'static str; 8] =
-        ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay"];
+    pub const NAMES: [&'static str; 9] =
+        ["echo", "discard", "chargen", "daytime", "time", "whoami", "greet", "relay", "hub"];
 
     /// Returns the service without its settings.
     pub fn kind(&self) -> ServiceKind {
@@ -45,6 +90,7 @@ impl Service {
             Service::Whoami => ServiceKind::Whoami,
             Service::Greet { .. } => ServiceKind::Greet,
             Service::Relay(_) => ServiceKind::Relay,
+            Service::Hub { .. } => ServiceKind::Hub,
         }
     }
 
@@ -53,7 +99,8 @@ impl Service {
         self.kind().name()
     }
 
-    /// Returns the service with this name; greet and relay are still without text and targets.
+    /// Returns the service with this name; greet, relay and hub are still without text,
+    /// targets and settings.
     pub fn from_name(word: &str) -> Option<Service> {
         Some(match word {
             "echo" => Service::Echo,
@@ -64,6 +111,7 @@ impl Service {
             "whoami" => Service::Whoami,
             "greet" => Service::Greet { text: Template::default(), read_one: false },
             "relay" => Service::Relay(Vec::new()),
+            "hub" => Service::Hub { name: String::new(), settings: HubSettings::default() },
             _ => return None,
         })
     }

@@ -94,6 +94,16 @@ pub fn show_timeout(timeout: Option<Duration>) -> String {
     timeout.map_or_else(|| "off".to_string(), show_duration)
 }
 
+/// Prints a size with the largest unit in which it is whole.
+pub fn show_size(bytes: usize) -> String {
+    let units = [("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10)];
+    let whole = units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
+    match whole {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
 pub fn read_duration(input: Spanned<'_>) -> Result<Duration, SpanError> {
     if input.text == "0" {
         return Ok(Duration::ZERO);
@@ -159,6 +169,16 @@ pub fn read_count(input: Spanned<'_>) -> Result<u64, SpanError> {
 
 pub fn read_size(input: Spanned<'_>) -> Result<u64, SpanError> {
     scaled(input, KIBI).map_err(|span_error| span_error.or_accepts(SIZES))
+}
+
+/// Reads a size from 1 to `max` bytes.
+pub fn read_size_up_to(max: usize, input: Spanned<'_>) -> Result<usize, SpanError> {
+    let accepts = || format!("1 to {}", show_size(max));
+    match usize::try_from(read_size(input)?) {
+        Ok(0) => Err(input.wrong("must be at least 1").or_accepts(&accepts())),
+        Ok(size) if size <= max => Ok(size),
+        _ => Err(input.wrong("too large").or_accepts(&accepts())),
+    }
 }
 
 /// Reads a count of at least 1.

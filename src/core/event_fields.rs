@@ -34,6 +34,7 @@ pub enum ServiceKind {
     Whoami,
     Greet,
     Relay,
+    Hub,
     Chat,
     /// The session of `oneloop connect`, between standard input and output and a target.
     Connect,
@@ -95,6 +96,7 @@ impl ServiceKind {
             ServiceKind::Whoami => "whoami",
             ServiceKind::Greet => "greet",
             ServiceKind::Relay => "relay",
+            ServiceKind::Hub => "hub",
             ServiceKind::Chat => "chat",
             ServiceKind::Connect => "connect",
         }

@@ -60,6 +60,8 @@ pub enum Reason {
     Evicted,
     /// It did not read what is broadcast, and fell too far behind the other members.
     Lagged,
+    /// It sent a message that is longer than allowed.
+    TooLong,
 }
 
 /// How a connection ended: the reason, the side that closed first, and how.
@@ -103,6 +105,7 @@ impl Reason {
             Reason::Exhausted { .. } => "exhausted",
             Reason::Evicted => "evicted",
             Reason::Lagged => "lagged",
+            Reason::TooLong => "message-too-long",
         }
     }
 
@@ -124,6 +127,7 @@ impl Reason {
             Reason::Exhausted { .. } => "RC",
             Reason::Evicted => "RD",
             Reason::Lagged => "PD",
+            Reason::TooLong => "PR",
         }
     }
 }

@@ -400,6 +400,7 @@ fn reason(reason: Reason) -> &'static str {
         }
         Reason::Evicted => "the flow table was full, and this was its oldest flow",
         Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
+        Reason::TooLong => "a longer message would have to be kept until it is complete",
     }
 }
 

@@ -20,6 +20,7 @@ pub fn build_conn<S: Stream>(
         Service::Discard => Conn::discard(socket),
         Service::Chargen => Conn::chargen(socket),
         Service::Relay(_) => Conn::relay(socket),
+        Service::Hub { .. } => Conn::local(socket, None),
         Service::Greet { text, read_one } => {
             let text = text::greeting(text, &facts(&socket));
             send_text(socket, &text, *read_one, unsent)

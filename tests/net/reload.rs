@@ -204,5 +204,6 @@ fn is_kind(kind: Kind, service: &Service) -> bool {
         Service::Relay(_) => kind == Kind::Relay,
         Service::Greet { .. } => kind == Kind::Greet,
         Service::Daytime | Service::Time | Service::Whoami => kind == Kind::Say,
+        Service::Hub { .. } => false,
     }
 }

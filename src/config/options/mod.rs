@@ -6,7 +6,7 @@
 
 use super::parse::{self, SpanError, Spanned};
 use super::policy::RouteSettings;
-use super::service::{Greeting, Service};
+use super::service::{Greeting, HubOptions, Service};
 use super::tools::ConnectSettings;
 use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
 
@@ -65,7 +65,7 @@ pub enum Scope {
 pub enum Services {
     All,
     Relay,
-    /// All but relay and greet: the services that answer datagrams themselves.
+    /// All but relay, greet and hub: the services that answer datagrams themselves.
     Small,
 }
 
@@ -105,6 +105,7 @@ pub enum Field {
     Daemon(Set<Plan>, Show<Plan>),
     Policy(Set<Policy>, Show<Policy>),
     Greeting(Set<Greeting>, Show<Greeting>),
+    Hub(Set<HubOptions>, Show<HubOptions>),
     Log(Set<LogPlan>, Show<LogPlan>),
     Connect(Set<ConnectSettings>, Show<ConnectSettings>),
     Chat(Set<ChatPlan>, Show<ChatPlan>),
@@ -178,6 +179,7 @@ impl OptionSpec {
             Field::Daemon(set, _) => set(&mut settings.daemon, value),
             Field::Policy(set, _) => set(&mut settings.route.policy, value),
             Field::Greeting(set, _) => set(&mut settings.route.greeting, value),
+            Field::Hub(set, _) => set(&mut settings.route.hub, value),
             Field::Log(set, _) => set(&mut settings.log, value),
             Field::Connect(set, _) => set(&mut settings.connect, value),
             Field::Chat(set, _) => set(&mut settings.chat, value),
@@ -193,6 +195,7 @@ impl OptionSpec {
             Field::Daemon(_, show) => show(&settings.daemon),
             Field::Policy(_, show) => show(&settings.route.policy),
             Field::Greeting(_, show) => show(&settings.route.greeting),
+            Field::Hub(_, show) => show(&settings.route.hub),
             Field::Log(_, show) => show(&settings.log),
             Field::Connect(_, show) => show(&settings.connect),
             Field::Chat(_, show) => show(&settings.chat),
@@ -250,7 +253,7 @@ impl Services {
         match self {
             Services::All => true,
             Services::Relay => service == "relay",
-            Services::Small => service != "relay" && service != "greet",
+            Services::Small => !["relay", "greet", "hub"].contains(&service),
         }
     }
 }
@@ -281,6 +284,7 @@ pub(super) fn read_route_option(
     match known.field {
         Field::Policy(set, _) => set(&mut settings.policy, value),
         Field::Greeting(set, _) => set(&mut settings.greeting, value),
+        Field::Hub(set, _) => set(&mut settings.hub, value),
         Field::Daemon(..)
         | Field::Log(..)
         | Field::Connect(..)

@@ -1,15 +1,18 @@
-//! The options of the commands that serve: the text of greet, the limits of the daemon, and the
-//! policy of its routes.
+//! The options of the commands that serve: those of greet and hub, the limits of the daemon, and
+//! the policy of its routes.
 
 use super::{Field, OptionSpec, PLAIN, Scope, Section, Services, Takes};
-use crate::config::parse::put;
+use crate::config::parse::{choice, choice_name, put};
 use crate::config::template;
-use crate::config::unit::{self, show_duration, show_timeout};
+use crate::config::unit::{self, show_duration, show_size, show_timeout};
+use crate::core::{Frame, HubSettings, OnLag};
 
 /// The limits of the daemon.
 const LIMIT: OptionSpec = OptionSpec { section: Section::Limits, scope: Scope::Servers, ..PLAIN };
 
-pub(super) const OPTIONS: [OptionSpec; 13] = [
+const HUB: OptionSpec = OptionSpec { scope: Scope::Service("hub"), ..PLAIN };
+
+pub(super) const OPTIONS: [OptionSpec; 17] = [
     // ---- greet ---------------------------------------------------------------------------------
     OptionSpec {
         name: "text",
@@ -31,6 +34,54 @@ pub(super) const OPTIONS: [OptionSpec; 13] = [
             |greeting| greeting.read_one.then(String::new),
         ),
         ..PLAIN
+    },
+    // ---- hub -----------------------------------------------------------------------------------
+    OptionSpec {
+        name: "frame",
+        takes: Takes::Value("FRAME"),
+        help: "message format: line, len32 (4-byte big-endian length, then payload) or raw (as \
+               received)",
+        field: Field::Hub(
+            |hub, value| put(&mut hub.frame, choice(value, &Frame::NAMES)),
+            |hub| Some(choice_name(&Frame::NAMES, hub.frame).to_string()),
+        ),
+        ..HUB
+    },
+    OptionSpec {
+        name: "max-message",
+        takes: Takes::Value("SIZE"),
+        help: "maximum message size; the sender of a longer message is disconnected",
+        field: Field::Hub(
+            |hub, value| {
+                let size = unit::read_size_up_to(HubSettings::MESSAGE_MAX, value);
+                put(&mut hub.max_message, size)
+            },
+            |hub| Some(show_size(hub.max_message)),
+        ),
+        ..HUB
+    },
+    OptionSpec {
+        name: "hub-buffer",
+        takes: Takes::Value("SIZE"),
+        help: "memory for messages that some client has not received yet",
+        field: Field::Hub(
+            |hub, value| {
+                put(&mut hub.buffer, unit::read_size_up_to(HubSettings::BUFFER_MAX, value))
+            },
+            |hub| Some(show_size(hub.buffer)),
+        ),
+        ..HUB
+    },
+    OptionSpec {
+        name: "on-lag",
+        takes: Takes::Value("ACTION"),
+        default: "skip; close if raw",
+        help: "for a client that is a whole buffer behind: skip the missed messages, or close it",
+        field: Field::Hub(
+            |hub, value| put(&mut hub.on_lag, choice(value, &OnLag::NAMES).map(Some)),
+            |hub| hub.on_lag.map(|on_lag| choice_name(&OnLag::NAMES, on_lag).to_string()),
+        ),
+        ..HUB
     },
     // ---- the daemon as a whole -----------------------------------------------------------------
     OptionSpec {

@@ -86,7 +86,8 @@ fn render(service: &Service, request: &Request<'_>) -> Vec<u8> {
         | Service::Discard
         | Service::Chargen
         | Service::Greet { .. }
-        | Service::Relay(_) => Vec::new(),
+        | Service::Relay(_)
+        | Service::Hub { .. } => Vec::new(),
     }
 }
 

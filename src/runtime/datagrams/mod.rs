@@ -108,7 +108,7 @@ impl Datagrams {
         config: &config::Route,
         registry: &Registry,
     ) -> io::Result<Key> {
-        if matches!(config.service, Service::Greet { .. }) {
+        if matches!(config.service, Service::Greet { .. } | Service::Hub { .. }) {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let key = self.listeners.open(bound, route, registry)?;
@@ -405,8 +405,10 @@ impl Datagrams {
         let is_echo = match route.service {
             Service::Echo => true,
             Service::Chargen | Service::Daytime | Service::Time | Service::Whoami => false,
-            // Discard never replies, greet has no datagram listeners, and a relay has flows.
-            Service::Discard | Service::Greet { .. } | Service::Relay(_) => return,
+            // Discard never replies, greet and hub have no datagram listeners, a relay has flows.
+            Service::Discard | Service::Greet { .. } | Service::Relay(_) | Service::Hub { .. } => {
+                return;
+            }
         };
         let request = Request {
             from,
