@@ -360,15 +360,19 @@ impl<S: Stream> Conn<S> {
     /// Returns how long the connection has to be idle before a drain closes it: zero if it would
     /// never end by itself, None while it is in progress (half-closed, with unsent bytes, or with
     /// an answer of the target outstanding). A local end is in progress while its owner has bytes
-    /// to send: an owner that only waits may never end a half-closed connection.
+    /// to send, or a part of a message: an owner that only waits may never end a half-closed
+    /// connection.
     fn drain_wait(&self, idle: Tick) -> Option<Tick> {
         if self.is_endless() {
             return Some(0);
         }
-        let is_local = self.ends.end(1).is_local();
-        let half_closed = self.state() == State::HalfClosed && !is_local;
-        let unanswered = self.ends.end(1).is_socket() && self.history.client_sent_last();
-        (!half_closed && !self.has_unsent() && !unanswered).then_some(idle)
+        let half_closed = self.state() == State::HalfClosed;
+        let in_progress = match self.ends.end(1) {
+            End::Socket(_) => half_closed || self.history.client_sent_last(),
+            End::Local(inbox) => inbox.is_some(),
+            End::Unconnected | End::Void | End::Chargen => half_closed,
+        };
+        (!in_progress && !self.has_unsent()).then_some(idle)
     }
 
     /// Whether it sends until it is closed, whatever the peer does.

@@ -162,6 +162,14 @@ pub enum Event<'a> {
     Message {
         message: &'a [u8],
     },
+    /// A member of a hub did not receive this many messages: it reads too slowly.
+    Missed {
+        messages: u64,
+    },
+    /// A member of a hub ended in the middle of a message, of which it sent this many bytes.
+    CutOff {
+        bytes: usize,
+    },
     /// This end has accepted none of its `unsent` bytes for a second or more.
     Stalled {
         unsent: usize,
@@ -325,6 +333,8 @@ impl Event<'_> {
             | Event::Connected { .. }
             | Event::EndOfFile
             | Event::ShutDown
+            | Event::Missed { .. }
+            | Event::CutOff { .. }
             | Event::Stalled { .. }
             | Event::Resumed { .. }
             | Event::Closed { .. } => EventLevel::Lifecycle,

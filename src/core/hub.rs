@@ -127,6 +127,11 @@ impl Hub {
         self.members.list.len()
     }
 
+    /// Returns the number of messages in the ring.
+    pub fn messages(&self) -> usize {
+        (self.ring.next_number() - self.ring.oldest()) as usize
+    }
+
     pub fn is_empty(&self) -> bool {
         self.members.list.is_empty()
     }

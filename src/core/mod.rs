@@ -40,7 +40,7 @@ pub use end::{End, Ends, Io, Stream};
 pub use engine::{Dial, Engine};
 pub use event::{Event, EventLevel, Observer, Peer, ReadHint, ServiceKind, Signal, Wants};
 pub use flow::{Flow, Step};
-pub use frame::Frame;
+pub use frame::{Frame, LastMessage, Split};
 pub use hub::{Delivery, Hub, HubSettings, OnLag};
 pub use key::{ConnIds, Key, SourceKind};
 pub use local::{ClosedLocal, Mail, Message};

@@ -133,6 +133,8 @@ impl Observer for AccessObserver {
             | Event::EndOfFile
             | Event::ShutDown
             | Event::Message { .. }
+            | Event::Missed { .. }
+            | Event::CutOff { .. }
             | Event::Stalled { .. }
             | Event::Resumed { .. }
             | Event::Marked { .. }

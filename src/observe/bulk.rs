@@ -233,6 +233,8 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         | Event::EndOfFile
         | Event::ShutDown
         | Event::Message { .. }
+        | Event::Missed { .. }
+        | Event::CutOff { .. }
         | Event::Stalled { .. }
         | Event::Resumed { .. }
         | Event::Closed { .. }

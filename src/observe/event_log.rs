@@ -242,6 +242,8 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
         | Event::EndOfFile
         | Event::ShutDown
         | Event::Message { .. }
+        | Event::Missed { .. }
+        | Event::CutOff { .. }
         | Event::Stalled { .. }
         | Event::Resumed { .. }
         | Event::Closed { .. }

@@ -127,6 +127,11 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Message { .. } => {
             Text("a message ends at its newline, at end of file, or at the limit")
         }
+        Event::Missed { .. } => Text(
+            "the peer reads too slowly: new messages have overwritten them. It continues with the \
+             oldest one that is left",
+        ),
+        Event::CutOff { .. } => Text("only complete messages are sent to others"),
         Event::Closed { ending, .. } => closed(key, ending),
         Event::Marked { ready } => Text(marked(ready)),
         Event::Stale => Text(

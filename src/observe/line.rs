@@ -95,6 +95,12 @@ impl Line<'_> {
             Event::Message { message } => {
                 write!(f, "{} message {}, {} B", self.subject(), quoted(message), message.len())
             }
+            Event::Missed { messages } => {
+                write!(f, "{} missed {}", self.subject(), Count(messages as usize, "message"))
+            }
+            Event::CutOff { bytes } => {
+                write!(f, "{} ended in a message, {bytes} B dropped", self.subject())
+            }
             Event::Stalled { unsent, since, now } => write!(
                 f,
                 "{} stalled: nothing accepted for {}, {unsent} B unsent",

@@ -28,6 +28,8 @@ pub struct Totals {
     pub not_accepted: u64,
     /// Failed connects to targets.
     pub dials_failed: u64,
+    /// Messages that members of hubs did not receive.
+    pub missed: u64,
     /// Lost log lines. Set by `Watch::totals`; the events do not show it.
     pub lost_lines: u64,
 }
@@ -84,6 +86,7 @@ impl Observer for Totals {
             Event::AcceptPaused { .. } => self.pauses += 1,
             Event::AcceptFailed { .. } => self.not_accepted += 1,
             Event::DialFailed { .. } => self.dials_failed += 1,
+            Event::Missed { messages } => self.missed += messages,
             Event::Turn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
@@ -96,6 +99,7 @@ impl Observer for Totals {
             | Event::EndOfFile
             | Event::ShutDown
             | Event::Message { .. }
+            | Event::CutOff { .. }
             | Event::Stalled { .. }
             | Event::Resumed { .. }
             | Event::Marked { .. }
@@ -145,6 +149,7 @@ impl Display for Totals {
             (self.pauses, "accept pause"),
             (self.not_accepted, "accept failure"),
             (self.dials_failed, "connect failure"),
+            (self.missed, "hub message: missed"),
             (self.lost_lines, "log line: lost"),
         ] {
             if count > 0 {
@@ -183,6 +188,7 @@ mod tests {
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
             Event::Dropped { bytes: Some(3), from: None, why: DropReason::Own },
             Event::AcceptPaused { address: "a", fault: None, connections: 1 },
+            Event::Missed { messages: 17 },
             Event::DialFailed { target: "a", fault, left: 1, client: None },
             Event::DialFailed { target: "b", fault, left: 0, client: None },
         ] {
@@ -193,7 +199,7 @@ mod tests {
             totals.to_string(),
             "0 opened, 3 closed (2 finished, 1 reset), 15 B up, 21 B down, \
              7 datagrams received (53 B), 6 sent (43 B), 1 dropped (1 own), 1 accept pause, \
-             2 connect failures"
+             2 connect failures, 17 hub messages missed"
         );
     }
 

@@ -205,6 +205,7 @@ impl Reactor {
             Step::Open(_) => unreachable!("its sockets were opened before the first step"),
             Step::Opened(index) => index,
         };
+        self.hubs.assign(index, &config.service);
         self.engine.set_timeouts(index, timeouts(&config.policy));
         let service = config.service.kind();
         for key in &self.routes[index].listeners {
@@ -269,6 +270,7 @@ impl Reactor {
             engine.live(index) > 0 || route.listeners.iter().any(uses)
         });
         for index in freed {
+            self.hubs.free(index);
             self.engine.set_timeouts(index, Timeouts::default());
         }
     }

@@ -5,6 +5,7 @@ use crate::net::socket::Socket;
 use crate::text::count::Count;
 
 use super::datagrams::Datagrams;
+use super::hubs::Hubs;
 use super::listeners::Listeners;
 use super::routes::Routes;
 use super::upstream::dialer::Dialer;
@@ -25,6 +26,7 @@ pub(super) struct Dump<'a> {
     pub listeners: &'a Listeners,
     pub routes: &'a Routes,
     pub datagrams: &'a Datagrams,
+    pub hubs: &'a Hubs,
 }
 
 impl Dump<'_> {
@@ -52,6 +54,9 @@ impl Dump<'_> {
         say(format!("dialing: {} without a target", Count(self.dialer.len(), "connection")));
         for (_, listener) in self.listeners.iter() {
             say(format!("listener {}: {}", listener.address, listener.state()));
+        }
+        for line in self.hubs.dump(self.routes) {
+            say(line);
         }
         for index in self.routes.retired().take(DUMP_LINES) {
             let config = &self.routes[index].config;

@@ -7,6 +7,7 @@ pub mod datagrams;
 mod drain;
 mod dump;
 pub(crate) mod event_loop;
+mod hubs;
 pub(crate) mod listeners;
 pub mod reactor;
 pub mod routes;

@@ -16,6 +16,7 @@ use super::datagrams::{DatagramCx, Datagrams};
 use super::drain::Drain;
 use super::dump::Dump;
 use super::event_loop::{EventLoop, Source, ready, token};
+use super::hubs::Hubs;
 use super::listeners::{Accepted, Listeners};
 use super::routes::Routes;
 use crate::net::limits::Limits;
@@ -39,6 +40,7 @@ pub struct Reactor {
     pub(super) listeners: Listeners,
     pub(super) dialer: Dialer,
     pub(super) datagrams: Datagrams,
+    pub(super) hubs: Hubs,
     resolver: Resolver,
     conn_ids: ConnIds,
 }
@@ -66,6 +68,7 @@ impl Reactor {
             listeners: Listeners::default(),
             dialer: Dialer::default(),
             datagrams: Datagrams::new(seed),
+            hubs: Hubs::default(),
             resolver: Resolver::new(event_loop.waker()),
             conn_ids: ConnIds::default(),
             event_loop,
@@ -122,7 +125,7 @@ impl Reactor {
             self.free_routes();
         }
         self.engine.run(turn);
-        if self.engine.has_mail() {
+        if self.engine.has_mail() || self.hubs.has_work() {
             self.serve_locals(turn);
         }
         self.engine.expire(turn);
@@ -143,6 +146,9 @@ impl Reactor {
     /// Returns the shortest of the sleep limits of all parts of the loop.
     #[inline(always)]
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
+        if self.hubs.has_work() {
+            return Some(Duration::ZERO);
+        }
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
         let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
         let limit = shorter(limit, self.dialer.sleep(now));
@@ -249,6 +255,7 @@ impl Reactor {
             facts(socket, service, accepted.peer.clone())
         });
         self.engine.insert(conn, key.id, accepted.route, turn);
+        self.hubs.join(accepted.route, key);
         if relays {
             let client = Some(ClientInfo { peer: accepted.peer, listen: accepted.address });
             let targets = self.routes[id.index].pool.select();
@@ -275,12 +282,19 @@ impl Reactor {
     #[inline(never)]
     fn serve_locals(&mut self, turn: &mut Turn<'_>) {
         for mail in self.engine.mail() {
-            match mail {
-                Mail::Received(key) => service::receive_one(&mut self.engine, key, turn),
-                // Its reply has no bytes, and it keeps nothing.
-                Mail::Drained(_) | Mail::Closed(_) => {}
+            let route = match &mail {
+                Mail::Closed(closed) => Some(closed.route),
+                Mail::Received(key) | Mail::Drained(key) => {
+                    self.engine.get(*key).map(|conn| conn.route)
+                }
+            };
+            match route.and_then(|route| self.hubs.handle(route, mail)) {
+                Some(Mail::Received(key)) => service::receive_one(&mut self.engine, key, turn),
+                // The reply of a greeting has no bytes, and it keeps nothing.
+                Some(Mail::Drained(_) | Mail::Closed(_)) | None => {}
             }
         }
+        self.hubs.serve(&mut self.engine, turn);
     }
 
     #[inline(never)]
@@ -356,6 +370,7 @@ impl Reactor {
             listeners: &self.listeners,
             routes: &self.routes,
             datagrams: &self.datagrams,
+            hubs: &self.hubs,
         };
         dump.report(turn);
     }

@@ -4,6 +4,7 @@ use crate::config::Service;
 use crate::core::buffers::Unsent;
 use crate::core::{Conn, Engine, Event, Key, Stream, Turn};
 
+pub mod hub;
 pub(crate) mod text;
 
 pub use text::PeerFacts;

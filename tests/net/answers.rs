@@ -23,8 +23,8 @@ struct Answer {
 }
 
 impl Answers {
-    /// Sends the rest of the answer in progress, then answers all requests that were received, until
-    /// the socket accepts no more.
+    /// Sends the rest of the answer in progress, then answers all requests that were received,
+    /// until the socket accepts no more.
     pub fn serve(&mut self, engine: &mut Engine<Socket>, key: Key, turn: &mut Turn<'_>) {
         loop {
             if let Some(answer) = self.0.get_mut(&key.id) {
