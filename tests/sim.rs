@@ -15,6 +15,8 @@ mod bench;
 mod drain;
 #[path = "sim/exhaustive.rs"]
 mod exhaustive;
+#[path = "sim/hub.rs"]
+mod hub;
 #[path = "sim/limits.rs"]
 mod limits;
 mod net;

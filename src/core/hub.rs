@@ -127,6 +127,11 @@ impl Hub {
         self.members.list.len()
     }
 
+    /// Returns the number of messages published so far.
+    pub fn published(&self) -> u64 {
+        self.ring.next_number()
+    }
+
     /// Returns the number of messages in the ring.
     pub fn messages(&self) -> usize {
         (self.ring.next_number() - self.ring.oldest()) as usize
@@ -136,8 +141,12 @@ impl Hub {
         self.members.list.is_empty()
     }
 
-    /// Adds a connection. It receives what is published from now on.
+    /// Adds a connection. It receives what is published from now on. An earlier connection with the
+    /// same slot has been closed, and leaves.
     pub fn join(&mut self, key: Key) {
+        if let Some(earlier) = self.members.at_slot(key.slot()) {
+            self.leave(self.members.list[earlier].key);
+        }
         self.members.add(Member {
             key: key.at(0),
             cursor: self.ring.next_number(),
@@ -264,7 +273,7 @@ impl Hub {
         let sender = self.ring.sender(number);
         while let Some((cursor, slot)) = self.waiting.first().copied().filter(|w| w.0 <= number) {
             self.waiting.remove(&(cursor, slot));
-            let at = self.members.at_slot(slot);
+            let Some(at) = self.members.at_slot(slot as usize) else { continue };
             if self.members.list[at].key == sender {
                 // It does not receive this one.
                 self.members.list[at].cursor += 1;
@@ -388,8 +397,8 @@ impl Members {
     }
 
     /// Returns the position of the member with this slot.
-    fn at_slot(&self, slot: u32) -> usize {
-        self.positions[slot as usize] as usize
+    fn at_slot(&self, slot: usize) -> Option<usize> {
+        self.positions.get(slot).filter(|at| **at != ABSENT).map(|at| *at as usize)
     }
 
     fn next_ready(&mut self) -> Option<Key> {
