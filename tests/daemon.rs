@@ -34,6 +34,8 @@ mod files;
 mod flow;
 #[path = "daemon/full.rs"]
 mod full;
+#[path = "daemon/hub.rs"]
+mod hub;
 #[path = "support/kept.rs"]
 mod kept;
 #[path = "daemon/logs.rs"]

@@ -84,7 +84,7 @@ fn ten_thousand_idle_connections_cost_nothing_while_an_echo_runs_through_them() 
 }
 
 /// The memory promise is for release builds on epoll.
-fn is_shipped() -> bool {
+pub fn is_shipped() -> bool {
     if cfg!(debug_assertions) {
         println!("skipped: debug builds need more memory (cargo test --release)");
     } else if cfg!(mio_unsupported_force_poll_poll) {

@@ -33,7 +33,8 @@ const RARE: [&str; 6] = [
 #[test]
 fn every_line_on_the_page_about_events_comes_out_of_a_real_run() {
     let mut real = BTreeSet::new();
-    for lines in [services(), relay(), full(), timed(), stop(), targets(), datagram_relay()] {
+    for lines in [services(), relay(), full(), timed(), stop(), targets(), hub(), datagram_relay()]
+    {
         for line in lines {
             let Some((_, line)) = line.split_once("Z ") else { continue };
             real.insert(shape(line));
@@ -267,6 +268,25 @@ fn targets() -> Vec<String> {
     let _accepted = target.accept();
     lines.extend(ended(daemon));
     lines
+}
+
+/// A member of a hub that reads too slowly, and one that ends in the middle of a message.
+fn hub() -> Vec<String> {
+    let daemon = TestDaemon::start("hub 127.0.0.1:0 -v --frame len32 --hub-buffer 80k");
+    let (_silent, mut loud) = (daemon.client(0), daemon.client(0));
+    daemon.says("#2 opened");
+    let message = [&60_000_u32.to_be_bytes()[..], &[b'x'; 60_000]].concat();
+    // The silent member accepts some, misses the others, and reads no more.
+    (0..200).for_each(|_| loud.send(&message));
+    loud.send(&message[..100]);
+    loud.finish();
+    daemon.says(" ended in a message");
+    let mut silent = _silent;
+    until("it reads again", || {
+        silent.get(1000);
+        (daemon.count(" missed ") > 0).then_some(())
+    });
+    ended(daemon)
 }
 
 /// Datagrams: answered, relayed, and refused.
