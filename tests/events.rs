@@ -214,6 +214,8 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
         (b, Event::Stalled { unsent: 65_536, since: Moment(0), now: Moment(1_080_000) }),
         (b, Event::Resumed { stalled: Duration::from_millis(12_340) }),
         (a, Event::Message { message: b"hello\n" }),
+        (a, Event::Missed { messages: 17 }),
+        (a, Event::CutOff { bytes: 12 }),
         (a, Event::Closed { ending, up: 5, down: 0, lasted: Duration::from_micros(1200) }),
         (
             a,
