@@ -12,7 +12,7 @@ WRONG_MOST = 0.001
 
 # All idle connections speak at once every so often. The last time is at the end of the window, at
 # which their memory is read: by then each has been used.
-PULSES = 3
+BURSTS = 3
 
 # What counts as work in each step of a run.
 WORK = {
@@ -86,8 +86,8 @@ def idle(stand, seconds):
     """Memory with all connections open and used; the latency beside them, and alone."""
     row = stand.row
     every = max(seconds, 2)
-    pulses = ("--load", "pulse", "--burst-interval", f"{every}s")
-    memory = stand.load(pulses, row.conns, every * PULSES, warmup=0).wait()
+    bursts = ("--load", "echo", "--burst", "--burst-interval", f"{every}s")
+    memory = stand.load(bursts, row.conns, every * BURSTS, warmup=0).wait()
     if memory.wrong() > WRONG_MOST * row.conns:
         raise Failed(memory.why())
     alone = stand.load(rows.message(64, 1), rows.ACTIVE, seconds).wait()

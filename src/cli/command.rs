@@ -281,13 +281,11 @@ pub const COMMANDS: [Spec; 14] = [
             "idle    open connections, hold them and report those that are closed",
             "echo    send a message, wait for the echo, repeat",
             "churn   connect, exchange one message, close, repeat",
-            "reset   the same, closing with RST",
             "stream  bulk transfer at full speed",
-            "storm   all connect at once, exchange one message and close, repeatedly",
-            "pulse   all are idle and send at the same instant, repeatedly",
             "",
-            "Loads can be combined: --load idle=10k,echo=16. INT ends a run early; the report is \
-             still printed.",
+            "Loads can be combined: --load idle=10k,echo=16. --burst and --abort modify every load \
+             that they fit, echo+burst, churn+burst and churn+abort only that load. INT ends a run \
+             early; the report is still printed.",
         ],
         examples: &[
             ("oneloop stress 127.0.0.1:7007", "64 echo connections for ten seconds"),
@@ -298,6 +296,10 @@ pub const COMMANDS: [Spec; 14] = [
             (
                 "oneloop stress :7007 --rate 50k/s --size 1k --report run.html",
                 "fixed rate, with latencies corrected for coordinated omission",
+            ),
+            (
+                "oneloop stress :7007 --load churn --burst --conns 2k",
+                "all clients connect at once, again and again",
             ),
             ("oneloop stress udp://:7007 --depth 16", "datagrams, with a count of lost ones"),
         ],

@@ -34,7 +34,7 @@ pub use policy::Policy;
 pub use route::Route;
 pub use service::Service;
 pub use source::SourceBlock;
-pub use stress::{Direction, LoadKind, LoadPlan, Probe, StressPlan, Worker};
+pub use stress::{Direction, LoadKind, LoadMode, LoadPlan, Probe, StressPlan, Worker};
 pub use template::{Placeholder, Template};
 pub use tools::{ChatPlan, ConnectPlan, DoctorPlan};
 

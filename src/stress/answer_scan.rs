@@ -55,7 +55,7 @@ impl AnswerScan {
         let (now, timeout) = (conns.moment().tick(), ticks(self.timeout));
         let (mut overdue, mut longest) = (Vec::new(), now);
         let senders = groups.iter().filter(|group| !group.is_idle());
-        for key in senders.flat_map(LoadGroup::keys) {
+        for key in senders.flat_map(|group| &group.keys) {
             match conns.waits_since(*key) {
                 None => {}
                 Some(since) if now.saturating_sub(since) > timeout => overdue.push(*key),
@@ -64,7 +64,7 @@ impl AnswerScan {
         }
         overdue.into_iter().for_each(|key| conns.end(key, Reason::IdleTimeout));
         for group in groups.iter_mut().filter(|group| group.has_closed_keys()) {
-            group.retain_keys(|key| conns.contains(*key));
+            group.keys.retain(|key| conns.contains(*key));
         }
         let due = Moment::at_tick(longest + timeout + 1).since(Moment(0));
         self.next = self.next.max(due);
@@ -74,8 +74,8 @@ impl AnswerScan {
     /// sockets, since datagrams have no end of file.
     fn expire_datagrams(&self, group: &mut LoadGroup, conns: &mut Conns, now: Duration) {
         let sent_before = now.saturating_sub(self.timeout);
-        let is_ending = group.load().ending.get();
-        group.retain_keys(|key| {
+        let is_ending = group.load.ending.get();
+        group.keys.retain(|key| {
             let Some(script) = conns.script(*key) else { return false };
             script.expire(sent_before);
             let is_finished = is_ending && !script.waits();

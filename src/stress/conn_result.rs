@@ -1,6 +1,5 @@
 //! Classifies the end of a connection: as expected, a failure, or a death.
 
-use crate::config::LoadKind;
 use crate::core::{Close, Reason, Side};
 
 use super::failure::{CLOSED, LoadFailure, NO_ANSWER, NOT_CLOSED, Stage};
@@ -20,11 +19,14 @@ pub enum ConnResult {
 /// The history of a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnHistory {
-    pub kind: LoadKind,
-    /// It received all expected answers.
-    pub satisfied: bool,
+    /// It was idle most of the time.
+    pub held: bool,
+    /// It was short, and received its answer.
+    pub exchanged: bool,
     /// This process was closing it.
     pub closing: bool,
+    /// This process resets it after its exchange.
+    pub aborted: bool,
 }
 
 /// Classifies the close of a connection.
@@ -38,17 +40,17 @@ pub fn classify(close: Close, past: ConnHistory) -> ConnResult {
         Reason::Finished | Reason::Served | Reason::Drained => ConnResult::Fine,
         Reason::Reset { by: Side::Target, fault } => {
             let failure = LoadFailure::of(past.stage(), fault);
-            match past.is_held() && !past.closing {
+            match past.held && !past.closing {
                 true if failure.name == "ETIMEDOUT" => ConnResult::Died(DeathCause::BlackHole),
                 true => ConnResult::Died(DeathCause::Rst),
                 false => ConnResult::Failed(failure),
             }
         }
         Reason::Reset { .. } => ConnResult::Wrong,
-        Reason::IdleTimeout if past.is_held() => ConnResult::Died(DeathCause::BlackHole),
+        Reason::IdleTimeout if past.held => ConnResult::Died(DeathCause::BlackHole),
         Reason::IdleTimeout => failed(Stage::Exchange, NO_ANSWER),
         Reason::HalfCloseTimeout => failed(Stage::Close, NOT_CLOSED),
-        Reason::Cut if past.kind == LoadKind::Reset => ConnResult::Fine,
+        Reason::Cut if past.aborted && past.exchanged => ConnResult::Fine,
         Reason::Cut => failed(Stage::Close, NOT_CLOSED),
         Reason::ConnectTimeout => failed(Stage::Connect, NO_ANSWER),
         other => failed(Stage::Exchange, other.name()),
@@ -56,20 +58,16 @@ pub fn classify(close: Close, past: ConnHistory) -> ConnResult {
 }
 
 fn closed_by_server(past: ConnHistory) -> ConnResult {
-    if past.closing || !past.kind.stays() && past.satisfied {
+    if past.closing || past.exchanged {
         return ConnResult::Fine;
     }
-    match past.is_held() {
+    match past.held {
         true => ConnResult::Died(DeathCause::Fin),
         false => ConnResult::Failed(LoadFailure::new(Stage::Exchange, CLOSED)),
     }
 }
 
 impl ConnHistory {
-    fn is_held(self) -> bool {
-        matches!(self.kind, LoadKind::Idle | LoadKind::Pulse)
-    }
-
     fn stage(self) -> Stage {
         match self.closing {
             true => Stage::Close,
@@ -91,9 +89,11 @@ mod tests {
         Close { reason, first, by: CloseKind::Fin }
     }
 
-    fn past(kind: LoadKind, satisfied: bool, closing: bool) -> ConnHistory {
-        ConnHistory { kind, satisfied, closing }
-    }
+    const STEADY: ConnHistory =
+        ConnHistory { held: false, exchanged: false, closing: false, aborted: false };
+    const HELD: ConnHistory = ConnHistory { held: true, ..STEADY };
+    const EXCHANGED: ConnHistory = ConnHistory { exchanged: true, ..STEADY };
+    const ABORTED: ConnHistory = ConnHistory { aborted: true, ..EXCHANGED };
 
     fn failed(stage: Stage, name: &str) -> ConnResult {
         ConnResult::Failed(LoadFailure::new(stage, name))
@@ -101,22 +101,19 @@ mod tests {
 
     #[test]
     fn a_fin_is_classified_by_its_sender_and_its_time() {
-        use LoadKind::{Churn, Echo, Idle, Storm};
         let (client, target) = (Side::Client, Side::Target);
-        let closed = || failed(Stage::Exchange, CLOSED);
+        let closing = |past| ConnHistory { closing: true, ..past };
         let table = [
-            (client, Echo, false, false, ConnResult::Fine),
-            (target, Echo, true, false, closed()),
-            (target, Echo, true, true, ConnResult::Fine),
-            (target, Idle, true, false, ConnResult::Died(DeathCause::Fin)),
-            (target, Idle, true, true, ConnResult::Fine),
-            (target, Churn, true, false, ConnResult::Fine),
-            (target, Churn, false, false, closed()),
-            (target, Storm, false, false, closed()),
+            (client, STEADY, ConnResult::Fine),
+            (target, STEADY, failed(Stage::Exchange, CLOSED)),
+            (target, closing(STEADY), ConnResult::Fine),
+            (target, HELD, ConnResult::Died(DeathCause::Fin)),
+            (target, closing(HELD), ConnResult::Fine),
+            (target, EXCHANGED, ConnResult::Fine),
         ];
-        for (first, kind, satisfied, closing, expected) in table {
-            let classified = classify(end(Reason::Finished, first), past(kind, satisfied, closing));
-            assert_eq!(classified, expected, "{first:?} {kind:?} {satisfied} {closing}");
+        for (first, past, expected) in table {
+            let classified = classify(end(Reason::Finished, first), past);
+            assert_eq!(classified, expected, "{first:?} {past:?}");
         }
     }
 
@@ -127,32 +124,33 @@ mod tests {
             let fault = SysError::from(&io::Error::from_raw_os_error(code));
             end(Reason::Reset { by, fault }, by)
         };
-        let idle = past(LoadKind::Idle, true, false);
         let rst = reset(libc::ECONNRESET, Side::Target);
-        assert_eq!(classify(rst, idle), ConnResult::Died(DeathCause::Rst));
+        assert_eq!(classify(rst, HELD), ConnResult::Died(DeathCause::Rst));
         let gone = reset(libc::ETIMEDOUT, Side::Target);
-        assert_eq!(classify(gone, idle), ConnResult::Died(DeathCause::BlackHole));
-        let echo = past(LoadKind::Echo, false, false);
-        assert_eq!(classify(rst, echo), failed(Stage::Exchange, "ECONNRESET"));
+        assert_eq!(classify(gone, HELD), ConnResult::Died(DeathCause::BlackHole));
+        assert_eq!(classify(rst, STEADY), failed(Stage::Exchange, "ECONNRESET"));
         assert_eq!(
-            classify(rst, ConnHistory { closing: true, ..idle }),
+            classify(rst, ConnHistory { closing: true, ..HELD }),
             failed(Stage::Close, "ECONNRESET")
         );
-        assert_eq!(classify(reset(libc::EINVAL, Side::Client), echo), ConnResult::Wrong);
+        assert_eq!(classify(reset(libc::EINVAL, Side::Client), STEADY), ConnResult::Wrong);
     }
 
     #[test]
     fn timeouts_are_classified_by_what_was_awaited() {
-        let classified =
-            |reason, kind| classify(end(reason, Side::Proxy), past(kind, false, false));
-        let (echo, idle) = (LoadKind::Echo, LoadKind::Idle);
-        assert_eq!(classified(Reason::IdleTimeout, echo), failed(Stage::Exchange, NO_ANSWER));
-        assert_eq!(classified(Reason::IdleTimeout, idle), ConnResult::Died(DeathCause::BlackHole));
-        assert_eq!(classified(Reason::HalfCloseTimeout, echo), failed(Stage::Close, NOT_CLOSED));
-        assert_eq!(classified(Reason::Cut, echo), failed(Stage::Close, NOT_CLOSED));
-        assert_eq!(classified(Reason::Cut, LoadKind::Reset), ConnResult::Fine);
+        let classified = |reason, past| classify(end(reason, Side::Proxy), past);
+        assert_eq!(classified(Reason::IdleTimeout, STEADY), failed(Stage::Exchange, NO_ANSWER));
+        assert_eq!(classified(Reason::IdleTimeout, HELD), ConnResult::Died(DeathCause::BlackHole));
+        assert_eq!(classified(Reason::HalfCloseTimeout, STEADY), failed(Stage::Close, NOT_CLOSED));
+        assert_eq!(classified(Reason::Cut, STEADY), failed(Stage::Close, NOT_CLOSED));
+        assert_eq!(classified(Reason::Cut, ABORTED), ConnResult::Fine);
+        let unanswered = ConnHistory { exchanged: false, ..ABORTED };
+        assert_eq!(classified(Reason::Cut, unanswered), failed(Stage::Close, NOT_CLOSED));
         let fault = io::ErrorKind::TimedOut.into();
-        assert_eq!(classified(Reason::Refused { fault }, echo), failed(Stage::Connect, NO_ANSWER));
-        assert_eq!(classified(Reason::Drained, echo), ConnResult::Fine);
+        assert_eq!(
+            classified(Reason::Refused { fault }, STEADY),
+            failed(Stage::Connect, NO_ANSWER)
+        );
+        assert_eq!(classified(Reason::Drained, STEADY), ConnResult::Fine);
     }
 }

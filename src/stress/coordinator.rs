@@ -141,7 +141,7 @@ impl Coordinator {
             }
             return;
         };
-        let sends = self.plan.groups().iter().any(|(kind, _)| *kind != LoadKind::Idle);
+        let sends = self.plan.groups().iter().any(|(mode, _)| mode.kind != LoadKind::Idle);
         let measured = began + self.plan.warmup;
         let window = measured + self.plan.duration;
         if sends && self.server_usage.begin.is_none() && now >= measured {

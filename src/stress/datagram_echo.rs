@@ -33,6 +33,11 @@ impl DatagramEcho {
         self.permits.grant(due);
     }
 
+    /// Returns the number of permitted messages that are neither answered nor lost.
+    pub fn owed(&self) -> u64 {
+        self.permits.granted.saturating_sub(self.started) + self.in_flight.len() as u64
+    }
+
     /// Whether an answer is missing.
     pub fn waits(&self) -> bool {
         !self.in_flight.is_empty()

@@ -1,11 +1,11 @@
 //! The running loads: how many connections each has and still needs, when it sends next, and its
 //! statistics. Opening, sending and closing is done by the runner.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{LoadKind, StressPlan};
+use crate::config::{LoadKind, LoadMode, StressPlan};
 use crate::core::time::ticks;
 use crate::core::{Key, Random, Timeouts};
 
@@ -19,28 +19,31 @@ use super::script::{Script, ScriptKind};
 use super::stream_echo::StreamEcho;
 
 /// All loads of a run. The load of a sink is the last.
-pub struct LoadGroups(Vec<LoadGroup>);
+pub struct LoadGroups(pub Vec<LoadGroup>);
 
 /// The loop's state of one load.
 pub struct LoadGroup {
-    kind: LoadKind,
-    planned: usize,
-    load: Rc<Load>,
-    /// Connections attempted: all persistent ones, or those of the current storm.
+    pub mode: LoadMode,
+    /// Number of connections of the plan.
+    pub planned: usize,
+    /// State shared with the scripts.
+    pub load: Rc<Load>,
+    /// Connections attempted: all persistent ones, or those of the current burst.
     attempted: usize,
     /// Connections being established, and established ones.
     opening: usize,
     open: usize,
-    /// Persistent connections that send.
-    keys: Vec<Key>,
-    stats: LoadStats,
+    /// Persistent connections that send. Closed ones may be among them.
+    pub keys: Vec<Key>,
+    pub stats: LoadStats,
     /// No connection is attempted before this time, since the last one failed.
-    retry_at: Duration,
-    /// When the last pulse was sent, or the current storm started.
-    round: Duration,
-    /// Answers missing in the current round.
-    missing: usize,
-    /// The pacer of a load with a rate, once it has started.
+    pub retry_at: Duration,
+    /// When the last burst was due, and whether it still runs.
+    burst_since: Duration,
+    is_bursting: bool,
+    /// Answers missing in the burst. Not counted for short connections.
+    missing: u64,
+    /// The pacer of a load with a rate or a burst interval, once it has started.
     pacer: Option<Pacer>,
 }
 
@@ -50,40 +53,20 @@ const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 impl LoadGroups {
     pub fn new(plan: &StressPlan, pattern: Rc<Pattern>, clock: RunClock) -> LoadGroups {
-        let load = |kind, far| {
-            let mut load = Load::new(pattern.clone(), clock, plan.size, pace(kind, plan));
+        let group = |mode, conns, far| {
+            let mut load = Load::new(pattern.clone(), clock, plan.size, pace(mode, plan));
             (load.direction, load.count_only, load.far) = (plan.direction, plan.no_verify, far);
             (load.is_datagram, load.gso) = (plan.is_datagram(), plan.gso);
-            load
+            LoadGroup::new(mode, conns, load)
         };
-        let planned = plan.groups().into_iter();
-        let near = planned.map(|(kind, conns)| LoadGroup::new(kind, conns, load(kind, false)));
-        let stream = LoadKind::Stream;
-        let far = plan.sink.iter().map(|_| LoadGroup::new(stream, 0, load(stream, true)));
+        let near = plan.groups().into_iter().map(|(mode, conns)| group(mode, conns, false));
+        let far = plan.sink.iter().map(|_| group(LoadKind::Stream.into(), 0, true));
         LoadGroups(near.chain(far).collect())
-    }
-
-    /// Returns the indexes of the loads.
-    pub fn indexes(&self) -> std::ops::Range<usize> {
-        0..self.0.len()
-    }
-
-    /// Returns the index of the load of a sink.
-    pub fn sink_index(&self) -> usize {
-        self.0.len() - 1
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = &LoadGroup> {
-        self.0.iter()
-    }
-
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut LoadGroup> {
-        self.0.iter_mut()
     }
 
     /// Returns the engine's timeouts for each load.
     pub fn timeouts(&self, plan: &StressPlan) -> Vec<Timeouts> {
-        self.iter().map(|group| timeouts(group.kind, plan)).collect()
+        self.iter().map(|group| timeouts(group.mode.kind, plan)).collect()
     }
 
     /// Returns the number of open connections.
@@ -127,16 +110,17 @@ impl LoadGroups {
         })
     }
 
-    /// Whether every storm load has completed at least one storm.
-    pub fn storms_measured(&self) -> bool {
-        let mut storms = self.iter().filter(|group| group.kind == LoadKind::Storm);
-        storms.all(|group| !group.stats.rounds.is_empty())
+    /// Whether every load that starts a burst after the last one has completed at least one, if it
+    /// has connections.
+    pub fn bursts_measured(&self) -> bool {
+        let mut bursts = self.iter().filter(|group| group.mode.burst && group.bursts_in_turn());
+        bursts.all(|group| !group.stats.rounds.is_empty() || group.is_extinct())
     }
 
     /// Starts the pacers of loads with a rate, and lets all loads send.
     pub fn start(&mut self, plan: &StressPlan, now: Duration) {
-        let echo = |group: &&LoadGroup| group.kind == LoadKind::Echo;
-        let senders: usize = self.iter().filter(echo).map(|group| group.keys.len()).sum();
+        let paced = self.iter().filter(|group| group.is_steady_echo());
+        let senders: usize = paced.map(|group| group.keys.len()).sum();
         for group in self.iter_mut() {
             group.start_pacer(plan, senders, now);
             group.load.started.set(true);
@@ -172,48 +156,41 @@ impl LoadGroups {
         idle.for_each(|group| group.record_window(since, now));
     }
 
-    /// Returns when the next paced message is due.
+    /// Returns when the next paced message or burst is due.
     pub fn next_send(&self) -> Option<Duration> {
-        let pacers = self.iter().filter_map(|group| group.pacer.as_ref());
+        let ready = self.iter().filter(|group| !(group.mode.burst && group.delays_burst()));
+        let pacers = ready.filter_map(|group| group.pacer.as_ref());
         pacers.map(|pacer| pacer.due_at(pacer.sent)).min()
     }
 }
 
-impl IntoIterator for LoadGroups {
-    type Item = LoadGroup;
-    type IntoIter = std::vec::IntoIter<LoadGroup>;
+impl Deref for LoadGroups {
+    type Target = [LoadGroup];
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+    fn deref(&self) -> &[LoadGroup] {
+        &self.0
     }
 }
 
-impl Index<usize> for LoadGroups {
-    type Output = LoadGroup;
-
-    fn index(&self, index: usize) -> &LoadGroup {
-        &self.0[index]
-    }
-}
-
-impl IndexMut<usize> for LoadGroups {
-    fn index_mut(&mut self, index: usize) -> &mut LoadGroup {
-        &mut self.0[index]
+impl DerefMut for LoadGroups {
+    fn deref_mut(&mut self) -> &mut [LoadGroup] {
+        &mut self.0
     }
 }
 
 impl LoadGroup {
-    pub fn new(kind: LoadKind, planned: usize, mut load: Load) -> LoadGroup {
-        load.ends_after = match kind {
-            kind if !kind.stays() => Some(u64::from(load.size > 0)),
+    fn new(mode: LoadMode, planned: usize, mut load: Load) -> LoadGroup {
+        load.ends_after = match mode.kind {
+            LoadKind::Churn => Some(u64::from(load.size > 0)),
             // Only with a probe.
             LoadKind::Idle if load.pace != Pace::Loop => Some(1),
-            _ => None,
+            LoadKind::Idle | LoadKind::Echo | LoadKind::Stream => None,
         };
+        load.aborts = mode.abort;
         // Short connections send at once; persistent ones wait until all are open.
-        load.started.set(!kind.stays());
+        load.started.set(!mode.kind.stays());
         LoadGroup {
-            kind,
+            mode,
             planned,
             load: Rc::new(load),
             attempted: 0,
@@ -222,45 +199,31 @@ impl LoadGroup {
             keys: Vec::new(),
             stats: LoadStats::default(),
             retry_at: Duration::ZERO,
-            round: Duration::ZERO,
+            burst_since: Duration::ZERO,
+            is_bursting: false,
             missing: 0,
             pacer: None,
         }
     }
 
-    pub fn kind(&self) -> LoadKind {
-        self.kind
-    }
-
-    /// Returns the number of connections of the plan.
-    pub fn planned(&self) -> usize {
-        self.planned
-    }
-
-    /// Returns the state shared with the scripts.
-    pub fn load(&self) -> &Rc<Load> {
-        &self.load
-    }
-
-    pub fn stats(&self) -> &LoadStats {
-        &self.stats
-    }
-
-    pub fn stats_mut(&mut self) -> &mut LoadStats {
-        &mut self.stats
-    }
-
-    pub fn into_stats(self) -> LoadStats {
-        self.stats
-    }
-
     pub fn is_idle(&self) -> bool {
-        self.kind == LoadKind::Idle
+        self.mode.kind == LoadKind::Idle
+    }
+
+    /// Whether it is an echo load whose connections do not send in bursts.
+    pub fn is_steady_echo(&self) -> bool {
+        self.mode.kind == LoadKind::Echo && !self.mode.burst
+    }
+
+    /// Whether its connections are idle most of the time, so that a close by the server is a death.
+    pub fn is_held(&self) -> bool {
+        let is_burst = self.mode.burst && self.is_persistent() && !self.load.is_datagram;
+        self.is_idle() || is_burst
     }
 
     /// Whether its connections are persistent: opened once, before measuring.
     pub fn is_persistent(&self) -> bool {
-        self.kind.stays()
+        self.mode.kind.stays()
     }
 
     /// Returns the number of connections, including those being established.
@@ -270,17 +233,13 @@ impl LoadGroup {
 
     /// Returns the number of connections still to open.
     pub fn unopened(&self) -> usize {
-        match self.kind {
-            LoadKind::Churn | LoadKind::Reset if self.load.ending.get() => 0,
-            LoadKind::Churn | LoadKind::Reset => self.planned - self.conns(),
+        match (self.is_persistent(), self.mode.burst) {
+            (false, false) if self.load.ending.get() => 0,
+            (false, false) => self.planned - self.conns(),
+            (false, true) if !self.is_bursting => 0,
             // A search for an idle timeout opens more than planned, on demand.
             _ => self.planned.saturating_sub(self.attempted),
         }
-    }
-
-    /// Returns the time before which no connection is attempted.
-    pub fn retry_at(&self) -> Duration {
-        self.retry_at
     }
 
     /// Counts a connection that is being established.
@@ -328,15 +287,6 @@ impl LoadGroup {
         }
     }
 
-    /// Returns the persistent connections that send. Closed ones may be among them.
-    pub fn keys(&self) -> &[Key] {
-        &self.keys
-    }
-
-    pub fn retain_keys(&mut self, is_kept: impl FnMut(&Key) -> bool) {
-        self.keys.retain(is_kept);
-    }
-
     /// Whether closed connections are among the keys.
     pub fn has_closed_keys(&self) -> bool {
         self.keys.len() > self.open
@@ -344,9 +294,9 @@ impl LoadGroup {
 
     /// Returns how long a connection of this age has been idle.
     pub fn idle_time(&self, now: Duration, age: Duration) -> Duration {
-        match self.kind {
-            LoadKind::Pulse => age.min(now.saturating_sub(self.round)),
-            _ => age,
+        match self.mode.burst {
+            true => age.min(now.saturating_sub(self.burst_since)),
+            false => age,
         }
     }
 
@@ -355,28 +305,26 @@ impl LoadGroup {
         self.stats.window = now.saturating_sub(since);
     }
 
-    /// Starts the pacer of a load with a rate. `senders`: connections that share the rate.
+    /// Starts the pacer of a load with a rate or a burst interval. `senders`: connections that
+    /// share the rate.
     fn start_pacer(&mut self, plan: &StressPlan, senders: usize, now: Duration) {
         let count = self.keys.len();
-        self.round = now;
-        match (self.kind, plan.rate) {
-            (LoadKind::Pulse, _) => {
-                self.load.interval.set(plan.burst_interval);
-                self.pacer = Some(Pacer::new(now, 1.0 / plan.burst_interval.as_secs_f64()));
-            }
-            (LoadKind::Echo, Some(rate)) if count > 0 => {
-                let share = rate.per_second() * count as f64 / senders as f64;
-                // In turn, but not in the order of connecting.
-                Random::new(self.load.pattern.seed()).shuffle(&mut self.keys);
-                let pacer = Pacer::new(now, share);
-                self.load.interval.set(pacer.interval(count));
-                self.pacer = Some(pacer);
-            }
-            _ => {}
+        self.burst_since = now;
+        if let Some(interval) = plan.burst_interval.filter(|_| self.mode.burst) {
+            self.load.interval.set(interval);
+            self.pacer = Some(Pacer::new(now, 1.0 / interval.as_secs_f64()));
+        }
+        if let Some(rate) = plan.rate.filter(|_| self.is_steady_echo() && count > 0) {
+            let share = rate.per_second() * count as f64 / senders as f64;
+            // In turn, but not in the order of connecting.
+            Random::new(self.load.pattern.seed()).shuffle(&mut self.keys);
+            let pacer = Pacer::new(now, share);
+            self.load.interval.set(pacer.interval(count));
+            self.pacer = Some(pacer);
         }
     }
 
-    /// Returns the number of messages or pulses that are due and not sent yet.
+    /// Returns the number of messages or bursts that are due and not sent yet.
     pub fn due_count(&self, now: Duration) -> u64 {
         self.pacer.map_or(0, |pacer| pacer.due_count(now))
     }
@@ -385,56 +333,77 @@ impl LoadGroup {
     /// due. Each connection sends in turn.
     pub fn next_message(&mut self) -> Option<(Key, Duration)> {
         let pacer = self.pacer.as_mut()?;
-        let (number, due) = (pacer.sent, pacer.due_at(pacer.sent));
-        pacer.sent += 1;
+        let (number, due) = pacer.take();
         // All its connections may have failed while another load continues.
         let key = self.keys.get((number % self.keys.len().max(1) as u64) as usize)?;
         Some((*key, due))
     }
 
-    /// Starts the next pulse. Returns when it was due.
-    pub fn next_pulse(&mut self) -> Option<Duration> {
-        let pacer = self.pacer.as_mut()?;
-        self.round = pacer.due_at(pacer.sent);
-        pacer.sent += 1;
-        Some(self.round)
+    /// Whether all its connections are persistent and closed.
+    fn is_extinct(&self) -> bool {
+        self.is_persistent() && self.open == 0
     }
 
-    /// Records the number of connections that send in the current pulse.
-    pub fn pulse_sent(&mut self, conns: usize) {
-        self.missing = conns;
+    /// Whether a burst starts only after the last one. At an interval, persistent connections send
+    /// whether the last burst is answered or not.
+    fn bursts_in_turn(&self) -> bool {
+        self.pacer.is_none() || !self.is_persistent()
     }
 
-    /// Counts one missing answer of a pulse less, and records the round after the last.
-    pub fn count_missing(&mut self, now: Duration, measures: bool) {
-        if self.kind != LoadKind::Pulse {
-            return;
+    /// Whether no burst can start now, even if one is due.
+    fn delays_burst(&self) -> bool {
+        self.is_extinct() || self.is_bursting && self.bursts_in_turn()
+    }
+
+    /// Starts the next burst, if one is due: the connections are to be opened, or to be permitted
+    /// to send. Returns when it was due.
+    pub fn start_burst(&mut self, now: Duration) -> Option<Duration> {
+        if self.delays_burst() {
+            return None;
         }
-        self.missing = self.missing.saturating_sub(1);
-        if self.missing == 0 && measures && self.round > Duration::ZERO {
-            self.stats.rounds.record(now.saturating_sub(self.round));
+        let due = match &mut self.pacer {
+            Some(pacer) if pacer.due_count(now) == 0 => return None,
+            Some(pacer) => pacer.take().1,
+            None => now,
+        };
+        if !self.is_persistent() {
+            self.attempted = 0;
         }
+        // A burst that overlaps the last one extends it.
+        if !std::mem::replace(&mut self.is_bursting, true) {
+            self.burst_since = due;
+        }
+        Some(due)
     }
 
-    /// Whether all connections of the current storm are closed.
-    pub fn storm_is_over(&self) -> bool {
-        self.unopened() == 0 && self.conns() == 0
+    /// Records the number of connections that send in the burst.
+    pub fn burst_sent(&mut self, conns: usize) {
+        self.missing += conns as u64;
     }
 
-    /// Records the duration of a storm.
-    pub fn record_storm(&mut self, now: Duration) {
-        self.stats.rounds.record(now.saturating_sub(self.round));
+    /// Counts missing answers of a burst less: they have arrived, or never will.
+    pub fn count_missing(&mut self, answers: u64) {
+        self.missing = self.missing.saturating_sub(answers);
     }
 
-    /// Starts a new storm: all its connections are to be opened.
-    pub fn start_storm(&mut self, now: Duration) {
-        (self.attempted, self.round) = (0, now);
+    /// Ends the burst once all answers have arrived, or all its short connections are closed.
+    pub fn end_burst(&mut self, now: Duration, measures: bool) {
+        let is_over = match self.is_persistent() {
+            true => self.missing == 0,
+            false => self.unopened() == 0 && self.conns() == 0,
+        };
+        if self.is_bursting && is_over {
+            self.is_bursting = false;
+            if measures {
+                self.stats.rounds.record(now.saturating_sub(self.burst_since));
+            }
+        }
     }
 
     /// Creates the script of a new connection; `None` if it is only held. `probes`: an idle
     /// connection sends a message.
     pub fn script(&self, key: Key, probes: bool) -> Option<Box<Script>> {
-        let script = match self.kind {
+        let script = match self.mode.kind {
             LoadKind::Idle if probes => self.probe_script(key),
             LoadKind::Idle => return None,
             LoadKind::Stream => Script::bulk(&self.load, key),
@@ -465,20 +434,19 @@ impl LoadGroup {
     pub fn messages(&self, up: u64, down: u64) -> (u64, u64) {
         match self.load.size as u64 {
             0 => (0, 0),
-            _ if self.kind == LoadKind::Stream || self.load.is_datagram => (0, 0),
+            _ if self.mode.kind == LoadKind::Stream || self.load.is_datagram => (0, 0),
             size => (up.div_ceil(size), down / size),
         }
     }
 }
 
 /// Returns what triggers the messages of a load.
-fn pace(kind: LoadKind, plan: &StressPlan) -> Pace {
-    match kind {
-        LoadKind::Pulse => Pace::Loop,
+fn pace(mode: LoadMode, plan: &StressPlan) -> Pace {
+    match mode.kind {
         LoadKind::Idle if plan.find_idle_timeout.is_some() => Pace::Loop,
-        LoadKind::Echo if plan.rate.is_some() => Pace::Loop,
+        LoadKind::Echo if mode.burst || plan.rate.is_some() => Pace::Loop,
         LoadKind::Echo => Pace::Answers(plan.depth as u64),
-        _ => Pace::Answers(1),
+        LoadKind::Idle | LoadKind::Churn | LoadKind::Stream => Pace::Answers(1),
     }
 }
 
@@ -502,7 +470,7 @@ mod tests {
 
     fn groups(kind: LoadKind, conns: usize, plan: StressPlan) -> (LoadGroups, StressPlan) {
         let targets = vec![crate::config::Address::parse("127.0.0.1:7").unwrap()];
-        let loads = vec![LoadPlan { kind, conns: Some(conns) }];
+        let loads = vec![LoadPlan { mode: kind.into(), conns: Some(conns) }];
         let plan = StressPlan { targets, loads, ..plan };
         (LoadGroups::new(&plan, Rc::new(Pattern::new(1)), RunClock::start()), plan)
     }
@@ -519,7 +487,7 @@ mod tests {
         let (mut groups, _) = groups(LoadKind::Idle, 3, StressPlan::default());
         connect(&mut groups[0], 0..1);
         groups[0].dial_failed(LoadFailure::new(Stage::Connect, NO_ANSWER), MS);
-        assert_eq!((groups[0].unopened(), groups[0].retry_at()), (1, Duration::ZERO));
+        assert_eq!((groups[0].unopened(), groups[0].retry_at), (1, Duration::ZERO));
         groups[0].dialed();
         assert!(!groups.ramp_is_over());
         groups[0].closed(false);
@@ -534,7 +502,7 @@ mod tests {
         assert_eq!(groups[0].unopened(), 0);
         groups[0].closed(true);
         groups[0].back_off(MS);
-        assert_eq!((groups[0].unopened(), groups[0].retry_at()), (1, MS + RETRY_DELAY));
+        assert_eq!((groups[0].unopened(), groups[0].retry_at), (1, MS + RETRY_DELAY));
         groups.stop();
         assert_eq!(groups[0].unopened(), 0);
     }
@@ -553,36 +521,71 @@ mod tests {
         sent.sort_by_key(|(key, _)| key.slot());
         assert!(sent.iter().enumerate().all(|(slot, (key, _))| key.slot() == slot), "{sent:?}");
         assert_eq!(groups[0].due_count(8 * MS), 0);
-        groups[0].retain_keys(|_| false);
+        groups[0].keys.retain(|_| false);
         assert_eq!((groups[0].next_message(), groups.next_send()), (None, Some(10 * MS)));
     }
 
     #[test]
-    fn a_pulse_is_a_round_that_lasts_until_its_last_answer() {
-        let burst_interval = 50 * MS;
-        let plan = StressPlan { burst_interval, ..StressPlan::default() };
-        let (mut groups, plan) = groups(LoadKind::Pulse, 2, plan);
+    fn a_burst_of_messages_lasts_until_its_last_answer() {
+        let plan = StressPlan { burst: true, ..StressPlan::default() };
+        let (mut groups, plan) = groups(LoadKind::Echo, 2, plan);
         connect(&mut groups[0], 0..2);
         groups.start(&plan, MS);
-        assert_eq!((groups[0].due_count(MS), groups[0].next_pulse()), (1, Some(MS)));
-        groups[0].pulse_sent(2);
-        groups[0].count_missing(3 * MS, true);
-        assert!(groups[0].stats().rounds.is_empty());
-        groups[0].count_missing(4 * MS, true);
-        assert_eq!(groups[0].stats().rounds.count(), 1);
-        assert_eq!(groups[0].idle_time(21 * MS, 60 * MS), 20 * MS);
+        assert_eq!((groups[0].start_burst(MS), groups.next_send()), (Some(MS), None));
+        groups[0].burst_sent(2);
+        groups[0].count_missing(1);
+        groups[0].end_burst(3 * MS, true);
+        assert!(groups[0].start_burst(3 * MS).is_none() && !groups.bursts_measured());
+        groups[0].count_missing(1);
+        groups[0].end_burst(4 * MS, true);
+        assert_eq!(groups[0].stats.rounds.count(), 1);
+        assert!(groups.bursts_measured());
+        // Without an interval the next one follows at once.
+        assert_eq!(groups[0].start_burst(9 * MS), Some(9 * MS));
+        assert_eq!(groups[0].idle_time(21 * MS, 60 * MS), 12 * MS);
     }
 
     #[test]
-    fn a_storm_is_over_when_all_its_connections_are_closed() {
-        let (mut groups, _) = groups(LoadKind::Storm, 2, StressPlan::default());
+    fn bursts_at_an_interval_do_not_wait_for_late_answers() {
+        let burst_interval = Some(50 * MS);
+        let plan = StressPlan { burst: true, burst_interval, ..StressPlan::default() };
+        let (mut groups, plan) = groups(LoadKind::Echo, 2, plan);
         connect(&mut groups[0], 0..2);
-        groups[0].closed(true);
-        assert!(!groups[0].storm_is_over());
-        groups[0].closed(true);
-        assert!(groups[0].storm_is_over() && !groups.storms_measured());
-        groups[0].record_storm(MS);
-        groups[0].start_storm(MS);
-        assert!(groups.storms_measured() && groups[0].unopened() == 2);
+        groups.start(&plan, MS);
+        for (now, due) in [(1, Some(MS)), (50, None), (60, Some(51 * MS)), (60, None)] {
+            groups[0].end_burst(now * MS, true);
+            assert_eq!(groups[0].start_burst(now * MS), due, "{now}");
+            groups[0].burst_sent(if due.is_some() { 2 } else { 0 });
+        }
+        assert_eq!(groups.next_send(), Some(101 * MS));
+        // The one that was answered late counts as one burst with the other.
+        groups[0].count_missing(4);
+        groups[0].end_burst(71 * MS, true);
+        let rounds = &groups[0].stats.rounds;
+        assert_eq!((rounds.count(), rounds.max().as_millis()), (1, 70));
+        (0..2).for_each(|_| groups[0].closed(true));
+        assert_eq!((groups[0].start_burst(200 * MS), groups.next_send()), (None, None));
+    }
+
+    #[test]
+    fn a_burst_of_connects_is_over_when_all_its_connections_are_closed() {
+        for burst_interval in [None, Some(2 * MS)] {
+            let plan = StressPlan { burst: true, burst_interval, ..StressPlan::default() };
+            let (mut groups, plan) = groups(LoadKind::Churn, 2, plan);
+            groups.start(&plan, MS);
+            assert_eq!(groups[0].unopened(), 0);
+            assert_eq!((groups[0].start_burst(MS), groups[0].unopened()), (Some(MS), 2));
+            connect(&mut groups[0], 0..2);
+            for is_over in [false, true] {
+                groups[0].closed(true);
+                groups[0].end_burst(5 * MS, true);
+                assert_eq!(groups.bursts_measured(), is_over);
+                // At an interval the next burst has been due, and is measured from then on.
+                let due = burst_interval.map_or(5 * MS, |_| 3 * MS);
+                let started = groups[0].start_burst(5 * MS);
+                assert_eq!(started, is_over.then_some(due));
+            }
+            assert_eq!(groups[0].unopened(), 2);
+        }
     }
 }

@@ -31,7 +31,9 @@ pub struct Load {
     pub far: bool,
     /// Number of answers after which a connection closes.
     pub ends_after: Option<u64>,
-    /// Interval between two messages of a connection, with a rate.
+    /// The loop closes it then, with RST.
+    pub aborts: bool,
+    /// Interval between two messages of a connection, with a rate or in bursts.
     pub interval: Cell<Duration>,
     /// Messages may be sent.
     pub started: Cell<bool>,
@@ -65,12 +67,14 @@ pub struct ScriptReport {
 /// An event in a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScriptEvent {
-    /// A message was echoed correctly. `overdue`: how late it was sent, with a rate.
+    /// A message was echoed correctly. `overdue`: how late it was sent, with permits.
     Answered { took: Duration, overdue: Duration },
     /// A received byte is not the expected one.
     Wrong { at: u64, actual: u8, expected: u8 },
     /// More bytes were received than sent.
     Excess { at: u64 },
+    /// The connection ended before this number of permitted messages was answered.
+    Owed { answers: u64 },
     /// The connection ended with an incomplete answer, `quiet` after its last byte.
     Partial { bytes: u64, quiet: Duration },
     /// Not all bytes of a stream arrived.
@@ -104,6 +108,7 @@ impl Load {
             gso: false,
             far: false,
             ends_after: None,
+            aborts: false,
             interval: Cell::new(Duration::ZERO),
             started: Cell::new(false),
             ending: Cell::new(false),

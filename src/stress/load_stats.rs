@@ -20,13 +20,13 @@ pub struct LoadStats {
     pub bytes_in: u64,
     /// Time from sending a message to its complete answer.
     pub latency: Histogram,
-    /// Time from when a message was due to its complete answer. Empty without a rate.
+    /// Time from when a message was due to its complete answer. Empty without a rate or bursts.
     pub since_due: Histogram,
     /// Time to establish a connection, of all connections.
     pub connect: Histogram,
     /// Lifetime of short connections, in the window.
     pub life: Histogram,
-    /// Duration of storms and pulses, until the last answer.
+    /// Duration of bursts, until the last answer or close.
     pub rounds: Histogram,
     /// Connections established; those that completed their exchange in the window; those open at
     /// the end of it.
@@ -273,8 +273,8 @@ impl WorkUnit {
     pub fn of(kind: LoadKind) -> WorkUnit {
         match kind {
             LoadKind::Idle => WorkUnit::None,
-            LoadKind::Echo | LoadKind::Pulse => WorkUnit::Message,
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => WorkUnit::Connection,
+            LoadKind::Echo => WorkUnit::Message,
+            LoadKind::Churn => WorkUnit::Connection,
             LoadKind::Stream => WorkUnit::Gibibyte,
         }
     }

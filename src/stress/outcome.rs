@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::options::stress_arguments;
-use crate::config::{Direction, LoadKind, StressPlan};
+use crate::config::{Direction, LoadMode, StressPlan};
 use crate::text::count::plural;
 use crate::text::escape::shell_quoted;
 
@@ -51,7 +51,7 @@ pub struct Outcome {
 /// The outcome of one load.
 #[derive(Clone, Debug)]
 pub struct LoadOutcome {
-    pub kind: LoadKind,
+    pub mode: LoadMode,
     pub conns: usize,
     /// It was the sink.
     pub far: bool,
@@ -79,7 +79,7 @@ impl Outcome {
     pub fn of(runner: Runner) -> Outcome {
         let FinishedRun { plan, whole, groups, results, interrupted, server_usage, probe } =
             runner.finish();
-        let loads = groups.into_iter().map(LoadOutcome::of).collect();
+        let loads = groups.0.into_iter().map(LoadOutcome::of).collect();
         let result = results.into_worker_result(Vec::new(), interrupted);
         Outcome { probe, ..Outcome::new(&plan, loads, result, server_usage, whole) }
     }
@@ -90,8 +90,8 @@ impl Outcome {
         let Combined { mut result, server_usage, whole } = all;
         let stats = std::mem::take(&mut result.load_stats);
         let loads = plan.groups().into_iter().zip(stats);
-        let loads = loads.map(|((kind, conns), stats)| LoadOutcome {
-            kind,
+        let loads = loads.map(|((mode, conns), stats)| LoadOutcome {
+            mode,
             conns,
             far: false,
             direction: plan.direction,
@@ -214,11 +214,11 @@ impl Outcome {
 impl LoadOutcome {
     fn of(group: LoadGroup) -> LoadOutcome {
         LoadOutcome {
-            kind: group.kind(),
-            conns: group.planned(),
-            far: group.load().far,
-            direction: group.load().direction,
-            stats: group.into_stats(),
+            mode: group.mode,
+            conns: group.planned,
+            far: group.load.far,
+            direction: group.load.direction,
+            stats: group.stats,
         }
     }
 
@@ -232,12 +232,12 @@ impl LoadOutcome {
     }
 
     pub fn name(&self) -> &'static str {
-        if self.far { "sink" } else { self.kind.name() }
+        if self.far { "sink" } else { self.mode.kind.name() }
     }
 
     /// Whether its connections are persistent: opened once, before measuring.
     pub fn is_persistent(&self) -> bool {
-        self.kind.stays() && !self.far
+        self.mode.kind.stays() && !self.far
     }
 
     /// Returns latencies corrected for coordinated omission, of loads counted in messages.
@@ -248,7 +248,7 @@ impl LoadOutcome {
 
     /// Returns the unit of work.
     pub fn unit(&self) -> WorkUnit {
-        WorkUnit::of(self.kind)
+        WorkUnit::of(self.mode.kind)
     }
 
     /// Returns the work done in the window, in units.

@@ -37,6 +37,12 @@ impl Pacer {
         due.saturating_sub(self.sent).min(SENT_PER_TURN)
     }
 
+    /// Counts the next message. Returns its number, and when it is due.
+    pub fn take(&mut self) -> (u64, Duration) {
+        self.sent += 1;
+        (self.sent - 1, self.due_at(self.sent - 1))
+    }
+
     /// Returns the interval between two messages of one of `connections` connections.
     pub fn interval(&self, connections: usize) -> Duration {
         Duration::from_nanos((connections as f64 * self.period) as u64)
@@ -47,8 +53,8 @@ impl Pacer {
 #[derive(Debug, Default)]
 pub struct SendPermits {
     pub granted: u64,
-    /// Due time of the first.
-    first_due: Duration,
+    /// Due time of the last.
+    last_due: Duration,
 }
 
 impl SendPermits {
@@ -59,13 +65,11 @@ impl SendPermits {
 
     /// Grants one more permit.
     pub fn grant(&mut self, due: Duration) {
-        if self.granted == 0 {
-            self.first_due = due;
-        }
+        self.last_due = due;
         self.granted += 1;
     }
 
-    /// Returns how long a message was overdue when it was sent. Without a rate: zero.
+    /// Returns how long a message was overdue when it was sent. Without permits: zero.
     pub fn overdue(&self, load: &Load, number: u64, sent: Duration) -> Duration {
         match load.pace {
             Pace::Answers(_) => Duration::ZERO,
@@ -75,7 +79,8 @@ impl SendPermits {
 
     /// Returns when a message was due.
     fn due_at(&self, load: &Load, number: u64) -> Duration {
-        self.first_due + load.interval.get().saturating_mul(number.min(u64::from(u32::MAX)) as u32)
+        let later = (self.granted - 1 - number).min(u64::from(u32::MAX)) as u32;
+        self.last_due.saturating_sub(load.interval.get().saturating_mul(later))
     }
 }
 

@@ -66,7 +66,7 @@ mod tests {
     use crate::config::options::stress_arguments;
 
     fn plan() -> StressPlan {
-        let load = |kind, conns| LoadPlan { kind, conns };
+        let load = |kind: LoadKind, conns| LoadPlan { mode: kind.into(), conns };
         let loads = vec![load(LoadKind::Idle, Some(1000)), load(LoadKind::Echo, None)];
         StressPlan {
             targets: vec![crate::config::Address::parse("127.0.0.1:7").unwrap()],
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn the_number_of_processes_follows_from_files_and_connections() {
         let with = |processes, conns, files| {
-            let loads = vec![LoadPlan { kind: LoadKind::Idle, conns: Some(conns) }];
+            let loads = vec![LoadPlan { mode: LoadKind::Idle.into(), conns: Some(conns) }];
             super::processes(&StressPlan { processes, loads, active_conns: 0, ..plan() }, files)
         };
         assert_eq!(with(None, 1000, 20_000), 1);

@@ -50,8 +50,8 @@ pub struct Situation {
     pub can_send: bool,
     /// All loads have persistent connections, none of which is opened again.
     pub all_persistent: bool,
-    /// Every storm load has completed a storm.
-    pub storms_measured: bool,
+    /// Every load with bursts has completed one.
+    pub bursts_measured: bool,
     /// The search for an idle timeout has ended.
     pub search_is_over: bool,
 }
@@ -178,9 +178,9 @@ impl Phases {
         }
     }
 
-    /// Whether the measured window is over: its time, plus what the first storm needs.
+    /// Whether the measured window is over: its time, plus what the first burst needs.
     fn window_is_over(&self, until: Duration, now: Duration, situation: &Situation) -> bool {
-        let is_measured = situation.storms_measured || now >= until + self.plan.timeout;
+        let is_measured = situation.bursts_measured || now >= until + self.plan.timeout;
         let is_inactive = situation.active_conns == 0 && situation.all_persistent;
         now >= until && is_measured || is_inactive
     }
@@ -340,7 +340,7 @@ mod tests {
             active_conns: 1,
             can_send: true,
             all_persistent: true,
-            storms_measured: true,
+            bursts_measured: true,
             ..Situation::default()
         }
     }
@@ -390,13 +390,13 @@ mod tests {
     }
 
     #[test]
-    fn a_window_lasts_until_the_first_storm_is_measured_or_no_connection_is_left() {
+    fn a_window_lasts_until_the_first_burst_is_measured_or_no_connection_is_left() {
         let mut phases = Phases::new(&plan());
         start(&mut phases, S, ready());
-        let storm = Situation { storms_measured: false, all_persistent: false, ..ready() };
-        assert_eq!(phases.next(5 * S, &storm), None);
-        assert!(phases.next(4 * S + StressPlan::TIMEOUT, &storm).is_some());
-        assert_eq!(phases.next(2 * S, &Situation { active_conns: 0, ..storm }), None);
+        let burst = Situation { bursts_measured: false, all_persistent: false, ..ready() };
+        assert_eq!(phases.next(5 * S, &burst), None);
+        assert!(phases.next(4 * S + StressPlan::TIMEOUT, &burst).is_some());
+        assert_eq!(phases.next(2 * S, &Situation { active_conns: 0, ..burst }), None);
         assert!(phases.next(2 * S, &Situation { active_conns: 0, ..ready() }).is_some());
     }
 

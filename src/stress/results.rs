@@ -82,10 +82,10 @@ impl Results {
         let (last, step) = self.last_step();
         let step = step.as_secs_f64();
         let mut latency = Histogram::new();
-        let counted = groups.iter().filter(|group| WorkUnit::of(group.kind()) != WorkUnit::None);
-        counted.for_each(|group| latency.merge(&group.stats().latency));
+        let counted = groups.iter().filter(|group| WorkUnit::of(group.mode.kind) != WorkUnit::None);
+        counted.for_each(|group| latency.merge(&group.stats.latency));
         let errors = groups.iter().map(|group| {
-            let stats = group.stats();
+            let stats = &group.stats;
             stats.failed() + stats.deaths.count() + stats.integrity_errors.count
         });
         let (open, wanted) = (groups.open(), groups.persistent_planned());
@@ -172,7 +172,7 @@ impl Results {
     pub fn record_moved(&mut self, group: &mut LoadGroup, moved: Moved, phase: Phase) {
         self.timeline.current().bytes += moved.sent + moved.received;
         if phase.measures() {
-            let stats = group.stats_mut();
+            let stats = &mut group.stats;
             stats.bytes_out += moved.sent;
             stats.bytes_in += moved.received;
         }
@@ -185,8 +185,8 @@ impl Results {
         ScriptReport { key, event }: ScriptReport,
         cx: RecordCx,
     ) -> Reaction {
-        let (id, is_idle, pace) = (key.id, group.is_idle(), group.load().pace);
-        let stats = group.stats_mut();
+        let (id, is_idle, pace) = (key.id, group.is_idle(), group.load.pace);
+        let stats = &mut group.stats;
         match event {
             ScriptEvent::Answered { took, overdue } => {
                 self.timeline.answered(took);
@@ -197,6 +197,7 @@ impl Results {
                         stats.since_due.record(took + overdue);
                     }
                 }
+                group.count_missing(1);
                 return Reaction::Answered;
             }
             ScriptEvent::Resume => return Reaction::Resume,
@@ -205,7 +206,11 @@ impl Results {
             ScriptEvent::ForeignPeer => stats.fail(LoadFailure::new(Stage::Exchange, FOREIGN_PEER)),
             ScriptEvent::Partial { .. } if self.is_discarding => {}
             ScriptEvent::Partial { bytes, quiet } => stats.partial.add(bytes, quiet),
-            ScriptEvent::Lost => stats.lost += 1,
+            ScriptEvent::Lost => {
+                stats.lost += 1;
+                group.count_missing(1);
+            }
+            ScriptEvent::Owed { answers } => group.count_missing(answers),
             ScriptEvent::Late => stats.late += 1,
             ScriptEvent::Wrong { .. } | ScriptEvent::Excess { .. } if cx.is_deciding => {}
             ScriptEvent::Wrong { at, actual, expected } => stats.integrity_errors.add(format!(
@@ -234,10 +239,15 @@ impl Results {
     ) -> Option<ConnResult> {
         let ClosedConn { close, up, down, lasted, .. } = closed;
         let (started, answered) = group.messages(up, down);
-        let load = group.load();
+        let load = &group.load;
         let satisfied = load.ends_after.is_some_and(|count| answered >= count);
-        let closing = cx.phase.closes() || load.ending.get() || load.far;
-        let result = classify(close, ConnHistory { kind: group.kind(), satisfied, closing });
+        let past = ConnHistory {
+            held: group.is_held(),
+            exchanged: satisfied && !group.is_persistent(),
+            closing: cx.phase.closes() || load.ending.get() || load.far,
+            aborted: load.aborts,
+        };
+        let result = classify(close, past);
         group.closed(was_open(close.reason));
         if self.is_discarding {
             return None;
@@ -247,8 +257,8 @@ impl Results {
             ConnResult::Fine if satisfied => {
                 self.timeline.current().exchanged += 1;
                 if cx.phase.measures() {
-                    group.stats_mut().exchanged += 1;
-                    group.stats_mut().life.record(lasted);
+                    group.stats.exchanged += 1;
+                    group.stats.life.record(lasted);
                 }
             }
             ConnResult::Failed(failure) => {
@@ -256,21 +266,18 @@ impl Results {
                     0 => failure.clone(),
                     _ => failure.clone().of_answer(group.is_partial(down)),
                 };
-                group.stats_mut().unanswered += missing;
-                group.stats_mut().fail(failure);
+                group.stats.unanswered += missing;
+                group.stats.fail(failure);
                 self.timeline.current().failed += 1;
                 group.back_off(cx.now);
             }
             ConnResult::Died(how) if !cx.searches => {
                 let (at, idle, how) = (cx.now, group.idle_time(cx.now, lasted), *how);
-                group.stats_mut().unanswered += missing;
-                group.stats_mut().deaths.add(Death { at, idle, how });
+                group.stats.unanswered += missing;
+                group.stats.deaths.add(Death { at, idle, how });
                 self.timeline.current().died += 1;
             }
             ConnResult::Fine | ConnResult::Died(_) | ConnResult::Wrong => {}
-        }
-        if missing > 0 {
-            group.count_missing(cx.now, cx.phase.measures());
         }
         (result != ConnResult::Fine || !satisfied).then_some(result)
     }
@@ -292,8 +299,7 @@ impl Results {
 impl FinishedRun {
     /// Returns the result of a worker process.
     pub fn into_worker_result(self) -> WorkerResult {
-        let stats: Vec<LoadStats> =
-            self.groups.into_iter().map(|group| group.into_stats()).collect();
+        let stats: Vec<LoadStats> = self.groups.0.into_iter().map(|group| group.stats).collect();
         self.results.into_worker_result(stats, self.interrupted)
     }
 }
@@ -327,7 +333,7 @@ mod tests {
     /// The results of one load with one open connection.
     fn open(kind: LoadKind) -> (Results, LoadGroups) {
         let targets = vec![crate::config::Address::parse("127.0.0.1:7").unwrap()];
-        let loads = vec![LoadPlan { kind, conns: Some(1) }];
+        let loads = vec![LoadPlan { mode: kind.into(), conns: Some(1) }];
         let plan = StressPlan { targets, loads, ..StressPlan::default() };
         let mut groups = LoadGroups::new(&plan, Rc::new(Pattern::new(1)), RunClock::start());
         groups[0].dialed();
@@ -352,7 +358,7 @@ mod tests {
         let report = ScriptReport { key: Key::new(1, 0), event };
         for (phase, answered) in [(Phase::Warm { since: MS, until: 2 * MS }, 0), (LOAD, 1)] {
             let reaction = results.record_report(&mut groups[0], report, cx(phase));
-            assert_eq!((reaction, groups[0].stats().answered), (Reaction::Answered, answered));
+            assert_eq!((reaction, groups[0].stats.answered), (Reaction::Answered, answered));
         }
         results.end_step(100 * MS, 1, None);
         assert_eq!(results.last_step().0.answered, 2);
@@ -366,7 +372,7 @@ mod tests {
         for (is_deciding, count) in [(true, 0), (false, 1)] {
             let cx = RecordCx { is_deciding, ..cx(Phase::IdleProbe) };
             assert_eq!(results.record_report(&mut groups[0], report, cx), Reaction::None);
-            assert_eq!(groups[0].stats().integrity_errors.count, count);
+            assert_eq!(groups[0].stats.integrity_errors.count, count);
         }
     }
 
@@ -375,12 +381,12 @@ mod tests {
         let (mut results, mut groups) = open(LoadKind::Echo);
         let result = results.record_closed(&mut groups[0], closed(128, 100), cx(LOAD));
         assert_eq!(result, Some(ConnResult::Failed(LoadFailure::new(Stage::Exchange, CLOSED))));
-        let stats = groups[0].stats();
+        let stats = &groups[0].stats;
         assert_eq!((stats.failed(), stats.unanswered, groups.open()), (1, 1, 0));
         let (mut results, mut groups) = open(LoadKind::Idle);
         let result = results.record_closed(&mut groups[0], closed(0, 0), cx(LOAD));
         assert_eq!(result, Some(ConnResult::Died(DeathCause::Fin)));
-        assert_eq!(groups[0].stats().deaths.list[0].idle, 5 * MS);
+        assert_eq!(groups[0].stats.deaths.list[0].idle, 5 * MS);
     }
 
     #[test]
@@ -389,7 +395,7 @@ mod tests {
         let cx = RecordCx { searches: true, ..cx(Phase::IdleProbe) };
         let result = results.record_closed(&mut groups[0], closed(0, 0), cx);
         assert_eq!(result, Some(ConnResult::Died(DeathCause::Fin)));
-        assert_eq!(groups[0].stats().deaths.count(), 0);
+        assert_eq!(groups[0].stats.deaths.count(), 0);
     }
 
     #[test]
@@ -399,7 +405,7 @@ mod tests {
         let late = ClosedConn { close, ..closed(64, 63) };
         results.record_closed(&mut groups[0], late, cx(LOAD));
         let partial = LoadFailure::new(Stage::Exchange, PARTIAL);
-        assert_eq!(groups[0].stats().failures.get(&partial), Some(&1));
+        assert_eq!(groups[0].stats.failures.get(&partial), Some(&1));
     }
 
     #[test]
@@ -407,6 +413,6 @@ mod tests {
         let (mut results, mut groups) = open(LoadKind::Echo);
         results.discard(true);
         assert_eq!(results.record_closed(&mut groups[0], closed(64, 0), cx(LOAD)), None);
-        assert_eq!((groups.open(), groups[0].stats().failed()), (0, 0));
+        assert_eq!((groups.open(), groups[0].stats.failed()), (0, 0));
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::config::{Listen, LoadKind, StressPlan};
+use crate::config::{Listen, StressPlan};
 use crate::core::{Key, Reason, Signal, SysError};
 use crate::net::CannotListen;
 use crate::runtime::event_loop::{EventLoop, Source, ready};
@@ -16,7 +16,7 @@ use super::answer_scan::AnswerScan;
 use super::conns::Conns;
 use super::dial::LoadDialer;
 use super::failure::{LoadFailure, NO_ANSWER, Stage};
-use super::group::LoadGroups;
+use super::group::{LoadGroup, LoadGroups};
 use super::idle_probe::IdleSearch;
 use super::load::{RunClock, ScriptReport};
 use super::load_watch::ClosedConn;
@@ -55,9 +55,9 @@ pub struct Runner {
 /// Maximum number of events per `poll` call.
 const EVENTS: usize = 1024;
 
-/// Maximum connections of a storm attempted per turn. They should start at once, so this only
+/// Maximum connections of a burst attempted per turn. They should start at once, so this only
 /// bounds the event queue.
-const STORM_PER_TURN: usize = 1024;
+const BURST_PER_TURN: usize = 1024;
 
 impl Runner {
     pub fn new(
@@ -106,7 +106,7 @@ impl Runner {
 
     /// Listens for streams. The load of the sink is the last one.
     pub fn open_sink(&mut self, listen: &Listen) -> Result<(), CannotListen> {
-        self.sink.open(listen, self.groups.sink_index(), self.event_loop.registry())
+        self.sink.open(listen, self.groups.len() - 1, self.event_loop.registry())
     }
 
     pub fn sink_addresses(&self) -> &[String] {
@@ -190,7 +190,7 @@ impl Runner {
             active_conns: self.groups.active_conns(),
             can_send: self.groups.can_send(),
             all_persistent: self.groups.iter().all(|group| group.is_persistent()),
-            storms_measured: self.groups.storms_measured(),
+            bursts_measured: self.groups.bursts_measured(),
             search_is_over,
         }
     }
@@ -200,7 +200,7 @@ impl Runner {
         match (self.phases.current(), next) {
             (Phase::Ramp, _) => self.results.end_ramp(now, self.groups.open()),
             (Phase::Load { since, .. } | Phase::Serve { since }, _) => self.end_window(since, now),
-            (Phase::Finish { .. }, _) => self.cut(|kind| kind != LoadKind::Idle),
+            (Phase::Finish { .. }, _) => self.cut(|group| !group.is_idle()),
             (Phase::Probe { .. }, _) => self.give_up_probes(),
             _ => {}
         }
@@ -212,7 +212,7 @@ impl Runner {
             self.server_usage.open(now, self.groups.persistent_open());
         }
         match next {
-            Phase::IdleProbe => self.groups[0].load().started.set(true),
+            Phase::IdleProbe => self.groups[0].load.started.set(true),
             Phase::Warm { .. } => self.start_loads(now),
             Phase::Load { .. } => {
                 if !matches!(last, Phase::Warm { .. }) {
@@ -281,9 +281,9 @@ impl Runner {
     }
 
     fn wake_senders(&mut self) {
-        for group in self.groups.indexes() {
-            for index in 0..self.groups[group].keys().len() {
-                self.conns.wake(self.groups[group].keys()[index]);
+        for group in 0..self.groups.len() {
+            for index in 0..self.groups[group].keys.len() {
+                self.conns.wake(self.groups[group].keys[index]);
             }
         }
     }
@@ -299,8 +299,8 @@ impl Runner {
     }
 
     /// Closes connections of the chosen loads at once.
-    fn cut(&mut self, which: impl Fn(LoadKind) -> bool) {
-        for (key, dialing) in self.conns.of_loads(|load| which(self.groups[load].kind())) {
+    fn cut(&mut self, which: impl Fn(&LoadGroup) -> bool) {
+        for (key, dialing) in self.conns.of_loads(|load| which(&self.groups[load])) {
             let reason = if dialing { Reason::ConnectTimeout } else { Reason::Cut };
             self.conns.end(key, reason);
         }
@@ -314,15 +314,13 @@ impl Runner {
     /// Opens missing connections, as far as the connect rate allows.
     fn open(&mut self) {
         let mut budget = self.connect_pace.allowance(self.clock.now());
-        for index in self.groups.indexes() {
+        for index in 0..self.groups.len() {
             let (now, group) = (self.clock.now(), &self.groups[index]);
-            if !self.phases.current().opens(group.kind()) || now < group.retry_at() {
+            if !self.phases.current().opens(group.mode.kind) || now < group.retry_at {
                 continue;
             }
-            let count = match group.kind() {
-                LoadKind::Storm => group.unopened().min(STORM_PER_TURN),
-                _ => group.unopened().min(budget),
-            };
+            let is_burst = group.mode.burst && !group.is_persistent();
+            let count = group.unopened().min(if is_burst { BURST_PER_TURN } else { budget });
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
                 self.connect_pace.count();
@@ -377,7 +375,7 @@ impl Runner {
     /// Gives every idle connection a script, and lets it send one message.
     fn probe(&mut self) {
         for group in self.groups.iter().filter(|group| group.is_idle()) {
-            group.load().started.set(true);
+            group.load.started.set(true);
         }
         for key in self.idle_conns() {
             let script = self.groups[self.conns.load(key)].probe_script(key);
@@ -443,9 +441,9 @@ impl Runner {
     fn due(&self, now: Duration) -> Option<Duration> {
         let (phase, pace) = (self.phases.current(), self.connect_pace.next_due());
         let wait = |until: Duration| until.saturating_sub(now);
-        let opening = self.groups.iter().filter(|group| phase.opens(group.kind()));
+        let opening = self.groups.iter().filter(|group| phase.opens(group.mode.kind));
         let opening = opening.filter(|group| group.unopened() > 0);
-        let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at())).min();
+        let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
         let fixed = [open, phase.due(), self.search.due(), Some(self.results.due())];
         let listeners = self.sink.sleep(self.conns.moment());
         fixed.into_iter().flatten().map(wait).chain(listeners).min()
@@ -505,9 +503,9 @@ impl Runner {
     fn collect_results(&mut self) {
         self.conns.end_failed_dials();
         self.record_connected();
-        for group in self.groups.indexes() {
+        for group in 0..self.groups.len() {
             let mut reports = std::mem::take(&mut self.reports);
-            self.groups[group].load().collect(&mut reports);
+            self.groups[group].load.collect(&mut reports);
             reports.drain(..).for_each(|report| self.record_report(group, report));
             self.reports = reports;
         }
@@ -529,8 +527,13 @@ impl Runner {
     fn record_connected(&mut self) {
         for (key, after) in self.conns.take_connected() {
             self.search.connected(key, self.clock.now());
-            self.groups[self.conns.load(key)].connected(key, after);
+            let group = &mut self.groups[self.conns.load(key)];
+            group.connected(key, after);
             self.results.record_connected();
+            // Without a message there is no answer to wait for.
+            if group.load.aborts && group.load.size == 0 {
+                self.conns.end(key, Reason::Cut);
+            }
         }
     }
 
@@ -552,11 +555,10 @@ impl Runner {
             Some(false) => return,
             None => {}
         }
-        if self.groups[group].kind() == LoadKind::Reset {
-            return self.conns.end(key, Reason::Cut);
+        match self.groups[group].load.aborts {
+            true => self.conns.end(key, Reason::Cut),
+            false => self.conns.wake(key),
         }
-        self.groups[group].count_missing(now, self.phases.current().measures());
-        self.conns.wake(key);
     }
 
     fn record_closed(&mut self) {
@@ -564,7 +566,7 @@ impl Runner {
             self.record_close(closed);
         }
         let phase = self.phases.current();
-        for load in self.groups.indexes() {
+        for load in 0..self.groups.len() {
             let moved = self.conns.take_moved(load);
             self.results.record_moved(&mut self.groups[load], moved, phase);
         }
@@ -575,7 +577,7 @@ impl Runner {
         let result = self.results.record_closed(&mut self.groups[group], closed, cx);
         let Some(result) = result else { return };
         if !self.search.closed(closed.key, result, cx.phase, cx.now) {
-            self.groups[0].stats_mut().fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
+            self.groups[0].stats.fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
         }
     }
 

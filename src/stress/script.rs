@@ -10,7 +10,7 @@ use crate::core::Key;
 
 use super::bulk::{BulkStream, HEADER_BYTES};
 use super::datagram_echo::DatagramEcho;
-use super::load::{Load, ScriptEvent};
+use super::load::{Load, Pace, ScriptEvent};
 use super::pattern::Pattern;
 use super::stream_echo::StreamEcho;
 
@@ -105,7 +105,7 @@ impl Script {
         }
     }
 
-    /// Permits one more message, for a load with a rate.
+    /// Permits one more message, for a load with a rate or bursts.
     pub fn permit(&mut self, due: Duration) {
         match &mut self.kind {
             ScriptKind::StreamEcho(echo) => echo.permit(due),
@@ -137,11 +137,19 @@ impl Script {
     }
 }
 
-/// Reports an incomplete answer, however the connection ended.
+/// Reports incomplete and missing answers, however the connection ended.
 impl Drop for Script {
     fn drop(&mut self) {
-        if let ScriptKind::StreamEcho(echo) = &self.kind {
-            echo.report_partial(&self.load, self.key);
+        let answers = match &self.kind {
+            ScriptKind::StreamEcho(echo) => {
+                echo.report_partial(&self.load, self.key);
+                echo.owed()
+            }
+            ScriptKind::DatagramEcho(datagram_echo) => datagram_echo.owed(),
+            ScriptKind::Bulk(_) | ScriptKind::Far(_) => 0,
+        };
+        if answers > 0 && self.load.pace == Pace::Loop {
+            self.load.report(self.key, ScriptEvent::Owed { answers });
         }
     }
 }

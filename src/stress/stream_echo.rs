@@ -48,6 +48,9 @@ impl StreamEcho {
     pub fn read(&mut self, load: &Load, start: u32, into: &mut [u8]) -> io::Result<usize> {
         let done = load.ends_after.is_some_and(|count| self.answered >= count);
         let idle = self.unanswered() == 0;
+        if done && load.aborts {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if self.ended || idle && (done || load.ending.get()) {
             return Ok(0);
         }
@@ -102,6 +105,11 @@ impl StreamEcho {
     /// Returns the number of bytes received of an incomplete answer.
     fn partial_bytes(&self, load: &Load) -> u64 {
         self.received_bytes.checked_rem(load.size as u64).unwrap_or(0)
+    }
+
+    /// Returns the number of permitted messages that are not answered.
+    pub fn owed(&self) -> u64 {
+        self.permits.granted.saturating_sub(self.answered)
     }
 
     /// Reports an incomplete answer when the connection ends.

@@ -46,6 +46,18 @@ fn datagrams_are_answered_and_missing_ones_counted_as_lost() {
 }
 
 #[test]
+fn datagrams_are_sent_in_bursts_and_lost_ones_do_not_hold_up_the_next() {
+    for burst_interval in [None, Some(Duration::from_millis(200))] {
+        let (timeout, duration) = (Some(Duration::from_millis(20)), Duration::from_secs(1));
+        let lossy = StressPlan { timeout, duration, ..datagram_plan(datagram_echo(7)) };
+        let outcome = run(&StressPlan { burst: true, burst_interval, ..lossy });
+        let stats = &outcome.loads[0].stats;
+        assert!(outcome.is_ok() && stats.lost > 0 && stats.answered > 4, "{stats:?}");
+        assert!(stats.rounds.count() > 1, "{stats:?}");
+    }
+}
+
+#[test]
 fn a_refused_datagram_is_reported_by_its_error_name() {
     // A bound socket keeps the port, and a connected one refuses other senders.
     let unreachable = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -39,7 +39,7 @@ pub fn echo(mut stream: TcpStream) {
 pub fn plan(to: SocketAddr, kind: LoadKind, conns: usize) -> StressPlan {
     StressPlan {
         targets: vec![Address::parse_target(&to.to_string()).unwrap()],
-        loads: vec![LoadPlan { kind, conns: None }],
+        loads: vec![LoadPlan { mode: kind.into(), conns: None }],
         conns,
         duration: Duration::from_millis(300),
         hold: Duration::from_millis(100),

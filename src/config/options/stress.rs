@@ -9,12 +9,12 @@ use crate::config::{Direction, Probe, StressPlan, Worker, listen};
 
 const STRESS: OptionSpec = OptionSpec { scope: Scope::Only(&["stress"]), ..PLAIN };
 
-pub(super) const OPTIONS: [OptionSpec; 25] = [
+pub(super) const OPTIONS: [OptionSpec; 27] = [
     OptionSpec {
         name: "load",
         takes: Takes::Value("LOAD[=N],..."),
         default: "echo",
-        help: "loads to run: idle, echo, churn, stream, storm, pulse, reset (see above)",
+        help: "loads to run: idle, echo[+burst], churn[+burst][+abort], stream (see above)",
         section: Section::Load,
         field: Field::Stress(
             |plan, value| read_loads(value).map(|loads| plan.loads.extend(loads)),
@@ -47,7 +47,7 @@ pub(super) const OPTIONS: [OptionSpec; 25] = [
     OptionSpec {
         name: "connect-rate",
         takes: Takes::Value("RATE"),
-        default: "10k/s; churn and reset: no limit",
+        default: "10k/s; churn: no limit",
         help: "maximum rate of new connections",
         section: Section::Amount,
         field: Field::Stress(
@@ -145,13 +145,35 @@ pub(super) const OPTIONS: [OptionSpec; 25] = [
         ..STRESS
     },
     OptionSpec {
-        name: "burst-interval",
-        takes: Takes::Value("TIME"),
-        help: "time between two pulses",
+        name: "burst",
+        help: "all connections of echo send, and all of churn connect, at the same instant, \
+               repeatedly",
         section: Section::Load,
         field: Field::Stress(
-            |plan, value| put(&mut plan.burst_interval, unit::read_wait(value)),
-            |plan| Some(show_duration(plan.burst_interval)),
+            |plan, _| put(&mut plan.burst, Ok(true)),
+            |plan| plan.burst.then(String::new),
+        ),
+        ..STRESS
+    },
+    OptionSpec {
+        name: "burst-interval",
+        takes: Takes::Value("TIME"),
+        default: "a burst starts when the last one is over",
+        help: "time between the starts of two bursts",
+        section: Section::Load,
+        field: Field::Stress(
+            |plan, value| put(&mut plan.burst_interval, unit::read_wait(value).map(Some)),
+            |plan| plan.burst_interval.map(show_duration),
+        ),
+        ..STRESS
+    },
+    OptionSpec {
+        name: "abort",
+        help: "connections of churn close with RST",
+        section: Section::Load,
+        field: Field::Stress(
+            |plan, _| put(&mut plan.abort, Ok(true)),
+            |plan| plan.abort.then(String::new),
         ),
         ..STRESS
     },

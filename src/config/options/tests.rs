@@ -53,7 +53,7 @@ fn settable() -> impl Iterator<Item = (&'static OptionSpec, [&'static str; 2])> 
         (_, Some("ACTION")) => ["skip", "close"],
         (_, Some("FORMAT")) => ["json", "haproxy"],
         (_, Some("WHEN")) => ["never", "always"],
-        (_, Some("LOAD[=N],...")) => ["reset", "idle=5,churn"],
+        (_, Some("LOAD[=N],...")) => ["churn+abort", "idle=5,churn+burst"],
         (_, Some("DIR")) => ["down", "up"],
         (_, Some("PROBE")) => ["none", "echo"],
         (_, Some("ADDRESS[/BITS],...")) => ["::1", "127.0.0.0/28"],

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Direction, LoadKind, Probe, StressPlan};
+use super::{Direction, LoadKind, LoadMode, Probe, StressPlan};
 use crate::config::{Address, Host, SourceBlock};
 use crate::text::escape::escaped;
 
@@ -24,7 +24,7 @@ impl StressPlan {
 
     fn check_targets(&self) -> Result<(), String> {
         let datagrams = self.targets.iter().filter(|target| target.is_datagram()).count();
-        let only_echo = self.loads.iter().all(|load| load.kind == LoadKind::Echo);
+        let only_echo = self.loads.iter().all(|load| load.mode.kind == LoadKind::Echo);
         let wrong = if self.targets.is_empty() && self.sink.is_none() {
             "missing target"
         } else if datagrams != 0 && datagrams != self.targets.len() {
@@ -46,26 +46,37 @@ impl StressPlan {
     /// Rejects options without effect: the user would believe that they had one.
     fn check_loads(&self) -> Result<(), String> {
         let untouched = StressPlan::default();
-        let has = |kind| self.groups().iter().any(|(it, _)| *it == kind);
-        let must_send = [LoadKind::Echo, LoadKind::Stream, LoadKind::Pulse].into_iter().any(has);
+        let any = |fits: fn(&LoadMode) -> bool| self.groups().iter().any(|(mode, _)| fits(mode));
+        let has = |kind| self.groups().iter().any(|(mode, _)| mode.kind == kind);
+        let bursts = any(|mode| mode.burst);
+        let steady_echo = any(|mode| mode.kind == LoadKind::Echo && !mode.burst);
         let sends_probe = match self.probe {
             Probe::Auto => self.find_idle_timeout.is_some(),
             Probe::Echo => true,
             Probe::None => false,
         };
         let sink_only = self.targets.is_empty();
-        let wrong = if self.size == 0 && (must_send || sends_probe) {
-            "--size 0 applies only to idle, churn, storm and reset"
+        let wrong = if self.size == 0
+            && (has(LoadKind::Echo) || has(LoadKind::Stream) || sends_probe)
+        {
+            "--size 0 applies only to idle and churn"
         } else if self.find_idle_timeout.is_some()
             && (self.loads != untouched.loads || self.active_conns > 0)
         {
             "--find-idle-timeout opens its own connections and cannot be combined with --load"
         } else if self.probe != untouched.probe && !has(LoadKind::Idle) {
             "--probe needs --load idle or --find-idle-timeout"
-        } else if self.rate.is_some() && !has(LoadKind::Echo) {
-            "--rate needs --load echo or --active-conns"
-        } else if self.burst_interval != untouched.burst_interval && !has(LoadKind::Pulse) {
-            "--burst-interval needs --load pulse"
+        } else if self.rate.is_some() && !steady_echo {
+            "--rate needs --load echo without --burst, or --active-conns"
+        } else if self.depth != untouched.depth && !steady_echo {
+            "--depth needs --load echo without --burst, or --active-conns"
+        } else if self.burst && !bursts {
+            "--burst needs --load echo or churn: idle connections send nothing, and a stream sends \
+             without a pause"
+        } else if self.abort && !any(|mode| mode.abort) {
+            "--abort needs --load churn: only churn closes a connection after its exchange"
+        } else if self.burst_interval.is_some() && !bursts {
+            "--burst-interval needs --burst"
         } else if self.direction != Direction::Echo && !has(LoadKind::Stream) && !sink_only {
             "--direction needs --load stream"
         } else if self.no_verify
@@ -123,7 +134,11 @@ mod tests {
             ("127.0.0.1:7 --probe echo", "--load idle"),
             ("127.0.0.1:7 --probe none", "--find-idle-timeout"),
             ("127.0.0.1:7 --load churn --rate 5", "--rate"),
-            ("127.0.0.1:7 --burst-interval 2s", "--load pulse"),
+            ("127.0.0.1:7 --load echo+burst --rate 5", "--rate"),
+            ("127.0.0.1:7 --load churn --depth 4", "--depth"),
+            ("127.0.0.1:7 --load idle,stream --burst", "idle connections send nothing"),
+            ("127.0.0.1:7 --load idle,echo --abort", "only churn closes"),
+            ("127.0.0.1:7 --load churn --burst-interval 2s", "needs --burst"),
             ("127.0.0.1:7 --direction up", "--load stream"),
             ("127.0.0.1:7 --no-verify --direction up", "--load stream"),
             ("127.0.0.1:7 --load stream --no-verify", "--direction up"),
@@ -146,7 +161,9 @@ mod tests {
             "127.0.0.1:7 --load idle --active-conns 3 --rate 5 --probe echo",
             "127.0.0.1:7 --find-idle-timeout 5s",
             "127.0.0.1:7 --find-idle-timeout 5s --probe none --size 0",
-            "127.0.0.1:7 --load stream,pulse --direction both --burst-interval 2s --sink :0",
+            "127.0.0.1:7 --load stream,echo --burst --direction both --burst-interval 2s --sink :0",
+            "127.0.0.1:7 --load echo+burst --active-conns 2 --rate 5 --depth 4",
+            "127.0.0.1:7 --load idle,echo,churn --abort --size 9",
             "127.0.0.1:7 --load stream,echo --direction up --no-verify",
             "127.0.0.1:7 --load stream --direction discard --no-verify",
             "--sink :0 --direction up",

@@ -22,8 +22,13 @@ pub struct StressPlan {
     pub loads: Vec<LoadPlan>,
     /// Connections of each load without a number of its own.
     pub conns: usize,
-    /// Additional echo connections.
+    /// Additional echo connections, without modifiers.
     pub active_conns: usize,
+    /// Modifiers of every load that they fit.
+    pub burst: bool,
+    pub abort: bool,
+    /// Time between the starts of two bursts. None: one follows the other.
+    pub burst_interval: Option<Duration>,
     /// None: `CONNECT_RATE` for persistent connections, no limit for the others.
     pub connect_rate: Option<Rate>,
     /// Time to hold idle connections.
@@ -41,8 +46,6 @@ pub struct StressPlan {
     pub direction: Direction,
     /// Count the bytes of a stream without verifying them.
     pub no_verify: bool,
-    /// Time between two pulses.
-    pub burst_interval: Duration,
     /// Test of an idle connection.
     pub probe: Probe,
     /// Find the server's idle timeout, up to this one.
@@ -72,11 +75,20 @@ pub struct StressPlan {
 /// A load and its number of connections. None: `StressPlan::conns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadPlan {
-    pub kind: LoadKind,
+    pub mode: LoadMode,
     pub conns: Option<usize>,
 }
 
-/// What the connections of a load do.
+/// What the connections of a load do: its kind, and the modifiers of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadMode {
+    pub kind: LoadKind,
+    /// All connections send, or connect, at the same instant, repeatedly.
+    pub burst: bool,
+    /// Connections close with RST.
+    pub abort: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoadKind {
     /// Open, hold and watch.
@@ -87,12 +99,6 @@ pub enum LoadKind {
     Churn,
     /// Bulk transfer at full speed.
     Stream,
-    /// All connect at once, exchange one message and close, repeatedly.
-    Storm,
-    /// All are idle and send at the same instant, repeatedly.
-    Pulse,
-    /// Connect, exchange one message, close with RST, repeat.
-    Reset,
 }
 
 /// Direction of a bulk stream.
@@ -158,27 +164,32 @@ impl StressPlan {
 
     /// Whether a load has persistent connections.
     pub fn keeps_connections(&self) -> bool {
-        self.groups().iter().any(|(kind, _)| kind.stays())
+        self.groups().iter().any(|(mode, _)| mode.kind.stays())
     }
 
     pub fn is_datagram(&self) -> bool {
         self.targets.iter().any(Address::is_datagram)
     }
 
-    /// Returns the loads with their numbers of connections, including those of `active`.
-    pub fn groups(&self) -> Vec<(LoadKind, usize)> {
+    /// Returns the loads with all their modifiers and their numbers of connections, including those
+    /// of `active_conns`.
+    pub fn groups(&self) -> Vec<(LoadMode, usize)> {
         if self.targets.is_empty() {
             return Vec::new();
         }
         if self.find_idle_timeout.is_some() {
             // The search opens connections on demand.
-            return vec![(LoadKind::Idle, 0)];
+            return vec![(LoadKind::Idle.into(), 0)];
         }
-        let echo = [LoadPlan { kind: LoadKind::Echo, conns: None }];
-        let loads = if self.loads.is_empty() { &echo[..] } else { &self.loads };
-        let planned = loads.iter().map(|load| (load.kind, load.conns.unwrap_or(self.conns)));
-        let active = (self.active_conns > 0).then_some((LoadKind::Echo, self.active_conns));
-        planned.chain(active).filter(|(_, conns)| *conns > 0).collect()
+        let echo = LoadMode::from(LoadKind::Echo);
+        let default = [LoadPlan { mode: echo, conns: None }];
+        let loads = if self.loads.is_empty() { &default[..] } else { &self.loads };
+        let planned = loads.iter().map(|LoadPlan { mode, conns }| {
+            let burst = mode.burst || self.burst && Modifier::Burst.misfit(mode.kind).is_none();
+            let abort = mode.abort || self.abort && Modifier::Abort.misfit(mode.kind).is_none();
+            (LoadMode { burst, abort, ..*mode }, conns.unwrap_or(self.conns))
+        });
+        planned.chain([(echo, self.active_conns)]).filter(|(_, conns)| *conns > 0).collect()
     }
 }
 
@@ -192,6 +203,9 @@ impl Default for StressPlan {
             loads: Vec::new(),
             conns: 64,
             active_conns: 0,
+            burst: false,
+            abort: false,
+            burst_interval: None,
             connect_rate: None,
             hold: Duration::from_secs(10),
             duration: Duration::from_secs(10),
@@ -201,7 +215,6 @@ impl Default for StressPlan {
             rate: None,
             direction: Direction::Echo,
             no_verify: false,
-            burst_interval: Duration::from_secs(1),
             probe: Probe::Auto,
             find_idle_timeout: None,
             timeout: None,
@@ -220,14 +233,11 @@ impl Default for StressPlan {
 }
 
 impl LoadKind {
-    pub const NAMES: [(&'static str, LoadKind); 7] = [
+    pub const NAMES: [(&'static str, LoadKind); 4] = [
         ("idle", LoadKind::Idle),
         ("echo", LoadKind::Echo),
         ("churn", LoadKind::Churn),
         ("stream", LoadKind::Stream),
-        ("storm", LoadKind::Storm),
-        ("pulse", LoadKind::Pulse),
-        ("reset", LoadKind::Reset),
     ];
 
     pub fn name(self) -> &'static str {
@@ -236,9 +246,37 @@ impl LoadKind {
 
     /// Whether its connections are opened once, before the measurement.
     pub fn stays(self) -> bool {
-        match self {
-            LoadKind::Idle | LoadKind::Echo | LoadKind::Stream | LoadKind::Pulse => true,
-            LoadKind::Churn | LoadKind::Storm | LoadKind::Reset => false,
+        self != LoadKind::Churn
+    }
+}
+
+impl From<LoadKind> for LoadMode {
+    fn from(kind: LoadKind) -> LoadMode {
+        LoadMode { kind, burst: false, abort: false }
+    }
+}
+
+/// A modifier of a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Modifier {
+    Burst,
+    Abort,
+}
+
+impl Modifier {
+    const NAMES: [(&'static str, Modifier); 2] =
+        [("burst", Modifier::Burst), ("abort", Modifier::Abort)];
+
+    /// Returns why the modifier does not fit this kind of load. None: it fits.
+    fn misfit(self, kind: LoadKind) -> Option<&'static str> {
+        match (self, kind) {
+            (Modifier::Burst, LoadKind::Idle) => Some("idle connections send nothing"),
+            (Modifier::Burst, LoadKind::Stream) => Some("a stream sends without a pause"),
+            (Modifier::Abort, LoadKind::Idle | LoadKind::Echo | LoadKind::Stream) => {
+                Some("only churn closes a connection after its exchange")
+            }
+            (Modifier::Burst, LoadKind::Echo | LoadKind::Churn)
+            | (Modifier::Abort, LoadKind::Churn) => None,
         }
     }
 }
@@ -266,21 +304,50 @@ impl Direction {
     }
 }
 
-/// Reads a comma-separated list such as `idle=10k,echo`.
+/// What a load is called elsewhere, and what it is here.
+const OTHER_NAMES: [(&str, &str); 3] =
+    [("storm", "churn+burst"), ("pulse", "echo+burst"), ("reset", "churn+abort")];
+
+/// Reads a comma-separated list such as `idle=10k,churn+burst,echo`.
 pub(super) fn read_loads(input: Spanned<'_>) -> Result<Vec<LoadPlan>, SpanError> {
     let read = |load: Spanned<'_>| {
-        let (word, conns) = load.split('=');
-        let kind = parse::choice(word, &LoadKind::NAMES)?;
-        let conns = conns.map(unit::read_limit).transpose()?;
-        Ok(LoadPlan { kind, conns })
+        let (mode, conns) = load.split('=');
+        let mode = read_mode(mode).map_err(|span_error| {
+            span_error.or_accepts("idle, echo[+burst], churn[+burst][+abort], stream")
+        })?;
+        Ok(LoadPlan { mode, conns: conns.map(unit::read_limit).transpose()? })
     };
     input.parts(',').map(read).collect()
 }
 
+/// Reads the kind of a load, and modifiers after it.
+fn read_mode(input: Spanned<'_>) -> Result<LoadMode, SpanError> {
+    let (word, modifiers) = input.split('+');
+    if let Some((_, here)) = OTHER_NAMES.iter().find(|(elsewhere, _)| *elsewhere == word.text) {
+        return Err(word.wrong(format!("unknown value; did you mean {here}?")));
+    }
+    let kind = parse::choice(word, &LoadKind::NAMES)?;
+    let mut mode = LoadMode::from(kind);
+    for word in modifiers.into_iter().flat_map(|modifiers| modifiers.parts('+')) {
+        let modifier = parse::choice(word, &Modifier::NAMES)?;
+        if let Some(reason) = modifier.misfit(kind) {
+            let wrong = format!("{} does not apply to {}: {reason}", word.text, kind.name());
+            return Err(word.wrong(wrong));
+        }
+        match modifier {
+            Modifier::Burst => mode.burst = true,
+            Modifier::Abort => mode.abort = true,
+        }
+    }
+    Ok(mode)
+}
+
 pub(super) fn show_loads(loads: &[LoadPlan]) -> String {
-    let shown = loads.iter().map(|load| match load.conns {
-        Some(conns) => format!("{}={conns}", load.kind.name()),
-        None => load.kind.name().to_string(),
+    let shown = loads.iter().map(|LoadPlan { mode, conns }| {
+        let burst = if mode.burst { "+burst" } else { "" };
+        let abort = if mode.abort { "+abort" } else { "" };
+        let conns = conns.map_or(String::new(), |conns| format!("={conns}"));
+        format!("{}{burst}{abort}{conns}", mode.kind.name())
     });
     shown.collect::<Vec<_>>().join(",")
 }

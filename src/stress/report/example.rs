@@ -43,7 +43,7 @@ pub fn example() -> Outcome {
 }
 
 fn load(kind: LoadKind, conns: usize, stats: LoadStats) -> LoadOutcome {
-    LoadOutcome { kind, conns, far: false, direction: Direction::Echo, stats }
+    LoadOutcome { mode: kind.into(), conns, far: false, direction: Direction::Echo, stats }
 }
 
 fn idle() -> LoadStats {

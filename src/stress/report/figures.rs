@@ -22,20 +22,27 @@ pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
     let conns = if load.far { load.stats.opened } else { load.conns as u64 };
     let conns = plural(conns, "connection");
     let size = bytes(plan.size as f64);
-    let messages = match load.kind {
+    let bursts = match (load.mode.burst, plan.burst_interval) {
+        (false, _) => String::new(),
+        (true, None) => ", in bursts".to_string(),
+        (true, Some(interval)) => format!(", in bursts every {}", duration(interval)),
+    };
+    let aborted = if load.mode.abort { ", closed with RST" } else { "" };
+    let messages = match load.mode.kind {
         LoadKind::Idle => String::new(),
+        LoadKind::Echo if load.mode.burst => format!(", {size} each"),
         LoadKind::Echo => format!(", {size} each, depth {}", plan.depth),
         LoadKind::Stream if load.far => String::new(),
         LoadKind::Stream if plan.no_verify => format!(", {}, not verified", plan.direction.name()),
         LoadKind::Stream => format!(", {}", plan.direction.name()),
-        _ => format!(", {size} each"),
+        LoadKind::Churn => format!(", {size} each"),
     };
-    format!("{conns}{messages}, {}", window(load, plan))
+    format!("{conns}{messages}{bursts}{aborted}, {}", window(load, plan))
 }
 
 /// Formats how long the load was held or measured, and the planned time if it was cut short.
 fn window(load: &LoadOutcome, plan: &StressPlan) -> String {
-    let (held, wanted) = match load.kind {
+    let (held, wanted) = match load.mode.kind {
         LoadKind::Idle => ("held", plan.hold),
         _ => ("measured", plan.duration),
     };

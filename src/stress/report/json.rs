@@ -77,6 +77,8 @@ fn one_load(load: &LoadOutcome, outcome: &Outcome) -> Json {
         ("conns", load.conns.into()),
         ("size", plan.size.into()),
         ("depth", plan.depth.into()),
+        ("burst", load.mode.burst.into()),
+        ("abort", load.mode.abort.into()),
         ("direction", plan.direction.name().into()),
         ("unverified", plan.no_verify.into()),
         ("ok", load.is_ok().into()),

@@ -76,7 +76,7 @@ impl SummaryText {
         }
         self.histogram("lifetime", &stats.life);
         self.histogram("rounds", &stats.rounds);
-        if load.kind == LoadKind::Idle {
+        if load.mode.kind == LoadKind::Idle {
             self.line("", &format!("{} alive at the end", plural(stats.open, "connection")));
         }
         self.text.push('\n');
