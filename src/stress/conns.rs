@@ -1,25 +1,26 @@
-//! The connections of the load generator: owns the engine, its observer and the dialer, and knows
-//! the load of each connection. The runner decides what is opened, woken and closed.
+//! The connections of the load generator: owns the engine, its observer, the dialer and the sink,
+//! and knows the load of each connection. The runner decides what is opened, woken and closed.
 
 use std::io;
 use std::time::Duration;
 
 use mio::Registry;
 
+use crate::config::Listen;
 use crate::core::time::Tick;
 use crate::core::{
     Buffers, Conn, ConnIds, Dial, Engine, Key, Moment, Ready, Reason, SysError, Timeouts, Turn,
 };
-use crate::net::{Socket, interests};
+use crate::net::listener::Listener;
+use crate::net::{CannotListen, Socket, interests};
 use crate::runtime::event_loop::{EventLoop, Source, token};
-use crate::runtime::listeners::Accepted;
+use crate::runtime::listeners::{Accepted, Listeners};
 
 use super::dial::LoadDialer;
 use super::endpoint::Endpoint;
 use super::load::RunClock;
 use super::load_watch::{ClosedConn, LoadWatch, Moved};
 use super::script::Script;
-use super::sink::Sink;
 
 /// All connections of this process.
 pub struct Conns {
@@ -28,6 +29,33 @@ pub struct Conns {
     ids: ConnIds,
     dialer: LoadDialer,
     clock: RunClock,
+    pub sink: Sink,
+}
+
+/// The listeners that accept streams as their far end. A header at the start of each stream
+/// describes it.
+#[derive(Default)]
+pub struct Sink {
+    pub listeners: Listeners,
+    pub addresses: Vec<String>,
+}
+
+impl Sink {
+    /// Listens for streams, which belong to this load.
+    pub fn open(
+        &mut self,
+        listen: &Listen,
+        group: usize,
+        registry: &Registry,
+    ) -> Result<(), CannotListen> {
+        for listener in Listener::bind(listen)? {
+            self.addresses.push(listener.address().to_string());
+            self.listeners
+                .open(listener, group as u16, registry)
+                .map_err(|error| CannotListen { address: listen.address.clone(), error })?;
+        }
+        Ok(())
+    }
 }
 
 impl Conns {
@@ -40,7 +68,7 @@ impl Conns {
     ) -> Conns {
         let watch = LoadWatch::new(timeouts.len());
         let engine = Engine::new(timeouts, capacity, Buffers::default());
-        Conns { engine, watch, ids: ConnIds::default(), dialer, clock }
+        Conns { engine, watch, ids: ConnIds::default(), dialer, clock, sink: Sink::default() }
     }
 
     pub fn moment(&self) -> Moment {
@@ -124,22 +152,27 @@ impl Conns {
         Ok(key)
     }
 
-    /// Accepts and registers a connection of the sink. `None`: no connection is pending. An error
-    /// is returned with the load of the listener.
+    /// Accepts and registers a connection of the sink. `None`: no connection is pending.
     pub fn accept(
         &mut self,
-        sink: &mut Sink,
         listener: Key,
         event_loop: &EventLoop,
-    ) -> Result<Option<Accepted>, (usize, SysError)> {
+    ) -> Result<Option<Accepted>, SysError> {
         let (now, live) = (self.moment(), self.engine.len());
-        let (engine, ids) = (&self.engine, &mut self.ids);
+        let (engine, ids, listeners) = (&self.engine, &mut self.ids, &mut self.sink.listeners);
+        let mut fault = None;
         let register = |socket: &mut Socket| {
             let key = engine.vacant(ids.next());
             let (source, interests) = (Source::Conn(key.at(1)), interests(socket));
-            event_loop.register(socket.source(), source, interests).map(|()| key)
+            let registered = event_loop.register(socket.source(), source, interests);
+            registered.map(|()| key).inspect_err(|error| fault = Some(SysError::from(error)))
         };
-        sink.accept(listener, live, &mut Turn::new(now, &mut self.watch), register)
+        let turn = &mut Turn::new(now, &mut self.watch);
+        let accepted = listeners.accept(listener, usize::MAX, live, turn, register);
+        match (accepted, fault) {
+            (None, Some(fault)) => Err(fault),
+            (accepted, _) => Ok(accepted),
+        }
     }
 
     /// Adds an accepted connection of a load.

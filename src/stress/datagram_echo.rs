@@ -14,7 +14,7 @@ use super::pacer::SendPermits;
 #[derive(Debug, Default)]
 pub struct DatagramEcho {
     started: u64,
-    permits: SendPermits,
+    pub permits: SendPermits,
     /// Numbers of the messages in flight, in order, and when each was sent.
     in_flight: VecDeque<(u64, Duration)>,
 }
@@ -28,11 +28,6 @@ const SEGMENTS_MAX: usize = 64;
 const SEGMENT_BYTES_MAX: usize = 65_000;
 
 impl DatagramEcho {
-    /// Permits one more message.
-    pub fn permit(&mut self, due: Duration) {
-        self.permits.grant(due);
-    }
-
     /// Returns the number of permitted messages that are neither answered nor lost.
     pub fn owed(&self) -> u64 {
         self.permits.granted.saturating_sub(self.started) + self.in_flight.len() as u64

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Probe, StressPlan};
+use crate::config::Probe;
 use crate::core::{Key, Reason};
 
 use super::conn_result::ConnResult;
@@ -26,10 +26,6 @@ pub struct IdleProbe {
     trials: Vec<Trial>,
     pub result: ProbeResult,
 }
-
-/// The search of a run, if the plan has one. Passes it what happens to its connections.
-#[derive(Clone, Debug)]
-pub struct IdleSearch(Option<IdleProbe>);
 
 /// The result of the search so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -144,91 +140,6 @@ impl Reply {
     }
 }
 
-impl IdleSearch {
-    pub fn new(plan: &StressPlan) -> IdleSearch {
-        let new = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
-        IdleSearch(plan.find_idle_timeout.map(new))
-    }
-
-    pub fn is_planned(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Whether new connections send a message.
-    pub fn sends(&self) -> bool {
-        self.0.as_ref().is_some_and(IdleProbe::sends)
-    }
-
-    /// Whether the mode is undecided, so that a wrong answer is not an error.
-    pub fn is_deciding(&self) -> bool {
-        self.0.as_ref().is_some_and(IdleProbe::is_deciding)
-    }
-
-    /// Returns when the next action is due.
-    pub fn due(&self) -> Option<Duration> {
-        self.0.as_ref().and_then(IdleProbe::due)
-    }
-
-    pub fn into_result(self) -> Option<ProbeResult> {
-        self.0.map(|probe| probe.result)
-    }
-
-    /// Returns the idle times of the connections to open, if a round is over.
-    pub fn next_round(&mut self) -> Vec<Duration> {
-        let probe = self.0.as_mut().filter(|probe| probe.is_round_over());
-        probe.map(IdleProbe::next_round).unwrap_or_default()
-    }
-
-    /// Adds a connection to the round.
-    pub fn begin(&mut self, key: Key, idle_time: Duration) {
-        if let Some(probe) = &mut self.0 {
-            probe.begin(key, idle_time);
-        }
-    }
-
-    /// Executes what is due. Returns false at the end of the search.
-    pub fn run(&mut self, conns: &mut Conns, now: Duration) -> bool {
-        let Some(probe) = self.0.as_mut().filter(|probe| !probe.is_round_over()) else {
-            return false;
-        };
-        for action in probe.actions(now) {
-            match action {
-                ProbeAction::Send(key) => drop(conns.permit(key, now)),
-                ProbeAction::Close(key) => conns.end(key, Reason::Drained),
-            }
-        }
-        true
-    }
-
-    /// Handles an established connection.
-    pub fn connected(&mut self, key: Key, now: Duration) {
-        if let Some(probe) = &mut self.0 {
-            probe.connected(key, now);
-        }
-    }
-
-    /// Handles an answer. Returns whether its connection is done. `None`: there is no search.
-    pub fn answered(&mut self, key: Key, now: Duration) -> Option<bool> {
-        self.0.as_mut().map(|probe| probe.answered(key, now))
-    }
-
-    /// Handles a closed connection. Returns false if it never answered, which does not reveal a
-    /// timer.
-    pub fn closed(&mut self, key: Key, result: ConnResult, phase: Phase, now: Duration) -> bool {
-        let Some(probe) = &mut self.0 else { return true };
-        let is_searching = phase == Phase::IdleProbe;
-        match result {
-            ConnResult::Fine if is_searching => return probe.closed(key, None, now),
-            ConnResult::Died(how) if is_searching => return probe.closed(key, Some(how), now),
-            ConnResult::Fine | ConnResult::Died(_) => {}
-            ConnResult::Failed(_) => probe.failed(key),
-            // A wrong answer does not reveal a timer.
-            ConnResult::Wrong => probe.wrong_answer(key),
-        }
-        true
-    }
-}
-
 impl IdleProbe {
     pub fn new(max: Duration, timeout: Duration, probe: Probe) -> IdleProbe {
         let mode = match probe {
@@ -238,6 +149,33 @@ impl IdleProbe {
         };
         let result = ProbeResult { mode, ..ProbeResult::default() };
         IdleProbe { max, timeout, started: false, trials: Vec::new(), result }
+    }
+
+    /// Executes what is due. Returns false at the end of the search.
+    pub fn run(&mut self, conns: &mut Conns, now: Duration) -> bool {
+        let is_running = !self.is_round_over();
+        for action in self.actions(now) {
+            match action {
+                ProbeAction::Send(key) => drop(conns.permit(key, now)),
+                ProbeAction::Close(key) => conns.end(key, Reason::Drained),
+            }
+        }
+        is_running
+    }
+
+    /// Handles the result of a connection. Returns false if it never answered, which does not
+    /// reveal a timer.
+    pub fn ended(&mut self, key: Key, result: ConnResult, phase: Phase, now: Duration) -> bool {
+        let is_searching = phase == Phase::IdleProbe;
+        match result {
+            ConnResult::Fine if is_searching => return self.closed(key, None, now),
+            ConnResult::Died(how) if is_searching => return self.closed(key, Some(how), now),
+            ConnResult::Fine | ConnResult::Died(_) => {}
+            ConnResult::Failed(_) => self.failed(key),
+            // A wrong answer does not reveal a timer.
+            ConnResult::Wrong => self.wrong_answer(key),
+        }
+        true
     }
 
     /// Returns the idle times of the next round; none if the search is over.

@@ -40,7 +40,6 @@ pub mod runner;
 pub(crate) mod script;
 mod sending;
 pub mod server_usage;
-pub(crate) mod sink;
 mod snapshot;
 mod sources;
 pub(crate) mod stream_echo;

@@ -8,32 +8,15 @@ use crate::config::{LoadKind, Probe, StressPlan};
 /// The current phase, and the conditions of the next one.
 #[derive(Debug)]
 pub struct Phases {
-    phase: Phase,
-    plan: Times,
+    pub current: Phase,
+    pub plan: StressPlan,
     /// Start of the hold of idle connections.
-    held_since: Duration,
-    /// A signal ended the run; `interrupted`: early.
-    stopping: bool,
-    interrupted: bool,
+    pub held_since: Duration,
+    /// A signal ended the run; `is_interrupted`: early.
+    pub is_stopping: bool,
+    pub is_interrupted: bool,
     /// The loads must not start before the start message of the parent.
-    awaiting_start: bool,
-}
-
-/// The part of the plan that determines the phases.
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    warmup: Duration,
-    duration: Duration,
-    hold: Duration,
-    timeout: Duration,
-    /// Time to close all connections.
-    closing: Duration,
-    /// The run only serves streams, without a load of its own.
-    only_serves: bool,
-    /// The run searches for an idle timeout.
-    searches: bool,
-    /// Idle connections are probed after the hold.
-    probes: bool,
+    pub awaiting_start: bool,
 }
 
 /// The state of a run that, besides time, ends a phase.
@@ -64,59 +47,21 @@ const GRACE: Duration = Duration::from_secs(1);
 
 impl Phases {
     pub fn new(plan: &StressPlan) -> Phases {
-        let plan = Times {
-            warmup: plan.warmup,
-            duration: plan.duration,
-            hold: plan.hold,
-            timeout: plan.timeout(),
-            closing: plan.closing_timeout(),
-            only_serves: plan.targets.is_empty(),
-            searches: plan.find_idle_timeout.is_some(),
-            probes: plan.probe == Probe::Echo,
-        };
         Phases {
-            phase: Phase::Ramp,
-            plan,
+            current: Phase::Ramp,
+            plan: plan.clone(),
             held_since: Duration::ZERO,
-            stopping: false,
-            interrupted: false,
+            is_stopping: false,
+            is_interrupted: false,
             awaiting_start: false,
         }
-    }
-
-    pub fn current(&self) -> Phase {
-        self.phase
-    }
-
-    /// Returns when idle connections started to be held.
-    pub fn held_since(&self) -> Duration {
-        self.held_since
-    }
-
-    /// Whether a signal ended the run early.
-    pub fn is_interrupted(&self) -> bool {
-        self.interrupted
-    }
-
-    /// Delays the loads until the start message.
-    pub fn await_start(&mut self) {
-        self.awaiting_start = true;
-    }
-
-    /// Lets the loads start.
-    pub fn allow_start(&mut self) {
-        self.awaiting_start = false;
-    }
-
-    pub fn is_stopping(&self) -> bool {
-        self.stopping
     }
 
     /// Returns the next phase, if the current one is over.
     pub fn next(&self, now: Duration, situation: &Situation) -> Option<Phase> {
         let Situation { idle_conns, active_conns, .. } = *situation;
-        let (is_due, is_empty) = (self.phase.is_due(now), idle_conns + active_conns == 0);
-        let is_over = match self.phase {
+        let (is_due, is_empty) = (self.current.is_due(now), idle_conns + active_conns == 0);
+        let is_over = match self.current {
             Phase::Ramp => situation.ramp_is_over,
             Phase::Settle { .. } => {
                 !self.awaiting_start && (is_due || is_empty || situation.server_is_at_rest)
@@ -128,14 +73,14 @@ impl Phases {
             Phase::IdleProbe => situation.search_is_over,
             Phase::Serve { .. } | Phase::Done => false,
         };
-        is_over.then(|| match self.phase {
+        is_over.then(|| match self.current {
             Phase::Ramp => Phase::Settle { until: now + SETTLE_MAX },
             Phase::Settle { .. } => self.after_ramp(now, situation),
             Phase::Warm { .. } => self.load(now),
             Phase::Load { .. } | Phase::Serve { .. } => self.finish(now),
             Phase::Finish { .. } => self.hold(now, self.held_since, idle_conns),
-            Phase::Hold { .. } if self.plan.probes && !is_empty => {
-                Phase::Probe { until: now + self.plan.timeout + GRACE }
+            Phase::Hold { .. } if self.plan.probe == Probe::Echo && !is_empty => {
+                Phase::Probe { until: now + self.plan.timeout() + GRACE }
             }
             Phase::Hold { .. } | Phase::Probe { .. } | Phase::IdleProbe => self.close(now),
             Phase::Close { .. } | Phase::Done => Phase::Done,
@@ -144,8 +89,8 @@ impl Phases {
 
     /// Starts a phase. Returns the last one.
     pub fn enter(&mut self, phase: Phase, now: Duration) -> Phase {
-        let last = std::mem::replace(&mut self.phase, phase);
-        if matches!(last, Phase::Settle { .. }) && !self.stopping {
+        let last = std::mem::replace(&mut self.current, phase);
+        if matches!(last, Phase::Settle { .. }) && !self.is_stopping {
             self.held_since = now;
         }
         last
@@ -154,11 +99,11 @@ impl Phases {
     /// Stops the run on a signal. Returns the phase to enter: at the first signal the run ends in
     /// order, at the second at once.
     pub fn interrupt(&mut self, now: Duration) -> Option<Phase> {
-        if std::mem::replace(&mut self.stopping, true) {
+        if std::mem::replace(&mut self.is_stopping, true) {
             return Some(Phase::Done);
         }
-        self.interrupted = !matches!(self.phase, Phase::Serve { .. });
-        match self.phase {
+        self.is_interrupted = !matches!(self.current, Phase::Serve { .. });
+        match self.current {
             Phase::Load { .. } | Phase::Serve { .. } => Some(self.finish(now)),
             Phase::Finish { .. } | Phase::Close { .. } | Phase::Done => None,
             _ => Some(self.close(now)),
@@ -167,20 +112,20 @@ impl Phases {
 
     /// Returns the phase after all persistent connections are open.
     fn after_ramp(&self, now: Duration, situation: &Situation) -> Phase {
-        match self.plan {
-            Times { searches: true, .. } => Phase::IdleProbe,
-            Times { only_serves: true, .. } => Phase::Serve { since: now },
+        match self.plan.warmup {
+            _ if self.plan.find_idle_timeout.is_some() => Phase::IdleProbe,
+            _ if self.plan.targets.is_empty() => Phase::Serve { since: now },
             _ if !situation.can_send => {
                 self.hold(now, now, situation.idle_conns + situation.active_conns)
             }
-            Times { warmup: Duration::ZERO, .. } => self.load(now),
-            Times { warmup, .. } => Phase::Warm { since: now, until: now + warmup },
+            Duration::ZERO => self.load(now),
+            warmup => Phase::Warm { since: now, until: now + warmup },
         }
     }
 
     /// Whether the measured window is over: its time, plus what the first burst needs.
     fn window_is_over(&self, until: Duration, now: Duration, situation: &Situation) -> bool {
-        let is_measured = situation.bursts_measured || now >= until + self.plan.timeout;
+        let is_measured = situation.bursts_measured || now >= until + self.plan.timeout();
         let is_inactive = situation.active_conns == 0 && situation.all_persistent;
         now >= until && is_measured || is_inactive
     }
@@ -190,19 +135,19 @@ impl Phases {
     }
 
     fn finish(&self, now: Duration) -> Phase {
-        Phase::Finish { until: now + self.plan.closing + GRACE }
+        Phase::Finish { until: now + self.plan.closing_timeout() + GRACE }
     }
 
     /// Holds the connections that remain, if there are any.
     fn hold(&self, now: Duration, held_since: Duration, conns: usize) -> Phase {
-        match conns == 0 || self.stopping {
+        match conns == 0 || self.is_stopping {
             true => self.close(now),
             false => Phase::Hold { since: now, until: held_since + self.plan.hold },
         }
     }
 
     fn close(&self, now: Duration) -> Phase {
-        Phase::Close { until: now + self.plan.closing + GRACE }
+        Phase::Close { until: now + self.plan.closing_timeout() + GRACE }
     }
 }
 
@@ -367,15 +312,15 @@ mod tests {
         let unsettled = Situation { server_is_at_rest: false, ..both };
         assert_eq!(advance(&mut phases, S, unsettled), None);
         assert_eq!(advance(&mut phases, 3 * S, unsettled), Some("measure"));
-        assert_eq!((phases.held_since(), advance(&mut phases, 5 * S, both)), (3 * S, None));
+        assert_eq!((phases.held_since, advance(&mut phases, 5 * S, both)), (3 * S, None));
         assert_eq!(advance(&mut phases, 6 * S, both), Some("finish"));
         let idle = Situation { active_conns: 0, ..both };
         assert_eq!(advance(&mut phases, 6 * S, idle), Some("hold"));
-        assert_eq!(phases.current().due(), Some(8 * S));
+        assert_eq!(phases.current.due(), Some(8 * S));
         assert_eq!(advance(&mut phases, 8 * S, idle), Some("close"));
         assert_eq!(advance(&mut phases, 8 * S, idle), None);
         assert_eq!(advance(&mut phases, 8 * S, Situation::default()), Some("close"));
-        assert_eq!(phases.current(), Phase::Done);
+        assert_eq!(phases.current, Phase::Done);
     }
 
     #[test]
@@ -418,10 +363,10 @@ mod tests {
     #[test]
     fn a_worker_waits_for_the_start_message() {
         let mut phases = Phases::new(&plan());
-        phases.await_start();
+        phases.awaiting_start = true;
         assert_eq!(advance(&mut phases, S, ready()), Some("settle"));
         assert_eq!(advance(&mut phases, 60 * S, ready()), None);
-        phases.allow_start();
+        phases.awaiting_start = false;
         assert_eq!(advance(&mut phases, 60 * S, ready()), Some("measure"));
     }
 
@@ -430,21 +375,21 @@ mod tests {
         let find_idle_timeout = Some(S);
         let mut phases = Phases::new(&StressPlan { find_idle_timeout, ..plan() });
         start(&mut phases, S, ready());
-        assert_eq!((phases.current(), phases.next(9 * S, &ready())), (Phase::IdleProbe, None));
+        assert_eq!((phases.current, phases.next(9 * S, &ready())), (Phase::IdleProbe, None));
         let over = Situation { search_is_over: true, ..ready() };
         assert_eq!(advance(&mut phases, 9 * S, over), Some("close"));
         let mut phases = Phases::new(&StressPlan { targets: Vec::new(), ..plan() });
         start(&mut phases, S, ready());
         assert_eq!(phases.next(600 * S, &Situation::default()), None);
         assert_eq!(phases.interrupt(600 * S).map(Phase::name), Some("finish"));
-        assert!(!phases.is_interrupted());
+        assert!(!phases.is_interrupted);
     }
 
     #[test]
     fn the_first_signal_ends_a_run_in_order_and_the_second_at_once() {
         let mut phases = Phases::new(&plan());
         assert_eq!(phases.interrupt(S).map(Phase::name), Some("close"));
-        assert!(phases.is_interrupted() && phases.is_stopping());
+        assert!(phases.is_interrupted && phases.is_stopping);
         assert_eq!(phases.interrupt(S), Some(Phase::Done));
         let mut phases = Phases::new(&plan());
         let both = Situation { idle_conns: 1, ..ready() };

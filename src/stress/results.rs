@@ -7,7 +7,6 @@ use crate::config::StressPlan;
 use crate::core::Reason;
 
 use super::conn_result::{ConnHistory, ConnResult, classify};
-use super::cost::Cost;
 use super::failure::{BYTES_LOST, FOREIGN_PEER, LoadFailure, Stage};
 use super::group::{LoadGroup, LoadGroups};
 use super::histogram::Histogram;
@@ -25,15 +24,15 @@ use super::timeline::{Point, Timeline};
 /// The results so far, except the statistics of the loads.
 #[derive(Debug, Default)]
 pub struct Results {
-    timeline: Timeline,
-    ramp_curve: RampCurve,
+    pub timeline: Timeline,
+    pub ramp_curve: RampCurve,
     /// Time until all persistent connections were open.
-    ramp: Duration,
+    pub ramp: Duration,
     /// Start and end of the measured window.
-    measured: Option<(Duration, Duration)>,
-    busy: LoopUsage,
+    pub measured: Option<(Duration, Duration)>,
+    pub busy: LoopUsage,
     /// This process is closing connections early: how they end is not a result.
-    is_discarding: bool,
+    pub is_discarding: bool,
 }
 
 /// The state of the run in which something is recorded.
@@ -72,11 +71,6 @@ pub struct FinishedRun {
 }
 
 impl Results {
-    /// Discards or records how connections end from now on.
-    pub fn discard(&mut self, is_discarding: bool) {
-        self.is_discarding = is_discarding;
-    }
-
     /// Returns the progress of the run.
     pub fn snapshot(&self, phase: Phase, groups: &LoadGroups, now: Duration) -> Snapshot {
         let (last, step) = self.last_step();
@@ -112,60 +106,8 @@ impl Results {
     }
 
     /// Returns the last complete step of the timeline, and the length of a step.
-    pub fn last_step(&self) -> (Point, Duration) {
+    fn last_step(&self) -> (Point, Duration) {
         (self.timeline.points.last().copied().unwrap_or_default(), self.timeline.step)
-    }
-
-    /// Returns when the current step of the timeline ends.
-    pub fn due(&self) -> Duration {
-        self.timeline.due()
-    }
-
-    /// Records the number of open connections during the ramp.
-    pub fn record_ramp(&mut self, now: Duration, open: u64) {
-        self.ramp_curve.record(now, open);
-    }
-
-    pub fn end_ramp(&mut self, now: Duration, open: u64) {
-        self.ramp = now;
-        self.ramp_curve.end(now, open);
-    }
-
-    /// Ends the current step of the timeline.
-    pub fn end_step(&mut self, now: Duration, open: u64, cost: Option<Cost>) {
-        self.timeline.advance(now, open, cost);
-    }
-
-    /// Ends the timeline.
-    pub fn finish(&mut self, open: u64) {
-        self.timeline.finish(open);
-    }
-
-    /// Starts to measure the usage of the loop.
-    pub fn start_window(&mut self, now: Duration) {
-        self.busy = LoopUsage::begin(now);
-    }
-
-    /// Ends the measured window, which started at `since`.
-    pub fn end_window(&mut self, since: Duration, now: Duration) {
-        self.busy.end(now);
-        self.measured = Some((since, now));
-    }
-
-    /// Counts a turn of the loop in the measured window, and how long it slept.
-    pub fn count_turn(&mut self, slept: Duration) {
-        self.busy.turns += 1;
-        self.busy.slept += slept;
-    }
-
-    /// Records an established connection.
-    pub fn record_connected(&mut self) {
-        self.timeline.current().opened += 1;
-    }
-
-    /// Records a connection that could not even be attempted.
-    pub fn record_dial_failed(&mut self) {
-        self.timeline.current().failed += 1;
     }
 
     /// Records bytes moved by a load since the last call.
@@ -360,7 +302,7 @@ mod tests {
             let reaction = results.record_report(&mut groups[0], report, cx(phase));
             assert_eq!((reaction, groups[0].stats.answered), (Reaction::Answered, answered));
         }
-        results.end_step(100 * MS, 1, None);
+        results.timeline.advance(100 * MS, 1, None);
         assert_eq!(results.last_step().0.answered, 2);
     }
 
@@ -411,7 +353,7 @@ mod tests {
     #[test]
     fn discarded_closes_are_counted_as_closed_and_not_as_results() {
         let (mut results, mut groups) = open(LoadKind::Echo);
-        results.discard(true);
+        results.is_discarding = true;
         assert_eq!(results.record_closed(&mut groups[0], closed(64, 0), cx(LOAD)), None);
         assert_eq!((groups.open(), groups[0].stats.failed()), (0, 0));
     }

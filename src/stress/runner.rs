@@ -17,7 +17,7 @@ use super::conns::Conns;
 use super::dial::LoadDialer;
 use super::failure::{LoadFailure, NO_ANSWER, Stage};
 use super::group::{LoadGroup, LoadGroups};
-use super::idle_probe::IdleSearch;
+use super::idle_probe::IdleProbe;
 use super::load::{RunClock, ScriptReport};
 use super::load_watch::ClosedConn;
 use super::pacer::ConnectPace;
@@ -27,13 +27,11 @@ use super::phases::{Phase, Phases, Situation};
 use super::precise_timer::PreciseTimer;
 use super::results::{FinishedRun, Reaction, RecordCx, Results};
 use super::sending::send_due;
-use super::server_usage::ServerUsage;
-use super::sink::Sink;
+use super::server_usage::{LoopUsage, ServerUsage};
 use super::snapshot::Snapshot;
 
 /// The loop and the parts of a run.
 pub struct Runner {
-    plan: StressPlan,
     clock: RunClock,
     event_loop: EventLoop,
     precise_timer: PreciseTimer,
@@ -42,8 +40,8 @@ pub struct Runner {
     phases: Phases,
     connect_pace: ConnectPace,
     answer_scan: AnswerScan,
-    search: IdleSearch,
-    sink: Sink,
+    /// The search for an idle timeout, if the plan has one.
+    search: Option<IdleProbe>,
     results: Results,
     server_usage: ServerUsage,
     /// The process that started this one, if it is one of several.
@@ -69,11 +67,11 @@ impl Runner {
         let clock = RunClock::start();
         let groups = LoadGroups::new(plan, pattern, clock);
         let capacity = plan.groups().iter().map(|(_, conns)| conns).sum();
+        let probe = |max| IdleProbe::new(max, plan.timeout(), plan.probe);
         let mut precise_timer = PreciseTimer::default();
         let event_loop = EventLoop::new(EVENTS)?;
         precise_timer.register(event_loop.registry(), Source::Timer.token())?;
         Ok(Runner {
-            plan: plan.clone(),
             clock,
             event_loop,
             precise_timer,
@@ -82,8 +80,7 @@ impl Runner {
             phases: Phases::new(plan),
             connect_pace: ConnectPace::new(plan.connect_rate),
             answer_scan: AnswerScan::new(plan),
-            search: IdleSearch::new(plan),
-            sink: Sink::default(),
+            search: plan.find_idle_timeout.map(probe),
             results: Results::default(),
             server_usage,
             parent: None,
@@ -100,28 +97,28 @@ impl Runner {
     pub fn connect_parent(&mut self) -> io::Result<()> {
         let registry = self.event_loop.registry();
         self.parent = Some(Parent::register(registry, Source::Stdio.token())?);
-        self.phases.await_start();
+        self.phases.awaiting_start = true;
         Ok(())
     }
 
     /// Listens for streams. The load of the sink is the last one.
     pub fn open_sink(&mut self, listen: &Listen) -> Result<(), CannotListen> {
-        self.sink.open(listen, self.groups.len() - 1, self.event_loop.registry())
+        self.conns.sink.open(listen, self.groups.len() - 1, self.event_loop.registry())
     }
 
     pub fn sink_addresses(&self) -> &[String] {
-        self.sink.addresses()
+        &self.conns.sink.addresses
     }
 
     /// Runs one turn. Returns false at the end of the run.
     pub fn turn(&mut self) -> io::Result<bool> {
         self.advance();
-        if self.phases.current() == Phase::Done {
-            self.results.finish(self.groups.open());
+        if self.phases.current == Phase::Done {
+            self.results.timeline.finish(self.groups.open());
             return Ok(false);
         }
         self.open();
-        let (phase, now) = (self.phases.current(), self.clock.now());
+        let (phase, now) = (self.phases.current, self.clock.now());
         send_due(&mut self.groups, &mut self.conns, phase, now);
         self.answer_scan.run(&mut self.groups, &mut self.conns, phase, now);
         self.sleep()?;
@@ -143,24 +140,24 @@ impl Runner {
 
     /// Whether persistent connections are still being opened.
     pub fn is_ramping(&self) -> bool {
-        self.phases.current() == Phase::Ramp
+        self.phases.current == Phase::Ramp
     }
 
     /// Returns the current progress.
     pub fn snapshot(&self) -> Snapshot {
-        self.results.snapshot(self.phases.current(), &self.groups, self.clock.now())
+        self.results.snapshot(self.phases.current, &self.groups, self.clock.now())
     }
 
     /// Takes the ended run apart.
     pub fn finish(self) -> FinishedRun {
         FinishedRun {
             whole: self.clock.now(),
-            plan: self.plan,
+            plan: self.phases.plan,
             groups: self.groups,
             results: self.results,
-            interrupted: self.phases.is_interrupted(),
+            interrupted: self.phases.is_interrupted,
             server_usage: self.server_usage,
-            probe: self.search.into_result(),
+            probe: self.search.map(|search| search.result),
         }
     }
 }
@@ -180,7 +177,7 @@ impl Runner {
     /// Returns what the next phase depends on. The server is read, and the search continued, only
     /// in the phases that need it.
     fn situation(&mut self, now: Duration) -> Situation {
-        let phase = self.phases.current();
+        let phase = self.phases.current;
         let is_settling = matches!(phase, Phase::Settle { .. });
         let search_is_over = phase == Phase::IdleProbe && !self.run_search(now);
         Situation {
@@ -197,9 +194,17 @@ impl Runner {
 
     /// Starts a phase: ends what belongs to the last one, and starts what belongs to this one.
     fn enter(&mut self, next: Phase, now: Duration) {
-        match (self.phases.current(), next) {
-            (Phase::Ramp, _) => self.results.end_ramp(now, self.groups.open()),
-            (Phase::Load { since, .. } | Phase::Serve { since }, _) => self.end_window(since, now),
+        match (self.phases.current, next) {
+            (Phase::Ramp, _) => {
+                self.results.ramp = now;
+                self.results.ramp_curve.end(now, self.groups.open());
+            }
+            (Phase::Load { since, .. } | Phase::Serve { since }, _) => {
+                self.server_usage.end(now);
+                self.results.busy.end(now);
+                self.results.measured = Some((since, now));
+                self.groups.end_window(since, now);
+            }
             (Phase::Finish { .. }, _) => self.cut(|group| !group.is_idle()),
             (Phase::Probe { .. }, _) => self.give_up_probes(),
             _ => {}
@@ -208,7 +213,7 @@ impl Runner {
             self.cut(|_| true);
         }
         let last = self.phases.enter(next, now);
-        if matches!(last, Phase::Settle { .. }) && !self.phases.is_stopping() {
+        if matches!(last, Phase::Settle { .. }) && !self.phases.is_stopping {
             self.server_usage.open(now, self.groups.persistent_open());
         }
         match next {
@@ -219,10 +224,10 @@ impl Runner {
                     self.start_loads(now);
                 }
                 self.groups.start_window();
-                self.results.start_window(now);
+                self.results.busy = LoopUsage::begin(now);
                 self.server_usage.begin(now);
             }
-            Phase::Serve { .. } => self.results.start_window(now),
+            Phase::Serve { .. } => self.results.busy = LoopUsage::begin(now),
             Phase::Finish { .. } => {
                 self.groups.stop_active();
                 self.wake_senders();
@@ -244,8 +249,8 @@ impl Runner {
     /// Ends the run early but in order. A second call ends it at once.
     fn interrupt(&mut self) {
         let now = self.clock.now();
-        if self.phases.is_stopping() {
-            self.results.discard(true);
+        if self.phases.is_stopping {
+            self.results.is_discarding = true;
         } else {
             self.abort_dials();
         }
@@ -256,46 +261,37 @@ impl Runner {
 
     fn start_loads(&mut self, now: Duration) {
         self.connect_pace.end_ramp(now);
-        self.groups.start(&self.plan, now);
+        self.groups.start(&self.phases.plan, now);
         self.wake_senders();
-    }
-
-    fn end_window(&mut self, since: Duration, now: Duration) {
-        self.server_usage.end(now);
-        self.results.end_window(since, now);
-        self.groups.end_window(since, now);
     }
 
     /// Records idle connections before they are probed or closed.
     fn end_hold(&mut self, now: Duration) {
         self.server_usage.record_queue();
         self.server_usage.close(now);
-        self.groups.end_hold(self.phases.held_since(), now);
+        self.groups.end_hold(self.phases.held_since, now);
     }
 
     /// Closes all remaining connections.
     fn close(&mut self) {
-        self.sink.close();
+        self.conns.sink.listeners.close_now();
         self.groups.stop();
         self.conns.of_loads(|_| true).into_iter().for_each(|(key, _)| self.conns.wake(key));
     }
 
     fn wake_senders(&mut self) {
-        for group in 0..self.groups.len() {
-            for index in 0..self.groups[group].keys.len() {
-                self.conns.wake(self.groups[group].keys[index]);
-            }
-        }
+        let keys = self.groups.iter().flat_map(|group| &group.keys);
+        keys.for_each(|key| self.conns.wake(*key));
     }
 
     /// Drops connections that are still connecting, without recording a result.
     fn abort_dials(&mut self) {
-        self.results.discard(true);
+        self.results.is_discarding = true;
         for (key, _) in self.conns.of_loads(|_| true).into_iter().filter(|(_, dialing)| *dialing) {
             self.conns.end(key, Reason::ConnectTimeout);
         }
         self.record_closed();
-        self.results.discard(false);
+        self.results.is_discarding = false;
     }
 
     /// Closes connections of the chosen loads at once.
@@ -316,7 +312,7 @@ impl Runner {
         let mut budget = self.connect_pace.allowance(self.clock.now());
         for index in 0..self.groups.len() {
             let (now, group) = (self.clock.now(), &self.groups[index]);
-            if !self.phases.current().opens(group.mode.kind) || now < group.retry_at {
+            if !self.phases.current.opens(group.mode.kind) || now < group.retry_at {
                 continue;
             }
             let is_burst = group.mode.burst && !group.is_persistent();
@@ -324,43 +320,48 @@ impl Runner {
             for _ in 0..count {
                 budget = budget.saturating_sub(1);
                 self.connect_pace.count();
-                if let Err(error) = self.open_one(index) {
-                    self.dial_failed(index, SysError::from(&error));
+                if self.open_one(index).is_none() {
                     break;
                 }
             }
         }
     }
 
-    fn open_one(&mut self, group: usize) -> io::Result<Key> {
-        let probes = self.search.sends();
+    fn open_one(&mut self, group: usize) -> Option<Key> {
+        let probes = self.search.as_ref().is_some_and(IdleProbe::sends);
         let script = |key| self.groups[group].script(key, probes);
-        let key = self.conns.dial(group, self.event_loop.registry(), script)?;
-        self.groups[group].dialed();
-        Ok(key)
+        match self.conns.dial(group, self.event_loop.registry(), script) {
+            Ok(key) => {
+                self.groups[group].dialed();
+                Some(key)
+            }
+            Err(error) => {
+                self.dial_failed(group, SysError::from(&error));
+                None
+            }
+        }
     }
 
     /// Records a connection that could not even be attempted.
     fn dial_failed(&mut self, group: usize, fault: SysError) {
         let failure = LoadFailure::of(Stage::Connect, fault);
         self.groups[group].dial_failed(failure, self.clock.now());
-        self.results.record_dial_failed();
+        self.results.timeline.current().failed += 1;
     }
 
     /// Accepts pending connections of the sink, as far as the budget of one turn allows.
     fn accept(&mut self) {
-        let mut cursor = 0;
-        while let Some(listener) = self.sink.next_pending(&mut cursor) {
+        let (mut cursor, group) = (0, self.groups.len().saturating_sub(1));
+        while let Some(listener) = self.conns.sink.listeners.next_pending(&mut cursor) {
             for _ in 0..ACCEPT_BUDGET {
-                match self.conns.accept(&mut self.sink, listener, &self.event_loop) {
+                match self.conns.accept(listener, &self.event_loop) {
                     Ok(Some(accepted)) => {
-                        let group = usize::from(accepted.route);
                         self.groups[group].accepted();
                         let script = self.groups[group].sink_script(accepted.key);
                         self.conns.insert(group, accepted, script);
                     }
                     Ok(None) => break,
-                    Err((group, fault)) => {
+                    Err(fault) => {
                         self.dial_failed(group, fault);
                         break;
                     }
@@ -400,13 +401,13 @@ impl Runner {
     /// Starts a round of the search if none is running, and executes what is due. Returns false at
     /// the end of the search.
     fn run_search(&mut self, now: Duration) -> bool {
-        for idle_time in self.search.next_round() {
-            match self.open_one(0) {
-                Ok(key) => self.search.begin(key, idle_time),
-                Err(error) => self.dial_failed(0, SysError::from(&error)),
+        let over = self.search.as_mut().filter(|search| search.is_round_over());
+        for idle_time in over.map(IdleProbe::next_round).unwrap_or_default() {
+            if let (Some(key), Some(search)) = (self.open_one(0), &mut self.search) {
+                search.begin(key, idle_time);
             }
         }
-        self.search.run(&mut self.conns, now)
+        self.search.as_mut().is_some_and(|search| search.run(&mut self.conns, now))
     }
 }
 
@@ -418,7 +419,7 @@ impl Runner {
             Some(Duration::ZERO) => Duration::ZERO,
             limit => limit.into_iter().chain(self.due(before)).min().unwrap_or(Duration::MAX),
         };
-        let next_send = self.groups.next_send().filter(|_| self.phases.current().sends());
+        let next_send = self.groups.next_send().filter(|_| self.phases.current.sends());
         let limit = match next_send {
             Some(due) => limit.min(self.precise_timer.set(due.saturating_sub(before).min(limit))),
             None => limit,
@@ -427,25 +428,27 @@ impl Runner {
         // Turns take their time from the clock of the run, which counts nanoseconds.
         let asleep = self.event_loop.before_sleep();
         self.event_loop.sleep(asleep, limit, self.conns.queued(), &mut ())?;
-        if self.phases.current().measures() {
+        if self.phases.current.measures() {
             let slept = match limit {
                 Some(Duration::ZERO) => Duration::ZERO,
                 _ => self.clock.now() - before,
             };
-            self.results.count_turn(slept);
+            self.results.busy.turns += 1;
+            self.results.busy.slept += slept;
         }
         Ok(())
     }
 
     /// Time until the next action without an event.
     fn due(&self, now: Duration) -> Option<Duration> {
-        let (phase, pace) = (self.phases.current(), self.connect_pace.next_due());
+        let (phase, pace) = (self.phases.current, self.connect_pace.next_due());
         let wait = |until: Duration| until.saturating_sub(now);
         let opening = self.groups.iter().filter(|group| phase.opens(group.mode.kind));
         let opening = opening.filter(|group| group.unopened() > 0);
         let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
-        let fixed = [open, phase.due(), self.search.due(), Some(self.results.due())];
-        let listeners = self.sink.sleep(self.conns.moment());
+        let search = self.search.as_ref().and_then(IdleProbe::due);
+        let fixed = [open, phase.due(), search, Some(self.results.timeline.due())];
+        let listeners = self.conns.sink.listeners.sleep(self.conns.moment(), usize::MAX);
         fixed.into_iter().flatten().map(wait).chain(listeners).min()
     }
 
@@ -456,7 +459,7 @@ impl Runner {
         for (source, event) in self.event_loop.wakeups() {
             match source {
                 Source::Conn(key) => self.conns.mark(key, ready(event), now),
-                Source::Listener(key) => self.sink.set_pending(key),
+                Source::Listener(key) => self.conns.sink.listeners.set_pending(key),
                 Source::Signals => signalled = true,
                 // The parent process writes to standard input.
                 Source::Stdio => from_parent = true,
@@ -476,11 +479,11 @@ impl Runner {
     /// Handles a message or the exit of the parent process.
     fn handle_message(&mut self) {
         match self.parent.as_mut().map(Parent::read) {
-            Some(Some(true)) => self.phases.allow_start(),
+            Some(Some(true)) => self.phases.awaiting_start = false,
             Some(None) => {
                 self.parent = None;
-                self.phases.allow_start();
-                if !self.phases.is_stopping() {
+                self.phases.awaiting_start = false;
+                if !self.phases.is_stopping {
                     self.interrupt();
                 }
             }
@@ -518,18 +521,20 @@ impl Runner {
     fn record_cx(&self) -> RecordCx {
         RecordCx {
             now: self.clock.now(),
-            phase: self.phases.current(),
-            searches: self.search.is_planned(),
-            is_deciding: self.search.is_deciding(),
+            phase: self.phases.current,
+            searches: self.search.is_some(),
+            is_deciding: self.search.as_ref().is_some_and(IdleProbe::is_deciding),
         }
     }
 
     fn record_connected(&mut self) {
         for (key, after) in self.conns.take_connected() {
-            self.search.connected(key, self.clock.now());
+            if let Some(search) = &mut self.search {
+                search.connected(key, self.clock.now());
+            }
             let group = &mut self.groups[self.conns.load(key)];
             group.connected(key, after);
-            self.results.record_connected();
+            self.results.timeline.current().opened += 1;
             // Without a message there is no answer to wait for.
             if group.load.aborts && group.load.size == 0 {
                 self.conns.end(key, Reason::Cut);
@@ -550,14 +555,11 @@ impl Runner {
     /// Marks the connection for its next message.
     fn answered(&mut self, group: usize, key: Key) {
         let now = self.clock.now();
-        match self.search.answered(key, now) {
-            Some(true) => return self.conns.end(key, Reason::Drained),
-            Some(false) => return,
-            None => {}
-        }
-        match self.groups[group].load.aborts {
-            true => self.conns.end(key, Reason::Cut),
-            false => self.conns.wake(key),
+        match self.search.as_mut().map(|search| search.answered(key, now)) {
+            Some(true) => self.conns.end(key, Reason::Drained),
+            Some(false) => {}
+            None if self.groups[group].load.aborts => self.conns.end(key, Reason::Cut),
+            None => self.conns.wake(key),
         }
     }
 
@@ -565,7 +567,7 @@ impl Runner {
         for closed in self.conns.take_closed() {
             self.record_close(closed);
         }
-        let phase = self.phases.current();
+        let phase = self.phases.current;
         for load in 0..self.groups.len() {
             let moved = self.conns.take_moved(load);
             self.results.record_moved(&mut self.groups[load], moved, phase);
@@ -575,8 +577,8 @@ impl Runner {
     fn record_close(&mut self, closed: ClosedConn) {
         let (cx, group) = (self.record_cx(), self.conns.load(closed.key));
         let result = self.results.record_closed(&mut self.groups[group], closed, cx);
-        let Some(result) = result else { return };
-        if !self.search.closed(closed.key, result, cx.phase, cx.now) {
+        let (Some(result), Some(search)) = (result, &mut self.search) else { return };
+        if !search.ended(closed.key, result, cx.phase, cx.now) {
             self.groups[0].stats.fail(LoadFailure::new(Stage::Exchange, NO_ANSWER));
         }
     }
@@ -584,12 +586,12 @@ impl Runner {
     /// Updates ramp curve and timeline when due.
     fn record_step(&mut self) {
         let (now, open) = (self.clock.now(), self.groups.open());
-        if self.phases.current() == Phase::Ramp {
-            self.results.record_ramp(now, open);
+        if self.phases.current == Phase::Ramp {
+            self.results.ramp_curve.record(now, open);
         }
-        if now >= self.results.due() {
+        if now >= self.results.timeline.due() {
             let cost = self.server_usage.lately(now);
-            self.results.end_step(now, open, cost);
+            self.results.timeline.advance(now, open, cost);
         }
     }
 }

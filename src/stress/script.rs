@@ -108,8 +108,8 @@ impl Script {
     /// Permits one more message, for a load with a rate or bursts.
     pub fn permit(&mut self, due: Duration) {
         match &mut self.kind {
-            ScriptKind::StreamEcho(echo) => echo.permit(due),
-            ScriptKind::DatagramEcho(datagram_echo) => datagram_echo.permit(due),
+            ScriptKind::StreamEcho(echo) => echo.permits.grant(due),
+            ScriptKind::DatagramEcho(datagram_echo) => datagram_echo.permits.grant(due),
             ScriptKind::Bulk(_) | ScriptKind::Far(_) => {}
         }
     }

@@ -17,7 +17,7 @@ pub struct StreamEcho {
     received_bytes: u64,
     started: u64,
     answered: u64,
-    permits: SendPermits,
+    pub permits: SendPermits,
     /// Start time of each message in flight.
     times: VecDeque<Duration>,
     /// The peer has ended the stream: no answer can arrive.
@@ -32,11 +32,6 @@ impl StreamEcho {
     /// Creates an exchange that may send `permits` messages at once.
     pub fn with_permits(permits: u64) -> StreamEcho {
         StreamEcho { permits: SendPermits::new(permits), ..StreamEcho::default() }
-    }
-
-    /// Permits one more message.
-    pub fn permit(&mut self, due: Duration) {
-        self.permits.grant(due);
     }
 
     /// Returns the number of messages in flight.
@@ -250,8 +245,8 @@ mod tests {
         let (mut echo, mut buffer) = (StreamEcho::default(), [0; 8]);
         assert!(is_blocked(echo.read(&load, 0, &mut buffer)));
         // The first was due at once, so the second one millisecond later: both are long due.
-        echo.permit(Duration::ZERO);
-        echo.permit(Duration::from_millis(1));
+        echo.permits.grant(Duration::ZERO);
+        echo.permits.grant(Duration::from_millis(1));
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!(echo.read(&load, 0, &mut buffer).unwrap(), 8);
         echo.write(&load, KEY, 0, &buffer).unwrap();

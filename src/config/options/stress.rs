@@ -7,7 +7,10 @@ use crate::config::stress::{read_loads, show_loads};
 use crate::config::unit::{self, Rate, show_duration, show_timeout};
 use crate::config::{Direction, Probe, StressPlan, Worker, listen};
 
-const STRESS: OptionSpec = OptionSpec { scope: Scope::Only(&["stress"]), ..PLAIN };
+const LOAD: OptionSpec =
+    OptionSpec { section: Section::Load, scope: Scope::Only(&["stress"]), ..PLAIN };
+const AMOUNT: OptionSpec = OptionSpec { section: Section::Amount, ..LOAD };
+const REPORT: OptionSpec = OptionSpec { section: Section::Report, ..LOAD };
 
 pub(super) const OPTIONS: [OptionSpec; 27] = [
     OptionSpec {
@@ -15,209 +18,190 @@ pub(super) const OPTIONS: [OptionSpec; 27] = [
         takes: Takes::Value("LOAD[=N],..."),
         default: "echo",
         help: "loads to run: idle, echo[+burst], churn[+burst][+abort], stream (see above)",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| read_loads(value).map(|loads| plan.loads.extend(loads)),
             |plan| (!plan.loads.is_empty()).then(|| show_loads(&plan.loads)),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "conns",
         takes: Takes::Value("N"),
         help: "connections of each load without a number of its own",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.conns, unit::read_limit(value)),
             |plan| Some(plan.conns.to_string()),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "active-conns",
         takes: Takes::Value("N"),
         help: "additional echo connections beside the other loads",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.active_conns, read_number(value)),
             |plan| Some(plan.active_conns.to_string()),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "connect-rate",
         takes: Takes::Value("RATE"),
         default: "10k/s; churn: no limit",
         help: "maximum rate of new connections",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.connect_rate, read_pace(value).map(Some)),
             |plan| plan.connect_rate.map(show_rate),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "duration",
         takes: Takes::Value("TIME"),
         help: "measurement time of loads that send",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.duration, unit::read_wait(value)),
             |plan| Some(show_duration(plan.duration)),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "hold",
         takes: Takes::Value("TIME"),
         help: "hold idle connections for this long",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.hold, unit::read_bounded(value)),
             |plan| Some(show_duration(plan.hold)),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "warmup",
         takes: Takes::Value("TIME"),
         help: "run the loads for this long before measuring",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.warmup, unit::read_bounded(value)),
             |plan| Some(show_duration(plan.warmup)),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "size",
         takes: Takes::Value("SIZE"),
         help: "message size in bytes; every byte is verified",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.size, read_size(value)),
             |plan| Some(plan.size.to_string()),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "depth",
         takes: Takes::Value("N"),
         help: "messages in flight per connection",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.depth, unit::read_limit(value)),
             |plan| Some(plan.depth.to_string()),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "rate",
         takes: Takes::Value("RATE"),
         default: "closed loop: the next message follows the answer",
         help: "send messages at this total rate, without waiting for answers",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.rate, read_pace(value).map(Some)),
             |plan| plan.rate.map(show_rate),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "direction",
         takes: Takes::Value("DIR"),
         help: "stream direction: echo, discard, or with a --sink behind a relay up, down, both",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.direction, parse::choice(value, &Direction::NAMES)),
             |plan| Some(plan.direction.name().to_string()),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "no-verify",
         help: "only count the bytes of a stream: higher throughput (up and discard)",
-        section: Section::Load,
         field: Field::Stress(
             |plan, _| put(&mut plan.no_verify, Ok(true)),
             |plan| plan.no_verify.then(String::new),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "burst",
         help: "all connections of echo send, and all of churn connect, at the same instant, \
                repeatedly",
-        section: Section::Load,
         field: Field::Stress(
             |plan, _| put(&mut plan.burst, Ok(true)),
             |plan| plan.burst.then(String::new),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "burst-interval",
         takes: Takes::Value("TIME"),
         default: "a burst starts when the last one is over",
         help: "time between the starts of two bursts",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.burst_interval, unit::read_wait(value).map(Some)),
             |plan| plan.burst_interval.map(show_duration),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "abort",
         help: "connections of churn close with RST",
-        section: Section::Load,
         field: Field::Stress(
             |plan, _| put(&mut plan.abort, Ok(true)),
             |plan| plan.abort.then(String::new),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "probe",
         takes: Takes::Value("PROBE"),
         help: "test of an idle connection: echo (send a message, expect its echo), none (only \
                watch), auto (with --find-idle-timeout: echo if the server echoes, otherwise none)",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.probe, parse::choice(value, &Probe::NAMES)),
             |plan| Some(plan.probe.name().to_string()),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "find-idle-timeout",
         takes: Takes::Value("TIME"),
         help: "find the server's idle timeout, testing up to TIME",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.find_idle_timeout, unit::read_timeout(value)),
             |plan| Some(show_timeout(plan.find_idle_timeout)),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "timeout",
         takes: Takes::Value("TIME"),
         default: "10s; datagrams: 1s",
         help: "maximum time for a connect or an answer; a later datagram is lost",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.timeout, unit::read_wait(value).map(Some)),
             |plan| plan.timeout.map(show_duration),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "source",
         takes: Takes::Value("ADDRESS[/BITS],..."),
         default: "chosen by the system; on loopback from 127.0.0.1 on",
         help: "local addresses to connect from",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| read_sources(value).map(|sources| plan.sources.extend(sources)),
             |plan| {
@@ -225,99 +209,91 @@ pub(super) const OPTIONS: [OptionSpec; 27] = [
                 (!shown.is_empty()).then(|| shown.join(","))
             },
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "processes",
         takes: Takes::Value("N"),
         default: "from the open-file limit",
         help: "number of worker processes",
-        section: Section::Amount,
         field: Field::Stress(
             |plan, value| put(&mut plan.processes, read_processes(value).map(Some)),
             |plan| plan.processes.map(|count| count.to_string()),
         ),
-        ..STRESS
+        ..AMOUNT
     },
     OptionSpec {
         name: "gso",
         help: "send UDP with segmentation offload: many datagrams per system call",
-        section: Section::Load,
         field: Field::Stress(
             |plan, _| put(&mut plan.gso, Ok(true)),
             |plan| plan.gso.then(String::new),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "sink",
         takes: Takes::Value("LISTEN"),
         default: "off",
         help: "listen here as the far end of streams, with or without a load",
-        section: Section::Load,
         field: Field::Stress(
             |plan, value| put(&mut plan.sink, listen::read(value).map(Some)),
             |plan| plan.sink.as_ref().map(ToString::to_string),
         ),
-        ..STRESS
+        ..LOAD
     },
     OptionSpec {
         name: "pid",
         takes: Takes::Value("PID"),
         default: "the local process that owns the port",
         help: "measure CPU and memory of this process",
-        section: Section::Report,
         field: Field::Stress(
             |plan, value| put(&mut plan.pid, read_pid(value).map(Some)),
             |plan| plan.pid.map(|pid| pid.to_string()),
         ),
-        ..STRESS
+        ..REPORT
     },
     OptionSpec {
         name: "json",
         takes: Takes::Value("FILE"),
         default: "off",
         help: "write all results as JSON; - is standard output",
-        section: Section::Report,
         field: Field::Stress(
             |plan, value| put(&mut plan.json, Ok(Some(value.text.into()))),
             |plan| plan.json.as_ref().map(|path| path.display().to_string()),
         ),
-        ..STRESS
+        ..REPORT
     },
     OptionSpec {
         name: "report",
         takes: Takes::Value("FILE"),
         default: "off",
         help: "write a self-contained HTML report with charts",
-        section: Section::Report,
         field: Field::Stress(
             |plan, value| put(&mut plan.report, Ok(Some(value.text.into()))),
             |plan| plan.report.as_ref().map(|path| path.display().to_string()),
         ),
-        ..STRESS
+        ..REPORT
     },
     OptionSpec {
         name: "seed",
         takes: Takes::Value("N"),
         default: "random",
         help: "seed of the message contents",
-        section: Section::Report,
         field: Field::Stress(
             |plan, value| put(&mut plan.seed, read_seed(value).map(Some)),
             |plan| plan.seed.map(|seed| seed.to_string()),
         ),
-        ..STRESS
+        ..REPORT
     },
     OptionSpec {
         name: "worker",
         takes: Takes::Value("N/N"),
-        section: Section::Report,
         field: Field::Stress(
             |plan, value| put(&mut plan.worker, read_worker(value).map(Some)),
             |plan| plan.worker.map(|worker| format!("{}/{}", worker.index, worker.count)),
         ),
-        ..STRESS
+        ..REPORT
     },
 ];
 
