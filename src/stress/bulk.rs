@@ -13,7 +13,7 @@ use super::load::{Load, ScriptEvent};
 use super::pattern::{END, Pattern, RING_BYTES};
 
 /// One side of a bulk stream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BulkStream {
     /// The header to send before the stream.
     header: Vec<u8>,
@@ -22,7 +22,7 @@ pub struct BulkStream {
     sends: bool,
     receives: bool,
     /// The bytes are only counted, not verified, and the near side sends no tail.
-    count_only: bool,
+    pub count_only: bool,
     /// The far end is a sink: the stream has a header and a tail.
     framed: bool,
     /// This side sends its tail only after the other side has ended.
@@ -36,7 +36,7 @@ pub struct BulkStream {
     /// The part of the other side's tail received so far.
     peer_tail: Vec<u8>,
     /// The other side has ended.
-    ended: bool,
+    pub ended: bool,
 }
 
 /// The header: a magic string, the directions, the seed, and the start position in the ring.
@@ -82,7 +82,7 @@ impl BulkStream {
             count_only: load.count_only,
             framed,
             echo: direction == Direction::Echo,
-            ..BulkStream::blank()
+            ..BulkStream::default()
         }
     }
 
@@ -103,32 +103,9 @@ impl BulkStream {
             count_only,
             framed: true,
             far: true,
-            ..BulkStream::blank()
+            ..BulkStream::default()
         };
         known.then_some((bulk, seed))
-    }
-
-    fn blank() -> BulkStream {
-        BulkStream {
-            header: Vec::new(),
-            start: 0,
-            sends: false,
-            receives: false,
-            count_only: false,
-            framed: false,
-            far: false,
-            echo: false,
-            sent: 0,
-            received: 0,
-            tail: None,
-            peer_tail: Vec::new(),
-            ended: false,
-        }
-    }
-
-    /// Handles the peer's end of file.
-    pub fn read_end(&mut self) {
-        self.ended = true;
     }
 
     /// Generates the bytes to send: header, stream, tail.
@@ -256,11 +233,6 @@ impl BulkStream {
     /// Whether the other side still has to send.
     pub fn waits(&self) -> bool {
         !self.far && (self.receives || self.framed && self.tail.is_some()) && !self.is_complete()
-    }
-
-    /// Whether received bytes are only counted.
-    pub fn is_counted(&self) -> bool {
-        self.count_only
     }
 
     /// Start position in the ring of the bytes that this side sends.

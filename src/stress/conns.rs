@@ -19,13 +19,14 @@ use crate::runtime::listeners::{Accepted, Listeners};
 use super::dial::LoadDialer;
 use super::endpoint::Endpoint;
 use super::load::RunClock;
-use super::load_watch::{ClosedConn, LoadWatch, Moved};
+use super::load_watch::LoadWatch;
 use super::script::Script;
 
 /// All connections of this process.
 pub struct Conns {
     engine: Engine<Endpoint>,
-    watch: LoadWatch,
+    /// What the engine has reported since the loop last took it.
+    pub watch: LoadWatch,
     ids: ConnIds,
     dialer: LoadDialer,
     clock: RunClock,
@@ -249,25 +250,5 @@ impl Conns {
                 self.end(key, Reason::Refused { fault });
             }
         }
-    }
-
-    /// Returns the connections established since the last call, and the time each took.
-    pub fn take_connected(&mut self) -> Vec<(Key, Duration)> {
-        std::mem::take(&mut self.watch.connected)
-    }
-
-    /// Returns the connections whose peer has ended them since the last call.
-    pub fn take_peer_ended(&mut self) -> Vec<Key> {
-        std::mem::take(&mut self.watch.peer_ended)
-    }
-
-    /// Returns the connections closed since the last call.
-    pub fn take_closed(&mut self) -> Vec<ClosedConn> {
-        std::mem::take(&mut self.watch.closed)
-    }
-
-    /// Returns the bytes moved by a load since the last call.
-    pub fn take_moved(&mut self, load: usize) -> Moved {
-        std::mem::take(&mut self.watch.moved[load])
     }
 }

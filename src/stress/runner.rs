@@ -3,6 +3,7 @@
 //! and the results what is recorded.
 
 use std::io;
+use std::mem::take;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -507,12 +508,12 @@ impl Runner {
         self.conns.end_failed_dials();
         self.record_connected();
         for group in 0..self.groups.len() {
-            let mut reports = std::mem::take(&mut self.reports);
+            let mut reports = take(&mut self.reports);
             self.groups[group].load.collect(&mut reports);
             reports.drain(..).for_each(|report| self.record_report(group, report));
             self.reports = reports;
         }
-        for key in self.conns.take_peer_ended() {
+        for key in take(&mut self.conns.watch.peer_ended) {
             self.conns.wake(key);
         }
         self.record_closed();
@@ -528,7 +529,7 @@ impl Runner {
     }
 
     fn record_connected(&mut self) {
-        for (key, after) in self.conns.take_connected() {
+        for (key, after) in take(&mut self.conns.watch.connected) {
             if let Some(search) = &mut self.search {
                 search.connected(key, self.clock.now());
             }
@@ -564,12 +565,12 @@ impl Runner {
     }
 
     fn record_closed(&mut self) {
-        for closed in self.conns.take_closed() {
+        for closed in take(&mut self.conns.watch.closed) {
             self.record_close(closed);
         }
         let phase = self.phases.current;
         for load in 0..self.groups.len() {
-            let moved = self.conns.take_moved(load);
+            let moved = take(&mut self.conns.watch.moved[load]);
             self.results.record_moved(&mut self.groups[load], moved, phase);
         }
     }

@@ -80,7 +80,7 @@ impl Script {
         let Some((bulk, seed)) = BulkStream::far(whole) else {
             return Err(self.load.reject(self.key, ScriptEvent::ForeignPeer));
         };
-        if bulk.is_counted() {
+        if bulk.count_only {
             self.load.report(self.key, ScriptEvent::CountOnly);
         }
         self.kind = ScriptKind::Bulk(bulk);
@@ -96,7 +96,7 @@ impl Script {
             ScriptKind::StreamEcho(echo) => echo.ended = true,
             ScriptKind::DatagramEcho(_) => {}
             ScriptKind::Bulk(bulk) => {
-                bulk.read_end();
+                bulk.ended = true;
                 if !bulk.is_complete() && (self.load.ending.get() || self.load.far) {
                     self.load.report(self.key, ScriptEvent::Truncated);
                 }

@@ -54,7 +54,7 @@ impl Pair {
         };
         if bytes == 0 {
             self.ended = true;
-            far.read_end();
+            far.ended = true;
             return Ok(());
         }
         far.write(&self.load, &self.load.pattern, KEY, &buffer[..bytes - lost])?;
