@@ -73,8 +73,9 @@ pub fn units(text: &str) {
 
 /// Parses a line that a worker process of `stress` sends.
 pub fn worker_message(text: &str) {
-    if let Some(message) = Message::read(text) {
-        drop(message.line());
+    match serde_json::from_str::<Message>(text) {
+        Ok(message) => drop(serde_json::to_string(&message)),
+        Err(error) => drop(error.to_string()),
     }
 }
 
@@ -103,8 +104,10 @@ mod tests {
         "welcome {peer.ip}\\r\\n{{}}",
         "1.25h",
         "2k/s",
-        "ready",
-        r#"{"phase":"ramp","open":12,"share":0.5,"list":[1,-2.5e3,null,true,"\u00e4\n"]}"#,
+        r#""ready""#,
+        r#"{"progress":{"phase":"r\u00e4\n","share":0.5,"open":12,"wanted":20,"answered":-2.5e3,
+            "exchanged":0.0,"bytes":1e300,"errors":0,"p50":{"secs":0,"nanos":7},
+            "p99":{"secs":1,"nanos":0}}}"#,
         "info,oneloop::loop=trace",
         "oneloop=debug/x.*y",
     ];

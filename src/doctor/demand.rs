@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde::Serialize;
+
 use super::facts::{Fact, Facts};
 use super::finding::LimitSection;
 use crate::config::{Address, Host};
@@ -17,7 +19,8 @@ pub struct Demand {
 }
 
 /// How a process gets its connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Accepts.
     Server,

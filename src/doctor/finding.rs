@@ -1,5 +1,7 @@
 //! Findings: for each limit the current value, the value needed, and a verdict.
 
+use serde::Serialize;
+
 use super::facts::Fact;
 
 /// The limits checked, in the order of the report and of the fixes: a limit follows those that it
@@ -83,14 +85,16 @@ impl Limit {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LimitUnit {
     Count,
     Bytes,
 }
 
 /// The connections that a limit applies to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LimitSection {
     /// All connections, accepted or opened.
     Every,
@@ -133,7 +137,7 @@ pub struct Finding {
 }
 
 /// A command (or a line for a configuration file) and a remark about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fix {
     pub command: String,
     pub remark: String,

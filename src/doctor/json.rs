@@ -1,92 +1,105 @@
 //! Writes the report as one JSON object. A missing number is `null`; `state` gives the reason.
 
-use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use serde::Serialize;
 
 use super::connect::ConnectAttempt;
+use super::demand::Role;
 use super::facts::Fact;
 use super::finding::{Finding, Fix, LimitSection, LimitUnit, Verdict};
 use super::{Report, RoleReport};
-use crate::text::escape::write_json;
+use crate::text::json;
 
-pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let target = report.target.as_deref().map_or_else(|| "null".to_string(), quoted);
-    let attempt = report.attempt.as_ref().map_or_else(|| "null".to_string(), attempt_text);
-    let roles: Vec<_> = report.roles.iter().map(role_text).collect();
-    writeln!(out, "{{")?;
-    writeln!(out, "  \"conns\": {},", number(report.conns))?;
-    writeln!(out, "  \"target\": {target},")?;
-    writeln!(out, "  \"connect\": {attempt},")?;
-    writeln!(out, "  \"fits\": {},", truth(report.fits()))?;
-    writeln!(out, "  \"roles\": [\n    {}\n  ]", roles.join(",\n    "))?;
-    writeln!(out, "}}")
+#[derive(Serialize)]
+struct Document<'a> {
+    conns: Option<u64>,
+    target: Option<&'a str>,
+    connect: Option<Connect<'a>>,
+    fits: Option<bool>,
+    roles: Vec<RoleObject<'a>>,
 }
 
-fn attempt_text(attempt: &ConnectAttempt) -> String {
+#[derive(Serialize)]
+struct Connect<'a> {
+    ok: bool,
+    resolved: &'a [SocketAddr],
+    to: Option<&'a str>,
+    from: Option<SocketAddr>,
+    took_us: u64,
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct RoleObject<'a> {
+    role: Role,
+    holds: Option<u64>,
+    limiting: Option<&'static str>,
+    unknown: usize,
+    fits: Option<bool>,
+    limits: Vec<LimitObject<'a>>,
+}
+
+#[derive(Serialize)]
+struct LimitObject<'a> {
+    limit: &'static str,
+    concerns: LimitSection,
+    unit: LimitUnit,
+    state: &'static str,
+    now: Option<u64>,
+    needs: Option<u64>,
+    holds: Option<u64>,
+    verdict: Option<&'static str>,
+    note: &'a str,
+    fix: &'a [Fix],
+}
+
+/// Formats the report.
+pub fn text(report: &Report) -> String {
+    json::report(&Document {
+        conns: report.conns,
+        target: report.target.as_deref(),
+        connect: report.attempt.as_ref().map(connect),
+        fits: report.fits(),
+        roles: report.roles.iter().map(role).collect(),
+    })
+}
+
+fn connect(attempt: &ConnectAttempt) -> Connect<'_> {
     let connected = attempt.result.as_ref().ok();
-    let text = |text: Option<String>| text.map_or_else(|| "null".to_string(), |text| quoted(&text));
-    let addresses: Vec<_> = attempt.addresses.iter().map(|at| quoted(&at.to_string())).collect();
-    format!(
-        "{{\"ok\": {}, \"resolved\": [{}], \"to\": {}, \"from\": {}, \"took_us\": {}, \
-         \"error\": {}}}",
-        connected.is_some(),
-        addresses.join(", "),
-        text(connected.map(|connected| connected.to.clone())),
-        text(connected.and_then(|connected| connected.from).map(|from| from.to_string())),
-        attempt.took.as_micros(),
-        text(attempt.result.as_ref().err().cloned()),
-    )
-}
-
-fn role_text(role_report: &RoleReport) -> String {
-    let RoleReport { role, findings, summary } = role_report;
-    let holds = number(summary.limiting.map(|(holds, _)| holds));
-    let limiting =
-        summary.limiting.map_or_else(|| "null".to_string(), |(_, limit)| quoted(limit.name()));
-    let (unknown, fits) = (summary.unknown, truth(summary.fits));
-    let limits: Vec<_> = findings.iter().map(finding_text).collect();
-    let limits = limits.join(",\n      ");
-    format!(
-        "{{\"role\": \"{}\", \"holds\": {holds}, \"limiting\": {limiting}, \
-         \"unknown\": {unknown}, \"fits\": {fits}, \"limits\": [\n      {limits}\n    ]}}",
-        role.name()
-    )
-}
-
-fn finding_text(found: &Finding) -> String {
-    let fix = |fix: &Fix| {
-        let (command, remark) = (quoted(&fix.command), quoted(&fix.remark));
-        format!("{{\"command\": {command}, \"remark\": {remark}}}")
-    };
-    let fixes: Vec<_> = found.fix.iter().map(fix).collect();
-    let fields = [
-        ("limit", quoted(found.limit.name())),
-        ("concerns", quoted(section(found.limit.section()))),
-        ("unit", quoted(unit(found.limit.unit()))),
-        ("state", quoted(state(&found.now))),
-        ("now", number(found.now.known().copied())),
-        ("needs", number(found.needs)),
-        ("holds", number(found.holds.known().copied())),
-        ("verdict", verdict(found.verdict).map_or_else(|| "null".to_string(), quoted)),
-        ("note", quoted(&found.note)),
-        ("fix", format!("[{}]", fixes.join(", "))),
-    ];
-    let fields: Vec<_> =
-        fields.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
-    format!("{{{}}}", fields.join(", "))
-}
-
-fn section(section: LimitSection) -> &'static str {
-    match section {
-        LimitSection::Every => "every",
-        LimitSection::Server => "server",
-        LimitSection::Client => "client",
+    Connect {
+        ok: connected.is_some(),
+        resolved: &attempt.addresses,
+        to: connected.map(|connected| connected.to.as_str()),
+        from: connected.and_then(|connected| connected.from),
+        took_us: attempt.took.as_micros() as u64,
+        error: attempt.result.as_ref().err().map(String::as_str),
     }
 }
 
-fn unit(unit: LimitUnit) -> &'static str {
-    match unit {
-        LimitUnit::Count => "count",
-        LimitUnit::Bytes => "bytes",
+fn role(RoleReport { role, findings, summary }: &RoleReport) -> RoleObject<'_> {
+    RoleObject {
+        role: *role,
+        holds: summary.limiting.map(|(holds, _)| holds),
+        limiting: summary.limiting.map(|(_, limit)| limit.name()),
+        unknown: summary.unknown,
+        fits: summary.fits,
+        limits: findings.iter().map(limit).collect(),
+    }
+}
+
+fn limit(found: &Finding) -> LimitObject<'_> {
+    LimitObject {
+        limit: found.limit.name(),
+        concerns: found.limit.section(),
+        unit: found.limit.unit(),
+        state: state(&found.now),
+        now: found.now.known().copied(),
+        needs: found.needs,
+        holds: found.holds.known().copied(),
+        verdict: verdict(found.verdict),
+        note: &found.note,
+        fix: &found.fix,
     }
 }
 
@@ -107,19 +120,4 @@ fn verdict(verdict: Verdict) -> Option<&'static str> {
         Verdict::Slows => Some("slow"),
         Verdict::Unknown => Some("unknown"),
     }
-}
-
-fn truth(truth: Option<bool>) -> String {
-    truth.map_or_else(|| "null".to_string(), |truth| truth.to_string())
-}
-
-fn number(number: Option<u64>) -> String {
-    number.map_or_else(|| "null".to_string(), |number| number.to_string())
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::new();
-    // Writing to a string does not fail.
-    let _ = write_json(&mut quoted, text);
-    quoted
 }

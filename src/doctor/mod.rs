@@ -45,15 +45,11 @@ fn write_report(
     out: &mut dyn Write,
 ) -> io::Result<bool> {
     let report = Report::new(plan, attempt, &read::facts(root));
-    let mut text = Vec::new();
-    match plan.json {
-        true => json::write(&report, &mut text)?,
-        false => {
-            let colour = plan.color.suits(&io::stdout());
-            text.extend(print::report(&report, colour, stdout_columns()).into_bytes());
-        }
-    }
-    out.write_all(&text)?;
+    let text = match plan.json {
+        true => json::text(&report),
+        false => print::report(&report, plan.color.suits(&io::stdout()), stdout_columns()),
+    };
+    out.write_all(text.as_bytes())?;
     out.flush()?;
     let connects = report.attempt.as_ref().is_none_or(|attempt| attempt.result.is_ok());
     Ok(connects && (plan.conns.is_none() || report.fits() == Some(true)))

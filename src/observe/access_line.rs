@@ -3,12 +3,15 @@
 use std::fmt::{self, Display, Formatter, Write};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::config::AccessFormat;
 use crate::core::{Close, Peer, ServiceKind};
 
 use super::format::Stamp;
 use super::line::PeerName;
-use crate::text::escape::{Form, Shown, plain, quoted};
+use crate::text::escape::{plain, quoted};
+use crate::text::json;
 
 /// The access line of one connection.
 pub struct AccessLine<'a> {
@@ -48,7 +51,7 @@ impl Display for AccessLine<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.format {
             AccessFormat::Logfmt => logfmt(f, self.entry),
-            AccessFormat::Json => json(f, self.entry),
+            AccessFormat::Json => json_object(f, self.entry),
             AccessFormat::Haproxy => haproxy(f, self.entry),
         }
     }
@@ -70,25 +73,48 @@ fn logfmt(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
     write!(f, "first={} by={}", entry.ending.first, entry.ending.by)
 }
 
-fn json(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
-    let peer = peer_text(entry.peer);
-    let (service, listen) = (entry.listener.service, Json(&entry.listener.listen));
-    write!(f, "{{\"ts\":\"{}\",\"conn\":{},", entry.ended, entry.conn)?;
-    write!(f, "\"route\":{},\"service\":\"{service}\",", entry.listener.route)?;
-    write!(f, "\"listen\":{listen},\"peer\":{},\"target\":", Json(&peer))?;
-    match entry.target {
-        Some(target) => write!(f, "{}", Json(target))?,
-        None => f.write_str("null")?,
-    }
-    write!(f, ",\"tries\":{},\"connect_ms\":", entry.tries)?;
-    match entry.connect {
-        Some(connect) => write!(f, "{}", Millis(connect))?,
-        None => f.write_str("null")?,
-    }
-    let (life, reason) = (Millis(entry.life), entry.ending.reason);
-    write!(f, ",\"life_ms\":{life},\"up\":{},\"down\":{},", entry.up, entry.down)?;
-    write!(f, "\"end\":\"{}\",\"reason\":\"{}\",", reason.code(), reason.name())?;
-    write!(f, "\"first\":\"{}\",\"by\":\"{}\"}}", entry.ending.first, entry.ending.by)
+/// The fields of the JSON form.
+#[derive(Serialize)]
+struct JsonFields<'a> {
+    ts: String,
+    conn: u32,
+    route: u16,
+    service: String,
+    listen: &'a str,
+    peer: &'a str,
+    target: Option<&'a str>,
+    tries: u32,
+    connect_ms: Option<f64>,
+    life_ms: f64,
+    up: u64,
+    down: u64,
+    end: &'a str,
+    reason: &'a str,
+    first: String,
+    by: String,
+}
+
+fn json_object(f: &mut Formatter<'_>, entry: &Entry<'_>) -> fmt::Result {
+    let millis = |time: Duration| time.as_micros() as f64 / 1000.0;
+    let Close { reason, first, by } = entry.ending;
+    f.write_str(&json::line(&JsonFields {
+        ts: entry.ended.to_string(),
+        conn: entry.conn,
+        route: entry.listener.route,
+        service: entry.listener.service.to_string(),
+        listen: &entry.listener.listen,
+        peer: &peer_text(entry.peer),
+        target: entry.target,
+        tries: entry.tries,
+        connect_ms: entry.connect.map(millis),
+        life_ms: millis(entry.life),
+        up: entry.up,
+        down: entry.down,
+        end: reason.code(),
+        reason: reason.name(),
+        first: first.to_string(),
+        by: by.to_string(),
+    }))
 }
 
 /// `%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq`. The frontend is the
@@ -135,15 +161,6 @@ impl Display for Value<'_> {
         } else {
             quoted(self.0.as_bytes()).fmt(f)
         }
-    }
-}
-
-/// A JSON string with its quotes.
-struct Json<'a>(&'a str);
-
-impl Display for Json<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        Shown::new(self.0.as_bytes(), Form::Json).fmt(f)
     }
 }
 
@@ -243,7 +260,7 @@ mod tests {
             line(AccessFormat::Json, |_| {}),
             "{\"ts\":\"2026-11-20T16:11:58.641Z\",\"conn\":1207,\"route\":1,\
              \"service\":\"relay\",\"listen\":\"tcp://[::1]:5432\",\"peer\":\"10.2.3.4:51332\",\
-             \"target\":\"tcp://10.0.0.7:5432\",\"tries\":2,\"connect_ms\":0.410,\
+             \"target\":\"tcp://10.0.0.7:5432\",\"tries\":2,\"connect_ms\":0.41,\
              \"life_ms\":2001.004,\"up\":18233,\"down\":9921833,\"end\":\"cD\",\
              \"reason\":\"idle-timeout\",\"first\":\"proxy\",\"by\":\"RST\"}"
         );

@@ -1,6 +1,7 @@
 //! Runs one load in several worker processes: starts them, starts their loads at the same moment,
 //! and merges their results.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
@@ -17,9 +18,8 @@ use crate::runtime::event_loop::{EventLoop, Source};
 use super::load::RunClock;
 use super::partition::partition;
 use super::progress::Progress;
-use super::protocol::{GO, Message, WorkerResult};
+use super::protocol::{GO, Message, MessageReader, Snapshot, WorkerResult};
 use super::server_usage::ServerUsage;
-use super::snapshot::Snapshot;
 use super::timeline::Timeline;
 
 /// All worker processes of a run.
@@ -42,7 +42,7 @@ struct WorkerProcess {
     /// Closing it stops the worker.
     stdin: Option<ChildStdin>,
     stdout: Receiver,
-    buffer: Vec<u8>,
+    messages: MessageReader,
     ready: bool,
     snapshot: Snapshot,
     done: Option<Box<WorkerResult>>,
@@ -59,9 +59,6 @@ pub struct Combined {
 
 /// Maximum events per poll.
 const EVENTS: usize = 64;
-
-/// Maximum line length of a worker, in bytes. Histograms have some ten thousand buckets.
-const LINE_BYTES: usize = 64 << 20;
 
 /// Maximum time between two checks of what is due.
 const SCAN_INTERVAL: Duration = Duration::from_millis(50);
@@ -105,7 +102,10 @@ impl Coordinator {
             let mut signals = false;
             for (source, _) in self.event_loop.wakeups() {
                 match source {
-                    Source::Child(index) => self.workers[index].read_messages()?,
+                    Source::Child(index) => {
+                        let read = self.workers[index].read_messages();
+                        read.map_err(|error| self.worker_failed(index, &error))?;
+                    }
                     Source::Signals => signals = true,
                     Source::Waker | Source::Timer | Source::Stdio => {}
                     Source::Listener(_) | Source::Datagram(_) => {}
@@ -207,21 +207,27 @@ impl Coordinator {
     fn combine(mut self) -> io::Result<Combined> {
         let whole = self.clock.now();
         let mut sum = WorkerResult::default();
-        for worker in &mut self.workers {
+        for index in 0..self.workers.len() {
+            let worker = &mut self.workers[index];
             let status = worker.child.wait()?;
-            let Some(result) = worker.done.take() else {
-                if self.stopping {
-                    continue;
+            match worker.done.take() {
+                Some(result) => sum.merge(&result),
+                None if self.stopping => {}
+                None => {
+                    let reason = format!("exited without a report: {status}");
+                    return Err(self.worker_failed(index, &reason));
                 }
-                return Err(io::Error::other(format!(
-                    "worker process exited without a report: {status}"
-                )));
-            };
-            sum.merge(&result);
+            }
         }
         sum.timeline.merge(&self.costs);
         sum.interrupted |= self.stopping;
         Ok(Combined { result: sum, server_usage: self.server_usage, whole })
+    }
+
+    /// Returns the error of a worker, with its number and process.
+    fn worker_failed(&self, index: usize, reason: &dyn fmt::Display) -> io::Error {
+        let (count, pid) = (self.workers.len(), self.workers[index].child.id());
+        io::Error::other(format!("worker {} of {count} (process {pid}): {reason}", index + 1))
     }
 }
 
@@ -238,7 +244,7 @@ impl WorkerProcess {
             stdin: child.stdin.take(),
             child,
             stdout,
-            buffer: Vec::new(),
+            messages: MessageReader::default(),
             ready: false,
             snapshot: Snapshot::default(),
             done: None,
@@ -250,34 +256,22 @@ impl WorkerProcess {
     fn read_messages(&mut self) -> io::Result<()> {
         let mut chunk = [0; 65_536];
         loop {
-            match self.stdout.read(&mut chunk) {
+            let bytes = match self.stdout.read(&mut chunk) {
                 Ok(0) => {
                     self.ended = true;
                     return Ok(());
                 }
-                Ok(bytes) => self.buffer.extend_from_slice(&chunk[..bytes]),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
-            }
-            self.read_lines();
-            if self.buffer.len() > LINE_BYTES {
-                return Err(io::Error::other("message of a worker process is too long"));
-            }
-        }
-        self.read_lines();
-        Ok(())
-    }
-
-    /// Handles complete lines of the buffer.
-    fn read_lines(&mut self) {
-        while let Some(end) = self.buffer.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.buffer.drain(..=end).collect();
-            match std::str::from_utf8(&line).ok().and_then(Message::read) {
-                Some(Message::Ready) => self.ready = true,
-                Some(Message::Progress(snapshot)) => self.snapshot = snapshot,
-                Some(Message::Done(result)) => self.done = Some(result),
-                None => {}
+            };
+            for message in self.messages.read(&chunk[..bytes])? {
+                match message {
+                    Message::Ready => self.ready = true,
+                    Message::Progress(snapshot) => self.snapshot = snapshot,
+                    Message::Done(result) => self.done = Some(result),
+                }
             }
         }
     }

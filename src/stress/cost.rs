@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::seconds;
+
 /// Reads the costs of one server process on this machine.
 #[derive(Debug)]
 pub struct Meter {
@@ -11,21 +15,26 @@ pub struct Meter {
 }
 
 /// A reading of the costs: CPU time so far, and current memory and descriptors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Cost {
     /// Time of the reading, from the start of the run.
+    #[serde(rename = "at_s", with = "seconds")]
     pub at: Duration,
     /// CPU time in clock ticks, including threads and children that have ended.
+    #[serde(skip)]
     pub cpu_ticked: Duration,
     /// CPU time in nanoseconds, of running threads only.
+    #[serde(skip)]
     pub cpu_fine: Duration,
     /// Own memory that is not backed by a file.
     pub user_bytes: u64,
     pub resident_bytes: u64,
     pub descriptors: u64,
     /// Kernel memory for the data of all TCP sockets of the machine.
+    #[serde(rename = "kernel_socket_bytes")]
     pub socket_bytes: u64,
     /// Kernel slab memory of the machine, which includes sockets.
+    #[serde(rename = "kernel_slab_bytes")]
     pub slab_bytes: u64,
 }
 

@@ -1,13 +1,16 @@
 //! Facts about the machine of a run that help to explain its figures.
 
+use serde::Serialize;
+
 /// Facts for the report. Unknown values are empty or zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Environment {
     pub system: String,
     pub processor: String,
     pub cores: usize,
     pub memory_bytes: u64,
     /// Maximum open files per process.
+    #[serde(rename = "open_files")]
     pub files: usize,
     pub port_range: String,
     pub somaxconn: String,

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::io;
 
-use crate::config::parse;
+use serde::{Deserialize, Serialize};
+
 use crate::core::SysError;
 
 /// A kind of failure; the key under which failures are counted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LoadFailure {
     pub stage: Stage,
     /// The name of the system error, such as `ECONNREFUSED`, or one of the constants below.
@@ -16,7 +17,8 @@ pub struct LoadFailure {
 }
 
 /// The stage of a connection in which it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     Connect,
     Exchange,
@@ -25,15 +27,13 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const NAMES: [(&'static str, Stage); 4] = [
-        ("connect", Stage::Connect),
-        ("exchange", Stage::Exchange),
-        ("hold", Stage::Hold),
-        ("close", Stage::Close),
-    ];
-
     pub fn name(self) -> &'static str {
-        parse::choice_name(&Stage::NAMES, self)
+        match self {
+            Stage::Connect => "connect",
+            Stage::Exchange => "exchange",
+            Stage::Hold => "hold",
+            Stage::Close => "close",
+        }
     }
 }
 
@@ -182,8 +182,8 @@ mod tests {
         let itself = LoadFailure::of(Stage::Connect, SysError::SELF_CONNECT);
         assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));
         assert!(itself.meaning().contains("its own port"));
-        for (_, stage) in Stage::NAMES {
-            assert!(!stage.name().is_empty());
+        for stage in [Stage::Connect, Stage::Exchange, Stage::Hold, Stage::Close] {
+            assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
         }
     }
 

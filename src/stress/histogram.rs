@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use hdrhistogram::Histogram as HdrHistogram;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Durations in nanoseconds, in buckets narrower than a thousandth of their value.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Histogram(HdrHistogram<u64>);
 
 /// Precision in significant digits.
@@ -82,6 +83,23 @@ impl Histogram {
             (Duration::from_nanos(value.value_iterated_to()), value.count_at_value())
         };
         self.0.iter_recorded().map(counted)
+    }
+}
+
+/// Writes each recorded duration in nanoseconds and its count.
+impl Serialize for Histogram {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.buckets().map(|(took, count)| (took.as_nanos() as u64, count)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Histogram {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Histogram, D::Error> {
+        let mut histogram = Histogram::new();
+        for (nanos, count) in Vec::deserialize(deserializer)? {
+            histogram.record_many(Duration::from_nanos(nanos), count);
+        }
+        Ok(histogram)
     }
 }
 

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::{LoadKind, parse};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::config::LoadKind;
 
 use super::failure::LoadFailure;
 use super::histogram::Histogram;
+use super::seconds;
 
 /// Statistics of one load. Fields of the window are counted while the load is measured; failures
 /// are counted over the whole run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadStats {
     /// Length of the measured window.
     pub window: Duration,
@@ -38,23 +41,28 @@ pub struct LoadStats {
     pub lost: u64,
     pub late: u64,
     pub partial: Partial,
+    #[serde(serialize_with = "write_pairs", deserialize_with = "read_pairs")]
     pub failures: BTreeMap<LoadFailure, u64>,
     pub deaths: Deaths,
     pub integrity_errors: IntegrityErrors,
 }
 
 /// Answers still incomplete when their connections ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partial {
     pub count: u64,
-    /// Minimum and maximum bytes received of one.
-    pub bytes: (u64, u64),
-    /// Minimum and maximum time from the last byte to the end of the connection.
-    pub quiet: (Duration, Duration),
+    /// Bytes received of one.
+    pub bytes_min: u64,
+    pub bytes_max: u64,
+    /// Time from the last byte to the end of the connection.
+    #[serde(rename = "idle_min_s", with = "seconds")]
+    pub idle_min: Duration,
+    #[serde(rename = "idle_max_s", with = "seconds")]
+    pub idle_max: Duration,
 }
 
 /// Connections that died while they were held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deaths {
     pub fin: u64,
     pub rst: u64,
@@ -62,25 +70,30 @@ pub struct Deaths {
     pub list: Vec<Death>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Death {
     /// Time since the start of the run.
+    #[serde(rename = "at_s", with = "seconds")]
     pub at: Duration,
     /// Time since it last sent or received data.
+    #[serde(rename = "idle_s", with = "seconds")]
     pub idle: Duration,
     pub how: DeathCause,
 }
 
 /// How a held connection died.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DeathCause {
+    #[serde(rename = "FIN")]
     Fin,
+    #[serde(rename = "RST")]
     Rst,
+    #[serde(rename = "black hole")]
     BlackHole,
 }
 
 /// Received bytes that differ from those sent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntegrityErrors {
     pub count: u64,
     /// Descriptions of the first few.
@@ -116,45 +129,26 @@ impl LoadStats {
     /// Adds the statistics of another process.
     pub fn merge(&mut self, other: &LoadStats) {
         self.window = self.window.max(other.window);
-        let mut other = other.clone();
-        for ((_, sum), (_, more)) in self.counts().into_iter().zip(other.counts()) {
-            *sum += *more;
-        }
-        for ((_, sum), (_, more)) in self.histograms().into_iter().zip(other.histograms()) {
-            sum.merge(more);
-        }
+        self.answered += other.answered;
+        self.bytes_out += other.bytes_out;
+        self.bytes_in += other.bytes_in;
+        self.latency.merge(&other.latency);
+        self.since_due.merge(&other.since_due);
+        self.connect.merge(&other.connect);
+        self.life.merge(&other.life);
+        self.rounds.merge(&other.rounds);
+        self.opened += other.opened;
+        self.exchanged += other.exchanged;
+        self.open += other.open;
+        self.unanswered += other.unanswered;
+        self.lost += other.lost;
+        self.late += other.late;
+        self.partial.merge(other.partial);
         for (failure, count) in &other.failures {
             *self.failures.entry(failure.clone()).or_default() += count;
         }
-        self.partial.merge(other.partial);
         self.deaths.merge(&other.deaths);
         self.integrity_errors.merge(&other.integrity_errors);
-    }
-
-    /// Returns all counters, by name.
-    pub fn counts(&mut self) -> [(&'static str, &mut u64); 9] {
-        [
-            ("answered", &mut self.answered),
-            ("bytes_out", &mut self.bytes_out),
-            ("bytes_in", &mut self.bytes_in),
-            ("opened", &mut self.opened),
-            ("exchanged", &mut self.exchanged),
-            ("open", &mut self.open),
-            ("unanswered", &mut self.unanswered),
-            ("lost", &mut self.lost),
-            ("late", &mut self.late),
-        ]
-    }
-
-    /// Returns all histograms, by name.
-    pub fn histograms(&mut self) -> [(&'static str, &mut Histogram); 5] {
-        [
-            ("latency", &mut self.latency),
-            ("since_due", &mut self.since_due),
-            ("connect", &mut self.connect),
-            ("life", &mut self.life),
-            ("rounds", &mut self.rounds),
-        ]
     }
 
     /// Returns latencies without coordinated omission: measured with a rate, otherwise computed as
@@ -177,14 +171,29 @@ impl LoadStats {
     }
 }
 
+/// Writes failures as a list of pairs: the key of a JSON object is a string.
+fn write_pairs<S: Serializer>(
+    failures: &BTreeMap<LoadFailure, u64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(failures)
+}
+
+fn read_pairs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<LoadFailure, u64>, D::Error> {
+    Ok(Vec::deserialize(deserializer)?.into_iter().collect())
+}
+
 /// Computes a rate per second, if the time is long enough.
 pub fn per_second(count: u64, time: Duration) -> Option<f64> {
     (time >= RATE_WINDOW_MIN).then(|| count as f64 / time.as_secs_f64())
 }
 
 impl Partial {
-    pub fn add(&mut self, bytes: u64, quiet: Duration) {
-        self.merge(Partial { count: 1, bytes: (bytes, bytes), quiet: (quiet, quiet) });
+    pub fn add(&mut self, bytes: u64, idle: Duration) {
+        let (bytes_min, bytes_max, idle_min, idle_max) = (bytes, bytes, idle, idle);
+        self.merge(Partial { count: 1, bytes_min, bytes_max, idle_min, idle_max });
     }
 
     fn merge(&mut self, other: Partial) {
@@ -192,10 +201,11 @@ impl Partial {
             *self = if self.count == 0 { other } else { *self };
             return;
         }
-        let (bytes, quiet) = (other.bytes, other.quiet);
         self.count += other.count;
-        self.bytes = (self.bytes.0.min(bytes.0), self.bytes.1.max(bytes.1));
-        self.quiet = (self.quiet.0.min(quiet.0), self.quiet.1.max(quiet.1));
+        self.bytes_min = self.bytes_min.min(other.bytes_min);
+        self.bytes_max = self.bytes_max.max(other.bytes_max);
+        self.idle_min = self.idle_min.min(other.idle_min);
+        self.idle_max = self.idle_max.max(other.idle_max);
     }
 }
 
@@ -236,11 +246,12 @@ impl Deaths {
 }
 
 impl DeathCause {
-    pub const NAMES: [(&'static str, DeathCause); 3] =
-        [("FIN", DeathCause::Fin), ("RST", DeathCause::Rst), ("black hole", DeathCause::BlackHole)];
-
     pub fn name(self) -> &'static str {
-        parse::choice_name(&DeathCause::NAMES, self)
+        match self {
+            DeathCause::Fin => "FIN",
+            DeathCause::Rst => "RST",
+            DeathCause::BlackHole => "black hole",
+        }
     }
 }
 
@@ -311,10 +322,18 @@ mod tests {
         let times: Vec<Duration> = one.deaths.list.iter().map(|death| death.at).collect();
         assert_eq!(times, [millis(10), millis(20)]);
         assert_eq!(one.integrity_errors.list, ["wrong 20", "wrong 10"]);
-        let quiet = (millis(10), millis(20));
-        assert_eq!(one.partial, Partial { count: 2, bytes: (10, 20), quiet });
+        let (idle_min, idle_max) = (millis(10), millis(20));
+        let partial = Partial { count: 2, bytes_min: 10, bytes_max: 20, idle_min, idle_max };
+        assert_eq!(one.partial, partial);
         one.merge(&LoadStats::default());
         assert_eq!(one.partial.count, 2);
+    }
+
+    #[test]
+    fn a_cause_of_death_has_one_name_everywhere() {
+        for how in [DeathCause::Fin, DeathCause::Rst, DeathCause::BlackHole] {
+            assert_eq!(serde_json::to_value(how).unwrap(), how.name());
+        }
     }
 
     #[test]

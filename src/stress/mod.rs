@@ -17,7 +17,6 @@ pub(crate) mod find_process;
 pub(crate) mod group;
 pub(crate) mod histogram;
 pub mod idle_probe;
-pub mod json;
 pub(crate) mod load;
 pub mod load_stats;
 pub(crate) mod load_watch;
@@ -40,10 +39,24 @@ pub mod runner;
 pub(crate) mod script;
 mod sending;
 pub mod server_usage;
-mod snapshot;
 mod sources;
 pub(crate) mod stream_echo;
 pub(crate) mod timeline;
-mod worker;
+
+/// Writes and reads durations as seconds, exact to a nanosecond up to ten days.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_secs_f64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
 
 pub use run::{RunVerdict, StressError, run};

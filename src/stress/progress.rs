@@ -8,8 +8,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::config::Color;
 
 use super::load_stats::GIBIBYTE;
+use super::protocol::Snapshot;
 use super::report::format::{bytes, count, digits, duration};
-use super::snapshot::Snapshot;
 
 /// Shows snapshots, if standard error is a terminal.
 pub struct Progress {

@@ -1,18 +1,22 @@
-//! The protocol between the processes of one run: each message is one line of JSON.
+//! The protocol between the processes of one run. A worker writes messages to its standard output,
+//! each as one line of JSON.
 
+#[cfg(unix)]
+use std::io;
 use std::time::Duration;
 
-use super::failure::{LoadFailure, Stage};
-use super::histogram::Histogram;
-use super::json::{Json, object};
-use super::load_stats::{Death, DeathCause, Deaths, LoadStats, Partial};
+use serde::{Deserialize, Serialize};
+
+use super::load_stats::LoadStats;
 use super::ramp_curve::RampCurve;
 use super::server_usage::LoopUsage;
-use super::snapshot::Snapshot;
-use super::timeline::{Point, Timeline};
+use super::timeline::Timeline;
+#[cfg(unix)]
+use crate::text::escape::quoted;
 
 /// A message of a worker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Message {
     /// All persistent connections are open, as far as possible.
     Ready,
@@ -21,8 +25,25 @@ pub enum Message {
     Done(Box<WorkerResult>),
 }
 
+/// The progress of a run, or of several processes, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    pub phase: String,
+    /// Completed part of the phase, from 0 to 1.
+    pub share: f64,
+    pub open: u64,
+    pub wanted: u64,
+    /// Answers, exchanges and bytes per second, in the last complete step.
+    pub answered: f64,
+    pub exchanged: f64,
+    pub bytes: f64,
+    pub errors: u64,
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
 /// The result of one worker.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerResult {
     pub load_stats: Vec<LoadStats>,
     pub timeline: Timeline,
@@ -33,9 +54,63 @@ pub struct WorkerResult {
     pub interrupted: bool,
 }
 
-/// The message to a worker to start its loads.
+/// The message to a worker to start its loads, as a line of its standard input.
 #[cfg(unix)]
 pub const GO: &str = "go";
+
+/// Splits the output of a worker into messages.
+#[cfg(unix)]
+#[derive(Debug, Default)]
+pub struct MessageReader {
+    /// The line that is not complete yet.
+    line: Vec<u8>,
+}
+
+/// Maximum length of a message in bytes. A result has five histograms for each load, and each has
+/// up to 60,000 buckets of some 20 bytes.
+#[cfg(unix)]
+const LINE_BYTES: usize = 64 << 20;
+
+/// Maximum columns of an invalid message in an error.
+#[cfg(unix)]
+const SHOWN_COLUMNS: usize = 60;
+
+#[cfg(unix)]
+impl MessageReader {
+    /// Adds output, and returns the messages that it completes.
+    pub fn read(&mut self, output: &[u8]) -> io::Result<Vec<Message>> {
+        let mut messages = Vec::new();
+        for part in output.split_inclusive(|byte| *byte == b'\n') {
+            if self.line.len() + part.len() > LINE_BYTES {
+                return Err(io::Error::other("message longer than 64 MiB"));
+            }
+            self.line.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                let read = serde_json::from_slice(&self.line);
+                messages.push(read.map_err(|error| {
+                    let line = quoted(self.line.trim_ascii_end()).within(SHOWN_COLUMNS);
+                    io::Error::other(format!("invalid message {line}: {error}"))
+                })?);
+                self.line.clear();
+            }
+        }
+        Ok(messages)
+    }
+}
+
+impl Snapshot {
+    /// Adds the progress of another process.
+    pub fn add(&mut self, other: &Snapshot) {
+        self.open += other.open;
+        self.wanted += other.wanted;
+        self.answered += other.answered;
+        self.exchanged += other.exchanged;
+        self.bytes += other.bytes;
+        self.errors += other.errors;
+        self.p50 = self.p50.max(other.p50);
+        self.p99 = self.p99.max(other.p99);
+    }
+}
 
 impl WorkerResult {
     /// Adds the result of another process.
@@ -55,329 +130,109 @@ impl WorkerResult {
     }
 }
 
-impl Message {
-    /// Formats the message as one line.
-    pub fn line(&self) -> String {
-        let value = match self {
-            Message::Ready => object([("message", "ready".into())]),
-            Message::Progress(snapshot) => {
-                object([("message", "progress".into()), ("snapshot", write_snapshot(snapshot))])
-            }
-            Message::Done(result) => {
-                object([("message", "done".into()), ("result", write_result(result))])
-            }
-        };
-        format!("{value}\n")
-    }
-
-    /// Parses a line. `None`: it is no valid message.
-    pub fn read(line: &str) -> Option<Message> {
-        let value = Json::parse(line)?;
-        match value.get("message")?.text()? {
-            "ready" => Some(Message::Ready),
-            "progress" => read_snapshot(value.get("snapshot")?).map(Message::Progress),
-            "done" => {
-                read_result(value.get("result")?).map(|result| Message::Done(Box::new(result)))
-            }
-            _ => None,
-        }
-    }
-}
-
-fn write_snapshot(snapshot: &Snapshot) -> Json {
-    object([
-        ("phase", snapshot.phase.as_str().into()),
-        ("share", snapshot.share.into()),
-        ("open", snapshot.open.into()),
-        ("wanted", snapshot.wanted.into()),
-        ("answered", snapshot.answered.into()),
-        ("exchanged", snapshot.exchanged.into()),
-        ("bytes", snapshot.bytes.into()),
-        ("errors", snapshot.errors.into()),
-        ("p50", nanos(snapshot.p50)),
-        ("p99", nanos(snapshot.p99)),
-    ])
-}
-
-fn read_snapshot(value: &Json) -> Option<Snapshot> {
-    Some(Snapshot {
-        phase: value.get("phase")?.text()?.to_string(),
-        share: number(value, "share")?,
-        open: count(value, "open")?,
-        wanted: count(value, "wanted")?,
-        answered: number(value, "answered")?,
-        exchanged: number(value, "exchanged")?,
-        bytes: number(value, "bytes")?,
-        errors: count(value, "errors")?,
-        p50: time(value, "p50")?,
-        p99: time(value, "p99")?,
-    })
-}
-
-fn write_result(result: &WorkerResult) -> Json {
-    object([
-        ("loads", result.load_stats.iter().map(write_stats).collect()),
-        ("step", nanos(result.timeline.step)),
-        ("points", result.timeline.points.iter().map(write_point).collect()),
-        ("turns", result.busy.turns.into()),
-        ("slept", nanos(result.busy.slept)),
-        ("busy_window", nanos(result.busy.window)),
-        ("cpu", nanos(result.busy.cpu)),
-        ("ramp", nanos(result.ramp)),
-        ("ramp_step", nanos(result.ramp_curve.step)),
-        ("ramp_open", result.ramp_curve.open.iter().map(|open| *open as f64).collect()),
-        (
-            "measured",
-            result.measured.iter().flat_map(|(from, to)| [nanos(*from), nanos(*to)]).collect(),
-        ),
-        ("interrupted", result.interrupted.into()),
-    ])
-}
-
-fn read_result(value: &Json) -> Option<WorkerResult> {
-    let mut timeline = Timeline::new();
-    timeline.step = time(value, "step")?;
-    timeline.points = value.get("points")?.items().iter().map(read_point).collect::<Option<_>>()?;
-    let ramp_curve = value.get("ramp_open")?.items();
-    let ramp_curve = ramp_curve.iter().map(|open| open.number().map(|open| open as u64));
-    let ramp_curve =
-        RampCurve { step: time(value, "ramp_step")?, open: ramp_curve.collect::<Option<_>>()? };
-    let mut busy = LoopUsage::default();
-    busy.turns = count(value, "turns")?;
-    busy.slept = time(value, "slept")?;
-    busy.window = time(value, "busy_window")?;
-    busy.cpu = time(value, "cpu")?;
-    Some(WorkerResult {
-        load_stats: value.get("loads")?.items().iter().map(read_stats).collect::<Option<_>>()?,
-        timeline,
-        busy,
-        ramp: time(value, "ramp")?,
-        ramp_curve,
-        measured: match value.get("measured")?.items() {
-            [from, to] => Some((read_nanos(from)?, read_nanos(to)?)),
-            _ => None,
-        },
-        interrupted: value.get("interrupted")? == &Json::Bool(true),
-    })
-}
-
-fn write_stats(stats: &LoadStats) -> Json {
-    let mut stats = stats.clone();
-    let mut fields = vec![("window".to_string(), nanos(stats.window))];
-    let counts = stats.counts().map(|(name, count)| (name.to_string(), (*count).into()));
-    fields.extend(counts);
-    let histograms =
-        stats.histograms().map(|(name, histogram)| (name.to_string(), write_histogram(histogram)));
-    fields.extend(histograms);
-    let failure = |(failure, count): (&LoadFailure, &u64)| {
-        let (stage, name) = (failure.stage.name(), failure.name.as_str());
-        object([("stage", stage.into()), ("name", name.into()), ("count", (*count).into())])
-    };
-    let integrity_errors = stats.integrity_errors.list.iter().map(String::as_str);
-    fields.extend([
-        ("failures".to_string(), stats.failures.iter().map(failure).collect()),
-        ("partial".to_string(), write_partial(&stats.partial)),
-        ("deaths".to_string(), write_deaths(&stats.deaths)),
-        ("wrong".to_string(), stats.integrity_errors.count.into()),
-        ("integrity_errors".to_string(), integrity_errors.collect()),
-    ]);
-    Json::Object(fields)
-}
-
-fn read_stats(value: &Json) -> Option<LoadStats> {
-    let mut stats = LoadStats { window: time(value, "window")?, ..LoadStats::default() };
-    for (name, field) in stats.counts() {
-        *field = count(value, name)?;
-    }
-    for (name, field) in stats.histograms() {
-        *field = read_histogram(value.get(name)?)?;
-    }
-    for failure in value.get("failures")?.items() {
-        let stage = failure.get("stage")?.text()?;
-        let (_, stage) = Stage::NAMES.iter().find(|(word, _)| *word == stage)?;
-        let failed = LoadFailure::new(*stage, failure.get("name")?.text()?);
-        stats.failures.insert(failed, count(failure, "count")?);
-    }
-    stats.partial = read_partial(value.get("partial")?)?;
-    stats.deaths = read_deaths(value.get("deaths")?)?;
-    stats.integrity_errors.count = count(value, "wrong")?;
-    for text in value.get("integrity_errors")?.items() {
-        stats.integrity_errors.list.push(text.text()?.to_string());
-    }
-    Some(stats)
-}
-
-fn write_partial(partial: &Partial) -> Json {
-    let Partial { count, bytes, quiet } = *partial;
-    let counts = [count, bytes.0, bytes.1].map(Json::from).into_iter();
-    counts.chain([nanos(quiet.0), nanos(quiet.1)]).collect()
-}
-
-fn read_partial(value: &Json) -> Option<Partial> {
-    let [count, least, most, shortest, longest] = value.items() else { return None };
-    let number = |value: &Json| value.number().map(|number| number as u64);
-    Some(Partial {
-        count: number(count)?,
-        bytes: (number(least)?, number(most)?),
-        quiet: (read_nanos(shortest)?, read_nanos(longest)?),
-    })
-}
-
-fn write_deaths(deaths: &Deaths) -> Json {
-    let death = |death: &Death| -> Json {
-        let how = DeathCause::NAMES.iter().position(|(_, how)| *how == death.how).unwrap_or(0);
-        [nanos(death.at), nanos(death.idle), how.into()].into_iter().collect()
-    };
-    object([
-        ("fin", deaths.fin.into()),
-        ("rst", deaths.rst.into()),
-        ("black_hole", deaths.black_hole.into()),
-        ("list", deaths.list.iter().map(death).collect()),
-    ])
-}
-
-fn read_deaths(value: &Json) -> Option<Deaths> {
-    let death = |value: &Json| {
-        let [at, idle, how] = value.items() else { return None };
-        let (_, how) = DeathCause::NAMES.get(how.number()? as usize)?;
-        Some(Death { at: read_nanos(at)?, idle: read_nanos(idle)?, how: *how })
-    };
-    Some(Deaths {
-        fin: count(value, "fin")?,
-        rst: count(value, "rst")?,
-        black_hole: count(value, "black_hole")?,
-        list: value.get("list")?.items().iter().map(death).collect::<Option<_>>()?,
-    })
-}
-
-/// Writes pairs of duration and count.
-fn write_histogram(histogram: &Histogram) -> Json {
-    histogram.buckets().flat_map(|(took, count)| [nanos(took), count.into()]).collect()
-}
-
-fn read_histogram(value: &Json) -> Option<Histogram> {
-    let mut histogram = Histogram::new();
-    for pair in value.items().chunks(2) {
-        let [took, count] = pair else { return None };
-        histogram.record_many(read_nanos(took)?, count.number()? as u64);
-    }
-    Some(histogram)
-}
-
-fn write_point(point: &Point) -> Json {
-    let counts = [
-        point.answered,
-        point.bytes,
-        point.opened,
-        point.exchanged,
-        point.failed,
-        point.died,
-        point.open,
-    ];
-    let counts = counts.map(Json::from).into_iter();
-    counts.chain([nanos(point.p50), nanos(point.p99)]).collect()
-}
-
-fn read_point(value: &Json) -> Option<Point> {
-    let numbers: Vec<u64> =
-        value.items().iter().map(|item| item.number().map(|n| n as u64)).collect::<Option<_>>()?;
-    let [answered, bytes, opened, exchanged, failed, died, open, p50, p99] = numbers[..] else {
-        return None;
-    };
-    let (p50, p99) = (Duration::from_nanos(p50), Duration::from_nanos(p99));
-    let costs = Point::default();
-    Some(Point { answered, bytes, opened, exchanged, failed, died, open, p50, p99, ..costs })
-}
-
-fn number(value: &Json, name: &str) -> Option<f64> {
-    value.get(name)?.number()
-}
-
-fn count(value: &Json, name: &str) -> Option<u64> {
-    number(value, name).map(|number| number as u64)
-}
-
-fn nanos(duration: Duration) -> Json {
-    Json::Number(duration.as_nanos() as f64)
-}
-
-fn read_nanos(value: &Json) -> Option<Duration> {
-    value.number().map(|nanos| Duration::from_nanos(nanos as u64))
-}
-
-fn time(value: &Json, name: &str) -> Option<Duration> {
-    read_nanos(value.get(name)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stress::failure::{LoadFailure, Stage};
+    use crate::stress::load_stats::{Death, DeathCause};
+
+    /// Not a number that a 64-bit float can hold.
+    const MANY: u64 = (1 << 53) + 1;
 
     fn stats() -> LoadStats {
-        let mut stats = LoadStats { window: Duration::from_secs(2), ..LoadStats::default() };
-        for (number, (_, field)) in (1..).zip(stats.counts()) {
-            *field = number * 1_000_003;
+        let mut stats = LoadStats {
+            window: Duration::from_nanos(2_000_000_001),
+            answered: MANY,
+            bytes_out: u64::MAX / 2,
+            lost: 3,
+            ..LoadStats::default()
+        };
+        for histogram in [&mut stats.latency, &mut stats.since_due, &mut stats.life] {
+            (0..100).for_each(|step| histogram.record(Duration::from_micros(7 + step * step)));
         }
-        for (number, (_, field)) in (1..).zip(stats.histograms()) {
-            (0..100).for_each(|step| field.record(Duration::from_micros(number * 7 + step * step)));
-        }
+        stats.connect.record_many(Duration::from_millis(1), MANY);
         stats.fail(LoadFailure::new(Stage::Connect, "ECONNREFUSED"));
         stats.fail(LoadFailure::new(Stage::Hold, "no answer"));
-        let at = Duration::from_millis(1500);
-        stats.deaths.add(Death { at, idle: at / 2, how: DeathCause::Rst });
+        let (at, idle) = (Duration::from_millis(1500), Duration::from_nanos(86_400_123_456_789));
+        for how in [DeathCause::Fin, DeathCause::Rst, DeathCause::BlackHole] {
+            stats.deaths.add(Death { at, idle, how });
+        }
         stats.integrity_errors.add("byte 7 is \"x\"\n".to_string());
         stats.partial.add(63, at);
-        stats.partial.add(7, at / 2);
+        stats.partial.add(7, at / 7);
         stats
     }
 
-    #[test]
-    fn a_result_is_read_as_it_was_written() {
+    fn result() -> WorkerResult {
         let mut timeline = Timeline::new();
         timeline.current().answered = 5;
         timeline.answered(Duration::from_micros(77));
         timeline.advance(Duration::from_millis(250), 9, None);
+        let ramp = Duration::from_nanos(123_456_789);
         let mut busy = LoopUsage::default();
-        busy.turns = 12;
-        let (ramp, load_stats) =
-            (Duration::from_nanos(123_456_789), vec![stats(), LoadStats::default()]);
-        let measured = Some((ramp, 2 * ramp));
-        let ramp_curve = RampCurve { step: ramp, open: vec![3, 5] };
-        let written = WorkerResult {
-            load_stats,
+        (busy.turns, busy.cpu) = (12, ramp / 2);
+        WorkerResult {
+            load_stats: vec![stats(), LoadStats::default()],
             timeline,
             busy,
             ramp,
-            ramp_curve,
-            measured,
+            ramp_curve: RampCurve { step: ramp, open: vec![3, 5] },
+            measured: Some((ramp, 2 * ramp)),
             interrupted: true,
-        };
-        let line = Message::Done(Box::new(written.clone())).line();
-        assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1);
-        let Some(Message::Done(read)) = Message::read(line.trim_end()) else { panic!("{line}") };
-        assert_eq!((read.ramp, read.interrupted, read.busy.turns), (written.ramp, true, 12));
-        assert_eq!((read.measured, read.ramp_curve), (written.measured, written.ramp_curve));
-        assert_eq!(read.timeline.points, written.timeline.points);
-        let (mut actual, mut expected) = (read.load_stats[0].clone(), stats());
-        for ((name, actual), (_, expected)) in actual.counts().into_iter().zip(expected.counts()) {
-            assert_eq!(actual, expected, "{name}");
         }
-        for ((name, actual), (_, expected)) in
-            actual.histograms().into_iter().zip(expected.histograms())
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_written_and_is_one_line() {
+        let snapshot = Snapshot { phase: "hold".to_string(), open: 7, ..Snapshot::default() };
+        let done = Message::Done(Box::new(result()));
+        for message in [Message::Ready, Message::Progress(snapshot), done] {
+            let line = serde_json::to_string(&message).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<Message>(&line).unwrap(), message);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn messages_are_read_from_pieces_of_any_length() {
+        let messages = [Message::Ready, Message::Done(Box::new(result())), Message::Ready];
+        let mut output = Vec::new();
+        for message in &messages {
+            output.extend(serde_json::to_vec(message).unwrap());
+            output.push(b'\n');
+        }
+        for length in [1, 7, 4096, output.len()] {
+            let mut reader = MessageReader::default();
+            let read = output.chunks(length).flat_map(|piece| reader.read(piece).unwrap());
+            assert!(read.eq(messages.iter().cloned()), "{length}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_invalid_message_is_an_error_and_an_endless_one_too() {
+        let error = |output: &[u8]| MessageReader::default().read(output).unwrap_err().to_string();
+        for line in
+            ["", "x", "{}", r#"{"done":{}}"#, r#"{"more":1}"#, r#""ready" 1"#, "\u{9b}\u{0}"]
         {
-            assert!(actual.buckets().eq(expected.buckets()), "{name}");
+            let error = error(format!("\"ready\"\n{line}\n").as_bytes());
+            assert!(error.starts_with("invalid message \"") && error.contains("\": "), "{error}");
+            assert!(!error.contains(char::is_control), "{error}");
         }
-        assert_eq!(actual.failures, expected.failures);
-        assert_eq!(actual.deaths.list, expected.deaths.list);
-        assert_eq!(actual.integrity_errors.list, expected.integrity_errors.list);
-        assert_eq!(actual.partial, expected.partial);
-        assert_eq!(actual.window, expected.window);
+        let death = r#"{"at_s":-1,"idle_s":0,"how":"FIN"}"#;
+        assert!(serde_json::from_str::<Death>(death).is_err());
+        let mut reader = MessageReader::default();
+        let piece = vec![b'x'; LINE_BYTES / 2];
+        assert!(reader.read(&piece).unwrap().is_empty() && reader.read(&piece).unwrap().is_empty());
+        assert_eq!(reader.read(b"x").unwrap_err().to_string(), "message longer than 64 MiB");
     }
 
     #[test]
     fn results_of_two_processes_are_merged() {
+        let stats = LoadStats { answered: 7, ..stats() };
         let one = WorkerResult {
-            load_stats: vec![stats()],
+            load_stats: vec![stats],
             ramp: Duration::from_secs(2),
             ..WorkerResult::default()
         };
@@ -385,20 +240,15 @@ mod tests {
         sum.merge(&one);
         sum.merge(&WorkerResult { ramp: Duration::from_secs(1), ..one.clone() });
         assert_eq!(sum.ramp, Duration::from_secs(2));
-        assert_eq!(sum.load_stats[0].answered, 2 * one.load_stats[0].answered);
-        assert_eq!(sum.load_stats[0].latency.count(), 2 * one.load_stats[0].latency.count());
+        assert_eq!(sum.load_stats[0].answered, 14);
+        assert_eq!(sum.load_stats[0].latency.count(), 200);
         assert_eq!(sum.load_stats[0].failed(), 4);
     }
 
     #[test]
-    fn progress_is_read_as_it_was_written_and_invalid_lines_are_ignored() {
-        let snapshot = Snapshot { phase: "hold".to_string(), open: 7, ..Snapshot::default() };
-        let line = Message::Progress(snapshot.clone()).line();
-        let Some(Message::Progress(read)) = Message::read(&line) else { panic!("{line}") };
-        assert_eq!(read, snapshot);
-        assert!(matches!(Message::read(&Message::Ready.line()), Some(Message::Ready)));
-        for bad in ["", "x", "{}", "{\"message\": \"done\"}", "{\"message\": \"more\"}"] {
-            assert!(Message::read(bad).is_none(), "{bad}");
-        }
+    fn snapshots_of_processes_are_added() {
+        let mut sum = Snapshot { open: 1, p99: Duration::from_secs(1), ..Snapshot::default() };
+        sum.add(&Snapshot { open: 2, errors: 3, ..Snapshot::default() });
+        assert_eq!((sum.open, sum.errors, sum.p99), (3, 3, Duration::from_secs(1)));
     }
 }

@@ -15,10 +15,9 @@ use super::load::{Pace, ScriptEvent, ScriptReport};
 use super::load_stats::{Death, LoadStats, WorkUnit};
 use super::load_watch::{ClosedConn, Moved};
 use super::phases::Phase;
-use super::protocol::WorkerResult;
+use super::protocol::{Snapshot, WorkerResult};
 use super::ramp_curve::RampCurve;
 use super::server_usage::{LoopUsage, ServerUsage};
-use super::snapshot::Snapshot;
 use super::timeline::{Point, Timeline};
 
 /// The results so far, except the statistics of the loads.

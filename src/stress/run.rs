@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::StressPlan;
 use crate::core::random::mix;
@@ -25,10 +25,10 @@ use super::outcome::Outcome;
 use super::partition::processes;
 use super::pattern::Pattern;
 use super::progress::Progress;
+use super::protocol::Message;
 use super::report;
 use super::runner::Runner;
 use super::server_usage::ServerUsage;
-use super::worker;
 
 /// The verdict on a run, which becomes the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub fn run(
         .map_err(|error| StressError::new("cannot resolve the target", error))?;
     if plan.worker.is_some() {
         let runner = prepare(&plan, targets, ServerUsage::default())?;
-        worker::run(runner, out).map_err(failed)?;
+        run_worker(runner, out).map_err(failed)?;
         return Ok(RunVerdict::Passed);
     }
     let server_usage = server_usage(&plan, &targets)?;
@@ -93,6 +93,35 @@ fn run_here(
     Ok(Outcome::of(runner))
 }
 
+/// Interval between two progress messages of a worker.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs the load in this worker process, and writes messages for the coordinator to `out`.
+fn run_worker(mut runner: Runner, out: &mut dyn Write) -> io::Result<()> {
+    let mut send = |message: Message| {
+        let mut line = serde_json::to_vec(&message)?;
+        line.push(b'\n');
+        out.write_all(&line)?;
+        out.flush()
+    };
+    let (mut ready, mut next_progress) = (false, Duration::ZERO);
+    runner.connect_parent()?;
+    while runner.turn()? {
+        if !ready && !runner.is_ramping() {
+            ready = true;
+            // The coordinator needs the number of connections when it starts the loads.
+            send(Message::Progress(runner.snapshot()))?;
+            send(Message::Ready)?;
+        }
+        let now = runner.now();
+        if now >= next_progress {
+            next_progress = now + PROGRESS_INTERVAL;
+            send(Message::Progress(runner.snapshot()))?;
+        }
+    }
+    send(Message::Done(Box::new(runner.finish().into_worker_result())))
+}
+
 /// Creates the runner of this process, with signals and sink.
 fn prepare(
     plan: &StressPlan,
@@ -123,8 +152,8 @@ fn run_processes(
 ) -> Result<Outcome, StressError> {
     let workers = Coordinator::start(plan, count, server_usage)
         .map_err(|error| StressError::new("cannot start worker processes", error))?;
-    let run_processes = workers.run().map_err(failed)?;
-    Ok(Outcome::combine(plan, run_processes, count))
+    let combined = workers.run().map_err(|error| StressError::new("run failed", error))?;
+    Ok(Outcome::combine(plan, combined, count))
 }
 
 #[cfg(not(unix))]
@@ -188,8 +217,7 @@ impl Reports {
             true => Ok(()),
             false => write_summary(outcome, out),
         };
-        let json = || report::json::json(outcome).pretty(2) + "\n";
-        let json = write(self.json.as_mut(), json, out);
+        let json = write(self.json.as_mut(), || report::json::text(outcome), out);
         let page = write(self.page.as_mut(), || report::page::page(outcome), out);
         let failed = [summary, json, page].into_iter().filter_map(Result::err);
         failed.reduce(StressError::and).map_or(Ok(()), Err)

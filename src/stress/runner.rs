@@ -26,10 +26,10 @@ use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phases::{Phase, Phases, Situation};
 use super::precise_timer::PreciseTimer;
+use super::protocol::Snapshot;
 use super::results::{FinishedRun, Reaction, RecordCx, Results};
 use super::sending::send_due;
 use super::server_usage::{LoopUsage, ServerUsage};
-use super::snapshot::Snapshot;
 
 /// The loop and the parts of a run.
 pub struct Runner {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::cost::{Cost, Meter};
 use super::dial::ResolvedTarget;
 use super::find_process::accept_queue;
@@ -41,13 +43,15 @@ pub struct Backlog {
 }
 
 /// Load of this process in the measured window.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopUsage {
+    #[serde(skip)]
     since: Duration,
     pub window: Duration,
     pub turns: u64,
     /// Time the loop slept because there was nothing to do.
     pub slept: Duration,
+    #[serde(skip)]
     cpu_before: Duration,
     pub cpu: Duration,
 }

@@ -3,21 +3,25 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::cost::Cost;
 use super::histogram::Histogram;
 
 /// The points of a run, in order, for steps of equal length.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timeline {
     pub step: Duration,
     /// Completed steps.
     pub points: Vec<Point>,
+    #[serde(skip)]
     recent: Histogram,
+    #[serde(skip)]
     current: Point,
 }
 
 /// The events of one step. `open` and the costs are values at its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     pub answered: u64,
     pub bytes: u64,

@@ -1,5 +1,5 @@
 //! Escapes foreign text: everything chosen by a peer, a user, another program or a name server,
-//! before it is written to a line of text, an HTML page, JSON or a shell command.
+//! before it is written to a line of text, an HTML page or a shell command. JSON is in `json`.
 //!
 //! Control characters steer a terminal, line breaks forge log lines, and invisible characters
 //! reorder text. All of these are written as `\xNN`, byte by byte, and a backslash as two, so that
@@ -27,8 +27,6 @@ pub enum Form {
     Foreign,
     /// Foreign text in double quotes.
     Quoted,
-    /// Foreign text as a JSON string, which a parser restores.
-    Json,
     /// Text of an HTML page, in an element or a quoted attribute: backslashes are not escaped.
     Html,
 }
@@ -60,14 +58,10 @@ pub fn quoted(bytes: &[u8]) -> Shown<'_> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let quote = if matches!(self.form, Form::Quoted | Form::Json) { "\"" } else { "" };
+        let quote = if self.form == Form::Quoted { "\"" } else { "" };
         f.write_str(quote)?;
         let whole = escape(f, self.bytes, self.form, self.columns)?;
-        match (whole, self.form) {
-            (true, _) => f.write_str(quote),
-            (false, Form::Json) => write!(f, "...{quote}"),
-            (false, _) => write!(f, "{quote}..."),
-        }
+        write!(f, "{quote}{}", if whole { "" } else { "..." })
     }
 }
 
@@ -96,7 +90,7 @@ pub fn escape(
             piece.write(out)?;
         }
         for &byte in chunk.invalid() {
-            let piece = Escaped::InvalidByte(byte, form);
+            let piece = Escaped::InvalidByte(byte);
             let Some(after) = left.checked_sub(piece.columns()) else { return Ok(false) };
             left = after;
             piece.write(out)?;
@@ -108,13 +102,6 @@ pub fn escape(
 /// Escapes text so that it cannot open or close an element or an attribute.
 pub fn html(text: &str) -> String {
     Shown::new(text.as_bytes(), Form::Html).within(usize::MAX).to_string()
-}
-
-/// Writes text as a JSON string without control characters, which a terminal would obey.
-pub fn write_json(out: &mut dyn Write, text: &str) -> fmt::Result {
-    out.write_char('"')?;
-    escape(out, text.as_bytes(), Form::Json, usize::MAX)?;
-    out.write_char('"')
 }
 
 /// Quotes an argument for a POSIX shell. Control and invisible characters are escaped in `$'…'`.
@@ -141,10 +128,8 @@ enum Escaped {
     Entity(&'static str),
     /// Each of its bytes as `\xNN`.
     Bytes(char),
-    /// Each UTF-16 code unit as `\uNNNN`, as JSON requires.
-    Utf16Units(char),
     /// A byte that is not valid UTF-8.
-    InvalidByte(u8, Form),
+    InvalidByte(u8),
 }
 
 impl Escaped {
@@ -154,7 +139,7 @@ impl Escaped {
             '\r' => Escaped::Backslash('r'),
             '\t' => Escaped::Backslash('t'),
             '\\' if !matches!(form, Form::Ours | Form::Html) => Escaped::Backslash('\\'),
-            '"' if matches!(form, Form::Quoted | Form::Json) => Escaped::Backslash('"'),
+            '"' if form == Form::Quoted => Escaped::Backslash('"'),
             '&' if form == Form::Html => Escaped::Entity("&amp;"),
             '<' if form == Form::Html => Escaped::Entity("&lt;"),
             '>' if form == Form::Html => Escaped::Entity("&gt;"),
@@ -162,7 +147,6 @@ impl Escaped {
             '\'' if form == Form::Html => Escaped::Entity("&#39;"),
             ' '..='~' => Escaped::AsIs(ch),
             _ if !is_hidden(ch) => Escaped::AsIs(ch),
-            _ if form == Form::Json => Escaped::Utf16Units(ch),
             _ => Escaped::Bytes(ch),
         }
     }
@@ -172,9 +156,7 @@ impl Escaped {
             Escaped::AsIs(_) | Escaped::Entity(_) => 1,
             Escaped::Backslash(_) => 2,
             Escaped::Bytes(ch) => 4 * ch.len_utf8(),
-            Escaped::Utf16Units(ch) => 6 * ch.len_utf16(),
-            Escaped::InvalidByte(_, Form::Json) => 6,
-            Escaped::InvalidByte(..) => 4,
+            Escaped::InvalidByte(_) => 4,
         }
     }
 
@@ -188,14 +170,7 @@ impl Escaped {
                 let mut bytes = ch.encode_utf8(&mut bytes).bytes();
                 bytes.try_for_each(|byte| write!(out, "\\x{byte:02x}"))
             }
-            Escaped::Utf16Units(ch) => {
-                let mut halves = [0; 2];
-                let mut halves = ch.encode_utf16(&mut halves).iter();
-                halves.try_for_each(|half| write!(out, "\\u{half:04x}"))
-            }
-            // JSON is UTF-8: an invalid byte becomes the replacement character.
-            Escaped::InvalidByte(_, Form::Json) => out.write_str("\\ufffd"),
-            Escaped::InvalidByte(byte, _) => write!(out, "\\x{byte:02x}"),
+            Escaped::InvalidByte(byte) => write!(out, "\\x{byte:02x}"),
         }
     }
 }
@@ -265,17 +240,6 @@ mod tests {
         assert_eq!(plain("\\x1b").to_string(), "\\\\x1b");
         assert_eq!(quoted(b"say \"hi\"\\").to_string(), "\"say \\\"hi\\\"\\\\\"");
         assert_eq!(Shown::new(b"\\x1b \x1b", Form::Ours).to_string(), "\\x1b \\x1b");
-    }
-
-    #[test]
-    fn json_strings_are_valid_whatever_they_contain() {
-        let json = |bytes| Shown::new(bytes, Form::Json).to_string();
-        assert_eq!(json(b"a\"b\\c\n"), r#""a\"b\\c\n""#);
-        assert_eq!(json("\x1b\u{9b}\u{202e}\u{e0041}".as_bytes()), {
-            r#""\u001b\u009b\u202e\udb40\udc41""#
-        });
-        assert_eq!(json(b"\xff"), r#""\ufffd""#);
-        assert_eq!(Shown::new(b"abc", Form::Json).within(2).to_string(), r#""ab...""#);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod count;
 pub mod escape;
+pub(crate) mod json;
 pub(crate) mod lossy_writer;
 pub(crate) mod nonblocking_out;
 pub mod terminal;

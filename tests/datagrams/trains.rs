@@ -270,7 +270,10 @@ fn a_relay_passes_trains_on_as_trains_both_ways() {
         let (there, back) = (bytes(length, number as u8), bytes(length, !number as u8));
         send(&client, &there, each, listener);
         let (received, each_received, flow) = test.until(|_| receive_train(&target));
-        assert!(received == there && each_received == each.into(), "{length} bytes, {each} each");
+        assert!(
+            received == there && each_received == usize::from(each),
+            "{length} bytes, {each} each"
+        );
         send(&target, &back, each, flow);
         let received = test.until(|_| receive_train(&client));
         assert!(received == (back, each.into(), listener), "{length} bytes, {each} each");

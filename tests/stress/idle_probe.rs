@@ -8,9 +8,9 @@ use std::time::Duration;
 use oneloop::config::{LoadKind, Probe, StressPlan};
 use oneloop::stress::failure::{LoadFailure, Stage};
 use oneloop::stress::idle_probe::{Mode, ProbeResult, Reply};
-use oneloop::stress::json::Json;
 use oneloop::stress::load_stats::DeathCause;
 use oneloop::stress::outcome::Outcome;
+use serde_json::Value;
 
 use crate::black_hole::BlackHole;
 use crate::program::{number, run_report, stress};
@@ -182,7 +182,7 @@ fn the_summary_and_the_json_name_the_mode_of_a_search() {
     let line = |serve| format!("{} --find-idle-timeout 5s", server(serve));
     let report = run_report(&line(complaining), 0);
     let idle_timeout = report.get("idle_timeout").unwrap();
-    let text = |name| idle_timeout.get(name).and_then(Json::text);
+    let text = |name| idle_timeout.get(name).and_then(Value::as_str);
     assert_eq!((text("mode"), text("probe_reply")), (Some("silent"), Some("other data")));
     assert_eq!(text("how"), Some("FIN"));
     assert!(number(&report, "idle_timeout.died_after_s") >= 0.3);

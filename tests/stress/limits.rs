@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use oneloop::config::unit::Rate;
 use oneloop::config::{LoadKind, StressPlan};
-use oneloop::stress::json::Json;
+use serde_json::Value;
 
 use crate::program::number;
 use crate::tool::{echo, plan, run, server};
@@ -18,9 +18,9 @@ fn confined(files: usize, line: &str) -> Output {
     Command::new("sh").args(["-c", &command]).stdin(Stdio::null()).output().unwrap()
 }
 
-fn report(output: &Output) -> Json {
+fn report(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
-    Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 #[test]
@@ -28,7 +28,7 @@ fn more_connections_than_one_process_may_have_are_divided_among_several() {
     let address = server(echo);
     let output = confined(120, &format!("{address} --load idle --conns 150 --hold 300ms"));
     let report = report(&output);
-    assert_eq!(output.status.code(), Some(0), "{}", report.pretty(2));
+    assert_eq!(output.status.code(), Some(0), "{}", report);
     assert!(number(&report, "generator.processes") >= 3.0);
     assert_eq!(number(&report, "ramp.connected"), 150.0);
     assert_eq!(number(&report, "loads.0.connections_open_at_end"), 150.0);
@@ -40,11 +40,11 @@ fn a_limit_that_made_connections_fail_is_named() {
     let line = format!("{address} --load idle --conns 100 --hold 100ms --processes 1");
     let output = confined(60, &line);
     let report = report(&output);
-    assert_eq!(output.status.code(), Some(1), "{}", report.pretty(2));
-    let failures = report.get("loads").unwrap().items()[0].get("failures").unwrap();
-    let text = |name: &str| failures.items()[0].get(name).and_then(Json::text).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", report);
+    let failures = &report["loads"][0]["failures"];
+    let text = |name: &str| failures[0][name].as_str().unwrap();
     assert_eq!((text("stage"), text("error")), ("connect", "EMFILE"));
-    assert!(text("limit").contains("RLIMIT_NOFILE"), "{}", failures.pretty(2));
+    assert!(text("limit").contains("RLIMIT_NOFILE"), "{}", failures);
     let (failed, open) = (number(failures, "0.count"), number(&report, "ramp.connected"));
     assert!(failed + open == 100.0 && open < 60.0, "{failed} {open}");
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use oneloop::stress::json::Json;
+use serde_json::Value;
 
 use crate::kept::Kept;
 
@@ -39,22 +39,19 @@ pub fn daemon(arguments: &[&str]) -> (Kept, String) {
 }
 
 /// Runs the program, which must exit with this code, and returns its JSON report.
-pub fn run_report(line: &str, code: i32) -> Json {
+pub fn run_report(line: &str, code: i32) -> Value {
     let output = stress(&format!("{line} --json -"));
     let text = String::from_utf8(output.stdout).unwrap();
     let notes = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{line}\n{text}\n{notes}");
-    Json::parse(&text).unwrap_or_else(|| panic!("no JSON: {text}"))
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 /// Returns the number at this path, such as `loads.0.latency_us.p99`.
-pub fn number(value: &Json, path: &str) -> f64 {
-    let found = path.split('.').try_fold(value, |value, step| match step.parse::<usize>() {
-        Ok(index) => value.items().get(index),
-        Err(_) => value.get(step),
-    });
-    let number = found.and_then(Json::number);
-    number.unwrap_or_else(|| panic!("{path} in {}", value.pretty(2)))
+pub fn number(value: &Value, path: &str) -> f64 {
+    let found = value.pointer(&format!("/{}", path.replace('.', "/")));
+    let number = found.and_then(Value::as_f64);
+    number.unwrap_or_else(|| panic!("{path} in {}", value))
 }
 
 /// Sends SIGINT, as Ctrl-C does.

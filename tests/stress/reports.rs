@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use oneloop::stress::json::Json;
+use serde_json::Value;
 
 use crate::kept::Kept;
 use crate::program::{interrupt, number, oneloop, run_report, stress};
@@ -99,7 +99,7 @@ fn a_report_replaces_the_whole_file_and_a_failed_start_leaves_it() {
     assert_eq!((output.status.code(), page.text()), (Some(1), old));
     let output = stress(&format!("{address} --conns 2 --duration 100ms --json {file}"));
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert!(Json::parse(&page.text()).is_some(), "{}", page.text());
+    assert!(serde_json::from_str::<Value>(&page.text()).is_ok(), "{}", page.text());
 }
 
 #[cfg(target_os = "linux")]
@@ -147,12 +147,12 @@ fn a_sink_alone_serves_until_it_is_interrupted_and_then_reports() {
         &format!("{address} --load stream --direction both --conns 2 --duration 300ms"),
         0,
     );
-    assert!(number(&near, "loads.0.bytes_sent") > 1e6, "{}", near.pretty(2));
+    assert!(number(&near, "loads.0.bytes_sent") > 1e6, "{}", near);
     interrupt(&sink);
     let mut text = String::new();
     sink.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(sink.0.wait().unwrap().code(), Some(0), "{text}");
-    let far = Json::parse(&text).expect(&text);
+    let far = serde_json::from_str::<Value>(&text).expect(&text);
     assert_eq!(number(&far, "loads.0.connections_opened"), 2.0);
     assert!(number(&far, "loads.0.bytes_received") > 1e6, "{text}");
 }
@@ -179,8 +179,8 @@ fn a_second_interrupt_does_not_wait_and_reports_no_failures() {
     interrupt(&run);
     let mut text = String::new();
     run.0.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    let report = Json::parse(&text).expect(&text);
+    let report = serde_json::from_str::<Value>(&text).expect(&text);
     assert_eq!(run.0.wait().unwrap().code(), Some(0), "{text}");
-    assert_eq!(report.get("interrupted"), Some(&Json::Bool(true)), "{text}");
+    assert_eq!(report.get("interrupted"), Some(&Value::Bool(true)), "{text}");
     assert!(number(&report, "seconds") < 50.0, "{text}");
 }

@@ -129,8 +129,8 @@ pub fn partial_line(partial: &Partial, plan: &StressPlan) -> String {
         true => least,
         false => format!("{least} to {most}"),
     };
-    let came = range(partial.bytes.0.to_string(), partial.bytes.1.to_string());
-    let quiet = range(duration(partial.quiet.0), duration(partial.quiet.1));
+    let came = range(partial.bytes_min.to_string(), partial.bytes_max.to_string());
+    let quiet = range(duration(partial.idle_min), duration(partial.idle_max));
     format!("{came} of {} arrived, then nothing for {quiet}", plural(plan.size as u64, "byte"))
 }
 
