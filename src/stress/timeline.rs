@@ -104,6 +104,14 @@ impl Timeline {
         }
     }
 
+    /// Merges points until there are at most `points`.
+    pub fn condensed(mut self, points: usize) -> Timeline {
+        while self.points.len() > points.max(1) {
+            self.halve();
+        }
+        self
+    }
+
     /// Merges each pair of points into one.
     fn halve(&mut self) {
         self.step *= 2;
@@ -205,6 +213,9 @@ mod tests {
         assert!(timeline.points.len() < POINTS_MAX && timeline.step == millis(1600));
         let total: u64 = timeline.points.iter().map(|point| point.answered).sum();
         assert_eq!(total + timeline.current().answered, 5000);
+        let condensed = timeline.condensed(16);
+        let of_condensed: u64 = condensed.points.iter().map(|point| point.answered).sum();
+        assert!(condensed.points.len() <= 16 && of_condensed == total, "{condensed:?}");
     }
 
     #[test]

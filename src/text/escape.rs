@@ -104,6 +104,12 @@ pub fn html(text: &str) -> String {
     Shown::new(text.as_bytes(), Form::Html).within(usize::MAX).to_string()
 }
 
+/// Escapes JSON so that it cannot end a script element or open a comment in it, and has no line
+/// separators. A parser restores it.
+pub fn script_json(json: &str) -> String {
+    json.replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+}
+
 /// Quotes an argument for a POSIX shell. Control and invisible characters are escaped in `$'…'`.
 pub fn shell_quoted(argument: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+[]".contains(c);
@@ -279,5 +285,14 @@ mod tests {
     fn an_argument_with_control_characters_is_shown_and_can_be_pasted() {
         assert_eq!(shell_quoted("a\x1b[2J\n"), "$'a\\x1b[2J\\n'");
         assert_eq!(shell_quoted("it's\\\u{202e}"), "$'it\\'s\\\\\\xe2\\x80\\xae'");
+    }
+
+    #[test]
+    fn json_in_a_script_element_cannot_end_it_and_is_restored() {
+        let evil = "</script><script><!--\u{2028}\u{2029}\"'\\";
+        let json = serde_json::Value::from(evil).to_string();
+        let escaped = script_json(&json);
+        assert!(!escaped.contains(['<', '\u{2028}', '\u{2029}']), "{escaped}");
+        assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), evil);
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::config::{LoadKind, StressPlan};
 use crate::stress::cost::Cost;
+use crate::stress::histogram::Histogram;
 use crate::stress::idle_probe::{Mode, ProbeResult, Reply};
-use crate::stress::load_stats::{GIBIBYTE, WorkUnit};
-use crate::stress::load_stats::{Partial, RATE_WINDOW_MIN};
+use crate::stress::load_stats::{DeathCause, Deaths, GIBIBYTE, Partial, RATE_WINDOW_MIN, WorkUnit};
 use crate::stress::outcome::{LoadOutcome, Outcome, Server};
 use crate::stress::server_usage::Backlog;
 use crate::text::count::{grouped, plural};
@@ -16,6 +16,21 @@ use super::format::{bytes, count, digits, duration};
 /// Minimum number of connections for memory per connection. Memory grows in pages, so a figure from
 /// fewer would be meaningless.
 pub const MANY: u64 = 200;
+
+/// Returns the names of the loads. Of two with the same name, each has its number of connections.
+pub fn load_names(outcome: &Outcome) -> Vec<String> {
+    let is_same = |load: &&LoadOutcome, name: &str| load.name() == name;
+    let name = |load: &LoadOutcome| match outcome
+        .loads
+        .iter()
+        .filter(|other| is_same(other, load.name()))
+        .count()
+    {
+        1 => load.name().to_string(),
+        _ => format!("{} ({})", load.name(), grouped(load.conns as u64)),
+    };
+    outcome.loads.iter().map(name).collect()
+}
 
 /// Describes a load: `64 connections, 64 B each, depth 1, measured 2.00 s`.
 pub fn load_line(load: &LoadOutcome, plan: &StressPlan) -> String {
@@ -132,6 +147,18 @@ pub fn partial_line(partial: &Partial, plan: &StressPlan) -> String {
     let came = range(partial.bytes_min.to_string(), partial.bytes_max.to_string());
     let quiet = range(duration(partial.idle_min), duration(partial.idle_max));
     format!("{came} of {} arrived, then nothing for {quiet}", plural(plan.size as u64, "byte"))
+}
+
+/// Describes deaths with this cause: their idle times, and when they happened.
+pub fn deaths_line(deaths: &Deaths, how: DeathCause) -> String {
+    let (mut idle, mut at) = (Histogram::new(), Histogram::new());
+    for death in deaths.list.iter().filter(|death| death.how == how) {
+        idle.record(death.idle);
+        at.record(death.at);
+    }
+    let span = |histogram: &Histogram| (duration(histogram.min()), duration(histogram.max()));
+    let ((least, most), (first, last)) = (span(&idle), span(&at));
+    format!("idle for {least} to {most}, {first} to {last} into the run")
 }
 
 /// Computes the growth of kernel memory per connection, from before the run until all were open. It

@@ -35,6 +35,14 @@ pub fn duration(value: Duration) -> String {
     }
 }
 
+/// Formats an idle time, which is known to a tenth of a second at best.
+pub fn near(idle_time: Duration) -> String {
+    match idle_time.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        _ => format!("{:.1} s", idle_time.as_secs_f64()),
+    }
+}
+
 fn minutes(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes, seconds) {

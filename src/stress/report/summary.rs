@@ -16,28 +16,30 @@ use super::figures::{
     accept_line, cpu_per_unit, kernel_bytes_each, load_line, mode_lines, partial_line, rate,
     user_bytes_each,
 };
-use super::format::{bytes, count, duration, percent};
+use super::format::{bytes, count, duration, near, percent};
 
 /// Formats the summary, wrapped at `columns`.
 pub fn summary(outcome: &Outcome, paint: Paint, columns: usize) -> String {
-    let mut page = SummaryText { text: String::new(), paint, has_header: false };
-    page.head(outcome);
-    match &outcome.probe {
-        Some(result) => page.idle_probe(result),
-        None => outcome.loads.iter().for_each(|load| page.load(load, outcome)),
-    }
-    page.ramp(outcome);
-    if let Some(server) = &outcome.server {
-        page.server(server, outcome);
-    }
-    page.generator(outcome);
-    page.verdict(outcome);
-    fit(&page.text, columns)
+    let mut summary = SummaryText::new(paint);
+    summary.head(outcome);
+    summary.results(outcome);
+    summary.verdict(outcome);
+    fit(&summary.text, columns)
+}
+
+/// Returns the lines of the summary with results: names and texts. Without a name, a line belongs
+/// to the one before.
+pub fn summary_lines(outcome: &Outcome) -> Vec<(String, String)> {
+    let mut summary = SummaryText::new(Paint(false));
+    summary.results(outcome);
+    summary.lines
 }
 
 /// The summary written so far. Lines start with a name column.
 struct SummaryText {
     text: String,
+    /// The names and texts of the lines, without tables.
+    lines: Vec<(String, String)>,
     paint: Paint,
     /// Whether the percentile columns already have a header line.
     has_header: bool,
@@ -50,7 +52,28 @@ const ERRORS_SHOWN: usize = 4;
 const NAME_COLUMNS: usize = 11;
 
 impl SummaryText {
+    fn new(paint: Paint) -> SummaryText {
+        SummaryText { text: String::new(), lines: Vec::new(), paint, has_header: false }
+    }
+
+    fn results(&mut self, outcome: &Outcome) {
+        match &outcome.probe {
+            Some(result) => self.idle_probe(result),
+            None => outcome.loads.iter().for_each(|load| self.load(load, outcome)),
+        }
+        self.ramp(outcome);
+        if let Some(server) = &outcome.server {
+            self.server(server, outcome);
+        }
+        self.generator(outcome);
+    }
+
     fn line(&mut self, name: &str, text: &str) {
+        self.lines.push((name.to_string(), text.to_string()));
+        self.write_line(name, text);
+    }
+
+    fn write_line(&mut self, name: &str, text: &str) {
         let name = format!("{name:NAME_COLUMNS$}");
         let name = if name.trim().is_empty() { name } else { self.paint.bold(&name) };
         self.text.push_str(&format!("  {name}{text}\n"));
@@ -88,14 +111,14 @@ impl SummaryText {
         }
         if !self.has_header {
             let heads = PERCENTILES.map(|(head, _)| head);
-            self.line("", &self.paint.dim(&columns("", heads.map(str::to_string))));
+            self.write_line("", &self.paint.dim(&columns("", heads.map(str::to_string))));
             self.has_header = true;
         }
         let values = PERCENTILES.map(|(_, share)| match share {
             Some(share) => brief(histogram.at(share)),
             None => brief(histogram.max()),
         });
-        self.line("", &columns(name, values));
+        self.write_line("", &columns(name, values));
     }
 
     fn idle_probe(&mut self, result: &ProbeResult) {
@@ -119,7 +142,7 @@ impl SummaryText {
         }
         for (idle_time, died) in result.by_idle_time() {
             let how = died.map_or("alive", DeathCause::name);
-            self.line("", &format!("{:>9}  {how}", near(idle_time)));
+            self.write_line("", &format!("{:>9}  {how}", near(idle_time)));
         }
         self.text.push('\n');
     }
@@ -291,14 +314,6 @@ fn brief(value: Duration) -> String {
     match value.as_secs() {
         0..100 => text,
         _ => text.replace(" min", "m").replace(" s", "s").replace(" h", "h"),
-    }
-}
-
-/// Formats an idle time, which is known to a tenth of a second at best.
-fn near(idle_time: Duration) -> String {
-    match idle_time.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        _ => format!("{:.1} s", idle_time.as_secs_f64()),
     }
 }
 
