@@ -110,7 +110,7 @@ fn a_server_s_process_name_is_escaped_in_every_report_and_hides_no_measurement()
     assert!(summary.contains("of a core"), "{summary}");
     let page = harmless(&std::fs::read(paths[0]).unwrap());
     let name = "\u{fffd}\\x1b[2J\\x07\\n&lt;b&gt;) x";
-    assert!(page.contains(&format!("{name} ({pid})")), "{page}");
+    assert!(page.contains(&format!("{name} (process {pid})")), "{page}");
     let json = harmless(&std::fs::read(paths[1]).unwrap());
     let name = "\u{fffd}\\u001b[2J\\u0007\\n<b>) x";
     assert!(json.contains(&format!("\"name\": \"{name}\"")), "{json}");

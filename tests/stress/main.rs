@@ -5,6 +5,8 @@
 
 #[path = "../support/black_hole.rs"]
 mod black_hole;
+#[cfg(unix)]
+mod browser;
 mod command;
 mod datagrams;
 mod failures;

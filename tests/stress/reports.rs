@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::browser::{self, Loaded};
 use crate::kept::Kept;
 use crate::program::{interrupt, number, oneloop, run_report, stress};
 use crate::tool::{echo, server};
@@ -26,6 +27,19 @@ impl Page {
 
     fn text(&self) -> String {
         fs::read_to_string(&self.0).unwrap()
+    }
+
+    /// Checks in a browser, if there is one, which charts the page has, at both widths.
+    fn has_charts(&self, charts: &[&str], none_of: &[&str]) {
+        for width in [1280, 390] {
+            let Some(Loaded { dom, console }) = browser::load(&self.0, width) else { return };
+            assert_eq!(console, [""; 0], "in the console");
+            let is_there = |chart: &&&str| dom.contains(&format!("<figcaption><b>{chart}</b>"));
+            let missing: Vec<_> = charts.iter().filter(|chart| !is_there(chart)).collect();
+            let extra: Vec<_> = none_of.iter().filter(is_there).collect();
+            assert!(missing.is_empty() && extra.is_empty(), "-{missing:?} +{extra:?} in {dom}");
+            assert_eq!(dom.matches("<figure").count(), dom.matches("role=\"img\"").count());
+        }
     }
 }
 
@@ -43,15 +57,14 @@ fn a_page_is_written_and_progress_is_shown_only_on_a_terminal() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
     let text = page.text();
-    let charts = ["Open connections", "Ramp", "Rate", "Latency of echo by percentile"];
-    for chart in charts {
-        assert!(text.contains(&format!("<b>{chart}</b>")), "{chart} in {text}");
-    }
-    assert!(!text.contains("<b>Deaths</b>") && !text.contains("<b>Failures</b>"));
-    assert!(text.contains("--seed 99") && text.contains("corrected for coordinated omission"));
-    for foreign in ["http:", "https:", "<script", "url("] {
+    assert!(text.contains("--seed 99") && text.contains("echo: latency, corrected"), "{text}");
+    assert!(text.contains("no errors") && !text.contains("Failures</h2>"), "{text}");
+    for foreign in ["http:", "https:", "src=", "url("] {
+        let text = text.replace("\"http://www.w3.org/2000/svg\"", "");
         assert!(!text.contains(foreign), "{foreign}");
     }
+    let charts = ["Open connections", "Ramp", "Rate", "Latency of echo by percentile"];
+    page.has_charts(&charts, &["Deaths", "Failures"]);
 }
 
 #[test]
@@ -65,9 +78,11 @@ fn a_page_shows_when_connections_died_and_how_long_they_were_idle() {
     let output = stress(&format!("{line} --report {}", page.0.display()));
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let text = page.text();
-    for words in ["<b>Deaths</b>", "idle: died by FIN", "idle for", "failed: 5 connections died"] {
+    for words in ["5 idle connections died by FIN: idle for ", "failed: 5 connections died"] {
         assert!(text.contains(words), "{words} in {text}");
     }
+    assert!(text.find("died by FIN").unwrap() < text.find("Charts</h2>").unwrap(), "{text}");
+    page.has_charts(&["Open connections", "Deaths"], &["Failures", "Rate"]);
     let summary = String::from_utf8_lossy(&output.stdout).to_string();
     assert!(summary.contains("5 connections died: 5 by FIN; idle for"), "{summary}");
 }

@@ -45,7 +45,7 @@ globalThis.Charts = (() => {
 
   const html = (name, className, text = "") => {
     const element = document.createElement(name);
-    element.className = className;
+    if (className !== "") element.className = className;
     element.textContent = text;
     return element;
   };
