@@ -379,5 +379,6 @@ mod tests {
         }
         assert!(!page.contains('\u{2028}') && page.matches("&lt;script").count() >= 7);
         assert!(text_of(&page).contains("alert('x')</script><!--"));
+        assert_eq!(page.matches("\"persistent\":").count(), 1, "a placeholder in foreign text");
     }
 }
