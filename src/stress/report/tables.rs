@@ -128,9 +128,11 @@ fn over_time(outcome: &Outcome) -> (Vec<&'static str>, Rows) {
     let columns: Vec<Column> = columns.collect();
     let row = |(at, point): (usize, &Point)| {
         let values = columns.iter().map(|(_, of, show)| show(of(point) as f64));
-        std::iter::once(duration(timeline.step * (at as u32 + 1))).chain(values).collect()
+        let until = (timeline.step * (at as u32 + 1)).min(outcome.whole);
+        std::iter::once(duration(until)).chain(values).collect()
     };
-    let rows = points.iter().enumerate().map(row).collect();
+    // A single step has no course.
+    let rows = points.iter().enumerate().filter(|_| points.len() > 1).map(row).collect();
     (std::iter::once("until").chain(columns.iter().map(|column| column.0)).collect(), rows)
 }
 
