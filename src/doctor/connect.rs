@@ -1,7 +1,7 @@
 //! Resolves the target, connects to it once, and returns the result.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::config::{Address, Host, UnixName};
 use crate::net::datagram_socket::DatagramSocket;
 #[cfg(unix)]
 use crate::net::remote::Remote;
-use crate::net::{SocketAddress, connect};
+use crate::net::{SocketAddress, address, connect};
 
 /// Maximum time to resolve the name, and maximum time to connect to all its addresses.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,27 +69,15 @@ pub fn attempt(target: &Address) -> ConnectAttempt {
 
 /// Resolves in a thread: the system resolver cannot be interrupted.
 fn resolve(host: &Host, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let name = match host {
-        Host::Any => return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]),
-        Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
-        Host::Name(name) => name.clone(),
-    };
     let (answer, answers) = channel();
-    let ask = move || {
-        let found = (name.as_str(), port).to_socket_addrs().map(Vec::from_iter);
-        // After a timeout the receiver is gone.
-        let _ = answer.send(found);
-    };
+    let host = host.clone();
+    // After a timeout the receiver is gone.
+    let ask = move || drop(answer.send(address::resolve(&host, port)));
     let asked = thread::Builder::new().name("resolver".to_string()).spawn(ask);
-    let found = match asked.map(|_| answers.recv_timeout(TIMEOUT)) {
-        Ok(Ok(found)) => found,
-        Ok(Err(_)) => return Err(format!("name not resolved within {} s", TIMEOUT.as_secs())),
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok(found) if found.is_empty() => Err("name has no address".to_string()),
-        Ok(found) => Ok(found),
-        Err(error) => Err(format!("name not resolved: {}", message(&error))),
+    match asked.map(|_| answers.recv_timeout(TIMEOUT)) {
+        Ok(Ok(Ok(found))) => Ok(found),
+        Ok(Err(_)) => Err(format!("name not resolved within {} s", TIMEOUT.as_secs())),
+        Ok(Ok(Err(error))) | Err(error) => Err(format!("name not resolved: {}", message(&error))),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::cgroup;
 use super::facts::{Fact, Facts, Ports};
 use super::root::{Root, column, found, labelled};
+use crate::net::proc;
 
 /// Reads all facts. A fact that cannot be read is unknown, with the reason.
 pub fn facts(root: &Root) -> Facts {
@@ -62,12 +63,9 @@ fn memory_available(root: &Root) -> Fact {
         .map(|kilobytes| kilobytes.saturating_mul(1024))
 }
 
-/// `TCP: inuse 2 orphan 0 tw 0 alloc 2 mem 223`
 fn tcp_pages_in_use(root: &Root) -> Fact {
-    found(root, "proc/net/sockstat", "line of TCP memory", |text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("TCP:"))?;
-        line.split_whitespace().skip_while(|word| *word != "mem").nth(1).map(Fact::number)
-    })
+    let pages = |text: &str| proc::tcp_pages(text).map(Fact::number);
+    found(root, "proc/net/sockstat", "line of TCP memory", pages)
 }
 
 /// Absent if the connection tracking module is not loaded.
@@ -84,10 +82,8 @@ fn ports(root: &Root) -> Fact<Ports> {
         Ok(text) => port_ranges(&text),
         Err(_) => Vec::new(),
     };
-    found(root, "proc/sys/net/ipv4/ip_local_port_range", "two ports", |text| {
-        let mut words = text.split_whitespace();
-        let low = words.next()?.parse().ok()?;
-        let high = words.next()?.parse().ok()?;
+    found(root, proc::PORT_RANGE, "two ports", |text| {
+        let (low, high) = proc::port_range(text)?;
         Some(Fact::Known(Ports { low, high, reserved }))
     })
 }

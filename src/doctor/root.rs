@@ -1,17 +1,13 @@
 //! The directory tree that facts are read from, and lookups of numbers in its files.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::facts::Fact;
+use crate::net::proc;
 
 /// The directory used as `/`: tests provide their own.
 pub struct Root(PathBuf);
-
-/// Maximum bytes read from one file. The facts are near the beginning; the list of local addresses
-/// is the longest.
-const READ_BYTES: u64 = 16 << 20;
 
 impl Root {
     pub fn new(folder: impl Into<PathBuf>) -> Root {
@@ -20,18 +16,12 @@ impl Root {
 
     /// Returns the text of a file, or why it cannot be read. `path` may begin with `/`.
     pub fn text(&self, path: &str) -> Result<String, String> {
-        self.load(path).map_err(|error| format!("/{}: {}", bare(path), message(&error)))
+        let read = proc::read(self.0.join(bare(path)));
+        read.map_err(|error| format!("/{}: {}", bare(path), message(&error)))
     }
 
     pub fn has(&self, path: &str) -> bool {
         self.0.join(bare(path)).exists()
-    }
-
-    fn load(&self, path: &str) -> io::Result<String> {
-        let mut bytes = Vec::new();
-        let file = fs::File::open(self.0.join(bare(path)))?;
-        io::Read::read_to_end(&mut io::Read::take(file, READ_BYTES), &mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Whether this is the real `/` and not the tree of a test.
@@ -63,10 +53,7 @@ pub fn column(root: &Root, path: &str, column: usize) -> Fact {
 
 /// Returns the number in a column after a label at the start of a line.
 pub fn labelled(root: &Root, path: &str, label: &str, column: usize) -> Fact {
-    let word = |text: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(label))?;
-        line.split_whitespace().nth(column).map(Fact::number)
-    };
+    let word = |text: &str| proc::word(text, label, column).map(Fact::number);
     found(root, path, label.trim_end_matches(':'), word)
 }
 

@@ -1,12 +1,12 @@
 //! Resolved socket addresses, and their conversion to and from the form of the system.
 
 use std::fmt;
-#[cfg(unix)]
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
-use crate::config::UnixName;
+use crate::config::{Host, UnixName};
 use crate::core::Peer;
+use crate::text::escape::plain;
 
 /// An address that a stream socket can be connected to. Names are resolved already.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,21 @@ impl fmt::Display for SocketAddress {
             SocketAddress::Inet(address) => write!(f, "tcp://{address}"),
             SocketAddress::Unix(name) => write!(f, "unix:{name}"),
         }
+    }
+}
+
+/// Returns the addresses of a target's host, the preferred one first. Blocks while the system
+/// resolves a name.
+pub fn resolve(host: &Host, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let name = match host {
+        Host::Any => return Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]),
+        Host::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, port)]),
+        Host::Name(name) => name,
+    };
+    let found = Vec::from_iter((name.as_str(), port).to_socket_addrs()?);
+    match found.is_empty() {
+        true => Err(io::Error::other(format!("{} has no address", plain(name)))),
+        false => Ok(found),
     }
 }
 

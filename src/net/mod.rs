@@ -14,6 +14,7 @@ mod mmsg;
 #[cfg(target_os = "linux")]
 pub(crate) mod pipe;
 pub(crate) mod pktinfo;
+pub(crate) mod proc;
 pub mod recv_batch;
 pub(crate) mod remote;
 pub(crate) mod resolver;

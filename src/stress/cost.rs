@@ -60,12 +60,10 @@ impl Cost {
 /// Two clock ticks: the maximum error of a difference.
 const TICKS: Duration = Duration::from_millis(20);
 
-/// Reads a file of /proc as text. Names in it come from other programs and may not be UTF-8:
-/// invalid bytes become U+FFFD. `None`: it cannot be read.
+/// Returns the bytes that a line with this label states in kilobytes.
 #[cfg(target_os = "linux")]
-pub fn read_proc(path: &str) -> Option<String> {
-    let bytes = std::fs::read(path).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+pub fn bytes(text: &str, label: &str) -> Option<u64> {
+    Some(1024 * crate::net::proc::word(text, label, 0)?.parse::<u64>().ok()?)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -94,12 +92,13 @@ mod linux {
     use std::fs;
     use std::time::Duration;
 
-    use super::{Cost, Meter, read_proc};
+    use super::{Cost, Meter, bytes};
+    use crate::net::proc;
 
     impl Meter {
         /// Creates a meter. `None`: there is no such process.
         pub fn of(pid: u32) -> Option<Meter> {
-            let name = read_proc(&format!("/proc/{pid}/comm"))?;
+            let name = proc::read(format!("/proc/{pid}/comm")).ok()?;
             Some(Meter { pid, name: name.strip_suffix('\n').unwrap_or(&name).to_string() })
         }
 
@@ -154,7 +153,7 @@ mod linux {
 
     /// Returns the numbers of `/proc/PID/stat` after name and state. The first is the parent.
     fn stat(pid: u32) -> Option<Vec<u64>> {
-        let text = read_proc(&format!("/proc/{pid}/stat"))?;
+        let text = proc::read(format!("/proc/{pid}/stat")).ok()?;
         // The name may contain any bytes, including parentheses and spaces.
         let (_, rest) = text.rsplit_once(')')?;
         let fields = rest.split_whitespace().skip(1);
@@ -170,17 +169,16 @@ mod linux {
         cost.cpu_ticked += Duration::from_secs(ticks) / tick_rate();
         cost.cpu_fine += Duration::from_nanos(threads_nanos(pid));
         cost.descriptors += files(&format!("/proc/{pid}/fd"));
-        let rollup = read_proc(&format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        match kilobytes(&rollup, "Pss_Anon:") {
+        let rollup = proc::read(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        match bytes(&rollup, "Pss_Anon:") {
             Some(anonymous) => {
-                cost.user_bytes +=
-                    1024 * (anonymous + kilobytes(&rollup, "Pss_Shmem:").unwrap_or(0));
-                cost.resident_bytes += 1024 * kilobytes(&rollup, "Rss:").unwrap_or(0);
+                cost.user_bytes += anonymous + bytes(&rollup, "Pss_Shmem:").unwrap_or(0);
+                cost.resident_bytes += bytes(&rollup, "Rss:").unwrap_or(0);
             }
             None => {
-                let status = read_proc(&format!("/proc/{pid}/status")).unwrap_or_default();
-                cost.user_bytes += 1024 * kilobytes(&status, "RssAnon:").unwrap_or(0);
-                cost.resident_bytes += 1024 * kilobytes(&status, "VmRSS:").unwrap_or(0);
+                let status = proc::read(format!("/proc/{pid}/status")).unwrap_or_default();
+                cost.user_bytes += bytes(&status, "RssAnon:").unwrap_or(0);
+                cost.resident_bytes += bytes(&status, "VmRSS:").unwrap_or(0);
             }
         }
     }
@@ -213,22 +211,14 @@ mod linux {
         fs::metadata(directory).map_or(0, |directory| directory.len())
     }
 
-    /// Returns the number after a label at the start of a line.
-    fn kilobytes(text: &str, label: &str) -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(label))?;
-        line.split_whitespace().next()?.parse().ok()
-    }
-
     /// Reads the kernel memory of the machine.
     fn kernel() -> Cost {
-        let sockets = read_proc("/proc/net/sockstat").unwrap_or_default();
-        let memory = read_proc("/proc/meminfo").unwrap_or_default();
-        let pages = sockets.lines().find_map(|line| line.strip_prefix("TCP:")).and_then(|line| {
-            line.split_whitespace().skip_while(|field| *field != "mem").nth(1)?.parse::<u64>().ok()
-        });
+        let sockets = proc::read("/proc/net/sockstat").unwrap_or_default();
+        let memory = proc::read("/proc/meminfo").unwrap_or_default();
+        let pages = proc::tcp_pages(&sockets).and_then(|pages| pages.parse::<u64>().ok());
         Cost {
             socket_bytes: pages.unwrap_or(0) * rustix::param::page_size() as u64,
-            slab_bytes: 1024 * kilobytes(&memory, "Slab:").unwrap_or(0),
+            slab_bytes: bytes(&memory, "Slab:").unwrap_or(0),
             ..Cost::default()
         }
     }

@@ -3,16 +3,16 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::net::{TcpStream, UdpSocket};
 use socket2::{Domain, SockAddr, Socket as PlainSocket, Type};
 
-use crate::config::{Address, Host, SourceBlock, UnixName};
+use crate::config::{Address, SourceBlock, UnixName};
+use crate::net::address;
 use crate::net::datagram_socket::DatagramSocket;
 use crate::net::remote::Remote;
 use crate::net::{Socket, SocketAddress, connect};
-use crate::text::escape::plain;
 
 use super::endpoint::Endpoint;
 use super::sources::SourceAddresses;
@@ -126,22 +126,10 @@ pub fn resolve(targets: &[Address]) -> io::Result<Vec<ResolvedTarget>> {
 
 fn resolve_one(target: &Address) -> io::Result<ResolvedTarget> {
     match target {
-        Address::Tcp(host, port) => inet(host, *port).map(ResolvedTarget::Inet),
-        Address::Udp(host, port) => inet(host, *port).map(ResolvedTarget::Udp),
+        Address::Tcp(host, port) => Ok(ResolvedTarget::Inet(address::resolve(host, *port)?[0])),
+        Address::Udp(host, port) => Ok(ResolvedTarget::Udp(address::resolve(host, *port)?[0])),
         Address::Unix(name) => Ok(ResolvedTarget::Unix(name.clone())),
         Address::UnixDatagram(name) => Ok(ResolvedTarget::UnixDatagram(name.clone())),
-    }
-}
-
-fn inet(host: &Host, port: u16) -> io::Result<SocketAddr> {
-    match host {
-        Host::Any => Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-        Host::Ip(ip) => Ok(SocketAddr::new(*ip, port)),
-        Host::Name(name) => {
-            let mut known = (name.as_str(), port).to_socket_addrs()?;
-            let none = || io::Error::other(format!("{} has no address", plain(name)));
-            known.next().ok_or_else(none)
-        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::net::proc;
+
 /// Facts for the report. Unknown values are empty or zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Environment {
@@ -27,22 +29,18 @@ impl Environment {
 /// Reads the facts that depend on the system.
 #[cfg(target_os = "linux")]
 fn read_system() -> Environment {
-    let text = |path: &str| super::cost::read_proc(path).unwrap_or_default();
+    let text = |path: &str| proc::read(path).unwrap_or_default();
     let words = |path: &str| text(path).split_whitespace().collect::<Vec<_>>().join(" ");
     let model = |text: &str| {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         line.split_once(':').map(|(_, name)| name.trim().to_string())
-    };
-    let memory = |text: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok()
     };
     let range = port_range().map(|(first, last)| format!("{first}-{last}"));
     let release = words("/proc/sys/kernel/osrelease");
     Environment {
         system: format!("Linux {release}").trim_end().to_string(),
         processor: model(&text("/proc/cpuinfo")).unwrap_or_default(),
-        memory_bytes: 1024 * memory(&text("/proc/meminfo")).unwrap_or(0),
+        memory_bytes: super::cost::bytes(&text("/proc/meminfo"), "MemTotal:").unwrap_or(0),
         port_range: range.unwrap_or_default(),
         somaxconn: words("/proc/sys/net/core/somaxconn"),
         ..Environment::default()
@@ -56,14 +54,7 @@ fn read_system() -> Environment {
 
 /// Returns the first and last port that the system assigns to outgoing connections.
 pub fn port_range() -> Option<(u16, u16)> {
-    #[cfg(target_os = "linux")]
-    {
-        let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-        let mut ports = text.split_whitespace().map(|word| word.parse().ok());
-        ports.next().flatten().zip(ports.next().flatten())
-    }
-    #[cfg(not(target_os = "linux"))]
-    None
+    proc::port_range(&proc::read(format!("/{}", proc::PORT_RANGE)).ok()?)
 }
 
 #[cfg(test)]

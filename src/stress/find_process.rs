@@ -33,7 +33,7 @@ mod linux {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
     use crate::config::UnixName;
-    use crate::stress::cost::read_proc;
+    use crate::net::proc;
     use crate::stress::dial::ResolvedTarget;
 
     /// States in the socket tables of the kernel: a listener, and a socket that is only bound.
@@ -118,7 +118,7 @@ mod linux {
 
     /// Returns the inodes of the Unix sockets with this name.
     fn unix(name: &UnixName) -> Vec<u64> {
-        let text = read_proc("/proc/net/unix").unwrap_or_default();
+        let text = proc::read("/proc/net/unix").unwrap_or_default();
         let wanted = name.to_string();
         let inode = |line: &str| {
             let fields: Vec<&str> = line.split_whitespace().collect();
