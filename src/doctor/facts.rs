@@ -37,6 +37,16 @@ impl<T> Fact<T> {
         }
     }
 
+    /// Names the state, for JSON and the table.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Fact::Known(_) => "known",
+            Fact::Unlimited => "no limit",
+            Fact::Absent => "none",
+            Fact::Unknown(_) => "unknown",
+        }
+    }
+
     /// Maps a known value.
     pub fn map<U>(&self, make: impl FnOnce(&T) -> U) -> Fact<U> {
         match self {

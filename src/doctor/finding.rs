@@ -93,7 +93,7 @@ pub enum LimitUnit {
 }
 
 /// The connections that a limit applies to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LimitSection {
     /// All connections, accepted or opened.
@@ -109,16 +109,17 @@ impl LimitSection {
         [LimitSection::Every, LimitSection::Server, LimitSection::Client];
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The worst one is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// No N was given.
-    Unasked,
-    Fits,
     TooSmall,
-    /// Too small for a burst or heavy traffic; the connections still fit.
-    Slows,
     /// Could not be determined. Never counted as sufficient.
     Unknown,
+    /// Too small for a burst or heavy traffic; the connections still fit.
+    Slows,
+    Fits,
+    /// No N was given.
+    Unasked,
 }
 
 /// The result of checking one limit.

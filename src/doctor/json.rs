@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::connect::ConnectAttempt;
 use super::demand::Role;
-use super::facts::Fact;
 use super::finding::{Finding, Fix, LimitSection, LimitUnit, Verdict};
 use super::{Report, RoleReport};
 use crate::text::json;
@@ -93,22 +92,13 @@ fn limit(found: &Finding) -> LimitObject<'_> {
         limit: found.limit.name(),
         concerns: found.limit.section(),
         unit: found.limit.unit(),
-        state: state(&found.now),
+        state: found.now.state(),
         now: found.now.known().copied(),
         needs: found.needs,
         holds: found.holds.known().copied(),
         verdict: verdict(found.verdict),
         note: &found.note,
         fix: &found.fix,
-    }
-}
-
-fn state(fact: &Fact) -> &'static str {
-    match fact {
-        Fact::Known(_) => "known",
-        Fact::Unlimited => "no limit",
-        Fact::Absent => "none",
-        Fact::Unknown(_) => "unknown",
     }
 }
 

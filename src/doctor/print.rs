@@ -151,13 +151,7 @@ impl TextReport {
     }
 
     fn unknowns(&mut self, report: &Report) {
-        let mut unknown: Vec<&Finding> = Vec::new();
-        for found in report.roles.iter().flat_map(|role_report| &role_report.findings) {
-            let is_new = unknown.iter().all(|other| other.limit != found.limit);
-            if found.verdict == Verdict::Unknown && is_new {
-                unknown.push(found);
-            }
-        }
+        let unknown = one_per_limit(report, |found| found.verdict == Verdict::Unknown);
         if unknown.is_empty() {
             return;
         }
@@ -212,28 +206,31 @@ impl TextReport {
 
 /// Returns one row for each limit that applies to a role of the report.
 fn rows(report: &Report) -> Vec<LimitRow> {
+    let mut limits = one_per_limit(report, |_| true);
+    limits.sort_by_key(|found| found.limit.section());
+    limits.into_iter().map(|first| row(report, first)).collect()
+}
+
+/// Returns the first of the chosen findings of each limit.
+fn one_per_limit(report: &Report, is_chosen: fn(&Finding) -> bool) -> Vec<&Finding> {
     let mut limits: Vec<&Finding> = Vec::new();
-    for found in report.roles.iter().flat_map(|role_report| &role_report.findings) {
+    let all = report.roles.iter().flat_map(|role_report| &role_report.findings);
+    for found in all.filter(|found| is_chosen(found)) {
         if limits.iter().all(|other| other.limit != found.limit) {
             limits.push(found);
         }
     }
     limits
-        .sort_by_key(|found| LimitSection::ALL.iter().position(|at| *at == found.limit.section()));
-    limits.into_iter().map(|first| row(report, first)).collect()
 }
 
 fn row(report: &Report, first: &Finding) -> LimitRow {
     let limit = first.limit;
-    let of = |role_report: &'_ RoleReport| {
-        role_report.findings.iter().position(|found| found.limit == limit)
-    };
     let mut cells = vec![limit.table_name().to_string(), now(first)];
     let mut verdict = first.verdict;
     for role_report in &report.roles {
-        let found = of(role_report).map(|at| &role_report.findings[at]);
+        let found = role_report.findings.iter().find(|found| found.limit == limit);
         cells.push(found.map_or_else(String::new, |found| number(report, found)));
-        verdict = found.map_or(verdict, |found| worse(verdict, found.verdict));
+        verdict = found.map_or(verdict, |found| verdict.min(found.verdict));
     }
     let is_limiting = |role_report: &RoleReport| {
         role_report.summary.limiting.is_some_and(|(_, limiting)| limiting == limit)
@@ -248,12 +245,8 @@ fn row(report: &Report, first: &Finding) -> LimitRow {
 }
 
 fn now(found: &Finding) -> String {
-    match &found.now {
-        Fact::Known(now) => found.limit.unit().format(*now),
-        Fact::Unlimited => "no limit".to_string(),
-        Fact::Absent => "none".to_string(),
-        Fact::Unknown(_) => "unknown".to_string(),
-    }
+    let known = found.now.known().map(|now| found.limit.unit().format(*now));
+    known.unwrap_or_else(|| found.now.state().to_string())
 }
 
 /// Returns the value needed if N was given, otherwise how many connections fit.
@@ -269,13 +262,6 @@ fn number(report: &Report, found: &Finding) -> String {
 
 fn verdict(is_good: bool) -> Verdict {
     if is_good { Verdict::Fits } else { Verdict::TooSmall }
-}
-
-/// Returns the worse of two verdicts.
-fn worse(one: Verdict, other: Verdict) -> Verdict {
-    use Verdict::{Fits, Slows, TooSmall, Unasked, Unknown};
-    let order = [TooSmall, Unknown, Slows, Fits, Unasked];
-    order.into_iter().find(|verdict| [one, other].contains(verdict)).unwrap_or(one)
 }
 
 fn line(cells: &[String], widths: &[usize], note: &str) -> String {

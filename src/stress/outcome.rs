@@ -125,11 +125,6 @@ impl Outcome {
         }
     }
 
-    /// Adds the machine and the start time.
-    pub fn in_environment(self, environment: Environment, began: SystemTime) -> Outcome {
-        Outcome { environment, began, ..self }
-    }
-
     /// Whether the run passed.
     pub fn is_ok(&self) -> bool {
         self.loads.iter().all(LoadOutcome::is_ok) && self.never_accepted() == 0

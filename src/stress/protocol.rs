@@ -48,8 +48,10 @@ pub struct WorkerResult {
     pub load_stats: Vec<LoadStats>,
     pub timeline: Timeline,
     pub busy: LoopUsage,
+    /// Time until all persistent connections were open.
     pub ramp: Duration,
     pub ramp_curve: RampCurve,
+    /// Start and end of the measured window.
     pub measured: Option<(Duration, Duration)>,
     pub interrupted: bool,
 }

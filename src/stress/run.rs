@@ -40,10 +40,7 @@ pub enum RunVerdict {
 
 /// The reason why a run could not be carried out or not be reported.
 #[derive(Debug)]
-pub struct StressError {
-    context: String,
-    error: Option<io::Error>,
-}
+pub struct StressError(String);
 
 /// Runs the plan, and reports to `out` and to the files of the plan. Messages during the run go to
 /// `notes`.
@@ -66,9 +63,10 @@ pub fn run(
     let reports = Reports::open(&plan)?;
     let environment = Environment::read(files);
     let outcome = match processes(&plan, files) {
-        1 => run_here(&plan, targets, server_usage, notes)?.in_environment(environment, began),
-        count => run_processes(&plan, count, server_usage)?.in_environment(environment, began),
+        1 => run_here(&plan, targets, server_usage, notes)?,
+        count => run_processes(&plan, count, server_usage)?,
     };
+    let outcome = Outcome { environment, began, ..outcome };
     reports.write(&outcome, out)?;
     Ok(if outcome.is_ok() { RunVerdict::Passed } else { RunVerdict::Failed })
 }
@@ -158,8 +156,7 @@ fn run_processes(
 
 #[cfg(not(unix))]
 fn run_processes(_: &StressPlan, count: usize, _: ServerUsage) -> Result<Outcome, StressError> {
-    let context = format!("{count} processes needed, but this system supports only one");
-    Err(StressError { context, error: None })
+    Err(StressError(format!("{count} processes needed, but this system supports only one")))
 }
 
 fn failed(error: io::Error) -> StressError {
@@ -172,10 +169,7 @@ fn server_usage(plan: &StressPlan, targets: &[ResolvedTarget]) -> Result<ServerU
     let meter = match plan.pid {
         Some(pid) => match Meter::of(pid) {
             Some(meter) => Some(meter),
-            None => {
-                let context = format!("no such process: {pid}");
-                return Err(StressError { context, error: None });
-            }
+            None => return Err(StressError(format!("no such process: {pid}"))),
         },
         None => targets.first().and_then(find_process).and_then(Meter::of),
     };
@@ -285,32 +279,29 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 fn cannot_write(path: &Path, error: io::Error) -> StressError {
-    StressError::new(format!("cannot write {}", escaped(&path.display())), error)
+    StressError::new(&format!("cannot write {}", escaped(&path.display())), error)
 }
 
 impl StressError {
-    fn new(context: impl Into<String>, error: io::Error) -> StressError {
-        StressError { context: context.into(), error: Some(error) }
+    fn new(context: &str, error: io::Error) -> StressError {
+        StressError(format!("{context}: {error}"))
     }
 
     /// Combines two errors.
     fn and(self, other: StressError) -> StressError {
-        StressError { context: format!("{self}; {other}"), error: None }
+        StressError(format!("{self}; {other}"))
     }
 }
 
 impl From<CannotListen> for StressError {
     fn from(error: CannotListen) -> StressError {
-        StressError { context: error.to_string(), error: None }
+        StressError(error.to_string())
     }
 }
 
 impl fmt::Display for StressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.error {
-            Some(error) => write!(f, "{}: {error}", self.context),
-            None => f.write_str(&self.context),
-        }
+        f.write_str(&self.0)
     }
 }
 
