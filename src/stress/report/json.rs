@@ -24,7 +24,7 @@ const DEATHS_LISTED: usize = 1000;
 
 /// The report. `None` and NaN become `null`.
 #[derive(Serialize)]
-pub struct Document<'a> {
+struct Document<'a> {
     schema: &'static str,
     oneloop: &'static str,
     ok: bool,
@@ -191,13 +191,8 @@ struct Distribution {
 
 /// Formats the report.
 pub fn text(outcome: &Outcome) -> String {
-    json::report(&document(outcome))
-}
-
-/// Returns the fields of the report.
-pub fn document(outcome: &Outcome) -> Document<'_> {
     let busy = &outcome.busy;
-    Document {
+    json::report(&Document {
         schema: SCHEMA,
         oneloop: env!("CARGO_PKG_VERSION"),
         ok: outcome.is_ok(),
@@ -221,7 +216,7 @@ pub fn document(outcome: &Outcome) -> Document<'_> {
             bottleneck: busy.is_bottleneck(),
         },
         timeline: series(&outcome.timeline),
-    }
+    })
 }
 
 fn ramp(outcome: &Outcome) -> Ramp<'_> {
