@@ -45,14 +45,15 @@ fn a_report_has_the_fields_that_are_documented() {
 #[test]
 fn several_processes_make_one_report() {
     let address = server(echo);
-    let line =
-        format!("{address} --processes 2 --load idle=11,echo=4 --duration 300ms --hold 400ms");
+    let loads = "idle=11,echo=4,churn+burst+abort=6";
+    let line = format!("{address} --processes 2 --load {loads} --duration 300ms --hold 400ms");
     let report = run_report(&line, 0);
     assert_eq!(number(&report, "generator.processes"), 2.0);
     assert_eq!(number(&report, "ramp.connected"), 15.0);
     assert_eq!(number(&report, "loads.0.connections_open_at_end"), 11.0);
     let answered = number(&report, "loads.1.messages");
     assert!(answered > 1.0 && answered == number(&report, "loads.1.latency_us.count"));
+    assert!(number(&report, "loads.2.round_us.count") >= 2.0);
 }
 
 #[test]
@@ -62,7 +63,7 @@ fn failures_and_usage_errors_have_different_exit_codes() {
     let report = run_report(&format!("{vacant} --conns 3 --duration 100ms"), 1);
     assert_eq!(number(&report, "loads.0.failures.0.count"), 3.0);
     assert_eq!(report.get("ok"), Some(&Value::Bool(false)));
-    for line in ["", "127.0.0.1:7 --load what", "127.0.0.1:7 --size 0"] {
+    for line in ["", "127.0.0.1:7 --load storm", "127.0.0.1:7 --load idle --burst"] {
         assert_eq!(stress(line).status.code(), Some(2), "{line}");
     }
 }

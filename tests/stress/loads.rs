@@ -132,8 +132,9 @@ fn bursts_of_messages_are_sent_at_an_interval_or_after_the_last_answer() {
     }
 }
 
-/// Starts an echo server that sends the number of open connections at each accept.
-fn counting_server() -> (SocketAddr, mpsc::Receiver<usize>) {
+/// Starts an echo server that sends the number of open connections at each accept. It answers after
+/// a while.
+fn counting_server(delay: Duration) -> (SocketAddr, mpsc::Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, receiver) = mpsc::channel();
@@ -143,8 +144,11 @@ fn counting_server() -> (SocketAddr, mpsc::Receiver<usize>) {
             let open = open.clone();
             let _ = sender.send(open.fetch_add(1, Ordering::SeqCst) + 1);
             thread::spawn(move || {
-                echo(stream);
+                thread::sleep(delay);
+                echo(stream.try_clone().unwrap());
+                // The client sees the end of the connection only after this.
                 open.fetch_sub(1, Ordering::SeqCst);
+                drop(stream);
             });
         }
     });
@@ -153,7 +157,8 @@ fn counting_server() -> (SocketAddr, mpsc::Receiver<usize>) {
 
 #[test]
 fn bursts_of_connects_start_at_an_interval_and_never_overlap() {
-    let (to, receiver) = counting_server();
+    // Each burst is still running when the next one is due.
+    let (to, receiver) = counting_server(Duration::from_millis(150));
     let duration = Duration::from_secs(1);
     let burst_interval = Some(Duration::from_millis(100));
     let plan =
