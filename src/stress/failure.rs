@@ -22,7 +22,6 @@ pub struct LoadFailure {
 pub enum Stage {
     Connect,
     Exchange,
-    Hold,
     Close,
 }
 
@@ -31,7 +30,6 @@ impl Stage {
         match self {
             Stage::Connect => "connect",
             Stage::Exchange => "exchange",
-            Stage::Hold => "hold",
             Stage::Close => "close",
         }
     }
@@ -109,19 +107,17 @@ pub const NO_ANSWER: &str = "no answer";
 pub const PARTIAL: &str = "incomplete answer";
 pub const NOT_CLOSED: &str = "not closed";
 pub const CLOSED: &str = "closed";
-pub const BLACK_HOLE: &str = "black hole";
 pub const BYTES_LOST: &str = "bytes lost";
 pub const FOREIGN_PEER: &str = "foreign peer";
 pub const SELF_CONNECT: &str = "self-connect";
 
-const MEANINGS: [(&str, &str); 8] = [
+const MEANINGS: [(&str, &str); 7] = [
     (SELF_CONNECT, "TCP connected to its own port: nothing listens on the target port"),
     (FOREIGN_PEER, "a client of the sink was not a stream of this run"),
     (NO_ANSWER, "no data arrived within the timeout"),
     (PARTIAL, "only part of it arrived within the timeout"),
     (NOT_CLOSED, "the server did not close the connection after a FIN"),
     (CLOSED, "the server closed the connection early"),
-    (BLACK_HOLE, "the connection was open but carried no data"),
     (BYTES_LOST, "not all sent bytes arrived"),
 ];
 
@@ -182,7 +178,7 @@ mod tests {
         let itself = LoadFailure::of(Stage::Connect, SysError::SELF_CONNECT);
         assert_eq!((itself.name.as_str(), itself.limit()), (SELF_CONNECT, None));
         assert!(itself.meaning().contains("its own port"));
-        for stage in [Stage::Connect, Stage::Exchange, Stage::Hold, Stage::Close] {
+        for stage in [Stage::Connect, Stage::Exchange, Stage::Close] {
             assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
         }
     }

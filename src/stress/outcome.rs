@@ -77,10 +77,8 @@ pub struct Server {
 impl Outcome {
     /// Creates the outcome of a run in this process.
     pub fn of(runner: Runner) -> Outcome {
-        let FinishedRun { plan, whole, groups, results, interrupted, server_usage, probe } =
-            runner.finish();
+        let FinishedRun { plan, whole, groups, result, server_usage, probe } = runner.finish();
         let loads = groups.0.into_iter().map(LoadOutcome::of).collect();
-        let result = results.into_worker_result(Vec::new(), interrupted);
         Outcome { probe, ..Outcome::new(&plan, loads, result, server_usage, whole) }
     }
 

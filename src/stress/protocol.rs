@@ -154,7 +154,7 @@ mod tests {
         }
         stats.connect.record_many(Duration::from_millis(1), MANY);
         stats.fail(LoadFailure::new(Stage::Connect, "ECONNREFUSED"));
-        stats.fail(LoadFailure::new(Stage::Hold, "no answer"));
+        stats.fail(LoadFailure::new(Stage::Close, "no answer"));
         let (at, idle) = (Duration::from_millis(1500), Duration::from_nanos(86_400_123_456_789));
         for how in [DeathCause::Fin, DeathCause::Rst, DeathCause::BlackHole] {
             stats.deaths.add(Death { at, idle, how });

@@ -12,24 +12,17 @@ use super::group::{LoadGroup, LoadGroups};
 use super::histogram::Histogram;
 use super::idle_probe::ProbeResult;
 use super::load::{Pace, ScriptEvent, ScriptReport};
-use super::load_stats::{Death, LoadStats, WorkUnit};
+use super::load_stats::{Death, WorkUnit};
 use super::load_watch::{ClosedConn, Moved};
 use super::phases::Phase;
 use super::protocol::{Snapshot, WorkerResult};
-use super::ramp_curve::RampCurve;
-use super::server_usage::{LoopUsage, ServerUsage};
-use super::timeline::{Point, Timeline};
+use super::server_usage::ServerUsage;
+use super::timeline::Point;
 
-/// The results so far, except the statistics of the loads.
+/// The results so far. The statistics of the loads are kept by the loads.
 #[derive(Debug, Default)]
 pub struct Results {
-    pub timeline: Timeline,
-    pub ramp_curve: RampCurve,
-    /// Time until all persistent connections were open.
-    pub ramp: Duration,
-    /// Start and end of the measured window.
-    pub measured: Option<(Duration, Duration)>,
-    pub busy: LoopUsage,
+    pub run: WorkerResult,
     /// This process is closing connections early: how they end is not a result.
     pub is_discarding: bool,
 }
@@ -63,8 +56,8 @@ pub struct FinishedRun {
     /// Duration of the run.
     pub whole: Duration,
     pub groups: LoadGroups,
-    pub results: Results,
-    pub interrupted: bool,
+    /// Without the statistics of the loads.
+    pub result: WorkerResult,
     pub server_usage: ServerUsage,
     pub probe: Option<ProbeResult>,
 }
@@ -106,12 +99,12 @@ impl Results {
 
     /// Returns the last complete step of the timeline, and the length of a step.
     fn last_step(&self) -> (Point, Duration) {
-        (self.timeline.points.last().copied().unwrap_or_default(), self.timeline.step)
+        (self.run.timeline.points.last().copied().unwrap_or_default(), self.run.timeline.step)
     }
 
     /// Records bytes moved by a load since the last call.
     pub fn record_moved(&mut self, group: &mut LoadGroup, moved: Moved, phase: Phase) {
-        self.timeline.current().bytes += moved.sent + moved.received;
+        self.run.timeline.current().bytes += moved.sent + moved.received;
         if phase.measures() {
             let stats = &mut group.stats;
             stats.bytes_out += moved.sent;
@@ -130,7 +123,7 @@ impl Results {
         let stats = &mut group.stats;
         match event {
             ScriptEvent::Answered { took, overdue } => {
-                self.timeline.answered(took);
+                self.run.timeline.answered(took);
                 if cx.phase.measures() || is_idle {
                     stats.answered += 1;
                     stats.latency.record(took);
@@ -196,7 +189,7 @@ impl Results {
         let missing = started.saturating_sub(answered);
         match &result {
             ConnResult::Fine if satisfied => {
-                self.timeline.current().exchanged += 1;
+                self.run.timeline.current().exchanged += 1;
                 if cx.phase.measures() {
                     group.stats.exchanged += 1;
                     group.stats.life.record(lasted);
@@ -209,39 +202,26 @@ impl Results {
                 };
                 group.stats.unanswered += missing;
                 group.stats.fail(failure);
-                self.timeline.current().failed += 1;
+                self.run.timeline.current().failed += 1;
                 group.back_off(cx.now);
             }
             ConnResult::Died(how) if !cx.searches => {
                 let (at, idle, how) = (cx.now, group.idle_time(cx.now, lasted), *how);
                 group.stats.unanswered += missing;
                 group.stats.deaths.add(Death { at, idle, how });
-                self.timeline.current().died += 1;
+                self.run.timeline.current().died += 1;
             }
             ConnResult::Fine | ConnResult::Died(_) | ConnResult::Wrong => {}
         }
         (result != ConnResult::Fine || !satisfied).then_some(result)
-    }
-
-    /// Creates the result of this process, with the statistics of its loads.
-    pub fn into_worker_result(self, load_stats: Vec<LoadStats>, interrupted: bool) -> WorkerResult {
-        WorkerResult {
-            load_stats,
-            timeline: self.timeline,
-            busy: self.busy,
-            ramp: self.ramp,
-            ramp_curve: self.ramp_curve,
-            measured: self.measured,
-            interrupted,
-        }
     }
 }
 
 impl FinishedRun {
     /// Returns the result of a worker process.
     pub fn into_worker_result(self) -> WorkerResult {
-        let stats: Vec<LoadStats> = self.groups.0.into_iter().map(|group| group.stats).collect();
-        self.results.into_worker_result(stats, self.interrupted)
+        let load_stats = self.groups.0.into_iter().map(|group| group.stats).collect();
+        WorkerResult { load_stats, ..self.result }
     }
 }
 
@@ -301,7 +281,7 @@ mod tests {
             let reaction = results.record_report(&mut groups[0], report, cx(phase));
             assert_eq!((reaction, groups[0].stats.answered), (Reaction::Answered, answered));
         }
-        results.timeline.advance(100 * MS, 1, None);
+        results.run.timeline.advance(100 * MS, 1, None);
         assert_eq!(results.last_step().0.answered, 2);
     }
 

@@ -26,7 +26,7 @@ use super::parent::Parent;
 use super::pattern::Pattern;
 use super::phases::{Phase, Phases, Situation};
 use super::precise_timer::PreciseTimer;
-use super::protocol::Snapshot;
+use super::protocol::{Snapshot, WorkerResult};
 use super::results::{FinishedRun, Reaction, RecordCx, Results};
 use super::sending::send_due;
 use super::server_usage::{LoopUsage, ServerUsage};
@@ -115,7 +115,7 @@ impl Runner {
     pub fn turn(&mut self) -> io::Result<bool> {
         self.advance();
         if self.phases.current == Phase::Done {
-            self.results.timeline.finish(self.groups.open());
+            self.results.run.timeline.finish(self.groups.open());
             return Ok(false);
         }
         self.open();
@@ -155,8 +155,7 @@ impl Runner {
             whole: self.clock.now(),
             plan: self.phases.plan,
             groups: self.groups,
-            results: self.results,
-            interrupted: self.phases.is_interrupted,
+            result: WorkerResult { interrupted: self.phases.is_interrupted, ..self.results.run },
             server_usage: self.server_usage,
             probe: self.search.map(|search| search.result),
         }
@@ -197,13 +196,13 @@ impl Runner {
     fn enter(&mut self, next: Phase, now: Duration) {
         match (self.phases.current, next) {
             (Phase::Ramp, _) => {
-                self.results.ramp = now;
-                self.results.ramp_curve.end(now, self.groups.open());
+                self.results.run.ramp = now;
+                self.results.run.ramp_curve.end(now, self.groups.open());
             }
             (Phase::Load { since, .. } | Phase::Serve { since }, _) => {
                 self.server_usage.end(now);
-                self.results.busy.end(now);
-                self.results.measured = Some((since, now));
+                self.results.run.busy.end(now);
+                self.results.run.measured = Some((since, now));
                 self.groups.end_window(since, now);
             }
             (Phase::Finish { .. }, _) => self.cut(|group| !group.is_idle()),
@@ -225,10 +224,10 @@ impl Runner {
                     self.start_loads(now);
                 }
                 self.groups.start_window();
-                self.results.busy = LoopUsage::begin(now);
+                self.results.run.busy = LoopUsage::begin(now);
                 self.server_usage.begin(now);
             }
-            Phase::Serve { .. } => self.results.busy = LoopUsage::begin(now),
+            Phase::Serve { .. } => self.results.run.busy = LoopUsage::begin(now),
             Phase::Finish { .. } => {
                 self.groups.stop_active();
                 self.wake_senders();
@@ -347,7 +346,7 @@ impl Runner {
     fn dial_failed(&mut self, group: usize, fault: SysError) {
         let failure = LoadFailure::of(Stage::Connect, fault);
         self.groups[group].dial_failed(failure, self.clock.now());
-        self.results.timeline.current().failed += 1;
+        self.results.run.timeline.current().failed += 1;
     }
 
     /// Accepts pending connections of the sink, as far as the budget of one turn allows.
@@ -434,8 +433,8 @@ impl Runner {
                 Some(Duration::ZERO) => Duration::ZERO,
                 _ => self.clock.now() - before,
             };
-            self.results.busy.turns += 1;
-            self.results.busy.slept += slept;
+            self.results.run.busy.turns += 1;
+            self.results.run.busy.slept += slept;
         }
         Ok(())
     }
@@ -448,7 +447,7 @@ impl Runner {
         let opening = opening.filter(|group| group.unopened() > 0);
         let open = opening.map(|group| pace.unwrap_or(now).max(group.retry_at)).min();
         let search = self.search.as_ref().and_then(IdleProbe::due);
-        let fixed = [open, phase.due(), search, Some(self.results.timeline.due())];
+        let fixed = [open, phase.due(), search, Some(self.results.run.timeline.due())];
         let listeners = self.conns.sink.listeners.sleep(self.conns.moment(), usize::MAX);
         fixed.into_iter().flatten().map(wait).chain(listeners).min()
     }
@@ -535,7 +534,7 @@ impl Runner {
             }
             let group = &mut self.groups[self.conns.load(key)];
             group.connected(key, after);
-            self.results.timeline.current().opened += 1;
+            self.results.run.timeline.current().opened += 1;
             // Without a message there is no answer to wait for.
             if group.load.aborts && group.load.size == 0 {
                 self.conns.end(key, Reason::Cut);
@@ -588,11 +587,11 @@ impl Runner {
     fn record_step(&mut self) {
         let (now, open) = (self.clock.now(), self.groups.open());
         if self.phases.current == Phase::Ramp {
-            self.results.ramp_curve.record(now, open);
+            self.results.run.ramp_curve.record(now, open);
         }
-        if now >= self.results.timeline.due() {
+        if now >= self.results.run.timeline.due() {
             let cost = self.server_usage.lately(now);
-            self.results.timeline.advance(now, open, cost);
+            self.results.run.timeline.advance(now, open, cost);
         }
     }
 }

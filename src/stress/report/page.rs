@@ -97,7 +97,6 @@ fn failures(outcome: &Outcome) -> Vec<String> {
             let stage = match failure.stage {
                 Stage::Connect => "failed to connect",
                 Stage::Exchange => "failed in an exchange",
-                Stage::Hold => "failed while held",
                 Stage::Close => "failed to close",
             };
             let (conns, meaning) = (conns(*count), failure.explained());
