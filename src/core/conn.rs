@@ -457,7 +457,7 @@ impl<S: Stream> Conn<S> {
             buffers.unsent.release(&mut flow.unsent);
         }
         if let Some(inbox) = self.ends.inbox(1) {
-            buffers.locals.close(inbox, key.at(1), self.route);
+            buffers.locals.close(inbox, key.at(1), self.route, reason);
         }
         let by_proxy = (Side::Proxy, if resets { CloseKind::Rst } else { CloseKind::Fin });
         let (first, by) = match (self.history.first(), reason) {

@@ -63,7 +63,8 @@ pub enum End<S> {
     /// by `Engine::reply`.
     ///
     /// WRITE: the inbox takes the bytes of one more read. READ: the owner has more to send, or
-    /// READ_CLOSED is set. READ_CLOSED: the reply is complete; what the peer sends is discarded.
+    /// READ_CLOSED is set. READ_CLOSED: the reply is complete. DISCARD: what the peer sends is
+    /// discarded.
     Local(Option<InboxId>),
 }
 
@@ -243,7 +244,7 @@ impl<S: Stream> Ends<S> {
     #[inline(never)]
     fn write_internal(&mut self, end: usize, from: &[u8], locals: &mut Locals, key: Key) {
         if let End::Local(inbox) = &mut self.ends[end]
-            && !self.ready[end].has(Ready::READ_CLOSED)
+            && !self.ready[end].has(Ready::DISCARD)
         {
             locals.receive(inbox, from, key.at(end));
             self.clear(end, Ready::WRITE);
@@ -291,7 +292,7 @@ impl<S: Stream> Ends<S> {
                 done => done.map(|()| true),
             },
             End::Local(_) => {
-                if !self.ready[end].has(Ready::READ_CLOSED) {
+                if !self.ready[end].has(Ready::DISCARD) {
                     locals.end(key.at(end));
                 }
                 Ok(false)
@@ -313,8 +314,14 @@ impl<S: Stream> Ends<S> {
     pub fn close_local(&mut self, end: usize, locals: &mut Locals) {
         if let Some(inbox) = self.inbox(end) {
             locals.release(inbox);
-            self.set(end, Ready::READ.with(Ready::READ_CLOSED).with(Ready::WRITE));
+            self.set(end, Ready::WRITE.with(Ready::DISCARD));
+            self.end_reply(end);
         }
+    }
+
+    /// Ends the reply of a local end: the peer receives a FIN.
+    pub fn end_reply(&mut self, end: usize) {
+        self.set(end, Ready::READ.with(Ready::READ_CLOSED));
     }
 
     /// Whether the owner of a local end has bytes for the peer that the socket did not accept.

@@ -337,6 +337,16 @@ impl<S: Stream> Engine<S> {
         }
     }
 
+    /// Sends a FIN to the peer of a local end, whose owner has nothing more to send. What the peer
+    /// sends is still received.
+    pub fn shut_down(&mut self, key: Key) {
+        let Some(conn) = get(&mut self.conns, key) else { return };
+        if conn.ends.end(1).is_local() {
+            conn.ends.end_reply(1);
+            queue(conn, key, &mut self.run);
+        }
+    }
+
     /// Closes a connection. The only place where one is removed.
     pub fn end(&mut self, key: Key, reason: Reason, turn: &mut Turn<'_>) {
         if self.get(key).is_none() {

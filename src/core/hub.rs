@@ -141,6 +141,26 @@ impl Hub {
         self.members.list.is_empty()
     }
 
+    /// Whether a member has something to receive and is not blocked.
+    pub fn has_ready(&self) -> bool {
+        self.members.ready > 0
+    }
+
+    /// Whether a member has everything.
+    pub fn is_caught_up(&self) -> bool {
+        self.members.ready < self.members.unblocked
+    }
+
+    /// Returns how many bytes a member has not received, messages of its own included, but not
+    /// those that were overwritten.
+    pub fn behind(&self, key: Key) -> u64 {
+        let Some(at) = self.members.find(key) else { return 0 };
+        let Member { key, cursor, offset, .. } = self.members.list[at];
+        let pending = self.pending.get(&(key.slot() as u32));
+        let left = pending.map_or(0, |pending| (pending.bytes.len() - pending.sent) as u64);
+        left + self.ring.bytes_from(cursor, offset)
+    }
+
     /// Adds a connection. It receives what is published from now on. An earlier connection with the
     /// same slot has been closed, and leaves.
     pub fn join(&mut self, key: Key) {

@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use slab::Slab;
 
 use super::key::Key;
+use super::reason::Reason;
 
 /// The inboxes of all local ends, and the lists of ends whose owners have work.
 #[derive(Default)]
@@ -51,6 +52,7 @@ pub struct Message<'a> {
 pub struct ClosedLocal {
     pub key: Key,
     pub route: u16,
+    pub reason: Reason,
     /// What it had received and its owner had not consumed. A reset may follow bytes at once.
     pub received: Vec<u8>,
 }
@@ -87,9 +89,9 @@ impl Locals {
     }
 
     /// Releases the inbox of an end whose connection was closed, and tells the owner.
-    pub fn close(&mut self, slot: &mut Option<InboxId>, key: Key, route: u16) {
+    pub fn close(&mut self, slot: &mut Option<InboxId>, key: Key, route: u16, reason: Reason) {
         let received = self.release(slot);
-        self.mail.push(Mail::Closed(ClosedLocal { key, route, received }));
+        self.mail.push(Mail::Closed(ClosedLocal { key, route, reason, received }));
     }
 
     /// Returns the bytes that wait for the owner.
@@ -161,8 +163,8 @@ mod tests {
         assert_eq!(locals.mail(), [Mail::Received(key), Mail::Received(key)]);
         locals.receive(&mut slot, b"three", key);
         locals.consume(&mut slot, 1);
-        locals.close(&mut slot, key, 3);
-        let closed = ClosedLocal { key, route: 3, received: b"hree".to_vec() };
+        locals.close(&mut slot, key, 3, Reason::Cut);
+        let closed = ClosedLocal { key, route: 3, reason: Reason::Cut, received: b"hree".to_vec() };
         assert_eq!((locals.in_use(), locals.bytes()), (0, 0));
         assert_eq!(locals.mail(), [Mail::Received(key), Mail::Closed(closed)]);
     }

@@ -124,6 +124,15 @@ impl MessageRing {
         self.slice(from..to.min(from + max_bytes as u64))
     }
 
+    /// Returns the number of bytes from a position on. One that was overwritten counts as the
+    /// oldest.
+    pub fn bytes_from(&self, number: u64, offset: u32) -> u64 {
+        match number < self.oldest {
+            true => self.end() - self.start,
+            false => self.end() - self.start_of(number) - u64::from(offset),
+        }
+    }
+
     /// Returns the position `bytes` behind another one, as a message and an offset in it. A
     /// position between two messages is the beginning of the later one.
     pub fn advance(&self, number: u64, offset: u32, bytes: usize) -> (u64, u32) {

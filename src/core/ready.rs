@@ -8,8 +8,8 @@ use std::fmt;
 pub struct Ready(u8);
 
 /// The names of the bits, lowest first.
-const NAMES: [&str; 7] =
-    ["readable", "writable", "read closed", "urgent", "error", "opening", "read off"];
+const NAMES: [&str; 8] =
+    ["readable", "writable", "read closed", "urgent", "error", "opening", "read off", "discarding"];
 
 impl Ready {
     pub const NONE: Ready = Ready(0);
@@ -28,6 +28,8 @@ impl Ready {
     pub const OPENING: Ready = Ready(32);
     /// Read events of this end are disabled: bytes are known to be waiting and cannot be read yet.
     pub const READ_OFF: Ready = Ready(64);
+    /// What is written to this local end is discarded.
+    pub const DISCARD: Ready = Ready(128);
 
     /// Whether all of `bits` are set.
     pub const fn has(self, bits: Ready) -> bool {

@@ -1,28 +1,38 @@
 //! `oneloop chat`: sends standard input to every client, and prints the lines of the clients with
 //! their number and address.
 //!
+//! An engine moves the bytes of the clients, whose connections end inside the process. A hub keeps
+//! the input for those that read slowly. The lines of a client wait where they were received until
+//! the screen has room for them.
+//!
 //! A `^D` typed at a terminal, SIGINT and SIGTERM end the chat: the remaining input is sent for a
 //! bounded time, then each client receives a FIN. A file or a pipe as input may end without ending
 //! the chat. It is read only while a client is connected, and no faster than the fastest client
 //! receives.
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use mio::Interest;
+use socket2::{SockRef, TcpKeepalive};
 
+use super::console::{Console, INPUT_BYTES, Input};
 use super::failure::SessionError;
-use super::members::{ChatCx, Members};
-use super::ring::{RING_BYTES, Ring};
-use super::screen::{FlushOutcome, Screen, StatusLines};
+use super::lines::{MAX_LINE_BYTES, next_piece};
 use super::terminal::{EVENTS, is_terminating, ready};
 use crate::config::ChatPlan;
+use crate::config::unit::show_duration;
 use crate::core::event::ServiceKind;
-use crate::core::{Event, Key, Moment, Observer, Ready, SysError, Turn};
+use crate::core::time::ticks;
+use crate::core::{
+    Buffers, ClosedLocal, Conn, ConnIds, Delivery, Engine, Event, Frame, Hub, HubSettings, Key,
+    Mail, Moment, Observer, OnLag, Peer, Reason, Stream, Timeouts, Turn,
+};
 use crate::net::limits::{self, Descriptors};
-use crate::net::stdio::Stdio;
+use crate::net::socket::update_interest;
 use crate::net::{Listener, Signal, Socket, interests};
-use crate::runtime::event_loop::{EventLoop, Source};
+use crate::runtime::event_loop::{EventLoop, Source, token};
 use crate::runtime::listeners::{ACCEPT_BUDGET, Accepted, Listeners};
 use crate::text::count::Count;
 use crate::text::escape::plain;
@@ -34,12 +44,24 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(2);
 /// gone. Closing at once would cut off the last lines of clients.
 const LAST_LINES_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Maximum bytes per read of the input. More is read only while the fastest client is behind by no
-/// more than this; the others may be behind by the whole ring.
-const INPUT_BYTES: usize = 64 * 1024;
-
 /// Maximum reads of the input per turn.
-const BUDGET: usize = 4;
+const INPUT_BUDGET: usize = 4;
+
+/// Bytes of the input that are kept: how far a client may fall behind.
+const RING_BYTES: usize = 1 << 20;
+
+/// Maximum deliveries to clients per turn. A delivery is one write of at most 64 KiB.
+const DELIVERY_BUDGET: usize = 1024;
+
+/// Maximum bytes per read of a client: so many may be added to a full screen for each.
+const READ_BYTES: usize = 4096;
+
+/// TCP_KEEPIDLE after a client's FIN. The client may still be reading, or be gone: TCP does not
+/// distinguish them, but a client that is gone answers a keepalive probe with a reset.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// TCP_KEEPINTVL: time between keepalive probes without an answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The loop of a chat.
 struct Chat<'a> {
@@ -47,21 +69,32 @@ struct Chat<'a> {
     observer: &'a mut dyn Observer,
     listeners: Listeners,
     max_clients: usize,
-    members: Members,
-    ring: Ring,
-    stdio: Stdio,
-    /// Readiness bits of standard input and output.
-    ready: Ready,
-    screen: Screen,
-    status_lines: StatusLines,
-    input: Box<[u8]>,
-    /// Standard input is a terminal.
-    is_terminal: bool,
+    idle: Option<Duration>,
+    engine: Engine<Socket>,
+    conn_ids: ConnIds,
+    hub: Hub,
+    /// By the key of the connection.
+    clients: BTreeMap<Key, Client>,
+    /// Clients whose lines wait for room on the screen, in order.
+    held: Vec<Key>,
+    /// The delivery budget was used up.
+    has_deliveries: bool,
+    console: Console,
     /// When the chat began to end.
     shutdown_since: Option<Moment>,
-    /// The error of standard output.
-    output_failed: Option<SysError>,
     now: Moment,
+}
+
+/// A client.
+struct Client {
+    /// Its number and its address, as printed on the screen.
+    name: String,
+    /// When it sent a FIN. It may still be reading.
+    left: Option<Moment>,
+    /// It was sent a FIN, after all of the input.
+    fin_sent: bool,
+    /// Both directions were reported as closed.
+    hung_up: bool,
 }
 
 /// Runs until `^D`, a signal or a closed output ends the chat. Returns the exit code.
@@ -75,12 +108,9 @@ pub fn run(plan: &ChatPlan, observer: &mut dyn Observer) -> Result<u8, SessionEr
             break None;
         }
     };
-    let (members, mut cx) = chat.cx();
-    members.close_all(&mut cx);
-    chat.flush_output();
-    chat.screen.discard();
-    chat.flush_status();
-    match (signal, chat.output_failed) {
+    chat.close_all();
+    chat.console.finish();
+    match (signal, chat.console.failed) {
         (Some(signal), _) => Ok(signal.status()),
         (None, Some(fault)) if fault.kind != io::ErrorKind::BrokenPipe => {
             Err(SessionError::Stdio(fault))
@@ -95,26 +125,39 @@ impl<'a> Chat<'a> {
         let max_clients = max_clients(plan)?;
         let mut event_loop = EventLoop::new(EVENTS)?;
         event_loop.handle_signals()?;
-        let mut stdio = Stdio::open()?.with_cr_lf(plan.crlf);
-        event_loop.register(&mut stdio, Source::Stdio, Interest::READABLE)?;
-        let quiet = plan.log.quiet;
-        let mut status_lines = if quiet { StatusLines::silent() } else { StatusLines::new() };
-        let listeners = open_listeners(plan, &event_loop, &mut status_lines, observer)?;
+        let mut console = Console::open(plan.crlf, plan.log.quiet)?;
+        event_loop.register(&mut console.stdio, Source::Stdio, Interest::READABLE)?;
+        let listeners = open_listeners(plan, &event_loop, &mut console, observer)?;
+        if io::stderr().is_terminal() {
+            let addresses: Vec<&str> =
+                listeners.iter().map(|(_, listener)| &*listener.address).collect();
+            let end = if console.is_terminal { "^D or ^C ends" } else { "^C ends" };
+            console.status(format_args!("chat on {}; {end} it", addresses.join(", ")));
+        }
+        console.show_typed(true);
+        console.flush();
+        let timeouts = Timeouts { idle: plan.idle.map(ticks), ..Timeouts::default() };
+        let buffers = Buffers::with_scratch(READ_BYTES);
+        let settings = HubSettings {
+            frame: Frame::Raw,
+            max_message: INPUT_BYTES,
+            buffer: RING_BYTES,
+            on_lag: OnLag::Close,
+        };
         Ok(Chat {
             event_loop,
             observer,
             listeners,
             max_clients,
-            members: Members::new(plan.idle),
-            ring: Ring::new(RING_BYTES),
-            stdio,
-            ready: Ready::READ.with(Ready::WRITE),
-            screen: Screen::default(),
-            status_lines,
-            input: vec![0; INPUT_BYTES].into_boxed_slice(),
-            is_terminal: io::stdin().is_terminal(),
+            idle: plan.idle,
+            engine: Engine::new(vec![timeouts; plan.listens.len()], 0, buffers),
+            conn_ids: ConnIds::default(),
+            hub: Hub::new(settings),
+            clients: BTreeMap::new(),
+            held: Vec::new(),
+            has_deliveries: false,
+            console,
             shutdown_since: None,
-            output_failed: None,
             now: Moment(0),
         })
     }
@@ -122,7 +165,7 @@ impl<'a> Chat<'a> {
     /// Runs one turn. Returns a signal received while the chat was ending: it ends at once.
     fn turn(&mut self) -> Result<Option<Signal>, SessionError> {
         let before = self.event_loop.before_sleep();
-        let (limit, queued) = (self.sleep_limit(before), self.members.queued());
+        let (limit, queued) = (self.sleep_limit(before), self.engine.queued());
         self.now = self.event_loop.sleep(before, limit, queued, self.observer)?.now;
         if self.mark() {
             let turn = &mut Turn::new(self.now, self.observer);
@@ -135,16 +178,23 @@ impl<'a> Chat<'a> {
                 }
             }
         }
+        let clients = self.engine.len();
         self.accept();
         self.read_input();
-        let (members, mut cx) = self.cx();
-        let closed = members.run(&mut cx);
-        members.expire(&mut cx);
-        if closed {
+        let turn = &mut Turn::new(self.now, self.observer);
+        self.engine.run(turn);
+        self.engine.expire(turn);
+        self.handle_mail();
+        self.deliver();
+        let (registry, turn) =
+            (self.event_loop.registry(), &mut Turn::new(self.now, self.observer));
+        self.engine.update_interest(turn, |socket, key, read_off| {
+            update_interest(socket, registry, token(key), read_off)
+        });
+        if self.engine.len() < clients {
             self.listeners.retry_paused(self.now);
         }
-        self.flush_output();
-        self.flush_status();
+        self.flush();
         Ok(None)
     }
 
@@ -153,10 +203,10 @@ impl<'a> Chat<'a> {
             let next = [since.after(LAST_LINES_TIMEOUT), since.after(SEND_TIMEOUT)];
             next.into_iter().find(|end| *end > now).unwrap_or(now).since(now)
         });
-        let is_busy = self.can_read_input() || self.can_flush();
+        let is_busy = self.can_read_input() || self.console.can_flush() || self.has_deliveries;
         let limits = [
             is_busy.then_some(Duration::ZERO),
-            self.members.sleep(now),
+            self.engine.sleep(now),
             self.listeners.sleep(now, self.capacity_left()),
             shutdown,
         ];
@@ -169,10 +219,16 @@ impl<'a> Chat<'a> {
         let turn = &mut Turn::new(self.now, self.observer);
         for (source, event) in self.event_loop.wakeups() {
             match source {
-                Source::Conn(key) => self.members.mark(key, ready(event), turn),
+                Source::Conn(key) => {
+                    let client = self.clients.get_mut(&key.at(0));
+                    if let Some(client) = client.filter(|_| event.is_write_closed()) {
+                        client.hung_up = true;
+                    }
+                    self.engine.mark(key, ready(event), turn);
+                }
                 Source::Listener(key) => self.listeners.set_pending(key),
                 Source::Signals => signals = true,
-                Source::Stdio => self.ready = self.ready.with(ready(event)),
+                Source::Stdio => self.console.mark(ready(event)),
                 Source::Waker | Source::Timer | Source::Child(_) => {}
                 Source::Datagram(_) | Source::DatagramFlow(_) => {}
             }
@@ -185,15 +241,16 @@ impl<'a> Chat<'a> {
         let mut cursor = 0;
         while let Some(listener) = self.listeners.next_pending(&mut cursor) {
             for _ in 0..ACCEPT_BUDGET {
-                if self.members.len() >= self.max_clients && self.accept_pending() {
-                    let (members, mut cx) = self.cx();
-                    members.evict_left(&mut cx);
+                if self.engine.len() >= self.max_clients && self.accept_pending() {
+                    self.evict_left();
                 }
-                let clients = self.members.len();
+                let clients = self.engine.len();
                 let room = self.max_clients.saturating_sub(clients);
-                let (event_loop, members) = (&self.event_loop, &mut self.members);
+                let (event_loop, engine, conn_ids) =
+                    (&self.event_loop, &self.engine, &mut self.conn_ids);
                 let register = |socket: &mut Socket| {
-                    let (key, interests) = (members.vacant(), interests(socket));
+                    let key = engine.vacant(conn_ids.next());
+                    let interests = interests(socket);
                     event_loop.register(socket.source(), Source::Conn(key), interests).map(|()| key)
                 };
                 let turn = &mut Turn::new(self.now, self.observer);
@@ -208,8 +265,8 @@ impl<'a> Chat<'a> {
     /// Returns how many connections may be accepted. At the limit it is one if a client that has
     /// left can be closed for it.
     fn capacity_left(&self) -> usize {
-        let free = self.max_clients.saturating_sub(self.members.len());
-        free.max(self.members.iter().any(|member| member.has_left).into())
+        let free = self.max_clients.saturating_sub(self.engine.len());
+        free.max(self.clients.values().any(|client| client.left.is_some()).into())
     }
 
     /// Whether a connection is pending on a listener.
@@ -218,107 +275,205 @@ impl<'a> Chat<'a> {
     }
 
     fn open_connection(&mut self, accepted: Accepted) {
-        let (key, listen, peer) = (accepted.key, &*accepted.address, &accepted.peer);
-        let opened =
-            Event::Opened { route: accepted.route, service: ServiceKind::Chat, listen, peer };
-        self.observer.on(key, &opened);
-        let (members, mut cx) = self.cx();
-        members.join(key, accepted.socket, peer, &mut cx);
+        let (key, route, listen) = (accepted.key, accepted.route, &*accepted.address);
+        let (service, peer) = (ServiceKind::Chat, &accepted.peer);
+        let turn = &mut Turn::new(self.now, self.observer);
+        turn.on(key, &Event::Opened { route, service, listen, peer });
+        self.engine.insert(Conn::local(accepted.socket, None), key.id, route, turn);
+        self.hub.join(key);
+        let name = client_name(key.id, peer);
+        self.console.status(format_args!("{name} joined"));
+        let client = Client { name, left: None, fin_sent: false, hung_up: false };
+        self.clients.insert(key.at(0), client);
     }
 
-    /// Whether the input is read now.
+    /// Closes the client that left first, so that another can be accepted.
+    fn evict_left(&mut self) {
+        let left = self.clients.iter().filter_map(|(key, client)| Some((client.left?, *key)));
+        if let Some((_, key)) = left.min() {
+            self.close(key, Reason::Evicted);
+        }
+    }
+
+    /// Handles what the clients sent and how their connections ended.
+    fn handle_mail(&mut self) {
+        for mail in self.engine.mail() {
+            match mail {
+                Mail::Received(key) => self.receive(key.at(0)),
+                Mail::Drained(key) => self.hub.unblocked(key),
+                Mail::Closed(closed) => self.closed(&closed),
+            }
+        }
+    }
+
+    /// Adds the lines that a client sent to the screen, as far as it has room. While lines wait,
+    /// the client is not read.
+    fn receive(&mut self, key: Key) {
+        let Some(client) = self.clients.get_mut(&key) else { return };
+        let Some(message) = self.engine.message(key.at(1)) else { return };
+        let (mut rest, last) = (message.bytes, message.last);
+        while self.console.screen.has_room()
+            && let Some((piece, length)) = next_piece(rest, last)
+        {
+            self.console.screen.add(&client.name, piece);
+            rest = &rest[length..];
+        }
+        let (consumed, waits) =
+            (message.bytes.len() - rest.len(), next_piece(rest, last).is_some());
+        let limit = if waits { 0 } else { MAX_LINE_BYTES + 1 };
+        self.engine.consume(key.at(1), consumed, limit);
+        if waits {
+            self.held.push(key);
+        } else if last && client.left.is_none() {
+            client.left = Some(self.now);
+            self.console.status(format_args!("{} left", client.name));
+            match client.hung_up {
+                true => self.close(key, Reason::Finished),
+                false => self.enable_keepalive(key),
+            }
+        }
+    }
+
+    fn enable_keepalive(&mut self, key: Key) {
+        let socket = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
+        if let Some(Socket::Tcp(stream)) = socket {
+            let keepalive =
+                TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+            // Without keepalive, a dead client is found by the next write.
+            let _ = SockRef::from(&*stream).set_tcp_keepalive(&keepalive);
+        }
+    }
+
+    /// Prints the last lines of a client whose connection was closed, and why it was.
+    fn closed(&mut self, closed: &ClosedLocal) {
+        self.hub.leave(closed.key);
+        let Some(client) = self.clients.remove(&closed.key.at(0)) else { return };
+        let mut rest = &closed.received[..];
+        while let Some((piece, length)) = next_piece(rest, true) {
+            self.console.screen.add(&client.name, piece);
+            rest = &rest[length..];
+        }
+        if let Some(departure) = self.departure(closed.reason).filter(|_| client.left.is_none()) {
+            self.console.status(format_args!("{} {departure}", client.name));
+        }
+    }
+
+    /// Describes why a client was closed that had not left. `None` at the end of the chat.
+    fn departure(&self, reason: Reason) -> Option<String> {
+        match reason {
+            Reason::Finished | Reason::Served => Some("left".to_string()),
+            Reason::Reset { fault, .. } => Some(format!("left: {fault}")),
+            Reason::Lagged => Some("disconnected: it does not read and fell behind".to_string()),
+            Reason::IdleTimeout => {
+                let idle = show_duration(self.idle.unwrap_or_default());
+                Some(format!("disconnected: idle for {idle}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Sends the input to the clients, as far as they accept it and the budget allows.
+    fn deliver(&mut self) {
+        for _ in 0..DELIVERY_BUDGET {
+            let Some(key) = self.hub.next_ready() else { break };
+            match self.hub.next(key) {
+                Delivery::Bytes(bytes) => {
+                    let length = bytes.len();
+                    let turn = &mut Turn::new(self.now, self.observer);
+                    let accepted = self.engine.reply(key, bytes, false, turn);
+                    self.hub.advance(key, accepted);
+                    if accepted < length {
+                        self.hub.blocked(key);
+                    }
+                }
+                Delivery::CaughtUp => self.shut_down_if_ending(key),
+                Delivery::Lagged | Delivery::Missed(_) => self.close(key, Reason::Lagged),
+            }
+        }
+        self.has_deliveries = self.hub.has_ready();
+    }
+
+    /// Sends a FIN at the end of the chat to a client that has received all of the input.
+    fn shut_down_if_ending(&mut self, key: Key) {
+        if self.shutdown_since.is_some() && self.hub.behind(key) == 0 {
+            self.engine.shut_down(key);
+            self.clients.entry(key).and_modify(|client| client.fin_sent = true);
+        }
+    }
+
+    /// Closes a connection: with a reset if the client has not received all of the input. A FIN
+    /// would tell it that it had.
+    fn close(&mut self, key: Key, reason: Reason) {
+        let is_behind = self.hub.behind(key) > 0;
+        let socket = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
+        if let Some(socket) = socket.filter(|_| is_behind) {
+            socket.reset_on_drop();
+        }
+        self.hub.leave(key);
+        self.engine.end(key, reason, &mut Turn::new(self.now, self.observer));
+        self.handle_mail();
+    }
+
+    /// Closes all clients at the end of the chat.
+    fn close_all(&mut self) {
+        let ends: Vec<(Key, bool)> =
+            self.clients.iter().map(|(key, client)| (*key, client.fin_sent)).collect();
+        for (key, fin_sent) in ends {
+            self.close(key, if fin_sent { Reason::Drained } else { Reason::Cut });
+        }
+    }
+
+    /// Whether the input is read now. A terminal is read without clients too, for a `^D` and to
+    /// report that a line is not sent.
     fn can_read_input(&self) -> bool {
-        let is_wanted = match self.members.min_behind(&self.ring) {
-            Some(behind) => behind <= INPUT_BYTES as u64,
-            // A terminal is read without clients too, for a `^D` and to report that a line is not
-            // sent.
-            None => self.is_terminal,
-        };
-        self.shutdown_since.is_none() && self.ready.has(Ready::READ) && is_wanted
+        let is_wanted = self.console.is_terminal || self.hub.is_caught_up();
+        self.shutdown_since.is_none() && is_wanted && self.console.can_read()
     }
 
-    /// Reads input into the ring, for all clients.
+    /// Reads input for all clients.
     fn read_input(&mut self) {
-        for _ in 0..BUDGET {
+        for _ in 0..INPUT_BUDGET {
             if !self.can_read_input() {
                 return;
             }
-            match self.stdio.read(&mut self.input) {
-                Ok(0) => {
-                    self.ready = self.ready.without(Ready::READ);
-                    if self.is_terminal {
-                        self.begin_shutdown();
+            for input in self.console.read() {
+                match input {
+                    Input::End => self.begin_shutdown(),
+                    // What is typed behind the end is not sent.
+                    Input::Text(_) if self.shutdown_since.is_some() => {}
+                    Input::Text(_) if self.hub.is_empty() => {
+                        self.console.status("no clients, line not sent");
                     }
-                }
-                Ok(_) if self.members.is_empty() => {
-                    self.status_lines.print("* no clients, line not sent");
-                }
-                Ok(bytes) => {
-                    self.ring.push(&self.input[..bytes]);
-                    self.members.queue_all();
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.ready = self.ready.without(Ready::READ);
-                    if error.kind() != io::ErrorKind::WouldBlock {
-                        let fault = SysError::from(&error);
-                        self.status_lines.print(format_args!("* standard input failed: {fault}"));
-                    }
+                    Input::Text(text) => self.hub.publish(None, &text),
                 }
             }
         }
     }
 
-    fn can_flush(&self) -> bool {
-        !self.screen.is_empty() && self.ready.has(Ready::WRITE)
-    }
-
-    /// Writes buffered lines to standard output. If that fails, the chat ends.
-    fn flush_output(&mut self) {
-        if self.output_failed.is_some() {
-            return self.screen.discard();
+    /// Prints what the outputs accept now. Clients whose lines waited for it are read again.
+    fn flush(&mut self) {
+        let had_failed = self.console.failed.is_some();
+        self.console.show_typed(self.shutdown_since.is_none());
+        self.console.flush();
+        if self.console.failed.is_some() && !had_failed {
+            self.begin_shutdown();
         }
-        let had_room = self.screen.has_room();
-        let flushed = match (self.ready.has(Ready::ERROR), self.can_flush()) {
-            (_, true) => self.screen.flush(|bytes| self.stdio.write(bytes)),
-            (true, false) => match self.stdio.take_error() {
-                Ok(Some(error)) | Err(error) => Err(error),
-                Ok(None) => Ok(FlushOutcome::Done),
-            },
-            (false, false) => return,
-        };
-        self.ready = self.ready.without(Ready::ERROR);
-        match flushed {
-            Ok(FlushOutcome::Blocked) => self.ready = self.ready.without(Ready::WRITE),
-            Ok(FlushOutcome::Done | FlushOutcome::Yielded) => {}
-            Err(error) => {
-                self.screen.discard();
-                self.ready = self.ready.without(Ready::WRITE);
-                self.output_failed.get_or_insert(SysError::from(&error));
-                self.begin_shutdown();
-            }
-        }
-        if !had_room && self.screen.has_room() {
-            self.members.queue_readable();
+        if self.console.screen.has_room() {
+            let held = std::mem::take(&mut self.held);
+            held.into_iter().for_each(|key| self.receive(key));
         }
     }
 
-    /// Prints the status lines whose preceding output is written.
-    fn flush_status(&mut self) {
-        while let Some(line) = self.screen.next_status() {
-            self.status_lines.print(line);
-        }
-    }
-
-    /// Closes the listeners and stops reading the input. Each member receives the rest and a FIN.
+    /// Closes the listeners and stops reading the input. Each client receives the rest and a FIN.
     fn begin_shutdown(&mut self) {
         if self.shutdown_since.is_none() {
             self.shutdown_since = Some(self.now);
-            let connections = self.members.len();
+            let connections = self.engine.len();
             let draining = Event::Draining { connections, deadline: SEND_TIMEOUT };
             self.observer.on(Key::LOOP, &draining);
             self.listeners.close_now();
-            self.members.queue_all();
+            let keys: Vec<Key> = self.clients.keys().copied().collect();
+            keys.into_iter().for_each(|key| self.shut_down_if_ending(key));
         }
     }
 
@@ -326,27 +481,19 @@ impl<'a> Chat<'a> {
     /// timeout expired.
     fn is_over(&self) -> bool {
         let Some(since) = self.shutdown_since else { return false };
-        let has_sent_all = self.members.iter().all(|member| member.fin_sent);
-        let has_printed_all = self.screen.is_empty();
-        let no_more_lines = self.members.is_empty() || since.after(LAST_LINES_TIMEOUT) <= self.now;
+        let has_sent_all = self.clients.values().all(|client| client.fin_sent);
+        let has_printed_all = self.console.screen.is_empty();
+        let no_more_lines = self.engine.is_empty() || since.after(LAST_LINES_TIMEOUT) <= self.now;
         (has_sent_all && has_printed_all && no_more_lines) || since.after(SEND_TIMEOUT) <= self.now
     }
 
-    /// Borrows the members and the parts of the chat that they use.
-    fn cx(&mut self) -> (&mut Members, ChatCx<'_>) {
-        let cx = ChatCx {
-            ring: &self.ring,
-            screen: &mut self.screen,
-            status_lines: &mut self.status_lines,
-            shutting_down: self.shutdown_since.is_some(),
-            turn: Turn::new(self.now, self.observer),
-        };
-        (&mut self.members, cx)
-    }
-
-    /// Reports the listeners and the members, each with the bytes it is behind.
+    /// Reports the listeners and the clients, each with the bytes it is behind.
     fn dump(&mut self) {
-        let (connections, (up, down)) = (self.members.len(), self.members.bytes_moved());
+        let connections = self.engine.len();
+        let (up, down) = self.engine.iter().fold((0, 0), |(up, down), (_, conn)| {
+            let moved = conn.moved();
+            (up + moved.0, down + moved.1)
+        });
         self.observer.on(Key::LOOP, &Event::InProgress { connections, up, down });
         let mut dump = |line: &str| self.observer.on(Key::LOOP, &Event::Dump { line });
         let clients = Count(connections, "client");
@@ -354,10 +501,20 @@ impl<'a> Chat<'a> {
         for (_, listener) in self.listeners.iter() {
             dump(&format!("listener {}: {}", listener.address, listener.state()));
         }
-        for member in self.members.iter() {
-            let left = if member.has_left { ", left" } else { "" };
-            dump(&format!("{}: {} B behind{left}", member.name, member.behind(&self.ring)));
+        for (key, client) in &self.clients {
+            let left = if client.left.is_some() { ", left" } else { "" };
+            dump(&format!("{}: {} B behind{left}", client.name, self.hub.behind(*key)));
         }
+    }
+}
+
+/// Returns how the others see a client. The path of a Unix socket is chosen by the peer, so it is
+/// escaped.
+fn client_name(id: u32, peer: &Peer) -> String {
+    match peer {
+        Peer::Unix(Some(path)) => format!("#{id} unix:{}", plain(path)),
+        Peer::Unix(None) => format!("#{id} unix"),
+        Peer::Inet(_) | Peer::Stdio => format!("#{id} {peer}"),
     }
 }
 
@@ -378,7 +535,7 @@ fn max_clients(plan: &ChatPlan) -> Result<usize, SessionError> {
 fn open_listeners(
     plan: &ChatPlan,
     event_loop: &EventLoop,
-    status_lines: &mut StatusLines,
+    console: &mut Console,
     observer: &mut dyn Observer,
 ) -> Result<Listeners, SessionError> {
     let (mut listeners, mut bound) = (Listeners::default(), Vec::new());
@@ -386,7 +543,7 @@ fn open_listeners(
         for listener in Listener::bind(listen)? {
             let address = listener.address().to_string();
             if let Some(warning) = listener.warning() {
-                status_lines.print(format_args!("* {}", plain(warning)));
+                console.status(plain(warning));
             }
             let key = listeners.open(listener, route as u16, event_loop.registry())?;
             bound.push((key, address));

@@ -1,27 +1,26 @@
 //! `connect` and `chat`: join a terminal or a pipe to one server, or to many clients.
 //!
-//! Each runs its own turns on the event loop of the daemon: the core's engine moves the bytes of a
-//! stream, the runtime's dialer and listeners establish connections.
+//! Each runs its own turns on the event loop of the daemon: the core's engine moves the bytes of
+//! streams, its hub distributes the input of a chat, and the runtime's dialer and listeners
+//! establish connections.
 
 #[cfg(unix)]
 pub mod chat;
 #[cfg(unix)]
 pub mod connect;
 #[cfg(unix)]
+mod console;
+#[cfg(unix)]
 mod datagram_peer;
 #[cfg(unix)]
 mod datagram_session;
 pub(crate) mod failure;
 #[cfg(unix)]
-pub(crate) mod line_splitter;
+mod line_editor;
 #[cfg(unix)]
-mod member;
+mod lines;
 #[cfg(unix)]
-mod members;
-#[cfg(unix)]
-pub(crate) mod ring;
-#[cfg(unix)]
-pub(crate) mod screen;
+mod screen;
 #[cfg(unix)]
 mod stream;
 #[cfg(unix)]

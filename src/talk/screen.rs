@@ -1,11 +1,14 @@
 //! Buffers what a chat prints: lines of clients for a slow standard output, and the status lines
 //! between them. While the buffer is full, clients are not read, so no line is lost.
+//!
+//! On a terminal whose lines are edited by us, the line being typed is displayed in the last row:
+//! it is erased before anything is printed, and displayed again below.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Write};
 
-use super::line_splitter::LinePiece;
+use super::lines::LinePiece;
 use crate::text::count::plural;
 use crate::text::escape::{Form, escape};
 use crate::text::lossy_writer::LossyWriter;
@@ -20,6 +23,9 @@ const BUDGET: usize = 32;
 /// Maximum number of waiting status lines. With more, the oldest does not wait for its position.
 const MAX_STATUS_LINES: usize = 64;
 
+/// Moves the cursor to the start of the row, and erases the row.
+const ERASE_ROW: &[u8] = b"\r\x1b[K";
+
 /// The lines not yet written.
 #[derive(Default)]
 pub struct Screen {
@@ -29,6 +35,10 @@ pub struct Screen {
     offset: u64,
     /// Status lines, each with the position of the output that must be written before it.
     status_lines: VecDeque<(u64, String)>,
+    /// Status lines are printed here too, between the other lines.
+    has_status: bool,
+    /// What is displayed of the line being typed, once all is written.
+    typed: String,
 }
 
 /// Result of a flush.
@@ -41,6 +51,11 @@ pub enum FlushOutcome {
 }
 
 impl Screen {
+    /// Creates an empty screen. `has_status`: status lines are printed here too, between the others.
+    pub fn new(has_status: bool) -> Screen {
+        Screen { has_status, ..Screen::default() }
+    }
+
     /// Whether clients may be read.
     pub fn has_room(&self) -> bool {
         self.lines.len() - self.written < BUFFER_BYTES
@@ -53,6 +68,7 @@ impl Screen {
     /// Adds a line: `#1 127.0.0.1:5000: hello`. Pieces of a long line but the last end with a
     /// backslash; a backslash in the text is doubled.
     pub fn add(&mut self, name: &str, piece: LinePiece<'_>) {
+        self.erase_typed();
         let mut line = format!("{name}: ");
         // Writing to a string does not fail, and a piece is short enough not to be truncated.
         let _ = escape(&mut line, piece.text, Form::Foreign, usize::MAX);
@@ -62,7 +78,50 @@ impl Screen {
 
     /// Adds a status line to be printed after the lines added so far.
     pub fn add_status(&mut self, line: String) {
+        if self.has_status {
+            self.erase_typed();
+            return self.lines.extend_from_slice(format!("{line}\n").as_bytes());
+        }
         self.status_lines.push_back((self.offset + self.lines.len() as u64, line));
+    }
+
+    /// Displays the line being typed.
+    pub fn show_typed(&mut self, text: String) {
+        match text.strip_prefix(&self.typed) {
+            Some(added) => self.lines.extend_from_slice(added.as_bytes()),
+            None => {
+                self.erase_typed();
+                self.lines.extend_from_slice(text.as_bytes());
+            }
+        }
+        self.typed = text;
+    }
+
+    /// Leaves the line being typed where it is displayed, and begins a new row.
+    pub fn leave_typed(&mut self) {
+        if !self.typed.is_empty() {
+            self.lines.push(b'\n');
+            self.typed.clear();
+        }
+    }
+
+    /// Prints a line that was typed, in the place of what is displayed of it.
+    pub fn add_typed(&mut self, text: String) {
+        self.show_typed(text);
+        self.lines.push(b'\n');
+        self.typed.clear();
+    }
+
+    /// The line being typed is not displayed any more, because others have used the terminal.
+    pub fn forget_typed(&mut self) {
+        self.typed.clear();
+    }
+
+    fn erase_typed(&mut self) {
+        if !self.typed.is_empty() {
+            self.lines.extend_from_slice(ERASE_ROW);
+            self.typed.clear();
+        }
     }
 
     /// Returns the next status line whose position is written.
@@ -142,17 +201,50 @@ mod tests {
 
     #[test]
     fn lines_are_escaped_and_continued_pieces_are_marked() {
-        let (mut screen, mut out) = (Screen::default(), Vec::new());
+        let mut screen = Screen::default();
         screen.add("#1 unix", piece(b"caf\xc3\xa9 \x1b[2J\\", false));
         screen.add("#2 unix", piece(b"\xff", true));
+        let written = written(&mut screen);
+        assert!(screen.is_empty());
+        assert_eq!(written, "#1 unix: café \\x1b[2J\\\\\n#2 unix: \\xff\\\n");
+    }
+
+    /// Returns what is written.
+    fn written(screen: &mut Screen) -> String {
+        let mut out = Vec::new();
         let mut write = |bytes: &[u8]| {
             out.extend_from_slice(bytes);
             Ok(bytes.len())
         };
         assert_eq!(screen.flush(&mut write).unwrap(), FlushOutcome::Done);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_line_being_typed_is_erased_before_a_line_and_displayed_again_below() {
+        let mut screen = Screen::new(true);
+        screen.show_typed("hel".to_string());
+        screen.show_typed("hello".to_string());
+        assert_eq!(written(&mut screen), "hello");
+        screen.add("#1 unix", piece(b"words", false));
+        screen.add_status("* #1 unix left".to_string());
+        screen.show_typed("hello".to_string());
+        let expected = "\r\x1b[K#1 unix: words\n* #1 unix left\nhello";
+        assert_eq!(written(&mut screen), expected);
+        screen.show_typed("hell".to_string());
+        assert_eq!(written(&mut screen), "\r\x1b[Khell");
+        screen.add_typed("hell!".to_string());
+        screen.add("#1 unix", piece(b"words", false));
+        assert_eq!(written(&mut screen), "!\n#1 unix: words\n");
+        screen.show_typed("<tail".to_string());
+        screen.add_typed("whole".to_string());
+        assert_eq!(written(&mut screen), "<tail\r\x1b[Kwhole\n");
+        screen.leave_typed();
         assert!(screen.is_empty());
-        let written = String::from_utf8(out).unwrap();
-        assert_eq!(written, "#1 unix: café \\x1b[2J\\\\\n#2 unix: \\xff\\\n");
+        screen.show_typed("half".to_string());
+        screen.leave_typed();
+        screen.show_typed(String::new());
+        assert_eq!(written(&mut screen), "half\n");
     }
 
     #[test]

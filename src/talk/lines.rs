@@ -1,13 +1,8 @@
-//! Splits the bytes of a client into lines.
+//! Divides the bytes of a client into lines. It stores nothing: the bytes of an unfinished line stay
+//! where they were received.
 
-/// Maximum length in bytes of a line printed in one piece, and of a stored unfinished line.
+/// Maximum length in bytes of a line printed in one piece, so also of an unfinished line.
 pub const MAX_LINE_BYTES: usize = 1024;
-
-/// The unfinished line of a client.
-#[derive(Default)]
-pub struct LineSplitter {
-    partial: Vec<u8>,
-}
 
 /// A line, or a piece of a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,39 +13,21 @@ pub struct LinePiece<'a> {
     pub is_continued: bool,
 }
 
-impl LineSplitter {
-    /// Adds received bytes, and passes complete lines, and pieces of long lines, to `emit`.
-    pub fn push(&mut self, mut bytes: &[u8], mut emit: impl FnMut(LinePiece<'_>)) {
-        while let Some(at) = bytes.iter().position(|&byte| byte == b'\n') {
-            self.add(&bytes[..at], &mut emit);
-            bytes = &bytes[at + 1..];
-            let text = self.partial.strip_suffix(b"\r").unwrap_or(&self.partial);
-            emit(LinePiece { text, is_continued: false });
-            self.partial.clear();
-        }
-        self.add(bytes, &mut emit);
+/// Returns the line at the front of `bytes`, or a piece of a long one, and how many bytes it takes
+/// with its line end. `None`: the line is unfinished. `last`: no bytes follow, so the rest is a
+/// line. A piece is only returned once its line is known to continue, so that no piece is empty.
+pub fn next_piece(bytes: &[u8], last: bool) -> Option<(LinePiece<'_>, usize)> {
+    let line = |text| LinePiece { text, is_continued: false };
+    let within = &bytes[..bytes.len().min(MAX_LINE_BYTES + 1)];
+    if let Some(at) = within.iter().position(|&byte| byte == b'\n') {
+        let text = bytes[..at].strip_suffix(b"\r").unwrap_or(&bytes[..at]);
+        return Some((line(text), at + 1));
     }
-
-    /// Passes an unfinished line to `emit` at the end of input.
-    pub fn finish(&mut self, mut emit: impl FnMut(LinePiece<'_>)) {
-        if !self.partial.is_empty() {
-            emit(LinePiece { text: &self.partial, is_continued: false });
-        }
-        self.partial = Vec::new();
+    if bytes.len() > MAX_LINE_BYTES {
+        let cut = whole_characters(&bytes[..MAX_LINE_BYTES]);
+        return Some((LinePiece { text: &bytes[..cut], is_continued: true }, cut));
     }
-
-    /// Passes on a piece only once its line is known to continue, so that no piece is empty.
-    fn add(&mut self, mut bytes: &[u8], emit: &mut impl FnMut(LinePiece<'_>)) {
-        while self.partial.len() + bytes.len() > MAX_LINE_BYTES {
-            let (fits, rest) = bytes.split_at(MAX_LINE_BYTES - self.partial.len());
-            self.partial.extend_from_slice(fits);
-            let cut = whole_characters(&self.partial);
-            emit(LinePiece { text: &self.partial[..cut], is_continued: true });
-            self.partial.drain(..cut);
-            bytes = rest;
-        }
-        self.partial.extend_from_slice(bytes);
-    }
+    (last && !bytes.is_empty()).then_some((line(bytes), bytes.len()))
 }
 
 /// Returns the length of the longest prefix of `bytes` that ends between characters; all of it if
@@ -70,19 +47,36 @@ mod tests {
     use super::*;
     use crate::core::Random;
 
-    /// Returns the lines of `parts`, one read each, up to the end. A piece that is continued ends
-    /// in `+`.
-    fn lines_of(parts: &[&[u8]]) -> Vec<String> {
-        let (mut splitter, mut lines) = (LineSplitter::default(), Vec::new());
-        let mut emit = |piece: LinePiece<'_>| {
-            let mark = if piece.is_continued { "+" } else { "" };
-            lines.push(String::from_utf8_lossy(piece.text).into_owned() + mark);
+    /// Passes the pieces of `parts`, one read each, to `emit`, up to the end of file.
+    fn each_piece<'a>(
+        parts: impl IntoIterator<Item = &'a [u8]>,
+        mut emit: impl FnMut(LinePiece<'_>),
+    ) {
+        let mut inbox = Vec::new();
+        let mut take = |inbox: &mut Vec<u8>, last| {
+            while let Some((piece, length)) = next_piece(inbox, last) {
+                assert!(piece.text.len() <= MAX_LINE_BYTES);
+                assert!(!piece.text.is_empty() || !piece.is_continued);
+                emit(piece);
+                inbox.drain(..length);
+            }
+            assert!(inbox.len() <= MAX_LINE_BYTES);
         };
         for part in parts {
-            splitter.push(part, &mut emit);
-            assert!(splitter.partial.len() <= MAX_LINE_BYTES);
+            inbox.extend_from_slice(part);
+            take(&mut inbox, false);
         }
-        splitter.finish(&mut emit);
+        take(&mut inbox, true);
+        assert!(inbox.is_empty());
+    }
+
+    /// Returns the lines of `parts`. A piece that is continued ends in `+`.
+    fn lines_of(parts: &[&[u8]]) -> Vec<String> {
+        let mut lines = Vec::new();
+        each_piece(parts.iter().copied(), |piece| {
+            let mark = if piece.is_continued { "+" } else { "" };
+            lines.push(String::from_utf8_lossy(piece.text).into_owned() + mark);
+        });
         lines
     }
 
@@ -137,20 +131,17 @@ mod tests {
                     n => alphabet[n as usize % alphabet.len()],
                 })
                 .collect();
-            let (mut splitter, mut output, mut left) =
-                (LineSplitter::default(), Vec::new(), &text[..]);
-            let mut emit = |piece: LinePiece<'_>| {
-                assert!(piece.text.len() <= MAX_LINE_BYTES);
-                assert!(!piece.text.is_empty() || !piece.is_continued);
-                output.extend_from_slice(piece.text);
-                output.extend(if piece.is_continued { None } else { Some(b'\n') });
-            };
+            let (mut parts, mut left) = (Vec::new(), &text[..]);
             while !left.is_empty() {
                 let (now, later) = left.split_at(random.below(left.len() as u64 + 1) as usize);
-                splitter.push(now, &mut emit);
+                parts.push(now);
                 left = later;
             }
-            splitter.finish(&mut emit);
+            let mut output = Vec::new();
+            each_piece(parts, |piece| {
+                output.extend_from_slice(piece.text);
+                output.extend(if piece.is_continued { None } else { Some(b'\n') });
+            });
             let mut expected = text.clone();
             if !text.is_empty() && !text.ends_with(b"\n") {
                 expected.push(b'\n');
