@@ -1,7 +1,9 @@
 //! Runs connect or chat: the test writes the input, reads the output or leaves it unread, and the
 //! standard error is captured.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -68,6 +70,15 @@ impl Session {
         let err = Captured::from(child.stderr.take().unwrap());
         let (input, output) = (child.stdin.take(), child.stdout.take());
         Session { child, input, output, out: Arc::default(), err }
+    }
+
+    /// Starts a session with a terminal as input, output and error. Its output is captured.
+    pub fn on_terminal(mut command: Command, keyboard: &File, terminal: &OwnedFd) -> Session {
+        let end = || Stdio::from(terminal.try_clone().unwrap());
+        command.stdin(end()).stdout(end()).stderr(end());
+        let child = command.spawn().unwrap();
+        let out = Captured::from(keyboard.try_clone().unwrap());
+        Session { child, input: None, output: None, out, err: Arc::default() }
     }
 
     /// Captures the output from now on.
@@ -150,6 +161,11 @@ impl Session {
         last() - before
     }
 
+    /// Waits for its end, and returns its exit code. More output may follow from others.
+    pub fn code(&mut self) -> Option<i32> {
+        until("the end", || self.child.try_wait().unwrap()).code()
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> Ended {
         let status = until("the end", || self.child.try_wait().unwrap());
@@ -179,6 +195,7 @@ impl Drop for Session {
         let _ = self.child.wait();
         if thread::panicking() {
             println!("---- standard error:\n{}", self.stderr());
+            println!("---- standard output:\n{:?}", self.stdout());
         }
     }
 }

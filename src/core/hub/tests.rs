@@ -527,3 +527,21 @@ fn every_member_receives_what_the_model_says() {
     }
     assert!(lagged > 500 && missed > 5_000, "{lagged} lagged, {missed} missed: no laps");
 }
+
+#[test]
+fn the_bytes_that_a_member_is_behind_are_counted() {
+    let mut hub = hub(2, Frame::Raw, OnLag::Close, 2, 8);
+    assert!(hub.is_caught_up() && !hub.has_ready());
+    hub.publish(None, b"12345678");
+    assert!(!hub.is_caught_up() && hub.has_ready());
+    assert_eq!((hub.behind(key(1)), hub.behind(key(3))), (8, 0));
+    send_some(&mut hub, 1, 3);
+    assert_eq!((hub.behind(key(1)), hub.behind(key(2))), (5, 8));
+    assert_eq!(text_of(&mut hub, 2), "12345678");
+    assert!(hub.is_caught_up() && !hub.has_ready(), "the other one is blocked");
+    hub.publish(None, b"abcdefgh");
+    assert_eq!((hub.behind(key(1)), hub.behind(key(2))), (13, 8));
+    hub.publish(None, b"x");
+    assert_eq!(hub.behind(key(1)), 9, "what was overwritten does not count");
+    assert!(!Hub::new(HubSettings::default()).is_caught_up());
+}
