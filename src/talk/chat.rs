@@ -53,7 +53,7 @@ const RING_BYTES: usize = 1 << 20;
 /// Maximum deliveries to clients per turn. A delivery is one write of at most 64 KiB.
 const DELIVERY_BUDGET: usize = 1024;
 
-/// Maximum bytes per read of a client: so many may be added to a full screen for each.
+/// Maximum bytes per read of a client, which are added even to a screen that has become full.
 const READ_BYTES: usize = 4096;
 
 /// TCP_KEEPIDLE after a client's FIN. The client may still be reading, or be gone: TCP does not
@@ -167,6 +167,9 @@ impl<'a> Chat<'a> {
         let before = self.event_loop.before_sleep();
         let (limit, queued) = (self.sleep_limit(before), self.engine.queued());
         self.now = self.event_loop.sleep(before, limit, queued, self.observer)?.now;
+        if self.event_loop.wakeups().any(|(source, _)| source != Source::Stdio) {
+            self.console.hide_typed();
+        }
         if self.mark() {
             let turn = &mut Turn::new(self.now, self.observer);
             for signal in self.event_loop.signals(turn) {

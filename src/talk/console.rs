@@ -135,6 +135,15 @@ impl Console {
         }
     }
 
+    /// Erases the line being typed for as long as a turn takes, because the log may print. Not while
+    /// the output is blocked: each turn would add to what waits.
+    pub fn hide_typed(&mut self) {
+        if self.ready.has(Ready::WRITE) {
+            self.screen.erase_typed();
+            self.flush_output();
+        }
+    }
+
     /// Writes buffered lines to standard output, and the status lines between them.
     pub fn flush(&mut self) {
         self.flush_output();

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use mio::{Interest, Registry};
 
@@ -44,13 +44,6 @@ pub struct DatagramPeer {
     pub answered: bool,
     pub sent_bytes: u64,
     pub received_bytes: u64,
-}
-
-/// The parts of the loop that opening a socket uses.
-pub struct Cx<'a, 't> {
-    pub resolver: &'a mut Resolver,
-    pub registry: &'a Registry,
-    pub turn: &'a mut Turn<'t>,
 }
 
 /// Result of a send or a receive.
@@ -118,25 +111,30 @@ impl DatagramPeer {
 
     /// Opens a socket to the next address, if there is none and the name is resolved. Fails if no
     /// address is left.
-    pub fn open(&mut self, cx: &mut Cx<'_, '_>) -> Result<(), Reason> {
-        if self.is_open() || !self.resolve(cx)? {
+    pub fn open(
+        &mut self,
+        resolver: &mut Resolver,
+        registry: &Registry,
+        turn: &mut Turn<'_>,
+    ) -> Result<(), Reason> {
+        if self.is_open() || !self.resolve(resolver, turn.now)? {
             return Ok(());
         }
         let mut last = SysError::from(io::ErrorKind::NotFound);
         while let Some(remote) = self.addresses.as_mut().and_then(VecDeque::pop_front) {
             self.attempts += 1;
             let (target, attempt) = (self.display_target(&remote), self.attempts);
-            cx.turn.on(self.key.at(1), &Event::Dialing { target: &target, attempt });
-            match self.open_to(&remote, cx.registry) {
+            turn.on(self.key.at(1), &Event::Dialing { target: &target, attempt });
+            match self.open_to(&remote, registry) {
                 Ok(socket) => {
                     self.socket = Some((socket, remote.peer()));
                     // Assumed ready: a call that would block clears the bit.
                     self.ready = Ready::READ.with(Ready::WRITE);
-                    let after = cx.turn.now.since(Moment(0));
-                    cx.turn.on(self.key.at(1), &Event::Connected { after });
+                    let after = turn.now.since(Moment(0));
+                    turn.on(self.key.at(1), &Event::Connected { after });
                     return Ok(());
                 }
-                Err(error) => last = self.dial_failed(&error, cx.turn),
+                Err(error) => last = self.dial_failed(&error, turn),
             }
         }
         Err(Reason::not_connected(last))
@@ -191,22 +189,21 @@ impl DatagramPeer {
     }
 
     /// Resolves the target. Returns true if its addresses are known, even if none is left.
-    fn resolve(&mut self, cx: &mut Cx<'_, '_>) -> Result<bool, Reason> {
+    fn resolve(&mut self, resolver: &mut Resolver, now: Moment) -> Result<bool, Reason> {
         if self.addresses.is_some() {
             return Ok(true);
         }
-        let inet_at = |at: SocketAddr| Remote::Inet(at, None);
-        let inet = |ip: IpAddr, port: u16| inet_at(SocketAddr::new(ip, port));
+        let inet = |at: SocketAddr| Remote::Inet(at, None);
         let found = match &self.target {
             Address::Unix(name) | Address::UnixDatagram(name) => {
                 vec![Remote::Unix(SystemName::from(name))]
             }
             Address::Tcp(host, port) | Address::Udp(host, port) => match host {
-                Host::Any => vec![inet(IpAddr::from(Ipv4Addr::LOCALHOST), *port)],
-                Host::Ip(ip) => vec![inet(*ip, *port)],
-                Host::Name(name) => match cx.resolver.lookup(name, *port, cx.turn.now) {
+                Host::Any => vec![inet((Ipv4Addr::LOCALHOST, *port).into())],
+                Host::Ip(ip) => vec![inet((*ip, *port).into())],
+                Host::Name(name) => match resolver.lookup(name, *port, now) {
                     Lookup::Pending => return Ok(false),
-                    Lookup::Known(addresses) => addresses.into_iter().map(inet_at).collect(),
+                    Lookup::Known(addresses) => addresses.into_iter().map(inet).collect(),
                     Lookup::Failed(_) => {
                         return Err(Reason::not_connected(SysError::UNRESOLVED));
                     }
@@ -323,7 +320,7 @@ mod tests {
             let (resolver, registry) = (&mut self.resolver, self.poll.registry());
             let mut observer = ();
             let turn = &mut Turn::new(Moment(0), &mut observer);
-            self.peer.open(&mut Cx { resolver, registry, turn })
+            self.peer.open(resolver, registry, turn)
         }
 
         fn send(&mut self, datagram: &mut Option<Vec<u8>>) {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use mio::Interest;
 
-use super::datagram_peer::{Cx, DatagramPeer, SendOutcome};
+use super::datagram_peer::{DatagramPeer, SendOutcome};
 use super::failure::SessionError;
 use super::terminal::{EVENTS, is_terminating, ready};
 use super::watch::{SessionFacts, SessionWatch};
@@ -146,7 +146,7 @@ impl<'a> DatagramSession<'a> {
         let now = self.watch.now;
         let (resolver, registry) = (&mut self.resolver, self.event_loop.registry());
         let turn = &mut Turn::new(now, &mut self.watch);
-        self.peer.open(&mut Cx { resolver, registry, turn })?;
+        self.peer.open(resolver, registry, turn)?;
         self.has_more = false;
         self.send()?;
         self.receive()?;

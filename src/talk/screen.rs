@@ -117,7 +117,8 @@ impl Screen {
         self.typed.clear();
     }
 
-    fn erase_typed(&mut self) {
+    /// Erases the line being typed, to be displayed again later.
+    pub fn erase_typed(&mut self) {
         if !self.typed.is_empty() {
             self.lines.extend_from_slice(ERASE_ROW);
             self.typed.clear();
