@@ -93,7 +93,7 @@ struct Client {
     left: Option<Moment>,
     /// It was sent a FIN, after all of the input.
     fin_sent: bool,
-    /// Both directions were reported as closed.
+    /// The system has reported that it neither sends nor reads any more.
     hung_up: bool,
 }
 
@@ -127,7 +127,9 @@ impl<'a> Chat<'a> {
         event_loop.handle_signals()?;
         let mut console = Console::open(plan.crlf, plan.log.quiet)?;
         event_loop.register(&mut console.stdio, Source::Stdio, Interest::READABLE)?;
-        let listeners = open_listeners(plan, &event_loop, &mut console, observer)?;
+        let listeners = open_listeners(plan, &event_loop, &mut console, observer);
+        console.flush();
+        let listeners = listeners?;
         if io::stderr().is_terminal() {
             let addresses: Vec<&str> =
                 listeners.iter().map(|(_, listener)| &*listener.address).collect();
@@ -188,6 +190,7 @@ impl<'a> Chat<'a> {
         self.engine.run(turn);
         self.engine.expire(turn);
         self.handle_mail();
+        self.close_hung_up();
         self.deliver();
         let (registry, turn) =
             (self.event_loop.registry(), &mut Turn::new(self.now, self.observer));
@@ -330,10 +333,7 @@ impl<'a> Chat<'a> {
         } else if last && client.left.is_none() {
             client.left = Some(self.now);
             self.console.status(format_args!("{} left", client.name));
-            match client.hung_up {
-                true => self.close(key, Reason::Finished),
-                false => self.enable_keepalive(key),
-            }
+            self.enable_keepalive(key);
         }
     }
 
@@ -358,6 +358,14 @@ impl<'a> Chat<'a> {
         }
         if let Some(departure) = self.departure(closed.reason).filter(|_| client.left.is_none()) {
             self.console.status(format_args!("{} {departure}", client.name));
+        }
+    }
+
+    /// Closes the clients that have left and cannot read any more.
+    fn close_hung_up(&mut self) {
+        let is_gone = |client: &Client| client.hung_up && client.left.is_some();
+        while let Some((key, _)) = self.clients.iter().find(|(_, client)| is_gone(client)) {
+            self.close(*key, Reason::Finished);
         }
     }
 

@@ -79,6 +79,18 @@ fn who_has_ended_its_side_still_hears() {
 }
 
 #[test]
+fn who_has_left_and_then_closes_is_closed() {
+    let scratch = Scratch::new();
+    let session = Session::start(&format!("chat -v {}", scratch.unix("chat")));
+    let (client, name) = join(&session, 1);
+    client.finish();
+    session.until_stderr(&format!("* {name} left"));
+    assert!(!session.stderr().contains("finished"));
+    drop(client);
+    session.until_stderr("finished");
+}
+
+#[test]
 fn a_client_that_is_reset_has_left() {
     let session = Session::start("chat 127.0.0.1:0");
     let (client, name) = join(&session, 1);
