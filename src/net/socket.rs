@@ -9,7 +9,7 @@ use mio::net::TcpStream;
 #[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 
 use crate::core::{Peer, SysError, end::Stream};
 
@@ -22,6 +22,12 @@ use super::address::{unix_address, unix_peer};
 use super::pipe::SystemPipe;
 #[cfg(unix)]
 use super::stdio::Stdio;
+
+/// TCP_KEEPIDLE after a peer's FIN.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// TCP_KEEPINTVL: time between keepalive probes without an answer.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A stream socket that is connected or connecting. No call on it blocks.
 #[derive(Debug)]
@@ -166,6 +172,22 @@ impl Socket {
         match self {
             // Fails only on a socket that the peer has reset already.
             Socket::Tcp(stream) => drop(stream.set_nodelay(true)),
+            #[cfg(unix)]
+            Socket::Unix(_) | Socket::Stdio(_) => {}
+        }
+    }
+
+    /// Enables keepalive probes for a peer that has sent a FIN and is sent something only now and
+    /// then. It may still be reading, or be gone: TCP does not distinguish them, but a peer that is
+    /// gone answers a probe with a reset.
+    pub fn probe_after_fin(&self) {
+        match self {
+            Socket::Tcp(stream) => {
+                let keepalive =
+                    TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+                // Without keepalive, a dead peer is found by the next write.
+                let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+            }
             #[cfg(unix)]
             Socket::Unix(_) | Socket::Stdio(_) => {}
         }

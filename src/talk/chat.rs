@@ -15,7 +15,6 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use mio::Interest;
-use socket2::{SockRef, TcpKeepalive};
 
 use super::console::{Console, INPUT_BYTES, Input};
 use super::failure::SessionError;
@@ -55,13 +54,6 @@ const DELIVERY_BUDGET: usize = 1024;
 
 /// Maximum bytes per read of a client, which are added even to a screen that has become full.
 const READ_BYTES: usize = 4096;
-
-/// TCP_KEEPIDLE after a client's FIN. The client may still be reading, or be gone: TCP does not
-/// distinguish them, but a client that is gone answers a keepalive probe with a reset.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-
-/// TCP_KEEPINTVL: time between keepalive probes without an answer.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// The loop of a chat.
 struct Chat<'a> {
@@ -333,17 +325,10 @@ impl<'a> Chat<'a> {
         } else if last && client.left.is_none() {
             client.left = Some(self.now);
             self.console.status(format_args!("{} left", client.name));
-            self.enable_keepalive(key);
-        }
-    }
-
-    fn enable_keepalive(&mut self, key: Key) {
-        let socket = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
-        if let Some(Socket::Tcp(stream)) = socket {
-            let keepalive =
-                TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-            // Without keepalive, a dead client is found by the next write.
-            let _ = SockRef::from(&*stream).set_tcp_keepalive(&keepalive);
+            let socket = self.engine.get(key).and_then(|conn| conn.ends.socket(0));
+            if let Some(socket) = socket {
+                socket.probe_after_fin();
+            }
         }
     }
 
