@@ -313,7 +313,7 @@ mod tests {
         let sentences = [
             "2 idle connections died by FIN: idle for ",
             "limit: open files per process (RLIMIT_NOFILE).",
-            "1 echo connection failed in an exchange: no answer, no data arrived within the timeout.",
+            "1 echo connection failed in an exchange: no answer, no data arrived within the tim",
             "1 message of echo got no answer.",
             "3 datagrams of echo got lost: no echo arrived in time.",
             "1 datagram of echo came back after the timeout.",
