@@ -135,8 +135,8 @@ impl Console {
         }
     }
 
-    /// Erases the line being typed for as long as a turn takes, because the log may print. Not while
-    /// the output is blocked: each turn would add to what waits.
+    /// Erases the line being typed for as long as a turn takes, because the log may print. Not
+    /// while the output is blocked: each turn would add to what waits.
     pub fn hide_typed(&mut self) {
         if self.ready.has(Ready::WRITE) {
             self.screen.erase_typed();

@@ -1,5 +1,5 @@
-//! Divides the bytes of a client into lines. It stores nothing: the bytes of an unfinished line stay
-//! where they were received.
+//! Divides the bytes of a client into lines. It stores nothing: the bytes of an unfinished line
+//! stay where they were received.
 
 /// Maximum length in bytes of a line printed in one piece, so also of an unfinished line.
 pub const MAX_LINE_BYTES: usize = 1024;

@@ -51,7 +51,7 @@ pub enum FlushOutcome {
 }
 
 impl Screen {
-    /// Creates an empty screen. `has_status`: status lines are printed here too, between the others.
+    /// Creates an empty screen. `has_status`: status lines are printed here too, in between.
     pub fn new(has_status: bool) -> Screen {
         Screen { has_status, ..Screen::default() }
     }

@@ -1,5 +1,5 @@
-//! At a terminal: `^D` ends the input, the peer's FIN ends the session, and lines that arrive do not
-//! land in the line being typed.
+//! At a terminal: `^D` ends the input, the peer's FIN ends the session, and lines that arrive do
+//! not land in the line being typed.
 
 use std::fs::File;
 use std::io::Write;
