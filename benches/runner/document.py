@@ -12,6 +12,7 @@ CHARTS = {
     "echo": "Echo: what one message costs",
     "relay": "Relay: what one message costs",
     "stream": "Relay: what a gibibyte costs",
+    "hub": "Hub: what one delivery costs",
     "udp": "UDP: what a datagram and its answer cost",
     "idle": "Idle: what one connection holds",
 }

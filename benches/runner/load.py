@@ -1,4 +1,4 @@
-"""The load: `oneloop stress`, and what it tells when it is over.
+"""The load: `oneloop stress`, or `fanout` for a hub, and what it tells when it is over.
 
 It reads what the server has spent at both ends of its window, so nothing is measured here."""
 
@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import paths
+from . import paths, rows
 from .server import Failed, kill, start
 
 # Beside the measured time: to connect, to warm up, to close.
@@ -16,12 +16,12 @@ SPARE_SECONDS = 60
 
 
 class Load:
-    """One run of the load generator, on its own core."""
+    """One run of the load generator of a service, on its own core."""
 
-    def __init__(self, arguments, cpu, seconds):
+    def __init__(self, service, arguments, cpu, seconds):
         self.folder = tempfile.TemporaryDirectory(prefix="oneloop-bench-")
         self.report = Path(self.folder.name, "report.json")
-        command = [str(paths.ONELOOP), "stress", *arguments, "--json", str(self.report)]
+        command = [*generator(service), *arguments, "--json", str(self.report)]
         self.said = tempfile.TemporaryFile()
         self.process = start(command, cpu, self.said)
         self.until = time.monotonic() + seconds + SPARE_SECONDS
@@ -49,6 +49,10 @@ class Load:
         self.said.seek(0)
         lines = self.said.read().decode(errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else f"exit code {self.process.returncode}"
+
+
+def generator(service):
+    return [str(paths.FANOUT)] if service == rows.HUB else [str(paths.ONELOOP), "stress"]
 
 
 class Report:

@@ -20,6 +20,7 @@ WORK = {
     rows.DATAGRAM: "answered",
     rows.CONNECTION: "exchanged",
     rows.GIBIBYTE: "bytes",
+    rows.DELIVERY: "delivered",
 }
 
 
@@ -50,6 +51,8 @@ def work(row, report):
         cost = report.cost("cpu_us_per_connection")
     elif row.unit == rows.GIBIBYTE:
         return stream(report)
+    elif row.unit == rows.DELIVERY:
+        return deliveries(report)
     else:
         load, field, latency = report.load("echo"), "messages", "latency_us"
         cost = report.cost("cpu_us_per_message")
@@ -61,6 +64,17 @@ def work(row, report):
         "p50": load[latency]["p50"],
         "p99": load[latency]["p99"],
         "lost": load["lost"],
+    }
+
+
+def deliveries(report):
+    """What each member received counts. A load that misses one ends without a report."""
+    load = report.load("fanout")
+    return {
+        "cost": report.cost("cpu_us_per_delivery"),
+        "rate": load["deliveries_per_second"],
+        "p50": load["latency_us"]["p50"],
+        "p99": load["latency_us"]["p99"],
     }
 
 

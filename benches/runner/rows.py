@@ -8,8 +8,9 @@ CONNECTION = "connection"
 GIBIBYTE = "GiB"
 IDLE = "idle connection"
 DATAGRAM = "datagram"
+DELIVERY = "delivery"
 
-ECHO, RELAY, UDP_ECHO, UDP_RELAY = "echo", "relay", "udp-echo", "udp-relay"
+ECHO, RELAY, UDP_ECHO, UDP_RELAY, HUB = "echo", "relay", "udp-echo", "udp-relay", "hub"
 
 # Connections that play ping-pong beside the idle ones.
 ACTIVE = 16
@@ -17,7 +18,7 @@ ACTIVE = 16
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `load` is what `oneloop stress` is told beside the target and the time."""
+    """One comparison. `load` is what the load gets beside the target and the time."""
 
     name: str
     title: str
@@ -128,6 +129,20 @@ def datagrams():
         )
 
 
+def hubs():
+    """Lines of one sender to all members of a hub, each when all have received the one before."""
+    for members in (100, 1_000):
+        yield Row(
+            f"hub-64-{members}",
+            f"hub, 64 B to {members:,} members",
+            HUB,
+            DELIVERY,
+            members,
+            ("--size", "64", "--depth", "1"),
+            quick=members == 1_000,
+        )
+
+
 def message(size, depth):
     return ("--load", "echo", "--size", str(size), "--depth", str(depth))
 
@@ -152,4 +167,4 @@ def message_once():
     return ("--load", "churn", "--size", "64", "--source", "127.0.0.0/28")
 
 
-ROWS = [*echoes(), *relays(), *datagrams()]
+ROWS = [*echoes(), *relays(), *hubs(), *datagrams()]

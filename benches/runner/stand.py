@@ -66,7 +66,7 @@ class Stand:
         words += ["--conns", str(conns), "--duration", milliseconds(seconds)]
         words += ["--warmup", milliseconds(warmup)] if warmup else []
         words += ["--sink", f"127.0.0.1:{self.sink}"] if self.sink else []
-        self.running = Load(words, self.cores.load, seconds + warmup)
+        self.running = Load(self.row.service, words, self.cores.load, seconds + warmup)
         return self.running
 
     def watched(self):

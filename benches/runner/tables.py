@@ -10,6 +10,7 @@ BY_UNIT = {
     rows.DATAGRAM: ("CPU µs/exchange", "exchanges/s"),
     rows.GIBIBYTE: ("CPU s/GiB", "GiB/s"),
     rows.IDLE: ("user B/connection", None),
+    rows.DELIVERY: ("CPU µs/delivery", "deliveries/s"),
 }
 
 

@@ -3,7 +3,7 @@
 import unittest
 from unittest import mock
 
-from . import charts, counts, document, pace, peers, rounds, rows, tables
+from . import charts, counts, document, load, measure, pace, paths, peers, rounds, rows, tables
 from .summary import Summary
 
 ROW = next(row for row in rows.ROWS if row.name == "echo-64-64-1")
@@ -68,6 +68,27 @@ class Paces(unittest.TestCase):
     def test_between_two_readings_time_is_spent_evenly(self):
         readings = [(0.0, 1.0), (1.0, 2.0), (2.0, 4.0)]
         self.assertEqual([pace.at(readings, t) for t in (-1, 0, 0.5, 1.5, 9)], [1, 1, 1.5, 3, 4])
+
+
+class Deliveries(unittest.TestCase):
+    def report(self, **server):
+        fanout = {"load": "fanout", "deliveries": 2_000, "deliveries_per_second": 1_000.0}
+        fanout["latency_us"] = {"p50": 5.0, "p99": 9.0}
+        return load.Report({"loads": [fanout], "server": server})
+
+    def test_a_delivery_is_the_unit_of_a_hub(self):
+        row = next(row for row in rows.ROWS if row.name == "hub-64-1000")
+        figures = measure.work(row, self.report(cpu_us_per_delivery=2.5))
+        self.assertEqual(figures, {"cost": 2.5, "rate": 1_000.0, "p50": 5.0, "p99": 9.0})
+        self.assertEqual(measure.WORK[row.unit], "delivered")
+        summary = Summary(result(oneloop=[2.0], ncat_broker=[3.0]))
+        self.assertEqual(summary.best_product(), "ncat broker")
+        self.assertIn("CPU µs/delivery", tables.plain(row, summary))
+
+    def test_only_a_hub_has_a_load_of_its_own(self):
+        loads = {row.service: load.generator(row.service)[0] for row in rows.ROWS}
+        own = str(paths.FANOUT)
+        self.assertEqual([service for service, path in loads.items() if path == own], [rows.HUB])
 
 
 class Texts(unittest.TestCase):
