@@ -59,17 +59,21 @@ class Book:
         return Summary(self.results[row.name])
 
     def make_machine(self, _):
-        """On what, when, and with whom. Rows may be of several days."""
-        facts = [self.results[row.name]["machine"] for row in self.rows]
-        if not facts:
+        """On what, when, and with whom. Rows may be of several days, and of several machines."""
+        machines = {}
+        for row in self.rows:
+            known = self.results[row.name]["machine"]
+            days, names = machines.setdefault(machine_name(known), (set(), []))
+            days.add(known["date"])
+            names.append(row.name)
+        if not machines:
             return "Nothing was measured yet."
-        first = facts[0]
-        days = sorted({known["date"] for known in facts})
-        when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-        return (
-            f"Measured {when} on {first['cores']} cores of {first['cpu']}, "
-            f"{first['memory_gib']} GiB, {first['kernel']}. {self.versions()}"
-        )
+        (first, (days, _)), *others = machines.items()
+        lines = [f"Measured {span(days)} on {first}. {self.versions()}".rstrip()]
+        lines += [
+            f"{', '.join(names)}: {span(days)} on {other}." for other, (days, names) in others
+        ]
+        return " ".join(lines)
 
     def versions(self):
         known = {}
@@ -148,3 +152,12 @@ class Book:
 
 def short_unit(row):
     return tables.BY_UNIT[row.unit][0].removeprefix("CPU ").removeprefix("user ")
+
+
+def machine_name(facts):
+    return "{cores} cores of {cpu}, {memory_gib} GiB, {kernel}".format_map(facts)
+
+
+def span(days):
+    first, last = min(days), max(days)
+    return first if first == last else f"{first} to {last}"

@@ -110,6 +110,18 @@ class Texts(unittest.TestCase):
         self.assertEqual(document.fill(made, book), made)
         book.make_row.assert_called_with("echo-64")
 
+    def test_rows_of_another_machine_are_named_with_it(self):
+        book = document.Book.__new__(document.Book)
+        book.rows = [row for row in rows.ROWS if row.name in ("echo-churn", "hub-64-100")]
+        facts = {"date": "2026-01-02", "cpu": "A", "cores": 2, "memory_gib": 8, "kernel": "Linux 6"}
+        book.results = {row.name: {"machine": facts} for row in book.rows}
+        one = "Measured 2026-01-02 on 2 cores of A, 8 GiB, Linux 6."
+        self.assertEqual(book.make_machine(""), one)
+        other = facts | {"cpu": "B", "date": "2026-01-03"}
+        book.results["hub-64-100"] = {"machine": other}
+        two = f"{one} hub-64-100: 2026-01-03 on 2 cores of B, 8 GiB, Linux 6."
+        self.assertEqual(book.make_machine(""), two)
+
     def test_a_chart_is_well_formed_and_escapes_its_texts(self):
         summary = Summary(result(oneloop=[3.0, 4.0], tokio=[400.0], libuv=[5.0]))
         drawn = charts.chart("a < b", [(ROW, summary)])

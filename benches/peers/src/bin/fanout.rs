@@ -13,8 +13,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The time that a member waits for a batch, and that connecting may take.
+/// The time that a member waits for a batch, and that all attempts to connect it may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A server whose accept queue is full drops a SYN, and the kernel repeats it after a second. Another
+/// attempt after this time is sooner.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// The width of a step in the timeline, in seconds.
 const STEP_SECONDS: f64 = 0.1;
@@ -112,15 +116,10 @@ struct Load {
 impl Load {
     /// Opens all connections. The sender is last: a server that has accepted it, has accepted all.
     fn connect(settings: &Settings, began: Instant) -> io::Result<Load> {
-        let connect = |_| {
-            let stream = TcpStream::connect_timeout(&settings.target, TIMEOUT)?;
-            stream.set_nodelay(true)?;
-            stream.set_read_timeout(Some(TIMEOUT))?;
-            Ok::<_, io::Error>(stream)
-        };
-        let members = (0..settings.members).map(connect).collect::<io::Result<_>>()?;
+        let members =
+            (0..settings.members).map(|_| connect(settings.target)).collect::<io::Result<_>>()?;
         Ok(Load {
-            sender: connect(0)?,
+            sender: connect(settings.target)?,
             members,
             size: settings.size,
             depth: settings.depth,
@@ -199,6 +198,19 @@ impl Load {
         }
         self.timeline[step] += self.depth as u64;
     }
+}
+
+fn connect(target: SocketAddr) -> io::Result<TcpStream> {
+    let until = Instant::now() + TIMEOUT;
+    let stream = loop {
+        match TcpStream::connect_timeout(&target, CONNECT_TIMEOUT) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && Instant::now() < until => {}
+            connected => break connected?,
+        }
+    };
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    Ok(stream)
 }
 
 /// What was measured between the warm-up and the end.
