@@ -265,7 +265,7 @@ fn the_answer_of_a_whole_tree_is_the_exit_code() {
 }
 
 #[test]
-fn this_machine_is_write_reportd_to_the_end() {
+fn this_machine_is_reported_to_the_end() {
     let mut out = Vec::new();
     let plan = DoctorPlan { conns: Some(1), ..DoctorPlan::default() };
     run(&plan, &mut out).unwrap();
