@@ -198,7 +198,8 @@ impl Hub {
     }
 
     /// Returns a member that has something to receive and is not blocked: each in turn. It stays
-    /// ready until `next` has returned `CaughtUp`, or until it is blocked or leaves.
+    /// ready until it has everything (`next` returns `CaughtUp`, or `advance` was called with the
+    /// rest), is blocked, or leaves.
     pub fn next_ready(&mut self) -> Option<Key> {
         self.members.next_ready()
     }
@@ -261,6 +262,8 @@ impl Hub {
         (member.cursor, member.offset) = self.ring.advance(member.cursor, member.offset, bytes);
         if member.offset > 0 {
             self.waiting.insert((member.cursor, slot));
+        } else if member.cursor == self.ring.next_number() {
+            self.members.rest(at);
         }
     }
 

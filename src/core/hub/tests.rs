@@ -70,6 +70,24 @@ fn a_message_goes_to_all_but_its_sender() {
 }
 
 #[test]
+fn a_member_that_was_sent_everything_has_no_other_turn() {
+    let mut hub = lines(3, OnLag::Skip);
+    for round in 0..3 {
+        publish(&mut hub, 3, "one\n");
+        publish(&mut hub, 3, "two\n");
+        let mut turns = 0;
+        while let Some(key) = hub.next_ready() {
+            turns += 1;
+            if let Delivery::Bytes(run) = hub.next(key) {
+                let length = run.len();
+                hub.advance(key, length);
+            }
+        }
+        assert_eq!(turns, 3, "round {round}: a turn for each, the sender's is empty");
+    }
+}
+
+#[test]
 fn a_member_receives_what_follows_its_join_and_nothing_of_an_earlier_one_in_its_slot() {
     let mut hub = lines(2, OnLag::Skip);
     publish(&mut hub, 2, "old\n");
