@@ -1,5 +1,7 @@
 //! The hubs of all routes. Routes of a plan with the same hub name share one.
 
+use slab::Slab;
+
 use crate::config::Service;
 use crate::core::{Engine, HubSettings, Key, Mail, Turn};
 use crate::net::socket::Socket;
@@ -11,7 +13,9 @@ use super::routes::Routes;
 /// All hubs, and which route has which.
 #[derive(Default)]
 pub struct Hubs {
-    hubs: Vec<NamedHub>,
+    hubs: Slab<NamedHub>,
+    /// The hub of each route that has one.
+    of_route: Vec<Option<u32>>,
     /// A hub has work that did not fit into a turn.
     has_work: bool,
 }
@@ -29,24 +33,31 @@ impl Hubs {
     /// another hub: its members stay together until they leave.
     pub fn assign(&mut self, route: u16, service: &Service) {
         let Service::Hub { name, settings } = service else { return };
-        let is_it = |hub: &&mut NamedHub| hub.name == *name && hub.settings == *settings;
-        match self.hubs.iter_mut().find(is_it) {
-            Some(hub) => hub.routes.push(route),
-            None => self.hubs.push(NamedHub {
-                name: name.clone(),
-                settings: *settings,
-                owner: HubOwner::new(*settings),
-                routes: vec![route],
-            }),
+        let is_it = |hub: &NamedHub| hub.name == *name && hub.settings == *settings;
+        let known = self.hubs.iter().find(|(_, hub)| is_it(hub)).map(|(index, _)| index);
+        let index = known.unwrap_or_else(|| {
+            let owner = HubOwner::new(*settings);
+            let (name, settings) = (name.clone(), *settings);
+            self.hubs.insert(NamedHub { name, settings, owner, routes: Vec::new() })
+        });
+        self.hubs[index].routes.push(route);
+        let route = usize::from(route);
+        if self.of_route.len() <= route {
+            self.of_route.resize(route + 1, None);
         }
+        self.of_route[route] = Some(index as u32);
     }
 
     /// Removes a route that was freed, and its hub if it was the last one.
     pub fn free(&mut self, route: u16) {
-        for hub in &mut self.hubs {
-            hub.routes.retain(|own| *own != route);
+        let Some(index) = self.of_route.get_mut(usize::from(route)).and_then(Option::take) else {
+            return;
+        };
+        let index = index as usize;
+        self.hubs[index].routes.retain(|own| *own != route);
+        if self.hubs[index].routes.is_empty() {
+            self.hubs.remove(index);
         }
-        self.hubs.retain(|hub| !hub.routes.is_empty());
     }
 
     /// Adds a connection to the hub of its route, if it has one.
@@ -77,7 +88,7 @@ impl Hubs {
     /// Publishes and delivers messages, as far as one turn allows.
     pub fn serve(&mut self, engine: &mut Engine<Socket>, turn: &mut Turn<'_>) {
         if std::mem::take(&mut self.has_work) {
-            for hub in &mut self.hubs {
+            for (_, hub) in &mut self.hubs {
                 self.has_work |= hub.owner.serve(engine, turn);
             }
         }
@@ -85,7 +96,7 @@ impl Hubs {
 
     /// Describes each hub in one line of a dump.
     pub fn dump(&self, routes: &Routes) -> impl Iterator<Item = String> {
-        self.hubs.iter().map(|hub| {
+        self.hubs.iter().map(|(_, hub)| {
             let listens = hub.routes.iter().map(|route| routes[*route].config.listen.to_string());
             let listens = listens.collect::<Vec<_>>().join(" ");
             let hub = hub.owner.hub();
@@ -96,6 +107,39 @@ impl Hubs {
     }
 
     fn of(&mut self, route: u16) -> Option<&mut NamedHub> {
-        self.hubs.iter_mut().find(|hub| hub.routes.contains(&route))
+        let index = (*self.of_route.get(usize::from(route))?)?;
+        self.hubs.get_mut(index as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub(name: &str, max_message: usize) -> Service {
+        let settings = HubSettings { max_message, ..HubSettings::default() };
+        Service::Hub { name: name.to_owned(), settings }
+    }
+
+    #[test]
+    fn routes_share_a_hub_of_the_same_name_and_settings_until_the_last_is_freed() {
+        let mut hubs = Hubs::default();
+        let services = [hub("a", 10), Service::Echo, hub("b", 10), hub("a", 10), hub("a", 20)];
+        for (route, service) in (0..).zip(&services) {
+            hubs.assign(route, service);
+        }
+        let index = |hubs: &Hubs, route: usize| hubs.of_route[route];
+        assert_eq!(index(&hubs, 0), index(&hubs, 3), "the same hub");
+        assert!(index(&hubs, 0) != index(&hubs, 2) && index(&hubs, 0) != index(&hubs, 4));
+        assert_eq!(index(&hubs, 1), None);
+        hubs.join(3, Key::new(7, 0));
+        hubs.free(0);
+        hubs.free(1);
+        assert_eq!(hubs.of(3).map(|hub| hub.owner.hub().len()), Some(1), "its member stays");
+        hubs.free(3);
+        assert!(hubs.of(3).is_none() && hubs.hubs.len() == 2);
+        // The route is used again, for something else.
+        hubs.assign(3, &Service::Echo);
+        assert!(hubs.of(3).is_none());
     }
 }
