@@ -360,8 +360,7 @@ impl<S: Stream> Conn<S> {
     /// Returns how long the connection has to be idle before a drain closes it: zero if it would
     /// never end by itself, None while it is in progress (half-closed, with unsent bytes, or with
     /// an answer of the target outstanding). A local end is in progress while its owner has bytes
-    /// to send, or a part of a message: an owner that only waits may never end a half-closed
-    /// connection.
+    /// to send: an owner that only waits may never end a half-closed connection.
     fn drain_wait(&self, idle: Tick) -> Option<Tick> {
         if self.is_endless() {
             return Some(0);
@@ -369,7 +368,7 @@ impl<S: Stream> Conn<S> {
         let half_closed = self.state() == State::HalfClosed;
         let in_progress = match self.ends.end(1) {
             End::Socket(_) => half_closed || self.history.client_sent_last(),
-            End::Local(inbox) => inbox.is_some(),
+            End::Local(_) => false,
             End::Unconnected | End::Void | End::Chargen => half_closed,
         };
         (!in_progress && !self.has_unsent()).then_some(idle)

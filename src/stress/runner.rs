@@ -167,18 +167,16 @@ impl Runner {
     /// Advances to the current phase.
     fn advance(&mut self) {
         loop {
-            let now = self.clock.now();
+            let mut now = self.clock.now();
             let situation = self.situation(now);
-            let Some(next) = self.phases.next(now, &situation) else { return };
+            let Some(mut next) = self.phases.next(now, &situation) else { return };
             if matches!(self.phases.current, Phase::Settle { .. }) && !self.phases.is_stopping {
                 // On a busy machine this takes longer than a short window, which begins afterwards.
                 self.server_usage.open(now, self.groups.persistent_open());
-                let now = self.clock.now();
-                let next = self.phases.next(now, &situation).unwrap_or(next);
-                self.enter(next, now);
-            } else {
-                self.enter(next, now);
+                now = self.clock.now();
+                next = self.phases.next(now, &situation).unwrap_or(next);
             }
+            self.enter(next, now);
         }
     }
 
