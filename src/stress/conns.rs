@@ -211,13 +211,12 @@ impl Conns {
         true
     }
 
-    /// Gives a connection a script. Returns false if the connection is gone.
-    pub fn set_script(&mut self, key: Key, script: Script) -> bool {
-        let Some(conn) = self.engine.get(key) else { return false };
-        if let Some(endpoint) = conn.ends.socket(0) {
+    /// Gives a connection a script, and wakes it.
+    pub fn set_script(&mut self, key: Key, script: Script) {
+        if let Some(endpoint) = self.engine.get(key).and_then(|conn| conn.ends.socket(0)) {
             *endpoint = Endpoint::Script(Box::new(script));
+            self.wake(key);
         }
-        true
     }
 
     /// Lets a socket only count the bytes it receives.

@@ -266,10 +266,11 @@ impl LoadGroup {
         }
     }
 
-    /// Counts a connection that the sink has accepted.
-    pub fn accepted(&mut self) {
+    /// Counts a connection that the sink has accepted, and creates its script.
+    pub fn accepted(&mut self, key: Key) -> Script {
         self.open += 1;
         self.stats.opened += 1;
+        Script::new(&self.load, key, ScriptKind::Far(Vec::new()))
     }
 
     /// Counts a closed connection, which may never have been established.
@@ -418,11 +419,6 @@ impl LoadGroup {
     /// Creates a script that may send one message at once, and more when the loop permits.
     pub fn probe_script(&self, key: Key) -> Script {
         Script::new(&self.load, key, ScriptKind::StreamEcho(StreamEcho::with_permits(1)))
-    }
-
-    /// Creates the script of a connection that the sink has accepted.
-    pub fn sink_script(&self, key: Key) -> Script {
-        Script::new(&self.load, key, ScriptKind::Far(Vec::new()))
     }
 
     /// Whether this many received bytes end inside an answer.

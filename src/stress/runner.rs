@@ -359,8 +359,7 @@ impl Runner {
             for _ in 0..ACCEPT_BUDGET {
                 match self.conns.accept(listener, &self.event_loop) {
                     Ok(Some(accepted)) => {
-                        self.groups[group].accepted();
-                        let script = self.groups[group].sink_script(accepted.key);
+                        let script = self.groups[group].accepted(accepted.key);
                         self.conns.insert(group, accepted, script);
                     }
                     Ok(None) => break,
@@ -383,9 +382,7 @@ impl Runner {
         }
         for key in self.idle_conns() {
             let script = self.groups[self.conns.load(key)].probe_script(key);
-            if self.conns.set_script(key, script) {
-                self.conns.wake(key);
-            }
+            self.conns.set_script(key, script);
         }
     }
 
