@@ -19,7 +19,7 @@ mod unix {
     use mio::{Interest, Registry, Token};
     use nix::sys::signal::{SigSet, SigmaskHow, Signal as SystemSignal};
     use signal_hook::SigId;
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
     use signal_hook::low_level;
 
     use super::Signal;
@@ -67,7 +67,8 @@ mod unix {
 
     #[derive(Debug)]
     struct Inbox {
-        signal: Signal,
+        /// None: it only ends the sleep.
+        signal: Option<Signal>,
         bytes: UnixStream,
         handler: SigId,
     }
@@ -77,18 +78,34 @@ mod unix {
         pub fn new(registry: &Registry, token: Token) -> io::Result<Signals> {
             let mut signals = Signals { inboxes: Vec::new() };
             for (number, signal) in WATCHED {
-                let (mut bytes, writer) = UnixStream::pair()?;
-                registry.register(&mut bytes, token, Interest::READABLE)?;
-                let handler =
-                    low_level::pipe::register(number, std::os::fd::OwnedFd::from(writer))?;
-                signals.inboxes.push(Inbox { signal, bytes, handler });
+                signals.watch(number, Some(signal), registry, token)?;
             }
             Ok(signals)
         }
 
+        /// Lets SIGCONT end the sleep. poll(2) is restarted after a stop, without a result.
+        pub fn wake_on_continue(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+            self.watch(SIGCONT, None, registry, token)
+        }
+
+        fn watch(
+            &mut self,
+            number: i32,
+            signal: Option<Signal>,
+            registry: &Registry,
+            token: Token,
+        ) -> io::Result<()> {
+            let (mut bytes, writer) = UnixStream::pair()?;
+            registry.register(&mut bytes, token, Interest::READABLE)?;
+            let handler = low_level::pipe::register(number, std::os::fd::OwnedFd::from(writer))?;
+            self.inboxes.push(Inbox { signal, bytes, handler });
+            Ok(())
+        }
+
         /// Returns the signals received since the last call, each as often as it was received.
         pub fn drain(&mut self) -> impl Iterator<Item = Signal> {
-            self.inboxes.iter_mut().flat_map(|inbox| repeat_n(inbox.signal, inbox.count()))
+            let received = |inbox: &mut Inbox| repeat_n(inbox.signal, inbox.count());
+            self.inboxes.iter_mut().flat_map(received).flatten()
         }
     }
 
@@ -154,6 +171,11 @@ mod elsewhere {
     impl Signals {
         pub fn new(_: &Registry, _: Token) -> io::Result<Signals> {
             Ok(Signals)
+        }
+
+        /// Does nothing: no process is stopped here.
+        pub fn wake_on_continue(&mut self, _: &Registry, _: Token) -> io::Result<()> {
+            Ok(())
         }
 
         pub fn drain(&mut self) -> impl Iterator<Item = Signal> {

@@ -117,6 +117,16 @@ impl EventLoop {
         Ok(())
     }
 
+    /// Lets a continue after a stop end the sleep, which it does not on every system. Called after
+    /// `handle_signals`.
+    pub fn wake_on_continue(&mut self) -> io::Result<()> {
+        let registry = self.poll.registry();
+        match &mut self.signals {
+            Some(signals) => signals.wake_on_continue(registry, Source::Signals.token()),
+            None => Ok(()),
+        }
+    }
+
     pub fn registry(&self) -> &Registry {
         self.poll.registry()
     }

@@ -119,6 +119,9 @@ impl<'a> Chat<'a> {
         event_loop.handle_signals()?;
         let mut console = Console::open(plan.crlf, plan.log.quiet)?;
         event_loop.register(&mut console.stdio, Source::Stdio, Interest::READABLE)?;
+        if console.is_edited() {
+            event_loop.wake_on_continue()?;
+        }
         let listeners = open_listeners(plan, &event_loop, &mut console, observer);
         console.flush();
         let listeners = listeners?;

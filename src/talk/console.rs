@@ -58,6 +58,11 @@ impl Console {
         })
     }
 
+    /// Whether the typed line is edited by us, in a mode of the terminal that others may change.
+    pub fn is_edited(&self) -> bool {
+        self.editor.is_some()
+    }
+
     /// Sets readiness bits from an event.
     pub fn mark(&mut self, ready: Ready) {
         self.ready = self.ready.with(ready);
