@@ -143,7 +143,11 @@ impl Console {
     /// Erases the line being typed for as long as a turn takes, because the log may print. Not
     /// while the output is blocked: each turn would add to what waits.
     pub fn hide_typed(&mut self) {
-        if self.ready.has(Ready::WRITE) {
+        let Some((terminal, _)) = &self.editor else { return };
+        if !terminal.has_mode() {
+            // The process was stopped, and others have printed since.
+            self.screen.forget_typed();
+        } else if self.ready.has(Ready::WRITE) {
             self.screen.erase_typed();
             self.flush_output();
         }
