@@ -389,12 +389,20 @@ struct Members {
     positions: Vec<u32>,
 }
 
+/// Members for which space is reserved with the first one. Growing step by step would leave unused
+/// memory behind; pages not yet written cost nothing.
+const MEMBERS_RESERVED: usize = 1 << 16;
+
 /// The position of connections that are no members.
 const ABSENT: u32 = u32::MAX;
 
 impl Members {
     fn add(&mut self, member: Member) {
         let slot = member.key.slot();
+        if self.list.capacity() == 0 {
+            self.list.reserve(MEMBERS_RESERVED);
+            self.positions.reserve(MEMBERS_RESERVED);
+        }
         if slot >= self.positions.len() {
             self.positions.resize(slot + 1, ABSENT);
         }
