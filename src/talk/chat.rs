@@ -381,8 +381,10 @@ impl<'a> Chat<'a> {
                     let turn = &mut Turn::new(self.now, self.observer);
                     let accepted = self.engine.reply(key, bytes, false, turn);
                     self.hub.advance(key, accepted);
-                    if accepted < length {
-                        self.hub.blocked(key);
+                    match accepted < length {
+                        true => self.hub.blocked(key),
+                        // It may have everything now, and then `next` is not asked again.
+                        false => self.shut_down_if_ending(key),
                     }
                 }
                 Delivery::CaughtUp => self.shut_down_if_ending(key),

@@ -149,6 +149,24 @@ fn who_leaves_is_heard_to_the_last_word_before_it_is_told() {
 }
 
 #[test]
+fn a_client_that_was_behind_at_the_end_receives_the_rest_and_then_a_fin() {
+    let mut session = Session::start("chat 127.0.0.1:0 -v");
+    let (mut client, _) = join(&session, 1);
+    // More than the sockets hold. What is read of it is kept for the client.
+    let feeding = session.feed(vec![b'x'; 20 << 20], false);
+    assert_eq!(client.get(1), b"x");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    session.signal(Signal::TERM);
+    let (rest, end) = client.ending();
+    assert!(rest.len() > 100_000 && end == End::Fin, "{} bytes, {end:?}", rest.len());
+    drop(client);
+    let ended = session.ended();
+    assert_eq!(ended.code, Some(0));
+    assert!(!ended.err.contains(" closed: cut"), "not when the time was over: {}", ended.err);
+    drop(feeding.join());
+}
+
+#[test]
 fn a_signal_ends_it_in_order() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut session = Session::start("chat 127.0.0.1:0");
