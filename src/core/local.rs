@@ -64,7 +64,7 @@ impl InboxId {
 }
 
 impl Locals {
-    /// Appends received bytes to the inbox of an end, and tells its owner.
+    /// Appends received bytes to the inbox of an end, and notifies its owner.
     pub fn receive(&mut self, slot: &mut Option<InboxId>, bytes: &[u8], key: Key) {
         match slot {
             Some(id) => self.inboxes[id.index()].bytes.extend_from_slice(bytes),
@@ -78,17 +78,17 @@ impl Locals {
         self.mail.push(Mail::Received(key));
     }
 
-    /// Tells the owner that an end received an end of file.
+    /// Notifies the owner that an end received an end of file.
     pub fn end(&mut self, key: Key) {
         self.mail.push(Mail::Received(key));
     }
 
-    /// Tells the owner that the peer accepts bytes again.
+    /// Notifies the owner that the peer accepts bytes again.
     pub fn drain(&mut self, key: Key) {
         self.mail.push(Mail::Drained(key));
     }
 
-    /// Releases the inbox of an end whose connection was closed, and tells the owner.
+    /// Releases the inbox of an end whose connection was closed, and notifies its owner.
     pub fn close(&mut self, slot: &mut Option<InboxId>, key: Key, route: u16, reason: Reason) {
         let received = self.release(slot);
         self.mail.push(Mail::Closed(ClosedLocal { key, route, reason, received }));

@@ -3,7 +3,7 @@
 use slab::Slab;
 
 use crate::config::Service;
-use crate::core::{Engine, HubSettings, Key, Mail, Turn};
+use crate::core::{Engine, HubSettings, Key, Mail, State, Turn};
 use crate::net::socket::Socket;
 use crate::service::hub::HubOwner;
 use crate::text::count::Count;
@@ -68,15 +68,19 @@ impl Hubs {
     }
 
     /// Passes on what happened at a local end of this route. Returns it if the route has no hub.
-    pub fn handle(&mut self, route: u16, mail: Mail) -> Option<Mail> {
-        match self.of(route) {
-            Some(hub) => {
-                hub.owner.handle(mail);
-                self.has_work = true;
-                None
-            }
-            None => Some(mail),
+    pub fn handle(&mut self, route: u16, mail: Mail, engine: &mut Engine<Socket>) -> Option<Mail> {
+        let Some(hub) = self.of(route) else { return Some(mail) };
+        // A member that has sent a FIN may be gone.
+        if let Mail::Received(key) = mail
+            && let Some(conn) = engine.get(key)
+            && conn.state() == State::HalfClosed
+            && let Some(socket) = conn.ends.socket(0)
+        {
+            socket.probe_after_fin();
         }
+        hub.owner.handle(mail);
+        self.has_work = true;
+        None
     }
 
     /// Whether a hub has work.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::config::Service;
 use crate::core::time::ticks;
 use crate::core::{
-    Buffers, ConnIds, Engine, Event, Key, Mail, Moment, Observer, Peer, Reason, Signal, State, Turn,
+    Buffers, ConnIds, Engine, Event, Key, Mail, Moment, Observer, Peer, Reason, Signal, Turn,
 };
 use crate::service::{self, PeerFacts};
 
@@ -284,18 +284,11 @@ impl Reactor {
         for mail in self.engine.mail() {
             let route = match &mail {
                 Mail::Closed(closed) => Some(closed.route),
-                Mail::Received(key) | Mail::Drained(key) => self.engine.get(*key).map(|conn| {
-                    // A member of a hub that has sent a FIN may be gone.
-                    if matches!(mail, Mail::Received(_))
-                        && conn.state() == State::HalfClosed
-                        && let Some(socket) = conn.ends.socket(0)
-                    {
-                        socket.probe_after_fin();
-                    }
-                    conn.route
-                }),
+                Mail::Received(key) | Mail::Drained(key) => {
+                    self.engine.get(*key).map(|conn| conn.route)
+                }
             };
-            match route.and_then(|route| self.hubs.handle(route, mail)) {
+            match route.and_then(|route| self.hubs.handle(route, mail, &mut self.engine)) {
                 Some(Mail::Received(key)) => service::receive_one(&mut self.engine, key, turn),
                 // The reply of a greeting has no bytes, and it keeps nothing.
                 Some(Mail::Drained(_) | Mail::Closed(_)) | None => {}

@@ -69,6 +69,8 @@ struct Chat<'a> {
     clients: BTreeMap<Key, Client>,
     /// Clients whose lines wait for room on the screen, in order.
     held: Vec<Key>,
+    /// Clients of which the system has reported that they neither send nor read any more.
+    hung_up: Vec<Key>,
     /// The delivery budget was used up.
     has_deliveries: bool,
     console: Console,
@@ -85,8 +87,6 @@ struct Client {
     left: Option<Moment>,
     /// It was sent a FIN, after all of the input.
     fin_sent: bool,
-    /// The system has reported that it neither sends nor reads any more.
-    hung_up: bool,
 }
 
 /// Runs until `^D`, a signal or a closed output ends the chat. Returns the exit code.
@@ -152,6 +152,7 @@ impl<'a> Chat<'a> {
             hub: Hub::new(settings),
             clients: BTreeMap::new(),
             held: Vec::new(),
+            hung_up: Vec::new(),
             has_deliveries: false,
             console,
             shutdown_since: None,
@@ -221,9 +222,8 @@ impl<'a> Chat<'a> {
         for (source, event) in self.event_loop.wakeups() {
             match source {
                 Source::Conn(key) => {
-                    let client = self.clients.get_mut(&key.at(0));
-                    if let Some(client) = client.filter(|_| event.is_write_closed()) {
-                        client.hung_up = true;
+                    if event.is_write_closed() {
+                        self.hung_up.push(key.at(0));
                     }
                     self.engine.mark(key, ready(event), turn);
                 }
@@ -284,7 +284,7 @@ impl<'a> Chat<'a> {
         self.hub.join(key);
         let name = client_name(key.id, peer);
         self.console.status(format_args!("{name} joined"));
-        let client = Client { name, left: None, fin_sent: false, hung_up: false };
+        let client = Client { name, left: None, fin_sent: false };
         self.clients.insert(key.at(0), client);
     }
 
@@ -351,9 +351,13 @@ impl<'a> Chat<'a> {
 
     /// Closes the clients that have left and cannot read any more.
     fn close_hung_up(&mut self) {
-        let is_gone = |client: &Client| client.hung_up && client.left.is_some();
-        while let Some((key, _)) = self.clients.iter().find(|(_, client)| is_gone(client)) {
-            self.close(*key, Reason::Finished);
+        for key in std::mem::take(&mut self.hung_up) {
+            match self.clients.get(&key).map(|client| client.left.is_some()) {
+                Some(true) => self.close(key, Reason::Finished),
+                // Its last lines may wait for room on the screen.
+                Some(false) if !self.hung_up.contains(&key) => self.hung_up.push(key),
+                Some(false) | None => {}
+            }
         }
     }
 
@@ -403,7 +407,7 @@ impl<'a> Chat<'a> {
     }
 
     /// Closes a connection: with a reset if the client has not received all of the input. A FIN
-    /// would tell it that it had.
+    /// would mean that it had.
     fn close(&mut self, key: Key, reason: Reason) {
         let is_behind = self.hub.behind(key) > 0;
         let socket = self.engine.get(key).and_then(|conn| conn.ends.socket(0));

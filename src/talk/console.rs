@@ -129,11 +129,8 @@ impl Console {
     /// Displays the line being typed, unless the input is not read any more or the terminal belongs
     /// to another job. Called before each sleep.
     pub fn show_typed(&mut self, reads_input: bool) {
+        self.forget_after_stop();
         let Some((terminal, editor)) = &self.editor else { return };
-        if !terminal.has_mode() {
-            // The process was stopped, and others have printed since.
-            self.screen.forget_typed();
-        }
         match reads_input && terminal.set_mode() {
             true => self.screen.show_typed(editor.display(terminal.columns())),
             false => self.screen.leave_typed(),
@@ -143,14 +140,20 @@ impl Console {
     /// Erases the line being typed for as long as a turn takes, because the log may print. Not
     /// while the output is blocked: each turn would add to what waits.
     pub fn hide_typed(&mut self) {
-        let Some((terminal, _)) = &self.editor else { return };
-        if !terminal.has_mode() {
-            // The process was stopped, and others have printed since.
-            self.screen.forget_typed();
-        } else if self.ready.has(Ready::WRITE) {
+        if !self.forget_after_stop() && self.ready.has(Ready::WRITE) {
             self.screen.erase_typed();
             self.flush_output();
         }
+    }
+
+    /// Returns whether others changed the mode for editing: the process was stopped, and they have
+    /// printed since. Then the typed line is no longer displayed where it was.
+    fn forget_after_stop(&mut self) -> bool {
+        let is_lost = self.editor.as_ref().is_some_and(|(terminal, _)| !terminal.has_mode());
+        if is_lost {
+            self.screen.forget_typed();
+        }
+        is_lost
     }
 
     /// Writes buffered lines to standard output, and the status lines between them.

@@ -85,7 +85,7 @@ struct Member {
     over: bool,
 }
 
-/// Counts what the events tell of messages that were missed.
+/// Counts the messages that were missed, from the events.
 #[derive(Default)]
 struct Missed(HashMap<u32, u64>, u64);
 
