@@ -8,11 +8,13 @@
 //! - `runtime`: the event loop: reactor, listeners, connection attempts, datagrams, drain
 //! - `doctor`: computes which system limit is reached first; changes nothing
 //! - `talk`: connect and chat: join the terminal to one socket or to many
-//! - `observe`: turns events into the log; used by `main` only
+//! - `admin`: HTTP for operators and scrapers, on local ends of a second engine
+//! - `observe`: turns events into the log; used by `main` and `admin` only
 //! - `stress`: generates connections and load, verifies every byte, measures the server's cost
 //! - `text`: text formatting, and output that never blocks
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod core;

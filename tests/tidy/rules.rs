@@ -148,6 +148,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["core", "config", "text"]),
     ("runtime", &["core", "config", "net", "service", "text"]),
     ("observe", &["core", "config", "text"]),
+    ("admin", &["core", "config", "net", "runtime", "observe", "text"]),
+    ("tools", &["core", "config", "net", "admin", "text"]),
     ("doctor", &["config", "net", "text"]),
     ("talk", &["core", "config", "net", "runtime", "text"]),
     ("stress", &["core", "config", "net", "runtime", "text"]),
