@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::{Duration, Instant};
 
-use oneloop::config::{Plan, Policy, Route};
+use oneloop::config::{AdminPlan, Plan, Policy, Route};
 use oneloop::core::{Event, Key, Observer, Turn};
 use oneloop::runtime::apply::CannotApply;
 use oneloop::runtime::reactor::Reactor;
@@ -71,6 +71,7 @@ fn plan(routes: &[&str]) -> Plan {
         drain_timeout: Duration::from_secs(10),
         drain_idle: None,
         busy_poll: None,
+        admin: AdminPlan::default(),
     }
 }
 

@@ -102,6 +102,8 @@ fn same(args: ParsedArgs, service: &Service, example: &str) -> Result<Command, U
 fn plan(settings: Settings, routes: Vec<Route>, words: &[Arg]) -> Result<Command, UsageError> {
     check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
     let plan = Plan { routes, ..settings.daemon };
+    check::admin(&plan.admin, &plan.routes)
+        .map_err(|misfit| UsageError::missing(misfit.wrong).detail(misfit.remedy))?;
     let timeout = plan.drain_timeout;
     if let Some(idle) = plan.drain_idle.filter(|idle| *idle >= timeout && !timeout.is_zero()) {
         let [idle, timeout] = [idle, timeout].map(unit::show_duration);

@@ -7,7 +7,9 @@ use super::command::COMMANDS;
 use super::{Command, UsageError, parse};
 use crate::config::options;
 use crate::config::tests::Dice;
-use crate::config::{AccessFormat, Address, Color, Explain, LogPlan, Plan, Policy, Service};
+use crate::config::{
+    AccessFormat, Address, AdminPlan, Color, Explain, LogPlan, Plan, Policy, Service,
+};
 use crate::core::{Frame, HubSettings};
 
 /// A command line, split at spaces; `_` in an argument stands for a space.
@@ -115,6 +117,34 @@ fn each_option_of_a_server_is_heard() {
     assert_eq!(log.access, Some(AccessFormat::Haproxy));
     assert!(log.explain == Explain::First && log.color == Color::Never);
     assert_eq!(policy("echo --idle-timeout off"), Policy::default());
+}
+
+#[test]
+fn every_server_may_have_listeners_for_operators_and_scrapers() {
+    let options =
+        "--admin /run/x --metrics :9 --admin-token-file /t --admin-host a --admin-host ::1";
+    for command in ["echo", "relay :80 a:1", "hub :1", "greet :1 --text x", "run :7=echo"] {
+        let admin = served(&format!("{command} {options}")).0.admin;
+        assert_eq!(admin.admin, Some("/run/x,mode=0600".parse().unwrap()));
+        assert_eq!(admin.metrics, Some(":9".parse().unwrap()));
+        assert_eq!(admin.token_file, Some("/t".into()));
+        assert_eq!(admin.hosts, ["a", "[::1]"]);
+    }
+    assert_eq!(served("echo").0.admin, AdminPlan::default());
+    assert!(refused("connect a:1 --admin :9").details[0].starts_with("only available with echo"));
+}
+
+#[test]
+fn an_admin_listener_that_would_be_open_to_all_is_refused() {
+    let error = refused("echo --admin :9");
+    let wrong = "--admin tcp://:9 accepts connections from other machines, so it needs \
+                 --admin-token-file";
+    assert_eq!(error.wrong, wrong);
+    assert_eq!(error.details, ["or listen on localhost, 127.0.0.1, [::1] or a Unix socket"]);
+    assert_eq!(served("echo --admin :9 --admin-token-file x").0.admin.hosts, [""; 0]);
+    assert_eq!(refused("echo --metrics udp://:9").wrong, "bad value for --metrics: udp://:9");
+    let twice = refused("echo --admin 127.0.0.1:9 --admin /x");
+    assert!(twice.details[1].ends_with("--admin is given twice: there is one such listener"));
 }
 
 #[test]

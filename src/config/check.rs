@@ -2,6 +2,7 @@
 //! listener, and relay loops.
 
 use super::address::Address;
+use super::admin::{self, AdminPlan};
 use super::listen::Listen;
 use super::parse::{SpanError, Spanned};
 use super::reach::{self, Machine};
@@ -63,9 +64,8 @@ fn mixed(target: &Address, input: Spanned<'_>) -> SpanError {
 /// settings, and that relays form no loop.
 pub fn routes(routes: &[Route]) -> Result<(), Clash> {
     for (later, route) in routes.iter().enumerate() {
-        let same = |earlier: &&Route| earlier.listen.address == route.listen.address;
-        let shared = route.listen.options.reuseport || route.listen.address.port() == Some(0);
-        if !shared && routes[..later].iter().any(|earlier| same(&earlier)) {
+        let clashes = |earlier: &Route| is_same_place(&earlier.listen, &route.listen);
+        if !route.listen.options.reuseport && routes[..later].iter().any(clashes) {
             let wrong = format!("{} is used by two routes", route.listen.address);
             return Err(Clash { route: later, wrong });
         }
@@ -86,6 +86,61 @@ pub fn routes(routes: &[Route]) -> Result<(), Clash> {
             Err(Clash { route, wrong: format!("{wrong} through other routes") })
         }
         None => Ok(()),
+    }
+}
+
+/// Whether both listen on one address. Port 0 is another port each time.
+fn is_same_place(one: &Listen, other: &Listen) -> bool {
+    one.address == other.address && one.address.port() != Some(0)
+}
+
+/// An error of the listeners for operators and scrapers: the reason, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminMisfit {
+    pub wrong: String,
+    pub remedy: &'static str,
+}
+
+/// Checks that the listeners for operators and scrapers share no address with each other or with a
+/// route, that changes from other machines need a token, and that no option is without effect.
+pub fn admin(plan: &AdminPlan, routes: &[Route]) -> Result<(), AdminMisfit> {
+    let misfit = |wrong: String, remedy| Err(AdminMisfit { wrong, remedy });
+    let Some(admin) = &plan.admin else {
+        let unused = match plan {
+            AdminPlan { token_file: Some(_), .. } => "--admin-token-file",
+            AdminPlan { hosts, .. } if !hosts.is_empty() => "--admin-host",
+            AdminPlan { metrics: Some(metrics), .. } => return free("--metrics", metrics, routes),
+            AdminPlan { metrics: None, .. } => return Ok(()),
+        };
+        return misfit(
+            format!("{unused} has no effect without --admin"),
+            "give --admin LISTEN too",
+        );
+    };
+    if !admin::is_local(admin) && plan.token_file.is_none() {
+        let wrong = format!(
+            "--admin {} accepts connections from other machines, so it needs --admin-token-file",
+            admin.address
+        );
+        return misfit(wrong, "or listen on localhost, 127.0.0.1, [::1] or a Unix socket");
+    }
+    if plan.metrics.as_ref().is_some_and(|metrics| is_same_place(metrics, admin)) {
+        let wrong = format!("{} is used by --admin and by --metrics", admin.address);
+        return misfit(wrong, "--admin alone serves the metrics too");
+    }
+    plan.metrics.as_ref().map_or(Ok(()), |metrics| free("--metrics", metrics, routes))?;
+    free("--admin", admin, routes)
+}
+
+/// Checks that no route listens on the address of this option. Sharing it with `reuseport` would
+/// hand connections to one of the two at random.
+fn free(option: &str, listen: &Listen, routes: &[Route]) -> Result<(), AdminMisfit> {
+    match routes.iter().any(|route| is_same_place(&route.listen, listen)) {
+        true => Err(AdminMisfit {
+            wrong: format!("{} is used by a route and by {option}", listen.address),
+            remedy: "each needs an address of its own",
+        }),
+        false => Ok(()),
     }
 }
 
@@ -236,5 +291,60 @@ mod tests {
         assert_eq!(pair("7", "127.0.0.1:7"), Ok(()));
         assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), Ok(()));
         assert_eq!(pair("7,reuseport", "7,reuseport"), Ok(()));
+    }
+
+    /// Checks `--admin`, `--metrics` and whether a token file and a host are given, beside a route
+    /// at port 7.
+    fn admin_checked(admin: &str, metrics: &str, more: [bool; 2]) -> Result<(), String> {
+        let listen = |text: &str| (!text.is_empty()).then(|| Listen::parse(text).unwrap());
+        let [token, host] = more;
+        let plan = AdminPlan {
+            admin: listen(admin),
+            metrics: listen(metrics),
+            token_file: token.then(|| "/x".into()),
+            hosts: if host { vec!["a".into()] } else { Vec::new() },
+        };
+        let route = relay("127.0.0.1:7", &["a:1"]);
+        super::admin(&plan, &[route]).map_err(|misfit| misfit.wrong)
+    }
+
+    #[test]
+    fn an_admin_listener_for_other_machines_needs_a_token() {
+        let is_open = |address: &str| {
+            let reason = "accepts connections from other machines, so it needs --admin-token-file";
+            Err(format!("--admin {address} {reason}"))
+        };
+        for admin in ["9", "0.0.0.0:9", "[::]:9", "10.0.0.1:9", "db:9"] {
+            let address = Listen::parse(admin).unwrap().address.to_string();
+            assert_eq!(admin_checked(admin, "", [false, false]), is_open(&address));
+            assert_eq!(admin_checked(admin, "", [true, true]), Ok(()));
+        }
+        for admin in ["127.0.0.1:9", "[::1]:9", "localhost:9", "/x", "unix:@x"] {
+            assert_eq!(admin_checked(admin, "9", [false, true]), Ok(()), "{admin}");
+        }
+    }
+
+    #[test]
+    fn admin_options_need_the_admin_listener() {
+        let unused = |option| Err(format!("{option} has no effect without --admin"));
+        assert_eq!(admin_checked("", "", [true, false]), unused("--admin-token-file"));
+        assert_eq!(admin_checked("", "9", [false, true]), unused("--admin-host"));
+        assert_eq!(admin_checked("", "9", [false, false]), Ok(()));
+        assert_eq!(admin_checked("", "", [false, false]), Ok(()));
+    }
+
+    #[test]
+    fn the_admin_listeners_have_addresses_of_their_own() {
+        let [local, other] = ["127.0.0.1:7", "127.0.0.1:8"];
+        let plain = [false, false];
+        let used = |by| Err(format!("tcp://{local} is used by a route and by {by}"));
+        assert_eq!(admin_checked(local, "", plain), used("--admin"));
+        assert_eq!(admin_checked("127.0.0.1:7,reuseport", "", plain), used("--admin"));
+        assert_eq!(admin_checked("", local, plain), used("--metrics"));
+        assert_eq!(admin_checked(other, local, plain), used("--metrics"));
+        let both = format!("tcp://{other} is used by --admin and by --metrics");
+        assert_eq!(admin_checked(other, other, plain), Err(both));
+        assert_eq!(admin_checked("127.0.0.1:0", "127.0.0.1:0", plain), Ok(()));
+        assert_eq!(admin_checked(other, "127.0.0.1:9", plain), Ok(()));
     }
 }

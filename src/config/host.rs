@@ -21,6 +21,8 @@ pub enum Host {
 const HOST_NAME_BYTES: usize = 253;
 const HOST_LABEL_BYTES: usize = 63;
 
+const NAME_SIGNS: &str = "a host name consists of letters, digits, '-', '_' and '.'";
+
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,6 +59,33 @@ pub(super) fn inet(input: Spanned<'_>) -> Result<(Host, u16), SpanError> {
         return Err(input.wrong(wrong));
     }
     Ok((host(head)?, port(tail)?))
+}
+
+/// Reads a name or an IP address without a port: `name`, `10.0.0.1`, `::1`, `[::1]`.
+pub(super) fn read_without_port(input: Spanned<'_>) -> Result<Host, SpanError> {
+    let text = input.text;
+    if text.is_empty() {
+        return Err(input.lacks("missing host name"));
+    }
+    let v6 = match input.after("[") {
+        None => input,
+        Some(inside) => match inside.split(']') {
+            (_, None) => return Err(inside.lacks("missing ]")),
+            (name, Some(rest)) if rest.is_empty() => name,
+            (_, Some(rest)) => return Err(rest.wrong("a host without a port is needed")),
+        },
+    };
+    if let Ok(ip) = v6.text.parse::<Ipv6Addr>() {
+        return Ok(Host::Ip(IpAddr::V6(ip)));
+    }
+    match text.split_once(':') {
+        Some((_, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Err(input.wrong("a host without a port is needed"))
+        }
+        Some(_) => Err(v6.wrong("not an IPv6 address")),
+        None if text == "*" => Err(input.wrong(NAME_SIGNS)),
+        None => host(input),
+    }
 }
 
 fn bracketed(input: Spanned<'_>, inside: Spanned<'_>) -> Result<(Host, u16), SpanError> {
@@ -111,7 +140,7 @@ fn host(input: Spanned<'_>) -> Result<Host, SpanError> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !text.chars().all(allowed) {
-        return Err(input.wrong("a host name consists of letters, digits, '-', '_' and '.'"));
+        return Err(input.wrong(NAME_SIGNS));
     }
     let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
     if labels.clone().any(|label| label.is_empty() || label.len() > HOST_LABEL_BYTES) {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 pub(crate) mod address;
+pub(crate) mod admin;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod host;
@@ -25,10 +26,12 @@ pub mod unit;
 pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
+pub use admin::AdminPlan;
 pub use diff::{Change, Diff, diff};
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};
 pub use logging::{AccessFormat, Color, Explain, LogPlan};
+pub use options::changed_of_daemon;
 pub use parse::ParseError;
 pub use policy::Policy;
 pub use route::Route;
@@ -49,6 +52,7 @@ pub struct Plan {
     pub drain_idle: Option<Duration>,
     /// Time to poll without sleeping before each sleep. None: off.
     pub busy_poll: Option<Duration>,
+    pub admin: AdminPlan,
 }
 
 impl Plan {
@@ -74,6 +78,7 @@ impl Default for Plan {
             drain_timeout: Plan::DRAIN_TIMEOUT,
             drain_idle: None,
             busy_poll: None,
+            admin: AdminPlan::default(),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! end, and `hub[,option…][:NAME[,option…]]`. Routes whose hubs have the same name, or none, share
 //! one hub.
 
+use std::fmt;
+
 use super::address::{self, Address};
 use super::parse::{self, ParseError, SpanError, Spanned};
 use super::policy::{Policy, RouteSettings};
-use super::service::Service;
+use super::service::{Greeting, HubOptions, Service};
 use super::{Listen, check, listen, options, template};
 
 /// A listener, its service and its policy.
@@ -27,6 +29,41 @@ impl Route {
     pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
         read(Spanned::whole(text), policy)
             .map_err(|span_error| ParseError::new("route", text, span_error))
+    }
+}
+
+/// Prints the text that `run` accepts. Parsing it with the default policy gives the same route,
+/// with two exceptions: options that do not apply to the service are left out, and no text exists
+/// for a path that contains `=` and the name of a service, as in `unix:/a=echo,mode=0600`.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut settings = RouteSettings { policy: self.policy.clone(), ..Default::default() };
+        let argument = match &self.service {
+            Service::Greet { text, read_one } => {
+                settings.greeting = Greeting { text: None, read_one: *read_one };
+                Some(text.to_string())
+            }
+            Service::Relay(targets) => {
+                let targets: Vec<String> = targets.iter().map(Address::to_string).collect();
+                Some(targets.join(","))
+            }
+            Service::Hub { name, settings: hub } => {
+                settings.hub = HubOptions::from(hub);
+                Some(name.clone()).filter(|name| !name.is_empty())
+            }
+            Service::Echo
+            | Service::Discard
+            | Service::Chargen
+            | Service::Daytime
+            | Service::Time
+            | Service::Whoami => None,
+        };
+        let name = self.service.name();
+        write!(f, "{}={name}", self.listen)?;
+        for option in options::changed_of_route(name, settings) {
+            write!(f, ",{option}")?;
+        }
+        argument.map_or(Ok(()), |argument| write!(f, ":{argument}"))
     }
 }
 
@@ -334,7 +371,48 @@ mod tests {
     }
 
     #[test]
-    fn any_text_is_refused_in_order() {
+    fn a_route_prints_as_run_accepts_it() {
+        let cases = [
+            (":7=echo", "tcp://:7=echo"),
+            ("udp://:9=discard,udp-allow-low-ports", "udp://:9=discard,udp-allow-low-ports"),
+            ("/run/x,mode=660=echo,idle-timeout=60m", "unix:/run/x,mode=0660=echo,idle-timeout=1h"),
+            ("/run/a=b=echo", "unix:/run/a=b=echo"),
+            ("/run/a=echo=echo", "unix:/run/a=echo=echo"),
+            (
+                ":80=relay:a:1,/run/b=c,connect-timeout=2s",
+                "tcp://:80=relay,connect-timeout=2s:tcp://a:1,unix:/run/b=c",
+            ),
+            (
+                "udp://:53=relay,udp-flows=2k:udp://a:53",
+                "udp://:53=relay,udp-flows=2000:udp://a:53",
+            ),
+            (":1=greet,read-one:a, {peer}: =x\\n", "tcp://:1=greet,read-one:a, {peer}: =x\\n"),
+            (":1=greet:", "tcp://:1=greet:"),
+            (":9=hub,max-lifetime=1s:a.b", "tcp://:9=hub,max-lifetime=1s:a.b"),
+            (":9=hub,frame=raw", "tcp://:9=hub,frame=raw"),
+            (":9=hub,frame=raw,on-lag=close", "tcp://:9=hub,frame=raw"),
+            (
+                ":9=hub:x,on-lag=close,max-message=2k,hub-buffer=2M",
+                "tcp://:9=hub,max-message=2k,hub-buffer=2M,on-lag=close:x",
+            ),
+        ];
+        for (text, printed) in cases {
+            let route = parsed(text);
+            assert_eq!(route.to_string(), printed, "{text}");
+            assert_eq!(parsed(printed), route, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_option_of_another_service_is_not_printed() {
+        let policy = Policy { udp_flows: 5, udp_allow_low_ports: true, ..Policy::default() };
+        let printed = |text| Route::parse(text, &policy).unwrap().to_string();
+        assert_eq!(printed(":7=echo"), "tcp://:7=echo,udp-allow-low-ports");
+        assert_eq!(printed(":7=relay:a:1"), "tcp://:7=relay,udp-flows=5:tcp://a:1");
+    }
+
+    #[test]
+    fn any_text_is_refused_in_order_or_prints_back() {
         let mut dice = Dice::throw();
         let seedlings = [
             ":80=relay:a:1,/run/b,idle-timeout=1h,connect-timeout=2s",
@@ -345,7 +423,16 @@ mod tests {
         let mut accepted = 0;
         for _ in 0..10_000 {
             match Route::parse(&dice.text(&seedlings), &Policy::default()) {
-                Ok(_) => accepted += 1,
+                Ok(route) => {
+                    accepted += 1;
+                    let printed = route.to_string();
+                    // A path that looks like a service is the exception.
+                    if route.listen.to_string().contains('=') {
+                        continue;
+                    }
+                    let read = Route::parse(&printed, &Policy::default());
+                    assert_eq!(read.as_ref(), Ok(&route), "{printed:?}");
+                }
                 Err(error) => check(&error),
             }
         }

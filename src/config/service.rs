@@ -52,6 +52,16 @@ impl Default for HubOptions {
     }
 }
 
+impl From<&HubSettings> for HubOptions {
+    /// Returns options that give these settings. What follows from the frame is not given.
+    fn from(settings: &HubSettings) -> HubOptions {
+        let HubSettings { frame, max_message, buffer, on_lag } = *settings;
+        let options = HubOptions { frame, max_message, buffer, on_lag: None };
+        let follows = options.settings().is_ok_and(|settings| settings.on_lag == on_lag);
+        HubOptions { on_lag: Some(on_lag).filter(|_| !follows), ..options }
+    }
+}
+
 impl HubOptions {
     /// Returns the settings, or why the options contradict each other.
     pub fn settings(&self) -> Result<HubSettings, String> {

@@ -18,6 +18,10 @@ pub struct Limits {
 /// again, so that the process stays operable at the connection limit.
 pub const RESERVE: usize = 32;
 
+/// Descriptors reserved for the clients of the admin and metrics listeners, so that an operator
+/// gets in when the daemon is full: 64 clients, and some that are accepted only to be refused.
+pub const ADMIN_CLIENTS: usize = 72;
+
 /// Number of files that stands for "unlimited", and for an unknown limit.
 const NO_LIMIT: usize = 1 << 24;
 
@@ -54,11 +58,14 @@ pub struct Descriptors {
     pub relays: bool,
     /// Maximum number of datagram flows.
     pub flows: usize,
+    /// The admin and metrics listeners. Their clients are not connections of the daemon.
+    pub admin_listeners: usize,
 }
 
 impl Descriptors {
     /// A daemon with one route that is not a relay.
-    pub const SERVER: Descriptors = Descriptors { listeners: 1, relays: false, flows: 0 };
+    pub const SERVER: Descriptors =
+        Descriptors { listeners: 1, relays: false, flows: 0, admin_listeners: 0 };
     /// A daemon with one stream relay.
     pub const RELAY: Descriptors = Descriptors { relays: true, ..Descriptors::SERVER };
     /// One process of `oneloop stress`, which keeps a second reserve instead of listeners.
@@ -92,7 +99,11 @@ impl Descriptors {
     pub fn reserve(self, files: usize) -> usize {
         // Pipes and flows get a limited share of the descriptors.
         let pipes = if self.relays { (2 * MOST_PIPES).min(files / 16) } else { 0 };
-        RESERVE + self.listeners + pipes + self.flows.min(files / 2)
+        let admin = match self.admin_listeners {
+            0 => 0,
+            listeners => listeners + ADMIN_CLIENTS,
+        };
+        RESERVE + self.listeners + pipes + self.flows.min(files / 2) + admin
     }
 }
 
@@ -166,6 +177,7 @@ mod tests {
     const RELAY: Descriptors = Descriptors::RELAY;
     const SERVER: Descriptors = Descriptors::SERVER;
     const FLOWS: Descriptors = Descriptors { flows: 4096, ..Descriptors::SERVER };
+    const ADMIN: Descriptors = Descriptors { admin_listeners: 2, ..Descriptors::SERVER };
 
     #[test]
     fn connections_are_what_files_and_reserve_allow() {
@@ -179,6 +191,7 @@ mod tests {
             (Some(9_920), 20_000, RELAY, Err(9_919)),
             (None, 1024, RELAY, Ok(463)),
             (None, 1000, FLOWS, Ok(467)),
+            (None, 1024, ADMIN, Ok(991 - 2 - ADMIN_CLIENTS)),
             (None, 34, SERVER, Ok(1)),
             (None, 33, SERVER, Err(0)),
             (None, 8, RELAY, Err(0)),
@@ -195,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_files_that_a_refusal_asks_for_are_enough_and_not_too_many() {
-        for descriptors in [SERVER, RELAY, FLOWS, Descriptors { relays: true, ..FLOWS }] {
+        for descriptors in [SERVER, RELAY, FLOWS, ADMIN, Descriptors { relays: true, ..FLOWS }] {
             for connections in [1, 2, 17, 463, 464, 1_000, 9_919, 100_000] {
                 let files = descriptors.files_for(connections);
                 assert!(descriptors.capacity(files) >= connections, "{descriptors:?} {files}");

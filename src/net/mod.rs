@@ -28,6 +28,7 @@ pub(crate) mod socket_file;
 #[cfg(unix)]
 pub(crate) mod stdio;
 pub(crate) mod tcp_info;
+pub mod token_file;
 
 pub use address::SocketAddress;
 pub use bind::CannotListen;

@@ -79,7 +79,9 @@ fn is_stream(route: &Route) -> bool {
 fn descriptors(plan: &Plan) -> Descriptors {
     let mut streams = plan.routes.iter().filter(|route| is_stream(route));
     let relays = streams.any(|route| matches!(route.service, Service::Relay(_)));
-    Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan) }
+    let admin = [&plan.admin.admin, &plan.admin.metrics];
+    let admin_listeners = admin.into_iter().flatten().count();
+    Descriptors { listeners: plan.routes.len(), relays, flows: flows(plan), admin_listeners }
 }
 
 /// Maximum descriptors for the flows of datagram relays.

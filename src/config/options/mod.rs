@@ -10,6 +10,7 @@ use super::service::{Greeting, HubOptions, Service};
 use super::tools::ConnectSettings;
 use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
 
+mod admin;
 mod common;
 mod serve;
 mod stress;
@@ -77,18 +78,20 @@ pub enum Section {
     Amount,
     Report,
     Limits,
+    Admin,
     Log,
     Other,
 }
 
 impl Section {
     /// All headings, in the order of help.
-    pub const TITLES: [(Section, &'static str); 7] = [
+    pub const TITLES: [(Section, &'static str); 8] = [
         (Section::Own, "Options"),
         (Section::Load, "Load"),
         (Section::Amount, "Amount and duration"),
         (Section::Report, "Report"),
         (Section::Limits, "Limits and timeouts"),
+        (Section::Admin, "Admin and metrics"),
         (Section::Log, "Logging, to standard error (RUST_LOG overrides -v and -q)"),
         (Section::Other, "Other"),
     ];
@@ -132,7 +135,8 @@ pub struct Settings {
 
 /// Returns every option of every command, in the order of help.
 pub fn all() -> impl Iterator<Item = &'static OptionSpec> {
-    let plans = serve::OPTIONS.iter().chain(&tools::OPTIONS).chain(&stress::OPTIONS);
+    let serve = serve::OPTIONS.iter().chain(&admin::OPTIONS);
+    let plans = serve.chain(&tools::OPTIONS).chain(&stress::OPTIONS);
     plans.chain(&common::OPTIONS)
 }
 
@@ -147,6 +151,46 @@ pub fn changed(
         let value = option.show(settings)?;
         (Some(&value) != option.show(&untouched).as_ref()).then_some((option, value))
     })
+}
+
+/// Returns the options of a daemon as a whole whose values are not the defaults, and their values
+/// as a user would type them; a flag has an empty value. Its routes have a text form of their own.
+pub fn changed_of_daemon(plan: &Plan) -> Vec<(&'static str, String)> {
+    let untouched = Plan::default();
+    let changed = all().filter_map(|option| match option.field {
+        Field::Daemon(_, show) => {
+            let value = show(plan)?;
+            (Some(&value) != show(&untouched).as_ref()).then_some((option.name, value))
+        }
+        Field::Policy(..)
+        | Field::Greeting(..)
+        | Field::Hub(..)
+        | Field::Log(..)
+        | Field::Connect(..)
+        | Field::Chat(..)
+        | Field::Doctor(..)
+        | Field::Stress(..)
+        | Field::Help
+        | Field::Version => None,
+    });
+    changed.collect()
+}
+
+/// Returns the options of a route of this service whose values are not the defaults, as they are
+/// written in a route. Options that do not apply to the service are left out.
+pub(super) fn changed_of_route(service: &str, route: RouteSettings) -> Vec<String> {
+    let settings = Settings { route, ..Settings::default() };
+    let untouched = Settings::default();
+    let fitting = route_options(service).filter(|(_, fits)| *fits);
+    let changed = fitting.filter_map(|(option, _)| {
+        let value = option.show(&settings)?;
+        let text = match option.value() {
+            Some(_) => format!("{}={value}", option.name),
+            None => option.name.to_string(),
+        };
+        (Some(&value) != option.show(&untouched).as_ref()).then_some(text)
+    });
+    changed.collect()
 }
 
 /// Returns the arguments of `stress` that produce this plan, without defaults.

@@ -58,6 +58,7 @@ fn settable() -> impl Iterator<Item = (&'static OptionSpec, [&'static str; 2])> 
         (_, Some("PROBE")) => ["none", "echo"],
         (_, Some("ADDRESS[/BITS],...")) => ["::1", "127.0.0.0/28"],
         (_, Some("LISTEN")) => [":77", "unix:/x,mode=0600"],
+        (_, Some("NAME")) => ["a.example,[::1]", "b.example"],
         (_, Some("PID")) => ["77", "78"],
         (_, Some("FILE")) => ["x", "-"],
         (_, Some("N/N")) => ["0/7", "1/7"],
@@ -123,10 +124,41 @@ fn a_value_prints_as_a_text_that_gives_it_again() {
 fn the_last_value_counts_but_for_options_that_add_up() {
     for (option, [first, last]) in settable() {
         let mut settings = with(option, first);
-        option.set(&mut settings, Spanned::whole(last)).expect(option.name);
-        let adds_up = ["verbose", "load", "source"].contains(&option.name);
+        let set = option.set(&mut settings, Spanned::whole(last));
+        if ["admin", "metrics"].contains(&option.name) {
+            // A replaced listener would be missing without a word.
+            assert!(set.is_err() && settings == with(option, first), "{}", option.name);
+            continue;
+        }
+        set.expect(option.name);
+        let adds_up = ["verbose", "load", "source", "admin-host"].contains(&option.name);
         assert_eq!(settings != with(option, last), adds_up, "{}", option.name);
     }
+}
+
+#[test]
+fn the_changed_options_of_a_daemon_are_listed_as_typed() {
+    let mut settings = Settings::default();
+    assert_eq!(changed_of_daemon(&settings.daemon), []);
+    let given = [
+        ("max-connections", "2k"),
+        ("drain-timeout", "10s"),
+        ("busy-poll", "100us"),
+        ("admin", "/run/x"),
+        ("admin-host", "a"),
+        ("admin-host", "::1"),
+    ];
+    for (name, value) in given {
+        find("daemon", name).set(&mut settings, Spanned::whole(value)).unwrap();
+    }
+    let changed = changed_of_daemon(&settings.daemon);
+    let expected = [
+        ("max-connections", "2000"),
+        ("busy-poll", "100us"),
+        ("admin", "unix:/run/x,mode=0600"),
+        ("admin-host", "a,[::1]"),
+    ];
+    assert_eq!(changed, expected.map(|(name, value)| (name, value.to_string())));
 }
 
 #[test]

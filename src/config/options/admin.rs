@@ -1,0 +1,55 @@
+//! The options of the listeners for operators and scrapers.
+
+use super::{Field, OptionSpec, PLAIN, Scope, Section, Takes};
+use crate::config::admin::{read_admin, read_hosts, read_metrics, read_token_file};
+
+const ADMIN: OptionSpec = OptionSpec { section: Section::Admin, scope: Scope::Servers, ..PLAIN };
+
+pub(super) const OPTIONS: [OptionSpec; 4] = [
+    OptionSpec {
+        name: "metrics",
+        takes: Takes::Value("LISTEN"),
+        default: "off",
+        help: "serve /metrics, /livez and /readyz over HTTP; may be a public address",
+        field: Field::Daemon(
+            |plan, value| read_metrics(&mut plan.admin.metrics, value),
+            |plan| plan.admin.metrics.as_ref().map(ToString::to_string),
+        ),
+        ..ADMIN
+    },
+    OptionSpec {
+        name: "admin",
+        takes: Takes::Value("LISTEN"),
+        default: "off",
+        help: "serve them and the admin endpoint: a loopback address or a Unix socket (mode 0600 \
+               unless given); others need a token",
+        field: Field::Daemon(
+            |plan, value| read_admin(&mut plan.admin.admin, value),
+            |plan| plan.admin.admin.as_ref().map(ToString::to_string),
+        ),
+        ..ADMIN
+    },
+    OptionSpec {
+        name: "admin-token-file",
+        takes: Takes::Value("FILE"),
+        default: "none",
+        help: "file with the token for changes (drain, pause, close); on a Unix socket the same \
+               user and root need none",
+        field: Field::Daemon(
+            |plan, value| read_token_file(&mut plan.admin.token_file, value),
+            |plan| plan.admin.token_file.as_ref().map(|file| file.display().to_string()),
+        ),
+        ..ADMIN
+    },
+    OptionSpec {
+        name: "admin-host",
+        takes: Takes::Value("NAME"),
+        default: "loopback names",
+        help: "also answer requests for this host name or IP address; repeatable",
+        field: Field::Daemon(
+            |plan, value| read_hosts(&mut plan.admin.hosts, value),
+            |plan| Some(plan.admin.hosts.join(",")).filter(|hosts| !hosts.is_empty()),
+        ),
+        ..ADMIN
+    },
+];
