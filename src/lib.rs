@@ -1,5 +1,6 @@
 //! oneloop: a single-threaded event loop that echoes and relays bytes. The modules:
 //!
+//! - `admin`: answers HTTP requests about the running daemon
 //! - `cli`: parses the command line into a plan
 //! - `config`: the configuration: routes, services, policies, and the table of options
 //! - `core`: the deterministic core: ends, flows, connections, the engine; no mio, clock or log
