@@ -3,6 +3,7 @@
 //! A request of an operator, a probe or a scraper is small, so this accepts less than the standard
 //! allows: everything that two programs could read differently is refused.
 
+pub(crate) mod access;
 pub(crate) mod authority;
 pub(crate) mod problem;
 pub(crate) mod query;
