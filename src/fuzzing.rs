@@ -1,8 +1,13 @@
-//! Entry points for fuzzers: each parses text from outside, and must neither panic nor hang. Not
-//! part of the interface of the crate.
+//! Entry points for fuzzers: each parses what comes from outside, and must neither panic nor hang.
+//! Not part of the interface of the crate.
 
 use std::ffi::OsString;
 
+use crate::admin::http::access::{AccessRules, ListenerRole, Via};
+use crate::admin::http::problem::Problem;
+use crate::admin::http::query::Query;
+use crate::admin::http::request::{HttpRequest, ParsedRequest, REQUEST_BYTES, parse};
+use crate::admin::http::response::{Persistence, Response, write};
 use crate::cli;
 use crate::config::{Address, Listen, Policy, Route, Template, unit};
 use crate::observe::filter::Filter;
@@ -11,8 +16,14 @@ use crate::stress::protocol::Message;
 /// A parser and its name.
 pub type Parser = (&'static str, fn(&str));
 
-/// All parsers of this module.
-pub const PARSERS: [Parser; 7] = [
+/// A parser of bytes and its name.
+pub type ByteParser = (&'static str, fn(&[u8]));
+
+/// The parsers of bytes.
+pub const BYTE_PARSERS: [ByteParser; 1] = [("http_request", http_request)];
+
+/// The parsers of text.
+pub const PARSERS: [Parser; 8] = [
     ("arguments", arguments),
     ("listen", listen),
     ("route", route),
@@ -20,6 +31,7 @@ pub const PARSERS: [Parser; 7] = [
     ("units", units),
     ("worker_message", worker_message),
     ("log_filter", log_filter),
+    ("admin_query", admin_query),
 ];
 
 /// Parses a command line, one argument per line.
@@ -87,8 +99,92 @@ pub fn log_filter(text: &str) {
     }
 }
 
+/// Parses the query of an admin request, and reads its parameters as every type.
+pub fn admin_query(text: &str) {
+    let query = match Query::parse(text) {
+        Ok(query) => query,
+        Err(problem) => return check_problem(problem),
+    };
+    let mut reader = query.reader();
+    let errors = [
+        reader.choice("sort", &[("age", 1), ("received", 2)]).err(),
+        reader.count("limit", 1_000).err(),
+        reader.number("id").err(),
+        reader.duration("idle_longer").err(),
+        reader.opaque("after").err(),
+        reader.finish().err(),
+    ];
+    errors.into_iter().flatten().for_each(check_problem);
+}
+
+/// Maximum prefixes of an input that are parsed: all of a short one.
+const PREFIXES: usize = 256;
+
+/// Parses a request as its bytes arrive. It is incomplete until it is decided, and then stays what
+/// it is.
+pub fn http_request(bytes: &[u8]) {
+    let step = bytes.len() / PREFIXES + 1;
+    let mut last = ParsedRequest::Incomplete;
+    for end in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
+        let parsed = parse(&bytes[..end]);
+        match (&last, &parsed) {
+            (ParsedRequest::Incomplete, ParsedRequest::Incomplete) => assert!(end < REQUEST_BYTES),
+            (ParsedRequest::Incomplete, ParsedRequest::Complete { length, .. }) => {
+                assert!(*length <= end && *length + step > end && *length <= REQUEST_BYTES);
+            }
+            (ParsedRequest::Incomplete, ParsedRequest::Invalid(_)) => {}
+            (ParsedRequest::Complete { .. }, _) => {
+                assert_eq!(parsed, last, "changed by more bytes")
+            }
+            (ParsedRequest::Invalid(_), ParsedRequest::Invalid(_)) => {}
+            (ParsedRequest::Invalid(_), _) => panic!("accepted after a refusal: {parsed:?}"),
+        }
+        last = parsed;
+    }
+    match last {
+        ParsedRequest::Incomplete => {}
+        ParsedRequest::Complete { request, .. } => check_access(&request),
+        ParsedRequest::Invalid(problem) => check_problem(problem),
+    }
+}
+
+/// Checks a request at every listener. A page of another origin must never pass.
+fn check_access(request: &HttpRequest) {
+    let rules = AccessRules { hosts: vec!["admin.example".into()], port: Some(80), token: None };
+    let tcp = [true, false].map(|loopback| Via::Tcp { loopback });
+    let unix = [true, false].map(|trusted| Via::Unix { trusted });
+    for via in tcp.into_iter().chain(unix) {
+        for role in [ListenerRole::Metrics, ListenerRole::Admin] {
+            let writes = !request.method.is_safe();
+            match rules.check(request, via, role, writes, false) {
+                Ok(()) => assert!(
+                    !tcp.contains(&via) || request.sec_fetch_site.as_deref() != Some("cross-site")
+                ),
+                Err(problem) => check_problem(problem),
+            }
+        }
+    }
+}
+
+/// Writes the answer of a problem, which must be well-formed whatever the client sent.
+fn check_problem(problem: Problem) {
+    let (code, detail) = (problem.status.code(), problem.detail.clone());
+    let mut out = Vec::new();
+    write(&Response::from(problem), &mut out, false, Persistence::Close, 0);
+    let mut headers = [httparse::EMPTY_HEADER; 16];
+    let mut head = httparse::Response::new(&mut headers);
+    let Ok(httparse::Status::Complete(end)) = head.parse(&out) else {
+        panic!("malformed: {:?}", out.escape_ascii().to_string());
+    };
+    assert_eq!(head.code, Some(code));
+    let body: serde_json::Value = serde_json::from_slice(&out[end..]).unwrap_or_default();
+    assert_eq!(body["detail"], detail.as_str());
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::config::tests::Dice;
 
@@ -112,15 +208,85 @@ mod tests {
         "oneloop=debug/x.*y",
     ];
 
+    /// What separates the parts of a request, or makes its end doubtful.
+    const PIECES: [&[u8]; 24] = [
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b" ",
+        b"\t",
+        b":",
+        b"\0",
+        b"\xff",
+        b"/",
+        b"?",
+        b"&",
+        b"=",
+        b"%",
+        b"%2f",
+        b"http://",
+        b"GET / HTTP/1.1\r\n",
+        b"HTTP/1.0",
+        b"Host: localhost\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Connection: close\r\n",
+        b"Sec-Fetch-Site: cross-site\r\n",
+        b"Content-Type: application/json\r\n",
+        b"\r\n\r\n",
+    ];
+
+    /// Returns the files of the corpus of a fuzz target.
+    fn corpus(target: &str) -> Vec<Vec<u8>> {
+        let folder = format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+        let mut paths: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        assert!(paths.len() > 3, "only {} seeds in {folder}", paths.len());
+        paths.iter().map(|path| fs::read(path).unwrap()).collect()
+    }
+
+    /// Returns the texts of a corpus.
+    fn texts(target: &str) -> Vec<String> {
+        corpus(target).into_iter().map(|seed| String::from_utf8(seed).unwrap()).collect()
+    }
+
+    fn run_text(text: &str) {
+        for (name, parse) in PARSERS {
+            let parsed = std::panic::catch_unwind(|| parse(text));
+            assert!(parsed.is_ok(), "{name} panics at {text:?}");
+        }
+    }
+
+    fn run_bytes(bytes: &[u8]) {
+        for (name, parse) in BYTE_PARSERS {
+            let parsed = std::panic::catch_unwind(|| parse(bytes));
+            assert!(parsed.is_ok(), "{name} panics at {:?}", bytes.escape_ascii().to_string());
+        }
+    }
+
     #[test]
     fn no_text_makes_a_parser_panic() {
+        let texts = [texts("text_parsers"), texts("admin_query")].concat();
+        let seeds: Vec<&str> = SEEDS.into_iter().chain(texts.iter().map(String::as_str)).collect();
+        seeds.iter().for_each(|text| run_text(text));
         let mut dice = Dice::throw();
-        for _ in 0..2_000 {
-            let text = dice.text(&SEEDS);
-            for (name, parse) in PARSERS {
-                let parsed = std::panic::catch_unwind(|| parse(&text));
-                assert!(parsed.is_ok(), "{name} panics at {text:?}");
-            }
+        for _ in 0..4_000 {
+            run_text(&dice.text(&seeds));
         }
+    }
+
+    #[test]
+    fn no_bytes_make_a_parser_panic_or_change_its_mind() {
+        let seeds = corpus("http_request");
+        seeds.iter().for_each(|bytes| run_bytes(bytes));
+        let mut dice = Dice::throw();
+        let mut complete = 0;
+        for _ in 0..4_000 {
+            let bytes = dice.bytes(&seeds, &PIECES);
+            run_bytes(&bytes);
+            complete += usize::from(matches!(parse(&bytes), ParsedRequest::Complete { .. }));
+        }
+        assert!(complete > 200, "only {complete} were accepted: the test has lost its aim");
     }
 }

@@ -101,6 +101,24 @@ impl Dice {
         }
         chars.into_iter().collect()
     }
+
+    /// One of the seeds with some bytes changed, and pieces put in, taken out or doubled.
+    pub fn bytes(&mut self, seeds: &[Vec<u8>], pieces: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = seeds[self.below(seeds.len())].clone();
+        for _ in 0..self.below(5) {
+            let at = self.below(bytes.len() + 1);
+            let end = (at + self.below(16)).min(bytes.len());
+            let piece = match self.below(4) {
+                0 => Vec::new(),
+                1 => vec![self.below(256) as u8],
+                2 => pieces[self.below(pieces.len())].to_vec(),
+                _ => bytes[at..end].repeat(2),
+            };
+            let end = if self.below(2) == 0 { at } else { end };
+            bytes.splice(at..end, piece);
+        }
+        bytes
+    }
 }
 
 /// An error must be printable, and its span a place in the text.
