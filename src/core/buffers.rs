@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use slab::Slab;
 
+use super::counters::PumpCounts;
 use super::local::Locals;
 use super::pipes::{Pipe, Pipes};
 
@@ -21,6 +22,7 @@ pub struct Buffers<P> {
     pub scratch: Box<[u8]>,
     pub unsent: Unsent<P>,
     pub locals: Locals,
+    pub counts: PumpCounts,
 }
 
 /// Bytes that were read and could not be written yet: copies, or pipes that hold them.
@@ -90,6 +92,7 @@ impl<P> Buffers<P> {
             scratch: vec![0; bytes].into_boxed_slice(),
             unsent: Unsent::default(),
             locals: Locals::default(),
+            counts: PumpCounts::default(),
         }
     }
 }

@@ -181,7 +181,7 @@ impl<S: Stream> Conn<S> {
                 None => self.failed(failed, cx),
             };
         }
-        let before = [self.flows[0].moved, self.flows[1].moved];
+        let before = self.flow_bytes();
         let lingered = self.state() == State::Lingering;
         let mut ended = false;
         for index in 0..2 {
@@ -248,6 +248,7 @@ impl<S: Stream> Conn<S> {
                     self.ends.clear(end, Ready::OPENING);
                     self.active = cx.turn.now.tick();
                     let after = cx.turn.now.since(self.born);
+                    cx.buffers.counts.connect.record(after);
                     cx.on(end, &Event::Connected { after });
                 }
             }
@@ -414,6 +415,12 @@ impl<S: Stream> Conn<S> {
             self.flows.iter().filter(|flow| chosen(flow)).map(|flow| flow.moved).sum()
         };
         (sum(|flow| flow.from == 0), sum(|flow| flow.to == 0))
+    }
+
+    /// Returns the bytes that each flow has moved.
+    #[inline(always)]
+    pub fn flow_bytes(&self) -> [u64; 2] {
+        [self.flows[0].moved, self.flows[1].moved]
     }
 
     /// Checks the invariants of a connection that was just driven. Called in debug builds.

@@ -64,6 +64,9 @@ impl Deadlines {
     #[inline(never)]
     fn set<S: Stream>(&mut self, conn: &mut Conn<S>, key: Key, turn: &mut Turn<'_>) {
         let Some((deadline, due)) = self.of(conn) else { return };
+        // A timeout that was changed, or a drain, may demand a time in the past. That is no lag of
+        // the loop.
+        let due = due.max(turn.now.tick());
         if conn.armed == 0 || due < conn.armed {
             conn.armed = due;
             self.timers.arm(due, key.at(0));

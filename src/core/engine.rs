@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::buffers::Buffers;
 use super::conn::{Conn, Driven};
+use super::counters::{EngineCounts, RouteCounts};
 use super::deadlines::Deadlines;
 use super::drive::DriveCx;
 use super::end::Stream;
@@ -25,6 +26,9 @@ use super::time::{Moment, Tick};
 use super::timers::{Deadline, Timeouts};
 use super::turn::Turn;
 
+#[cfg(test)]
+mod tests;
+
 /// All connections. Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
@@ -32,6 +36,7 @@ pub struct Engine<S: Stream> {
     deadlines: Deadlines,
     /// Number of open connections of each route.
     live: Vec<u32>,
+    counts: EngineCounts,
     /// The next slot whose deadline is armed again, because timeouts were changed.
     rearm_next: usize,
     dials: Vec<(Key, Dial)>,
@@ -66,6 +71,7 @@ impl<S: Stream> Engine<S> {
             conns: Slab::with_capacity(capacity),
             run: Vec::new(),
             live: vec![0; timeouts.len()],
+            counts: EngineCounts::new(timeouts.len()),
             deadlines: Deadlines::new(timeouts, capacity),
             rearm_next: 0,
             dials: Vec::new(),
@@ -86,6 +92,7 @@ impl<S: Stream> Engine<S> {
     pub fn set_timeouts(&mut self, route: u16, timeouts: Timeouts) {
         if self.live.len() <= usize::from(route) {
             self.live.resize(usize::from(route) + 1, 0);
+            self.counts.add_route(route);
         }
         if self.deadlines.set_timeouts(route, timeouts) && self.live(route) > 0 {
             self.rearm_next = 0;
@@ -98,6 +105,17 @@ impl<S: Stream> Engine<S> {
     /// Number of open connections of a route.
     pub fn live(&self, route: u16) -> usize {
         self.live.get(usize::from(route)).map_or(0, |live| *live as usize)
+    }
+
+    /// Returns what was counted since the engine was created.
+    pub fn counts(&self) -> &EngineCounts {
+        &self.counts
+    }
+
+    /// Takes the counters of a route that is freed.
+    pub fn take_route_counts(&mut self, route: u16) -> RouteCounts {
+        debug_assert_eq!(self.live(route), 0, "route {route} has open connections");
+        self.counts.take_route(route)
     }
 
     /// Returns the key that the next `insert` with this id will use.
@@ -114,6 +132,7 @@ impl<S: Stream> Engine<S> {
         conn.queued = true;
         let key = self.vacant(id);
         self.live[usize::from(route)] += 1;
+        self.counts.accept(route);
         self.deadlines.arm(&mut conn, key, turn);
         self.conns.insert(conn);
         self.run.push(key);
@@ -129,6 +148,7 @@ impl<S: Stream> Engine<S> {
     #[inline(always)]
     pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         let Some(conn) = get(&mut self.conns, key) else {
+            self.counts.stale_events += 1;
             return turn.step(key, || Event::Stale);
         };
         turn.step(key, || Event::Marked { ready });
@@ -198,6 +218,7 @@ impl<S: Stream> Engine<S> {
                 rearms |= key == Key::LOOP;
                 continue;
             };
+            self.counts.timer_lag.record(turn.now.since(Moment::at_tick(due)));
             let Some((deadline, due)) = self.deadlines.of(conn) else {
                 conn.armed = 0;
                 continue;
@@ -323,14 +344,16 @@ impl<S: Stream> Engine<S> {
     /// accepts more. `last` ends the connection after the bytes, if all were accepted.
     pub fn reply(&mut self, key: Key, bytes: &[u8], last: bool, turn: &mut Turn<'_>) -> usize {
         let Some(conn) = get(&mut self.conns, key) else { return 0 };
+        let before = conn.flow_bytes();
         let cx = &mut DriveCx { key, buffers: &mut self.buffers, turn };
-        match conn.reply(bytes, last, cx) {
+        let replied = conn.reply(bytes, last, cx).map_err(|failed| conn.failed(failed, cx));
+        self.counts.moved(conn, before, turn.now);
+        match replied {
             Ok(accepted) => {
                 queue(conn, key, &mut self.run);
                 accepted
             }
-            Err(failed) => {
-                let driven = conn.failed(failed, cx);
+            Err(driven) => {
                 self.handle_driven(key, driven, false, turn);
                 0
             }
@@ -360,6 +383,7 @@ impl<S: Stream> Engine<S> {
         let ending = conn.close(key, reason, &mut self.buffers);
         let (up, down) = conn.moved();
         let lasted = turn.now.since(conn.born);
+        self.counts.close(conn.route, reason, lasted);
         self.stalls.forget(key);
         turn.on(key, &Event::Closed { ending, up, down, lasted });
     }
@@ -414,7 +438,9 @@ impl<S: Stream> Engine<S> {
         let opening = conn.is_opening();
         let unsent = turn.stalls && conn.has_unsent();
         let buffers = &mut self.buffers;
+        let before = conn.flow_bytes();
         let driven = conn.drive(&mut DriveCx { key, buffers, turn });
+        self.counts.moved(conn, before, turn.now);
         if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::READ_OFF) {
             self.interest_changes.enable_read(&mut conn.ends, key, turn);
         }
@@ -516,78 +542,4 @@ fn queue<S: Stream>(conn: &mut Conn<S>, key: Key, run: &mut Vec<Key>) {
 #[inline(always)]
 fn get<S>(conns: &mut Slab<Conn<S>>, key: Key) -> Option<&mut Conn<S>> {
     conns.get_mut(key.slot()).filter(|conn| conn.id == key.id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::pipes::NoPipe;
-
-    /// A socket that has `input` to read, then a FIN if `is_closed`.
-    struct Peer {
-        input: Vec<u8>,
-        is_closed: bool,
-        got_fin: bool,
-    }
-
-    impl Stream for Peer {
-        type Pipe = NoPipe;
-
-        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-            match self.input.len() {
-                0 if !self.is_closed => Err(io::ErrorKind::WouldBlock.into()),
-                bytes => {
-                    into[..bytes].copy_from_slice(&std::mem::take(&mut self.input));
-                    Ok(bytes)
-                }
-            }
-        }
-
-        fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-            Ok(from.len())
-        }
-
-        fn shutdown_write(&mut self) -> io::Result<()> {
-            self.got_fin = true;
-            Ok(())
-        }
-
-        fn is_connected(&mut self) -> io::Result<bool> {
-            Ok(true)
-        }
-
-        fn take_error(&mut self) -> io::Result<Option<io::Error>> {
-            Ok(None)
-        }
-
-        fn reset_on_drop(&mut self) {}
-
-        fn short_read_drains(&self) -> bool {
-            false
-        }
-    }
-
-    #[test]
-    fn after_a_fin_the_owner_of_a_local_end_still_receives() {
-        let mut engine = Engine::new(vec![Timeouts::default()], 1, Buffers::with_scratch(8));
-        let (mut observer, both) = ((), Ready::READ.with(Ready::WRITE));
-        let turn = &mut Turn::new(Moment(0), &mut observer);
-        let peer = Peer { input: Vec::new(), is_closed: false, got_fin: false };
-        let key = engine.insert(Conn::local(peer, None), 1, 0, turn);
-        engine.mark(key, both, turn);
-        engine.run(turn);
-        engine.shut_down(key);
-        engine.run(turn);
-        let peer = engine.get(key).and_then(|conn| conn.ends.socket(0)).expect("it is open");
-        assert!(peer.got_fin);
-        (peer.input, peer.is_closed) = (b"last".to_vec(), true);
-        engine.mark(key, both, turn);
-        engine.run(turn);
-        assert_eq!(engine.mail(), [Mail::Received(key.at(1))]);
-        assert_eq!(engine.message(key.at(1)), Some(Message { bytes: b"last", last: false }));
-        engine.consume(key.at(1), 4, 1);
-        engine.run(turn);
-        let [Mail::Received(_), Mail::Closed(closed)] = &engine.mail()[..] else { panic!("open") };
-        assert_eq!((closed.reason, engine.len()), (Reason::Served, 0));
-    }
 }

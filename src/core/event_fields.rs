@@ -140,18 +140,36 @@ impl fmt::Display for Signal {
 }
 
 impl DropReason {
+    /// The names of all reasons, in the order of their index.
+    pub const NAMES: [&'static str; 9] = [
+        "blocked",
+        "own",
+        "privileged",
+        "loop",
+        "refused",
+        "failed",
+        "no-address",
+        "short",
+        "long",
+    ];
+
     /// Returns its name in counters.
     pub fn name(&self) -> &'static str {
+        DropReason::NAMES[self.index()]
+    }
+
+    /// Returns its index in `NAMES`.
+    fn index(&self) -> usize {
         match self {
-            DropReason::Blocked => "blocked",
-            DropReason::Own => "own",
-            DropReason::Privileged => "privileged",
-            DropReason::Loop => "loop",
-            DropReason::Refused(_) => "refused",
-            DropReason::Failed(_) => "failed",
-            DropReason::NoWay => "no-address",
-            DropReason::Short => "short",
-            DropReason::Long => "long",
+            DropReason::Blocked => 0,
+            DropReason::Own => 1,
+            DropReason::Privileged => 2,
+            DropReason::Loop => 3,
+            DropReason::Refused(_) => 4,
+            DropReason::Failed(_) => 5,
+            DropReason::NoWay => 6,
+            DropReason::Short => 7,
+            DropReason::Long => 8,
         }
     }
 }

@@ -68,12 +68,40 @@ pub struct Hub {
     pending_bytes: usize,
     /// By slot: how many of the messages that a member missed were its own.
     own_missed: BTreeMap<u32, u64>,
+    /// Messages that members received completely.
+    delivered: u64,
+    /// Messages that members missed.
+    missed: u64,
+}
+
+/// What a hub has counted so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubCounts {
+    /// Messages published.
+    pub published: u64,
+    /// Messages sent to a member completely: each counts once per member.
+    pub delivered: u64,
+    /// Messages that a member missed because it was behind.
+    pub missed: u64,
 }
 
 /// The rest of an overwritten message that was sent in part, or a notice.
 struct Remainder {
     bytes: Box<[u8]>,
     sent: usize,
+    /// Its last byte completes a message.
+    is_message: bool,
+}
+
+impl HubCounts {
+    /// Returns the sum of two hubs.
+    pub fn and(self, other: HubCounts) -> HubCounts {
+        HubCounts {
+            published: self.published + other.published,
+            delivered: self.delivered + other.delivered,
+            missed: self.missed + other.missed,
+        }
+    }
 }
 
 impl OnLag {
@@ -115,6 +143,8 @@ impl Hub {
             pending: BTreeMap::new(),
             pending_bytes: 0,
             own_missed: BTreeMap::new(),
+            delivered: 0,
+            missed: 0,
         }
     }
 
@@ -130,6 +160,18 @@ impl Hub {
     /// Returns the number of messages published so far.
     pub fn published(&self) -> u64 {
         self.ring.next_number()
+    }
+
+    /// Returns what was counted so far.
+    pub fn counts(&self) -> HubCounts {
+        let (delivered, missed) = (self.delivered, self.missed);
+        HubCounts { published: self.published(), delivered, missed }
+    }
+
+    /// Returns how many messages the slowest member has not received. It looks at each member.
+    pub fn most_behind(&self) -> u64 {
+        let slowest = self.members.list.iter().map(|member| member.cursor).min();
+        slowest.map_or(0, |cursor| self.ring.next_number() - cursor)
     }
 
     /// Returns the number of messages in the ring.
@@ -224,6 +266,7 @@ impl Hub {
                 return Delivery::Lagged;
             }
             missed => {
+                self.missed += missed;
                 self.add_notice(at, missed);
                 return Delivery::Missed(missed);
             }
@@ -251,6 +294,7 @@ impl Hub {
             pending.sent += bytes;
             if pending.sent == pending.bytes.len() {
                 self.pending_bytes -= pending.bytes.len();
+                self.delivered += u64::from(pending.is_message);
                 self.pending.remove(&slot);
             }
             return;
@@ -259,7 +303,10 @@ impl Hub {
         if member.offset > 0 {
             self.waiting.remove(&(member.cursor, slot));
         }
-        (member.cursor, member.offset) = self.ring.advance(member.cursor, member.offset, bytes);
+        let before = member.cursor;
+        (member.cursor, member.offset) = self.ring.advance(before, member.offset, bytes);
+        // What is sent at once contains no message of the member itself.
+        self.delivered += member.cursor - before;
         if member.offset > 0 {
             self.waiting.insert((member.cursor, slot));
         } else if member.cursor == self.ring.next_number() {
@@ -320,7 +367,7 @@ impl Hub {
         let member = &mut self.members.list[at];
         let tail = self.ring.tail(member.cursor, member.offset).concat();
         (member.cursor, member.offset) = (member.cursor + 1, 0);
-        self.add_pending(at, tail)
+        self.add_pending(at, tail, true)
     }
 
     /// Moves a member to the oldest message. Returns how many messages of others it missed.
@@ -342,18 +389,18 @@ impl Hub {
             (Frame::Line, _) => format!("* {missed} messages missed\n"),
             (Frame::Len32 | Frame::Raw, _) => return,
         };
-        if !self.add_pending(at, notice.into_bytes()) {
+        if !self.add_pending(at, notice.into_bytes(), false) {
             self.members.list[at].lagged = true;
         }
     }
 
     /// Adds what a member receives before its next message. Returns false if that would be more
     /// than the size of the ring for all members together.
-    fn add_pending(&mut self, at: usize, bytes: Vec<u8>) -> bool {
+    fn add_pending(&mut self, at: usize, bytes: Vec<u8>, is_message: bool) -> bool {
         let fits = self.pending_bytes + bytes.len() <= self.ring.capacity();
         if fits {
             self.pending_bytes += bytes.len();
-            let pending = Remainder { bytes: bytes.into_boxed_slice(), sent: 0 };
+            let pending = Remainder { bytes: bytes.into_boxed_slice(), sent: 0, is_message };
             let replaced = self.pending.insert(self.members.list[at].key.slot() as u32, pending);
             debug_assert!(replaced.is_none(), "a member receives one of them before the next");
         }

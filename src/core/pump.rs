@@ -71,6 +71,7 @@ fn pump_more<S: Stream>(
         }
     }
     if ends.next(flow) != Step::Rest {
+        cx.buffers.counts.budget_exhausted += 1;
         cx.step(flow.route().0, || Event::Yielded { steps: STEP_BUDGET });
     }
     Ok(())
@@ -112,6 +113,7 @@ fn read_then_write<S: Stream>(
     let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     if wrote < bytes {
+        cx.buffers.counts.short_writes += 1;
         store(flow, wrote..bytes, cx);
     }
     Ok(())
@@ -209,6 +211,7 @@ fn write_unsent<S: Stream>(
     };
     let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
+    cx.buffers.counts.short_writes += u64::from(wrote < bytes);
     cx.buffers.unsent.consume(&mut flow.unsent, wrote);
     Ok(())
 }
@@ -228,6 +231,7 @@ pub fn write_reply<S: Stream>(
     let wrote = ends.write(to, bytes, &mut cx.buffers.locals, cx.key);
     let wrote = report_write(wrote, bytes.len(), to, cx)?;
     flow.moved += wrote as u64;
+    cx.buffers.counts.short_writes += u64::from(wrote < bytes.len());
     Ok(wrote)
 }
 

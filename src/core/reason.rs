@@ -87,25 +87,50 @@ impl Reason {
         }
     }
 
-    /// Returns its name in logs.
+    /// The names of all reasons, in the order of their index.
+    pub const NAMES: [&'static str; 16] = [
+        "finished",
+        "served",
+        "reset",
+        "abandoned",
+        "refused",
+        "unreachable",
+        "connect-timeout",
+        "idle-timeout",
+        "half-close-timeout",
+        "lifetime",
+        "drained",
+        "cut",
+        "exhausted",
+        "evicted",
+        "lagged",
+        "message-too-long",
+    ];
+
+    /// Returns its name in logs and metrics.
     pub fn name(&self) -> &'static str {
+        Reason::NAMES[self.index()]
+    }
+
+    /// Returns its index in `NAMES`.
+    pub fn index(&self) -> usize {
         match self {
-            Reason::Finished => "finished",
-            Reason::Served => "served",
-            Reason::Reset { .. } => "reset",
-            Reason::Abandoned { .. } => "abandoned",
-            Reason::Refused { .. } => "refused",
-            Reason::Unreachable { .. } => "unreachable",
-            Reason::ConnectTimeout => "connect-timeout",
-            Reason::IdleTimeout => "idle-timeout",
-            Reason::HalfCloseTimeout => "half-close-timeout",
-            Reason::Lifetime => "lifetime",
-            Reason::Drained => "drained",
-            Reason::Cut => "cut",
-            Reason::Exhausted { .. } => "exhausted",
-            Reason::Evicted => "evicted",
-            Reason::Lagged => "lagged",
-            Reason::TooLong => "message-too-long",
+            Reason::Finished => 0,
+            Reason::Served => 1,
+            Reason::Reset { .. } => 2,
+            Reason::Abandoned { .. } => 3,
+            Reason::Refused { .. } => 4,
+            Reason::Unreachable { .. } => 5,
+            Reason::ConnectTimeout => 6,
+            Reason::IdleTimeout => 7,
+            Reason::HalfCloseTimeout => 8,
+            Reason::Lifetime => 9,
+            Reason::Drained => 10,
+            Reason::Cut => 11,
+            Reason::Exhausted { .. } => 12,
+            Reason::Evicted => 13,
+            Reason::Lagged => 14,
+            Reason::TooLong => 15,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Kernel {
     pub splice: usize,
     /// Bytes read and written in total.
     pub moved: u64,
+    /// Writes that took less than they were given.
+    pub short_writes: u64,
     pub tracing: bool,
 }
 
@@ -114,6 +116,7 @@ impl Kernel {
             fail: None,
             splice: 100,
             moved: 0,
+            short_writes: 0,
             tracing: false,
         }
     }

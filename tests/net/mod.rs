@@ -8,6 +8,7 @@ use oneloop::core::random::mix;
 
 pub mod answers;
 pub mod audit;
+pub mod books;
 pub mod check;
 pub mod faults;
 pub mod kernel;

@@ -147,6 +147,7 @@ pub fn after_turn(world: &mut World) {
     let engine = &world.engine;
     for index in reloads.routes.free_unused(2, |index, _| engine.live(index) > 0) {
         world.engine.set_timeouts(index, Timeouts::default());
+        world.books.freed(index, world.engine.take_route_counts(index));
     }
     let mut live: HashMap<u16, usize> = HashMap::new();
     for (key, conn) in world.engine.iter() {

@@ -48,7 +48,7 @@ impl Stream for Socket {
 
     fn write(&mut self, from: &[u8]) -> io::Result<usize> {
         assert!(!from.is_empty(), "an empty write");
-        self.net.borrow_mut().write(self.id, from)
+        self.net.borrow_mut().write_counted(self.id, from)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -92,7 +92,7 @@ impl Stream for Socket {
 
     fn splice_out(&mut self, pipe: &mut Tube, bytes: usize) -> io::Result<usize> {
         assert_eq!(pipe.bytes.len(), bytes, "the pipe's bytes are the unsent bytes");
-        let moved = self.net.borrow_mut().write(self.id, &pipe.bytes)?;
+        let moved = self.net.borrow_mut().write_counted(self.id, &pipe.bytes)?;
         pipe.bytes.drain(..moved);
         Ok(moved)
     }
@@ -123,6 +123,18 @@ impl Kernel {
         }
         self.block(id, Ready::READ);
         Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn write_counted(&mut self, id: usize, from: &[u8]) -> io::Result<usize> {
+        let wrote = self.write(id, from);
+        let is_short = match &wrote {
+            Ok(bytes) => *bytes < from.len(),
+            Err(error) => {
+                matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+            }
+        };
+        self.short_writes += u64::from(is_short);
+        wrote
     }
 
     fn write(&mut self, id: usize, from: &[u8]) -> io::Result<usize> {

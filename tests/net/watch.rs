@@ -22,6 +22,16 @@ pub struct Watch {
     /// A hash of all events, if wanted.
     pub trace: Option<u64>,
     pub tracing: bool,
+    pub counts: EventCounts,
+}
+
+/// How many events of some kinds there were.
+#[derive(Default)]
+pub struct EventCounts {
+    pub connected: u64,
+    pub yielded: u64,
+    pub stale: u64,
+    pub fired: u64,
 }
 
 /// How a connection ended, as the event reported it.
@@ -56,6 +66,13 @@ impl Observer for Watch {
         if let Some(trace) = &mut self.trace {
             let line = format!("{key:?}{event:?}");
             *trace = line.bytes().fold(*trace, |sum, byte| mix(sum ^ u64::from(byte)));
+        }
+        match event {
+            Event::Connected { .. } => self.counts.connected += 1,
+            Event::Yielded { .. } => self.counts.yielded += 1,
+            Event::Stale => self.counts.stale += 1,
+            Event::Fired { .. } => self.counts.fired += 1,
+            _ => {}
         }
         let now = self.now;
         let Some(facts) = self.facts.get_mut(&key.id) else {

@@ -14,6 +14,7 @@ use oneloop::core::random::mix;
 use oneloop::core::{Key, Mail, Moment, Random, Reason, SysError, Turn};
 
 use super::answers::Answers;
+use super::books::Books;
 use super::faults::{Faults, Mix};
 use super::kernel::{Attempt, Kernel};
 use super::peer::Saw;
@@ -22,7 +23,7 @@ use super::script::Op;
 use super::socket::Socket;
 use super::talk::{Kind, Talk};
 use super::watch::{Closed, Watch};
-use super::{Net, audit, check};
+use super::{Net, audit, books, check};
 
 pub struct World {
     pub mix: Mix,
@@ -41,6 +42,7 @@ pub struct World {
     pub drained: bool,
     pub cut: bool,
     pub answers: Answers,
+    pub books: Books,
     /// Plans are applied in the middle of the run.
     pub reloads: Option<Reloads>,
     /// Consecutive turns without progress.
@@ -81,6 +83,7 @@ impl World {
             drained: false,
             cut: false,
             answers: Answers::default(),
+            books: Books::default(),
             reloads: None,
             idle: 0,
             mix: mix_,
@@ -145,6 +148,7 @@ impl World {
         happened |= self.closed();
         reload::after_turn(self);
         check::after_turn(self);
+        books::check(self);
         self.tick(happened);
     }
 
@@ -248,6 +252,7 @@ impl World {
                 &mut Turn::new(self.now, &mut self.watch),
             );
             assert_eq!(given, key, "`vacant` returned another key");
+            self.books.accepted(talk.route);
             self.talks.insert(conn_id, talk);
             self.begun += 1;
             accepted = true;
@@ -277,6 +282,7 @@ impl World {
             0,
             &mut Turn::new(self.now, &mut self.watch),
         );
+        self.books.accepted(0);
         self.watch.facts.entry(conn_id).and_modify(|facts| facts.connected = true);
         self.talks.insert(conn_id, Talk::joined(key, [ends[0], ends[1]], script));
         self.begun += 1;
@@ -394,6 +400,7 @@ impl World {
             let Some(talk) = talk else { panic!("#{} is unknown", one.key.id) };
             talk.ended = Some((one.ending, self.now.tick()));
             talk.pending = None;
+            self.books.closed(&self.net.borrow(), talk, one);
             self.watch.facts.remove(&one.key.id);
         }
         for one in &closed {

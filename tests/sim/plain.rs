@@ -5,7 +5,7 @@ use std::time::Duration;
 use oneloop::core::conn::{Conn, State};
 use oneloop::core::engine::Dial;
 use oneloop::core::timers::Timeouts;
-use oneloop::core::{Ready, Reason, Turn};
+use oneloop::core::{Moment, Ready, Reason, Turn};
 
 use crate::bench::Bench;
 use crate::net::kernel::Attempt;
@@ -88,6 +88,24 @@ fn a_superseded_deadline_is_ignored() {
     assert_eq!(bench.engine.len(), 1);
     bench.turn_at(135);
     assert!(bench.ended(key, "HalfCloseTimeout"));
+}
+
+#[test]
+fn a_deadline_that_a_change_moved_to_the_past_is_no_lag_of_the_loop() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.open(Conn::echo);
+    bench.now = Moment(100_000_000);
+    let timeouts = Timeouts { idle: Some(100), ..Timeouts::default() };
+    bench.engine.set_timeouts(0, timeouts);
+    bench.turn();
+    bench.turn();
+    let lag = bench.engine.counts().timer_lag.clone();
+    assert_eq!((bench.engine.len(), lag.count(), lag.sum()), (0, 1, Duration::ZERO));
+    // The next one is checked three seconds late.
+    bench.open(Conn::echo);
+    bench.turn_at(1000 + 100 + 30);
+    let lag = bench.engine.counts().timer_lag.sum();
+    assert_eq!((bench.engine.len(), lag), (0, Duration::from_secs(3)));
 }
 
 #[test]

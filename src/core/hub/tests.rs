@@ -245,6 +245,7 @@ struct Model {
     random: Random,
     lagged: u32,
     missed: u64,
+    delivered: u64,
 }
 
 struct ModelMember {
@@ -274,7 +275,7 @@ impl Model {
         let buffer = HubSettings::buffer_min(frame, max_message) + random.below(900) as usize;
         let hub = Hub::new(HubSettings { frame, max_message, buffer, on_lag });
         let (all, members) = (Vec::new(), Vec::new());
-        Model { hub, all, members, ids: 0, random, lagged: 0, missed: 0 }
+        Model { hub, all, members, ids: 0, random, lagged: 0, missed: 0, delivered: 0 }
     }
 
     fn settings(&self) -> HubSettings {
@@ -360,7 +361,17 @@ impl Model {
         }
     }
 
+    fn check_counts(&self) {
+        let (published, delivered, missed) = (self.all.len() as u64, self.delivered, self.missed);
+        assert_eq!(self.hub.counts(), HubCounts { published, delivered, missed });
+        let left =
+            self.members.iter().map(|member| self.others(member, member.next..self.all.len()));
+        // The rest of a message that was overwritten is no message behind.
+        assert!(left.max().unwrap_or(0) <= self.hub.most_behind() + 1);
+    }
+
     fn check_bounds(&self) {
+        self.check_counts();
         let (hub, oldest) = (&self.hub, self.oldest());
         assert_eq!(hub.ring.oldest(), oldest as u64);
         assert_eq!(hub.ring.next_number(), self.all.len() as u64);
@@ -482,6 +493,7 @@ impl Model {
                 member.next += 1;
             } else if left >= rest {
                 (member.next, member.sent, left) = (member.next + 1, 0, left - rest);
+                self.delivered += 1;
             } else {
                 (member.sent, left) = (member.sent + left, 0);
             }
@@ -525,6 +537,7 @@ impl Model {
         }
         self.serve(100_000);
         assert_eq!(self.hub.next_ready(), None);
+        self.check_counts();
         while !self.members.is_empty() {
             self.leave();
         }
@@ -552,7 +565,7 @@ fn the_bytes_that_a_member_is_behind_are_counted() {
     assert!(hub.is_caught_up() && !hub.has_ready());
     hub.publish(None, b"12345678");
     assert!(!hub.is_caught_up() && hub.has_ready());
-    assert_eq!((hub.behind(key(1)), hub.behind(key(3))), (8, 0));
+    assert_eq!((hub.behind(key(1)), hub.behind(key(3)), hub.most_behind()), (8, 0, 1));
     send_some(&mut hub, 1, 3);
     assert_eq!((hub.behind(key(1)), hub.behind(key(2))), (5, 8));
     assert_eq!(text_of(&mut hub, 2), "12345678");
@@ -561,5 +574,9 @@ fn the_bytes_that_a_member_is_behind_are_counted() {
     assert_eq!((hub.behind(key(1)), hub.behind(key(2))), (13, 8));
     hub.publish(None, b"x");
     assert_eq!(hub.behind(key(1)), 9, "what was overwritten does not count");
+    assert_eq!(hub.most_behind(), 3, "but it is a message behind");
+    hub.leave(key(1));
+    hub.leave(key(2));
+    assert_eq!(hub.most_behind(), 0);
     assert!(!Hub::new(HubSettings::default()).is_caught_up());
 }
