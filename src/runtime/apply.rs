@@ -206,6 +206,8 @@ impl Reactor {
             Step::Opened(index) => index,
         };
         self.hubs.assign(index, &config.service);
+        let is_datagram = config.listen.address.is_datagram();
+        self.route_totals.assign(index, self.routes[index].name(), is_datagram);
         self.engine.set_timeouts(index, timeouts(&config.policy));
         let service = config.service.kind();
         for key in &self.routes[index].listeners {
@@ -271,6 +273,7 @@ impl Reactor {
         });
         for index in freed {
             self.hubs.free(index);
+            self.route_totals.free(index, self.engine.take_route_counts(index));
             self.engine.set_timeouts(index, Timeouts::default());
         }
     }

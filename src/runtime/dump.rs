@@ -74,8 +74,8 @@ impl Dump<'_> {
         self.datagrams.dump(self.routes, turn);
     }
 
-    /// Reports how many bytes all open connections have moved. Totals are summed up here, so that
-    /// moving bytes counts nothing.
+    /// Reports how many bytes all open connections have moved. The totals count those of closed
+    /// ones.
     fn report_in_progress(&self, turn: &mut Turn<'_>) {
         let (mut up, mut down) = self.datagrams.moved();
         for (_, conn) in self.engine.iter() {

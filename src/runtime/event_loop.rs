@@ -12,6 +12,7 @@ use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn}
 use crate::net::Signals;
 
 use super::clock::Clock;
+use super::loop_stats::LoopStats;
 
 /// What an event is about, decoded from its token. The keys have generations, so a stale event
 /// never reaches a later source.
@@ -49,7 +50,10 @@ pub struct EventLoop {
     woke: Moment,
     /// The observer wanted steps in the last turn.
     steps: bool,
+    /// The clock is read before each sleep too, for the times in `stats`.
+    timed: bool,
     turns: u64,
+    stats: LoopStats,
 }
 
 impl Source {
@@ -107,7 +111,9 @@ impl EventLoop {
             busy_poll: None,
             woke: Moment(0),
             steps: false,
+            timed: false,
             turns: 0,
+            stats: LoopStats::default(),
         })
     }
 
@@ -156,11 +162,21 @@ impl EventLoop {
         self.turns
     }
 
-    /// Returns the time before a sleep. Only steps need the exact length of the sleep. For
+    /// Measures the turns from now on, or no more.
+    pub fn set_timed(&mut self, timed: bool) {
+        self.timed = timed;
+    }
+
+    /// What the loop has counted so far.
+    pub fn stats(&self) -> &LoopStats {
+        &self.stats
+    }
+
+    /// Returns the time before a sleep. Only steps and a timed loop need its exact length. For
     /// deadlines the time of the last turn is good enough, and saves reading the clock.
     #[inline(always)]
     pub fn before_sleep(&self) -> Moment {
-        if self.steps { self.now() } else { self.woke }
+        if self.steps || self.timed { self.now() } else { self.woke }
     }
 
     /// Sleeps until events are reported, or for at most `limit`, and begins a turn. `queued`
@@ -174,6 +190,10 @@ impl EventLoop {
         observer: &'t mut dyn Observer,
     ) -> io::Result<Turn<'t>> {
         let now = self.poll(limit)?;
+        if self.timed {
+            self.stats.turn(self.turns, self.woke, before, now);
+        }
+        self.stats.events += self.events.iter().count() as u64;
         self.woke = now;
         self.turns += 1;
         let mut turn = Turn::new(now, observer);
@@ -190,6 +210,7 @@ impl EventLoop {
     pub fn poll_again(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         self.poll_once(Some(Duration::ZERO))?;
         let events = self.events.iter().count();
+        self.stats.events += events as u64;
         turn.step(Key::LOOP, || Event::PolledAgain { events });
         Ok(events == self.events.capacity())
     }

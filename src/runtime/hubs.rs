@@ -3,7 +3,7 @@
 use slab::Slab;
 
 use crate::config::Service;
-use crate::core::{Engine, HubSettings, Key, Mail, State, Turn};
+use crate::core::{Engine, HubCounts, HubSettings, Key, Mail, State, Turn};
 use crate::net::socket::Socket;
 use crate::service::hub::HubOwner;
 use crate::text::count::Count;
@@ -18,6 +18,18 @@ pub struct Hubs {
     of_route: Vec<Option<u32>>,
     /// A hub has work that did not fit into a turn.
     has_work: bool,
+    /// Counted by hubs that were removed.
+    removed: HubCounts,
+}
+
+/// The sums of all hubs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HubSums {
+    pub members: usize,
+    /// Since the loop was created.
+    pub counts: HubCounts,
+    /// Messages that the slowest member has not received.
+    pub lag: u64,
 }
 
 struct NamedHub {
@@ -56,7 +68,8 @@ impl Hubs {
         let index = index as usize;
         self.hubs[index].routes.retain(|own| *own != route);
         if self.hubs[index].routes.is_empty() {
-            self.hubs.remove(index);
+            let hub = self.hubs.remove(index);
+            self.removed = self.removed.and(hub.owner.hub().counts());
         }
     }
 
@@ -96,6 +109,17 @@ impl Hubs {
                 self.has_work |= hub.owner.serve(engine, turn);
             }
         }
+    }
+
+    /// Returns the sums of all hubs. It looks at each member.
+    pub fn sums(&self) -> HubSums {
+        let mut sums = HubSums { counts: self.removed, ..HubSums::default() };
+        for hub in self.hubs.iter().map(|(_, hub)| hub.owner.hub()) {
+            sums.members += hub.len();
+            sums.counts = sums.counts.and(hub.counts());
+            sums.lag = sums.lag.max(hub.most_behind());
+        }
+        sums
     }
 
     /// Describes each hub in one line of a dump.

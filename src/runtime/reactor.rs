@@ -18,6 +18,7 @@ use super::dump::Dump;
 use super::event_loop::{EventLoop, Source, ready, token};
 use super::hubs::Hubs;
 use super::listeners::{Accepted, Listeners};
+use super::route_totals::RouteTotals;
 use super::routes::Routes;
 use crate::net::limits::Limits;
 use crate::net::resolver::{Lookup, Resolver};
@@ -41,6 +42,9 @@ pub struct Reactor {
     pub(super) dialer: Dialer,
     pub(super) datagrams: Datagrams,
     pub(super) hubs: Hubs,
+    pub(super) route_totals: RouteTotals,
+    /// When the loop was created.
+    pub(super) started: SystemTime,
     resolver: Resolver,
     conn_ids: ConnIds,
 }
@@ -69,6 +73,8 @@ impl Reactor {
             dialer: Dialer::default(),
             datagrams: Datagrams::new(seed),
             hubs: Hubs::default(),
+            route_totals: RouteTotals::default(),
+            started: SystemTime::now(),
             resolver: Resolver::new(event_loop.waker()),
             conn_ids: ConnIds::default(),
             event_loop,

@@ -28,7 +28,7 @@ pub struct Routes {
     added: u32,
 }
 
-/// One route. Its name is its listen address.
+/// One route.
 #[derive(Debug)]
 pub struct Route {
     pub config: config::Route,
@@ -174,6 +174,11 @@ impl IndexMut<u16> for Routes {
 }
 
 impl Route {
+    /// Its name: the listen address. The options of the listener may change while it is open.
+    pub fn name(&self) -> String {
+        self.config.listen.address.to_string()
+    }
+
     pub fn is_relay(&self) -> bool {
         matches!(self.config.service, Service::Relay(_))
     }

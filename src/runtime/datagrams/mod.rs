@@ -54,6 +54,16 @@ pub struct Datagrams {
     batch: Option<RecvBatch>,
     /// Consecutive turns in which closing idle flows was postponed.
     delayed: u32,
+    port_counts: PortCounts,
+}
+
+/// What happened to the sockets since the loop was created.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortCounts {
+    /// Events that arrived for a closed socket.
+    pub stale_events: u64,
+    /// Times that a socket used up its budget of a turn.
+    pub budget_exhausted: u64,
 }
 
 /// A message that a source has sent to a listener: one datagram, or a train of them.
@@ -97,6 +107,7 @@ impl Datagrams {
             queue: VecDeque::new(),
             batch: None,
             delayed: 0,
+            port_counts: PortCounts::default(),
         }
     }
 
@@ -177,6 +188,7 @@ impl Datagrams {
     /// Records an event on the socket of a listener or a flow.
     pub fn mark(&mut self, key: Key, ready: Ready, turn: &mut Turn<'_>) {
         if self.port(key).is_none() {
+            self.port_counts.stale_events += 1;
             return turn.step(key, || Event::Stale);
         }
         turn.step(key, || Event::Marked { ready });
@@ -274,6 +286,11 @@ impl Datagrams {
         self.len() == 0
     }
 
+    /// What happened to the sockets so far.
+    pub fn counts(&self) -> PortCounts {
+        self.port_counts
+    }
+
     /// Number of queued sockets.
     pub fn queued(&self) -> usize {
         self.queue.len()
@@ -331,6 +348,7 @@ impl Datagrams {
                 },
             }
         }
+        self.port_counts.budget_exhausted += 1;
         cx.turn.step(key, || Event::Yielded { steps: taken });
         // A socket that returns nothing but errors must not keep the loop awake: it waits for an
         // event.
