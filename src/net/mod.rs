@@ -11,6 +11,7 @@ mod line_ends;
 pub(crate) mod listener;
 #[cfg(target_os = "linux")]
 mod mmsg;
+pub(crate) mod own_process;
 #[cfg(target_os = "linux")]
 pub(crate) mod pipe;
 pub(crate) mod pktinfo;

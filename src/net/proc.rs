@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 /// Maximum bytes read from one file. The longest is the list of Unix sockets: 64 MiB hold half a
 /// million.
@@ -30,6 +31,25 @@ pub fn tcp_pages(sockstat: &str) -> Option<&str> {
     line.split_whitespace().skip_while(|word| *word != "mem").nth(1)
 }
 
+/// How long a thread has run, and how long it was runnable and waited for a CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedstat {
+    pub ran: Duration,
+    pub waited: Duration,
+}
+
+/// Reads the times of the main thread of this process. `None` where the system does not record
+/// them.
+pub fn schedstat() -> Option<Schedstat> {
+    parse_schedstat(&read("/proc/self/schedstat").ok()?)
+}
+
+/// Parses the text of a schedstat file: nanoseconds on a CPU, nanoseconds of waiting, time slices.
+fn parse_schedstat(text: &str) -> Option<Schedstat> {
+    let mut times = text.split_whitespace().map(|word| word.parse().ok().map(Duration::from_nanos));
+    Some(Schedstat { ran: times.next()??, waited: times.next()?? })
+}
+
 /// The first and last port that the system assigns to outgoing connections.
 pub const PORT_RANGE: &str = "proc/sys/net/ipv4/ip_local_port_range";
 
@@ -51,6 +71,9 @@ mod tests {
         assert_eq!((word(text, "open", 0), word(text, "MemTotal:", 2)), (None, None));
         assert_eq!((tcp_pages(text), tcp_pages("UDP: mem 1")), (Some("223"), None));
         assert_eq!(port_range("32768\t60999\n"), Some((32_768, 60_999)));
+        let (ran, waited) = (Duration::from_nanos(2_000_000_001), Duration::from_nanos(3));
+        assert_eq!(parse_schedstat("2000000001 3 17\n"), Some(Schedstat { ran, waited }));
+        assert_eq!((parse_schedstat("1"), parse_schedstat("1 x 3")), (None, None));
         assert_eq!((port_range("1"), port_range("1 99999")), (None, None));
     }
 }
