@@ -1,5 +1,6 @@
 //! The admin endpoint: HTTP for operators and scrapers, served by the event loop itself.
 
-#[expect(dead_code, reason = "the server of the endpoint calls the rest")]
+#[allow(dead_code, reason = "the server of the endpoint calls the rest")]
 pub(crate) mod http;
+pub mod metrics;
 pub mod resources;
