@@ -191,7 +191,7 @@ pub const METRICS: &[Metric] = &[
         "oneloop_datagrams_received_total",
         "datagrams",
         &[],
-        "Datagrams received, those that were dropped later included.",
+        "Datagrams received.",
         |cx, out| out.value(cx.watch.totals.received),
     ),
     counter(
