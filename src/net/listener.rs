@@ -18,6 +18,7 @@ use super::bind::{self, BACKLOG, Bound, CannotListen};
 use super::socket::Socket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
+use super::tcp_info::{self, AcceptQueue};
 
 /// A listening socket at one address. Dropping it removes the file of a Unix socket.
 #[derive(Debug)]
@@ -92,6 +93,15 @@ impl Listener {
     /// A warning for the operator about how it was bound.
     pub fn warning(&self) -> Option<&str> {
         self.warning.as_deref()
+    }
+
+    /// The accept queue. None for Unix sockets, and where the system does not tell it.
+    pub fn accept_queue(&self) -> Option<AcceptQueue> {
+        match &self.socket {
+            ListenerSocket::Tcp(socket) => tcp_info::accept_queue(socket),
+            #[cfg(unix)]
+            ListenerSocket::Unix(_) => None,
+        }
     }
 
     /// Accepts one connection.
@@ -232,6 +242,26 @@ mod tests {
         }
         clients.iter().for_each(|_| drop(accept_next(&listener)));
         assert!(matches!(listener.accept(), AcceptResult::WouldBlock));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_accept_queue_has_the_connections_that_wait_and_its_limit() {
+        let mut listener = listener("127.0.0.1:0,backlog=7");
+        let address = listener.address().strip_prefix("tcp://").unwrap().to_string();
+        let queue = |waiting, limit| Some(AcceptQueue { waiting, limit });
+        assert_eq!(listener.accept_queue(), queue(0, 7));
+        let _clients = [(); 3].map(|()| std::net::TcpStream::connect(&address).unwrap());
+        let start = std::time::Instant::now();
+        while listener.accept_queue() != queue(3, 7) {
+            assert!(start.elapsed().as_secs() < 60, "{:?}", listener.accept_queue());
+        }
+        drop(accept_next(&listener));
+        listener.set_backlog(Some(9));
+        assert_eq!(listener.accept_queue(), queue(2, 9));
+        let scratch = crate::net::scratch::Scratch::new("accept-queue");
+        let unix = format!("unix:{}", scratch.path("x.sock").display());
+        assert_eq!(self::listener(&unix).accept_queue(), None);
     }
 
     #[cfg(unix)]

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod bind;
 pub(crate) mod bound_datagram;
 pub mod datagram_socket;
+pub mod inspect;
 pub(crate) mod limits;
 #[cfg(unix)]
 mod line_ends;
@@ -28,7 +29,7 @@ pub(crate) mod socket;
 pub(crate) mod socket_file;
 #[cfg(unix)]
 pub(crate) mod stdio;
-pub(crate) mod tcp_info;
+pub mod tcp_info;
 pub mod token_file;
 
 pub use address::SocketAddress;
