@@ -136,9 +136,9 @@ mod linux {
 
     sockopt_impl!(Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, Words);
 
-    /// Versions that appended fields, newest first, and the words of the struct since then. A kernel
-    /// with backports has more, which is not read. Asking one for more than it has is not possible:
-    /// the wrapper of `getsockopt` does not return a shorter answer.
+    /// Versions that appended fields, newest first, and the words of the struct since then. What a
+    /// distribution has ported back to an older version is not read. A kernel must not be asked for
+    /// more than it has: the wrapper of `getsockopt` panics at an answer that is shorter.
     const SIZES: [((u32, u32), usize); 4] =
         [((6, 2), 60), ((5, 4), 58), ((4, 19), 56), ((4, 10), 48)];
 
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_whose_peer_does_not_read_is_limited_by_its_window() {
+    fn a_sender_is_limited_by_the_window_of_a_peer_that_does_not_read() {
         use crate::core::Stream;
 
         if linux::words_of_this_kernel() < 58 {
