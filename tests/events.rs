@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use oneloop::core::event::{Client, DropReason, ServiceKind, Signal};
+use oneloop::core::event::{Client, DropReason, PauseCause, ServiceKind, Signal};
 use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side,
     SourceKind, SysError,
@@ -86,8 +86,8 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
         Event::Resolved { name: bad, addresses: 0, error: Some(bad) },
         Event::Resolved { name: bad, addresses: 0, error: None },
         Event::Listening { address: bad, service: ServiceKind::Echo },
-        Event::AcceptPaused { address: bad, fault: None, connections: 0 },
-        Event::AcceptResumed { address: bad, connections: 0 },
+        Event::AcceptPaused { address: bad, cause: PauseCause::Limit, connections: 0 },
+        Event::AcceptResumed { address: bad, cause: PauseCause::Limit, connections: 0 },
         Event::AcceptFailed { address: bad, fault },
         Event::Dump { line: bad },
         Event::Received { bytes: 0, from: &peer },
@@ -122,6 +122,7 @@ fn the_page_has_every_reason_with_its_letters() {
         Reason::Evicted,
         Reason::Lagged,
         Reason::TooLong,
+        Reason::Admin,
     ] {
         let (start, letters) = (format!("| {} |", reason.name()), format!("`{}`", reason.code()));
         let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();
@@ -179,9 +180,10 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         },
         Event::PolledAgain { events: 3 },
         Event::Listening { address, service: ServiceKind::Echo },
-        Event::AcceptPaused { address, fault: None, connections },
-        Event::AcceptPaused { address, fault: Some(exhausted), connections },
-        Event::AcceptResumed { address, connections: 999 },
+        Event::AcceptPaused { address, cause: PauseCause::Limit, connections },
+        Event::AcceptPaused { address, cause: PauseCause::System(exhausted), connections },
+        Event::AcceptPaused { address, cause: PauseCause::Operator, connections },
+        Event::AcceptResumed { address, cause: PauseCause::Limit, connections: 999 },
         Event::AcceptFailed { address, fault: system_fault(103) },
         Event::Signal { signal: Signal::Terminate },
         Event::Draining { connections: 12, deadline: Duration::from_secs(10) },

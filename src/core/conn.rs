@@ -450,7 +450,15 @@ impl<S: Stream> Conn<S> {
             Reason::IdleTimeout | Reason::HalfCloseTimeout | Reason::Lifetime | Reason::Cut => {
                 relay || self.has_unsent() || self.ends.ready(0).has(Ready::READ)
             }
-            _ => true,
+            Reason::Reset { .. }
+            | Reason::Abandoned { .. }
+            | Reason::Refused { .. }
+            | Reason::Unreachable { .. }
+            | Reason::ConnectTimeout
+            | Reason::Exhausted { .. }
+            | Reason::Lagged
+            | Reason::TooLong
+            | Reason::Admin => true,
         };
         if resets {
             for end in 0..2 {

@@ -9,7 +9,7 @@
 use std::io;
 use std::time::Duration;
 
-pub use super::event_fields::{Client, DropReason, Peer, ServiceKind, Signal};
+pub use super::event_fields::{Client, DropReason, PauseCause, Peer, ServiceKind, Signal};
 use super::key::Key;
 use super::ready::Ready;
 use super::reason::{Close, SysError};
@@ -88,14 +88,16 @@ pub enum Event<'a> {
         address: &'a str,
         service: ServiceKind,
     },
-    /// Accepting is paused: our connection limit (`fault` is None) or a system limit is reached.
+    /// Accepting is paused: at the connection limit, at a limit of the system, or by an operator.
     AcceptPaused {
         address: &'a str,
-        fault: Option<SysError>,
+        cause: PauseCause,
         connections: usize,
     },
+    /// Accepting goes on. `cause`: why it was paused.
     AcceptResumed {
         address: &'a str,
+        cause: PauseCause,
         connections: usize,
     },
     /// One incoming connection could not be accepted. The next may be.
@@ -343,7 +345,9 @@ impl Event<'_> {
             | Event::Signal { .. }
             | Event::Draining { .. }
             | Event::Message { .. } => EventLevel::Notice,
-            Event::AcceptPaused { .. }
+            // It was asked for.
+            Event::AcceptPaused { cause: PauseCause::Operator, .. } => EventLevel::Notice,
+            Event::AcceptPaused { cause: PauseCause::Limit | PauseCause::System(_), .. }
             | Event::DialFailed { .. }
             | Event::Resolved { error: Some(_), .. }
             | Event::Dropped { .. } => EventLevel::Warning,

@@ -40,6 +40,17 @@ pub enum ServiceKind {
     Connect,
 }
 
+/// Why a listener stopped accepting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseCause {
+    /// The connection limit is reached.
+    Limit,
+    /// The system is out of a resource.
+    System(SysError),
+    /// An operator asked for it.
+    Operator,
+}
+
 /// A signal that the process handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -136,6 +147,27 @@ impl Signal {
 impl fmt::Display for Signal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl PauseCause {
+    /// Returns its name where causes are listed.
+    pub fn name(self) -> &'static str {
+        match self {
+            PauseCause::Limit => "connection-limit",
+            PauseCause::System(_) => "system",
+            PauseCause::Operator => "operator",
+        }
+    }
+}
+
+impl fmt::Display for PauseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PauseCause::Limit => f.write_str("connection limit reached"),
+            PauseCause::System(fault) => write!(f, "{fault}"),
+            PauseCause::Operator => f.write_str("by an operator"),
+        }
     }
 }
 

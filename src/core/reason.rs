@@ -62,6 +62,8 @@ pub enum Reason {
     Lagged,
     /// It sent a message that is longer than allowed.
     TooLong,
+    /// An operator closed it.
+    Admin,
 }
 
 /// How a connection ended: the reason, the side that closed first, and how.
@@ -88,7 +90,7 @@ impl Reason {
     }
 
     /// The names of all reasons, in the order of their index.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 17] = [
         "finished",
         "served",
         "reset",
@@ -105,6 +107,7 @@ impl Reason {
         "evicted",
         "lagged",
         "message-too-long",
+        "admin",
     ];
 
     /// Returns its name in logs and metrics.
@@ -131,6 +134,7 @@ impl Reason {
             Reason::Evicted => 13,
             Reason::Lagged => 14,
             Reason::TooLong => 15,
+            Reason::Admin => 16,
         }
     }
 
@@ -148,7 +152,7 @@ impl Reason {
             Reason::IdleTimeout => "cD",
             Reason::HalfCloseTimeout => "cL",
             Reason::Lifetime => "PD",
-            Reason::Drained | Reason::Cut => "KD",
+            Reason::Drained | Reason::Cut | Reason::Admin => "KD",
             Reason::Exhausted { .. } => "RC",
             Reason::Evicted => "RD",
             Reason::Lagged => "PD",

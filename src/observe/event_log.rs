@@ -11,6 +11,7 @@ use std::time::Duration;
 use log::Level;
 
 use crate::config::Explain;
+use crate::core::event::PauseCause;
 use crate::core::{Event, EventLevel, Key, Moment, Observer, Wants};
 use crate::text::count::Count;
 
@@ -74,7 +75,7 @@ impl LogObserver {
     /// the last one.
     fn decide(&mut self, event: &Event<'_>) -> (&'static str, Level, u64) {
         let (target, level) = place(event);
-        if let Event::AcceptResumed { .. } = event
+        if let Event::AcceptResumed { cause: PauseCause::Limit | PauseCause::System(_), .. } = event
             && !std::mem::take(&mut self.pause_logged)
         {
             return (target, Level::Debug, 0);
@@ -212,7 +213,11 @@ fn place_if_suppressed(event: &Event<'_>) -> (&'static str, Level) {
 /// Returns the kind of a warning, for the rate limit. `None`: every such event is logged.
 fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
     match *event {
-        Event::AcceptPaused { .. } => Some(Kind { message: "accept paused", subject: "" }),
+        // Each is the answer to a request.
+        Event::AcceptPaused { cause: PauseCause::Operator, .. } => None,
+        Event::AcceptPaused { cause: PauseCause::Limit | PauseCause::System(_), .. } => {
+            Some(Kind { message: "accept paused", subject: "" })
+        }
         // The loss of a client must not be suppressed after failures that lost none.
         Event::DialFailed { target, left: 0, .. } => {
             Some(Kind { message: "no targets left after", subject: target })
@@ -308,8 +313,9 @@ mod tests {
     use crate::core::SourceKind;
     use crate::core::event::{DropReason, ServiceKind};
 
-    const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", fault: None, connections: 1 };
-    const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", connections: 1 };
+    const LIMIT: PauseCause = PauseCause::Limit;
+    const PAUSED: Event<'_> = Event::AcceptPaused { address: "a", cause: LIMIT, connections: 1 };
+    const RESUMED: Event<'_> = Event::AcceptResumed { address: "a", cause: LIMIT, connections: 1 };
 
     impl LogObserver {
         fn decide_at(&mut self, event: &Event<'_>, seconds: u64) -> (&'static str, Level, u64) {
@@ -339,6 +345,17 @@ mod tests {
             let failed = Event::DialFailed { target, fault, left, client: None };
             assert_eq!(log.decide_at(&failed, 0).1, Level::Warn, "{target}, {left} left");
             assert_eq!(log.decide_at(&failed, 1).1, Level::Debug, "{target}, {left} left");
+        }
+    }
+
+    #[test]
+    fn each_pause_by_an_operator_is_logged_at_info_with_its_end() {
+        let mut log = LogObserver::new(Explain::Off);
+        let (address, cause, connections) = ("a", PauseCause::Operator, 1);
+        let paused = Event::AcceptPaused { address, cause, connections };
+        let resumed = Event::AcceptResumed { address, cause, connections };
+        for event in [&paused, &paused, &resumed, &resumed] {
+            assert_eq!(log.decide_at(event, 0), (LIFECYCLE, Level::Info, 0));
         }
     }
 

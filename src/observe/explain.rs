@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use crate::core::event::DropReason;
+use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
     Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, ServiceKind, Side, Signal,
 };
@@ -68,10 +68,13 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             "the address is bound: the kernel completes handshakes, and the loop accepts the \
              connections when the listener is reported readable",
         ),
-        Event::AcceptPaused { fault: None, .. } => {
+        Event::AcceptPaused { cause: PauseCause::Limit, .. } => {
             Text("one more connection would exceed the limit; new clients wait in the accept queue")
         }
-        Event::AcceptPaused { fault: Some(_), .. } => Text(
+        Event::AcceptPaused { cause: PauseCause::Operator, .. } => {
+            Text("new clients wait in the accept queue until an operator resumes the listener")
+        }
+        Event::AcceptPaused { cause: PauseCause::System(_), .. } => Text(
             "retrying at once would spin; accept is retried after the next close, or after a delay",
         ),
         Event::AcceptResumed { .. } => {
@@ -406,6 +409,9 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Evicted => "the flow table was full, and this was its oldest flow",
         Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
         Reason::TooLong => "a longer message would have to be kept until it is complete",
+        Reason::Admin => {
+            "an operator closed it; both sides are reset, since a FIN would look like success"
+        }
     }
 }
 

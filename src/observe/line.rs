@@ -44,15 +44,10 @@ impl Line<'_> {
             Event::Listening { address, service } => {
                 write!(f, "listening on {}: {service}", plain(address))
             }
-            Event::AcceptPaused { address, fault: Some(fault), connections } => {
-                write!(f, "accept paused on {}: {fault} ({connections} open)", plain(address))
+            Event::AcceptPaused { address, cause, connections } => {
+                write!(f, "accept paused on {}: {cause} ({connections} open)", plain(address))
             }
-            Event::AcceptPaused { address, fault: None, connections } => write!(
-                f,
-                "accept paused on {}: connection limit reached ({connections} open)",
-                plain(address)
-            ),
-            Event::AcceptResumed { address, connections } => {
+            Event::AcceptResumed { address, connections, .. } => {
                 write!(f, "accept resumed on {} ({connections} open)", plain(address))
             }
             Event::AcceptFailed { address, fault } => {

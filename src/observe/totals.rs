@@ -165,7 +165,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::core::event::DropReason;
+    use crate::core::event::{DropReason, PauseCause};
     use crate::core::{Close, CloseKind, Peer, Reason, Side, SysError};
 
     fn closed(reason: Reason) -> Event<'static> {
@@ -187,7 +187,7 @@ mod tests {
             Event::Sent { bytes: 3, to: &from },
             Event::Passed { received: 6, received_bytes: 50, sent: 5, sent_bytes: 40 },
             Event::Dropped { bytes: Some(3), from: None, why: DropReason::Own },
-            Event::AcceptPaused { address: "a", fault: None, connections: 1 },
+            Event::AcceptPaused { address: "a", cause: PauseCause::Limit, connections: 1 },
             Event::Missed { messages: 17 },
             Event::DialFailed { target: "a", fault, left: 1, client: None },
             Event::DialFailed { target: "b", fault, left: 0, client: None },

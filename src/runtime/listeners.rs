@@ -3,6 +3,7 @@
 //! epoll reports a listener once, however many connections are in its accept queue. So a reported
 //! listener stays *pending* until `accept` returns EAGAIN, however many turns that takes. A paused
 //! listener is retried by the loop, because no event follows for connections already in the queue.
+//! A listener that an operator has paused is not pending: it waits for the operator.
 
 use std::io;
 use std::mem;
@@ -12,11 +13,13 @@ use std::time::Duration;
 use mio::{Interest, Registry, Token};
 
 use crate::config::{Address, Service};
+use crate::core::event::PauseCause;
 use crate::core::{Event, Key, Moment, Peer, SourceKind, Stream, SysError, Turn};
 
 use super::sources::Sources;
 use crate::net::listener::{AcceptResult, Listener};
 use crate::net::socket::Socket;
+use crate::net::tcp_info::AcceptQueue;
 
 /// Maximum number of connections that one listener accepts per turn; the others wait for the next.
 pub const ACCEPT_BUDGET: usize = 64;
@@ -55,7 +58,19 @@ enum Pause {
     /// The connection limit is reached.
     Limit,
     /// The system is out of a resource. Retried at `again`, or after a connection closes.
-    System { again: Moment, wait: Duration },
+    System { again: Moment, wait: Duration, fault: SysError },
+    /// An operator has stopped it, until an operator resumes it or it closes.
+    Operator,
+}
+
+impl Pause {
+    fn cause(&self) -> PauseCause {
+        match self {
+            Pause::Limit => PauseCause::Limit,
+            Pause::System { fault, .. } => PauseCause::System(*fault),
+            Pause::Operator => PauseCause::Operator,
+        }
+    }
 }
 
 /// An accepted connection.
@@ -97,12 +112,37 @@ impl Listeners {
         self.slots.insert(key, slot);
     }
 
-    /// Marks a reported listener as pending, if it is still open.
+    /// Marks a reported listener as pending, if it is still open and no operator has paused it.
     pub fn set_pending(&mut self, key: Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
-        if !mem::replace(&mut slot.accept_pending, true) {
+        if !slot.awaits_operator() && !mem::replace(&mut slot.accept_pending, true) {
             self.accept_pending += 1;
         }
+    }
+
+    /// Stops accepting for an operator: clients wait in the accept queue. Returns false if an
+    /// operator has paused the listener already, or if it is closing. `connections` are open now.
+    pub fn pause(&mut self, key: Key, connections: usize, turn: &mut Turn<'_>) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        if slot.closing.is_some() || slot.awaits_operator() {
+            return false;
+        }
+        self.accept_pending -= usize::from(mem::take(&mut slot.accept_pending));
+        slot.pause = None;
+        slot.set_paused(key, Pause::Operator, connections, turn);
+        true
+    }
+
+    /// Accepts again after `pause`, beginning with the connections in the accept queue. Returns
+    /// false if no operator has paused the listener.
+    pub fn resume(&mut self, key: Key, connections: usize, turn: &mut Turn<'_>) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        if !matches!(slot.pause, Some(Pause::Operator)) {
+            return false;
+        }
+        slot.resume(key, connections, turn);
+        self.set_pending(key);
+        true
     }
 
     /// The route of a listener.
@@ -202,6 +242,7 @@ impl Listeners {
             None => Some(Duration::ZERO),
             Some(Pause::Limit) => (capacity_left > 0).then_some(Duration::ZERO),
             Some(Pause::System { again, .. }) => Some(again.since(now)),
+            Some(Pause::Operator) => slot.closing.map(|_| Duration::ZERO),
         };
         self.slots.iter().filter_map(|(_, slot)| of(slot)).min()
     }
@@ -231,7 +272,7 @@ impl Listeners {
             return None;
         }
         if capacity_left == 0 {
-            slot.set_paused(key, Pause::Limit, None, connections, turn);
+            slot.set_paused(key, Pause::Limit, connections, turn);
             return None;
         }
         loop {
@@ -306,12 +347,38 @@ impl ListenerSlot {
         self.route
     }
 
+    /// Why accepting is paused. None: it is not.
+    pub fn paused(&self) -> Option<PauseCause> {
+        self.pause.as_ref().map(Pause::cause)
+    }
+
+    /// Whether connections may be waiting that the loop is about to accept.
+    pub fn is_pending(&self) -> bool {
+        self.accept_pending
+    }
+
+    /// Whether it closes as soon as its accept queue is empty.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    /// The accept queue, where the system tells it.
+    pub fn accept_queue(&self) -> Option<AcceptQueue> {
+        self.listener.accept_queue()
+    }
+
+    /// Whether it accepts nothing until an operator resumes it. A closing one accepts its queue.
+    fn awaits_operator(&self) -> bool {
+        matches!(self.pause, Some(Pause::Operator)) && self.closing.is_none()
+    }
+
     /// The state in a dump.
     pub fn state(&self) -> &'static str {
         match (&self.pause, self.accept_pending) {
             _ if self.closing.is_some() => "closing",
             (Some(Pause::Limit), _) => "paused, connection limit reached",
             (Some(Pause::System { .. }), _) => "paused, out of descriptors or memory",
+            (Some(Pause::Operator), _) => "paused by an operator",
             (None, true) => "connections pending",
             (None, false) => "no connections pending",
         }
@@ -324,6 +391,7 @@ impl ListenerSlot {
                 None => true,
                 Some(Pause::Limit) => capacity_left > 0,
                 Some(Pause::System { again, .. }) => *again <= now,
+                Some(Pause::Operator) => self.closing.is_some(),
             }
     }
 
@@ -338,177 +406,29 @@ impl ListenerSlot {
     ) {
         let wait = match self.pause {
             Some(Pause::System { wait, .. }) => (wait * 2).min(RETRY_MAX),
-            _ => RETRY_FIRST,
+            Some(Pause::Limit | Pause::Operator) | None => RETRY_FIRST,
         };
         let again = turn.now.after(wait);
-        self.set_paused(key, Pause::System { again, wait }, Some(fault), connections, turn);
+        self.set_paused(key, Pause::System { again, wait, fault }, connections, turn);
     }
 
     /// Pauses, and reports it if the listener was not paused before.
-    fn set_paused(
-        &mut self,
-        key: Key,
-        pause: Pause,
-        fault: Option<SysError>,
-        connections: usize,
-        turn: &mut Turn<'_>,
-    ) {
+    fn set_paused(&mut self, key: Key, pause: Pause, connections: usize, turn: &mut Turn<'_>) {
+        let cause = pause.cause();
         if self.pause.replace(pause).is_none() {
             let address = &self.address;
-            turn.on(key, &Event::AcceptPaused { address, fault, connections });
+            turn.on(key, &Event::AcceptPaused { address, cause, connections });
         }
     }
 
     fn resume(&mut self, key: Key, connections: usize, turn: &mut Turn<'_>) {
-        if self.pause.take().is_some() {
-            turn.on(key, &Event::AcceptResumed { address: &self.address, connections });
+        if let Some(pause) = self.pause.take() {
+            let (address, cause) = (&self.address, pause.cause());
+            turn.on(key, &Event::AcceptResumed { address, cause, connections });
         }
     }
 }
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
-mod tests {
-    use std::io::Read;
-    use std::net::TcpStream;
-
-    use mio::Poll;
-
-    use super::*;
-    use crate::core::Observer;
-
-    #[derive(Default)]
-    struct Log(Vec<String>);
-
-    impl Observer for Log {
-        fn on(&mut self, _: Key, event: &Event<'_>) {
-            let code = |fault: &SysError| fault.code.unwrap_or(0);
-            self.0.push(match event {
-                Event::AcceptPaused { fault, .. } => {
-                    format!("paused {}", fault.as_ref().map_or(0, code))
-                }
-                Event::AcceptFailed { fault, .. } => format!("failed {}", code(fault)),
-                Event::AcceptResumed { .. } => "resumed".to_string(),
-                other => format!("{other:?}"),
-            });
-        }
-    }
-
-    const KEY: Key = Key::LOOP;
-
-    /// One listener, and clients in its accept queue.
-    struct Bench {
-        poll: Poll,
-        listeners: Listeners,
-        key: Key,
-        clients: Vec<TcpStream>,
-        log: Log,
-    }
-
-    impl Bench {
-        fn new(clients: usize) -> Bench {
-            let (poll, mut listeners) = (Poll::new().unwrap(), Listeners::default());
-            let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
-            let at = ("127.0.0.1", listener.at().port().unwrap());
-            let key = listeners.open(listener, 0, poll.registry()).unwrap();
-            let clients = (0..clients).map(|_| TcpStream::connect(at).unwrap()).collect();
-            listeners.set_pending(key);
-            Bench { poll, listeners, key, clients, log: Log::default() }
-        }
-
-        fn accept(&mut self, now: Moment) -> Option<Accepted> {
-            let turn = &mut Turn::new(now, &mut self.log);
-            self.listeners.accept(self.key, 9, 0, turn, |_| Ok(KEY))
-        }
-
-        fn close_empty(&mut self) -> bool {
-            self.listeners.close_empty(self.poll.registry())
-        }
-    }
-
-    #[test]
-    fn a_client_that_the_poll_refuses_to_watch_is_reset_and_accepting_pauses() {
-        for code in [libc::ENOSPC, libc::ENOMEM] {
-            let mut bench = Bench::new(4);
-            let (slots, log) = (&mut bench.listeners, &mut bench.log);
-            let refuse = |_: &mut Socket| Err(io::Error::from_raw_os_error(code));
-            let mut now = Moment(0);
-            for wait in [100, 200] {
-                let turn = &mut Turn::new(now, log);
-                assert!(slots.accept(bench.key, 9, 0, turn, refuse).is_none());
-                let wait = Duration::from_millis(wait);
-                assert_eq!(slots.sleep(now, 9), Some(wait));
-                now = now.after(wait);
-            }
-            // One attempt per pause: the other clients stay in the queue.
-            for client in bench.clients.drain(..2) {
-                let error = (&client).read(&mut [0]).unwrap_err();
-                assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
-            }
-            let accepted = bench.accept(now).unwrap();
-            assert_eq!(accepted.peer, Peer::Inet(bench.clients[0].local_addr().unwrap()));
-            let log = &bench.log;
-            let failed = format!("failed {code}");
-            let expected = [&failed, &format!("paused {code}"), &failed, "resumed"];
-            assert_eq!(log.0, expected);
-        }
-    }
-
-    #[test]
-    fn a_closing_listener_accepts_its_queue_and_the_others_stay() {
-        let mut bench = Bench::new(2);
-        let other = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
-        let other = bench.listeners.open(other, 1, bench.poll.registry()).unwrap();
-        bench.listeners.close_when_empty(bench.key);
-        assert!(!bench.close_empty(), "its queue is not empty");
-        assert!(bench.accept(Moment(0)).is_some() && bench.accept(Moment(0)).is_some());
-        assert!(!bench.close_empty(), "that is not known yet");
-        assert!(bench.accept(Moment(0)).is_none());
-        assert!(bench.close_empty() && !bench.listeners.has_closing());
-        assert_eq!((bench.listeners.iter().count(), bench.listeners.route(other)), (1, Some(1)));
-        bench.listeners.set_pending(bench.key);
-        assert!(!bench.listeners.has_pending(), "an event may still be reported");
-    }
-
-    #[test]
-    fn new_clients_cannot_keep_a_closing_listener_open() {
-        let mut bench = Bench::new(3);
-        bench.listeners.set_backlog(bench.key, Some(1));
-        bench.listeners.close_when_empty(bench.key);
-        assert!(bench.accept(Moment(0)).is_some() && bench.accept(Moment(0)).is_some());
-        assert!(bench.accept(Moment(0)).is_none(), "one queue of one, and one more");
-        assert!(bench.close_empty());
-    }
-
-    #[test]
-    fn an_event_of_a_closed_listener_never_reaches_the_next_one_in_its_slot() {
-        let mut bench = Bench::new(0);
-        bench.listeners.close(bench.key, bench.poll.registry());
-        assert!(!bench.listeners.has_pending());
-        let next = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap().remove(0);
-        let next = bench.listeners.open(next, 0, bench.poll.registry()).unwrap();
-        assert_eq!(next.source_slot(), bench.key.source_slot());
-        bench.listeners.set_pending(bench.key);
-        assert!(!bench.listeners.has_pending());
-        assert!(bench.accept(Moment(0)).is_none());
-        bench.listeners.set_pending(next);
-        assert!(bench.listeners.has_pending());
-    }
-
-    #[test]
-    fn a_closing_listener_that_is_handed_over_stays_open_with_its_queue() {
-        let mut bench = Bench::new(1);
-        bench.listeners.close_when_empty(bench.key);
-        bench.listeners.set_route(bench.key, 7);
-        let accepted = bench.accept(Moment(0)).unwrap();
-        assert_eq!(accepted.route, 7);
-        assert!(bench.accept(Moment(0)).is_none() && !bench.close_empty());
-        assert_eq!(bench.listeners.iter().count(), 1);
-    }
-
-    #[test]
-    fn a_relay_accepts_fewer_clients_per_turn_than_a_service_that_does_not_dial() {
-        assert_eq!(Listeners::budget(&Service::Echo), ACCEPT_BUDGET);
-        assert_eq!(Listeners::budget(&Service::Relay(Vec::new())), ACCEPT_BUDGET / RELAY_COST);
-    }
-}
+mod tests;

@@ -41,6 +41,19 @@ fn an_old_key_finds_nothing() {
 }
 
 #[test]
+fn what_an_operator_closes_is_reset_on_both_sides_of_a_relay_and_on_the_one_of_a_service() {
+    let mut bench = Bench::new(Timeouts::default());
+    let (relay, client, target) = bench.relay();
+    let (echo, alone) = bench.open(Conn::echo);
+    for key in [relay, echo] {
+        bench.engine.end(key, Reason::Admin, &mut Turn::new(bench.now, &mut bench.events));
+        assert!(bench.ended(key, "Admin"));
+    }
+    let net = bench.net.borrow();
+    assert!([client, target, alone].iter().all(|sock| net.socks[*sock].linger_zero));
+}
+
+#[test]
 fn one_that_ended_in_the_queue_is_not_driven_in_the_place_of_the_next() {
     let mut bench = Bench::new(Timeouts::default());
     let (old, _) = bench.open(Conn::echo);
