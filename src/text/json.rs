@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
+use serde::de::IgnoredAny;
 
 use super::escape::is_hidden;
 
@@ -13,9 +14,34 @@ use super::escape::is_hidden;
 /// ASCII. The other hidden characters can only be part of strings, and are escaped here.
 pub fn line(value: &impl Serialize) -> String {
     // Fails only for keys that are not strings, which derived objects do not have.
-    let compact = serde_json::to_string(value).unwrap_or_default();
-    let mut line = String::with_capacity(compact.len());
-    for ch in compact.chars() {
+    escaped(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// Formats foreign JSON as `line` does: fields and numbers stay as they are, in their order. Fails
+/// if it is not JSON.
+pub fn line_of(json: &str) -> serde_json::Result<String> {
+    serde_json::from_str::<IgnoredAny>(json)?;
+    let mut compact = String::with_capacity(json.len());
+    let mut in_string = false;
+    let mut chars = json.chars();
+    while let Some(ch) = chars.next() {
+        match ch {
+            '"' => in_string = !in_string,
+            ' ' | '\t' | '\r' | '\n' if !in_string => continue,
+            _ => {}
+        }
+        compact.push(ch);
+        if ch == '\\' {
+            compact.extend(chars.next());
+        }
+    }
+    Ok(escaped(&compact))
+}
+
+/// Escapes the hidden characters of valid JSON, which only its strings contain.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for ch in json.chars() {
         match is_hidden(ch) {
             false => line.push(ch),
             // Writing to a string does not fail.
@@ -35,7 +61,23 @@ const LISTS_ON_LINES: usize = 3;
 /// Formats a report: each field of the outer two levels of objects is on its own line, and so is
 /// each object of a list. The rest is on one line.
 pub fn report(value: &impl Serialize) -> String {
-    let compact = line(value);
+    on_lines(&line(value))
+}
+
+/// Formats foreign JSON as `report` does. Fails if it is not JSON.
+pub fn report_of(json: &str) -> serde_json::Result<String> {
+    line_of(json).map(|line| on_lines(&line))
+}
+
+/// Formats foreign JSON as one line of a report. Fails if it is not JSON.
+pub fn spaced_line_of(json: &str) -> serde_json::Result<String> {
+    // An object at this depth is on one line, and so is a list that does not begin with one.
+    let nested = on_lines(&format!("[[0,{}]]", line_of(json)?));
+    let inside = nested.trim_end().strip_prefix("[[0, ").and_then(|rest| rest.strip_suffix("]]"));
+    Ok(inside.unwrap_or_default().to_string())
+}
+
+fn on_lines(compact: &str) -> String {
     let mut text = String::with_capacity(2 * compact.len());
     let mut levels = Levels::default();
     let mut in_string = false;
@@ -123,5 +165,21 @@ mod tests {
         assert_eq!(line(&text), escaped);
         assert_eq!(report(&text), format!("{escaped}\n"));
         assert_eq!(serde_json::from_str::<String>(escaped).unwrap(), text);
+    }
+
+    #[test]
+    fn foreign_json_keeps_its_fields_and_numbers_and_steers_no_terminal() {
+        let json = "{ \"z\" : 18446744073709551615,\r\n\t\"a\": [1.50, \"x \\\" y\", null] ,\
+            \"\u{9b}\":\"\u{202e}\"}\n";
+        let expected = "{\n  \"z\": 18446744073709551615,\n  \"a\": [1.50, \"x \\\" y\", null],\n  \
+            \"\\u009b\": \"\\u202e\"\n}\n";
+        assert_eq!(report_of(json).unwrap(), expected);
+        for broken in ["", "{", "{}x", "{\"a\":\u{1b}}", "\"\u{1b}\"", "[1,]"] {
+            assert!(report_of(broken).is_err(), "{broken:?}");
+        }
+        let row = r#"{ "z":1,"a":"x, y" }"#;
+        assert_eq!(spaced_line_of(row).unwrap(), r#"{"z": 1, "a": "x, y"}"#);
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert_eq!(line_of(&deep).unwrap(), deep);
     }
 }

@@ -1,11 +1,12 @@
-//! Formats output: escaping of foreign text, grouped digits, colors, wrapping, and the assets of
-//! HTML pages. Writes it without blocking.
+//! Formats output: escaping of foreign text, quantities with their units, colors, wrapping, and the
+//! assets of HTML pages. Writes it without blocking.
 
 pub mod count;
 pub mod escape;
 pub(crate) mod json;
 pub(crate) mod lossy_writer;
 pub(crate) mod nonblocking_out;
+pub(crate) mod quantity;
 pub mod terminal;
 pub mod wrap;
 

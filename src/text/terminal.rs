@@ -18,13 +18,24 @@ pub fn stderr_columns() -> usize {
     COLUMNS
 }
 
-/// Only a terminal has a size. A terminal that does not know it returns 0.
+/// Returns the columns for a table on standard output: all of a terminal, 80 elsewhere.
+pub fn stdout_table_columns() -> usize {
+    #[cfg(unix)]
+    return terminal_columns(std::io::stdout()).unwrap_or(COLUMNS);
+    #[cfg(not(unix))]
+    COLUMNS
+}
+
 #[cfg(unix)]
 fn columns(out: impl std::os::fd::AsFd) -> usize {
-    match rustix::termios::tcgetwinsize(out) {
-        Ok(size) if size.ws_col > 0 => COLUMNS.min(usize::from(size.ws_col)),
-        _ => COLUMNS,
-    }
+    terminal_columns(out).map_or(COLUMNS, |columns| columns.min(COLUMNS))
+}
+
+/// Only a terminal has a size. A terminal that does not know it returns 0.
+#[cfg(unix)]
+fn terminal_columns(out: impl std::os::fd::AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(out).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
 }
 
 /// Colors text, if enabled.

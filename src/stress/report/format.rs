@@ -1,86 +1,9 @@
-//! Formats numbers, sizes, durations and dates of a report: three significant digits and a fitting
-//! unit.
+//! Formats the numbers and dates of a report.
 
 use std::time::Duration;
 
 use crate::core::Civil;
-use crate::text::count::grouped;
-
-/// Formats a count: `0`, `17`, `1,234`, `12.3 k`, `4.56 M`.
-pub fn count(value: f64) -> String {
-    match value {
-        value if value < 10_000.0 => grouped(value.round() as u64),
-        value => scaled(value, 1000.0, &["", " k", " M", " G", " T"]),
-    }
-}
-
-/// Formats a size: `64 B`, `1.20 kB`, in steps of 1000.
-pub fn bytes(value: f64) -> String {
-    match value {
-        value if value < 1000.0 => format!("{} B", value.round()),
-        value => scaled(value, 1000.0, &[" B", " kB", " MB", " GB", " TB"]),
-    }
-}
-
-/// Formats a duration: `850 ns`, `15.8 µs`, `1.54 ms`, `2.30 s`, `3 min 20 s`.
-pub fn duration(value: Duration) -> String {
-    let nanos = value.as_nanos() as f64;
-    match value.as_secs() {
-        0 => match scaled(nanos, 1000.0, &[" ns", " µs", " ms", " s"]) {
-            text if text.ends_with(" ns") => format!("{nanos} ns"),
-            text => text,
-        },
-        1..100 => format!("{} s", digits(value.as_secs_f64())),
-        seconds => minutes(seconds),
-    }
-}
-
-/// Formats an idle time, which is known to a tenth of a second at best.
-pub fn near(idle_time: Duration) -> String {
-    match idle_time.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        _ => format!("{:.1} s", idle_time.as_secs_f64()),
-    }
-}
-
-fn minutes(seconds: u64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes, seconds) {
-        (0, minutes, 0) => format!("{minutes} min"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, 0, _) => format!("{hours} h"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
-}
-
-/// Formats a share: `12 %`, `0.4 %`.
-pub fn percent(share: f64) -> String {
-    let percent = 100.0 * share;
-    match percent {
-        percent if percent >= 10.0 || percent == 0.0 => format!("{percent:.0} %"),
-        percent => format!("{percent:.1} %"),
-    }
-}
-
-/// Formats a number with three significant digits.
-pub fn digits(value: f64) -> String {
-    match value.abs() {
-        size if size >= 99.95 => format!("{value:.0}"),
-        size if size >= 9.995 => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
-    }
-}
-
-fn scaled(value: f64, step: f64, units: &[&str]) -> String {
-    let mut value = value;
-    let mut last = 0;
-    // A value that rounds up to 1000 takes the next unit.
-    while value >= step - 0.5 && last + 1 < units.len() {
-        value /= step;
-        last += 1;
-    }
-    format!("{}{}", digits(value), units[last])
-}
+pub use crate::text::quantity::{bytes, count, digits, duration, near, percent};
 
 /// Formats a time since 1970 as `2026-11-20T16:11:58Z`.
 pub fn utc(since_1970: Duration) -> String {
@@ -92,43 +15,6 @@ pub fn utc(since_1970: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_keep_their_digits_while_they_are_few() {
-        let cases = [
-            (0.0, "0"),
-            (1234.4, "1,234"),
-            (9999.0, "9,999"),
-            (12_345.0, "12.3 k"),
-            (999_600.0, "1.00 M"),
-            (123_456_789.0, "123 M"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(count(value), text);
-        }
-    }
-
-    #[test]
-    fn durations_and_sizes_have_the_unit_that_fits() {
-        let cases = [
-            (850, "850 ns"),
-            (15_839, "15.8 µs"),
-            (999_900, "1.00 ms"),
-            (1_539_071, "1.54 ms"),
-            (2_300_000_000, "2.30 s"),
-            (99_000_000_000, "99.0 s"),
-            (200_000_000_000, "3 min 20 s"),
-            (600_000_000_000, "10 min"),
-            (5_400_000_000_000, "1 h 30 min"),
-        ];
-        for (nanos, text) in cases {
-            assert_eq!(duration(Duration::from_nanos(nanos)), text);
-        }
-        assert_eq!(bytes(71.2), "71 B");
-        assert_eq!(bytes(2_048.0), "2.05 kB");
-        assert_eq!(percent(0.004), "0.4 %");
-        assert_eq!(percent(0.996), "100 %");
-    }
 
     #[test]
     fn a_date_is_written_as_in_iso_8601() {
