@@ -9,6 +9,7 @@
 //! - `runtime`: the event loop: reactor, listeners, connection attempts, datagrams, drain
 //! - `doctor`: computes which system limit is reached first; changes nothing
 //! - `talk`: connect and chat: join the terminal to one socket or to many
+//! - `tools`: ctl: prints what a running daemon says of itself, and controls it
 //! - `admin`: HTTP for operators and scrapers, on local ends of a second engine
 //! - `observe`: turns events into the log; used by `main` and `admin` only
 //! - `stress`: generates connections and load, verifies every byte, measures the server's cost
@@ -29,3 +30,4 @@ pub mod service;
 pub mod stress;
 pub mod talk;
 pub mod text;
+pub mod tools;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use log::{info, warn};
 use oneloop::cli::{self, Command};
-use oneloop::config::{LogPlan, Plan};
+use oneloop::config::{CtlPlan, LogPlan, Plan};
 use oneloop::doctor;
 use oneloop::net::signals;
 use oneloop::observe::{self, Watch};
@@ -19,6 +19,7 @@ use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
+use oneloop::tools::ctl;
 
 /// Exit code of success.
 const EXIT_OK: u8 = 0;
@@ -51,6 +52,7 @@ fn run(command: Command) -> u8 {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => EXIT_OK,
             Ok(false) | Err(_) => EXIT_RUNTIME_ERROR,
         },
+        Command::Ctl(plan) => control(&plan),
         Command::Stress(plan) => {
             match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
                 Ok(stress::RunVerdict::Passed) => EXIT_OK,
@@ -113,6 +115,22 @@ fn session(log: &LogPlan, run: impl FnOnce(&mut Watch) -> Result<u8, SessionErro
         print_error(&error);
         error.status() as u8
     })
+}
+
+/// Runs one command of ctl. Returns the exit code.
+fn control(plan: &CtlPlan) -> u8 {
+    let environment = ctl::Environment::read(|name| std::env::var_os(name));
+    match ctl::run(plan, &environment, &mut io::stdout().lock()) {
+        Ok(()) => EXIT_OK,
+        Err(error) if error.is_closed_output() => EXIT_OK,
+        Err(error) => {
+            print_error(&error);
+            match error {
+                ctl::CtlError::Usage(_) => EXIT_USAGE,
+                ctl::CtlError::Failed(_) | ctl::CtlError::Output(_) => EXIT_RUNTIME_ERROR,
+            }
+        }
+    }
 }
 
 /// Prints help or the version. A closed reader is not an error.

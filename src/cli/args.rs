@@ -35,6 +35,12 @@ impl Arg {
         Address::parse_target(&self.text).map_err(|parse_error| self.parse_error(&parse_error))
     }
 
+    /// Parses the address of a stream socket.
+    pub fn stream_target(&self) -> Result<Address, UsageError> {
+        Address::parse_stream_target(&self.text)
+            .map_err(|parse_error| self.parse_error(&parse_error))
+    }
+
     /// Returns a usage error for this argument.
     pub fn parse_error(&self, parse_error: &ParseError) -> UsageError {
         UsageError::parse_error(self.at, parse_error)

@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use super::{build, foreign};
+use super::{build, ctl, foreign};
 use crate::config::Service;
 use crate::config::parse::{self, shown};
 
@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 14] = [
+pub const COMMANDS: [Spec; 15] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -270,6 +270,28 @@ pub const COMMANDS: [Spec; 14] = [
             ("oneloop doctor --conns 100k 10.0.0.1:80", "the same as a client of one address"),
         ],
         build: build::doctor,
+    },
+    Spec {
+        name: "ctl",
+        group: CommandGroup::Tools,
+        arguments: "[OPTIONS] COMMAND [ARGUMENT]",
+        about: "look into a running daemon, and control it",
+        words: &[],
+        notes: &[
+            "The daemon needs an admin endpoint: oneloop echo --admin /run/oneloop/admin.sock. \
+             Without --admin and $ONELOOP_ADMIN, ctl uses /run/oneloop/admin.sock or \
+             $XDG_RUNTIME_DIR/oneloop/admin.sock.",
+            "Commands that change something need a Unix socket of the same user, or \
+             --token-file. Tables that are too wide for the terminal leave out columns; --json \
+             has every field.",
+        ],
+        examples: &[
+            ("oneloop ctl connections --sort idle --limit 10", "ten connections by idle time"),
+            ("oneloop ctl connection 7", "what connection 7 waits for, and where its bytes are"),
+            ("oneloop ctl --admin 127.0.0.1:9900 ready", "a probe: exit code 0 or 1"),
+            ("oneloop ctl level info,oneloop::loop=trace", "log every step of the event loop"),
+        ],
+        build: ctl::build,
     },
     Spec {
         name: "stress",

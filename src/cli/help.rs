@@ -2,6 +2,7 @@
 
 use super::args::dashed;
 use super::command::{COMMANDS, CommandGroup, Spec};
+use super::ctl;
 use crate::config::options::{self, OptionSpec, Scope, Section};
 use crate::text::wrap::{COLUMNS_MIN, fit};
 
@@ -45,6 +46,11 @@ const DOCTOR_CODES: &[(&str, &str)] = &[
     ("1", "they do not fit, or the answer is unknown, or the connect to TARGET failed"),
     ("2", "usage error"),
 ];
+const CTL_CODES: &[(&str, &str)] = &[
+    ("0", "success"),
+    ("1", "no admin endpoint, no answer, or an error from the daemon; ready: not ready"),
+    ("2", "usage error"),
+];
 const STRESS_CODES: &[(&str, &str)] = &[
     ("0", "no failures"),
     ("1", "a connection or a request failed, or a byte differed from the one sent"),
@@ -57,6 +63,7 @@ const SIGNALS: &[(&str, &str)] = &[
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("RUST_LOG", "log filter, as in oneloop=debug; overrides -v and -q"),
+    ("ONELOOP_ADMIN", "address of the admin endpoint, for ctl"),
     ("NO_COLOR", "disables colors, if set"),
 ];
 
@@ -122,7 +129,10 @@ fn about(spec: &Spec, columns: usize) -> String {
     let (first, rest) = spec.about.split_at(1);
     let mut page = HelpPage::new(&format!("{}{rest}.", first.to_uppercase()), columns);
     page.paragraph(&format!("Usage: oneloop {} {}", spec.name, spec.arguments));
-    page.list("Arguments", spec.words.iter().copied());
+    match spec.name {
+        "ctl" => page.list("Commands", ctl::COMMANDS.iter().map(|row| (row.usage, row.about))),
+        _ => page.list("Arguments", spec.words.iter().copied()),
+    }
     if !spec.notes.is_empty() {
         page.text.push('\n');
         spec.notes.iter().for_each(|note| page.plain(note));
@@ -146,6 +156,7 @@ fn about(spec: &Spec, columns: usize) -> String {
     let (listens, codes) = match spec.name {
         "connect" => (false, CONNECT_CODES),
         "doctor" => (false, DOCTOR_CODES),
+        "ctl" => (false, CTL_CODES),
         "stress" => (false, STRESS_CODES),
         _ => (true, SERVE_CODES),
     };

@@ -7,13 +7,14 @@
 use std::ffi::OsString;
 
 use crate::config::parse::shown;
-use crate::config::{ChatPlan, ConnectPlan, DoctorPlan, LogPlan, Plan, StressPlan};
+use crate::config::{ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan};
 
 pub(crate) mod error;
 
 mod args;
 mod build;
 mod command;
+mod ctl;
 mod foreign;
 mod help;
 
@@ -35,6 +36,7 @@ pub enum Command {
     Connect(ConnectPlan),
     Chat(ChatPlan),
     Doctor(DoctorPlan),
+    Ctl(Box<CtlPlan>),
     Stress(Box<StressPlan>),
     /// A text to print.
     Help(Help),

@@ -47,6 +47,12 @@ impl Address {
             .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
+    /// Parses the address of a stream socket to connect to.
+    pub fn parse_stream_target(text: &str) -> Result<Address, ParseError> {
+        read_stream_target(Spanned::whole(text))
+            .map_err(|span_error| ParseError::new("address", text, span_error))
+    }
+
     /// Whether it carries datagrams rather than a stream.
     pub fn is_datagram(&self) -> bool {
         matches!(self, Address::Udp(..) | Address::UnixDatagram(_))
@@ -139,6 +145,15 @@ pub(super) fn read_target(input: Spanned<'_>) -> Result<Address, SpanError> {
         return Err(port.wrong("cannot connect to port 0").or_accepts("a port from 1 to 65535"));
     }
     Ok(address)
+}
+
+/// Reads the address of a stream socket to connect to.
+pub(super) fn read_stream_target(input: Spanned<'_>) -> Result<Address, SpanError> {
+    let address = read_target(input)?;
+    match address.is_datagram() {
+        true => Err(input.wrong("must be a stream address").or_accepts("tcp://…, unix:…")),
+        false => Ok(address),
+    }
 }
 
 fn begins(text: &str, prefix: &str) -> bool {

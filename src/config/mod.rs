@@ -6,6 +6,7 @@ use std::time::Duration;
 pub(crate) mod address;
 pub(crate) mod admin;
 pub(crate) mod check;
+pub(crate) mod ctl;
 pub(crate) mod diff;
 pub(crate) mod host;
 pub(crate) mod listen;
@@ -27,6 +28,7 @@ pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
 pub use admin::AdminPlan;
+pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter};
 pub use diff::{Change, Diff, diff};
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};

@@ -181,6 +181,14 @@ pub fn read_size_up_to(max: usize, input: Spanned<'_>) -> Result<usize, SpanErro
     }
 }
 
+/// Reads the number of a connection: `7`, or `#7` as the log shows it.
+pub fn read_id(input: Spanned<'_>) -> Result<u32, SpanError> {
+    let digits = input.after("#").unwrap_or(input);
+    let is_number = !digits.is_empty() && digits.text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = is_number.then(|| digits.text.parse().ok()).flatten();
+    id.ok_or_else(|| digits.wrong("not the number of a connection").or_accepts("7, #7"))
+}
+
 /// Reads a count of at least 1.
 pub fn read_limit(input: Spanned<'_>) -> Result<usize, SpanError> {
     match usize::try_from(read_count(input)?) {

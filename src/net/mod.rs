@@ -3,6 +3,7 @@
 
 pub(crate) mod address;
 pub(crate) mod bind;
+pub(crate) mod blocking;
 pub(crate) mod bound_datagram;
 pub mod datagram_socket;
 pub mod inspect;

@@ -4,6 +4,7 @@
 //! A row sets one field of the plan itself, from a text with its position, and prints that field as
 //! a user would type it. The table knows nothing of dashes or arguments: `cli` does.
 
+use super::ctl::CtlSettings;
 use super::parse::{self, SpanError, Spanned};
 use super::policy::RouteSettings;
 use super::service::{Greeting, HubOptions, Service};
@@ -12,6 +13,7 @@ use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
 
 mod admin;
 mod common;
+mod ctl;
 mod serve;
 mod stress;
 mod tools;
@@ -113,6 +115,7 @@ pub enum Field {
     Connect(Set<ConnectSettings>, Show<ConnectSettings>),
     Chat(Set<ChatPlan>, Show<ChatPlan>),
     Doctor(Set<DoctorPlan>, Show<DoctorPlan>),
+    Ctl(Set<CtlSettings>, Show<CtlSettings>),
     Stress(Set<StressPlan>, Show<StressPlan>),
     /// No field: the help is printed instead.
     Help,
@@ -130,13 +133,14 @@ pub struct Settings {
     pub connect: ConnectSettings,
     pub chat: ChatPlan,
     pub doctor: DoctorPlan,
+    pub ctl: CtlSettings,
     pub stress: StressPlan,
 }
 
 /// Returns every option of every command, in the order of help.
 pub fn all() -> impl Iterator<Item = &'static OptionSpec> {
     let serve = serve::OPTIONS.iter().chain(&admin::OPTIONS);
-    let plans = serve.chain(&tools::OPTIONS).chain(&stress::OPTIONS);
+    let plans = serve.chain(&tools::OPTIONS).chain(&ctl::OPTIONS).chain(&stress::OPTIONS);
     plans.chain(&common::OPTIONS)
 }
 
@@ -169,6 +173,7 @@ pub fn changed_of_daemon(plan: &Plan) -> Vec<(&'static str, String)> {
         | Field::Connect(..)
         | Field::Chat(..)
         | Field::Doctor(..)
+        | Field::Ctl(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => None,
@@ -228,6 +233,7 @@ impl OptionSpec {
             Field::Connect(set, _) => set(&mut settings.connect, value),
             Field::Chat(set, _) => set(&mut settings.chat, value),
             Field::Doctor(set, _) => set(&mut settings.doctor, value),
+            Field::Ctl(set, _) => set(&mut settings.ctl, value),
             Field::Stress(set, _) => set(&mut settings.stress, value),
             Field::Help | Field::Version => Ok(()),
         }
@@ -244,6 +250,7 @@ impl OptionSpec {
             Field::Connect(_, show) => show(&settings.connect),
             Field::Chat(_, show) => show(&settings.chat),
             Field::Doctor(_, show) => show(&settings.doctor),
+            Field::Ctl(_, show) => show(&settings.ctl),
             Field::Stress(_, show) => show(&settings.stress),
             Field::Help | Field::Version => None,
         }
@@ -269,7 +276,7 @@ impl OptionSpec {
 
 impl Scope {
     pub fn has_command(self, command: &str) -> bool {
-        const UNLOGGED: [&str; 2] = ["doctor", "stress"];
+        const UNLOGGED: [&str; 3] = ["doctor", "ctl", "stress"];
         let serves = command == "run" || Service::NAMES.contains(&command);
         match self {
             Scope::All => true,
@@ -334,6 +341,7 @@ pub(super) fn read_route_option(
         | Field::Connect(..)
         | Field::Chat(..)
         | Field::Doctor(..)
+        | Field::Ctl(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => Err(name.wrong("unknown option")),

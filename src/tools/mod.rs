@@ -1,0 +1,3 @@
+//! Commands that work with a running daemon from outside.
+
+pub mod ctl;
