@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use log::{info, warn};
+use oneloop::admin::server::{AdminServer, ServerSettings};
 use oneloop::cli::{self, Command};
 use oneloop::config::{CtlPlan, LogPlan, Plan};
 use oneloop::doctor;
@@ -73,6 +74,13 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     // `connect` and `chat` keep the default: a background job that writes to its terminal stops.
     let _ = signals::block_terminal_output_signal();
     let mut watch = observe::start(log);
+    let settings = match ServerSettings::of(plan) {
+        Ok(settings) => settings,
+        Err(error) => {
+            print_error(&error);
+            return EXIT_RUNTIME_ERROR;
+        }
+    };
     info!("oneloop {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
     let (mut reactor, warnings) = match start::bind(plan, &mut watch) {
         Ok(bound) => bound,
@@ -85,7 +93,10 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
     for warning in warnings {
         warn!("{warning}");
     }
-    let ended = reactor.run(&mut watch);
+    let ended = match reactor.admin().is_some() {
+        true => AdminServer::new(settings).run(&mut reactor, &mut watch),
+        false => reactor.run(&mut watch),
+    };
     watch.log_totals();
     match ended {
         Ok(Outcome::Drained { cut }) => {

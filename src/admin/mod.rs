@@ -1,6 +1,21 @@
 //! The admin endpoint: HTTP for operators and scrapers, served by the event loop itself.
+//!
+//! `http` parses and writes, `server` serves the clients between two turns, `answer` finds what is
+//! asked for. What is large is produced in parts: `list`, `find`, `metrics`, and `viewer` for the
+//! stream of events. The transport is `runtime::admin_port`.
 
-#[allow(dead_code, reason = "the server of the endpoint calls the rest")]
+mod answer;
+mod client;
+mod commands;
+mod detail;
+mod endpoint;
+mod find;
 pub(crate) mod http;
+mod list;
 pub mod metrics;
 pub mod resources;
+mod rows;
+mod scrape;
+pub mod server;
+mod viewer;
+mod views;

@@ -5,6 +5,19 @@
 
 use serde::{Deserialize, Serialize};
 
+/// `GET /`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexResource {
+    pub resources: Vec<EndpointRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndpointRow {
+    pub path: String,
+    /// As the header `Allow` lists them.
+    pub methods: String,
+}
+
 /// `GET /version`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VersionResource {
@@ -216,6 +229,8 @@ pub struct LongTurn {
     pub phase_seconds: Option<f64>,
     /// The connection that took most of it.
     pub connection: Option<u32>,
+    /// Time of it in which the process was ready to run and did not run.
+    pub not_scheduled_seconds: Option<f64>,
 }
 
 /// `GET /timers`

@@ -94,7 +94,12 @@ pub(super) fn read_token_file(
 /// Whether only this machine reaches the listener. Names other than localhost are not resolved, so
 /// they do not count.
 pub(super) fn is_local(listen: &Listen) -> bool {
-    match &listen.address {
+    is_loopback(&listen.address)
+}
+
+/// Whether it is an address of the loopback interface, or of a Unix socket.
+pub fn is_loopback(address: &Address) -> bool {
+    match address {
         Address::Unix(_) | Address::UnixDatagram(_) => true,
         Address::Tcp(host, _) | Address::Udp(host, _) => match host {
             Host::Any => false,

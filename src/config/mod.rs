@@ -27,7 +27,7 @@ pub mod unit;
 pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
-pub use admin::AdminPlan;
+pub use admin::{AdminPlan, is_loopback};
 pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter};
 pub use diff::{Change, Diff, diff};
 pub use host::Host;

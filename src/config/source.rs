@@ -18,6 +18,21 @@ const ADDRESSES_MAX: u128 = 65_536;
 const SOURCES: &str = "127.0.0.2, 127.0.0.0/28, fd00::/120";
 
 impl SourceBlock {
+    /// Parses an address or a block.
+    pub fn parse(text: &str) -> Result<SourceBlock, SpanError> {
+        read(Spanned::whole(text))
+    }
+
+    /// Whether the block contains an address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        let bits = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()) << 96,
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let differs = (bits(self.base) ^ bits(ip)).checked_shr(128 - u32::from(self.prefix));
+        self.base.is_ipv4() == ip.is_ipv4() && differs.unwrap_or(0) == 0
+    }
+
     /// Returns the addresses of the block in order, without the network and broadcast addresses of
     /// IPv4.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {

@@ -84,6 +84,20 @@ pub enum State {
 }
 
 impl State {
+    /// All states.
+    pub const ALL: [State; 4] =
+        [State::Opening, State::Streaming, State::HalfClosed, State::Lingering];
+
+    /// Returns its name for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Opening => "opening",
+            State::Streaming => "streaming",
+            State::HalfClosed => "half-closed",
+            State::Lingering => "lingering",
+        }
+    }
+
     /// Returns the state that follows from the flows. `relays` is set if both ends are sockets. The
     /// order of the checks is that of their cost.
     #[inline(always)]
@@ -406,6 +420,11 @@ impl<S: Stream> Conn<S> {
     /// Whether a flow has unsent bytes, or the owner of the local end has some.
     pub fn has_unsent(&self) -> bool {
         self.flows.iter().any(|flow| flow.unsent.is_some()) || self.ends.owner_waits(1)
+    }
+
+    /// Returns the side whose end of file came first.
+    pub fn closed_first(&self) -> Option<Side> {
+        self.history.first()
     }
 
     /// Returns the bytes forwarded from end 0 and the bytes written to it. Echoed bytes count as

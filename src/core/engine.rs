@@ -32,6 +32,8 @@ mod tests;
 /// All connections. Driven by the reactor, or by the simulation.
 pub struct Engine<S: Stream> {
     conns: Slab<Conn<S>>,
+    /// All slots from here on have never been used.
+    slots: usize,
     run: Vec<Key>,
     deadlines: Deadlines,
     /// Number of open connections of each route.
@@ -69,6 +71,7 @@ impl<S: Stream> Engine<S> {
     pub fn new(timeouts: Vec<Timeouts>, capacity: usize, buffers: Buffers<S::Pipe>) -> Engine<S> {
         Engine {
             conns: Slab::with_capacity(capacity),
+            slots: 0,
             run: Vec::new(),
             live: vec![0; timeouts.len()],
             counts: EngineCounts::new(timeouts.len()),
@@ -132,6 +135,7 @@ impl<S: Stream> Engine<S> {
         conn.queued = true;
         let key = self.vacant(id);
         self.live[usize::from(route)] += 1;
+        self.slots = self.slots.max(key.slot() + 1);
         self.counts.accept(route);
         self.deadlines.arm(&mut conn, key, turn);
         self.conns.insert(conn);
@@ -142,6 +146,21 @@ impl<S: Stream> Engine<S> {
     /// Looks up a connection. Returns None if it has been closed.
     pub fn get(&mut self, key: Key) -> Option<&mut Conn<S>> {
         get(&mut self.conns, key)
+    }
+
+    /// Returns the connection in a slot, for those who visit all of them in parts.
+    pub fn at_slot(&self, slot: usize) -> Option<(Key, &Conn<S>)> {
+        self.conns.get(slot).map(|conn| (Key::new(conn.id, slot), conn))
+    }
+
+    /// Number of slots that connections have used so far.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// The next deadline of a connection and its due time.
+    pub fn deadline(&self, conn: &Conn<S>) -> Option<(Deadline, Tick)> {
+        self.deadlines.of(conn)
     }
 
     /// Handles an event of an end: sets its readiness bits, and queues the connection once.
@@ -190,6 +209,25 @@ impl<S: Stream> Engine<S> {
             self.drive(key, turn);
         }
         self.run.drain(..waiting);
+    }
+
+    /// As `run`. Returns the connection that took longest by this clock.
+    #[cold]
+    pub fn run_watched(&mut self, turn: &mut Turn<'_>, clock: impl Fn() -> Moment) -> Option<u32> {
+        let waiting = self.run.len();
+        let (mut since, mut longest) = (clock(), None);
+        for index in 0..waiting {
+            let key = self.run[index].at(0);
+            self.drive(key, turn);
+            let now = clock();
+            let took = now.since(since);
+            since = now;
+            if longest.is_none_or(|(most, _)| most < took) {
+                longest = Some((took, key.id));
+            }
+        }
+        self.run.drain(..waiting);
+        longest.map(|(_, id)| id)
     }
 
     /// Handles the deadlines that are due. Most turns have none, so that check is inlined.

@@ -130,6 +130,14 @@ pub enum Event<'a> {
     Dump {
         line: &'a str,
     },
+    /// The admin endpoint answered a request. `changes`: it was meant to change something.
+    AdminRequest {
+        method: &'a str,
+        target: &'a str,
+        status: u16,
+        peer: &'a Peer,
+        changes: bool,
+    },
 
     // ---- the lifecycle of a connection ---------------------------------------------------------
     /// A connection or a datagram flow was opened.
@@ -267,7 +275,7 @@ pub enum Event<'a> {
 }
 
 /// The kind of news an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventLevel {
     /// One step of a turn. Reported only while an observer wants steps.
     Step,
@@ -307,6 +315,20 @@ impl ReadHint {
     }
 }
 
+impl EventLevel {
+    /// Returns its name for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventLevel::Step => "step",
+            EventLevel::StepCounts => "step-counts",
+            EventLevel::Lifecycle => "lifecycle",
+            EventLevel::Notice => "notice",
+            EventLevel::Warning => "warning",
+            EventLevel::Dump => "dump",
+        }
+    }
+}
+
 impl Event<'_> {
     /// Returns its level, which decides who gets to know of it.
     pub fn level(&self) -> EventLevel {
@@ -339,11 +361,13 @@ impl Event<'_> {
             | Event::CutOff { .. }
             | Event::Stalled { .. }
             | Event::Resumed { .. }
+            | Event::AdminRequest { changes: false, .. }
             | Event::Closed { .. } => EventLevel::Lifecycle,
             Event::Listening { .. }
             | Event::AcceptResumed { .. }
             | Event::Signal { .. }
             | Event::Draining { .. }
+            | Event::AdminRequest { changes: true, .. }
             | Event::Message { .. } => EventLevel::Notice,
             // It was asked for.
             Event::AcceptPaused { cause: PauseCause::Operator, .. } => EventLevel::Notice,
@@ -352,6 +376,52 @@ impl Event<'_> {
             | Event::Resolved { error: Some(_), .. }
             | Event::Dropped { .. } => EventLevel::Warning,
             Event::InProgress { .. } | Event::Dump { .. } => EventLevel::Dump,
+        }
+    }
+
+    /// Returns its name for programs, in lower case: `accept-paused`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Event::Turn { .. } => "turn",
+            Event::PolledAgain { .. } => "polled-again",
+            Event::Listening { .. } => "listening",
+            Event::AcceptPaused { .. } => "accept-paused",
+            Event::AcceptResumed { .. } => "accept-resumed",
+            Event::AcceptFailed { .. } => "accept-failed",
+            Event::Signal { .. } => "signal",
+            Event::Draining { .. } => "draining",
+            Event::Resolved { .. } => "resolved",
+            Event::InProgress { .. } => "in-progress",
+            Event::Dump { .. } => "dump",
+            Event::AdminRequest { .. } => "admin-request",
+            Event::Opened { .. } => "opened",
+            Event::Dialing { .. } => "dialing",
+            Event::DialFailed { .. } => "dial-failed",
+            Event::Connected { .. } => "connected",
+            Event::EndOfFile => "end-of-file",
+            Event::ShutDown => "shut-down",
+            Event::Message { .. } => "message",
+            Event::Missed { .. } => "missed",
+            Event::CutOff { .. } => "cut-off",
+            Event::Stalled { .. } => "stalled",
+            Event::Resumed { .. } => "resumed",
+            Event::Closed { .. } => "closed",
+            Event::Marked { .. } => "marked",
+            Event::Stale => "stale",
+            Event::Read { .. } => "read",
+            Event::Wrote { .. } => "wrote",
+            Event::ReadBlocked => "read-blocked",
+            Event::WriteBlocked { .. } => "write-blocked",
+            Event::ReadOff => "read-off",
+            Event::ReadOn => "read-on",
+            Event::Interrupted => "interrupted",
+            Event::Yielded { .. } => "yielded",
+            Event::Armed { .. } => "armed",
+            Event::Fired { .. } => "fired",
+            Event::Received { .. } => "received",
+            Event::Sent { .. } => "sent",
+            Event::Passed { .. } => "passed",
+            Event::Dropped { .. } => "dropped",
         }
     }
 

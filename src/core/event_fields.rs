@@ -38,6 +38,10 @@ pub enum ServiceKind {
     Chat,
     /// The session of `oneloop connect`, between standard input and output and a target.
     Connect,
+    /// The admin endpoint.
+    Admin,
+    /// Its listener for health and metrics only.
+    Metrics,
 }
 
 /// Why a listener stopped accepting.
@@ -110,6 +114,8 @@ impl ServiceKind {
             ServiceKind::Hub => "hub",
             ServiceKind::Chat => "chat",
             ServiceKind::Connect => "connect",
+            ServiceKind::Admin => "admin",
+            ServiceKind::Metrics => "metrics",
         }
     }
 }

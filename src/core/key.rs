@@ -20,10 +20,13 @@ const _: () = assert!(usize::BITS == 64, "oneloop needs a 64-bit system");
 /// Slots from here on are those of datagram flows, which are stored in a separate table.
 const FIRST_FLOW: u32 = 1 << 30;
 
-/// Layout of a source's place above the bit of the end: 16 bits of slot, 11 of generation, 3 of
+/// Slots from here on are those of admin connections, which a second engine stores.
+const FIRST_ADMIN: u32 = 1 << 29;
+
+/// Layout of a source's place above the bit of the end: 16 bits of slot, 10 of generation, 4 of
 /// kind.
 const SOURCE_SLOT_BITS: u32 = 16;
-const GENERATION_BITS: u32 = 11;
+const GENERATION_BITS: u32 = 10;
 
 /// The kind of an event source that is not a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +43,14 @@ pub enum SourceKind {
     Listener,
     /// A bound datagram socket.
     Datagram,
+    /// A listener of the admin endpoint.
+    AdminListener,
     /// The loop itself, which is only the subject of events.
     Loop,
 }
 
 impl SourceKind {
-    const ALL: [SourceKind; 8] = [
+    const ALL: [SourceKind; 9] = [
         SourceKind::Signals,
         SourceKind::Waker,
         SourceKind::Timer,
@@ -53,6 +58,7 @@ impl SourceKind {
         SourceKind::Child,
         SourceKind::Listener,
         SourceKind::Datagram,
+        SourceKind::AdminListener,
         SourceKind::Loop,
     ];
 }
@@ -62,13 +68,13 @@ impl Key {
     pub const LOOP: Key = Key { id: 0, place: u32::MAX };
 
     pub fn new(id: u32, slot: usize) -> Key {
-        debug_assert!(slot < FIRST_FLOW as usize);
+        debug_assert!(slot < FIRST_ADMIN as usize);
         Key { id, place: (slot as u32) << 1 }
     }
 
     /// Returns the key of an event source that is not a connection. If it is closed while the loop
     /// runs, its slot is used again with the next generation, so that a stale event never reaches a
-    /// later source. The generation wraps after 2,048 sources: a key is only compared within the
+    /// later source. The generation wraps after 1,024 sources: a key is only compared within the
     /// turn of its event.
     pub fn source(kind: SourceKind, slot: usize, generation: u16) -> Key {
         debug_assert!(slot < Key::SOURCES);
@@ -82,7 +88,8 @@ impl Key {
 
     /// Returns the kind of a source.
     pub fn source_kind(self) -> SourceKind {
-        SourceKind::ALL[(self.place >> (1 + SOURCE_SLOT_BITS + GENERATION_BITS) & 7) as usize]
+        let kind = self.place >> (1 + SOURCE_SLOT_BITS + GENERATION_BITS) & 15;
+        SourceKind::ALL.get(kind as usize).copied().unwrap_or(SourceKind::Loop)
     }
 
     /// Returns the slot of a source.
@@ -94,6 +101,24 @@ impl Key {
     pub fn flow(id: u32, slot: usize) -> Key {
         debug_assert!(slot < FIRST_FLOW as usize);
         Key { id, place: (FIRST_FLOW | slot as u32) << 1 }
+    }
+
+    /// Returns the key under which the socket of an admin connection is registered. Its engine uses
+    /// the plain key.
+    pub fn admin(self) -> Key {
+        Key { id: self.id, place: self.place | FIRST_ADMIN << 1 }
+    }
+
+    /// Returns the plain key of an admin connection. None for other keys.
+    pub fn as_admin(self) -> Option<Key> {
+        let is_admin = !self.is_source() && !self.is_flow() && self.place >> 1 >= FIRST_ADMIN;
+        is_admin.then_some(Key { id: self.id, place: self.place & !(FIRST_ADMIN << 1) })
+    }
+
+    /// Whether it is the plain key of a connection.
+    #[inline(always)]
+    pub fn is_conn(self) -> bool {
+        self.id != 0 && self.place >> 1 < FIRST_ADMIN
     }
 
     pub fn slot(self) -> usize {
@@ -164,18 +189,23 @@ mod tests {
         assert!(!key.is_source() && !key.is_flow());
         let flow = Key::flow(8, 5);
         assert!(flow.is_flow() && flow.slot() == 5);
+        assert!(key.is_conn() && !flow.is_conn() && !Key::LOOP.is_conn());
+        assert_eq!(key.as_admin().or(flow.as_admin()).or(Key::LOOP.as_admin()), None);
+        let admin = key.admin();
+        assert!(!admin.is_conn() && !admin.is_flow() && !admin.is_source());
+        assert_eq!((admin.as_admin(), admin.end()), (Some(key), 1));
     }
 
     #[test]
     fn a_source_has_a_kind_a_slot_and_a_generation() {
         let last = Key::SOURCES - 1;
         for kind in SourceKind::ALL.into_iter().filter(|kind| *kind != SourceKind::Loop) {
-            for (slot, generation) in [(0, 0), (7, 1), (last, 2047)] {
+            for (slot, generation) in [(0, 0), (7, 1), (last, 1023)] {
                 let key = Key::source(kind, slot, generation);
                 assert_eq!((key.source_kind(), key.source_slot()), (kind, slot));
                 assert!(key.is_source() && !key.is_flow() && key.end() == 0);
                 assert_ne!(key, Key::source(kind, slot, generation + 1));
-                assert_eq!(key, Key::source(kind, slot, generation + 2048));
+                assert_eq!(key, Key::source(kind, slot, generation + 1024));
             }
         }
         assert_eq!(Key::LOOP.source_kind(), SourceKind::Loop);

@@ -22,7 +22,7 @@ pub mod hub;
 mod interest_changes;
 pub mod key;
 pub mod local;
-mod message_ring;
+pub(crate) mod message_ring;
 pub(crate) mod pipes;
 pub mod pump;
 pub mod random;

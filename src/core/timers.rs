@@ -24,6 +24,20 @@ pub enum Deadline {
     Quiet,
 }
 
+impl Deadline {
+    /// Returns its name in logs and for operators.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deadline::Connect => "connect",
+            Deadline::Idle => "idle",
+            Deadline::HalfClose => "half-close",
+            Deadline::Lifetime => "lifetime",
+            Deadline::Linger => "linger",
+            Deadline::Quiet => "quiet",
+        }
+    }
+}
+
 /// The timeouts of a route, in ticks. None means off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {

@@ -129,6 +129,7 @@ impl Observer for AccessObserver {
             | Event::Resolved { .. }
             | Event::InProgress { .. }
             | Event::Dump { .. }
+            | Event::AdminRequest { .. }
             | Event::DialFailed { .. }
             | Event::EndOfFile
             | Event::ShutDown

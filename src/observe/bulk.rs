@@ -226,6 +226,7 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         | Event::Resolved { .. }
         | Event::InProgress { .. }
         | Event::Dump { .. }
+        | Event::AdminRequest { .. }
         | Event::Opened { .. }
         | Event::Dialing { .. }
         | Event::DialFailed { .. }

@@ -6,6 +6,7 @@
 //! - trace: each step of each turn, under a target of its own
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use log::Level;
@@ -99,6 +100,12 @@ impl LogObserver {
             let times = Count(count as usize, "more time");
             log::warn!(target: LIFECYCLE, "{message}{space}{subject}: {times}");
         }
+    }
+
+    /// Returns the line of an event without its reason, for other outputs.
+    pub fn line<'a>(&'a self, key: Key, event: &'a Event<'a>) -> impl Display + 'a {
+        let (stalled, listener) = ([Duration::ZERO; 2], self.listener(key));
+        Line { key, event, listener, stalled, explain: false }
     }
 
     fn listener(&self, key: Key) -> Option<&str> {
@@ -241,6 +248,7 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
         | Event::Resolved { error: None, .. }
         | Event::InProgress { .. }
         | Event::Dump { .. }
+        | Event::AdminRequest { .. }
         | Event::Opened { .. }
         | Event::Dialing { .. }
         | Event::Connected { .. }

@@ -91,6 +91,12 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Resolved { .. } => Text(
             "a helper thread resolves names: getaddrinfo(3) blocks and has no asynchronous form",
         ),
+        Event::AdminRequest { changes: false, .. } => {
+            Text("answered between two turns; admin clients count in no limit and no total")
+        }
+        Event::AdminRequest { changes: true, .. } => {
+            Text("an operator asked for a change; it is applied between two turns")
+        }
         Event::Opened { .. } if key.is_flow() => {
             Text("a datagram came from a source without a flow")
         }

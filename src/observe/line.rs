@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::core::event::{Client, DropReason};
-use crate::core::{Close, Deadline, Event, Key, Peer, SysError};
+use crate::core::{Close, Event, Key, Peer, SysError};
 use crate::text::count::Count;
 
 use super::explain::explain;
@@ -69,6 +69,13 @@ impl Line<'_> {
                 write!(f, "in progress: {connections}, {up} B up, {down} B down so far")
             }
             Event::Dump { line } => Shown::new(line.as_bytes(), Form::Ours).within(4000).fmt(f),
+            Event::AdminRequest { method, target, status, peer, .. } => write!(
+                f,
+                "admin: {} {} from {}: {status}",
+                plain(method),
+                plain(target),
+                PeerName(peer)
+            ),
             Event::Opened { service, listen, peer, .. } => write!(
                 f,
                 "{} opened: {} -> {}, {service}",
@@ -128,17 +135,14 @@ impl Line<'_> {
                 f,
                 "{} {} deadline set, due in {}",
                 self.subject(),
-                deadline_name(deadline),
+                deadline.name(),
                 Span(now.until(due))
             ),
-            Event::Fired { deadline, again: true } => write!(
-                f,
-                "{} {} deadline not reached, set again",
-                self.subject(),
-                deadline_name(deadline)
-            ),
+            Event::Fired { deadline, again: true } => {
+                write!(f, "{} {} deadline not reached, set again", self.subject(), deadline.name())
+            }
             Event::Fired { deadline, again: false } => {
-                write!(f, "{} {} deadline expired", self.subject(), deadline_name(deadline))
+                write!(f, "{} {} deadline expired", self.subject(), deadline.name())
             }
             Event::Received { bytes, from } => {
                 write!(f, "{} received {bytes} from {}", self.end(), PeerName(from))
@@ -259,16 +263,5 @@ impl Display for PeerName<'_> {
             Peer::Unix(None) => f.write_str("unix"),
             Peer::Inet(_) | Peer::Stdio => self.0.fmt(f),
         }
-    }
-}
-
-fn deadline_name(deadline: Deadline) -> &'static str {
-    match deadline {
-        Deadline::Connect => "connect",
-        Deadline::Idle => "idle",
-        Deadline::HalfClose => "half-close",
-        Deadline::Lifetime => "lifetime",
-        Deadline::Linger => "linger",
-        Deadline::Quiet => "quiet",
     }
 }

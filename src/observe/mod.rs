@@ -15,6 +15,7 @@ pub(crate) mod access;
 pub(crate) mod access_line;
 pub(crate) mod bulk;
 pub mod event_log;
+pub mod event_stream;
 pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod format;
@@ -24,6 +25,7 @@ pub(crate) mod totals;
 
 pub use access::AccessObserver;
 pub use event_log::LogObserver;
+use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
 pub use totals::Totals;
@@ -33,6 +35,8 @@ pub struct Watch {
     pub totals: Totals,
     pub log: LogObserver,
     pub access: Option<AccessObserver>,
+    /// What viewers of the admin endpoint read.
+    pub events: EventStream,
     logger: Arc<FilteredLog>,
     lost: Arc<AtomicU64>,
 }
@@ -62,6 +66,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         totals: Totals::default(),
         log: LogObserver::new(plan.explain),
         access: plan.access.map(AccessObserver::new),
+        events: EventStream::default(),
         logger,
         lost,
     }
@@ -106,6 +111,7 @@ impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         self.totals.on(key, event);
         self.log.on(key, event);
+        self.events.on(key, event, &self.log);
         if let Some(access) = &mut self.access {
             access.on(key, event);
         }
@@ -115,6 +121,7 @@ impl Observer for Watch {
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.events.begin_turn(now);
         self.log.begin_turn(now)
     }
 }

@@ -96,6 +96,7 @@ impl Observer for Totals {
             | Event::Resolved { .. }
             | Event::InProgress { .. }
             | Event::Dump { .. }
+            | Event::AdminRequest { .. }
             | Event::EndOfFile
             | Event::ShutDown
             | Event::Message { .. }

@@ -51,6 +51,11 @@ impl Capacity {
         Capacity { limits, max_connections, is_given, reserve, per_connection, max_unsent }
     }
 
+    /// Maximum unsent bytes that all connections together may hold.
+    pub fn max_unsent(&self) -> usize {
+        self.max_unsent
+    }
+
     /// Describes the limits of connections and of unsent bytes.
     pub fn describe(&self) -> String {
         let (connections, files) = (self.max_connections, self.limits.files);

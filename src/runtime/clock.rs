@@ -1,5 +1,6 @@
 //! The clock of the loop: microseconds since its start.
 
+use std::time::Duration;
 #[cfg(not(unix))]
 use std::time::Instant;
 
@@ -49,6 +50,19 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment(0).after(self.started.elapsed())
     }
+}
+
+/// Returns the processor time that this thread has used. None where the system does not measure
+/// it.
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+pub fn thread_time() -> Option<Duration> {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok()?;
+    Some(Duration::from(time))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos", target_os = "freebsd")))]
+pub fn thread_time() -> Option<Duration> {
+    None
 }
 
 #[cfg(test)]

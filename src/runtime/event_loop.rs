@@ -2,6 +2,7 @@
 //! generator, its coordinator, `connect` and `chat` share it. Does not handle what it reports.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::net::Signals;
 
 use super::clock::Clock;
 use super::loop_stats::LoopStats;
+use super::phases::TurnDetail;
 
 /// What an event is about, decoded from its token. The keys have generations, so a stale event
 /// never reaches a later source.
@@ -34,6 +36,10 @@ pub enum Source {
     Conn(Key),
     /// The own socket of a datagram flow.
     DatagramFlow(Key),
+    /// A listener of the admin endpoint.
+    AdminListener(Key),
+    /// An admin connection, by its plain key.
+    Admin(Key),
 }
 
 /// The poller, and what every loop needs beside it.
@@ -54,16 +60,22 @@ pub struct EventLoop {
     timed: bool,
     turns: u64,
     stats: LoopStats,
+    /// What the time of the present turn was spent on, if it was measured.
+    detail: TurnDetail,
 }
 
 impl Source {
     #[inline(always)]
     pub fn of(key: Key) -> Source {
+        if key.is_conn() { Source::Conn(key) } else { Source::of_other(key) }
+    }
+
+    fn of_other(key: Key) -> Source {
+        if let Some(key) = key.as_admin() {
+            return Source::Admin(key);
+        }
         if key.is_flow() {
             return Source::DatagramFlow(key);
-        }
-        if !key.is_source() {
-            return Source::Conn(key);
         }
         match key.source_kind() {
             SourceKind::Signals => Source::Signals,
@@ -73,6 +85,7 @@ impl Source {
             SourceKind::Child => Source::Child(key.source_slot()),
             SourceKind::Listener => Source::Listener(key),
             SourceKind::Datagram => Source::Datagram(key),
+            SourceKind::AdminListener => Source::AdminListener(key),
             SourceKind::Loop => unreachable!("the loop is not registered with its own poller"),
         }
     }
@@ -85,8 +98,9 @@ impl Source {
             Source::Timer => only(SourceKind::Timer),
             Source::Stdio => only(SourceKind::Stdio),
             Source::Child(index) => Key::source(SourceKind::Child, index, 0),
-            Source::Listener(key) | Source::Datagram(key) => key,
+            Source::Listener(key) | Source::Datagram(key) | Source::AdminListener(key) => key,
             Source::Conn(key) | Source::DatagramFlow(key) => key,
+            Source::Admin(key) => key.admin(),
         }
     }
 
@@ -114,6 +128,7 @@ impl EventLoop {
             timed: false,
             turns: 0,
             stats: LoopStats::default(),
+            detail: TurnDetail::default(),
         })
     }
 
@@ -157,6 +172,12 @@ impl EventLoop {
         self.clock.now()
     }
 
+    /// The time at which the last sleep ended.
+    #[inline]
+    pub fn woke(&self) -> Moment {
+        self.woke
+    }
+
     /// Number of turns so far.
     pub fn turns(&self) -> u64 {
         self.turns
@@ -165,6 +186,11 @@ impl EventLoop {
     /// Measures the turns from now on, or no more.
     pub fn set_timed(&mut self, timed: bool) {
         self.timed = timed;
+    }
+
+    /// Adds to the statistics what the time of the present turn was spent on.
+    pub fn set_detail(&mut self, detail: TurnDetail) {
+        self.detail = detail;
     }
 
     /// What the loop has counted so far.
@@ -191,7 +217,7 @@ impl EventLoop {
     ) -> io::Result<Turn<'t>> {
         let now = self.poll(limit)?;
         if self.timed {
-            self.stats.turn(self.turns, self.woke, before, now);
+            self.stats.turn(self.turns, self.woke, before, now, mem::take(&mut self.detail));
         }
         self.stats.events += self.events.iter().count() as u64;
         self.woke = now;
@@ -316,6 +342,8 @@ mod tests {
             Source::Datagram(datagram),
             Source::Conn(conn),
             Source::DatagramFlow(flow),
+            Source::AdminListener(Key::source(SourceKind::AdminListener, 1, 1023)),
+            Source::Admin(Key::new(u32::MAX, 71)),
         ] {
             assert_eq!(Source::of(Key::from_token(source.token().0)), source);
         }

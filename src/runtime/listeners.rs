@@ -85,12 +85,16 @@ pub struct Accepted {
 
 impl Default for Listeners {
     fn default() -> Listeners {
-        let slots = Sources::new(SourceKind::Listener);
-        Listeners { slots, accept_pending: 0, closing: 0 }
+        Listeners::new(SourceKind::Listener)
     }
 }
 
 impl Listeners {
+    /// Creates a table of listeners whose keys are of this kind.
+    pub fn new(kind: SourceKind) -> Listeners {
+        Listeners { slots: Sources::new(kind), accept_pending: 0, closing: 0 }
+    }
+
     /// Registers a listener of a route, and returns its key.
     pub fn open(
         &mut self,

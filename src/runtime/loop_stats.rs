@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::core::counters::{DurationHistogram, TURN};
 use crate::core::{Moment, Tick};
 
+use super::phases::TurnDetail;
+
 /// What the loop has counted since it was created. Everything but `events` is counted only while
 /// the loop is timed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct LongestTurn {
     pub took: Duration,
     /// When it began.
     pub at: Moment,
+    /// What its time was spent on, if that was measured.
+    pub detail: TurnDetail,
 }
 
 /// Shortest poll that counts as a sleep. A poll that finds events returns within a few
@@ -42,7 +46,14 @@ const PERIOD: Tick = 600;
 impl LoopStats {
     /// Counts the turn `number` that began at `woke` and ended at `before`, and the poll from there
     /// to `now`.
-    pub fn turn(&mut self, number: u64, woke: Moment, before: Moment, now: Moment) {
+    pub fn turn(
+        &mut self,
+        number: u64,
+        woke: Moment,
+        before: Moment,
+        now: Moment,
+        detail: TurnDetail,
+    ) {
         let (took, polled) = (before.since(woke), now.since(before));
         self.polled += polled;
         self.slept += u64::from(polled >= SLEEP_MIN);
@@ -57,7 +68,7 @@ impl LoopStats {
             self.period = woke.tick();
         }
         if self.longest[0].is_none_or(|longest| longest.took < took) {
-            self.longest[0] = Some(LongestTurn { number, took, at: woke });
+            self.longest[0] = Some(LongestTurn { number, took, at: woke, detail });
         }
     }
 
@@ -72,7 +83,8 @@ mod tests {
     use super::*;
 
     fn at(stats: &mut LoopStats, number: u64, woke: u64, took: u64, polled: u64) {
-        stats.turn(number, Moment(woke), Moment(woke + took), Moment(woke + took + polled));
+        let (woke, before) = (Moment(woke), Moment(woke + took));
+        stats.turn(number, woke, before, Moment(before.0 + polled), TurnDetail::default());
     }
 
     #[test]

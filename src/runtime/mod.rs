@@ -1,5 +1,6 @@
 //! The event loop and its state: the reactor, listeners, connection attempts, datagram flows.
 
+pub mod admin_port;
 pub mod apply;
 mod capacity;
 pub(crate) mod clock;
@@ -8,9 +9,11 @@ mod drain;
 mod dump;
 pub(crate) mod event_loop;
 pub(crate) mod hubs;
+pub mod inspect;
 pub(crate) mod listeners;
 pub mod loop_stats;
 mod measures;
+pub mod phases;
 pub mod reactor;
 pub mod route_totals;
 pub mod routes;

@@ -11,13 +11,16 @@ use crate::core::{
 };
 use crate::service::{self, PeerFacts};
 
+use super::admin_port::AdminPort;
 use super::capacity::Capacity;
+use super::clock::thread_time;
 use super::datagrams::{DatagramCx, Datagrams};
 use super::drain::Drain;
 use super::dump::Dump;
 use super::event_loop::{EventLoop, Source, ready, token};
 use super::hubs::Hubs;
 use super::listeners::{Accepted, Listeners};
+use super::phases::{Phase, PhaseWatch};
 use super::route_totals::RouteTotals;
 use super::routes::Routes;
 use crate::net::limits::Limits;
@@ -42,6 +45,9 @@ pub struct Reactor {
     pub(super) dialer: Dialer,
     pub(super) datagrams: Datagrams,
     pub(super) hubs: Hubs,
+    /// None without listeners of the admin endpoint.
+    pub(super) admin: Option<Box<AdminPort>>,
+    phases: PhaseWatch,
     pub(super) route_totals: RouteTotals,
     /// When the loop was created.
     pub(super) started: SystemTime,
@@ -73,6 +79,8 @@ impl Reactor {
             dialer: Dialer::default(),
             datagrams: Datagrams::new(seed),
             hubs: Hubs::default(),
+            admin: None,
+            phases: PhaseWatch::default(),
             route_totals: RouteTotals::default(),
             started: SystemTime::now(),
             resolver: Resolver::new(event_loop.waker()),
@@ -105,12 +113,45 @@ impl Reactor {
         self.event_loop.turns()
     }
 
+    /// The transport of the admin endpoint.
+    #[inline]
+    pub fn admin(&mut self) -> Option<&mut AdminPort> {
+        self.admin.as_deref_mut()
+    }
+
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
     pub fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+        if self.phases.is_on() {
+            self.watched_turn(observer)
+        } else {
+            self.turn_as::<false>(observer)
+        }
+    }
+
+    /// Runs one turn and measures its phases.
+    #[cold]
+    #[inline(never)]
+    fn watched_turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+        self.turn_as::<true>(observer)
+    }
+
+    #[inline(always)]
+    fn turn_as<const WATCHED: bool>(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> io::Result<Option<Outcome>> {
         let before = self.event_loop.before_sleep();
+        if WATCHED {
+            // What followed the last turn was done for admin clients.
+            self.ended::<true>(Phase::Admin);
+            self.event_loop.set_detail(self.phases.finish(before, thread_time()));
+        }
         let limit = self.sleep_limit(before);
         let turn = &mut self.event_loop.sleep(before, limit, self.engine.queued(), observer)?;
+        if WATCHED {
+            self.phases.begin(turn.now, thread_time());
+        }
         let mut reported = self.mark(turn);
         // Without a limit no deadline is armed.
         if limit.is_some() && (self.engine.is_due(turn.now) || self.datagrams.is_due(turn.now)) {
@@ -122,18 +163,45 @@ impl Reactor {
             self.cut(turn);
             return Ok(Some(Outcome::CutShort(signal)));
         }
+        self.ended::<WATCHED>(Phase::Mark);
         if self.listeners.has_pending() {
             self.accept(turn);
         }
+        self.ended::<WATCHED>(Phase::Accept);
         let connections = self.engine.len();
         if reported.names || self.engine.has_dials() || !self.dialer.is_empty() {
             self.dial(reported.names, turn);
             self.free_routes();
         }
-        self.engine.run(turn);
+        self.ended::<WATCHED>(Phase::Dial);
+        match WATCHED {
+            true => {
+                let event_loop = &self.event_loop;
+                let slowest = self.engine.run_watched(turn, || event_loop.now());
+                self.phases.set_connection(slowest);
+            }
+            false => self.engine.run(turn),
+        }
         if self.engine.has_mail() || self.hubs.has_work() {
             self.serve_locals(turn);
         }
+        self.ended::<WATCHED>(Phase::Run);
+        self.expire(connections, turn);
+        self.ended::<WATCHED>(Phase::Expire);
+        if self.datagrams.sleep(turn.now) == Some(Duration::ZERO) {
+            self.run_datagrams(turn);
+        }
+        self.ended::<WATCHED>(Phase::Datagrams);
+        if let Some(port) = &mut self.admin {
+            port.run(&self.event_loop, turn);
+        }
+        Ok(self.check_stopped(turn))
+    }
+
+    /// Handles the deadlines that are due, and what follows from closed connections. `connections`
+    /// were open before.
+    #[inline(always)]
+    fn expire(&mut self, connections: usize, turn: &mut Turn<'_>) {
         self.engine.expire(turn);
         let registry = self.event_loop.registry();
         self.engine.update_interest(turn, |socket, key, read_off| {
@@ -143,15 +211,31 @@ impl Reactor {
             self.listeners.retry_paused(turn.now);
             self.free_routes();
         }
-        if self.datagrams.sleep(turn.now) == Some(Duration::ZERO) {
-            self.run_datagrams(turn);
+    }
+
+    /// Ends a phase of a turn that is watched.
+    #[inline(always)]
+    fn ended<const WATCHED: bool>(&mut self, phase: Phase) {
+        if WATCHED {
+            self.phases.ended(phase, self.event_loop.now());
         }
-        Ok(self.check_stopped(turn))
+    }
+
+    /// Measures the phases of turns for a while.
+    pub fn watch_phases(&mut self) {
+        self.phases.start(self.event_loop.now());
     }
 
     /// Returns the shortest of the sleep limits of all parts of the loop.
     #[inline(always)]
     fn sleep_limit(&self, now: Moment) -> Option<Duration> {
+        let limit = self.admin.as_ref().and_then(|port| port.sleep(now));
+        shorter(limit, self.service_sleep(now))
+    }
+
+    /// Returns how long the loop may sleep if it had no admin clients.
+    #[inline(always)]
+    pub(super) fn service_sleep(&self, now: Moment) -> Option<Duration> {
         if self.hubs.has_work() {
             return Some(Duration::ZERO);
         }
@@ -174,6 +258,16 @@ impl Reactor {
                 Source::Listener(key) => self.listeners.set_pending(key),
                 Source::Signals => reported.signals = true,
                 Source::Waker => reported.names = true,
+                Source::Admin(key) => {
+                    if let Some(port) = &mut self.admin {
+                        port.mark(key, ready(event), turn.now);
+                    }
+                }
+                Source::AdminListener(key) => {
+                    if let Some(port) = &mut self.admin {
+                        port.mark_listener(key);
+                    }
+                }
                 // The daemon has none.
                 Source::Timer | Source::Stdio | Source::Child(_) => {}
             }
@@ -313,7 +407,7 @@ impl Reactor {
     }
 
     /// Calls `act` with the datagrams and what they need from the rest of the loop.
-    fn with_datagrams<T>(
+    pub(super) fn with_datagrams<T>(
         &mut self,
         turn: &mut Turn<'_>,
         act: impl FnOnce(&mut Datagrams, &mut DatagramCx<'_, '_>) -> T,
@@ -337,7 +431,7 @@ impl Reactor {
 
     /// Starts the drain: empties and closes the listeners, closes connections at rest, and lets
     /// those in progress finish.
-    fn start_drain(&mut self, turn: &mut Turn<'_>) {
+    pub(super) fn start_drain(&mut self, turn: &mut Turn<'_>) {
         self.drain.start(turn.now);
         let (connections, deadline) = (self.engine.len(), self.drain.timeout());
         turn.on(Key::LOOP, &Event::Draining { connections, deadline });
@@ -379,6 +473,12 @@ impl Reactor {
             hubs: &self.hubs,
         };
         dump.report(turn);
+    }
+
+    /// The time at which the present turn began.
+    #[inline]
+    pub fn woke(&self) -> Moment {
+        self.event_loop.woke()
     }
 
     /// The time of the loop's clock.

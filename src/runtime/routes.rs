@@ -174,6 +174,10 @@ impl IndexMut<u16> for Routes {
 }
 
 impl Route {
+    pub fn is_datagram_relay(&self) -> bool {
+        self.is_relay() && self.config.listen.address.is_datagram()
+    }
+
     /// Its name: the listen address. The options of the listener may change while it is open.
     pub fn name(&self) -> String {
         self.config.listen.address.to_string()

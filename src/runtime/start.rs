@@ -8,6 +8,7 @@ use crate::config::Plan;
 use crate::core::{Observer, SysError, Turn};
 use crate::net::limits;
 
+use super::admin_port::AdminPort;
 use super::apply::CannotApply;
 use super::reactor::Reactor;
 
@@ -25,7 +26,11 @@ pub fn bind(
     observer: &mut dyn Observer,
 ) -> Result<(Reactor, Vec<String>), CannotStart> {
     let mut reactor = Reactor::new(limits::raise_files(), seed())?;
-    let warnings = reactor.apply(plan, &mut Turn::new(reactor.now(), observer))?;
+    let turn = &mut Turn::new(reactor.now(), observer);
+    let warnings = reactor.apply(plan, turn)?;
+    reactor.admin =
+        AdminPort::bind(&plan.admin, &reactor.event_loop, turn).map_err(CannotApply::Listen)?;
+    reactor.set_timed(reactor.admin.is_some());
     Ok((reactor, warnings))
 }
 

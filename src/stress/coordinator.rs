@@ -110,6 +110,7 @@ impl Coordinator {
                     Source::Waker | Source::Timer | Source::Stdio => {}
                     Source::Listener(_) | Source::Datagram(_) => {}
                     Source::Conn(_) | Source::DatagramFlow(_) => {}
+                    Source::Admin(_) | Source::AdminListener(_) => {}
                 }
             }
             if signals {

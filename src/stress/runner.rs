@@ -466,6 +466,7 @@ impl Runner {
                 // The timer only ends the sleep.
                 Source::Timer | Source::Waker => {}
                 Source::Child(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
+                Source::Admin(_) | Source::AdminListener(_) => {}
             }
         }
         if signalled {

@@ -232,6 +232,7 @@ impl<'a> Chat<'a> {
                 Source::Stdio => self.console.mark(ready(event)),
                 Source::Waker | Source::Timer | Source::Child(_) => {}
                 Source::Datagram(_) | Source::DatagramFlow(_) => {}
+                Source::Admin(_) | Source::AdminListener(_) => {}
             }
         }
         signals

@@ -135,6 +135,7 @@ impl<'a> DatagramSession<'a> {
                 }
                 Source::Timer | Source::Child(_) => {}
                 Source::Listener(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
+                Source::Admin(_) | Source::AdminListener(_) => {}
             }
         }
         let received = if signals { self.event_loop.signals(turn) } else { Vec::new() };

@@ -120,6 +120,7 @@ impl<'a> StreamSession<'a> {
                 Source::Waker => resolved = true,
                 Source::Timer | Source::Stdio | Source::Child(_) => {}
                 Source::Listener(_) | Source::Datagram(_) | Source::DatagramFlow(_) => {}
+                Source::Admin(_) | Source::AdminListener(_) => {}
             }
         }
         if signals {

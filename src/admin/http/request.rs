@@ -82,6 +82,12 @@ impl Method {
         ("OPTIONS", Method::Options),
     ];
 
+    /// Returns the name of the method.
+    pub fn name(self) -> &'static str {
+        let found = Method::NAMES.iter().find(|(_, method)| *method == self);
+        found.map_or("?", |(name, _)| name)
+    }
+
     /// Whether the method asks for no change (RFC 9110, 9.2.1).
     pub fn is_safe(self) -> bool {
         match self {

@@ -12,7 +12,6 @@ pub mod content_type {
     pub const PROBLEM: &str = "application/problem+json";
     /// The text format of Prometheus. Without its version Prometheus 3 refuses the scrape.
     pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
-    pub const TEXT: &str = "text/plain; charset=utf-8";
     pub const EVENTS: &str = "text/event-stream";
 }
 
@@ -340,10 +339,10 @@ mod tests {
         let value_text = "a\r\nSet-Cookie: x=1\r\n\r\n<script>\0é";
         let encoded = "a%0D%0ASet-Cookie: x=1%0D%0A%0D%0A<script>%00%C3%A9";
         let response =
-            Response::new(Status::Ok, content_type::TEXT, "").with_header("Location", value_text);
+            Response::new(Status::Ok, content_type::JSON, "").with_header("Location", value_text);
         let text = written(&response, false, Persistence::Close);
         assert_eq!(value(&text, "Location"), Some(encoded));
-        let head = StreamHead::new(content_type::TEXT, HttpVersion::Http10);
+        let head = StreamHead::new(content_type::JSON, HttpVersion::Http10);
         let text = streamed(&head.with_header("Location", value_text), Persistence::Close);
         assert_eq!((value(&text, "Location"), parts(&text).2), (Some(encoded), ""));
     }

@@ -11,7 +11,9 @@ use super::report::{TurnCounts, log_dropped, why};
 use super::table::Table;
 use crate::config::Policy;
 use crate::core::event::{Client, DropReason};
-use crate::core::{Close, CloseKind, Deadline, Event, Key, Moment, Reason, Side, SysError, Turn};
+use crate::core::{
+    Close, CloseKind, Deadline, Event, Key, Moment, Peer, Reason, Side, SysError, Turn,
+};
 use crate::net::address::SocketAddress;
 use crate::net::datagram_socket::DatagramSocket;
 use crate::net::recv_batch::{Segments, Wanted};
@@ -49,6 +51,20 @@ struct Flow {
     refused: Option<SysError>,
     /// A datagram was sent to the remote, and none has been received since.
     unanswered: bool,
+}
+
+/// What can be known of an open flow.
+pub struct FlowFacts {
+    pub key: Key,
+    pub route: u16,
+    pub source: Peer,
+    pub target: String,
+    pub opened_at: Moment,
+    /// When its last datagram passed.
+    pub active: Moment,
+    /// Bytes from the source, and to it.
+    pub received: u64,
+    pub sent: u64,
 }
 
 // Forwarding.
@@ -291,6 +307,15 @@ impl Flows {
         }
     }
 
+    /// Closes the flow with this key. Returns whether it was open.
+    pub fn close_key(&mut self, key: Key, reason: Reason, cx: &mut DatagramCx<'_, '_>) -> bool {
+        let is_open = self.table.peek(key.slot()).is_some_and(|entry| entry.id == key.id);
+        if is_open {
+            self.close(key.slot(), reason, cx);
+        }
+        is_open
+    }
+
     /// Closes a flow. The only place where one is removed.
     fn close(&mut self, slot: usize, reason: Reason, cx: &mut DatagramCx<'_, '_>) {
         let key = self.key(slot);
@@ -358,6 +383,32 @@ impl Flows {
     /// Number of open flows.
     pub fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// All slots from here on are empty.
+    pub fn slots(&self) -> usize {
+        self.table.slots()
+    }
+
+    /// The flow in a slot, for those who visit all of them in parts.
+    pub fn at_slot(&self, slot: usize) -> Option<FlowFacts> {
+        let entry = self.table.peek(slot)?;
+        let flow = &entry.flow;
+        Some(FlowFacts {
+            key: Key::flow(entry.id, slot),
+            route: self.table.route(entry.list),
+            source: entry.source.peer(),
+            target: flow.remote.to_string(),
+            opened_at: flow.opened_at,
+            active: entry.active,
+            received: flow.up,
+            sent: flow.down,
+        })
+    }
+
+    /// The key of the flow in a slot.
+    pub fn key_at(&self, slot: usize) -> Option<Key> {
+        self.table.peek(slot).map(|entry| Key::flow(entry.id, slot))
     }
 
     /// Number of open flows of a route.

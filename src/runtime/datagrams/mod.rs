@@ -26,6 +26,7 @@ use std::time::Duration;
 use mio::Registry;
 
 use self::answers::{Answers, Request};
+pub use self::flows::FlowFacts;
 use self::flows::Flows;
 use self::listeners::{DRAIN_ROUNDS, DatagramListeners};
 use self::port::DatagramPort;
@@ -284,6 +285,33 @@ impl Datagrams {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All slots of flows from here on are empty.
+    pub fn flow_slots(&self) -> usize {
+        self.flows.slots()
+    }
+
+    /// The flow in a slot, for those who visit all of them in parts.
+    pub fn flow_at(&self, slot: usize) -> Option<FlowFacts> {
+        self.flows.at_slot(slot)
+    }
+
+    /// The key of the flow in a slot.
+    pub fn flow_key_at(&self, slot: usize) -> Option<Key> {
+        self.flows.key_at(slot)
+    }
+
+    /// Closes the flow with this key. Returns whether it was open.
+    pub fn close_flow(&mut self, key: Key, reason: Reason, cx: &mut DatagramCx<'_, '_>) -> bool {
+        let is_open = self.flows.close_key(key, reason, cx);
+        self.listeners.settle(&mut self.flows, cx.registry);
+        is_open
+    }
+
+    /// The bound address of each socket, its route, and whether it still takes new sources.
+    pub fn sockets(&self) -> impl Iterator<Item = (&str, u16, bool)> {
+        self.listeners.iter().map(|(_, slot)| (slot.address.as_str(), slot.route, slot.is_open()))
     }
 
     /// What happened to the sockets so far.

@@ -219,6 +219,11 @@ impl<A: Clone + Eq + Hash, T> Table<A, T> {
         self.entries.len()
     }
 
+    /// All slots from here on are empty.
+    pub fn slots(&self) -> usize {
+        self.entries.capacity()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Entry<A, T>)> {
         self.entries.iter()
     }

@@ -176,6 +176,7 @@ mod tests {
             phase: Some("run".to_string()),
             phase_seconds: Some(0.011),
             connection: Some(7),
+            not_scheduled_seconds: None,
         };
         let resource = LoopResource {
             turns: 1_234_567,

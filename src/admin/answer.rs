@@ -1,0 +1,250 @@
+//! Answers requests: finds the resource, checks who asks for it, and builds the answer or the job
+//! that produces it.
+
+use crate::core::{EventLevel, Key, Turn};
+use crate::observe::{Watch, format};
+use crate::runtime::admin_port::{AdminClient, AdminRole};
+use crate::runtime::reactor::Reactor;
+use crate::text::json;
+
+use super::client::Body;
+use super::commands;
+use super::detail::connection_resource;
+use super::endpoint::Endpoint;
+use super::find::{FindJob, Then};
+use super::http::access::{AccessRules, ListenerRole, Via};
+use super::http::problem::{Problem, Status};
+use super::http::request::{HttpRequest, Method};
+use super::http::response::{Response, StreamHead, content_type};
+use super::list::{ListJob, PeerFilter, RowFilter, SORTED_ROWS, SortKey, read_token};
+use super::resources::{ClosedResource, LogLevelResource};
+use super::scrape::Scrape;
+use super::server::AdminServer;
+use super::viewer::EventFilter;
+use super::views;
+use crate::core::State;
+use crate::runtime::inspect::FLOW_STATE;
+
+/// An answer, or what produces it.
+pub enum Answer {
+    Response(Response),
+    Body(Body, StreamHead),
+    Find(FindJob),
+    Events(EventFilter, Option<String>, StreamHead),
+}
+
+/// What answering needs.
+pub struct AnswerCx<'a> {
+    pub server: &'a AdminServer,
+    pub client: &'a AdminClient,
+    pub reactor: &'a mut Reactor,
+    pub watch: &'a mut Watch,
+}
+
+impl AnswerCx<'_> {
+    /// Answers a request.
+    pub fn answer(mut self, request: &HttpRequest) -> Result<Answer, Problem> {
+        let endpoint = self.find(request)?;
+        let writes = !request.method.is_safe();
+        let streams = endpoint == Endpoint::Events;
+        let (via, role) = (self.via(), self.role());
+        self.rules().check(request, via, role, writes, streams)?;
+        if request.method == Method::Options {
+            let allow = Method::list(endpoint.methods());
+            return Ok(Response::no_content().with_header("Allow", allow).into());
+        }
+        match endpoint {
+            Endpoint::Connections | Endpoint::Events => {}
+            Endpoint::Pause | Endpoint::Resume => {}
+            _ => request.query.reader().finish()?,
+        }
+        match endpoint {
+            Endpoint::Connections => self.list(request),
+            Endpoint::Events => self.events(request),
+            Endpoint::Metrics => Ok(Answer::Body(
+                Body::Metrics(Scrape::default()),
+                StreamHead::new(content_type::METRICS, request.version),
+            )),
+            Endpoint::Connection(id) => Ok(Answer::Find(FindJob::new(
+                id,
+                match request.method {
+                    Method::Delete => Then::Close,
+                    _ => Then::Show,
+                },
+            ))),
+            Endpoint::LogLevel if writes => self.set_level(request),
+            Endpoint::Pause => commands::set_paused(&mut self, request, true),
+            Endpoint::Resume => commands::set_paused(&mut self, request, false),
+            Endpoint::Drain => commands::drain(&mut self),
+            Endpoint::Readyz if self.reactor.inspect().is_draining() => {
+                let body = json::line(&views::health(true)) + "\n";
+                Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)
+                    .with_header("Retry-After", 1)
+                    .into())
+            }
+            Endpoint::Livez | Endpoint::Readyz => resource(&views::health(false)),
+            Endpoint::Index => resource(&views::index()),
+            Endpoint::Version => resource(&views::version(self.server, self.reactor)),
+            Endpoint::Config => resource(&self.server.settings.config),
+            Endpoint::Routes => resource(&views::routes(self.reactor)),
+            Endpoint::Listeners => resource(&views::listeners(self.reactor.inspect())),
+            Endpoint::Loop => {
+                self.reactor.watch_phases();
+                resource(&views::event_loop(self.reactor))
+            }
+            Endpoint::Timers => resource(&views::timers(self.reactor)),
+            Endpoint::Limits => resource(&views::limits(self.server, self.reactor.inspect())),
+            Endpoint::Reasons => resource(&views::reasons(self.reactor)),
+            Endpoint::LogLevel => resource(&LogLevelResource { level: self.watch.filter() }),
+        }
+    }
+
+    /// Answers a request for a connection that was found.
+    pub fn found(self, key: Key, then: Then) -> Result<Answer, Problem> {
+        match then {
+            Then::Show => match self.reactor.inspect().view(key) {
+                Some(view) => resource(&connection_resource(&view)),
+                None => Err(gone(key)),
+            },
+            Then::Close => {
+                let turn = &mut Turn::new(self.reactor.woke(), self.watch);
+                match self.reactor.close_by_operator(key, turn) {
+                    true => resource(&ClosedResource { id: key.id, reason: "admin".to_owned() }),
+                    false => Err(gone(key)),
+                }
+            }
+        }
+    }
+
+    fn find(&self, request: &HttpRequest) -> Result<Endpoint, Problem> {
+        let missing = || Problem::new(Status::NotFound, "no such resource; GET / lists them");
+        let endpoint = Endpoint::find(&request.path).ok_or_else(missing)?;
+        if self.client.role == AdminRole::Metrics && !endpoint.is_open() {
+            let detail = "this listener has /livez, /readyz and /metrics only";
+            return Err(Problem::new(Status::NotFound, detail));
+        }
+        if request.method == Method::Other {
+            return Err(Problem::new(Status::NotImplemented, "unknown method"));
+        }
+        match endpoint.methods().contains(&request.method) {
+            true => Ok(endpoint),
+            false => Err(Problem::method_not_allowed(endpoint.methods())),
+        }
+    }
+
+    fn rules(&self) -> AccessRules {
+        let settings = &self.server.settings;
+        AccessRules {
+            hosts: settings.hosts.clone(),
+            port: self.client.port,
+            token: settings.token.clone(),
+        }
+    }
+
+    fn via(&self) -> Via {
+        match self.client.port {
+            Some(_) => Via::Tcp { loopback: self.client.is_loopback },
+            None => Via::Unix { trusted: self.client.is_trusted },
+        }
+    }
+
+    fn role(&self) -> ListenerRole {
+        match self.client.role {
+            AdminRole::Admin => ListenerRole::Admin,
+            AdminRole::Metrics => ListenerRole::Metrics,
+        }
+    }
+
+    fn list(&self, request: &HttpRequest) -> Result<Answer, Problem> {
+        let mut query = request.query.reader();
+        let mut states = State::ALL.map(|state| (state.name(), state.name())).to_vec();
+        states.push((FLOW_STATE, FLOW_STATE));
+        let filter = RowFilter {
+            route: query.text("route").map(str::to_owned),
+            peer: query.text("peer").map(PeerFilter::parse),
+            state: query.choice("state", &states)?.map(str::to_owned),
+            idle_longer: query.duration("idle_longer")?,
+        };
+        let sort = query.choice("sort", &SortKey::NAMES)?;
+        let max = if sort.is_some() { SORTED_ROWS as u64 } else { u64::from(u32::MAX) };
+        let limit = query.count("limit", max)?.map(|limit| limit as usize);
+        let after = match query.opaque("after")? {
+            None => None,
+            Some(_) if sort.is_some() => {
+                let detail = "after cannot be combined with sort: a sorted list has one part";
+                return Err(Problem::bad_request(detail));
+            }
+            Some(token) => Some(read_token(token).ok_or_else(|| {
+                Problem::bad_request("after must be the value of next in an earlier answer")
+            })?),
+        };
+        query.finish()?;
+        let list = ListJob::new(filter, sort, limit, after.unwrap_or_default());
+        let head = StreamHead::new(content_type::JSON, request.version);
+        Ok(Answer::Body(Body::List(Box::new(list)), head))
+    }
+
+    fn events(&self, request: &HttpRequest) -> Result<Answer, Problem> {
+        const LEVELS: [(&str, EventLevel); 3] = [
+            ("lifecycle", EventLevel::Lifecycle),
+            ("notice", EventLevel::Notice),
+            ("warning", EventLevel::Warning),
+        ];
+        let mut query = request.query.reader();
+        let names = query.text("event").unwrap_or_default();
+        let names = names.split(',').filter(|name| !name.is_empty());
+        let filter = EventFilter {
+            names: names.map(str::to_owned).collect(),
+            level: query.choice("level", &LEVELS)?,
+            connection: query.count("connection", u64::from(u32::MAX))?.map(|id| id as u32),
+        };
+        query.finish()?;
+        let head = StreamHead::new(content_type::EVENTS, request.version);
+        // A proxy in between must not collect events.
+        let head = head.with_header("X-Accel-Buffering", "no");
+        Ok(Answer::Events(filter, request.last_event_id.clone(), head))
+    }
+
+    fn set_level(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
+        let expected = "the body must be {\"level\":\"…\"}, with a filter as RUST_LOG has it";
+        let body: Result<LogLevelResource, _> = serde_json::from_slice(&request.body);
+        let Ok(LogLevelResource { level }) = body else {
+            return Err(Problem::bad_request(expected));
+        };
+        // RUST_LOG takes any other word for the name of a program part, and shows nothing else.
+        let words = level.split('/').next().unwrap_or_default().split(',');
+        if let Some(word) = words.map(str::trim).find(|word| !is_directive(word)) {
+            let word = json::line(&word);
+            let accepted = "off, error, warn, info, debug, trace, or oneloop::loop=trace";
+            return Err(Problem::bad_request(format!("{word} is no level; use {accepted}")));
+        }
+        match self.watch.set_filter(&level) {
+            Ok(()) => resource(&LogLevelResource { level: self.watch.filter() }),
+            Err(invalid) => Err(Problem::bad_request(invalid.to_string())),
+        }
+    }
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer::Response(response)
+    }
+}
+
+/// Whether a directive of a filter is a level, or names a log target of this program.
+fn is_directive(word: &str) -> bool {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    levels.iter().any(|level| word.eq_ignore_ascii_case(level))
+        || word.starts_with("oneloop")
+        || word.split('=').next() == Some(format::ACCESS)
+}
+
+/// Returns the answer that shows a resource.
+pub fn resource(value: &impl serde::Serialize) -> Result<Answer, Problem> {
+    let body = json::line(value) + "\n";
+    Ok(Response::new(Status::Ok, content_type::JSON, body).into())
+}
+
+fn gone(key: Key) -> Problem {
+    Problem::new(Status::NotFound, format!("connection {} is closed", key.id))
+}

@@ -1,0 +1,234 @@
+//! One client of the admin endpoint: what it is being sent, and until when it may take how long.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::core::Moment;
+use crate::runtime::admin_port::AdminClient;
+
+use super::answer::Answer;
+use super::find::FindJob;
+use super::http::problem::{Problem, Status};
+use super::http::request::{HttpRequest, Method};
+use super::http::response::{Framing, Persistence, Response, write};
+use super::list::ListJob;
+use super::scrape::Scrape;
+use super::viewer::{STREAM_START, Viewer};
+use crate::observe::Watch;
+
+/// Time for a request to arrive completely, from the accept or from its first byte.
+pub const REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// Time that a client may keep its connection open without a request.
+const KEEP_ALIVE_TIME: Duration = Duration::from_secs(60);
+
+/// Time in which a client must accept some of its answer.
+const STALL_TIME: Duration = Duration::from_secs(10);
+
+/// Time between two signs of life on a stream of events without events.
+pub const HEARTBEAT_TIME: Duration = Duration::from_secs(15);
+
+/// A client.
+pub struct Client {
+    pub facts: AdminClient,
+    /// Bytes to send, of which those before `sent` were accepted.
+    pub out: Vec<u8>,
+    pub sent: usize,
+    pub work: Work,
+    /// The request that is being answered.
+    pub request: RequestFacts,
+    /// When what it does now began: waiting for a request, or for room in its socket.
+    pub since: Moment,
+    /// It has sent a part of a request.
+    pub has_begun: bool,
+    /// It has had an answer: it may wait for a while before the next request.
+    pub has_answer: bool,
+    pub queued: bool,
+}
+
+/// What of a request is needed until it is answered.
+#[derive(Clone, Debug)]
+pub struct RequestFacts {
+    pub method: &'static str,
+    pub path: String,
+    /// It was meant to change something.
+    pub changes: bool,
+    head_only: bool,
+    keep_alive: bool,
+}
+
+/// What produces the bytes of a client.
+pub enum Work {
+    /// The next request.
+    Request,
+    /// A body that is produced in parts.
+    Body(Body, Framing),
+    /// A connection is looked up; the answer follows.
+    Find(FindJob),
+    /// The stream of events.
+    Events(Viewer, Framing),
+    /// Nothing more follows.
+    Closing,
+}
+
+/// A body that is produced in parts.
+pub enum Body {
+    List(Box<ListJob>),
+    Metrics(Scrape),
+}
+
+/// What happens when the time of a client is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUp {
+    /// It gets the answer "408 Request Timeout".
+    Answer,
+    /// Its idle connection is closed.
+    Close,
+    /// It does not read: its connection is reset.
+    Reset,
+    /// It gets a sign of life.
+    Heartbeat,
+}
+
+impl Default for RequestFacts {
+    /// A request that cannot be understood.
+    fn default() -> RequestFacts {
+        RequestFacts {
+            method: "?",
+            path: String::new(),
+            changes: false,
+            head_only: false,
+            keep_alive: false,
+        }
+    }
+}
+
+impl Client {
+    pub fn new(facts: AdminClient, now: Moment) -> Client {
+        Client {
+            facts,
+            out: Vec::new(),
+            sent: 0,
+            work: Work::Request,
+            request: RequestFacts::default(),
+            since: now,
+            has_begun: false,
+            has_answer: false,
+            queued: false,
+        }
+    }
+
+    /// Whether bytes wait for room in the socket.
+    pub fn is_blocked(&self) -> bool {
+        self.sent < self.out.len()
+    }
+
+    /// Whether it waits for nothing: its connection may be closed to make room.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.work, Work::Request) && !self.is_blocked() && !self.has_begun
+    }
+
+    pub fn is_stream(&self) -> bool {
+        matches!(self.work, Work::Events(..))
+    }
+
+    /// When its time is up, and what happens then.
+    pub fn deadline(&self) -> Option<(Moment, TimeUp)> {
+        let (time, what) = match &self.work {
+            _ if self.is_blocked() => (STALL_TIME, TimeUp::Reset),
+            Work::Request if self.has_begun => (REQUEST_TIME, TimeUp::Answer),
+            Work::Request if self.has_answer => (KEEP_ALIVE_TIME, TimeUp::Close),
+            Work::Request => (REQUEST_TIME, TimeUp::Answer),
+            Work::Events(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
+            Work::Closing => (STALL_TIME, TimeUp::Reset),
+            Work::Body(..) | Work::Find(_) => return None,
+        };
+        Some((self.since.after(time), what))
+    }
+
+    /// Starts to answer a request.
+    pub fn begin(&mut self, request: &HttpRequest) {
+        self.request = RequestFacts {
+            method: request.method.name(),
+            path: request.path.clone(),
+            changes: !request.method.is_safe(),
+            head_only: request.method == Method::Head,
+            keep_alive: request.keep_alive,
+        };
+    }
+
+    /// Starts to answer what is no request. The connection is closed after it.
+    pub fn begin_invalid(&mut self) {
+        self.request = RequestFacts::default();
+    }
+
+    /// Puts an answer into the output. Returns its status, unless it is not known yet.
+    pub fn put(&mut self, answer: Answer, watch: &mut Watch) -> Option<Status> {
+        let RequestFacts { head_only, keep_alive, .. } = self.request;
+        let persistence = if keep_alive { Persistence::KeepAlive } else { Persistence::Close };
+        let now = unix_seconds();
+        let (work, status) = match answer {
+            Answer::Find(find) => {
+                self.work = Work::Find(find);
+                return None;
+            }
+            Answer::Response(response) => {
+                write(&response, &mut self.out, head_only, persistence, now);
+                (Work::Request, response.status)
+            }
+            Answer::Body(body, head) => {
+                head.write(&mut self.out, head.persistence(keep_alive), now);
+                let work = if head_only { Work::Request } else { Work::Body(body, head.framing) };
+                (work, Status::Ok)
+            }
+            Answer::Events(filter, last_id, head) => {
+                head.write(&mut self.out, Persistence::Close, now);
+                self.request.keep_alive = false;
+                let work = match head_only {
+                    true => Work::Request,
+                    false => {
+                        watch.events.join();
+                        let viewer = Viewer::new(filter, last_id.as_deref(), &watch.events);
+                        head.framing.chunk(&mut self.out, STREAM_START.as_bytes());
+                        Work::Events(viewer, head.framing)
+                    }
+                };
+                (work, Status::Ok)
+            }
+        };
+        self.work = work;
+        if matches!(self.work, Work::Request) {
+            self.finish();
+        }
+        Some(status)
+    }
+
+    /// Appends a part of a body, and its end.
+    pub fn put_part(&mut self, part: &[u8], is_complete: bool) {
+        let (Work::Body(_, framing) | Work::Events(_, framing)) = &self.work else { return };
+        let framing = *framing;
+        framing.chunk(&mut self.out, part);
+        if is_complete {
+            framing.last_chunk(&mut self.out);
+            self.request.keep_alive &= framing == Framing::Chunked;
+            self.finish();
+        }
+    }
+
+    /// Ends an answer: the next request follows, or nothing.
+    fn finish(&mut self) {
+        self.work = if self.request.keep_alive { Work::Request } else { Work::Closing };
+        (self.has_begun, self.has_answer) = (false, true);
+    }
+
+    /// Puts a problem into the output that no request has caused, and closes the connection.
+    pub fn refuse(&mut self, problem: Problem) {
+        let response = Response::from(problem);
+        write(&response, &mut self.out, false, Persistence::Close, unix_seconds());
+        self.work = Work::Closing;
+    }
+}
+
+fn unix_seconds() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_secs() as i64
+}

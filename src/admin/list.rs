@@ -1,0 +1,352 @@
+//! The list of connections: one sweep over all slots, in parts. Each part reads some rows in one
+//! turn, so the list is not a snapshot: a connection that is opened in a slot already visited is
+//! not in it, and one that stays open is in it exactly once.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::config::SourceBlock;
+use crate::core::Peer;
+use crate::observe::line::PeerName;
+use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
+use crate::text::json;
+
+use super::resources::ConnectionRow;
+use super::rows::connection_row;
+
+/// Maximum rows per part. Each asks the system for two addresses: together about 100 us.
+pub const ROWS_PER_PART: usize = 64;
+
+/// Maximum slots visited per part, and maximum connections among them that are compared.
+const SLOTS_PER_PART: usize = 16 * 1024;
+const COMPARED_PER_PART: usize = 256;
+
+/// Maximum rows of a sorted list.
+pub const SORTED_ROWS: usize = 1000;
+
+/// What a row must match. None: anything.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowFilter {
+    pub route: Option<String>,
+    pub peer: Option<PeerFilter>,
+    pub state: Option<String>,
+    pub idle_longer: Option<Duration>,
+}
+
+/// Which peers match.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerFilter {
+    /// An address or a block of addresses.
+    Block(SourceBlock),
+    /// A part of the text.
+    Text(String),
+}
+
+/// The order of a sorted list: the largest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortKey {
+    Age,
+    Idle,
+    Received,
+    Sent,
+    Unsent,
+}
+
+impl SortKey {
+    /// All keys and their names.
+    pub const NAMES: [(&'static str, SortKey); 5] = [
+        ("age", SortKey::Age),
+        ("idle", SortKey::Idle),
+        ("received", SortKey::Received),
+        ("sent", SortKey::Sent),
+        ("unsent", SortKey::Unsent),
+    ];
+
+    fn of(self, view: &ConnView<'_>) -> u64 {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        match self {
+            SortKey::Age => micros(view.age()),
+            SortKey::Idle => micros(view.idle()),
+            SortKey::Received => view.moved().0,
+            SortKey::Sent => view.moved().1,
+            SortKey::Unsent => view.unsent().iter().sum(),
+        }
+    }
+}
+
+/// A list in progress.
+pub struct ListJob {
+    filter: RowFilter,
+    limit: usize,
+    cursor: SweepCursor,
+    rows: usize,
+    sorted: Option<SortedRows>,
+    begun: bool,
+}
+
+/// The largest rows seen so far, the smallest on top.
+struct SortedRows {
+    key: SortKey,
+    heap: BinaryHeap<Reverse<SortedRow>>,
+    /// Complete, in order, the next row last.
+    ready: Vec<ConnectionRow>,
+    swept: bool,
+}
+
+struct SortedRow {
+    value: u64,
+    row: ConnectionRow,
+}
+
+impl PartialEq for SortedRow {
+    fn eq(&self, other: &SortedRow) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for SortedRow {}
+
+impl PartialOrd for SortedRow {
+    fn partial_cmp(&self, other: &SortedRow) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SortedRow {
+    /// By value; of equal ones the older connection is larger.
+    fn cmp(&self, other: &SortedRow) -> Ordering {
+        self.value.cmp(&other.value).then(other.row.id.cmp(&self.row.id))
+    }
+}
+
+impl ListJob {
+    /// Starts a list at `after`. `limit`: maximum number of rows.
+    pub fn new(
+        filter: RowFilter,
+        sort: Option<SortKey>,
+        limit: Option<usize>,
+        after: SweepCursor,
+    ) -> ListJob {
+        let most = if sort.is_some() { SORTED_ROWS } else { usize::MAX };
+        let sorted = sort.map(|key| SortedRows {
+            key,
+            heap: BinaryHeap::new(),
+            ready: Vec::new(),
+            swept: false,
+        });
+        let limit = limit.unwrap_or(most).min(most);
+        ListJob { filter, limit, cursor: after, rows: 0, sorted, begun: false }
+    }
+
+    /// Appends the next part of the JSON text. Returns whether it is complete.
+    pub fn part(&mut self, inspect: Inspect<'_>, out: &mut String) -> bool {
+        if !self.begun {
+            self.begun = true;
+            out.push_str("{\"snapshot\":false,\"connections\":[");
+        }
+        let next = match &mut self.sorted {
+            None => match self.sweep(inspect, out) {
+                None => return false,
+                Some(next) => next,
+            },
+            Some(sorted) if !sorted.swept => {
+                sorted.sweep(&self.filter, self.limit, &mut self.cursor, inspect);
+                return false;
+            }
+            Some(sorted) => {
+                for _ in 0..ROWS_PER_PART {
+                    let Some(row) = sorted.ready.pop() else { break };
+                    push_row(&row, &mut self.rows, out);
+                }
+                if !sorted.ready.is_empty() {
+                    return false;
+                }
+                None
+            }
+        };
+        let next =
+            next.map_or_else(|| "null".to_owned(), |cursor| format!("\"{}\"", token(cursor)));
+        out.push_str(&format!("\n],\"count\":{},\"next\":{next}}}\n", self.rows));
+        true
+    }
+
+    /// Appends matching rows. Returns None if more are to be visited, else where a list that
+    /// continues this one begins.
+    fn sweep(&mut self, inspect: Inspect<'_>, out: &mut String) -> Option<Option<SweepCursor>> {
+        let (mut left, mut compared) = (ROWS_PER_PART, 0);
+        for _ in 0..SLOTS_PER_PART {
+            let before = self.cursor;
+            let Some(slot) = inspect.visit(&mut self.cursor) else { return Some(None) };
+            let Some(view) = slot else { continue };
+            compared += 1;
+            if !self.filter.matches(&view) {
+                if compared == COMPARED_PER_PART {
+                    break;
+                }
+                continue;
+            }
+            if self.rows == self.limit {
+                return Some(Some(before));
+            }
+            push_row(&connection_row(&view), &mut self.rows, out);
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        None
+    }
+}
+
+impl SortedRows {
+    fn sweep(
+        &mut self,
+        filter: &RowFilter,
+        limit: usize,
+        cursor: &mut SweepCursor,
+        inspect: Inspect<'_>,
+    ) {
+        let (mut left, mut compared) = (ROWS_PER_PART, 0);
+        for _ in 0..SLOTS_PER_PART {
+            if compared == COMPARED_PER_PART {
+                return;
+            }
+            let Some(slot) = inspect.visit(cursor) else {
+                let heap = std::mem::take(&mut self.heap).into_sorted_vec();
+                // Reversed, so ascending order has the largest first; rows are popped from the end.
+                self.ready = heap.into_iter().rev().map(|Reverse(sorted)| sorted.row).collect();
+                self.swept = true;
+                return;
+            };
+            let Some(view) = slot else { continue };
+            compared += 1;
+            if !filter.matches(&view) {
+                continue;
+            }
+            let value = self.key.of(&view);
+            let is_full = self.heap.len() >= limit;
+            if is_full && self.heap.peek().is_none_or(|Reverse(least)| least.value >= value) {
+                continue;
+            }
+            if is_full {
+                self.heap.pop();
+            }
+            self.heap.push(Reverse(SortedRow { value, row: connection_row(&view) }));
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl RowFilter {
+    /// Whether a connection matches. What is cheap is compared first.
+    fn matches(&self, view: &ConnView<'_>) -> bool {
+        let Some(state) = &self.state else { return self.matches_rest(view) };
+        view.state() == *state && self.matches_rest(view)
+    }
+
+    fn matches_rest(&self, view: &ConnView<'_>) -> bool {
+        self.idle_longer.is_none_or(|least| view.idle() >= least)
+            && self.route.as_ref().is_none_or(|name| is_route(view, name))
+            && self.peer.as_ref().is_none_or(|peer| view.peer().is_some_and(|is| peer.matches(&is)))
+    }
+}
+
+impl PeerFilter {
+    /// Reads a filter: an address, a block of addresses, or text.
+    pub fn parse(text: &str) -> PeerFilter {
+        match SourceBlock::parse(text) {
+            Ok(block) => PeerFilter::Block(block),
+            Err(_) => PeerFilter::Text(text.to_owned()),
+        }
+    }
+
+    fn matches(&self, peer: &Peer) -> bool {
+        match (self, peer) {
+            (PeerFilter::Block(block), Peer::Inet(address)) => {
+                block.contains(plain_ip(address.ip()))
+            }
+            (PeerFilter::Block(_), Peer::Unix(_) | Peer::Stdio) => false,
+            (PeerFilter::Text(text), peer) => PeerName(peer).to_string().contains(text.as_str()),
+        }
+    }
+}
+
+/// An IPv4 address that a socket of both families reports as an IPv6 one.
+fn plain_ip(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}
+
+/// Whether the connection is on the route with this name. The scheme may be left out.
+fn is_route(view: &ConnView<'_>, name: &str) -> bool {
+    let own = view.route().name();
+    own == name || own.strip_prefix("tcp://").is_some_and(|rest| rest == name)
+}
+
+fn push_row(row: &ConnectionRow, rows: &mut usize, out: &mut String) {
+    out.push_str(if *rows == 0 { "\n" } else { ",\n" });
+    out.push_str(&json::line(row));
+    *rows += 1;
+}
+
+/// The opaque form of a cursor.
+fn token(cursor: SweepCursor) -> String {
+    format!("{}{:x}", if cursor.in_flows { 'f' } else { 'c' }, cursor.slot)
+}
+
+/// Reads the opaque form of a cursor.
+pub fn read_token(text: &str) -> Option<SweepCursor> {
+    let (kind, slot) = text.split_at_checked(1)?;
+    let in_flows = match kind {
+        "f" => true,
+        "c" => false,
+        _ => return None,
+    };
+    let is_hex = !slot.is_empty() && slot.len() <= 8 && slot.bytes().all(|c| c.is_ascii_hexdigit());
+    let slot = is_hex.then(|| usize::from_str_radix(slot, 16).ok())??;
+    Some(SweepCursor { in_flows, slot })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_leads_back_to_its_cursor_and_nothing_else_is_one() {
+        for cursor in [
+            SweepCursor::default(),
+            SweepCursor { in_flows: false, slot: 0xbeef },
+            SweepCursor { in_flows: true, slot: 7 },
+        ] {
+            assert_eq!(read_token(&token(cursor)), Some(cursor));
+        }
+        for bad in ["", "c", "x1", "c-1", "c+1", "c123456789", "f 1", "é1"] {
+            assert_eq!(read_token(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_peer_is_found_by_address_block_and_text() {
+        let inet = |text: &str| Peer::Inet(text.parse().unwrap());
+        let unix = Peer::Unix(Some("/run/x.sock".into()));
+        let table = [
+            ("10.1.2.3", inet("10.1.2.3:5"), true),
+            ("10.1.2.3", inet("10.1.2.30:5"), false),
+            ("10.1.0.0/16", inet("10.1.2.3:5"), true),
+            ("10.2.0.0/16", inet("10.1.2.3:5"), false),
+            ("10.1.2.3", inet("[::ffff:10.1.2.3]:5"), true),
+            ("::1", inet("[::1]:5"), true),
+            ("10.1.2.3:51", inet("10.1.2.3:5123"), true),
+            (":99", inet("10.1.2.3:5123"), false),
+            ("x.sock", unix.clone(), true),
+            ("10.0.0.0/8", unix, false),
+        ];
+        for (filter, peer, expected) in table {
+            assert_eq!(PeerFilter::parse(filter).matches(&peer), expected, "{filter} {peer:?}");
+        }
+    }
+}

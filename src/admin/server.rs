@@ -1,0 +1,432 @@
+//! Serves the clients of the admin endpoint between the turns of the loop: answers their requests
+//! in order, sends large bodies in parts, and ends clients that keep others waiting.
+//!
+//! All parts together take at most `BUDGET` per turn. A part is produced when the socket has
+//! accepted the one before, so a client holds one part of memory whatever it asks for.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{Plan, options};
+use crate::core::{Event, Key, Mail, Moment, Turn};
+use crate::net::token_file;
+use crate::observe::Watch;
+use crate::runtime::admin_port::{AdminClient, AdminRole};
+use crate::runtime::reactor::{Outcome, Reactor};
+use crate::text::escape::escaped;
+
+use super::answer::{Answer, AnswerCx};
+use super::client::{Body, Client, TimeUp, Work};
+use super::find::Found;
+use super::http::problem::{Problem, Status};
+use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
+use super::http::token::AdminToken;
+use super::metrics::{AdminCounts, MetricsCx};
+use super::resources::{ConfigResource, OptionRow};
+use super::viewer::HEARTBEAT;
+
+/// Maximum number of clients. Those beyond it are told so, and closed.
+pub const CLIENTS: usize = 64;
+
+/// Maximum number of clients on the listener for metrics, which may be public: an operator always
+/// gets in.
+pub const METRICS_CLIENTS: usize = 48;
+
+/// Maximum number of viewers of events.
+pub const STREAMS: usize = 16;
+
+/// Maximum number of requests that one client has answered in one turn.
+const REQUESTS_PER_TURN: usize = 8;
+
+/// Time for bodies that are produced in parts, per turn.
+const BUDGET: Duration = Duration::from_micros(200);
+
+/// Seconds after which a refused client may come back.
+const RETRY_SECONDS: u32 = 5;
+
+/// What the server needs to know at the start.
+pub struct ServerSettings {
+    /// Names of this host that clients may use.
+    pub hosts: Vec<String>,
+    pub token: Option<AdminToken>,
+    /// What `GET /config` shows.
+    pub config: ConfigResource,
+}
+
+/// What serving needs from the rest of the process.
+struct ServeCx<'a> {
+    reactor: &'a mut Reactor,
+    watch: &'a mut Watch,
+    /// When the time of this turn is used up.
+    end: Moment,
+}
+
+/// How far serving a client has come.
+enum Advanced {
+    /// It waits for its client, or for an event.
+    Waits,
+    /// It goes on in the next turn.
+    More,
+    /// Its last bytes were sent.
+    Over,
+}
+
+/// The server of the admin endpoint.
+pub struct AdminServer {
+    pub settings: ServerSettings,
+    pub counts: AdminCounts,
+    pub started: SystemTime,
+    clients: BTreeMap<Key, Client>,
+    /// Clients with work left, in turns.
+    queue: VecDeque<Key>,
+}
+
+impl ServerSettings {
+    /// Reads what a plan names.
+    pub fn of(plan: &Plan) -> Result<ServerSettings, String> {
+        let file = plan.admin.token_file.as_deref();
+        let token = file.map(|path| {
+            let text = token_file::read(path).map_err(|error| error.to_string())?;
+            let shown = escaped(&path.display().to_string()).to_string();
+            AdminToken::parse(&text).map_err(|wrong| format!("token file {shown}: {wrong}"))
+        });
+        let options = options::changed_of_daemon(plan).into_iter();
+        let options = options.map(|(name, value)| OptionRow { name: name.to_owned(), value });
+        let routes = plan.routes.iter().map(ToString::to_string).collect();
+        Ok(ServerSettings {
+            hosts: plan.admin.hosts.clone(),
+            token: token.transpose()?,
+            config: ConfigResource { options: options.collect(), routes },
+        })
+    }
+}
+
+impl AdminServer {
+    pub fn new(settings: ServerSettings) -> AdminServer {
+        AdminServer {
+            settings,
+            counts: AdminCounts::default(),
+            started: SystemTime::now(),
+            clients: BTreeMap::new(),
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Runs the loop and serves the clients until a signal or a command stops it.
+    pub fn run(&mut self, reactor: &mut Reactor, watch: &mut Watch) -> io::Result<Outcome> {
+        loop {
+            let outcome = reactor.turn(watch)?;
+            if self.is_due(reactor, watch) {
+                self.serve(reactor, watch);
+            }
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Whether a client has something to be done.
+    #[inline]
+    fn is_due(&self, reactor: &mut Reactor, watch: &Watch) -> bool {
+        let now = reactor.woke();
+        let has_work = reactor.admin().is_some_and(|port| port.has_work(now));
+        has_work || self.counts.streams > 0 && self.has_news(watch)
+    }
+
+    fn has_news(&self, watch: &Watch) -> bool {
+        self.clients.values().any(|client| match &client.work {
+            Work::Events(viewer, _) => !client.is_blocked() && viewer.has_news(&watch.events),
+            _ => false,
+        })
+    }
+
+    /// Serves all clients that can go on, as far as one turn allows.
+    fn serve(&mut self, reactor: &mut Reactor, watch: &mut Watch) {
+        let now = reactor.now();
+        self.take_news(reactor, watch, now);
+        let end = now.after(BUDGET);
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else { break };
+            let Some(mut client) = self.clients.remove(&key) else { continue };
+            client.queued = false;
+            let mut cx = ServeCx { reactor, watch, end };
+            match self.advance(&mut client, &mut cx) {
+                Advanced::Waits => {
+                    self.clients.insert(key, client);
+                }
+                Advanced::More => {
+                    self.clients.insert(key, client);
+                    self.enqueue(key);
+                }
+                Advanced::Over => self.forget(&client, watch),
+            }
+        }
+        self.end_late_clients(reactor, watch);
+        let wake_at = match self.queue.is_empty() {
+            true => self.clients.values().filter_map(|client| Some(client.deadline()?.0)).min(),
+            false => Some(now),
+        };
+        if let Some(port) = reactor.admin() {
+            port.set_wake_at(wake_at);
+            self.counts.clients = port.len();
+            self.counts.accepted = port.accepted();
+        }
+    }
+
+    /// Takes over new clients, and queues those that have sent something or accept bytes again.
+    fn take_news(&mut self, reactor: &mut Reactor, watch: &mut Watch, now: Moment) {
+        let Some(port) = reactor.admin() else { return };
+        let opened = port.opened();
+        let mail = port.mail();
+        for facts in opened {
+            self.add(facts, reactor, now);
+        }
+        for mail in mail {
+            match mail {
+                Mail::Received(key) | Mail::Drained(key) => self.enqueue(key),
+                Mail::Closed(closed) => {
+                    if let Some(client) = self.clients.remove(&closed.key) {
+                        self.forget(&client, watch);
+                    }
+                }
+            }
+        }
+        if self.counts.streams > 0 {
+            let viewing: Vec<Key> = self.viewers().collect();
+            viewing.into_iter().for_each(|key| self.enqueue(key));
+        }
+    }
+
+    fn viewers(&self) -> impl Iterator<Item = Key> {
+        self.clients.iter().filter(|(_, client)| client.is_stream()).map(|(key, _)| *key)
+    }
+
+    fn enqueue(&mut self, key: Key) {
+        if let Some(client) = self.clients.get_mut(&key)
+            && !std::mem::replace(&mut client.queued, true)
+        {
+            self.queue.push_back(key);
+        }
+    }
+
+    /// Adds a client. Without room an idle one is closed; if all are busy, the new one is told so.
+    fn add(&mut self, facts: AdminClient, reactor: &mut Reactor, now: Moment) {
+        let (key, role) = (facts.key, facts.role);
+        let mut client = Client::new(facts, now);
+        let of_role = self.clients.values().filter(|other| other.facts.role == role).count();
+        let is_full = self.clients.len() >= CLIENTS
+            || role == AdminRole::Metrics && of_role >= METRICS_CLIENTS;
+        if is_full {
+            let only = (role == AdminRole::Metrics).then_some(role);
+            let idle = self.clients.iter().filter(|(_, other)| {
+                other.is_idle() && only.is_none_or(|role| other.facts.role == role)
+            });
+            let longest = idle.min_by_key(|(_, other)| other.since).map(|(key, _)| *key);
+            match (longest, reactor.admin()) {
+                (Some(longest), Some(port)) => {
+                    self.clients.remove(&longest);
+                    port.reply(longest, &[], true, now);
+                }
+                (None, _) | (_, None) => {
+                    let problem = Problem::unavailable("too many clients", RETRY_SECONDS);
+                    client.refuse(problem);
+                }
+            }
+        }
+        self.clients.insert(key, client);
+        self.enqueue(key);
+    }
+
+    fn forget(&mut self, client: &Client, watch: &mut Watch) {
+        if client.is_stream() {
+            self.counts.streams -= 1;
+            watch.events.leave();
+        }
+    }
+
+    /// Serves one client until it has to wait, or has used up its share of the turn.
+    fn advance(&mut self, client: &mut Client, cx: &mut ServeCx<'_>) -> Advanced {
+        let mut requests = 0;
+        loop {
+            if !send(client, cx.reactor) {
+                return Advanced::Waits;
+            }
+            match &mut client.work {
+                Work::Closing => return Advanced::Over,
+                Work::Request if requests == REQUESTS_PER_TURN => return Advanced::More,
+                Work::Request => match self.next_request(client, cx) {
+                    true => requests += 1,
+                    false => return Advanced::Waits,
+                },
+                Work::Body(..) | Work::Find(_) if cx.reactor.now() >= cx.end => {
+                    return Advanced::More;
+                }
+                Work::Body(body, _) => {
+                    let mut text = String::new();
+                    let is_complete = match body {
+                        Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
+                        Body::Metrics(metrics) => {
+                            let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
+                            metrics.part(&MetricsCx { reactor, watch, admin }, &mut text)
+                        }
+                    };
+                    client.put_part(text.as_bytes(), is_complete);
+                }
+                Work::Find(find) => match find.part(cx.reactor.inspect()) {
+                    Found::More => {}
+                    Found::Open(key) => {
+                        let then = find.then;
+                        let answered = self.answer_cx(client, cx).found(key, then);
+                        self.put(client, answered, cx);
+                    }
+                    Found::Gone => {
+                        let detail = format!("no connection {} is open", find.id());
+                        self.put(client, Err(Problem::new(Status::NotFound, detail)), cx);
+                    }
+                },
+                Work::Events(viewer, _) => {
+                    if !viewer.has_news(&cx.watch.events) {
+                        return Advanced::Waits;
+                    }
+                    let mut text = Vec::new();
+                    viewer.part(&cx.watch.events, &mut text);
+                    client.put_part(&text, false);
+                }
+            }
+        }
+    }
+
+    /// Answers the next request, if it has arrived completely.
+    fn next_request(&mut self, client: &mut Client, cx: &mut ServeCx<'_>) -> bool {
+        let (key, now) = (client.facts.key, cx.reactor.now());
+        let Some(port) = cx.reactor.admin() else { return false };
+        let Some(received) = port.received(key) else { return false };
+        let (bytes, last) = (received.bytes.len(), received.last);
+        match parse(received.bytes) {
+            ParsedRequest::Incomplete if last => {
+                client.work = Work::Closing;
+                true
+            }
+            ParsedRequest::Incomplete => {
+                if bytes > 0 && !std::mem::replace(&mut client.has_begun, true) {
+                    client.since = now;
+                }
+                port.consume(key, 0, REQUEST_BYTES);
+                false
+            }
+            ParsedRequest::Invalid(problem) => {
+                client.begin_invalid();
+                self.put(client, Err(problem), cx);
+                true
+            }
+            ParsedRequest::Complete { request, length } => {
+                port.consume(key, length, 0);
+                client.begin(&request);
+                let answered = self.answer_cx(client, cx).answer(&request);
+                self.put(client, answered, cx);
+                true
+            }
+        }
+    }
+
+    fn answer_cx<'a>(&'a self, client: &'a Client, cx: &'a mut ServeCx<'_>) -> AnswerCx<'a> {
+        let ServeCx { reactor, watch, .. } = cx;
+        AnswerCx { server: self, client: &client.facts, reactor, watch }
+    }
+
+    /// Starts to send an answer, and reports it.
+    fn put(
+        &mut self,
+        client: &mut Client,
+        answered: Result<Answer, Problem>,
+        cx: &mut ServeCx<'_>,
+    ) {
+        let answered = answered.and_then(|answer| self.check_streams(answer));
+        let answer = answered.unwrap_or_else(|problem| Answer::Response(problem.into()));
+        let Some(status) = client.put(answer, cx.watch) else { return };
+        if client.is_stream() {
+            self.counts.streams += 1;
+        }
+        count(&mut self.counts, status);
+        let request = &client.request;
+        let event = Event::AdminRequest {
+            method: request.method,
+            target: &request.path,
+            status: status.code(),
+            peer: &client.facts.peer,
+            changes: request.changes,
+        };
+        Turn::new(cx.reactor.woke(), cx.watch).on(Key::LOOP, &event);
+    }
+
+    fn check_streams(&self, answer: Answer) -> Result<Answer, Problem> {
+        match answer {
+            Answer::Events(..) if self.counts.streams >= STREAMS => {
+                Err(Problem::unavailable("too many streams of events", RETRY_SECONDS))
+            }
+            answer => Ok(answer),
+        }
+    }
+
+    /// Ends the clients whose time is up.
+    fn end_late_clients(&mut self, reactor: &mut Reactor, watch: &mut Watch) {
+        let now = reactor.now();
+        let late = self.clients.iter().filter_map(|(key, client)| {
+            let (_, what) = client.deadline().filter(|(at, _)| *at <= now)?;
+            Some((*key, what))
+        });
+        let late: Vec<(Key, TimeUp)> = late.collect();
+        for (key, what) in late {
+            let Some(client) = self.clients.get_mut(&key) else { continue };
+            match what {
+                TimeUp::Answer => {
+                    let detail = "the request did not arrive in time";
+                    client.refuse(Problem::new(Status::RequestTimeout, detail));
+                }
+                TimeUp::Close => client.work = Work::Closing,
+                TimeUp::Heartbeat => {
+                    client.put_part(HEARTBEAT.as_bytes(), false);
+                    client.since = now;
+                }
+                TimeUp::Reset => {
+                    if let Some(client) = self.clients.remove(&key) {
+                        self.forget(&client, watch);
+                    }
+                    if let Some(port) = reactor.admin() {
+                        port.reset(key, now);
+                    }
+                }
+            }
+            self.enqueue(key);
+        }
+    }
+}
+
+/// Counts an answer by the class of its status.
+fn count(counts: &mut AdminCounts, status: Status) {
+    let class = usize::from(status.code() / 100);
+    if let Some(count) = counts.requests.get_mut(class - 1) {
+        *count += 1;
+    }
+}
+
+/// Sends what waits to be sent. Returns whether the client accepted all of it.
+fn send(client: &mut Client, reactor: &mut Reactor) -> bool {
+    let (is_last, now) = (matches!(client.work, Work::Closing), reactor.now());
+    if !client.is_blocked() && !is_last {
+        return true;
+    }
+    let Some(port) = reactor.admin() else { return false };
+    let accepted = port.reply(client.facts.key, &client.out[client.sent..], is_last, now);
+    client.sent += accepted;
+    if accepted > 0 {
+        client.since = now;
+    }
+    if client.is_blocked() {
+        return false;
+    }
+    client.out.clear();
+    client.sent = 0;
+    true
+}
