@@ -8,6 +8,7 @@ mod answer;
 mod client;
 mod commands;
 mod detail;
+mod diagnosis;
 mod endpoint;
 mod find;
 pub(crate) mod http;
