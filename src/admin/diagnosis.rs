@@ -213,13 +213,19 @@ fn nothing_to_send(facts: &FlowFacts) -> String {
     }
 }
 
+impl Party {
+    pub fn name(self) -> &'static str {
+        match self {
+            Party::Client => "client",
+            Party::Target => "target",
+            Party::Service => "service",
+        }
+    }
+}
+
 impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Party::Client => "the client",
-            Party::Target => "the target",
-            Party::Service => "the service",
-        })
+        write!(f, "the {}", self.name())
     }
 }
 

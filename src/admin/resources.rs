@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::diagnosis::{WhereBytes, WhoIsSlow};
+
 /// `GET /`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexResource {
@@ -193,8 +195,8 @@ pub struct FlowRow {
     pub unsent_bytes: u64,
     /// The end of file of `from` was propagated.
     pub ended: bool,
-    pub where_are_the_bytes: Option<serde_json::Value>,
-    pub who_is_slow: Option<serde_json::Value>,
+    pub where_are_the_bytes: WhereBytes,
+    pub who_is_slow: Option<WhoIsSlow>,
 }
 
 /// `GET /loop`

@@ -81,8 +81,9 @@ impl Reactor {
     /// Closes a connection or a datagram flow: both ends are reset. Returns whether it was open.
     pub fn close_by_operator(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
         if key.is_flow() {
-            return self
-                .with_datagrams(turn, |datagrams, cx| datagrams.close_flow(key, Reason::Admin, cx));
+            return self.with_datagrams(turn, |datagrams, cx| {
+                datagrams.close_flow(key, Reason::Admin, cx)
+            });
         }
         let is_open = self.engine.get(key).is_some();
         self.engine.end(key, Reason::Admin, turn);

@@ -37,13 +37,14 @@ const CASES: [Case; 17] = [
         "target":null,"age_seconds":2.5,"idle_seconds":0.3,"received_bytes":5,"sent_bytes":5,
         "unsent_bytes":0,"at":"T","opened_at":"T0","closed_first":null,"timers":[],"ends":[],
         "flows":[{"from":"client","to":"client","moved_bytes":5,"unsent_bytes":0,"ended":false,
-        "where_are_the_bytes":{"peer_window_bytes":65536},"who_is_slow":null}],
+        "where_are_the_bytes":{"unsent_bytes":0,"peer_window_bytes":65536},"who_is_slow":null}],
         "verdict":"waits for the client"}"#,
         "#7 waits for the client\n  route     web, echo\n  client    10.0.0.9:51234\n  \
          state     streaming\n  opened    T0, 2.50 s ago\n  idle      300 ms\n  received  5 B\n  \
          sent      5 B\n  unsent    0 B\n  timers    none\n\nclient to client\n  \
          moved        5 B\n  unsent       0 B\n  end of file  not yet\n  \
-         where are the bytes:\n    peer window  65.5 kB\n",
+         where are the bytes:\n    read, unsent         0 B\n    \
+         peer's window, free  65.5 kB (65,536 B)\n",
     ),
     (
         &["close", "7"],

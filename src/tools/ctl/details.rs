@@ -1,11 +1,11 @@
 //! Prints one connection: the verdict first, then its state, both ends and both directions.
 
-use serde_json::Value;
-
 use super::view::{View, pair, pairs, safe, seconds};
-use crate::admin::resources::{ConnectionResource, ConnectionRow, EndRow, FlowRow, TcpRow};
+use crate::admin::resources::{
+    ConnectionResource, ConnectionRow, EndRow, FlowRow, TcpRow, WhereBytes, WhoIsSlow,
+};
 use crate::text::count::grouped;
-use crate::text::quantity::{bytes, digits, duration, percent};
+use crate::text::quantity::{bytes, duration, percent};
 use crate::text::wrap::fit;
 
 /// Width of a bar that shows a whole.
@@ -24,19 +24,21 @@ pub fn connection(resource: &ConnectionResource, view: &View) -> String {
     for flow in &resource.flows {
         text += &heading(&format!("{} to {}", safe(&flow.from), safe(&flow.to)), view);
         text += &pairs(&flow_facts(flow), view);
-        for (title, value, is_share) in [
-            ("where are the bytes", &flow.where_are_the_bytes, false),
-            ("who is slow", &flow.who_is_slow, true),
-        ] {
-            let rows = value.as_ref().map(|value| measures(value, is_share)).unwrap_or_default();
-            if !rows.is_empty() {
-                text += &format!("  {title}:\n");
-                let indented = pairs(&rows, &View { columns: view.columns - 2, ..*view });
-                text.extend(indented.lines().map(|line| format!("  {line}\n")));
-            }
-        }
+        text += &block("where are the bytes", &places(&flow.where_are_the_bytes), view);
+        let shares = flow.who_is_slow.as_ref().map(shares).unwrap_or_default();
+        text += &block("who is slow", &shares, view);
     }
     text
+}
+
+/// Formats rows below a title of their own.
+fn block(title: &str, rows: &[(String, String)], view: &View) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let indented = pairs(rows, &View { columns: view.columns - 2, ..*view });
+    let lines = indented.lines().map(|line| format!("  {line}\n"));
+    format!("  {title}:\n") + &lines.collect::<String>()
 }
 
 fn heading(title: &str, view: &View) -> String {
@@ -145,40 +147,28 @@ fn flow_facts(flow: &FlowRow) -> Vec<(String, String)> {
     ]
 }
 
-/// Formats the numbers of a flat object. Their names have the units; `is_share`: numbers without a
-/// unit are shares of a whole.
-pub fn measures(value: &Value, is_share: bool) -> Vec<(String, String)> {
-    let Value::Object(fields) = value else { return Vec::new() };
-    let shown = |(name, value): (&String, &Value)| {
-        let Some(number) = value.as_f64() else {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-            return (!value.is_null()).then(|| (words(name), safe(&text)));
-        };
-        Some(measure(name, number, is_share))
-    };
-    fields.iter().filter_map(shown).collect()
+/// Formats the places of the bytes, along their path.
+fn places(places: &WhereBytes) -> Vec<(String, String)> {
+    let rows = [
+        ("our receive window", places.receive_window_bytes),
+        ("to be read", places.receive_queue_bytes),
+        ("read, unsent", Some(places.unsent_bytes)),
+        ("send queue, not sent", places.not_sent_bytes),
+        ("in flight", places.in_flight_bytes),
+        ("peer's window, free", places.peer_window_bytes),
+    ];
+    let known = rows.into_iter().filter_map(|(name, bytes)| Some(pair(name, size(bytes?))));
+    known.collect()
 }
 
-fn measure(name: &str, number: f64, is_share: bool) -> (String, String) {
-    type Format = fn(f64) -> String;
-    let units: [(&str, Format); 5] = [
-        ("_bytes_per_second", |number| format!("{}/s", bytes(number))),
-        ("_bytes", bytes),
-        ("_seconds", |number| duration(seconds(number))),
-        ("_share", share),
-        ("_percent", |number| share(number / 100.0)),
-    ];
-    for (suffix, format) in units {
-        if let Some(stem) = name.strip_suffix(suffix) {
-            return (words(stem), format(number));
-        }
-    }
-    let text = match is_share {
-        true => share(number),
-        false if number.fract() == 0.0 && number >= 0.0 => grouped(number as u64),
-        false => digits(number),
-    };
-    (words(name), text)
+/// Formats the shares of what a direction waited for.
+fn shares(slow: &WhoIsSlow) -> Vec<(String, String)> {
+    vec![
+        pair("nothing to send", share(slow.nothing_to_send)),
+        pair("peer's window", share(slow.peer_window)),
+        pair("send buffer", share(slow.send_buffer)),
+        pair("network", share(slow.network)),
+    ]
 }
 
 /// Formats a share with a bar.
@@ -188,14 +178,8 @@ fn share(value: f64) -> String {
     text.trim_end().to_string()
 }
 
-fn words(name: &str) -> String {
-    safe(&name.replace('_', " "))
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::admin::resources::ConnectionTimer;
     use crate::text::terminal::Paint;
@@ -248,8 +232,20 @@ mod tests {
             moved_bytes: 1_234_567,
             unsent_bytes: 65_536,
             ended: false,
-            where_are_the_bytes: Some(json!({"our_unsent_bytes": 65_536, "segments": 12})),
-            who_is_slow: Some(json!({"client": 0.88, "network_share": 0.004, "unknown": null})),
+            where_are_the_bytes: WhereBytes {
+                receive_window_bytes: Some(40_000),
+                receive_queue_bytes: None,
+                unsent_bytes: 65_536,
+                not_sent_bytes: Some(3_780_000),
+                in_flight_bytes: Some(0),
+                peer_window_bytes: Some(0),
+            },
+            who_is_slow: Some(WhoIsSlow {
+                nothing_to_send: 0.116,
+                peer_window: 0.88,
+                send_buffer: 0.0,
+                network: 0.004,
+            }),
         };
         let verdict = "waits for the client: its receive window was closed 88 % of the busy time";
         ConnectionResource {
@@ -297,11 +293,16 @@ target to client
   unsent       65.5 kB (65,536 B)
   end of file  not yet
   where are the bytes:
-    our unsent  65.5 kB
-    segments    12
+    our receive window    40.0 kB (40,000 B)
+    read, unsent          65.5 kB (65,536 B)
+    send queue, not sent  3.78 MB (3,780,000 B)
+    in flight             0 B
+    peer's window, free   0 B
   who is slow:
-    client    88 %  ##################
-    network  0.4 %
+    nothing to send   12 %  ##
+    peer's window     88 %  ##################
+    send buffer        0 %
+    network          0.4 %
 ";
         assert_eq!(connection(&example(), &VIEW), expected);
     }
@@ -311,28 +312,11 @@ target to client
         let mut resource = example();
         resource.row.peer = Some("unix:\x1b[2J\u{202e}".repeat(20));
         resource.verdict = "waits\nERROR".to_string();
-        resource.flows[0].who_is_slow = Some(json!({"\x1b": 1, "text": "\x07"}));
+        resource.flows[0].from = "\x1b".to_string();
         resource.ends[0].ready = "\u{9b}".to_string();
         let text = connection(&resource, &VIEW);
         assert!(!text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'), "{text}");
         assert!(text.starts_with("#7 waits\\nERROR\n"));
         assert!(text.lines().all(|line| width(line) <= 80), "{text}");
-    }
-
-    #[test]
-    fn a_number_is_shown_in_the_unit_of_its_name() {
-        let cases = [
-            ("peer_window_bytes", 65_536.0, ("peer window", "65.5 kB")),
-            ("rate_bytes_per_second", 1e6, ("rate", "1.00 MB/s")),
-            ("busy_seconds", 0.25, ("busy", "250 ms")),
-            ("busy_seconds", -1.0, ("busy", "0 ns")),
-            ("client_percent", 50.0, ("client", " 50 %  ##########")),
-            ("count", 1234.0, ("count", "1,234")),
-            ("mean", 1.5, ("mean", "1.50")),
-        ];
-        for (name, number, (words, text)) in cases {
-            assert_eq!(measure(name, number, false), pair(words, text));
-        }
-        assert_eq!(measure("client", 0.004, true), pair("client", "0.4 %"));
     }
 }
