@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use oneloop::admin::metrics::{self, AdminCounts, MetricsCx};
-use oneloop::config::{Color, LogPlan, Plan, Policy, Route};
+use oneloop::config::{AdminPlan, Color, LogPlan, Plan, Policy, Route};
 use oneloop::core::event::DropReason;
 use oneloop::core::{Event, Key, Moment, Observer, Reason, Turn, Wants};
 use oneloop::observe::{self, Watch};
@@ -67,6 +67,7 @@ fn plan(routes: &[&str]) -> Plan {
         drain_timeout: Duration::from_secs(10),
         drain_idle: None,
         busy_poll: None,
+        admin: AdminPlan::default(),
     }
 }
 
