@@ -10,7 +10,7 @@ use crate::text::json;
 use super::client::Body;
 use super::commands;
 use super::detail::connection_resource;
-use super::endpoint::Endpoint;
+use super::endpoint::AdminResource;
 use super::find::{FindJob, Then};
 use super::http::access::{AccessRules, ListenerRole, Via};
 use super::http::problem::{Problem, Status};
@@ -20,7 +20,7 @@ use super::list::{ListJob, PeerFilter, RowFilter, SORTED_ROWS, SortKey, read_tok
 use super::resources::{ClosedResource, LogLevelResource};
 use super::scrape::Scrape;
 use super::server::AdminServer;
-use super::viewer::EventFilter;
+use super::viewer::EventSelection;
 use super::views;
 use crate::core::State;
 use crate::runtime::inspect::FLOW_STATE;
@@ -30,7 +30,7 @@ pub enum Answer {
     Response(Response),
     Body(Body, StreamHead),
     Find(FindJob),
-    Events(EventFilter, Option<String>, StreamHead),
+    Events(EventSelection, Option<String>, StreamHead),
 }
 
 /// What answering needs.
@@ -46,7 +46,7 @@ impl AnswerCx<'_> {
     pub fn answer(mut self, request: &HttpRequest) -> Result<Answer, Problem> {
         let endpoint = self.find(request)?;
         let writes = !request.method.is_safe();
-        let streams = endpoint == Endpoint::Events;
+        let streams = endpoint == AdminResource::Events;
         let (via, role) = (self.via(), self.role());
         self.rules().check(request, via, role, writes, streams)?;
         if request.method == Method::Options {
@@ -54,48 +54,48 @@ impl AnswerCx<'_> {
             return Ok(Response::no_content().with_header("Allow", allow).into());
         }
         match endpoint {
-            Endpoint::Connections | Endpoint::Events => {}
-            Endpoint::Pause | Endpoint::Resume => {}
+            AdminResource::Connections | AdminResource::Events => {}
+            AdminResource::Pause | AdminResource::Resume => {}
             _ => request.query.reader().finish()?,
         }
         match endpoint {
-            Endpoint::Connections => self.list(request),
-            Endpoint::Events => self.events(request),
-            Endpoint::Metrics => Ok(Answer::Body(
+            AdminResource::Connections => self.list(request),
+            AdminResource::Events => self.events(request),
+            AdminResource::Metrics => Ok(Answer::Body(
                 Body::Metrics(Scrape::default()),
                 StreamHead::new(content_type::METRICS, request.version),
             )),
-            Endpoint::Connection(id) => Ok(Answer::Find(FindJob::new(
+            AdminResource::Connection(id) => Ok(Answer::Find(FindJob::new(
                 id,
                 match request.method {
                     Method::Delete => Then::Close,
                     _ => Then::Show,
                 },
             ))),
-            Endpoint::LogLevel if writes => self.set_level(request),
-            Endpoint::Pause => commands::set_paused(&mut self, request, true),
-            Endpoint::Resume => commands::set_paused(&mut self, request, false),
-            Endpoint::Drain => commands::drain(&mut self),
-            Endpoint::Readyz if self.reactor.inspect().is_draining() => {
+            AdminResource::LogLevel if writes => self.set_level(request),
+            AdminResource::Pause => commands::set_paused(&mut self, request, true),
+            AdminResource::Resume => commands::set_paused(&mut self, request, false),
+            AdminResource::Drain => commands::drain(&mut self),
+            AdminResource::Readyz if self.reactor.inspect().is_draining() => {
                 let body = json::line(&views::health(true)) + "\n";
                 Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)
                     .with_header("Retry-After", 1)
                     .into())
             }
-            Endpoint::Livez | Endpoint::Readyz => resource(&views::health(false)),
-            Endpoint::Index => resource(&views::index()),
-            Endpoint::Version => resource(&views::version(self.server, self.reactor)),
-            Endpoint::Config => resource(&self.server.settings.config),
-            Endpoint::Routes => resource(&views::routes(self.reactor)),
-            Endpoint::Listeners => resource(&views::listeners(self.reactor.inspect())),
-            Endpoint::Loop => {
+            AdminResource::Livez | AdminResource::Readyz => resource(&views::health(false)),
+            AdminResource::Index => resource(&views::index()),
+            AdminResource::Version => resource(&views::version(self.server, self.reactor)),
+            AdminResource::Config => resource(&self.server.settings.config),
+            AdminResource::Routes => resource(&views::routes(self.reactor)),
+            AdminResource::Listeners => resource(&views::listeners(self.reactor.inspect())),
+            AdminResource::Loop => {
                 self.reactor.watch_phases();
                 resource(&views::event_loop(self.reactor))
             }
-            Endpoint::Timers => resource(&views::timers(self.reactor)),
-            Endpoint::Limits => resource(&views::limits(self.server, self.reactor.inspect())),
-            Endpoint::Reasons => resource(&views::reasons(self.reactor)),
-            Endpoint::LogLevel => resource(&LogLevelResource { level: self.watch.filter() }),
+            AdminResource::Timers => resource(&views::timers(self.reactor)),
+            AdminResource::Limits => resource(&views::limits(self.server, self.reactor.inspect())),
+            AdminResource::Reasons => resource(&views::reasons(self.reactor)),
+            AdminResource::LogLevel => resource(&LogLevelResource { level: self.watch.filter() }),
         }
     }
 
@@ -116,9 +116,9 @@ impl AnswerCx<'_> {
         }
     }
 
-    fn find(&self, request: &HttpRequest) -> Result<Endpoint, Problem> {
+    fn find(&self, request: &HttpRequest) -> Result<AdminResource, Problem> {
         let missing = || Problem::new(Status::NotFound, "no such resource; GET / lists them");
-        let endpoint = Endpoint::find(&request.path).ok_or_else(missing)?;
+        let endpoint = AdminResource::find(&request.path).ok_or_else(missing)?;
         if self.client.role == AdminRole::Metrics && !endpoint.is_open() {
             let detail = "this listener has /livez, /readyz and /metrics only";
             return Err(Problem::new(Status::NotFound, detail));
@@ -193,7 +193,7 @@ impl AnswerCx<'_> {
         let mut query = request.query.reader();
         let names = query.text("event").unwrap_or_default();
         let names = names.split(',').filter(|name| !name.is_empty());
-        let filter = EventFilter {
+        let filter = EventSelection {
             names: names.map(str::to_owned).collect(),
             level: query.choice("level", &LEVELS)?,
             connection: query.count("connection", u64::from(u32::MAX))?.map(|id| id as u32),

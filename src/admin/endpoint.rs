@@ -5,7 +5,7 @@ use super::http::request::Method;
 
 /// A resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
+pub enum AdminResource {
     Index,
     Livez,
     Readyz,
@@ -29,59 +29,59 @@ pub enum Endpoint {
 }
 
 /// The resources without parameters in their paths, in the order in which the index lists them.
-pub const PATHS: [(&str, Endpoint); 18] = [
-    ("/", Endpoint::Index),
-    ("/livez", Endpoint::Livez),
-    ("/readyz", Endpoint::Readyz),
-    ("/metrics", Endpoint::Metrics),
-    ("/version", Endpoint::Version),
-    ("/config", Endpoint::Config),
-    ("/routes", Endpoint::Routes),
-    ("/listeners", Endpoint::Listeners),
-    ("/connections", Endpoint::Connections),
-    ("/loop", Endpoint::Loop),
-    ("/timers", Endpoint::Timers),
-    ("/limits", Endpoint::Limits),
-    ("/reasons", Endpoint::Reasons),
-    ("/log/level", Endpoint::LogLevel),
-    ("/events", Endpoint::Events),
-    ("/drain", Endpoint::Drain),
-    ("/pause", Endpoint::Pause),
-    ("/resume", Endpoint::Resume),
+pub const PATHS: [(&str, AdminResource); 18] = [
+    ("/", AdminResource::Index),
+    ("/livez", AdminResource::Livez),
+    ("/readyz", AdminResource::Readyz),
+    ("/metrics", AdminResource::Metrics),
+    ("/version", AdminResource::Version),
+    ("/config", AdminResource::Config),
+    ("/routes", AdminResource::Routes),
+    ("/listeners", AdminResource::Listeners),
+    ("/connections", AdminResource::Connections),
+    ("/loop", AdminResource::Loop),
+    ("/timers", AdminResource::Timers),
+    ("/limits", AdminResource::Limits),
+    ("/reasons", AdminResource::Reasons),
+    ("/log/level", AdminResource::LogLevel),
+    ("/events", AdminResource::Events),
+    ("/drain", AdminResource::Drain),
+    ("/pause", AdminResource::Pause),
+    ("/resume", AdminResource::Resume),
 ];
 
-impl Endpoint {
+impl AdminResource {
     /// Finds the resource of a path.
-    pub fn find(path: &str) -> Option<Endpoint> {
+    pub fn find(path: &str) -> Option<AdminResource> {
         if let Some((_, endpoint)) = PATHS.iter().find(|(known, _)| *known == path) {
             return Some(*endpoint);
         }
         let id = number(path.strip_prefix("/connections/")?)?;
-        u32::try_from(id).ok().map(Endpoint::Connection)
+        u32::try_from(id).ok().map(AdminResource::Connection)
     }
 
     /// The methods of the resource. GET includes HEAD.
     pub fn methods(self) -> &'static [Method] {
         match self {
-            Endpoint::Index
-            | Endpoint::Livez
-            | Endpoint::Readyz
-            | Endpoint::Metrics
-            | Endpoint::Version
-            | Endpoint::Config
-            | Endpoint::Routes
-            | Endpoint::Listeners
-            | Endpoint::Connections
-            | Endpoint::Loop
-            | Endpoint::Timers
-            | Endpoint::Limits
-            | Endpoint::Reasons
-            | Endpoint::Events => &[Method::Get, Method::Head, Method::Options],
-            Endpoint::Connection(_) => {
+            AdminResource::Index
+            | AdminResource::Livez
+            | AdminResource::Readyz
+            | AdminResource::Metrics
+            | AdminResource::Version
+            | AdminResource::Config
+            | AdminResource::Routes
+            | AdminResource::Listeners
+            | AdminResource::Connections
+            | AdminResource::Loop
+            | AdminResource::Timers
+            | AdminResource::Limits
+            | AdminResource::Reasons
+            | AdminResource::Events => &[Method::Get, Method::Head, Method::Options],
+            AdminResource::Connection(_) => {
                 &[Method::Get, Method::Head, Method::Delete, Method::Options]
             }
-            Endpoint::LogLevel => &[Method::Get, Method::Head, Method::Post, Method::Options],
-            Endpoint::Drain | Endpoint::Pause | Endpoint::Resume => {
+            AdminResource::LogLevel => &[Method::Get, Method::Head, Method::Post, Method::Options],
+            AdminResource::Drain | AdminResource::Pause | AdminResource::Resume => {
                 &[Method::Post, Method::Options]
             }
         }
@@ -89,7 +89,7 @@ impl Endpoint {
 
     /// Whether a listener for health and metrics has it, too.
     pub fn is_open(self) -> bool {
-        matches!(self, Endpoint::Livez | Endpoint::Readyz | Endpoint::Metrics)
+        matches!(self, AdminResource::Livez | AdminResource::Readyz | AdminResource::Metrics)
     }
 }
 
@@ -100,9 +100,9 @@ mod tests {
     #[test]
     fn a_path_leads_to_its_resource_and_no_other_does() {
         for (path, endpoint) in PATHS {
-            assert_eq!(Endpoint::find(path), Some(endpoint));
+            assert_eq!(AdminResource::find(path), Some(endpoint));
         }
-        assert_eq!(Endpoint::find("/connections/7"), Some(Endpoint::Connection(7)));
+        assert_eq!(AdminResource::find("/connections/7"), Some(AdminResource::Connection(7)));
         for path in [
             "",
             "//",
@@ -116,13 +116,13 @@ mod tests {
             "/connections/7/",
             "*",
         ] {
-            assert_eq!(Endpoint::find(path), None, "{path}");
+            assert_eq!(AdminResource::find(path), None, "{path}");
         }
     }
 
     #[test]
     fn what_changes_something_is_never_a_get() {
-        for endpoint in [Endpoint::Drain, Endpoint::Pause, Endpoint::Resume] {
+        for endpoint in [AdminResource::Drain, AdminResource::Pause, AdminResource::Resume] {
             assert!(!endpoint.methods().contains(&Method::Get), "{endpoint:?}");
         }
     }

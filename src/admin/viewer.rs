@@ -6,7 +6,7 @@ use crate::observe::event_stream::EventStream;
 
 /// What a viewer wants to see.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct EventFilter {
+pub struct EventSelection {
     /// Names of events. Empty: all.
     pub names: Vec<String>,
     /// The lowest level.
@@ -16,7 +16,7 @@ pub struct EventFilter {
 
 /// A client that reads the stream of events.
 pub struct Viewer {
-    filter: EventFilter,
+    filter: EventSelection,
     /// The number of the next event.
     next: u64,
     epoch: u64,
@@ -40,7 +40,7 @@ pub const HEARTBEAT: &str = ": nothing happened\n\n";
 impl Viewer {
     /// Starts after the event with this id if it is known, else with the next event. `stream` has
     /// been joined.
-    pub fn new(filter: EventFilter, last_id: Option<&str>, stream: &EventStream) -> Viewer {
+    pub fn new(filter: EventSelection, last_id: Option<&str>, stream: &EventStream) -> Viewer {
         let (oldest, newest) = stream.numbers();
         let epoch = stream.epoch();
         let (next, missed) = match last_id.map(read_id) {
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn viewer(last_id: &str, stream: &EventStream) -> Viewer {
-        Viewer::new(EventFilter::default(), Some(last_id), stream)
+        Viewer::new(EventSelection::default(), Some(last_id), stream)
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
             let text = text(&mut viewer(id, &stream), &stream);
             assert_eq!(text, "event: missed\ndata: {\"missed\":null}\n\n", "{id}");
         }
-        let mut fresh = Viewer::new(EventFilter::default(), None, &stream);
+        let mut fresh = Viewer::new(EventSelection::default(), None, &stream);
         assert_eq!(text(&mut fresh, &stream), "");
     }
 
@@ -172,15 +172,15 @@ mod tests {
     fn a_filter_selects_by_name_level_and_connection() {
         let stream = stream(3);
         let id = format!("{:x}-0", stream.epoch());
-        let count = |filter: EventFilter| {
+        let count = |filter: EventSelection| {
             let mut viewer = Viewer::new(filter, Some(&id), &stream);
             text(&mut viewer, &stream).matches("data: ").count()
         };
-        let names = |name: &str| EventFilter { names: vec![name.into()], ..Default::default() };
+        let names = |name: &str| EventSelection { names: vec![name.into()], ..Default::default() };
         assert_eq!((count(names("end-of-file")), count(names("closed"))), (2, 0));
-        let level = |level| EventFilter { level: Some(level), ..Default::default() };
+        let level = |level| EventSelection { level: Some(level), ..Default::default() };
         assert_eq!((count(level(EventLevel::Lifecycle)), count(level(EventLevel::Notice))), (2, 0));
-        let connection = EventFilter { connection: Some(3), ..Default::default() };
+        let connection = EventSelection { connection: Some(3), ..Default::default() };
         assert_eq!(count(connection), 1);
     }
 }

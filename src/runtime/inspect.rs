@@ -8,7 +8,7 @@ use crate::net::socket::Socket;
 
 use super::admin_port::AdminPort;
 use super::capacity::Capacity;
-use super::datagrams::FlowFacts;
+use super::datagrams::FlowView;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::routes::{Route, Routes};
@@ -33,7 +33,7 @@ pub struct ConnView<'a> {
 
 enum ViewKind<'a> {
     Stream(&'a Conn<Socket>),
-    Flow(FlowFacts),
+    Flow(FlowView),
 }
 
 /// A place in the sweep over all connections and flows: the next slot to visit.

@@ -174,14 +174,7 @@ impl Reactor {
             self.free_routes();
         }
         self.ended::<WATCHED>(Phase::Dial);
-        match WATCHED {
-            true => {
-                let event_loop = &self.event_loop;
-                let slowest = self.engine.run_watched(turn, || event_loop.now());
-                self.phases.set_connection(slowest);
-            }
-            false => self.engine.run(turn),
-        }
+        self.run_queued::<WATCHED>(turn);
         if self.engine.has_mail() || self.hubs.has_work() {
             self.serve_locals(turn);
         }
@@ -196,6 +189,19 @@ impl Reactor {
             port.run(&self.event_loop, turn);
         }
         Ok(self.check_stopped(turn))
+    }
+
+    /// Drives the queued connections.
+    #[inline(always)]
+    fn run_queued<const WATCHED: bool>(&mut self, turn: &mut Turn<'_>) {
+        match WATCHED {
+            true => {
+                let event_loop = &self.event_loop;
+                let slowest = self.engine.run_watched(turn, || event_loop.now());
+                self.phases.set_connection(slowest);
+            }
+            false => self.engine.run(turn),
+        }
     }
 
     /// Handles the deadlines that are due, and what follows from closed connections. `connections`

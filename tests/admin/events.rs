@@ -118,18 +118,18 @@ fn a_viewer_that_does_not_read_is_told_how_much_it_missed_and_disturbs_nobody() 
     let daemon = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0");
     let mut slow = EventReader::start(&daemon, "", "");
     let mut quick = EventReader::start(&daemon, "?event=closed", "");
-    let mut seen = 0;
+    let mut clients = 0;
     // Until more was rendered than the ring and the socket buffers hold.
     until("the slow viewer falls behind", || {
         for _ in 0..50 {
             let mut client = daemon.client(0);
             client.echo(b"hello");
-            seen += 1;
+            clients += 1;
             drop(client);
         }
-        quick.until(&format!("\"text\":\"#{seen} closed"));
+        quick.until(&format!("\"text\":\"#{clients} closed"));
         quick.text.clear();
-        (seen >= 12_000).then_some(())
+        (clients >= 12_000).then_some(())
     });
     slow.http.stream.set_nonblocking(false);
     let mut rest = Vec::new();

@@ -54,7 +54,7 @@ struct Flow {
 }
 
 /// What can be known of an open flow.
-pub struct FlowFacts {
+pub struct FlowView {
     pub key: Key,
     pub route: u16,
     pub source: Peer,
@@ -391,10 +391,10 @@ impl Flows {
     }
 
     /// The flow in a slot, for those who visit all of them in parts.
-    pub fn at_slot(&self, slot: usize) -> Option<FlowFacts> {
+    pub fn at_slot(&self, slot: usize) -> Option<FlowView> {
         let entry = self.table.peek(slot)?;
         let flow = &entry.flow;
-        Some(FlowFacts {
+        Some(FlowView {
             key: Key::flow(entry.id, slot),
             route: self.table.route(entry.list),
             source: entry.source.peer(),

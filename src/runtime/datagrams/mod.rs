@@ -26,7 +26,7 @@ use std::time::Duration;
 use mio::Registry;
 
 use self::answers::{Answers, Request};
-pub use self::flows::FlowFacts;
+pub use self::flows::FlowView;
 use self::flows::Flows;
 use self::listeners::{DRAIN_ROUNDS, DatagramListeners};
 use self::port::DatagramPort;
@@ -293,7 +293,7 @@ impl Datagrams {
     }
 
     /// The flow in a slot, for those who visit all of them in parts.
-    pub fn flow_at(&self, slot: usize) -> Option<FlowFacts> {
+    pub fn flow_at(&self, slot: usize) -> Option<FlowView> {
         self.flows.at_slot(slot)
     }
 
