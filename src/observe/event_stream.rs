@@ -65,6 +65,12 @@ struct Rendered<'a> {
 const LEVELS: [EventLevel; 3] = [EventLevel::Lifecycle, EventLevel::Notice, EventLevel::Warning];
 
 impl EventStream {
+    /// Whether events are rendered.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.ring.is_some()
+    }
+
     /// Starts a turn.
     pub fn begin_turn(&mut self, now: Moment) {
         self.now = now;

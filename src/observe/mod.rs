@@ -121,7 +121,9 @@ impl Observer for Watch {
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
-        self.events.begin_turn(now);
+        if self.events.is_on() {
+            self.events.begin_turn(now);
+        }
         self.log.begin_turn(now)
     }
 }

@@ -1,10 +1,12 @@
 //! The table of all metrics, in the order of the text and of docs/metrics.md.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::text::Samples;
 use super::{Metric, MetricKind, MetricsCx};
 use crate::core::event::DropReason;
+use crate::net::tcp_info::AcceptQueue;
 use crate::net::{own_process, proc};
 use crate::runtime::route_totals::NamedCounts;
 
@@ -110,8 +112,20 @@ pub const METRICS: &[Metric] = &[
         "Connections that could not be accepted.",
         |cx, out| out.value(cx.watch.totals.not_accepted),
     ),
-    // The place of accept_queue_length{listener} and accept_queue_limit{listener}, which are read
-    // from each listening socket.
+    gauge(
+        "oneloop_accept_queue_length",
+        "connections",
+        &["listener"],
+        "Connections waiting in the accept queue of a TCP listener.",
+        |cx, out| by_listener(cx, out, |queue| queue.waiting),
+    ),
+    gauge(
+        "oneloop_accept_queue_limit",
+        "connections",
+        &["listener"],
+        "Maximum length of the accept queue. A full one drops handshakes.",
+        |cx, out| by_listener(cx, out, |queue| queue.limit),
+    ),
     counter(
         "oneloop_dial_failures_total",
         "attempts",
@@ -382,6 +396,18 @@ const fn histogram(name: &'static str, help: &'static str, write: Write) -> Metr
 }
 
 /// Appends a sample for each route that serves streams.
+/// Writes one sample for each address of TCP listeners, where the system knows the queue. Several
+/// listeners may share an address (`reuseport`).
+fn by_listener(cx: &MetricsCx<'_>, out: &mut Samples<'_>, value: fn(AcceptQueue) -> u32) {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (_, slot) in cx.reactor.inspect().listeners() {
+        if let Some(queue) = slot.accept_queue() {
+            *sums.entry(&slot.address).or_default() += u64::from(value(queue));
+        }
+    }
+    sums.into_iter().for_each(|(address, sum)| out.labelled(address, sum));
+}
+
 fn by_route(cx: &MetricsCx<'_>, out: &mut Samples<'_>, value: fn(&NamedCounts<'_>) -> u64) {
     for route in cx.reactor.route_sums().iter().filter(|route| route.streams) {
         out.labelled(route.name, value(route));
