@@ -232,3 +232,63 @@ fn unix_seconds() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_1970.as_secs() as i64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::viewer::EventSelection;
+    use crate::core::{Key, Peer};
+    use crate::observe::event_stream::EventStream;
+    use crate::runtime::admin_port::AdminRole;
+
+    fn client() -> Client {
+        let facts = AdminClient {
+            key: Key::new(1, 0).at(1),
+            role: AdminRole::Admin,
+            peer: Peer::Unix(None),
+            port: None,
+            is_loopback: true,
+            is_trusted: true,
+        };
+        Client::new(facts, Moment(0))
+    }
+
+    #[test]
+    fn the_truth_table_of_what_a_client_may_take_how_long_for() {
+        let within = |change: fn(&mut Client)| {
+            let mut client = client();
+            change(&mut client);
+            client.deadline().map(|(at, what)| (at.since(Moment(0)), what))
+        };
+        let viewer = |client: &mut Client| {
+            let viewer = Viewer::new(EventSelection::default(), None, &EventStream::default());
+            client.work = Work::Events(viewer, Framing::Chunked);
+        };
+        let body = |client: &mut Client| {
+            client.work = Work::Body(Body::Metrics(Scrape::default()), Framing::Chunked);
+        };
+        assert_eq!(within(|_| {}), Some((REQUEST_TIME, TimeUp::Answer)), "no request yet");
+        assert_eq!(
+            within(|client| client.has_answer = true),
+            Some((KEEP_ALIVE_TIME, TimeUp::Close))
+        );
+        let begun = |client: &mut Client| (client.has_answer, client.has_begun) = (true, true);
+        assert_eq!(within(begun), Some((REQUEST_TIME, TimeUp::Answer)));
+        assert_eq!(within(viewer), Some((HEARTBEAT_TIME, TimeUp::Heartbeat)));
+        assert_eq!(within(body), None, "it is our turn");
+        let blocked = |client: &mut Client| client.out = b"rest".to_vec();
+        assert_eq!(within(blocked), Some((STALL_TIME, TimeUp::Reset)));
+        let closing = |client: &mut Client| client.work = Work::Closing;
+        assert_eq!(within(closing), Some((STALL_TIME, TimeUp::Reset)));
+    }
+
+    #[test]
+    fn only_a_client_that_waits_for_nothing_is_idle() {
+        let mut client = client();
+        assert!(client.is_idle());
+        client.has_begun = true;
+        assert!(!client.is_idle());
+        (client.has_begun, client.out) = (false, b"rest".to_vec());
+        assert!(!client.is_idle());
+    }
+}

@@ -219,7 +219,6 @@ impl EventLoop {
         if self.timed {
             self.stats.turn(self.turns, self.woke, before, now, mem::take(&mut self.detail));
         }
-        self.stats.events += self.events.iter().count() as u64;
         self.woke = now;
         self.turns += 1;
         let mut turn = Turn::new(now, observer);
@@ -236,7 +235,6 @@ impl EventLoop {
     pub fn poll_again(&mut self, turn: &mut Turn<'_>) -> io::Result<bool> {
         self.poll_once(Some(Duration::ZERO))?;
         let events = self.events.iter().count();
-        self.stats.events += events as u64;
         turn.step(Key::LOOP, || Event::PolledAgain { events });
         Ok(events == self.events.capacity())
     }
@@ -245,6 +243,12 @@ impl EventLoop {
     #[inline(always)]
     pub fn wakeups(&self) -> impl Iterator<Item = (Source, &IoEvent)> {
         self.events.iter().map(|event| (Source::of(Key::from_token(event.token().0)), event))
+    }
+
+    /// Adds handled events to the statistics.
+    #[inline(always)]
+    pub fn count_events(&mut self, events: u64) {
+        self.stats.events += events;
     }
 
     /// Maximum number of events per poll.

@@ -255,7 +255,9 @@ impl Reactor {
     #[inline(always)]
     fn mark(&mut self, turn: &mut Turn<'_>) -> Reported {
         let mut reported = Reported::default();
+        let mut events = 0;
         for (source, event) in self.event_loop.wakeups() {
+            events += 1;
             match source {
                 Source::Conn(key) => self.engine.mark(key, ready(event), turn),
                 Source::DatagramFlow(key) | Source::Datagram(key) => {
@@ -278,6 +280,7 @@ impl Reactor {
                 Source::Timer | Source::Stdio | Source::Child(_) => {}
             }
         }
+        self.event_loop.count_events(events);
         reported
     }
 
