@@ -14,7 +14,7 @@ use super::escape::is_hidden;
 /// ASCII. The other hidden characters can only be part of strings, and are escaped here.
 pub fn line(value: &impl Serialize) -> String {
     // Fails only for keys that are not strings, which derived objects do not have.
-    escaped(&serde_json::to_string(value).unwrap_or_default())
+    escaped(serde_json::to_string(value).unwrap_or_default())
 }
 
 /// Formats foreign JSON as `line` does: fields and numbers stay as they are, in their order. Fails
@@ -35,11 +35,15 @@ pub fn line_of(json: &str) -> serde_json::Result<String> {
             compact.extend(chars.next());
         }
     }
-    Ok(escaped(&compact))
+    Ok(escaped(compact))
 }
 
-/// Escapes the hidden characters of valid JSON, which only its strings contain.
-fn escaped(json: &str) -> String {
+/// Escapes the hidden characters of valid JSON, which only its strings contain. Most have none: then
+/// no copy is made, since lists are long.
+fn escaped(json: String) -> String {
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return json;
+    }
     let mut line = String::with_capacity(json.len());
     for ch in json.chars() {
         match is_hidden(ch) {
