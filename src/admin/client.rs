@@ -127,6 +127,11 @@ impl Client {
         matches!(self.work, Work::Request) && !self.is_blocked() && !self.has_begun
     }
 
+    /// Whether it goes on only while there is time for parts.
+    pub fn needs_time(&self) -> bool {
+        matches!(self.work, Work::Body(..) | Work::Find(_) | Work::Events(..))
+    }
+
     pub fn is_stream(&self) -> bool {
         matches!(self.work, Work::Events(..))
     }

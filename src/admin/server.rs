@@ -1,8 +1,9 @@
 //! Serves the clients of the admin endpoint between the turns of the loop: answers their requests
 //! in order, sends large bodies in parts, and ends clients that keep others waiting.
 //!
-//! All parts together take at most `BUDGET` per turn. A part is produced when the socket has
-//! accepted the one before, so a client holds one part of memory whatever it asks for.
+//! All parts together, events included, take about `BUDGET` per turn, and a tenth of the time. A part
+//! is produced when the socket has accepted the one before, so a client holds one part of memory
+//! whatever it asks for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -39,8 +40,12 @@ pub const STREAMS: usize = 16;
 /// Maximum number of requests that one client has answered in one turn.
 const REQUESTS_PER_TURN: usize = 8;
 
-/// Time for bodies that are produced in parts, per turn.
-const BUDGET: Duration = Duration::from_micros(200);
+/// Time for what is produced in parts, per turn: connections wait that long for the next turn.
+const BUDGET: Duration = Duration::from_micros(40);
+
+/// After a turn with parts, the next ones wait this many times as long as they took. A loop that is
+/// never idle would also wait longer for a processor that others want.
+const PAUSE: u32 = 9;
 
 /// Seconds after which a refused client may come back.
 const RETRY_SECONDS: u32 = 5;
@@ -58,8 +63,10 @@ pub struct ServerSettings {
 struct ServeCx<'a> {
     reactor: &'a mut Reactor,
     watch: &'a mut Watch,
-    /// When the time of this turn is used up.
+    /// When the time of this turn for parts is used up.
     end: Moment,
+    /// A part was produced in this turn.
+    has_parts: bool,
 }
 
 /// How far serving a client has come.
@@ -68,6 +75,8 @@ enum Advanced {
     Waits,
     /// It goes on in the next turn.
     More,
+    /// No time was left for a part: it goes on when parts are due again, before those that had one.
+    Late,
     /// Its last bytes were sent.
     Over,
 }
@@ -80,6 +89,8 @@ pub struct AdminServer {
     clients: BTreeMap<Key, Client>,
     /// Clients with work left, in turns.
     queue: VecDeque<Key>,
+    /// When parts are due again.
+    parts_at: Moment,
 }
 
 impl ServerSettings {
@@ -110,6 +121,7 @@ impl AdminServer {
             started: SystemTime::now(),
             clients: BTreeMap::new(),
             queue: VecDeque::new(),
+            parts_at: Moment(0),
         }
     }
 
@@ -117,6 +129,10 @@ impl AdminServer {
     pub fn run(&mut self, reactor: &mut Reactor, watch: &mut Watch) -> io::Result<Outcome> {
         loop {
             let outcome = reactor.turn(watch)?;
+            if outcome.is_some() {
+                // Viewers see how it ended.
+                self.parts_at = Moment(0);
+            }
             if self.is_due(reactor, watch) {
                 self.serve(reactor, watch);
             }
@@ -130,8 +146,11 @@ impl AdminServer {
     #[inline]
     fn is_due(&self, reactor: &mut Reactor, watch: &Watch) -> bool {
         let now = reactor.woke();
-        let has_work = reactor.admin().is_some_and(|port| port.has_work(now));
-        has_work || self.counts.streams > 0 && self.has_news(watch)
+        let Some(port) = reactor.admin() else { return false };
+        if self.counts.streams > 0 && self.has_news(watch) {
+            port.wake_by(self.parts_at);
+        }
+        port.has_work(now)
     }
 
     fn has_news(&self, watch: &Watch) -> bool {
@@ -145,33 +164,60 @@ impl AdminServer {
     fn serve(&mut self, reactor: &mut Reactor, watch: &mut Watch) {
         let now = reactor.now();
         self.take_news(reactor, watch, now);
-        let end = now.after(BUDGET);
-        for _ in 0..self.queue.len() {
-            let Some(key) = self.queue.pop_front() else { break };
-            let Some(mut client) = self.clients.remove(&key) else { continue };
-            client.queued = false;
-            let mut cx = ServeCx { reactor, watch, end };
-            match self.advance(&mut client, &mut cx) {
-                Advanced::Waits => {
-                    self.clients.insert(key, client);
-                }
-                Advanced::More => {
-                    self.clients.insert(key, client);
-                    self.enqueue(key);
-                }
-                Advanced::Over => self.forget(&client, watch),
-            }
+        let end = if now >= self.parts_at { now.after(BUDGET) } else { now };
+        let mut cx = ServeCx { reactor, watch, end, has_parts: false };
+        self.serve_queue(&mut cx);
+        if cx.has_parts {
+            let then = cx.reactor.now();
+            self.parts_at = then.after(then.since(now) * PAUSE);
         }
         self.end_late_clients(reactor, watch);
-        let wake_at = match self.queue.is_empty() {
-            true => self.clients.values().filter_map(|client| Some(client.deadline()?.0)).min(),
-            false => Some(now),
-        };
+        let wake_at = self.wake_at(now);
         if let Some(port) = reactor.admin() {
             port.set_wake_at(wake_at);
             self.counts.clients = port.len();
             self.counts.accepted = port.accepted();
         }
+    }
+
+    /// Serves each client in the queue once. Those for whose parts no time was left come first the
+    /// next time.
+    fn serve_queue(&mut self, cx: &mut ServeCx<'_>) {
+        let mut late = VecDeque::new();
+        for _ in 0..self.queue.len() {
+            let Some(key) = self.queue.pop_front() else { break };
+            let Some(mut client) = self.clients.remove(&key) else { continue };
+            let advanced = self.advance(&mut client, cx);
+            client.queued = match advanced {
+                Advanced::Over => {
+                    self.forget(&client, cx.watch);
+                    continue;
+                }
+                Advanced::Waits => false,
+                Advanced::More => {
+                    self.queue.push_back(key);
+                    true
+                }
+                Advanced::Late => {
+                    late.push_back(key);
+                    true
+                }
+            };
+            self.clients.insert(key, client);
+        }
+        late.append(&mut self.queue);
+        self.queue = late;
+    }
+
+    /// When the clients are to be served next, if nothing happens before.
+    fn wake_at(&self, now: Moment) -> Option<Moment> {
+        let deadline = self.clients.values().filter_map(|client| Some(client.deadline()?.0)).min();
+        let mut queued = self.queue.iter().filter_map(|key| self.clients.get(key));
+        let work_at = match queued.any(|client| !client.needs_time()) {
+            true => Some(now),
+            false => (!self.queue.is_empty()).then_some(self.parts_at),
+        };
+        [deadline, work_at].into_iter().flatten().min()
     }
 
     /// Takes over new clients, and queues those that have sent something or accept bytes again.
@@ -247,8 +293,9 @@ impl AdminServer {
 
     /// Serves one client until it has to wait, or has used up its share of the turn.
     fn advance(&mut self, client: &mut Client, cx: &mut ServeCx<'_>) -> Advanced {
-        let mut requests = 0;
+        let (mut requests, mut has_part) = (0, false);
         loop {
+            cx.has_parts |= has_part;
             if !send(client, cx.reactor) {
                 return Advanced::Waits;
             }
@@ -259,10 +306,14 @@ impl AdminServer {
                     true => requests += 1,
                     false => return Advanced::Waits,
                 },
-                Work::Body(..) | Work::Find(_) if cx.reactor.now() >= cx.end => {
-                    return Advanced::More;
+                Work::Events(viewer, _) if !viewer.has_news(&cx.watch.events) => {
+                    return Advanced::Waits;
+                }
+                Work::Body(..) | Work::Find(_) | Work::Events(..) if cx.reactor.now() >= cx.end => {
+                    return if has_part { Advanced::More } else { Advanced::Late };
                 }
                 Work::Body(body, _) => {
+                    has_part = true;
                     let mut text = String::new();
                     let is_complete = match body {
                         Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
@@ -274,7 +325,7 @@ impl AdminServer {
                     client.put_part(text.as_bytes(), is_complete);
                 }
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
-                    Found::More => {}
+                    Found::More => has_part = true,
                     Found::Open(key) => {
                         let then = find.then;
                         let answered = self.answer_cx(client, cx).found(key, then);
@@ -286,9 +337,7 @@ impl AdminServer {
                     }
                 },
                 Work::Events(viewer, _) => {
-                    if !viewer.has_news(&cx.watch.events) {
-                        return Advanced::Waits;
-                    }
+                    has_part = true;
                     let mut text = Vec::new();
                     viewer.part(&cx.watch.events, &mut text);
                     client.put_part(&text, false);

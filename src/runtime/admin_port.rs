@@ -271,6 +271,11 @@ impl AdminPort {
         self.wake_at = at;
     }
 
+    /// Lets the owner of the clients run then at the latest.
+    pub fn wake_by(&mut self, at: Moment) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+
     /// Number of open clients.
     pub fn len(&self) -> usize {
         self.engine.len()
