@@ -15,6 +15,8 @@ mod hostile;
 mod http;
 #[path = "admin/lists.rs"]
 mod lists;
+#[path = "admin/looking.rs"]
+mod looking;
 #[path = "admin/page.rs"]
 mod page;
 #[path = "admin/quiet.rs"]
