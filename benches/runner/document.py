@@ -52,6 +52,10 @@ class Book:
         self.counts = counts.load(folder)
         self.rows = [row for row in rows.ROWS if row.name in self.results]
 
+    def compared(self):
+        """The rows in which oneloop is compared with others."""
+        return [row for row in self.rows if not row.of_settings()]
+
     def group(self, name):
         return [(row, self.summary(row)) for row in self.rows if row.group() == name]
 
@@ -85,7 +89,7 @@ class Book:
     def make_overview(self, _):
         lines = ["| row | oneloop | best product | ratio | goal | floor |"]
         lines.append("|---|---:|---:|---:|---:|---:|")
-        for row in self.rows:
+        for row in self.compared():
             lines.append(self.overview_line(row, self.summary(row)))
         return "\n".join(lines)
 
@@ -142,7 +146,7 @@ class Book:
     def make_peers(self, _):
         """How many rows each product leads, among products and oneloop."""
         leads = {}
-        for row in self.rows:
+        for row in self.compared():
             names = [n for n in self.summary(row).names() if is_own(n) or is_product(n)]
             if names:
                 leads[names[0]] = leads.get(names[0], 0) + 1

@@ -28,7 +28,7 @@ def main():
     cores = Cores(asked.server_cpu, asked.load_cpu)
     os.sched_setaffinity(0, {cores.load})
     if asked.counts:
-        return counts.run(cores, chosen_peers, asked.out, say)
+        return counts.run(cores, chosen_rows, chosen_peers, asked.out, say)
     count, seconds = QUICK if asked.quick else FULL
     count, seconds = asked.rounds or count, asked.seconds or seconds
     turns = rounds.Rounds(cores, count, seconds, asked.seed, asked.patience, say)

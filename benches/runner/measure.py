@@ -32,6 +32,7 @@ def measure(cores, row, peer, seconds):
         with stand.watched() as others, Pace(cores, stand.server) as pace:
             load, began = stand.load(row.load, row.conns, seconds), time.monotonic()
             report = load.wait()
+        stand.check_lookers()
         figures = work(row, report)
         line = report.told["timeline"]
         factor, clean = pace.correction(began, line["step_s"], line[WORK[row.unit]])

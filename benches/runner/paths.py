@@ -16,5 +16,8 @@ BUILT = TOP / "target" / "peers"
 # Another build may be measured instead, as in ONELOOP=/somewhere/oneloop benches/run --no-build.
 ONELOOP = Path(os.environ.get("ONELOOP", TOP / "target" / "release" / "oneloop"))
 
+# The clients that look into a daemon while it is measured.
+LOOKERS = BENCHES / "runner" / "lookers.py"
+
 # The load of a hub. `oneloop stress` has none in which others receive what one sends.
 FANOUT = BUILT / "release" / "fanout"

@@ -13,6 +13,8 @@ from . import paths
 OWN = "own"
 PRODUCT = "product"
 FLOOR = "floor"
+# oneloop with other options: compared with oneloop itself.
+SETTING = "setting"
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,10 @@ class Peer:
     extra: dict = field(default_factory=dict)
     # Its system calls can be counted, and its instructions too: one native process.
     native: bool = True
+    # It is left out when this build of oneloop does not have the option yet.
+    needs: str = ""
+    # Who looks at it meanwhile, as arguments of lookers.py.
+    lookers: str = ""
     version: str = ""
 
     def can(self, service, conns):
@@ -42,6 +48,10 @@ class Peer:
     def command(self, service, values):
         words = self.services[service].split()
         return [string.Template(word).substitute(values | self.extra) for word in words]
+
+    def looked_at_by(self, values):
+        """The arguments of its lookers."""
+        return [string.Template(word).substitute(values) for word in self.lookers.split()]
 
     def write_files(self, folder, values):
         for name, template in self.files.items():
@@ -55,7 +65,7 @@ class Peer:
         )
 
 
-def values(folder="", port=0, target=0, service=""):
+def values(folder="", port=0, target=0, service="", metrics=0):
     """What the templates may name."""
     module = "/usr/lib/nginx/modules/ngx_stream_module.so"
     datagrams = service.startswith("udp")
@@ -67,6 +77,7 @@ def values(folder="", port=0, target=0, service=""):
         "peers": paths.PEERS,
         "folder": folder,
         "port": port,
+        "metrics": metrics,
         "target": target,
         "splice": "",
         "module": f"load_module {module};" if modular else "",
@@ -74,6 +85,16 @@ def values(folder="", port=0, target=0, service=""):
         "half_close": "" if datagrams else "proxy_half_close on;",
     }
 
+
+def setting(name, options, lookers=""):
+    """oneloop as it serves the row of observers, with these options."""
+    line = f"$oneloop echo {options} 127.0.0.1:$port"
+    needs = "--admin" if "--admin" in options else ""
+    return Peer(name, SETTING, {"observed": line}, needs=needs, lookers=lookers)
+
+
+# Both listeners of the admin endpoint.
+WATCHABLE = "-q --admin unix:$folder/admin.sock --metrics 127.0.0.1:$metrics"
 
 PROCESS_EACH = "a process for each connection"
 
@@ -87,6 +108,7 @@ PEERS = [
             "udp-echo": "$oneloop echo -q udp://127.0.0.1:$port",
             "udp-relay": "$oneloop relay -q udp://127.0.0.1:$port udp://127.0.0.1:$target",
             "hub": "$oneloop hub -q 127.0.0.1:$port",
+            "observed": "$oneloop echo -q 127.0.0.1:$port",
         },
         version="$oneloop --version",
     ),
@@ -99,7 +121,13 @@ PEERS = [
         },
         most=1,
         reason="it is for few connections",
+        needs="--busy-poll",
     ),
+    setting("admin and metrics", WATCHABLE),
+    setting("scraped", WATCHABLE, "$folder/admin.sock --metrics $metrics --scrapes 1"),
+    setting("event viewer", WATCHABLE, "$folder/admin.sock --viewers 1"),
+    setting("debug log", "-v"),
+    setting("access log", "-q --access-log logfmt"),
     Peer("C epoll", FLOOR, {"echo": "$built/floor-echo $port"}),
     Peer("C copy", FLOOR, {"relay": "$built/floor-relay copy $port $target"}),
     Peer("C splice", FLOOR, {"relay": "$built/floor-relay splice $port $target"}),
@@ -274,8 +302,11 @@ def version_of(line):
 
 
 def lacks_option(peer):
-    """A row for an option that this build of oneloop does not have yet is left out."""
-    if peer.name != "oneloop busy-poll":
-        return False
+    """Whether this build of oneloop does not have an option yet."""
+    return bool(peer.needs) and peer.needs not in help_text()
+
+
+@functools.cache
+def help_text():
     done = subprocess.run([paths.ONELOOP, "echo", "--help"], capture_output=True, text=True)
-    return "--busy-poll" not in done.stdout
+    return done.stdout

@@ -12,6 +12,9 @@ DELIVERY = "delivery"
 
 ECHO, RELAY, UDP_ECHO, UDP_RELAY, HUB = "echo", "relay", "udp-echo", "udp-relay", "hub"
 
+# An echo by oneloop alone, with one observer or another.
+OBSERVED = "observed"
+
 # Connections that play ping-pong beside the idle ones.
 ACTIVE = 16
 
@@ -39,6 +42,10 @@ class Row:
         if self.unit == GIBIBYTE:
             return "stream"
         return "udp" if self.unit == DATAGRAM else self.service
+
+    def of_settings(self):
+        """Compares settings of oneloop, and no peers."""
+        return self.service == OBSERVED
 
 
 def echoes():
@@ -143,6 +150,18 @@ def hubs():
         )
 
 
+def observers():
+    """What it costs to be looked at: the same load for each setting."""
+    yield Row(
+        "echo-observed",
+        "echo, 64 B, 64 connections, by observer",
+        OBSERVED,
+        MESSAGE,
+        64,
+        message(64, 1),
+    )
+
+
 def message(size, depth):
     return ("--load", "echo", "--size", str(size), "--depth", str(depth))
 
@@ -167,4 +186,4 @@ def message_once():
     return ("--load", "churn", "--size", "64", "--source", "127.0.0.0/28")
 
 
-ROWS = [*echoes(), *relays(), *hubs(), *datagrams()]
+ROWS = [*echoes(), *relays(), *hubs(), *datagrams(), *observers()]

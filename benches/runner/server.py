@@ -44,7 +44,9 @@ def is_bound(port, transport):
     return False
 
 
-def start(command, cpu, stderr, wrapper=()):
+def start(
+    command, cpu, stderr, wrapper=(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+):
     """Starts a program in a session of its own, bound to a core, with all descriptors allowed."""
 
     def prepare():
@@ -54,8 +56,8 @@ def start(command, cpu, stderr, wrapper=()):
 
     return subprocess.Popen(
         [*wrapper, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdin=stdin,
+        stdout=stdout,
         stderr=stderr,
         start_new_session=True,
         preexec_fn=prepare,
@@ -73,9 +75,11 @@ class Server:
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory(prefix="oneloop-bench-")
         self.port = free_port()
-        known = values(self.folder.name, self.port, self.target, self.service)
-        self.peer.write_files(Path(self.folder.name), known)
-        command = self.peer.command(self.service, known)
+        self.known = values(
+            self.folder.name, self.port, self.target, self.service, metrics=free_port()
+        )
+        self.peer.write_files(Path(self.folder.name), self.known)
+        command = self.peer.command(self.service, self.known)
         self.said = tempfile.TemporaryFile()
         self.process = start(command, self.cpu, self.said, self.wrapper)
         try:

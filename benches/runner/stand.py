@@ -1,13 +1,16 @@
 """What stands there for a measurement: a server on one core; its target and the load on another."""
 
+import json
 import resource
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
-from . import machine, rows
+from . import machine, paths, rows
 from .load import Load
 from .peers import PEERS
-from .server import Server, free_port
+from .server import Failed, Server, free_port, start
 
 # A relay needs somebody to relay to. It is the same program for all peers.
 TARGETS = {rows.RELAY: rows.ECHO, rows.UDP_RELAY: rows.UDP_ECHO}
@@ -27,7 +30,7 @@ class Stand:
 
     def __init__(self, cores, row, peer, wrapper=()):
         self.cores, self.row, self.peer, self.wrapper = cores, row, peer, wrapper
-        self.server = self.behind = self.running = None
+        self.server = self.behind = self.running = self.lookers = None
         self.sink = 0
 
     def __enter__(self):
@@ -36,6 +39,9 @@ class Stand:
             service, core = self.row.service, self.cores.server
             server = Server(self.peer, service, core, target, self.wrapper)
             self.server = server.__enter__()
+            if self.peer.lookers:
+                words = self.peer.looked_at_by(self.server.known)
+                self.lookers = Lookers(words, self.cores.load)
         except BaseException:
             self.__exit__()
             raise
@@ -44,6 +50,8 @@ class Stand:
     def __exit__(self, *_):
         if self.running:
             self.running.end()
+        if self.lookers:
+            self.lookers.end()
         for server in (self.server, self.behind):
             if server:
                 server.__exit__()
@@ -69,9 +77,33 @@ class Stand:
         self.running = Load(self.row.service, words, self.cores.load, seconds + warmup)
         return self.running
 
+    def check_lookers(self):
+        """Ends those that look into the server. If one of them failed, nobody looked."""
+        if self.lookers:
+            counted, self.lookers = self.lookers.end(), None
+            if "failure" in counted:
+                raise Failed(counted["failure"])
+
     def watched(self):
         """Tells afterwards how busy others kept the machine."""
         return Others(self)
+
+
+class Lookers:
+    """Clients that look into the server meanwhile, in a process of their own."""
+
+    def __init__(self, words, cpu):
+        command = [sys.executable, str(paths.LOOKERS), *words]
+        pipe = subprocess.PIPE
+        self.process = start(command, cpu, subprocess.DEVNULL, stdin=pipe, stdout=pipe)
+        if self.process.stdout.readline() != b"ready\n":
+            self.end()
+            raise Failed("the clients that look into it did not start")
+
+    def end(self):
+        """Ends them; returns what they have counted."""
+        told, _ = self.process.communicate()
+        return json.loads(told) if told else {"failure": "they told nothing"}
 
 
 class Others:

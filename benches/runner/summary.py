@@ -60,6 +60,14 @@ class Summary:
             own, other = other, own
         return other / own if own > 0 else None
 
+    def more(self, name):
+        """What a unit costs more than with oneloop as it is: the median over the rounds, in each of
+        which both were measured. None if there is nothing to compare."""
+        own = self.result["peers"].get(OWN_NAME, {}).get("cost", [])
+        costs = self.result["peers"][name]["cost"]
+        pairs = [cost / plain for cost, plain in zip(costs, own) if plain > 0]
+        return statistics.median(pairs) - 1 if pairs and name != OWN_NAME else None
+
     def median(self, name, figure):
         known = self.peers.get(name, {}).get(figure)
         return known.median if known else None

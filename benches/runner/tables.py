@@ -39,12 +39,13 @@ def columns(row):
 def cells(row, summary):
     """The table, headings first; the best of the deciding figure on top."""
     shown = list(columns(row))
-    yield ["server", "ratio", shown[0][1], "min–max"] + [head for _, head in shown[1:]]
+    first = ["setting", "more"] if row.of_settings() else ["server", "ratio"]
+    yield [*first, shown[0][1], "min–max"] + [head for _, head in shown[1:]]
     for name in summary.names():
         figures = summary.peers[name]
-        ratio = summary.ratio(name)
+        compared = percent(summary.more(name)) if row.of_settings() else times(summary.ratio(name))
         cost = figures["cost"]
-        line = [name, times(ratio), number(cost.median)]
+        line = [name, compared, number(cost.median)]
         line.append(f"{number(cost.least)}–{number(cost.most)}")
         for figure, _ in shown[1:]:
             known = figures.get(figure)
@@ -107,6 +108,11 @@ def value(figure, median):
     if figure in ("resident", "resident_full"):
         return f"{median / 1e6:.1f} MB"
     return number(median)
+
+
+def percent(more):
+    """A difference, of which a tenth of a percent says more than the measurement knows."""
+    return "–" if more is None else f"{more * 100:+.1f} %".replace("-", "−")
 
 
 def times(ratio):

@@ -1,12 +1,15 @@
 """The arithmetic of the runner, checked without starting anything."""
 
+import socket
 import unittest
 from unittest import mock
 
-from . import charts, counts, document, load, measure, pace, paths, peers, rounds, rows, tables
+from . import charts, counts, document, load, lookers, looking, measure, pace, paths, peers
+from . import rounds, rows, tables
 from .summary import Summary
 
 ROW = next(row for row in rows.ROWS if row.name == "echo-64-64-1")
+OBSERVED = next(row for row in rows.ROWS if row.name == "echo-observed")
 
 
 def result(**costs):
@@ -32,6 +35,76 @@ class Ratios(unittest.TestCase):
         summary = Summary(result(oneloop=[3.0], C_epoll=[1.0]))
         self.assertIsNone(summary.ratio("oneloop"))
         self.assertIn("–", tables.plain(ROW, summary))
+
+
+class Settings(unittest.TestCase):
+    def summary(self):
+        taken = {"oneloop": [5.0, 10.0, 4.0], "debug log": [5.5, 10.1, 4.0], "scraped": [4.5]}
+        peers = {name: {"cost": values} for name, values in taken.items()}
+        return Summary({"row": OBSERVED.name, "peers": peers, "failed": {}, "left_out": {}})
+
+    def test_a_setting_is_compared_with_none_in_the_same_round(self):
+        summary = self.summary()
+        self.assertAlmostEqual(summary.more("debug log"), 0.01)
+        self.assertAlmostEqual(summary.more("scraped"), -0.1)
+        self.assertIsNone(summary.more("oneloop"))
+
+    def test_the_table_of_settings_has_differences_instead_of_ratios(self):
+        table = {line[0]: line[1] for line in tables.cells(OBSERVED, self.summary())}
+        shown = {"setting": "more", "oneloop": "–", "debug log": "+1.0 %", "scraped": "−10.0 %"}
+        self.assertEqual(table, shown)
+
+
+class Lookers(unittest.TestCase):
+    def answers(self, *answers):
+        """What a client counts of each of these answers, which arrive a byte at a time."""
+        client, daemon = socket.socketpair()
+        looker = lookers.Client.__new__(lookers.Client)
+        looker.address, looker.socket = "7", mock.Mock(wraps=client)
+        looker.socket.recv = lambda _: client.recv(1)
+        with client, daemon:
+            lengths = []
+            for answer in answers:
+                daemon.sendall(answer)
+                lengths.append(looker.get("/"))
+            self.assertIn(b"Host: 127.0.0.1:7\r\n", daemon.recv(1000))
+            return lengths
+
+    def test_an_answer_ends_with_its_length_or_its_last_chunk(self):
+        head = b"HTTP/1.1 200 OK\r\n"
+        plain = head + b"Content-Length: 4\r\n\r\nbody"
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n3\r\n0\n0\r\n0\r\n\r\n"
+        empty = head + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        self.assertEqual(self.answers(plain, chunked, empty, plain), [4, 13, 5, 4])
+
+    def test_a_refusal_is_a_failure(self):
+        with self.assertRaises(OSError):
+            self.answers(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+
+class Looking(unittest.TestCase):
+    def test_a_percentile_is_one_of_the_values(self):
+        values = list(range(1, 101))
+        self.assertEqual([looking.percentile(values, part) for part in (50, 99)], [50, 99])
+        self.assertEqual([looking.percentile([7], part) for part in (50, 99)], [7, 7])
+        self.assertEqual(looking.percentile([3, 1, 2], 50), 2)
+
+    def test_the_ratio_is_that_of_both_in_the_same_round(self):
+        def figures(echo, **counted):
+            known = dict.fromkeys(looking.FIGURES, echo)
+            return known | {"echo_rate": 2000, "busy": 0.1, "memory": 5e6} | counted
+
+        lists = {"lists": 8, "seconds": 4.0}
+        rounds = [
+            {"without": figures(100.0), "with": figures(110.0, **lists)},
+            {"without": figures(1000.0), "with": figures(900.0, **lists)},
+            {"without": figures(10.0), "with": figures(20.0, **lists)},
+        ]
+        asked = mock.Mock(rounds=3, seconds=4.0, idle=15_000)
+        text = looking.shown(rounds, [6e6, 7e6], asked)
+        self.assertIn("| echo p99 µs | 100 | 110 | 1.10 | 0.90–2.00 |", text)
+        self.assertIn("For each second: 2.00 lists,", text)
+        self.assertIn("15,000 idle connections", text)
 
 
 class Disturbances(unittest.TestCase):
@@ -140,8 +213,19 @@ class Rows(unittest.TestCase):
         names = [row.name for row in rows.ROWS]
         self.assertEqual(len(names), len(set(names)))
         for row in rows.ROWS:
-            able = [peer for peer in peers.PEERS if peer.can(row.service, row.conns)]
-            self.assertTrue({"oneloop", "tokio"} <= {peer.name for peer in able}, row.name)
+            able = {peer.name for peer in peers.PEERS if peer.can(row.service, row.conns)}
+            other = "admin and metrics" if row.of_settings() else "tokio"
+            self.assertTrue({"oneloop", other} <= able, row.name)
+
+    def test_a_row_of_settings_has_no_peers_and_is_in_no_overview(self):
+        row = next(row for row in rows.ROWS if row.of_settings())
+        able = [peer for peer in peers.PEERS if peer.can(row.service, row.conns)]
+        self.assertEqual({peer.kind for peer in able}, {peers.OWN, peers.SETTING})
+        book = document.Book.__new__(document.Book)
+        taken = {peer.name: {"cost": [1.0]} for peer in able}
+        known = {"row": row.name, "peers": taken, "failed": {}, "left_out": {}}
+        book.results, book.rows = {row.name: known}, [row]
+        self.assertNotIn(row.name, book.make_overview(""))
 
     def test_counted_rows_exist(self):
         self.assertTrue(set(counts.ROWS) <= {row.name for row in rows.ROWS})
@@ -149,7 +233,8 @@ class Rows(unittest.TestCase):
     def test_templates_name_only_what_is_known(self):
         for peer in peers.PEERS:
             for service in peer.services:
-                for word in peer.command(service, peers.values()):
+                known = peers.values()
+                for word in [*peer.command(service, known), *peer.looked_at_by(known)]:
                     self.assertNotIn("$", word)
 
 
