@@ -5,10 +5,14 @@
 
 #[path = "admin/access.rs"]
 mod access;
+#[path = "admin/clients.rs"]
+mod clients;
 #[path = "admin/commands.rs"]
 mod commands;
 #[path = "admin/events.rs"]
 mod events;
+#[path = "admin/foreign_page.rs"]
+mod foreign_page;
 #[path = "admin/hostile.rs"]
 mod hostile;
 #[path = "admin/http.rs"]
@@ -22,18 +26,28 @@ mod page;
 #[path = "admin/quiet.rs"]
 mod quiet;
 
+// Not everything that the tests of the daemon need is needed here.
+#[path = "support/browser.rs"]
+mod browser;
+#[allow(dead_code)]
 #[path = "support/command.rs"]
 mod command;
 #[path = "support/kept.rs"]
 mod kept;
+#[allow(dead_code)]
 #[path = "daemon/proc.rs"]
 mod proc;
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "support/scratch.rs"]
 mod scratch;
+#[allow(dead_code)]
 #[path = "daemon/stream_ops.rs"]
 mod stream_ops;
+#[allow(dead_code)]
 #[path = "support/target.rs"]
 mod target;
+#[allow(dead_code)]
 #[path = "daemon/test_daemon.rs"]
 mod test_daemon;
 #[path = "support/test_stream.rs"]

@@ -52,6 +52,8 @@ mod page;
 mod pattern;
 #[path = "daemon/proc.rs"]
 mod proc;
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "daemon/relay.rs"]
 mod relay;
 #[path = "daemon/resets.rs"]

@@ -53,8 +53,8 @@ impl EventReader {
     }
 
     fn last_id(&self) -> String {
-        let ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
-        ids.last().unwrap().to_owned()
+        let mut ids = self.text.lines().filter_map(|line| line.strip_prefix("id: "));
+        ids.next_back().unwrap().to_owned()
     }
 }
 

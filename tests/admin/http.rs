@@ -31,6 +31,12 @@ impl Http {
         Http { stream: daemon.client(listener), host, rest: Vec::new() }
     }
 
+    /// Connects to another server, at `127.0.0.1:80`.
+    pub fn connect_to(place: &str) -> Http {
+        let stream = TestStream::connect(&format!("tcp://{place}"));
+        Http { stream, host: place.to_owned(), rest: Vec::new() }
+    }
+
     /// Sends a request without a body, and returns the answer.
     pub fn get(&mut self, path: &str) -> Reply {
         self.ask("GET", path, "", "")

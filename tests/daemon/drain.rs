@@ -9,9 +9,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::black_hole::BlackHole;
-use crate::clients::has;
 use crate::kept::Kept;
 use crate::many::{alone, room};
+use crate::programs::has;
 use crate::relay::{RelayedPair, TestRelay, pair};
 use crate::scratch::Scratch;
 use crate::test_daemon::TestDaemon;

@@ -6,7 +6,10 @@
 #[path = "../support/black_hole.rs"]
 mod black_hole;
 #[cfg(unix)]
+#[path = "../support/browser.rs"]
 mod browser;
+#[cfg(unix)]
+mod charts;
 mod command;
 mod datagrams;
 mod failures;

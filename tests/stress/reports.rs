@@ -31,8 +31,9 @@ impl Page {
 
     /// Checks in a browser, if there is one, which charts the page has, at both widths.
     fn has_charts(&self, charts: &[&str], none_of: &[&str]) {
+        let url = format!("file://{}", self.0.display());
         for width in [1280, 390] {
-            let Some(Loaded { dom, console }) = browser::load(&self.0, width) else { return };
+            let Some(Loaded { dom, console }) = browser::load(&url, width) else { return };
             assert_eq!(console, [""; 0], "in the console");
             let is_there = |chart: &&&str| dom.contains(&format!("<figcaption><b>{chart}</b>"));
             let missing: Vec<_> = charts.iter().filter(|chart| !is_there(chart)).collect();
