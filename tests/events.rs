@@ -90,6 +90,14 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
         Event::AcceptResumed { address: bad, cause: PauseCause::Limit, connections: 0 },
         Event::AcceptFailed { address: bad, fault },
         Event::Dump { line: bad },
+        Event::AdminRequest {
+            method: "GET",
+            target: bad,
+            status: 404,
+            peer: &peer,
+            changes: false,
+        },
+        Event::AdminRequest { method: bad, target: "x", status: 404, peer: &peer, changes: true },
         Event::Received { bytes: 0, from: &peer },
         Event::Sent { bytes: 0, to: &peer },
         Event::Dropped { bytes: Some(0), from: Some(&peer), why: DropReason::NoWay },
@@ -138,6 +146,14 @@ const TARGET: &str = "unix:/run/x.sock";
 /// At least one event of every kind, with the numbers that stand on the page.
 fn examples(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let mut all = of_the_loop();
+    let admin = |method, target, status, changes| {
+        (Key::LOOP, Event::AdminRequest { method, target, status, peer, changes })
+    };
+    all.extend([
+        admin("GET", "/connections", 200, false),
+        admin("POST", "/pause", 200, true),
+        admin("POST", "/drain", 401, true),
+    ]);
     all.extend(of_a_life(peer));
     all.extend(of_steps());
     let listener = Key::source(SourceKind::Listener, 0, 0);

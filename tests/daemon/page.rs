@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -10,6 +11,7 @@ use crate::command::{oneloop, oneloop_after};
 use crate::datagrams;
 use crate::pattern::byte;
 use crate::relay::{RelayedPair, pair};
+use crate::scratch::Scratch;
 use crate::target::{RefusingAddress, Target};
 use crate::test_daemon::TestDaemon;
 use crate::test_stream::TestStream;
@@ -33,8 +35,17 @@ const RARE: [&str; 6] = [
 #[test]
 fn every_line_on_the_page_about_events_comes_out_of_a_real_run() {
     let mut real = BTreeSet::new();
-    for lines in [services(), relay(), full(), timed(), stop(), targets(), hub(), datagram_relay()]
-    {
+    for lines in [
+        services(),
+        relay(),
+        full(),
+        timed(),
+        stop(),
+        targets(),
+        hub(),
+        datagram_relay(),
+        operator(),
+    ] {
         for line in lines {
             let Some((_, line)) = line.split_once("Z ") else { continue };
             real.insert(shape(line));
@@ -237,6 +248,29 @@ fn timed() -> Vec<String> {
     std::thread::sleep(Duration::from_millis(200));
     client.echo(b"hello");
     assert_eq!(client.rest(), b"");
+    ended(daemon)
+}
+
+/// An operator who looks, pauses, and once forgets the token.
+fn operator() -> Vec<String> {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let scratch = Scratch::new();
+    let token = scratch.path("token");
+    fs::write(&token, TOKEN).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let options = format!("--admin 127.0.0.1:0 --admin-token-file {}", token.display());
+    let daemon = TestDaemon::start(&format!("echo 127.0.0.1:0 -v --explain {options}"));
+    let header = format!("Authorization: Bearer {TOKEN}\r\n");
+    for (request, header, status) in [
+        ("GET /connections", "", "200"),
+        ("POST /pause", &*header, "200"),
+        ("POST /drain", "", "401"),
+    ] {
+        let mut client = daemon.client(1);
+        client.send(format!("{request} HTTP/1.0\r\n{header}\r\n").as_bytes());
+        let answer = String::from_utf8(client.rest()).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request}: {answer}");
+    }
     ended(daemon)
 }
 
