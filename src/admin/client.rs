@@ -43,6 +43,8 @@ pub struct Client {
     /// It has had an answer: it may wait for a while before the next request.
     pub has_answer: bool,
     pub queued: bool,
+    /// Its output was waiting for room in the socket when it was last sent.
+    pub was_blocked: bool,
 }
 
 /// What of a request is needed until it is answered.
@@ -114,6 +116,7 @@ impl Client {
             has_begun: false,
             has_answer: false,
             queued: false,
+            was_blocked: false,
         }
     }
 

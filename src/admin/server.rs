@@ -469,10 +469,12 @@ fn send(client: &mut Client, reactor: &mut Reactor) -> bool {
     let Some(port) = reactor.admin() else { return false };
     let accepted = port.reply(client.facts.key, &client.out[client.sent..], is_last, now);
     client.sent += accepted;
-    if accepted > 0 {
+    // Its time counts from the moment in which it stopped to accept, not from its last answer.
+    if accepted > 0 || !client.was_blocked {
         client.since = now;
     }
-    if client.is_blocked() {
+    client.was_blocked = client.is_blocked();
+    if client.was_blocked {
         return false;
     }
     client.out.clear();

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use super::buffers::{Buffers, Unsent, UnsentId};
+use super::counters::EngineCounts;
 use super::drive::DriveCx;
 use super::end::{End, Ends, Stream};
 use super::event::Event;
@@ -440,6 +441,27 @@ impl<S: Stream> Conn<S> {
     #[inline(always)]
     pub fn flow_bytes(&self) -> [u64; 2] {
         [self.flows[0].moved, self.flows[1].moved]
+    }
+
+    /// Counts the bytes moved since the flows had moved `before`.
+    #[inline(always)]
+    pub fn count_moved(&self, before: [u64; 2], now: Moment, counts: &mut EngineCounts) {
+        for (flow, before) in self.flows.iter().zip(before) {
+            let bytes = flow.moved - before;
+            if bytes == 0 {
+                continue;
+            }
+            if flow.from == 0 {
+                counts.received(self.route, bytes);
+            }
+            if flow.to == 0 {
+                counts.sent(self.route, bytes);
+                // No connection has two flows to its client.
+                if before == 0 {
+                    counts.answered(now.since(self.born));
+                }
+            }
+        }
     }
 
     /// Checks the invariants of a connection that was just driven. Called in debug builds.

@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use super::conn::Conn;
 use super::reason::Reason;
-use super::time::Moment;
 
 /// What the connections of one route have done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,30 +111,21 @@ impl EngineCounts {
         self.lifetime.record(lasted);
     }
 
-    /// Counts the bytes that a connection moved since its flows had moved `before`.
+    /// Counts bytes forwarded from a client.
     #[inline(always)]
-    pub(super) fn moved<S>(&mut self, conn: &Conn<S>, before: [u64; 2], now: Moment) {
-        for (flow, before) in conn.flows.iter().zip(before) {
-            if flow.moved == before {
-                continue;
-            }
-            let bytes = flow.moved - before;
-            let counts = &mut self.routes[usize::from(conn.route)];
-            if flow.from == 0 {
-                counts.received += bytes;
-            }
-            if flow.to == 0 {
-                counts.sent += bytes;
-                // No connection has two flows to its client.
-                if before == 0 {
-                    self.answered(now.since(conn.born));
-                }
-            }
-        }
+    pub(super) fn received(&mut self, route: u16, bytes: u64) {
+        self.routes[usize::from(route)].received += bytes;
     }
 
+    /// Counts bytes written to a client.
+    #[inline(always)]
+    pub(super) fn sent(&mut self, route: u16, bytes: u64) {
+        self.routes[usize::from(route)].sent += bytes;
+    }
+
+    /// Records that a client received its first byte.
     #[cold]
-    fn answered(&mut self, after: Duration) {
+    pub(super) fn answered(&mut self, after: Duration) {
         self.first_byte.record(after);
     }
 }

@@ -385,7 +385,7 @@ impl<S: Stream> Engine<S> {
         let before = conn.flow_bytes();
         let cx = &mut DriveCx { key, buffers: &mut self.buffers, turn };
         let replied = conn.reply(bytes, last, cx).map_err(|failed| conn.failed(failed, cx));
-        self.counts.moved(conn, before, turn.now);
+        conn.count_moved(before, turn.now, &mut self.counts);
         match replied {
             Ok(accepted) => {
                 queue(conn, key, &mut self.run);
@@ -478,7 +478,7 @@ impl<S: Stream> Engine<S> {
         let buffers = &mut self.buffers;
         let before = conn.flow_bytes();
         let driven = conn.drive(&mut DriveCx { key, buffers, turn });
-        self.counts.moved(conn, before, turn.now);
+        conn.count_moved(before, turn.now, &mut self.counts);
         if conn.ends.bits(0).with(conn.ends.bits(1)).has(Ready::READ_OFF) {
             self.interest_changes.enable_read(&mut conn.ends, key, turn);
         }
