@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::http::Http;
@@ -47,8 +48,8 @@ fn curl_reads_over_tcp_and_unix_in_every_version_that_it_speaks() {
             assert_eq!(serde_json::from_str::<Value>(body).unwrap()["status"], "ok");
         }
         // A client that asks in HTTP/1.0 receives a list without chunks, up to the end of file.
-        let list: Value =
-            serde_json::from_str(&curl(&format!("--http1.0 {base}/connections"))).unwrap();
+        let list = curl(&format!("--raw --http1.0 {base}/connections"));
+        let list: Value = serde_json::from_str(&list).unwrap();
         assert_eq!(list["count"], if base.contains("unix") { 0 } else { 1 });
         // curl would wait for a body that it was promised.
         let head = curl(&format!("-I {base}/metrics"));
@@ -120,6 +121,18 @@ fn a_client_that_ends_after_its_request_still_receives_the_answer() {
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{who}: {head}");
         assert_eq!(serde_json::from_str::<Value>(body).unwrap()["status"], "ok", "{who}");
     };
+    // Two requests and the end of file wait together, and each request is answered.
+    let mut stopped = Http::connect(&tcp, 1);
+    tcp.signal(Signal::STOP);
+    stopped.send("GET", "/livez", "", "");
+    stopped.send("GET", "/connections", "", "");
+    stopped.stream.finish();
+    tcp.signal(Signal::CONT);
+    assert_eq!(stopped.reply(true).json()["status"], "ok");
+    assert_eq!(stopped.reply(true).json()["count"], 0);
+    // Because of its end of file, and not after the minute that a silent client may stay.
+    stopped.stream.set_patience(Some(Duration::from_secs(30)));
+    assert_eq!(stopped.stream.rest(), b"");
     let socket = scratch.path("admin.sock");
     let port = tcp.at(1).port();
     if has("socat") {
