@@ -1,9 +1,9 @@
 //! Serves the clients of the admin endpoint between the turns of the loop: answers their requests
 //! in order, sends large bodies in parts, and ends clients that keep others waiting.
 //!
-//! All parts together, events included, take about `BUDGET` per turn, and a tenth of the time. A part
-//! is produced when the socket has accepted the one before, so a client holds one part of memory
-//! whatever it asks for.
+//! All parts together, events included, take about `BUDGET` per turn, and a tenth of the time. A
+//! part is produced when the socket has accepted the one before, so a client holds one part of
+//! memory whatever it asks for.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

@@ -38,8 +38,8 @@ pub fn line_of(json: &str) -> serde_json::Result<String> {
     Ok(escaped(compact))
 }
 
-/// Escapes the hidden characters of valid JSON, which only its strings contain. Most have none: then
-/// no copy is made, since lists are long.
+/// Escapes the hidden characters of valid JSON, which only its strings contain. Most have none:
+/// then no copy is made, since lists are long.
 fn escaped(json: String) -> String {
     if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return json;
