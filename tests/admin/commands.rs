@@ -87,7 +87,9 @@ fn during_a_drain_readyz_says_so_and_the_endpoint_stays_to_the_end() {
     // The client of this connection is at rest, so it would be drained after a second; until then
     // everything can be seen.
     let draining = ask(&daemon, "POST", "/drain", "").json();
-    assert_eq!(draining["timeout_seconds"], 3600.0);
+    // What is left of it: the answer may be a moment later than the start.
+    let left = draining["timeout_seconds"].as_f64().unwrap();
+    assert!((3540.0..=3600.0).contains(&left), "{draining}");
     let ready = get(&daemon, 2, "/readyz");
     assert_eq!(ready.status, 503, "{ready:?}");
     assert!(ready.header("Retry-After").is_some() && ready.body.contains("draining"), "{ready:?}");
