@@ -95,8 +95,8 @@ impl Default for RequestFacts {
     /// A request that cannot be understood.
     fn default() -> RequestFacts {
         RequestFacts {
-            method: "?",
-            path: String::new(),
+            method: "invalid",
+            path: "request".to_owned(),
             changes: false,
             head_only: false,
             keep_alive: false,

@@ -137,8 +137,17 @@ impl AdminServer {
                 self.serve(reactor, watch);
             }
             if let Some(outcome) = outcome {
+                self.end_streams(reactor);
                 return Ok(outcome);
             }
+        }
+    }
+
+    /// Ends the streams of events in order: nothing follows.
+    fn end_streams(&mut self, reactor: &mut Reactor) {
+        for client in self.clients.values_mut().filter(|client| client.is_stream()) {
+            client.put_part(&[], true);
+            send(client, reactor);
         }
     }
 

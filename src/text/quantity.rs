@@ -90,7 +90,7 @@ fn minutes(seconds: u64) -> String {
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent {
-        percent if percent >= 10.0 || percent == 0.0 => format!("{percent:.0} %"),
+        percent if percent >= 10.0 || percent < 0.05 => format!("{percent:.0} %"),
         percent => format!("{percent:.1} %"),
     }
 }
