@@ -41,7 +41,7 @@ pub const STREAMS: usize = 16;
 const REQUESTS_PER_TURN: usize = 8;
 
 /// Time for what is produced in parts, per turn: connections wait that long for the next turn.
-const BUDGET: Duration = Duration::from_micros(40);
+const BUDGET: Duration = Duration::from_micros(25);
 
 /// After a turn with parts, the next ones wait this many times as long as they took. A loop that is
 /// never idle would also wait longer for a processor that others want.
