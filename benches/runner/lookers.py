@@ -111,6 +111,12 @@ class Lookers:
             for name, value in more.items():
                 self.counts[name] = self.counts.get(name, 0) + value
 
+    def count_anew(self):
+        """Forgets what was counted so far; returns the time from which on everything counts."""
+        with self.lock:
+            self.counts.clear()
+            return time.monotonic()
+
     def list(self, address, begun):
         """Asks for all connections, again and again."""
         client = Client(address)
@@ -177,7 +183,7 @@ def main():
     lookers.start(asked.unread, lookers.stare, asked.address)
     for has_begun in lookers.begun:
         has_begun.wait(PATIENCE_SECONDS)
-    began = time.monotonic()
+    began = lookers.count_anew()
     print("ready", flush=True)
     sys.stdin.read()
     seconds = time.monotonic() - began
