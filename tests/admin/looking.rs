@@ -20,9 +20,9 @@ const LISTS: usize = 5;
 /// Connections that come and go in each round. Each makes some events.
 const BRIEF: usize = 150;
 
-/// Rounds of messages at least: with the events of their connections, viewers that do not read
-/// would hold more than the bound if the daemon kept what they miss.
-const ROUNDS: usize = 20;
+/// Rounds of messages at least. The sockets of viewers hold some megabytes of events that nobody
+/// reads; those of so many connections are more, so a daemon that kept them would exceed the bound.
+const ROUNDS: usize = 150;
 
 /// Maximum growth of the memory of the daemon.
 const MEMORY: u64 = 3 * 1024 * 1024;
