@@ -90,8 +90,8 @@ fn minutes(seconds: u64) -> String {
 pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent {
-        percent if percent >= 10.0 || percent < 0.05 => format!("{percent:.0} %"),
-        percent => format!("{percent:.1} %"),
+        0.05..10.0 => format!("{percent:.1} %"),
+        percent => format!("{percent:.0} %"),
     }
 }
 
