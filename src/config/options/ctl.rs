@@ -62,7 +62,7 @@ pub(super) const OPTIONS: [OptionSpec; 12] = [
     OptionSpec {
         name: "state",
         takes: Takes::Value("STATE"),
-        help: "connections: opening, streaming, half-closed or lingering ones",
+        help: "connections: opening, streaming, half-closed, lingering, or flow (datagrams)",
         field: Field::Ctl(
             |ctl, value| put(&mut ctl.connections.state, text(value).map(Some)),
             |ctl| ctl.connections.state.clone(),
