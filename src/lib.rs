@@ -12,6 +12,7 @@
 //! - `tools`: ctl: prints what a running daemon says of itself, and controls it
 //! - `admin`: HTTP for operators and scrapers, on local ends of a second engine
 //! - `observe`: turns events into the log; used by `main` and `admin` only
+//! - `recording`: encodes events into segments, and replays them into an observer
 //! - `stress`: generates connections and load, verifies every byte, measures the server's cost
 //! - `text`: text formatting, and output that never blocks
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod doctor;
 pub mod fuzzing;
 pub mod net;
 pub mod observe;
+pub mod recording;
 pub mod runtime;
 pub mod service;
 pub mod stress;

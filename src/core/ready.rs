@@ -31,6 +31,15 @@ impl Ready {
     /// What is written to this local end is discarded.
     pub const DISCARD: Ready = Ready(128);
 
+    /// Returns the bits as a number, for recordings.
+    pub const fn to_bits(self) -> u8 {
+        self.0
+    }
+
+    pub const fn from_bits(bits: u8) -> Ready {
+        Ready(bits)
+    }
+
     /// Whether all of `bits` are set.
     pub const fn has(self, bits: Ready) -> bool {
         self.0 & bits.0 == bits.0

@@ -1,0 +1,17 @@
+//! Recordings: the events of a run as compact records, in segments that can each be read alone.
+//! docs/recording.md describes the format. Where a recording is kept is the matter of its owner.
+
+mod decode;
+mod encoder;
+mod fields;
+mod names;
+mod reader;
+mod schema;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use encoder::{Encoder, Segment};
+pub use reader::{KnownConnection, Record, ReplayReport, read, read_files, replay};
+pub use writer::{SEGMENT_BYTES, SegmentHead};

@@ -1,0 +1,302 @@
+//! Reads a recording: checks it, skips what it does not know, and delivers the events to an
+//! observer.
+
+use crate::core::{Event, Key, Moment, Observer, Peer, ServiceKind};
+
+use super::decode::decode;
+use super::fields::{Fields, Head};
+use super::schema::{self, HEAD_BYTES, Known};
+use super::writer::SegmentHead;
+
+/// What a reader receives, in the order of the recording.
+#[derive(Debug)]
+pub enum Record<'a> {
+    /// A segment begins.
+    Segment(&'a SegmentHead),
+    /// A turn begins.
+    Turn(Moment),
+    Event(Key, &'a Event<'a>),
+    /// A connection that was opened before this segment, at its first event of the segment.
+    Connection(Key, &'a KnownConnection<'a>),
+    /// A listener that was bound before this segment.
+    Listener(Key, ServiceKind, &'a str),
+    /// This many events were lost here.
+    Lost(u64),
+}
+
+/// What a segment says of a connection that was opened before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownConnection<'a> {
+    pub opened: Moment,
+    pub route: u16,
+    pub service: ServiceKind,
+    pub listen: &'a str,
+    pub peer: Peer,
+    /// The target that was dialed last.
+    pub target: Option<&'a str>,
+}
+
+/// The result of reading a recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReplayReport {
+    /// Events that were delivered.
+    pub records: u64,
+    /// Records that were skipped: their kind, or a name in them, is not known.
+    pub unknown: u64,
+    /// Events that were not recorded, between others that were.
+    pub lost: u64,
+    /// The recording, or one of its files, ends within a record.
+    pub truncated: bool,
+    /// Bytes that were skipped up to the next segment, or to the end: they are damaged, of another
+    /// version of the format, or no recording.
+    pub damaged: u64,
+    /// The number of the first event: events before it are no longer in the recording.
+    pub first: u64,
+    /// The time of the first and of the last record.
+    pub from: Moment,
+    pub to: Moment,
+    /// The header of the first segment.
+    pub head: Option<SegmentHead>,
+}
+
+/// Delivers the events of a recording to an observer, as they were: `begin_turn`, then `on`. The
+/// observer does not receive what a segment repeats, and no losses: `read` delivers them too.
+pub fn replay(bytes: &[u8], observer: &mut dyn Observer) -> ReplayReport {
+    read(bytes, &mut |record| match *record {
+        Record::Turn(now) => drop(observer.begin_turn(now)),
+        Record::Event(key, event) => observer.on(key, event),
+        Record::Segment(_) | Record::Connection(..) | Record::Listener(..) | Record::Lost(_) => {}
+    })
+}
+
+/// Delivers everything that a recording contains.
+pub fn read(bytes: &[u8], deliver: &mut dyn FnMut(&Record<'_>)) -> ReplayReport {
+    read_files(&[bytes], deliver)
+}
+
+/// Delivers everything that the files of one recording contain, in their order. Any of them may end
+/// within a record.
+pub fn read_files(files: &[&[u8]], deliver: &mut dyn FnMut(&Record<'_>)) -> ReplayReport {
+    let report = ReplayReport::default();
+    let mut reader = Reader { report, segment: None, expected: None, started: false };
+    files.iter().for_each(|bytes| read_file(bytes, &mut reader, deliver));
+    reader.report
+}
+
+fn read_file<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, deliver: &mut dyn FnMut(&Record<'_>)) {
+    reader.segment = None;
+    let mut rest = bytes;
+    while let Some(head) = Head::read(rest) {
+        let length = head.length();
+        let is_sound = head.is_segment() || reader.segment.is_some();
+        if is_sound && let Some((record, after)) = rest.split_at_checked(length) {
+            let is_read = match head.is_segment() {
+                true => reader.begin_segment(head, &record[HEAD_BYTES..], deliver),
+                false => reader.record(head, &record[HEAD_BYTES..], deliver),
+            };
+            if is_read {
+                rest = after;
+                continue;
+            }
+        }
+        // A length beyond the end of the file is that of a cut record, or is damaged itself. If
+        // another segment follows, it is damaged.
+        let next = find_segment(&rest[1..]).map(|at| at + 1);
+        if next.is_none() && is_sound && length > rest.len() {
+            break;
+        }
+        reader.segment = None;
+        let skipped = next.unwrap_or(rest.len());
+        reader.report.damaged += skipped as u64;
+        rest = &rest[skipped..];
+    }
+    reader.report.truncated |= !rest.is_empty();
+}
+
+/// Returns the position of the next header of a segment.
+fn find_segment(bytes: &[u8]) -> Option<usize> {
+    let mut mark = [0; 5];
+    mark[..4].copy_from_slice(&schema::MAGIC.to_le_bytes());
+    mark[4] = schema::SEGMENT;
+    bytes.windows(mark.len()).position(|window| window == mark)
+}
+
+struct Reader<'a> {
+    report: ReplayReport,
+    /// None: the records until the next header cannot be read.
+    segment: Option<OpenSegment<'a>>,
+    /// The process of the last segment, and the number of the event that follows it.
+    expected: Option<(u32, u64)>,
+    /// An event or a turn was delivered.
+    started: bool,
+}
+
+/// The tables of the segment that is being read.
+struct OpenSegment<'a> {
+    known: Known,
+    subjects: Vec<Key>,
+    texts: Vec<Option<&'a str>>,
+    now: Moment,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the header of a segment. Returns false if it is damaged.
+    fn begin_segment(
+        &mut self,
+        head: Head,
+        payload: &'a [u8],
+        deliver: &mut dyn FnMut(&Record<'_>),
+    ) -> bool {
+        let Some((parsed, table)) = parse_head(payload) else { return false };
+        if head.subject != schema::VERSION {
+            // What follows may have another structure.
+            self.report.unknown += 1;
+            self.segment = None;
+            return true;
+        }
+        // Numbers of another process begin again: nothing is missing there.
+        let expected = self.expected.filter(|(pid, _)| *pid == parsed.pid);
+        let lost = expected.and_then(|(_, next)| parsed.first.checked_sub(next)).unwrap_or(0);
+        self.expected = Some((parsed.pid, parsed.first));
+        if self.report.head.is_none() {
+            (self.report.first, self.report.from) = (parsed.first, parsed.moment);
+            self.report.to = parsed.moment;
+            self.report.head = Some(parsed.clone());
+        }
+        deliver(&Record::Segment(&parsed));
+        if lost > 0 {
+            self.report.lost += lost;
+            deliver(&Record::Lost(lost));
+        }
+        self.segment = Some(OpenSegment {
+            known: Known::parse(table),
+            subjects: vec![Key::LOOP.at(0)],
+            texts: Vec::new(),
+            now: parsed.moment,
+        });
+        true
+    }
+
+    /// Reads a record. Returns false if it cannot belong to the segment.
+    fn record(
+        &mut self,
+        head: Head,
+        payload: &'a [u8],
+        deliver: &mut dyn FnMut(&Record<'_>),
+    ) -> bool {
+        let Some(segment) = &mut self.segment else { return false };
+        let kind = segment.known.kind(head.kind);
+        match kind {
+            _ if schema::is_event(head.kind) => self.event(kind, head, payload, deliver),
+            Some(schema::SUBJECT) => segment.subjects.push(Key::from_token(head.value as usize)),
+            Some(schema::TEXT) => segment.texts.push(std::str::from_utf8(payload).ok()),
+            Some(schema::TIME) => {
+                segment.now.0 = head.value;
+                self.turn(head, deliver);
+            }
+            Some(kind) => {
+                let repeated = segment.repeated(kind, head, payload, deliver);
+                self.report.unknown += u64::from(repeated.is_none());
+            }
+            None => self.report.unknown += 1,
+        }
+        true
+    }
+
+    /// Reads the record of an event. What all events have in common is known even of one of another
+    /// version.
+    fn event(
+        &mut self,
+        kind: Option<u8>,
+        head: Head,
+        payload: &'a [u8],
+        deliver: &mut dyn FnMut(&Record<'_>),
+    ) {
+        let Some(segment) = &mut self.segment else { return };
+        segment.now.0 = segment.now.0.saturating_add(u64::from(head.delta));
+        self.turn(head, deliver);
+        if let Some((_, next)) = &mut self.expected {
+            *next = next.saturating_add(1);
+        }
+        let Some(segment) = &self.segment else { return };
+        let decoded = kind.zip(segment.key(head)).and_then(|(kind, key)| {
+            let mut fields = Fields::new(head, payload, &segment.texts);
+            let mut delivered = |event: &Event<'_>| deliver(&Record::Event(key, event));
+            decode(kind, &mut fields, segment.now, &mut delivered)
+        });
+        match decoded {
+            Some(()) => self.report.records += 1,
+            None => self.report.unknown += 1,
+        }
+    }
+
+    /// Delivers the beginning of a turn, if one begins at this record, or if the recording begins
+    /// in the middle of a turn.
+    fn turn(&mut self, head: Head, deliver: &mut dyn FnMut(&Record<'_>)) {
+        let Some(segment) = &self.segment else { return };
+        self.report.to = segment.now;
+        if head.flags & schema::TURN != 0 || !self.started {
+            self.started = true;
+            deliver(&Record::Turn(segment.now));
+        }
+    }
+}
+
+impl<'a> OpenSegment<'a> {
+    /// Returns the key of a record.
+    fn key(&self, head: Head) -> Option<Key> {
+        let subject = self.subjects.get(usize::from(head.subject))?;
+        Some(subject.at(usize::from(head.flags & schema::END)))
+    }
+
+    /// Delivers what the segment repeats of an older connection or listener.
+    fn repeated(
+        &self,
+        kind: u8,
+        head: Head,
+        payload: &'a [u8],
+        deliver: &mut dyn FnMut(&Record<'_>),
+    ) -> Option<()> {
+        let key = self.key(head)?;
+        let mut fields = Fields::new(head, payload, &self.texts);
+        if kind == schema::LISTENER {
+            let (service, address) = (fields.service()?, fields.text()?);
+            deliver(&Record::Listener(key, service, address));
+            return Some(());
+        }
+        let known = KnownConnection {
+            opened: fields.moment()?,
+            route: fields.number()?,
+            service: fields.service()?,
+            listen: fields.text()?,
+            peer: fields.peer()?,
+            target: fields.optional_text()?,
+        };
+        deliver(&Record::Connection(key, &known));
+        Some(())
+    }
+}
+
+/// Returns the header of a segment and its table of kinds.
+fn parse_head(payload: &[u8]) -> Option<(SegmentHead, &str)> {
+    let mut rest = payload;
+    let mut numbers = [0; 4];
+    for number in &mut numbers {
+        let (bytes, after) = rest.split_first_chunk::<8>()?;
+        (*number, rest) = (u64::from_le_bytes(*bytes), after);
+    }
+    let [segment, first, moment, wall_micros] = numbers;
+    let (pid, rest) = rest.split_first_chunk::<4>()?;
+    let (program, rest) = parse_text(rest)?;
+    let (table, _) = parse_text(rest)?;
+    let pid = u32::from_le_bytes(*pid);
+    let (moment, program) = (Moment(moment), program.to_owned());
+    Some((SegmentHead { segment, first, moment, wall_micros, pid, program }, table))
+}
+
+/// Reads a text behind its length.
+fn parse_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    Some((std::str::from_utf8(text).ok()?, rest))
+}
