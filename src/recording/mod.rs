@@ -6,6 +6,7 @@ mod encoder;
 mod fields;
 mod names;
 mod reader;
+mod ring;
 mod schema;
 mod writer;
 
@@ -14,4 +15,5 @@ mod tests;
 
 pub use encoder::{Encoder, Segment};
 pub use reader::{KnownConnection, Record, ReplayReport, read, read_files, replay};
+pub use ring::SegmentRing;
 pub use writer::{SEGMENT_BYTES, SegmentHead};
