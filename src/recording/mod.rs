@@ -4,6 +4,7 @@
 mod decode;
 mod encoder;
 mod fields;
+mod files;
 mod names;
 mod reader;
 mod ring;
@@ -14,6 +15,7 @@ mod writer;
 mod tests;
 
 pub use encoder::{Encoder, Segment};
+pub use files::SegmentFiles;
 pub use reader::{KnownConnection, Record, ReplayReport, read, read_files, replay};
 pub use ring::SegmentRing;
 pub use writer::{SEGMENT_BYTES, SegmentHead};
