@@ -9,9 +9,10 @@ use log::{info, warn};
 use oneloop::admin::server::{AdminServer, ServerSettings};
 use oneloop::cli::{self, Command};
 use oneloop::config::{CtlPlan, LogPlan, Plan};
+use oneloop::core::Moment;
 use oneloop::doctor;
 use oneloop::net::signals;
-use oneloop::observe::{self, Watch};
+use oneloop::observe::{self, Recorder, Watch};
 use oneloop::runtime::reactor::Outcome;
 use oneloop::runtime::start;
 use oneloop::stress;
@@ -82,6 +83,10 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
         }
     };
     info!("oneloop {} started, pid {}", env!("CARGO_PKG_VERSION"), std::process::id());
+    if let Err(error) = start_recording(plan, &mut watch) {
+        print_error(&error);
+        return EXIT_RUNTIME_ERROR;
+    }
     let (mut reactor, warnings) = match start::bind(plan, &mut watch) {
         Ok(bound) => bound,
         Err(error) => {
@@ -97,6 +102,8 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
         true => AdminServer::new(settings).run(&mut reactor, &mut watch),
         false => reactor.run(&mut watch),
     };
+    // The rest of the recording is on disk before the last line says that the daemon has stopped.
+    watch.recorder = None;
     watch.log_totals();
     match ended {
         Ok(Outcome::Drained { cut }) => {
@@ -116,6 +123,14 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
             EXIT_RUNTIME_ERROR
         }
     }
+}
+
+/// Starts the recording that the plan asks for.
+fn start_recording(plan: &Plan, watch: &mut Watch) -> Result<(), String> {
+    let Some(record) = &plan.record else { return Ok(()) };
+    let recorder = Recorder::start(record, Moment::default());
+    watch.recorder = Some(recorder.map_err(|error| format!("cannot record to {record}: {error}"))?);
+    Ok(())
 }
 
 /// Runs `connect` or `chat` and prints its error after the last line of the log. Returns the exit

@@ -15,6 +15,7 @@ pub(crate) mod options;
 pub(crate) mod parse;
 pub(crate) mod policy;
 pub(crate) mod reach;
+pub(crate) mod record;
 pub(crate) mod route;
 pub(crate) mod service;
 pub(crate) mod source;
@@ -36,6 +37,7 @@ pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use options::changed_of_daemon;
 pub use parse::ParseError;
 pub use policy::Policy;
+pub use record::RecordPlan;
 pub use route::Route;
 pub use service::Service;
 pub use source::SourceBlock;
@@ -55,6 +57,8 @@ pub struct Plan {
     /// Time to poll without sleeping before each sleep. None: off.
     pub busy_poll: Option<Duration>,
     pub admin: AdminPlan,
+    /// None: nothing is recorded.
+    pub record: Option<RecordPlan>,
 }
 
 impl Plan {
@@ -81,6 +85,7 @@ impl Default for Plan {
             drain_idle: None,
             busy_poll: None,
             admin: AdminPlan::default(),
+            record: None,
         }
     }
 }

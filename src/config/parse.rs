@@ -47,6 +47,11 @@ impl ParseError {
         let SpanError { span, wrong, accepted } = span_error;
         ParseError { subject: subject.into(), text: text.into(), span, wrong, accepted }
     }
+
+    /// Returns the error in one line.
+    pub fn wrong_and_accepted(&self) -> String {
+        format!("{}; accepted: {}", self.wrong, self.accepted)
+    }
 }
 
 impl fmt::Display for ParseError {

@@ -21,6 +21,7 @@ pub(crate) mod filter;
 pub(crate) mod format;
 pub mod line;
 pub(crate) mod rate;
+pub mod recorder;
 pub(crate) mod totals;
 
 pub use access::AccessObserver;
@@ -28,6 +29,7 @@ pub use event_log::LogObserver;
 use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
+pub use recorder::Recorder;
 pub use totals::Totals;
 
 /// The observers of a run, as one observer.
@@ -37,6 +39,8 @@ pub struct Watch {
     pub access: Option<AccessObserver>,
     /// What viewers of the admin endpoint read.
     pub events: EventStream,
+    /// The flight recorder, while it is on.
+    pub recorder: Option<Recorder>,
     logger: Arc<FilteredLog>,
     lost: Arc<AtomicU64>,
 }
@@ -67,6 +71,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         log: LogObserver::new(plan.explain),
         access: plan.access.map(AccessObserver::new),
         events: EventStream::default(),
+        recorder: None,
         logger,
         lost,
     }
@@ -115,6 +120,9 @@ impl Observer for Watch {
         if let Some(access) = &mut self.access {
             access.on(key, event);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.on(key, event);
+        }
         if let Event::InProgress { up, down, .. } = *event {
             self.dump_totals(up, down);
         }
@@ -124,6 +132,10 @@ impl Observer for Watch {
         if self.events.is_on() {
             self.events.begin_turn(now);
         }
-        self.log.begin_turn(now)
+        let wants = self.log.begin_turn(now);
+        match &mut self.recorder {
+            Some(recorder) => wants.or(recorder.begin_turn(now)),
+            None => wants,
+        }
     }
 }

@@ -1,11 +1,13 @@
-//! The options of the listeners for operators and scrapers.
+//! The options for operators: the listeners for them and for scrapers, and the recording.
 
 use super::{Field, OptionSpec, PLAIN, Scope, Section, Takes};
 use crate::config::admin::{read_admin, read_hosts, read_metrics, read_token_file};
+use crate::config::parse::put;
+use crate::config::record::read_record;
 
 const ADMIN: OptionSpec = OptionSpec { section: Section::Admin, scope: Scope::Servers, ..PLAIN };
 
-pub(super) const OPTIONS: [OptionSpec; 4] = [
+pub(super) const OPTIONS: [OptionSpec; 5] = [
     OptionSpec {
         name: "metrics",
         takes: Takes::Value("LISTEN"),
@@ -49,6 +51,18 @@ pub(super) const OPTIONS: [OptionSpec; 4] = [
         field: Field::Daemon(
             |plan, value| read_hosts(&mut plan.admin.hosts, value),
             |plan| Some(plan.admin.hosts.join(",")).filter(|hosts| !hosts.is_empty()),
+        ),
+        ..ADMIN
+    },
+    OptionSpec {
+        name: "record",
+        takes: Takes::Value("SIZE|FILE,limit=SIZE"),
+        default: "off",
+        help: "record every event: the newest in memory, or in files FILE.000001 and so on",
+        section: Section::Log,
+        field: Field::Daemon(
+            |plan, value| put(&mut plan.record, read_record(value).map(Some)),
+            |plan| plan.record.as_ref().map(ToString::to_string),
         ),
         ..ADMIN
     },

@@ -49,6 +49,7 @@ fn settable() -> impl Iterator<Item = (&'static OptionSpec, [&'static str; 2])> 
         (_, Some("TIME")) => ["77s", "78s"],
         (_, Some("RATE")) => ["77/s", "78/m"],
         (_, Some("SIZE")) => ["77", "78"],
+        ("record", _) => ["77M", "/x,limit=8M"],
         (_, Some("TEXT")) => ["{peer}", "x"],
         (_, Some("FRAME")) => ["len32", "raw"],
         (_, Some("ACTION")) => ["skip", "close"],

@@ -1,0 +1,142 @@
+//! The flight recorder: encodes every event into a recording in memory or on disk.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::RecordPlan;
+use crate::core::{Event, Key, Moment, Observer, Wants};
+use crate::recording::{Encoder, Segment, SegmentFiles, SegmentRing};
+use crate::text::count::Count;
+use crate::text::escape::plain;
+
+use super::event_log::LIFECYCLE;
+
+/// Age at which a segment is written to disk although it is not complete, so that a crash costs
+/// little.
+const WRITE_AFTER: Duration = Duration::from_secs(5);
+
+/// What a recording receives beside the other events: everything.
+const WANTS: Wants = Wants { steps: true, stalls: true };
+
+/// A recording that is going on.
+pub struct Recorder {
+    plan: RecordPlan,
+    encoder: Encoder,
+    output: Output,
+    /// When the first event of the present segment was recorded, or before.
+    begun: Moment,
+    /// For the next segment: that of one that is of no more use.
+    buffer: Vec<u8>,
+}
+
+/// Where the segments go.
+enum Output {
+    Memory(SegmentRing),
+    Files(SegmentFiles, String),
+}
+
+impl Recorder {
+    /// Begins a recording.
+    pub fn start(plan: &RecordPlan, now: Moment) -> io::Result<Recorder> {
+        let output = match plan {
+            RecordPlan::Memory { limit } => Output::Memory(SegmentRing::new(*limit)),
+            RecordPlan::Files { path, limit } => {
+                let files = SegmentFiles::start(Path::new(path), *limit)?;
+                Output::Files(files, path.display().to_string())
+            }
+        };
+        let (plan, encoder) = (plan.clone(), Encoder::new(now));
+        Ok(Recorder { plan, encoder, output, begun: now, buffer: Vec::new() })
+    }
+
+    /// Returns what was planned: where the recording goes, and its limit.
+    pub fn plan(&self) -> &RecordPlan {
+        &self.plan
+    }
+
+    /// Returns the segments of a recording in memory, oldest first, without copying them. None if
+    /// it is on disk.
+    pub fn segments(&mut self) -> Option<Vec<Arc<Segment>>> {
+        if matches!(self.output, Output::Files(..)) {
+            return None;
+        }
+        self.end_segment();
+        match &self.output {
+            Output::Memory(ring) => Some(ring.segments().cloned().collect()),
+            Output::Files(..) => None,
+        }
+    }
+
+    /// Changes the limit of a recording in memory. Returns false if it is on disk.
+    pub fn set_limit(&mut self, limit: usize) -> bool {
+        let Output::Memory(ring) = &mut self.output else { return false };
+        ring.set_limit(limit);
+        self.plan = RecordPlan::Memory { limit };
+        true
+    }
+
+    /// Ends the recording while the loop goes on: its last segment is handed over like any other,
+    /// and nobody waits for the disk.
+    pub fn stop(mut self) {
+        let last = self.encoder.next_segment(Vec::new());
+        if let Output::Files(files, _) = &mut self.output {
+            files.push(last);
+            files.release();
+        }
+    }
+
+    fn end_segment(&mut self) {
+        let segment = self.encoder.next_segment(std::mem::take(&mut self.buffer));
+        self.buffer = match &mut self.output {
+            Output::Memory(ring) => ring.push(segment),
+            Output::Files(files, _) => files.push(segment),
+        };
+        self.report_errors();
+    }
+
+    fn report_errors(&self) {
+        let Output::Files(files, path) = &self.output else { return };
+        if let Some(error) = files.take_error() {
+            let lost = Count(files.lost() as usize, "event");
+            log::warn!(target: LIFECYCLE, "recording to {}: {error}; {lost} lost", plain(path));
+        }
+    }
+}
+
+impl Observer for Recorder {
+    #[inline]
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        self.encoder.on(key, event);
+        if self.encoder.is_full() {
+            self.end_segment();
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        let is_old = now.since(self.begun) >= WRITE_AFTER && !self.encoder.is_empty();
+        if is_old && matches!(self.output, Output::Files(..)) {
+            self.end_segment();
+        }
+        if self.encoder.is_empty() {
+            self.begun = now;
+        }
+        self.encoder.begin_turn(now);
+        WANTS
+    }
+}
+
+/// Writes the rest to disk, however the run ended.
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let Output::Files(files, path) = &mut self.output else { return };
+        files.finish(self.encoder.next_segment(Vec::new()));
+        let lost = files.lost();
+        if lost > 0 {
+            let lost = Count(lost as usize, "event");
+            log::warn!(target: LIFECYCLE, "recording to {}: {lost} lost", plain(path));
+        }
+        self.report_errors();
+    }
+}
