@@ -25,6 +25,8 @@ mod looking;
 mod page;
 #[path = "admin/quiet.rs"]
 mod quiet;
+#[path = "admin/recordings.rs"]
+mod recordings;
 
 // Not everything that the tests of the daemon need is needed here.
 #[path = "support/browser.rs"]

@@ -17,6 +17,7 @@ use super::http::problem::{Problem, Status};
 use super::http::request::{HttpRequest, Method};
 use super::http::response::{Response, StreamHead, content_type};
 use super::list::{ListJob, PeerFilter, RowFilter, SORTED_ROWS, SortKey, read_token};
+use super::recording;
 use super::resources::{ClosedResource, LogLevelResource};
 use super::scrape::Scrape;
 use super::server::AdminServer;
@@ -76,6 +77,7 @@ impl AnswerCx<'_> {
             AdminResource::Pause => commands::set_paused(&mut self, request, true),
             AdminResource::Resume => commands::set_paused(&mut self, request, false),
             AdminResource::Drain => commands::drain(&mut self),
+            AdminResource::Record => recording::answer(&mut self, request),
             AdminResource::Readyz if self.reactor.inspect().is_draining() => {
                 let body = json::line(&views::health(true)) + "\n";
                 Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)

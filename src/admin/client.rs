@@ -11,6 +11,7 @@ use super::http::problem::{Problem, Status};
 use super::http::request::{HttpRequest, Method};
 use super::http::response::{Framing, Persistence, Response, write};
 use super::list::ListJob;
+use super::recording::Download;
 use super::scrape::Scrape;
 use super::viewer::{STREAM_START, Viewer};
 use crate::observe::Watch;
@@ -76,6 +77,7 @@ pub enum Work {
 pub enum Body {
     List(Box<ListJob>),
     Metrics(Scrape),
+    Recording(Download),
 }
 
 /// What happens when the time of a client is up.

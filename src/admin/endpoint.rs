@@ -26,10 +26,11 @@ pub enum AdminResource {
     Drain,
     Pause,
     Resume,
+    Record,
 }
 
 /// The resources without parameters in their paths, in the order in which the index lists them.
-pub const PATHS: [(&str, AdminResource); 18] = [
+pub const PATHS: [(&str, AdminResource); 19] = [
     ("/", AdminResource::Index),
     ("/livez", AdminResource::Livez),
     ("/readyz", AdminResource::Readyz),
@@ -48,6 +49,7 @@ pub const PATHS: [(&str, AdminResource); 18] = [
     ("/drain", AdminResource::Drain),
     ("/pause", AdminResource::Pause),
     ("/resume", AdminResource::Resume),
+    ("/record", AdminResource::Record),
 ];
 
 impl AdminResource {
@@ -79,6 +81,9 @@ impl AdminResource {
             | AdminResource::Events => &[Method::Get, Method::Head, Method::Options],
             AdminResource::Connection(_) => {
                 &[Method::Get, Method::Head, Method::Delete, Method::Options]
+            }
+            AdminResource::Record => {
+                &[Method::Get, Method::Head, Method::Post, Method::Delete, Method::Options]
             }
             AdminResource::LogLevel => &[Method::Get, Method::Head, Method::Post, Method::Options],
             AdminResource::Drain | AdminResource::Pause | AdminResource::Resume => {

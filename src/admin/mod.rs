@@ -14,6 +14,7 @@ mod find;
 pub(crate) mod http;
 mod list;
 pub mod metrics;
+mod recording;
 pub mod resources;
 mod rows;
 mod scrape;

@@ -290,6 +290,20 @@ pub struct LogLevelResource {
     pub level: String,
 }
 
+/// The body of `POST /record`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordRequest {
+    /// Memory for the recording: `16M`.
+    pub limit: String,
+}
+
+/// `POST /record` and `DELETE /record`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordResource {
+    /// As `--record`. None: nothing is recorded.
+    pub record: Option<String>,
+}
+
 /// The data of one event of `GET /events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventResource {

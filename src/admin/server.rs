@@ -323,15 +323,17 @@ impl AdminServer {
                 }
                 Work::Body(body, _) => {
                     has_part = true;
-                    let mut text = String::new();
+                    let (mut text, mut bytes) = (String::new(), Vec::new());
                     let is_complete = match body {
+                        Body::Recording(download) => download.part(&mut bytes),
                         Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
                         Body::Metrics(metrics) => {
                             let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
                             metrics.part(&MetricsCx { reactor, watch, admin }, &mut text)
                         }
                     };
-                    client.put_part(text.as_bytes(), is_complete);
+                    let part = if bytes.is_empty() { text.as_bytes() } else { &bytes };
+                    client.put_part(part, is_complete);
                 }
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
                     Found::More => has_part = true,

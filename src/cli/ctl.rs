@@ -7,7 +7,7 @@ use crate::config::ctl::CtlSettings;
 use crate::config::options;
 use crate::config::parse::{self, Spanned, shown};
 use crate::config::unit;
-use crate::config::{CtlCommand, CtlPlan, ParseError};
+use crate::config::{CtlCommand, CtlPlan, ParseError, RecordCommand, RecordPlan};
 
 /// One command of ctl.
 pub struct CtlSpec {
@@ -33,7 +33,7 @@ const fn row(
 }
 
 /// Every command, in the order of help.
-pub const COMMANDS: [CtlSpec; 18] = [
+pub const COMMANDS: [CtlSpec; 19] = [
     row(
         "connections",
         "list connections",
@@ -68,6 +68,12 @@ pub const COMMANDS: [CtlSpec; 18] = [
     row("drain", "stop accepting, finish connections in progress, exit", JSON, |_, _| {
         Ok(CtlCommand::Drain)
     }),
+    row(
+        "record [SIZE|off]",
+        "print the recording in memory; SIZE: start to record; off: stop",
+        JSON,
+        |arg, _| record(arg).map(CtlCommand::Record),
+    ),
     row("ready", "exit with 0 if the daemon accepts connections, with 1 if not", &[], |_, _| {
         Ok(CtlCommand::Ready)
     }),
@@ -83,6 +89,18 @@ pub const COMMANDS: [CtlSpec; 18] = [
         path(arg).map(CtlCommand::Get)
     }),
 ];
+
+/// Reads the argument of `record`.
+fn record(arg: Option<&Arg>) -> Result<RecordCommand, UsageError> {
+    let Some(arg) = arg else { return Ok(RecordCommand::Copy) };
+    if arg.text == "off" {
+        return Ok(RecordCommand::Stop);
+    }
+    match RecordPlan::in_memory(&arg.text) {
+        Ok(_) => Ok(RecordCommand::Start(arg.text.clone())),
+        Err(error) => Err(UsageError::at(arg.at, error.wrong_and_accepted())),
+    }
+}
 
 /// Builds the plan of ctl.
 pub fn build(args: ParsedArgs) -> Result<Command, UsageError> {
@@ -221,6 +239,9 @@ mod tests {
             ("pause tcp://:7", CtlCommand::Pause(listen())),
             ("resume 7", CtlCommand::Resume(listen())),
             ("drain", CtlCommand::Drain),
+            ("record", CtlCommand::Record(RecordCommand::Copy)),
+            ("record off", CtlCommand::Record(RecordCommand::Stop)),
+            ("record 16M", CtlCommand::Record(RecordCommand::Start("16M".to_string()))),
             ("ready", CtlCommand::Ready),
             ("version", CtlCommand::Version),
             ("config", CtlCommand::Config),

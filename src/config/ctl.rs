@@ -35,12 +35,23 @@ pub enum CtlCommand {
     Pause(Option<Address>),
     Resume(Option<Address>),
     Drain,
+    Record(RecordCommand),
     Ready,
     Version,
     Config,
     Events(EventFilter),
     /// The path and query of any resource.
     Get(String),
+}
+
+/// What to do with the recording in memory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RecordCommand {
+    /// Copy it to the output.
+    Copy,
+    /// Start it with this limit, or change its limit.
+    Start(String),
+    Stop,
 }
 
 /// Which connections to list, and in which order.

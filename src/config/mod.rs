@@ -29,7 +29,7 @@ pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
 pub use admin::{AdminPlan, is_loopback};
-pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter};
+pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter, RecordCommand};
 pub use diff::{Change, Diff, diff};
 pub use host::Host;
 pub use listen::{Listen, ListenOptions};

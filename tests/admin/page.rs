@@ -104,6 +104,7 @@ fn each_resource_has_the_fields_of_its_table() {
         ("GET", "/log/level", "GET /log/level"),
         ("DELETE", "/connections/2", "DELETE /connections/N"),
         ("POST", "/pause", "POST /pause"),
+        ("DELETE", "/record", "POST /record"),
         ("POST", "/drain", "POST /drain"),
         ("GET", "/timers", "GET /timers"),
     ] {

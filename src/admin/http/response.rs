@@ -13,6 +13,7 @@ pub mod content_type {
     /// The text format of Prometheus. Without its version Prometheus 3 refuses the scrape.
     pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
     pub const EVENTS: &str = "text/event-stream";
+    pub const RECORDING: &str = "application/octet-stream";
 }
 
 /// Headers of every answer. They keep pages of other origins from reading, embedding or framing it,

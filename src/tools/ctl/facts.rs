@@ -4,7 +4,7 @@ use super::details::size;
 use super::view::{View, pair, pairs, safe, seconds};
 use crate::admin::resources::{
     ClosedResource, ConfigResource, DrainingResource, LimitsResource, LogLevelResource, LongTurn,
-    LoopResource, PausedResource, TimersResource, VersionResource,
+    LoopResource, PausedResource, RecordResource, TimersResource, VersionResource,
 };
 use crate::text::count::{grouped, plural};
 use crate::text::quantity::{digits, duration, percent};
@@ -134,6 +134,13 @@ pub fn log_level(resource: &LogLevelResource, _view: &View) -> String {
 
 pub fn closed(resource: &ClosedResource, _view: &View) -> String {
     format!("#{} closed: {}\n", resource.id, safe(&resource.reason))
+}
+
+pub fn recording(resource: &RecordResource, _view: &View) -> String {
+    match &resource.record {
+        Some(record) => format!("recording: {}\n", safe(record)),
+        None => "not recording\n".to_owned(),
+    }
 }
 
 pub fn draining(resource: &DrainingResource, _view: &View) -> String {

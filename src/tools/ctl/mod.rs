@@ -3,13 +3,13 @@
 //!
 //! `environment` chooses the address, `endpoint` and `reply` speak HTTP, the others print.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 
-use crate::admin::resources::LogLevelResource;
-use crate::config::{Address, CtlCommand, CtlPlan, EventFilter};
+use crate::admin::resources::{LogLevelResource, RecordRequest};
+use crate::config::{Address, CtlCommand, CtlPlan, EventFilter, RecordCommand};
 use crate::text::json;
 use crate::text::terminal::{Paint, stdout_table_columns};
 
@@ -81,6 +81,7 @@ impl Session<'_> {
                 self.show(&on_listeners("/resume", listen.as_ref()), facts::resumed)
             }
             CtlCommand::Drain => self.show(&AdminRequest::post("/drain", None), facts::draining),
+            CtlCommand::Record(record) => self.record(record),
             CtlCommand::Ready => self.endpoint.ready(),
             CtlCommand::Version => self.show(&AdminRequest::get("/version"), facts::version),
             CtlCommand::Config => self.show(&AdminRequest::get("/config"), facts::config),
@@ -102,6 +103,23 @@ impl Session<'_> {
         };
         let text = shown.map_err(|error| unexpected(&self.endpoint, &error))?;
         self.out.write_all(text.as_bytes()).map_err(CtlError::Output)
+    }
+
+    /// Copies the recording, or starts or stops it.
+    fn record(&mut self, record: &RecordCommand) -> Result<(), CtlError> {
+        const PATH: &str = "/record";
+        match record {
+            RecordCommand::Copy if io::stdout().is_terminal() => {
+                let text = "a recording is not text; redirect the output into a file";
+                Err(CtlError::Usage(text.to_owned()))
+            }
+            RecordCommand::Copy => self.copy(&AdminRequest::get(PATH)),
+            RecordCommand::Start(limit) => {
+                let body = json::line(&RecordRequest { limit: limit.clone() });
+                self.show(&AdminRequest::post(PATH, Some(body)), facts::recording)
+            }
+            RecordCommand::Stop => self.show(&AdminRequest::delete(PATH), facts::recording),
+        }
     }
 
     fn events(&mut self, filter: &EventFilter) -> Result<(), CtlError> {
