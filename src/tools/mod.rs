@@ -1,3 +1,4 @@
-//! Commands that work with a running daemon from outside.
+//! Commands that work with a running daemon from outside, or with what it has recorded.
 
 pub mod ctl;
+pub mod trace;

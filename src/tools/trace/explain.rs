@@ -1,0 +1,527 @@
+//! Explains the life of one connection: a sequence diagram with a sentence for each step, and how
+//! it ended. Repeated traffic is folded, so the memory needed does not grow with the recording.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, Wants};
+use crate::observe::explain::{Explained, explain};
+use crate::observe::format::Span;
+use crate::observe::line::{Line, PeerName};
+use crate::text::count::{Count, grouped};
+use crate::text::escape::plain;
+use crate::text::quantity::{bytes as size, short_bytes};
+use crate::text::wrap::{COLUMNS, fit};
+
+use super::diagram::{Arrow, Diagram, DiagramRow};
+use super::ending;
+
+/// Rows of traffic that are shown before the rest is folded: a turn with a full budget has less
+/// than twice as many.
+const FIRST_ROWS: usize = 24;
+/// Rows of traffic that are shown before whatever follows it.
+const LAST_ROWS: usize = 4;
+
+/// Collects the events of one connection.
+pub struct ExplainConverter {
+    id: u32,
+    now: Moment,
+    /// The time of the first event, and whether that was the accept.
+    start: Option<(Moment, bool)>,
+    head: Head,
+    rows: Vec<StoryRow>,
+    traffic: Traffic,
+    explained: Explained,
+    stalls: [EndStalls; 2],
+    /// Each FIN and RST, in order.
+    closing: Vec<String>,
+    has_end_b: bool,
+    has_unsent: bool,
+}
+
+/// What is known of the connection as a whole.
+struct Head {
+    opened: Option<String>,
+    is_relay: bool,
+    target: Option<String>,
+    connected: Option<Duration>,
+    closed: Option<String>,
+    /// The names of the peers of both ends.
+    names: [&'static str; 2],
+}
+
+enum StoryRow {
+    Shown(DiagramRow),
+    Folded(Folded),
+}
+
+/// A row that may still be folded, and what it counts as then.
+struct Candidate {
+    row: DiagramRow,
+    count: Folded,
+    /// It has the first sentence of its kind, so it is always shown.
+    is_first: bool,
+}
+
+/// The present run of traffic: since the last event of another kind.
+#[derive(Default)]
+struct Traffic {
+    shown: usize,
+    folded: Option<Folded>,
+    last: VecDeque<Candidate>,
+}
+
+/// Steps that are counted instead of shown.
+#[derive(Clone, Copy)]
+struct Folded {
+    since: Moment,
+    until: Moment,
+    steps: u64,
+    reads: u64,
+    writes: u64,
+    received: u64,
+    sent: u64,
+}
+
+#[derive(Default)]
+struct EndStalls {
+    count: usize,
+    total: Duration,
+    since: Option<Moment>,
+}
+
+impl ExplainConverter {
+    /// Creates the converter for the connection or flow with this number.
+    pub fn new(id: u32) -> ExplainConverter {
+        let names = ["client", "target"];
+        ExplainConverter {
+            id,
+            now: Moment::default(),
+            start: None,
+            head: Head {
+                opened: None,
+                is_relay: true,
+                target: None,
+                connected: None,
+                closed: None,
+                names,
+            },
+            rows: Vec::new(),
+            traffic: Traffic::default(),
+            explained: Explained::default(),
+            stalls: Default::default(),
+            closing: Vec::new(),
+            has_end_b: false,
+            has_unsent: false,
+        }
+    }
+
+    /// Returns whether the recording had an event of this connection.
+    pub fn is_found(&self) -> bool {
+        self.start.is_some()
+    }
+
+    /// Writes the explanation.
+    pub fn finish(mut self, out: &mut dyn Write) -> io::Result<()> {
+        let Some((start, is_accept)) = self.start else {
+            let id = self.id;
+            return writeln!(out, "Connection {id} has no event in this recording.");
+        };
+        self.traffic.flush(&mut self.rows);
+        self.write_head(is_accept, out)?;
+        let mut parties = vec![self.head.names[0], "oneloop"];
+        if self.has_end_b {
+            parties.push(self.head.names[1]);
+        }
+        writeln!(out)?;
+        let mut diagram = Diagram::begin(out, parties)?;
+        for row in &self.rows {
+            match row {
+                StoryRow::Folded(folded) => diagram.remark(&folded.to_string())?,
+                StoryRow::Shown(row) => {
+                    let micros = row.micros.saturating_sub(start.0);
+                    diagram.row(&DiagramRow { micros, ..row.clone() })?;
+                }
+            }
+        }
+        self.write_ending(out)
+    }
+
+    fn write_head(&self, is_accept: bool, out: &mut dyn Write) -> io::Result<()> {
+        let (id, head) = (self.id, &self.head);
+        let mut lines = match &head.opened {
+            Some(opened) => format!("Connection {id}: {opened}\n"),
+            None => format!("Connection {id}\n"),
+        };
+        if let Some(target) = &head.target {
+            lines += &format!("Target: {target}");
+            lines += &match head.connected {
+                Some(after) => format!(", connected after {}\n", Span(after)),
+                None => ", not connected\n".to_string(),
+            };
+        }
+        if !is_accept {
+            lines += "It was open before the recording began: times are since its first event \
+                      here.\n";
+        }
+        for (stalls, name) in self.stalls.iter().zip(head.names) {
+            let (count, total) = stalls.sum(self.now);
+            if count > 0 {
+                let times = Count(count, "time");
+                lines += &format!(
+                    "The {name} accepted nothing for a second or more: {times}, {} in total\n",
+                    Span(total)
+                );
+            }
+        }
+        match &head.closed {
+            Some(closed) => lines += &format!("It {closed}\n"),
+            None => lines += "It is still open at the end of the recording.\n",
+        }
+        out.write_all(fit(&lines, COLUMNS).as_bytes())
+    }
+
+    fn write_ending(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.closing.is_empty() {
+            return Ok(());
+        }
+        let mut lines = "\nHow it ended, in order:\n".to_string();
+        for (at, what) in self.closing.iter().enumerate() {
+            lines += &format!("{:>3}  {what}\n", at + 1);
+        }
+        out.write_all(fit(&lines, COLUMNS).as_bytes())
+    }
+
+    /// Records what the whole story needs to know of this event.
+    fn learn(&mut self, key: Key, event: &Event<'_>) {
+        match *event {
+            Event::Opened { service, listen, peer, .. } => {
+                let opened = format!("{} -> {}, {service}", PeerName(peer), plain(listen));
+                self.head.opened = Some(opened);
+                self.head.is_relay = ending::has_target(service);
+                self.has_end_b |= self.head.is_relay;
+                let far = if self.head.is_relay { "target" } else { "service" };
+                let near = if *peer == Peer::Stdio { "stdio" } else { "client" };
+                self.head.names = [near, far];
+            }
+            Event::Dialing { target, .. } => self.head.target = Some(plain(target).to_string()),
+            Event::Connected { after } => self.head.connected = Some(after),
+            Event::Stalled { since, .. } => {
+                self.stalls[key.end()].count += 1;
+                self.stalls[key.end()].since = Some(since);
+            }
+            Event::Resumed { stalled } => {
+                self.stalls[key.end()].total += stalled;
+                self.stalls[key.end()].since = None;
+            }
+            Event::Wrote { left, .. } | Event::WriteBlocked { left } => self.has_unsent = left > 0,
+            Event::EndOfFile => {
+                let name = self.head.names[key.end()];
+                self.closing.push(format!("{}: FIN from the {name}", self.since_start()));
+            }
+            Event::ShutDown => {
+                let name = self.head.names[key.end()];
+                self.closing.push(format!("{}: FIN to the {name}", self.since_start()));
+            }
+            Event::Closed { ending, .. } => self.learn_close(key, event, ending),
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptPaused { .. }
+            | Event::AcceptResumed { .. }
+            | Event::AcceptFailed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::AdminRequest { .. }
+            | Event::DialFailed { .. }
+            | Event::Message { .. }
+            | Event::Missed { .. }
+            | Event::CutOff { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::Read { .. }
+            | Event::ReadBlocked
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Received { .. }
+            | Event::Sent { .. }
+            | Event::Passed { .. }
+            | Event::Dropped { .. } => {}
+        }
+    }
+
+    fn learn_close(&mut self, key: Key, event: &Event<'_>, ending: Close) {
+        self.head.closed = Some(self.fact(key, event));
+        let at = self.since_start();
+        if let Some((end, fault)) = ending::failed_end(ending.reason) {
+            let name = self.head.names[end];
+            self.closing.push(format!("{at}: the {name}'s side failed: {fault}"));
+        }
+        if ending::is_reset(ending, self.head.is_relay, self.has_unsent) {
+            self.closing.push(format!("{at}: RST to what is still open"));
+        }
+        let why = explain(key, event).to_string();
+        self.closing.push(format!("{at}: closed{why}").replace("closed -- ", "closed: "));
+    }
+
+    fn since_start(&self) -> String {
+        let start = self.start.map_or(self.now, |(start, _)| start);
+        let micros = self.now.since(start).as_micros();
+        format!("{}.{:03} ms", micros / 1000, micros % 1000)
+    }
+
+    /// Returns what happened, without the name of the connection.
+    fn fact(&self, key: Key, event: &Event<'_>) -> String {
+        let name = self.head.names[key.end()];
+        if let Event::Read { bytes, .. } = *event {
+            return format!("read {bytes} B from the {name}");
+        }
+        if let Event::Wrote { bytes, left } = *event {
+            return format!("wrote {bytes} B to the {name}, {left} unsent");
+        }
+        let line = Line { key, event, listener: None, stalled: Default::default(), explain: false };
+        let line = line.to_string();
+        let (subject, end) = (format!("#{}", key.id), ["a", "b"][key.end()]);
+        match line.strip_prefix(&subject) {
+            None => line,
+            Some(rest) => match rest.strip_prefix(&format!(".{end} ")) {
+                Some(rest) => format!("{name}: {rest}"),
+                None => rest.trim_start_matches([':', ' ']).to_string(),
+            },
+        }
+    }
+
+    fn row(&mut self, key: Key, event: &Event<'_>) -> (DiagramRow, bool) {
+        let is_first = self.explained.is_first(key, event);
+        let mut text = self.fact(key, event);
+        // Why it was closed is in the summary of its end.
+        if is_first && !matches!(event, Event::Closed { .. }) {
+            let why = explain(key, event).to_string();
+            text += &why.replacen(" -- ", ": ", 1);
+        }
+        let arrows = self.arrows(key, event);
+        (DiagramRow { micros: self.now.0, arrows, text }, is_first)
+    }
+
+    fn arrows(&self, key: Key, event: &Event<'_>) -> [Option<Arrow>; 2] {
+        if let Event::Closed { ending, .. } = *event {
+            return self.closing_arrows(ending);
+        }
+        let mut arrows = [None, None];
+        arrows[key.end()] = arrow(event);
+        arrows
+    }
+
+    fn closing_arrows(&self, ending: Close) -> [Option<Arrow>; 2] {
+        let failed = ending::failed_end(ending.reason);
+        let is_reset = ending::is_reset(ending, self.head.is_relay, self.has_unsent);
+        let is_dialed = self.head.connected.is_some() || self.head.opened.is_none();
+        [0, 1].map(|end| {
+            let label = " RST ".to_string();
+            match failed {
+                Some((failed, _)) if failed == end => Some(Arrow { inward: true, label }),
+                _ if is_reset && (end == 0 || self.head.is_relay && is_dialed) => {
+                    Some(Arrow { inward: false, label })
+                }
+                _ => None,
+            }
+        })
+    }
+}
+
+impl Observer for ExplainConverter {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        if key.id != self.id || key.is_source() {
+            return;
+        }
+        let is_opened = matches!(event, Event::Opened { .. });
+        if is_opened && self.head.opened.is_some() {
+            // A recording repeats what was open at the beginning of each of its parts.
+            return;
+        }
+        self.start.get_or_insert((self.now, is_opened));
+        self.learn(key, event);
+        self.has_end_b |= key.end() == 1;
+        let (row, is_first) = self.row(key, event);
+        match Folded::of(self.now, event) {
+            None => {
+                self.traffic.flush(&mut self.rows);
+                self.rows.push(StoryRow::Shown(row));
+            }
+            Some(count) => self.traffic.add(Candidate { row, count, is_first }, &mut self.rows),
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.now = now;
+        Wants { steps: true, stalls: true }
+    }
+}
+
+impl Traffic {
+    fn add(&mut self, step: Candidate, rows: &mut Vec<StoryRow>) {
+        if self.shown < FIRST_ROWS {
+            self.shown += 1;
+            rows.push(StoryRow::Shown(step.row));
+            return;
+        }
+        self.last.push_back(step);
+        if self.last.len() <= LAST_ROWS {
+            return;
+        }
+        let Some(Candidate { row, count, is_first }) = self.last.pop_front() else { return };
+        if is_first {
+            rows.extend(self.folded.take().map(StoryRow::Folded));
+            rows.push(StoryRow::Shown(row));
+            return;
+        }
+        match &mut self.folded {
+            Some(folded) => folded.add(count),
+            None => self.folded = Some(count),
+        }
+    }
+
+    /// Ends the run.
+    fn flush(&mut self, rows: &mut Vec<StoryRow>) {
+        rows.extend(self.folded.take().map(StoryRow::Folded));
+        rows.extend(self.last.drain(..).map(|step| StoryRow::Shown(step.row)));
+        self.shown = 0;
+    }
+}
+
+impl Folded {
+    /// Returns what a step counts as. None: it is not traffic, and always shown.
+    fn of(now: Moment, event: &Event<'_>) -> Option<Folded> {
+        let zero =
+            Folded { since: now, until: now, steps: 1, reads: 0, writes: 0, received: 0, sent: 0 };
+        match *event {
+            Event::Read { bytes, .. } | Event::Received { bytes, .. } => {
+                Some(Folded { reads: 1, received: bytes as u64, ..zero })
+            }
+            Event::Wrote { bytes, .. } | Event::Sent { bytes, .. } => {
+                Some(Folded { writes: 1, sent: bytes as u64, ..zero })
+            }
+            Event::Marked { .. }
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Fired { again: true, .. }
+            | Event::Armed { .. }
+            | Event::Message { .. }
+            | Event::Missed { .. }
+            | Event::Dropped { .. }
+            | Event::Stale
+            | Event::Passed { .. } => Some(zero),
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptPaused { .. }
+            | Event::AcceptResumed { .. }
+            | Event::AcceptFailed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::AdminRequest { .. }
+            | Event::Opened { .. }
+            | Event::Dialing { .. }
+            | Event::DialFailed { .. }
+            | Event::Connected { .. }
+            | Event::EndOfFile
+            | Event::ShutDown
+            | Event::CutOff { .. }
+            | Event::Stalled { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. }
+            | Event::Fired { again: false, .. } => None,
+        }
+    }
+
+    fn add(&mut self, other: Folded) {
+        self.until = other.until;
+        self.steps += other.steps;
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.received += other.received;
+        self.sent += other.sent;
+    }
+}
+
+impl std::fmt::Display for Folded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Folded { since, until, steps, reads, writes, received, sent } = *self;
+        let took = Span(until.since(since));
+        if reads + writes == 0 {
+            return write!(f, "{} more steps without a read or write, in {took}", grouped(steps));
+        }
+        let (received, sent) = (size(received as f64), size(sent as f64));
+        let calls = grouped(reads + writes);
+        write!(f, "{calls} more reads and writes, {received} read, {sent} written, in {took}")
+    }
+}
+
+impl EndStalls {
+    /// Returns how often the end has stalled, and for how long in total.
+    fn sum(&self, now: Moment) -> (usize, Duration) {
+        let open = self.since.map_or(Duration::ZERO, |since| now.since(since));
+        (self.count, self.total + open)
+    }
+}
+
+/// Returns the arrow of an event at its end, if something passed there.
+fn arrow(event: &Event<'_>) -> Option<Arrow> {
+    let label = |bytes: usize| format!(" {} ", short_bytes(bytes as u64));
+    let arrow = |inward, label: String| Some(Arrow { inward, label });
+    match *event {
+        Event::Read { bytes, .. } | Event::Received { bytes, .. } => arrow(true, label(bytes)),
+        Event::Wrote { bytes, .. } | Event::Sent { bytes, .. } => arrow(false, label(bytes)),
+        Event::Opened { .. } => arrow(true, " connect ".to_string()),
+        Event::Dialing { .. } => arrow(false, " connect ".to_string()),
+        Event::Connected { .. } => arrow(true, "connected".to_string()),
+        Event::DialFailed { .. } => arrow(true, " failed ".to_string()),
+        Event::EndOfFile => arrow(true, " FIN ".to_string()),
+        Event::ShutDown => arrow(false, " FIN ".to_string()),
+        Event::Turn { .. }
+        | Event::PolledAgain { .. }
+        | Event::Listening { .. }
+        | Event::AcceptPaused { .. }
+        | Event::AcceptResumed { .. }
+        | Event::AcceptFailed { .. }
+        | Event::Signal { .. }
+        | Event::Draining { .. }
+        | Event::Resolved { .. }
+        | Event::InProgress { .. }
+        | Event::Dump { .. }
+        | Event::AdminRequest { .. }
+        | Event::Message { .. }
+        | Event::Missed { .. }
+        | Event::CutOff { .. }
+        | Event::Stalled { .. }
+        | Event::Resumed { .. }
+        | Event::Closed { .. }
+        | Event::Marked { .. }
+        | Event::Stale
+        | Event::ReadBlocked
+        | Event::WriteBlocked { .. }
+        | Event::ReadOff
+        | Event::ReadOn
+        | Event::Interrupted
+        | Event::Yielded { .. }
+        | Event::Armed { .. }
+        | Event::Fired { .. }
+        | Event::Passed { .. }
+        | Event::Dropped { .. } => None,
+    }
+}

@@ -1,0 +1,26 @@
+//! trace: converts a recording for people and for other programs. Each converter is an observer
+//! that a replay feeds, and knows nothing of the format of recordings.
+
+mod diagram;
+mod ending;
+pub mod explain;
+
+pub use explain::ExplainConverter;
+
+/// A converter, as the command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConverterSpec {
+    /// The name, and its argument.
+    pub usage: &'static str,
+    pub about: &'static str,
+    /// Its output is not for a terminal.
+    pub is_binary: bool,
+}
+
+/// Every converter, in the order of help.
+pub const CONVERTERS: [ConverterSpec; 1] =
+    [text("explain N", "the life of connection N, as a sequence diagram with sentences")];
+
+const fn text(usage: &'static str, about: &'static str) -> ConverterSpec {
+    ConverterSpec { usage, about, is_binary: false }
+}

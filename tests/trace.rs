@@ -1,0 +1,8 @@
+//! The converters of traces, fed with the events of a real loop and with events of the test.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![cfg(target_os = "linux")]
+
+#[path = "trace/explain.rs"]
+mod explain;
+#[path = "trace/live.rs"]
+mod live;
