@@ -4,5 +4,7 @@
 
 #[path = "trace/explain.rs"]
 mod explain;
+#[path = "trace/flags.rs"]
+mod flags;
 #[path = "trace/live.rs"]
 mod live;

@@ -4,8 +4,11 @@
 mod diagram;
 mod ending;
 pub mod explain;
+mod findings;
+pub mod flags;
 
 pub use explain::ExplainConverter;
+pub use flags::{FlagsConverter, RecordingGaps};
 
 /// A converter, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +21,10 @@ pub struct ConverterSpec {
 }
 
 /// Every converter, in the order of help.
-pub const CONVERTERS: [ConverterSpec; 1] =
-    [text("explain N", "the life of connection N, as a sequence diagram with sentences")];
+pub const CONVERTERS: [ConverterSpec; 2] = [
+    text("explain N", "the life of connection N, as a sequence diagram with sentences"),
+    text("flags", "what went wrong or took long, worst first"),
+];
 
 const fn text(usage: &'static str, about: &'static str) -> ConverterSpec {
     ConverterSpec { usage, about, is_binary: false }

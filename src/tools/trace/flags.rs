@@ -1,0 +1,561 @@
+//! Finds what went wrong or took long in a trace: slow turns, stalls, starved connections, pauses,
+//! slow targets. States only what follows from events.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::core::event::PauseCause;
+use crate::core::{Event, Key, Moment, Observer, Ready, ServiceKind, SysError, Wants};
+use crate::observe::format::Span;
+use crate::text::count::{grouped, plural};
+use crate::text::escape::{plain, shell_quoted};
+use crate::text::quantity::bytes as size;
+use crate::text::wrap::{COLUMNS, fit};
+
+use super::ending;
+use super::findings::{self, FindingLevel, TraceFinding, Worst};
+
+/// A turn of this length delays every other connection noticeably.
+const SLOW_TURN: Duration = Duration::from_millis(10);
+/// A turn is also slow if it took this many times as long as the median turn, from `MIN_SLOW` on:
+/// ten times a few microseconds is still nothing.
+const SLOW_FACTOR: u64 = 10;
+const MIN_SLOW: Duration = Duration::from_millis(1);
+/// A connection that is ready for this long and is not driven is starved.
+const STARVED: Duration = Duration::from_millis(100);
+/// Connecting to a target that takes longer is slow.
+const SLOW_CONNECT: Duration = Duration::from_secs(1);
+/// Consecutive turns in which a connection used up its budget, from which it is reported: 64 MiB.
+const BUDGET_TURNS: u64 = 64;
+
+/// What the replay reports of the recording itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordingGaps {
+    /// Events that were lost while it was recorded.
+    pub lost: u64,
+    /// Records of a kind that this version does not know.
+    pub unknown: u64,
+    /// It ends in the middle of a record.
+    pub is_truncated: bool,
+}
+
+/// Collects findings.
+pub struct FlagsConverter {
+    now: Moment,
+    start: Option<Moment>,
+    /// Turns so far: `begin_turn` calls.
+    turns: u64,
+    turn: TurnWork,
+    durations: Option<Histogram<u64>>,
+    slow_turns: Worst,
+    conns: HashMap<u32, ConnFlags>,
+    stalls: Worst,
+    starved: Worst,
+    pauses: HashMap<String, (Moment, PauseCause)>,
+    pauses_over: Worst,
+    slow_connects: Worst,
+    failed_dials: BTreeMap<String, FailedDials>,
+    budgets: Worst,
+    opened: u64,
+    stale: u64,
+    dropped: BTreeMap<String, u64>,
+}
+
+/// The present turn.
+#[derive(Default)]
+struct TurnWork {
+    number: Option<u64>,
+    since: Moment,
+    bytes: HashMap<u32, u64>,
+}
+
+/// What is known of an open connection.
+#[derive(Default)]
+struct ConnFlags {
+    /// It can be read: it has a target, or needs none.
+    is_connected: bool,
+    /// One direction has ended, so not every mark is followed by a read.
+    is_closing: bool,
+    unsent: [bool; 2],
+    stalled: [Option<(Moment, usize)>; 2],
+    /// Marked readable, or its budget was used up: since when, and in which turn.
+    ready: Option<(Moment, u64)>,
+    budget: Option<BudgetRun>,
+}
+
+/// Consecutive turns in which a connection used up its budget.
+#[derive(Clone, Copy)]
+struct BudgetRun {
+    since: Moment,
+    until: Moment,
+    first: u64,
+    last: u64,
+}
+
+#[derive(Default)]
+struct FailedDials {
+    count: u64,
+    /// Of these, the last target of a connection failed.
+    lost: u64,
+    first: Moment,
+    connection: u32,
+    error: String,
+}
+
+impl Default for FlagsConverter {
+    fn default() -> FlagsConverter {
+        FlagsConverter {
+            now: Moment::default(),
+            start: None,
+            turns: 0,
+            turn: TurnWork::default(),
+            // Fails only for other bounds.
+            durations: Histogram::new(2).ok(),
+            slow_turns: Worst::default(),
+            conns: HashMap::new(),
+            stalls: Worst::default(),
+            starved: Worst::default(),
+            pauses: HashMap::new(),
+            pauses_over: Worst::default(),
+            slow_connects: Worst::default(),
+            failed_dials: BTreeMap::new(),
+            budgets: Worst::default(),
+            opened: 0,
+            stale: 0,
+            dropped: BTreeMap::new(),
+        }
+    }
+}
+
+impl FlagsConverter {
+    /// Writes the findings, worst first. `file` is shown in the commands.
+    pub fn finish(
+        mut self,
+        file: &str,
+        gaps: &RecordingGaps,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.end_of_recording();
+        let start = self.start.unwrap_or_default();
+        let lasted = self.now.since(start);
+        let (turns, opened) = (plural(self.turns, "turn"), plural(self.opened, "connection"));
+        let head = format!("{turns} in {}, {opened} opened.\n", Span(lasted));
+        let findings = self.into_findings(gaps);
+        let found = match findings.len() {
+            0 => "Nothing stands out.\n".to_string(),
+            _ => "Times are since the beginning of the recording.\n\n".to_string(),
+        };
+        out.write_all(fit(&format!("{head}{found}"), COLUMNS).as_bytes())?;
+        findings::write(&findings, &shell_quoted(file), start, out)
+    }
+
+    fn into_findings(mut self, gaps: &RecordingGaps) -> Vec<TraceFinding> {
+        let mut all = gap_findings(gaps);
+        all.extend(self.slow_turns());
+        let (start, failed) = (self.start, std::mem::take(&mut self.failed_dials));
+        let mut failed_dials = Worst::default();
+        failed.into_iter().for_each(|(target, failed)| failed_dials.push(failed.finding(&target)));
+        for kind in [
+            self.stalls,
+            self.starved,
+            self.pauses_over,
+            self.slow_connects,
+            failed_dials,
+            self.budgets,
+        ] {
+            all.extend(kind.into_shown());
+        }
+        let note = |text: String| TraceFinding {
+            level: FindingLevel::Note,
+            at: None,
+            weight: 0,
+            text,
+            more: None,
+        };
+        for (why, count) in self.dropped {
+            let text = format!("{} dropped: {why}.", plural(count, "datagram"));
+            all.push(TraceFinding { level: FindingLevel::Warning, at: start, ..note(text) });
+        }
+        if self.stale > 0 {
+            all.push(note(format!(
+                "{} arrived for connections that were closed before. They were \
+                 ignored, as they should be.",
+                plural(self.stale, "event")
+            )));
+        }
+        all.sort_by_key(|finding| finding.level);
+        all
+    }
+
+    /// Returns the slow turns: only now is the median known.
+    fn slow_turns(&mut self) -> Vec<TraceFinding> {
+        let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
+        let limit = slow_limit(median);
+        let mut slow = Worst::default();
+        let found = std::mem::take(&mut self.slow_turns).into_kept();
+        found.into_iter().filter(|turn| turn.weight >= limit).for_each(|turn| slow.push(turn));
+        // More of them than were kept.
+        let count = self.durations.as_ref().map_or(0, |all| all.count_between(limit, u64::MAX));
+        slow.raise_count(count);
+        let mut shown = slow.into_shown();
+        if let Some(first) = shown.first_mut() {
+            let median = Span(Duration::from_micros(median));
+            first.text += &format!(" The median turn took {median}.");
+        }
+        shown
+    }
+
+    fn end_turn(&mut self, until: Moment) {
+        let Some(number) = self.turn.number.take() else { return };
+        let took = until.since(self.turn.since);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(durations) = &mut self.durations {
+            durations.saturating_record(micros);
+        }
+        // Those that are slow only against the median are at least this long.
+        if took < MIN_SLOW {
+            return;
+        }
+        let most = self.turn.bytes.iter().max_by_key(|(id, bytes)| (**bytes, **id));
+        let text = format!("Turn {} took {}, without its sleep.", grouped(number), Span(took));
+        let (text, more) = match most {
+            None => (format!("{text} No connection moved bytes in it."), None),
+            Some((id, bytes)) => (
+                format!(
+                    "{text} Connection {id} moved the most bytes in it: {}.",
+                    size(*bytes as f64)
+                ),
+                Some(format!("explain {id}")),
+            ),
+        };
+        let level = match took >= SLOW_TURN {
+            true => FindingLevel::Problem,
+            false => FindingLevel::Warning,
+        };
+        let at = Some(self.turn.since);
+        self.slow_turns.push(TraceFinding { level, at, weight: micros, text, more });
+    }
+
+    /// Ends what is still going on: stalls, pauses, runs of used up budgets.
+    fn end_of_recording(&mut self) {
+        let now = self.now;
+        for (id, mut conn) in std::mem::take(&mut self.conns) {
+            conn.end(id, now, &mut self.stalls, &mut self.budgets);
+            conn.check_starved(id, now, self.turns, &mut self.starved);
+        }
+        for (address, (since, cause)) in std::mem::take(&mut self.pauses) {
+            self.pauses_over.push(pause(&address, since, now, cause, true));
+        }
+    }
+
+    fn on_loop(&mut self, event: &Event<'_>) {
+        if let Event::Turn { number, slept, .. } = *event {
+            let woke = Moment(self.now.0.saturating_sub(slept.as_micros() as u64));
+            self.end_turn(woke);
+            self.turn.number = Some(number);
+            self.turn.since = self.now;
+            self.turn.bytes.clear();
+        } else if let Event::AcceptPaused { address, cause, .. } = *event {
+            self.pauses.entry(address.to_string()).or_insert((self.now, cause));
+        } else if let Event::AcceptResumed { address, .. } = *event
+            && let Some((since, cause)) = self.pauses.remove(address)
+        {
+            self.pauses_over.push(pause(address, since, self.now, cause, false));
+        } else if let Event::Dropped { why, .. } = *event {
+            *self.dropped.entry(why.to_string()).or_default() += 1;
+        } else if matches!(event, Event::Stale) {
+            self.stale += 1;
+        }
+    }
+
+    fn on_conn(&mut self, key: Key, event: &Event<'_>) {
+        let (id, now) = (key.id, self.now);
+        if let Event::Opened { service, .. } = *event {
+            self.opened += 1;
+            let conn = self.conns.entry(id).or_default();
+            conn.is_connected |= !ending::has_target(service) && service != ServiceKind::Hub;
+            return;
+        }
+        if let Event::Closed { .. } = event {
+            let Some(mut conn) = self.conns.remove(&id) else { return };
+            return conn.end(id, now, &mut self.stalls, &mut self.budgets);
+        }
+        self.on_step(key, event);
+    }
+
+    /// Handles an event in the life of an open connection.
+    fn on_step(&mut self, key: Key, event: &Event<'_>) {
+        let (id, end, now, turn) = (key.id, key.end(), self.now, self.turns);
+        let conn = self.conns.entry(id).or_default();
+        if is_driven(event) {
+            conn.driven(id, now, turn, &mut self.starved);
+        }
+        match *event {
+            Event::Marked { ready } if ready.has(Ready::READ) => conn.marked(now, turn),
+            Event::Read { bytes, .. } => {
+                *self.turn.bytes.entry(id).or_default() += bytes as u64;
+            }
+            Event::Wrote { left, .. } | Event::WriteBlocked { left } => conn.unsent[end] = left > 0,
+            Event::EndOfFile | Event::ShutDown => conn.is_closing = true,
+            Event::Yielded { .. } => conn.yielded(id, now, turn, &mut self.budgets),
+            Event::Connected { after } => {
+                conn.is_connected = true;
+                if after >= SLOW_CONNECT {
+                    self.slow_connects.push(slow_connect(id, now, after));
+                }
+            }
+            Event::DialFailed { target, fault, left, .. } => {
+                let failed = self.failed_dials.entry(plain(target).to_string()).or_default();
+                failed.add(id, now, fault, left);
+            }
+            Event::Stalled { unsent, since, .. } => conn.stalled[end] = Some((since, unsent)),
+            Event::Resumed { .. } => conn.resumed(id, end, now, false, &mut self.stalls),
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptPaused { .. }
+            | Event::AcceptResumed { .. }
+            | Event::AcceptFailed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::AdminRequest { .. }
+            | Event::Opened { .. }
+            | Event::Dialing { .. }
+            | Event::Message { .. }
+            | Event::Missed { .. }
+            | Event::CutOff { .. }
+            | Event::Closed { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::ReadOn
+            | Event::ReadBlocked
+            | Event::ReadOff
+            | Event::Interrupted
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Received { .. }
+            | Event::Sent { .. }
+            | Event::Passed { .. }
+            | Event::Dropped { .. } => {}
+        }
+    }
+}
+
+impl Observer for FlagsConverter {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        self.on_loop(event);
+        if !key.is_source() {
+            self.on_conn(key, event);
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.now = now;
+        self.start.get_or_insert(now);
+        self.turns += 1;
+        Wants { steps: true, stalls: true }
+    }
+}
+
+impl ConnFlags {
+    fn marked(&mut self, now: Moment, turn: u64) {
+        let waits = !self.is_connected || self.is_closing || self.unsent.contains(&true);
+        if !waits {
+            self.ready.get_or_insert((now, turn));
+        }
+    }
+
+    fn driven(&mut self, id: u32, now: Moment, turn: u64, starved: &mut Worst) {
+        self.is_connected = true;
+        self.check_starved(id, now, turn, starved);
+    }
+
+    fn check_starved(&mut self, id: u32, now: Moment, turn: u64, starved: &mut Worst) {
+        let Some((since, first)) = self.ready.take() else { return };
+        let waited = now.since(since);
+        if waited < STARVED {
+            return;
+        }
+        let turns = plural(turn - first, "turn");
+        starved.push(TraceFinding {
+            level: FindingLevel::Problem,
+            at: Some(since),
+            weight: waited.as_micros() as u64,
+            text: format!(
+                "Connection {id} was ready and was not driven for {}, over {turns}.",
+                Span(waited)
+            ),
+            more: Some(format!("explain {id}")),
+        });
+    }
+
+    /// Records that the budget of this turn is used up: it is queued for the next one.
+    fn yielded(&mut self, id: u32, now: Moment, turn: u64, budgets: &mut Worst) {
+        self.ready = Some((now, turn));
+        match &mut self.budget {
+            Some(run) if run.last + 1 >= turn => (run.last, run.until) = (turn, now),
+            _ => {
+                self.end_budget(id, budgets);
+                self.budget = Some(BudgetRun { since: now, until: now, first: turn, last: turn });
+            }
+        }
+    }
+
+    fn end_budget(&mut self, id: u32, budgets: &mut Worst) {
+        let Some(BudgetRun { since, until, first, last }) = self.budget.take() else { return };
+        let turns = last - first + 1;
+        if turns < BUDGET_TURNS {
+            return;
+        }
+        budgets.push(TraceFinding {
+            level: FindingLevel::Note,
+            at: Some(since),
+            weight: turns,
+            text: format!(
+                "Connection {id} used up its budget in {} in a row, for {}: it always had more \
+                 data, and the loop did not sleep.",
+                plural(turns, "turn"),
+                Span(until.since(since))
+            ),
+            more: Some(format!("explain {id}")),
+        });
+    }
+
+    fn resumed(&mut self, id: u32, end: usize, now: Moment, is_end: bool, stalls: &mut Worst) {
+        let Some((since, unsent)) = self.stalled[end].take() else { return };
+        let (stalled, peer) = (now.since(since), ["client", "target"][end]);
+        let then = if is_end { ", to the end of the connection or of the recording" } else { "" };
+        stalls.push(TraceFinding {
+            level: FindingLevel::Warning,
+            at: Some(since),
+            weight: stalled.as_micros() as u64,
+            text: format!(
+                "The {peer} of connection {id} accepted nothing for {}{then}: its window was \
+                 closed, {} were unsent, and the other side was not read.",
+                Span(stalled),
+                size(unsent as f64)
+            ),
+            more: Some(format!("explain {id}")),
+        });
+    }
+
+    fn end(&mut self, id: u32, now: Moment, stalls: &mut Worst, budgets: &mut Worst) {
+        self.end_budget(id, budgets);
+        (0..2).for_each(|end| self.resumed(id, end, now, true, stalls));
+    }
+}
+
+impl FailedDials {
+    fn add(&mut self, id: u32, now: Moment, fault: SysError, left: usize) {
+        if self.count == 0 {
+            (self.first, self.connection) = (now, id);
+        }
+        self.count += 1;
+        self.lost += u64::from(left == 0);
+        self.error = fault.to_string();
+    }
+
+    fn finding(&self, target: &str) -> TraceFinding {
+        let FailedDials { count, lost, first, connection, error } = self;
+        let (level, what) = match lost {
+            0 => (FindingLevel::Warning, "another target was tried each time.".to_string()),
+            lost => (
+                FindingLevel::Problem,
+                format!(
+                    "{} had no target left after it, and the client was reset.",
+                    plural(*lost, "connection")
+                ),
+            ),
+        };
+        let text = format!(
+            "Connecting to {target} failed {}, the last time with \"{error}\": {what}",
+            plural(*count, "time")
+        );
+        let more = Some(format!("explain {connection}"));
+        TraceFinding { level, at: Some(*first), weight: *count, text, more }
+    }
+}
+
+/// Whether this step of a connection shows that it was driven.
+fn is_driven(event: &Event<'_>) -> bool {
+    matches!(
+        event,
+        Event::Read { .. }
+            | Event::Wrote { .. }
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::EndOfFile
+            | Event::ShutDown
+            | Event::Yielded { .. }
+    )
+}
+
+/// Returns the microseconds from which a turn is slow.
+fn slow_limit(median: u64) -> u64 {
+    let (most, least) = (SLOW_TURN.as_micros() as u64, MIN_SLOW.as_micros() as u64);
+    (median * SLOW_FACTOR).clamp(least, most)
+}
+
+fn slow_connect(id: u32, now: Moment, after: Duration) -> TraceFinding {
+    let since = Moment(now.0.saturating_sub(after.as_micros() as u64));
+    let text = format!("Connection {id} waited {} until its target was connected.", Span(after));
+    TraceFinding {
+        level: FindingLevel::Warning,
+        at: Some(since),
+        weight: after.as_micros() as u64,
+        text,
+        more: Some(format!("explain {id}")),
+    }
+}
+
+fn pause(address: &str, since: Moment, now: Moment, cause: PauseCause, open: bool) -> TraceFinding {
+    let level = match cause {
+        PauseCause::Operator => FindingLevel::Note,
+        PauseCause::Limit | PauseCause::System(_) => FindingLevel::Problem,
+    };
+    let (lasted, still) = (now.since(since), if open { " and still is" } else { "" });
+    let text = format!(
+        "Accepting was paused on {} for {}{still}: {cause}. New clients waited in the accept \
+         queue.",
+        plain(address),
+        Span(lasted)
+    );
+    let more = Some("log".to_string());
+    TraceFinding { level, at: Some(since), weight: lasted.as_micros() as u64, text, more }
+}
+
+fn gap_findings(gaps: &RecordingGaps) -> Vec<TraceFinding> {
+    let problem = |text: String| TraceFinding {
+        level: FindingLevel::Problem,
+        at: None,
+        weight: 0,
+        text,
+        more: None,
+    };
+    let mut all = Vec::new();
+    if gaps.lost > 0 {
+        all.push(problem(format!(
+            "The recording is incomplete: {} were lost while it was written. What follows may \
+             be incomplete, too.",
+            plural(gaps.lost, "event")
+        )));
+    }
+    if gaps.is_truncated {
+        all.push(problem("The recording ends in the middle of a record.".to_string()));
+    }
+    if gaps.unknown > 0 {
+        let text = format!(
+            "{} skipped: this version of oneloop does not know the kind.",
+            plural(gaps.unknown, "record")
+        );
+        all.push(TraceFinding { level: FindingLevel::Warning, ..problem(text) });
+    }
+    all
+}
