@@ -6,5 +6,7 @@
 mod explain;
 #[path = "trace/flags.rs"]
 mod flags;
+#[path = "trace/jsonl.rs"]
+mod jsonl;
 #[path = "trace/live.rs"]
 mod live;

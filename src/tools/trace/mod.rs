@@ -6,9 +6,11 @@ mod ending;
 pub mod explain;
 mod findings;
 pub mod flags;
+pub mod jsonl;
 
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};
+pub use jsonl::JsonlConverter;
 
 /// A converter, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +23,10 @@ pub struct ConverterSpec {
 }
 
 /// Every converter, in the order of help.
-pub const CONVERTERS: [ConverterSpec; 2] = [
+pub const CONVERTERS: [ConverterSpec; 3] = [
     text("explain N", "the life of connection N, as a sequence diagram with sentences"),
     text("flags", "what went wrong or took long, worst first"),
+    text("jsonl", "each event as one line of JSON"),
 ];
 
 const fn text(usage: &'static str, about: &'static str) -> ConverterSpec {
