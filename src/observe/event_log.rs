@@ -19,6 +19,7 @@ use crate::text::count::Count;
 use super::bulk::{self, Bulk, Decision};
 use super::explain::Explained;
 use super::line::Line;
+use super::line_sink::{LineSink, ProcessLog};
 use super::rate::{Kind, RateLimit};
 use crate::text::escape::plain;
 
@@ -31,8 +32,9 @@ pub const LOOP: &str = "oneloop::loop";
 /// The log target of dumps, which are shown at every level.
 pub const DUMP: &str = "oneloop::dump";
 
-/// An observer that writes the log.
-pub struct LogObserver {
+/// An observer that writes the log: to the logger of the process, or to another sink.
+pub struct LogObserver<S: LineSink = ProcessLog> {
+    sink: S,
     explain: Explain,
     explained: Explained,
     bulk: Bulk,
@@ -49,7 +51,14 @@ pub struct LogObserver {
 
 impl LogObserver {
     pub fn new(explain: Explain) -> LogObserver {
+        LogObserver::with_sink(explain, ProcessLog)
+    }
+}
+
+impl<S: LineSink> LogObserver<S> {
+    pub(super) fn with_sink(explain: Explain, sink: S) -> LogObserver<S> {
         LogObserver {
+            sink,
             explain,
             explained: Explained::default(),
             bulk: Bulk::default(),
@@ -61,9 +70,13 @@ impl LogObserver {
         }
     }
 
+    pub(super) fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
     /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
     pub fn filter_changed(&mut self) {
-        let Wants { steps, stalls } = wants();
+        let Wants { steps, stalls } = self.wants();
         if !steps {
             self.bulk = Bulk::default();
         }
@@ -83,7 +96,7 @@ impl LogObserver {
         }
         let Some(kind) = kind(event) else { return (target, level, 0) };
         let (low_target, low_level) = place_if_suppressed(event);
-        let is_logged = log::log_enabled!(target: low_target, low_level);
+        let is_logged = self.sink.is_enabled(low_target, low_level);
         match self.rate.pass(kind, self.now, is_logged) {
             Some(more) => {
                 self.pause_logged |= matches!(event, Event::AcceptPaused { .. });
@@ -98,7 +111,8 @@ impl LogObserver {
         for (Kind { message, subject }, count) in self.rate.take_suppressed() {
             let (space, subject) = (if subject.is_empty() { "" } else { " " }, plain(subject));
             let times = Count(count as usize, "more time");
-            log::warn!(target: LIFECYCLE, "{message}{space}{subject}: {times}");
+            let line = format_args!("{message}{space}{subject}: {times}");
+            self.sink.write(LIFECYCLE, Level::Warn, line);
         }
     }
 
@@ -109,29 +123,33 @@ impl LogObserver {
     }
 
     fn listener(&self, key: Key) -> Option<&str> {
-        if !key.is_source() {
-            return None;
-        }
-        let known = self.listeners.iter().find(|(known, _)| *known == key.at(0));
-        known.map(|(_, address)| address.as_str())
+        find_listener(&self.listeners, key)
     }
 }
 
+fn find_listener(listeners: &[(Key, String)], key: Key) -> Option<&str> {
+    if !key.is_source() {
+        return None;
+    }
+    let known = listeners.iter().find(|(known, _)| *known == key.at(0));
+    known.map(|(_, address)| address.as_str())
+}
+
 /// Logs the remaining counts, however the run ended.
-impl Drop for LogObserver {
+impl<S: LineSink> Drop for LogObserver<S> {
     fn drop(&mut self) {
         self.flush_suppressed();
     }
 }
 
-impl Observer for LogObserver {
+impl<S: LineSink> Observer for LogObserver<S> {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
             let place = |key: Key| (key.source_kind(), key.source_slot());
             self.listeners.retain(|(old, _)| place(*old) != place(key));
             self.listeners.push((key, address.to_string()));
         }
-        if logs_steps() && !self.is_shown(key, event) {
+        if self.logs_steps() && !self.is_shown(key, event) {
             return;
         }
         self.emit(key, event);
@@ -139,16 +157,22 @@ impl Observer for LogObserver {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        wants()
+        self.sink.begin_turn(now);
+        self.wants()
     }
 }
 
-/// Returns what the present filter of the log shows.
-fn wants() -> Wants {
-    Wants { steps: logs_steps(), stalls: log::log_enabled!(target: LIFECYCLE, Level::Debug) }
-}
+impl<S: LineSink> LogObserver<S> {
+    /// Returns what the present filter of the log shows.
+    fn wants(&self) -> Wants {
+        let stalls = self.sink.is_enabled(LIFECYCLE, Level::Debug);
+        Wants { steps: self.logs_steps(), stalls }
+    }
 
-impl LogObserver {
+    fn logs_steps(&self) -> bool {
+        self.sink.is_enabled(LOOP, Level::Trace)
+    }
+
     /// Returns whether this event is logged, rather than counted as part of a bulk transfer. Writes
     /// the lines that belong before it.
     fn is_shown(&mut self, key: Key, event: &Event<'_>) -> bool {
@@ -156,7 +180,9 @@ impl LogObserver {
         for line in before {
             match line {
                 bulk::Line::Turn(turn) => self.emit(Key::LOOP, &turn),
-                bulk::Line::Summary(summary) => log::trace!(target: LOOP, "{summary}"),
+                bulk::Line::Summary(summary) => {
+                    self.sink.write(LOOP, Level::Trace, format_args!("{summary}"));
+                }
             }
         }
         show
@@ -165,11 +191,11 @@ impl LogObserver {
     fn emit(&mut self, key: Key, event: &Event<'_>) {
         // Most events end here, at the cost of a comparison.
         let (target, level) = place(event);
-        if !log::log_enabled!(target: target, level) {
+        if !self.sink.is_enabled(target, level) {
             return;
         }
         let (target, level, more) = self.decide(event);
-        if !log::log_enabled!(target: target, level) {
+        if !self.sink.is_enabled(target, level) {
             return;
         }
         let mut stalled = [Duration::ZERO; 2];
@@ -185,17 +211,15 @@ impl LogObserver {
             Explain::First => self.explained.is_first(key, event),
             Explain::Always => true,
         };
-        let line = Line { key, event, listener: self.listener(key), stalled, explain };
+        let listener = find_listener(&self.listeners, key);
+        let line = Line { key, event, listener, stalled, explain };
         if more == 0 {
-            log::log!(target: target, level, "{line}");
+            self.sink.write(target, level, format_args!("{line}"));
         } else {
-            log::log!(target: target, level, "{line} (and {more} more since the last such line)");
+            let more = format_args!("{line} (and {more} more since the last such line)");
+            self.sink.write(target, level, more);
         }
     }
-}
-
-fn logs_steps() -> bool {
-    log::log_enabled!(target: LOOP, Level::Trace)
 }
 
 /// Returns the target and level of an event.

@@ -48,11 +48,11 @@ impl FilteredLog {
 
 impl Log for FilteredLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter().rules.enabled(metadata)
+        self.filter().is_enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter().rules.matches(record) {
+        if self.filter().matches(record) {
             self.out.log(record);
         }
     }
@@ -86,6 +86,15 @@ impl Filter {
             valid = default.to_string();
         }
         (Filter::of_valid(valid), invalid)
+    }
+
+    pub fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.rules.enabled(metadata)
+    }
+
+    /// Whether this line is shown: a filter may also ask for a pattern.
+    pub fn matches(&self, record: &Record<'_>) -> bool {
+        self.rules.matches(record)
     }
 
     fn of_valid(text: String) -> Filter {

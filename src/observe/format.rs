@@ -16,11 +16,22 @@ pub const ACCESS: &str = "access";
 
 /// Writes one record as one line. Line breaks in the message are escaped.
 pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -> io::Result<()> {
+    write_record_at(out, record, Stamp::now(), color)
+}
+
+/// Writes one record with the time of a recording.
+pub fn write_record_at(
+    out: &mut dyn io::Write,
+    record: &Record<'_>,
+    stamp: Stamp,
+    color: bool,
+) -> io::Result<()> {
     let mut line = String::new();
     // Writing to a string cannot fail. If the message's `Display` fails, the part before is kept.
     let _ = match record.target() {
         ACCESS => escaped(&mut line, record),
-        _ => prefix(&mut line, record.level(), color).and_then(|()| escaped(&mut line, record)),
+        _ => prefix(&mut line, stamp, record.level(), color)
+            .and_then(|()| escaped(&mut line, record)),
     };
     line.push('\n');
     out.write_all(line.as_bytes())
@@ -29,14 +40,14 @@ pub fn write_record(out: &mut dyn io::Write, record: &Record<'_>, color: bool) -
 /// Returns the warning that `lost` lines are missing at this place.
 pub fn lost_lines(lost: u64) -> String {
     let mut line = String::new();
-    let _ = prefix(&mut line, Level::Warn, false);
+    let _ = prefix(&mut line, Stamp::now(), Level::Warn, false);
     let _ = writeln!(line, "{} lost", Count(lost as usize, "log line"));
     line
 }
 
-fn prefix(line: &mut String, level: Level, color: bool) -> fmt::Result {
+fn prefix(line: &mut String, stamp: Stamp, level: Level, color: bool) -> fmt::Result {
     let (on, off) = if color { (color_of(level), "\x1b[0m") } else { ("", "") };
-    write!(line, "{} {on}{level:<5}{off} ", Stamp::now())
+    write!(line, "{stamp} {on}{level:<5}{off} ")
 }
 
 fn escaped(line: &mut String, record: &Record<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@ pub(crate) mod explain;
 pub(crate) mod filter;
 pub(crate) mod format;
 pub mod line;
+pub mod line_sink;
 pub(crate) mod rate;
 pub mod recorder;
 pub(crate) mod totals;
@@ -30,6 +31,7 @@ use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
 pub use recorder::Recorder;
+pub use line_sink::replayed_log;
 pub use totals::Totals;
 
 /// The observers of a run, as one observer.

@@ -23,7 +23,8 @@ pub struct ConverterSpec {
 }
 
 /// Every converter, in the order of help.
-pub const CONVERTERS: [ConverterSpec; 3] = [
+pub const CONVERTERS: [ConverterSpec; 4] = [
+    text("log", "the lines that the log would have had at a level"),
     text("explain N", "the life of connection N, as a sequence diagram with sentences"),
     text("flags", "what went wrong or took long, worst first"),
     text("jsonl", "each event as one line of JSON"),
