@@ -10,3 +10,5 @@ mod flags;
 mod jsonl;
 #[path = "trace/live.rs"]
 mod live;
+#[path = "trace/pcapng.rs"]
+mod pcapng;

@@ -102,6 +102,19 @@ impl<'a> TracedLoop<'a> {
         });
     }
 
+    /// Takes turns until this many bytes have gone from one end to the other.
+    pub fn transfer(&mut self, from: &mut impl Write, to: &mut impl Read, count: usize) {
+        let (mut unsent, mut unread) = (count, count);
+        let mut buffer = vec![0; 1 << 20];
+        self.until("transferred", |_| {
+            if unsent > 0 {
+                unsent -= from.write(&vec![7; unsent]).unwrap_or_default();
+            }
+            unread -= to.read(&mut buffer).unwrap_or_default();
+            unread == 0
+        });
+    }
+
     /// Takes turns until a connection of this listener arrives.
     pub fn accept(&mut self, listener: &TcpListener) -> TcpStream {
         let mut accepted = None;
@@ -181,4 +194,33 @@ pub fn bulk_echo(observer: &mut dyn Observer, bytes: usize) {
     client.shutdown(Shutdown::Write).unwrap();
     traced.read(&mut client, 1);
     traced.turn();
+}
+
+/// Relays much data from the client to the target: connection 1. Both sides close in order.
+pub fn bulk_relay(observer: &mut dyn Observer, bytes: usize) {
+    let (listener, address) = target();
+    let mut traced = TracedLoop::start(&[&format!("tcp://127.0.0.1:0=relay:{address}")], observer);
+    let mut client = traced.client(1);
+    let mut served = traced.accept(&listener);
+    let mut received = 0;
+    while received < bytes {
+        let more = (bytes - received).min(500_000);
+        traced.transfer(&mut client, &mut served, more);
+        received += more;
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(traced.read(&mut served, 1), b"");
+    drop(served);
+    assert_eq!(traced.read(&mut client, 1), b"");
+    traced.turn();
+}
+
+/// Echoes a datagram of 1,000 bytes.
+pub fn datagrams(observer: &mut dyn Observer) {
+    let mut traced = TracedLoop::start(&["udp://127.0.0.1:0=echo"], observer);
+    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.set_nonblocking(true).unwrap();
+    client.send_to(&[7; 1000], traced.address(1)).unwrap();
+    let mut buffer = [0; 2000];
+    traced.until("echoed", |_| client.recv(&mut buffer).is_ok_and(|bytes| bytes == 1000));
 }

@@ -7,10 +7,14 @@ pub mod explain;
 mod findings;
 pub mod flags;
 pub mod jsonl;
+pub mod pcapng;
+mod pcapng_blocks;
+mod pcapng_names;
 
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};
 pub use jsonl::JsonlConverter;
+pub use pcapng::PcapngConverter;
 
 /// A converter, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +27,16 @@ pub struct ConverterSpec {
 }
 
 /// Every converter, in the order of help.
-pub const CONVERTERS: [ConverterSpec; 4] = [
+pub const CONVERTERS: [ConverterSpec; 5] = [
     text("log", "the lines that the log would have had at a level"),
     text("explain N", "the life of connection N, as a sequence diagram with sentences"),
     text("flags", "what went wrong or took long, worst first"),
     text("jsonl", "each event as one line of JSON"),
+    ConverterSpec {
+        usage: "pcapng",
+        about: "packets for Wireshark, made up from events",
+        is_binary: true,
+    },
 ];
 
 const fn text(usage: &'static str, about: &'static str) -> ConverterSpec {

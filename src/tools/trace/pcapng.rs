@@ -1,0 +1,420 @@
+//! Writes a pcapng file: the packets that would have carried what the loop read and wrote, with
+//! the decisions of the loop as comments. Their headers are made up from events, so they show what
+//! the program saw, not what the network did.
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, SysError, Wants};
+use crate::observe::line::Line;
+
+use super::ending;
+use super::pcapng_blocks::{self as blocks, ACK, FIN, PSH, Packet, RST, SYN, Segment};
+use super::pcapng_names::{Names, same_family};
+
+/// Maximum payload of a packet: with the headers of IPv4 and TCP, 65,535 bytes.
+const MAX_PAYLOAD: usize = 65_495;
+/// Bytes after which the receiver acknowledges: far less than the window in the headers.
+const ACK_BYTES: u32 = 1 << 20;
+/// Decisions without a packet of their own that are kept for the next packet.
+const MAX_COMMENTS: usize = 16;
+
+/// Writes the packets as the events come.
+pub struct PcapngConverter<W: Write> {
+    /// Microseconds from 1970 to the creation of the loop.
+    start: u64,
+    now: Moment,
+    names: Names,
+    conns: HashMap<u32, PacketConn>,
+    /// The addresses of datagram sockets, and as the log shows them.
+    listeners: HashMap<Key, (SocketAddr, String)>,
+    out: W,
+    /// The first error. Nothing is written after it.
+    error: io::Result<()>,
+}
+
+/// A connection or a flow.
+struct PacketConn {
+    has_target: bool,
+    has_unsent: bool,
+    /// By end. None for what is no socket, or not dialed yet.
+    ends: [Option<PacketEnd>; 2],
+    /// Decisions for the comments of the next packet.
+    comments: Vec<String>,
+}
+
+/// One end: both directions of a TCP connection.
+struct PacketEnd {
+    peer: SocketAddr,
+    own: SocketAddr,
+    from_peer: Direction,
+    from_own: Direction,
+    is_connected: bool,
+    is_reset: bool,
+}
+
+#[derive(Default)]
+struct Direction {
+    /// The next sequence number.
+    next: u32,
+    acknowledged: u32,
+    is_closed: bool,
+}
+
+impl<W: Write> PcapngConverter<W> {
+    /// `start`: when the loop was created.
+    pub fn new(mut out: W, start: SystemTime) -> PcapngConverter<W> {
+        let error = begin(&mut out);
+        let start = start.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+        PcapngConverter {
+            start,
+            now: Moment::default(),
+            names: Names::default(),
+            conns: HashMap::new(),
+            listeners: HashMap::new(),
+            out,
+            error,
+        }
+    }
+
+    /// Returns the first error.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.error?;
+        self.out.flush()
+    }
+
+    fn opened(&mut self, key: Key, listen: &str, peer: &Peer, has_target: bool) {
+        if self.conns.contains_key(&key.id) {
+            // A recording repeats what was open at the beginning of each of its parts.
+            return;
+        }
+        let peer = self.names.peer(peer);
+        let own = same_family(self.names.listen(listen), peer);
+        let ends = [Some(PacketEnd::new(peer, own)), None];
+        self.conns.insert(
+            key.id,
+            PacketConn { has_target, has_unsent: false, ends, comments: Vec::new() },
+        );
+    }
+
+    fn dialing(&mut self, key: Key, target: &str) {
+        let Some(conn) = self.conns.get_mut(&key.id) else { return };
+        let peer = self.names.listen(target);
+        conn.ends[1] = Some(PacketEnd::new(peer, self.names.own(peer)));
+    }
+
+    /// Writes the segments of an event, with its sentence at the first of them.
+    fn segments(&mut self, key: Key, event: &Event<'_>) {
+        let (micros, end) = (self.start + self.now.0, key.end());
+        let Some(conn) = self.conns.get_mut(&key.id) else { return };
+        if has_comment(event) && conn.comments.len() < MAX_COMMENTS {
+            conn.comments.push(sentence(key, event, None));
+        }
+        if let Event::Wrote { left, .. } | Event::WriteBlocked { left } = *event {
+            conn.has_unsent = left > 0;
+        }
+        let mut segments = Vec::new();
+        if let Event::Closed { ending, .. } = *event {
+            conn.close(ending, &mut segments);
+        } else if let Some(side) = &mut conn.ends[end] {
+            side.on(event, &mut |segment| segments.push((end, segment)));
+        }
+        for (end, planned) in segments {
+            let Some(side) = &conn.ends[end] else { continue };
+            let (from, to) = side.addresses(planned.is_inbound);
+            let packet = Packet {
+                interface: end as u32,
+                micros,
+                is_inbound: planned.is_inbound,
+                headers: blocks::tcp(from, to, &planned.segment, planned.payload),
+                payload: planned.payload,
+                comments: &std::mem::take(&mut conn.comments),
+            };
+            write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
+        }
+    }
+
+    fn datagram(&mut self, key: Key, event: &Event<'_>, bytes: usize, peer: &Peer, inbound: bool) {
+        let peer = self.names.peer(peer);
+        let listener = self.listeners.get(&key.at(0)).filter(|_| key.is_source());
+        let own = match key.is_source() {
+            true => listener.map(|(socket, _)| *socket),
+            false => self.conns.get_mut(&key.id).and_then(|conn| conn.datagram_end(key, peer)),
+        };
+        let own = own.unwrap_or_else(|| self.names.own(peer));
+        if let Some(conn) = self.conns.get_mut(&key.id).filter(|_| key.end() == 1) {
+            conn.ends[1].get_or_insert_with(|| PacketEnd::new(peer, own));
+        }
+        let own = same_family(own, peer);
+        let (from, to) = if inbound { (peer, own) } else { (own, peer) };
+        let packet = Packet {
+            interface: key.end() as u32,
+            micros: self.start + self.now.0,
+            is_inbound: inbound,
+            headers: blocks::udp(from, to, bytes),
+            payload: bytes,
+            comments: &[sentence(key, event, listener.map(|(_, address)| address.as_str()))],
+        };
+        write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
+    }
+}
+
+impl<W: Write> Observer for PcapngConverter<W> {
+    fn on(&mut self, key: Key, event: &Event<'_>) {
+        if self.error.is_err() {
+            return;
+        }
+        if let Event::Listening { address, .. } = *event {
+            let socket = self.names.listen(address);
+            self.listeners.insert(key, (socket, address.to_string()));
+        } else if let Event::Received { bytes, from } = *event {
+            self.datagram(key, event, bytes, from, true);
+        } else if let Event::Sent { bytes, to } = *event {
+            self.datagram(key, event, bytes, to, false);
+        } else if !key.is_source() {
+            let is_repeated =
+                matches!(event, Event::Opened { .. }) && self.conns.contains_key(&key.id);
+            if let Event::Opened { listen, peer, service, .. } = *event {
+                self.opened(key, listen, peer, ending::has_target(service));
+            } else if let Event::Dialing { target, .. } = *event {
+                self.dialing(key, target);
+            }
+            if !key.is_flow() && !is_repeated {
+                self.segments(key, event);
+            }
+            if let Event::Closed { .. } = event {
+                self.conns.remove(&key.id);
+            }
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        self.now = now;
+        Wants { steps: true, stalls: true }
+    }
+}
+
+/// A segment to be written, and who sends it.
+struct Planned {
+    is_inbound: bool,
+    segment: Segment,
+    payload: usize,
+}
+
+impl PacketConn {
+    /// Plans the segments of a close.
+    fn close(&mut self, close: Close, segments: &mut Vec<(usize, Planned)>) {
+        let failed = ending::failed_end(close.reason).map(|(end, _)| end);
+        let is_reset = ending::is_reset(close, self.has_target, self.has_unsent);
+        for (end, side) in self.ends.iter_mut().enumerate() {
+            let Some(side) = side.as_mut().filter(|side| side.is_connected) else { continue };
+            let plan = &mut |segment| segments.push((end, segment));
+            match is_reset {
+                _ if side.is_over() => {}
+                true => side.reset(failed == Some(end), plan),
+                false => side.fin(false, plan),
+            }
+        }
+    }
+
+    /// Returns the local address of a flow's end.
+    fn datagram_end(&mut self, key: Key, peer: SocketAddr) -> Option<SocketAddr> {
+        let side = self.ends[key.end()].as_mut()?;
+        side.peer = peer;
+        Some(side.own)
+    }
+}
+
+impl PacketEnd {
+    fn new(peer: SocketAddr, own: SocketAddr) -> PacketEnd {
+        let (from_peer, from_own) = Default::default();
+        PacketEnd { peer, own, from_peer, from_own, is_connected: false, is_reset: false }
+    }
+
+    fn addresses(&self, is_inbound: bool) -> (SocketAddr, SocketAddr) {
+        if is_inbound { (self.peer, self.own) } else { (self.own, self.peer) }
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_reset || self.from_own.is_closed && self.from_peer.is_closed
+    }
+
+    /// Plans the segments of an event.
+    fn on(&mut self, event: &Event<'_>, plan: &mut dyn FnMut(Planned)) {
+        match *event {
+            Event::Opened { .. } => {
+                self.plan(true, SYN, 0, plan);
+                self.accept(false, plan);
+            }
+            Event::Dialing { .. } => self.plan(false, SYN, 0, plan),
+            Event::Connected { .. } => self.accept(true, plan),
+            Event::DialFailed { fault, .. } => self.refuse(fault, plan),
+            Event::Read { bytes, .. } => self.data(true, bytes, plan),
+            Event::Wrote { bytes, .. } => self.data(false, bytes, plan),
+            Event::EndOfFile => self.fin(true, plan),
+            Event::ShutDown => self.fin(false, plan),
+            Event::Turn { .. }
+            | Event::PolledAgain { .. }
+            | Event::Listening { .. }
+            | Event::AcceptPaused { .. }
+            | Event::AcceptResumed { .. }
+            | Event::AcceptFailed { .. }
+            | Event::Signal { .. }
+            | Event::Draining { .. }
+            | Event::Resolved { .. }
+            | Event::InProgress { .. }
+            | Event::Dump { .. }
+            | Event::AdminRequest { .. }
+            | Event::Message { .. }
+            | Event::Missed { .. }
+            | Event::CutOff { .. }
+            | Event::Stalled { .. }
+            | Event::Resumed { .. }
+            | Event::Closed { .. }
+            | Event::Marked { .. }
+            | Event::Stale
+            | Event::ReadBlocked
+            | Event::WriteBlocked { .. }
+            | Event::ReadOff
+            | Event::ReadOn
+            | Event::Interrupted
+            | Event::Yielded { .. }
+            | Event::Armed { .. }
+            | Event::Fired { .. }
+            | Event::Received { .. }
+            | Event::Sent { .. }
+            | Event::Passed { .. }
+            | Event::Dropped { .. } => {}
+        }
+    }
+
+    /// Plans the rest of the handshake: `is_inbound` is the direction of the second segment.
+    fn accept(&mut self, is_inbound: bool, plan: &mut dyn FnMut(Planned)) {
+        self.plan(is_inbound, SYN | ACK, 0, plan);
+        self.plan(!is_inbound, ACK, 0, plan);
+        self.is_connected = true;
+    }
+
+    fn refuse(&mut self, fault: SysError, plan: &mut dyn FnMut(Planned)) {
+        // A target that does not answer sends no segment.
+        if matches!(fault.kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) {
+            self.reset(true, plan);
+        }
+    }
+
+    fn data(&mut self, is_inbound: bool, bytes: usize, plan: &mut dyn FnMut(Planned)) {
+        let mut left = bytes;
+        while left > 0 {
+            let payload = left.min(MAX_PAYLOAD);
+            left -= payload;
+            let push = if left == 0 { PSH } else { 0 };
+            self.plan(is_inbound, push | ACK, payload, plan);
+            let sent = if is_inbound { &self.from_peer } else { &self.from_own };
+            if sent.next.wrapping_sub(sent.acknowledged) >= ACK_BYTES {
+                self.plan(!is_inbound, ACK, 0, plan);
+            }
+        }
+    }
+
+    fn fin(&mut self, is_inbound: bool, plan: &mut dyn FnMut(Planned)) {
+        let sent = if is_inbound { &mut self.from_peer } else { &mut self.from_own };
+        if !std::mem::replace(&mut sent.is_closed, true) {
+            self.plan(is_inbound, FIN | ACK, 0, plan);
+            self.plan(!is_inbound, ACK, 0, plan);
+        }
+    }
+
+    fn reset(&mut self, is_inbound: bool, plan: &mut dyn FnMut(Planned)) {
+        self.plan(is_inbound, RST | ACK, 0, plan);
+        self.is_reset = true;
+    }
+
+    /// Plans one segment, and counts what it carries and what it acknowledges.
+    fn plan(&mut self, is_inbound: bool, flags: u8, payload: usize, plan: &mut dyn FnMut(Planned)) {
+        let (sent, received) = match is_inbound {
+            true => (&mut self.from_peer, &mut self.from_own),
+            false => (&mut self.from_own, &mut self.from_peer),
+        };
+        let acknowledged = if flags & ACK == 0 { 0 } else { received.next };
+        received.acknowledged = received.next;
+        let segment = Segment { sequence: sent.next, acknowledged, flags };
+        let counted = u32::from(flags & (SYN | FIN) != 0);
+        sent.next = sent.next.wrapping_add(payload as u32 + counted);
+        plan(Planned { is_inbound, segment, payload });
+    }
+}
+
+fn begin(out: &mut dyn Write) -> io::Result<()> {
+    blocks::section_header(out)?;
+    blocks::interface(out, "clients", "made up from events: end a of each connection")?;
+    blocks::interface(out, "targets", "made up from events: end b of each connection")
+}
+
+fn write_packet(
+    out: &mut dyn Write,
+    error: &mut io::Result<()>,
+    names: &mut Names,
+    packet: &Packet<'_>,
+) {
+    if error.is_err() {
+        return;
+    }
+    let mut named = names.fresh.drain(..);
+    *error = named
+        .try_for_each(|(address, name)| blocks::name(out, address, &name))
+        .and_then(|()| blocks::packet(out, packet));
+}
+
+/// Returns the line of the log, with its explanation.
+fn sentence(key: Key, event: &Event<'_>, listener: Option<&str>) -> String {
+    let stalled = [Duration::ZERO; 2];
+    Line { key, event, listener, stalled, explain: true }.to_string()
+}
+
+/// Whether an event is a comment of the next packet: what passed, and what the loop decided.
+fn has_comment(event: &Event<'_>) -> bool {
+    match *event {
+        Event::Opened { .. }
+        | Event::Dialing { .. }
+        | Event::DialFailed { .. }
+        | Event::Connected { .. }
+        | Event::EndOfFile
+        | Event::ShutDown
+        | Event::CutOff { .. }
+        | Event::Missed { .. }
+        | Event::Stalled { .. }
+        | Event::Resumed { .. }
+        | Event::Closed { .. }
+        | Event::Read { .. }
+        | Event::Wrote { .. }
+        | Event::ReadBlocked
+        | Event::WriteBlocked { .. }
+        | Event::ReadOff
+        | Event::ReadOn
+        | Event::Yielded { .. }
+        | Event::Fired { .. } => true,
+        Event::Turn { .. }
+        | Event::PolledAgain { .. }
+        | Event::Listening { .. }
+        | Event::AcceptPaused { .. }
+        | Event::AcceptResumed { .. }
+        | Event::AcceptFailed { .. }
+        | Event::Signal { .. }
+        | Event::Draining { .. }
+        | Event::Resolved { .. }
+        | Event::InProgress { .. }
+        | Event::Dump { .. }
+        | Event::AdminRequest { .. }
+        | Event::Message { .. }
+        | Event::Marked { .. }
+        | Event::Stale
+        | Event::Interrupted
+        | Event::Armed { .. }
+        | Event::Received { .. }
+        | Event::Sent { .. }
+        | Event::Passed { .. }
+        | Event::Dropped { .. } => false,
+    }
+}
