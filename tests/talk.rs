@@ -28,6 +28,8 @@ mod stream_ops;
 mod target;
 #[path = "talk/terminal.rs"]
 mod terminal;
+#[path = "support/terminal.rs"]
+mod terminal_pair;
 #[path = "support/test_stream.rs"]
 mod test_stream;
 #[path = "support/wait.rs"]

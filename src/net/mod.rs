@@ -31,6 +31,8 @@ pub(crate) mod socket_file;
 #[cfg(unix)]
 pub(crate) mod stdio;
 pub mod tcp_info;
+#[cfg(unix)]
+pub(crate) mod terminal;
 pub mod token_file;
 
 pub use address::SocketAddress;

@@ -6,42 +6,20 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::process::Stdio;
 
-use rustix::fs::{Mode, OFlags, open};
 use rustix::process::Signal;
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use crate::command::oneloop;
 use crate::session::{Session, line};
 use crate::target::Target;
+use crate::terminal_pair::open_terminal;
 use crate::test_stream::TestStream;
 use crate::wait::until;
 
 /// The control character for the end of the input, `^D`.
 const CTRL_D: &[u8] = b"\x04";
 
-/// Opens a pseudoterminal: the keyboard side, and the input of a program. Returns None, and prints
-/// why, if this machine has none.
-fn open_terminal() -> Option<(File, OwnedFd)> {
-    let made = || {
-        // A keyboard side inherited by a program would never be closed.
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&keyboard)?;
-        unlockpt(&keyboard)?;
-        let name = ptsname(&keyboard, Vec::new())?;
-        let input = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok::<_, rustix::io::Errno>((File::from(keyboard), input))
-    };
-    match made() {
-        Ok(terminal) => Some(terminal),
-        Err(error) => {
-            println!("skipped: no terminal is to be had here: {error}");
-            None
-        }
-    }
-}
-
-/// Returns the same with an input for a command.
+/// Opens a pseudoterminal: the keyboard side, and an input for a command.
 fn terminal() -> Option<(File, Stdio)> {
     open_terminal().map(|(keyboard, input)| (keyboard, Stdio::from(input)))
 }
