@@ -9,8 +9,8 @@
 //! - `runtime`: the event loop: reactor, listeners, connection attempts, datagrams, drain
 //! - `doctor`: computes which system limit is reached first; changes nothing
 //! - `talk`: connect and chat: join the terminal to one socket or to many
-//! - `tools`: ctl: prints what a running daemon says of itself, and controls it; trace: converts
-//!   what it has recorded
+//! - `tools`: ctl and top: print what a running daemon says of itself, watch and control it; trace:
+//!   converts what it has recorded
 //! - `admin`: HTTP for operators and scrapers, on local ends of a second engine
 //! - `observe`: turns events into the log; used by `main`, `admin` and `tools` only
 //! - `recording`: encodes events into segments, and replays them into an observer

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use log::{info, warn};
 use oneloop::admin::server::{AdminServer, ServerSettings};
 use oneloop::cli::{self, Command};
-use oneloop::config::{CtlPlan, LogPlan, Plan};
+use oneloop::config::{CtlPlan, LogPlan, Plan, TopPlan};
 use oneloop::core::Moment;
 use oneloop::doctor;
 use oneloop::net::signals;
@@ -21,7 +21,7 @@ use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
-use oneloop::tools::ctl;
+use oneloop::tools::{ctl, top};
 
 /// Exit code of success.
 const EXIT_OK: u8 = 0;
@@ -55,6 +55,7 @@ fn run(command: Command) -> u8 {
             Ok(false) | Err(_) => EXIT_RUNTIME_ERROR,
         },
         Command::Ctl(plan) => control(&plan),
+        Command::Top(plan) => watch_daemon(&plan),
         Command::Stress(plan) => {
             match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
                 Ok(stress::RunVerdict::Passed) => EXIT_OK,
@@ -146,8 +147,19 @@ fn session(log: &LogPlan, run: impl FnOnce(&mut Watch) -> Result<u8, SessionErro
 /// Runs one command of ctl. Returns the exit code.
 fn control(plan: &CtlPlan) -> u8 {
     let environment = ctl::Environment::read(|name| std::env::var_os(name));
-    match ctl::run(plan, &environment, &mut io::stdout().lock()) {
-        Ok(()) => EXIT_OK,
+    exit_code(ctl::run(plan, &environment, &mut io::stdout().lock()).map(|()| EXIT_OK))
+}
+
+/// Runs top. Returns the exit code.
+fn watch_daemon(plan: &TopPlan) -> u8 {
+    let environment = ctl::Environment::read(|name| std::env::var_os(name));
+    exit_code(top::run(plan, &environment, &mut io::stdout().lock()))
+}
+
+/// Prints the error of a client of the admin endpoint, if any. Returns the exit code.
+fn exit_code(result: Result<u8, ctl::CtlError>) -> u8 {
+    match result {
+        Ok(code) => code,
         Err(error) if error.is_closed_output() => EXIT_OK,
         Err(error) => {
             print_error(&error);

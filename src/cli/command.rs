@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use super::{build, ctl, foreign};
+use super::{build, ctl, foreign, top};
 use crate::config::Service;
 use crate::config::parse::{self, shown};
 
@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 15] = [
+pub const COMMANDS: [Spec; 16] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -292,6 +292,27 @@ pub const COMMANDS: [Spec; 15] = [
             ("oneloop ctl level info,oneloop::loop=trace", "log every step of the event loop"),
         ],
         build: ctl::build,
+    },
+    Spec {
+        name: "top",
+        group: CommandGroup::Tools,
+        arguments: "[OPTIONS] [ADDRESS]",
+        about: "watch a running daemon: its connections, routes, listeners and event loop",
+        words: &[(
+            "ADDRESS",
+            "the admin endpoint [default: $ONELOOP_ADMIN, or the socket of a local daemon]",
+        )],
+        notes: &[
+            "The daemon needs an admin endpoint: oneloop echo --admin /run/oneloop/admin.sock. It \
+             is polled once per interval, and not at all while the display is frozen. The key ? \
+             lists the keys.",
+        ],
+        examples: &[
+            ("oneloop top", "watch the daemon of this machine"),
+            ("oneloop top 127.0.0.1:9900 --sort idle", "the longest idle connections first"),
+            ("oneloop top --once --view loop", "one frame as text"),
+        ],
+        build: top::build,
     },
     Spec {
         name: "stress",

@@ -46,6 +46,7 @@ const COMMANDS: &[(&[&str], &str)] = &[
     (&["check", "limits", "ulimit", "diagnose", "info", "sysctl"], "doctor"),
     (&["broker", "broadcast", "fanout", "pubsub", "room"], "hub"),
     (&["talk"], "chat"),
+    (&["htop", "monitor", "watch", "stats"], "top"),
     (&["sink", "null", "devnull"], "discard"),
     (&["source", "generate", "zero"], "chargen"),
     (&["version"], "--version"),

@@ -51,6 +51,12 @@ const CTL_CODES: &[(&str, &str)] = &[
     ("1", "no admin endpoint, no answer, or an error from the daemon; ready: not ready"),
     ("2", "usage error"),
 ];
+const TOP_CODES: &[(&str, &str)] = &[
+    ("0", "success"),
+    ("1", "no admin endpoint, no answer to the first polls, or an error from the daemon"),
+    ("2", "usage error"),
+    ("129, 130, 143", "terminated by HUP, INT or TERM"),
+];
 const STRESS_CODES: &[(&str, &str)] = &[
     ("0", "no failures"),
     ("1", "a connection or a request failed, or a byte differed from the one sent"),
@@ -63,7 +69,7 @@ const SIGNALS: &[(&str, &str)] = &[
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("RUST_LOG", "log filter, as in oneloop=debug; overrides -v and -q"),
-    ("ONELOOP_ADMIN", "address of the admin endpoint, for ctl"),
+    ("ONELOOP_ADMIN", "address of the admin endpoint, for ctl and top"),
     ("NO_COLOR", "disables colors, if set"),
 ];
 
@@ -157,6 +163,7 @@ fn about(spec: &Spec, columns: usize) -> String {
         "connect" => (false, CONNECT_CODES),
         "doctor" => (false, DOCTOR_CODES),
         "ctl" => (false, CTL_CODES),
+        "top" => (false, TOP_CODES),
         "stress" => (false, STRESS_CODES),
         _ => (true, SERVE_CODES),
     };

@@ -7,7 +7,9 @@
 use std::ffi::OsString;
 
 use crate::config::parse::shown;
-use crate::config::{ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan};
+use crate::config::{
+    ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan, TopPlan,
+};
 
 pub(crate) mod error;
 
@@ -17,6 +19,7 @@ mod command;
 mod ctl;
 mod foreign;
 mod help;
+mod top;
 
 #[cfg(test)]
 mod tests;
@@ -37,6 +40,7 @@ pub enum Command {
     Chat(ChatPlan),
     Doctor(DoctorPlan),
     Ctl(Box<CtlPlan>),
+    Top(Box<TopPlan>),
     Stress(Box<StressPlan>),
     /// A text to print.
     Help(Help),

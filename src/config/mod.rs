@@ -22,6 +22,7 @@ pub(crate) mod source;
 pub(crate) mod stress;
 pub(crate) mod template;
 pub(crate) mod tools;
+pub(crate) mod top;
 pub mod unit;
 
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use source::SourceBlock;
 pub use stress::{Direction, LoadKind, LoadMode, LoadPlan, Probe, StressPlan, Worker};
 pub use template::{Placeholder, Template};
 pub use tools::{ChatPlan, ConnectPlan, DoctorPlan};
+pub use top::{TopPlan, TopSort, TopView};
 
 /// The plan of a daemon: its routes and what they share.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,7 +19,7 @@ mod unix {
     use mio::{Interest, Registry, Token};
     use nix::sys::signal::{SigSet, SigmaskHow, Signal as SystemSignal};
     use signal_hook::SigId;
-    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
     use signal_hook::low_level;
 
     use super::Signal;
@@ -86,6 +86,11 @@ mod unix {
         /// Lets SIGCONT end the sleep. poll(2) is restarted after a stop, without a result.
         pub fn wake_on_continue(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
             self.watch(SIGCONT, None, registry, token)
+        }
+
+        /// Lets SIGWINCH end the sleep: the terminal has another size.
+        pub fn wake_on_resize(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+            self.watch(SIGWINCH, None, registry, token)
         }
 
         fn watch(

@@ -87,7 +87,21 @@ pub fn size() -> (usize, usize) {
     tcgetwinsize(stdout()).map_or((0, 0), known)
 }
 
+/// Writes all of a text to standard output, with one system call if the terminal accepts it.
+pub fn write(text: &str) -> io::Result<()> {
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        match rustix::io::write(stdout(), left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => left = &left[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 /// Whether the terminal is controlled by another job.
-fn is_background() -> bool {
+pub fn is_background() -> bool {
     tcgetpgrp(stdin()).is_ok_and(|foreground| foreground != getpgrp())
 }

@@ -1,4 +1,5 @@
 //! Commands that work with a running daemon from outside, or with what it has recorded.
 
 pub mod ctl;
+pub mod top;
 pub mod trace;

@@ -26,6 +26,7 @@ pub(super) const OPTIONS: [OptionSpec; 12] = [
         takes: Takes::Value("FILE"),
         default: "no token",
         help: "file with the token of the admin endpoint",
+        scope: Scope::Only(&["ctl", "top"]),
         field: Field::Ctl(
             |ctl, value| put(&mut ctl.token_file, text(value).map(|path| Some(path.into()))),
             |ctl| ctl.token_file.as_ref().map(|path| path.display().to_string()),
@@ -137,7 +138,7 @@ pub(super) const OPTIONS: [OptionSpec; 12] = [
 ];
 
 /// Reads any text but the empty one. The daemon knows which names exist.
-fn text(input: Spanned<'_>) -> Result<String, SpanError> {
+pub(super) fn text(input: Spanned<'_>) -> Result<String, SpanError> {
     match input.text.is_empty() {
         true => Err(input.lacks("must not be empty")),
         false => Ok(input.text.to_string()),

@@ -9,7 +9,7 @@ use super::parse::{self, SpanError, Spanned};
 use super::policy::RouteSettings;
 use super::service::{Greeting, HubOptions, Service};
 use super::tools::ConnectSettings;
-use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan};
+use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan, TopPlan};
 
 mod admin;
 mod common;
@@ -17,6 +17,7 @@ mod ctl;
 mod serve;
 mod stress;
 mod tools;
+mod top;
 
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,7 @@ pub enum Field {
     Chat(Set<ChatPlan>, Show<ChatPlan>),
     Doctor(Set<DoctorPlan>, Show<DoctorPlan>),
     Ctl(Set<CtlSettings>, Show<CtlSettings>),
+    Top(Set<TopPlan>, Show<TopPlan>),
     Stress(Set<StressPlan>, Show<StressPlan>),
     /// No field: the help is printed instead.
     Help,
@@ -134,14 +136,15 @@ pub struct Settings {
     pub chat: ChatPlan,
     pub doctor: DoctorPlan,
     pub ctl: CtlSettings,
+    pub top: TopPlan,
     pub stress: StressPlan,
 }
 
 /// Returns every option of every command, in the order of help.
 pub fn all() -> impl Iterator<Item = &'static OptionSpec> {
     let serve = serve::OPTIONS.iter().chain(&admin::OPTIONS);
-    let plans = serve.chain(&tools::OPTIONS).chain(&ctl::OPTIONS).chain(&stress::OPTIONS);
-    plans.chain(&common::OPTIONS)
+    let plans = serve.chain(&tools::OPTIONS).chain(&ctl::OPTIONS).chain(&top::OPTIONS);
+    plans.chain(&stress::OPTIONS).chain(&common::OPTIONS)
 }
 
 /// Returns the options of a command whose values are not the defaults, and their values as a user
@@ -174,6 +177,7 @@ pub fn changed_of_daemon(plan: &Plan) -> Vec<(&'static str, String)> {
         | Field::Chat(..)
         | Field::Doctor(..)
         | Field::Ctl(..)
+        | Field::Top(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => None,
@@ -234,6 +238,7 @@ impl OptionSpec {
             Field::Chat(set, _) => set(&mut settings.chat, value),
             Field::Doctor(set, _) => set(&mut settings.doctor, value),
             Field::Ctl(set, _) => set(&mut settings.ctl, value),
+            Field::Top(set, _) => set(&mut settings.top, value),
             Field::Stress(set, _) => set(&mut settings.stress, value),
             Field::Help | Field::Version => Ok(()),
         }
@@ -251,6 +256,7 @@ impl OptionSpec {
             Field::Chat(_, show) => show(&settings.chat),
             Field::Doctor(_, show) => show(&settings.doctor),
             Field::Ctl(_, show) => show(&settings.ctl),
+            Field::Top(_, show) => show(&settings.top),
             Field::Stress(_, show) => show(&settings.stress),
             Field::Help | Field::Version => None,
         }
@@ -276,7 +282,7 @@ impl OptionSpec {
 
 impl Scope {
     pub fn has_command(self, command: &str) -> bool {
-        const UNLOGGED: [&str; 3] = ["doctor", "ctl", "stress"];
+        const UNLOGGED: [&str; 4] = ["doctor", "ctl", "top", "stress"];
         let serves = command == "run" || Service::NAMES.contains(&command);
         match self {
             Scope::All => true,
@@ -342,6 +348,7 @@ pub(super) fn read_route_option(
         | Field::Chat(..)
         | Field::Doctor(..)
         | Field::Ctl(..)
+        | Field::Top(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => Err(name.wrong("unknown option")),

@@ -17,6 +17,7 @@ fn plan_of(option: &OptionSpec) -> &'static str {
         Field::Chat(..) => "chat",
         Field::Doctor(..) => "doctor",
         Field::Ctl(..) => "ctl",
+        Field::Top(..) => "top",
         Field::Stress(..) => "stress",
         Field::Help | Field::Version => "none",
     }
@@ -63,6 +64,8 @@ fn settable() -> impl Iterator<Item = (&'static OptionSpec, [&'static str; 2])> 
         (_, Some("NAME")) => ["a.example,[::1]", "b.example"],
         (_, Some("ADDRESS")) => ["tcp://127.0.0.1:77", "unix:/x"],
         (_, Some("ROUTE" | "PEER" | "STATE" | "KEY" | "EVENT" | "LEVEL")) => ["x", "y"],
+        (_, Some("VIEW")) => ["loop", "routes"],
+        (_, Some("COLUMN")) => ["idle", "age"],
         (_, Some("PID" | "ID")) => ["77", "78"],
         (_, Some("FILE")) => ["x", "-"],
         (_, Some("N/N")) => ["0/7", "1/7"],

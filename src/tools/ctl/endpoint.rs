@@ -95,6 +95,16 @@ impl Endpoint {
         reply.body.text(BODY_BYTES).map_err(|error| self.failed(&error))
     }
 
+    /// Returns the same, or None if there is no such resource.
+    pub fn find(&self, request: &AdminRequest) -> Result<Option<String>, CtlError> {
+        let reply = self.exchange(request, Some(READ))?;
+        if reply.status == 404 {
+            return Ok(None);
+        }
+        let body = self.accepted(reply)?.body;
+        body.text(BODY_BYTES).map(Some).map_err(|error| self.failed(&error))
+    }
+
     /// Sends a request and returns the answer, with its body to be read.
     pub fn stream(&self, request: &AdminRequest) -> Result<impl Read, CtlError> {
         self.open(request, Some(READ)).map(|reply| reply.body)
@@ -125,6 +135,10 @@ impl Endpoint {
         Err(self.error(&format!("not ready: {}", why.replace('\n', " "))))
     }
 
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Returns the error of an answer that cannot be used.
     pub fn error(&self, text: &str) -> CtlError {
         CtlError::Failed(format!("{}: {text}", plain(&self.address.to_string())))
@@ -146,7 +160,11 @@ impl Endpoint {
         request: &AdminRequest,
         limit: Option<Duration>,
     ) -> Result<HttpReply<Socket>, CtlError> {
-        let reply = self.exchange(request, limit)?;
+        self.accepted(self.exchange(request, limit)?)
+    }
+
+    /// Returns an answer that is not an error.
+    fn accepted(&self, reply: HttpReply<Socket>) -> Result<HttpReply<Socket>, CtlError> {
         if (200..300).contains(&reply.status) {
             return Ok(reply);
         }

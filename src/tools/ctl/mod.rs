@@ -14,16 +14,16 @@ use crate::text::json;
 use crate::text::terminal::{Paint, stdout_table_columns};
 
 mod connections;
-mod details;
-mod endpoint;
+pub(super) mod details;
+pub(super) mod endpoint;
 mod environment;
-mod error;
+pub(super) mod error;
 mod events;
-mod facts;
-mod lists;
+pub(super) mod facts;
+pub(super) mod lists;
 mod reply;
 mod table;
-mod view;
+pub(super) mod view;
 
 use endpoint::{AdminRequest, Endpoint};
 pub use environment::Environment;
@@ -164,6 +164,6 @@ fn on_listeners(path: &str, listen: Option<&Address>) -> AdminRequest {
 }
 
 /// Returns the error of an answer that has another form than this version knows.
-fn unexpected(endpoint: &Endpoint, error: &serde_json::Error) -> CtlError {
+pub(super) fn unexpected(endpoint: &Endpoint, error: &serde_json::Error) -> CtlError {
     endpoint.error(&format!("unexpected answer: {error}"))
 }

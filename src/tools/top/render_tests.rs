@@ -1,0 +1,208 @@
+//! Frames, as a terminal shows them.
+
+use super::super::keys::TopKey;
+use super::super::sample::Sample;
+use super::super::sample::tests::{connection, sample};
+use super::*;
+use crate::config::TopPlan;
+
+const LOOK: Look = Look { paint: Paint(false), is_ascii: false };
+const COLORED: Look = Look { paint: Paint(true), is_ascii: false };
+const SIZES: [(usize, usize); 3] = [(80, 24), (120, 40), (40, 10)];
+
+/// A display after two polls of a daemon with this many connections.
+fn screen(connections: u32) -> TopScreen {
+    let rows =
+        |factor| (1..=connections).map(|id| connection(id, u64::from(id) * factor)).collect();
+    let mut screen = TopScreen::new(&TopPlan::default(), "tcp://127.0.0.1:9900".to_string());
+    screen.on_sample(sample(1.0, rows(1000)));
+    screen.on_sample(sample(2.0, rows(2000)));
+    screen
+}
+
+/// Draws a frame, and returns the rows of a terminal of this size that showed another before.
+fn shown(screen: &mut TopScreen, (columns, rows): (usize, usize), look: Look) -> Vec<String> {
+    let mut terminal = vt100::Parser::new(rows as u16, columns as u16, 0);
+    let junk = "~".repeat(columns * rows);
+    terminal.process(format!("\x1b[?7l{junk}").as_bytes());
+    let (frame, _) = frame(screen, FrameSize { columns, rows }, look, 2.0);
+    assert!(frame.starts_with(BEGIN) && frame.ends_with(END));
+    // The emulator does not erase the last column of a full line, and real terminals do.
+    assert_eq!(frame.matches("\x1b[K").count(), frame.matches(";1H\x1b[K").count());
+    terminal.process(frame.as_bytes());
+    terminal.screen().rows(0, columns as u16).map(|row| row.trim_end().to_string()).collect()
+}
+
+fn press(screen: &mut TopScreen, keys: &str) {
+    keys.chars().for_each(|ch| screen.on_key(TopKey::Char(ch), 10));
+}
+
+#[test]
+fn a_frame_of_80_columns_and_24_rows() {
+    let expected = "\
+oneloop 0.1.0, up 3 min, process 4711, tcp://127.0.0.1:9900             every 1s
+connections  3 open, 306 accepted, 3.00/s, in 5.00 MB/s, out 7.00 kB/s
+loop         10.0 turns/s, 20.0 events/s, 75 % in poll, longest 180 µs, 45 s ago
+listeners    1: tcp://127.0.0.1:7007 3 waiting
+view  [1 connections]  2 routes   3 listeners   4 loop
+sort  [r received]  s sent   u unsent   a age   i idle                    3 rows
+  ID  STATE      PEER              AGE  IDLE      IN     OUT
+>  3  streaming  10.0.0.3:51233  3.0 s  97 s  6.0 kB  994 kB
+   2  streaming  10.0.0.2:51232  2.0 s  98 s  4.0 kB  996 kB
+   1  streaming  10.0.0.1:51231  1.0 s  99 s  2.0 kB  998 kB";
+    let rows = shown(&mut screen(3), (80, 24), LOOK);
+    let text: Vec<&str> = expected.lines().collect();
+    assert_eq!(rows[..text.len()], text, "{}", rows.join("\n"));
+    assert!(rows[text.len()..23].iter().all(String::is_empty), "the last frame is erased");
+    assert_eq!(rows[23], "q quit  ? help  / filter  space freeze  enter open");
+}
+
+#[test]
+fn every_size_shows_the_marked_row_the_titles_and_no_other_frame() {
+    for size in SIZES.into_iter().chain([(1, 1), (3, 2), (20, 5), (200, 60), (80, 1), (7, 30)]) {
+        for look in [LOOK, COLORED] {
+            for keys in ["", "2", "3", "4", "?", "/10.0", " ", "uasi"] {
+                let mut screen = screen(100);
+                press(&mut screen, keys);
+                screen.on_key(TopKey::End, 10);
+                let rows = shown(&mut screen, size, look);
+                assert_eq!(rows.len(), size.1);
+                let rest = rows.iter().any(|row| row.contains("~~"));
+                assert!(!rest, "{size:?} {keys:?}:\n{}", rows.join("\n"));
+                if size.1 >= 10 && size.0 >= 40 && screen.is_list() {
+                    let is_marked = |row: &&String| row.starts_with("> ");
+                    assert_eq!(rows.iter().filter(is_marked).count(), 1, "{}", rows.join("\n"));
+                    assert!(rows.iter().any(|row| row.contains("  STATE")), "{size:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_small_frame_keeps_what_matters_most() {
+    let rows = shown(&mut screen(100), (40, 10), LOOK);
+    assert_eq!(rows[0], "oneloop 0.1.0, up 3 min, proc…  every 1s");
+    assert_eq!(rows[1], "connections  100 open, 306 accepted, 3.…");
+    assert_eq!(rows[2], "sort  [r received]  s sent   u unsent");
+    assert!(rows[3].starts_with("   ID  STATE ") && rows[4].starts_with("> 100  "), "{rows:?}");
+    assert_eq!(rows[9], "q quit  ? help  / filter  space freeze");
+    let lines = rows.iter().filter(|row| row.contains(" streaming ")).count();
+    assert_eq!(lines, BODY_LINES_MIN);
+}
+
+#[test]
+fn colors_change_no_text() {
+    for size in SIZES {
+        let plain = shown(&mut screen(30), size, LOOK);
+        assert_eq!(shown(&mut screen(30), size, COLORED), plain);
+    }
+    let (frame, _) = frame(&mut screen(3), FrameSize { columns: 80, rows: 24 }, LOOK, 2.0);
+    let colors = frame.matches("\x1b[").count() - frame.matches("\x1b[0m").count();
+    assert_eq!(colors, frame.matches(";1H").count() + frame.matches("\x1b[K").count() + 2);
+}
+
+#[test]
+fn ascii_replaces_every_other_character_by_one_as_wide() {
+    let look = Look { is_ascii: true, ..LOOK };
+    let mut screen = screen(3);
+    let mut changed = sample(3.0, vec![connection(1, 1)]);
+    changed.connections[0].peer = Some("/run/ü€.sock".to_string());
+    screen.on_sample(changed);
+    for size in SIZES {
+        let (frame, _) = frame(&mut screen, FrameSize { columns: size.0, rows: size.1 }, look, 2.0);
+        assert!(frame.is_ascii());
+    }
+    let rows = shown(&mut screen, (80, 24), look).join("\n");
+    assert!(rows.contains("longest 180 us, 45 s ago") && rows.contains("/run/??.sock"), "{rows}");
+}
+
+#[test]
+fn text_of_the_daemon_does_not_reach_the_terminal_as_control_characters() {
+    let evil = "\x1b[2J\x07\u{202e}x\n".to_string();
+    let mut rows = vec![connection(1, 1)];
+    let row = &mut rows[0];
+    for text in [&mut row.route, &mut row.service, &mut row.state, &mut row.at] {
+        text.clone_from(&evil);
+    }
+    (row.peer, row.target) = (Some(evil.clone()), Some(evil.clone()));
+    let mut hostile: Sample = sample(3.0, rows);
+    let (version, route) = (&mut hostile.version, &mut hostile.routes[0]);
+    let listener = &mut hostile.listeners[0];
+    for text in [
+        &mut version.version,
+        &mut version.state,
+        &mut route.name,
+        &mut route.service,
+        &mut listener.address,
+        &mut listener.route,
+        &mut listener.service,
+        &mut listener.state,
+        &mut hostile.event_loop.verdict,
+    ] {
+        text.clone_from(&evil);
+    }
+    route.targets = vec![evil.clone()];
+    listener.paused_by = Some(evil.clone());
+    hostile.event_loop.longest_turn.as_mut().unwrap().phase = Some(evil.clone());
+    for keys in ["", "2", "3", "4"] {
+        let mut screen = screen(1);
+        screen.on_sample(hostile.clone());
+        screen.on_error(evil.clone());
+        press(&mut screen, keys);
+        for open in [false, true] {
+            if open {
+                screen.on_key(TopKey::Enter, 10);
+            }
+            let size = FrameSize { columns: 200, rows: 60 };
+            let (frame, _) = frame(&mut screen, size, LOOK, 2.0);
+            let foreign = ["\x1b[2J", "\x07", "\u{202e}", "\n"];
+            assert!(!foreign.iter().any(|text| frame.contains(text)), "{keys}: {frame:?}");
+            let text = text(&screen, 200, LOOK, 2.0);
+            assert!(!foreign[..3].iter().any(|text| frame.contains(text)), "{keys}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn the_state_of_the_poll_is_in_the_title() {
+    let mut screen = screen(3);
+    let title = |screen: &mut TopScreen| {
+        let (frame, _) = frame(screen, FrameSize { columns: 80, rows: 24 }, LOOK, 5.0);
+        let mut terminal = vt100::Parser::new(24, 80, 0);
+        terminal.process(frame.as_bytes());
+        let rows: Vec<String> = terminal.screen().rows(0, 80).collect();
+        (rows[0].trim_end().to_string(), rows[23].trim_end().to_string())
+    };
+    assert!(title(&mut screen).0.ends_with(" every 1s"));
+    screen.on_error("tcp://127.0.0.1:9900: cannot connect:\nconnection refused".to_string());
+    let (first, last) = title(&mut screen);
+    assert!(first.ends_with(" gone for 3.0 s"), "{first}");
+    assert_eq!(last, "tcp://127.0.0.1:9900: cannot connect: connection refused");
+    press(&mut screen, " ");
+    let (first, last) = title(&mut screen);
+    assert!(first.ends_with(" frozen for 3.0 s") && last.starts_with("q quit"), "{first} {last}");
+    press(&mut screen, "/10.0.0.2:");
+    assert!(title(&mut screen).1.starts_with("/10.0.0.2:_   enter: keep"));
+    assert!(shown(&mut screen, (80, 24), LOOK)[5].ends_with(" 1 of 3 rows"));
+}
+
+#[test]
+fn an_opened_row_shows_its_report_and_says_when_it_is_closed() {
+    let mut screen = screen(3);
+    screen.on_key(TopKey::Enter, 10);
+    let rows = shown(&mut screen, (80, 24), LOOK).join("\n");
+    assert!(rows.contains("#3: its report is part of the next poll"), "{rows}");
+    assert!(rows.contains("\n  received  6.00 kB (6,000 B)"), "{rows}");
+    screen.opened.as_mut().unwrap().is_closed = true;
+    let rows = shown(&mut screen, (80, 24), LOOK).join("\n");
+    assert!(rows.contains("#3 is closed; its last row:"), "{rows}");
+}
+
+#[test]
+fn plain_text_has_all_rows_and_no_keys() {
+    let screen = screen(100);
+    let text = text(&screen, 80, LOOK, 2.0);
+    assert_eq!(text.lines().filter(|line| line.contains("streaming")).count(), 100);
+    assert!(!text.contains('\x1b') && !text.contains("q quit") && !text.contains("> "));
+}
