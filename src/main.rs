@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use log::{info, warn};
 use oneloop::admin::server::{AdminServer, ServerSettings};
 use oneloop::cli::{self, Command};
-use oneloop::config::{CtlPlan, LogPlan, Plan, TopPlan};
+use oneloop::config::{CtlPlan, LogPlan, Plan, TopPlan, TracePlan};
 use oneloop::core::Moment;
 use oneloop::doctor;
 use oneloop::net::signals;
@@ -21,7 +21,7 @@ use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
-use oneloop::tools::{ctl, top};
+use oneloop::tools::{ctl, top, trace};
 
 /// Exit code of success.
 const EXIT_OK: u8 = 0;
@@ -56,6 +56,7 @@ fn run(command: Command) -> u8 {
         },
         Command::Ctl(plan) => control(&plan),
         Command::Top(plan) => watch_daemon(&plan),
+        Command::Trace(plan) => trace_recording(&plan),
         Command::Stress(plan) => {
             match stress::run(&plan, &mut io::stdout().lock(), &mut io::stderr()) {
                 Ok(stress::RunVerdict::Passed) => EXIT_OK,
@@ -154,6 +155,16 @@ fn control(plan: &CtlPlan) -> u8 {
 fn watch_daemon(plan: &TopPlan) -> u8 {
     let environment = ctl::Environment::read(|name| std::env::var_os(name));
     exit_code(top::run(plan, &environment, &mut io::stdout().lock()))
+}
+
+/// Converts a recording. Returns the exit code.
+fn trace_recording(plan: &TracePlan) -> u8 {
+    exit_code(trace::run(plan, &mut io::stdout().lock()).map(|outcome| {
+        if let Some(warning) = outcome.warning {
+            print_error(&warning);
+        }
+        if outcome.is_found { EXIT_OK } else { EXIT_RUNTIME_ERROR }
+    }))
 }
 
 /// Prints the error of a client of the admin endpoint, if any. Returns the exit code.

@@ -27,6 +27,8 @@ mod page;
 mod quiet;
 #[path = "admin/recordings.rs"]
 mod recordings;
+#[path = "admin/traces.rs"]
+mod traces;
 
 // Not everything that the tests of the daemon need is needed here.
 #[path = "support/browser.rs"]

@@ -72,6 +72,7 @@ fn plan(routes: &[&str]) -> Plan {
         drain_idle: None,
         busy_poll: None,
         admin: AdminPlan::default(),
+        record: None,
     }
 }
 

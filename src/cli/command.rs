@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use super::{build, ctl, foreign, top};
+use super::{build, ctl, foreign, top, trace};
 use crate::config::Service;
 use crate::config::parse::{self, shown};
 
@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 16] = [
+pub const COMMANDS: [Spec; 17] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -313,6 +313,36 @@ pub const COMMANDS: [Spec; 16] = [
             ("oneloop top --once --view loop", "one frame as text"),
         ],
         build: top::build,
+    },
+    Spec {
+        name: "trace",
+        group: CommandGroup::Tools,
+        arguments: "[OPTIONS] RECORDING WHAT [N]",
+        about: "convert a recording of the event loop",
+        words: &[
+            (
+                "RECORDING",
+                "a file, the name of numbered files, or the address of an admin endpoint",
+            ),
+            ("WHAT", "what to convert it into"),
+        ],
+        notes: &[
+            "WHAT is one of:",
+            "  log        the lines that the log would have had, with --level",
+            "  explain N  the life of connection N, as a sequence diagram with sentences",
+            "  flags      what went wrong or took long, worst first",
+            "  jsonl      each event as one line of JSON",
+            "  pcapng     packets for Wireshark, made up from events",
+            "",
+            "A daemon records with --record, or after: oneloop ctl record 16M",
+        ],
+        examples: &[
+            ("oneloop echo --record run.rec,limit=256M", "record everything, in files"),
+            ("oneloop trace run.rec flags", "where to look first"),
+            ("oneloop trace run.rec explain 7", "what happened on connection 7"),
+            ("oneloop trace /run/oneloop/admin.sock pcapng -o run.pcapng", "for Wireshark"),
+        ],
+        build: trace::build,
     },
     Spec {
         name: "stress",

@@ -51,6 +51,11 @@ const CTL_CODES: &[(&str, &str)] = &[
     ("1", "no admin endpoint, no answer, or an error from the daemon; ready: not ready"),
     ("2", "usage error"),
 ];
+const TRACE_CODES: &[(&str, &str)] = &[
+    ("0", "success, also if the recording is incomplete"),
+    ("1", "no recording, no such connection in it, or the output cannot be written"),
+    ("2", "usage error"),
+];
 const TOP_CODES: &[(&str, &str)] = &[
     ("0", "success"),
     ("1", "no admin endpoint, no answer to the first polls, or an error from the daemon"),
@@ -164,6 +169,7 @@ fn about(spec: &Spec, columns: usize) -> String {
         "doctor" => (false, DOCTOR_CODES),
         "ctl" => (false, CTL_CODES),
         "top" => (false, TOP_CODES),
+        "trace" => (false, TRACE_CODES),
         "stress" => (false, STRESS_CODES),
         _ => (true, SERVE_CODES),
     };

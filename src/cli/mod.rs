@@ -8,7 +8,7 @@ use std::ffi::OsString;
 
 use crate::config::parse::shown;
 use crate::config::{
-    ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan, TopPlan,
+    ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan, TopPlan, TracePlan,
 };
 
 pub(crate) mod error;
@@ -20,6 +20,7 @@ mod ctl;
 mod foreign;
 mod help;
 mod top;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,7 @@ pub enum Command {
     Doctor(DoctorPlan),
     Ctl(Box<CtlPlan>),
     Top(Box<TopPlan>),
+    Trace(Box<TracePlan>),
     Stress(Box<StressPlan>),
     /// A text to print.
     Help(Help),

@@ -209,7 +209,7 @@ const REFUSALS: [(&str, &[&str]); 13] = [
             "no command",
             "  usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]",
             "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, hub, \
-             run, connect, chat, doctor, ctl, top, stress",
+             run, connect, chat, doctor, ctl, top, trace, stress",
             "  see: oneloop --help",
         ],
     ),

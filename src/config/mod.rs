@@ -23,6 +23,7 @@ pub(crate) mod stress;
 pub(crate) mod template;
 pub(crate) mod tools;
 pub(crate) mod top;
+pub(crate) mod trace;
 pub mod unit;
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use stress::{Direction, LoadKind, LoadMode, LoadPlan, Probe, StressPlan, Wor
 pub use template::{Placeholder, Template};
 pub use tools::{ChatPlan, ConnectPlan, DoctorPlan};
 pub use top::{TopPlan, TopSort, TopView};
+pub use trace::{TraceKind, TracePlan};
 
 /// The plan of a daemon: its routes and what they share.
 #[derive(Clone, Debug, PartialEq)]

@@ -30,8 +30,8 @@ pub use event_log::LogObserver;
 use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
-pub use recorder::Recorder;
 pub use line_sink::replayed_log;
+pub use recorder::Recorder;
 pub use totals::Totals;
 
 /// The observers of a run, as one observer.

@@ -50,6 +50,7 @@ impl<'a> TracedLoop<'a> {
             drain_idle: None,
             busy_poll: None,
             admin: AdminPlan::default(),
+            record: None,
         };
         let mut observer = Addresses { observer, addresses: Vec::new() };
         let (reactor, _) = start::bind(&plan, &mut observer).unwrap();

@@ -9,7 +9,7 @@ use super::parse::{self, SpanError, Spanned};
 use super::policy::RouteSettings;
 use super::service::{Greeting, HubOptions, Service};
 use super::tools::ConnectSettings;
-use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan, TopPlan};
+use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan, TopPlan, TracePlan};
 
 mod admin;
 mod common;
@@ -18,6 +18,7 @@ mod serve;
 mod stress;
 mod tools;
 mod top;
+mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -118,6 +119,7 @@ pub enum Field {
     Doctor(Set<DoctorPlan>, Show<DoctorPlan>),
     Ctl(Set<CtlSettings>, Show<CtlSettings>),
     Top(Set<TopPlan>, Show<TopPlan>),
+    Trace(Set<TracePlan>, Show<TracePlan>),
     Stress(Set<StressPlan>, Show<StressPlan>),
     /// No field: the help is printed instead.
     Help,
@@ -137,13 +139,18 @@ pub struct Settings {
     pub doctor: DoctorPlan,
     pub ctl: CtlSettings,
     pub top: TopPlan,
+    pub trace: TracePlan,
     pub stress: StressPlan,
 }
 
 /// Returns every option of every command, in the order of help.
 pub fn all() -> impl Iterator<Item = &'static OptionSpec> {
     let serve = serve::OPTIONS.iter().chain(&admin::OPTIONS);
-    let plans = serve.chain(&tools::OPTIONS).chain(&ctl::OPTIONS).chain(&top::OPTIONS);
+    let plans = serve
+        .chain(&tools::OPTIONS)
+        .chain(&ctl::OPTIONS)
+        .chain(&top::OPTIONS)
+        .chain(&trace::OPTIONS);
     plans.chain(&stress::OPTIONS).chain(&common::OPTIONS)
 }
 
@@ -178,6 +185,7 @@ pub fn changed_of_daemon(plan: &Plan) -> Vec<(&'static str, String)> {
         | Field::Doctor(..)
         | Field::Ctl(..)
         | Field::Top(..)
+        | Field::Trace(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => None,
@@ -239,6 +247,7 @@ impl OptionSpec {
             Field::Doctor(set, _) => set(&mut settings.doctor, value),
             Field::Ctl(set, _) => set(&mut settings.ctl, value),
             Field::Top(set, _) => set(&mut settings.top, value),
+            Field::Trace(set, _) => set(&mut settings.trace, value),
             Field::Stress(set, _) => set(&mut settings.stress, value),
             Field::Help | Field::Version => Ok(()),
         }
@@ -257,6 +266,7 @@ impl OptionSpec {
             Field::Doctor(_, show) => show(&settings.doctor),
             Field::Ctl(_, show) => show(&settings.ctl),
             Field::Top(_, show) => show(&settings.top),
+            Field::Trace(_, show) => show(&settings.trace),
             Field::Stress(_, show) => show(&settings.stress),
             Field::Help | Field::Version => None,
         }
@@ -282,7 +292,7 @@ impl OptionSpec {
 
 impl Scope {
     pub fn has_command(self, command: &str) -> bool {
-        const UNLOGGED: [&str; 4] = ["doctor", "ctl", "top", "stress"];
+        const UNLOGGED: [&str; 5] = ["doctor", "ctl", "top", "trace", "stress"];
         let serves = command == "run" || Service::NAMES.contains(&command);
         match self {
             Scope::All => true,
@@ -349,6 +359,7 @@ pub(super) fn read_route_option(
         | Field::Doctor(..)
         | Field::Ctl(..)
         | Field::Top(..)
+        | Field::Trace(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => Err(name.wrong("unknown option")),

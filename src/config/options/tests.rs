@@ -18,6 +18,7 @@ fn plan_of(option: &OptionSpec) -> &'static str {
         Field::Doctor(..) => "doctor",
         Field::Ctl(..) => "ctl",
         Field::Top(..) => "top",
+        Field::Trace(..) => "trace",
         Field::Stress(..) => "stress",
         Field::Help | Field::Version => "none",
     }

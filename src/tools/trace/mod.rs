@@ -10,11 +10,13 @@ pub mod jsonl;
 pub mod pcapng;
 mod pcapng_blocks;
 mod pcapng_names;
+mod run;
 
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};
 pub use jsonl::JsonlConverter;
 pub use pcapng::PcapngConverter;
+pub use run::{TraceOutcome, run};
 
 /// A converter, as the command line names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,82 @@
+//! `oneloop trace`: recordings of real daemons, converted by the real program.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::command::oneloop;
+use crate::scratch::Scratch;
+use crate::test_daemon::{Ended, TestDaemon, ended};
+
+/// Converts a recording with these arguments.
+fn trace(line: &str) -> Ended {
+    ended(oneloop(&format!("trace {line}")))
+}
+
+#[test]
+fn a_recording_in_files_is_converted_into_each_form() {
+    let scratch = Scratch::new();
+    let record = scratch.path("run.rec");
+    let record = record.display();
+    let line = format!("echo 127.0.0.1:0 -vv --record {record},limit=16M");
+    let mut daemon = TestDaemon::start(&line);
+    let mut client = daemon.client(0);
+    client.echo(b"hello");
+    client.finish();
+    daemon.says("#1 closed: ");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    let explained = trace(&format!("{record} explain 1"));
+    assert_eq!(explained.code, Some(0), "{explained:?}");
+    for part in ["Connection 1: 127.0.0.1:", "5 B up, 5 B down", "client", "finished"] {
+        assert!(explained.out.contains(part), "{part}: {}", explained.out);
+    }
+    let flags = trace(&format!("{record} flags"));
+    assert!(flags.code == Some(0) && flags.out.contains("1 connection opened"), "{flags:?}");
+    let json = trace(&format!("{record} jsonl"));
+    assert!(json.out.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+    let packets = scratch.path("run.pcapng");
+    let written = trace(&format!("{record} pcapng -o {}", packets.display()));
+    assert_eq!((written.code, written.out.as_str()), (Some(0), ""), "{written:?}");
+    assert_eq!(fs::read(packets).unwrap()[..4], 0x0A0D_0D0A_u32.to_le_bytes());
+    // The log of the replay has the lines of the live one, after the time and the level.
+    let replayed = trace(&format!("{record} log --level trace"));
+    let line = |line: &str| line.split_once(' ').map(|(_, rest)| rest.to_owned());
+    let live: Vec<String> = daemon.last_lines().iter().filter_map(|text| line(text)).collect();
+    let replayed: Vec<String> = replayed.out.lines().filter_map(line).collect();
+    let is_of_the_client = |text: &&String| text.contains("#1");
+    let live: Vec<&String> = live.iter().filter(is_of_the_client).collect();
+    let again: Vec<&String> = replayed.iter().filter(is_of_the_client).collect();
+    assert!(live.len() >= 8, "{live:?}");
+    assert_eq!(live, again);
+    let debug = trace(&format!("{record} log --level debug"));
+    assert!(!debug.out.contains("#1.a read") && debug.out.contains("#1 opened"), "{debug:?}");
+}
+
+#[test]
+fn a_recording_in_memory_comes_from_the_running_daemon() {
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0 --record 8M");
+    daemon.client(0).echo(b"hello");
+    let admin = daemon.at(1);
+    let explained = trace(&format!("{admin} explain 1"));
+    assert!(explained.code == Some(0) && explained.out.contains("Connection 1: "), "{explained:?}");
+    assert_eq!(trace(&format!("{admin} explain 99")).code, Some(1), "no such connection");
+}
+
+#[test]
+fn what_is_no_recording_is_refused_by_its_name() {
+    let scratch = Scratch::new();
+    let text = scratch.path("text");
+    fs::write(&text, "not a recording").unwrap();
+    for (line, code, part) in [
+        (format!("{} flags", text.display()), 1, "is not a recording"),
+        ("/nowhere/at/all flags".to_owned(), 1, "/nowhere/at/all"),
+        ("run.rec explane 7".to_owned(), 2, "did you mean explain?"),
+        ("run.rec explain".to_owned(), 2, "number of a connection"),
+        ("run.rec explain x".to_owned(), 2, "not the number of a connection"),
+        ("run.rec".to_owned(), 2, "what to convert it into"),
+    ] {
+        let done = trace(&line);
+        assert!(done.code == Some(code) && done.err.contains(part), "{line}: {done:?}");
+    }
+}
