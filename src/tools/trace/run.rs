@@ -1,7 +1,7 @@
 //! Runs trace: finds the recording, replays it into a converter, and writes the result.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +37,10 @@ pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlErr
     let Some(start) = start_of(&parts) else {
         return Err(CtlError::Failed(format!("{} is not a recording", plain(&plan.source))));
     };
+    if plan.output.is_none() && plan.what == TraceKind::Pcapng && io::stdout().is_terminal() {
+        let text = "pcapng is not text; name a file with --output, or redirect the output";
+        return Err(CtlError::Usage(text.to_owned()));
+    }
     let Some(path) = &plan.output else {
         return convert(plan, &parts, start, &mut BufWriter::new(out)).map_err(CtlError::Output);
     };
