@@ -128,6 +128,8 @@ PEERS = [
     setting("event viewer", WATCHABLE, "$folder/admin.sock --viewers 1"),
     setting("debug log", "-v"),
     setting("access log", "-q --access-log logfmt"),
+    setting("recorder in memory", "-q --record 16M"),
+    setting("recorder in files", "-q --record $folder/recording,limit=64M"),
     Peer("C epoll", FLOOR, {"echo": "$built/floor-echo $port"}),
     Peer("C copy", FLOOR, {"relay": "$built/floor-relay copy $port $target"}),
     Peer("C splice", FLOOR, {"relay": "$built/floor-relay splice $port $target"}),

@@ -41,7 +41,8 @@ fn a_half_close_is_drawn_with_both_fins_in_their_order() {
             "connected after",
             "closed: finished, FIN from client first, 5 B up, 6 B down",
             "dialing tcp://127.0.0.1:",
-            "read 5 B from the client: 5 bytes in a buffer of",
+            // The reason depends on what the system promises of a short read.
+            "read 5 B from the client: ",
             "wrote 5 B to the target, 0 unsent: the kernel took all bytes",
             "client: end of file: this end sends no more data",
             "target: shut down: the other end has reached its end of file",
