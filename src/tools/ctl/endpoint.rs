@@ -135,6 +135,7 @@ impl Endpoint {
         Err(self.error(&format!("not ready: {}", why.replace('\n', " "))))
     }
 
+    /// Returns the address of the endpoint.
     #[cfg_attr(not(unix), allow(dead_code))]
     pub fn address(&self) -> &Address {
         &self.address
