@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use crate::admin::http::access::{AccessRules, ListenerRole, Via};
+use crate::admin::http::access::{AccessRules, Via};
 use crate::admin::http::problem::Problem;
 use crate::admin::http::query::Query;
 use crate::admin::http::request::{HttpRequest, ParsedRequest, REQUEST_BYTES, parse};
@@ -11,6 +11,7 @@ use crate::admin::http::response::{Persistence, Response, write};
 use crate::cli;
 use crate::config::{Address, Listen, Policy, Route, Template, unit};
 use crate::observe::filter::Filter;
+use crate::runtime::admin_port::AdminRole;
 use crate::stress::protocol::Message;
 
 /// A parser and its name.
@@ -154,7 +155,7 @@ fn check_access(request: &HttpRequest) {
     let tcp = [true, false].map(|loopback| Via::Tcp { loopback });
     let unix = [true, false].map(|trusted| Via::Unix { trusted });
     for via in tcp.into_iter().chain(unix) {
-        for role in [ListenerRole::Metrics, ListenerRole::Admin] {
+        for role in [AdminRole::Metrics, AdminRole::Admin] {
             let writes = !request.method.is_safe();
             match rules.check(request, via, role, writes, false) {
                 Ok(()) => assert!(

@@ -12,7 +12,7 @@ use super::commands;
 use super::detail::connection_resource;
 use super::endpoint::AdminResource;
 use super::find::{FindJob, Then};
-use super::http::access::{AccessRules, ListenerRole, Via};
+use super::http::access::{AccessRules, Via};
 use super::http::problem::{Problem, Status};
 use super::http::request::{HttpRequest, Method};
 use super::http::response::{Response, StreamHead, content_type};
@@ -48,16 +48,14 @@ impl AnswerCx<'_> {
         let endpoint = self.find(request)?;
         let writes = !request.method.is_safe();
         let streams = endpoint == AdminResource::Events;
-        let (via, role) = (self.via(), self.role());
+        let (via, role) = (self.via(), self.client.role);
         self.rules().check(request, via, role, writes, streams)?;
         if request.method == Method::Options {
             let allow = Method::list(endpoint.methods());
             return Ok(Response::no_content().with_header("Allow", allow).into());
         }
-        match endpoint {
-            AdminResource::Connections | AdminResource::Events => {}
-            AdminResource::Pause | AdminResource::Resume => {}
-            _ => request.query.reader().finish()?,
+        if !endpoint.has_parameters() {
+            request.query.reader().finish()?;
         }
         match endpoint {
             AdminResource::Connections => self.list(request),
@@ -66,13 +64,10 @@ impl AnswerCx<'_> {
                 Body::Metrics(Scrape::default()),
                 StreamHead::new(content_type::METRICS, request.version),
             )),
-            AdminResource::Connection(id) => Ok(Answer::Find(FindJob::new(
-                id,
-                match request.method {
-                    Method::Delete => Then::Close,
-                    _ => Then::Show,
-                },
-            ))),
+            AdminResource::Connection(id) => {
+                let then = if writes { Then::Close } else { Then::Show };
+                Ok(Answer::Find(FindJob::new(id, then)))
+            }
             AdminResource::LogLevel if writes => self.set_level(request),
             AdminResource::Pause => commands::set_paused(&mut self, request, true),
             AdminResource::Resume => commands::set_paused(&mut self, request, false),
@@ -86,7 +81,7 @@ impl AnswerCx<'_> {
             }
             AdminResource::Livez | AdminResource::Readyz => resource(&views::health(false)),
             AdminResource::Index => resource(&views::index()),
-            AdminResource::Version => resource(&views::version(self.server, self.reactor)),
+            AdminResource::Version => resource(&views::version(self.reactor)),
             AdminResource::Config => resource(&self.server.settings.config),
             AdminResource::Routes => resource(&views::routes(self.reactor)),
             AdminResource::Listeners => resource(&views::listeners(self.reactor.inspect())),
@@ -147,13 +142,6 @@ impl AnswerCx<'_> {
         match self.client.port {
             Some(_) => Via::Tcp { loopback: self.client.is_loopback },
             None => Via::Unix { trusted: self.client.is_trusted },
-        }
-    }
-
-    fn role(&self) -> ListenerRole {
-        match self.client.role {
-            AdminRole::Admin => ListenerRole::Admin,
-            AdminRole::Metrics => ListenerRole::Metrics,
         }
     }
 

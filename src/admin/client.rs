@@ -1,9 +1,10 @@
 //! One client of the admin endpoint: what it is being sent, and until when it may take how long.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::core::Moment;
 use crate::runtime::admin_port::AdminClient;
+use crate::runtime::clock::unix_seconds;
 
 use super::answer::Answer;
 use super::find::FindJob;
@@ -11,6 +12,7 @@ use super::http::problem::{Problem, Status};
 use super::http::request::{HttpRequest, Method};
 use super::http::response::{Framing, Persistence, Response, write};
 use super::list::ListJob;
+use super::metrics::MetricsCx;
 use super::recording::Download;
 use super::scrape::Scrape;
 use super::viewer::{STREAM_START, Viewer};
@@ -78,6 +80,23 @@ pub enum Body {
     List(Box<ListJob>),
     Metrics(Scrape),
     Recording(Download),
+}
+
+impl Body {
+    /// Returns the next part, and whether it is the last one.
+    pub fn part(&mut self, cx: &MetricsCx<'_>) -> (Vec<u8>, bool) {
+        let mut text = String::new();
+        let is_complete = match self {
+            Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
+            Body::Metrics(scrape) => scrape.part(cx, &mut text),
+            Body::Recording(download) => {
+                let mut bytes = Vec::new();
+                let is_complete = download.part(&mut bytes);
+                return (bytes, is_complete);
+            }
+        };
+        (text.into_bytes(), is_complete)
+    }
 }
 
 /// What happens when the time of a client is up.
@@ -236,11 +255,6 @@ impl Client {
         write(&response, &mut self.out, false, Persistence::Close, unix_seconds());
         self.work = Work::Closing;
     }
-}
-
-fn unix_seconds() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_1970.as_secs() as i64
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::answer::{Answer, AnswerCx, resource};
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
 use super::resources::{DrainingResource, PausedResource};
+use super::rows::{is_meant, seconds};
 
 /// Starts the drain, as TERM does.
 pub fn drain(cx: &mut AnswerCx<'_>) -> Result<Answer, Problem> {
@@ -17,7 +18,7 @@ pub fn drain(cx: &mut AnswerCx<'_>) -> Result<Answer, Problem> {
     resource(&DrainingResource {
         connections: inspect.connections(),
         flows: inspect.flows(),
-        timeout_seconds: super::rows::seconds(left),
+        timeout_seconds: seconds(left),
     })
 }
 
@@ -36,7 +37,7 @@ pub fn set_paused(
     }
     let all: Vec<(Key, String)> =
         inspect.listeners().map(|(key, slot)| (key, slot.address.to_string())).collect();
-    let chosen = all.iter().filter(|(_, address)| only.is_none_or(|only| is_it(address, only)));
+    let chosen = all.iter().filter(|(_, address)| only.is_none_or(|only| is_meant(address, only)));
     let chosen: Vec<&(Key, String)> = chosen.collect();
     if let (Some(only), true) = (only, chosen.is_empty()) {
         let detail =
@@ -54,9 +55,4 @@ pub fn set_paused(
     let by_operator = listeners.filter(|(_, slot)| slot.paused() == Some(PauseCause::Operator));
     let paused = by_operator.map(|(_, slot)| slot.address.to_string()).collect();
     resource(&PausedResource { changed, paused })
-}
-
-/// Whether an operator means this address. The scheme may be left out.
-fn is_it(address: &str, given: &str) -> bool {
-    address == given || address.strip_prefix("tcp://").is_some_and(|rest| rest == given)
 }

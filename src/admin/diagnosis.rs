@@ -17,7 +17,7 @@ pub enum Party {
     Service,
 }
 
-/// The facts of one end. None: it has no socket, or the system does not tell.
+/// The facts of one end. None: it has no socket, or the system does not report it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EndFacts {
     pub tcp: Option<TcpDetails>,

@@ -92,6 +92,17 @@ impl AdminResource {
         }
     }
 
+    /// Whether its query is more than empty: then whoever answers reads it.
+    pub fn has_parameters(self) -> bool {
+        matches!(
+            self,
+            AdminResource::Connections
+                | AdminResource::Events
+                | AdminResource::Pause
+                | AdminResource::Resume
+        )
+    }
+
     /// Whether a listener for health and metrics has it, too.
     pub fn is_open(self) -> bool {
         matches!(self, AdminResource::Livez | AdminResource::Readyz | AdminResource::Metrics)

@@ -14,7 +14,7 @@ use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
 use crate::text::json;
 
 use super::resources::ConnectionRow;
-use super::rows::connection_row;
+use super::rows::{connection_row, is_meant};
 
 /// Maximum rows per part. Each asks the system for an address: together about 15 us.
 pub const ROWS_PER_PART: usize = 8;
@@ -251,7 +251,7 @@ impl RowFilter {
 
     fn matches_rest(&self, view: &ConnView<'_>) -> bool {
         self.idle_longer.is_none_or(|least| view.idle() >= least)
-            && self.route.as_ref().is_none_or(|name| is_route(view, name))
+            && self.route.as_ref().is_none_or(|name| is_meant(&view.route().name(), name))
             && self.peer.as_ref().is_none_or(|peer| view.peer().is_some_and(|is| peer.matches(&is)))
     }
 }
@@ -279,12 +279,6 @@ impl PeerFilter {
 /// An IPv4 address that a socket of both families reports as an IPv6 one.
 fn plain_ip(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
-}
-
-/// Whether the connection is on the route with this name. The scheme may be left out.
-fn is_route(view: &ConnView<'_>, name: &str) -> bool {
-    let own = view.route().name();
-    own == name || own.strip_prefix("tcp://").is_some_and(|rest| rest == name)
 }
 
 fn push_row(row: &ConnectionRow, rows: &mut usize, out: &mut String) {

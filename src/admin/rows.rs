@@ -28,6 +28,11 @@ pub fn connection_row(view: &ConnView<'_>) -> ConnectionRow {
     }
 }
 
+/// Whether an operator who typed `given` means this address. The scheme may be left out.
+pub fn is_meant(address: &str, given: &str) -> bool {
+    address == given || address.strip_prefix("tcp://").is_some_and(|rest| rest == given)
+}
+
 /// Seconds with three decimals.
 pub fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e3).round() / 1e3

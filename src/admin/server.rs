@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::config::{Plan, options};
 use crate::core::{Event, Key, Mail, Moment, Turn};
@@ -18,7 +18,7 @@ use crate::runtime::reactor::{Outcome, Reactor};
 use crate::text::escape::escaped;
 
 use super::answer::{Answer, AnswerCx};
-use super::client::{Body, Client, TimeUp, Work};
+use super::client::{Client, TimeUp, Work};
 use super::find::Found;
 use super::http::problem::{Problem, Status};
 use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
@@ -85,7 +85,6 @@ enum Advanced {
 pub struct AdminServer {
     pub settings: ServerSettings,
     pub counts: AdminCounts,
-    pub started: SystemTime,
     clients: BTreeMap<Key, Client>,
     /// Clients with work left, in turns.
     queue: VecDeque<Key>,
@@ -99,7 +98,7 @@ impl ServerSettings {
         let file = plan.admin.token_file.as_deref();
         let token = file.map(|path| {
             let text = token_file::read(path).map_err(|error| error.to_string())?;
-            let shown = escaped(&path.display().to_string()).to_string();
+            let shown = escaped(&path.display());
             AdminToken::parse(&text).map_err(|wrong| format!("token file {shown}: {wrong}"))
         });
         let options = options::changed_of_daemon(plan).into_iter();
@@ -118,7 +117,6 @@ impl AdminServer {
         AdminServer {
             settings,
             counts: AdminCounts::default(),
-            started: SystemTime::now(),
             clients: BTreeMap::new(),
             queue: VecDeque::new(),
             parts_at: Moment(0),
@@ -323,17 +321,9 @@ impl AdminServer {
                 }
                 Work::Body(body, _) => {
                     has_part = true;
-                    let (mut text, mut bytes) = (String::new(), Vec::new());
-                    let is_complete = match body {
-                        Body::Recording(download) => download.part(&mut bytes),
-                        Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
-                        Body::Metrics(metrics) => {
-                            let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
-                            metrics.part(&MetricsCx { reactor, watch, admin }, &mut text)
-                        }
-                    };
-                    let part = if bytes.is_empty() { text.as_bytes() } else { &bytes };
-                    client.put_part(part, is_complete);
+                    let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
+                    let (part, is_complete) = body.part(&MetricsCx { reactor, watch, admin });
+                    client.put_part(&part, is_complete);
                 }
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
                     Found::More => has_part = true,

@@ -48,12 +48,12 @@ pub fn health(draining: bool) -> HealthResource {
     HealthResource { status: if draining { "draining" } else { "ok" }.to_owned() }
 }
 
-pub fn version(server: &AdminServer, reactor: &Reactor) -> VersionResource {
+pub fn version(reactor: &Reactor) -> VersionResource {
     let inspect = reactor.inspect();
     VersionResource {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        started_at: Stamp(server.started).to_string(),
+        started_at: Stamp(reactor.started()).to_string(),
         up_seconds: seconds(Duration::from_micros(inspect.now.0)),
         state: if inspect.is_draining() { "draining" } else { "running" }.to_owned(),
     }

@@ -202,32 +202,35 @@ impl<S: Stream> Engine<S> {
 
     /// Drives each queued connection once.
     pub fn run(&mut self, turn: &mut Turn<'_>) {
-        // Connections queued meanwhile wait for the next turn.
-        let waiting = self.run.len();
-        for index in 0..waiting {
-            let key = self.run[index].at(0);
-            self.drive(key, turn);
-        }
-        self.run.drain(..waiting);
+        self.run_each(turn, |_| {});
     }
 
     /// As `run`. Returns the connection that took longest by this clock.
     #[cold]
     pub fn run_watched(&mut self, turn: &mut Turn<'_>, clock: impl Fn() -> Moment) -> Option<u32> {
-        let waiting = self.run.len();
         let (mut since, mut longest) = (clock(), None);
-        for index in 0..waiting {
-            let key = self.run[index].at(0);
-            self.drive(key, turn);
+        self.run_each(turn, |key| {
             let now = clock();
             let took = now.since(since);
             since = now;
             if longest.is_none_or(|(most, _)| most < took) {
                 longest = Some((took, key.id));
             }
+        });
+        longest.map(|(_, id)| id)
+    }
+
+    /// Drives each queued connection once, and calls `driven` after each.
+    #[inline(always)]
+    fn run_each(&mut self, turn: &mut Turn<'_>, mut driven: impl FnMut(Key)) {
+        // Connections queued meanwhile wait for the next turn.
+        let waiting = self.run.len();
+        for index in 0..waiting {
+            let key = self.run[index].at(0);
+            self.drive(key, turn);
+            driven(key);
         }
         self.run.drain(..waiting);
-        longest.map(|(_, id)| id)
     }
 
     /// Handles the deadlines that are due. Most turns have none, so that check is inlined.

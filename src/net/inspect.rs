@@ -3,8 +3,8 @@
 
 use super::socket::Socket;
 
-/// Bytes in the receive queue of a socket. None where the system does not tell it, and for standard
-/// input.
+/// Bytes in the receive queue of a socket. None where the system does not report it, and for
+/// standard input.
 #[cfg(unix)]
 pub fn receive_queue(socket: &Socket) -> Option<usize> {
     let bytes = match socket {
@@ -21,7 +21,7 @@ pub fn receive_queue(_: &Socket) -> Option<usize> {
 }
 
 /// The user who connected a Unix socket, or who accepted the connection. None for other sockets,
-/// and where the system does not tell it.
+/// and where the system does not report it.
 #[cfg(any(target_os = "linux", target_os = "freebsd", target_vendor = "apple"))]
 pub fn peer_uid(socket: &Socket) -> Option<u32> {
     use nix::sys::socket::{GetSockOpt, sockopt};

@@ -95,7 +95,7 @@ impl Listener {
         self.warning.as_deref()
     }
 
-    /// The accept queue. None for Unix sockets, and where the system does not tell it.
+    /// The accept queue. None for Unix sockets, and where the system does not report it.
     pub fn accept_queue(&self) -> Option<AcceptQueue> {
         match &self.socket {
             ListenerSocket::Tcp(socket) => tcp_info::accept_queue(socket),

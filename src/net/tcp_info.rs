@@ -23,8 +23,8 @@ pub struct TcpInfo {
     pub rto_us: u32,
 }
 
-/// Everything that the kernel tells about a connection. Later kernels tell more: a field is `None`
-/// if this one does not have it.
+/// Everything that the kernel reports about a connection. Later kernels report more: a field is
+/// `None` if this one does not have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpDetails {
     pub info: TcpInfo,

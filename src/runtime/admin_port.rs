@@ -133,12 +133,6 @@ impl AdminPort {
         Ok(())
     }
 
-    /// The addresses of the listeners, and what each offers.
-    pub fn addresses(&self) -> impl Iterator<Item = (&str, AdminRole)> {
-        let slots = self.listeners.iter();
-        slots.map(|(_, slot)| (&*slot.address, AdminRole::of_index(slot.route())))
-    }
-
     pub(super) fn mark_listener(&mut self, key: Key) {
         self.listeners.set_pending(key);
     }

@@ -1,8 +1,8 @@
 //! The clock of the loop: microseconds since its start.
 
-use std::time::Duration;
 #[cfg(not(unix))]
 use std::time::Instant;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 #[cfg(unix)]
 use nix::time::{ClockId, clock_gettime};
@@ -50,6 +50,12 @@ impl Clock {
     pub fn now(&self) -> Moment {
         Moment(0).after(self.started.elapsed())
     }
+}
+
+/// Returns the time of day, in seconds since 1970.
+pub fn unix_seconds() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since_1970.as_secs() as i64
 }
 
 /// Returns the processor time that this thread has used. None where the system does not measure

@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use crate::core::{Conn, Event, Key, Moment, Peer, Reason, State, Turn};
+use crate::core::{Conn, Key, Moment, Peer, Reason, State, Turn};
 use crate::net::socket::Socket;
 
-use super::admin_port::AdminPort;
-use super::capacity::Capacity;
 use super::datagrams::FlowView;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
@@ -69,13 +67,11 @@ impl Reactor {
         Inspect { reactor: self, now: self.now() }
     }
 
-    /// Starts the drain, as TERM does. Returns false if it was started before.
-    pub fn begin_drain(&mut self, turn: &mut Turn<'_>) -> bool {
-        let is_first = !self.drain.is_started();
-        if is_first {
+    /// Starts the drain, as the first TERM does.
+    pub fn begin_drain(&mut self, turn: &mut Turn<'_>) {
+        if !self.drain.is_started() {
             self.start_drain(turn);
         }
-        is_first
     }
 
     /// Closes a connection or a datagram flow: both ends are reset. Returns whether it was open.
@@ -98,11 +94,6 @@ impl Reactor {
             false => self.listeners.resume(listener, connections, turn),
         }
     }
-
-    /// Reports an event of the admin endpoint.
-    pub fn report(&self, event: &Event<'_>, turn: &mut Turn<'_>) {
-        turn.on(Key::LOOP, event);
-    }
 }
 
 impl<'a> Inspect<'a> {
@@ -123,10 +114,6 @@ impl<'a> Inspect<'a> {
     /// The bound address of each datagram socket, its route, and whether it takes new sources.
     pub fn datagram_sockets(&self) -> impl Iterator<Item = (&'a str, u16, bool)> + use<'a> {
         self.reactor.datagrams.sockets()
-    }
-
-    pub fn admin(&self) -> Option<&'a AdminPort> {
-        self.reactor.admin.as_deref()
     }
 
     /// Number of open connections.
@@ -167,10 +154,6 @@ impl<'a> Inspect<'a> {
     /// The time that a drain takes at most.
     pub fn drain_timeout(&self) -> Duration {
         self.reactor.drain.timeout()
-    }
-
-    pub fn capacity(&self) -> &'a Capacity {
-        &self.reactor.capacity
     }
 
     /// The limits of the loop.
@@ -224,45 +207,41 @@ impl<'a> Inspect<'a> {
         ]
     }
 
+    /// Moves the cursor behind the next slot of the sweep, and returns that slot. None at the end.
+    fn next_slot(&self, cursor: &mut SweepCursor) -> Option<SweepCursor> {
+        if !cursor.in_flows && cursor.slot >= self.reactor.engine.slots() {
+            *cursor = SweepCursor { in_flows: true, slot: 0 };
+        }
+        if cursor.in_flows && cursor.slot >= self.reactor.datagrams.flow_slots() {
+            return None;
+        }
+        let at = *cursor;
+        cursor.slot += 1;
+        Some(at)
+    }
+
     /// Visits the next slot of the sweep. Returns None at its end. The inner option is None if the
     /// slot is empty.
     pub fn visit(&self, cursor: &mut SweepCursor) -> Option<Option<ConnView<'a>>> {
-        let (engine, flows) = (&self.reactor.engine, &self.reactor.datagrams);
-        if !cursor.in_flows && cursor.slot >= engine.slots() {
-            *cursor = SweepCursor { in_flows: true, slot: 0 };
-        }
-        if cursor.in_flows && cursor.slot >= flows.flow_slots() {
-            return None;
-        }
-        let slot = cursor.slot;
-        cursor.slot += 1;
-        let inspect = *self;
-        let view = |(key, kind)| ConnView { inspect, key, kind };
-        let found = match cursor.in_flows {
-            true => flows.flow_at(slot).map(|flow| (flow.key, ViewKind::Flow(flow))),
-            false => engine.at_slot(slot).map(|(key, conn)| (key, ViewKind::Stream(conn))),
+        let SweepCursor { in_flows, slot } = self.next_slot(cursor)?;
+        let (reactor, inspect) = (self.reactor, *self);
+        let flow = |flow: FlowView| (flow.key, ViewKind::Flow(flow));
+        let found = match in_flows {
+            true => reactor.datagrams.flow_at(slot).map(flow),
+            false => reactor.engine.at_slot(slot).map(|(key, conn)| (key, ViewKind::Stream(conn))),
         };
-        Some(found.map(view))
+        Some(found.map(|(key, kind)| ConnView { inspect, key, kind }))
     }
-}
 
-impl<'a> Inspect<'a> {
     /// Looks for the connection or flow with this number in the next slots of the sweep, at most
     /// `slots` of them. Returns None at the end of the sweep.
     pub fn find(&self, id: u32, cursor: &mut SweepCursor, slots: usize) -> Option<Option<Key>> {
-        let (engine, flows) = (&self.reactor.engine, &self.reactor.datagrams);
         for _ in 0..slots {
-            if !cursor.in_flows && cursor.slot >= engine.slots() {
-                *cursor = SweepCursor { in_flows: true, slot: 0 };
-            }
-            if cursor.in_flows && cursor.slot >= flows.flow_slots() {
-                return None;
-            }
-            let key = match cursor.in_flows {
-                true => flows.flow_key_at(cursor.slot),
-                false => engine.at_slot(cursor.slot).map(|(key, _)| key),
+            let SweepCursor { in_flows, slot } = self.next_slot(cursor)?;
+            let key = match in_flows {
+                true => self.reactor.datagrams.flow_key_at(slot),
+                false => self.reactor.engine.at_slot(slot).map(|(key, _)| key),
             };
-            cursor.slot += 1;
             if let Some(key) = key.filter(|key| key.id == id) {
                 return Some(Some(key));
             }

@@ -366,7 +366,7 @@ impl ListenerSlot {
         self.closing.is_some()
     }
 
-    /// The accept queue, where the system tells it.
+    /// The accept queue, where the system reports it.
     pub fn accept_queue(&self) -> Option<AcceptQueue> {
         self.listener.accept_queue()
     }

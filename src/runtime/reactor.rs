@@ -2,7 +2,7 @@
 //! docs/turn.md describes the phases in the order of the code.
 
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use crate::config::Service;
 use crate::core::time::ticks;
@@ -13,7 +13,7 @@ use crate::service::{self, PeerFacts};
 
 use super::admin_port::AdminPort;
 use super::capacity::Capacity;
-use super::clock::thread_time;
+use super::clock::{thread_time, unix_seconds};
 use super::datagrams::{DatagramCx, Datagrams};
 use super::drain::Drain;
 use super::dump::Dump;
@@ -527,11 +527,6 @@ fn facts(socket: &Socket, service: &Service, peer: Peer) -> PeerFacts {
         service: service.name(),
         unix_seconds: unix_seconds(),
     }
-}
-
-fn unix_seconds() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    since_1970.as_secs() as i64
 }
 
 // An idle connection holds nothing else. (mio stores more in debug builds and with poll(2).)

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::http::{Http, get};
-use crate::stream_ops;
 use crate::target::Target;
 use crate::test_daemon::TestDaemon;
 use crate::test_stream::TestStream;
@@ -158,5 +157,4 @@ fn datagram_flows_are_listed_and_can_be_closed() {
     assert_eq!(row["peer"].as_str().unwrap(), client.local_addr().unwrap().to_string());
     assert_eq!(get(&daemon, ADMIN, "/connections/1").json()["id"], 1);
     assert_eq!(ids(&get(&daemon, ADMIN, "/connections?state=streaming").json()).len(), 0);
-    let _ = stream_ops::read_all_at;
 }

@@ -5,6 +5,7 @@ use super::authority::Authority;
 use super::problem::{Problem, Status};
 use super::request::HttpRequest;
 use super::token::AdminToken;
+use crate::runtime::admin_port::AdminRole;
 
 /// The resources that need no token on any listener.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -30,15 +31,6 @@ pub enum Via {
     Unix { trusted: bool },
 }
 
-/// What a listener serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerRole {
-    /// The three open resources. May be public: scrapers and probes send any name as `Host`.
-    Metrics,
-    /// Everything.
-    Admin,
-}
-
 impl AccessRules {
     /// Checks a request for a resource that `writes` (changes something), or `streams` (occupies a
     /// stream until the client leaves).
@@ -46,23 +38,23 @@ impl AccessRules {
         &self,
         request: &HttpRequest,
         via: Via,
-        role: ListenerRole,
+        role: AdminRole,
         writes: bool,
         streams: bool,
     ) -> Result<(), Problem> {
         if let Via::Tcp { .. } = via {
             // A browser cannot reach a Unix socket.
             match role {
-                ListenerRole::Metrics => {}
-                ListenerRole::Admin => self.check_host(request)?,
+                AdminRole::Metrics => {}
+                AdminRole::Admin => self.check_host(request)?,
             }
             check_origin(request, streams)?;
         }
         match role {
-            ListenerRole::Metrics if writes => Err(forbidden("this listener is for reading only")),
-            ListenerRole::Metrics => Ok(()),
-            ListenerRole::Admin if writes => self.check_writer(request, via),
-            ListenerRole::Admin => self.check_reader(request, via),
+            AdminRole::Metrics if writes => Err(forbidden("this listener is for reading only")),
+            AdminRole::Metrics => Ok(()),
+            AdminRole::Admin if writes => self.check_writer(request, via),
+            AdminRole::Admin => self.check_reader(request, via),
         }
     }
 
@@ -205,7 +197,7 @@ mod tests {
             Kind::Stream => ("GET /events", false, true),
         };
         let request = request(line, headers);
-        code(rules.check(&request, via, ListenerRole::Admin, writes, streams))
+        code(rules.check(&request, via, AdminRole::Admin, writes, streams))
     }
 
     fn code(checked: Result<(), Problem>) -> u16 {
@@ -240,7 +232,7 @@ mod tests {
             assert_eq!(status(&rules(false), LOOPBACK, Kind::Read, &headers), expected, "{host}");
             assert_eq!(status(&rules(false), OURS, Kind::Read, &headers), 200, "{host}");
             let asked = request("GET /metrics", &headers);
-            let open = rules(false).check(&asked, PUBLIC, ListenerRole::Metrics, false, false);
+            let open = rules(false).check(&asked, PUBLIC, AdminRole::Metrics, false, false);
             assert_eq!(code(open), 200, "{host}");
         }
         let on_80 = AccessRules { port: Some(80), ..rules(false) };
@@ -255,7 +247,7 @@ mod tests {
         let ParsedRequest::Complete { request, .. } = parse(b"GET /loop HTTP/1.0\r\n\r\n") else {
             panic!("is a request");
         };
-        let checked = rules(false).check(&request, LOOPBACK, ListenerRole::Admin, false, false);
+        let checked = rules(false).check(&request, LOOPBACK, AdminRole::Admin, false, false);
         assert_eq!((request.version, checked), (HttpVersion::Http10, Ok(())));
     }
 
@@ -295,7 +287,7 @@ mod tests {
             let found = kinds.map(|kind| status(&rules(true), OURS, kind, &headers));
             assert_eq!(found, [200; 3], "over a Unix socket: {more:?}");
             let asked = request("GET /metrics", &headers);
-            let open = rules(false).check(&asked, PUBLIC, ListenerRole::Metrics, false, false);
+            let open = rules(false).check(&asked, PUBLIC, AdminRole::Metrics, false, false);
             assert_eq!(code(open), expected[0], "metrics: {more:?}");
         }
     }
@@ -304,7 +296,7 @@ mod tests {
     fn a_change_by_any_unsafe_method_is_guarded_whatever_the_resource_says() {
         for line in ["DELETE /connections/1", "PUT /x", "PATCH /x", "BREW /x"] {
             let asked = request(line, "Host: localhost:9900\nOrigin: null\n");
-            let checked = rules(false).check(&asked, LOOPBACK, ListenerRole::Admin, false, false);
+            let checked = rules(false).check(&asked, LOOPBACK, AdminRole::Admin, false, false);
             assert_eq!(code(checked), 403, "{line}");
         }
     }
@@ -340,13 +332,13 @@ mod tests {
     fn probes_and_metrics_are_open_to_other_hosts_and_a_listener_of_metrics_changes_nothing() {
         for path in OPEN_PATHS {
             let asked = request(&format!("GET {path}"), "Host: admin.example:9900\n");
-            let checked = rules(true).check(&asked, PUBLIC, ListenerRole::Admin, false, false);
+            let checked = rules(true).check(&asked, PUBLIC, AdminRole::Admin, false, false);
             assert_eq!(code(checked), 200, "{path}");
         }
         let headers = format!("Host: x\nAuthorization: Bearer {SECRET}\n");
         let asked = request("POST /drain", &headers);
         for via in [LOOPBACK, PUBLIC, OURS] {
-            let checked = rules(true).check(&asked, via, ListenerRole::Metrics, true, false);
+            let checked = rules(true).check(&asked, via, AdminRole::Metrics, true, false);
             assert_eq!(code(checked), 403, "{via:?}");
         }
     }
@@ -355,10 +347,10 @@ mod tests {
     fn a_refusal_says_what_to_do() {
         let rules = rules(false);
         let asked = request("POST /drain", "Host: evil.example\n");
-        let problem = rules.check(&asked, LOOPBACK, ListenerRole::Admin, true, false).unwrap_err();
+        let problem = rules.check(&asked, LOOPBACK, AdminRole::Admin, true, false).unwrap_err();
         assert!(problem.detail.contains("--admin-host evil.example"), "{}", problem.detail);
         let asked = request("POST /drain", "Host: localhost:9900\n");
-        let problem = rules.check(&asked, LOOPBACK, ListenerRole::Admin, true, false).unwrap_err();
+        let problem = rules.check(&asked, LOOPBACK, AdminRole::Admin, true, false).unwrap_err();
         assert!(problem.detail.contains("--admin-token-file"), "{}", problem.detail);
     }
 }

@@ -10,9 +10,6 @@ mod text;
 use table::METRICS;
 use text::Samples;
 
-/// The media type of the text. Prometheus 3 rejects an answer without it.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 /// What the metrics are read from.
 #[derive(Clone, Copy)]
 pub struct MetricsCx<'a> {
