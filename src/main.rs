@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use log::{info, warn};
-use oneloop::admin::server::{AdminServer, ServerSettings};
+use oneloop::admin::server::AdminServer;
+use oneloop::admin::settings::ServerSettings;
 use oneloop::cli::{self, Command};
 use oneloop::config::{CtlPlan, LogPlan, Plan, TopPlan, TracePlan};
 use oneloop::core::Moment;

@@ -7,36 +7,31 @@ use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::Reactor;
 use crate::text::json;
 
-use super::client::Body;
+use super::body::{Answer, Body, resource};
 use super::commands;
 use super::detail::connection_resource;
 use super::endpoint::AdminResource;
 use super::find::{FindJob, Then};
 use super::http::access::{AccessRules, Via};
+use super::http::method::Method;
 use super::http::problem::{Problem, Status};
-use super::http::request::{HttpRequest, Method};
+use super::http::request::HttpRequest;
 use super::http::response::{Response, StreamHead, content_type};
 use super::list::{ListJob, PeerFilter, RowFilter, SORTED_ROWS, SortKey, read_token};
 use super::recording;
 use super::resources::{ClosedResource, LogLevelResource};
 use super::scrape::Scrape;
-use super::server::AdminServer;
+use super::settings::ServerSettings;
 use super::viewer::EventSelection;
 use super::views;
 use crate::core::State;
 use crate::runtime::inspect::FLOW_STATE;
 
-/// An answer, or what produces it.
-pub enum Answer {
-    Response(Response),
-    Body(Body, StreamHead),
-    Find(FindJob),
-    Events(EventSelection, Option<String>, StreamHead),
-}
-
 /// What answering needs.
 pub struct AnswerCx<'a> {
-    pub server: &'a AdminServer,
+    pub settings: &'a ServerSettings,
+    /// Number of viewers of events.
+    pub streams: usize,
     pub client: &'a AdminClient,
     pub reactor: &'a mut Reactor,
     pub watch: &'a mut Watch,
@@ -69,10 +64,12 @@ impl AnswerCx<'_> {
                 Ok(Answer::Find(FindJob::new(id, then)))
             }
             AdminResource::LogLevel if writes => self.set_level(request),
-            AdminResource::Pause => commands::set_paused(&mut self, request, true),
-            AdminResource::Resume => commands::set_paused(&mut self, request, false),
-            AdminResource::Drain => commands::drain(&mut self),
-            AdminResource::Record => recording::answer(&mut self, request),
+            AdminResource::Pause | AdminResource::Resume => {
+                let paused = endpoint == AdminResource::Pause;
+                resource(&commands::set_paused(self.reactor, self.watch, request, paused)?)
+            }
+            AdminResource::Drain => resource(&commands::drain(self.reactor, self.watch)),
+            AdminResource::Record => self.record(request),
             AdminResource::Readyz if self.reactor.inspect().is_draining() => {
                 let body = json::line(&views::health(true)) + "\n";
                 Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)
@@ -82,7 +79,7 @@ impl AnswerCx<'_> {
             AdminResource::Livez | AdminResource::Readyz => resource(&views::health(false)),
             AdminResource::Index => resource(&views::index()),
             AdminResource::Version => resource(&views::version(self.reactor)),
-            AdminResource::Config => resource(&self.server.settings.config),
+            AdminResource::Config => resource(&self.settings.config),
             AdminResource::Routes => resource(&views::routes(self.reactor)),
             AdminResource::Listeners => resource(&views::listeners(self.reactor.inspect())),
             AdminResource::Loop => {
@@ -90,7 +87,7 @@ impl AnswerCx<'_> {
                 resource(&views::event_loop(self.reactor))
             }
             AdminResource::Timers => resource(&views::timers(self.reactor)),
-            AdminResource::Limits => resource(&views::limits(self.server, self.reactor.inspect())),
+            AdminResource::Limits => resource(&views::limits(self.streams, self.reactor.inspect())),
             AdminResource::Reasons => resource(&views::reasons(self.reactor)),
             AdminResource::LogLevel => resource(&LogLevelResource { level: self.watch.filter() }),
         }
@@ -130,7 +127,7 @@ impl AnswerCx<'_> {
     }
 
     fn rules(&self) -> AccessRules {
-        let settings = &self.server.settings;
+        let settings = self.settings;
         AccessRules {
             hosts: settings.hosts.clone(),
             port: self.client.port,
@@ -195,6 +192,23 @@ impl AnswerCx<'_> {
         Ok(Answer::Events(filter, request.last_event_id.clone(), head))
     }
 
+    fn record(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
+        match request.method {
+            Method::Post => resource(&recording::start(request, self.reactor, self.watch)?),
+            Method::Delete => resource(&recording::stop(self.watch)),
+            Method::Get
+            | Method::Head
+            | Method::Options
+            | Method::Put
+            | Method::Patch
+            | Method::Other => {
+                let download = recording::download(self.watch)?;
+                let head = StreamHead::new(content_type::RECORDING, request.version);
+                Ok(Answer::Body(Body::Recording(download), head))
+            }
+        }
+    }
+
     fn set_level(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
         let expected = "the body must be {\"level\":\"…\"}, with a filter as RUST_LOG has it";
         let body: Result<LogLevelResource, _> = serde_json::from_slice(&request.body);
@@ -215,24 +229,12 @@ impl AnswerCx<'_> {
     }
 }
 
-impl From<Response> for Answer {
-    fn from(response: Response) -> Answer {
-        Answer::Response(response)
-    }
-}
-
 /// Whether a directive of a filter is a level, or names a log target of this program.
 fn is_directive(word: &str) -> bool {
     let levels = ["off", "error", "warn", "info", "debug", "trace"];
     levels.iter().any(|level| word.eq_ignore_ascii_case(level))
         || word.starts_with("oneloop")
         || word.split('=').next() == Some(format::ACCESS)
-}
-
-/// Returns the answer that shows a resource.
-pub fn resource(value: &impl serde::Serialize) -> Result<Answer, Problem> {
-    let body = json::line(value) + "\n";
-    Ok(Response::new(Status::Ok, content_type::JSON, body).into())
 }
 
 fn gone(key: Key) -> Problem {

@@ -6,15 +6,12 @@ use crate::core::Moment;
 use crate::runtime::admin_port::AdminClient;
 use crate::runtime::clock::unix_seconds;
 
-use super::answer::Answer;
+use super::body::{Answer, Body};
 use super::find::FindJob;
+use super::http::method::Method;
 use super::http::problem::{Problem, Status};
-use super::http::request::{HttpRequest, Method};
+use super::http::request::HttpRequest;
 use super::http::response::{Framing, Persistence, Response, write};
-use super::list::ListJob;
-use super::metrics::MetricsCx;
-use super::recording::Download;
-use super::scrape::Scrape;
 use super::viewer::{STREAM_START, Viewer};
 use crate::observe::Watch;
 
@@ -73,30 +70,6 @@ pub enum Work {
     Events(Viewer, Framing),
     /// Nothing more follows.
     Closing,
-}
-
-/// A body that is produced in parts.
-pub enum Body {
-    List(Box<ListJob>),
-    Metrics(Scrape),
-    Recording(Download),
-}
-
-impl Body {
-    /// Returns the next part, and whether it is the last one.
-    pub fn part(&mut self, cx: &MetricsCx<'_>) -> (Vec<u8>, bool) {
-        let mut text = String::new();
-        let is_complete = match self {
-            Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
-            Body::Metrics(scrape) => scrape.part(cx, &mut text),
-            Body::Recording(download) => {
-                let mut bytes = Vec::new();
-                let is_complete = download.part(&mut bytes);
-                return (bytes, is_complete);
-            }
-        };
-        (text.into_bytes(), is_complete)
-    }
 }
 
 /// What happens when the time of a client is up.
@@ -260,6 +233,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::scrape::Scrape;
     use crate::admin::viewer::EventSelection;
     use crate::core::{Key, Peer};
     use crate::observe::event_stream::EventStream;

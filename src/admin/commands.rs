@@ -2,36 +2,38 @@
 
 use crate::core::event::PauseCause;
 use crate::core::{Key, Turn};
+use crate::observe::Watch;
+use crate::runtime::reactor::Reactor;
 
-use super::answer::{Answer, AnswerCx, resource};
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
 use super::resources::{DrainingResource, PausedResource};
 use super::rows::{is_meant, seconds};
 
 /// Starts the drain, as TERM does.
-pub fn drain(cx: &mut AnswerCx<'_>) -> Result<Answer, Problem> {
-    let turn = &mut Turn::new(cx.reactor.woke(), cx.watch);
-    cx.reactor.begin_drain(turn);
-    let inspect = cx.reactor.inspect();
+pub fn drain(reactor: &mut Reactor, watch: &mut Watch) -> DrainingResource {
+    let turn = &mut Turn::new(reactor.woke(), watch);
+    reactor.begin_drain(turn);
+    let inspect = reactor.inspect();
     let left = inspect.drain().map_or(inspect.drain_timeout(), |drain| drain.due);
-    resource(&DrainingResource {
+    DrainingResource {
         connections: inspect.connections(),
         flows: inspect.flows(),
         timeout_seconds: seconds(left),
-    })
+    }
 }
 
 /// Pauses or resumes a listener, or all of them.
 pub fn set_paused(
-    cx: &mut AnswerCx<'_>,
+    reactor: &mut Reactor,
+    watch: &mut Watch,
     request: &HttpRequest,
     paused: bool,
-) -> Result<Answer, Problem> {
+) -> Result<PausedResource, Problem> {
     let mut query = request.query.reader();
     let only = query.text("listener");
     query.finish()?;
-    let inspect = cx.reactor.inspect();
+    let inspect = reactor.inspect();
     if inspect.is_draining() {
         return Err(Problem::new(Status::Conflict, "the daemon is being stopped"));
     }
@@ -46,13 +48,13 @@ pub fn set_paused(
     }
     let mut changed = Vec::new();
     for (key, address) in chosen {
-        let turn = &mut Turn::new(cx.reactor.woke(), cx.watch);
-        if cx.reactor.set_paused(*key, paused, turn) {
+        let turn = &mut Turn::new(reactor.woke(), watch);
+        if reactor.set_paused(*key, paused, turn) {
             changed.push(address.clone());
         }
     }
-    let listeners = cx.reactor.inspect().listeners();
+    let listeners = reactor.inspect().listeners();
     let by_operator = listeners.filter(|(_, slot)| slot.paused() == Some(PauseCause::Operator));
     let paused = by_operator.map(|(_, slot)| slot.address.to_string()).collect();
-    resource(&PausedResource { changed, paused })
+    Ok(PausedResource { changed, paused })
 }

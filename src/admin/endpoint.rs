@@ -1,7 +1,7 @@
 //! The resources of the admin endpoint, and the methods of each.
 
+use super::http::method::Method;
 use super::http::query::number;
-use super::http::request::Method;
 
 /// A resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

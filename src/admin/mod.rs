@@ -5,6 +5,7 @@
 //! stream of events. The transport is `runtime::admin_port`.
 
 mod answer;
+mod body;
 mod client;
 mod commands;
 mod detail;
@@ -19,5 +20,6 @@ pub mod resources;
 mod rows;
 mod scrape;
 pub mod server;
+pub mod settings;
 mod viewer;
 mod views;

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use crate::config::RecordPlan;
-use crate::observe::Recorder;
+use crate::observe::{Recorder, Watch};
 use crate::recording::Segment;
+use crate::runtime::reactor::Reactor;
 
-use super::answer::{Answer, AnswerCx, resource};
-use super::client::Body;
 use super::http::problem::{Problem, Status};
-use super::http::request::{HttpRequest, Method};
-use super::http::response::{StreamHead, content_type};
+use super::http::request::HttpRequest;
 use super::resources::{RecordRequest, RecordResource};
 
 /// Bytes per part of a download.
@@ -39,38 +37,23 @@ impl Download {
     }
 }
 
-/// Answers a request for the recording.
-pub fn answer(cx: &mut AnswerCx<'_>, request: &HttpRequest) -> Result<Answer, Problem> {
-    match request.method {
-        Method::Post => start(cx, request),
-        Method::Delete => {
-            if let Some(recorder) = cx.watch.recorder.take() {
-                recorder.stop();
-            }
-            state(cx)
-        }
-        Method::Get
-        | Method::Head
-        | Method::Options
-        | Method::Put
-        | Method::Patch
-        | Method::Other => download(cx, request),
-    }
-}
-
 /// Starts a recording in memory, or changes the limit of the present one.
-fn start(cx: &mut AnswerCx<'_>, request: &HttpRequest) -> Result<Answer, Problem> {
+pub fn start(
+    request: &HttpRequest,
+    reactor: &Reactor,
+    watch: &mut Watch,
+) -> Result<RecordResource, Problem> {
     let expected = "the body must be {\"limit\":\"16M\"}";
     let body: Result<RecordRequest, _> = serde_json::from_slice(&request.body);
     let Ok(RecordRequest { limit }) = body else { return Err(Problem::bad_request(expected)) };
     let plan = RecordPlan::in_memory(&limit);
     let plan = plan.map_err(|error| Problem::bad_request(error.wrong_and_accepted()))?;
     let RecordPlan::Memory { limit } = plan else { return Err(Problem::bad_request(expected)) };
-    match &mut cx.watch.recorder {
+    match &mut watch.recorder {
         None => {
-            let recorder = Recorder::start(&plan, cx.reactor.woke());
+            let recorder = Recorder::start(&plan, reactor.woke());
             let recorder = recorder.map_err(|error| Problem::bad_request(error.to_string()))?;
-            cx.watch.recorder = Some(recorder);
+            watch.recorder = Some(recorder);
         }
         Some(recorder) => {
             if !recorder.set_limit(limit) {
@@ -79,11 +62,20 @@ fn start(cx: &mut AnswerCx<'_>, request: &HttpRequest) -> Result<Answer, Problem
             }
         }
     }
-    state(cx)
+    Ok(state(watch))
 }
 
-fn download(cx: &mut AnswerCx<'_>, request: &HttpRequest) -> Result<Answer, Problem> {
-    let Some(recorder) = &mut cx.watch.recorder else {
+/// Ends the recording, if there is one.
+pub fn stop(watch: &mut Watch) -> RecordResource {
+    if let Some(recorder) = watch.recorder.take() {
+        recorder.stop();
+    }
+    state(watch)
+}
+
+/// Returns what was recorded so far, to be sent.
+pub fn download(watch: &mut Watch) -> Result<Download, Problem> {
+    let Some(recorder) = &mut watch.recorder else {
         let detail = "nothing is recorded; POST /record {\"limit\":\"16M\"} starts a recording";
         return Err(Problem::new(Status::NotFound, detail));
     };
@@ -91,12 +83,10 @@ fn download(cx: &mut AnswerCx<'_>, request: &HttpRequest) -> Result<Answer, Prob
         let detail = "the recording is not in memory, but in files";
         return Err(Problem::new(Status::NotFound, detail));
     };
-    let download = Download { segments, at: 0, sent: 0 };
-    let head = StreamHead::new(content_type::RECORDING, request.version);
-    Ok(Answer::Body(Body::Recording(download), head))
+    Ok(Download { segments, at: 0, sent: 0 })
 }
 
-fn state(cx: &AnswerCx<'_>) -> Result<Answer, Problem> {
-    let record = cx.watch.recorder.as_ref().map(|recorder| recorder.plan().to_string());
-    resource(&RecordResource { record })
+fn state(watch: &Watch) -> RecordResource {
+    let record = watch.recorder.as_ref().map(|recorder| recorder.plan().to_string());
+    RecordResource { record }
 }

@@ -9,23 +9,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::time::Duration;
 
-use crate::config::{Plan, options};
 use crate::core::{Event, Key, Mail, Moment, Turn};
-use crate::net::token_file;
 use crate::observe::Watch;
 use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::{Outcome, Reactor};
-use crate::text::escape::escaped;
 
-use super::answer::{Answer, AnswerCx};
+use super::answer::AnswerCx;
+use super::body::Answer;
 use super::client::{Client, TimeUp, Work};
 use super::find::Found;
 use super::http::problem::{Problem, Status};
 use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
-use super::http::token::AdminToken;
 use super::metrics::{AdminCounts, MetricsCx};
-use super::resources::{ConfigResource, OptionRow};
-use super::viewer::HEARTBEAT;
+use super::settings::ServerSettings;
+use super::viewer::{HEARTBEAT, STREAMS};
 
 /// Maximum number of clients. Those beyond it are told so, and closed.
 pub const CLIENTS: usize = 64;
@@ -33,9 +30,6 @@ pub const CLIENTS: usize = 64;
 /// Maximum number of clients on the listener for metrics, which may be public: an operator always
 /// gets in.
 pub const METRICS_CLIENTS: usize = 48;
-
-/// Maximum number of viewers of events.
-pub const STREAMS: usize = 16;
 
 /// Maximum number of requests that one client has answered in one turn.
 const REQUESTS_PER_TURN: usize = 8;
@@ -49,15 +43,6 @@ const PAUSE: u32 = 9;
 
 /// Seconds after which a refused client may come back.
 const RETRY_SECONDS: u32 = 5;
-
-/// What the server needs to know at the start.
-pub struct ServerSettings {
-    /// Names of this host that clients may use.
-    pub hosts: Vec<String>,
-    pub token: Option<AdminToken>,
-    /// What `GET /config` shows.
-    pub config: ConfigResource,
-}
 
 /// What serving needs from the rest of the process.
 struct ServeCx<'a> {
@@ -90,26 +75,6 @@ pub struct AdminServer {
     queue: VecDeque<Key>,
     /// When parts are due again.
     parts_at: Moment,
-}
-
-impl ServerSettings {
-    /// Reads what a plan names.
-    pub fn of(plan: &Plan) -> Result<ServerSettings, String> {
-        let file = plan.admin.token_file.as_deref();
-        let token = file.map(|path| {
-            let text = token_file::read(path).map_err(|error| error.to_string())?;
-            let shown = escaped(&path.display());
-            AdminToken::parse(&text).map_err(|wrong| format!("token file {shown}: {wrong}"))
-        });
-        let options = options::changed_of_daemon(plan).into_iter();
-        let options = options.map(|(name, value)| OptionRow { name: name.to_owned(), value });
-        let routes = plan.routes.iter().map(ToString::to_string).collect();
-        Ok(ServerSettings {
-            hosts: plan.admin.hosts.clone(),
-            token: token.transpose()?,
-            config: ConfigResource { options: options.collect(), routes },
-        })
-    }
 }
 
 impl AdminServer {
@@ -382,7 +347,13 @@ impl AdminServer {
 
     fn answer_cx<'a>(&'a self, client: &'a Client, cx: &'a mut ServeCx<'_>) -> AnswerCx<'a> {
         let ServeCx { reactor, watch, .. } = cx;
-        AnswerCx { server: self, client: &client.facts, reactor, watch }
+        AnswerCx {
+            settings: &self.settings,
+            streams: self.counts.streams,
+            client: &client.facts,
+            reactor,
+            watch,
+        }
     }
 
     /// Starts to send an answer, and reports it.

@@ -24,6 +24,9 @@ pub struct Viewer {
     missed: Option<Option<u64>>,
 }
 
+/// Maximum number of viewers of events.
+pub const STREAMS: usize = 16;
+
 /// Maximum bytes appended at once; the others follow when the socket has accepted them.
 const PART_BYTES: usize = 16 * 1024;
 

@@ -10,10 +10,10 @@ use crate::runtime::listeners::ListenerSlot;
 use crate::runtime::reactor::Reactor;
 
 use super::endpoint::PATHS;
-use super::http::request::Method;
+use super::http::method::Method;
 use super::resources::*;
 use super::rows::seconds;
-use super::server::{AdminServer, STREAMS};
+use super::viewer::STREAMS;
 
 /// What each reason of a close means, in the order of docs/events.md.
 pub const REASONS: [(&str, &str); 17] = [
@@ -197,11 +197,11 @@ pub fn timers(reactor: &Reactor) -> TimersResource {
     }
 }
 
-pub fn limits(server: &AdminServer, inspect: Inspect<'_>) -> LimitsResource {
+pub fn limits(streams: usize, inspect: Inspect<'_>) -> LimitsResource {
     let mut limits: Vec<LimitRow> = inspect.limits().iter().map(limit_row).collect();
     limits.push(LimitRow {
         name: "event-streams".to_owned(),
-        used: server.counts.streams as u64,
+        used: streams as u64,
         limit: STREAMS as u64,
         effect: "a further viewer is refused".to_owned(),
     });

@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::time::Duration;
+use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
 
 use log::Level;
 
@@ -18,19 +19,12 @@ use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
 use super::explain::Explained;
+use super::filter::InvalidDirective;
+pub use super::format::{DUMP, LIFECYCLE, LOOP};
 use super::line::Line;
-use super::line_sink::{LineSink, ProcessLog};
+use super::line_sink::{LineSink, ProcessLog, ReplayedLog};
 use super::rate::{Kind, RateLimit};
 use crate::text::escape::plain;
-
-/// The log target of start, stop and the lives of connections.
-pub const LIFECYCLE: &str = "oneloop";
-
-/// The log target of steps, for `RUST_LOG=oneloop::loop=trace`.
-pub const LOOP: &str = "oneloop::loop";
-
-/// The log target of dumps, which are shown at every level.
-pub const DUMP: &str = "oneloop::dump";
 
 /// An observer that writes the log: to the logger of the process, or to another sink.
 pub struct LogObserver<S: LineSink = ProcessLog> {
@@ -336,6 +330,25 @@ impl StallTimes {
             let time = self.0.remove(&key.at(end)).unwrap_or_default();
             time.total + time.since.map_or(Duration::ZERO, |since| now.since(since))
         })
+    }
+}
+
+/// Returns an observer that writes the lines which the log of the daemon would have had with this
+/// filter: a level, or directives as in RUST_LOG. `start`: when the loop was created.
+pub fn replayed_log<W: Write>(
+    out: W,
+    filter: &str,
+    explain: Explain,
+    start: SystemTime,
+) -> Result<LogObserver<ReplayedLog<W>>, InvalidDirective> {
+    ReplayedLog::new(out, filter, start).map(|sink| LogObserver::with_sink(explain, sink))
+}
+
+impl<W: Write> LogObserver<ReplayedLog<W>> {
+    /// Writes the counts of suppressed warnings, as at stop, and returns the first error.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush_suppressed();
+        self.sink_mut().finish()
     }
 }
 

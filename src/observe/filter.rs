@@ -6,8 +6,8 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::event_log::DUMP;
 use super::format::ACCESS;
+use super::format::DUMP;
 use crate::text::escape;
 
 /// The targets that are shown at info, even with -q, unless the filter names them: the sender of
@@ -151,7 +151,7 @@ mod tests {
     use log::Level;
 
     use super::*;
-    use crate::observe::event_log::{LIFECYCLE, LOOP};
+    use crate::observe::format::{LIFECYCLE, LOOP};
 
     #[test]
     fn valid_directives_are_kept_unchanged() {

@@ -11,6 +11,15 @@ use crate::core::Civil;
 use crate::text::count::Count;
 use crate::text::escape::{Form, escape};
 
+/// The log target of start, stop and the lives of connections.
+pub const LIFECYCLE: &str = "oneloop";
+
+/// The log target of steps, for `RUST_LOG=oneloop::loop=trace`.
+pub const LOOP: &str = "oneloop::loop";
+
+/// The log target of dumps, which are shown at every level.
+pub const DUMP: &str = "oneloop::dump";
+
 /// The log target of access lines, which have no date or level in front.
 pub const ACCESS: &str = "access";
 

@@ -8,10 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use log::{Level, Metadata, Record};
 
-use crate::config::Explain;
 use crate::core::Moment;
 
-use super::event_log::LogObserver;
 use super::filter::{Filter, InvalidDirective};
 use super::format::{Stamp, write_record_at};
 
@@ -69,25 +67,22 @@ impl<W: Write> LineSink for ReplayedLog<W> {
     }
 }
 
-/// Returns an observer that writes the lines which the log of the daemon would have had with this
-/// filter: a level, or directives as in RUST_LOG. `start`: when the loop was created.
-pub fn replayed_log<W: Write>(
-    out: W,
-    filter: &str,
-    explain: Explain,
-    start: SystemTime,
-) -> Result<LogObserver<ReplayedLog<W>>, InvalidDirective> {
-    let filter = Filter::parse(filter)?;
-    let sink = ReplayedLog { filter, start, now: Moment::default(), out, error: Ok(()) };
-    Ok(LogObserver::with_sink(explain, sink))
-}
+impl<W: Write> ReplayedLog<W> {
+    /// Writes lines that the filter shows: a level, or directives as in RUST_LOG. `start`: when the
+    /// loop was created.
+    pub fn new(
+        out: W,
+        filter: &str,
+        start: SystemTime,
+    ) -> Result<ReplayedLog<W>, InvalidDirective> {
+        let (filter, now) = (Filter::parse(filter)?, Moment::default());
+        Ok(ReplayedLog { filter, start, now, out, error: Ok(()) })
+    }
 
-impl<W: Write> LogObserver<ReplayedLog<W>> {
-    /// Writes the counts of suppressed warnings, as at stop, and returns the first error.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush_suppressed();
-        mem::replace(&mut self.sink_mut().error, Ok(()))?;
-        self.sink_mut().out.flush()
+    /// Writes what is buffered, and returns the first error.
+    pub fn finish(&mut self) -> io::Result<()> {
+        mem::replace(&mut self.error, Ok(()))?;
+        self.out.flush()
     }
 }
 
@@ -101,6 +96,7 @@ mod tests {
     use log::Log;
 
     use super::*;
+    use crate::config::Explain;
     use crate::core::event::{Client, DropReason, PauseCause};
     use crate::core::{
         Close, CloseKind, Event, Key, Observer, Peer, ReadHint, Ready, Reason, Side,
@@ -108,6 +104,7 @@ mod tests {
     use crate::core::{ServiceKind, Signal, SourceKind};
     use crate::observe::filter::FilteredLog;
     use crate::observe::format::write_record;
+    use crate::observe::{LogObserver, replayed_log};
 
     /// Columns of the time and of a space.
     const STAMP: usize = 25;

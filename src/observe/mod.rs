@@ -26,11 +26,10 @@ pub mod recorder;
 pub(crate) mod totals;
 
 pub use access::AccessObserver;
-pub use event_log::LogObserver;
+pub use event_log::{LogObserver, replayed_log};
 use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
-pub use line_sink::replayed_log;
 pub use recorder::Recorder;
 pub use totals::Totals;
 

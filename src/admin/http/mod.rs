@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod authority;
+pub(crate) mod method;
 pub(crate) mod problem;
 pub(crate) mod query;
 pub(crate) mod request;

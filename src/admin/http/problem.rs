@@ -1,6 +1,6 @@
 //! Status codes, and the body of an answer that reports a problem (RFC 9457).
 
-use super::request::Method;
+use super::method::Method;
 use crate::admin::resources::ProblemResource;
 use crate::text::json;
 

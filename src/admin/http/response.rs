@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
+use super::method::Method;
 use super::problem::{Problem, Status};
-use super::request::{HttpVersion, Method};
+use super::request::HttpVersion;
 use crate::core::Civil;
 
 /// The content types of answers.

@@ -1,0 +1,57 @@
+//! What a request is answered with: a whole answer, or what produces it in parts.
+
+use serde::Serialize;
+
+use super::find::FindJob;
+use super::http::problem::{Problem, Status};
+use super::http::response::{Response, StreamHead, content_type};
+use super::list::ListJob;
+use super::metrics::MetricsCx;
+use super::recording::Download;
+use super::scrape::Scrape;
+use super::viewer::EventSelection;
+use crate::text::json;
+
+/// An answer, or what produces it.
+pub enum Answer {
+    Response(Response),
+    Body(Body, StreamHead),
+    Find(FindJob),
+    Events(EventSelection, Option<String>, StreamHead),
+}
+
+/// A body that is produced in parts.
+pub enum Body {
+    List(Box<ListJob>),
+    Metrics(Scrape),
+    Recording(Download),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Answer {
+        Answer::Response(response)
+    }
+}
+
+impl Body {
+    /// Returns the next part, and whether it is the last one.
+    pub fn part(&mut self, cx: &MetricsCx<'_>) -> (Vec<u8>, bool) {
+        let mut text = String::new();
+        let is_complete = match self {
+            Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
+            Body::Metrics(scrape) => scrape.part(cx, &mut text),
+            Body::Recording(download) => {
+                let mut bytes = Vec::new();
+                let is_complete = download.part(&mut bytes);
+                return (bytes, is_complete);
+            }
+        };
+        (text.into_bytes(), is_complete)
+    }
+}
+
+/// Returns the answer that shows a resource.
+pub fn resource(value: &impl Serialize) -> Result<Answer, Problem> {
+    let body = json::line(value) + "\n";
+    Ok(Response::new(Status::Ok, content_type::JSON, body).into())
+}
