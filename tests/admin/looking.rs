@@ -36,6 +36,23 @@ struct Shared {
 }
 
 #[test]
+fn a_long_list_is_produced_over_many_turns() {
+    const CONNECTIONS: usize = 800;
+    let daemon = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0");
+    let mut clients: Vec<TestStream> = (0..CONNECTIONS).map(|_| daemon.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.echo(b"hello"));
+    let mut admin = Http::connect(&daemon, 1);
+    let mut turns = || admin.get("/loop").json()["turns"].as_u64().unwrap();
+    let before = turns();
+    let asked = turns() - before;
+    let list = get(&daemon, 1, "/connections").json();
+    assert_eq!(ids(&list).len(), CONNECTIONS);
+    // A part is eight rows. However fast the machine, few of a hundred parts fit into one turn.
+    let took = turns() - before - asked;
+    assert!(took >= 12, "{took} turns");
+}
+
+#[test]
 fn lists_and_viewers_that_do_not_read_disturb_no_echo_and_no_probe() {
     let daemon = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0");
     let mut idle: Vec<TestStream> = (0..IDLE).map(|_| daemon.client(0)).collect();
