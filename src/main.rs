@@ -3,18 +3,21 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use log::{info, warn};
 use oneloop::admin::server::AdminServer;
 use oneloop::admin::settings::ServerSettings;
 use oneloop::cli::{self, Command};
-use oneloop::config::{CtlPlan, LogPlan, Plan, TopPlan, TracePlan};
+use oneloop::config::{
+    CtlPlan, DaemonConfig, LogPlan, Plan, ServePlan, TopPlan, TracePlan, print_config,
+};
 use oneloop::core::Moment;
 use oneloop::doctor;
 use oneloop::net::signals;
 use oneloop::observe::{self, Recorder, Watch};
-use oneloop::runtime::reactor::Outcome;
+use oneloop::runtime::reactor::{Outcome, Reactor};
 use oneloop::runtime::start;
 use oneloop::stress;
 use oneloop::talk::{self, SessionError};
@@ -22,7 +25,7 @@ use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
-use oneloop::tools::{ctl, top, trace};
+use oneloop::tools::{config_files, ctl, top, trace};
 
 /// Exit code of success.
 const EXIT_OK: u8 = 0;
@@ -47,7 +50,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> u8 {
     match command {
-        Command::Serve { plan, log } => serve(&plan, &log),
+        Command::Serve(daemon) => serve(*daemon, None),
+        Command::ServeFile(plan) => serve_file(&plan),
+        Command::PrintConfig(text) => print(&text),
+        Command::Check(file) => check_file(&file),
         Command::Help(help) => print(&help.text(stdout_columns())),
         Command::Version(text) => print(&text),
         Command::Doctor(plan) => match doctor::run(&plan, &mut io::stdout().lock()) {
@@ -73,11 +79,42 @@ fn run(command: Command) -> u8 {
     }
 }
 
+/// Serves what a configuration file says, or prints it. Returns the exit code.
+fn serve_file(plan: &ServePlan) -> u8 {
+    match config_files::read(&plan.file) {
+        Ok(daemon) if plan.print => print(&print_config(&daemon)),
+        Ok(daemon) => serve(daemon, Some(plan)),
+        Err(error) => {
+            print_lines(&error);
+            EXIT_RUNTIME_ERROR
+        }
+    }
+}
+
+/// Checks a configuration file. Returns the exit code.
+fn check_file(file: &Path) -> u8 {
+    match config_files::read(file) {
+        Ok(daemon) => {
+            let routes = Count(daemon.plan.routes.len(), "address");
+            print(&format!(
+                "{}: {routes} to listen on, no errors\n",
+                escape::escaped(&file.display())
+            ))
+        }
+        Err(error) => {
+            print_lines(&error);
+            EXIT_RUNTIME_ERROR
+        }
+    }
+}
+
 /// Runs the daemon until a signal stops it. Returns the exit code.
-fn serve(plan: &Plan, log: &LogPlan) -> u8 {
+fn serve(daemon: DaemonConfig, file: Option<&ServePlan>) -> u8 {
+    let log = file.map_or_else(|| daemon.log.clone(), |file| file.log(&daemon.log));
+    let plan = &daemon.plan;
     // `connect` and `chat` keep the default: a background job that writes to its terminal stops.
     let _ = signals::block_terminal_output_signal();
-    let mut watch = observe::start(log);
+    let mut watch = observe::start(&log);
     let settings = match ServerSettings::of(plan) {
         Ok(settings) => settings,
         Err(error) => {
@@ -97,14 +134,14 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
             return EXIT_RUNTIME_ERROR;
         }
     };
+    let path = file.map(|file| file.file.clone());
     info!("limits: {}", reactor.limits());
     for warning in warnings {
         warn!("{warning}");
     }
-    let ended = match reactor.admin().is_some() {
-        true => AdminServer::new(settings).run(&mut reactor, &mut watch),
-        false => reactor.run(&mut watch),
-    };
+    reactor.set_config(daemon, path);
+    let server = reactor.admin().is_some().then(|| AdminServer::new(settings));
+    let ended = run_loop(&mut reactor, &mut watch, server, file);
     // The rest of the recording is on disk before the last line says that the daemon has stopped.
     watch.recorder = None;
     watch.log_totals();
@@ -124,6 +161,35 @@ fn serve(plan: &Plan, log: &LogPlan) -> u8 {
         Err(error) => {
             print_error(&format_args!("event loop failed: {error}"));
             EXIT_RUNTIME_ERROR
+        }
+    }
+}
+
+/// Runs the loop until a signal or a command stops it. What a reload changes about the log is
+/// applied here.
+fn run_loop(
+    reactor: &mut Reactor,
+    watch: &mut Watch,
+    mut server: Option<AdminServer>,
+    file: Option<&ServePlan>,
+) -> io::Result<Outcome> {
+    let (mut reloads, mut log) = (0, reactor.config().log.clone());
+    loop {
+        let outcome = match &mut server {
+            Some(server) => server.turn(reactor, watch)?,
+            None => reactor.turn(watch)?,
+        };
+        if let (true, Some(file)) = (reactor.reloads_ended() != reloads, file) {
+            reloads = reactor.reloads_ended();
+            if let Some(Ok(summary)) = reactor.reload_verdict() {
+                summary.warnings.iter().for_each(|warning| warn!("{}", escape::plain(warning)));
+                let new = &reactor.config().log;
+                watch.change_log(&file.log(&log), &file.log(new));
+                log = new.clone();
+            }
+        }
+        if let Some(outcome) = outcome {
+            return Ok(outcome);
         }
     }
 }
@@ -190,6 +256,11 @@ fn print(text: &str) -> u8 {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => EXIT_RUNTIME_ERROR,
         _ => EXIT_OK,
     }
+}
+
+/// Prints several lines on standard error, which are safe to show.
+fn print_lines(text: &dyn Display) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// Prints a message on standard error. There is no place to report a failure of that.

@@ -98,6 +98,8 @@ fn what_peers_and_users_choose_is_escaped_in_every_event() {
             changes: false,
         },
         Event::AdminRequest { method: bad, target: "x", status: 404, peer: &peer, changes: true },
+        Event::Reloading { file: bad },
+        Event::ReloadFailed { error: bad },
         Event::Received { bytes: 0, from: &peer },
         Event::Sent { bytes: 0, to: &peer },
         Event::Dropped { bytes: Some(0), from: Some(&peer), why: DropReason::NoWay },
@@ -131,6 +133,7 @@ fn the_page_has_every_reason_with_its_letters() {
         Reason::Lagged,
         Reason::TooLong,
         Reason::Admin,
+        Reason::Reloaded,
     ] {
         let (start, letters) = (format!("| {} |", reason.name()), format!("`{}`", reason.code()));
         let row = page.lines().find(|row| row.starts_with(&start)).unwrap_or_default();
@@ -193,6 +196,11 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
             limit,
             events: 2,
             queued: 0,
+        },
+        Event::Reloading { file: "/etc/oneloop/oneloop.toml" },
+        Event::Reloaded { added: 1, changed: 1, removed: 0, unchanged: 8 },
+        Event::ReloadFailed {
+            error: "/etc/oneloop/oneloop.toml:3:16: unknown key; did you mean listen?",
         },
         Event::PolledAgain { events: 3 },
         Event::Listening { address, service: ServiceKind::Echo },

@@ -15,6 +15,7 @@ use oneloop::admin::metrics::{self, AdminCounts, MetricsCx};
 use oneloop::config::{AdminPlan, Color, LogPlan, Plan, Policy, Route};
 use oneloop::core::event::DropReason;
 use oneloop::core::{Event, Key, Moment, Observer, Reason, Turn, Wants};
+use oneloop::net::ListenNames;
 use oneloop::observe::{self, Watch};
 use oneloop::runtime::reactor::Reactor;
 use oneloop::runtime::start;
@@ -90,7 +91,9 @@ impl TestLoop {
 
     fn apply(&mut self, routes: &[&str]) {
         let turn = &mut Turn::new(self.reactor.now(), &mut self.observer);
-        self.reactor.apply(&plan(routes), turn).unwrap();
+        let plan = plan(routes);
+        let names = ListenNames::resolve(plan.routes.iter().map(|route| &route.listen));
+        self.reactor.apply(&plan, &names, turn).unwrap();
     }
 
     fn turn(&mut self) {

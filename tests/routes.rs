@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use oneloop::config::{AdminPlan, Plan, Policy, Route};
 use oneloop::core::{Event, Key, Observer, Turn};
+use oneloop::net::ListenNames;
 use oneloop::runtime::apply::CannotApply;
 use oneloop::runtime::reactor::Reactor;
 use oneloop::runtime::start;
@@ -92,7 +93,8 @@ impl TestLoop {
 
     fn apply_plan(&mut self, plan: &Plan) -> Result<(), CannotApply> {
         let turn = &mut Turn::new(self.reactor.now(), &mut self.log);
-        self.reactor.apply(plan, turn).map(drop)
+        let names = ListenNames::resolve(plan.routes.iter().map(|route| &route.listen));
+        self.reactor.apply(plan, &names, turn).map(drop)
     }
 
     /// The address that was reported as the `number`th one, without its scheme.

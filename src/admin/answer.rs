@@ -70,6 +70,7 @@ impl AnswerCx<'_> {
             }
             AdminResource::Drain => resource(&commands::drain(self.reactor, self.watch)),
             AdminResource::Record => self.record(request),
+            AdminResource::Reload => commands::reload(self.reactor, self.watch).map(Answer::Reload),
             AdminResource::Readyz if self.reactor.inspect().is_draining() => {
                 let body = json::line(&views::health(true)) + "\n";
                 Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)
@@ -79,7 +80,10 @@ impl AnswerCx<'_> {
             AdminResource::Livez | AdminResource::Readyz => resource(&views::health(false)),
             AdminResource::Index => resource(&views::index()),
             AdminResource::Version => resource(&views::version(self.reactor)),
-            AdminResource::Config => resource(&self.settings.config),
+            AdminResource::Config => Ok(Answer::Body(
+                Body::Text(self.reactor.config_text(), 0),
+                StreamHead::new(content_type::TOML, request.version),
+            )),
             AdminResource::Routes => resource(&views::routes(self.reactor)),
             AdminResource::Listeners => resource(&views::listeners(self.reactor.inspect())),
             AdminResource::Loop => {

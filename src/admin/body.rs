@@ -1,5 +1,7 @@
 //! What a request is answered with: a whole answer, or what produces it in parts.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::find::FindJob;
@@ -17,14 +19,21 @@ pub enum Answer {
     Response(Response),
     Body(Body, StreamHead),
     Find(FindJob),
+    /// The result of the reload with this number, when it has ended.
+    Reload(u64),
     Events(EventSelection, Option<String>, StreamHead),
 }
+
+/// Bytes per part of a long text.
+const TEXT_PART_BYTES: usize = 16 * 1024;
 
 /// A body that is produced in parts.
 pub enum Body {
     List(Box<ListJob>),
     Metrics(Scrape),
     Recording(Download),
+    /// A long text, and how much of it was sent.
+    Text(Arc<str>, usize),
 }
 
 impl From<Response> for Answer {
@@ -40,6 +49,12 @@ impl Body {
         let is_complete = match self {
             Body::List(list) => list.part(cx.reactor.inspect(), &mut text),
             Body::Metrics(scrape) => scrape.part(cx, &mut text),
+            Body::Text(whole, sent) => {
+                let rest = &whole.as_bytes()[*sent..];
+                let part = &rest[..rest.len().min(TEXT_PART_BYTES)];
+                *sent += part.len();
+                return (part.to_vec(), *sent == whole.len());
+            }
             Body::Recording(download) => {
                 let mut bytes = Vec::new();
                 let is_complete = download.part(&mut bytes);

@@ -66,6 +66,8 @@ pub enum Work {
     Body(Body, Framing),
     /// A connection is looked up; the answer follows.
     Find(FindJob),
+    /// The reload with this number; its result follows.
+    Reload(u64),
     /// The stream of events.
     Events(Viewer, Framing),
     /// Nothing more follows.
@@ -142,7 +144,7 @@ impl Client {
             Work::Request => (REQUEST_TIME, TimeUp::Answer),
             Work::Events(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
             Work::Closing => (STALL_TIME, TimeUp::Reset),
-            Work::Body(..) | Work::Find(_) => return None,
+            Work::Body(..) | Work::Find(_) | Work::Reload(_) => return None,
         };
         Some((self.since.after(time), what))
     }
@@ -171,6 +173,10 @@ impl Client {
         let (work, status) = match answer {
             Answer::Find(find) => {
                 self.work = Work::Find(find);
+                return None;
+            }
+            Answer::Reload(number) => {
+                self.work = Work::Reload(number);
                 return None;
             }
             Answer::Response(response) => {

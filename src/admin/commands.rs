@@ -1,13 +1,14 @@
-//! The requests that change something: drain, pause, resume.
+//! The requests that change something: drain, pause, resume, reload.
 
 use crate::core::event::PauseCause;
 use crate::core::{Key, Turn};
 use crate::observe::Watch;
 use crate::runtime::reactor::Reactor;
 
+use super::body::{Answer, resource};
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
-use super::resources::{DrainingResource, PausedResource};
+use super::resources::{DrainingResource, PausedResource, ReloadResource};
 use super::rows::{is_meant, seconds};
 
 /// Starts the drain, as TERM does.
@@ -20,6 +21,37 @@ pub fn drain(reactor: &mut Reactor, watch: &mut Watch) -> DrainingResource {
         connections: inspect.connections(),
         flows: inspect.flows(),
         timeout_seconds: seconds(left),
+    }
+}
+
+/// Starts a reload of the configuration file, as HUP does. Returns its number.
+pub fn reload(reactor: &mut Reactor, watch: &mut Watch) -> Result<u64, Problem> {
+    let turn = &mut Turn::new(reactor.woke(), watch);
+    let number = reactor.request_reload(turn);
+    number.ok_or_else(|| {
+        let detail = match reactor.has_config_file() {
+            true => "the daemon is being stopped",
+            false => "the daemon was started without a configuration file",
+        };
+        Problem::new(Status::Conflict, detail)
+    })
+}
+
+/// Answers with the result of the last reload.
+pub fn reloaded(reactor: &Reactor) -> Result<Answer, Problem> {
+    match reactor.reload_verdict() {
+        Some(Ok(summary)) => resource(&ReloadResource {
+            added: summary.added,
+            changed: summary.changed,
+            removed: summary.removed,
+            unchanged: summary.unchanged,
+            warnings: summary.warnings.clone(),
+        }),
+        Some(Err(failure)) => {
+            let detail = format!("nothing has changed\n{}", failure.report);
+            Err(Problem::new(Status::UnprocessableContent, detail))
+        }
+        None => Err(Problem::new(Status::Conflict, "no reload has ended")),
     }
 }
 

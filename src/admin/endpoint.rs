@@ -27,10 +27,11 @@ pub enum AdminResource {
     Pause,
     Resume,
     Record,
+    Reload,
 }
 
 /// The resources without parameters in their paths, in the order in which the index lists them.
-pub const PATHS: [(&str, AdminResource); 19] = [
+pub const PATHS: [(&str, AdminResource); 20] = [
     ("/", AdminResource::Index),
     ("/livez", AdminResource::Livez),
     ("/readyz", AdminResource::Readyz),
@@ -50,6 +51,7 @@ pub const PATHS: [(&str, AdminResource); 19] = [
     ("/pause", AdminResource::Pause),
     ("/resume", AdminResource::Resume),
     ("/record", AdminResource::Record),
+    ("/reload", AdminResource::Reload),
 ];
 
 impl AdminResource {
@@ -86,9 +88,10 @@ impl AdminResource {
                 &[Method::Get, Method::Head, Method::Post, Method::Delete, Method::Options]
             }
             AdminResource::LogLevel => &[Method::Get, Method::Head, Method::Post, Method::Options],
-            AdminResource::Drain | AdminResource::Pause | AdminResource::Resume => {
-                &[Method::Post, Method::Options]
-            }
+            AdminResource::Drain
+            | AdminResource::Pause
+            | AdminResource::Resume
+            | AdminResource::Reload => &[Method::Post, Method::Options],
         }
     }
 

@@ -251,7 +251,7 @@ impl RowFilter {
 
     fn matches_rest(&self, view: &ConnView<'_>) -> bool {
         self.idle_longer.is_none_or(|least| view.idle() >= least)
-            && self.route.as_ref().is_none_or(|name| is_meant(&view.route().name(), name))
+            && self.route.as_ref().is_none_or(|name| is_meant(view.route().name(), name))
             && self.peer.as_ref().is_none_or(|peer| view.peer().is_some_and(|is| peer.matches(&is)))
     }
 }

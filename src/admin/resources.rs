@@ -38,22 +38,6 @@ pub struct HealthResource {
     pub status: String,
 }
 
-/// `GET /config`: the applied plan, as a command line would have it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ConfigResource {
-    /// Options that differ from their defaults.
-    pub options: Vec<OptionRow>,
-    /// Routes, as `oneloop run` takes them.
-    pub routes: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OptionRow {
-    pub name: String,
-    /// Empty for an option without a value.
-    pub value: String,
-}
-
 /// `GET /routes`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RoutesResource {
@@ -323,6 +307,18 @@ pub struct PausedResource {
     pub changed: Vec<String>,
     /// All listeners that an operator has paused.
     pub paused: Vec<String>,
+}
+
+/// `POST /reload`: what it has changed. The numbers count addresses to listen on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReloadResource {
+    pub added: usize,
+    /// Another policy, other targets or another service.
+    pub changed: usize,
+    pub removed: usize,
+    pub unchanged: usize,
+    /// What the file says and a reload cannot do.
+    pub warnings: Vec<String>,
 }
 
 /// The answer of `POST /drain`.

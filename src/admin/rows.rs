@@ -14,7 +14,7 @@ pub fn connection_row(view: &ConnView<'_>) -> ConnectionRow {
     let route = view.route();
     ConnectionRow {
         id: view.key.id,
-        route: route.name(),
+        route: route.name().to_owned(),
         service: route.config.service.name().to_owned(),
         state: view.state().to_owned(),
         peer: view.peer().map(|peer| PeerName(&peer).to_string()),

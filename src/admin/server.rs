@@ -17,6 +17,7 @@ use crate::runtime::reactor::{Outcome, Reactor};
 use super::answer::AnswerCx;
 use super::body::Answer;
 use super::client::{Client, TimeUp, Work};
+use super::commands;
 use super::find::Found;
 use super::http::problem::{Problem, Status};
 use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
@@ -75,6 +76,8 @@ pub struct AdminServer {
     queue: VecDeque<Key>,
     /// When parts are due again.
     parts_at: Moment,
+    /// The number of reloads that had ended when the clients were last served.
+    reloads: u64,
 }
 
 impl AdminServer {
@@ -85,25 +88,30 @@ impl AdminServer {
             clients: BTreeMap::new(),
             queue: VecDeque::new(),
             parts_at: Moment(0),
+            reloads: 0,
         }
     }
 
-    /// Runs the loop and serves the clients until a signal or a command stops it.
-    pub fn run(&mut self, reactor: &mut Reactor, watch: &mut Watch) -> io::Result<Outcome> {
-        loop {
-            let outcome = reactor.turn(watch)?;
-            if outcome.is_some() {
-                // Viewers see how it ended.
-                self.parts_at = Moment(0);
-            }
-            if self.is_due(reactor, watch) {
-                self.serve(reactor, watch);
-            }
-            if let Some(outcome) = outcome {
-                self.end_streams(reactor);
-                return Ok(outcome);
-            }
+    /// Runs one turn of the loop, and serves the clients after it. Returns how the loop ended,
+    /// once it has.
+    #[inline]
+    pub fn turn(
+        &mut self,
+        reactor: &mut Reactor,
+        watch: &mut Watch,
+    ) -> io::Result<Option<Outcome>> {
+        let outcome = reactor.turn(watch)?;
+        if outcome.is_some() {
+            // Viewers see how it ended.
+            self.parts_at = Moment(0);
         }
+        if self.is_due(reactor, watch) {
+            self.serve(reactor, watch);
+        }
+        if outcome.is_some() {
+            self.end_streams(reactor);
+        }
+        Ok(outcome)
     }
 
     /// Ends the streams of events in order: nothing follows.
@@ -117,8 +125,11 @@ impl AdminServer {
     /// Whether a client has something to be done.
     #[inline]
     fn is_due(&self, reactor: &mut Reactor, watch: &Watch) -> bool {
-        let now = reactor.woke();
+        let (now, reloads) = (reactor.woke(), reactor.reloads_ended());
         let Some(port) = reactor.admin() else { return false };
+        if self.reloads != reloads {
+            return true;
+        }
         if self.counts.streams > 0 && self.has_news(watch) {
             port.wake_by(self.parts_at);
         }
@@ -210,6 +221,15 @@ impl AdminServer {
                 }
             }
         }
+        let reloads = reactor.reloads_ended();
+        if self.reloads != reloads {
+            self.reloads = reloads;
+            let waits = |(key, client): (&Key, &Client)| {
+                matches!(client.work, Work::Reload(_)).then_some(*key)
+            };
+            let waiting: Vec<Key> = self.clients.iter().filter_map(waits).collect();
+            waiting.into_iter().for_each(|key| self.enqueue(key));
+        }
         if self.counts.streams > 0 {
             let viewing: Vec<Key> = self.viewers().collect();
             viewing.into_iter().for_each(|key| self.enqueue(key));
@@ -289,6 +309,13 @@ impl AdminServer {
                     let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
                     let (part, is_complete) = body.part(&MetricsCx { reactor, watch, admin });
                     client.put_part(&part, is_complete);
+                }
+                Work::Reload(number) if *number > cx.reactor.reloads_ended() => {
+                    return Advanced::Waits;
+                }
+                Work::Reload(_) => {
+                    let answered = commands::reloaded(cx.reactor);
+                    self.put(client, answered, cx);
                 }
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
                     Found::More => has_part = true,

@@ -1,20 +1,17 @@
-//! What the admin endpoint needs to know from the plan: who may use it, and what it shows of the
-//! configuration. Whoever answers needs it too, so it is not a part of the server.
+//! What the admin endpoint needs to know from the plan: who may use it. Whoever answers needs it
+//! too, so it is not a part of the server.
 
-use crate::config::{Plan, options};
+use crate::config::Plan;
 use crate::net::token_file;
 use crate::text::escape::escaped;
 
 use super::http::token::AdminToken;
-use super::resources::{ConfigResource, OptionRow};
 
 /// What the server needs to know at the start.
 pub struct ServerSettings {
     /// Names of this host that clients may use.
     pub hosts: Vec<String>,
     pub token: Option<AdminToken>,
-    /// What `GET /config` shows.
-    pub config: ConfigResource,
 }
 
 impl ServerSettings {
@@ -26,13 +23,6 @@ impl ServerSettings {
             let shown = escaped(&path.display());
             AdminToken::parse(&text).map_err(|wrong| format!("token file {shown}: {wrong}"))
         });
-        let options = options::changed_of_daemon(plan).into_iter();
-        let options = options.map(|(name, value)| OptionRow { name: name.to_owned(), value });
-        let routes = plan.routes.iter().map(ToString::to_string).collect();
-        Ok(ServerSettings {
-            hosts: plan.admin.hosts.clone(),
-            token: token.transpose()?,
-            config: ConfigResource { options: options.collect(), routes },
-        })
+        Ok(ServerSettings { hosts: plan.admin.hosts.clone(), token: token.transpose()? })
     }
 }

@@ -16,7 +16,7 @@ use super::rows::seconds;
 use super::viewer::STREAMS;
 
 /// What each reason of a close means, in the order of docs/events.md.
-pub const REASONS: [(&str, &str); 17] = [
+pub const REASONS: [(&str, &str); 18] = [
     ("finished", "both directions reached end of file"),
     ("served", "the service had sent everything, and closed"),
     ("reset", "the client or the target reset the connection, or its network did"),
@@ -34,6 +34,7 @@ pub const REASONS: [(&str, &str); 17] = [
     ("lagged", "a member of a hub did not read, and fell too far behind"),
     ("message-too-long", "a member of a hub sent a message longer than allowed"),
     ("admin", "an operator closed it"),
+    ("reload", "a reload removed or changed its route, and the file says to cut it"),
 ];
 
 pub fn index() -> IndexResource {
@@ -68,7 +69,7 @@ pub fn routes(reactor: &Reactor) -> RoutesResource {
         let service = &route.config.service;
         let targets = crate::runtime::routes::targets(service).iter();
         RouteRow {
-            name: route.name(),
+            name: route.name().to_owned(),
             service: service.name().to_owned(),
             targets: targets.map(ToString::to_string).collect(),
             retired: routes.is_retired(index),
@@ -88,7 +89,7 @@ pub fn listeners(inspect: Inspect<'_>) -> ListenersResource {
         let config = &routes[route].config;
         ListenerRow {
             address: address.to_owned(),
-            route: routes[route].name(),
+            route: routes[route].name().to_owned(),
             service: config.service.name().to_owned(),
             state: state.to_owned(),
             paused_by: None,

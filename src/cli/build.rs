@@ -3,12 +3,13 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
+use crate::config::check::{self, Place};
 use crate::config::options::Settings;
 use crate::config::parse::{SpanError, Spanned, shown};
 use crate::config::tools::ConnectSettings;
 use crate::config::{
-    Address, ChatPlan, ConnectPlan, DoctorPlan, LogPlan, ParseError, Plan, Route, Service,
-    UnixName, check, unit,
+    self, Address, ChatPlan, ConnectPlan, DaemonConfig, DoctorPlan, LogPlan, ParseError, Plan,
+    Route, Service, UnixName,
 };
 
 /// Default address of echo: local only, and without privileges.
@@ -64,7 +65,7 @@ pub fn relay(args: ParsedArgs) -> Result<Command, UsageError> {
         targets.push(target);
     }
     let service = Service::Relay(targets);
-    let route = Route { listen, service, policy: args.settings.route.policy.clone() };
+    let route = Route::unnamed(listen, service, args.settings.route.policy.clone());
     plan(args.settings, vec![route], &args.words)
 }
 
@@ -93,26 +94,30 @@ fn same(args: ParsedArgs, service: &Service, example: &str) -> Result<Command, U
         let fits = check::service(&listen, service, Spanned::whole(&word.text));
         fits.map_err(|span_error| misfit("address", word, span_error))?;
         let (service, policy) = (service.clone(), args.settings.route.policy.clone());
-        routes.push(Route { listen, service, policy });
+        routes.push(Route::unnamed(listen, service, policy));
     }
     plan(args.settings, routes, &args.words)
 }
 
 /// Builds the plan of these routes, one per argument, unless they conflict.
 fn plan(settings: Settings, routes: Vec<Route>, words: &[Arg]) -> Result<Command, UsageError> {
-    check::routes(&routes).map_err(|clash| UsageError::at(words[clash.route].at, clash.wrong))?;
-    let plan = Plan { routes, ..settings.daemon };
-    check::admin(&plan.admin, &plan.routes)
-        .map_err(|misfit| UsageError::missing(misfit.wrong).detail(misfit.remedy))?;
-    let timeout = plan.drain_timeout;
-    if let Some(idle) = plan.drain_idle.filter(|idle| *idle >= timeout && !timeout.is_zero()) {
-        let [idle, timeout] = [idle, timeout].map(unit::show_duration);
-        let error = UsageError::missing(format!(
-            "--drain-idle {idle} must be shorter than --drain-timeout {timeout}"
-        ));
-        return Err(error.detail("otherwise connections at rest would be reset instead of closed"));
+    let mut plan = Plan { routes, ..settings.daemon };
+    config::number_names(&mut plan.routes);
+    if let Some(misfit) = check::plan(&plan, |name| format!("--{name}")).into_iter().next() {
+        let error = match misfit.at {
+            Place::Route(route) => UsageError::at(words[route].at, misfit.wrong),
+            Place::Option(_) => UsageError::missing(misfit.wrong),
+        };
+        return Err(match misfit.remedy {
+            "" => error,
+            remedy => error.detail(remedy),
+        });
     }
-    Ok(Command::Serve { plan, log: settings.log })
+    let daemon = DaemonConfig { plan, log: settings.log };
+    Ok(match settings.serve.print {
+        true => Command::PrintConfig(config::print_config(&daemon)),
+        false => Command::Serve(Box::new(daemon)),
+    })
 }
 
 fn misfit(subject: &str, word: &Arg, span_error: SpanError) -> UsageError {

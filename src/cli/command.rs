@@ -3,7 +3,7 @@
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use super::{build, ctl, foreign, top, trace};
+use super::{build, configure, ctl, foreign, top, trace};
 use crate::config::Service;
 use crate::config::parse::{self, shown};
 
@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 17] = [
+pub const COMMANDS: [Spec; 19] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -218,6 +218,24 @@ pub const COMMANDS: [Spec; 17] = [
         ..SMALL
     },
     Spec {
+        name: "serve",
+        arguments: "[OPTIONS]",
+        about: "serve the routes of a configuration file; reload it without ending a connection",
+        words: &[],
+        notes: &[
+            "HUP, or oneloop ctl reload, reads the file again. A file with errors changes nothing. \
+             Connections stay open; for other wishes, a route has the key \"existing\".",
+            "The other commands that serve print the file for what was typed: oneloop relay :80 \
+             10.0.0.1:80 --print-config",
+        ],
+        examples: &[
+            ("oneloop serve --config oneloop.toml", "serve the routes of this file"),
+            ("oneloop serve", "the same with /etc/oneloop/oneloop.toml"),
+        ],
+        build: configure::serve,
+        ..SMALL
+    },
+    Spec {
         name: "connect",
         group: CommandGroup::Talk,
         arguments: "[OPTIONS] TARGET",
@@ -253,6 +271,16 @@ pub const COMMANDS: [Spec; 17] = [
         examples: &[("oneloop chat :7009", "join it: oneloop connect HOST:7009")],
         build: build::chat,
         ..SMALL
+    },
+    Spec {
+        name: "check",
+        group: CommandGroup::Tools,
+        arguments: "[OPTIONS] FILE",
+        about: "check a configuration file, and list all of its errors",
+        words: &[("FILE", "the configuration file")],
+        notes: &["Opens no socket: an address that is in use is found when the file is served."],
+        examples: &[("oneloop check oneloop.toml", "exit code 0: it can be served")],
+        build: configure::check,
     },
     Spec {
         name: "doctor",

@@ -33,7 +33,7 @@ const fn row(
 }
 
 /// Every command, in the order of help.
-pub const COMMANDS: [CtlSpec; 19] = [
+pub const COMMANDS: [CtlSpec; 20] = [
     row(
         "connections",
         "list connections",
@@ -68,6 +68,9 @@ pub const COMMANDS: [CtlSpec; 19] = [
     row("drain", "stop accepting, finish connections in progress, exit", JSON, |_, _| {
         Ok(CtlCommand::Drain)
     }),
+    row("reload", "read the configuration file again, and apply it", JSON, |_, _| {
+        Ok(CtlCommand::Reload)
+    }),
     row(
         "record [SIZE|off]",
         "print the recording in memory; SIZE: start to record; off: stop",
@@ -78,7 +81,9 @@ pub const COMMANDS: [CtlSpec; 19] = [
         Ok(CtlCommand::Ready)
     }),
     row("version", "version, process and uptime", JSON, |_, _| Ok(CtlCommand::Version)),
-    row("config", "options and routes in force", JSON, |_, _| Ok(CtlCommand::Config)),
+    row("config", "print the configuration in force, as a file", &[], |_, _| {
+        Ok(CtlCommand::Config)
+    }),
     row(
         "events",
         "print events as they happen, until interrupted",
@@ -239,6 +244,7 @@ mod tests {
             ("pause tcp://:7", CtlCommand::Pause(listen())),
             ("resume 7", CtlCommand::Resume(listen())),
             ("drain", CtlCommand::Drain),
+            ("reload", CtlCommand::Reload),
             ("record", CtlCommand::Record(RecordCommand::Copy)),
             ("record off", CtlCommand::Record(RecordCommand::Stop)),
             ("record 16M", CtlCommand::Record(RecordCommand::Start("16M".to_string()))),

@@ -39,11 +39,11 @@ pub fn command(args: &str) -> Option<&'static str> {
 }
 
 const COMMANDS: &[(&[&str], &str)] = &[
-    (&["listen", "serve", "server", "daemon", "start"], "run"),
+    (&["listen", "server", "daemon", "start"], "run"),
     (&["proxy", "forward", "tunnel", "redirect", "balance", "lb", "bridge"], "relay"),
     (&["nc", "ncat", "netcat", "client", "telnet", "open", "dial"], "connect"),
     (&["bench", "benchmark", "load", "loadtest", "wrk", "perf", "iperf", "test"], "stress"),
-    (&["check", "limits", "ulimit", "diagnose", "info", "sysctl"], "doctor"),
+    (&["limits", "ulimit", "diagnose", "info", "sysctl"], "doctor"),
     (&["broker", "broadcast", "fanout", "pubsub", "room"], "hub"),
     (&["talk"], "chat"),
     (&["htop", "monitor", "watch", "stats"], "top"),

@@ -62,6 +62,11 @@ const TOP_CODES: &[(&str, &str)] = &[
     ("2", "usage error"),
     ("129, 130, 143", "terminated by HUP, INT or TERM"),
 ];
+const CHECK_CODES: &[(&str, &str)] = &[
+    ("0", "the file can be served"),
+    ("1", "it has errors, or cannot be read"),
+    ("2", "usage error"),
+];
 const STRESS_CODES: &[(&str, &str)] = &[
     ("0", "no failures"),
     ("1", "a connection or a request failed, or a byte differed from the one sent"),
@@ -70,7 +75,8 @@ const STRESS_CODES: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     ("TERM, INT", "drain: stop accepting, finish connections in progress; again: exit now"),
     ("QUIT", "log the state of the event loop"),
-    ("HUP, PIPE", "ignored"),
+    ("HUP", "serve: reload the configuration file; other commands ignore it"),
+    ("PIPE", "ignored"),
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("RUST_LOG", "log filter, as in oneloop=debug; overrides -v and -q"),
@@ -171,6 +177,7 @@ fn about(spec: &Spec, columns: usize) -> String {
         "top" => (false, TOP_CODES),
         "trace" => (false, TRACE_CODES),
         "stress" => (false, STRESS_CODES),
+        "check" => (false, CHECK_CODES),
         _ => (true, SERVE_CODES),
     };
     page.addresses(listens);

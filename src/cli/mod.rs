@@ -5,10 +5,12 @@
 //! `foreign` knows the option names of other tools.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use crate::config::parse::shown;
 use crate::config::{
-    ChatPlan, ConnectPlan, CtlPlan, DoctorPlan, LogPlan, Plan, StressPlan, TopPlan, TracePlan,
+    ChatPlan, ConnectPlan, CtlPlan, DaemonConfig, DoctorPlan, ServePlan, StressPlan, TopPlan,
+    TracePlan,
 };
 
 pub(crate) mod error;
@@ -16,6 +18,7 @@ pub(crate) mod error;
 mod args;
 mod build;
 mod command;
+mod configure;
 mod ctl;
 mod foreign;
 mod help;
@@ -33,10 +36,13 @@ pub use help::Help;
 /// A parsed command line.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    Serve {
-        plan: Plan,
-        log: LogPlan,
-    },
+    Serve(Box<DaemonConfig>),
+    /// Serve what a configuration file says.
+    ServeFile(ServePlan),
+    /// A configuration to print.
+    PrintConfig(String),
+    /// Check this configuration file.
+    Check(PathBuf),
     Connect(ConnectPlan),
     Chat(ChatPlan),
     Doctor(DoctorPlan),

@@ -23,7 +23,7 @@ fn command(line: &str) -> Command {
 
 fn served(line: &str) -> (Plan, LogPlan) {
     match command(line) {
-        Command::Serve { plan, log } => (plan, log),
+        Command::Serve(daemon) => (daemon.plan, daemon.log),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -110,6 +110,7 @@ fn each_option_of_a_server_is_heard() {
         udp_timeout: seconds(300),
         udp_flows: 6,
         udp_allow_low_ports: true,
+        ..Policy::default()
     };
     let (plan, log) = served(line);
     assert_eq!(plan.routes[0].policy, expected);
@@ -209,7 +210,7 @@ const REFUSALS: [(&str, &[&str]); 13] = [
             "no command",
             "  usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]",
             "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, hub, \
-             run, connect, chat, doctor, ctl, top, trace, stress",
+             run, serve, connect, chat, check, doctor, ctl, top, trace, stress",
             "  see: oneloop --help",
         ],
     ),

@@ -6,14 +6,54 @@ use super::admin::{self, AdminPlan};
 use super::listen::Listen;
 use super::parse::{SpanError, Spanned};
 use super::reach::{self, Machine};
-use super::{Route, Service};
+use super::{Plan, Route, Service, unit};
 use crate::core::HubSettings;
 
-/// A conflict between two routes: the index of the later one, and the reason.
+/// A conflict within a plan: where it is, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Clash {
-    pub route: usize,
+pub struct Misfit {
+    pub at: Place,
+    /// The other part of the plan that is concerned.
+    pub also: Option<Place>,
     pub wrong: String,
+    /// What to do, or why it matters. May be empty.
+    pub remedy: &'static str,
+}
+
+/// A part of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The route with this index.
+    Route(usize),
+    /// The option with this name.
+    Option(&'static str),
+}
+
+impl Misfit {
+    fn new(at: Place, wrong: String) -> Misfit {
+        Misfit { at, also: None, wrong, remedy: "" }
+    }
+}
+
+/// Checks everything about a plan that can be known without the system, and returns what is wrong.
+/// `typed` returns the name of an option as it is typed where the plan comes from.
+pub fn plan(plan: &Plan, typed: fn(&'static str) -> String) -> Vec<Misfit> {
+    let mut found = routes(&plan.routes);
+    found.extend(admin(&plan.admin, &plan.routes, typed).err());
+    let timeout = plan.drain_timeout;
+    if let Some(idle) = plan.drain_idle.filter(|idle| *idle >= timeout && !timeout.is_zero()) {
+        let [idle, timeout] = [idle, timeout].map(unit::show_duration);
+        let [name, other] = ["drain-idle", "drain-timeout"].map(typed);
+        found.push(Misfit {
+            also: Some(Place::Option("drain-timeout")),
+            remedy: "otherwise connections at rest would be reset instead of closed",
+            ..Misfit::new(
+                Place::Option("drain-idle"),
+                format!("{name} {idle} must be shorter than {other} {timeout}"),
+            )
+        });
+    }
+    found
 }
 
 /// Checks that the service supports the type of the listener.
@@ -62,31 +102,37 @@ fn mixed(target: &Address, input: Spanned<'_>) -> SpanError {
 
 /// Checks that no two routes listen on the same address, that routes which share a hub agree on its
 /// settings, and that relays form no loop.
-pub fn routes(routes: &[Route]) -> Result<(), Clash> {
+pub fn routes(routes: &[Route]) -> Vec<Misfit> {
+    let mut found = Vec::new();
     for (later, route) in routes.iter().enumerate() {
         let clashes = |earlier: &Route| is_same_place(&earlier.listen, &route.listen);
-        if !route.listen.options.reuseport && routes[..later].iter().any(clashes) {
+        let twice = routes[..later].iter().position(clashes);
+        if let Some(earlier) = twice.filter(|_| !route.listen.options.reuseport) {
             let wrong = format!("{} is used by two routes", route.listen.address);
-            return Err(Clash { route: later, wrong });
+            found.push(pair(later, earlier, wrong));
         }
-        if let Service::Hub { name, settings } = &route.service
-            && routes[..later].iter().any(|earlier| differs(&earlier.service, name, settings))
-        {
+        let Service::Hub { name, settings } = &route.service else { continue };
+        let other = |earlier: &Route| differs(&earlier.service, name, settings);
+        if let Some(earlier) = routes[..later].iter().position(other) {
             let wrong = match name.as_str() {
                 "" => "two routes share the hub without a name, with different options".into(),
                 name => format!("two routes share the hub {name}, with different options"),
             };
-            return Err(Clash { route: later, wrong });
+            found.push(pair(later, earlier, wrong));
         }
     }
-    match ring(routes) {
-        Some(route) => {
-            let wrong =
-                format!("the relay at {} would connect to itself", routes[route].listen.address);
-            Err(Clash { route, wrong: format!("{wrong} through other routes") })
-        }
-        None => Ok(()),
+    if let Some((from, to)) = ring(routes) {
+        let wrong = format!(
+            "the relay at {} would connect to itself through other routes",
+            routes[from].listen.address
+        );
+        found.push(pair(from, to, wrong));
     }
+    found
+}
+
+fn pair(at: usize, also: usize, wrong: String) -> Misfit {
+    Misfit { also: Some(Place::Route(also)), ..Misfit::new(Place::Route(at), wrong) }
 }
 
 /// Whether both listen on one address. Port 0 is another port each time.
@@ -94,53 +140,69 @@ fn is_same_place(one: &Listen, other: &Listen) -> bool {
     one.address == other.address && one.address.port() != Some(0)
 }
 
-/// An error of the listeners for operators and scrapers: the reason, and what to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AdminMisfit {
-    pub wrong: String,
-    pub remedy: &'static str,
-}
-
 /// Checks that the listeners for operators and scrapers share no address with each other or with a
 /// route, that changes from other machines need a token, and that no option is without effect.
-pub fn admin(plan: &AdminPlan, routes: &[Route]) -> Result<(), AdminMisfit> {
-    let misfit = |wrong: String, remedy| Err(AdminMisfit { wrong, remedy });
+fn admin(
+    plan: &AdminPlan,
+    routes: &[Route],
+    typed: fn(&'static str) -> String,
+) -> Result<(), Misfit> {
     let Some(admin) = &plan.admin else {
         let unused = match plan {
-            AdminPlan { token_file: Some(_), .. } => "--admin-token-file",
-            AdminPlan { hosts, .. } if !hosts.is_empty() => "--admin-host",
-            AdminPlan { metrics: Some(metrics), .. } => return free("--metrics", metrics, routes),
+            AdminPlan { token_file: Some(_), .. } => "admin-token-file",
+            AdminPlan { hosts, .. } if !hosts.is_empty() => "admin-host",
+            AdminPlan { metrics: Some(metrics), .. } => {
+                return free("metrics", metrics, routes, typed);
+            }
             AdminPlan { metrics: None, .. } => return Ok(()),
         };
-        return misfit(
-            format!("{unused} has no effect without --admin"),
-            "give --admin LISTEN too",
-        );
+        let wrong = format!("{} has no effect without {}", typed(unused), typed("admin"));
+        let remedy = "give an address for the admin endpoint, too";
+        return Err(Misfit { remedy, ..Misfit::new(Place::Option(unused), wrong) });
     };
     if !admin::is_local(admin) && plan.token_file.is_none() {
         let wrong = format!(
-            "--admin {} accepts connections from other machines, so it needs --admin-token-file",
-            admin.address
+            "{} {} accepts connections from other machines, so it needs {}",
+            typed("admin"),
+            admin.address,
+            typed("admin-token-file")
         );
-        return misfit(wrong, "or listen on localhost, 127.0.0.1, [::1] or a Unix socket");
+        let remedy = "or listen on localhost, 127.0.0.1, [::1] or a Unix socket";
+        return Err(Misfit { remedy, ..Misfit::new(Place::Option("admin"), wrong) });
     }
     if plan.metrics.as_ref().is_some_and(|metrics| is_same_place(metrics, admin)) {
-        let wrong = format!("{} is used by --admin and by --metrics", admin.address);
-        return misfit(wrong, "--admin alone serves the metrics too");
+        let [one, other] = ["admin", "metrics"].map(typed);
+        return Err(Misfit {
+            also: Some(Place::Option("admin")),
+            remedy: "the admin endpoint alone serves the metrics too",
+            ..Misfit::new(
+                Place::Option("metrics"),
+                format!("{} is used by {one} and by {other}", admin.address),
+            )
+        });
     }
-    plan.metrics.as_ref().map_or(Ok(()), |metrics| free("--metrics", metrics, routes))?;
-    free("--admin", admin, routes)
+    plan.metrics.as_ref().map_or(Ok(()), |metrics| free("metrics", metrics, routes, typed))?;
+    free("admin", admin, routes, typed)
 }
 
 /// Checks that no route listens on the address of this option. Sharing it with `reuseport` would
 /// hand connections to one of the two at random.
-fn free(option: &str, listen: &Listen, routes: &[Route]) -> Result<(), AdminMisfit> {
-    match routes.iter().any(|route| is_same_place(&route.listen, listen)) {
-        true => Err(AdminMisfit {
-            wrong: format!("{} is used by a route and by {option}", listen.address),
+fn free(
+    option: &'static str,
+    listen: &Listen,
+    routes: &[Route],
+    typed: fn(&'static str) -> String,
+) -> Result<(), Misfit> {
+    match routes.iter().position(|route| is_same_place(&route.listen, listen)) {
+        Some(route) => Err(Misfit {
+            also: Some(Place::Route(route)),
             remedy: "each needs an address of its own",
+            ..Misfit::new(
+                Place::Option(option),
+                format!("{} is used by a route and by {}", listen.address, typed(option)),
+            )
         }),
-        false => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -150,9 +212,9 @@ fn differs(service: &Service, name: &str, settings: &HubSettings) -> bool {
         if other == name && theirs != settings)
 }
 
-/// Returns a route whose connections come back to it. Routes that lead out of the plan are removed
-/// until none is left, or only routes of a loop.
-fn ring(routes: &[Route]) -> Option<usize> {
+/// Returns a route whose connections come back to it, and the next one on their way. Routes that
+/// lead out of the plan are removed until none is left, or only routes of a loop.
+fn ring(routes: &[Route]) -> Option<(usize, usize)> {
     let mut left: Vec<usize> = (0..routes.len()).collect();
     let next = |from: usize, left: &[usize]| {
         let Service::Relay(targets) = &routes[from].service else { return None };
@@ -164,7 +226,8 @@ fn ring(routes: &[Route]) -> Option<usize> {
         let kept: Vec<usize> = left.iter().copied().filter(leads_on).collect();
         if kept.len() == left.len() {
             // The loop is reached after at most as many steps as there are routes.
-            return left.iter().try_fold(*left.first()?, |from, _| next(from, &left));
+            let first = left.iter().try_fold(*left.first()?, |from, _| next(from, &left))?;
+            return Some((first, next(first, &left)?));
         }
         left = kept;
     }
@@ -266,31 +329,35 @@ mod tests {
 
     fn relay(listen: &str, targets: &[&str]) -> Route {
         let parse = |text: &&str| Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
-        Route {
-            listen: Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),
-            service: Service::Relay(targets.iter().map(parse).collect()),
-            policy: Policy::default(),
-        }
+        Route::unnamed(
+            Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),
+            Service::Relay(targets.iter().map(parse).collect()),
+            Policy::default(),
+        )
     }
 
     #[test]
     fn relays_in_a_ring_are_refused_and_in_a_row_accepted() {
         let row = [relay("1", &["[::1]:2", "a:1"]), relay("2", &["/x"]), relay("/x", &["a:3"])];
-        assert_eq!(routes(&row), Ok(()));
+        assert_eq!(routes(&row), []);
         let into_ring = [relay("9", &["1"]), relay("1", &["a:1", "2"]), relay("2", &["1"])];
-        let clash = routes(&into_ring).expect_err("a ring");
-        assert!(clash.route > 0, "{clash:?}");
-        assert!(clash.wrong.ends_with("would connect to itself through other routes"), "{clash:?}");
+        let [ring] = &routes(&into_ring)[..] else { panic!("no ring, or more than one") };
+        let (Place::Route(at), Some(Place::Route(also))) = (ring.at, ring.also) else {
+            panic!("{ring:?}")
+        };
+        assert!(at > 0 && also > 0 && at != also, "{ring:?}");
+        assert!(ring.wrong.ends_with("would connect to itself through other routes"), "{ring:?}");
     }
 
     #[test]
     fn one_address_has_one_route() {
         let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
-        let clash = pair("7", "*:7,backlog=5").expect_err("twice");
-        assert_eq!((clash.route, clash.wrong.as_str()), (1, "tcp://:7 is used by two routes"));
-        assert_eq!(pair("7", "127.0.0.1:7"), Ok(()));
-        assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), Ok(()));
-        assert_eq!(pair("7,reuseport", "7,reuseport"), Ok(()));
+        let [twice] = &pair("7", "*:7,backlog=5")[..] else { panic!("not refused") };
+        assert_eq!((twice.at, twice.also), (Place::Route(1), Some(Place::Route(0))));
+        assert_eq!(twice.wrong, "tcp://:7 is used by two routes");
+        assert_eq!(pair("7", "127.0.0.1:7"), []);
+        assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), []);
+        assert_eq!(pair("7,reuseport", "7,reuseport"), []);
     }
 
     /// Checks `--admin`, `--metrics` and whether a token file and a host are given, beside a route
@@ -305,7 +372,7 @@ mod tests {
             hosts: if host { vec!["a".into()] } else { Vec::new() },
         };
         let route = relay("127.0.0.1:7", &["a:1"]);
-        super::admin(&plan, &[route]).map_err(|misfit| misfit.wrong)
+        super::admin(&plan, &[route], |name| format!("--{name}")).map_err(|misfit| misfit.wrong)
     }
 
     #[test]

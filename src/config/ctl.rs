@@ -35,6 +35,7 @@ pub enum CtlCommand {
     Pause(Option<Address>),
     Resume(Option<Address>),
     Drain,
+    Reload,
     Record(RecordCommand),
     Ready,
     Version,

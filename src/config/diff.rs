@@ -16,6 +16,17 @@ pub struct Diff {
     pub removed: Vec<usize>,
 }
 
+impl Diff {
+    /// The indices of the old routes that are removed, or that differ in anything.
+    pub fn touched(&self) -> impl Iterator<Item = usize> {
+        let changed = self.routes.iter().filter_map(|change| match change {
+            Change::Added | Change::Unchanged(_) => None,
+            Change::Changed(at) | Change::Replaced(at) | Change::Rebound(at) => Some(*at),
+        });
+        changed.chain(self.removed.iter().copied())
+    }
+}
+
 /// What a new route is. The index is that of the old route with the same address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -24,7 +35,7 @@ pub enum Change {
     Unchanged(usize),
     /// The same kind of service: only its policy, targets, text or backlog differ.
     Changed(usize),
-    /// Another kind of service.
+    /// Another kind of service, or another name.
     Replaced(usize),
     /// An option differs that a bound socket cannot change.
     Rebound(usize),
@@ -62,9 +73,10 @@ pub fn diff<'a>(
 }
 
 /// How alike two routes with the same address are, closest first.
-const LIKENESSES: [fn(&Route, &Route) -> bool; 4] = [
+const LIKENESSES: [fn(&Route, &Route) -> bool; 5] = [
     |old, new| old == new,
     |old, new| is_same_kind(old, new) && is_same_socket(&old.listen, &new.listen),
+    |old, new| old.name == new.name && is_same_socket(&old.listen, &new.listen),
     |old, new| is_same_socket(&old.listen, &new.listen),
     |_, _| true,
 ];
@@ -82,9 +94,9 @@ fn compare(old: &Route, new: &Route, index: usize) -> Change {
     }
 }
 
-/// Whether the services differ at most in their parameters.
+/// Whether it is the same route by name, and the services differ at most in their parameters.
 fn is_same_kind(old: &Route, new: &Route) -> bool {
-    discriminant(&old.service) == discriminant(&new.service)
+    old.name == new.name && discriminant(&old.service) == discriminant(&new.service)
 }
 
 /// Whether a socket that is bound for `old` can serve `new`: they differ at most in the backlog.

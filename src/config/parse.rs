@@ -152,7 +152,7 @@ pub fn put<T>(field: &mut T, read: Result<T, SpanError>) -> Result<(), SpanError
 }
 
 /// Returns the text as one safe line, and the span in it in characters.
-fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
+pub(super) fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     let place = |byte: usize| text.char_indices().take_while(|(at, _)| *at < byte).count();
     let (start, end) = (place(span.start), place(span.end));
     let total = text.chars().count();

@@ -5,6 +5,7 @@
 //! end, and `hub[,option…][:NAME[,option…]]`. Routes whose hubs have the same name, or none, share
 //! one hub.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::address::{self, Address};
@@ -16,6 +17,9 @@ use super::{Listen, check, listen, options, template};
 /// A listener, its service and its policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
+    /// Identifies it in metrics, in lists and across reloads. Without a name of its own it is the
+    /// address to listen on. Routes of one name are one route with several addresses.
+    pub name: String,
     pub listen: Listen,
     pub service: Service,
     pub policy: Policy,
@@ -25,6 +29,11 @@ pub struct Route {
 const ROUTES: &str = ":7=echo, /run/x.sock=relay:HOST:PORT,idle-timeout=1h, :23=greet:hello\\n";
 
 impl Route {
+    /// Returns a route whose name is its address.
+    pub fn unnamed(listen: Listen, service: Service, policy: Policy) -> Route {
+        Route { name: listen.address.to_string(), listen, service, policy }
+    }
+
     /// Parses `LISTEN=SERVICE[,option…]`. `policy` has the defaults.
     pub fn parse(text: &str, policy: &Policy) -> Result<Route, ParseError> {
         read(Spanned::whole(text), policy)
@@ -67,6 +76,18 @@ impl fmt::Display for Route {
     }
 }
 
+/// Numbers the routes that share a name, as two do with port 0: `tcp://127.0.0.1:0#2`.
+pub fn number_names(routes: &mut [Route]) {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for route in routes {
+        let count = counts.entry(route.name.clone()).or_default();
+        *count += 1;
+        if *count > 1 {
+            route.name = format!("{}#{count}", route.name);
+        }
+    }
+}
+
 fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let Some(sign) = sign(input.text) else {
         let span_error = input.lacks("missing service: expected =SERVICE");
@@ -75,7 +96,7 @@ fn read(input: Spanned<'_>, policy: &Policy) -> Result<Route, SpanError> {
     let mut settings = RouteSettings { policy: policy.clone(), ..RouteSettings::default() };
     let listen = listen::read(input.to(sign))?;
     let service = read_service(input.from(sign + 1), &listen, &mut settings)?;
-    Ok(Route { listen, service, policy: settings.policy })
+    Ok(Route::unnamed(listen, service, settings.policy))
 }
 
 /// Reads `SERVICE[,option…][:argument]` and stores the options in `settings`.
@@ -156,15 +177,20 @@ fn read_targets(
     }
 }
 
-/// Reads `NAME,option…`. The name is one that can be shown anywhere.
+/// Reads `NAME,option…`.
 fn read_hub_name(input: Spanned<'_>, settings: &mut RouteSettings) -> Result<String, SpanError> {
-    const NAME_BYTES_MAX: usize = 64;
     let (name, options) = input.until(&[',']);
     if let Some(options) = options.after(",") {
         options
             .parts(',')
             .try_for_each(|item| options::read_route_option(item, "hub", settings))?;
     }
+    read_name_of_hub(name)
+}
+
+/// Reads the name of a hub, which can be shown anywhere.
+pub(super) fn read_name_of_hub(name: Spanned<'_>) -> Result<String, SpanError> {
+    const NAME_BYTES_MAX: usize = 64;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     match (1..=NAME_BYTES_MAX).contains(&name.text.len()) && name.text.bytes().all(is_plain) {
         true => Ok(name.text.to_string()),

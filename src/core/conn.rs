@@ -499,7 +499,8 @@ impl<S: Stream> Conn<S> {
             | Reason::Exhausted { .. }
             | Reason::Lagged
             | Reason::TooLong
-            | Reason::Admin => true,
+            | Reason::Admin
+            | Reason::Reloaded => true,
         };
         if resets {
             for end in 0..2 {

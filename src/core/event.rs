@@ -138,6 +138,21 @@ pub enum Event<'a> {
         peer: &'a Peer,
         changes: bool,
     },
+    /// A reload of the configuration file has begun.
+    Reloading {
+        file: &'a str,
+    },
+    /// The file was applied. The numbers count addresses to listen on.
+    Reloaded {
+        added: usize,
+        changed: usize,
+        removed: usize,
+        unchanged: usize,
+    },
+    /// The file was not applied. Each error is reported.
+    ReloadFailed {
+        error: &'a str,
+    },
 
     // ---- the lifecycle of a connection ---------------------------------------------------------
     /// A connection or a datagram flow was opened.
@@ -368,12 +383,15 @@ impl Event<'_> {
             | Event::Signal { .. }
             | Event::Draining { .. }
             | Event::AdminRequest { changes: true, .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
             | Event::Message { .. } => EventLevel::Notice,
             // It was asked for.
             Event::AcceptPaused { cause: PauseCause::Operator, .. } => EventLevel::Notice,
             Event::AcceptPaused { cause: PauseCause::Limit | PauseCause::System(_), .. }
             | Event::DialFailed { .. }
             | Event::Resolved { error: Some(_), .. }
+            | Event::ReloadFailed { .. }
             | Event::Dropped { .. } => EventLevel::Warning,
             Event::InProgress { .. } | Event::Dump { .. } => EventLevel::Dump,
         }
@@ -394,6 +412,9 @@ impl Event<'_> {
             Event::InProgress { .. } => "in-progress",
             Event::Dump { .. } => "dump",
             Event::AdminRequest { .. } => "admin-request",
+            Event::Reloading { .. } => "reloading",
+            Event::Reloaded { .. } => "reloaded",
+            Event::ReloadFailed { .. } => "reload-failed",
             Event::Opened { .. } => "opened",
             Event::Dialing { .. } => "dialing",
             Event::DialFailed { .. } => "dial-failed",

@@ -64,6 +64,8 @@ pub enum Reason {
     TooLong,
     /// An operator closed it.
     Admin,
+    /// A reload removed or changed its route, and the file says to cut it.
+    Reloaded,
 }
 
 /// How a connection ended: the reason, the side that closed first, and how.
@@ -90,7 +92,7 @@ impl Reason {
     }
 
     /// The names of all reasons, in the order of their index.
-    pub const NAMES: [&'static str; 17] = [
+    pub const NAMES: [&'static str; 18] = [
         "finished",
         "served",
         "reset",
@@ -108,6 +110,7 @@ impl Reason {
         "lagged",
         "message-too-long",
         "admin",
+        "reload",
     ];
 
     /// Returns its name in logs and metrics.
@@ -135,6 +138,7 @@ impl Reason {
             Reason::Lagged => 14,
             Reason::TooLong => 15,
             Reason::Admin => 16,
+            Reason::Reloaded => 17,
         }
     }
 
@@ -152,7 +156,7 @@ impl Reason {
             Reason::IdleTimeout => "cD",
             Reason::HalfCloseTimeout => "cL",
             Reason::Lifetime => "PD",
-            Reason::Drained | Reason::Cut | Reason::Admin => "KD",
+            Reason::Drained | Reason::Cut | Reason::Admin | Reason::Reloaded => "KD",
             Reason::Exhausted { .. } => "RC",
             Reason::Evicted => "RD",
             Reason::Lagged => "PD",

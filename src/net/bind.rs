@@ -1,5 +1,6 @@
 //! Binds the addresses of the plan, for streams and for datagrams.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -53,13 +54,45 @@ impl Bound {
     }
 }
 
-/// Binds every address that `listen` resolves to, or none. It blocks while a name is resolved, so
-/// it must be called before the loop starts.
-pub fn bind(listen: &Listen) -> Result<Vec<Bound>, CannotListen> {
+/// The addresses of the host names on which listeners are bound.
+#[derive(Debug, Default)]
+pub struct ListenNames(HashMap<String, Resolved>);
+
+/// The addresses of a name, or why it has none.
+type Resolved = Result<Vec<IpAddr>, (io::ErrorKind, String)>;
+
+impl ListenNames {
+    /// Resolves the names of these listeners. It blocks: the loop does not call it.
+    pub fn resolve<'a>(listens: impl IntoIterator<Item = &'a Listen>) -> ListenNames {
+        let mut names = HashMap::new();
+        for listen in listens {
+            if let Address::Tcp(Host::Name(name), port) | Address::Udp(Host::Name(name), port) =
+                &listen.address
+                && !names.contains_key(name)
+            {
+                let found = (name.as_str(), *port).to_socket_addrs();
+                let found = found.map(|found| found.map(|address| address.ip()).collect());
+                names.insert(name.clone(), found.map_err(|e| (e.kind(), e.to_string())));
+            }
+        }
+        ListenNames(names)
+    }
+
+    fn get(&self, name: &str) -> io::Result<&[IpAddr]> {
+        match self.0.get(name) {
+            Some(Ok(found)) => Ok(found),
+            Some(Err((kind, text))) => Err(io::Error::new(*kind, text.clone())),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the name was not resolved")),
+        }
+    }
+}
+
+/// Binds every address that `listen` resolves to, or none.
+pub fn bind(listen: &Listen, names: &ListenNames) -> Result<Vec<Bound>, CannotListen> {
     let options = &listen.options;
     let bound = match &listen.address {
-        Address::Tcp(host, port) => bind_inet(Kind::Tcp, host, *port, options),
-        Address::Udp(host, port) => bind_inet(Kind::Udp, host, *port, options),
+        Address::Tcp(host, port) => bind_inet(Kind::Tcp, host, *port, options, names),
+        Address::Udp(host, port) => bind_inet(Kind::Udp, host, *port, options, names),
         #[cfg(unix)]
         Address::Unix(name) => unix::bind(Type::STREAM, name, listen),
         #[cfg(unix)]
@@ -92,6 +125,7 @@ fn bind_inet(
     host: &Host,
     port: u16,
     options: &ListenOptions,
+    names: &ListenNames,
 ) -> io::Result<Vec<Bound>> {
     let any = |ip: IpAddr| vec![SocketAddr::new(ip, port)];
     let sockets = match host {
@@ -102,14 +136,15 @@ fn bind_inet(
             done => done,
         },
         Host::Ip(ip) => bind_all(kind, &any(*ip), options),
-        Host::Name(name) => bind_all(kind, &resolve(name, port, options)?, options),
+        Host::Name(name) => bind_all(kind, &wanted(names.get(name)?, port, options)?, options),
     }?;
     sockets.into_iter().map(|socket| describe(kind, host, socket)).collect()
 }
 
-fn resolve(name: &str, port: u16, options: &ListenOptions) -> io::Result<Vec<SocketAddr>> {
+/// The addresses of a name that have the requested family.
+fn wanted(found: &[IpAddr], port: u16, options: &ListenOptions) -> io::Result<Vec<SocketAddr>> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
-    for address in (name, port).to_socket_addrs()? {
+    for address in found.iter().map(|ip| SocketAddr::new(*ip, port)) {
         let is_wanted = address.is_ipv6() || !options.v6only;
         if is_wanted && !addresses.contains(&address) {
             addresses.push(address);
@@ -286,7 +321,12 @@ mod tests {
     use super::*;
 
     fn bound(text: &str) -> Vec<Bound> {
-        bind(&text.parse().unwrap()).unwrap_or_else(|error| panic!("{error}"))
+        tried(text).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn tried(text: &str) -> Result<Vec<Bound>, CannotListen> {
+        let listen: Listen = text.parse().unwrap();
+        bind(&listen, &ListenNames::resolve([&listen]))
     }
 
     fn port(bound: &Bound) -> u16 {
@@ -342,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_name_that_does_not_resolve_cannot_be_bound() {
-        let error = bind(&"no-such-name.invalid:0".parse().unwrap()).err().unwrap();
+        let error = tried("no-such-name.invalid:0").err().unwrap();
         let text = error.to_string();
         assert!(text.starts_with("cannot listen on tcp://no-such-name.invalid:0: "), "{text}");
     }
@@ -352,7 +392,7 @@ mod tests {
         for scheme in ["tcp", "udp"] {
             let first = bound(&format!("{scheme}://127.0.0.1:0"));
             let text = first[0].address.to_string();
-            let error = bind(&text.parse().unwrap()).err().unwrap();
+            let error = tried(&text).err().unwrap();
             assert_eq!(error.error.kind(), io::ErrorKind::AddrInUse);
             #[cfg(target_os = "linux")]
             assert_eq!(
@@ -369,13 +409,13 @@ mod tests {
             let first = bound(&format!("{scheme}://127.0.0.1:0,reuseport"));
             let text = first[0].address.to_string();
             assert_eq!(bound(&format!("{text},reuseport")).len(), 1);
-            assert!(bind(&text.parse().unwrap()).is_err());
+            assert!(tried(&text).is_err());
         }
     }
 
     #[test]
     fn an_address_of_another_machine_cannot_be_bound() {
-        let error = bind(&"192.0.2.1:0".parse().unwrap()).err().unwrap();
+        let error = tried("192.0.2.1:0").err().unwrap();
         assert_eq!(error.error.kind(), io::ErrorKind::AddrNotAvailable);
     }
 
@@ -386,7 +426,7 @@ mod tests {
         let first = bound(&text);
         assert!(first[0].file.is_none());
         assert_eq!(first[0].address.to_string(), text);
-        let error = bind(&text.parse().unwrap()).err().unwrap();
+        let error = tried(&text).err().unwrap();
         assert_eq!(error.to_string(), format!("cannot listen on {text}: Address already in use"));
         drop(first);
         bound(&text);

@@ -6,7 +6,7 @@ use mio::net::UnixDatagram;
 
 use crate::config::{Address, Listen};
 
-use super::bind::{self, Bound, CannotListen};
+use super::bind::{self, Bound, CannotListen, ListenNames};
 use super::datagram_socket::DatagramSocket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
@@ -24,9 +24,18 @@ pub struct BoundDatagram {
     pub warning: Option<String>,
 }
 
-/// Binds every address that `listen` resolves to, or none: a name may have several.
+/// Binds every address that `listen` resolves to, or none: a name may have several. It blocks while
+/// a name is resolved, so it must be called before the loop starts.
 pub fn bind_datagram(listen: &Listen) -> Result<Vec<BoundDatagram>, CannotListen> {
-    Ok(bind::bind(listen)?.into_iter().map(BoundDatagram::from).collect())
+    bind_known_datagram(listen, &ListenNames::resolve([listen]))
+}
+
+/// Binds every address of `listen`, whose name was resolved.
+pub fn bind_known_datagram(
+    listen: &Listen,
+    names: &ListenNames,
+) -> Result<Vec<BoundDatagram>, CannotListen> {
+    Ok(bind::bind(listen, names)?.into_iter().map(BoundDatagram::from).collect())
 }
 
 impl From<Bound> for BoundDatagram {

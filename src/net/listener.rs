@@ -14,7 +14,7 @@ use crate::core::{Peer, SysError};
 use super::address::inet_peer;
 #[cfg(unix)]
 use super::address::unix_peer;
-use super::bind::{self, BACKLOG, Bound, CannotListen};
+use super::bind::{self, BACKLOG, Bound, CannotListen, ListenNames};
 use super::socket::Socket;
 #[cfg(unix)]
 use super::socket_file::SocketFile;
@@ -55,10 +55,16 @@ pub enum AcceptResult {
 }
 
 impl Listener {
-    /// Binds every address that `listen` resolves to, or none: a name may have several.
+    /// Binds every address that `listen` resolves to, or none: a name may have several. It blocks
+    /// while a name is resolved, so it must be called before the loop starts.
     pub fn bind(listen: &Listen) -> Result<Vec<Listener>, CannotListen> {
+        Listener::bind_known(listen, &ListenNames::resolve([listen]))
+    }
+
+    /// Binds every address of `listen`, whose name was resolved.
+    pub fn bind_known(listen: &Listen, names: &ListenNames) -> Result<Vec<Listener>, CannotListen> {
         let backlog = listen.options.backlog.unwrap_or(BACKLOG) as usize;
-        let bound = bind::bind(listen)?.into_iter();
+        let bound = bind::bind(listen, names)?.into_iter();
         Ok(bound.map(|bound| Listener::new(bound, backlog)).collect())
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod address;
 pub(crate) mod bind;
 pub(crate) mod blocking;
 pub(crate) mod bound_datagram;
+pub mod config_file;
 pub mod datagram_socket;
 pub mod inspect;
 pub(crate) mod limits;
@@ -19,6 +20,7 @@ pub(crate) mod pipe;
 pub(crate) mod pktinfo;
 pub(crate) mod proc;
 pub mod recv_batch;
+mod regular_file;
 pub(crate) mod remote;
 pub(crate) mod resolver;
 #[cfg(all(test, unix))]
@@ -36,7 +38,7 @@ pub(crate) mod terminal;
 pub mod token_file;
 
 pub use address::SocketAddress;
-pub use bind::CannotListen;
+pub use bind::{CannotListen, ListenNames};
 pub use bound_datagram::{BoundDatagram, bind_datagram};
 pub use limits::{LimitError, Limits};
 pub use listener::{AcceptResult, Listener};

@@ -1,15 +1,13 @@
 //! Reads the file with the admin token, and refuses one that other users could read or replace.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::{error, fmt};
 
-use crate::core::SysError;
+use super::regular_file;
 use crate::text::escape::escaped;
 
 /// Maximum bytes of a token file.
-pub const BYTES_MAX: u64 = 4096;
+pub const BYTES_MAX: usize = 4096;
 
 /// The file cannot be used: `cannot use the token file /x: it is readable by others`.
 #[derive(Debug)]
@@ -32,31 +30,13 @@ pub fn read(path: &Path) -> Result<String, TokenFileError> {
 }
 
 fn read_checked(path: &Path) -> Result<String, String> {
-    let failed = |error: io::Error| SysError::from(&error).to_string();
-    let file = open(path).map_err(failed)?;
-    // Facts of the open file: the path may lead to another one a moment later.
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() {
-        return Err("it is not a regular file".into());
-    }
-    #[cfg(unix)]
-    owner::check(&metadata)?;
-    // The length may be zero for a file that has content (/proc), so the bytes are counted.
-    let mut bytes = Vec::new();
-    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > BYTES_MAX {
-        return Err(format!("it is longer than {BYTES_MAX} bytes"));
-    }
+    let bytes = regular_file::read(path, BYTES_MAX, |metadata| {
+        #[cfg(unix)]
+        owner::check(metadata)?;
+        let _ = metadata;
+        Ok(())
+    })?;
     String::from_utf8(bytes).map_err(|_| "it is not a text in UTF-8".into())
-}
-
-/// Opens the file without waiting: a FIFO would wait for its writer.
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
-    options.open(path)
 }
 
 #[cfg(unix)]
@@ -110,8 +90,8 @@ mod tests {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             assert_eq!(read(&path).unwrap(), "secret\n");
         }
-        file(&path, &[b'x'; BYTES_MAX as usize], 0o600);
-        assert_eq!(read(&path).unwrap().len(), BYTES_MAX as usize);
+        file(&path, &[b'x'; BYTES_MAX], 0o600);
+        assert_eq!(read(&path).unwrap().len(), BYTES_MAX);
     }
 
     #[test]
@@ -130,7 +110,7 @@ mod tests {
         let scratch = Scratch::new("token-wrong");
         let path = scratch.path("token");
         assert_eq!(refused(&path), "No such file or directory");
-        file(&path, &[b'x'; BYTES_MAX as usize + 1], 0o600);
+        file(&path, &[b'x'; BYTES_MAX + 1], 0o600);
         assert_eq!(refused(&path), "it is longer than 4096 bytes");
         file(&path, b"\xff", 0o600);
         assert_eq!(refused(&path), "it is not a text in UTF-8");

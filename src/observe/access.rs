@@ -130,6 +130,9 @@ impl Observer for AccessObserver {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::DialFailed { .. }
             | Event::EndOfFile
             | Event::ShutDown

@@ -227,6 +227,9 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         | Event::InProgress { .. }
         | Event::Dump { .. }
         | Event::AdminRequest { .. }
+        | Event::Reloading { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
         | Event::Opened { .. }
         | Event::Dialing { .. }
         | Event::DialFailed { .. }

@@ -68,6 +68,11 @@ impl<S: LineSink> LogObserver<S> {
         &mut self.sink
     }
 
+    /// Changes which lines include their reason, from the next one on.
+    pub fn set_explain(&mut self, explain: Explain) {
+        self.explain = explain;
+    }
+
     /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
     pub fn filter_changed(&mut self) {
         let Wants { steps, stalls } = self.wants();
@@ -267,6 +272,9 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
         | Event::InProgress { .. }
         | Event::Dump { .. }
         | Event::AdminRequest { .. }
+        | Event::Reloading { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
         | Event::Opened { .. }
         | Event::Dialing { .. }
         | Event::Connected { .. }

@@ -97,6 +97,16 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::AdminRequest { changes: true, .. } => {
             Text("an operator asked for a change; it is applied between two turns")
         }
+        Event::Reloading { .. } => Text(
+            "a helper thread reads and checks the file, because a regular file can block; the \
+             loop goes on",
+        ),
+        Event::Reloaded { .. } => Text(
+            "new listeners were bound first; then the routes were exchanged between two events",
+        ),
+        Event::ReloadFailed { .. } => {
+            Text("a file is applied whole or not at all, so all routes are as they were")
+        }
         Event::Opened { .. } if key.is_flow() => {
             Text("a datagram came from a source without a flow")
         }
@@ -415,6 +425,10 @@ fn reason(reason: Reason) -> &'static str {
         Reason::Evicted => "the flow table was full, and this was its oldest flow",
         Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
         Reason::TooLong => "a longer message would have to be kept until it is complete",
+        Reason::Reloaded => {
+            "the configuration says to cut it; both sides are reset, since a FIN would look like \
+             success"
+        }
         Reason::Admin => {
             "an operator closed it; both sides are reset, since a FIN would look like success"
         }

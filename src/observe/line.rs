@@ -76,6 +76,16 @@ impl Line<'_> {
                 plain(target),
                 PeerName(peer)
             ),
+            Event::Reloading { file } => write!(f, "reloading {}", plain(file)),
+            Event::Reloaded { added, changed, removed, unchanged } => write!(
+                f,
+                "reloaded: {added} added, {changed} changed, {removed} removed, {unchanged} \
+                 unchanged"
+            ),
+            Event::ReloadFailed { error } => {
+                let error = Shown::new(error.as_bytes(), Form::Ours).within(4000);
+                write!(f, "not reloaded, nothing has changed: {error}")
+            }
             Event::Opened { service, listen, peer, .. } => write!(
                 f,
                 "{} opened: {} -> {}, {service}",

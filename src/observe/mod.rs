@@ -88,6 +88,19 @@ impl Watch {
         Ok(())
     }
 
+    /// Changes the level of the log and its explanations, where two plans differ. What an operator
+    /// has changed meanwhile stays, and so does what RUST_LOG says.
+    pub fn change_log(&mut self, old: &LogPlan, new: &LogPlan) {
+        if old.explain != new.explain {
+            self.log.set_explain(new.explain);
+        }
+        let is_given = std::env::var_os("RUST_LOG").is_some_and(|filter| !filter.is_empty());
+        if old.level() != new.level() && !is_given {
+            // The names of levels are filters.
+            let _ = self.set_filter(new.level());
+        }
+    }
+
     /// Returns the filter that decides which lines are shown.
     pub fn filter(&self) -> String {
         self.logger.text()

@@ -97,6 +97,9 @@ impl Observer for Totals {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::EndOfFile
             | Event::ShutDown
             | Event::Message { .. }

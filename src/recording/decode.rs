@@ -102,6 +102,14 @@ fn decode_loop(
             Event::InProgress { connections: f.number()?, up: f.unsigned()?, down: f.unsigned()? }
         }
         schema::DUMP => Event::Dump { line: f.string()? },
+        schema::RELOADING => Event::Reloading { file: f.string()? },
+        schema::RELOADED => Event::Reloaded {
+            added: f.number()?,
+            changed: f.number()?,
+            removed: f.number()?,
+            unchanged: f.number()?,
+        },
+        schema::RELOAD_FAILED => Event::ReloadFailed { error: f.string()? },
         schema::ADMIN_REQUEST => {
             let (method, target) = (f.string()?, f.string()?);
             let (status, peer, changes) = (f.number()?, f.peer()?, f.flag());

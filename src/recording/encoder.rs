@@ -224,6 +224,14 @@ fn encode(w: &mut SegmentWriter, event: &Event<'_>) {
             w.unsigned(u64::from(status)).peer(Some(peer));
             w.long(schema::ADMIN_REQUEST, flag(changes));
         }
+        Event::Reloading { file } => w.put_bytes(file.as_bytes()).long(schema::RELOADING, 0),
+        Event::Reloaded { added, changed, removed, unchanged } => {
+            w.unsigned(added as u64).unsigned(changed as u64).unsigned(removed as u64);
+            w.unsigned(unchanged as u64).long(schema::RELOADED, 0);
+        }
+        Event::ReloadFailed { error } => {
+            w.put_bytes(error.as_bytes()).long(schema::RELOAD_FAILED, 0);
+        }
         Event::Opened { route, service, listen, peer } => {
             w.unsigned(u64::from(route)).text(service.name()).text(listen).peer(Some(peer));
             w.long(schema::OPENED, 0);

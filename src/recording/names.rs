@@ -241,7 +241,8 @@ pub fn parts_of_reason(reason: Reason) -> (Option<Side>, Option<SysError>) {
         | Reason::Evicted
         | Reason::Lagged
         | Reason::TooLong
-        | Reason::Admin => (None, None),
+        | Reason::Admin
+        | Reason::Reloaded => (None, None),
     }
 }
 
@@ -259,6 +260,7 @@ pub fn reason(name: &str, by: Option<Side>, fault: Option<SysError>) -> Option<R
         Reason::Lagged,
         Reason::TooLong,
         Reason::Admin,
+        Reason::Reloaded,
     ];
     let with_fault = |fault| {
         [

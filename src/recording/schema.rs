@@ -86,10 +86,13 @@ pub const RESUMED: u8 = 0xb4;
 pub const CLOSED: u8 = 0xb5;
 pub const PASSED: u8 = 0xb6;
 pub const DROPPED: u8 = 0xb7;
+pub const RELOADING: u8 = 0xb8;
+pub const RELOADED: u8 = 0xb9;
+pub const RELOAD_FAILED: u8 = 0xba;
 
 /// Each kind: its number, its name and its fields with their types. docs/recording.md describes the
 /// types.
-pub const KINDS: [(u8, &str); 50] = [
+pub const KINDS: [(u8, &str); 53] = [
     (SUBJECT, "subject key:word"),
     (TIME, "time now:word"),
     (TEXT, "text text:raw"),
@@ -156,6 +159,9 @@ pub const KINDS: [(u8, &str); 50] = [
         ADMIN_REQUEST,
         "admin-request method:bytes target:bytes status:unsigned peer:text changes:flag",
     ),
+    (RELOADING, "reloading file:bytes"),
+    (RELOADED, "reloaded added:unsigned changed:unsigned removed:unsigned unchanged:unsigned"),
+    (RELOAD_FAILED, "reload-failed error:bytes"),
     (OPENED, "opened route:unsigned service:text listen:text peer:text"),
     (DIALING, "dialing target:text attempt:unsigned"),
     (

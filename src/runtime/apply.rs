@@ -4,21 +4,25 @@
 //! Everything that can fail comes first: new addresses are bound and registered beside the open
 //! ones. Then the routes are exchanged within the turn. No address is unbound and bound again.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 
 use crate::config::diff::is_same_socket;
-use crate::config::{self, Address, Change, Listen, Plan};
-use crate::core::{Event, Key, Timeouts, Turn};
+use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan, Policy};
+use crate::core::{Event, Key, Moment, Timeouts, Turn};
 use crate::net::CannotListen;
-use crate::net::bound_datagram::{BoundDatagram, bind_datagram};
+use crate::net::bind::ListenNames;
+use crate::net::bound_datagram::{BoundDatagram, bind_known_datagram};
 use crate::net::limits::LimitError;
 use crate::net::listener::Listener;
 use crate::net::self_connect::{BoundAddr, reaches};
 use crate::text::escape::escaped;
 
+use super::cuts::{CUTS_MAX, Cut};
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
+use super::reload::ReloadSummary;
 use super::routes::{Routes, targets, timeouts};
 
 /// Maximum number of retired routes that are checked when something was closed.
@@ -39,6 +43,8 @@ pub enum CannotApply {
         listen: String,
     },
     TooManyRoutes,
+    /// Too many routes have connections that are still to be cut.
+    TooManyCuts,
     /// The loop is being stopped.
     Stopping,
 }
@@ -63,44 +69,101 @@ enum Bound {
 }
 
 impl Reactor {
-    /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. Returns
-    /// warnings for the operator about the new routes, one sentence each. What can be known without
-    /// the system, `config::check` has checked.
+    /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. What
+    /// can be known without the system, `config::check` has checked; `names` has the addresses of
+    /// its host names.
     ///
     /// Connections stay open. Those of a route that has changed get its new timeouts; those of a
-    /// route that was removed, or that has another service now, go on as they were opened.
-    pub fn apply(&mut self, plan: &Plan, turn: &mut Turn<'_>) -> Result<Vec<String>, CannotApply> {
+    /// route that was removed, or that has another service now, go on as they were opened, unless
+    /// the policy says otherwise.
+    pub fn apply(
+        &mut self,
+        plan: &Plan,
+        names: &ListenNames,
+        turn: &mut Turn<'_>,
+    ) -> Result<ReloadSummary, CannotApply> {
         if self.drain.is_started() {
             return Err(CannotApply::Stopping);
         }
         self.free_some_routes(usize::MAX);
         let capacity = self.capacity.next(plan)?;
         let diff = self.routes.diff(&plan.routes);
-        let mut warnings = Vec::new();
-        let steps = self.prepare(&diff.routes, plan)?;
-        let steps = self.open(steps, plan, &mut warnings)?;
+        let mut summary = ReloadSummary::of(&diff);
+        let cuts = self.plan_cuts(&diff, plan, turn.now)?;
+        let steps = self.prepare(&diff.routes, plan, names)?;
+        let steps = self.open(steps, plan, &mut summary.warnings)?;
         // From here on nothing fails.
         let removed: Vec<u16> = diff.removed.iter().map(|at| self.routes.planned(*at)).collect();
         let mut planned = Vec::with_capacity(steps.len());
         for (step, config) in steps.into_iter().zip(&plan.routes) {
-            planned.push(self.take_step(step, config, &mut warnings, turn));
+            planned.push(self.take_step(step, config, &mut summary.warnings, turn));
         }
         for index in removed {
             self.retire(index);
         }
         self.routes.set_planned(planned);
+        self.update_retired(plan);
+        cuts.into_iter().for_each(|cut| self.cuts.add(cut));
         self.update_loop_detection();
         self.free_routes();
         self.engine.reserve(capacity.max_connections);
         self.capacity = capacity;
         self.drain.set_times(plan);
         self.event_loop.busy_poll = plan.busy_poll;
-        Ok(warnings)
+        Ok(summary)
+    }
+
+    /// Decides which connections are closed, by the policy of their routes. Routes are recognised
+    /// by name here: one that has only moved to another address is not removed.
+    fn plan_cuts(
+        &mut self,
+        diff: &Diff,
+        plan: &Plan,
+        now: Moment,
+    ) -> Result<Vec<Cut>, CannotApply> {
+        let new: HashMap<&str, &config::Route> =
+            plan.routes.iter().map(|route| (route.name.as_str(), route)).collect();
+        let last = self.conn_ids.last();
+        let touched = diff.touched().map(|at| self.routes.planned(at));
+        let cuts = touched.filter_map(|index| {
+            let old = &self.routes[index].config;
+            let existing = match new.get(old.name.as_str()) {
+                None => old.policy.existing,
+                Some(new) if new.service == old.service => Existing::Keep,
+                Some(new) => new.policy.existing,
+            };
+            Cut::new(self.routes.id(index), last, existing, now)
+        });
+        let cuts: Vec<Cut> = cuts.collect();
+        self.cuts.retain(|id| self.routes.has(id));
+        match self.cuts.len() + cuts.len() <= CUTS_MAX {
+            true => Ok(cuts),
+            false => Err(CannotApply::TooManyCuts),
+        }
+    }
+
+    /// Gives the connections of retired routes the timeouts of the new route with their name.
+    fn update_retired(&mut self, plan: &Plan) {
+        if !self.routes.has_retired() {
+            return;
+        }
+        let new: HashMap<&str, &Policy> =
+            plan.routes.iter().map(|route| (route.name.as_str(), &route.policy)).collect();
+        for index in self.routes.retired() {
+            if let Some(policy) = new.get(self.routes[index].name()) {
+                self.engine.set_timeouts(index, timeouts(policy));
+            }
+        }
     }
 
     /// Decides what is done for each route, and binds the new addresses. On error they are
     /// released.
-    fn prepare(&mut self, changes: &[Change], plan: &Plan) -> Result<Vec<Step>, CannotApply> {
+    fn prepare(
+        &mut self,
+        changes: &[Change],
+        plan: &Plan,
+        names: &ListenNames,
+    ) -> Result<Vec<Step>, CannotApply> {
         let mut steps: Vec<Step> = Vec::with_capacity(changes.len());
         for (change, config) in changes.iter().zip(&plan.routes) {
             let step = match change {
@@ -112,7 +175,7 @@ impl Reactor {
                 }
                 Change::Added => match self.closing(config, &steps) {
                     Some(old) => Step::HandOver(old),
-                    None => Step::Open(bind(config)?),
+                    None => Step::Open(bind(config, names)?),
                 },
             };
             if let Step::Change(index) | Step::HandOver(index) = step {
@@ -207,7 +270,7 @@ impl Reactor {
         };
         self.hubs.assign(index, &config.service);
         let is_datagram = config.listen.address.is_datagram();
-        self.route_totals.assign(index, self.routes[index].name(), is_datagram);
+        self.route_totals.assign(index, config.name.clone(), is_datagram);
         self.engine.set_timeouts(index, timeouts(&config.policy));
         let service = config.service.kind();
         for key in &self.routes[index].listeners {
@@ -329,10 +392,16 @@ impl Bound {
 }
 
 /// Binds every address of a route.
-fn bind(config: &config::Route) -> Result<Vec<Bound>, CannotApply> {
+fn bind(config: &config::Route, names: &ListenNames) -> Result<Vec<Bound>, CannotApply> {
     let bound: Vec<Bound> = match config.listen.address.is_datagram() {
-        true => bind_datagram(&config.listen)?.into_iter().map(Bound::Datagram).collect(),
-        false => Listener::bind(&config.listen)?.into_iter().map(Bound::Stream).collect(),
+        true => {
+            let bound = bind_known_datagram(&config.listen, names)?;
+            bound.into_iter().map(Bound::Datagram).collect()
+        }
+        false => {
+            let bound = Listener::bind_known(&config.listen, names)?;
+            bound.into_iter().map(Bound::Stream).collect()
+        }
     };
     for socket in &bound {
         refuse_self_connect(socket.at(), config)?;
@@ -370,6 +439,9 @@ impl fmt::Display for CannotApply {
             CannotApply::Rebound { listen } => {
                 let listen = escaped(listen);
                 write!(f, "cannot listen on {listen}: the open socket has other options")
+            }
+            CannotApply::TooManyCuts => {
+                write!(f, "more than {CUTS_MAX} routes have connections that are still to be cut")
             }
             CannotApply::TooManyRoutes => {
                 write!(f, "more than {} routes, those with open connections included", Routes::MAX)

@@ -76,14 +76,7 @@ impl Reactor {
 
     /// Closes a connection or a datagram flow: both ends are reset. Returns whether it was open.
     pub fn close_by_operator(&mut self, key: Key, turn: &mut Turn<'_>) -> bool {
-        if key.is_flow() {
-            return self.with_datagrams(turn, |datagrams, cx| {
-                datagrams.close_flow(key, Reason::Admin, cx)
-            });
-        }
-        let is_open = self.engine.get(key).is_some();
-        self.engine.end(key, Reason::Admin, turn);
-        is_open
+        self.close(key, Reason::Admin, turn)
     }
 
     /// Pauses or resumes a listener. Returns whether that changed anything.
@@ -231,6 +224,16 @@ impl<'a> Inspect<'a> {
             false => reactor.engine.at_slot(slot).map(|(key, conn)| (key, ViewKind::Stream(conn))),
         };
         Some(found.map(|(key, kind)| ConnView { inspect, key, kind }))
+    }
+
+    /// Visits the next slot of the sweep, and returns the connection or flow in it and its route.
+    /// Returns None at its end. The inner option is None if the slot is empty.
+    pub(super) fn visit_route(&self, cursor: &mut SweepCursor) -> Option<Option<(Key, u16)>> {
+        let SweepCursor { in_flows, slot } = self.next_slot(cursor)?;
+        Some(match in_flows {
+            true => self.reactor.datagrams.flow_route_at(slot),
+            false => self.reactor.engine.at_slot(slot).map(|(key, conn)| (key, conn.route)),
+        })
     }
 
     /// Looks for the connection or flow with this number in the next slots of the sweep, at most

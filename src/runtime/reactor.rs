@@ -14,6 +14,7 @@ use crate::service::{self, PeerFacts};
 use super::admin_port::AdminPort;
 use super::capacity::Capacity;
 use super::clock::{thread_time, unix_seconds};
+use super::cuts::Cuts;
 use super::datagrams::{DatagramCx, Datagrams};
 use super::drain::Drain;
 use super::dump::Dump;
@@ -21,6 +22,7 @@ use super::event_loop::{EventLoop, Source, ready, token};
 use super::hubs::Hubs;
 use super::listeners::{Accepted, Listeners};
 use super::phases::{Phase, PhaseWatch};
+use super::reload::Reload;
 use super::route_totals::RouteTotals;
 use super::routes::Routes;
 use crate::net::limits::Limits;
@@ -49,10 +51,12 @@ pub struct Reactor {
     pub(super) admin: Option<Box<AdminPort>>,
     phases: PhaseWatch,
     pub(super) route_totals: RouteTotals,
+    pub(super) reload: Reload,
+    pub(super) cuts: Cuts,
     /// When the loop was created.
     pub(super) started: SystemTime,
     resolver: Resolver,
-    conn_ids: ConnIds,
+    pub(super) conn_ids: ConnIds,
 }
 
 /// How the loop ended.
@@ -82,20 +86,13 @@ impl Reactor {
             admin: None,
             phases: PhaseWatch::default(),
             route_totals: RouteTotals::default(),
+            reload: Reload::default(),
+            cuts: Cuts::default(),
             started: SystemTime::now(),
             resolver: Resolver::new(event_loop.waker()),
             conn_ids: ConnIds::default(),
             event_loop,
         })
-    }
-
-    /// Runs the loop until a signal stops it.
-    pub fn run(&mut self, observer: &mut dyn Observer) -> io::Result<Outcome> {
-        loop {
-            if let Some(outcome) = self.turn(observer)? {
-                return Ok(outcome);
-            }
-        }
     }
 
     /// Describes the limits of connections and of unsent bytes.
@@ -163,6 +160,9 @@ impl Reactor {
             self.cut(turn);
             return Ok(Some(Outcome::CutShort(signal)));
         }
+        if reported.names && self.reload.is_loading() {
+            self.finish_reload(turn);
+        }
         self.ended::<WATCHED>(Phase::Mark);
         if self.listeners.has_pending() {
             self.accept(turn);
@@ -213,6 +213,9 @@ impl Reactor {
         self.engine.update_interest(turn, |socket, key, read_off| {
             update_interest(socket, registry, token(key), read_off)
         });
+        if !self.cuts.is_empty() {
+            self.cut_some(turn);
+        }
         if self.engine.len() < connections {
             self.listeners.retry_paused(turn.now);
             self.free_routes();
@@ -248,6 +251,7 @@ impl Reactor {
         let limit = shorter(self.engine.sleep(now), self.datagrams.sleep(now));
         let limit = shorter(limit, self.listeners.sleep(now, self.capacity_left()));
         let limit = shorter(limit, self.dialer.sleep(now));
+        let limit = shorter(limit, self.cuts.sleep(now));
         shorter(limit, self.drain.sleep(now))
     }
 
@@ -312,7 +316,9 @@ impl Reactor {
                 }
                 Signal::Terminate | Signal::Interrupt => self.start_drain(turn),
                 Signal::Quit => self.dump(turn),
-                Signal::HangUp => {}
+                Signal::HangUp => {
+                    self.request_reload(turn);
+                }
             }
         }
         None

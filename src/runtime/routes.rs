@@ -143,6 +143,12 @@ impl Routes {
         RouteId { index, generation: self[index].generation }
     }
 
+    /// Whether this route still exists.
+    pub fn has(&self, id: RouteId) -> bool {
+        let route = self.slots.get(usize::from(id.index));
+        route.is_some_and(|route| route.generation == id.generation)
+    }
+
     /// All routes, retired ones included.
     pub fn iter(&self) -> impl Iterator<Item = (u16, &Route)> {
         self.slots.iter().map(|(index, route)| (index as u16, route))
@@ -178,9 +184,8 @@ impl Route {
         self.is_relay() && self.config.listen.address.is_datagram()
     }
 
-    /// Its name: the listen address. The options of the listener may change while it is open.
-    pub fn name(&self) -> String {
-        self.config.listen.address.to_string()
+    pub fn name(&self) -> &str {
+        &self.config.name
     }
 
     pub fn is_relay(&self) -> bool {

@@ -6,6 +6,7 @@ use std::io;
 
 use crate::config::Plan;
 use crate::core::{Observer, SysError, Turn};
+use crate::net::bind::ListenNames;
 use crate::net::limits;
 
 use super::admin_port::AdminPort;
@@ -27,7 +28,8 @@ pub fn bind(
 ) -> Result<(Reactor, Vec<String>), CannotStart> {
     let mut reactor = Reactor::new(limits::raise_files(), seed())?;
     let turn = &mut Turn::new(reactor.now(), observer);
-    let warnings = reactor.apply(plan, turn)?;
+    let names = ListenNames::resolve(plan.routes.iter().map(|route| &route.listen));
+    let warnings = reactor.apply(plan, &names, turn)?.warnings;
     reactor.admin =
         AdminPort::bind(&plan.admin, &reactor.event_loop, turn).map_err(CannotApply::Listen)?;
     reactor.set_timed(reactor.admin.is_some());

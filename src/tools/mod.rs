@@ -1,5 +1,6 @@
 //! Commands that work with a running daemon from outside, or with what it has recorded.
 
+pub mod config_files;
 pub mod ctl;
 pub mod top;
 pub mod trace;

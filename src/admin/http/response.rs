@@ -14,6 +14,7 @@ pub mod content_type {
     /// The text format of Prometheus. Without its version Prometheus 3 refuses the scrape.
     pub const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
     pub const EVENTS: &str = "text/event-stream";
+    pub const TOML: &str = "application/toml";
     pub const RECORDING: &str = "application/octet-stream";
 }
 
@@ -101,6 +102,7 @@ impl From<Problem> for Response {
             | Status::ExpectationFailed
             | Status::MisdirectedRequest
             | Status::HeaderFieldsTooLarge
+            | Status::UnprocessableContent
             | Status::NotImplemented => response,
         }
     }

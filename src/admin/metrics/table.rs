@@ -361,6 +361,27 @@ pub const METRICS: &[Metric] = &[
             out.value(files);
         }
     }),
+    counter(
+        "oneloop_reloads_total",
+        "reloads",
+        &["result"],
+        "Reloads of the configuration file: applied, or failed without an effect.",
+        |cx, out| {
+            let counts = cx.reactor.reload_counts();
+            out.labelled("applied", counts.applied);
+            out.labelled("failed", counts.failed);
+        },
+    ),
+    gauge(
+        "oneloop_config_applied_time_seconds",
+        "seconds",
+        &[],
+        "When the configuration in force was applied, in seconds since 1970.",
+        |cx, out| {
+            let applied = cx.reactor.config_applied_at().duration_since(UNIX_EPOCH);
+            seconds(out, applied.unwrap_or_default());
+        },
+    ),
     gauge(
         "process_start_time_seconds",
         "seconds",

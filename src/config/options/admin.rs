@@ -1,6 +1,7 @@
 //! The options for operators: the listeners for them and for scrapers, and the recording.
 
-use super::{Field, OptionSpec, PLAIN, Scope, Section, Takes};
+use super::file::{ADMIN_TABLE, LOG_TABLE};
+use super::{Field, FileKey, OptionSpec, PLAIN, Scope, Section, Takes};
 use crate::config::admin::{read_admin, read_hosts, read_metrics, read_token_file};
 use crate::config::parse::put;
 use crate::config::record::read_record;
@@ -10,6 +11,7 @@ const ADMIN: OptionSpec = OptionSpec { section: Section::Admin, scope: Scope::Se
 pub(super) const OPTIONS: [OptionSpec; 5] = [
     OptionSpec {
         name: "metrics",
+        in_file: Some(FileKey { name: "metrics", ..ADMIN_TABLE }),
         takes: Takes::Value("LISTEN"),
         default: "off",
         help: "serve /metrics, /livez and /readyz over HTTP; may be a public address",
@@ -21,6 +23,7 @@ pub(super) const OPTIONS: [OptionSpec; 5] = [
     },
     OptionSpec {
         name: "admin",
+        in_file: Some(FileKey { name: "listen", ..ADMIN_TABLE }),
         takes: Takes::Value("LISTEN"),
         default: "off",
         help: "serve them and the admin endpoint: a loopback address or a Unix socket (mode 0600 \
@@ -33,6 +36,7 @@ pub(super) const OPTIONS: [OptionSpec; 5] = [
     },
     OptionSpec {
         name: "admin-token-file",
+        in_file: Some(FileKey { name: "token-file", ..ADMIN_TABLE }),
         takes: Takes::Value("FILE"),
         default: "none",
         help: "file with the token for changes (drain, pause, close); on a Unix socket the same \
@@ -45,6 +49,7 @@ pub(super) const OPTIONS: [OptionSpec; 5] = [
     },
     OptionSpec {
         name: "admin-host",
+        in_file: Some(FileKey { name: "hosts", is_list: true, ..ADMIN_TABLE }),
         takes: Takes::Value("NAME"),
         default: "loopback names",
         help: "also answer requests for this host name or IP address; repeatable",
@@ -56,6 +61,7 @@ pub(super) const OPTIONS: [OptionSpec; 5] = [
     },
     OptionSpec {
         name: "record",
+        in_file: Some(FileKey { name: "record", ..LOG_TABLE }),
         takes: Takes::Value("SIZE|FILE,limit=SIZE"),
         default: "off",
         help: "record every event: the newest in memory, or in files FILE.000001 and so on",

@@ -1,6 +1,7 @@
 //! The options of all commands: the log, colors, help and version.
 
-use super::{Field, OptionSpec, PLAIN, Scope, Section, Takes};
+use super::file::LOG_TABLE;
+use super::{Field, FileKey, OptionSpec, PLAIN, Scope, Section, Takes};
 use crate::config::parse::{choice, choice_name, put};
 use crate::config::{AccessFormat, Color, Explain};
 
@@ -37,6 +38,7 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
     },
     OptionSpec {
         name: "explain",
+        in_file: Some(FileKey { name: "explain", ..LOG_TABLE }),
         takes: Takes::OptionalValue,
         help: "add the reason to the first line of each kind; --explain=always: to every line",
         field: Field::Log(
@@ -54,6 +56,7 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
     },
     OptionSpec {
         name: "access-log",
+        in_file: Some(FileKey { name: "access-log", ..LOG_TABLE }),
         takes: Takes::Value("FORMAT"),
         default: "off",
         help: "log one line when a connection ends: logfmt, json or haproxy",
@@ -66,6 +69,7 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
     },
     OptionSpec {
         name: "color",
+        in_file: Some(FileKey { name: "color", ..LOG_TABLE }),
         takes: Takes::Value("WHEN"),
         help: "color the output: auto (on a terminal, unless NO_COLOR is set), always or never",
         field: Field::Log(

@@ -7,6 +7,7 @@
 use super::ctl::CtlSettings;
 use super::parse::{self, SpanError, Spanned};
 use super::policy::RouteSettings;
+use super::serve::ServeSettings;
 use super::service::{Greeting, HubOptions, Service};
 use super::tools::ConnectSettings;
 use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan, TopPlan, TracePlan};
@@ -14,6 +15,7 @@ use super::{Address, ChatPlan, DoctorPlan, LogPlan, Plan, Policy, StressPlan, To
 mod admin;
 mod common;
 mod ctl;
+mod file;
 mod serve;
 mod stress;
 mod tools;
@@ -23,7 +25,8 @@ mod trace;
 #[cfg(test)]
 mod tests;
 
-/// One option: `--name` on a command line, `name` after a comma in a route.
+/// One option: `--name` on a command line, `name` after a comma in a route, a key in a
+/// configuration file.
 #[derive(Clone, Debug)]
 pub struct OptionSpec {
     pub name: &'static str,
@@ -35,7 +38,33 @@ pub struct OptionSpec {
     pub help: &'static str,
     pub section: Section,
     pub scope: Scope,
+    /// None: configuration files do not have it.
+    pub in_file: Option<FileKey>,
     pub field: Field,
+}
+
+/// The key of an option in a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileKey {
+    pub table: ConfigTable,
+    /// Its name there, which may be shorter, because the table has a name too.
+    pub name: &'static str,
+    /// Whether it takes a list.
+    pub is_list: bool,
+}
+
+/// A table of a configuration file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigTable {
+    Process,
+    Log,
+    Admin,
+    /// The defaults of all routes. Each route may have the same keys.
+    Policy,
+    /// The settings of greet, in a route.
+    Greet,
+    /// The settings of hub, in a route.
+    Hub,
 }
 
 /// Whether an option takes a value.
@@ -57,6 +86,10 @@ pub enum Scope {
     Logged,
     /// All commands that serve.
     Servers,
+    /// All commands that serve, `serve` with a file among them.
+    Daemons,
+    /// No command: only configuration files.
+    File,
     /// These commands.
     Only(&'static [&'static str]),
     /// `run`, and the commands and routes of these services.
@@ -72,6 +105,20 @@ pub enum Services {
     Relay,
     /// All but relay, greet and hub: the services that answer datagrams themselves.
     Small,
+}
+
+impl ConfigTable {
+    /// Its name, as it is written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            ConfigTable::Process => "process",
+            ConfigTable::Log => "log",
+            ConfigTable::Admin => "admin",
+            ConfigTable::Policy => "policy",
+            ConfigTable::Greet => "greet",
+            ConfigTable::Hub => "hub",
+        }
+    }
 }
 
 /// The heading under which help lists an option.
@@ -120,6 +167,7 @@ pub enum Field {
     Ctl(Set<CtlSettings>, Show<CtlSettings>),
     Top(Set<TopPlan>, Show<TopPlan>),
     Trace(Set<TracePlan>, Show<TracePlan>),
+    Serve(Set<ServeSettings>, Show<ServeSettings>),
     Stress(Set<StressPlan>, Show<StressPlan>),
     /// No field: the help is printed instead.
     Help,
@@ -140,12 +188,13 @@ pub struct Settings {
     pub ctl: CtlSettings,
     pub top: TopPlan,
     pub trace: TracePlan,
+    pub serve: ServeSettings,
     pub stress: StressPlan,
 }
 
 /// Returns every option of every command, in the order of help.
 pub fn all() -> impl Iterator<Item = &'static OptionSpec> {
-    let serve = serve::OPTIONS.iter().chain(&admin::OPTIONS);
+    let serve = file::OPTIONS.iter().chain(&serve::OPTIONS).chain(&admin::OPTIONS);
     let plans = serve
         .chain(&tools::OPTIONS)
         .chain(&ctl::OPTIONS)
@@ -165,32 +214,6 @@ pub fn changed(
         let value = option.show(settings)?;
         (Some(&value) != option.show(&untouched).as_ref()).then_some((option, value))
     })
-}
-
-/// Returns the options of a daemon as a whole whose values are not the defaults, and their values
-/// as a user would type them; a flag has an empty value. Its routes have a text form of their own.
-pub fn changed_of_daemon(plan: &Plan) -> Vec<(&'static str, String)> {
-    let untouched = Plan::default();
-    let changed = all().filter_map(|option| match option.field {
-        Field::Daemon(_, show) => {
-            let value = show(plan)?;
-            (Some(&value) != show(&untouched).as_ref()).then_some((option.name, value))
-        }
-        Field::Policy(..)
-        | Field::Greeting(..)
-        | Field::Hub(..)
-        | Field::Log(..)
-        | Field::Connect(..)
-        | Field::Chat(..)
-        | Field::Doctor(..)
-        | Field::Ctl(..)
-        | Field::Top(..)
-        | Field::Trace(..)
-        | Field::Stress(..)
-        | Field::Help
-        | Field::Version => None,
-    });
-    changed.collect()
 }
 
 /// Returns the options of a route of this service whose values are not the defaults, as they are
@@ -230,6 +253,7 @@ const PLAIN: OptionSpec = OptionSpec {
     help: "",
     section: Section::Own,
     scope: Scope::All,
+    in_file: None,
     field: Field::Help,
 };
 
@@ -248,6 +272,7 @@ impl OptionSpec {
             Field::Ctl(set, _) => set(&mut settings.ctl, value),
             Field::Top(set, _) => set(&mut settings.top, value),
             Field::Trace(set, _) => set(&mut settings.trace, value),
+            Field::Serve(set, _) => set(&mut settings.serve, value),
             Field::Stress(set, _) => set(&mut settings.stress, value),
             Field::Help | Field::Version => Ok(()),
         }
@@ -267,6 +292,7 @@ impl OptionSpec {
             Field::Ctl(_, show) => show(&settings.ctl),
             Field::Top(_, show) => show(&settings.top),
             Field::Trace(_, show) => show(&settings.trace),
+            Field::Serve(_, show) => show(&settings.serve),
             Field::Stress(_, show) => show(&settings.stress),
             Field::Help | Field::Version => None,
         }
@@ -292,12 +318,14 @@ impl OptionSpec {
 
 impl Scope {
     pub fn has_command(self, command: &str) -> bool {
-        const UNLOGGED: [&str; 5] = ["doctor", "ctl", "top", "trace", "stress"];
+        const UNLOGGED: [&str; 6] = ["check", "doctor", "ctl", "top", "trace", "stress"];
         let serves = command == "run" || Service::NAMES.contains(&command);
         match self {
             Scope::All => true,
             Scope::Logged => !UNLOGGED.contains(&command),
             Scope::Servers => serves,
+            Scope::Daemons => serves || command == "serve",
+            Scope::File => false,
             Scope::Only(commands) => commands.contains(&command),
             Scope::Services(services) => serves && (command == "run" || services.has(command)),
             Scope::Service(service) => service == command,
@@ -306,11 +334,16 @@ impl Scope {
 
     /// Whether routes of this service accept the option. None: the options of routes do not include
     /// it.
-    fn has_route(self, service: &str) -> Option<bool> {
+    pub(super) fn has_route(self, service: &str) -> Option<bool> {
         match self {
             Scope::Services(services) => Some(services.has(service)),
             Scope::Service(only) => Some(only == service),
-            Scope::All | Scope::Logged | Scope::Servers | Scope::Only(_) => None,
+            Scope::All
+            | Scope::Logged
+            | Scope::Servers
+            | Scope::Daemons
+            | Scope::File
+            | Scope::Only(_) => None,
         }
     }
 }
@@ -360,6 +393,7 @@ pub(super) fn read_route_option(
         | Field::Ctl(..)
         | Field::Top(..)
         | Field::Trace(..)
+        | Field::Serve(..)
         | Field::Stress(..)
         | Field::Help
         | Field::Version => Err(name.wrong("unknown option")),

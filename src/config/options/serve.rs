@@ -1,7 +1,8 @@
 //! The options of the commands that serve: those of greet and hub, the limits of the daemon, and
 //! the policy of its routes.
 
-use super::{Field, OptionSpec, PLAIN, Scope, Section, Services, Takes};
+use super::file::{GREET, HUB_TABLE, POLICY, PROCESS};
+use super::{Field, FileKey, OptionSpec, PLAIN, Scope, Section, Services, Takes};
 use crate::config::parse::{choice, choice_name, put};
 use crate::config::template;
 use crate::config::unit::{self, show_duration, show_size, show_timeout};
@@ -16,6 +17,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     // ---- greet ---------------------------------------------------------------------------------
     OptionSpec {
         name: "text",
+        in_file: Some(FileKey { name: "text", ..GREET }),
         takes: Takes::Value("TEXT"),
         help: "text to send, with \\n \\r \\t \\xNN and placeholders (see above)",
         scope: Scope::Only(&["greet"]),
@@ -27,10 +29,11 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "read-one",
+        in_file: Some(FileKey { name: "read-one", ..GREET }),
         help: "then read one message, up to a newline or end of file, and log it",
         scope: Scope::Service("greet"),
         field: Field::Greeting(
-            |greeting, _| put(&mut greeting.read_one, Ok(true)),
+            |greeting, value| put(&mut greeting.read_one, Ok(value.text != "false")),
             |greeting| greeting.read_one.then(String::new),
         ),
         ..PLAIN
@@ -38,6 +41,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     // ---- hub -----------------------------------------------------------------------------------
     OptionSpec {
         name: "frame",
+        in_file: Some(FileKey { name: "frame", ..HUB_TABLE }),
         takes: Takes::Value("FRAME"),
         help: "message format: line, len32 (4-byte big-endian length, then payload) or raw (as \
                received)",
@@ -49,6 +53,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "max-message",
+        in_file: Some(FileKey { name: "max-message", ..HUB_TABLE }),
         takes: Takes::Value("SIZE"),
         help: "maximum message size; the sender of a longer message is disconnected",
         field: Field::Hub(
@@ -62,6 +67,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "hub-buffer",
+        in_file: Some(FileKey { name: "buffer", ..HUB_TABLE }),
         takes: Takes::Value("SIZE"),
         help: "memory for messages that some client has not received yet",
         field: Field::Hub(
@@ -74,6 +80,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "on-lag",
+        in_file: Some(FileKey { name: "on-lag", ..HUB_TABLE }),
         takes: Takes::Value("ACTION"),
         default: "skip; close if raw",
         help: "for a client that is a whole buffer behind: skip the missed messages, or close it",
@@ -86,6 +93,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     // ---- the daemon as a whole -----------------------------------------------------------------
     OptionSpec {
         name: "max-connections",
+        in_file: Some(FileKey { name: "max-connections", ..PROCESS }),
         short: Some('m'),
         takes: Takes::Value("N"),
         default: "from the open-file limit",
@@ -98,6 +106,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "drain-timeout",
+        in_file: Some(FileKey { name: "drain-timeout", ..PROCESS }),
         takes: Takes::Value("TIME"),
         help: "time for connections in progress to finish after TERM or INT",
         field: Field::Daemon(
@@ -108,6 +117,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "drain-idle",
+        in_file: Some(FileKey { name: "drain-idle", ..PROCESS }),
         takes: Takes::Value("TIME"),
         default: "1s, at most half of --drain-timeout",
         help: "during a drain, close connections at rest after this long",
@@ -119,6 +129,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "busy-poll",
+        in_file: Some(FileKey { name: "busy-poll", ..PROCESS }),
         takes: Takes::Value("TIME"),
         help: "poll without sleeping for this long before each sleep: lower latency, one busy core",
         field: Field::Daemon(
@@ -130,6 +141,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     // ---- policy --------------------------------------------------------------------------------
     OptionSpec {
         name: "idle-timeout",
+        in_file: Some(FileKey { name: "idle-timeout", ..POLICY }),
         takes: Takes::Value("TIME"),
         help: "close connections idle for this long",
         scope: Scope::Services(Services::All),
@@ -141,6 +153,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "half-close-timeout",
+        in_file: Some(FileKey { name: "half-close-timeout", ..POLICY }),
         takes: Takes::Value("TIME"),
         help: "close half-closed connections idle for this long",
         scope: Scope::Services(Services::All),
@@ -152,6 +165,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "max-lifetime",
+        in_file: Some(FileKey { name: "max-lifetime", ..POLICY }),
         takes: Takes::Value("TIME"),
         help: "close connections at this age",
         scope: Scope::Services(Services::All),
@@ -163,6 +177,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "connect-timeout",
+        in_file: Some(FileKey { name: "connect-timeout", ..POLICY }),
         takes: Takes::Value("TIME"),
         help: "give up on a target and try the next",
         scope: Scope::Services(Services::Relay),
@@ -177,6 +192,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "udp-timeout",
+        in_file: Some(FileKey { name: "udp-timeout", ..POLICY }),
         takes: Takes::Value("TIME"),
         default: "60s",
         help: "close datagram flows idle for this long",
@@ -192,6 +208,7 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "udp-flows",
+        in_file: Some(FileKey { name: "udp-flows", ..POLICY }),
         takes: Takes::Value("N"),
         help: "maximum datagram flows; a new one replaces the oldest",
         scope: Scope::Services(Services::Relay),
@@ -203,10 +220,11 @@ pub(super) const OPTIONS: [OptionSpec; 17] = [
     },
     OptionSpec {
         name: "udp-allow-low-ports",
+        in_file: Some(FileKey { name: "udp-allow-low-ports", ..POLICY }),
         help: "also answer datagrams from ports below 1024",
         scope: Scope::Services(Services::Small),
         field: Field::Policy(
-            |policy, _| put(&mut policy.udp_allow_low_ports, Ok(true)),
+            |policy, value| put(&mut policy.udp_allow_low_ports, Ok(value.text != "false")),
             |policy| policy.udp_allow_low_ports.then(String::new),
         ),
         ..LIMIT

@@ -9,7 +9,7 @@ use crate::core::{
 };
 
 /// The number of variants: `sample` takes an index below it.
-pub const SAMPLES: u64 = 40;
+pub const SAMPLES: u64 = 43;
 
 fn pick<T: Clone>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len() as u64) as usize].clone()
@@ -91,6 +91,7 @@ fn reason(random: &mut Random) -> Reason {
         Reason::Lagged,
         Reason::TooLong,
         Reason::Admin,
+        Reason::Reloaded,
     ];
     // Its length is checked against that of all names.
     let all: [Reason; Reason::NAMES.len()] = reasons;
@@ -192,6 +193,12 @@ pub fn sample(index: u64, r: &mut Random, turn: Moment, deliver: &mut dyn FnMut(
         36 => Event::Received { bytes, from: peer },
         37 => Event::Sent { bytes, to: peer },
         38 => Event::Passed { received: a, received_bytes: b, sent: c, sent_bytes: d },
+        39 => Event::Reloading { file: address },
+        40 => {
+            let (added, changed, removed, unchanged) = (bytes, rest, size(r), size(r));
+            Event::Reloaded { added, changed, removed, unchanged }
+        }
+        41 => Event::ReloadFailed { error: address },
         _ => {
             let from = yes.then_some(peer);
             Event::Dropped { bytes: some.then_some(bytes), from, why: why(r) }

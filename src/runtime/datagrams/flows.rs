@@ -406,6 +406,12 @@ impl Flows {
         })
     }
 
+    /// The key of the flow in a slot, and its route.
+    pub fn route_at(&self, slot: usize) -> Option<(Key, u16)> {
+        let entry = self.table.peek(slot)?;
+        Some((Key::flow(entry.id, slot), self.table.route(entry.list)))
+    }
+
     /// The key of the flow in a slot.
     pub fn key_at(&self, slot: usize) -> Option<Key> {
         self.table.peek(slot).map(|entry| Key::flow(entry.id, slot))

@@ -297,6 +297,11 @@ impl Datagrams {
         self.flows.at_slot(slot)
     }
 
+    /// The key of the flow in a slot, and its route.
+    pub fn flow_route_at(&self, slot: usize) -> Option<(Key, u16)> {
+        self.flows.route_at(slot)
+    }
+
     /// The key of the flow in a slot.
     pub fn flow_key_at(&self, slot: usize) -> Option<Key> {
         self.flows.key_at(slot)

@@ -13,7 +13,7 @@ use super::reply::{self, BODY_BYTES, HttpReply};
 use crate::admin::resources::{HealthResource, ProblemResource};
 use crate::config::{Address, Host};
 use crate::net::blocking;
-use crate::text::escape::plain;
+use crate::text::escape::{self, plain};
 
 /// Maximum time to connect.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -216,6 +216,8 @@ fn problem(status: u16, phrase: &str, text: &str) -> String {
     if let Ok(ProblemResource { title, detail, .. }) = serde_json::from_str(text) {
         return match detail.is_empty() || detail == title {
             true => plain(&title).to_string(),
+            // The errors of a configuration file have lines of their own.
+            false if status == 422 => format!("{}: {}", plain(&title), escape::message(&detail)),
             false => format!("{}: {}", plain(&title), plain(&detail)),
         };
     }

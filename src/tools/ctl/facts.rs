@@ -3,8 +3,8 @@
 use super::details::size;
 use super::view::{View, pair, pairs, safe, seconds};
 use crate::admin::resources::{
-    ClosedResource, ConfigResource, DrainingResource, LimitsResource, LogLevelResource, LongTurn,
-    LoopResource, PausedResource, RecordResource, TimersResource, VersionResource,
+    ClosedResource, DrainingResource, LimitsResource, LogLevelResource, LongTurn, LoopResource,
+    PausedResource, RecordResource, ReloadResource, TimersResource, VersionResource,
 };
 use crate::text::count::{grouped, plural};
 use crate::text::quantity::{digits, duration, percent};
@@ -112,22 +112,6 @@ pub fn version(resource: &VersionResource, view: &View) -> String {
     pairs(&rows, view)
 }
 
-/// Formats options and routes as they are typed. They are not cut, so that they can be copied.
-pub fn config(resource: &ConfigResource, view: &View) -> String {
-    let mut text = format!("{}\n", view.paint.bold("Routes:"));
-    text.extend(resource.routes.iter().map(|route| format!("  {}\n", safe(route))));
-    if !resource.options.is_empty() {
-        text += &format!("\n{}\n", view.paint.bold("Options:"));
-    }
-    for option in &resource.options {
-        let dashes = if option.name.starts_with('-') { "" } else { "--" };
-        let line = format!("  {dashes}{} {}", safe(&option.name), safe(&option.value));
-        text += line.trim_end();
-        text.push('\n');
-    }
-    text
-}
-
 pub fn log_level(resource: &LogLevelResource, _view: &View) -> String {
     format!("{}\n", safe(&resource.level))
 }
@@ -146,6 +130,15 @@ pub fn recording(resource: &RecordResource, _view: &View) -> String {
 pub fn draining(resource: &DrainingResource, _view: &View) -> String {
     let left = remaining(resource.connections, resource.flows);
     format!("draining {left}, at most {}\n", time(resource.timeout_seconds))
+}
+
+pub fn reloaded(resource: &ReloadResource, _view: &View) -> String {
+    let ReloadResource { added, changed, removed, unchanged, warnings } = resource;
+    let mut text = format!(
+        "reloaded: {added} added, {changed} changed, {removed} removed, {unchanged} unchanged\n"
+    );
+    text.extend(warnings.iter().map(|warning| format!("warning: {}\n", safe(warning))));
+    text
 }
 
 pub fn paused(resource: &PausedResource, _view: &View) -> String {
@@ -169,7 +162,7 @@ fn changed(verb: &str, resource: &PausedResource) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::resources::{DrainRow, LimitRow, OptionRow};
+    use crate::admin::resources::{DrainRow, LimitRow};
     use crate::text::terminal::Paint;
 
     const VIEW: View = View { paint: Paint(false), columns: 80 };
@@ -263,17 +256,6 @@ no turn was late
         let expected = "  version  0.1.0\n  process  7\n  state    running\n  \
             started  2026-11-20T16:08:38Z\n  up       2 h\n";
         assert_eq!(super::version(&version, &VIEW), expected);
-        let option = |name: &str, value: &str| OptionRow {
-            name: name.to_string(),
-            value: value.to_string(),
-        };
-        let config = ConfigResource {
-            options: vec![option("max-connections", "1000"), option("udp-allow-low-ports", "")],
-            routes: vec!["tcp://:7=echo".to_string()],
-        };
-        let expected = "Routes:\n  tcp://:7=echo\n\nOptions:\n  --max-connections 1000\n  \
-            --udp-allow-low-ports\n";
-        assert_eq!(super::config(&config, &VIEW), expected);
         let closed = ClosedResource { id: 7, reason: "admin".to_string() };
         assert_eq!(super::closed(&closed, &VIEW), "#7 closed: admin\n");
         let draining = DrainingResource { connections: 1, flows: 0, timeout_seconds: 10.0 };

@@ -80,11 +80,12 @@ impl Session<'_> {
             CtlCommand::Resume(listen) => {
                 self.show(&on_listeners("/resume", listen.as_ref()), facts::resumed)
             }
+            CtlCommand::Reload => self.show(&AdminRequest::post("/reload", None), facts::reloaded),
             CtlCommand::Drain => self.show(&AdminRequest::post("/drain", None), facts::draining),
             CtlCommand::Record(record) => self.record(record),
             CtlCommand::Ready => self.endpoint.ready(),
             CtlCommand::Version => self.show(&AdminRequest::get("/version"), facts::version),
-            CtlCommand::Config => self.show(&AdminRequest::get("/config"), facts::config),
+            CtlCommand::Config => self.copy(&AdminRequest::get("/config")),
             CtlCommand::Events(filter) => self.events(filter),
             CtlCommand::Get(target) => self.copy(&AdminRequest::get(target.as_str())),
         }

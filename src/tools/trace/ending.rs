@@ -22,7 +22,8 @@ pub(super) fn is_reset(ending: Close, is_relay: bool, has_unsent: bool) -> bool 
         | Reason::Exhausted { .. }
         | Reason::Lagged
         | Reason::TooLong
-        | Reason::Admin => true,
+        | Reason::Admin
+        | Reason::Reloaded => true,
     }
 }
 
@@ -47,7 +48,8 @@ pub(super) fn failed_end(reason: Reason) -> Option<(usize, SysError)> {
         | Reason::Evicted
         | Reason::Lagged
         | Reason::TooLong
-        | Reason::Admin => None,
+        | Reason::Admin
+        | Reason::Reloaded => None,
     }
 }
 

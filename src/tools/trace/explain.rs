@@ -237,6 +237,9 @@ impl ExplainConverter {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::DialFailed { .. }
             | Event::Message { .. }
             | Event::Missed { .. }
@@ -435,6 +438,9 @@ impl Folded {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Opened { .. }
             | Event::Dialing { .. }
             | Event::DialFailed { .. }
@@ -505,6 +511,9 @@ fn arrow(event: &Event<'_>) -> Option<Arrow> {
         | Event::InProgress { .. }
         | Event::Dump { .. }
         | Event::AdminRequest { .. }
+        | Event::Reloading { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
         | Event::Message { .. }
         | Event::Missed { .. }
         | Event::CutOff { .. }

@@ -283,6 +283,10 @@ impl FlagsConverter {
             let Some(mut conn) = self.conns.remove(&id) else { return };
             return conn.end(id, now, &mut self.stalls, &mut self.budgets);
         }
+        if is_driven(event) {
+            let conn = self.conns.entry(key.id).or_default();
+            conn.driven(key.id, self.now, self.turns, &mut self.starved);
+        }
         self.on_step(key, event);
     }
 
@@ -290,14 +294,9 @@ impl FlagsConverter {
     fn on_step(&mut self, key: Key, event: &Event<'_>) {
         let (id, end, now, turn) = (key.id, key.end(), self.now, self.turns);
         let conn = self.conns.entry(id).or_default();
-        if is_driven(event) {
-            conn.driven(id, now, turn, &mut self.starved);
-        }
         match *event {
             Event::Marked { ready } if ready.has(Ready::READ) => conn.marked(now, turn),
-            Event::Read { bytes, .. } => {
-                *self.turn.bytes.entry(id).or_default() += bytes as u64;
-            }
+            Event::Read { bytes, .. } => *self.turn.bytes.entry(id).or_default() += bytes as u64,
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => conn.unsent[end] = left > 0,
             Event::EndOfFile | Event::ShutDown => conn.is_closing = true,
             Event::Yielded { .. } => conn.yielded(id, now, turn, &mut self.budgets),
@@ -307,10 +306,11 @@ impl FlagsConverter {
                     self.slow_connects.push(slow_connect(id, now, after));
                 }
             }
-            Event::DialFailed { target, fault, left, .. } => {
-                let failed = self.failed_dials.entry(plain(target).to_string()).or_default();
-                failed.add(id, now, fault, left);
-            }
+            Event::DialFailed { target, fault, left, .. } => self
+                .failed_dials
+                .entry(plain(target).to_string())
+                .or_default()
+                .add(id, now, fault, left),
             Event::Stalled { unsent, since, .. } => conn.stalled[end] = Some((since, unsent)),
             Event::Resumed { .. } => conn.resumed(id, end, now, false, &mut self.stalls),
             Event::Turn { .. }
@@ -325,6 +325,9 @@ impl FlagsConverter {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Opened { .. }
             | Event::Dialing { .. }
             | Event::Message { .. }

@@ -124,6 +124,14 @@ fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
             ("peer", peer(client)),
             ("changes", changes.into()),
         ],
+        Event::Reloading { file } => vec![("file", file.into())],
+        Event::Reloaded { added, changed, removed, unchanged } => vec![
+            ("added", added.into()),
+            ("changed", changed.into()),
+            ("removed", removed.into()),
+            ("unchanged", unchanged.into()),
+        ],
+        Event::ReloadFailed { error } => vec![("error", error.into())],
         Event::Opened { route, service, listen, peer: client } => vec![
             ("route", route.into()),
             ("service", service.name().into()),
@@ -232,7 +240,8 @@ fn closing(ending: Close) -> Vec<(&'static str, Value)> {
         | Reason::Evicted
         | Reason::Lagged
         | Reason::TooLong
-        | Reason::Admin => {}
+        | Reason::Admin
+        | Reason::Reloaded => {}
     }
     all
 }

@@ -267,6 +267,9 @@ impl PacketEnd {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Message { .. }
             | Event::Missed { .. }
             | Event::CutOff { .. }
@@ -407,6 +410,9 @@ fn has_comment(event: &Event<'_>) -> bool {
         | Event::InProgress { .. }
         | Event::Dump { .. }
         | Event::AdminRequest { .. }
+        | Event::Reloading { .. }
+        | Event::Reloaded { .. }
+        | Event::ReloadFailed { .. }
         | Event::Message { .. }
         | Event::Marked { .. }
         | Event::Stale

@@ -1,0 +1,56 @@
+//! Configuration files in TOML: reads one into the plan of a daemon, finds all errors at once, and
+//! prints a plan as a file.
+//!
+//! The keys are those of the option table, so a file, a command line and a route of `run` accept
+//! the same values. A value keeps its position in the file: the readers of the command line put
+//! their carets there.
+
+use toml::de::DeTable;
+
+use super::{LogPlan, Plan};
+
+mod error;
+mod print;
+mod reader;
+mod route;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use print::print_config;
+pub(super) use reader::keys as keys_of;
+
+/// What a daemon serves, and what it logs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DaemonConfig {
+    pub plan: Plan,
+    pub log: LogPlan,
+}
+
+/// Maximum size of a file. Ten thousand routes are less.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+/// Reads the text of a configuration file. Returns every error, in the order of the text.
+pub fn parse_config(text: &str) -> Result<DaemonConfig, Vec<ConfigError>> {
+    let (document, syntax_errors) = DeTable::parse_recoverable(text);
+    let mut reader = reader::Reader::new(text, syntax_errors);
+    let config = reader.read(document.get_ref());
+    reader.finish().map(|()| config)
+}
+
+/// Returns the name of an option as it is written in a file: `admin.token-file`.
+pub(super) fn typed_in_file(option: &'static str) -> String {
+    let keys = super::options::all().filter(|known| known.name == option);
+    let key = keys.filter_map(|known| known.in_file).next();
+    key.map_or_else(|| option.to_owned(), |key| format!("{}.{}", key.table.name(), key.name))
+}
+
+/// Reads a whole file by its name, for tests and for the comparison of files.
+impl DaemonConfig {
+    /// Reads the text of the file with this name.
+    pub fn parse(file: &str, text: String) -> Result<DaemonConfig, ConfigErrors> {
+        parse_config(&text).map_err(|errors| ConfigErrors { file: file.to_owned(), text, errors })
+    }
+}

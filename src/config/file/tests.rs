@@ -1,0 +1,288 @@
+//! Tests of configuration files: what is accepted, each error at its place, and printing.
+
+use super::*;
+use crate::config::tests::Dice;
+use crate::config::{Existing, Policy, Route, Service};
+
+fn parsed(text: &str) -> DaemonConfig {
+    DaemonConfig::parse("x.toml", text.to_owned()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// Returns the errors of a text: what each one spans, and what is wrong.
+fn errors(text: &str) -> Vec<(&str, String)> {
+    let errors = parse_config(text).expect_err(text);
+    errors.into_iter().map(|error| (&text[error.span.clone()], error.wrong)).collect()
+}
+
+fn one_error(text: &str) -> (&str, String) {
+    let [error] = &errors(text)[..] else { panic!("{text}: {:?}", errors(text)) };
+    error.clone()
+}
+
+/// Returns the routes of a plan, as `run` takes them, with their names.
+fn shown(config: &DaemonConfig) -> Vec<String> {
+    let routes = config.plan.routes.iter();
+    routes.map(|route| format!("{} {route}", route.name)).collect()
+}
+
+#[test]
+fn a_file_has_routes_with_a_service_each() {
+    let config = parsed(
+        r#"
+[policy]
+idle-timeout = "1h"
+udp-allow-low-ports = true
+
+[process]
+max-connections = 10_000
+drain-timeout = "30s"
+
+[log]
+level = "debug"
+access-log = "json"
+explain = true
+
+[admin]
+listen = "/run/x"
+hosts = ["a.example", "::1"]
+
+[route.back]
+listen = [":7", "udp://:7"]
+echo = true
+idle-timeout = "off"
+udp-allow-low-ports = false
+
+[route.pg]
+listen = "/run/pg,mode=0660"
+relay = ["10.0.0.1:5432", "unix:/run/other"]
+connect-timeout = "2s"
+existing = "after 5m"
+
+[route.hall]
+listen = ":23"
+greet = {text = "hello {peer.ip}\n", read-one = true}
+
+[route."lobby of all"]
+listen = ":9"
+hub = {name = "all", frame = "len32", max-message = "1M", buffer = "4M"}
+"#,
+    );
+    let expected = [
+        "back tcp://:7=echo",
+        "back udp://:7=echo",
+        "pg unix:/run/pg,mode=0660=relay,idle-timeout=1h,connect-timeout=2s:\
+         tcp://10.0.0.1:5432,unix:/run/other",
+        "hall tcp://:23=greet,read-one,idle-timeout=1h:hello {peer.ip}\\n",
+        "lobby of all tcp://:9=hub,frame=len32,max-message=1M,hub-buffer=4M,idle-timeout=1h:all",
+    ];
+    assert_eq!(shown(&config), expected);
+    let plan = &config.plan;
+    assert_eq!(plan.max_connections, Some(10_000));
+    assert_eq!(plan.admin.admin.as_ref().unwrap().to_string(), "unix:/run/x,mode=0600");
+    assert_eq!(plan.admin.hosts, ["a.example", "[::1]"]);
+    assert_eq!(config.log.level(), "debug");
+    assert!(plan.routes[2].policy.existing != Existing::Keep);
+}
+
+#[test]
+fn each_error_is_found_at_its_place() {
+    let route = |rest: &str| format!("[route.a]\nlisten = \":7\"\n{rest}\n");
+    let cases: [(String, &str, &str); 30] = [
+        ("[rout.a]\n".into(), "rout", "unknown table; did you mean [route]?"),
+        ("x = 1\n".into(), "x", "unknown table"),
+        ("log = 1\n".into(), "1", "expected a table, found a whole number"),
+        ("[route]\na = 1\n".into(), "1", "expected a table, found a whole number"),
+        ("[log]\nlevl = \"info\"\n".into(), "levl", "unknown key; did you mean level?"),
+        ("[log]\nlevel = \"loud\"\n".into(), "loud", "unknown value"),
+        ("[log]\nlevel = 3\n".into(), "3", "expected a text in quotes, found a whole number"),
+        (route("ech = true"), "ech", "unknown key; did you mean echo?"),
+        (route("echo = 1"), "1", "expected true, found a whole number"),
+        (route("echo = false"), "false", "expected true, found false"),
+        (route(""), "a", "the route has no service"),
+        (
+            route("echo = true\ndiscard = true"),
+            "discard",
+            "a route has one service, not echo and discard",
+        ),
+        (route("relay = []"), "[]", "a relay needs a target"),
+        (route("relay = [\"a:1\", 2]"), "2", "expected a text in quotes, found a whole number"),
+        (route("relay = [\"a:1\", \"b:x\"]"), "x", "a port is a number"),
+        (route("relay = \"udp://a:1\""), "udp://a:1", "a datagram address, but"),
+        (route("greet = {}"), "{}", "greet needs a text"),
+        (route("greet = {text = \"{pear}\"}"), "pear", "unknown placeholder; did you mean {peer}?"),
+        (route("greet = {text = \"a\", x = 1}"), "x", "unknown key"),
+        (route("hub = 3"), "3", "expected true or a table, found a whole number"),
+        (route("hub = {name = \"a b\"}"), "a b", "not the name of a hub"),
+        (route("hub = {fram = \"raw\"}"), "fram", "unknown key; did you mean frame?"),
+        (route("hub = true\nframe = \"raw\""), "frame", "frame belongs to hub: hub = {frame = …}"),
+        (
+            route("echo = true\nidle-timeout = 5"),
+            "5",
+            "expected a duration in quotes, as \"5s\", found a whole number; did you mean \"5s\"?",
+        ),
+        (
+            route("echo = true\nidle-timeout = \"5\""),
+            "",
+            "a duration needs a unit; did you mean 5s?",
+        ),
+        (
+            route("echo = true\nconnect-timeout = \"5s\""),
+            "connect-timeout",
+            "connect-timeout does not apply to echo",
+        ),
+        (route("echo = true\nexisting = \"kill\""), "kill", "unknown value"),
+        (
+            route("hub = {max-message = \"100\"}"),
+            "\"100\"",
+            "a size needs a unit; did you mean \"100b\"?",
+        ),
+        ("[route.a]\nlisten = \"7x\"\necho = true\n".into(), "", "missing port"),
+        (
+            "[route.\"(a\"]\nlisten = \":7\"\necho = true\n".into(),
+            "\"(a\"",
+            "not the name of a route",
+        ),
+    ];
+    for (text, place, wrong) in cases {
+        let (found, said) = one_error(&text);
+        assert_eq!(found, place, "{text}: {said}");
+        assert!(said.starts_with(wrong), "{text}: {said}");
+    }
+}
+
+#[test]
+fn all_errors_are_listed_in_the_order_of_the_text() {
+    let text = "[process]\nmax-connections = \"many\"\n\n[route.a]\nlisten = \":7\"\necho = true\n\
+                [route.b]\nlisten = \":7\"\nrelay = [\"a:1\", \"b\"]\nidle = \"1h\"\n";
+    let found: Vec<_> = errors(text).into_iter().map(|(place, _)| place).collect();
+    assert_eq!(found, ["\"many\"", "", "idle"]);
+}
+
+#[test]
+fn the_lines_of_two_places_are_shown_and_escapes_span_the_whole_text() {
+    let text = "[route.a]\nlisten = \":7\"\necho = true\n[route.b]\n  \
+                listen = [\":9\", \"*:7\"]\n  \
+                discard = true\n";
+    let errors = DaemonConfig::parse("dir/x.toml", text.into()).unwrap_err().to_string();
+    let expected = "dir/x.toml:5:19: tcp://:7 is used by two routes\n  \
+                    5 |   listen = [\":9\", \"*:7\"]\n    |                   ^^^^^\n\
+                    dir/x.toml:2:10: the other route\n  2 | listen = \":7\"\n    |          ^^^^";
+    assert_eq!(errors, expected);
+    let text = "[route.a]\nlisten = \":7\"\ngreet = {text = \"\\t{pear}\"}\n";
+    assert_eq!(one_error(text).0, "\"\\t{pear}\"");
+    let text = "[log]\nlevel = \"\\u001b[2J\"\n[route.a]\nlisten = \"\u{202e}\"\necho = true\n";
+    let shown = DaemonConfig::parse("\x1b", text.into()).unwrap_err().to_string();
+    assert!(!shown.chars().any(|c| c != '\n' && crate::text::escape::is_hidden(c)), "{shown}");
+}
+
+#[test]
+fn every_syntax_error_is_listed_and_nothing_is_missed_because_of_it() {
+    let text =
+        "[route.a]\nlisten = \":7\nrelay = [\"a:1\"]\n[log\n[route.b]\nlisten = :9\necho = true\n";
+    let lines: Vec<_> = parse_config(text)
+        .unwrap_err()
+        .into_iter()
+        .map(|error| ConfigError::line_and_column(text, error.span.start).0)
+        .collect();
+    assert_eq!(lines, [2, 4, 6]);
+}
+
+#[test]
+fn a_file_without_routes_is_refused() {
+    for text in ["", "# nothing\n", "[log]\nlevel = \"info\"\n", "[route]\n"] {
+        assert_eq!(one_error(text), ("", "no route".to_owned()), "{text:?}");
+    }
+}
+
+#[test]
+fn the_plan_as_a_whole_is_checked() {
+    let text = "[admin]\ntoken-file = \"/x\"\n[process]\ndrain-idle = \"20s\"\n\
+                [route.a]\nlisten = \":1\"\nrelay = [\"127.0.0.1:2\"]\n\
+                [route.b]\nlisten = \":2\"\nrelay = [\"127.0.0.1:1\"]\n";
+    let found = errors(text);
+    let expected = [
+        ("\"/x\"", "admin.token-file has no effect without admin.listen"),
+        ("\"20s\"", "process.drain-idle 20s must be shorter than process.drain-timeout 10s"),
+        ("\":1\"", "the relay at tcp://:1 would connect to itself through other routes"),
+    ];
+    assert_eq!(found, expected.map(|(place, wrong)| (place, wrong.to_owned())));
+}
+
+#[test]
+fn a_printed_plan_reads_as_the_same_plan() {
+    let texts = [
+        ":7=echo",
+        "127.0.0.1:0=echo",
+        "127.0.0.1:0=discard,max-lifetime=1s",
+        "udp://:53=relay,udp-flows=5:udp://10.0.0.1:53",
+        "/run/a b,mode=0600=relay,idle-timeout=90s:a:1,b:2",
+        ":23=greet,read-one:say \"\\n\" or '{peer}'\\x00\\t",
+        ":24=greet:\\\\ {time}\\n",
+        ":9=hub,frame=raw:lobby",
+        ":10=hub,max-message=1000,hub-buffer=100k,on-lag=close",
+        "unix:/run/\u{e9}\"=whoami",
+    ];
+    let route = |text: &&str| Route::parse(text, &Policy::default()).unwrap();
+    let mut routes: Vec<Route> = texts.iter().map(route).collect();
+    crate::config::number_names(&mut routes);
+    routes[0].policy.existing = Existing::After(std::time::Duration::from_secs(90));
+    let mut config = DaemonConfig::default();
+    config.plan.routes = routes;
+    config.plan.admin.hosts = vec!["a.example".into(), "[::1]".into()];
+    config.plan.admin.admin = Some("127.0.0.1:9900".parse().unwrap());
+    config.plan.max_connections = Some(12);
+    config.log.explain = crate::config::Explain::First;
+    config.log.quiet = true;
+    let printed = print_config(&config);
+    assert_eq!(parsed(&printed), config, "{printed}");
+    assert!(printed.contains("[route.\"tcp://127.0.0.1:0#2\"]\n"), "{printed}");
+    assert!(printed.contains("greet = { text = '\\\\ {time}\\n' }\n"), "{printed}");
+}
+
+#[test]
+fn routes_of_one_name_are_printed_together() {
+    let text =
+        "[route.a]\nlisten = [\"tcp://:7\", \"udp://:7\"]\necho = true\nidle-timeout = \"1h\"\n";
+    assert_eq!(print_config(&parsed(text)), text);
+}
+
+#[test]
+fn any_text_is_refused_in_order_or_prints_back() {
+    let mut dice = Dice::throw();
+    let seedlings = [
+        "[route.a]\nlisten = \":80\"\nrelay = [\"a:1\", \"/run/b\"]\nidle-timeout = \"1h\"\n",
+        "[policy]\nidle-timeout = \"1h\"\n[route.b]\n\
+         listen = [\":7\", \"udp://:7\"]\necho = true\n",
+        "[route.c]\nlisten = \":9\"\n\
+         hub = {name = \"x\", frame = \"raw\"}\nexisting = \"after 1s\"\n",
+        "[log]\nlevel = \"debug\"\n[admin]\nlisten = \"/x\"\n\
+         [route.d]\nlisten = \":1\"\necho=true\n",
+    ];
+    let mut accepted = 0;
+    for _ in 0..10_000 {
+        let text = dice.text(&seedlings);
+        match parse_config(&text) {
+            Ok(config) => {
+                accepted += 1;
+                let printed = print_config(&config);
+                assert_eq!(parse_config(&printed).as_ref(), Ok(&config), "{printed}");
+                assert!(!config.plan.routes.is_empty());
+            }
+            Err(errors) => {
+                assert!(errors.iter().all(|error| text.get(error.span.clone()).is_some()));
+                assert!(errors.is_sorted_by_key(|error| error.span.start), "{text:?}");
+                let shown = ConfigErrors { file: "x".into(), text, errors }.to_string();
+                assert!(shown.contains("x:"), "{shown}");
+            }
+        }
+    }
+    assert!(accepted > 300, "only {accepted} were accepted: the test has lost its aim");
+}
+
+#[test]
+fn a_small_service_is_true_and_nothing_else() {
+    for service in Service::NAMES.into_iter().filter(|s| !["greet", "relay", "hub"].contains(s)) {
+        let config = parsed(&format!("[route.a]\nlisten = \":7\"\n{service} = true\n"));
+        assert_eq!(config.plan.routes[0].service.name(), service);
+    }
+}
