@@ -11,7 +11,7 @@ use oneloop::admin::server::AdminServer;
 use oneloop::admin::settings::ServerSettings;
 use oneloop::cli::{self, Command};
 use oneloop::config::{
-    CtlPlan, DaemonConfig, LogPlan, Plan, ServePlan, TopPlan, TracePlan, print_config,
+    ComparePlan, CtlPlan, DaemonConfig, LogPlan, Plan, ServePlan, TopPlan, TracePlan, print_config,
 };
 use oneloop::core::Moment;
 use oneloop::doctor;
@@ -25,7 +25,7 @@ use oneloop::text::count::Count;
 use oneloop::text::escape;
 use oneloop::text::terminal::{stderr_columns, stdout_columns};
 use oneloop::text::wrap::fit;
-use oneloop::tools::{config_files, ctl, top, trace};
+use oneloop::tools::{config_files, ctl, plan, top, trace};
 
 /// Exit code of success.
 const EXIT_OK: u8 = 0;
@@ -33,6 +33,8 @@ const EXIT_OK: u8 = 0;
 const EXIT_RUNTIME_ERROR: u8 = 1;
 /// Exit code of a usage error.
 const EXIT_USAGE: u8 = 2;
+/// Exit code of `plan` if a reload would change something.
+const EXIT_CHANGES: u8 = 2;
 
 fn main() -> ExitCode {
     // Not fatal: unblocked, the signal kills the process only at a write beyond RLIMIT_FSIZE.
@@ -54,6 +56,7 @@ fn run(command: Command) -> u8 {
         Command::ServeFile(plan) => serve_file(&plan),
         Command::PrintConfig(text) => print(&text),
         Command::Check(file) => check_file(&file),
+        Command::Compare(plan) => compare_file(&plan),
         Command::Help(help) => print(&help.text(stdout_columns())),
         Command::Version(text) => print(&text),
         Command::Doctor(plan) => match doctor::run(&plan, &mut io::stdout().lock()) {
@@ -106,6 +109,13 @@ fn check_file(file: &Path) -> u8 {
             EXIT_RUNTIME_ERROR
         }
     }
+}
+
+/// Shows what a reload would change. Returns the exit code.
+fn compare_file(plan: &ComparePlan) -> u8 {
+    let environment = ctl::Environment::read(|name| std::env::var_os(name));
+    let changes = plan::run(plan, &environment, &mut io::stdout().lock());
+    exit_code(changes.map(|changes| if changes { EXIT_CHANGES } else { EXIT_OK }))
 }
 
 /// Runs the daemon until a signal stops it. Returns the exit code.

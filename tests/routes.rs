@@ -318,11 +318,11 @@ fn a_closing_listener_that_is_wanted_again_is_taken_over() {
 }
 
 #[test]
-fn an_option_that_only_bind_can_set_is_refused_and_a_backlog_is_not() {
-    let mut test = TestLoop::start(&["127.0.0.2:0=echo"]);
-    let error = test.apply(&["127.0.0.2:0,reuseport=echo"]).unwrap_err();
+fn an_option_that_only_bind_can_set_is_refused_for_datagrams_and_a_backlog_is_not() {
+    let mut test = TestLoop::start(&["127.0.0.2:0=echo", "udp://127.0.0.2:0=echo"]);
+    let error = test.apply(&["udp://127.0.0.2:0,reuseport=echo"]).unwrap_err();
     assert!(matches!(error, CannotApply::Rebound { .. }), "{error}");
-    assert!(error.to_string().contains("tcp://127.0.0.2:0,reuseport"), "{error}");
+    assert!(error.to_string().contains("udp://127.0.0.2:0,reuseport"), "{error}");
     test.apply(&["127.0.0.2:0,backlog=7=echo"]).unwrap();
     let address = test.inet(1);
     test.echoes(&mut connect(address), b"the same listener");

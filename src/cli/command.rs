@@ -69,7 +69,7 @@ const SMALL: Spec = Spec {
     build: |_| Err(UsageError::missing("not built")),
 };
 
-pub const COMMANDS: [Spec; 19] = [
+pub const COMMANDS: [Spec; 20] = [
     Spec {
         name: "echo",
         arguments: "[OPTIONS] [LISTEN...]",
@@ -281,6 +281,27 @@ pub const COMMANDS: [Spec; 19] = [
         notes: &["Opens no socket: an address that is in use is found when the file is served."],
         examples: &[("oneloop check oneloop.toml", "exit code 0: it can be served")],
         build: configure::check,
+    },
+    Spec {
+        name: "plan",
+        group: CommandGroup::Tools,
+        arguments: "[OPTIONS] FILE [OTHER]",
+        about: "show what a reload of a configuration file would change",
+        words: &[
+            ("FILE", "the configuration file"),
+            (
+                "OTHER",
+                "what it is compared with: the address of an admin endpoint, or another file \
+                 [default: the daemon of this machine]",
+            ),
+        ],
+        notes: &["Changes nothing. With a running daemon, the connections that are concerned are \
+             counted."],
+        examples: &[
+            ("oneloop plan oneloop.toml", "what ctl reload would do now"),
+            ("oneloop plan new.toml old.toml", "compare two files"),
+        ],
+        build: configure::plan,
     },
     Spec {
         name: "doctor",

@@ -1,10 +1,10 @@
-//! Builds the plans of the commands that work with configuration files: serve and check.
+//! Builds the plans of the commands that work with configuration files: serve, check and plan.
 
 use super::Command;
 use super::args::{Arg, ParsedArgs};
 use super::error::UsageError;
-use crate::config::ServePlan;
 use crate::config::parse::shown;
+use crate::config::{ComparePlan, ServePlan};
 
 pub fn serve(args: ParsedArgs) -> Result<Command, UsageError> {
     if let Some(word) = args.words.first() {
@@ -25,6 +25,21 @@ pub fn check(args: ParsedArgs) -> Result<Command, UsageError> {
         [] => Err(needs_file("check", "oneloop check oneloop.toml")),
         [_, extra, ..] => Err(unexpected(extra)),
     }
+}
+
+pub fn plan(args: ParsedArgs) -> Result<Command, UsageError> {
+    let (file, against) = match args.words.as_slice() {
+        [file] => (file, None),
+        [file, against] => (file, Some(against.text.clone())),
+        [] => return Err(needs_file("plan", "oneloop plan oneloop.toml")),
+        [_, _, extra, ..] => return Err(unexpected(extra)),
+    };
+    Ok(Command::Compare(ComparePlan {
+        file: file.text.clone().into(),
+        against,
+        token_file: args.settings.ctl.token_file,
+        color: args.settings.log.color,
+    }))
 }
 
 fn needs_file(command: &str, example: &str) -> UsageError {

@@ -67,6 +67,11 @@ const CHECK_CODES: &[(&str, &str)] = &[
     ("1", "it has errors, or cannot be read"),
     ("2", "usage error"),
 ];
+const PLAN_CODES: &[(&str, &str)] = &[
+    ("0", "a reload would change nothing"),
+    ("1", "the file has errors, or there is nothing to compare it with"),
+    ("2", "a reload would change something; also: usage error"),
+];
 const STRESS_CODES: &[(&str, &str)] = &[
     ("0", "no failures"),
     ("1", "a connection or a request failed, or a byte differed from the one sent"),
@@ -178,6 +183,7 @@ fn about(spec: &Spec, columns: usize) -> String {
         "trace" => (false, TRACE_CODES),
         "stress" => (false, STRESS_CODES),
         "check" => (false, CHECK_CODES),
+        "plan" => (false, PLAN_CODES),
         _ => (true, SERVE_CODES),
     };
     page.addresses(listens);

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use crate::config::parse::shown;
 use crate::config::{
-    ChatPlan, ConnectPlan, CtlPlan, DaemonConfig, DoctorPlan, ServePlan, StressPlan, TopPlan,
-    TracePlan,
+    ChatPlan, ComparePlan, ConnectPlan, CtlPlan, DaemonConfig, DoctorPlan, ServePlan, StressPlan,
+    TopPlan, TracePlan,
 };
 
 pub(crate) mod error;
@@ -43,6 +43,7 @@ pub enum Command {
     PrintConfig(String),
     /// Check this configuration file.
     Check(PathBuf),
+    Compare(ComparePlan),
     Connect(ConnectPlan),
     Chat(ChatPlan),
     Doctor(DoctorPlan),

@@ -210,7 +210,7 @@ const REFUSALS: [(&str, &[&str]); 13] = [
             "no command",
             "  usage: oneloop COMMAND [OPTIONS] [ARGUMENTS]",
             "  commands: echo, discard, chargen, daytime, time, whoami, greet, relay, hub, \
-             run, serve, connect, chat, check, doctor, ctl, top, trace, stress",
+             run, serve, connect, chat, check, plan, doctor, ctl, top, trace, stress",
             "  see: oneloop --help",
         ],
     ),

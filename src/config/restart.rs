@@ -2,7 +2,7 @@
 
 use super::DaemonConfig;
 use super::file::keys_of;
-use super::options::{ConfigTable, Settings};
+use super::options::{ConfigTable, OptionSpec, Settings};
 
 /// Keys that a running daemon takes over, besides those of routes and policies.
 const RELOADED: [&str; 6] =
@@ -21,8 +21,12 @@ pub fn needs_restart(old: &DaemonConfig, new: &DaemonConfig) -> Vec<String> {
     let keys = tables.into_iter().flat_map(|table| {
         keys_of(table).map(move |(key, option)| (format!("{}.{key}", table.name()), option))
     });
-    let differs = keys.filter(|(_, option)| {
-        !RELOADED.contains(&option.name) && option.show(&old) != option.show(&new)
-    });
+    let differs = keys
+        .filter(|(_, option)| is_set_at_start(option) && option.show(&old) != option.show(&new));
     differs.map(|(key, _)| key).collect()
+}
+
+/// Whether a running daemon keeps the value that an option of the process had at the start.
+pub(super) fn is_set_at_start(option: &OptionSpec) -> bool {
+    !RELOADED.contains(&option.name)
 }

@@ -1,8 +1,8 @@
-//! The plans of the commands that work with configuration files: serve and check.
+//! The plans of the commands that work with configuration files: serve, check and plan.
 
 use std::path::{Path, PathBuf};
 
-use super::LogPlan;
+use super::{Color, LogPlan};
 
 /// The levels of the log in a file, as `quiet` and the verbosity of `LogPlan`.
 pub(super) const LOG_LEVELS: [(&str, (bool, u8)); 4] =
@@ -26,6 +26,16 @@ pub struct ServePlan {
     /// What the command line says of the log. It overrides the file.
     pub log: LogPlan,
     pub print: bool,
+}
+
+/// A comparison of a file with a running daemon, or with another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComparePlan {
+    pub file: PathBuf,
+    /// A file, or the address of an admin endpoint. None: the daemon of this machine.
+    pub against: Option<String>,
+    pub token_file: Option<PathBuf>,
+    pub color: Color,
 }
 
 impl Default for ServeSettings {

@@ -2,7 +2,8 @@
 //! the same with others.
 //!
 //! Everything that can fail comes first: new addresses are bound and registered beside the open
-//! ones. Then the routes are exchanged within the turn. No address is unbound and bound again.
+//! ones. Then the routes are exchanged within the turn. Only an address whose options differ that
+//! no open socket can change is unbound and bound again.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -38,9 +39,14 @@ pub enum CannotApply {
         listen: String,
         target: String,
     },
-    /// An option of this listener differs that a bound socket cannot change.
+    /// An option of this datagram socket differs that can only be set when it is bound.
     Rebound {
         listen: String,
+    },
+    /// A socket that had to be closed could be bound neither as planned nor as it was.
+    Lost {
+        error: String,
+        lost: String,
     },
     TooManyRoutes,
     /// Too many routes have connections that are still to be cut.
@@ -60,6 +66,13 @@ enum Step {
     Open(Vec<Bound>),
     /// The sockets of the new route with this index are open.
     Opened(u16),
+    /// The sockets of this route are closed, and bound again with other options.
+    Rebind(u16),
+    /// That was done: the new route has its sockets.
+    Rebound {
+        old: u16,
+        index: u16,
+    },
 }
 
 /// A bound socket, stream or datagram.
@@ -91,7 +104,7 @@ impl Reactor {
         let mut summary = ReloadSummary::of(&diff);
         let cuts = self.plan_cuts(&diff, plan, turn.now)?;
         let steps = self.prepare(&diff.routes, plan, names)?;
-        let steps = self.open(steps, plan, &mut summary.warnings)?;
+        let steps = self.open(steps, plan, names, &mut summary.warnings)?;
         // From here on nothing fails.
         let removed: Vec<u16> = diff.removed.iter().map(|at| self.routes.planned(*at)).collect();
         let mut planned = Vec::with_capacity(steps.len());
@@ -170,9 +183,11 @@ impl Reactor {
                 Change::Unchanged(at) => Step::Keep(self.routes.planned(*at)),
                 Change::Changed(at) => Step::Change(self.routes.planned(*at)),
                 Change::Replaced(at) => Step::HandOver(self.routes.planned(*at)),
-                Change::Rebound(_) => {
+                // Its flows would lose the socket through which they answer.
+                Change::Rebound(_) if config.listen.address.is_datagram() => {
                     return Err(CannotApply::Rebound { listen: config.listen.to_string() });
                 }
+                Change::Rebound(at) => Step::Rebind(self.routes.planned(*at)),
                 Change::Added => match self.closing(config, &steps) {
                     Some(old) => Step::HandOver(old),
                     None => Step::Open(bind(config, names)?),
@@ -186,7 +201,9 @@ impl Reactor {
             }
             steps.push(step);
         }
-        let new = steps.iter().filter(|step| matches!(step, Step::Open(_) | Step::HandOver(_)));
+        let is_new =
+            |step: &&Step| matches!(step, Step::Open(_) | Step::HandOver(_) | Step::Rebind(_));
+        let new = steps.iter().filter(is_new);
         match new.count() <= self.routes.capacity_left() {
             true => Ok(steps),
             false => Err(CannotApply::TooManyRoutes),
@@ -212,32 +229,98 @@ impl Reactor {
         &mut self,
         steps: Vec<Step>,
         plan: &Plan,
+        names: &ListenNames,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Step>, CannotApply> {
         let mut opened = Vec::new();
         let mut done = Vec::with_capacity(steps.len());
         for (step, config) in steps.into_iter().zip(&plan.routes) {
-            let Step::Open(bound) = step else {
-                done.push(step);
-                continue;
-            };
-            let own = bound.iter().filter_map(|bound| own(bound.at(), config)).collect();
-            let index = self.routes.add(config.clone(), own);
-            opened.push(index);
-            for bound in bound {
-                warnings.extend(bound.warning());
-                let address = bound.at().clone();
-                match self.register(bound, index, config) {
-                    Ok(key) => self.routes[index].listeners.push(key),
+            done.push(match step {
+                Step::Open(bound) => match self.open_route(bound, config, warnings) {
+                    Ok(index) => {
+                        opened.push(index);
+                        Step::Opened(index)
+                    }
                     Err(error) => {
                         self.undo(&opened);
-                        return Err(CannotListen { address, error }.into());
+                        return Err(error);
                     }
+                },
+                step => step,
+            });
+        }
+        // These come last, when nothing else can fail: their addresses are free for a moment.
+        let mut rebound = Vec::new();
+        for (step, config) in done.iter_mut().zip(&plan.routes) {
+            let Step::Rebind(old) = *step else { continue };
+            rebound.push(old);
+            self.close_listeners(old);
+            let opening = bind(config, names);
+            match opening.and_then(|bound| self.open_route(bound, config, warnings)) {
+                Ok(index) => {
+                    opened.push(index);
+                    *step = Step::Rebound { old, index };
+                }
+                Err(error) => {
+                    self.undo(&opened);
+                    return Err(self.restore(&rebound, names, error));
                 }
             }
-            done.push(Step::Opened(index));
         }
         Ok(done)
+    }
+
+    /// Adds a new route and registers its sockets. On error it is removed again.
+    fn open_route(
+        &mut self,
+        bound: Vec<Bound>,
+        config: &config::Route,
+        warnings: &mut Vec<String>,
+    ) -> Result<u16, CannotApply> {
+        let own = bound.iter().filter_map(|bound| own(bound.at(), config)).collect();
+        let index = self.routes.add(config.clone(), own);
+        for bound in bound {
+            warnings.extend(bound.warning());
+            let address = bound.at().clone();
+            match self.register(bound, index, config) {
+                Ok(key) => self.routes[index].listeners.push(key),
+                Err(error) => {
+                    self.undo(&[index]);
+                    return Err(CannotListen { address, error }.into());
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    /// Closes the stream listeners of a route. Connections in their accept queues are reset.
+    fn close_listeners(&mut self, index: u16) {
+        for key in std::mem::take(&mut self.routes[index].listeners) {
+            self.listeners.close(key, self.event_loop.registry());
+        }
+    }
+
+    /// Binds the addresses of these routes again, as they were, after `error`.
+    fn restore(&mut self, closed: &[u16], names: &ListenNames, error: CannotApply) -> CannotApply {
+        let mut error = error;
+        for index in closed {
+            let config = self.routes[*index].config.clone();
+            let again = bind(&config, names).and_then(|bound| {
+                for bound in bound {
+                    let address = bound.at().clone();
+                    let key = self.register(bound, *index, &config);
+                    let key = key.map_err(|error| CannotListen { address, error })?;
+                    self.routes[*index].listeners.push(key);
+                }
+                Ok(())
+            });
+            if let Err(lost) = again {
+                let error_text = error.to_string();
+                error = CannotApply::Lost { error: error_text, lost: lost.to_string() };
+            }
+        }
+        self.update_loop_detection();
+        error
     }
 
     /// Removes new routes and their sockets.
@@ -265,8 +348,14 @@ impl Reactor {
                 return index;
             }
             Step::HandOver(old) => self.hand_over(old, config),
-            Step::Open(_) => unreachable!("its sockets were opened before the first step"),
+            Step::Open(_) | Step::Rebind(_) => {
+                unreachable!("its sockets were opened before the first step")
+            }
             Step::Opened(index) => index,
+            Step::Rebound { old, index } => {
+                self.routes.retire(old);
+                index
+            }
         };
         self.hubs.assign(index, &config.service);
         let is_datagram = config.listen.address.is_datagram();
@@ -439,6 +528,9 @@ impl fmt::Display for CannotApply {
             CannotApply::Rebound { listen } => {
                 let listen = escaped(listen);
                 write!(f, "cannot listen on {listen}: the open socket has other options")
+            }
+            CannotApply::Lost { error, lost } => {
+                write!(f, "{error}; and it is not served any more: {lost}")
             }
             CannotApply::TooManyCuts => {
                 write!(f, "more than {CUTS_MAX} routes have connections that are still to be cut")

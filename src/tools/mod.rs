@@ -2,5 +2,6 @@
 
 pub mod config_files;
 pub mod ctl;
+pub mod plan;
 pub mod top;
 pub mod trace;

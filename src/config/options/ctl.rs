@@ -26,7 +26,7 @@ pub(super) const OPTIONS: [OptionSpec; 12] = [
         takes: Takes::Value("FILE"),
         default: "no token",
         help: "file with the token of the admin endpoint",
-        scope: Scope::Only(&["ctl", "top", "trace"]),
+        scope: Scope::Only(&["ctl", "top", "trace", "plan"]),
         field: Field::Ctl(
             |ctl, value| put(&mut ctl.token_file, text(value).map(|path| Some(path.into()))),
             |ctl| ctl.token_file.as_ref().map(|path| path.display().to_string()),

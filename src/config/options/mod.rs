@@ -318,7 +318,7 @@ impl OptionSpec {
 
 impl Scope {
     pub fn has_command(self, command: &str) -> bool {
-        const UNLOGGED: [&str; 6] = ["check", "doctor", "ctl", "top", "trace", "stress"];
+        const UNLOGGED: [&str; 7] = ["check", "plan", "doctor", "ctl", "top", "trace", "stress"];
         let serves = command == "run" || Service::NAMES.contains(&command);
         match self {
             Scope::All => true,

@@ -1,0 +1,287 @@
+//! Compares two configurations, route by route, as an operator thinks of them: what a reload would
+//! add, change and remove, and what it cannot do.
+
+use super::diff::is_same_socket;
+use super::file::keys_of;
+use super::options::{ConfigTable, OptionSpec, Settings};
+use super::policy::RouteSettings;
+use super::restart::is_set_at_start;
+use super::{DaemonConfig, Existing, Listen, Policy, Route, Service};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PlanChange {
+    Added {
+        route: String,
+        listens: Vec<String>,
+        service: String,
+    },
+    /// What happens to its connections follows from the old file.
+    Removed {
+        route: String,
+        existing: Existing,
+    },
+    /// Another service, or other targets. What happens to its connections follows from the new
+    /// file.
+    Service {
+        route: String,
+        old: String,
+        new: String,
+        existing: Existing,
+    },
+    /// Another policy. `key` is its key in the file.
+    Policy {
+        route: String,
+        key: &'static str,
+        old: String,
+        new: String,
+        policy: Box<Policy>,
+    },
+    Listens {
+        route: String,
+        listen: String,
+    },
+    ListensNoMore {
+        route: String,
+        listen: String,
+    },
+    /// The backlog of an open socket is changed.
+    Backlog {
+        route: String,
+        old: String,
+        new: String,
+    },
+    /// Options of the socket differ that can only be set when it is bound.
+    Rebound {
+        route: String,
+        old: String,
+        new: String,
+    },
+    /// A setting of the process, as it is written in a file.
+    Setting {
+        key: String,
+        old: String,
+        new: String,
+        needs_restart: bool,
+    },
+}
+
+/// All addresses of a route.
+struct Group<'a> {
+    first: &'a Route,
+    listens: Vec<&'a Listen>,
+}
+
+/// Returns what differs: settings first, then the routes in the order of the new file, then the
+/// removed ones.
+pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
+    let mut changes = settings(old, new);
+    let (before, after) = (groups(old), groups(new));
+    for group in &after {
+        match before.iter().find(|old| old.first.name == group.first.name) {
+            Some(old) => routes(old, group, &mut changes),
+            None => changes.push(PlanChange::Added {
+                route: group.first.name.clone(),
+                listens: group.listens.iter().map(ToString::to_string).collect(),
+                service: describe(&group.first.service),
+            }),
+        }
+    }
+    let is_gone = |old: &&Group<'_>| !after.iter().any(|new| new.first.name == old.first.name);
+    changes.extend(before.iter().filter(is_gone).map(|old| PlanChange::Removed {
+        route: old.first.name.clone(),
+        existing: old.first.policy.existing,
+    }));
+    changes
+}
+
+/// Joins the routes with one name.
+fn groups(config: &DaemonConfig) -> Vec<Group<'_>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    for route in &config.plan.routes {
+        // The routes of a name follow one another.
+        match groups.last_mut().filter(|group| group.first.name == route.name) {
+            Some(group) => group.listens.push(&route.listen),
+            None => groups.push(Group { first: route, listens: vec![&route.listen] }),
+        }
+    }
+    groups
+}
+
+/// Compares two routes with one name.
+fn routes(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
+    let route = || new.first.name.clone();
+    listens(old, new, changes);
+    if old.first.service != new.first.service {
+        let [old, existing_new] = [&old.first.service, &new.first.service].map(describe);
+        let existing = new.first.policy.existing;
+        changes.push(PlanChange::Service { route: route(), old, new: existing_new, existing });
+    }
+    let service = new.first.service.name();
+    let [before, after] = [old, new].map(|group| of_route(&group.first.policy));
+    let policy = differing(ConfigTable::Policy, before, after)
+        .filter(|(_, option, ..)| option.scope.has_route(service) != Some(false));
+    changes.extend(policy.map(|(key, _, old, new_value)| PlanChange::Policy {
+        route: route(),
+        key,
+        old,
+        new: new_value,
+        policy: Box::new(new.first.policy.clone()),
+    }));
+}
+
+fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
+    let route = &new.first.name;
+    for listen in &new.listens {
+        let before = old.listens.iter().find(|before| before.address == listen.address);
+        let (route, text) = (route.clone(), listen.to_string());
+        match before {
+            None => changes.push(PlanChange::Listens { route, listen: text }),
+            Some(before) if before == listen => {}
+            Some(before) if is_same_socket(before, listen) => {
+                changes.push(PlanChange::Backlog { route, old: before.to_string(), new: text });
+            }
+            Some(before) => {
+                changes.push(PlanChange::Rebound { route, old: before.to_string(), new: text });
+            }
+        }
+    }
+    let is_gone = |before: &&&Listen| !new.listens.iter().any(|l| l.address == before.address);
+    changes.extend(old.listens.iter().filter(is_gone).map(|before| PlanChange::ListensNoMore {
+        route: route.clone(),
+        listen: before.to_string(),
+    }));
+}
+
+/// Compares the settings of the process.
+fn settings(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
+    let of = |config: &DaemonConfig| Settings {
+        daemon: config.plan.clone(),
+        log: config.log.clone(),
+        ..Settings::default()
+    };
+    let mut changes = Vec::new();
+    for table in [ConfigTable::Process, ConfigTable::Log, ConfigTable::Admin] {
+        changes.extend(differing(table, of(old), of(new)).map(|(key, option, old, new)| {
+            let needs_restart = is_set_at_start(option);
+            PlanChange::Setting { key: format!("{}.{key}", table.name()), old, new, needs_restart }
+        }));
+    }
+    changes
+}
+
+fn of_route(policy: &Policy) -> Settings {
+    let route = RouteSettings { policy: policy.clone(), ..RouteSettings::default() };
+    Settings { route, ..Settings::default() }
+}
+
+/// The options of a table that differ: key, option, old and new value.
+fn differing(
+    table: ConfigTable,
+    old: Settings,
+    new: Settings,
+) -> impl Iterator<Item = (&'static str, &'static OptionSpec, String, String)> {
+    keys_of(table).filter_map(move |(key, option)| {
+        let (before, after) = (option.show(&old), option.show(&new));
+        let text = |value: Option<String>| match value {
+            None => option.default_text().unwrap_or_else(|| "false".to_owned()),
+            Some(value) if value.is_empty() => "true".to_owned(),
+            Some(value) => value,
+        };
+        (before != after).then(|| (key, option, text(before), text(after)))
+    })
+}
+
+/// Describes a service in a few words.
+fn describe(service: &Service) -> String {
+    match service {
+        Service::Relay(targets) => {
+            let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+            format!("relay to {}", targets.join(", "))
+        }
+        Service::Greet { text, read_one: false } => format!("greet {text}"),
+        Service::Greet { text, read_one: true } => format!("greet {text}, read one message"),
+        Service::Hub { name, .. } if name.is_empty() => "hub".to_owned(),
+        Service::Hub { name, .. } => format!("hub {name}"),
+        Service::Echo
+        | Service::Discard
+        | Service::Chargen
+        | Service::Daytime
+        | Service::Time
+        | Service::Whoami => service.name().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn changes(old: &str, new: &str) -> Vec<PlanChange> {
+        let [old, new] = [old, new].map(|text| {
+            DaemonConfig::parse("x", text.to_owned()).unwrap_or_else(|errors| panic!("{errors}"))
+        });
+        compare(&old, &new)
+    }
+
+    const OLD: &str = "[route.a]\nlisten = \":1\"\nrelay = \"x:1\"\nidle-timeout = \"1h\"\n\
+                       [route.b]\nlisten = [\":2\", \":3\"]\necho = true\nexisting = \"cut\"\n";
+
+    #[test]
+    fn equal_files_differ_in_nothing_whatever_their_order_of_keys() {
+        assert_eq!(changes(OLD, OLD), []);
+        let other = "[policy]\nidle-timeout = \"off\"\n[route.b]\nexisting = \"cut\"\necho = true\n\
+                     listen = [\"*:3\", \"tcp://:2\"]\n\
+                     [route.a]\nidle-timeout = \"60m\"\nrelay = [\"tcp://x:1\"]\nlisten = \":1\"\n";
+        assert_eq!(changes(OLD, other), []);
+    }
+
+    #[test]
+    fn a_route_is_added_changed_and_removed() {
+        let new = "[process]\nmax-connections = 9\n[admin]\nlisten = \"/x\"\n\
+                   [route.a]\nlisten = [\":1,backlog=5\", \":4\"]\nrelay = \"y:1\"\n\
+                   idle-timeout = \"5m\"\nexisting = \"after 5m\"\n\
+                   [route.c]\nlisten = \":2\"\ngreet = {text = \"hi\"}\n";
+        let route = || "a".to_owned();
+        let [max, admin, backlog, listens, service, existing, idle, added, removed] =
+            &changes(OLD, new)[..]
+        else {
+            panic!("{:#?}", changes(OLD, new))
+        };
+        let setting = |key: &str, old: &str, new: &str, needs_restart| PlanChange::Setting {
+            key: key.into(),
+            old: old.into(),
+            new: new.into(),
+            needs_restart,
+        };
+        let default = "from the open-file limit";
+        assert_eq!(*max, setting("process.max-connections", default, "9", false));
+        assert_eq!(*admin, setting("admin.listen", "off", "unix:/x,mode=0600", true));
+        let (old, new) = ("tcp://:1".to_owned(), "tcp://:1,backlog=5".to_owned());
+        assert_eq!(*backlog, PlanChange::Backlog { route: route(), old, new });
+        assert_eq!(*listens, PlanChange::Listens { route: route(), listen: "tcp://:4".into() });
+        let after = Existing::After(Duration::from_secs(300));
+        let (old, new) = ("relay to tcp://x:1".to_owned(), "relay to tcp://y:1".to_owned());
+        assert_eq!(*service, PlanChange::Service { route: route(), old, new, existing: after });
+        assert!(matches!(existing, PlanChange::Policy { key: "existing", .. }), "{existing:?}");
+        let PlanChange::Policy { key, old, new, .. } = idle else { panic!("{idle:?}") };
+        assert_eq!((*key, old.as_str(), new.as_str()), ("idle-timeout", "1h", "5m"));
+        let (listens, service) = (vec!["tcp://:2".to_owned()], "greet hi".to_owned());
+        assert_eq!(*added, PlanChange::Added { route: "c".into(), listens, service });
+        let existing = Existing::Cut;
+        assert_eq!(*removed, PlanChange::Removed { route: "b".into(), existing });
+    }
+
+    #[test]
+    fn what_only_bind_can_set_is_bound_again() {
+        let new = OLD.replace("\":1\"", "\":1,v6only\"");
+        let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
+        let (old, new) = ("tcp://:1".to_owned(), "tcp://:1,v6only".to_owned());
+        assert_eq!(*change, PlanChange::Rebound { route: "a".into(), old, new });
+        let new = OLD.replace(", \":3\"", "");
+        let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
+        let listen = "tcp://:3".to_owned();
+        assert_eq!(*change, PlanChange::ListensNoMore { route: "b".into(), listen });
+    }
+}
