@@ -159,7 +159,7 @@ fn the_file_says_what_becomes_of_connections() {
     let reason = || file.metric("oneloop_connections_closed_total{reason=\"reload\"}");
     until("both are counted", || (reason() == 2).then_some(()));
     until("the flow is cut", || {
-        (file.metric("oneloop_datagram_flows_closed_total{reason=\"reload\"}") == 1).then_some(())
+        (file.metric("oneloop_datagram_flows{route=\"udp\"}") == 0).then_some(())
     });
 }
 
