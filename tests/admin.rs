@@ -27,6 +27,8 @@ mod page;
 mod quiet;
 #[path = "admin/recordings.rs"]
 mod recordings;
+#[path = "admin/started_late.rs"]
+mod started_late;
 #[path = "admin/traces.rs"]
 mod traces;
 

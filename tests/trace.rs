@@ -8,6 +8,8 @@ mod explain;
 mod flags;
 #[path = "trace/jsonl.rs"]
 mod jsonl;
+#[path = "trace/known.rs"]
+mod known;
 #[path = "trace/live.rs"]
 mod live;
 #[path = "trace/pcapng.rs"]

@@ -198,7 +198,7 @@ impl AnswerCx<'_> {
 
     fn record(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
         match request.method {
-            Method::Post => resource(&recording::start(request, self.reactor, self.watch)?),
+            Method::Post => Ok(Answer::Start(recording::start(request, self.reactor, self.watch)?)),
             Method::Delete => resource(&recording::stop(self.watch)),
             Method::Get
             | Method::Head

@@ -9,7 +9,7 @@ use super::http::problem::{Problem, Status};
 use super::http::response::{Response, StreamHead, content_type};
 use super::list::ListJob;
 use super::metrics::MetricsCx;
-use super::recording::Download;
+use super::recording::{Download, StartJob};
 use super::scrape::Scrape;
 use super::viewer::EventSelection;
 use crate::text::json;
@@ -21,6 +21,7 @@ pub enum Answer {
     Find(FindJob),
     /// The result of the reload with this number, when it has ended.
     Reload(u64),
+    Start(StartJob),
     Events(EventSelection, Option<String>, StreamHead),
 }
 

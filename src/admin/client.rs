@@ -12,6 +12,7 @@ use super::http::method::Method;
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
 use super::http::response::{Framing, Persistence, Response, write};
+use super::recording::StartJob;
 use super::viewer::{STREAM_START, Viewer};
 use crate::observe::Watch;
 
@@ -68,6 +69,8 @@ pub enum Work {
     Find(FindJob),
     /// The reload with this number; its result follows.
     Reload(u64),
+    /// A recording is started; the answer follows.
+    Start(StartJob),
     /// The stream of events.
     Events(Viewer, Framing),
     /// Nothing more follows.
@@ -128,7 +131,7 @@ impl Client {
 
     /// Whether it goes on only while there is time for parts.
     pub fn needs_time(&self) -> bool {
-        matches!(self.work, Work::Body(..) | Work::Find(_) | Work::Events(..))
+        matches!(self.work, Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Events(..))
     }
 
     pub fn is_stream(&self) -> bool {
@@ -144,7 +147,7 @@ impl Client {
             Work::Request => (REQUEST_TIME, TimeUp::Answer),
             Work::Events(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
             Work::Closing => (STALL_TIME, TimeUp::Reset),
-            Work::Body(..) | Work::Find(_) | Work::Reload(_) => return None,
+            Work::Body(..) | Work::Find(_) | Work::Reload(_) | Work::Start(_) => return None,
         };
         Some((self.since.after(time), what))
     }
@@ -177,6 +180,10 @@ impl Client {
             }
             Answer::Reload(number) => {
                 self.work = Work::Reload(number);
+                return None;
+            }
+            Answer::Start(start) => {
+                self.work = Work::Start(start);
                 return None;
             }
             Answer::Response(response) => {

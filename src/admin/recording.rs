@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::config::RecordPlan;
 use crate::observe::{Recorder, Watch};
-use crate::recording::Segment;
+use crate::recording::{KnownConnection, Segment};
+use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
 use crate::runtime::reactor::Reactor;
 
 use super::http::problem::{Problem, Status};
@@ -13,6 +14,14 @@ use super::resources::{RecordRequest, RecordResource};
 
 /// Bytes per part of a download.
 const PART_BYTES: usize = 64 * 1024;
+
+/// Maximum connections added per part. Each asks the system for its addresses: together about
+/// 100 us. A sleep of the loop between two parts takes a millisecond at least, so smaller parts
+/// would make the start of a recording longer.
+const ADDED_PER_PART: usize = 64;
+
+/// Maximum slots visited per part.
+const SLOTS_PER_PART: usize = 16 * 1024;
 
 /// A download. It shares the segments with the recording, which goes on meanwhile.
 pub struct Download {
@@ -37,12 +46,71 @@ impl Download {
     }
 }
 
-/// Starts a recording in memory, or changes the limit of the present one.
+/// The start of a recording: the connections that are open are added to it in parts. Then it
+/// begins, and the client has its answer.
+#[derive(Default)]
+pub struct StartJob {
+    cursor: SweepCursor,
+}
+
+impl StartJob {
+    /// Adds the next connections. Returns the answer when the recording has begun, or was ended
+    /// meanwhile.
+    pub fn part(&mut self, reactor: &Reactor, watch: &mut Watch) -> Option<RecordResource> {
+        // A client that asked for the same may have been faster.
+        if let Some(recorder) = watch.recorder.as_mut().filter(|recorder| recorder.is_starting()) {
+            if self.add(recorder, reactor.inspect()) {
+                return None;
+            }
+            recorder.begin(reactor.woke());
+        }
+        Some(state(watch))
+    }
+
+    /// Returns whether more connections are to be added.
+    fn add(&mut self, recorder: &mut Recorder, inspect: Inspect<'_>) -> bool {
+        let mut left = ADDED_PER_PART;
+        for _ in 0..SLOTS_PER_PART {
+            let Some(slot) = inspect.visit(&mut self.cursor) else { return false };
+            let Some(view) = slot else { continue };
+            add_connection(recorder, &view);
+            left -= 1;
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+}
+
+fn add_connection(recorder: &mut Recorder, view: &ConnView<'_>) {
+    // The system does not know the peer of a connection that was reset, which is about to close.
+    let Some(peer) = view.peer() else { return };
+    let (listen, target) = (view.listen(), view.dialed());
+    let known = KnownConnection {
+        opened: view.opened_at(),
+        route: view.route_index(),
+        service: view.route().config.service.kind(),
+        listen: &listen,
+        peer,
+        target: target.as_deref(),
+    };
+    recorder.add_connection(view.key, &known);
+}
+
+/// Drops a recording that has not begun: the client that asked for it has left.
+pub fn abandon(watch: &mut Watch) {
+    if watch.recorder.as_ref().is_some_and(Recorder::is_starting) {
+        watch.recorder = None;
+    }
+}
+
+/// Prepares a recording in memory, or changes the limit of the present one.
 pub fn start(
     request: &HttpRequest,
     reactor: &Reactor,
     watch: &mut Watch,
-) -> Result<RecordResource, Problem> {
+) -> Result<StartJob, Problem> {
     let expected = "the body must be {\"limit\":\"16M\"}";
     let body: Result<RecordRequest, _> = serde_json::from_slice(&request.body);
     let Ok(RecordRequest { limit }) = body else { return Err(Problem::bad_request(expected)) };
@@ -51,8 +119,14 @@ pub fn start(
     let RecordPlan::Memory { limit } = plan else { return Err(Problem::bad_request(expected)) };
     match &mut watch.recorder {
         None => {
-            let recorder = Recorder::start(&plan, reactor.woke());
-            let recorder = recorder.map_err(|error| Problem::bad_request(error.to_string()))?;
+            let recorder = Recorder::prepare(&plan, reactor.woke());
+            let mut recorder = recorder.map_err(|error| Problem::bad_request(error.to_string()))?;
+            let inspect = reactor.inspect();
+            recorder.reserve(inspect.connections() + inspect.flows());
+            for (key, address, route) in inspect.sources() {
+                let service = inspect.routes()[route].config.service.kind();
+                recorder.add_listener(key, service, address);
+            }
             watch.recorder = Some(recorder);
         }
         Some(recorder) => {
@@ -62,7 +136,7 @@ pub fn start(
             }
         }
     }
-    Ok(state(watch))
+    Ok(StartJob::default())
 }
 
 /// Ends the recording, if there is one.
@@ -75,7 +149,8 @@ pub fn stop(watch: &mut Watch) -> RecordResource {
 
 /// Returns what was recorded so far, to be sent.
 pub fn download(watch: &mut Watch) -> Result<Download, Problem> {
-    let Some(recorder) = &mut watch.recorder else {
+    let recorder = watch.recorder.as_mut().filter(|recorder| !recorder.is_starting());
+    let Some(recorder) = recorder else {
         let detail = "nothing is recorded; POST /record {\"limit\":\"16M\"} starts a recording";
         return Err(Problem::new(Status::NotFound, detail));
     };

@@ -15,13 +15,14 @@ use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::{Outcome, Reactor};
 
 use super::answer::AnswerCx;
-use super::body::Answer;
+use super::body::{Answer, resource};
 use super::client::{Client, TimeUp, Work};
 use super::commands;
 use super::find::Found;
 use super::http::problem::{Problem, Status};
 use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
 use super::metrics::{AdminCounts, MetricsCx};
+use super::recording;
 use super::settings::ServerSettings;
 use super::viewer::{HEARTBEAT, STREAMS};
 
@@ -281,6 +282,10 @@ impl AdminServer {
             self.counts.streams -= 1;
             watch.events.leave();
         }
+        let is_starting = |client: &Client| matches!(client.work, Work::Start(_));
+        if is_starting(client) && !self.clients.values().any(is_starting) {
+            recording::abandon(watch);
+        }
     }
 
     /// Serves one client until it has to wait, or has used up its share of the turn.
@@ -301,7 +306,9 @@ impl AdminServer {
                 Work::Events(viewer, _) if !viewer.has_news(&cx.watch.events) => {
                     return Advanced::Waits;
                 }
-                Work::Body(..) | Work::Find(_) | Work::Events(..) if cx.reactor.now() >= cx.end => {
+                Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Events(..)
+                    if cx.reactor.now() >= cx.end =>
+                {
                     return if has_part { Advanced::More } else { Advanced::Late };
                 }
                 Work::Body(body, _) => {
@@ -317,6 +324,10 @@ impl AdminServer {
                     let answered = commands::reloaded(cx.reactor);
                     self.put(client, answered, cx);
                 }
+                Work::Start(start) => match start.part(cx.reactor, cx.watch) {
+                    None => has_part = true,
+                    Some(begun) => self.put(client, resource(&begun), cx),
+                },
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
                     Found::More => has_part = true,
                     Found::Open(key) => {

@@ -14,14 +14,15 @@ use log::Level;
 
 use crate::config::Explain;
 use crate::core::event::PauseCause;
-use crate::core::{Event, EventLevel, Key, Moment, Observer, Wants};
+use crate::core::{Event, EventLevel, Key, Moment, Observer, ServiceKind, Wants};
+use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
 use super::explain::Explained;
 use super::filter::InvalidDirective;
 pub use super::format::{DUMP, LIFECYCLE, LOOP};
-use super::line::Line;
+use super::line::{KnownLine, Line};
 use super::line_sink::{LineSink, ProcessLog, ReplayedLog};
 use super::rate::{Kind, RateLimit};
 use crate::text::escape::plain;
@@ -144,9 +145,7 @@ impl<S: LineSink> Drop for LogObserver<S> {
 impl<S: LineSink> Observer for LogObserver<S> {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
-            let place = |key: Key| (key.source_kind(), key.source_slot());
-            self.listeners.retain(|(old, _)| place(*old) != place(key));
-            self.listeners.push((key, address.to_string()));
+            self.add_listener(key, address);
         }
         if self.logs_steps() && !self.is_shown(key, event) {
             return;
@@ -161,7 +160,26 @@ impl<S: LineSink> Observer for LogObserver<S> {
     }
 }
 
+impl<W: Write> ReplayObserver for LogObserver<ReplayedLog<W>> {
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        let line = KnownLine { key, known, now: self.now };
+        if self.sink.is_enabled(LIFECYCLE, Level::Debug) {
+            self.sink.write(LIFECYCLE, Level::Debug, format_args!("{line}"));
+        }
+    }
+
+    fn known_listener(&mut self, key: Key, _service: ServiceKind, address: &str) {
+        self.add_listener(key, address);
+    }
+}
+
 impl<S: LineSink> LogObserver<S> {
+    fn add_listener(&mut self, key: Key, address: &str) {
+        let place = |key: Key| (key.source_kind(), key.source_slot());
+        self.listeners.retain(|(old, _)| place(*old) != place(key));
+        self.listeners.push((key, address.to_string()));
+    }
+
     /// Returns what the present filter of the log shows.
     fn wants(&self) -> Wants {
         let stalls = self.sink.is_enabled(LIFECYCLE, Level::Debug);

@@ -5,7 +5,8 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::core::event::{Client, DropReason};
-use crate::core::{Close, Event, Key, Peer, SysError};
+use crate::core::{Close, Event, Key, Moment, Peer, SysError};
+use crate::recording::KnownConnection;
 use crate::text::count::Count;
 
 use super::explain::explain;
@@ -22,6 +23,26 @@ pub struct Line<'a> {
     pub stalled: [Duration; 2],
     /// Whether to add the explanation.
     pub explain: bool,
+}
+
+/// The line of a connection that was opened before a recording.
+pub struct KnownLine<'a> {
+    pub key: Key,
+    pub known: &'a KnownConnection<'a>,
+    /// The time of its first event in the recording.
+    pub now: Moment,
+}
+
+impl Display for KnownLine<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let KnownConnection { opened, service, listen, peer, target, .. } = self.known;
+        let (ago, peer, listen) = (Span(self.now.since(*opened)), PeerName(peer), plain(listen));
+        write!(f, "#{} was opened {ago} ago: {peer} -> {listen}, {service}", self.key.id)?;
+        match target {
+            Some(target) => write!(f, ", target {}", plain(target)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Display for Line<'_> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::RecordPlan;
-use crate::core::{Event, Key, Moment, Observer, Wants};
-use crate::recording::{Encoder, Segment, SegmentFiles, SegmentRing};
+use crate::core::{Event, Key, Moment, Observer, ServiceKind, Wants};
+use crate::recording::{Encoder, KnownConnection, Segment, SegmentFiles, SegmentRing};
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
@@ -29,6 +29,9 @@ pub struct Recorder {
     begun: Moment,
     /// For the next segment: that of one that is of no more use.
     buffer: Vec<u8>,
+    /// The time of the turn, while the connections that are open are added. Nothing is recorded
+    /// before all are known.
+    starting: Option<Moment>,
 }
 
 /// Where the segments go.
@@ -48,7 +51,42 @@ impl Recorder {
             }
         };
         let (plan, encoder) = (plan.clone(), Encoder::new(now));
-        Ok(Recorder { plan, encoder, output, begun: now, buffer: Vec::new() })
+        Ok(Recorder { plan, encoder, output, begun: now, buffer: Vec::new(), starting: None })
+    }
+
+    /// Prepares a recording while connections are open: they are added first.
+    pub fn prepare(plan: &RecordPlan, now: Moment) -> io::Result<Recorder> {
+        let mut recorder = Recorder::start(plan, now)?;
+        recorder.starting = Some(now);
+        Ok(recorder)
+    }
+
+    /// Whether connections are still to be added: nothing is recorded yet.
+    pub fn is_starting(&self) -> bool {
+        self.starting.is_some()
+    }
+
+    /// Makes room for this many connections.
+    pub fn reserve(&mut self, connections: usize) {
+        self.encoder.reserve(connections);
+    }
+
+    /// Adds a connection that was opened before the recording.
+    pub fn add_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        self.encoder.add_connection(key, known);
+    }
+
+    /// Adds a listener that was bound before the recording.
+    pub fn add_listener(&mut self, key: Key, service: ServiceKind, address: &str) {
+        self.encoder.add_listener(key, service, address);
+    }
+
+    /// Begins a recording that was prepared.
+    pub fn begin(&mut self, now: Moment) {
+        if self.starting.take().is_some() {
+            self.encoder.restart(now);
+            self.begun = now;
+        }
     }
 
     /// Returns what was planned: where the recording goes, and its limit.
@@ -108,6 +146,9 @@ impl Recorder {
 impl Observer for Recorder {
     #[inline]
     fn on(&mut self, key: Key, event: &Event<'_>) {
+        if let Some(now) = self.starting {
+            return self.encoder.track(key, event, now);
+        }
         self.encoder.on(key, event);
         if self.encoder.is_full() {
             self.end_segment();
@@ -115,6 +156,10 @@ impl Observer for Recorder {
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
+        if let Some(starting) = &mut self.starting {
+            *starting = now;
+            return Wants::default();
+        }
         let is_old = now.since(self.begun) >= WRITE_AFTER && !self.encoder.is_empty();
         if is_old && matches!(self.output, Output::Files(..)) {
             self.end_segment();

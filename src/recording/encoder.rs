@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::core::{Event, Key, Moment, Peer, ServiceKind, SysError};
 
 use super::names;
+use super::reader::KnownConnection;
 use super::schema;
 use super::writer::{SegmentHead, SegmentWriter, subject_of};
 
@@ -58,6 +59,40 @@ impl Encoder {
         Encoder { writer, open, listeners, segment: 0, next: 0, first: 0, begun: Some(now) }
     }
 
+    /// Adds a connection that was opened before the recording, unless it is known.
+    pub fn add_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        self.open.entry(subject_of(key)).or_insert_with(|| OpenConnection {
+            opened: known.opened,
+            route: known.route,
+            service: known.service,
+            listen: known.listen.into(),
+            peer: known.peer.clone(),
+            target: known.target.map(Into::into),
+        });
+    }
+
+    /// Makes room for connections that were opened before the recording, so that the table is not
+    /// moved while they are added one by one.
+    pub fn reserve(&mut self, connections: usize) {
+        self.open.reserve(connections);
+    }
+
+    /// Adds a listener that was bound before the recording.
+    pub fn add_listener(&mut self, key: Key, service: ServiceKind, address: &str) {
+        let place = |key: Key| (key.source_kind(), key.source_slot());
+        self.listeners.retain(|known| place(known.key) != place(key));
+        let address = address.into();
+        self.listeners.push(KnownListener { key: key.at(0), service, address });
+    }
+
+    /// Begins the recording again, at this moment and without an event. What is known of
+    /// connections and listeners is kept.
+    pub fn restart(&mut self, now: Moment) {
+        self.writer = SegmentWriter::new(Vec::new(), &head(0, 0, now), false);
+        (self.segment, self.next, self.first) = (0, 0, 0);
+        self.begun = Some(now);
+    }
+
     /// Starts a turn.
     pub fn begin_turn(&mut self, now: Moment) {
         // Before the first turn the clock of the loop may stand while names are resolved.
@@ -74,7 +109,7 @@ impl Encoder {
         }
         encode(&mut self.writer, event);
         self.next += 1;
-        self.track(key, event);
+        self.track(key, event, self.writer.now());
     }
 
     /// Whether the segment is complete.
@@ -118,11 +153,12 @@ impl Encoder {
         }
     }
 
-    /// Keeps what later segments need: who is connected to whom.
+    /// Keeps what later segments need: who is connected to whom. An event that is not recorded is
+    /// only tracked.
     #[inline]
-    fn track(&mut self, key: Key, event: &Event<'_>) {
+    pub fn track(&mut self, key: Key, event: &Event<'_>, opened: Moment) {
         if let Event::Opened { route, service, listen, peer } = *event {
-            let (opened, peer) = (self.writer.now(), peer.clone());
+            let peer = peer.clone();
             let listen = listen.into();
             let open = OpenConnection { opened, route, service, listen, peer, target: None };
             self.open.insert(subject_of(key), open);
@@ -135,10 +171,7 @@ impl Encoder {
         } else if let Event::Listening { address, service } = *event
             && key.is_source()
         {
-            let place = |key: Key| (key.source_kind(), key.source_slot());
-            self.listeners.retain(|known| place(known.key) != place(key));
-            let address = address.into();
-            self.listeners.push(KnownListener { key: key.at(0), service, address });
+            self.add_listener(key, service, address);
         }
     }
 }

@@ -16,6 +16,8 @@ mod tests;
 
 pub use encoder::{Encoder, Segment};
 pub use files::SegmentFiles;
-pub use reader::{KnownConnection, Record, ReplayReport, read, read_files, replay};
+pub use reader::{
+    KnownConnection, Record, ReplayObserver, ReplayReport, read, read_files, replay, replay_files,
+};
 pub use ring::SegmentRing;
 pub use writer::{SEGMENT_BYTES, SegmentHead};

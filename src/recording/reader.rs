@@ -1,12 +1,14 @@
 //! Reads a recording: checks it, skips what it does not know, and delivers the events to an
 //! observer.
 
+use std::collections::HashSet;
+
 use crate::core::{Event, Key, Moment, Observer, Peer, ServiceKind};
 
 use super::decode::decode;
 use super::fields::{Fields, Head};
 use super::schema::{self, HEAD_BYTES, Known};
-use super::writer::SegmentHead;
+use super::writer::{SegmentHead, subject_of};
 
 /// What a reader receives, in the order of the recording.
 #[derive(Debug)]
@@ -34,6 +36,15 @@ pub struct KnownConnection<'a> {
     pub peer: Peer,
     /// The target that was dialed last.
     pub target: Option<&'a str>,
+}
+
+/// An observer of a replay: it also receives what happened before the recording.
+pub trait ReplayObserver: Observer {
+    /// Receives a connection that was opened before the recording, once, before its first event.
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>);
+
+    /// Receives a listener that was bound before the recording, before its first event.
+    fn known_listener(&mut self, _key: Key, _service: ServiceKind, _address: &str) {}
 }
 
 /// The result of reading a recording.
@@ -66,6 +77,36 @@ pub fn replay(bytes: &[u8], observer: &mut dyn Observer) -> ReplayReport {
         Record::Turn(now) => drop(observer.begin_turn(now)),
         Record::Event(key, event) => observer.on(key, event),
         Record::Segment(_) | Record::Connection(..) | Record::Listener(..) | Record::Lost(_) => {}
+    })
+}
+
+/// Delivers the events of the files of one recording, as they were, and what was opened before it.
+/// What the segments repeat of connections that were opened in the recording is not delivered.
+pub fn replay_files(files: &[&[u8]], observer: &mut dyn ReplayObserver) -> ReplayReport {
+    let (mut open, mut process) = (HashSet::new(), None);
+    read_files(files, &mut |record| match *record {
+        Record::Segment(head) => {
+            // The connections of another process have the same numbers.
+            if process.replace(head.pid) != Some(head.pid) {
+                open.clear();
+            }
+        }
+        Record::Turn(now) => drop(observer.begin_turn(now)),
+        Record::Event(key, event) => {
+            if let Event::Opened { .. } = event {
+                open.insert(subject_of(key));
+            } else if let Event::Closed { .. } = event {
+                open.remove(&subject_of(key));
+            }
+            observer.on(key, event);
+        }
+        Record::Connection(key, known) => {
+            if open.insert(subject_of(key)) {
+                observer.known_connection(key, known);
+            }
+        }
+        Record::Listener(key, service, address) => observer.known_listener(key, service, address),
+        Record::Lost(_) => {}
     })
 }
 
@@ -105,7 +146,7 @@ fn read_file<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, deliver: &mut dyn FnM
         if next.is_none() && is_sound && length > rest.len() {
             break;
         }
-        reader.segment = None;
+        (reader.segment, reader.started) = (None, false);
         let skipped = next.unwrap_or(rest.len());
         reader.report.damaged += skipped as u64;
         rest = &rest[skipped..];
@@ -127,7 +168,7 @@ struct Reader<'a> {
     segment: Option<OpenSegment<'a>>,
     /// The process of the last segment, and the number of the event that follows it.
     expected: Option<(u32, u64)>,
-    /// An event or a turn was delivered.
+    /// The turn of the next event was delivered, unless one begins there.
     started: bool,
 }
 
@@ -137,6 +178,8 @@ struct OpenSegment<'a> {
     subjects: Vec<Key>,
     texts: Vec<Option<&'a str>>,
     now: Moment,
+    /// What the segment repeats for the next event. It belongs to the turn of that event.
+    repeated: Option<(u8, Head, &'a [u8])>,
 }
 
 impl<'a> Reader<'a> {
@@ -157,6 +200,8 @@ impl<'a> Reader<'a> {
         // Numbers of another process begin again: nothing is missing there.
         let expected = self.expected.filter(|(pid, _)| *pid == parsed.pid);
         let lost = expected.and_then(|(_, next)| parsed.first.checked_sub(next)).unwrap_or(0);
+        // The beginning of the turn may be among what was lost.
+        self.started &= lost == 0 && expected.is_some();
         self.expected = Some((parsed.pid, parsed.first));
         if self.report.head.is_none() {
             (self.report.first, self.report.from) = (parsed.first, parsed.moment);
@@ -173,6 +218,7 @@ impl<'a> Reader<'a> {
             subjects: vec![Key::LOOP.at(0)],
             texts: Vec::new(),
             now: parsed.moment,
+            repeated: None,
         });
         true
     }
@@ -195,12 +241,22 @@ impl<'a> Reader<'a> {
                 self.turn(head, deliver);
             }
             Some(kind) => {
-                let repeated = segment.repeated(kind, head, payload, deliver);
-                self.report.unknown += u64::from(repeated.is_none());
+                self.repeat(deliver);
+                if let Some(segment) = &mut self.segment {
+                    segment.repeated = Some((kind, head, payload));
+                }
             }
             None => self.report.unknown += 1,
         }
         true
+    }
+
+    /// Delivers what the segment repeats for the event that follows.
+    fn repeat(&mut self, deliver: &mut dyn FnMut(&Record<'_>)) {
+        let Some(segment) = &mut self.segment else { return };
+        let Some((kind, head, payload)) = segment.repeated.take() else { return };
+        let delivered = segment.repeated(kind, head, payload, deliver);
+        self.report.unknown += u64::from(delivered.is_none());
     }
 
     /// Reads the record of an event. What all events have in common is known even of one of another
@@ -218,6 +274,7 @@ impl<'a> Reader<'a> {
         if let Some((_, next)) = &mut self.expected {
             *next = next.saturating_add(1);
         }
+        self.repeat(deliver);
         let Some(segment) = &self.segment else { return };
         let decoded = kind.zip(segment.key(head)).and_then(|(kind, key)| {
             let mut fields = Fields::new(head, payload, &segment.texts);
@@ -231,7 +288,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Delivers the beginning of a turn, if one begins at this record, or if the recording begins
-    /// in the middle of a turn.
+    /// in the middle of a turn, or goes on there after a loss.
     fn turn(&mut self, head: Head, deliver: &mut dyn FnMut(&Record<'_>)) {
         let Some(segment) = &self.segment else { return };
         self.report.to = segment.now;

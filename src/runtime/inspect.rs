@@ -109,6 +109,13 @@ impl<'a> Inspect<'a> {
         self.reactor.datagrams.sockets()
     }
 
+    /// Every bound source of connections and datagrams, with its address and its route.
+    pub fn sources(&self) -> impl Iterator<Item = (Key, &'a str, u16)> + use<'a> {
+        let listeners = self.reactor.listeners.iter();
+        let listeners = listeners.map(|(key, slot)| (key, &*slot.address, slot.route()));
+        listeners.chain(self.reactor.datagrams.keyed_sockets())
+    }
+
     /// Number of open connections.
     pub fn connections(&self) -> usize {
         self.reactor.engine.len()
@@ -269,11 +276,21 @@ impl<'a> ConnView<'a> {
     }
 
     pub fn route(&self) -> &'a Route {
-        let index = match &self.kind {
+        &self.inspect.reactor.routes[self.route_index()]
+    }
+
+    pub fn route_index(&self) -> u16 {
+        match &self.kind {
             ViewKind::Stream(conn) => conn.route,
             ViewKind::Flow(flow) => flow.route,
-        };
-        &self.inspect.reactor.routes[index]
+        }
+    }
+
+    pub fn opened_at(&self) -> Moment {
+        match &self.kind {
+            ViewKind::Stream(conn) => conn.born,
+            ViewKind::Flow(flow) => flow.opened_at,
+        }
     }
 
     pub fn state(&self) -> &'static str {
@@ -292,6 +309,45 @@ impl<'a> ConnView<'a> {
         }
     }
 
+    /// The address of the listener that accepted it. A connection does not keep it, so it is found
+    /// by the local address of its socket. If that listener is closed, it is that local address.
+    pub fn listen(&self) -> String {
+        let reactor = self.inspect.reactor;
+        let conn = match &self.kind {
+            ViewKind::Stream(conn) => conn,
+            ViewKind::Flow(flow) => {
+                return reactor.datagrams.address(flow.listener).unwrap_or_default().to_owned();
+            }
+        };
+        let local = conn.ends.end(0).as_socket().and_then(|socket| socket.local().ok());
+        let local_text = local.as_ref().map(stream_address).unwrap_or_default();
+        let port = match &local {
+            Some(Peer::Inet(address)) => Some(address.port()),
+            Some(Peer::Unix(_) | Peer::Stdio) | None => None,
+        };
+        let mut of_route = None;
+        for (_, slot) in reactor.listeners.iter() {
+            if *slot.address == *local_text {
+                return local_text;
+            }
+            // One on all addresses.
+            if slot.route() == conn.route && slot.at().port() == port {
+                of_route.get_or_insert(&slot.address);
+            }
+        }
+        of_route.map_or(local_text, |address| address.to_string())
+    }
+
+    /// The target as it was dialed, as far as it is known: its name is not kept when it is
+    /// connected.
+    pub fn dialed(&self) -> Option<String> {
+        let ViewKind::Stream(conn) = &self.kind else { return self.target() };
+        match self.inspect.reactor.dialer.target(self.key.id) {
+            Some(target) => Some(target.to_owned()),
+            None => Some(stream_address(&conn.ends.end(1).as_socket()?.peer().ok()?)),
+        }
+    }
+
     /// The target: connected, or being dialed.
     pub fn target(&self) -> Option<String> {
         match &self.kind {
@@ -304,10 +360,7 @@ impl<'a> ConnView<'a> {
     }
 
     pub fn age(&self) -> Duration {
-        self.inspect.now.since(match &self.kind {
-            ViewKind::Stream(conn) => conn.born,
-            ViewKind::Flow(flow) => flow.opened_at,
-        })
+        self.inspect.now.since(self.opened_at())
     }
 
     /// Time since bytes last moved.
@@ -340,5 +393,13 @@ impl<'a> ConnView<'a> {
     pub fn deadline(&self) -> Option<(&'static str, Duration)> {
         let (deadline, due) = self.inspect.reactor.engine.deadline(self.conn()?)?;
         Some((deadline.name(), self.inspect.now.until(due)))
+    }
+}
+
+/// Returns the address of a stream socket as listeners and targets write it.
+fn stream_address(peer: &Peer) -> String {
+    match peer {
+        Peer::Inet(address) => format!("tcp://{address}"),
+        Peer::Unix(_) | Peer::Stdio => peer.to_string(),
     }
 }

@@ -7,6 +7,7 @@ use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason,
     ServiceKind, Side, Signal, SourceKind, SysError,
 };
+use oneloop::recording::{KnownConnection, ReplayObserver};
 use oneloop::tools::trace::JsonlConverter;
 use serde_json::Value;
 use std::time::Duration;
@@ -79,10 +80,20 @@ pub fn every_event(observer: &mut dyn Observer) {
     }
 }
 
+/// Feeds what a segment repeats.
+fn known(observer: &mut dyn ReplayObserver) {
+    let (service, listen, peer) = (ServiceKind::Relay, "tcp://[::1]:7", Peer::Stdio);
+    let (opened, target) = (Moment(9), Some("tcp://b:1"));
+    let known = KnownConnection { opened, route: 0, service, listen, peer, target };
+    observer.known_connection(Key::new(5, 1), &known);
+    observer.known_listener(Key::source(SourceKind::Listener, 4, 0), service, listen);
+}
+
 fn objects(run: impl FnOnce(&mut dyn Observer)) -> Vec<Value> {
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);
     run(&mut converter);
+    known(&mut converter);
     converter.finish().unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(!text.chars().any(|ch| ch != '\n' && (ch.is_control() || ch == '\u{202e}')));
@@ -123,7 +134,7 @@ fn the_page_has_every_event_with_its_fields() {
         assert_eq!(*row, fields, "{name}");
         names.insert(name);
     }
-    assert_eq!(names.len(), 40, "one of every kind");
+    assert_eq!(names.len(), 42, "one of every kind");
     assert_eq!(rows.len(), names.len(), "the page has no other events");
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);

@@ -57,6 +57,8 @@ struct Flow {
 pub struct FlowView {
     pub key: Key,
     pub route: u16,
+    /// The socket that its source sends to.
+    pub listener: Key,
     pub source: Peer,
     pub target: String,
     pub opened_at: Moment,
@@ -397,6 +399,7 @@ impl Flows {
         Some(FlowView {
             key: Key::flow(entry.id, slot),
             route: self.table.route(entry.list),
+            listener: flow.listener,
             source: entry.source.peer(),
             target: flow.remote.to_string(),
             opened_at: flow.opened_at,

@@ -314,6 +314,16 @@ impl Datagrams {
         is_open
     }
 
+    /// Each socket with its bound address and its route.
+    pub fn keyed_sockets(&self) -> impl Iterator<Item = (Key, &str, u16)> {
+        self.listeners.iter().map(|(key, slot)| (key, slot.address.as_str(), slot.route))
+    }
+
+    /// The bound address of a socket.
+    pub fn address(&self, socket: Key) -> Option<&str> {
+        self.listeners.get(socket).map(|slot| slot.address.as_str())
+    }
+
     /// The bound address of each socket, its route, and whether it still takes new sources.
     pub fn sockets(&self) -> impl Iterator<Item = (&str, u16, bool)> {
         self.listeners.iter().map(|(_, slot)| (slot.address.as_str(), slot.route, slot.is_open()))

@@ -19,6 +19,8 @@ use crate::text::escape::{self, plain};
 const CONNECT: Duration = Duration::from_secs(5);
 /// Maximum time without a byte of the answer, and for sending the request.
 const READ: Duration = Duration::from_secs(30);
+/// The same for the start of a recording: the daemon visits all connections before it answers.
+const START: Duration = Duration::from_secs(600);
 /// Maximum bytes of a token and its line end.
 const TOKEN_BYTES: u64 = 4096;
 /// Maximum columns of an answer that is no problem document, in an error.
@@ -91,7 +93,16 @@ impl Endpoint {
 
     /// Returns the body of an answer that is not an error.
     pub fn fetch(&self, request: &AdminRequest) -> Result<String, CtlError> {
-        let reply = self.open(request, Some(READ))?;
+        self.fetch_within(READ, request)
+    }
+
+    /// Starts a recording, or changes it.
+    pub fn start_recording(&self, request: &AdminRequest) -> Result<String, CtlError> {
+        self.fetch_within(START, request)
+    }
+
+    fn fetch_within(&self, limit: Duration, request: &AdminRequest) -> Result<String, CtlError> {
+        let reply = self.open(request, Some(limit))?;
         reply.body.text(BODY_BYTES).map_err(|error| self.failed(&error))
     }
 
@@ -149,9 +160,7 @@ impl Endpoint {
     /// Returns the error of an answer that cannot be read.
     pub fn failed(&self, error: &io::Error) -> CtlError {
         match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                self.error(&format!("no answer within {} s", READ.as_secs()))
-            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => self.error("no answer in time"),
             _ => self.error(&plain(&message(error)).to_string()),
         }
     }

@@ -98,9 +98,17 @@ impl Session<'_> {
         print: fn(&T, &View) -> String,
     ) -> Result<(), CtlError> {
         let body = self.endpoint.fetch(request)?;
+        self.print(&body, print)
+    }
+
+    fn print<T: DeserializeOwned>(
+        &mut self,
+        body: &str,
+        print: fn(&T, &View) -> String,
+    ) -> Result<(), CtlError> {
         let shown = match self.is_json {
-            true => json::report_of(&body),
-            false => serde_json::from_str(&body).map(|resource| print(&resource, &self.view)),
+            true => json::report_of(body),
+            false => serde_json::from_str(body).map(|resource| print(&resource, &self.view)),
         };
         let text = shown.map_err(|error| unexpected(&self.endpoint, &error))?;
         self.out.write_all(text.as_bytes()).map_err(CtlError::Output)
@@ -117,7 +125,9 @@ impl Session<'_> {
             RecordCommand::Copy => self.copy(&AdminRequest::get(PATH)),
             RecordCommand::Start(limit) => {
                 let body = json::line(&RecordRequest { limit: limit.clone() });
-                self.show(&AdminRequest::post(PATH, Some(body)), facts::recording)
+                let request = AdminRequest::post(PATH, Some(body));
+                let begun = self.endpoint.start_recording(&request)?;
+                self.print(&begun, facts::recording)
             }
             RecordCommand::Stop => self.show(&AdminRequest::delete(PATH), facts::recording),
         }

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::core::{Close, Event, Key, Moment, Observer, Peer, Wants};
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, Wants};
 use crate::observe::explain::{Explained, explain};
 use crate::observe::format::Span;
 use crate::observe::line::{Line, PeerName};
+use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::count::{Count, grouped};
 use crate::text::escape::plain;
 use crate::text::quantity::{bytes as size, short_bytes};
@@ -46,6 +47,8 @@ struct Head {
     is_relay: bool,
     target: Option<String>,
     connected: Option<Duration>,
+    /// When it was opened, if that was before the recording.
+    opened_before: Option<Moment>,
     closed: Option<String>,
     /// The names of the peers of both ends.
     names: [&'static str; 2],
@@ -104,6 +107,7 @@ impl ExplainConverter {
                 is_relay: true,
                 target: None,
                 connected: None,
+                opened_before: None,
                 closed: None,
                 names,
             },
@@ -124,12 +128,12 @@ impl ExplainConverter {
 
     /// Writes the explanation.
     pub fn finish(mut self, out: &mut dyn Write) -> io::Result<()> {
-        let Some((start, is_accept)) = self.start else {
+        let Some((start, _)) = self.start else {
             let id = self.id;
             return writeln!(out, "Connection {id} has no event in this recording.");
         };
         self.traffic.flush(&mut self.rows);
-        self.write_head(is_accept, out)?;
+        self.write_head(out)?;
         let mut parties = vec![self.head.names[0], "oneloop"];
         if self.has_end_b {
             parties.push(self.head.names[1]);
@@ -148,7 +152,7 @@ impl ExplainConverter {
         self.write_ending(out)
     }
 
-    fn write_head(&self, is_accept: bool, out: &mut dyn Write) -> io::Result<()> {
+    fn write_head(&self, out: &mut dyn Write) -> io::Result<()> {
         let (id, head) = (self.id, &self.head);
         let mut lines = match &head.opened {
             Some(opened) => format!("Connection {id}: {opened}\n"),
@@ -156,14 +160,24 @@ impl ExplainConverter {
         };
         if let Some(target) = &head.target {
             lines += &format!("Target: {target}");
-            lines += &match head.connected {
-                Some(after) => format!(", connected after {}\n", Span(after)),
-                None => ", not connected\n".to_string(),
+            lines += &match (head.connected, head.opened_before) {
+                (Some(after), _) => format!(", connected after {}\n", Span(after)),
+                (None, Some(_)) => "\n".to_string(),
+                (None, None) => ", not connected\n".to_string(),
             };
         }
-        if !is_accept {
-            lines += "It was open before the recording began: times are since its first event \
-                      here.\n";
+        match (self.start, head.opened_before) {
+            (Some((start, false)), Some(opened)) => {
+                lines += &format!(
+                    "It was opened {} before its first event here, since which times are.\n",
+                    Span(start.since(opened))
+                );
+            }
+            (Some((_, false)), None) => {
+                lines += "It was open before the recording began: times are since its first \
+                          event here.\n";
+            }
+            (Some((_, true)) | None, _) => {}
         }
         for (stalls, name) in self.stalls.iter().zip(head.names) {
             let (count, total) = stalls.sum(self.now);
@@ -196,15 +210,7 @@ impl ExplainConverter {
     /// Records what the whole story needs to know of this event.
     fn learn(&mut self, key: Key, event: &Event<'_>) {
         match *event {
-            Event::Opened { service, listen, peer, .. } => {
-                let opened = format!("{} -> {}, {service}", PeerName(peer), plain(listen));
-                self.head.opened = Some(opened);
-                self.head.is_relay = ending::has_target(service);
-                self.has_end_b |= self.head.is_relay;
-                let far = if self.head.is_relay { "target" } else { "service" };
-                let near = if *peer == Peer::Stdio { "stdio" } else { "client" };
-                self.head.names = [near, far];
-            }
+            Event::Opened { service, listen, peer, .. } => self.learn_peer(service, listen, peer),
             Event::Dialing { target, .. } => self.head.target = Some(plain(target).to_string()),
             Event::Connected { after } => self.head.connected = Some(after),
             Event::Stalled { since, .. } => {
@@ -259,6 +265,16 @@ impl ExplainConverter {
             | Event::Passed { .. }
             | Event::Dropped { .. } => {}
         }
+    }
+
+    fn learn_peer(&mut self, service: ServiceKind, listen: &str, peer: &Peer) {
+        let opened = format!("{} -> {}, {service}", PeerName(peer), plain(listen));
+        self.head.opened = Some(opened);
+        self.head.is_relay = ending::has_target(service);
+        self.has_end_b |= self.head.is_relay;
+        let far = if self.head.is_relay { "target" } else { "service" };
+        let near = if *peer == Peer::Stdio { "stdio" } else { "client" };
+        self.head.names = [near, far];
     }
 
     fn learn_close(&mut self, key: Key, event: &Event<'_>, ending: Close) {
@@ -326,7 +342,8 @@ impl ExplainConverter {
     fn closing_arrows(&self, ending: Close) -> [Option<Arrow>; 2] {
         let failed = ending::failed_end(ending.reason);
         let is_reset = ending::is_reset(ending, self.head.is_relay, self.has_unsent);
-        let is_dialed = self.head.connected.is_some() || self.head.opened.is_none();
+        let is_older = self.start.is_some_and(|(_, is_accept)| !is_accept);
+        let is_dialed = self.head.connected.is_some() || is_older;
         [0, 1].map(|end| {
             let label = " RST ".to_string();
             match failed {
@@ -345,12 +362,7 @@ impl Observer for ExplainConverter {
         if key.id != self.id || key.is_source() {
             return;
         }
-        let is_opened = matches!(event, Event::Opened { .. });
-        if is_opened && self.head.opened.is_some() {
-            // A recording repeats what was open at the beginning of each of its parts.
-            return;
-        }
-        self.start.get_or_insert((self.now, is_opened));
+        self.start.get_or_insert((self.now, matches!(event, Event::Opened { .. })));
         self.learn(key, event);
         self.has_end_b |= key.end() == 1;
         let (row, is_first) = self.row(key, event);
@@ -366,6 +378,16 @@ impl Observer for ExplainConverter {
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
         Wants { steps: true, stalls: true }
+    }
+}
+
+impl ReplayObserver for ExplainConverter {
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        if key.id == self.id {
+            self.learn_peer(known.service, known.listen, &known.peer);
+            self.head.target = known.target.map(|target| plain(target).to_string());
+            self.head.opened_before = Some(known.opened);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use crate::core::event::PauseCause;
 use crate::core::{Event, Key, Moment, Observer, Ready, ServiceKind, SysError, Wants};
 use crate::observe::format::Span;
+use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::count::{grouped, plural};
 use crate::text::escape::{plain, shell_quoted};
 use crate::text::quantity::bytes as size;
@@ -275,8 +276,7 @@ impl FlagsConverter {
         let (id, now) = (key.id, self.now);
         if let Event::Opened { service, .. } = *event {
             self.opened += 1;
-            let conn = self.conns.entry(id).or_default();
-            conn.is_connected |= !ending::has_target(service) && service != ServiceKind::Hub;
+            self.add(id, service);
             return;
         }
         if let Event::Closed { .. } = event {
@@ -288,6 +288,11 @@ impl FlagsConverter {
             conn.driven(key.id, self.now, self.turns, &mut self.starved);
         }
         self.on_step(key, event);
+    }
+
+    fn add(&mut self, id: u32, service: ServiceKind) {
+        let conn = self.conns.entry(id).or_default();
+        conn.is_connected |= !ending::has_target(service) && service != ServiceKind::Hub;
     }
 
     /// Handles an event in the life of an open connection.
@@ -363,6 +368,12 @@ impl Observer for FlagsConverter {
         self.start.get_or_insert(now);
         self.turns += 1;
         Wants { steps: true, stalls: true }
+    }
+}
+
+impl ReplayObserver for FlagsConverter {
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        self.add(key.id, known.service);
     }
 }
 

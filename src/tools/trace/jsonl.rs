@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
-    Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Reason, Side, SourceKind,
-    SysError, Wants,
+    Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Reason, ServiceKind, Side,
+    SourceKind, SysError, Wants,
 };
 use crate::observe::line::PeerName;
+use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::json;
 
 /// Writes the events as they come.
@@ -37,6 +38,14 @@ impl<W: Write> JsonlConverter<W> {
         JsonlConverter { now: Moment::default(), out, error: Ok(()) }
     }
 
+    fn write(&mut self, object: Fields) {
+        if self.error.is_ok() {
+            let mut line = json::line(&object);
+            line.push('\n');
+            self.error = self.out.write_all(line.as_bytes());
+        }
+    }
+
     /// Returns the first error.
     pub fn finish(mut self) -> io::Result<()> {
         self.error?;
@@ -46,11 +55,7 @@ impl<W: Write> JsonlConverter<W> {
 
 impl<W: Write> Observer for JsonlConverter<W> {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        if self.error.is_ok() {
-            let mut line = json::line(&object(self.now, key, event));
-            line.push('\n');
-            self.error = self.out.write_all(line.as_bytes());
-        }
+        self.write(object(self.now, key, event));
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
@@ -59,9 +64,38 @@ impl<W: Write> Observer for JsonlConverter<W> {
     }
 }
 
+impl<W: Write> ReplayObserver for JsonlConverter<W> {
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        let KnownConnection { opened, route, service, listen, peer: client, target } = known;
+        let fields = [
+            ("opened_us", opened.0.into()),
+            ("route", (*route).into()),
+            ("service", service.name().into()),
+            ("listen", (*listen).into()),
+            ("peer", peer(client)),
+            ("target", target.map_or(Value::Null, Value::from)),
+        ];
+        let mut all = head(self.now, key, "known-connection");
+        all.extend(fields);
+        self.write(Fields(all));
+    }
+
+    fn known_listener(&mut self, key: Key, service: ServiceKind, address: &str) {
+        let mut all = head(self.now, key, "known-listener");
+        all.extend([("address", address.into()), ("service", service.name().into())]);
+        self.write(Fields(all));
+    }
+}
+
 fn object(now: Moment, key: Key, event: &Event<'_>) -> Fields {
-    let mut all: Vec<(&'static str, Value)> =
-        vec![("us", now.0.into()), ("event", event.name().into())];
+    let mut all = head(now, key, event.name());
+    all.extend(fields(event));
+    Fields(all)
+}
+
+/// Returns what every object has.
+fn head(now: Moment, key: Key, name: &'static str) -> Vec<(&'static str, Value)> {
+    let mut all: Vec<(&'static str, Value)> = vec![("us", now.0.into()), ("event", name.into())];
     match key.is_source() {
         false => {
             all.push(("connection", key.id.into()));
@@ -74,8 +108,7 @@ fn object(now: Moment, key: Key, event: &Event<'_>) -> Fields {
             }
         }
     }
-    all.extend(fields(event));
-    Fields(all)
+    all
 }
 
 /// Returns the fields of an event: numbers of bytes, durations in microseconds, and names.

@@ -7,8 +7,9 @@ use std::io::{self, ErrorKind, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::core::{Close, Event, Key, Moment, Observer, Peer, SysError, Wants};
-use crate::observe::line::Line;
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, SysError, Wants};
+use crate::observe::line::{KnownLine, Line};
+use crate::recording::{KnownConnection, ReplayObserver};
 
 use super::ending;
 use super::pcapng_blocks::{self as blocks, ACK, FIN, PSH, Packet, RST, SYN, Segment};
@@ -86,10 +87,6 @@ impl<W: Write> PcapngConverter<W> {
     }
 
     fn opened(&mut self, key: Key, listen: &str, peer: &Peer, has_target: bool) {
-        if self.conns.contains_key(&key.id) {
-            // A recording repeats what was open at the beginning of each of its parts.
-            return;
-        }
         let peer = self.names.peer(peer);
         let own = same_family(self.names.listen(listen), peer);
         let ends = [Some(PacketEnd::new(peer, own)), None];
@@ -174,14 +171,12 @@ impl<W: Write> Observer for PcapngConverter<W> {
         } else if let Event::Sent { bytes, to } = *event {
             self.datagram(key, event, bytes, to, false);
         } else if !key.is_source() {
-            let is_repeated =
-                matches!(event, Event::Opened { .. }) && self.conns.contains_key(&key.id);
             if let Event::Opened { listen, peer, service, .. } = *event {
                 self.opened(key, listen, peer, ending::has_target(service));
             } else if let Event::Dialing { target, .. } = *event {
                 self.dialing(key, target);
             }
-            if !key.is_flow() && !is_repeated {
+            if !key.is_flow() {
                 self.segments(key, event);
             }
             if let Event::Closed { .. } = event {
@@ -193,6 +188,25 @@ impl<W: Write> Observer for PcapngConverter<W> {
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
         Wants { steps: true, stalls: true }
+    }
+}
+
+impl<W: Write> ReplayObserver for PcapngConverter<W> {
+    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        self.opened(key, known.listen, &known.peer, ending::has_target(known.service));
+        if let Some(target) = known.target {
+            self.dialing(key, target);
+        }
+        let line = KnownLine { key, known, now: self.now }.to_string();
+        let Some(conn) = self.conns.get_mut(&key.id) else { return };
+        conn.comments.push(line);
+        // Their handshakes are over, or one ends with an event.
+        conn.ends.iter_mut().flatten().for_each(|end| end.is_connected = true);
+    }
+
+    fn known_listener(&mut self, key: Key, _service: ServiceKind, address: &str) {
+        let socket = self.names.listen(address);
+        self.listeners.insert(key, (socket, address.to_string()));
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{ExplainConverter, FlagsConverter, JsonlConverter, PcapngConverter, RecordingGaps};
 use crate::config::{Address, Explain, TraceKind, TracePlan};
-use crate::core::{Moment, Observer, SysError};
+use crate::core::{Moment, SysError};
 use crate::observe::replayed_log;
-use crate::recording::{Record, ReplayReport, read_files};
+use crate::recording::{ReplayReport, read_files, replay_files};
 use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
@@ -66,20 +66,20 @@ fn convert(
         TraceKind::Log => {
             let log = replayed_log(&mut *out, &plan.level, Explain::Off, start);
             let mut log = log.map_err(|invalid| io::Error::other(invalid.to_string()))?;
-            let report = replay(parts, &mut log);
+            let report = replay_files(parts, &mut log);
             log.finish()?;
             report
         }
         TraceKind::Explain(id) => {
             let mut explain = ExplainConverter::new(id);
-            let report = replay(parts, &mut explain);
+            let report = replay_files(parts, &mut explain);
             is_found = explain.is_found();
             explain.finish(out)?;
             report
         }
         TraceKind::Flags => {
             let mut flags = FlagsConverter::default();
-            let report = replay(parts, &mut flags);
+            let report = replay_files(parts, &mut flags);
             let is_truncated = report.truncated || report.damaged > 0;
             let gaps = RecordingGaps { lost: report.lost, unknown: report.unknown, is_truncated };
             flags.finish(&plan.source, &gaps, out)?;
@@ -87,28 +87,19 @@ fn convert(
         }
         TraceKind::Jsonl => {
             let mut jsonl = JsonlConverter::new(&mut *out);
-            let report = replay(parts, &mut jsonl);
+            let report = replay_files(parts, &mut jsonl);
             jsonl.finish()?;
             report
         }
         TraceKind::Pcapng => {
             let mut pcapng = PcapngConverter::new(&mut *out, start);
-            let report = replay(parts, &mut pcapng);
+            let report = replay_files(parts, &mut pcapng);
             pcapng.finish()?;
             report
         }
     };
     out.flush()?;
     Ok(TraceOutcome { is_found, warning: warning(&report) })
-}
-
-/// Delivers the events of all parts, as they were.
-fn replay(parts: &[&[u8]], observer: &mut dyn Observer) -> ReplayReport {
-    read_files(parts, &mut |record| match *record {
-        Record::Turn(now) => drop(observer.begin_turn(now)),
-        Record::Event(key, event) => observer.on(key, event),
-        Record::Segment(_) | Record::Connection(..) | Record::Listener(..) | Record::Lost(_) => {}
-    })
 }
 
 /// Says what is missing in a recording. None: nothing.
