@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use net::recorded::Recorded;
 use net::world::Outcome;
 use net::{Mix, Model, World};
 
@@ -49,35 +50,43 @@ fn run_seeds(model: Model) {
         return;
     }
     let many = std::env::var("ONELOOP_SEEDS").ok().and_then(|many| many.parse().ok());
-    let mut talks = 0;
+    let (mut talks, mut events) = (0, 0);
     for seed in 0..many.unwrap_or(SEEDS) {
-        let prepare = |world: &mut World| world.watch.trace = (seed % 100 == 0).then_some(0);
+        let prepare = |world: &mut World| {
+            world.watch.trace = (seed % 100 == 0).then_some(0);
+            world.watch.recorded = Some(Recorded::begin(seed, world.now));
+        };
         let replay = format!("ONELOOP_SEED={seed} cargo test --test sim -- --nocapture");
-        let outcome = or_name_the_seed(&replay, || run_with(seed, model, prepare));
+        let (outcome, recorded) = or_name_the_seed(&replay, || run_with(seed, model, prepare));
         if seed % 100 == 0 {
-            let again = run_with(seed, model, prepare);
+            let (again, _) = run_with(seed, model, prepare);
             assert_eq!(outcome, again, "seed {seed} does not decide its run");
         }
+        events += recorded;
         talks += outcome.talks;
     }
-    println!("{model:?}: {talks} conversations");
+    println!("{model:?}: {talks} conversations, {events} events read back");
     assert!(talks >= 5000, "only {talks} conversations");
 }
 
 fn run(seed: u64, model: Model, tracing: bool) -> Outcome {
-    run_with(seed, model, |world| {
+    let run = run_with(seed, model, |world| {
+        world.watch.recorded = Some(Recorded::begin(seed, world.now));
         world.watch.tracing = tracing;
         world.net.borrow_mut().tracing = tracing;
         if tracing {
             println!("{:#?}", world.mix);
         }
-    })
+    });
+    run.0
 }
 
-fn run_with(seed: u64, model: Model, prepare: impl Fn(&mut World)) -> Outcome {
+/// Returns also how many events were read back from the recording of the run.
+fn run_with(seed: u64, model: Model, prepare: impl Fn(&mut World)) -> (Outcome, u64) {
     let mut world = World::new(seed, Mix::draw(seed, model));
     prepare(&mut world);
-    world.run()
+    let outcome = world.run();
+    (outcome, world.watch.recorded.take().map_or(0, Recorded::check))
 }
 
 /// A failure tells how to replay it.

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod kernel;
 pub mod peer;
 pub mod pipe;
+pub mod recorded;
 pub mod reload;
 pub mod remote;
 pub mod script;

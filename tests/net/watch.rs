@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use oneloop::core::event::{Event, Observer};
 use oneloop::core::random::mix;
 use oneloop::core::timers::Deadline;
-use oneloop::core::{Close, Key, Tick};
+use oneloop::core::{Close, Key, Moment, Tick, Wants};
 
+use super::recorded::Recorded;
 use super::talk::Facts;
 
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub struct Watch {
     pub trace: Option<u64>,
     pub tracing: bool,
     pub counts: EventCounts,
+    /// A recorder beside this observer.
+    pub recorded: Option<Recorded>,
 }
 
 /// How many events of some kinds there were.
@@ -49,6 +52,9 @@ impl Watch {
         let facts = Facts { opened: self.now, active: self.now, service, ..Facts::default() };
         let before = self.facts.insert(key.id, facts);
         assert!(before.is_none(), "#{} is opened twice", key.id);
+        if let Some(recorded) = &mut self.recorded {
+            recorded.opened(key);
+        }
     }
 
     /// Records that an attempt begins, or has failed.
@@ -66,6 +72,9 @@ impl Observer for Watch {
         if let Some(trace) = &mut self.trace {
             let line = format!("{key:?}{event:?}");
             *trace = line.bytes().fold(*trace, |sum, byte| mix(sum ^ u64::from(byte)));
+        }
+        if let Some(recorded) = &mut self.recorded {
+            recorded.on(key, event);
         }
         match event {
             Event::Connected { .. } => self.counts.connected += 1,
@@ -107,6 +116,13 @@ impl Observer for Watch {
                 self.closed.push(Closed { key, ending, up, down, facts });
             }
             _ => {}
+        }
+    }
+
+    fn begin_turn(&mut self, now: Moment) -> Wants {
+        match &mut self.recorded {
+            Some(recorded) => recorded.begin_turn(now),
+            None => Wants { steps: true, stalls: false },
         }
     }
 }
