@@ -2,6 +2,8 @@
 //! Not part of the interface of the crate.
 
 use std::ffi::OsString;
+use std::io;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::admin::http::access::{AccessRules, Via};
 use crate::admin::http::problem::Problem;
@@ -9,10 +11,16 @@ use crate::admin::http::query::Query;
 use crate::admin::http::request::{HttpRequest, ParsedRequest, REQUEST_BYTES, parse};
 use crate::admin::http::response::{Persistence, Response, write};
 use crate::cli;
-use crate::config::{Address, Listen, Policy, Route, Template, unit};
+use crate::config::{Address, Explain, Listen, Policy, Route, Template, unit};
+use crate::core::Moment;
 use crate::observe::filter::Filter;
+use crate::observe::replayed_log;
+use crate::recording::{Record, read, replay_files};
 use crate::runtime::admin_port::AdminRole;
 use crate::stress::protocol::Message;
+use crate::tools::trace::{
+    ExplainConverter, FlagsConverter, JsonlConverter, PcapngConverter, RecordingGaps,
+};
 
 /// A parser and its name.
 pub type Parser = (&'static str, fn(&str));
@@ -21,7 +29,8 @@ pub type Parser = (&'static str, fn(&str));
 pub type ByteParser = (&'static str, fn(&[u8]));
 
 /// The parsers of bytes.
-pub const BYTE_PARSERS: [ByteParser; 1] = [("http_request", http_request)];
+pub const BYTE_PARSERS: [ByteParser; 2] =
+    [("http_request", http_request), ("recording", recording)];
 
 /// The parsers of text.
 pub const PARSERS: [Parser; 8] = [
@@ -147,6 +156,64 @@ pub fn http_request(bytes: &[u8]) {
         ParsedRequest::Complete { request, .. } => check_access(&request),
         ParsedRequest::Invalid(problem) => check_problem(problem),
     }
+}
+
+/// Bytes of a conversion for each byte of the recording. The packets of a large read are the worst:
+/// a head of 16 bytes becomes a thousand of them.
+const GROWTH: u64 = 16 * 1024;
+
+/// A writer that counts what it receives.
+struct CountedOutput {
+    left: u64,
+}
+
+impl io::Write for CountedOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.expect("the output grows faster than the recording");
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads a recording, and converts what was read into every form.
+pub fn recording(bytes: &[u8]) {
+    let mut connection = None;
+    let report = read(bytes, &mut |record| match record {
+        Record::Event(key, _) if !key.is_source() => connection = Some(key.id),
+        _ => {}
+    });
+    let records = report.records.saturating_add(report.unknown).saturating_mul(16);
+    assert!(records <= bytes.len() as u64, "more records than bytes: {report:?}");
+    let head = report.head.as_ref();
+    let micros = head.map_or(0, |head| head.wall_micros_of(Moment(0)));
+    let start = UNIX_EPOCH + Duration::from_micros(micros);
+    let output = || CountedOutput { left: 1_000_000 + GROWTH * bytes.len() as u64 };
+    let written = "the output takes every byte";
+
+    let log = replayed_log(output(), "trace", Explain::Always, start);
+    let mut log = log.unwrap_or_else(|_| panic!("a filter"));
+    replay_files(&[bytes], &mut log);
+    log.finish().expect(written);
+
+    let mut explain = ExplainConverter::new(connection.unwrap_or_default());
+    replay_files(&[bytes], &mut explain);
+    explain.finish(&mut output()).expect(written);
+
+    let mut flags = FlagsConverter::default();
+    replay_files(&[bytes], &mut flags);
+    flags.finish("FILE", &RecordingGaps::default(), &mut output()).expect(written);
+
+    let mut jsonl = JsonlConverter::new(output());
+    replay_files(&[bytes], &mut jsonl);
+    jsonl.finish().expect(written);
+
+    let mut pcapng = PcapngConverter::new(output(), start);
+    replay_files(&[bytes], &mut pcapng);
+    pcapng.finish().expect(written);
 }
 
 /// Checks a request at every listener. A page of another origin must never pass.
@@ -275,6 +342,24 @@ mod tests {
         for _ in 0..4_000 {
             run_text(&dice.text(&seeds));
         }
+    }
+
+    #[test]
+    fn no_recording_makes_the_reader_or_a_converter_panic_or_write_without_end() {
+        let seeds = corpus("recording");
+        seeds.iter().for_each(|bytes| run_bytes(bytes));
+        let mut dice = Dice::throw();
+        let cases = std::env::var("ONELOOP_CASES").ok().and_then(|cases| cases.parse().ok());
+        let mut events = 0;
+        for _ in 0..cases.unwrap_or(400) {
+            let bytes = match dice.coin() {
+                true => dice.overwritten(&seeds),
+                false => dice.bytes(&seeds, &[b"\x89OLR\xff", &[0xff; 8], &[0; 16]]),
+            };
+            run_bytes(&bytes);
+            events += read(&bytes, &mut |_| {}).records;
+        }
+        assert!(events > 4_000, "only {events} events were read: the test has lost its aim");
     }
 
     #[test]

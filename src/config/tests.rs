@@ -85,6 +85,26 @@ impl Dice {
         self.0.below(limit as u64) as usize
     }
 
+    pub fn coin(&mut self) -> bool {
+        self.below(2) == 0
+    }
+
+    /// One of the seeds with some bytes overwritten: none is moved.
+    pub fn overwritten(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
+        const EDGES: [u8; 8] = [0, 1, 2, 0x10, 0x7f, 0x80, 0xfe, 0xff];
+        let mut bytes = seeds[self.below(seeds.len())].clone();
+        for _ in 0..=self.below(8) {
+            let at = self.below(bytes.len());
+            let end = (at + [1, 1, 2, 4, 8][self.below(5)]).min(bytes.len());
+            let byte = match self.below(3) {
+                0 => self.below(256) as u8,
+                _ => EDGES[self.below(EDGES.len())],
+            };
+            bytes[at..end].fill(byte);
+        }
+        bytes
+    }
+
     /// One of the seedlings with some pieces put in, taken out or doubled.
     pub fn text(&mut self, seedlings: &[&str]) -> String {
         let mut chars: Vec<char> = seedlings[self.below(seedlings.len())].chars().collect();

@@ -90,7 +90,7 @@ impl Bulk {
     pub fn decide(&mut self, now: Moment, key: Key, event: &Event<'_>) -> Decision {
         if let Event::Turn { number, slept, limit, events, queued } = *event {
             let turn = Event::Turn { number, slept, limit, events, queued };
-            return self.begin_turn(turn, (number, now), events + queued > 0);
+            return self.begin_turn(turn, (number, now), events > 0 || queued > 0);
         }
         if self.count(key, event) {
             self.counted = true;
@@ -186,7 +186,8 @@ impl Bulk {
         }
         let add = |(calls, bytes): &mut (u64, u64), more: usize| {
             *calls += 1;
-            *bytes += more as u64;
+            // The numbers of a recording may be any.
+            *bytes = bytes.saturating_add(more as u64);
         };
         match *event {
             Event::Read { bytes, .. } => {

@@ -343,7 +343,7 @@ impl StallTimes {
     /// Records that a stall of this end is over.
     fn ended(&mut self, end: Key, stalled: Duration) {
         let time = self.0.entry(end).or_default();
-        time.total += stalled;
+        time.total = time.total.saturating_add(stalled);
         time.since = None;
     }
 
@@ -354,7 +354,8 @@ impl StallTimes {
         }
         [0, 1].map(|end| {
             let time = self.0.remove(&key.at(end)).unwrap_or_default();
-            time.total + time.since.map_or(Duration::ZERO, |since| now.since(since))
+            let since = time.since.map_or(Duration::ZERO, |since| now.since(since));
+            time.total.saturating_add(since)
         })
     }
 }

@@ -175,7 +175,7 @@ fn live_connections_get_the_new_timeouts() {
 }
 
 #[test]
-fn a_socket_whose_options_differ_is_bound_again() {
+fn a_socket_with_other_options_is_bound_again() {
     let scratch = Scratch::new();
     let path = scratch.path("socket");
     let text = |options: &str| {

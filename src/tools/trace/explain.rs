@@ -218,7 +218,9 @@ impl ExplainConverter {
                 self.stalls[key.end()].since = Some(since);
             }
             Event::Resumed { stalled } => {
-                self.stalls[key.end()].total += stalled;
+                let total = &mut self.stalls[key.end()].total;
+                // The numbers of a recording may be any.
+                *total = total.saturating_add(stalled);
                 self.stalls[key.end()].since = None;
             }
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => self.has_unsent = left > 0,
@@ -482,8 +484,8 @@ impl Folded {
         self.steps += other.steps;
         self.reads += other.reads;
         self.writes += other.writes;
-        self.received += other.received;
-        self.sent += other.sent;
+        self.received = self.received.saturating_add(other.received);
+        self.sent = self.sent.saturating_add(other.sent);
     }
 }
 
@@ -504,7 +506,7 @@ impl EndStalls {
     /// Returns how often the end has stalled, and for how long in total.
     fn sum(&self, now: Moment) -> (usize, Duration) {
         let open = self.since.map_or(Duration::ZERO, |since| now.since(since));
-        (self.count, self.total + open)
+        (self.count, self.total.saturating_add(open))
     }
 }
 

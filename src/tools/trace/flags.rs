@@ -301,7 +301,7 @@ impl FlagsConverter {
         let conn = self.conns.entry(id).or_default();
         match *event {
             Event::Marked { ready } if ready.has(Ready::READ) => conn.marked(now, turn),
-            Event::Read { bytes, .. } => *self.turn.bytes.entry(id).or_default() += bytes as u64,
+            Event::Read { bytes, .. } => self.turn.moved(id, bytes as u64),
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => conn.unsent[end] = left > 0,
             Event::EndOfFile | Event::ShutDown => conn.is_closing = true,
             Event::Yielded { .. } => conn.yielded(id, now, turn, &mut self.budgets),
@@ -368,6 +368,14 @@ impl Observer for FlagsConverter {
         self.start.get_or_insert(now);
         self.turns += 1;
         Wants { steps: true, stalls: true }
+    }
+}
+
+impl TurnWork {
+    fn moved(&mut self, id: u32, bytes: u64) {
+        let moved = self.bytes.entry(id).or_default();
+        // The numbers of a recording may be any.
+        *moved = moved.saturating_add(bytes);
     }
 }
 

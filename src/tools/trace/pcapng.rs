@@ -17,6 +17,11 @@ use super::pcapng_names::{Names, same_family};
 
 /// Maximum payload of a packet: with the headers of IPv4 and TCP, 65,535 bytes.
 const MAX_PAYLOAD: usize = 65_495;
+/// Maximum bytes of an event that become packets: more than any call moves, so that a damaged
+/// number does not become packets without end.
+const MAX_EVENT: usize = 16 << 20;
+/// Maximum payload of a datagram: with the header of UDP, what its length field can say.
+const MAX_DATAGRAM: usize = 65_507;
 /// Bytes after which the receiver acknowledges: far less than the window in the headers.
 const ACK_BYTES: u32 = 1 << 20;
 /// Decisions without a packet of their own that are kept for the next packet.
@@ -104,7 +109,7 @@ impl<W: Write> PcapngConverter<W> {
 
     /// Writes the segments of an event, with its sentence at the first of them.
     fn segments(&mut self, key: Key, event: &Event<'_>) {
-        let (micros, end) = (self.start + self.now.0, key.end());
+        let (micros, end) = (self.start.saturating_add(self.now.0), key.end());
         let Some(conn) = self.conns.get_mut(&key.id) else { return };
         if has_comment(event) && conn.comments.len() < MAX_COMMENTS {
             conn.comments.push(sentence(key, event, None));
@@ -134,7 +139,7 @@ impl<W: Write> PcapngConverter<W> {
     }
 
     fn datagram(&mut self, key: Key, event: &Event<'_>, bytes: usize, peer: &Peer, inbound: bool) {
-        let peer = self.names.peer(peer);
+        let (bytes, peer) = (bytes.min(MAX_DATAGRAM), self.names.peer(peer));
         let listener = self.listeners.get(&key.at(0)).filter(|_| key.is_source());
         let own = match key.is_source() {
             true => listener.map(|(socket, _)| *socket),
@@ -148,7 +153,7 @@ impl<W: Write> PcapngConverter<W> {
         let (from, to) = if inbound { (peer, own) } else { (own, peer) };
         let packet = Packet {
             interface: key.end() as u32,
-            micros: self.start + self.now.0,
+            micros: self.start.saturating_add(self.now.0),
             is_inbound: inbound,
             headers: blocks::udp(from, to, bytes),
             payload: bytes,
@@ -322,7 +327,7 @@ impl PacketEnd {
     }
 
     fn data(&mut self, is_inbound: bool, bytes: usize, plan: &mut dyn FnMut(Planned)) {
-        let mut left = bytes;
+        let mut left = bytes.min(MAX_EVENT);
         while left > 0 {
             let payload = left.min(MAX_PAYLOAD);
             left -= payload;
