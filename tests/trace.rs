@@ -14,3 +14,5 @@ mod known;
 mod live;
 #[path = "trace/pcapng.rs"]
 mod pcapng;
+#[path = "trace/perfetto.rs"]
+mod perfetto;

@@ -7,12 +7,13 @@ use crate::config::parse::{self, Spanned, shown};
 use crate::config::{ParseError, TraceKind, TracePlan, unit};
 
 /// What a recording is converted into, and the number that it needs.
-const KINDS: [(&str, TraceKind); 5] = [
+const KINDS: [(&str, TraceKind); 6] = [
     ("log", TraceKind::Log),
     ("explain", TraceKind::Explain(0)),
     ("flags", TraceKind::Flags),
     ("jsonl", TraceKind::Jsonl),
     ("pcapng", TraceKind::Pcapng),
+    ("perfetto", TraceKind::Perfetto),
 ];
 
 pub fn build(args: ParsedArgs) -> Result<Command, UsageError> {
@@ -28,7 +29,7 @@ pub fn build(args: ParsedArgs) -> Result<Command, UsageError> {
         let error = UsageError::at(what.at, wrong);
         return Err(match parse::nearest(&what.text, names) {
             Some(name) => error.detail(format!("did you mean {name}?")),
-            None => error.detail("it is one of log, explain, flags, jsonl, pcapng"),
+            None => error.detail("it is one of log, explain, flags, jsonl, pcapng, perfetto"),
         });
     };
     let (kind, rest) = match (kind, rest) {

@@ -26,6 +26,7 @@ pub enum TraceKind {
     Flags,
     Jsonl,
     Pcapng,
+    Perfetto,
 }
 
 impl TracePlan {

@@ -41,10 +41,16 @@ pub struct KnownConnection<'a> {
 /// An observer of a replay: it also receives what happened before the recording.
 pub trait ReplayObserver: Observer {
     /// Receives a connection that was opened before the recording, once, before its first event.
-    fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>);
+    fn known_connection(&mut self, _key: Key, _known: &KnownConnection<'_>) {}
 
     /// Receives a listener that was bound before the recording, before its first event.
     fn known_listener(&mut self, _key: Key, _service: ServiceKind, _address: &str) {}
+
+    /// Receives the head of a segment. Another process begins there if its number differs.
+    fn segment(&mut self, _head: &SegmentHead) {}
+
+    /// Receives the number of events that were lost at this point.
+    fn lost(&mut self, _events: u64) {}
 }
 
 /// The result of reading a recording.
@@ -90,6 +96,7 @@ pub fn replay_files(files: &[&[u8]], observer: &mut dyn ReplayObserver) -> Repla
             if process.replace(head.pid) != Some(head.pid) {
                 open.clear();
             }
+            observer.segment(head);
         }
         Record::Turn(now) => drop(observer.begin_turn(now)),
         Record::Event(key, event) => {
@@ -106,7 +113,7 @@ pub fn replay_files(files: &[&[u8]], observer: &mut dyn ReplayObserver) -> Repla
             }
         }
         Record::Listener(key, service, address) => observer.known_listener(key, service, address),
-        Record::Lost(_) => {}
+        Record::Lost(events) => observer.lost(events),
     })
 }
 

@@ -392,7 +392,6 @@ impl ReplayObserver for ExplainConverter {
         }
     }
 }
-
 impl Traffic {
     fn add(&mut self, step: Candidate, rows: &mut Vec<StoryRow>) {
         if self.shown < FIRST_ROWS {

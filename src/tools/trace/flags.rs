@@ -384,7 +384,6 @@ impl ReplayObserver for FlagsConverter {
         self.add(key.id, known.service);
     }
 }
-
 impl ConnFlags {
     fn marked(&mut self, now: Moment, turn: u64) {
         let waits = !self.is_connected || self.is_closing || self.unsent.contains(&true);

@@ -16,6 +16,7 @@ use crate::observe::line::PeerName;
 use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::json;
 
+
 /// Writes the events as they come.
 pub struct JsonlConverter<W: Write> {
     now: Moment,
@@ -86,7 +87,6 @@ impl<W: Write> ReplayObserver for JsonlConverter<W> {
         self.write(Fields(all));
     }
 }
-
 fn object(now: Moment, key: Key, event: &Event<'_>) -> Fields {
     let mut all = head(now, key, event.name());
     all.extend(fields(event));
@@ -112,7 +112,7 @@ fn head(now: Moment, key: Key, name: &'static str) -> Vec<(&'static str, Value)>
 }
 
 /// Returns the fields of an event: numbers of bytes, durations in microseconds, and names.
-fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
+pub(super) fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
     match *event {
         Event::Turn { number, slept, limit, events, queued } => vec![
             ("turn", number.into()),

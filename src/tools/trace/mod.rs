@@ -1,5 +1,5 @@
 //! trace: converts a recording for people and for other programs. Each converter is an observer
-//! that a replay feeds, and knows nothing of the format of recordings.
+//! that a replay feeds. It knows nothing of the bytes of recordings.
 
 mod diagram;
 mod ending;
@@ -10,10 +10,16 @@ pub mod jsonl;
 pub mod pcapng;
 mod pcapng_blocks;
 mod pcapng_names;
+pub mod perfetto;
+mod perfetto_packets;
+mod perfetto_tracks;
+mod protobuf;
 mod run;
 
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};
 pub use jsonl::JsonlConverter;
 pub use pcapng::PcapngConverter;
+pub use perfetto::PerfettoConverter;
+pub use perfetto_tracks::ConnectionSteps;
 pub use run::{TraceOutcome, run};

@@ -214,7 +214,6 @@ impl<W: Write> ReplayObserver for PcapngConverter<W> {
         self.listeners.insert(key, (socket, address.to_string()));
     }
 }
-
 /// A segment to be written, and who sends it.
 struct Planned {
     is_inbound: bool,

@@ -5,11 +5,14 @@ use std::io::{self, BufWriter, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{ExplainConverter, FlagsConverter, JsonlConverter, PcapngConverter, RecordingGaps};
+use super::{
+    ConnectionSteps, ExplainConverter, FlagsConverter, JsonlConverter, PcapngConverter,
+    PerfettoConverter, RecordingGaps,
+};
 use crate::config::{Address, Explain, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
 use crate::observe::replayed_log;
-use crate::recording::{ReplayReport, read_files, replay_files};
+use crate::recording::{Record, ReplayReport, SegmentHead, read_files, replay_files};
 use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
@@ -34,22 +37,27 @@ pub struct TraceOutcome {
 pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlError> {
     let parts = read_source(plan)?;
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    let Some(start) = start_of(&parts) else {
+    let Some(head) = first_head(&parts) else {
         return Err(CtlError::Failed(format!("{} is not a recording", plain(&plan.source))));
     };
-    if plan.output.is_none() && plan.what == TraceKind::Pcapng && io::stdout().is_terminal() {
-        let text = "pcapng is not text; name a file with --output, or redirect the output";
-        return Err(CtlError::Usage(text.to_owned()));
+    let binary = match plan.what {
+        TraceKind::Pcapng => Some("pcapng"),
+        TraceKind::Perfetto => Some("perfetto"),
+        TraceKind::Log | TraceKind::Explain(_) | TraceKind::Flags | TraceKind::Jsonl => None,
+    };
+    if let Some(name) = binary.filter(|_| plan.output.is_none() && io::stdout().is_terminal()) {
+        let text = "is not text; name a file with --output, or redirect the output";
+        return Err(CtlError::Usage(format!("{name} {text}")));
     }
     let Some(path) = &plan.output else {
-        return convert(plan, &parts, start, &mut BufWriter::new(out)).map_err(CtlError::Output);
+        return convert(plan, &parts, &head, &mut BufWriter::new(out)).map_err(CtlError::Output);
     };
     let failed = |error: io::Error| {
         let path = escaped(&path.display());
         CtlError::Failed(format!("cannot write {path}: {}", SysError::from(&error)))
     };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-    let outcome = convert(plan, &parts, start, &mut file).map_err(failed)?;
+    let outcome = convert(plan, &parts, &head, &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
     Ok(outcome)
 }
@@ -58,10 +66,11 @@ pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlErr
 fn convert(
     plan: &TracePlan,
     parts: &[&[u8]],
-    start: SystemTime,
+    head: &SegmentHead,
     out: &mut dyn Write,
 ) -> io::Result<TraceOutcome> {
     let mut is_found = true;
+    let start = start_of(head);
     let report = match plan.what {
         TraceKind::Log => {
             let log = replayed_log(&mut *out, &plan.level, Explain::Off, start);
@@ -97,6 +106,14 @@ fn convert(
             pcapng.finish()?;
             report
         }
+        TraceKind::Perfetto => {
+            let mut steps = ConnectionSteps::default();
+            replay_files(parts, &mut steps);
+            let mut perfetto = PerfettoConverter::new(&mut *out, head, steps);
+            let report = replay_files(parts, &mut perfetto);
+            perfetto.finish()?;
+            report
+        }
     };
     out.flush()?;
     Ok(TraceOutcome { is_found, warning: warning(&report) })
@@ -120,14 +137,18 @@ fn warning(report: &ReplayReport) -> Option<String> {
     (!missing.is_empty()).then(|| format!("the recording is incomplete: {}", missing.join(", ")))
 }
 
-/// When the loop was created whose events the recording has. None: it is no recording.
-fn start_of(parts: &[&[u8]]) -> Option<SystemTime> {
+/// Returns the head of the first segment. None: it is no recording.
+fn first_head(parts: &[&[u8]]) -> Option<SegmentHead> {
     let heads = parts.iter().filter_map(|part| {
         let beginning = &part[..part.len().min(HEAD_BYTES)];
         read_files(&[beginning], &mut |_| {}).head
     });
-    let micros = heads.map(|head| head.wall_micros_of(Moment(0))).next()?;
-    Some(UNIX_EPOCH + Duration::from_micros(micros))
+    heads.into_iter().next()
+}
+
+/// When the loop was created whose events the recording has.
+fn start_of(head: &SegmentHead) -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(head.wall_micros_of(Moment(0)))
 }
 
 /// Reads the files of a recording, or has a daemon send it.
