@@ -61,18 +61,17 @@ fn pump_more<S: Stream>(
     ends: &mut Ends<S>,
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
-    for _ in 1..STEP_BUDGET {
-        if flow.moved >= limit {
-            break;
-        }
+    let mut steps = 1;
+    while steps < STEP_BUDGET && flow.moved < limit {
         match ends.next(flow) {
             Step::Rest => return Ok(()),
             next => step(next, flow, ends, cx)?,
         }
+        steps += 1;
     }
     if ends.next(flow) != Step::Rest {
         cx.buffers.counts.budget_exhausted += 1;
-        cx.step(flow.route().0, || Event::Yielded { steps: STEP_BUDGET });
+        cx.step(flow.route().0, || Event::Yielded { steps });
     }
     Ok(())
 }

@@ -131,12 +131,12 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             Text("the socket is writable and has no error; the client is read from now on")
         }
         Event::EndOfFile => Text(
-            "this end sends no more data: the peer sent its FIN, or the service is done; its data \
-             was forwarded, and our FIN to the other end follows",
+            "this end sends no more data: its peer sent a FIN, or the service is done; all of its \
+             data was forwarded, and the end of file is forwarded next",
         ),
         Event::ShutDown => Text(
-            "the other end has reached its end of file and no data is unsent: our FIN follows the \
-             last byte, and this end is still read",
+            "no more data will come for this end and none is unsent: our FIN follows the last \
+             byte; what its peer still sends is read",
         ),
         Event::Stalled { .. } => Text(
             "the peer reads too slowly or not at all: the other end is not read until these bytes \
@@ -173,8 +173,8 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::ReadOn => Text("all waiting data was read: new data is to wake the loop again"),
         Event::Interrupted => Text("a signal interrupted the call (EINTR); the call is repeated"),
         Event::Yielded { .. } => Text(
-            "other connections are waiting: this one goes to the end of the queue, and the next \
-             turn does not sleep",
+            "it may have more to do, but no connection may delay the others for longer: it goes to \
+             the end of the queue, and the next turn does not sleep",
         ),
         Event::Armed { deadline, .. } => Text(deadline_set(deadline)),
         Event::Fired { again: true, .. } => Text(

@@ -84,7 +84,7 @@ fn a_half_close_has_its_handshakes_its_bytes_and_its_fins() {
     for sentence in [
         "#1.a read 5 -- ",
         "#1.b wrote 5, 0 unsent -- the kernel took all bytes: no buffer is kept",
-        "#1.b shut down -- the other end has reached its end of file",
+        "#1.b shut down -- no more data will come for this end",
     ] {
         assert!(comments.contains(sentence), "{sentence:?} is not in {comments}");
     }
