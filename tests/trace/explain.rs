@@ -1,7 +1,14 @@
 //! explain: what it says of connections of a real loop.
 
-use oneloop::core::{Event, Key, Moment, Observer, Peer, ReadHint, ServiceKind};
-use oneloop::tools::trace::ExplainConverter;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use oneloop::core::{
+    Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, ServiceKind,
+    Side,
+};
+use oneloop::recording::KnownConnection;
+use oneloop::tools::trace::{ExplainConverter, TraceConverter};
 
 use crate::live;
 
@@ -44,8 +51,8 @@ fn a_half_close_is_drawn_with_both_fins_in_their_order() {
             // The reason depends on what the system promises of a short read.
             "read 5 B from the client: ",
             "wrote 5 B to the target, 0 unsent: the kernel took all bytes",
-            "client: end of file: this end sends no more data",
-            "target: shut down: the other end has reached its end of file",
+            "client: end of file: this end sends no more data: its peer sent a FIN",
+            "target: shut down: no more data will come for this end",
             "read 6 B from the target",
             "wrote 6 B to the client",
             "target: end of file",
@@ -77,7 +84,7 @@ fn a_reset_by_the_client_is_drawn_on_both_sides() {
             "closed: reset by client (Connection reset by peer)",
             "How it ended, in order:",
             "the client's side failed: Connection reset by peer",
-            "RST to what is still open",
+            "RST to the target",
             "closed: one side failed without an orderly close",
         ],
     );
@@ -122,4 +129,83 @@ fn a_connection_that_is_not_in_the_recording_is_reported() {
     let converter = ExplainConverter::new(9);
     assert!(!converter.is_found());
     assert_eq!(explained(converter), "Connection 9 has no event in this recording.\n");
+}
+
+/// The target does not read, so the FIN of the client waits behind its data, and that of the target
+/// is forwarded first.
+#[test]
+fn a_fin_behind_data_is_listed_when_it_was_reported() {
+    let mut converter = ExplainConverter::new(1);
+    let a = Key::new(1, 0);
+    let (b, service) = (a.at(1), ServiceKind::Relay);
+    let (listen, peer) = ("tcp://:7", &Peer::Unix(None));
+    converter.begin_turn(Moment(0));
+    converter.on(a, &Event::Opened { route: 0, service, listen, peer });
+    converter.on(b, &Event::Connected { after: Duration::ZERO });
+    let closed = Ready::READ.with(Ready::READ_CLOSED);
+    for (now, events) in [
+        (1_000, vec![(a, Event::Marked { ready: closed })]),
+        (2_000, vec![(b, Event::Marked { ready: closed }), (b, Event::EndOfFile)]),
+        (2_000, vec![(a, Event::ShutDown)]),
+        (3_000, vec![(a, Event::EndOfFile), (b, Event::ShutDown)]),
+    ] {
+        converter.begin_turn(Moment(now));
+        events.iter().for_each(|(key, event)| converter.on(*key, event));
+    }
+    assert_order(
+        &explained(converter),
+        &[
+            "1  1.000 ms: FIN from the client, behind data that is not read yet",
+            "2  2.000 ms: FIN from the target",
+            "3  2.000 ms: FIN to the client",
+            "4  3.000 ms: all data of the client was forwarded",
+            "5  3.000 ms: FIN to the target",
+        ],
+    );
+}
+
+#[test]
+fn a_refused_target_is_said_once_and_the_client_is_reset() {
+    let mut converter = ExplainConverter::new(1);
+    let (a, listen, peer) = (Key::new(1, 0), "tcp://:7", &Peer::Unix(None));
+    let (fault, target) = (ErrorKind::ConnectionRefused.into(), "tcp://a:1");
+    converter.begin_turn(Moment(0));
+    converter.on(a, &Event::Opened { route: 0, service: ServiceKind::Relay, listen, peer });
+    converter.on(a.at(1), &Event::DialFailed { target, fault, left: 0, client: None });
+    let ending =
+        Close { reason: Reason::Refused { fault }, first: Side::Target, by: CloseKind::Rst };
+    converter.on(a, &Event::Closed { ending, up: 0, down: 0, lasted: Duration::ZERO });
+    let text = explained(converter);
+    let pieces =
+        ["It was closed: refused", "connect to tcp://a:1 failed: ", ": no target is left: the"];
+    assert_order(&text, &pieces);
+    assert_order(
+        &text,
+        &["1  0.000 ms: RST to the client 2  0.000 ms: closed: no target accepted"],
+    );
+}
+
+/// A download begins where the oldest segment does.
+#[test]
+fn a_connection_from_before_the_recording_has_its_names_and_its_service() {
+    let mut converter = ExplainConverter::new(1);
+    let known = KnownConnection {
+        opened: Moment(0),
+        route: 0,
+        service: ServiceKind::Greet,
+        listen: "tcp://:7",
+        peer: Peer::Inet("10.0.0.9:5000".parse().unwrap()),
+        target: None,
+    };
+    converter.known(Key::new(1, 0), &known);
+    converter.begin_turn(Moment(9_000));
+    converter.on(Key::new(1, 0).at(1), &Event::EndOfFile);
+    converter.on(Key::new(1, 0), &Event::ShutDown);
+    let text = explained(converter);
+    assert_order(&text, &["Connection 1: 10.0.0.9:5000 -> tcp://:7, greet", "It was open before"]);
+    assert!(text.contains("|            |<--- end ---|  service: end of file"), "no FIN");
+    assert_order(
+        &text,
+        &["1  0.000 ms: end of file from the service", "2  0.000 ms: FIN to the client"],
+    );
 }

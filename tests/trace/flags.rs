@@ -82,21 +82,40 @@ fn a_healthy_run_has_no_findings() {
 }
 
 #[test]
-fn a_slow_turn_is_found_with_the_connection_that_moved_the_most() {
+fn a_slow_turn_is_found_with_the_connection_that_took_the_most_steps() {
     let mut script = Script::new();
     script.turn(1_000, 0);
     let (one, two) = (script.open(1, ServiceKind::Echo), script.open(2, ServiceKind::Echo));
-    script.on(one, &READ).on(two, &READ).on(two, &READ);
+    let three = script.open(3, ServiceKind::Echo);
+    script.on(one, &READ).on(three, &READ);
+    for _ in 0..6 {
+        script.on(two, &READ);
+    }
     // 42 ms of work, then 8 ms of sleep.
     script.turn(51_000, 8_000);
     (1..100).for_each(|turn| {
         script.turn(51_000 + turn * 1000, 980);
     });
     let text = script.found();
-    assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms, without its sleep. Connection 2");
-    assert_has(&text, "moved the most bytes in it: 2.00 kB. The median turn took 20us.");
+    assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms, without its sleep, for 1");
+    assert_has(&text, "1 event, 3 opened. 3 connections took 8 steps in it, most of all");
+    assert_has(&text, "connection 2: 6, 6.00 kB read. The median turn took 20us.");
     assert_has(&text, "more: oneloop trace 'a b.rec' explain 2");
     assert!(!text.contains("2. "), "the others are not slow: {text}");
+}
+
+#[test]
+fn no_connection_is_blamed_for_a_slow_turn_if_all_did_the_same() {
+    let mut script = Script::new();
+    script.turn(1_000, 0);
+    for id in 1..=1024 {
+        let key = script.open(id, ServiceKind::Echo);
+        script.on(key, &READ);
+    }
+    script.turn(51_000, 0);
+    let text = script.found();
+    assert_has(&text, "1,024 connections took 1,024 steps in it, none far more than the others.");
+    assert!(!text.contains("explain"), "{text}");
 }
 
 #[test]
@@ -152,7 +171,7 @@ fn a_slow_reader_is_found_whether_its_stall_ends_or_not() {
     script.turn(10_500_000, 6_000_000);
     let text = script.found();
     assert_has(&text, "The target of connection 7 accepted nothing for 4s: its window was closed");
-    assert_has(&text, "65.5 kB were unsent, and the other side was not read.");
+    assert_has(&text, "answer. 65.5 kB were unsent, and the other side was not read.");
     assert_has(&text, "The client of connection 7 accepted nothing for 10s, to the end of");
     assert!(text.find("for 10s") < text.find("for 4s"), "the worst is first");
 }
@@ -224,10 +243,11 @@ fn stale_events_and_dropped_datagrams_are_counted() {
 fn an_incomplete_recording_comes_first() {
     let mut script = Script::new();
     script.turn(0, 0).turn(500_000, 0);
-    let gaps = RecordingGaps { lost: 1_204, unknown: 1, is_truncated: true };
+    let gaps = RecordingGaps { lost: 1_204, unknown: 1, is_truncated: true, before: 7 };
     let text = script.text(&gaps);
     assert_has(&text, "1. problem The recording is incomplete: 1,204 events were lost");
     assert_has(&text, "2. problem The recording ends in the middle of a record.");
+    assert_has(&text, "does not begin at the start of the loop: 7 events before it were dropped.");
     assert_has(&text, "1 record skipped: this version of oneloop does not know the kind.");
 }
 
@@ -242,4 +262,37 @@ fn a_closed_connection_is_forgotten() {
     script.on(key, &Event::Closed { ending, up: 0, down: 0, lasted });
     script.turn(5_000_000, 4_999_900);
     assert_has(&script.found(), "Nothing stands out.");
+}
+
+#[test]
+fn resets_are_counted_by_the_side_that_sent_them() {
+    let mut script = Script::new();
+    script.turn(0, 0);
+    let fault = std::io::ErrorKind::ConnectionReset.into();
+    for (id, by) in [(7, Side::Target), (8, Side::Client), (9, Side::Target)] {
+        let key = script.open(id, ServiceKind::Relay);
+        let reason = Reason::Reset { by, fault };
+        let ending = Close { reason, first: by, by: CloseKind::Rst };
+        script.on(key, &Event::Closed { ending, up: 0, down: 0, lasted: Duration::ZERO });
+    }
+    let text = script.found();
+    assert_has(
+        &text,
+        "1. warning, at 0.000 ms 2 connections were reset by the target: data may be",
+    );
+    assert_has(&text, "lost. The first was connection 7. more: oneloop trace 'a b.rec' explain 7");
+    assert_has(
+        &text,
+        "2. note, at 0.000 ms 1 connection was reset by the client: data may be lost.",
+    );
+}
+
+#[test]
+fn an_echo_that_is_not_read_has_no_other_side() {
+    let mut script = Script::new();
+    script.turn(0, 0);
+    let key = script.open(7, ServiceKind::Echo);
+    script.on(key, &Event::Stalled { unsent: 10, since: Moment(0), now: Moment(0) });
+    script.turn(2_000_000, 2_000_000);
+    assert_has(&script.found(), "10 B were unsent, and it was not read.");
 }

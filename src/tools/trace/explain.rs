@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, Wants};
+use crate::core::{Close, Event, Key, Moment, Observer, Peer, Ready, ServiceKind, Wants};
 use crate::observe::explain::{Explained, explain};
 use crate::observe::format::Span;
 use crate::observe::line::{Line, PeerName};
@@ -37,6 +37,8 @@ pub struct ExplainConverter {
     stalls: [EndStalls; 2],
     /// Each FIN and RST, in order.
     closing: Vec<String>,
+    /// When the FIN of each end was reported, and its place in `closing`.
+    fins: [Option<(Moment, usize)>; 2],
     has_end_b: bool,
     has_unsent: bool,
 }
@@ -116,6 +118,7 @@ impl ExplainConverter {
             explained: Explained::default(),
             stalls: Default::default(),
             closing: Vec::new(),
+            fins: [None; 2],
             has_end_b: false,
             has_unsent: false,
         }
@@ -162,8 +165,8 @@ impl ExplainConverter {
             lines += &format!("Target: {target}");
             lines += &match (head.connected, head.opened_before) {
                 (Some(after), _) => format!(", connected after {}\n", Span(after)),
-                (None, Some(_)) => "\n".to_string(),
-                (None, None) => ", not connected\n".to_string(),
+                (None, None) if is_accept => ", not connected\n".to_string(),
+                (None, _) => "\n".to_string(),
             };
         }
         match (self.start, head.opened_before) {
@@ -190,7 +193,7 @@ impl ExplainConverter {
             }
         }
         match &head.closed {
-            Some(closed) => lines += &format!("It {closed}\n"),
+            Some(closed) => lines += &format!("It was {closed}\n"),
             None => lines += "It is still open at the end of the recording.\n",
         }
         out.write_all(fit(&lines, COLUMNS).as_bytes())
@@ -224,13 +227,14 @@ impl ExplainConverter {
                 self.stalls[key.end()].since = None;
             }
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => self.has_unsent = left > 0,
-            Event::EndOfFile => {
-                let name = self.head.names[key.end()];
-                self.closing.push(format!("{}: FIN from the {name}", self.since_start()));
+            Event::Marked { ready } if ready.has(Ready::READ_CLOSED) => {
+                self.learn_fin(key.end(), ready.has(Ready::ERROR));
             }
+            Event::EndOfFile => self.learn_end(key.end()),
             Event::ShutDown => {
-                let name = self.head.names[key.end()];
-                self.closing.push(format!("{}: FIN to the {name}", self.since_start()));
+                let (end, at) = (key.end(), self.since_start());
+                let what = if self.is_socket(end) { "FIN" } else { "end of file" };
+                self.closing.push(format!("{at}: {what} to the {}", self.head.names[end]));
             }
             Event::Closed { ending, .. } => self.learn_close(key, event, ending),
             Event::Turn { .. }
@@ -279,6 +283,36 @@ impl ExplainConverter {
         self.head.names = [near, far];
     }
 
+    /// Records that a FIN was reported. It is read after the data before it.
+    fn learn_fin(&mut self, end: usize, is_error: bool) {
+        if self.fins[end].is_none() && !is_error {
+            self.fins[end] = Some((self.now, self.closing.len()));
+            let (at, name) = (self.since_start(), self.head.names[end]);
+            self.closing
+                .push(format!("{at}: FIN from the {name}, behind data that is not read yet"));
+        }
+    }
+
+    fn learn_end(&mut self, end: usize) {
+        let (at, name) = (self.since_start(), self.head.names[end]);
+        match self.fins[end] {
+            Some((reported, place)) if reported == self.now => {
+                self.closing[place] = format!("{at}: FIN from the {name}");
+            }
+            Some(_) => self.closing.push(format!("{at}: all data of the {name} was forwarded")),
+            None if self.is_socket(end) => self.closing.push(format!("{at}: FIN from the {name}")),
+            None => self.closing.push(format!("{at}: end of file from the {name}")),
+        }
+    }
+
+    /// Whether the end is a socket, whose end of file is a FIN.
+    fn is_socket(&self, end: usize) -> bool {
+        match end {
+            0 => self.head.names[0] != "stdio",
+            _ => self.head.is_relay,
+        }
+    }
+
     fn learn_close(&mut self, key: Key, event: &Event<'_>, ending: Close) {
         self.head.closed = Some(self.fact(key, event));
         let at = self.since_start();
@@ -286,8 +320,11 @@ impl ExplainConverter {
             let name = self.head.names[end];
             self.closing.push(format!("{at}: the {name}'s side failed: {fault}"));
         }
-        if ending::is_reset(ending, self.head.is_relay, self.has_unsent) {
-            self.closing.push(format!("{at}: RST to what is still open"));
+        let arrows = self.closing_arrows(ending).into_iter().zip(self.head.names);
+        let reset = arrows.filter(|(arrow, _)| arrow.as_ref().is_some_and(|arrow| !arrow.inward));
+        let names: Vec<String> = reset.map(|(_, name)| format!("the {name}")).collect();
+        if !names.is_empty() {
+            self.closing.push(format!("{at}: RST to {}", names.join(" and ")));
         }
         let why = explain(key, event).to_string();
         self.closing.push(format!("{at}: closed{why}").replace("closed -- ", "closed: "));
@@ -307,6 +344,13 @@ impl ExplainConverter {
         }
         if let Event::Wrote { bytes, left } = *event {
             return format!("wrote {bytes} B to the {name}, {left} unsent");
+        }
+        if let Event::DialFailed { target, fault, left, .. } = *event {
+            let left = match left {
+                0 => String::new(),
+                left => format!("; {} left", Count(left, "target")),
+            };
+            return format!("connect to {} failed: {fault}{left}", plain(target));
         }
         let line = Line { key, event, listener: None, stalled: Default::default(), explain: false };
         let line = line.to_string();
@@ -337,15 +381,15 @@ impl ExplainConverter {
             return self.closing_arrows(ending);
         }
         let mut arrows = [None, None];
-        arrows[key.end()] = arrow(event);
+        arrows[key.end()] = arrow(event, self.is_socket(key.end()));
         arrows
     }
 
     fn closing_arrows(&self, ending: Close) -> [Option<Arrow>; 2] {
         let failed = ending::failed_end(ending.reason);
         let is_reset = ending::is_reset(ending, self.head.is_relay, self.has_unsent);
-        let is_older = self.start.is_some_and(|(_, is_accept)| !is_accept);
-        let is_dialed = self.head.connected.is_some() || is_older;
+        let is_accept = self.start.is_some_and(|(_, is_accept)| is_accept);
+        let is_dialed = self.head.connected.is_some() || !is_accept;
         [0, 1].map(|end| {
             let label = " RST ".to_string();
             match failed {
@@ -364,7 +408,8 @@ impl Observer for ExplainConverter {
         if key.id != self.id || key.is_source() {
             return;
         }
-        self.start.get_or_insert((self.now, matches!(event, Event::Opened { .. })));
+        let is_opened = matches!(event, Event::Opened { .. });
+        self.start.get_or_insert((self.now, is_opened));
         self.learn(key, event);
         self.has_end_b |= key.end() == 1;
         let (row, is_first) = self.row(key, event);
@@ -510,9 +555,10 @@ impl EndStalls {
 }
 
 /// Returns the arrow of an event at its end, if something passed there.
-fn arrow(event: &Event<'_>) -> Option<Arrow> {
+fn arrow(event: &Event<'_>, is_socket: bool) -> Option<Arrow> {
     let label = |bytes: usize| format!(" {} ", short_bytes(bytes as u64));
     let arrow = |inward, label: String| Some(Arrow { inward, label });
+    let end = if is_socket { " FIN " } else { " end " };
     match *event {
         Event::Read { bytes, .. } | Event::Received { bytes, .. } => arrow(true, label(bytes)),
         Event::Wrote { bytes, .. } | Event::Sent { bytes, .. } => arrow(false, label(bytes)),
@@ -520,8 +566,8 @@ fn arrow(event: &Event<'_>) -> Option<Arrow> {
         Event::Dialing { .. } => arrow(false, " connect ".to_string()),
         Event::Connected { .. } => arrow(true, "connected".to_string()),
         Event::DialFailed { .. } => arrow(true, " failed ".to_string()),
-        Event::EndOfFile => arrow(true, " FIN ".to_string()),
-        Event::ShutDown => arrow(false, " FIN ".to_string()),
+        Event::EndOfFile => arrow(true, end.to_string()),
+        Event::ShutDown => arrow(false, end.to_string()),
         Event::Turn { .. }
         | Event::PolledAgain { .. }
         | Event::Listening { .. }

@@ -54,6 +54,10 @@ impl Worst {
         }
     }
 
+    pub fn extend(&mut self, found: Option<TraceFinding>) {
+        found.into_iter().for_each(|finding| self.push(finding));
+    }
+
     /// Counts findings that were not kept.
     pub fn raise_count(&mut self, count: u64) {
         self.count = self.count.max(count);

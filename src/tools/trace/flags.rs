@@ -5,26 +5,21 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use crate::core::event::PauseCause;
-use crate::core::{Event, Key, Moment, Observer, Ready, ServiceKind, SysError, Wants};
+use crate::core::{
+    Event, Key, Moment, Observer, Ready, Reason, ServiceKind, Side, SysError, Wants,
+};
 use crate::observe::format::Span;
 use crate::recording::{KnownConnection, ReplayObserver};
-use crate::text::count::{grouped, plural};
+use crate::text::count::plural;
 use crate::text::escape::{plain, shell_quoted};
 use crate::text::quantity::bytes as size;
 use crate::text::wrap::{COLUMNS, fit};
 
 use super::ending;
 use super::findings::{self, FindingLevel, TraceFinding, Worst};
+use super::slow_turns::SlowTurns;
 
-/// A turn of this length delays every other connection noticeably.
-const SLOW_TURN: Duration = Duration::from_millis(10);
-/// A turn is also slow if it took this many times as long as the median turn, from `MIN_SLOW` on:
-/// ten times a few microseconds is still nothing.
-const SLOW_FACTOR: u64 = 10;
-const MIN_SLOW: Duration = Duration::from_millis(1);
 /// A connection that is ready for this long and is not driven is starved.
 const STARVED: Duration = Duration::from_millis(100);
 /// Connecting to a target that takes longer is slow.
@@ -41,6 +36,8 @@ pub struct RecordingGaps {
     pub unknown: u64,
     /// It ends in the middle of a record.
     pub is_truncated: bool,
+    /// Events before its first one, which it does not have.
+    pub before: u64,
 }
 
 /// Collects findings.
@@ -49,9 +46,7 @@ pub struct FlagsConverter {
     start: Option<Moment>,
     /// Turns so far: `begin_turn` calls.
     turns: u64,
-    turn: TurnWork,
-    durations: Option<Histogram<u64>>,
-    slow_turns: Worst,
+    slow_turns: SlowTurns,
     conns: HashMap<u32, ConnFlags>,
     stalls: Worst,
     starved: Worst,
@@ -60,22 +55,25 @@ pub struct FlagsConverter {
     slow_connects: Worst,
     failed_dials: BTreeMap<String, FailedDials>,
     budgets: Worst,
+    /// Connections that were reset by each side, and those for which resources ran out.
+    abrupt: [AbruptEnds; 3],
     opened: u64,
     stale: u64,
     dropped: BTreeMap<String, u64>,
 }
 
-/// The present turn.
+/// Connections that did not end in order, of one kind.
 #[derive(Default)]
-struct TurnWork {
-    number: Option<u64>,
-    since: Moment,
-    bytes: HashMap<u32, u64>,
+struct AbruptEnds {
+    count: u64,
+    first: Moment,
+    connection: u32,
 }
 
 /// What is known of an open connection.
 #[derive(Default)]
 struct ConnFlags {
+    is_echo: bool,
     /// It can be read: it has a target, or needs none.
     is_connected: bool,
     /// One direction has ended, so not every mark is followed by a read.
@@ -112,10 +110,7 @@ impl Default for FlagsConverter {
             now: Moment::default(),
             start: None,
             turns: 0,
-            turn: TurnWork::default(),
-            // Fails only for other bounds.
-            durations: Histogram::new(2).ok(),
-            slow_turns: Worst::default(),
+            slow_turns: SlowTurns::default(),
             conns: HashMap::new(),
             stalls: Worst::default(),
             starved: Worst::default(),
@@ -124,6 +119,7 @@ impl Default for FlagsConverter {
             slow_connects: Worst::default(),
             failed_dials: BTreeMap::new(),
             budgets: Worst::default(),
+            abrupt: Default::default(),
             opened: 0,
             stale: 0,
             dropped: BTreeMap::new(),
@@ -155,11 +151,22 @@ impl FlagsConverter {
 
     fn into_findings(mut self, gaps: &RecordingGaps) -> Vec<TraceFinding> {
         let mut all = gap_findings(gaps);
-        all.extend(self.slow_turns());
+        all.extend(self.slow_turns.into_findings());
         let (start, failed) = (self.start, std::mem::take(&mut self.failed_dials));
         let mut failed_dials = Worst::default();
         failed.into_iter().for_each(|(target, failed)| failed_dials.push(failed.finding(&target)));
+        let [client, target, resources] = self.abrupt;
+        let mut abrupt = Worst::default();
+        abrupt.extend(client.finding(FindingLevel::Note, "reset by the client"));
+        abrupt.extend(target.finding(FindingLevel::Warning, "reset by the target"));
+        abrupt.extend(
+            resources.finding(
+                FindingLevel::Problem,
+                "closed because descriptors, ports or memory ran out",
+            ),
+        );
         for kind in [
+            abrupt,
             self.stalls,
             self.starved,
             self.pauses_over,
@@ -191,55 +198,6 @@ impl FlagsConverter {
         all
     }
 
-    /// Returns the slow turns: only now is the median known.
-    fn slow_turns(&mut self) -> Vec<TraceFinding> {
-        let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
-        let limit = slow_limit(median);
-        let mut slow = Worst::default();
-        let found = std::mem::take(&mut self.slow_turns).into_kept();
-        found.into_iter().filter(|turn| turn.weight >= limit).for_each(|turn| slow.push(turn));
-        // More of them than were kept.
-        let count = self.durations.as_ref().map_or(0, |all| all.count_between(limit, u64::MAX));
-        slow.raise_count(count);
-        let mut shown = slow.into_shown();
-        if let Some(first) = shown.first_mut() {
-            let median = Span(Duration::from_micros(median));
-            first.text += &format!(" The median turn took {median}.");
-        }
-        shown
-    }
-
-    fn end_turn(&mut self, until: Moment) {
-        let Some(number) = self.turn.number.take() else { return };
-        let took = until.since(self.turn.since);
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(durations) = &mut self.durations {
-            durations.saturating_record(micros);
-        }
-        // Those that are slow only against the median are at least this long.
-        if took < MIN_SLOW {
-            return;
-        }
-        let most = self.turn.bytes.iter().max_by_key(|(id, bytes)| (**bytes, **id));
-        let text = format!("Turn {} took {}, without its sleep.", grouped(number), Span(took));
-        let (text, more) = match most {
-            None => (format!("{text} No connection moved bytes in it."), None),
-            Some((id, bytes)) => (
-                format!(
-                    "{text} Connection {id} moved the most bytes in it: {}.",
-                    size(*bytes as f64)
-                ),
-                Some(format!("explain {id}")),
-            ),
-        };
-        let level = match took >= SLOW_TURN {
-            true => FindingLevel::Problem,
-            false => FindingLevel::Warning,
-        };
-        let at = Some(self.turn.since);
-        self.slow_turns.push(TraceFinding { level, at, weight: micros, text, more });
-    }
-
     /// Ends what is still going on: stalls, pauses, runs of used up budgets.
     fn end_of_recording(&mut self) {
         let now = self.now;
@@ -253,12 +211,8 @@ impl FlagsConverter {
     }
 
     fn on_loop(&mut self, event: &Event<'_>) {
-        if let Event::Turn { number, slept, .. } = *event {
-            let woke = Moment(self.now.0.saturating_sub(slept.as_micros() as u64));
-            self.end_turn(woke);
-            self.turn.number = Some(number);
-            self.turn.since = self.now;
-            self.turn.bytes.clear();
+        if let Event::Turn { number, slept, events, .. } = *event {
+            self.slow_turns.begin(number, self.now, slept, events);
         } else if let Event::AcceptPaused { address, cause, .. } = *event {
             self.pauses.entry(address.to_string()).or_insert((self.now, cause));
         } else if let Event::AcceptResumed { address, .. } = *event
@@ -276,10 +230,13 @@ impl FlagsConverter {
         let (id, now) = (key.id, self.now);
         if let Event::Opened { service, .. } = *event {
             self.opened += 1;
+            self.slow_turns.turn.opened += 1;
             self.add(id, service);
             return;
         }
-        if let Event::Closed { .. } = event {
+        if let Event::Closed { ending, .. } = event {
+            self.slow_turns.turn.closed += 1;
+            self.ended(id, ending.reason);
             let Some(mut conn) = self.conns.remove(&id) else { return };
             return conn.end(id, now, &mut self.stalls, &mut self.budgets);
         }
@@ -287,12 +244,44 @@ impl FlagsConverter {
             let conn = self.conns.entry(key.id).or_default();
             conn.driven(key.id, self.now, self.turns, &mut self.starved);
         }
+        self.slow_turns.turn.step(id, event);
         self.on_step(key, event);
     }
 
     fn add(&mut self, id: u32, service: ServiceKind) {
         let conn = self.conns.entry(id).or_default();
+        conn.is_echo = service == ServiceKind::Echo;
         conn.is_connected |= !ending::has_target(service) && service != ServiceKind::Hub;
+    }
+
+    fn ended(&mut self, id: u32, reason: Reason) {
+        let kind = match reason {
+            Reason::Reset { by: Side::Client, .. } => 0,
+            Reason::Reset { by: Side::Target, .. } => 1,
+            Reason::Exhausted { .. } => 2,
+            Reason::Reset { by: Side::Proxy, .. }
+            | Reason::Finished
+            | Reason::Served
+            | Reason::Abandoned { .. }
+            | Reason::Refused { .. }
+            | Reason::Unreachable { .. }
+            | Reason::ConnectTimeout
+            | Reason::IdleTimeout
+            | Reason::HalfCloseTimeout
+            | Reason::Lifetime
+            | Reason::Drained
+            | Reason::Cut
+            | Reason::Evicted
+            | Reason::Lagged
+            | Reason::TooLong
+            | Reason::Admin
+            | Reason::Reloaded => return,
+        };
+        let ends = &mut self.abrupt[kind];
+        if ends.count == 0 {
+            (ends.first, ends.connection) = (self.now, id);
+        }
+        ends.count += 1;
     }
 
     /// Handles an event in the life of an open connection.
@@ -301,7 +290,6 @@ impl FlagsConverter {
         let conn = self.conns.entry(id).or_default();
         match *event {
             Event::Marked { ready } if ready.has(Ready::READ) => conn.marked(now, turn),
-            Event::Read { bytes, .. } => self.turn.moved(id, bytes as u64),
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => conn.unsent[end] = left > 0,
             Event::EndOfFile | Event::ShutDown => conn.is_closing = true,
             Event::Yielded { .. } => conn.yielded(id, now, turn, &mut self.budgets),
@@ -341,6 +329,7 @@ impl FlagsConverter {
             | Event::Closed { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Read { .. }
             | Event::ReadOn
             | Event::ReadBlocked
             | Event::ReadOff
@@ -368,14 +357,6 @@ impl Observer for FlagsConverter {
         self.start.get_or_insert(now);
         self.turns += 1;
         Wants { steps: true, stalls: true }
-    }
-}
-
-impl TurnWork {
-    fn moved(&mut self, id: u32, bytes: u64) {
-        let moved = self.bytes.entry(id).or_default();
-        // The numbers of a recording may be any.
-        *moved = moved.saturating_add(bytes);
     }
 }
 
@@ -452,13 +433,14 @@ impl ConnFlags {
         let Some((since, unsent)) = self.stalled[end].take() else { return };
         let (stalled, peer) = (now.since(since), ["client", "target"][end]);
         let then = if is_end { ", to the end of the connection or of the recording" } else { "" };
+        let source = if self.is_echo { "it" } else { "the other side" };
         stalls.push(TraceFinding {
             level: FindingLevel::Warning,
             at: Some(since),
             weight: stalled.as_micros() as u64,
             text: format!(
                 "The {peer} of connection {id} accepted nothing for {}{then}: its window was \
-                 closed, {} were unsent, and the other side was not read.",
+                 closed, or it did not answer. {} were unsent, and {source} was not read.",
                 Span(stalled),
                 size(unsent as f64)
             ),
@@ -469,6 +451,23 @@ impl ConnFlags {
     fn end(&mut self, id: u32, now: Moment, stalls: &mut Worst, budgets: &mut Worst) {
         self.end_budget(id, budgets);
         (0..2).for_each(|end| self.resumed(id, end, now, true, stalls));
+    }
+}
+
+impl AbruptEnds {
+    fn finding(&self, level: FindingLevel, how: &str) -> Option<TraceFinding> {
+        let AbruptEnds { count, first, connection } = *self;
+        let verb = if count == 1 { "was" } else { "were" };
+        (count > 0).then(|| TraceFinding {
+            level,
+            at: Some(first),
+            weight: count,
+            text: format!(
+                "{} {verb} {how}: data may be lost. The first was connection {connection}.",
+                plural(count, "connection")
+            ),
+            more: Some(format!("explain {connection}")),
+        })
     }
 }
 
@@ -518,12 +517,6 @@ fn is_driven(event: &Event<'_>) -> bool {
     )
 }
 
-/// Returns the microseconds from which a turn is slow.
-fn slow_limit(median: u64) -> u64 {
-    let (most, least) = (SLOW_TURN.as_micros() as u64, MIN_SLOW.as_micros() as u64);
-    (median * SLOW_FACTOR).clamp(least, most)
-}
-
 fn slow_connect(id: u32, now: Moment, after: Duration) -> TraceFinding {
     let since = Moment(now.0.saturating_sub(after.as_micros() as u64));
     let text = format!("Connection {id} waited {} until its target was connected.", Span(after));
@@ -567,6 +560,13 @@ fn gap_findings(gaps: &RecordingGaps) -> Vec<TraceFinding> {
              be incomplete, too.",
             plural(gaps.lost, "event")
         )));
+    }
+    if gaps.before > 0 {
+        let text = format!(
+            "The recording does not begin at the start of the loop: {} before it were dropped.",
+            plural(gaps.before, "event")
+        );
+        all.push(TraceFinding { level: FindingLevel::Note, ..problem(text) });
     }
     if gaps.is_truncated {
         all.push(problem("The recording ends in the middle of a record.".to_string()));

@@ -15,6 +15,7 @@ mod perfetto_packets;
 mod perfetto_tracks;
 mod protobuf;
 mod run;
+mod slow_turns;
 
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};

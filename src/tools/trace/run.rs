@@ -90,7 +90,8 @@ fn convert(
             let mut flags = FlagsConverter::default();
             let report = replay_files(parts, &mut flags);
             let is_truncated = report.truncated || report.damaged > 0;
-            let gaps = RecordingGaps { lost: report.lost, unknown: report.unknown, is_truncated };
+            let ReplayReport { lost, unknown, first: before, .. } = report;
+            let gaps = RecordingGaps { lost, unknown, is_truncated, before };
             flags.finish(&plan.source, &gaps, out)?;
             report
         }

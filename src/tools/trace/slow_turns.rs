@@ -1,0 +1,163 @@
+//! Finds the slow turns of a trace, and what they were spent on as far as events show it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::core::{Event, Moment};
+use crate::observe::format::Span;
+use crate::text::count::{grouped, plural};
+use crate::text::quantity::bytes as size;
+
+use super::findings::{FindingLevel, TraceFinding, Worst};
+
+/// A turn of this length delays every other connection noticeably.
+const SLOW_TURN: Duration = Duration::from_millis(10);
+/// A turn is also slow if it took this many times as long as the median turn, from `MIN_SLOW` on:
+/// ten times a few microseconds is still nothing.
+const SLOW_FACTOR: u64 = 10;
+const MIN_SLOW: Duration = Duration::from_millis(1);
+/// A connection stands out in a turn if it took this many times the steps of an average one.
+const STANDS_OUT: u64 = 2;
+
+/// Collects the slow turns.
+pub(super) struct SlowTurns {
+    pub turn: TurnWork,
+    durations: Option<Histogram<u64>>,
+    found: Worst,
+}
+
+/// The present turn.
+#[derive(Default)]
+pub(super) struct TurnWork {
+    number: Option<u64>,
+    since: Moment,
+    /// What the poll returned.
+    events: usize,
+    pub opened: u64,
+    pub closed: u64,
+    /// The steps of each connection, and the bytes that it read.
+    conns: HashMap<u32, TurnShare>,
+}
+
+/// What a connection did in a turn.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct TurnShare {
+    steps: u64,
+    bytes: u64,
+}
+
+impl Default for SlowTurns {
+    fn default() -> SlowTurns {
+        // Fails only for other bounds.
+        let durations = Histogram::new(2).ok();
+        SlowTurns { turn: TurnWork::default(), durations, found: Worst::default() }
+    }
+}
+
+impl SlowTurns {
+    /// Begins a turn, after a sleep of this length.
+    pub fn begin(&mut self, number: u64, now: Moment, slept: Duration, events: usize) {
+        self.end_turn(Moment(now.0.saturating_sub(slept.as_micros() as u64)));
+        self.turn = TurnWork { number: Some(number), since: now, events, ..TurnWork::default() };
+    }
+
+    /// Returns the slow turns: only now is the median known.
+    pub fn into_findings(mut self) -> Vec<TraceFinding> {
+        let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
+        let limit = slow_limit(median);
+        let mut slow = Worst::default();
+        let found = std::mem::take(&mut self.found).into_kept();
+        found.into_iter().filter(|turn| turn.weight >= limit).for_each(|turn| slow.push(turn));
+        // More of them than were kept.
+        let count = self.durations.as_ref().map_or(0, |all| all.count_between(limit, u64::MAX));
+        slow.raise_count(count);
+        let mut shown = slow.into_shown();
+        if let Some(first) = shown.first_mut() {
+            let median = Span(Duration::from_micros(median));
+            first.text += &format!(" The median turn took {median}.");
+        }
+        shown
+    }
+
+    fn end_turn(&mut self, until: Moment) {
+        let Some(number) = self.turn.number.take() else { return };
+        let took = until.since(self.turn.since);
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        if let Some(durations) = &mut self.durations {
+            durations.saturating_record(micros);
+        }
+        // Those that are slow only against the median are at least this long.
+        if took < MIN_SLOW {
+            return;
+        }
+        let text = format!(
+            "Turn {} took {}, without its sleep, for {}{}.",
+            grouped(number),
+            Span(took),
+            plural(self.turn.events as u64, "event"),
+            self.turn.changes()
+        );
+        let (most, more) = self.turn.driven();
+        let text = text + &most;
+        let level = match took >= SLOW_TURN {
+            true => FindingLevel::Problem,
+            false => FindingLevel::Warning,
+        };
+        let at = Some(self.turn.since);
+        self.found.push(TraceFinding { level, at, weight: micros, text, more });
+    }
+}
+
+impl TurnWork {
+    /// Counts a step of a connection.
+    pub fn step(&mut self, conn: u32, event: &Event<'_>) {
+        if !event.is_step() {
+            return;
+        }
+        let share = self.conns.entry(conn).or_default();
+        share.steps += 1;
+        if let Event::Read { bytes, .. } = *event {
+            share.bytes += bytes as u64;
+        }
+    }
+
+    /// Says what changed in the turn.
+    fn changes(&self) -> String {
+        let mut changes = String::new();
+        if self.opened > 0 {
+            changes += &format!(", {} opened", grouped(self.opened));
+        }
+        if self.closed > 0 {
+            changes += &format!(", {} closed", grouped(self.closed));
+        }
+        changes
+    }
+
+    /// Says who was driven in the turn. If one connection stands out, it is named, and the second
+    /// value is how to see more of it.
+    fn driven(&self) -> (String, Option<String>) {
+        let most = self.conns.iter().max_by_key(|(id, share)| (**share, std::cmp::Reverse(**id)));
+        let Some((id, TurnShare { steps, bytes })) = most else {
+            return (" No connection was driven in it.".to_string(), None);
+        };
+        let count = self.conns.len() as u64;
+        let total: u64 = self.conns.values().map(|share| share.steps).sum();
+        let taken =
+            format!(" {} took {} in it", plural(count, "connection"), plural(total, "step"));
+        if count > 1 && steps * count < STANDS_OUT * total {
+            return (format!("{taken}, none far more than the others."), None);
+        }
+        let read = size(*bytes as f64);
+        let text =
+            format!("{taken}, most of all connection {id}: {}, {read} read.", grouped(*steps));
+        (text, Some(format!("explain {id}")))
+    }
+}
+
+/// Returns the microseconds from which a turn is slow.
+fn slow_limit(median: u64) -> u64 {
+    let (most, least) = (SLOW_TURN.as_micros() as u64, MIN_SLOW.as_micros() as u64);
+    (median * SLOW_FACTOR).clamp(least, most)
+}
