@@ -39,6 +39,11 @@ fn a_recording_in_files_is_converted_into_each_form() {
     let written = trace(&format!("{record} pcapng -o {}", packets.display()));
     assert_eq!((written.code, written.out.as_str()), (Some(0), ""), "{written:?}");
     assert_eq!(fs::read(packets).unwrap()[..4], 0x0A0D_0D0A_u32.to_le_bytes());
+    let tracks = scratch.path("run.pftrace");
+    let written = trace(&format!("{record} perfetto -o {}", tracks.display()));
+    assert_eq!((written.code, written.out.as_str()), (Some(0), ""), "{written:?}");
+    // A trace is a sequence of packets, field 1.
+    assert_eq!(fs::read(tracks).unwrap()[0], 0x0a);
     // The log of the replay has the lines of the live one, after the time and the level.
     let replayed = trace(&format!("{record} log --level trace"));
     let line = |line: &str| line.split_once(' ').map(|(_, rest)| rest.to_owned());

@@ -506,3 +506,16 @@ fn a_second_process_has_its_own_tracks_after_those_of_the_first() {
     let echo = trace.on("#1 unix -> tcp://127.0.0.1:7, echo");
     assert!(echo[0].at / 1_000_000 == 10_000, "{echo:?}");
 }
+
+#[test]
+fn times_of_a_damaged_recording_do_no_harm() {
+    let trace = decoded(|converter| {
+        turn(converter, 1, u64::MAX, u64::MAX);
+        let key = open(converter, 1, ServiceKind::Echo);
+        turn(converter, 2, 5, u64::MAX);
+        close(converter, key);
+        converter.segment(&SegmentHead { wall_micros: u64::MAX, ..head(8, 0) });
+        turn(converter, 3, u64::MAX, 0);
+    });
+    assert!(trace.events.iter().all(|event| event.at < 1 << 63));
+}

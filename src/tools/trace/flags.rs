@@ -41,6 +41,7 @@ pub struct RecordingGaps {
 }
 
 /// Collects findings.
+#[derive(Default)]
 pub struct FlagsConverter {
     now: Moment,
     start: Option<Moment>,
@@ -102,29 +103,6 @@ struct FailedDials {
     first: Moment,
     connection: u32,
     error: String,
-}
-
-impl Default for FlagsConverter {
-    fn default() -> FlagsConverter {
-        FlagsConverter {
-            now: Moment::default(),
-            start: None,
-            turns: 0,
-            slow_turns: SlowTurns::default(),
-            conns: HashMap::new(),
-            stalls: Worst::default(),
-            starved: Worst::default(),
-            pauses: HashMap::new(),
-            pauses_over: Worst::default(),
-            slow_connects: Worst::default(),
-            failed_dials: BTreeMap::new(),
-            budgets: Worst::default(),
-            abrupt: Default::default(),
-            opened: 0,
-            stale: 0,
-            dropped: BTreeMap::new(),
-        }
-    }
 }
 
 impl FlagsConverter {

@@ -45,6 +45,10 @@ const COUNTER_TRACKS: [(&str, CounterUnit); 4] = [
 const SHARED_RANK: u64 = 1 << 16;
 const REST_RANK: u64 = 1 << 17;
 
+/// Latest time that is written: 146 years. A damaged recording may have any, and Perfetto's times
+/// are signed.
+const MAX_NANOS: u64 = 1 << 62;
+
 const LOOP_NOTE: &str = "A turn lasts from the end of one poll to the beginning of the next. Its \
      steps are spread evenly over it: their order is real, their distance is not, since a \
      recording has one time for all of them.";
@@ -178,7 +182,7 @@ impl<W: Write> PerfettoConverter<W> {
     }
 
     fn nanos(&self, moment: Moment) -> u64 {
-        self.run.offset.saturating_add(moment.0).saturating_mul(1000)
+        self.run.offset.saturating_add(moment.0).saturating_mul(1000).min(MAX_NANOS)
     }
 
     /// Ends a turn, and begins the next one with its first event.
