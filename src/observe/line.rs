@@ -160,7 +160,8 @@ impl Line<'_> {
             Event::ReadOn => write!(f, "{} read interest on", self.end()),
             Event::Interrupted => write!(f, "{} interrupted", self.end()),
             Event::Yielded { steps } => {
-                write!(f, "{} budget used up after {steps} steps", self.subject())
+                let steps = Count(steps as usize, "step");
+                write!(f, "{} budget used up after {steps}", self.subject())
             }
             Event::Armed { deadline, due, now } => write!(
                 f,
