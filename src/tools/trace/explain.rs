@@ -157,6 +157,7 @@ impl ExplainConverter {
 
     fn write_head(&self, out: &mut dyn Write) -> io::Result<()> {
         let (id, head) = (self.id, &self.head);
+        let is_accept = self.start.is_some_and(|(_, is_accept)| is_accept);
         let mut lines = match &head.opened {
             Some(opened) => format!("Connection {id}: {opened}\n"),
             None => format!("Connection {id}\n"),

@@ -16,7 +16,6 @@ use crate::observe::line::PeerName;
 use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::json;
 
-
 /// Writes the events as they come.
 pub struct JsonlConverter<W: Write> {
     now: Moment,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::core::{Event, Key, Moment, Observer, Ready, ServiceKind, Wants};
 use crate::observe::explain::explain;
 use crate::observe::line::PeerName;
-use crate::recording::{ReplayObserver, KnownConnection, SegmentHead};
+use crate::recording::{KnownConnection, ReplayObserver, SegmentHead};
 use crate::text::escape::plain;
 
 use super::jsonl::fields;

@@ -118,6 +118,9 @@ impl TrackedConn {
             | Event::InProgress { .. }
             | Event::Dump { .. }
             | Event::AdminRequest { .. }
+            | Event::Reloading { .. }
+            | Event::Reloaded { .. }
+            | Event::ReloadFailed { .. }
             | Event::Dialing { .. }
             | Event::DialFailed { .. }
             | Event::ShutDown

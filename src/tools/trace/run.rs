@@ -12,7 +12,7 @@ use super::{
 use crate::config::{Address, Explain, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
 use crate::observe::replayed_log;
-use crate::recording::{Record, ReplayReport, SegmentHead, read_files, replay_files};
+use crate::recording::{ReplayReport, SegmentHead, read_files, replay_files};
 use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
