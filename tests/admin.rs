@@ -31,6 +31,8 @@ mod recordings;
 mod started_late;
 #[path = "admin/traces.rs"]
 mod traces;
+#[path = "admin/watches.rs"]
+mod watches;
 
 // Not everything that the tests of the daemon need is needed here.
 #[path = "support/browser.rs"]

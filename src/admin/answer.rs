@@ -2,7 +2,7 @@
 //! that produces it.
 
 use crate::core::{EventLevel, Key, Turn};
-use crate::observe::{Watch, format};
+use crate::observe::{PeerFilter, Watch, format};
 use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::Reactor;
 use crate::text::json;
@@ -17,13 +17,14 @@ use super::http::method::Method;
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
 use super::http::response::{Response, StreamHead, content_type};
-use super::list::{ListJob, PeerFilter, RowFilter, SORTED_ROWS, SortKey, read_token};
+use super::list::{ListJob, RowFilter, SORTED_ROWS, SortKey, read_token};
 use super::recording;
 use super::resources::{ClosedResource, LogLevelResource};
 use super::scrape::Scrape;
 use super::settings::ServerSettings;
 use super::viewer::EventSelection;
 use super::views;
+use super::watching::{self, WatchJob};
 use crate::core::State;
 use crate::runtime::inspect::FLOW_STATE;
 
@@ -71,6 +72,7 @@ impl AnswerCx<'_> {
             AdminResource::Drain => resource(&commands::drain(self.reactor, self.watch)),
             AdminResource::Record => self.record(request),
             AdminResource::Reload => commands::reload(self.reactor, self.watch).map(Answer::Reload),
+            AdminResource::Watch => self.watch(request),
             AdminResource::Readyz if self.reactor.inspect().is_draining() => {
                 let body = json::line(&views::health(true)) + "\n";
                 Ok(Response::new(Status::ServiceUnavailable, content_type::JSON, body)
@@ -209,6 +211,25 @@ impl AnswerCx<'_> {
                 let download = recording::download(self.watch)?;
                 let head = StreamHead::new(content_type::RECORDING, request.version);
                 Ok(Answer::Body(Body::Recording(download), head))
+            }
+        }
+    }
+
+    fn watch(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
+        match request.method {
+            Method::Post => {
+                let job = WatchJob::of(request, self.reactor.inspect())?;
+                Ok(Answer::Watch(Box::new(job)))
+            }
+            Method::Delete => resource(&watching::stop(request, self.reactor, self.watch)?),
+            Method::Get
+            | Method::Head
+            | Method::Options
+            | Method::Put
+            | Method::Patch
+            | Method::Other => {
+                request.query.reader().finish()?;
+                resource(&watching::state(self.watch, self.reactor.now()))
             }
         }
     }

@@ -12,6 +12,7 @@ use super::metrics::MetricsCx;
 use super::recording::{Download, StartJob};
 use super::scrape::Scrape;
 use super::viewer::EventSelection;
+use super::watching::WatchJob;
 use crate::text::json;
 
 /// An answer, or what produces it.
@@ -22,6 +23,8 @@ pub enum Answer {
     /// The result of the reload with this number, when it has ended.
     Reload(u64),
     Start(StartJob),
+    /// A watch is started; the answer follows.
+    Watch(Box<WatchJob>),
     Events(EventSelection, Option<String>, StreamHead),
 }
 

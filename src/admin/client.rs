@@ -14,6 +14,7 @@ use super::http::request::HttpRequest;
 use super::http::response::{Framing, Persistence, Response, write};
 use super::recording::StartJob;
 use super::viewer::{STREAM_START, Viewer};
+use super::watching::WatchJob;
 use crate::observe::Watch;
 
 /// Time for a request to arrive completely, from the accept or from its first byte.
@@ -71,6 +72,8 @@ pub enum Work {
     Reload(u64),
     /// A recording is started; the answer follows.
     Start(StartJob),
+    /// A watch is started; the answer follows.
+    Watch(Box<WatchJob>),
     /// The stream of events.
     Events(Viewer, Framing),
     /// Nothing more follows.
@@ -131,7 +134,10 @@ impl Client {
 
     /// Whether it goes on only while there is time for parts.
     pub fn needs_time(&self) -> bool {
-        matches!(self.work, Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Events(..))
+        matches!(
+            self.work,
+            Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Watch(_) | Work::Events(..)
+        )
     }
 
     pub fn is_stream(&self) -> bool {
@@ -147,7 +153,9 @@ impl Client {
             Work::Request => (REQUEST_TIME, TimeUp::Answer),
             Work::Events(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
             Work::Closing => (STALL_TIME, TimeUp::Reset),
-            Work::Body(..) | Work::Find(_) | Work::Reload(_) | Work::Start(_) => return None,
+            Work::Body(..) | Work::Find(_) | Work::Reload(_) | Work::Start(_) | Work::Watch(_) => {
+                return None;
+            }
         };
         Some((self.since.after(time), what))
     }
@@ -184,6 +192,10 @@ impl Client {
             }
             Answer::Start(start) => {
                 self.work = Work::Start(start);
+                return None;
+            }
+            Answer::Watch(job) => {
+                self.work = Work::Watch(job);
                 return None;
             }
             Answer::Response(response) => {

@@ -28,10 +28,11 @@ pub enum AdminResource {
     Resume,
     Record,
     Reload,
+    Watch,
 }
 
 /// The resources without parameters in their paths, in the order in which the index lists them.
-pub const PATHS: [(&str, AdminResource); 20] = [
+pub const PATHS: [(&str, AdminResource); 21] = [
     ("/", AdminResource::Index),
     ("/livez", AdminResource::Livez),
     ("/readyz", AdminResource::Readyz),
@@ -52,6 +53,7 @@ pub const PATHS: [(&str, AdminResource); 20] = [
     ("/resume", AdminResource::Resume),
     ("/record", AdminResource::Record),
     ("/reload", AdminResource::Reload),
+    ("/watch", AdminResource::Watch),
 ];
 
 impl AdminResource {
@@ -84,7 +86,7 @@ impl AdminResource {
             AdminResource::Connection(_) => {
                 &[Method::Get, Method::Head, Method::Delete, Method::Options]
             }
-            AdminResource::Record => {
+            AdminResource::Record | AdminResource::Watch => {
                 &[Method::Get, Method::Head, Method::Post, Method::Delete, Method::Options]
             }
             AdminResource::LogLevel => &[Method::Get, Method::Head, Method::Post, Method::Options],
@@ -103,6 +105,7 @@ impl AdminResource {
                 | AdminResource::Events
                 | AdminResource::Pause
                 | AdminResource::Resume
+                | AdminResource::Watch
         )
     }
 

@@ -23,3 +23,4 @@ pub mod server;
 pub mod settings;
 mod viewer;
 mod views;
+mod watching;

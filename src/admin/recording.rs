@@ -117,7 +117,8 @@ pub fn start(
     let plan = RecordPlan::in_memory(&limit);
     let plan = plan.map_err(|error| Problem::bad_request(error.wrong_and_accepted()))?;
     let RecordPlan::Memory { limit } = plan else { return Err(Problem::bad_request(expected)) };
-    match &mut watch.recorder {
+    // One of watched connections does not know the others.
+    match watch.recorder.as_mut().filter(|recorder| !recorder.is_of_watched()) {
         None => {
             let recorder = Recorder::prepare(&plan, reactor.woke());
             let mut recorder = recorder.map_err(|error| Problem::bad_request(error.to_string()))?;
@@ -161,7 +162,12 @@ pub fn download(watch: &mut Watch) -> Result<Download, Problem> {
     Ok(Download { segments, at: 0, sent: 0 })
 }
 
-fn state(watch: &Watch) -> RecordResource {
-    let record = watch.recorder.as_ref().map(|recorder| recorder.plan().to_string());
-    RecordResource { record }
+/// Says what is recorded.
+pub fn state(watch: &Watch) -> RecordResource {
+    let recorder = watch.recorder.as_ref();
+    RecordResource {
+        record: recorder.map(|recorder| recorder.plan().to_string()),
+        of: recorder
+            .map(|recorder| if recorder.is_of_watched() { "watched" } else { "all" }.to_owned()),
+    }
 }

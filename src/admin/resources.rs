@@ -286,6 +286,30 @@ pub struct RecordRequest {
 pub struct RecordResource {
     /// As `--record`. None: nothing is recorded.
     pub record: Option<String>,
+    /// `all` connections, or those that are `watched`.
+    pub of: Option<String>,
+}
+
+/// `GET /watch`, `POST /watch` and `DELETE /watch`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchResource {
+    pub watches: Vec<WatchRow>,
+    /// Open connections that are watched, and those that matched and were too many.
+    pub connections: usize,
+    pub left_out: u64,
+    /// The recording, as `--record` has it.
+    pub record: Option<String>,
+    /// How long a recording is kept after the last watch.
+    pub kept_seconds: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WatchRow {
+    /// One of the three is given.
+    pub connection: Option<u32>,
+    pub peer: Option<String>,
+    pub route: Option<String>,
+    pub left_seconds: f64,
 }
 
 /// The data of one event of `GET /events`.

@@ -306,7 +306,11 @@ impl AdminServer {
                 Work::Events(viewer, _) if !viewer.has_news(&cx.watch.events) => {
                     return Advanced::Waits;
                 }
-                Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Events(..)
+                Work::Body(..)
+                | Work::Find(_)
+                | Work::Start(_)
+                | Work::Watch(_)
+                | Work::Events(..)
                     if cx.reactor.now() >= cx.end =>
                 {
                     return if has_part { Advanced::More } else { Advanced::Late };
@@ -338,6 +342,13 @@ impl AdminServer {
                     Found::Gone => {
                         let detail = format!("no connection {} is open", find.id());
                         self.put(client, Err(Problem::new(Status::NotFound, detail)), cx);
+                    }
+                },
+                Work::Watch(job) => match job.part(cx.reactor, cx.watch) {
+                    None => has_part = true,
+                    Some(started) => {
+                        let answered = started.and_then(|state| resource(&state));
+                        self.put(client, answered, cx);
                     }
                 },
                 Work::Events(viewer, _) => {

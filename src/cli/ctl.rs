@@ -8,6 +8,7 @@ use crate::config::options;
 use crate::config::parse::{self, Spanned, shown};
 use crate::config::unit;
 use crate::config::{CtlCommand, CtlPlan, ParseError, RecordCommand, RecordPlan};
+use crate::config::{WatchCommand, WatchSubject};
 
 /// One command of ctl.
 pub struct CtlSpec {
@@ -33,7 +34,7 @@ const fn row(
 }
 
 /// Every command, in the order of help.
-pub const COMMANDS: [CtlSpec; 20] = [
+pub const COMMANDS: [CtlSpec; 21] = [
     row(
         "connections",
         "list connections",
@@ -77,6 +78,12 @@ pub const COMMANDS: [CtlSpec; 20] = [
         JSON,
         |arg, _| record(arg).map(CtlCommand::Record),
     ),
+    row(
+        "watch [N|peer=ADDRESS|route=NAME|off]",
+        "log and record connections in full for a while; off: stop",
+        &["json", "for", "all"],
+        |arg, settings| watch(arg, settings).map(CtlCommand::Watch),
+    ),
     row("ready", "exit with 0 if the daemon accepts connections, with 1 if not", &[], |_, _| {
         Ok(CtlCommand::Ready)
     }),
@@ -104,6 +111,43 @@ fn record(arg: Option<&Arg>) -> Result<RecordCommand, UsageError> {
     match RecordPlan::in_memory(&arg.text) {
         Ok(_) => Ok(RecordCommand::Start(arg.text.clone())),
         Err(error) => Err(UsageError::at(arg.at, error.wrong_and_accepted())),
+    }
+}
+
+/// Reads the argument of `watch`, and refuses options that it would ignore.
+fn watch(arg: Option<&Arg>, settings: &CtlSettings) -> Result<WatchCommand, UsageError> {
+    let settings = &settings.watch;
+    let word = arg.map(|arg| arg.text.as_str());
+    let is_off = word == Some("off");
+    let starts = word.is_some() && !is_off;
+    for (is_given, applies, name, of) in [
+        (settings.time.is_some(), starts, "--for", "the start of a watch"),
+        (settings.all, is_off, "--all", "watch off"),
+    ] {
+        if is_given && !applies {
+            return Err(UsageError::missing(format!("{name} only applies to {of}")));
+        }
+    }
+    match word {
+        None => Ok(WatchCommand::Show),
+        Some("off") => Ok(WatchCommand::Stop { all: settings.all }),
+        Some(word) => Ok(WatchCommand::Start(watch_subject(arg, word)?, settings.clone())),
+    }
+}
+
+/// Reads which connections to watch.
+fn watch_subject(arg: Option<&Arg>, word: &str) -> Result<WatchSubject, UsageError> {
+    let Some((name, value)) = word.split_once('=') else {
+        return id(arg).map(WatchSubject::Connection);
+    };
+    match name {
+        _ if value.is_empty() => Err(UsageError::missing(format!("{} is empty", shown(name)))),
+        "peer" => Ok(WatchSubject::Peer(value.to_owned())),
+        "route" => Ok(WatchSubject::Route(value.to_owned())),
+        _ => {
+            let error = UsageError::missing(format!("cannot watch by {}", shown(name)));
+            Err(error.detail("a number, peer=ADDRESS or route=NAME"))
+        }
     }
 }
 
@@ -211,7 +255,7 @@ mod tests {
 
     use super::super::parse as parse_line;
     use super::*;
-    use crate::config::{Address, Color, ConnectionFilter, EventFilter};
+    use crate::config::{Address, Color, ConnectionFilter, EventFilter, WatchSettings};
 
     fn plan(line: &str) -> CtlPlan {
         match parse_line(line.split_whitespace().map(OsString::from)) {
@@ -227,6 +271,11 @@ mod tests {
     #[test]
     fn each_command_is_understood() {
         let listen = || Some(Address::parse(":7").unwrap());
+        let watching = |subject, seconds| {
+            let time = Some(Duration::from_secs(seconds));
+            let settings = WatchSettings { time, ..WatchSettings::default() };
+            CtlCommand::Watch(WatchCommand::Start(subject, settings))
+        };
         let cases = [
             ("connections", CtlCommand::Connections(ConnectionFilter::default())),
             ("connection 7", CtlCommand::Connection(7)),
@@ -248,6 +297,18 @@ mod tests {
             ("record", CtlCommand::Record(RecordCommand::Copy)),
             ("record off", CtlCommand::Record(RecordCommand::Stop)),
             ("record 16M", CtlCommand::Record(RecordCommand::Start("16M".to_string()))),
+            ("watch", CtlCommand::Watch(WatchCommand::Show)),
+            ("watch off", CtlCommand::Watch(WatchCommand::Stop { all: false })),
+            ("watch off --all", CtlCommand::Watch(WatchCommand::Stop { all: true })),
+            ("watch 7 --for 30s", watching(WatchSubject::Connection(7), 30)),
+            (
+                "watch peer=10.0.0.0/8 --for 1m",
+                watching(WatchSubject::Peer("10.0.0.0/8".to_string()), 60),
+            ),
+            (
+                "watch route=unix:/a=b --for 5s",
+                watching(WatchSubject::Route("unix:/a=b".to_string()), 5),
+            ),
             ("ready", CtlCommand::Ready),
             ("version", CtlCommand::Version),
             ("config", CtlCommand::Config),
@@ -309,6 +370,11 @@ mod tests {
             ("ctl routes --peer x", None, "--peer does not apply to ctl routes"),
             ("ctl events --limit 5", None, "--limit does not apply to ctl events"),
             ("ctl ready --json", None, "--json does not apply to ctl ready"),
+            ("ctl watch x", Some(3), "bad connection: x"),
+            ("ctl watch target=x", None, "cannot watch by target"),
+            ("ctl watch peer=", None, "peer is empty"),
+            ("ctl watch --for 5s", None, "--for only applies to the start of a watch"),
+            ("ctl watch 7 --all", None, "--all only applies to watch off"),
             ("ctl GET metrics", Some(3), "bad path: metrics"),
             ("ctl GET /\u{e9}", Some(3), "bad path: /\u{e9}"),
             ("ctl routes --admin udp://:7", Some(4), "bad value for --admin: udp://:7"),

@@ -37,6 +37,7 @@ pub enum CtlCommand {
     Drain,
     Reload,
     Record(RecordCommand),
+    Watch(WatchCommand),
     Ready,
     Version,
     Config,
@@ -53,6 +54,33 @@ pub enum RecordCommand {
     /// Start it with this limit, or change its limit.
     Start(String),
     Stop,
+}
+
+/// What to do with watches.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchCommand {
+    Show,
+    Start(WatchSubject, WatchSettings),
+    /// End all. `all`: their recording, too.
+    Stop {
+        all: bool,
+    },
+}
+
+/// Which connections to watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum WatchSubject {
+    Connection(u32),
+    Peer(String),
+    Route(String),
+}
+
+/// The options of watches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WatchSettings {
+    /// How long. None: as long as the daemon chooses.
+    pub time: Option<Duration>,
+    pub all: bool,
 }
 
 /// Which connections to list, and in which order.
@@ -84,6 +112,7 @@ pub struct CtlSettings {
     pub json: bool,
     pub connections: ConnectionFilter,
     pub events: EventFilter,
+    pub watch: WatchSettings,
 }
 
 impl ConnectionFilter {

@@ -37,6 +37,7 @@ pub use address::{Address, UnixName};
 pub use admin::{AdminPlan, is_loopback};
 pub use compare::{PlanChange, compare};
 pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter, RecordCommand};
+pub use ctl::{WatchCommand, WatchSettings, WatchSubject};
 pub use diff::{Change, Diff, diff};
 pub use file::{ConfigErrors, DaemonConfig, parse_config, print_config};
 pub use host::Host;

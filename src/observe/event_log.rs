@@ -21,6 +21,7 @@ use crate::text::count::Count;
 use super::bulk::{self, Bulk, Decision};
 use super::explain::Explained;
 use super::filter::InvalidDirective;
+use super::format::WATCH;
 pub use super::format::{DUMP, LIFECYCLE, LOOP};
 use super::line::{KnownLine, Line};
 use super::line_sink::{LineSink, ProcessLog, ReplayedLog};
@@ -147,10 +148,10 @@ impl<S: LineSink> Observer for LogObserver<S> {
         if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
             self.add_listener(key, address);
         }
-        if self.logs_steps() && !self.is_shown(key, event) {
+        if self.logs_steps() && !self.is_shown(LOOP, key, event) {
             return;
         }
-        self.emit(key, event);
+        self.emit(None, key, event);
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
@@ -180,10 +181,23 @@ impl<S: LineSink> LogObserver<S> {
         self.listeners.push((key, address.to_string()));
     }
 
+    /// The time of the current turn.
+    pub(super) fn now(&self) -> Moment {
+        self.now
+    }
+
     /// Returns what the present filter of the log shows.
-    fn wants(&self) -> Wants {
+    pub(super) fn wants(&self) -> Wants {
         let stalls = self.sink.is_enabled(LIFECYCLE, Level::Debug);
         Wants { steps: self.logs_steps(), stalls }
+    }
+
+    /// Logs an event of a connection that is watched, while the filter does not show steps. What
+    /// the filter does not show is logged to a target of its own.
+    pub fn on_watched(&mut self, key: Key, event: &Event<'_>) {
+        if self.is_shown(WATCH, key, event) {
+            self.emit(Some(WATCH), key, event);
+        }
     }
 
     fn logs_steps(&self) -> bool {
@@ -191,30 +205,34 @@ impl<S: LineSink> LogObserver<S> {
     }
 
     /// Returns whether this event is logged, rather than counted as part of a bulk transfer. Writes
-    /// the lines that belong before it.
-    fn is_shown(&mut self, key: Key, event: &Event<'_>) -> bool {
+    /// the lines that belong before it, to `target`.
+    fn is_shown(&mut self, target: &'static str, key: Key, event: &Event<'_>) -> bool {
         let Decision { before, show } = self.bulk.decide(self.now, key, event);
         for line in before {
             match line {
-                bulk::Line::Turn(turn) => self.emit(Key::LOOP, &turn),
+                bulk::Line::Turn(turn) => self.emit(Some(target), Key::LOOP, &turn),
                 bulk::Line::Summary(summary) => {
-                    self.sink.write(LOOP, Level::Trace, format_args!("{summary}"));
+                    self.sink.write(target, Level::Trace, format_args!("{summary}"));
                 }
             }
         }
         show
     }
 
-    fn emit(&mut self, key: Key, event: &Event<'_>) {
+    /// Writes the line of an event. `otherwise`: the target of a line that the filter does not show
+    /// at its own.
+    fn emit(&mut self, otherwise: Option<&'static str>, key: Key, event: &Event<'_>) {
         // Most events end here, at the cost of a comparison.
         let (target, level) = place(event);
-        if !self.sink.is_enabled(target, level) {
+        if otherwise.is_none() && !self.sink.is_enabled(target, level) {
             return;
         }
         let (target, level, more) = self.decide(event);
-        if !self.sink.is_enabled(target, level) {
-            return;
-        }
+        let target = match (self.sink.is_enabled(target, level), otherwise) {
+            (true, _) => target,
+            (false, Some(other)) => other,
+            (false, None) => return,
+        };
         let mut stalled = [Duration::ZERO; 2];
         if let Event::Stalled { since, .. } = *event {
             self.stalls.began(key, since);

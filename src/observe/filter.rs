@@ -6,8 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::format::ACCESS;
-use super::format::DUMP;
+use super::format::{ACCESS, DUMP, WATCH};
 use crate::text::escape;
 
 /// The targets that are shown at info, even with -q, unless the filter names them: the sender of
@@ -48,11 +47,11 @@ impl FilteredLog {
 
 impl Log for FilteredLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        self.filter().is_enabled(metadata)
+        metadata.target() == WATCH || self.filter().is_enabled(metadata)
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.filter().matches(record) {
+        if record.target() == WATCH || self.filter().matches(record) {
             self.out.log(record);
         }
     }

@@ -20,6 +20,9 @@ pub const LOOP: &str = "oneloop::loop";
 /// The log target of dumps, which are shown at every level.
 pub const DUMP: &str = "oneloop::dump";
 
+/// The log target of what is logged because it is watched, and which every filter shows.
+pub const WATCH: &str = "oneloop::watch";
+
 /// The log target of access lines, which have no date or level in front.
 pub const ACCESS: &str = "access";
 

@@ -1,5 +1,6 @@
 //! Turns events into the log, the access log and the totals. Only this module and `main` log.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,7 @@ use log::LevelFilter;
 
 use crate::config::LogPlan;
 use crate::core::{Event, Key, Moment, Observer, Wants};
+use crate::recording::KnownConnection;
 use crate::text::escape;
 use crate::text::lossy_writer::LossyWriter;
 use crate::text::nonblocking_out::standard_error;
@@ -21,17 +23,21 @@ pub(crate) mod filter;
 pub(crate) mod format;
 pub mod line;
 pub mod line_sink;
+pub(crate) mod peer_filter;
 pub(crate) mod rate;
 pub mod recorder;
 pub(crate) mod totals;
+pub mod watches;
 
 pub use access::AccessObserver;
 pub use event_log::{LogObserver, replayed_log};
 use event_stream::EventStream;
 pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
+pub use peer_filter::PeerFilter;
 pub use recorder::Recorder;
 pub use totals::Totals;
+use watches::{WatchList, WatchRule};
 
 /// The observers of a run, as one observer.
 pub struct Watch {
@@ -42,6 +48,9 @@ pub struct Watch {
     pub events: EventStream,
     /// The flight recorder, while it is on.
     pub recorder: Option<Recorder>,
+    watches: WatchList,
+    /// While something is watched: the log shows the steps of all connections.
+    logs_steps: bool,
     logger: Arc<FilteredLog>,
     lost: Arc<AtomicU64>,
 }
@@ -73,6 +82,8 @@ pub fn start(plan: &LogPlan) -> Watch {
         access: plan.access.map(AccessObserver::new),
         events: EventStream::default(),
         recorder: None,
+        watches: WatchList::default(),
+        logs_steps: false,
         logger,
         lost,
     }
@@ -83,7 +94,7 @@ impl Watch {
     /// reported if the new filter shows them. An invalid filter changes nothing.
     pub fn set_filter(&mut self, text: &str) -> Result<(), InvalidDirective> {
         self.logger.set(Filter::parse(text)?);
-        log::set_max_level(self.logger.max_level());
+        self.update_max_level();
         self.log.filter_changed();
         Ok(())
     }
@@ -98,6 +109,107 @@ impl Watch {
         if old.level() != new.level() && !is_given {
             // The names of levels are filters.
             let _ = self.set_filter(new.level());
+        }
+    }
+
+    /// Lets the lines of watched connections reach the logger, which decides about all others.
+    fn update_max_level(&self) {
+        log::set_max_level(match self.watches.is_on() {
+            true => LevelFilter::Trace,
+            false => self.logger.max_level(),
+        });
+    }
+
+    /// What is watched.
+    pub fn watches(&self) -> &WatchList {
+        &self.watches
+    }
+
+    /// Starts a watch, which a recording receives, too. Returns false if there are too many.
+    pub fn start_watch(&mut self, rule: WatchRule) -> io::Result<bool> {
+        if !self.watches.start(rule) {
+            return Ok(false);
+        }
+        self.update_max_level();
+        self.logs_steps = self.log.wants().steps;
+        let now = self.log.now();
+        match &mut self.recorder {
+            Some(recorder) => recorder.set_watching(true, now),
+            None => self.recorder = Some(Recorder::of_watched(now)?),
+        }
+        Ok(true)
+    }
+
+    /// Watches a connection that was opened before.
+    pub fn watch_open(&mut self, key: Key, known: &KnownConnection<'_>, until: Moment) {
+        if self.watches.add(key, until)
+            && let Some(recorder) = &mut self.recorder
+        {
+            recorder.add_connection(key, known);
+        }
+    }
+
+    /// Ends all watches. The recording that one has started stays readable for a while.
+    pub fn stop_watches(&mut self) {
+        let ended = self.watches.stop();
+        self.watches_ended(&ended);
+    }
+
+    fn watches_ended(&mut self, ended: &[Key]) {
+        let (is_on, now) = (self.watches.is_on(), self.log.now());
+        if let Some(recorder) = &mut self.recorder {
+            recorder.forget(ended);
+            recorder.set_watching(is_on, now);
+        }
+        if !is_on {
+            self.update_max_level();
+            self.log.filter_changed();
+        }
+    }
+
+    /// Passes on an event while something is watched.
+    #[cold]
+    fn on_while_watching(&mut self, key: Key, event: &Event<'_>) {
+        if self.watches.takes(key, event) {
+            if let Some(turn) = self.watches.take_turn() {
+                self.on_watched(Key::LOOP, &turn, !self.logs_steps);
+            }
+            self.on_watched(key, event, true);
+        } else {
+            self.on_unwatched(key, event);
+        }
+        if !self.watches.is_on() {
+            // It was closed, and was the last.
+            self.watches_ended(&[]);
+        }
+    }
+
+    /// `is_logged`: the log has not received it yet.
+    fn on_watched(&mut self, key: Key, event: &Event<'_>, is_logged: bool) {
+        match self.logs_steps {
+            _ if !is_logged => {}
+            true => self.log.on(key, event),
+            false => self.log.on_watched(key, event),
+        }
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.is_of_watched()) {
+            recorder.on(key, event);
+        }
+    }
+
+    /// Starts a turn while something is watched.
+    #[cold]
+    fn begin_watched_turn(&mut self, now: Moment) -> Wants {
+        if let Some(ended) = self.watches.begin_turn(now) {
+            self.watches_ended(&ended);
+        }
+        self.logs_steps = self.log.wants().steps;
+        if self.watches.is_on() { recorder::WANTS } else { Wants::default() }
+    }
+
+    fn on_unwatched(&mut self, key: Key, event: &Event<'_>) {
+        // The steps of connections that are not watched are reported, too.
+        if self.logs_steps || !event.is_step() {
+            self.log.on(key, event);
         }
     }
 
@@ -129,12 +241,16 @@ impl Watch {
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         self.totals.on(key, event);
-        self.log.on(key, event);
+        match self.watches.is_on() {
+            true => self.on_while_watching(key, event),
+            false => self.log.on(key, event),
+        }
         self.events.on(key, event, &self.log);
         if let Some(access) = &mut self.access {
             access.on(key, event);
         }
-        if let Some(recorder) = &mut self.recorder {
+        if let Some(recorder) = self.recorder.as_mut().filter(|recorder| !recorder.is_of_watched())
+        {
             recorder.on(key, event);
         }
         if let Event::InProgress { up, down, .. } = *event {
@@ -147,7 +263,15 @@ impl Observer for Watch {
             self.events.begin_turn(now);
         }
         let wants = self.log.begin_turn(now);
+        let wants = match self.watches.is_on() {
+            true => wants.or(self.begin_watched_turn(now)),
+            false => wants,
+        };
         match &mut self.recorder {
+            Some(recorder) if recorder.kept_until().is_some_and(|until| until <= now) => {
+                self.recorder = None;
+                wants
+            }
             Some(recorder) => wants.or(recorder.begin_turn(now)),
             None => wants,
         }

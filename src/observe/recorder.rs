@@ -1,4 +1,5 @@
-//! The flight recorder: encodes every event into a recording in memory or on disk.
+//! The flight recorder: encodes events into a recording in memory or on disk: all, or those of the
+//! connections that are watched.
 
 use std::io;
 use std::path::Path;
@@ -18,11 +19,19 @@ use super::event_log::LIFECYCLE;
 const WRITE_AFTER: Duration = Duration::from_secs(5);
 
 /// What a recording receives beside the other events: everything.
-const WANTS: Wants = Wants { steps: true, stalls: true };
+pub(super) const WANTS: Wants = Wants { steps: true, stalls: true };
+
+/// How long the recording of a watch stays readable after the watch.
+const KEEP: Duration = Duration::from_secs(600);
+
+/// Memory for the recording of a watch, in bytes, if nothing else is recorded.
+pub const WATCH_BYTES: usize = 16 << 20;
 
 /// A recording that is going on.
 pub struct Recorder {
     plan: RecordPlan,
+    /// None: it receives every event. Otherwise those of the connections that are watched.
+    watched: Option<WatchedOnly>,
     encoder: Encoder,
     output: Output,
     /// When the first event of the present segment was recorded, or before.
@@ -32,6 +41,15 @@ pub struct Recorder {
     /// The time of the turn, while the connections that are open are added. Nothing is recorded
     /// before all are known.
     starting: Option<Moment>,
+}
+
+/// A recording that exists because something is watched.
+#[derive(Default)]
+struct WatchedOnly {
+    /// A turn has begun, and no event of it was recorded.
+    turn: Option<Moment>,
+    /// Nothing is watched any more, and the recording ends at this time.
+    until: Option<Moment>,
 }
 
 /// Where the segments go.
@@ -51,7 +69,8 @@ impl Recorder {
             }
         };
         let (plan, encoder) = (plan.clone(), Encoder::new(now));
-        Ok(Recorder { plan, encoder, output, begun: now, buffer: Vec::new(), starting: None })
+        let buffer = Vec::new();
+        Ok(Recorder { plan, watched: None, encoder, output, begun: now, buffer, starting: None })
     }
 
     /// Prepares a recording while connections are open: they are added first.
@@ -86,6 +105,39 @@ impl Recorder {
         if self.starting.take().is_some() {
             self.encoder.restart(now);
             self.begun = now;
+        }
+    }
+
+    /// Begins a recording in memory that receives the events of watched connections only.
+    pub fn of_watched(now: Moment) -> io::Result<Recorder> {
+        let mut recorder = Recorder::start(&RecordPlan::Memory { limit: WATCH_BYTES }, now)?;
+        recorder.watched = Some(WatchedOnly::default());
+        Ok(recorder)
+    }
+
+    /// Whether it receives the events of watched connections only.
+    #[inline]
+    pub fn is_of_watched(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// Sets whether something is watched. Without that, the recording of a watch is kept for a
+    /// while.
+    pub fn set_watching(&mut self, is_on: bool, now: Moment) {
+        if let Some(watched) = &mut self.watched {
+            watched.until = (!is_on).then(|| now.after(KEEP));
+        }
+    }
+
+    /// When the recording ends, if it is kept after a watch.
+    pub fn kept_until(&self) -> Option<Moment> {
+        self.watched.as_ref().and_then(|watched| watched.until)
+    }
+
+    /// Forgets connections that are no longer watched.
+    pub fn forget(&mut self, keys: &[Key]) {
+        if self.is_of_watched() {
+            keys.iter().for_each(|key| self.encoder.forget(*key));
         }
     }
 
@@ -149,6 +201,11 @@ impl Observer for Recorder {
         if let Some(now) = self.starting {
             return self.encoder.track(key, event, now);
         }
+        if let Some(watched) = &mut self.watched
+            && let Some(now) = watched.turn.take()
+        {
+            self.encoder.begin_turn(now);
+        }
         self.encoder.on(key, event);
         if self.encoder.is_full() {
             self.end_segment();
@@ -158,6 +215,11 @@ impl Observer for Recorder {
     fn begin_turn(&mut self, now: Moment) -> Wants {
         if let Some(starting) = &mut self.starting {
             *starting = now;
+            return Wants::default();
+        }
+        if let Some(watched) = &mut self.watched {
+            // Most turns have no event of a watched connection, and take no space.
+            watched.turn = Some(now);
             return Wants::default();
         }
         let is_old = now.since(self.begun) >= WRITE_AFTER && !self.encoder.is_empty();

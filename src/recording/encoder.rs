@@ -112,6 +112,11 @@ impl Encoder {
         self.track(key, event, self.writer.now());
     }
 
+    /// Forgets a connection of which no more events follow, although it is open.
+    pub fn forget(&mut self, key: Key) {
+        self.open.remove(&subject_of(key));
+    }
+
     /// Whether the segment is complete.
     #[inline]
     pub fn is_full(&self) -> bool {

@@ -20,4 +20,4 @@ pub use reader::{
     KnownConnection, Record, ReplayObserver, ReplayReport, read, read_files, replay, replay_files,
 };
 pub use ring::SegmentRing;
-pub use writer::{SEGMENT_BYTES, SegmentHead};
+pub use writer::{KeyHasher, SEGMENT_BYTES, SegmentHead};

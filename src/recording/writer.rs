@@ -69,7 +69,7 @@ pub struct SegmentWriter {
 
 /// Hashes a key. Keys are numbered by this program, so no peer can make them collide.
 #[derive(Default)]
-struct KeyHasher(u64);
+pub struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {

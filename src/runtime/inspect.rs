@@ -279,6 +279,7 @@ impl<'a> ConnView<'a> {
         &self.inspect.reactor.routes[self.route_index()]
     }
 
+    /// The index of its route.
     pub fn route_index(&self) -> u16 {
         match &self.kind {
             ViewKind::Stream(conn) => conn.route,

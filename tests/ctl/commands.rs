@@ -28,7 +28,7 @@ fn line_and_body(request: &str) -> (&str, &str) {
 /// Arguments, request line, body of the request, answer, and output.
 type Case = (&'static [&'static str], &'static str, &'static str, &'static str, &'static str);
 
-const CASES: [Case; 18] = [
+const CASES: [Case; 21] = [
     (
         &["connection", "7"],
         "GET /connections/7",
@@ -52,6 +52,30 @@ const CASES: [Case; 18] = [
         "",
         r#"{"id":7,"reason":"admin"}"#,
         "#7 closed: admin\n",
+    ),
+    (
+        &["watch", "peer=10.0.0.0/8", "--for", "90s"],
+        "POST /watch?peer=10.0.0.0/8&for=90s",
+        "",
+        r#"{"watches":[{"connection":null,"peer":"10.0.0.0/8","route":null,"left_seconds":90.0},
+        {"connection":7,"peer":null,"route":null,"left_seconds":2.5}],"connections":3,
+        "left_out":1,"record":"16M","kept_seconds":null}"#,
+        "watching peer 10.0.0.0/8 for 90.0 s\nwatching #7 for 2.50 s\n3 open connections now\n\
+         not watched, too many: 1\nrecording: 16M\n",
+    ),
+    (
+        &["watch", "off"],
+        "DELETE /watch",
+        "",
+        r#"{"watches":[],"connections":0,"left_out":0,"record":"16M","kept_seconds":600.0}"#,
+        "watching nothing\nrecording: 16M, kept for 10 min\n",
+    ),
+    (
+        &["watch"],
+        "GET /watch",
+        "",
+        r#"{"watches":[],"connections":0,"left_out":0,"record":null,"kept_seconds":null}"#,
+        "watching nothing\n",
     ),
     (
         &["routes"],

@@ -9,7 +9,7 @@ const CTL: OptionSpec = OptionSpec { scope: Scope::Only(&["ctl"]), ..PLAIN };
 /// A filter that admits everything unless it is given.
 const FILTER: OptionSpec = OptionSpec { default: "any", ..CTL };
 
-pub(super) const OPTIONS: [OptionSpec; 12] = [
+pub(super) const OPTIONS: [OptionSpec; 14] = [
     OptionSpec {
         name: "admin",
         takes: Takes::Value("ADDRESS"),
@@ -134,6 +134,27 @@ pub(super) const OPTIONS: [OptionSpec; 12] = [
             |ctl| ctl.events.connection.map(|id| id.to_string()),
         ),
         ..FILTER
+    },
+    // ---- watch ---------------------------------------------------------------------------------
+    OptionSpec {
+        name: "for",
+        takes: Takes::Value("TIME"),
+        default: "60s",
+        help: "watch: how long, at most 1h",
+        field: Field::Ctl(
+            |ctl, value| put(&mut ctl.watch.time, unit::read_duration(value).map(Some)),
+            |ctl| ctl.watch.time.map(show_duration),
+        ),
+        ..CTL
+    },
+    OptionSpec {
+        name: "all",
+        help: "watch off: end the recording of what was watched, too",
+        field: Field::Ctl(
+            |ctl, _| put(&mut ctl.watch.all, Ok(true)),
+            |ctl| ctl.watch.all.then(String::new),
+        ),
+        ..CTL
     },
 ];
 

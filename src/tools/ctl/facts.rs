@@ -4,7 +4,7 @@ use super::details::size;
 use super::view::{View, pair, pairs, safe, seconds};
 use crate::admin::resources::{
     ClosedResource, DrainingResource, LimitsResource, LogLevelResource, LongTurn, LoopResource,
-    PausedResource, RecordResource, ReloadResource, TimersResource, VersionResource,
+    PausedResource, RecordResource, ReloadResource, TimersResource, VersionResource, WatchResource,
 };
 use crate::text::count::{grouped, plural};
 use crate::text::quantity::{digits, duration, percent};
@@ -122,9 +122,43 @@ pub fn closed(resource: &ClosedResource, _view: &View) -> String {
 
 pub fn recording(resource: &RecordResource, _view: &View) -> String {
     match &resource.record {
-        Some(record) => format!("recording: {}\n", safe(record)),
+        Some(record) => {
+            let is_of_watched = resource.of.as_deref() == Some("watched");
+            let of = if is_of_watched { ", watched connections only" } else { "" };
+            format!("recording: {}{of}\n", safe(record))
+        }
         None => "not recording\n".to_owned(),
     }
+}
+
+/// Lists the watches, and says where their events are recorded.
+pub fn watches(resource: &WatchResource, _view: &View) -> String {
+    let mut text = String::new();
+    for row in &resource.watches {
+        let subject = match (row.connection, &row.peer, &row.route) {
+            (Some(id), ..) => format!("#{id}"),
+            (None, Some(peer), _) => format!("peer {}", safe(peer)),
+            (None, None, Some(route)) => format!("route {}", safe(route)),
+            (None, None, None) => "unknown".to_owned(),
+        };
+        text += &format!("watching {subject} for {}\n", time(row.left_seconds));
+    }
+    if resource.watches.is_empty() {
+        text += "watching nothing\n";
+    } else {
+        text += &format!("{} now\n", plural(resource.connections as u64, "open connection"));
+    }
+    if resource.left_out > 0 {
+        text += &format!("not watched, too many: {}\n", grouped(resource.left_out));
+    }
+    match (&resource.record, resource.kept_seconds) {
+        (None, _) => {}
+        (Some(record), None) => text += &format!("recording: {}\n", safe(record)),
+        (Some(record), Some(kept)) => {
+            text += &format!("recording: {}, kept for {}\n", safe(record), time(kept));
+        }
+    }
+    text
 }
 
 pub fn draining(resource: &DrainingResource, _view: &View) -> String {

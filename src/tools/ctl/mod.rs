@@ -9,7 +9,9 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 
 use crate::admin::resources::{LogLevelResource, RecordRequest};
+use crate::config::unit::show_duration;
 use crate::config::{Address, CtlCommand, CtlPlan, EventFilter, RecordCommand};
+use crate::config::{WatchCommand, WatchSettings, WatchSubject};
 use crate::text::json;
 use crate::text::terminal::{Paint, stdout_table_columns};
 
@@ -83,6 +85,7 @@ impl Session<'_> {
             CtlCommand::Reload => self.show(&AdminRequest::post("/reload", None), facts::reloaded),
             CtlCommand::Drain => self.show(&AdminRequest::post("/drain", None), facts::draining),
             CtlCommand::Record(record) => self.record(record),
+            CtlCommand::Watch(watch) => self.show(&watch_request(watch), facts::watches),
             CtlCommand::Ready => self.endpoint.ready(),
             CtlCommand::Version => self.show(&AdminRequest::get("/version"), facts::version),
             CtlCommand::Config => self.copy(&AdminRequest::get("/config")),
@@ -165,6 +168,26 @@ fn log_level(level: Option<&String>) -> AdminRequest {
         Some(level) => {
             let body = json::line(&LogLevelResource { level: level.clone() });
             AdminRequest::post(PATH, Some(body))
+        }
+    }
+}
+
+/// Returns the request that starts or ends watches, or shows them.
+fn watch_request(watch: &WatchCommand) -> AdminRequest {
+    const PATH: &str = "/watch";
+    match watch {
+        WatchCommand::Show => AdminRequest::get(PATH),
+        WatchCommand::Stop { all } => {
+            AdminRequest::delete(PATH).with("record", all.then_some("off"))
+        }
+        WatchCommand::Start(subject, WatchSettings { time, .. }) => {
+            let (name, value) = match subject {
+                WatchSubject::Connection(id) => ("connection", id.to_string()),
+                WatchSubject::Peer(peer) => ("peer", peer.clone()),
+                WatchSubject::Route(route) => ("route", route.clone()),
+            };
+            let time = time.map(show_duration);
+            AdminRequest::post(PATH, None).with(name, Some(&value)).with("for", time.as_deref())
         }
     }
 }
