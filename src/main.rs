@@ -208,7 +208,9 @@ fn run_loop(
 fn start_recording(plan: &Plan, watch: &mut Watch) -> Result<(), String> {
     let Some(record) = &plan.record else { return Ok(()) };
     let recorder = Recorder::start(record, Moment::default());
-    watch.recorder = Some(recorder.map_err(|error| format!("cannot record to {record}: {error}"))?);
+    let mut recorder = recorder.map_err(|error| format!("cannot record to {record}: {error}"))?;
+    recorder.set_bytes(plan.record_bytes);
+    watch.recorder = Some(recorder);
     Ok(())
 }
 

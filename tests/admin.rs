@@ -23,12 +23,16 @@ mod lists;
 mod looking;
 #[path = "admin/page.rs"]
 mod page;
+#[path = "admin/payload.rs"]
+mod payload;
 #[path = "admin/quiet.rs"]
 mod quiet;
 #[path = "admin/recordings.rs"]
 mod recordings;
 #[path = "admin/started_late.rs"]
 mod started_late;
+#[path = "admin/taps.rs"]
+mod taps;
 #[path = "admin/traces.rs"]
 mod traces;
 #[path = "admin/watches.rs"]
@@ -42,6 +46,9 @@ mod browser;
 mod command;
 #[path = "support/kept.rs"]
 mod kept;
+#[allow(dead_code)]
+#[path = "support/pattern.rs"]
+mod pattern;
 #[allow(dead_code)]
 #[path = "daemon/proc.rs"]
 mod proc;

@@ -262,6 +262,7 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
     vec![
         (a, Event::Marked { ready: Ready::READ.with(Ready::WRITE) }),
         (a, Event::Stale),
+        (a, Event::Payload { bytes: b"hello", sent: false }),
         (a, read(5, ReadHint::Short)),
         (a, read(65536, ReadHint::Full)),
         (a, read(5, ReadHint::EndWaits)),

@@ -70,6 +70,7 @@ fn plan(routes: &[&str]) -> Plan {
         busy_poll: None,
         admin: AdminPlan::default(),
         record: None,
+        record_bytes: false,
     }
 }
 

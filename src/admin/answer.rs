@@ -2,12 +2,13 @@
 //! that produces it.
 
 use crate::core::{EventLevel, Key, Turn};
-use crate::observe::{PeerFilter, Watch, format};
+use crate::observe::taps::TAPS;
+use crate::observe::{PeerFilter, Recorder, Watch, format};
 use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::Reactor;
 use crate::text::json;
 
-use super::body::{Answer, Body, resource};
+use super::body::{Answer, Body, resource, too_many_streams};
 use super::commands;
 use super::detail::connection_resource;
 use super::endpoint::AdminResource;
@@ -22,9 +23,9 @@ use super::recording;
 use super::resources::{ClosedResource, LogLevelResource};
 use super::scrape::Scrape;
 use super::settings::ServerSettings;
-use super::viewer::EventSelection;
+use super::viewer::{EventSelection, STREAMS};
 use super::views;
-use super::watching::{self, WatchJob};
+use super::watching::{self, WatchJob, with_known};
 use crate::core::State;
 use crate::runtime::inspect::FLOW_STATE;
 
@@ -43,9 +44,10 @@ impl AnswerCx<'_> {
     pub fn answer(mut self, request: &HttpRequest) -> Result<Answer, Problem> {
         let endpoint = self.find(request)?;
         let writes = !request.method.is_safe();
-        let streams = endpoint == AdminResource::Events;
+        let streams = matches!(endpoint, AdminResource::Events | AdminResource::Tap(_));
         let (via, role) = (self.via(), self.client.role);
-        self.rules().check(request, via, role, writes, streams)?;
+        let is_private = self.is_private(endpoint);
+        self.rules().check(request, via, role, writes || is_private, streams)?;
         if request.method == Method::Options {
             let allow = Method::list(endpoint.methods());
             return Ok(Response::no_content().with_header("Allow", allow).into());
@@ -63,6 +65,10 @@ impl AnswerCx<'_> {
             AdminResource::Connection(id) => {
                 let then = if writes { Then::Close } else { Then::Show };
                 Ok(Answer::Find(FindJob::new(id, then)))
+            }
+            AdminResource::Tap(id) => {
+                let head = StreamHead::new(content_type::PCAPNG, request.version);
+                Ok(Answer::Find(FindJob::new(id, Then::Tap(head))))
             }
             AdminResource::LogLevel if writes => self.set_level(request),
             AdminResource::Pause | AdminResource::Resume => {
@@ -106,6 +112,7 @@ impl AnswerCx<'_> {
                 Some(view) => resource(&connection_resource(&view)),
                 None => Err(gone(key)),
             },
+            Then::Tap(head) => self.tap(key, head),
             Then::Close => {
                 let turn = &mut Turn::new(self.reactor.woke(), self.watch);
                 match self.reactor.close_by_operator(key, turn) {
@@ -113,6 +120,25 @@ impl AnswerCx<'_> {
                     false => Err(gone(key)),
                 }
             }
+        }
+    }
+
+    /// Opens a tap of a connection that was found.
+    fn tap(self, key: Key, head: StreamHead) -> Result<Answer, Problem> {
+        if self.streams >= STREAMS {
+            return Err(too_many_streams());
+        }
+        let started = self.reactor.started();
+        let Some(view) = self.reactor.inspect().view(key) else { return Err(gone(key)) };
+        let watch = &mut *self.watch;
+        let opened = with_known(&view, |known| watch.open_tap(key, known, started));
+        match opened {
+            None => Err(gone(key)),
+            Some(None) => {
+                let detail = format!("{TAPS} connections are tapped");
+                Err(Problem::new(Status::Conflict, detail))
+            }
+            Some(Some(id)) => Ok(Answer::Tap(id, head)),
         }
     }
 
@@ -129,6 +155,17 @@ impl AnswerCx<'_> {
         match endpoint.methods().contains(&request.method) {
             true => Ok(endpoint),
             false => Err(Problem::method_not_allowed(endpoint.methods())),
+        }
+    }
+
+    /// Whether it shows the payload of connections: then reading needs the right to change
+    /// something.
+    fn is_private(&self, endpoint: AdminResource) -> bool {
+        let recorder = self.watch.recorder.as_ref();
+        match endpoint {
+            AdminResource::Tap(_) => true,
+            AdminResource::Record => recorder.is_some_and(Recorder::has_bytes),
+            _ => false,
         }
     }
 
@@ -201,13 +238,17 @@ impl AnswerCx<'_> {
     fn record(&mut self, request: &HttpRequest) -> Result<Answer, Problem> {
         match request.method {
             Method::Post => Ok(Answer::Start(recording::start(request, self.reactor, self.watch)?)),
-            Method::Delete => resource(&recording::stop(self.watch)),
+            Method::Delete => {
+                request.query.reader().finish()?;
+                resource(&recording::stop(self.watch))
+            }
             Method::Get
             | Method::Head
             | Method::Options
             | Method::Put
             | Method::Patch
             | Method::Other => {
+                request.query.reader().finish()?;
                 let download = recording::download(self.watch)?;
                 let head = StreamHead::new(content_type::RECORDING, request.version);
                 Ok(Answer::Body(Body::Recording(download), head))

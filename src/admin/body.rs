@@ -13,6 +13,7 @@ use super::recording::{Download, StartJob};
 use super::scrape::Scrape;
 use super::viewer::EventSelection;
 use super::watching::WatchJob;
+use crate::observe::taps::TapId;
 use crate::text::json;
 
 /// An answer, or what produces it.
@@ -25,6 +26,8 @@ pub enum Answer {
     Start(StartJob),
     /// A watch is started; the answer follows.
     Watch(Box<WatchJob>),
+    /// The packets of a connection, of a tap that was opened.
+    Tap(TapId, StreamHead),
     Events(EventSelection, Option<String>, StreamHead),
 }
 
@@ -67,6 +70,14 @@ impl Body {
         };
         (text.into_bytes(), is_complete)
     }
+}
+
+/// Seconds after which a refused client may come back.
+pub const RETRY_SECONDS: u32 = 5;
+
+/// The answer to a client that asks for one more stream than there may be.
+pub fn too_many_streams() -> Problem {
+    Problem::unavailable("too many streams of events", RETRY_SECONDS)
 }
 
 /// Returns the answer that shows a resource.

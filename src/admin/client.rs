@@ -16,6 +16,7 @@ use super::recording::StartJob;
 use super::viewer::{STREAM_START, Viewer};
 use super::watching::WatchJob;
 use crate::observe::Watch;
+use crate::observe::taps::TapId;
 
 /// Time for a request to arrive completely, from the accept or from its first byte.
 pub const REQUEST_TIME: Duration = Duration::from_secs(5);
@@ -74,6 +75,8 @@ pub enum Work {
     Start(StartJob),
     /// A watch is started; the answer follows.
     Watch(Box<WatchJob>),
+    /// The packets of a connection.
+    Tap(TapId, Framing),
     /// The stream of events.
     Events(Viewer, Framing),
     /// Nothing more follows.
@@ -134,14 +137,13 @@ impl Client {
 
     /// Whether it goes on only while there is time for parts.
     pub fn needs_time(&self) -> bool {
-        matches!(
-            self.work,
-            Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Watch(_) | Work::Events(..)
-        )
+        let is_in_parts =
+            matches!(self.work, Work::Body(..) | Work::Find(_) | Work::Start(_) | Work::Watch(_));
+        is_in_parts || self.is_stream()
     }
 
     pub fn is_stream(&self) -> bool {
-        matches!(self.work, Work::Events(..))
+        matches!(self.work, Work::Events(..) | Work::Tap(..))
     }
 
     /// When its time is up, and what happens then.
@@ -151,7 +153,7 @@ impl Client {
             Work::Request if self.has_begun => (REQUEST_TIME, TimeUp::Answer),
             Work::Request if self.has_answer => (KEEP_ALIVE_TIME, TimeUp::Close),
             Work::Request => (REQUEST_TIME, TimeUp::Answer),
-            Work::Events(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
+            Work::Events(..) | Work::Tap(..) => (HEARTBEAT_TIME, TimeUp::Heartbeat),
             Work::Closing => (STALL_TIME, TimeUp::Reset),
             Work::Body(..) | Work::Find(_) | Work::Reload(_) | Work::Start(_) | Work::Watch(_) => {
                 return None;
@@ -207,6 +209,15 @@ impl Client {
                 let work = if head_only { Work::Request } else { Work::Body(body, head.framing) };
                 (work, Status::Ok)
             }
+            Answer::Tap(id, head) => {
+                head.write(&mut self.out, Persistence::Close, now);
+                self.request.keep_alive = false;
+                if head_only {
+                    watch.taps.close(id);
+                }
+                let work = if head_only { Work::Request } else { Work::Tap(id, head.framing) };
+                (work, Status::Ok)
+            }
             Answer::Events(filter, last_id, head) => {
                 head.write(&mut self.out, Persistence::Close, now);
                 self.request.keep_alive = false;
@@ -231,7 +242,11 @@ impl Client {
 
     /// Appends a part of a body, and its end.
     pub fn put_part(&mut self, part: &[u8], is_complete: bool) {
-        let (Work::Body(_, framing) | Work::Events(_, framing)) = &self.work else { return };
+        let (Work::Body(_, framing) | Work::Events(_, framing) | Work::Tap(_, framing)) =
+            &self.work
+        else {
+            return;
+        };
         let framing = *framing;
         framing.chunk(&mut self.out, part);
         if is_complete {

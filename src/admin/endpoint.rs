@@ -17,6 +17,8 @@ pub enum AdminResource {
     Connections,
     /// One connection, by its number.
     Connection(u32),
+    /// The packets of one connection, as they come.
+    Tap(u32),
     Loop,
     Timers,
     Limits,
@@ -56,14 +58,21 @@ pub const PATHS: [(&str, AdminResource); 21] = [
     ("/watch", AdminResource::Watch),
 ];
 
+/// What the path of a tap has behind that of its connection.
+const TAP: &str = "/tap.pcapng";
+
 impl AdminResource {
     /// Finds the resource of a path.
     pub fn find(path: &str) -> Option<AdminResource> {
         if let Some((_, endpoint)) = PATHS.iter().find(|(known, _)| *known == path) {
             return Some(*endpoint);
         }
-        let id = number(path.strip_prefix("/connections/")?)?;
-        u32::try_from(id).ok().map(AdminResource::Connection)
+        let rest = path.strip_prefix("/connections/")?;
+        let (digits, resource): (&str, fn(u32) -> AdminResource) = match rest.strip_suffix(TAP) {
+            Some(digits) => (digits, AdminResource::Tap),
+            None => (rest, AdminResource::Connection),
+        };
+        u32::try_from(number(digits)?).ok().map(resource)
     }
 
     /// The methods of the resource. GET includes HEAD.
@@ -82,6 +91,7 @@ impl AdminResource {
             | AdminResource::Timers
             | AdminResource::Limits
             | AdminResource::Reasons
+            | AdminResource::Tap(_)
             | AdminResource::Events => &[Method::Get, Method::Head, Method::Options],
             AdminResource::Connection(_) => {
                 &[Method::Get, Method::Head, Method::Delete, Method::Options]
@@ -105,6 +115,7 @@ impl AdminResource {
                 | AdminResource::Events
                 | AdminResource::Pause
                 | AdminResource::Resume
+                | AdminResource::Record
                 | AdminResource::Watch
         )
     }
@@ -125,8 +136,12 @@ mod tests {
             assert_eq!(AdminResource::find(path), Some(endpoint));
         }
         assert_eq!(AdminResource::find("/connections/7"), Some(AdminResource::Connection(7)));
+        assert_eq!(AdminResource::find("/connections/7/tap.pcapng"), Some(AdminResource::Tap(7)));
         for path in [
             "",
+            "/connections//tap.pcapng",
+            "/connections/7/tap",
+            "/connections/7tap.pcapng",
             "//",
             "/livez/",
             "/Livez",

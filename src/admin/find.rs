@@ -3,6 +3,8 @@
 use crate::core::Key;
 use crate::runtime::inspect::{Inspect, SweepCursor};
 
+use super::http::response::StreamHead;
+
 /// Slots visited per part. It takes about 50 us.
 const SLOTS_PER_PART: usize = 16 * 1024;
 
@@ -14,10 +16,12 @@ pub struct FindJob {
 }
 
 /// What is done with the connection that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Then {
     Show,
     Close,
+    /// Its packets are sent as they come.
+    Tap(StreamHead),
 }
 
 /// The result of one part.

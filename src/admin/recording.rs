@@ -9,6 +9,7 @@ use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
 use crate::runtime::reactor::Reactor;
 
 use super::http::problem::{Problem, Status};
+use super::http::query::YES_OR_NO;
 use super::http::request::HttpRequest;
 use super::resources::{RecordRequest, RecordResource};
 
@@ -111,6 +112,9 @@ pub fn start(
     reactor: &Reactor,
     watch: &mut Watch,
 ) -> Result<StartJob, Problem> {
+    let mut query = request.query.reader();
+    let bytes = query.choice("bytes", &YES_OR_NO)?;
+    query.finish()?;
     let expected = "the body must be {\"limit\":\"16M\"}";
     let body: Result<RecordRequest, _> = serde_json::from_slice(&request.body);
     let Ok(RecordRequest { limit }) = body else { return Err(Problem::bad_request(expected)) };
@@ -136,6 +140,9 @@ pub fn start(
                 return Err(Problem::new(Status::Conflict, detail));
             }
         }
+    }
+    if let (Some(bytes), Some(recorder)) = (bytes, &mut watch.recorder) {
+        recorder.set_bytes(bytes);
     }
     Ok(StartJob::default())
 }
@@ -167,6 +174,7 @@ pub fn state(watch: &Watch) -> RecordResource {
     let recorder = watch.recorder.as_ref();
     RecordResource {
         record: recorder.map(|recorder| recorder.plan().to_string()),
+        bytes: recorder.is_some_and(Recorder::has_bytes),
         of: recorder
             .map(|recorder| if recorder.is_of_watched() { "watched" } else { "all" }.to_owned()),
     }

@@ -288,6 +288,8 @@ pub struct RecordResource {
     pub record: Option<String>,
     /// `all` connections, or those that are `watched`.
     pub of: Option<String>,
+    /// It contains payload, or did.
+    pub bytes: bool,
 }
 
 /// `GET /watch`, `POST /watch` and `DELETE /watch`
@@ -310,6 +312,8 @@ pub struct WatchRow {
     pub peer: Option<String>,
     pub route: Option<String>,
     pub left_seconds: f64,
+    /// Its payload is recorded.
+    pub bytes: bool,
 }
 
 /// The data of one event of `GET /events`.

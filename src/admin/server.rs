@@ -15,7 +15,7 @@ use crate::runtime::admin_port::{AdminClient, AdminRole};
 use crate::runtime::reactor::{Outcome, Reactor};
 
 use super::answer::AnswerCx;
-use super::body::{Answer, resource};
+use super::body::{Answer, RETRY_SECONDS, resource, too_many_streams};
 use super::client::{Client, TimeUp, Work};
 use super::commands;
 use super::find::Found;
@@ -33,6 +33,9 @@ pub const CLIENTS: usize = 64;
 /// gets in.
 pub const METRICS_CLIENTS: usize = 48;
 
+/// Maximum bytes of packets that are sent at once.
+const TAP_PART_BYTES: usize = 64 * 1024;
+
 /// Maximum number of requests that one client has answered in one turn.
 const REQUESTS_PER_TURN: usize = 8;
 
@@ -42,9 +45,6 @@ const BUDGET: Duration = Duration::from_micros(25);
 /// After a turn with parts, the next ones wait this many times as long as they took. A loop that is
 /// never idle would also wait longer for a processor that others want.
 const PAUSE: u32 = 9;
-
-/// Seconds after which a refused client may come back.
-const RETRY_SECONDS: u32 = 5;
 
 /// What serving needs from the rest of the process.
 struct ServeCx<'a> {
@@ -139,8 +139,16 @@ impl AdminServer {
 
     fn has_news(&self, watch: &Watch) -> bool {
         self.clients.values().any(|client| match &client.work {
-            Work::Events(viewer, _) => !client.is_blocked() && viewer.has_news(&watch.events),
-            _ => false,
+            _ if client.is_blocked() => false,
+            Work::Events(viewer, _) => viewer.has_news(&watch.events),
+            Work::Tap(id, _) => watch.taps.has_news(*id),
+            Work::Request
+            | Work::Body(..)
+            | Work::Find(_)
+            | Work::Reload(_)
+            | Work::Start(_)
+            | Work::Watch(_)
+            | Work::Closing => false,
         })
     }
 
@@ -278,14 +286,24 @@ impl AdminServer {
     }
 
     fn forget(&mut self, client: &Client, watch: &mut Watch) {
-        if client.is_stream() {
-            self.counts.streams -= 1;
-            watch.events.leave();
+        match client.work {
+            Work::Events(..) => watch.events.leave(),
+            Work::Tap(id, _) => watch.taps.close(id),
+            Work::Start(_) => {
+                let is_starting = |client: &Client| matches!(client.work, Work::Start(_));
+                if !self.clients.values().any(is_starting) {
+                    recording::abandon(watch);
+                }
+                return;
+            }
+            Work::Request
+            | Work::Body(..)
+            | Work::Find(_)
+            | Work::Watch(_)
+            | Work::Reload(_)
+            | Work::Closing => return,
         }
-        let is_starting = |client: &Client| matches!(client.work, Work::Start(_));
-        if is_starting(client) && !self.clients.values().any(is_starting) {
-            recording::abandon(watch);
-        }
+        self.counts.streams -= 1;
     }
 
     /// Serves one client until it has to wait, or has used up its share of the turn.
@@ -306,20 +324,19 @@ impl AdminServer {
                 Work::Events(viewer, _) if !viewer.has_news(&cx.watch.events) => {
                     return Advanced::Waits;
                 }
+                Work::Tap(id, _) if !cx.watch.taps.has_news(*id) => return Advanced::Waits,
                 Work::Body(..)
                 | Work::Find(_)
                 | Work::Start(_)
                 | Work::Watch(_)
+                | Work::Tap(..)
                 | Work::Events(..)
                     if cx.reactor.now() >= cx.end =>
                 {
                     return if has_part { Advanced::More } else { Advanced::Late };
                 }
-                Work::Body(body, _) => {
-                    has_part = true;
-                    let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
-                    let (part, is_complete) = body.part(&MetricsCx { reactor, watch, admin });
-                    client.put_part(&part, is_complete);
+                Work::Body(..) | Work::Watch(_) | Work::Tap(..) | Work::Events(..) => {
+                    has_part |= self.put_next_part(client, cx);
                 }
                 Work::Reload(number) if *number > cx.reactor.reloads_ended() => {
                     return Advanced::Waits;
@@ -335,7 +352,7 @@ impl AdminServer {
                 Work::Find(find) => match find.part(cx.reactor.inspect()) {
                     Found::More => has_part = true,
                     Found::Open(key) => {
-                        let then = find.then;
+                        let then = find.then.clone();
                         let answered = self.answer_cx(client, cx).found(key, then);
                         self.put(client, answered, cx);
                     }
@@ -344,21 +361,36 @@ impl AdminServer {
                         self.put(client, Err(Problem::new(Status::NotFound, detail)), cx);
                     }
                 },
-                Work::Watch(job) => match job.part(cx.reactor, cx.watch) {
-                    None => has_part = true,
-                    Some(started) => {
-                        let answered = started.and_then(|state| resource(&state));
-                        self.put(client, answered, cx);
-                    }
-                },
-                Work::Events(viewer, _) => {
-                    has_part = true;
-                    let mut text = Vec::new();
-                    viewer.part(&cx.watch.events, &mut text);
-                    client.put_part(&text, false);
-                }
             }
         }
+    }
+
+    /// Produces the next part of what a client receives. Returns false if its answer is complete
+    /// instead.
+    fn put_next_part(&mut self, client: &mut Client, cx: &mut ServeCx<'_>) -> bool {
+        let (mut part, mut is_complete) = (Vec::new(), false);
+        match &mut client.work {
+            Work::Body(body, _) => {
+                let (reactor, watch, admin) = (&*cx.reactor, &*cx.watch, self.counts);
+                (part, is_complete) = body.part(&MetricsCx { reactor, watch, admin });
+            }
+            Work::Watch(job) => {
+                let Some(started) = job.part(cx.reactor, cx.watch) else { return true };
+                let answered = started.and_then(|state| resource(&state));
+                self.put(client, answered, cx);
+                return false;
+            }
+            Work::Tap(id, _) => is_complete = cx.watch.taps.take(*id, TAP_PART_BYTES, &mut part),
+            Work::Events(viewer, _) => viewer.part(&cx.watch.events, &mut part),
+            Work::Request | Work::Find(_) | Work::Reload(_) | Work::Start(_) | Work::Closing => {
+                return false;
+            }
+        }
+        if is_complete {
+            self.forget(client, cx.watch);
+        }
+        client.put_part(&part, is_complete);
+        true
     }
 
     /// Answers the next request, if it has arrived completely.
@@ -432,9 +464,7 @@ impl AdminServer {
 
     fn check_streams(&self, answer: Answer) -> Result<Answer, Problem> {
         match answer {
-            Answer::Events(..) if self.counts.streams >= STREAMS => {
-                Err(Problem::unavailable("too many streams of events", RETRY_SECONDS))
-            }
+            Answer::Events(..) if self.counts.streams >= STREAMS => Err(too_many_streams()),
             answer => Ok(answer),
         }
     }
@@ -456,7 +486,10 @@ impl AdminServer {
                 }
                 TimeUp::Close => client.work = Work::Closing,
                 TimeUp::Heartbeat => {
-                    client.put_part(HEARTBEAT.as_bytes(), false);
+                    match client.work {
+                        Work::Tap(id, _) => watch.taps.keep_alive(id),
+                        _ => client.put_part(HEARTBEAT.as_bytes(), false),
+                    }
                     client.since = now;
                 }
                 TimeUp::Reset => {

@@ -12,7 +12,7 @@ use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
 use crate::runtime::reactor::Reactor;
 
 use super::http::problem::{Problem, Status};
-use super::http::query::refused;
+use super::http::query::{YES_OR_NO, refused};
 use super::http::request::HttpRequest;
 use super::recording;
 use super::resources::{WatchResource, WatchRow};
@@ -27,8 +27,9 @@ const COMPARED_PER_PART: usize = 32;
 pub struct WatchJob {
     target: WatchTarget,
     time: Duration,
-    /// When it ends. None: it has not begun.
-    until: Option<Moment>,
+    bytes: bool,
+    /// None: it has not begun.
+    rule: Option<WatchRule>,
     cursor: SweepCursor,
 }
 
@@ -39,6 +40,7 @@ impl WatchJob {
         let connection = query.count("connection", u64::from(u32::MAX))?;
         let (peer, route) = (query.text("peer"), query.text("route"));
         let time = query.duration("for")?.unwrap_or(WATCH_TIME);
+        let bytes = query.choice("bytes", &YES_OR_NO)?.unwrap_or(false);
         query.finish()?;
         if time.is_zero() || time > WATCH_TIME_MAX {
             let accepted = format!("more than 0s, at most {}", show_duration(WATCH_TIME_MAX));
@@ -58,7 +60,7 @@ impl WatchJob {
                 return Err(Problem::bad_request(expected));
             }
         };
-        Ok(WatchJob { target, time, until: None, cursor: SweepCursor::default() })
+        Ok(WatchJob { target, time, bytes, rule: None, cursor: SweepCursor::default() })
     }
 
     /// Visits the next connections. Returns the answer after the last one.
@@ -79,13 +81,13 @@ impl WatchJob {
         if let WatchTarget::Connection(id) = self.target {
             return self.find(id, inspect, watch);
         }
-        let until = self.begin(inspect, watch)?;
+        let rule = self.begin(inspect, watch)?;
         let mut compared = 0;
         for _ in 0..SLOTS_PER_PART {
             let Some(slot) = inspect.visit(&mut self.cursor) else { return Ok(true) };
             let Some(view) = slot else { continue };
             if self.matches(&view) {
-                watch_open(&view, until, watch);
+                watch_open(&view, &rule, watch);
             }
             compared += 1;
             if compared == COMPARED_PER_PART {
@@ -104,29 +106,29 @@ impl WatchJob {
                 return Err(Problem::new(Status::NotFound, format!("no connection {id} is open")));
             }
         };
-        let until = self.begin(inspect, watch)?;
+        let rule = self.begin(inspect, watch)?;
         if let Some(view) = inspect.view(key) {
-            watch_open(&view, until, watch);
+            watch_open(&view, &rule, watch);
         }
         Ok(true)
     }
 
-    /// Starts the watch, once. Returns when it ends.
-    fn begin(&mut self, inspect: Inspect<'_>, watch: &mut Watch) -> Result<Moment, Problem> {
-        if let Some(until) = self.until {
-            return Ok(until);
+    /// Starts the watch, once.
+    fn begin(&mut self, inspect: Inspect<'_>, watch: &mut Watch) -> Result<WatchRule, Problem> {
+        if let Some(rule) = &self.rule {
+            return Ok(rule.clone());
         }
         let until = inspect.now.after(self.time);
-        let rule = WatchRule { target: self.target.clone(), until };
-        let started = watch.start_watch(rule);
+        let rule = WatchRule { target: self.target.clone(), until, bytes: self.bytes };
+        let started = watch.start_watch(rule.clone());
         match started.map_err(|error| Problem::bad_request(error.to_string()))? {
-            true => self.until = Some(until),
+            true => self.rule = Some(rule.clone()),
             false => {
                 let detail = format!("{WATCHES} watches are on; DELETE /watch ends them");
                 return Err(Problem::new(Status::Conflict, detail));
             }
         }
-        Ok(until)
+        Ok(rule)
     }
 
     fn matches(&self, view: &ConnView<'_>) -> bool {
@@ -153,8 +155,16 @@ fn indices(name: &str, inspect: Inspect<'_>) -> Result<Vec<u16>, Problem> {
 }
 
 /// Watches an open connection, and passes on what is known of it.
-fn watch_open(view: &ConnView<'_>, until: Moment, watch: &mut Watch) {
-    let Some(peer) = view.peer() else { return };
+fn watch_open(view: &ConnView<'_>, rule: &WatchRule, watch: &mut Watch) {
+    with_known(view, |known| watch.watch_open(view.key, known, rule));
+}
+
+/// Passes on what is known of an open connection. None: its peer is gone.
+pub fn with_known<T>(
+    view: &ConnView<'_>,
+    receive: impl FnOnce(&KnownConnection<'_>) -> T,
+) -> Option<T> {
+    let peer = view.peer()?;
     let (listen, target) = (view.listen(), view.target());
     let known = KnownConnection {
         opened: view.opened_at(),
@@ -164,7 +174,7 @@ fn watch_open(view: &ConnView<'_>, until: Moment, watch: &mut Watch) {
         peer,
         target: target.as_deref(),
     };
-    watch.watch_open(view.key, &known, until);
+    Some(receive(&known))
 }
 
 /// Ends all watches. `record=off` also ends the recording of watched connections.
@@ -205,5 +215,6 @@ fn row(rule: &WatchRule, now: Moment) -> WatchRow {
         WatchTarget::Peer(_, text) => peer = Some(text.clone()),
         WatchTarget::Route(_, name) => route = Some(name.clone()),
     }
-    WatchRow { connection, peer, route, left_seconds: seconds(rule.until.since(now)) }
+    let left_seconds = seconds(rule.until.since(now));
+    WatchRow { connection, peer, route, left_seconds, bytes: rule.bytes }
 }

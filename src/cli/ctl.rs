@@ -75,13 +75,13 @@ pub const COMMANDS: [CtlSpec; 21] = [
     row(
         "record [SIZE|off]",
         "print the recording in memory; SIZE: start to record; off: stop",
-        JSON,
-        |arg, _| record(arg).map(CtlCommand::Record),
+        &["json", "bytes"],
+        |arg, settings| record(arg, settings).map(CtlCommand::Record),
     ),
     row(
         "watch [N|peer=ADDRESS|route=NAME|off]",
         "log and record connections in full for a while; off: stop",
-        &["json", "for", "all"],
+        &["json", "for", "all", "bytes"],
         |arg, settings| watch(arg, settings).map(CtlCommand::Watch),
     ),
     row("ready", "exit with 0 if the daemon accepts connections, with 1 if not", &[], |_, _| {
@@ -103,13 +103,16 @@ pub const COMMANDS: [CtlSpec; 21] = [
 ];
 
 /// Reads the argument of `record`.
-fn record(arg: Option<&Arg>) -> Result<RecordCommand, UsageError> {
-    let Some(arg) = arg else { return Ok(RecordCommand::Copy) };
-    if arg.text == "off" {
-        return Ok(RecordCommand::Stop);
-    }
+fn record(arg: Option<&Arg>, settings: &CtlSettings) -> Result<RecordCommand, UsageError> {
+    let bytes = settings.watch.bytes;
+    let Some(arg) = arg.filter(|arg| arg.text != "off") else {
+        if bytes {
+            return Err(UsageError::missing("--bytes only applies to the start of a recording"));
+        }
+        return Ok(arg.map_or(RecordCommand::Copy, |_| RecordCommand::Stop));
+    };
     match RecordPlan::in_memory(&arg.text) {
-        Ok(_) => Ok(RecordCommand::Start(arg.text.clone())),
+        Ok(_) => Ok(RecordCommand::Start { limit: arg.text.clone(), bytes }),
         Err(error) => Err(UsageError::at(arg.at, error.wrong_and_accepted())),
     }
 }
@@ -122,6 +125,7 @@ fn watch(arg: Option<&Arg>, settings: &CtlSettings) -> Result<WatchCommand, Usag
     let starts = word.is_some() && !is_off;
     for (is_given, applies, name, of) in [
         (settings.time.is_some(), starts, "--for", "the start of a watch"),
+        (settings.bytes, starts, "--bytes", "the start of a watch"),
         (settings.all, is_off, "--all", "watch off"),
     ] {
         if is_given && !applies {
@@ -296,7 +300,10 @@ mod tests {
             ("reload", CtlCommand::Reload),
             ("record", CtlCommand::Record(RecordCommand::Copy)),
             ("record off", CtlCommand::Record(RecordCommand::Stop)),
-            ("record 16M", CtlCommand::Record(RecordCommand::Start("16M".to_string()))),
+            (
+                "record 16M",
+                CtlCommand::Record(RecordCommand::Start { limit: "16M".to_string(), bytes: false }),
+            ),
             ("watch", CtlCommand::Watch(WatchCommand::Show)),
             ("watch off", CtlCommand::Watch(WatchCommand::Stop { all: false })),
             ("watch off --all", CtlCommand::Watch(WatchCommand::Stop { all: true })),
@@ -374,6 +381,7 @@ mod tests {
             ("ctl watch target=x", None, "cannot watch by target"),
             ("ctl watch peer=", None, "peer is empty"),
             ("ctl watch --for 5s", None, "--for only applies to the start of a watch"),
+            ("ctl record off --bytes", None, "--bytes only applies to the start of a recording"),
             ("ctl watch 7 --all", None, "--all only applies to watch off"),
             ("ctl GET metrics", Some(3), "bad path: metrics"),
             ("ctl GET /\u{e9}", Some(3), "bad path: /\u{e9}"),

@@ -39,6 +39,11 @@ impl Misfit {
 /// `typed` returns the name of an option as it is typed where the plan comes from.
 pub fn plan(plan: &Plan, typed: fn(&'static str) -> String) -> Vec<Misfit> {
     let mut found = routes(&plan.routes);
+    if plan.record_bytes && plan.record.is_none() {
+        let wrong = format!("{} has no effect without {}", typed("record-bytes"), typed("record"));
+        let at = Place::Option("record-bytes");
+        found.push(Misfit { remedy: "name a size or a file", ..Misfit::new(at, wrong) });
+    }
     found.extend(admin(&plan.admin, &plan.routes, typed).err());
     let timeout = plan.drain_timeout;
     if let Some(idle) = plan.drain_idle.filter(|idle| *idle >= timeout && !timeout.is_zero()) {

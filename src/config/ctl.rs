@@ -52,7 +52,11 @@ pub enum RecordCommand {
     /// Copy it to the output.
     Copy,
     /// Start it with this limit, or change its limit.
-    Start(String),
+    Start {
+        limit: String,
+        /// With payload.
+        bytes: bool,
+    },
     Stop,
 }
 
@@ -81,6 +85,8 @@ pub struct WatchSettings {
     /// How long. None: as long as the daemon chooses.
     pub time: Option<Duration>,
     pub all: bool,
+    /// Record payload, too. It applies to `record` as well.
+    pub bytes: bool,
 }
 
 /// Which connections to list, and in which order.

@@ -71,6 +71,8 @@ pub struct Plan {
     pub admin: AdminPlan,
     /// None: nothing is recorded.
     pub record: Option<RecordPlan>,
+    /// The recording has the payload of connections, too.
+    pub record_bytes: bool,
 }
 
 impl Plan {
@@ -98,6 +100,7 @@ impl Default for Plan {
             busy_poll: None,
             admin: AdminPlan::default(),
             record: None,
+            record_bytes: false,
         }
     }
 }

@@ -25,7 +25,13 @@ pub trait Observer {
     /// Receives the time of the events that follow, at the beginning of a turn. Returns what the
     /// observer wants in this turn beyond the other events.
     fn begin_turn(&mut self, _now: Moment) -> Wants {
-        Wants { steps: true, stalls: false }
+        Wants { steps: true, ..Wants::default() }
+    }
+
+    /// Whether the observer wants the payload of this connection. Asked only in turns in which it
+    /// wants any.
+    fn wants_payload(&self, _key: Key) -> bool {
+        false
     }
 }
 
@@ -36,12 +42,18 @@ pub struct Wants {
     pub steps: bool,
     /// `Stalled` and `Resumed`.
     pub stalls: bool,
+    /// `Payload` of some connections. Reported only together with steps.
+    pub payload: bool,
 }
 
 impl Wants {
     /// Returns what either wants.
     pub fn or(self, other: Wants) -> Wants {
-        Wants { steps: self.steps || other.steps, stalls: self.stalls || other.stalls }
+        Wants {
+            steps: self.steps || other.steps,
+            stalls: self.stalls || other.stalls,
+            payload: self.payload || other.payload,
+        }
     }
 }
 
@@ -63,6 +75,10 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.0.begin_turn(now).or(self.1.begin_turn(now))
+    }
+
+    fn wants_payload(&self, key: Key) -> bool {
+        self.0.wants_payload(key) || self.1.wants_payload(key)
     }
 }
 
@@ -221,6 +237,13 @@ pub enum Event<'a> {
     },
     /// An event arrived for a closed connection.
     Stale,
+    /// Bytes of this end, in at most a few parts, before the `Read` or `Wrote` that they belong to:
+    /// those that were read, and of those that were written the ones that no read has returned.
+    /// Reported only on demand.
+    Payload {
+        bytes: &'a [u8],
+        sent: bool,
+    },
     /// `bytes` bytes were read into a buffer of `room` bytes. `hint`: whether more may be waiting.
     Read {
         bytes: usize,
@@ -352,6 +375,7 @@ impl Event<'_> {
             | Event::PolledAgain { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Payload { .. }
             | Event::Read { .. }
             | Event::Wrote { .. }
             | Event::ReadBlocked
@@ -429,6 +453,7 @@ impl Event<'_> {
             Event::Closed { .. } => "closed",
             Event::Marked { .. } => "marked",
             Event::Stale => "stale",
+            Event::Payload { .. } => "payload",
             Event::Read { .. } => "read",
             Event::Wrote { .. } => "wrote",
             Event::ReadBlocked => "read-blocked",

@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use super::buffers::{Buffers, Pending};
 use super::drive::DriveCx;
-use super::end::{Ends, Io, Stream};
+use super::end::{End, Ends, Io, Stream};
 use super::event::{Event, ReadHint};
 use super::flow::{Flow, Step};
+use super::key::Key;
 use super::pipes::Pipe;
 use super::ready::Ready;
+use super::turn::Turn;
 
 /// Maximum steps one flow may take per turn. A step is a read and its write, or a write of unsent
 /// bytes. With full buffers this is 1 MiB: the longest delay one connection can impose on others.
@@ -106,7 +108,7 @@ fn read_then_write<S: Stream>(
     }
     let Buffers { scratch, locals, .. } = &mut *cx.buffers;
     if bytes >= SPLICE_THRESHOLD.min(scratch.len()) {
-        flow.bulk = ends.can_splice(from, to);
+        flow.bulk = ends.can_splice(from, to) && !cx.turn.wants_payload(cx.key);
     }
     let wrote = ends.write(to, &scratch[..bytes], locals, cx.key);
     let wrote = report_write(wrote, bytes, to, cx)?;
@@ -158,19 +160,43 @@ fn read<S: Stream>(
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<Option<usize>, EndError> {
     let Buffers { scratch, locals, .. } = &mut *cx.buffers;
-    let room = scratch.len();
     let read = ends.read(end, scratch, at, locals, cx.key);
     let (read, hint) = read.map_err(|error| EndError { end, error })?;
     match read {
         Io::Moved(0) => return Ok(Some(0)),
         Io::Moved(bytes) => {
-            cx.step(end, || Event::Read { bytes, room, hint });
+            if cx.turn.steps {
+                report_read(end, bytes, hint, cx);
+            }
             return Ok(Some(bytes));
         }
         Io::Blocked => cx.step(end, || Event::ReadBlocked),
         Io::Interrupted => cx.step(end, || Event::Interrupted),
     }
     Ok(None)
+}
+
+/// Reports a read into the scratch buffer, while steps are wanted.
+#[inline(never)]
+fn report_read<P>(end: usize, bytes: usize, hint: ReadHint, cx: &mut DriveCx<'_, '_, P>) {
+    let DriveCx { key, buffers, turn } = cx;
+    let (key, room) = (key.at(end), buffers.scratch.len());
+    turn.payload(key, &buffers.scratch[..bytes], false);
+    turn.step(key, || Event::Read { bytes, room, hint });
+}
+
+/// Reports the payload of a write that no read has returned: what a service sends.
+#[cold]
+fn report_made<S: Stream>(
+    bytes: &[u8],
+    (from, to): (usize, usize),
+    ends: &Ends<S>,
+    key: Key,
+    turn: &mut Turn<'_>,
+) {
+    if let End::Local(_) | End::Void = ends.end(from) {
+        turn.payload(key.at(to), bytes, true);
+    }
 }
 
 /// Reports a write of `bytes` bytes, and returns how many were written.
@@ -200,7 +226,7 @@ fn write_unsent<S: Stream>(
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<(), EndError> {
     let Some(unsent_id) = &flow.unsent else { return Ok(()) };
-    let (_, to) = flow.route();
+    let (from, to) = flow.route();
     let Buffers { unsent, locals, .. } = &mut *cx.buffers;
     let pending = unsent.get_mut(unsent_id);
     let bytes = pending.len();
@@ -208,6 +234,10 @@ fn write_unsent<S: Stream>(
         Pending::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
         Pending::Bytes { .. } => ends.write(to, pending.data(), locals, cx.key),
     };
+    if let (true, Ok(Io::Moved(moved))) = (cx.turn.payload, &wrote) {
+        let data = pending.data();
+        report_made(&data[..data.len().min(*moved)], (from, to), ends, cx.key, cx.turn);
+    }
     let wrote = report_write(wrote, bytes, to, cx)?;
     flow.moved += wrote as u64;
     cx.buffers.counts.short_writes += u64::from(wrote < bytes);
@@ -222,12 +252,15 @@ pub fn write_reply<S: Stream>(
     bytes: &[u8],
     cx: &mut DriveCx<'_, '_, S::Pipe>,
 ) -> Result<usize, EndError> {
-    let (_, to) = flow.route();
+    let (from, to) = flow.route();
     // Earlier bytes are sent first.
     if flow.unsent.is_some() || bytes.is_empty() || !ends.ready(to).has(Ready::WRITE) {
         return Ok(0);
     }
     let wrote = ends.write(to, bytes, &mut cx.buffers.locals, cx.key);
+    if let (true, Ok(Io::Moved(moved))) = (cx.turn.payload, &wrote) {
+        report_made(&bytes[..*moved], (from, to), ends, cx.key, cx.turn);
+    }
     let wrote = report_write(wrote, bytes.len(), to, cx)?;
     flow.moved += wrote as u64;
     cx.buffers.counts.short_writes += u64::from(wrote < bytes.len());
@@ -244,7 +277,8 @@ fn splice<S: Stream>(
 ) -> Result<(), EndError> {
     flow.bulk = false;
     let (from, to) = flow.route();
-    if !ends.can_splice(from, to) {
+    // A pipe shows no payload.
+    if !ends.can_splice(from, to) || cx.turn.wants_payload(cx.key) {
         return Ok(());
     }
     let unsent = &mut cx.buffers.unsent;

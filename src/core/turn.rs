@@ -4,6 +4,10 @@ use super::event::{Event, Observer, Wants};
 use super::key::Key;
 use super::time::Moment;
 
+/// Maximum bytes of one `Payload`: a quarter of a read, so that no segment of a recording exceeds
+/// its size by much.
+const PAYLOAD_BYTES: usize = 16 * 1024;
+
 /// One turn. Created after the sleep and passed down to everything that runs in the turn.
 pub struct Turn<'a> {
     /// The time when the sleep ended. The whole turn counts as this moment.
@@ -12,14 +16,16 @@ pub struct Turn<'a> {
     pub steps: bool,
     /// The observer wants `Stalled` and `Resumed`.
     pub stalls: bool,
+    /// The observer wants the payload of some connections.
+    pub payload: bool,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Turn<'a> {
     #[inline(always)]
     pub fn new(now: Moment, observer: &'a mut dyn Observer) -> Turn<'a> {
-        let Wants { steps, stalls } = observer.begin_turn(now);
-        Turn { now, steps, stalls, observer }
+        let Wants { steps, stalls, payload } = observer.begin_turn(now);
+        Turn { now, steps, stalls, payload, observer }
     }
 
     /// Reports an event that is not a step.
@@ -35,6 +41,21 @@ impl<'a> Turn<'a> {
             let step = step();
             debug_assert!(step.is_step(), "{step:?} is not a step");
             self.observer.on(key, &step);
+        }
+    }
+
+    /// Whether the observer wants the payload of this connection.
+    #[inline(always)]
+    pub fn wants_payload(&self, key: Key) -> bool {
+        self.payload && self.observer.wants_payload(key)
+    }
+
+    /// Reports payload, if the observer wants it. `sent`: it belongs to a write.
+    pub fn payload(&mut self, key: Key, bytes: &[u8], sent: bool) {
+        if self.wants_payload(key) {
+            for bytes in bytes.chunks(PAYLOAD_BYTES) {
+                self.observer.on(key, &Event::Payload { bytes, sent });
+            }
         }
     }
 }

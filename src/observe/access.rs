@@ -143,6 +143,7 @@ impl Observer for AccessObserver {
             | Event::Resumed { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Payload { .. }
             | Event::Read { .. }
             | Event::Wrote { .. }
             | Event::ReadBlocked

@@ -208,6 +208,7 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         Event::Marked { ready } if ready.without(ORDINARY) == Ready::NONE => StepKind::Related,
         Event::Read { .. }
         | Event::Wrote { .. }
+        | Event::Payload { .. }
         | Event::ReadBlocked
         | Event::WriteBlocked { .. }
         | Event::ReadOff

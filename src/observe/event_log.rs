@@ -77,7 +77,7 @@ impl<S: LineSink> LogObserver<S> {
 
     /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
     pub fn filter_changed(&mut self) {
-        let Wants { steps, stalls } = self.wants();
+        let Wants { steps, stalls, .. } = self.wants();
         if !steps {
             self.bulk = Bulk::default();
         }
@@ -145,6 +145,10 @@ impl<S: LineSink> Drop for LogObserver<S> {
 
 impl<S: LineSink> Observer for LogObserver<S> {
     fn on(&mut self, key: Key, event: &Event<'_>) {
+        if let Event::Payload { .. } = event {
+            // It may be secret.
+            return;
+        }
         if let (Event::Listening { address, .. }, true) = (event, key.is_source()) {
             self.add_listener(key, address);
         }
@@ -189,7 +193,7 @@ impl<S: LineSink> LogObserver<S> {
     /// Returns what the present filter of the log shows.
     pub(super) fn wants(&self) -> Wants {
         let stalls = self.sink.is_enabled(LIFECYCLE, Level::Debug);
-        Wants { steps: self.logs_steps(), stalls }
+        Wants { steps: self.logs_steps(), stalls, payload: false }
     }
 
     /// Logs an event of a connection that is watched, while the filter does not show steps. What
@@ -324,6 +328,7 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
         | Event::Closed { .. }
         | Event::Marked { .. }
         | Event::Stale
+        | Event::Payload { .. }
         | Event::Read { .. }
         | Event::Wrote { .. }
         | Event::ReadBlocked

@@ -157,6 +157,9 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             "its connection is closed: the number in the event's key is not that of the connection \
              now in the slot",
         ),
+        Event::Payload { .. } => {
+            Text("somebody asked for it; the read or the write that it belongs to follows")
+        }
         Event::Read { bytes, room, hint } => read(bytes, room, hint),
         Event::Wrote { left: 0, .. } => Text("the kernel took all bytes: no buffer is kept"),
         Event::Wrote { left, .. } => Explanation::Unsent(left),

@@ -148,6 +148,9 @@ impl Line<'_> {
             }
             Event::Marked { ready } => write!(f, "{} {ready:#}", self.end()),
             Event::Stale => write!(f, "{} stale event ignored", self.end()),
+            Event::Payload { bytes, .. } => {
+                write!(f, "{} payload recorded, {} B", self.end(), bytes.len())
+            }
             Event::Read { bytes, .. } => write!(f, "{} read {bytes}", self.end()),
             Event::Wrote { bytes, left } => {
                 write!(f, "{} wrote {bytes}, {left} unsent", self.end())

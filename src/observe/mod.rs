@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use log::LevelFilter;
 
@@ -16,6 +17,7 @@ use crate::text::nonblocking_out::standard_error;
 pub(crate) mod access;
 pub(crate) mod access_line;
 pub(crate) mod bulk;
+pub(crate) mod ending;
 pub mod event_log;
 pub mod event_stream;
 pub(crate) mod explain;
@@ -23,9 +25,11 @@ pub(crate) mod filter;
 pub(crate) mod format;
 pub mod line;
 pub mod line_sink;
+pub mod pcapng;
 pub(crate) mod peer_filter;
 pub(crate) mod rate;
 pub mod recorder;
+pub mod taps;
 pub(crate) mod totals;
 pub mod watches;
 
@@ -36,6 +40,7 @@ pub use filter::InvalidDirective;
 use filter::{Filter, FilteredLog};
 pub use peer_filter::PeerFilter;
 pub use recorder::Recorder;
+use taps::{TapId, Taps};
 pub use totals::Totals;
 use watches::{WatchList, WatchRule};
 
@@ -49,6 +54,8 @@ pub struct Watch {
     /// The flight recorder, while it is on.
     pub recorder: Option<Recorder>,
     watches: WatchList,
+    /// Connections that viewers of the admin endpoint read as packets.
+    pub taps: Taps,
     /// While something is watched: the log shows the steps of all connections.
     logs_steps: bool,
     logger: Arc<FilteredLog>,
@@ -83,6 +90,7 @@ pub fn start(plan: &LogPlan) -> Watch {
         events: EventStream::default(),
         recorder: None,
         watches: WatchList::default(),
+        taps: Taps::default(),
         logs_steps: false,
         logger,
         lost,
@@ -133,20 +141,37 @@ impl Watch {
         self.update_max_level();
         self.logs_steps = self.log.wants().steps;
         let now = self.log.now();
-        match &mut self.recorder {
-            Some(recorder) => recorder.set_watching(true, now),
-            None => self.recorder = Some(Recorder::of_watched(now)?),
+        if self.recorder.is_none() {
+            self.recorder = Some(Recorder::of_watched(now)?);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.set_watching(true, now);
+            if self.watches.has_bytes() {
+                recorder.note_bytes();
+            }
         }
         Ok(true)
     }
 
     /// Watches a connection that was opened before.
-    pub fn watch_open(&mut self, key: Key, known: &KnownConnection<'_>, until: Moment) {
-        if self.watches.add(key, until)
+    pub fn watch_open(&mut self, key: Key, known: &KnownConnection<'_>, rule: &WatchRule) {
+        if self.watches.add(key, rule.until, rule.bytes_until())
             && let Some(recorder) = &mut self.recorder
         {
             recorder.add_connection(key, known);
         }
+    }
+
+    /// Opens a tap of an open connection. `start`: when the loop was created. None: there are too
+    /// many.
+    pub fn open_tap(
+        &mut self,
+        key: Key,
+        known: &KnownConnection<'_>,
+        start: SystemTime,
+    ) -> Option<TapId> {
+        self.logs_steps = self.log.wants().steps;
+        self.taps.open(key, known, start)
     }
 
     /// Ends all watches. The recording that one has started stays readable for a while.
@@ -170,40 +195,84 @@ impl Watch {
     /// Passes on an event while something is watched.
     #[cold]
     fn on_while_watching(&mut self, key: Key, event: &Event<'_>) {
+        self.taps.on(key, event);
+        let had_watches = self.watches.is_on();
         if self.watches.takes(key, event) {
-            if let Some(turn) = self.watches.take_turn() {
-                self.on_watched(Key::LOOP, &turn, !self.logs_steps);
-            }
-            self.on_watched(key, event, true);
+            self.pass_turn();
+            self.on_watched(key, event);
         } else {
             self.on_unwatched(key, event);
         }
-        if !self.watches.is_on() {
+        if had_watches && !self.watches.is_on() {
             // It was closed, and was the last.
             self.watches_ended(&[]);
         }
     }
 
-    /// `is_logged`: the log has not received it yet.
-    fn on_watched(&mut self, key: Key, event: &Event<'_>, is_logged: bool) {
+    fn on_watched(&mut self, key: Key, event: &Event<'_>) {
         match self.logs_steps {
-            _ if !is_logged => {}
             true => self.log.on(key, event),
             false => self.log.on_watched(key, event),
         }
+        self.record_watched(key, event);
+    }
+
+    fn record_watched(&mut self, key: Key, event: &Event<'_>) {
         if let Some(recorder) = self.recorder.as_mut().filter(|recorder| recorder.is_of_watched()) {
             recorder.on(key, event);
         }
     }
 
+    /// Whether steps are reported for a few connections only.
+    #[inline]
+    fn is_watching(&self) -> bool {
+        self.watches.is_on() || self.taps.is_on()
+    }
+
     /// Starts a turn while something is watched.
     #[cold]
     fn begin_watched_turn(&mut self, now: Moment) -> Wants {
-        if let Some(ended) = self.watches.begin_turn(now) {
+        if self.watches.is_on()
+            && let Some(ended) = self.watches.begin_turn(now)
+        {
             self.watches_ended(&ended);
         }
         self.logs_steps = self.log.wants().steps;
-        if self.watches.is_on() { recorder::WANTS } else { Wants::default() }
+        let has_taps = self.taps.is_on();
+        if has_taps {
+            self.taps.begin_turn(now);
+        }
+        match self.watches.is_on() || has_taps {
+            true => Wants { payload: has_taps || self.watches.has_bytes(), ..recorder::WANTS },
+            false => Wants::default(),
+        }
+    }
+
+    /// Passes on payload, which nothing but recordings receives.
+    #[cold]
+    fn on_payload(&mut self, key: Key, event: &Event<'_>) {
+        self.taps.on(key, event);
+        let is_watched = self.watches.takes_bytes(key);
+        let Some(recorder) = &mut self.recorder else { return };
+        if !is_watched && !recorder.takes_bytes() {
+            return;
+        }
+        if recorder.is_of_watched() {
+            self.pass_turn();
+            self.record_watched(key, event);
+        } else {
+            recorder.on(key, event);
+        }
+    }
+
+    /// Passes on how the turn began, before the first event of it that is watched.
+    fn pass_turn(&mut self) {
+        if let Some(turn) = self.watches.take_turn() {
+            if !self.logs_steps {
+                self.log.on_watched(Key::LOOP, &turn);
+            }
+            self.record_watched(Key::LOOP, &turn);
+        }
     }
 
     fn on_unwatched(&mut self, key: Key, event: &Event<'_>) {
@@ -240,8 +309,11 @@ impl Watch {
 
 impl Observer for Watch {
     fn on(&mut self, key: Key, event: &Event<'_>) {
+        if let Event::Payload { .. } = event {
+            return self.on_payload(key, event);
+        }
         self.totals.on(key, event);
-        match self.watches.is_on() {
+        match self.is_watching() {
             true => self.on_while_watching(key, event),
             false => self.log.on(key, event),
         }
@@ -258,12 +330,18 @@ impl Observer for Watch {
         }
     }
 
+    fn wants_payload(&self, key: Key) -> bool {
+        self.recorder.as_ref().is_some_and(Recorder::takes_bytes)
+            || self.watches.takes_bytes(key)
+            || self.taps.takes(key)
+    }
+
     fn begin_turn(&mut self, now: Moment) -> Wants {
         if self.events.is_on() {
             self.events.begin_turn(now);
         }
         let wants = self.log.begin_turn(now);
-        let wants = match self.watches.is_on() {
+        let wants = match self.is_watching() {
             true => wants.or(self.begin_watched_turn(now)),
             false => wants,
         };

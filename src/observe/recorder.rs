@@ -19,7 +19,7 @@ use super::event_log::LIFECYCLE;
 const WRITE_AFTER: Duration = Duration::from_secs(5);
 
 /// What a recording receives beside the other events: everything.
-pub(super) const WANTS: Wants = Wants { steps: true, stalls: true };
+pub(super) const WANTS: Wants = Wants { steps: true, stalls: true, payload: false };
 
 /// How long the recording of a watch stays readable after the watch.
 const KEEP: Duration = Duration::from_secs(600);
@@ -32,6 +32,10 @@ pub struct Recorder {
     plan: RecordPlan,
     /// None: it receives every event. Otherwise those of the connections that are watched.
     watched: Option<WatchedOnly>,
+    /// It receives the payload of every connection.
+    takes_bytes: bool,
+    /// It contains payload, or did.
+    has_bytes: bool,
     encoder: Encoder,
     output: Output,
     /// When the first event of the present segment was recorded, or before.
@@ -69,8 +73,17 @@ impl Recorder {
             }
         };
         let (plan, encoder) = (plan.clone(), Encoder::new(now));
-        let buffer = Vec::new();
-        Ok(Recorder { plan, watched: None, encoder, output, begun: now, buffer, starting: None })
+        Ok(Recorder {
+            plan,
+            watched: None,
+            takes_bytes: false,
+            has_bytes: false,
+            encoder,
+            output,
+            begun: now,
+            buffer: Vec::new(),
+            starting: None,
+        })
     }
 
     /// Prepares a recording while connections are open: they are added first.
@@ -119,6 +132,27 @@ impl Recorder {
     #[inline]
     pub fn is_of_watched(&self) -> bool {
         self.watched.is_some()
+    }
+
+    /// Sets whether it receives the payload of every connection.
+    pub fn set_bytes(&mut self, takes_bytes: bool) {
+        self.takes_bytes = takes_bytes;
+        self.has_bytes |= takes_bytes;
+    }
+
+    /// Notes that it receives the payload of some connections.
+    pub fn note_bytes(&mut self) {
+        self.has_bytes = true;
+    }
+
+    /// Whether it receives the payload of every connection.
+    pub fn takes_bytes(&self) -> bool {
+        self.takes_bytes && self.watched.is_none()
+    }
+
+    /// Whether it contains payload, or did.
+    pub fn has_bytes(&self) -> bool {
+        self.has_bytes
     }
 
     /// Sets whether something is watched. Without that, the recording of a watch is kept for a
@@ -230,7 +264,7 @@ impl Observer for Recorder {
             self.begun = now;
         }
         self.encoder.begin_turn(now);
-        WANTS
+        Wants { payload: self.takes_bytes, ..WANTS }
     }
 }
 

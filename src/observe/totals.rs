@@ -108,6 +108,7 @@ impl Observer for Totals {
             | Event::Resumed { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Payload { .. }
             | Event::Read { .. }
             | Event::Wrote { .. }
             | Event::ReadBlocked

@@ -37,6 +37,8 @@ pub enum WatchTarget {
 pub struct WatchRule {
     pub target: WatchTarget,
     pub until: Moment,
+    /// The payload is recorded, too.
+    pub bytes: bool,
 }
 
 /// The watches, and the open connections that they are for.
@@ -46,6 +48,8 @@ pub struct WatchList {
     connections: HashMap<u64, WatchedConn, BuildHasherDefault<KeyHasher>>,
     /// Connections that matched and were too many.
     left_out: u64,
+    /// The time of the current turn.
+    now: Moment,
     /// When the next watch ends.
     next_end: Moment,
     /// How the present turn began, until an event that is watched follows.
@@ -56,6 +60,8 @@ pub struct WatchList {
 struct WatchedConn {
     key: Key,
     until: Moment,
+    /// Until then its payload is recorded.
+    bytes_until: Moment,
 }
 
 impl WatchTarget {
@@ -66,6 +72,13 @@ impl WatchTarget {
             WatchTarget::Peer(filter, _) => filter.matches(peer),
             WatchTarget::Route(indices, _) => indices.contains(&route),
         }
+    }
+}
+
+impl WatchRule {
+    /// Until when the payload of its connections is recorded.
+    pub fn bytes_until(&self) -> Moment {
+        if self.bytes { self.until } else { Moment::default() }
     }
 }
 
@@ -92,8 +105,14 @@ impl WatchList {
         match self.rules.iter_mut().find(|other| other.target == rule.target) {
             Some(same) => {
                 let of_same = self.connections.values_mut();
-                let of_same = of_same.filter(|watched| watched.until == same.until);
-                of_same.for_each(|watched| watched.until = rule.until);
+                for watched in of_same {
+                    if watched.until == same.until {
+                        watched.until = rule.until;
+                    }
+                    if same.bytes && watched.bytes_until == same.until {
+                        watched.bytes_until = rule.bytes_until();
+                    }
+                }
                 *same = rule;
             }
             None if is_full => return false,
@@ -104,16 +123,20 @@ impl WatchList {
     }
 
     /// Watches a connection until a watch of it ends. Returns false if there are too many.
-    pub fn add(&mut self, key: Key, until: Moment) -> bool {
+    pub fn add(&mut self, key: Key, until: Moment, bytes_until: Moment) -> bool {
         let is_full = self.connections.len() >= WATCHED_CONNECTIONS;
         match self.connections.get_mut(&number(key)) {
-            Some(known) => known.until = known.until.max(until),
+            Some(known) => {
+                known.until = known.until.max(until);
+                known.bytes_until = known.bytes_until.max(bytes_until);
+            }
             None if is_full => {
                 self.left_out += 1;
                 return false;
             }
             None => {
-                self.connections.insert(number(key), WatchedConn { key: key.at(0), until });
+                let watched = WatchedConn { key: key.at(0), until, bytes_until };
+                self.connections.insert(number(key), watched);
             }
         }
         self.update_next_end();
@@ -135,6 +158,17 @@ impl WatchList {
         }
     }
 
+    /// Whether the payload of any connection is recorded.
+    pub fn has_bytes(&self) -> bool {
+        self.rules.iter().any(|rule| rule.bytes)
+    }
+
+    /// Whether the payload of this connection is recorded.
+    pub fn takes_bytes(&self, key: Key) -> bool {
+        let watched = self.connections.get(&number(key)).filter(|_| !key.is_source());
+        watched.is_some_and(|watched| watched.bytes_until > self.now)
+    }
+
     /// Returns how the turn began, once in a turn.
     pub fn take_turn(&mut self) -> Option<Event<'static>> {
         self.turn.take()
@@ -142,9 +176,10 @@ impl WatchList {
 
     #[cold]
     fn opened(&mut self, key: Key, route: u16, peer: &Peer) -> bool {
-        let matching = self.rules.iter().filter(|rule| rule.target.matches(route, peer));
-        match matching.map(|rule| rule.until).max() {
-            Some(until) => self.add(key, until),
+        let matching = || self.rules.iter().filter(|rule| rule.target.matches(route, peer));
+        let bytes_until = matching().map(WatchRule::bytes_until).max().unwrap_or_default();
+        match matching().map(|rule| rule.until).max() {
+            Some(until) => self.add(key, until, bytes_until),
             None => false,
         }
     }
@@ -159,7 +194,7 @@ impl WatchList {
     /// Starts a turn: ends the watches whose time is up. Returns the connections that are no longer
     /// watched, if any watch has ended.
     pub fn begin_turn(&mut self, now: Moment) -> Option<Vec<Key>> {
-        self.turn = None;
+        (self.turn, self.now) = (None, now);
         if now < self.next_end {
             return None;
         }
@@ -200,13 +235,14 @@ mod tests {
     use crate::core::{Close, CloseKind, Reason, ServiceKind, Side};
 
     fn of_connection(id: u32, until: u64) -> WatchRule {
-        WatchRule { target: WatchTarget::Connection(id), until: Moment(until) }
+        WatchRule { target: WatchTarget::Connection(id), until: Moment(until), bytes: false }
     }
 
     fn of_route(index: u16, until: u64) -> WatchRule {
         WatchRule {
             target: WatchTarget::Route(vec![index], index.to_string()),
             until: Moment(until),
+            bytes: false,
         }
     }
 
@@ -224,7 +260,7 @@ mod tests {
     fn a_watch_for_one_connection_ends_with_it() {
         let mut watches = WatchList::default();
         let key = Key::new(7, 3);
-        assert!(watches.start(of_connection(7, 10)) && watches.add(key, Moment(10)));
+        assert!(watches.start(of_connection(7, 10)) && watches.add(key, Moment(10), Moment(0)));
         assert!(watches.takes(key.at(1), &Event::ReadBlocked));
         assert!(!watches.takes(Key::new(8, 3), &Event::ReadBlocked));
         assert!(!watches.takes(Key::LOOP, &Event::ReadBlocked));
@@ -237,9 +273,9 @@ mod tests {
     fn each_connection_is_watched_until_the_last_of_its_watches_ends() {
         let mut watches = WatchList::default();
         assert!(watches.start(of_route(1, 10)) && watches.start(of_connection(7, 20)));
-        assert!(watches.add(Key::new(7, 0), Moment(20)));
+        assert!(watches.add(Key::new(7, 0), Moment(20), Moment(0)));
         assert!(open(&mut watches, 8, 1) && !open(&mut watches, 9, 2));
-        assert!(watches.add(Key::new(7, 0), Moment(10)));
+        assert!(watches.add(Key::new(7, 0), Moment(10), Moment(0)));
         assert_eq!(watches.begin_turn(Moment(9)), None);
         assert_eq!(watches.begin_turn(Moment(10)), Some(vec![Key::new(8, 0)]));
         assert!(watches.is_on() && watches.takes(Key::new(7, 0), &Event::ReadBlocked));
@@ -278,7 +314,7 @@ mod tests {
     fn the_turn_is_reported_once_before_the_first_event_that_is_watched() {
         let mut watches = WatchList::default();
         let key = Key::new(7, 0);
-        assert!(watches.start(of_connection(7, 10)) && watches.add(key, Moment(10)));
+        assert!(watches.start(of_connection(7, 10)) && watches.add(key, Moment(10), Moment(0)));
         let (slept, limit) = (Duration::ZERO, None);
         let turn = Event::Turn { number: 1, slept, limit, events: 1, queued: 0 };
         assert!(!watches.takes(Key::LOOP, &turn));
@@ -287,5 +323,23 @@ mod tests {
         assert!(!watches.takes(Key::LOOP, &turn));
         watches.begin_turn(Moment(1));
         assert!(watches.take_turn().is_none(), "that of an earlier turn");
+    }
+
+    #[test]
+    fn payload_is_wanted_for_as_long_as_a_watch_with_payload_lasts() {
+        let mut watches = WatchList::default();
+        let with_bytes = |until| WatchRule { bytes: true, ..of_route(1, until) };
+        assert!(watches.start(with_bytes(10)) && watches.start(of_connection(7, 20)));
+        let key = Key::new(7, 0);
+        assert!(open(&mut watches, 7, 1) && watches.add(key, Moment(20), Moment(0)));
+        assert!(watches.has_bytes() && watches.takes_bytes(key.at(1)));
+        assert!(!watches.takes_bytes(Key::new(8, 0)) && !watches.takes_bytes(Key::LOOP));
+        assert_eq!(watches.begin_turn(Moment(10)), Some(vec![]));
+        assert!(!watches.has_bytes() && !watches.takes_bytes(key));
+        assert!(watches.takes(key, &Event::ReadBlocked));
+        assert!(watches.start(with_bytes(15)) && watches.add(key, Moment(15), Moment(15)));
+        assert!(watches.takes_bytes(key));
+        assert!(watches.start(of_route(1, 15)));
+        assert!(!watches.takes_bytes(key), "it was started again without");
     }
 }

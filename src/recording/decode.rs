@@ -175,6 +175,7 @@ fn decode_step(
     deliver: &mut dyn FnMut(&Event<'_>),
 ) -> Option<()> {
     let event = match kind {
+        schema::PAYLOAD => Event::Payload { bytes: f.raw(), sent: f.flag() },
         schema::READ_LONG => {
             let hint = names::hint(f.choice())?;
             Event::Read { bytes: f.number()?, room: f.number()?, hint }

@@ -302,6 +302,7 @@ fn encode(w: &mut SegmentWriter, event: &Event<'_>) {
         }
         Event::Marked { ready } => w.short(schema::MARKED, 0, u64::from(ready.to_bits())),
         Event::Stale => w.short(schema::STALE, 0, 0),
+        Event::Payload { bytes, sent } => w.raw(schema::PAYLOAD, flag(sent), bytes),
         Event::Read { bytes, room, hint } => {
             let hint = choice(names::hint_number(hint));
             match halves(bytes as u64, room as u64) {

@@ -114,6 +114,11 @@ impl<'a, 't> Fields<'a, 't> {
         }
     }
 
+    /// Returns all of the payload.
+    pub fn raw(&self) -> &'a [u8] {
+        self.payload
+    }
+
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = self.number::<usize>()?;
         let (bytes, rest) = self.payload.split_at_checked(length)?;

@@ -89,10 +89,11 @@ pub const DROPPED: u8 = 0xb7;
 pub const RELOADING: u8 = 0xb8;
 pub const RELOADED: u8 = 0xb9;
 pub const RELOAD_FAILED: u8 = 0xba;
+pub const PAYLOAD: u8 = 0xbb;
 
 /// Each kind: its number, its name and its fields with their types. docs/recording.md describes the
 /// types.
-pub const KINDS: [(u8, &str); 53] = [
+pub const KINDS: [(u8, &str); 54] = [
     (SUBJECT, "subject key:word"),
     (TIME, "time now:word"),
     (TEXT, "text text:raw"),
@@ -178,6 +179,7 @@ pub const KINDS: [(u8, &str); 53] = [
          down:unsigned lasted:time",
     ),
     (PASSED, "passed received:unsigned received-bytes:unsigned sent:unsigned sent-bytes:unsigned"),
+    (PAYLOAD, "payload sent:flag bytes:raw"),
     (DROPPED, "dropped bytes:optional from:text why:text error:text code:optional"),
 ];
 

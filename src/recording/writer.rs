@@ -203,6 +203,12 @@ impl SegmentWriter {
         self.bytes.append(&mut self.payload);
     }
 
+    /// Writes a record whose payload is these bytes.
+    pub fn raw(&mut self, kind: u8, flags: u8, bytes: &[u8]) {
+        self.short(kind, flags, bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Writes a record of a table, which has no time, with the payload of the fields before.
     pub fn table(&mut self, kind: u8) {
         self.head(0, [kind, 0], self.subject.1, self.payload.len() as u64);

@@ -40,7 +40,8 @@ fn in_order(names: &[&str], expected: &[&str]) -> bool {
 
 const ECHO: [&str; 6] = ["opened", "read", "wrote", "end-of-file", "shut-down", "closed"];
 
-fn output(command: &mut Command) -> Vec<u8> {
+/// Returns what a command prints that succeeds.
+pub fn output(command: &mut Command) -> Vec<u8> {
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     output.stdout

@@ -32,15 +32,31 @@ pub struct EventLog {
     pub lines: Vec<String>,
     /// Stalls are reported.
     pub stalls: bool,
+    /// The connection whose payload is reported.
+    pub payload: Option<u32>,
+    /// What was reported of it: received by each end, and sent without a read.
+    pub received: [Vec<u8>; 2],
+    pub made: Vec<u8>,
 }
 
 impl Observer for EventLog {
     fn on(&mut self, key: Key, event: &Event<'_>) {
+        if let Event::Payload { bytes, sent } = *event {
+            assert_eq!(self.payload, Some(key.id), "nobody asked for it");
+            assert!(bytes.len() <= 16 * 1024);
+            let kept = if sent { &mut self.made } else { &mut self.received[key.end()] };
+            kept.extend_from_slice(bytes);
+            return;
+        }
         self.lines.push(format!("#{}.{} {event:?}", key.id, key.end()));
     }
 
+    fn wants_payload(&self, key: Key) -> bool {
+        self.payload == Some(key.id)
+    }
+
     fn begin_turn(&mut self, _: Moment) -> Wants {
-        Wants { steps: true, stalls: self.stalls }
+        Wants { steps: true, stalls: self.stalls, payload: self.payload.is_some() }
     }
 }
 

@@ -51,6 +51,59 @@ fn bytes_are_spliced_from_16_kib_in_one_read_on() {
 }
 
 #[test]
+fn payload_that_is_wanted_is_read_and_never_spliced_and_is_what_arrives() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.room = 1_000_000;
+    bench.net.borrow_mut().splice = 300_000;
+    let (key, client, target) = bench.relay();
+    let (other, other_client, _) = bench.relay();
+    for client in [client, other_client] {
+        bench.say(client, &[7; 20_000]);
+        bench.say(client, &[8; 20_000]);
+    }
+    let spliced = |bench: &Bench, key: Key| {
+        let line = format!("#{}.0 Read {{", key.id);
+        let lines = bench.events.lines.iter().filter(|text| text.starts_with(&line));
+        lines.filter(|text| text.contains("hint: Spliced")).count()
+    };
+    let before = (spliced(&bench, key), spliced(&bench, other));
+    assert!(before.0 > 0 && before.1 > 0, "it is spliced while nobody looks: {before:?}");
+    while let Found::Bytes(_) = bench.read(target) {}
+    bench.events.payload = Some(key.id);
+    let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at * 7 / 3) as u8).collect();
+    for part in bytes.chunks(70_000) {
+        bench.say(client, part);
+    }
+    bench.say(target, b"answer");
+    bench.say(other_client, &[9; 70_000]);
+    assert_eq!(spliced(&bench, key), before.0);
+    assert!(spliced(&bench, other) > before.1, "the others are spliced as before");
+    assert!(bench.events.received[0] == bytes, "the bytes differ");
+    assert_eq!(bench.events.received[1], b"answer");
+    let mut arrived = Vec::new();
+    while let Found::Bytes(more) = bench.read(target) {
+        arrived.extend(more);
+        bench.turn();
+    }
+    assert!(arrived == bytes, "{} of {} bytes arrived", arrived.len(), bytes.len());
+    bench.events.payload = None;
+    bench.say(client, &[7; 70_000]);
+    bench.say(client, &[7; 70_000]);
+    assert!(spliced(&bench, key) > before.0, "and spliced again afterwards");
+}
+
+#[test]
+fn what_a_service_sends_is_payload_too() {
+    let mut bench = Bench::new(Timeouts::default());
+    bench.events.payload = Some(1);
+    let text = bench.engine.buffers.unsent.store(b"welcome");
+    let (_, id) = bench.open(|socket| Conn::say(socket, Some(text)));
+    bench.say(id, b"thanks");
+    assert_eq!(bench.events.made, b"welcome");
+    assert_eq!(bench.events.received, [b"thanks".to_vec(), Vec::new()]);
+}
+
+#[test]
 fn after_urgent_data_nothing_is_spliced() {
     let mut bench = Bench::new(Timeouts::default());
     bench.room = 1_000_000;

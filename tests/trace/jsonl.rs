@@ -56,6 +56,7 @@ pub fn every_event(observer: &mut dyn Observer) {
         (b, Event::Resumed { stalled: time }),
         (a, Event::Marked { ready: Ready::READ.with(Ready::READ_CLOSED) }),
         (a, Event::Stale),
+        (a, Event::Payload { bytes: b"hi\xff", sent: false }),
         (a, Event::Read { bytes: 5, room: 65_536, hint: ReadHint::EndWaits }),
         (b, Event::Wrote { bytes: 3, left: 2 }),
         (a, Event::ReadBlocked),
@@ -134,7 +135,7 @@ fn the_page_has_every_event_with_its_fields() {
         assert_eq!(*row, fields, "{name}");
         names.insert(name);
     }
-    assert_eq!(names.len(), 42, "one of every kind");
+    assert_eq!(names.len(), 43, "one of every kind");
     assert_eq!(rows.len(), names.len(), "the page has no other events");
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);

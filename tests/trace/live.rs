@@ -51,6 +51,7 @@ impl<'a> TracedLoop<'a> {
             busy_poll: None,
             admin: AdminPlan::default(),
             record: None,
+            record_bytes: false,
         };
         let mut observer = Addresses { observer, addresses: Vec::new() };
         let (reactor, _) = start::bind(&plan, &mut observer).unwrap();

@@ -14,6 +14,9 @@ const SHOWN_COLUMNS: usize = 72;
 /// Maximum characters of an opaque token.
 const OPAQUE_CHARS: usize = 64;
 
+/// The values of a parameter that is on or off.
+pub const YES_OR_NO: [(&str, bool); 2] = [("yes", true), ("no", false)];
+
 /// The parameters of a query in their order, decoded. No name occurs twice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query {

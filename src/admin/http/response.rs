@@ -16,6 +16,7 @@ pub mod content_type {
     pub const EVENTS: &str = "text/event-stream";
     pub const TOML: &str = "application/toml";
     pub const RECORDING: &str = "application/octet-stream";
+    pub const PCAPNG: &str = "application/x-pcapng";
 }
 
 /// Headers of every answer. They keep pages of other origins from reading, embedding or framing it,

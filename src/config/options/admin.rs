@@ -8,7 +8,7 @@ use crate::config::record::read_record;
 
 const ADMIN: OptionSpec = OptionSpec { section: Section::Admin, scope: Scope::Servers, ..PLAIN };
 
-pub(super) const OPTIONS: [OptionSpec; 5] = [
+pub(super) const OPTIONS: [OptionSpec; 6] = [
     OptionSpec {
         name: "metrics",
         in_file: Some(FileKey { name: "metrics", ..ADMIN_TABLE }),
@@ -69,6 +69,16 @@ pub(super) const OPTIONS: [OptionSpec; 5] = [
         field: Field::Daemon(
             |plan, value| put(&mut plan.record, read_record(value).map(Some)),
             |plan| plan.record.as_ref().map(ToString::to_string),
+        ),
+        ..ADMIN
+    },
+    OptionSpec {
+        name: "record-bytes",
+        help: "record what connections carry, too: it may be secret",
+        section: Section::Log,
+        field: Field::Daemon(
+            |plan, _| put(&mut plan.record_bytes, Ok(true)),
+            |plan| plan.record_bytes.then(String::new),
         ),
         ..ADMIN
     },

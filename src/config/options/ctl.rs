@@ -9,7 +9,7 @@ const CTL: OptionSpec = OptionSpec { scope: Scope::Only(&["ctl"]), ..PLAIN };
 /// A filter that admits everything unless it is given.
 const FILTER: OptionSpec = OptionSpec { default: "any", ..CTL };
 
-pub(super) const OPTIONS: [OptionSpec; 14] = [
+pub(super) const OPTIONS: [OptionSpec; 15] = [
     OptionSpec {
         name: "admin",
         takes: Takes::Value("ADDRESS"),
@@ -153,6 +153,15 @@ pub(super) const OPTIONS: [OptionSpec; 14] = [
         field: Field::Ctl(
             |ctl, _| put(&mut ctl.watch.all, Ok(true)),
             |ctl| ctl.watch.all.then(String::new),
+        ),
+        ..CTL
+    },
+    OptionSpec {
+        name: "bytes",
+        help: "watch, record: with what connections carry, which may be secret",
+        field: Field::Ctl(
+            |ctl, _| put(&mut ctl.watch.bytes, Ok(true)),
+            |ctl| ctl.watch.bytes.then(String::new),
         ),
         ..CTL
     },

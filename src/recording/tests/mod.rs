@@ -180,6 +180,7 @@ fn skip(kind: &str, payload: &mut impl Iterator<Item = u8>) {
         }
     };
     match kind {
+        "raw" => drop(payload.count()),
         "unsigned" | "text" => drop(number()),
         "time" => drop((number(), number())),
         "optional" if number() != 0 => drop(number()),

@@ -9,7 +9,7 @@ use crate::core::{
 };
 
 /// The number of variants: `sample` takes an index below it.
-pub const SAMPLES: u64 = 43;
+pub const SAMPLES: u64 = 44;
 
 fn pick<T: Clone>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len() as u64) as usize].clone()
@@ -199,6 +199,7 @@ pub fn sample(index: u64, r: &mut Random, turn: Moment, deliver: &mut dyn FnMut(
             Event::Reloaded { added, changed, removed, unchanged }
         }
         41 => Event::ReloadFailed { error: address },
+        42 => Event::Payload { bytes: other.as_bytes(), sent: yes },
         _ => {
             let from = yes.then_some(peer);
             Event::Dropped { bytes: some.then_some(bytes), from, why: why(r) }

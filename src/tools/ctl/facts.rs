@@ -125,7 +125,8 @@ pub fn recording(resource: &RecordResource, _view: &View) -> String {
         Some(record) => {
             let is_of_watched = resource.of.as_deref() == Some("watched");
             let of = if is_of_watched { ", watched connections only" } else { "" };
-            format!("recording: {}{of}\n", safe(record))
+            let with = if resource.bytes { ", with payload" } else { "" };
+            format!("recording: {}{of}{with}\n", safe(record))
         }
         None => "not recording\n".to_owned(),
     }
@@ -141,7 +142,8 @@ pub fn watches(resource: &WatchResource, _view: &View) -> String {
             (None, None, Some(route)) => format!("route {}", safe(route)),
             (None, None, None) => "unknown".to_owned(),
         };
-        text += &format!("watching {subject} for {}\n", time(row.left_seconds));
+        let with = if row.bytes { ", with payload" } else { "" };
+        text += &format!("watching {subject} for {}{with}\n", time(row.left_seconds));
     }
     if resource.watches.is_empty() {
         text += "watching nothing\n";

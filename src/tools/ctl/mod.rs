@@ -126,9 +126,10 @@ impl Session<'_> {
                 Err(CtlError::Usage(text.to_owned()))
             }
             RecordCommand::Copy => self.copy(&AdminRequest::get(PATH)),
-            RecordCommand::Start(limit) => {
+            RecordCommand::Start { limit, bytes } => {
                 let body = json::line(&RecordRequest { limit: limit.clone() });
                 let request = AdminRequest::post(PATH, Some(body));
+                let request = request.with("bytes", bytes.then_some("yes"));
                 let begun = self.endpoint.start_recording(&request)?;
                 self.print(&begun, facts::recording)
             }
@@ -154,7 +155,11 @@ impl Session<'_> {
         loop {
             match body.read(&mut buffer).map_err(|error| self.endpoint.failed(&error))? {
                 0 => return Ok(()),
-                count => self.out.write_all(&buffer[..count]).map_err(CtlError::Output)?,
+                count => {
+                    // A reader in a pipe sees each part as it comes.
+                    let written = self.out.write_all(&buffer[..count]);
+                    written.and_then(|()| self.out.flush()).map_err(CtlError::Output)?;
+                }
             }
         }
     }
@@ -180,14 +185,17 @@ fn watch_request(watch: &WatchCommand) -> AdminRequest {
         WatchCommand::Stop { all } => {
             AdminRequest::delete(PATH).with("record", all.then_some("off"))
         }
-        WatchCommand::Start(subject, WatchSettings { time, .. }) => {
+        WatchCommand::Start(subject, WatchSettings { time, bytes, .. }) => {
             let (name, value) = match subject {
                 WatchSubject::Connection(id) => ("connection", id.to_string()),
                 WatchSubject::Peer(peer) => ("peer", peer.clone()),
                 WatchSubject::Route(route) => ("route", route.clone()),
             };
             let time = time.map(show_duration);
-            AdminRequest::post(PATH, None).with(name, Some(&value)).with("for", time.as_deref())
+            AdminRequest::post(PATH, None)
+                .with(name, Some(&value))
+                .with("for", time.as_deref())
+                .with("bytes", bytes.then_some("yes"))
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::core::{Close, Event, Key, Moment, Observer, Peer, Ready, ServiceKind, Wants};
+use crate::observe::ending;
 use crate::observe::explain::{Explained, explain};
 use crate::observe::format::Span;
 use crate::observe::line::{Line, PeerName};
@@ -16,7 +17,6 @@ use crate::text::quantity::{bytes as size, short_bytes};
 use crate::text::wrap::{COLUMNS, fit};
 
 use super::diagram::{Arrow, Diagram, DiagramRow};
-use super::ending;
 
 /// Rows of traffic that are shown before the rest is folded: a turn with a full budget has less
 /// than twice as many.
@@ -259,6 +259,7 @@ impl ExplainConverter {
             | Event::CutOff { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Payload { .. }
             | Event::Read { .. }
             | Event::ReadBlocked
             | Event::ReadOff
@@ -406,7 +407,7 @@ impl ExplainConverter {
 
 impl Observer for ExplainConverter {
     fn on(&mut self, key: Key, event: &Event<'_>) {
-        if key.id != self.id || key.is_source() {
+        if key.id != self.id || key.is_source() || matches!(event, Event::Payload { .. }) {
             return;
         }
         let is_opened = matches!(event, Event::Opened { .. });
@@ -425,7 +426,7 @@ impl Observer for ExplainConverter {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: false }
     }
 }
 
@@ -482,6 +483,7 @@ impl Folded {
                 Some(Folded { writes: 1, sent: bytes as u64, ..zero })
             }
             Event::Marked { .. }
+            | Event::Payload { .. }
             | Event::ReadBlocked
             | Event::WriteBlocked { .. }
             | Event::ReadOff
@@ -592,6 +594,7 @@ fn arrow(event: &Event<'_>, is_socket: bool) -> Option<Arrow> {
         | Event::Closed { .. }
         | Event::Marked { .. }
         | Event::Stale
+        | Event::Payload { .. }
         | Event::ReadBlocked
         | Event::WriteBlocked { .. }
         | Event::ReadOff

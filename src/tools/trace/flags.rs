@@ -16,9 +16,9 @@ use crate::text::escape::{plain, shell_quoted};
 use crate::text::quantity::bytes as size;
 use crate::text::wrap::{COLUMNS, fit};
 
-use super::ending;
 use super::findings::{self, FindingLevel, TraceFinding, Worst};
 use super::slow_turns::SlowTurns;
+use crate::observe::ending;
 
 /// A connection that is ready for this long and is not driven is starved.
 const STARVED: Duration = Duration::from_millis(100);
@@ -308,6 +308,7 @@ impl FlagsConverter {
             | Event::Marked { .. }
             | Event::Stale
             | Event::Read { .. }
+            | Event::Payload { .. }
             | Event::ReadOn
             | Event::ReadBlocked
             | Event::ReadOff
@@ -334,7 +335,7 @@ impl Observer for FlagsConverter {
         self.now = now;
         self.start.get_or_insert(now);
         self.turns += 1;
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: false }
     }
 }
 

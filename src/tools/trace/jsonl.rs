@@ -60,7 +60,7 @@ impl<W: Write> Observer for JsonlConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: true }
     }
 }
 
@@ -212,6 +212,11 @@ pub(super) fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
         Event::Marked { ready } => {
             vec![("ready", ready.to_string().split('+').collect::<Vec<&str>>().into())]
         }
+        Event::Payload { bytes, sent } => vec![
+            ("sent", sent.into()),
+            ("bytes", bytes.len().into()),
+            ("hex", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()),
+        ],
         Event::Read { bytes, room, hint } => {
             vec![("bytes", bytes.into()), ("room", room.into()), ("hint", hint_name(hint).into())]
         }

@@ -2,14 +2,10 @@
 //! that a replay feeds. It knows nothing of the bytes of recordings.
 
 mod diagram;
-mod ending;
 pub mod explain;
 mod findings;
 pub mod flags;
 pub mod jsonl;
-pub mod pcapng;
-mod pcapng_blocks;
-mod pcapng_names;
 pub mod perfetto;
 mod perfetto_packets;
 mod perfetto_tracks;
@@ -17,10 +13,10 @@ mod protobuf;
 mod run;
 mod slow_turns;
 
+pub use crate::observe::pcapng::PcapngConverter;
 pub use explain::ExplainConverter;
 pub use flags::{FlagsConverter, RecordingGaps};
 pub use jsonl::JsonlConverter;
-pub use pcapng::PcapngConverter;
 pub use perfetto::PerfettoConverter;
 pub use perfetto_tracks::ConnectionSteps;
 pub use run::{TraceOutcome, run};

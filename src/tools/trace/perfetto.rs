@@ -458,6 +458,10 @@ impl<W: Write> Observer for PerfettoConverter<W> {
         if let Some(now) = self.upcoming.take() {
             self.next_turn(now, event);
         }
+        // It goes with the read or the write that follows.
+        if let Event::Payload { .. } = event {
+            return;
+        }
         match key.is_source() {
             true => self.on_source(key, event),
             false => self.on_conn(key, event),
@@ -466,7 +470,7 @@ impl<W: Write> Observer for PerfettoConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.upcoming = Some(now);
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: false }
     }
 }
 

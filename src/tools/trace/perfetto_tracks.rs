@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::core::{Deadline, Event, Key, Moment, Observer, ServiceKind, Wants};
 use crate::recording::{ReplayObserver, SegmentHead};
 
-use super::ending;
+use crate::observe::ending;
 
 /// Connections with a track of their own: more could not be surveyed. They are those with the most
 /// events.
@@ -52,7 +52,7 @@ impl Observer for ConnectionSteps {
     }
 
     fn begin_turn(&mut self, _: Moment) -> Wants {
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: false }
     }
 }
 
@@ -133,6 +133,7 @@ impl TrackedConn {
             | Event::Marked { .. }
             | Event::Stale
             | Event::Read { .. }
+            | Event::Payload { .. }
             | Event::ReadBlocked
             | Event::ReadOff
             | Event::ReadOn

@@ -4,7 +4,7 @@ use crate::core::{Close, CloseKind, Reason, ServiceKind, Side, SysError};
 
 /// Returns whether closing resets the sockets that are still open. `has_unsent`: bytes that were
 /// read are not sent yet.
-pub(super) fn is_reset(ending: Close, is_relay: bool, has_unsent: bool) -> bool {
+pub fn is_reset(ending: Close, is_relay: bool, has_unsent: bool) -> bool {
     match ending.reason {
         Reason::Finished | Reason::Served | Reason::Drained | Reason::Evicted => false,
         // If nobody closed before, the close itself says it.
@@ -29,7 +29,7 @@ pub(super) fn is_reset(ending: Close, is_relay: bool, has_unsent: bool) -> bool 
 
 /// Returns the end at which a RST arrived or a call failed, and the error, if that is why the
 /// connection was closed.
-pub(super) fn failed_end(reason: Reason) -> Option<(usize, SysError)> {
+pub fn failed_end(reason: Reason) -> Option<(usize, SysError)> {
     match reason {
         Reason::Reset { by: Side::Client, fault } | Reason::Abandoned { fault } => Some((0, fault)),
         Reason::Reset { by: Side::Target, fault } => Some((1, fault)),
@@ -54,7 +54,7 @@ pub(super) fn failed_end(reason: Reason) -> Option<(usize, SysError)> {
 }
 
 /// Returns whether end b of a connection of this service is the socket of a target.
-pub(super) fn has_target(service: ServiceKind) -> bool {
+pub fn has_target(service: ServiceKind) -> bool {
     match service {
         ServiceKind::Relay | ServiceKind::Connect => true,
         ServiceKind::Echo

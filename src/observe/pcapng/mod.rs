@@ -1,4 +1,4 @@
-//! Writes a pcapng file: the packets that would have carried what the loop read and wrote, with
+//! Writes pcapng: the packets that would have carried what the loop read and wrote, with
 //! the decisions of the loop as comments. Their headers are made up from events, so they show what
 //! the program saw, not what the network did.
 
@@ -8,12 +8,18 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, SysError, Wants};
-use crate::observe::line::{KnownLine, Line};
 use crate::recording::{KnownConnection, ReplayObserver};
+use crate::text::count::Count;
 
 use super::ending;
-use super::pcapng_blocks::{self as blocks, ACK, FIN, PSH, Packet, RST, SYN, Segment};
-use super::pcapng_names::{Names, same_family};
+use super::line::{KnownLine, Line};
+use blocks::{ACK, FIN, PSH, Packet, RST, SYN, Segment};
+use names::{Names, same_family};
+use payload::Payload;
+
+mod blocks;
+mod names;
+mod payload;
 
 /// Maximum payload of a packet: with the headers of IPv4 and TCP, 65,535 bytes.
 const MAX_PAYLOAD: usize = 65_495;
@@ -36,6 +42,10 @@ pub struct PcapngConverter<W: Write> {
     conns: HashMap<u32, PacketConn>,
     /// The addresses of datagram sockets, and as the log shows them.
     listeners: HashMap<Key, (SocketAddr, String)>,
+    /// Packets that were not written since the last one that was.
+    withheld: u64,
+    /// No packet is written.
+    is_withholding: bool,
     out: W,
     /// The first error. Nothing is written after it.
     error: io::Result<()>,
@@ -49,6 +59,7 @@ struct PacketConn {
     ends: [Option<PacketEnd>; 2],
     /// Decisions for the comments of the next packet.
     comments: Vec<String>,
+    payload: Payload,
 }
 
 /// One end: both directions of a TCP connection.
@@ -80,8 +91,33 @@ impl<W: Write> PcapngConverter<W> {
             names: Names::default(),
             conns: HashMap::new(),
             listeners: HashMap::new(),
+            withheld: 0,
+            is_withholding: false,
             out,
             error,
+        }
+    }
+
+    /// Where the packets are written.
+    pub fn out(&self) -> &W {
+        &self.out
+    }
+
+    pub fn out_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Sets whether packets are counted instead of written. The next one that is written says how
+    /// many were not.
+    pub fn set_withholding(&mut self, is_withholding: bool) {
+        self.is_withholding = is_withholding;
+    }
+
+    /// Writes a block that says nothing, so that nothing in between closes the connection of a
+    /// reader.
+    pub fn keep_alive(&mut self) {
+        if self.error.is_ok() {
+            self.error = blocks::no_news(&mut self.out, self.start + self.now.0);
         }
     }
 
@@ -97,7 +133,13 @@ impl<W: Write> PcapngConverter<W> {
         let ends = [Some(PacketEnd::new(peer, own)), None];
         self.conns.insert(
             key.id,
-            PacketConn { has_target, has_unsent: false, ends, comments: Vec::new() },
+            PacketConn {
+                has_target,
+                has_unsent: false,
+                ends,
+                comments: Vec::new(),
+                payload: Payload::default(),
+            },
         );
     }
 
@@ -111,6 +153,10 @@ impl<W: Write> PcapngConverter<W> {
     fn segments(&mut self, key: Key, event: &Event<'_>) {
         let (micros, end) = (self.start.saturating_add(self.now.0), key.end());
         let Some(conn) = self.conns.get_mut(&key.id) else { return };
+        let data = conn.payload.on(end, event, conn.has_target);
+        if data.is_gap {
+            conn.comments.push("the bytes of this packet were not recorded".to_owned());
+        }
         if has_comment(event) && conn.comments.len() < MAX_COMMENTS {
             conn.comments.push(sentence(key, event, None));
         }
@@ -126,12 +172,23 @@ impl<W: Write> PcapngConverter<W> {
         for (end, planned) in segments {
             let Some(side) = &conn.ends[end] else { continue };
             let (from, to) = side.addresses(planned.is_inbound);
+            if self.is_withholding {
+                self.withheld += 1;
+                continue;
+            }
+            if self.withheld > 0 {
+                let lost = Count(self.withheld as usize, "packet");
+                conn.comments.insert(0, format!("{lost} lost here: the reader is too slow"));
+            }
+            let bytes = data.bytes.get(planned.at..planned.at + planned.payload);
             let packet = Packet {
                 interface: end as u32,
                 micros,
                 is_inbound: planned.is_inbound,
                 headers: blocks::tcp(from, to, &planned.segment, planned.payload),
                 payload: planned.payload,
+                bytes: bytes.unwrap_or_default(),
+                lost: std::mem::take(&mut self.withheld),
                 comments: &std::mem::take(&mut conn.comments),
             };
             write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
@@ -149,6 +206,10 @@ impl<W: Write> PcapngConverter<W> {
         if let Some(conn) = self.conns.get_mut(&key.id).filter(|_| key.end() == 1) {
             conn.ends[1].get_or_insert_with(|| PacketEnd::new(peer, own));
         }
+        if self.is_withholding {
+            self.withheld += 1;
+            return;
+        }
         let own = same_family(own, peer);
         let (from, to) = if inbound { (peer, own) } else { (own, peer) };
         let packet = Packet {
@@ -157,6 +218,8 @@ impl<W: Write> PcapngConverter<W> {
             is_inbound: inbound,
             headers: blocks::udp(from, to, bytes),
             payload: bytes,
+            bytes: &[],
+            lost: std::mem::take(&mut self.withheld),
             comments: &[sentence(key, event, listener.map(|(_, address)| address.as_str()))],
         };
         write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
@@ -192,12 +255,15 @@ impl<W: Write> Observer for PcapngConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true }
+        Wants { steps: true, stalls: true, payload: true }
     }
 }
 
 impl<W: Write> ReplayObserver for PcapngConverter<W> {
     fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
+        if self.conns.contains_key(&key.id) {
+            return;
+        }
         self.opened(key, known.listen, &known.peer, ending::has_target(known.service));
         if let Some(target) = known.target {
             self.dialing(key, target);
@@ -218,7 +284,9 @@ impl<W: Write> ReplayObserver for PcapngConverter<W> {
 struct Planned {
     is_inbound: bool,
     segment: Segment,
+    /// Length of its payload, and where it begins in what was read or written.
     payload: usize,
+    at: usize,
 }
 
 impl PacketConn {
@@ -296,6 +364,7 @@ impl PacketEnd {
             | Event::Closed { .. }
             | Event::Marked { .. }
             | Event::Stale
+            | Event::Payload { .. }
             | Event::ReadBlocked
             | Event::WriteBlocked { .. }
             | Event::ReadOff
@@ -326,12 +395,14 @@ impl PacketEnd {
     }
 
     fn data(&mut self, is_inbound: bool, bytes: usize, plan: &mut dyn FnMut(Planned)) {
-        let mut left = bytes.min(MAX_EVENT);
-        while left > 0 {
-            let payload = left.min(MAX_PAYLOAD);
-            left -= payload;
-            let push = if left == 0 { PSH } else { 0 };
-            self.plan(is_inbound, push | ACK, payload, plan);
+        let bytes = bytes.min(MAX_EVENT);
+        let mut at = 0;
+        while at < bytes {
+            let payload = (bytes - at).min(MAX_PAYLOAD);
+            let push = if at + payload == bytes { PSH } else { 0 };
+            let place = &mut |planned| plan(Planned { at, ..planned });
+            self.plan(is_inbound, push | ACK, payload, place);
+            at += payload;
             let sent = if is_inbound { &self.from_peer } else { &self.from_own };
             if sent.next.wrapping_sub(sent.acknowledged) >= ACK_BYTES {
                 self.plan(!is_inbound, ACK, 0, plan);
@@ -363,7 +434,7 @@ impl PacketEnd {
         let segment = Segment { sequence: sent.next, acknowledged, flags };
         let counted = u32::from(flags & (SYN | FIN) != 0);
         sent.next = sent.next.wrapping_add(payload as u32 + counted);
-        plan(Planned { is_inbound, segment, payload });
+        plan(Planned { is_inbound, segment, payload, at: 0 });
     }
 }
 
@@ -434,6 +505,7 @@ fn has_comment(event: &Event<'_>) -> bool {
         | Event::Message { .. }
         | Event::Marked { .. }
         | Event::Stale
+        | Event::Payload { .. }
         | Event::Interrupted
         | Event::Armed { .. }
         | Event::Received { .. }

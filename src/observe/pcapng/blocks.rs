@@ -1,6 +1,6 @@
 //! The blocks of a pcapng file (draft-ietf-opsawg-pcapng), little-endian, and the IP, TCP and UDP
-//! headers of its packets. Payload is never written: a packet has its true length, and only its
-//! headers are there.
+//! headers of its packets. A packet has its true length. Its payload is written if it is known;
+//! otherwise only its headers are there.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE: u32 = 1;
 const NAME_RESOLUTION: u32 = 4;
+const STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
@@ -20,6 +21,7 @@ const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
 const IF_DESCRIPTION: u16 = 3;
 const EPB_FLAGS: u16 = 2;
+const EPB_DROP_COUNT: u16 = 4;
 const RECORD_IPV4: u16 = 1;
 const RECORD_IPV6: u16 = 2;
 
@@ -47,8 +49,12 @@ pub(super) struct Packet<'a> {
     pub micros: u64,
     pub is_inbound: bool,
     pub headers: Vec<u8>,
-    /// Bytes after the headers, which are not written.
+    /// Length of what follows the headers.
     pub payload: usize,
+    /// These bytes, or none of them.
+    pub bytes: &'a [u8],
+    /// Packets that are missing before this one.
+    pub lost: u64,
     pub comments: &'a [String],
 }
 
@@ -99,21 +105,34 @@ pub(super) fn name(out: &mut dyn Write, address: IpAddr, name: &str) -> io::Resu
 }
 
 pub(super) fn packet(out: &mut dyn Write, packet: &Packet<'_>) -> io::Result<()> {
-    let Packet { interface, micros, is_inbound, ref headers, payload, comments } = *packet;
+    let Packet { interface, micros, is_inbound, ref headers, payload, bytes, .. } = *packet;
     let mut body = Vec::new();
     body.extend(interface.to_le_bytes());
     body.extend(((micros >> 32) as u32).to_le_bytes());
     body.extend((micros as u32).to_le_bytes());
-    body.extend((headers.len() as u32).to_le_bytes());
+    body.extend(((headers.len() + bytes.len()) as u32).to_le_bytes());
     body.extend(((headers.len() + payload) as u32).to_le_bytes());
-    padded(&mut body, headers);
+    body.extend(headers);
+    padded(&mut body, bytes);
     let direction: u32 = if is_inbound { 1 } else { 2 };
     option(&mut body, EPB_FLAGS, &direction.to_le_bytes());
-    for comment in comments {
+    if packet.lost > 0 {
+        option(&mut body, EPB_DROP_COUNT, &packet.lost.to_le_bytes());
+    }
+    for comment in packet.comments {
         option(&mut body, OPT_COMMENT, comment.as_bytes());
     }
     body.extend(OPT_END);
     block(out, ENHANCED_PACKET, &body)
+}
+
+/// Writes a block that says nothing new: that of the statistics of an interface, without any.
+pub(super) fn no_news(out: &mut dyn Write, micros: u64) -> io::Result<()> {
+    let mut body = Vec::new();
+    body.extend(0_u32.to_le_bytes());
+    body.extend(((micros >> 32) as u32).to_le_bytes());
+    body.extend((micros as u32).to_le_bytes());
+    block(out, STATISTICS, &body)
 }
 
 fn block(out: &mut dyn Write, kind: u32, body: &[u8]) -> io::Result<()> {
