@@ -72,7 +72,7 @@ fn a_broken_file_changes_nothing_and_every_error_has_its_place() {
 fn what_is_no_file_is_refused_in_one_line() {
     let file = FileDaemon::start(ECHO);
     let path = file.file();
-    let mut refused = |what: &str, wrong: &str| {
+    let refused = |what: &str, wrong: &str| {
         let ended = file.ctl("reload");
         assert_eq!(ended.code, Some(1), "{what}");
         let line = format!("\ncannot read {}: {wrong}\n", path.display());

@@ -7,8 +7,8 @@ use oneloop::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, ServiceKind,
     Side,
 };
-use oneloop::recording::KnownConnection;
-use oneloop::tools::trace::{ExplainConverter, TraceConverter};
+use oneloop::recording::{KnownConnection, ReplayObserver};
+use oneloop::tools::trace::ExplainConverter;
 
 use crate::live;
 
@@ -197,7 +197,7 @@ fn a_connection_from_before_the_recording_has_its_names_and_its_service() {
         peer: Peer::Inet("10.0.0.9:5000".parse().unwrap()),
         target: None,
     };
-    converter.known(Key::new(1, 0), &known);
+    converter.known_connection(Key::new(1, 0), &known);
     converter.begin_turn(Moment(9_000));
     converter.on(Key::new(1, 0).at(1), &Event::EndOfFile);
     converter.on(Key::new(1, 0), &Event::ShutDown);

@@ -74,10 +74,11 @@ pub(super) const OPTIONS: [OptionSpec; 6] = [
     },
     OptionSpec {
         name: "record-bytes",
+        in_file: Some(FileKey { name: "record-bytes", ..LOG_TABLE }),
         help: "record what connections carry, too: it may be secret",
         section: Section::Log,
         field: Field::Daemon(
-            |plan, _| put(&mut plan.record_bytes, Ok(true)),
+            |plan, value| put(&mut plan.record_bytes, Ok(value.text != "false")),
             |plan| plan.record_bytes.then(String::new),
         ),
         ..ADMIN
