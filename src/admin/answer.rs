@@ -41,7 +41,7 @@ pub struct AnswerCx<'a> {
 
 impl AnswerCx<'_> {
     /// Answers a request.
-    pub fn answer(mut self, request: &HttpRequest) -> Result<Answer, Problem> {
+    pub fn answer(self, request: &HttpRequest) -> Result<Answer, Problem> {
         let endpoint = self.find(request)?;
         let writes = !request.method.is_safe();
         let streams = matches!(endpoint, AdminResource::Events | AdminResource::Tap(_));
@@ -55,6 +55,15 @@ impl AnswerCx<'_> {
         if !endpoint.has_parameters() {
             request.query.reader().finish()?;
         }
+        self.answer_for(endpoint, request, writes)
+    }
+
+    fn answer_for(
+        mut self,
+        endpoint: AdminResource,
+        request: &HttpRequest,
+        writes: bool,
+    ) -> Result<Answer, Problem> {
         match endpoint {
             AdminResource::Connections => self.list(request),
             AdminResource::Events => self.events(request),

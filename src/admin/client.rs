@@ -184,22 +184,10 @@ impl Client {
         let persistence = if keep_alive { Persistence::KeepAlive } else { Persistence::Close };
         let now = unix_seconds();
         let (work, status) = match answer {
-            Answer::Find(find) => {
-                self.work = Work::Find(find);
-                return None;
-            }
-            Answer::Reload(number) => {
-                self.work = Work::Reload(number);
-                return None;
-            }
-            Answer::Start(start) => {
-                self.work = Work::Start(start);
-                return None;
-            }
-            Answer::Watch(job) => {
-                self.work = Work::Watch(job);
-                return None;
-            }
+            Answer::Find(find) => return self.wait_for(Work::Find(find)),
+            Answer::Reload(number) => return self.wait_for(Work::Reload(number)),
+            Answer::Start(start) => return self.wait_for(Work::Start(start)),
+            Answer::Watch(job) => return self.wait_for(Work::Watch(job)),
             Answer::Response(response) => {
                 write(&response, &mut self.out, head_only, persistence, now);
                 (Work::Request, response.status)
@@ -238,6 +226,12 @@ impl Client {
             self.finish();
         }
         Some(status)
+    }
+
+    /// The answer follows from this work, and so does its status.
+    fn wait_for(&mut self, work: Work) -> Option<Status> {
+        self.work = work;
+        None
     }
 
     /// Appends a part of a body, and its end.

@@ -143,7 +143,7 @@ impl WatchJob {
 /// The indices of the routes with this name.
 fn indices(name: &str, inspect: Inspect<'_>) -> Result<Vec<u16>, Problem> {
     let routes = inspect.routes().iter();
-    let named = routes.filter(|(_, route)| is_meant(&route.name(), name));
+    let named = routes.filter(|(_, route)| is_meant(route.name(), name));
     let indices: Vec<u16> = named.map(|(index, _)| index).collect();
     match indices.is_empty() {
         false => Ok(indices),

@@ -59,7 +59,8 @@ const CASES: [Case; 21] = [
         "",
         r#"{"watches":[{"connection":null,"peer":"10.0.0.0/8","route":null,
         "left_seconds":90.0,"bytes":true},{"connection":7,"peer":null,"route":null,
-        "left_seconds":2.5,"bytes":false}],"connections":3,"left_out":1,"record":"16M","kept_seconds":null}"#,
+        "left_seconds":2.5,"bytes":false}],
+        "connections":3,"left_out":1,"record":"16M","kept_seconds":null}"#,
         "watching peer 10.0.0.0/8 for 90.0 s, with payload\nwatching #7 for 2.50 s\n\
          3 open connections now\nnot watched, too many: 1\nrecording: 16M\n",
     ),

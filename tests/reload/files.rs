@@ -120,7 +120,8 @@ fn the_file_says_what_becomes_of_connections() {
     let (to, udp_to) = (target.address(0), target.address(1));
     let relay = |name: &str, existing: &str, to: &str| {
         format!(
-            "[route.{name}]\nlisten = \"127.0.0.1:0\"\nrelay = \"{to}\"\nexisting = \"{existing}\"\n"
+            "[route.{name}]\nlisten = \"127.0.0.1:0\"\nrelay = \"{to}\"\n\
+             existing = \"{existing}\"\n"
         )
     };
     let udp = |rest: &str| {

@@ -1,7 +1,6 @@
 //! Explains the life of one connection: a sequence diagram with a sentence for each step, and how
 //! it ended. Repeated traffic is folded, so the memory needed does not grow with the recording.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -11,18 +10,13 @@ use crate::observe::explain::{Explained, explain};
 use crate::observe::format::Span;
 use crate::observe::line::{Line, PeerName};
 use crate::recording::{KnownConnection, ReplayObserver};
-use crate::text::count::{Count, grouped};
+use crate::text::count::Count;
 use crate::text::escape::plain;
-use crate::text::quantity::{bytes as size, short_bytes};
+use crate::text::quantity::short_bytes;
 use crate::text::wrap::{COLUMNS, fit};
 
 use super::diagram::{Arrow, Diagram, DiagramRow};
-
-/// Rows of traffic that are shown before the rest is folded: a turn with a full budget has less
-/// than twice as many.
-const FIRST_ROWS: usize = 24;
-/// Rows of traffic that are shown before whatever follows it.
-const LAST_ROWS: usize = 4;
+use super::traffic::{Candidate, Folded, StoryRow, Traffic};
 
 /// Collects the events of one connection.
 pub struct ExplainConverter {
@@ -54,39 +48,6 @@ struct Head {
     closed: Option<String>,
     /// The names of the peers of both ends.
     names: [&'static str; 2],
-}
-
-enum StoryRow {
-    Shown(DiagramRow),
-    Folded(Folded),
-}
-
-/// A row that may still be folded, and what it counts as then.
-struct Candidate {
-    row: DiagramRow,
-    count: Folded,
-    /// It has the first sentence of its kind, so it is always shown.
-    is_first: bool,
-}
-
-/// The present run of traffic: since the last event of another kind.
-#[derive(Default)]
-struct Traffic {
-    shown: usize,
-    folded: Option<Folded>,
-    last: VecDeque<Candidate>,
-}
-
-/// Steps that are counted instead of shown.
-#[derive(Clone, Copy)]
-struct Folded {
-    since: Moment,
-    until: Moment,
-    steps: u64,
-    reads: u64,
-    writes: u64,
-    received: u64,
-    sent: u64,
 }
 
 #[derive(Default)]
@@ -439,116 +400,6 @@ impl ReplayObserver for ExplainConverter {
         }
     }
 }
-impl Traffic {
-    fn add(&mut self, step: Candidate, rows: &mut Vec<StoryRow>) {
-        if self.shown < FIRST_ROWS {
-            self.shown += 1;
-            rows.push(StoryRow::Shown(step.row));
-            return;
-        }
-        self.last.push_back(step);
-        if self.last.len() <= LAST_ROWS {
-            return;
-        }
-        let Some(Candidate { row, count, is_first }) = self.last.pop_front() else { return };
-        if is_first {
-            rows.extend(self.folded.take().map(StoryRow::Folded));
-            rows.push(StoryRow::Shown(row));
-            return;
-        }
-        match &mut self.folded {
-            Some(folded) => folded.add(count),
-            None => self.folded = Some(count),
-        }
-    }
-
-    /// Ends the run.
-    fn flush(&mut self, rows: &mut Vec<StoryRow>) {
-        rows.extend(self.folded.take().map(StoryRow::Folded));
-        rows.extend(self.last.drain(..).map(|step| StoryRow::Shown(step.row)));
-        self.shown = 0;
-    }
-}
-
-impl Folded {
-    /// Returns what a step counts as. None: it is not traffic, and always shown.
-    fn of(now: Moment, event: &Event<'_>) -> Option<Folded> {
-        let zero =
-            Folded { since: now, until: now, steps: 1, reads: 0, writes: 0, received: 0, sent: 0 };
-        match *event {
-            Event::Read { bytes, .. } | Event::Received { bytes, .. } => {
-                Some(Folded { reads: 1, received: bytes as u64, ..zero })
-            }
-            Event::Wrote { bytes, .. } | Event::Sent { bytes, .. } => {
-                Some(Folded { writes: 1, sent: bytes as u64, ..zero })
-            }
-            Event::Marked { .. }
-            | Event::Payload { .. }
-            | Event::ReadBlocked
-            | Event::WriteBlocked { .. }
-            | Event::ReadOff
-            | Event::ReadOn
-            | Event::Interrupted
-            | Event::Yielded { .. }
-            | Event::Fired { again: true, .. }
-            | Event::Armed { .. }
-            | Event::Message { .. }
-            | Event::Missed { .. }
-            | Event::Dropped { .. }
-            | Event::Stale
-            | Event::Passed { .. } => Some(zero),
-            Event::Turn { .. }
-            | Event::PolledAgain { .. }
-            | Event::Listening { .. }
-            | Event::AcceptPaused { .. }
-            | Event::AcceptResumed { .. }
-            | Event::AcceptFailed { .. }
-            | Event::Signal { .. }
-            | Event::Draining { .. }
-            | Event::Resolved { .. }
-            | Event::InProgress { .. }
-            | Event::Dump { .. }
-            | Event::AdminRequest { .. }
-            | Event::Reloading { .. }
-            | Event::Reloaded { .. }
-            | Event::ReloadFailed { .. }
-            | Event::Opened { .. }
-            | Event::Dialing { .. }
-            | Event::DialFailed { .. }
-            | Event::Connected { .. }
-            | Event::EndOfFile
-            | Event::ShutDown
-            | Event::CutOff { .. }
-            | Event::Stalled { .. }
-            | Event::Resumed { .. }
-            | Event::Closed { .. }
-            | Event::Fired { again: false, .. } => None,
-        }
-    }
-
-    fn add(&mut self, other: Folded) {
-        self.until = other.until;
-        self.steps += other.steps;
-        self.reads += other.reads;
-        self.writes += other.writes;
-        self.received = self.received.saturating_add(other.received);
-        self.sent = self.sent.saturating_add(other.sent);
-    }
-}
-
-impl std::fmt::Display for Folded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Folded { since, until, steps, reads, writes, received, sent } = *self;
-        let took = Span(until.since(since));
-        if reads + writes == 0 {
-            return write!(f, "{} more steps without a read or write, in {took}", grouped(steps));
-        }
-        let (received, sent) = (size(received as f64), size(sent as f64));
-        let calls = grouped(reads + writes);
-        write!(f, "{calls} more reads and writes, {received} read, {sent} written, in {took}")
-    }
-}
-
 impl EndStalls {
     /// Returns how often the end has stalled, and for how long in total.
     fn sum(&self, now: Moment) -> (usize, Duration) {

@@ -12,6 +12,7 @@ mod perfetto_tracks;
 mod protobuf;
 mod run;
 mod slow_turns;
+mod traffic;
 
 pub use crate::observe::pcapng::PcapngConverter;
 pub use explain::ExplainConverter;
