@@ -108,7 +108,7 @@ fn levels() {
         look(&mut watch);
     }
     assert_eq!(watch.filter(), "info");
-    let wants = |steps, stalls| Wants { steps, stalls, payload: false };
+    let wants = |steps, stalls| Wants { steps, stalls };
     let (off, all) = (wants(false, false), wants(true, true));
     assert_eq!(wanted, [off, wants(false, true), all, all, wants(true, false), off]);
     std::process::exit(0);

@@ -29,7 +29,7 @@ pub trait Observer {
     }
 
     /// Whether the observer wants the payload of this connection. Asked only in turns in which it
-    /// wants any.
+    /// wants steps.
     fn wants_payload(&self, _key: Key) -> bool {
         false
     }
@@ -42,18 +42,12 @@ pub struct Wants {
     pub steps: bool,
     /// `Stalled` and `Resumed`.
     pub stalls: bool,
-    /// `Payload` of some connections. Reported only together with steps.
-    pub payload: bool,
 }
 
 impl Wants {
     /// Returns what either wants.
     pub fn or(self, other: Wants) -> Wants {
-        Wants {
-            steps: self.steps || other.steps,
-            stalls: self.stalls || other.stalls,
-            payload: self.payload || other.payload,
-        }
+        Wants { steps: self.steps || other.steps, stalls: self.stalls || other.stalls }
     }
 }
 

@@ -186,7 +186,7 @@ fn report_read<P>(end: usize, bytes: usize, hint: ReadHint, cx: &mut DriveCx<'_,
 }
 
 /// Reports the payload of a write that no read has returned: what a service sends.
-#[cold]
+#[inline(never)]
 fn report_made<S: Stream>(
     bytes: &[u8],
     (from, to): (usize, usize),
@@ -234,7 +234,7 @@ fn write_unsent<S: Stream>(
         Pending::Pipe { pipe, left } => ends.splice_out(to, pipe, *left),
         Pending::Bytes { .. } => ends.write(to, pending.data(), locals, cx.key),
     };
-    if let (true, Ok(Io::Moved(moved))) = (cx.turn.payload, &wrote) {
+    if let (true, Ok(Io::Moved(moved))) = (cx.turn.steps, &wrote) {
         let data = pending.data();
         report_made(&data[..data.len().min(*moved)], (from, to), ends, cx.key, cx.turn);
     }
@@ -258,7 +258,7 @@ pub fn write_reply<S: Stream>(
         return Ok(0);
     }
     let wrote = ends.write(to, bytes, &mut cx.buffers.locals, cx.key);
-    if let (true, Ok(Io::Moved(moved))) = (cx.turn.payload, &wrote) {
+    if let (true, Ok(Io::Moved(moved))) = (cx.turn.steps, &wrote) {
         report_made(&bytes[..*moved], (from, to), ends, cx.key, cx.turn);
     }
     let wrote = report_write(wrote, bytes.len(), to, cx)?;

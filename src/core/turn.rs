@@ -16,16 +16,14 @@ pub struct Turn<'a> {
     pub steps: bool,
     /// The observer wants `Stalled` and `Resumed`.
     pub stalls: bool,
-    /// The observer wants the payload of some connections.
-    pub payload: bool,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Turn<'a> {
     #[inline(always)]
     pub fn new(now: Moment, observer: &'a mut dyn Observer) -> Turn<'a> {
-        let Wants { steps, stalls, payload } = observer.begin_turn(now);
-        Turn { now, steps, stalls, payload, observer }
+        let Wants { steps, stalls } = observer.begin_turn(now);
+        Turn { now, steps, stalls, observer }
     }
 
     /// Reports an event that is not a step.
@@ -47,7 +45,7 @@ impl<'a> Turn<'a> {
     /// Whether the observer wants the payload of this connection.
     #[inline(always)]
     pub fn wants_payload(&self, key: Key) -> bool {
-        self.payload && self.observer.wants_payload(key)
+        self.steps && self.observer.wants_payload(key)
     }
 
     /// Reports payload, if the observer wants it. `sent`: it belongs to a write.

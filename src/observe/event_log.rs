@@ -77,7 +77,7 @@ impl<S: LineSink> LogObserver<S> {
 
     /// Forgets bulk transfers and stalls that are no longer logged: their end would not be noticed.
     pub fn filter_changed(&mut self) {
-        let Wants { steps, stalls, .. } = self.wants();
+        let Wants { steps, stalls } = self.wants();
         if !steps {
             self.bulk = Bulk::default();
         }
@@ -193,7 +193,7 @@ impl<S: LineSink> LogObserver<S> {
     /// Returns what the present filter of the log shows.
     pub(super) fn wants(&self) -> Wants {
         let stalls = self.sink.is_enabled(LIFECYCLE, Level::Debug);
-        Wants { steps: self.logs_steps(), stalls, payload: false }
+        Wants { steps: self.logs_steps(), stalls }
     }
 
     /// Logs an event of a connection that is watched, while the filter does not show steps. What

@@ -243,7 +243,7 @@ impl Watch {
             self.taps.begin_turn(now);
         }
         match self.watches.is_on() || has_taps {
-            true => Wants { payload: has_taps || self.watches.has_bytes(), ..recorder::WANTS },
+            true => recorder::WANTS,
             false => Wants::default(),
         }
     }
@@ -341,9 +341,20 @@ impl Observer for Watch {
             self.events.begin_turn(now);
         }
         let wants = self.log.begin_turn(now);
-        let wants = match self.is_watching() {
-            true => wants.or(self.begin_watched_turn(now)),
+        match self.recorder.is_some() || self.is_watching() {
+            true => wants.or(self.begin_recorded_turn(now)),
             false => wants,
+        }
+    }
+}
+
+impl Watch {
+    /// Starts a turn of which something is recorded or watched.
+    #[inline(never)]
+    fn begin_recorded_turn(&mut self, now: Moment) -> Wants {
+        let wants = match self.is_watching() {
+            true => self.begin_watched_turn(now),
+            false => Wants::default(),
         };
         match &mut self.recorder {
             Some(recorder) if recorder.kept_until().is_some_and(|until| until <= now) => {

@@ -19,7 +19,7 @@ use super::event_log::LIFECYCLE;
 const WRITE_AFTER: Duration = Duration::from_secs(5);
 
 /// What a recording receives beside the other events: everything.
-pub(super) const WANTS: Wants = Wants { steps: true, stalls: true, payload: false };
+pub(super) const WANTS: Wants = Wants { steps: true, stalls: true };
 
 /// How long the recording of a watch stays readable after the watch.
 const KEEP: Duration = Duration::from_secs(600);
@@ -264,7 +264,7 @@ impl Observer for Recorder {
             self.begun = now;
         }
         self.encoder.begin_turn(now);
-        Wants { payload: self.takes_bytes, ..WANTS }
+        WANTS
     }
 }
 

@@ -122,7 +122,7 @@ impl Observer for Watch {
     fn begin_turn(&mut self, now: Moment) -> Wants {
         match &mut self.recorded {
             Some(recorded) => recorded.begin_turn(now),
-            None => Wants { steps: true, stalls: false, payload: false },
+            None => Wants { steps: true, stalls: false },
         }
     }
 }

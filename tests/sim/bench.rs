@@ -56,7 +56,7 @@ impl Observer for EventLog {
     }
 
     fn begin_turn(&mut self, _: Moment) -> Wants {
-        Wants { steps: true, stalls: self.stalls, payload: self.payload.is_some() }
+        Wants { steps: true, stalls: self.stalls }
     }
 }
 

@@ -56,7 +56,7 @@ impl Observer for RecordedLoop {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.0.begin_turn(now);
-        Wants { steps: true, stalls: true, payload: false }
+        Wants { steps: true, stalls: true }
     }
 }
 

@@ -255,7 +255,7 @@ impl<W: Write> Observer for PcapngConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true, payload: true }
+        Wants { steps: true, stalls: true }
     }
 }
 

@@ -387,7 +387,7 @@ impl Observer for ExplainConverter {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true, payload: false }
+        Wants { steps: true, stalls: true }
     }
 }
 

@@ -335,7 +335,7 @@ impl Observer for FlagsConverter {
         self.now = now;
         self.start.get_or_insert(now);
         self.turns += 1;
-        Wants { steps: true, stalls: true, payload: false }
+        Wants { steps: true, stalls: true }
     }
 }
 

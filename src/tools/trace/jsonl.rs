@@ -60,7 +60,7 @@ impl<W: Write> Observer for JsonlConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
-        Wants { steps: true, stalls: true, payload: true }
+        Wants { steps: true, stalls: true }
     }
 }
 

@@ -470,7 +470,7 @@ impl<W: Write> Observer for PerfettoConverter<W> {
 
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.upcoming = Some(now);
-        Wants { steps: true, stalls: true, payload: false }
+        Wants { steps: true, stalls: true }
     }
 }
 

@@ -52,7 +52,7 @@ impl Observer for ConnectionSteps {
     }
 
     fn begin_turn(&mut self, _: Moment) -> Wants {
-        Wants { steps: true, stalls: true, payload: false }
+        Wants { steps: true, stalls: true }
     }
 }
 
