@@ -147,7 +147,7 @@ fn echo(flow: &UdpSocket, bytes: &[u8]) {
 /// of them back.
 fn flood(at: SocketAddr, stop: &AtomicBool, flooded: &AtomicUsize) {
     const BLOCK: usize = 64 * 1024;
-    let byte = |at: usize| (at * 31 >> 3) as u8;
+    let byte = |at: usize| ((at * 31) >> 3) as u8;
     let stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut writer = stream.try_clone().unwrap();
