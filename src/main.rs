@@ -189,7 +189,9 @@ fn run_loop(
             Some(server) => server.turn(reactor, watch)?,
             None => reactor.turn(watch)?,
         };
-        if let (true, Some(file)) = (reactor.reloads_ended() != reloads, file) {
+        if let Some(file) = file
+            && reactor.reloads_ended() != reloads
+        {
             reloads = reactor.reloads_ended();
             if let Some(Ok(summary)) = reactor.reload_verdict() {
                 summary.warnings.iter().for_each(|warning| warn!("{}", escape::plain(warning)));

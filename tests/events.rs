@@ -200,7 +200,7 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         Event::Reloading { file: "/etc/oneloop/oneloop.toml" },
         Event::Reloaded { added: 1, changed: 1, removed: 0, unchanged: 8 },
         Event::ReloadFailed {
-            error: "/etc/oneloop/oneloop.toml:3:16: unknown key; did you mean listen?",
+            error: "/etc/oneloop/oneloop.toml:6:10: tcp://:7007 is used by two routes",
         },
         Event::PolledAgain { events: 3 },
         Event::Listening { address, service: ServiceKind::Echo },

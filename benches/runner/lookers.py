@@ -43,6 +43,19 @@ class Client:
     def __init__(self, address):
         self.address, self.socket = address, connect(address)
 
+    def try_post(self, path):
+        """Whether a change was made. The answer has a short body of a known length."""
+        host = "localhost"
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n"
+        self.socket.sendall(head.encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self.more()
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        while len(rest) < (content_length(head) or 0):
+            rest += self.more()
+        return head.startswith(b"HTTP/1.1 200 ")
+
     def get(self, path):
         """Receives an answer as a whole; returns its length."""
         self.socket.sendall(request(self.address, path))
@@ -143,6 +156,14 @@ class Lookers:
                 self.count(event_bytes=len(received))
                 begun()
 
+    def watch(self, address, begun):
+        """Watches the first open connection in full."""
+        client = Client(address)
+        begun()
+        # The load opens it a moment later.
+        while not client.try_post("/watch?connection=1&for=1h") and not self.over.wait(0.01):
+            pass
+
     def stare(self, address, begun):
         """Asks for all events and reads none of them. Comes back when the daemon has reset it."""
         while not self.over.is_set():
@@ -171,6 +192,7 @@ def main():
     add("--scrapes", type=int, default=0, metavar="N", help="clients that scrape")
     add("--interval", type=float, default=0.1, metavar="S", help="time between two scrapes")
     add("--viewers", type=int, default=0, metavar="N", help="clients that view events")
+    add("--watch", action="store_true", help="watch connection 1 in full")
     add("--unread", type=int, default=0, metavar="N", help="viewers that never read")
     add("--usual-priority", action="store_true", help="not that of whoever started it")
     asked = parser.parse_args()
@@ -181,6 +203,7 @@ def main():
     lookers.start(asked.scrapes, lookers.scrape, asked.metrics or asked.address, asked.interval)
     lookers.start(asked.viewers, lookers.view, asked.address)
     lookers.start(asked.unread, lookers.stare, asked.address)
+    lookers.start(int(asked.watch), lookers.watch, asked.address)
     for has_begun in lookers.begun:
         has_begun.wait(PATIENCE_SECONDS)
     began = lookers.count_anew()

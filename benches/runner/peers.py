@@ -129,6 +129,7 @@ PEERS = [
     setting("debug log", "-v"),
     setting("access log", "-q --access-log logfmt"),
     setting("recorder in memory", "-q --record 16M"),
+    setting("watch of one", WATCHABLE, "$folder/admin.sock --watch"),
     setting("recorder in files", "-q --record $folder/recording,limit=64M"),
     Peer("C epoll", FLOOR, {"echo": "$built/floor-echo $port"}),
     Peer("C copy", FLOOR, {"relay": "$built/floor-relay copy $port $target"}),

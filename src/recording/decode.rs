@@ -17,7 +17,9 @@ pub fn decode(
 ) -> Option<()> {
     match kind {
         0..schema::LONG => decode_short(kind, f, now, deliver),
-        schema::TURN_BEGINS..=schema::ADMIN_REQUEST => decode_loop(kind, f, deliver),
+        schema::TURN_BEGINS..=schema::ADMIN_REQUEST | schema::RELOADING..=schema::RELOAD_FAILED => {
+            decode_loop(kind, f, deliver)
+        }
         schema::OPENED..=schema::CLOSED => decode_connection(kind, f, deliver),
         _ => decode_step(kind, f, deliver),
     }

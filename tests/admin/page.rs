@@ -100,7 +100,6 @@ fn each_resource_has_the_fields_of_its_table() {
         ("GET", "/livez", "GET /livez"),
         ("GET", "/readyz", "GET /readyz"),
         ("GET", "/version", "GET /version"),
-        ("GET", "/config", "GET /config"),
         ("GET", "/routes", "GET /routes"),
         ("GET", "/listeners", "GET /listeners"),
         ("GET", "/connections", "GET /connections"),

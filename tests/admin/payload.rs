@@ -146,5 +146,5 @@ fn only_who_may_change_something_may_read_payload() {
     Http::connect(&daemon, 1).get("/record").problem(403);
     let refused = ended(oneloop("echo 127.0.0.1:0 --record-bytes"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
-    assert!(refused.err.contains("--record-bytes needs --record"), "{refused:?}");
+    assert!(refused.err.contains("--record-bytes has no effect without --record"), "{refused:?}");
 }

@@ -28,7 +28,7 @@ fn a_tap_of_an_open_connection_has_its_bytes_and_ends_with_it() {
     let bytes = tap.join().unwrap();
     assert_eq!(daemon.count("TRACE"), 0, "the log stays as it was");
     let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    assert!(has(b"hello") && has(b"and again") && has(b"was open before"));
+    assert!(has(b"hello") && has(b"and again") && has(b"was opened "));
     assert!(!has(b"not this") && !has(b"before\n"));
     let file = scratch.path("tap.pcapng");
     fs::write(&file, &bytes).unwrap();

@@ -67,7 +67,7 @@ fn a_watched_connection_is_logged_and_recorded_in_full_and_another_is_not() {
     one.echo(b"after");
     let explained = watched.oneloop("trace ADMIN explain 2");
     assert_eq!(explained.code, Some(0), "{explained:?}");
-    for part in ["Connection 2: 127.0.0.1:", ", echo", "open before the recording", "11 B up"] {
+    for part in ["Connection 2: 127.0.0.1:", ", echo", "It was opened ", "11 B up"] {
         assert!(explained.out.contains(part), "{part}: {}", explained.out);
     }
     assert_eq!(watched.oneloop("trace ADMIN explain 1").code, Some(1));

@@ -1,12 +1,13 @@
 //! Plans that are applied in the middle of a run: a random one now and then, in the steps of
 //! `Reactor::apply`. Their routes have no sockets here; new conversations choose among them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use oneloop::config::{self, Change, Policy, Service};
 use oneloop::core::timers::Timeouts;
 use oneloop::core::{Random, Tick};
+use oneloop::runtime::route_totals::{OpenRoute, RouteTotals};
 use oneloop::runtime::routes::{RouteId, Routes, timeouts};
 
 use super::talk::{KINDS, Kind};
@@ -17,6 +18,10 @@ pub struct Reloads {
     plan: Vec<config::Route>,
     /// The route of each connection, by id.
     opened: HashMap<u32, RouteId>,
+    /// What was counted for each name, of removed routes too.
+    totals: RouteTotals,
+    /// The same after the turn before: accepted, received and sent.
+    before: BTreeMap<String, [u64; 3]>,
     /// Indices that were used by a route before.
     used: HashSet<u16>,
     /// The turn in which a plan was applied last.
@@ -47,6 +52,8 @@ impl Reloads {
             routes: Routes::default(),
             plan: Vec::new(),
             opened: HashMap::new(),
+            totals: RouteTotals::default(),
+            before: BTreeMap::new(),
             used: HashSet::new(),
             turn: 0,
             counts: Counts::default(),
@@ -114,6 +121,7 @@ fn step(world: &mut World, change: Change, old: &[u16], config: &config::Route) 
             let is_free = !reloads.opened.values().any(|route| route.index == index);
             assert!(is_free, "route {index} is reused while it has connections");
             reloads.counts.reused += usize::from(!reloads.used.insert(index));
+            reloads.totals.assign(index, config.name.clone(), false);
             index
         }
     };
@@ -147,8 +155,12 @@ pub fn after_turn(world: &mut World) {
     let engine = &world.engine;
     for index in reloads.routes.free_unused(2, |index, _| engine.live(index) > 0) {
         world.engine.set_timeouts(index, Timeouts::default());
-        world.books.freed(index, world.engine.take_route_counts(index));
+        let counts = world.engine.take_route_counts(index);
+        world.books.freed(index, counts);
+        reloads.totals.free(index, counts);
     }
+    check_totals(world);
+    let Some(reloads) = &mut world.reloads else { return };
     let mut live: HashMap<u16, usize> = HashMap::new();
     for (key, conn) in world.engine.iter() {
         *live.entry(conn.route).or_default() += 1;
@@ -163,6 +175,27 @@ pub fn after_turn(world: &mut World) {
     }
 }
 
+/// Checks that no counter of any name has fallen.
+fn check_totals(world: &mut World) {
+    let Some(reloads) = &mut world.reloads else { return };
+    let engine = &world.engine;
+    let sums = reloads.totals.sums(&reloads.routes, |index| OpenRoute {
+        counts: engine.counts().route(index),
+        active: engine.live(index),
+        flows: 0,
+    });
+    let now = sums.iter().map(|sum| {
+        let counts = sum.counts;
+        (sum.name.to_owned(), [counts.accepted, counts.received, counts.sent])
+    });
+    let now: BTreeMap<String, [u64; 3]> = now.collect();
+    for (name, before) in &reloads.before {
+        let after = now.get(name).unwrap_or_else(|| panic!("the counters of {name} are gone"));
+        assert!(before.iter().zip(after).all(|(before, after)| before <= after), "{name} falls");
+    }
+    reloads.before = now;
+}
+
 /// Checks after a run that nothing holds a retired route.
 pub fn nothing_left(world: &mut World) {
     let engine = &world.engine;
@@ -173,7 +206,7 @@ pub fn nothing_left(world: &mut World) {
     }
 }
 
-/// Draws a route: its service and timeouts.
+/// Draws a route: its service, its timeouts, and a name that others may have too.
 fn draw(random: &mut Random, port: u64) -> config::Route {
     let services =
         ["echo", "relay:10.0.0.1:1", "discard", "chargen", "daytime", "greet,read-one:hi"];
@@ -185,7 +218,11 @@ fn draw(random: &mut Random, port: u64) -> config::Route {
         max_lifetime: timeout(random),
         ..Policy::default()
     };
-    config::Route::parse(&format!("{port}={service}"), &policy).expect("a route")
+    let mut route = config::Route::parse(&format!("{port}={service}"), &policy).expect("a route");
+    if random.once_in(2) {
+        route.name = ["a", "b", "c"][random.below(3) as usize].to_owned();
+    }
+    route
 }
 
 fn timeout(random: &mut Random) -> Option<Duration> {

@@ -202,7 +202,7 @@ fn a_connection_from_before_the_recording_has_its_names_and_its_service() {
     converter.on(Key::new(1, 0).at(1), &Event::EndOfFile);
     converter.on(Key::new(1, 0), &Event::ShutDown);
     let text = explained(converter);
-    assert_order(&text, &["Connection 1: 10.0.0.9:5000 -> tcp://:7, greet", "It was open before"]);
+    assert_order(&text, &["Connection 1: 10.0.0.9:5000 -> tcp://:7, greet", "It was opened "]);
     assert!(text.contains("|            |<--- end ---|  service: end of file"), "no FIN");
     assert_order(
         &text,

@@ -1,6 +1,8 @@
 //! Tests of configuration files: what is accepted, each error at its place, and printing.
 
+use super::value::ValueForm;
 use super::*;
+use crate::config::options::{ConfigTable, OptionSpec};
 use crate::config::tests::Dice;
 use crate::config::{Existing, Policy, Route, Service};
 
@@ -284,5 +286,57 @@ fn a_small_service_is_true_and_nothing_else() {
     for service in Service::NAMES.into_iter().filter(|s| !["greet", "relay", "hub"].contains(s)) {
         let config = parsed(&format!("[route.a]\nlisten = \":7\"\n{service} = true\n"));
         assert_eq!(config.plan.routes[0].service.name(), service);
+    }
+}
+
+/// The rows of the reference in docs/configuration.md for the keys of a table.
+fn reference(table: ConfigTable) -> Vec<String> {
+    let row = |(name, option): (&str, &OptionSpec)| {
+        let default = option.default_text().unwrap_or_else(|| match ValueForm::of(option) {
+            ValueForm::Flag | ValueForm::FlagOrText => "false".to_owned(),
+            _ => "none".to_owned(),
+        });
+        let form = ValueForm::of(option).name();
+        // A file has no dashes before the names of options.
+        let [default, help] = [default.as_str(), option.help].map(|text| text.replace(" --", " "));
+        let help = help.replace("(see above)", "").replace('|', "\\|");
+        format!("| `{name}` | {form} | {default} | {} |", help.trim_end())
+    };
+    keys_of(table).map(row).collect()
+}
+
+#[test]
+fn the_page_has_every_key_as_the_option_table_has_it() {
+    let page = include_str!("../../../docs/configuration.md");
+    let mut missing = String::new();
+    for table in [
+        ConfigTable::Policy,
+        ConfigTable::Process,
+        ConfigTable::Log,
+        ConfigTable::Admin,
+        ConfigTable::Greet,
+        ConfigTable::Hub,
+    ] {
+        let rows = reference(table).join("\n");
+        if !page.contains(&format!("\n{rows}\n")) {
+            missing += &format!("[{}]\n{rows}\n", table.name());
+        }
+    }
+    assert!(missing.is_empty(), "the page should have\n{missing}");
+}
+
+#[test]
+fn the_page_has_ten_complete_examples() {
+    let page = include_str!("../../../docs/configuration.md");
+    let examples: Vec<&str> = page
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split_once("```").expect("the end of an example").0)
+        .filter(|example| !example.starts_with("# A part"))
+        .collect();
+    assert_eq!(examples.len(), 10);
+    for example in examples {
+        let config = parsed(example);
+        assert_eq!(parsed(&print_config(&config)), config, "{example}");
     }
 }
