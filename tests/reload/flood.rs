@@ -81,7 +81,8 @@ fn two_hundred_reloads_cost_no_byte_no_connection_and_nothing_is_left() {
         .collect();
     let flows: Vec<UdpSocket> = (0..FLOWS).map(|_| flow(&udp)).collect();
     clients.iter_mut().for_each(|client| client.echo(b"before"));
-    flows.iter().for_each(|flow| echo(flow, b"before"));
+    let mut datagrams = 0;
+    flows.iter().for_each(|flow| echo(flow, &mut datagrams));
     let stop = AtomicBool::new(false);
     let [flooded, connected] = [(); 2].map(|()| AtomicUsize::new(0));
     let (files, memory) = thread::scope(|scope| {
@@ -98,7 +99,7 @@ fn two_hundred_reloads_cost_no_byte_no_connection_and_nothing_is_left() {
             applied += usize::from(whole(&text));
             let client = dice.below(clients.len() as u64) as usize;
             clients[client].echo(format!("reload {number}").as_bytes());
-            echo(&flows[dice.below(FLOWS as u64) as usize], b"flow");
+            echo(&flows[dice.below(FLOWS as u64) as usize], &mut datagrams);
             if number == RELOADS / 4 {
                 early = (file.daemon.files(), file.daemon.memory());
             }
@@ -108,7 +109,7 @@ fn two_hundred_reloads_cost_no_byte_no_connection_and_nothing_is_left() {
         early
     });
     clients.iter_mut().for_each(|client| client.echo(b"after"));
-    flows.iter().for_each(|flow| echo(flow, b"after"));
+    flows.iter().for_each(|flow| echo(flow, &mut datagrams));
     let [flooded, connected] = [flooded, connected].map(AtomicUsize::into_inner);
     println!("{flooded} bytes verified, {connected} connections");
     assert!(flooded > 1 << 20 && connected > RELOADS, "{flooded} bytes, {connected} connections");
@@ -136,11 +137,15 @@ fn flow(to: &str) -> UdpSocket {
     socket
 }
 
-fn echo(flow: &UdpSocket, bytes: &[u8]) {
-    flow.send(bytes).unwrap();
+/// Sends a datagram that no flow has sent before, and expects it back: the target takes what comes
+/// again and again for a loop.
+fn echo(flow: &UdpSocket, number: &mut u32) {
+    *number += 1;
+    let bytes = format!("datagram {number}");
+    flow.send(bytes.as_bytes()).unwrap();
     let mut buffer = [0; 100];
     let length = flow.recv(&mut buffer).unwrap();
-    assert_eq!(&buffer[..length], bytes);
+    assert_eq!(&buffer[..length], bytes.as_bytes());
 }
 
 /// Sends numbered bytes through one connection for as long as the reloads go on, and expects each
