@@ -183,25 +183,20 @@ fn run_loop(
     mut server: Option<AdminServer>,
     file: Option<&ServePlan>,
 ) -> io::Result<Outcome> {
-    let (mut reloads, mut log) = (0, reactor.config().log.clone());
+    let mut log = reactor.config().log.clone();
     loop {
         let outcome = match &mut server {
-            Some(server) => server.turn(reactor, watch)?,
-            None => reactor.turn(watch)?,
+            Some(server) => server.run(reactor, watch)?,
+            None => reactor.run(watch)?,
         };
-        if let Some(file) = file
-            && reactor.reloads_ended() != reloads
-        {
-            reloads = reactor.reloads_ended();
-            if let Some(Ok(summary)) = reactor.reload_verdict() {
-                summary.warnings.iter().for_each(|warning| warn!("{}", escape::plain(warning)));
-                let new = &reactor.config().log;
-                watch.change_log(&file.log(&log), &file.log(new));
-                log = new.clone();
-            }
-        }
         if let Some(outcome) = outcome {
             return Ok(outcome);
+        }
+        if let (Some(file), Some(Ok(summary))) = (file, reactor.reload_verdict()) {
+            summary.warnings.iter().for_each(|warning| warn!("{}", escape::plain(warning)));
+            let new = &reactor.config().log;
+            watch.change_log(&file.log(&log), &file.log(new));
+            log = new.clone();
         }
     }
 }

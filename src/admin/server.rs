@@ -93,26 +93,27 @@ impl AdminServer {
         }
     }
 
-    /// Runs one turn of the loop, and serves the clients after it. Returns how the loop ended,
-    /// once it has.
-    #[inline]
-    pub fn turn(
-        &mut self,
-        reactor: &mut Reactor,
-        watch: &mut Watch,
-    ) -> io::Result<Option<Outcome>> {
-        let outcome = reactor.turn(watch)?;
-        if outcome.is_some() {
-            // Viewers see how it ended.
-            self.parts_at = Moment(0);
+    /// Runs the loop and serves the clients until a signal or a command stops it, or a reload has
+    /// ended: then it returns None, and may be called again.
+    pub fn run(&mut self, reactor: &mut Reactor, watch: &mut Watch) -> io::Result<Option<Outcome>> {
+        let reloads = reactor.reloads_ended();
+        loop {
+            let outcome = reactor.turn(watch)?;
+            if outcome.is_some() {
+                // Viewers see how it ended.
+                self.parts_at = Moment(0);
+            }
+            if self.is_due(reactor, watch) {
+                self.serve(reactor, watch);
+            }
+            if outcome.is_some() {
+                self.end_streams(reactor);
+                return Ok(outcome);
+            }
+            if reactor.reloads_ended() != reloads {
+                return Ok(None);
+            }
         }
-        if self.is_due(reactor, watch) {
-            self.serve(reactor, watch);
-        }
-        if outcome.is_some() {
-            self.end_streams(reactor);
-        }
-        Ok(outcome)
     }
 
     /// Ends the streams of events in order: nothing follows.

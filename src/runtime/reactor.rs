@@ -95,6 +95,18 @@ impl Reactor {
         })
     }
 
+    /// Runs the loop until a signal stops it, or a reload has ended: then it returns None, and may
+    /// be called again.
+    pub fn run(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
+        let reloads = self.reloads_ended();
+        loop {
+            let outcome = self.turn(observer)?;
+            if outcome.is_some() || self.reloads_ended() != reloads {
+                return Ok(outcome);
+            }
+        }
+    }
+
     /// Describes the limits of connections and of unsent bytes.
     pub fn limits(&self) -> String {
         self.capacity.describe()
