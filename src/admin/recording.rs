@@ -11,7 +11,7 @@ use crate::runtime::reactor::Reactor;
 use super::http::problem::{Problem, Status};
 use super::http::query::YES_OR_NO;
 use super::http::request::HttpRequest;
-use super::resources::{RecordRequest, RecordResource};
+use super::resources::{NOT_RECORDED, RecordRequest, RecordResource};
 
 /// Bytes per part of a download.
 const PART_BYTES: usize = 64 * 1024;
@@ -159,7 +159,8 @@ pub fn stop(watch: &mut Watch) -> RecordResource {
 pub fn download(watch: &mut Watch) -> Result<Download, Problem> {
     let recorder = watch.recorder.as_mut().filter(|recorder| !recorder.is_starting());
     let Some(recorder) = recorder else {
-        let detail = "nothing is recorded; POST /record {\"limit\":\"16M\"} starts a recording";
+        let detail =
+            format!("{NOT_RECORDED}; POST /record {{\"limit\":\"16M\"}} starts a recording");
         return Err(Problem::new(Status::NotFound, detail));
     };
     let Some(segments) = recorder.segments() else {

@@ -274,6 +274,9 @@ pub struct LogLevelResource {
     pub level: String,
 }
 
+/// Begins the detail of an error: there is no recording to send.
+pub const NOT_RECORDED: &str = "nothing is recorded";
+
 /// The body of `POST /record`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordRequest {

@@ -354,7 +354,7 @@ pub const COMMANDS: [Spec; 20] = [
         notes: &[
             "The daemon needs an admin endpoint: oneloop echo --admin /run/oneloop/admin.sock. It \
              is polled once per interval, and not at all while the display is frozen. The key ? \
-             lists the keys.",
+             lists the keys. If it records, the key [ steps back in time.",
         ],
         examples: &[
             ("oneloop top", "watch the daemon of this machine"),

@@ -47,6 +47,11 @@ impl Paint {
         self.paint("1", text)
     }
 
+    /// For what must not be overlooked.
+    pub fn inverse(self, text: &str) -> String {
+        self.paint("7", text)
+    }
+
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }

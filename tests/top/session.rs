@@ -172,3 +172,71 @@ fn a_daemon_that_does_not_answer_holds_up_no_key() {
     top.press("q");
     assert_eq!(top.ended(), Some(0));
 }
+
+/// Returns the age of the only connection, in seconds.
+fn age(top: &TestTop) -> Option<f64> {
+    let text = top.text();
+    let row = text.lines().find(|line| line.starts_with(">  1  "))?;
+    row.split_whitespace().nth(4)?.parse().ok()
+}
+
+/// Steps back, and returns when the display shows an earlier time than before.
+fn step_back(top: &mut TestTop, before: &str) -> String {
+    top.press("[");
+    until("an earlier time", || {
+        let text = top.text();
+        let shown = text.split("recorded     shown ").nth(1)?.split(' ').next()?.to_string();
+        (shown != before).then_some(shown)
+    })
+}
+
+#[test]
+fn a_step_back_shows_a_closed_connection_as_it_was() {
+    let scratch = Scratch::new();
+    let admin = scratch.path("admin.sock").display().to_string();
+    let daemon = TestDaemon::start(&format!("echo 127.0.0.1:0 --record 16M --admin {admin}"));
+    let mut client = daemon.client(0);
+    client.echo(b"hello");
+    let Some(mut top) = TestTop::start(&admin) else { return };
+    // Open for longer than a step, so that a step leads to a time at which it is open.
+    until("an older connection", || age(&top).filter(|age| *age > 1.5));
+    drop(client);
+    top.shows("no connections");
+    let mut shown = step_back(&mut top, "");
+    while !top.text().contains(">  1  streaming  127.0.0.1:") {
+        shown = step_back(&mut top, &shown);
+    }
+    assert!(top.text().contains(" s ago (recorded)") && top.text().contains("  5 B  5 B"));
+    // What it did, and that it is open.
+    top.press("\r");
+    top.shows(" #1.a wrote 5, 0 unsent");
+    top.shows("  state     streaming");
+    assert!(!top.text().contains("#1 closed"), "{}", top.text());
+    top.press("\x1b");
+    top.shows(">  1  streaming");
+    top.press("\x1b");
+    top.shows("every 100ms");
+    top.shows("no connections");
+    // The keys that lead forward return to now, too.
+    top.press("[");
+    top.shows("(recorded)");
+    top.press("}");
+    top.shows("every 100ms");
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+}
+
+#[test]
+fn a_daemon_that_records_nothing_is_said_to_and_the_display_stays_at_now() {
+    let scratch = Scratch::new();
+    let (daemon, address) = daemon(&scratch);
+    let Some(mut top) = TestTop::start(&address) else { return };
+    top.shows("every 100ms");
+    top.press("[");
+    top.shows("nothing is recorded; oneloop ctl record 16M starts it");
+    top.shows("every 100ms");
+    daemon.client(0).echo(b"hello");
+    top.shows("1 accepted");
+    top.press("q");
+    assert_eq!(top.ended(), Some(0));
+}

@@ -121,6 +121,19 @@ impl Endpoint {
         self.open(request, Some(READ)).map(|reply| reply.body)
     }
 
+    /// Downloads what was recorded so far, if it has at most this many bytes.
+    pub fn recording(&self, max: u64) -> Result<Vec<u8>, CtlError> {
+        let mut bytes = Vec::new();
+        let request = AdminRequest::get("/record");
+        let body = self.stream(&request)?;
+        let read = body.take(max.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| self.failed(&error))?;
+        match bytes.len() as u64 <= max {
+            true => Ok(bytes),
+            false => Err(self.error(&format!("the recording has more than {} MiB", max >> 20))),
+        }
+    }
+
     /// Returns the answer to a request without a time limit between its parts.
     pub fn stream_of_events(&self, request: &AdminRequest) -> Result<impl Read, CtlError> {
         let reply = self.open(request, None)?;

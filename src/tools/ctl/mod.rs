@@ -24,7 +24,7 @@ mod events;
 pub(super) mod facts;
 pub(super) mod lists;
 mod reply;
-mod table;
+pub(super) mod table;
 pub(super) mod view;
 
 use endpoint::{AdminRequest, Endpoint};

@@ -1,9 +1,11 @@
 //! The lines above the list and the one below it: the daemon, its totals and rates, and what keys
 //! do.
 
-use super::super::ctl::view::{cut_end, safe, seconds};
+use super::super::ctl::view::{View, cut_end, safe, seconds};
+use super::past_view;
 use super::sample::{ROWS, Sample};
 use super::screen::{Freshness, TopScreen};
+use super::travel::TimeTravel;
 use crate::admin::resources::ListenerRow;
 use crate::config::unit::show_duration;
 use crate::config::{TopSort, TopView};
@@ -18,7 +20,11 @@ pub type RankedLine = (u8, String);
 /// Draws the lines of the head.
 pub fn lines(screen: &TopScreen, columns: usize, paint: Paint, now: f64) -> Vec<RankedLine> {
     let mut lines = vec![(0, title(screen, columns, paint, now))];
-    if let Some(sample) = &screen.sample {
+    if let Some(past) = screen.past() {
+        let view = View { paint, columns };
+        let summary = |shown| (1, past_view::summary(shown, &view));
+        lines.extend(past.shown().map(summary));
+    } else if let Some(sample) = &screen.sample {
         lines.push((2, connections(screen, sample, columns)));
         lines.push((3, event_loop(screen, sample, columns)));
         if screen.view == TopView::Connections {
@@ -55,6 +61,10 @@ fn title(screen: &TopScreen, columns: usize, paint: Paint, now: f64) -> String {
     let age = |age: f64| short_age(seconds(age.max(0.0)));
     let (status, color): (String, fn(Paint, &str) -> String) = match screen.freshness(now) {
         Freshness::Live => (format!("every {}", show_duration(screen.interval)), Paint::fine),
+        Freshness::Recorded(_) if screen.past().is_some_and(TimeTravel::needs_recording) => {
+            ("reading the recording".to_string(), Paint::inverse)
+        }
+        Freshness::Recorded(ago) => (format!("{ago:.1} s ago (recorded)"), Paint::inverse),
         Freshness::Frozen(since) => (format!("frozen for {}", age(since)), Paint::warning),
         Freshness::Gone(since) => (format!("gone for {}", age(since)), Paint::bad),
     };
@@ -149,9 +159,13 @@ fn sorts(screen: &TopScreen, columns: usize, paint: Paint) -> String {
         let key = name.chars().next().unwrap_or_default();
         text += &choice(&format!("{key} {name}"), sort == screen.sort, paint);
     }
-    let shown = screen.connections().len() as u64;
-    let listed = screen.sample.as_ref().map_or(0, |sample| sample.connections.len());
-    let count = match screen.sample.as_ref().map(|sample| sample.sort) {
+    let polled = screen.sample.as_ref().filter(|_| screen.past().is_none());
+    let (shown, listed) = match screen.past() {
+        Some(past) => (screen.past_rows().len(), past.shown().map_or(0, |shown| shown.rows.len())),
+        None => (screen.connections().len(), polled.map_or(0, |sample| sample.connections.len())),
+    };
+    let shown = shown as u64;
+    let count = match polled.map(|sample| sample.sort) {
         Some(sort) if listed >= ROWS => {
             format!("{} of the first {} by {}", grouped(shown), grouped(ROWS as u64), sort.name())
         }
@@ -176,15 +190,19 @@ pub fn foot(screen: &TopScreen, paint: Paint) -> String {
         return format!("/{filter}_   {}", paint.dim("enter: keep  esc: undo"));
     }
     let line = |text: &str| safe(&text.replace('\n', " "));
-    if let Some(error) = screen.error.as_ref().filter(|_| !screen.is_frozen()) {
+    if let Some(error) = screen.error.as_ref().filter(|_| !screen.is_still()) {
         return paint.bad(&line(error));
     }
     if let Some(notice) = &screen.notice {
         return paint.warning(&line(notice));
     }
-    let keys = match (screen.shows_help || screen.opened.is_some(), screen.is_list()) {
+    let is_past = screen.past().is_some();
+    let has_text = screen.shows_help || screen.opened.is_some() || is_past && !screen.is_list();
+    let keys = match (has_text, screen.is_list()) {
+        (true, _) if is_past => "q quit  esc back  space now  [ ] step 1 s",
         (true, _) => "q quit  esc back  space freeze  arrows scroll",
-        (false, true) => "q quit  ? help  / filter  space freeze  enter open",
+        (false, true) if is_past => "q quit  ? help  esc now  [ ] step 1 s  { } 10 s  enter open",
+        (false, true) => "q quit  ? help  / filter  space freeze  [ step back  enter open",
         (false, false) => "q quit  ? help  / filter  space freeze  tab next view",
     };
     paint.dim(keys)

@@ -1,7 +1,8 @@
 //! top: watches a running daemon in a terminal, by polling its admin endpoint.
 //!
 //! `sample` polls, `screen` is the state that keys and polls change, `render` draws it, and
-//! `session` joins them to the terminal. The state and the drawing know neither.
+//! `session` joins them to the terminal. `travel` leads to an earlier time, and `past` finds in a
+//! recording what was so then. The state and the drawing know neither polls nor the terminal.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -20,6 +21,8 @@ mod head;
 // Without a terminal, as on Windows, only a part is used.
 #[cfg_attr(not(unix), allow(dead_code))]
 mod keys;
+mod past;
+mod past_view;
 #[cfg_attr(not(unix), allow(dead_code))]
 mod render;
 mod rows;
@@ -28,6 +31,8 @@ mod sample;
 mod screen;
 #[cfg(unix)]
 mod session;
+#[cfg_attr(not(unix), allow(dead_code))]
+mod travel;
 
 use render::Look;
 use rows::Filter;

@@ -4,7 +4,9 @@
 use super::super::ctl::view::{View, pair, pairs, safe, seconds};
 use super::super::ctl::{details, facts, lists};
 use super::head::{self, RankedLine};
+use super::past_view;
 use super::screen::{OpenedRow, TopScreen};
+use super::travel::TimeTravel;
 use crate::admin::resources::{ConnectionRow, ListenersResource, RoutesResource};
 use crate::config::TopView;
 use crate::text::quantity::duration;
@@ -168,6 +170,9 @@ fn body(screen: &TopScreen, view: &View) -> (String, bool) {
     if screen.shows_help {
         return (help(view), false);
     }
+    if let Some(past) = screen.past() {
+        return past_body(screen, past, view);
+    }
     if let Some(opened) = &screen.opened {
         return (report(opened, view), false);
     }
@@ -191,6 +196,19 @@ fn body(screen: &TopScreen, view: &View) -> (String, bool) {
             (lists::listeners(&ListenersResource { listeners }, view), true)
         }
         TopView::Loop => (facts::event_loop(&sample.event_loop, view), false),
+    }
+}
+
+/// Returns the same of an earlier time.
+fn past_body(screen: &TopScreen, past: &TimeTravel, view: &View) -> (String, bool) {
+    let Some(shown) = past.shown() else { return (String::new(), false) };
+    if let Some(id) = past.opened() {
+        return (past_view::report(shown, id, view), false);
+    }
+    let rows = screen.past_rows();
+    match rows.is_empty() {
+        true => ("no connections that the recording tells of\n".to_string(), false),
+        false => (past_view::connections(&rows, shown.at, view), true),
     }
 }
 
@@ -229,16 +247,17 @@ fn row_facts(row: &ConnectionRow, view: &View) -> String {
     pairs(&facts, view)
 }
 
-const KEYS: [(&str, &str); 12] = [
+const KEYS: [(&str, &str); 13] = [
     ("1 2 3 4, tab", "connections, routes, listeners, loop"),
     ("r s u a i", "sort by received, sent, unsent, age, idle"),
     ("/", "filter by a text of the row; esc removes it"),
     ("space", "freeze: no more polls; sort, filter and open rows go on"),
+    ("[ ] { }", "an earlier time, from the recording: back, forward, by 1 s or 10 s"),
     ("up, down, k, j", "move the cursor, or scroll"),
     ("pgup, pgdn", "a page up or down"),
     ("home, end", "first or last row; at the first, the cursor stays there"),
     ("enter", "open the row: the report of the connection"),
-    ("esc", "back"),
+    ("esc", "back; from an earlier time to now, as space"),
     ("^L", "draw anew"),
     ("^Z", "stop the process"),
     ("q", "quit"),

@@ -3,8 +3,10 @@
 use super::super::keys::TopKey;
 use super::super::sample::Sample;
 use super::super::sample::tests::{connection, sample};
+use super::super::travel::tests as travel;
 use super::*;
 use crate::config::TopPlan;
+use crate::core::Peer;
 
 const LOOK: Look = Look { paint: Paint(false), is_ascii: false };
 const COLORED: Look = Look { paint: Paint(true), is_ascii: false };
@@ -54,7 +56,7 @@ sort  [r received]  s sent   u unsent   a age   i idle                    3 rows
     let text: Vec<&str> = expected.lines().collect();
     assert_eq!(rows[..text.len()], text, "{}", rows.join("\n"));
     assert!(rows[text.len()..23].iter().all(String::is_empty), "the last frame is erased");
-    assert_eq!(rows[23], "q quit  ? help  / filter  space freeze  enter open");
+    assert_eq!(rows[23], "q quit  ? help  / filter  space freeze  [ step back  enter open");
 }
 
 #[test]
@@ -205,4 +207,75 @@ fn plain_text_has_all_rows_and_no_keys() {
     let text = text(&screen, 80, LOOK, 2.0);
     assert_eq!(text.lines().filter(|line| line.contains("streaming")).count(), 100);
     assert!(!text.contains('\x1b') && !text.contains("q quit") && !text.contains("> "));
+}
+
+/// A display 17 seconds before now.
+fn past_screen(peer: &Peer) -> TopScreen {
+    let mut screen = screen(3);
+    let mut sample = sample(2.0, Vec::new());
+    (sample.version.pid, sample.version.up_seconds) = (travel::pid(), 120.0);
+    screen.on_sample(sample);
+    press(&mut screen, "{[[[[[[[");
+    screen.prepare(2.0);
+    assert!(shown(&mut screen, (80, 24), LOOK)[0].ends_with("  reading the recording"));
+    screen.on_recording(Ok(travel::recording(peer)));
+    screen.prepare(2.0);
+    screen
+}
+
+#[test]
+fn an_earlier_time_is_drawn_from_the_recording() {
+    let mut screen = past_screen(&Peer::Inet("10.0.0.9:5".parse().unwrap()));
+    let rows = shown(&mut screen, (80, 24), LOOK);
+    assert!(rows[0].ends_with("  17.0 s ago (recorded)"), "{}", rows[0]);
+    assert!(
+        rows[1].starts_with("recorded     shown ") && rows[1].contains(" UTC, 22 events from ")
+    );
+    assert!(rows[3].ends_with("  1 row") && !rows.join(" ").contains("accepted"), "{rows:?}");
+    assert_eq!(rows[4], "  ID  STATE      PEER          AGE   IDLE   IN  OUT");
+    assert_eq!(rows[5], ">  1  streaming  10.0.0.9:5  3.0 s  0.0 s  3 B  0 B");
+    assert_eq!(rows[23], "q quit  ? help  esc now  [ ] step 1 s  { } 10 s  enter open");
+    let (frame, _) = frame(&mut screen, FrameSize { columns: 80, rows: 24 }, COLORED, 2.0);
+    assert!(frame.contains("\x1b[7m17.0 s ago (recorded)"), "{frame:?}");
+    screen.on_key(TopKey::Enter, 10);
+    screen.prepare(2.0);
+    let rows = shown(&mut screen, (80, 24), LOOK).join("\n");
+    assert!(rows.contains(" #1 opened: 10.0.0.9:5 -> ") && rows.contains(" #1.a read 1"), "{rows}");
+    assert!(
+        rows.contains("\n  received  3 B") && rows.contains("\n  state     streaming"),
+        "{rows}"
+    );
+    screen.on_key(TopKey::End, 10);
+    let small = shown(&mut screen, (40, 8), LOOK);
+    assert!(small[6].starts_with("  unsent"), "the newest is at the end: {small:?}");
+    press(&mut screen, "?");
+    assert!(shown(&mut screen, (80, 24), LOOK).join("\n").contains("[ ] { }"));
+}
+
+#[test]
+fn text_of_a_recording_does_not_reach_the_terminal_as_control_characters() {
+    let mut screen = past_screen(&Peer::Unix(Some("\x1b[2J\x07\u{202e}x\n".to_string())));
+    for _ in 0..2 {
+        let size = FrameSize { columns: 200, rows: 60 };
+        let (frame, _) = frame(&mut screen, size, LOOK, 2.0);
+        let foreign = ["\x1b[2J", "\x07", "\u{202e}", "\n"];
+        assert!(!foreign.iter().any(|text| frame.contains(text)), "{frame:?}");
+        screen.on_key(TopKey::Enter, 10);
+        screen.prepare(2.0);
+    }
+}
+
+#[test]
+fn a_recording_with_a_loss_says_so_in_the_head() {
+    let mut screen = past_screen(&Peer::Stdio);
+    let mut shown = screen.past().unwrap().shown().unwrap().clone();
+    shown.report.lost = 12;
+    let view = View { paint: Paint(false), columns: 80 };
+    let text = past_view::summary(&shown, &view);
+    assert!(text.starts_with("12 events lost: a row may be of a closed connection"), "{text}");
+    shown.rows[0].is_partial = true;
+    let rows: Vec<_> = shown.rows.iter().collect();
+    let text = past_view::connections(&rows, shown.at, &view);
+    assert!(text.contains("  3 B+  0 B+\n"), "{text}");
+    press(&mut screen, " ");
 }

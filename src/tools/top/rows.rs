@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::past::PastRow;
 use crate::admin::resources::{ConnectionRow, ListenerRow, RouteRow};
 use crate::config::TopSort;
 
@@ -39,6 +40,26 @@ impl Filter {
             TopSort::Idle => rows.sort_by(|a, b| b.idle_seconds.total_cmp(&a.idle_seconds)),
         }
         rows
+    }
+
+    /// Returns the same of an earlier time. Rows whose idle time is not known are the last ones.
+    pub fn past<'a>(&self, rows: &'a [PastRow], sort: TopSort) -> Vec<&'a PastRow> {
+        let mut rows: Vec<_> = rows.iter().filter(|row| self.has_past(row)).collect();
+        rows.sort_by_key(|row| row.id);
+        match sort {
+            TopSort::Received => rows.sort_by_key(|row| Reverse(row.received)),
+            TopSort::Sent => rows.sort_by_key(|row| Reverse(row.sent)),
+            TopSort::Unsent => rows.sort_by_key(|row| Reverse(row.unsent())),
+            TopSort::Age => rows.sort_by_key(|row| row.opened),
+            TopSort::Idle => rows.sort_by_key(|row| (row.moved().is_none(), row.moved())),
+        }
+        rows
+    }
+
+    fn has_past(&self, row: &PastRow) -> bool {
+        let texts =
+            [Some(row.listen.as_str()), Some(&row.peer), row.target.as_deref(), row.state()];
+        texts.into_iter().flatten().any(|text| self.is_in(text))
     }
 
     fn has_connection(&self, row: &ConnectionRow) -> bool {

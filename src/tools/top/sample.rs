@@ -13,6 +13,7 @@ use crate::admin::resources::{
     LoopResource, RouteRow, RoutesResource, VersionResource,
 };
 use crate::config::TopSort;
+use crate::core::Moment;
 
 /// Maximum connections of a poll: the maximum of a sorted list.
 pub const ROWS: usize = 1000;
@@ -90,6 +91,13 @@ impl Sample {
             report,
             taken_at,
         })
+    }
+
+    /// Returns a time since top was started as one of the daemon: it is up since its loop was
+    /// created.
+    pub fn moment(&self, now: f64) -> Moment {
+        let up = self.version.up_seconds + (now - self.taken_at);
+        Moment((up.max(0.0) * 1e6) as u64)
     }
 
     /// Whether both are of the same process. Its counters only grow.

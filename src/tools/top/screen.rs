@@ -4,13 +4,18 @@
 use std::time::Duration;
 
 use super::keys::TopKey;
+use super::past::PastRow;
 use super::rows::Filter;
 use super::sample::{PollRequest, Rates, Sample};
+use super::travel::{Arrival, TimeTravel};
 use crate::admin::resources::{ConnectionResource, ConnectionRow};
 use crate::config::{TopPlan, TopSort, TopView};
 
 /// Maximum characters of a filter.
 const FILTER_CHARS: usize = 64;
+/// Steps in time of the small and the large keys, in seconds.
+const STEP: i64 = 1;
+const LARGE_STEP: i64 = 10;
 /// Time without an answer after which the daemon counts as gone.
 const PATIENCE: f64 = 2.0;
 
@@ -26,6 +31,10 @@ pub struct TopScreen {
     /// The filter is being typed: the one before it.
     typing: Option<Filter>,
     is_frozen: bool,
+    /// An earlier time is shown.
+    past: Option<TimeTravel>,
+    /// A recording was requested, and its answer is outstanding.
+    is_downloading: bool,
     pub shows_help: bool,
     pub opened: Option<OpenedRow>,
     cursor: Cursor,
@@ -64,6 +73,8 @@ pub enum Freshness {
     Live,
     /// Frozen for so many seconds.
     Frozen(f64),
+    /// Of so many seconds ago, from a recording.
+    Recorded(f64),
     /// No answer for so many seconds.
     Gone(f64),
 }
@@ -78,6 +89,8 @@ impl TopScreen {
             filter: Filter::new(&plan.filter),
             typing: None,
             is_frozen: false,
+            past: None,
+            is_downloading: false,
             shows_help: false,
             opened: None,
             cursor: Cursor::default(),
@@ -95,8 +108,13 @@ impl TopScreen {
         self.is_over
     }
 
-    pub fn is_frozen(&self) -> bool {
-        self.is_frozen
+    /// Whether the data stays as it is: nothing is polled.
+    pub fn is_still(&self) -> bool {
+        self.is_frozen || self.past.is_some()
+    }
+
+    pub fn past(&self) -> Option<&TimeTravel> {
+        self.past.as_ref()
     }
 
     /// Whether a filter is being typed.
@@ -118,10 +136,59 @@ impl TopScreen {
         }
     }
 
+    /// Whether a recording is to be downloaded now. It is requested once.
+    pub fn download(&mut self) -> bool {
+        let needs = self.past.as_ref().is_some_and(TimeTravel::needs_recording);
+        let is_wanted = needs && !self.is_downloading;
+        self.is_downloading |= is_wanted;
+        is_wanted
+    }
+
+    /// Receives a recording, or why there is none. It is dropped if the display returned to now
+    /// meanwhile.
+    pub fn on_recording(&mut self, recording: Result<Vec<u8>, String>) {
+        self.is_downloading = false;
+        match (recording, &mut self.past) {
+            (Ok(recording), Some(past)) => past.load(recording),
+            (Err(error), Some(_)) => self.leave_past(Some(error)),
+            (_, None) => {}
+        }
+    }
+
+    /// Takes the steps in time since the last frame.
+    pub fn prepare(&mut self, now: f64) {
+        let (Some(past), Some(sample)) = (&mut self.past, &self.sample) else { return };
+        let was_shown = past.shown().is_some();
+        let arrival = past.prepare(sample.moment(now), sample.version.pid);
+        if !was_shown && past.shown().is_some() && past.opened().is_some() {
+            // The newest lines are the last ones.
+            self.first = usize::MAX;
+        }
+        match arrival {
+            Arrival::Past => {}
+            Arrival::Beginning => self.notice = Some("the recording begins here".to_string()),
+            Arrival::Now => self.leave_past(None),
+            Arrival::Foreign => {
+                let notice = "the answer is no recording of this daemon, which may have restarted";
+                self.leave_past(Some(notice.to_string()));
+            }
+        }
+        self.follow();
+    }
+
+    /// Returns to now, and drops the recording.
+    fn leave_past(&mut self, notice: Option<String>) {
+        self.past = None;
+        self.is_frozen = false;
+        self.notice = notice;
+        self.first = 0;
+        self.follow();
+    }
+
     /// Receives the answers of a poll. They are ignored if the display was frozen meanwhile.
     pub fn on_sample(&mut self, sample: Sample) {
         self.asked_at = None;
-        if self.is_frozen {
+        if self.is_still() {
             return;
         }
         self.error = None;
@@ -153,13 +220,16 @@ impl TopScreen {
     /// Receives the error of a poll. The data of the last one stays.
     pub fn on_error(&mut self, error: String) {
         self.asked_at = None;
-        if !self.is_frozen {
+        if !self.is_still() {
             self.error = Some(error);
         }
     }
 
     pub fn freshness(&self, now: f64) -> Freshness {
         let age = self.sample.as_ref().map_or(now, |sample| now - sample.taken_at);
+        if let (Some(past), Some(sample)) = (&self.past, &self.sample) {
+            return Freshness::Recorded(past.ago(sample.moment(now)).as_secs_f64());
+        }
         let is_late = self.asked_at.is_some_and(|asked_at| now - asked_at > PATIENCE);
         match (self.is_frozen, self.error.is_some() || is_late) {
             (true, _) => Freshness::Frozen(age),
@@ -174,13 +244,29 @@ impl TopScreen {
         self.filter.connections(rows, self.sort)
     }
 
+    /// Returns the connections of the earlier time, if one is shown and known.
+    pub fn past_rows(&self) -> Vec<&PastRow> {
+        let shown = self.past.as_ref().and_then(TimeTravel::shown);
+        shown.map_or_else(Vec::new, |shown| self.filter.past(&shown.rows, self.sort))
+    }
+
+    /// Returns the numbers of the connections that are listed.
+    fn listed(&self) -> Vec<u32> {
+        match self.past {
+            Some(_) => self.past_rows().iter().map(|row| row.id).collect(),
+            None => self.connections().iter().map(|row| row.id).collect(),
+        }
+    }
+
     /// Returns the line of the cursor, if the display is a list of connections.
     pub fn marked(&self) -> Option<usize> {
         self.is_list().then_some(self.cursor.index)
     }
 
     pub fn is_list(&self) -> bool {
-        self.view == TopView::Connections && self.opened.is_none() && !self.shows_help
+        let opened = self.past.as_ref().and_then(TimeTravel::opened);
+        let is_opened = self.opened.is_some() || opened.is_some();
+        self.view == TopView::Connections && !is_opened && !self.shows_help
     }
 
     /// Adjusts the first line: `lines` exist, and `page` of them fit. The cursor is visible.
@@ -221,10 +307,18 @@ impl TopScreen {
                 self.shows_help = !self.shows_help;
                 self.first = 0;
             }
+            ' ' if self.past.is_some() => self.leave_past(None),
             ' ' => self.is_frozen = !self.is_frozen,
+            '[' => self.step(-STEP),
+            ']' => self.step(STEP),
+            '{' => self.step(-LARGE_STEP),
+            '}' => self.step(LARGE_STEP),
             '/' => {
                 self.shows_help = false;
                 self.opened = None;
+                if let Some(past) = &mut self.past {
+                    past.open(None);
+                }
                 self.typing = Some(self.filter.clone());
             }
             'j' => self.scroll(1),
@@ -277,7 +371,7 @@ impl TopScreen {
             self.first = self.first.saturating_add_signed(lines);
             return;
         }
-        let ids: Vec<u32> = self.connections().iter().map(|row| row.id).collect();
+        let ids = self.listed();
         let index = self.cursor.index.saturating_add_signed(lines);
         let index = index.min(ids.len().saturating_sub(1));
         // At the top the cursor stays with the place: there are the rows of most interest.
@@ -287,7 +381,7 @@ impl TopScreen {
 
     /// Moves the cursor to its connection, which may have another place now, or may be gone.
     fn follow(&mut self) {
-        let ids: Vec<u32> = self.connections().iter().map(|row| row.id).collect();
+        let ids = self.listed();
         let place = self.cursor.id.and_then(|id| ids.iter().position(|other| *other == id));
         self.cursor = match place {
             Some(index) => Cursor { index, ..self.cursor },
@@ -311,7 +405,29 @@ impl TopScreen {
         self.first = 0;
     }
 
+    /// Steps in time. The first step back leaves the present: a recording is needed.
+    fn step(&mut self, seconds: i64) {
+        if self.past.is_none() && seconds < 0 {
+            let mut past = TimeTravel::default();
+            past.open(self.opened.take().map(|opened| opened.row.id));
+            self.past = Some(past);
+            self.view = TopView::Connections;
+        }
+        if let Some(past) = &mut self.past {
+            past.step(seconds);
+            self.shows_help = false;
+        }
+    }
+
     fn show(&mut self, view: TopView) {
+        if self.past.is_some() && view != TopView::Connections {
+            let notice = "a recording tells of connections only; esc returns to now";
+            self.notice = Some(notice.to_string());
+            return;
+        }
+        if let Some(past) = &mut self.past {
+            past.open(None);
+        }
         self.view = view;
         self.opened = None;
         self.shows_help = false;
@@ -323,6 +439,12 @@ impl TopScreen {
         if !self.is_list() {
             return;
         }
+        let id = self.listed().get(self.cursor.index).copied();
+        if let Some(past) = &mut self.past {
+            self.cursor.id = id;
+            past.open(id);
+            return;
+        }
         let row = self.connections().get(self.cursor.index).map(|row| (*row).clone());
         if let Some(row) = row {
             self.cursor.id = Some(row.id);
@@ -331,10 +453,15 @@ impl TopScreen {
         }
     }
 
-    /// Closes what was opened last: help, a row, the filter.
+    /// Closes what was opened last: help, a row, an earlier time, the filter.
     fn back(&mut self) {
         if self.shows_help {
             self.shows_help = false;
+        } else if let Some(past) = &mut self.past {
+            match past.opened() {
+                Some(_) => past.open(None),
+                None => self.leave_past(None),
+            }
         } else if self.opened.take().is_none() {
             self.filter = Filter::default();
         }
@@ -353,187 +480,5 @@ fn next_view(view: TopView) -> TopView {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::sample::RequestedReport;
-    use super::super::sample::tests::{connection, sample};
-    use super::*;
-
-    fn screen(rows: Vec<ConnectionRow>) -> TopScreen {
-        let mut screen = TopScreen::new(&TopPlan::default(), "tcp://127.0.0.1:9900".to_string());
-        screen.on_sample(sample(0.0, rows));
-        screen
-    }
-
-    fn type_in(screen: &mut TopScreen, text: &str) {
-        text.chars().for_each(|ch| screen.on_key(TopKey::Char(ch), 10));
-    }
-
-    fn ids(screen: &TopScreen) -> Vec<u32> {
-        screen.connections().iter().map(|row| row.id).collect()
-    }
-
-    fn marked_id(screen: &TopScreen) -> u32 {
-        ids(screen)[screen.marked().unwrap()]
-    }
-
-    #[test]
-    fn frozen_data_is_neither_polled_nor_replaced_and_still_sorted_and_filtered() {
-        let mut screen = screen(vec![connection(1, 20), connection(2, 30), connection(3, 10)]);
-        screen.poll(1.0);
-        type_in(&mut screen, " ");
-        assert!(screen.is_frozen());
-        screen.on_sample(sample(1.0, vec![connection(9, 1)]));
-        assert!(!screen.is_polling(), "the late answer ends the poll");
-        assert_eq!(ids(&screen), [2, 1, 3], "and changes nothing");
-        screen.on_error("gone".to_string());
-        assert_eq!(screen.freshness(5.0), Freshness::Frozen(5.0));
-        type_in(&mut screen, "a");
-        assert_eq!(ids(&screen), [3, 2, 1]);
-        type_in(&mut screen, "/0.0.2:");
-        assert_eq!(ids(&screen), [2]);
-        screen.on_key(TopKey::Enter, 10);
-        screen.on_key(TopKey::Enter, 10);
-        assert_eq!(screen.opened.as_ref().map(|opened| opened.row.id), Some(2));
-        type_in(&mut screen, " ");
-        assert!(!screen.is_frozen());
-        screen.on_sample(sample(6.0, vec![connection(9, 1)]));
-        assert_eq!(screen.sample.as_ref().map(|sample| sample.taken_at), Some(6.0));
-    }
-
-    #[test]
-    fn a_filter_is_applied_while_it_is_typed_and_undone_by_escape() {
-        let mut screen = screen(vec![connection(1, 20), connection(2, 30)]);
-        type_in(&mut screen, "/10.0.0.1q");
-        assert!(ids(&screen).is_empty() && !screen.is_over(), "q is a letter of the filter");
-        screen.on_key(TopKey::Backspace, 10);
-        assert_eq!(ids(&screen), [1]);
-        screen.on_key(TopKey::Enter, 10);
-        assert_eq!((screen.filter.text(), screen.is_typing()), ("10.0.0.1", false));
-        type_in(&mut screen, "/xyz");
-        screen.on_key(TopKey::Escape, 10);
-        assert_eq!(screen.filter.text(), "10.0.0.1");
-        screen.on_key(TopKey::Escape, 10);
-        assert_eq!(ids(&screen), [2, 1], "without a row opened, escape removes the filter");
-        type_in(&mut screen, &format!("/{}", "x".repeat(200)));
-        assert_eq!(screen.filter.text().len(), FILTER_CHARS);
-    }
-
-    #[test]
-    fn the_cursor_stays_at_the_top_until_it_is_moved_and_then_with_its_connection() {
-        let mut screen = screen(vec![connection(1, 30), connection(2, 20), connection(3, 10)]);
-        assert_eq!(marked_id(&screen), 1);
-        screen
-            .on_sample(sample(1.0, vec![connection(1, 30), connection(2, 50), connection(3, 10)]));
-        assert_eq!(marked_id(&screen), 2);
-        screen.on_key(TopKey::Down, 10);
-        assert_eq!(marked_id(&screen), 1);
-        screen.on_sample(sample(2.0, vec![connection(1, 5), connection(2, 50), connection(3, 10)]));
-        assert_eq!((marked_id(&screen), screen.marked()), (1, Some(2)));
-        screen.on_sample(sample(3.0, vec![connection(2, 50), connection(3, 10)]));
-        assert_eq!(screen.marked(), Some(1), "its connection is closed");
-        screen.on_key(TopKey::PageUp, 10);
-        screen.on_key(TopKey::Up, 10);
-        assert_eq!(screen.marked(), Some(0));
-        screen.on_sample(sample(4.0, Vec::new()));
-        screen.on_key(TopKey::Down, 10);
-        screen.on_key(TopKey::Enter, 10);
-        assert!(screen.marked() == Some(0) && screen.opened.is_none());
-    }
-
-    #[test]
-    fn a_restart_is_announced_and_forgets_the_numbers_of_connections() {
-        let mut screen = screen(vec![connection(1, 30), connection(2, 20)]);
-        screen.on_sample(sample(1.0, vec![connection(1, 30), connection(2, 20)]));
-        assert!(screen.rates.is_some());
-        screen.on_key(TopKey::Down, 10);
-        screen.on_key(TopKey::Enter, 10);
-        screen.on_error("cannot connect".to_string());
-        assert_eq!(screen.freshness(4.0), Freshness::Gone(3.0));
-        assert_eq!(ids(&screen), [1, 2], "the last data stays");
-        let mut restarted = sample(5.0, vec![connection(1, 1), connection(2, 2)]);
-        restarted.version.pid = 5000;
-        screen.on_sample(restarted);
-        assert_eq!(screen.freshness(5.0), Freshness::Live);
-        assert!(screen.rates.is_none() && screen.opened.is_none() && screen.error.is_none());
-        assert!(screen.notice.as_ref().is_some_and(|notice| notice.contains("4711 became 5000")));
-        screen.on_key(TopKey::Tab, 10);
-        assert_eq!(screen.notice, None);
-    }
-
-    #[test]
-    fn a_daemon_that_does_not_answer_counts_as_gone() {
-        let mut screen = screen(Vec::new());
-        screen.poll(1.0);
-        assert_eq!(screen.freshness(2.5), Freshness::Live);
-        assert_eq!(screen.freshness(3.5), Freshness::Gone(3.5));
-    }
-
-    #[test]
-    fn an_opened_row_is_polled_and_keeps_its_last_report() {
-        let mut screen = screen(vec![connection(7, 30)]);
-        assert_eq!(screen.poll(1.0).connection, None);
-        screen.on_key(TopKey::Enter, 10);
-        assert_eq!(screen.poll(1.0).connection, Some(7));
-        let resource = ConnectionResource {
-            row: connection(7, 31),
-            opened_at: "2026".to_string(),
-            closed_first: None,
-            timers: Vec::new(),
-            ends: Vec::new(),
-            flows: Vec::new(),
-            verdict: "waits".to_string(),
-        };
-        let report = |id, connection| Some(RequestedReport { id, connection });
-        let other = Sample { report: report(8, None), ..sample(1.0, vec![connection(7, 31)]) };
-        screen.on_sample(other);
-        assert!(screen.opened.as_ref().is_some_and(|opened| !opened.is_closed));
-        let found = report(7, Some(Box::new(resource)));
-        screen.on_sample(Sample { report: found, ..sample(2.0, Vec::new()) });
-        screen.on_sample(Sample { report: report(7, None), ..sample(3.0, Vec::new()) });
-        let opened = screen.opened.as_ref().unwrap();
-        assert!(opened.is_closed && opened.report.is_some());
-        screen.on_key(TopKey::Escape, 10);
-        assert!(screen.opened.is_none());
-    }
-
-    #[test]
-    fn views_are_chosen_by_number_and_tab_and_sort_keys_belong_to_connections() {
-        let mut screen = screen(Vec::new());
-        for (key, view) in [
-            ('2', TopView::Routes),
-            ('3', TopView::Listeners),
-            ('4', TopView::Loop),
-            ('1', TopView::Connections),
-        ] {
-            type_in(&mut screen, &key.to_string());
-            assert_eq!(screen.view, view);
-        }
-        screen.on_key(TopKey::Tab, 10);
-        assert_eq!(screen.view, TopView::Routes);
-        type_in(&mut screen, "i9");
-        assert_eq!((screen.sort, screen.view), (TopSort::Received, TopView::Routes));
-        type_in(&mut screen, "1i");
-        assert_eq!(screen.sort, TopSort::Idle);
-        type_in(&mut screen, "?");
-        assert!(screen.shows_help);
-        screen.on_key(TopKey::Escape, 10);
-        assert!(!screen.shows_help && !screen.is_over());
-        type_in(&mut screen, "q");
-        assert!(screen.is_over());
-    }
-
-    #[test]
-    fn the_marked_row_is_always_on_the_page() {
-        let mut screen = screen((1..=50).map(|id| connection(id, u64::from(100 - id))).collect());
-        let keys = [TopKey::End, TopKey::Up, TopKey::PageUp, TopKey::Home, TopKey::PageDown];
-        for key in keys.into_iter().cycle().take(40) {
-            for page in [1, 7, 50, 80] {
-                screen.on_key(key, page);
-                screen.fit(page, 50);
-                let marked = screen.marked().unwrap();
-                assert!((screen.first..screen.first + page).contains(&marked), "{key:?} {page}");
-                assert!(screen.first <= 50_usize.saturating_sub(page));
-            }
-        }
-    }
-}
+#[path = "screen_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ use super::keys::{KeyDecoder, TopKey};
 use super::render::{self, FrameSize, Look};
 use super::sample::{PollRequest, Sample};
 use super::screen::TopScreen;
+use super::travel::RECORDING_BYTES;
+use crate::admin::resources::NOT_RECORDED;
 use crate::config::TopPlan;
 use crate::net::Signals;
 use crate::net::stdio::Stdio;
@@ -137,21 +139,38 @@ fn restore_on_panic() {
     }));
 }
 
-/// The thread that polls.
+/// The thread that asks the daemon.
 struct Poller {
-    requests: Sender<PollRequest>,
-    answers: Receiver<Result<Sample, CtlError>>,
+    requests: Sender<PollerRequest>,
+    answers: Receiver<PollerAnswer>,
+}
+
+enum PollerRequest {
+    Poll(PollRequest),
+    Recording,
+}
+
+enum PollerAnswer {
+    Sample(Box<Result<Sample, CtlError>>),
+    /// The recording, or why there is none.
+    Recording(Result<Vec<u8>, String>),
 }
 
 impl Poller {
     fn start(endpoint: Endpoint, started: Instant, registry: &Registry) -> io::Result<Poller> {
         let waker = Arc::new(Waker::new(registry, ANSWER)?);
-        let (requests, wanted) = channel::<PollRequest>();
+        let (requests, wanted) = channel::<PollerRequest>();
         let (found, answers) = channel();
         thread::Builder::new().name("poll".to_string()).spawn(move || {
             for request in wanted {
                 let now = || started.elapsed().as_secs_f64();
-                let is_wanted = found.send(Sample::take(&endpoint, request, now)).is_ok();
+                let answer = match request {
+                    PollerRequest::Poll(request) => {
+                        PollerAnswer::Sample(Box::new(Sample::take(&endpoint, request, now)))
+                    }
+                    PollerRequest::Recording => PollerAnswer::Recording(download(&endpoint)),
+                };
+                let is_wanted = found.send(answer).is_ok();
                 if !is_wanted || waker.wake().is_err() {
                     break;
                 }
@@ -159,6 +178,16 @@ impl Poller {
         })?;
         Ok(Poller { requests, answers })
     }
+}
+
+/// Downloads the recording, or says why there is none.
+fn download(endpoint: &Endpoint) -> Result<Vec<u8>, String> {
+    endpoint.recording(RECORDING_BYTES).map_err(|error| match error.to_string() {
+        text if text.contains(NOT_RECORDED) => {
+            format!("{NOT_RECORDED}; oneloop ctl record 16M starts it")
+        }
+        text => text,
+    })
 }
 
 struct Session {
@@ -212,6 +241,7 @@ impl Session {
     fn run(mut self) -> io::Result<u8> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
+            self.screen.prepare(self.now());
             self.request()?;
             self.draw()?;
             match self.poll.poll(&mut events, Some(self.timeout())) {
@@ -237,14 +267,21 @@ impl Session {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// Starts a poll if it is time for one.
+    /// Starts a poll if it is time for one, or the download of a recording.
     fn request(&mut self) -> io::Result<()> {
+        if self.screen.download() {
+            return self.ask(PollerRequest::Recording);
+        }
         let now = Instant::now();
-        if self.screen.is_frozen() || self.screen.is_polling() || now < self.next_poll {
+        if self.screen.is_still() || self.screen.is_polling() || now < self.next_poll {
             return Ok(());
         }
         self.next_poll = now + self.screen.interval;
         let request = self.screen.poll(self.now());
+        self.ask(PollerRequest::Poll(request))
+    }
+
+    fn ask(&self, request: PollerRequest) -> io::Result<()> {
         self.poller.requests.send(request).map_err(|_| poller_ended())
     }
 
@@ -253,7 +290,7 @@ impl Session {
         if self.keys.is_pending() {
             return ESCAPE;
         }
-        match self.screen.is_frozen() || self.screen.is_polling() {
+        match self.screen.is_still() || self.screen.is_polling() {
             true => TICK,
             false => self.next_poll.saturating_duration_since(Instant::now()).min(TICK),
         }
@@ -262,8 +299,11 @@ impl Session {
     fn receive(&mut self) -> io::Result<()> {
         loop {
             match self.poller.answers.try_recv() {
-                Ok(Ok(sample)) => self.screen.on_sample(sample),
-                Ok(Err(error)) => self.screen.on_error(error.to_string()),
+                Ok(PollerAnswer::Sample(sample)) => match *sample {
+                    Ok(sample) => self.screen.on_sample(sample),
+                    Err(error) => self.screen.on_error(error.to_string()),
+                },
+                Ok(PollerAnswer::Recording(recording)) => self.screen.on_recording(recording),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(poller_ended()),
             }

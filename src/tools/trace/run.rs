@@ -1,7 +1,7 @@
 //! Runs trace: finds the recording, replays it into a converter, and writes the result.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,7 +16,7 @@ use crate::recording::{ReplayReport, SegmentHead, read_files, replay_files};
 use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
-use crate::tools::ctl::endpoint::{AdminRequest, Endpoint};
+use crate::tools::ctl::endpoint::Endpoint;
 
 /// Maximum bytes of a recording that a daemon sends: more than any ring in memory has.
 const DOWNLOAD_BYTES: u64 = 4 << 30;
@@ -167,12 +167,7 @@ fn read_source(plan: &TracePlan) -> Result<Vec<Vec<u8>>, CtlError> {
         CtlError::Failed(format!("there is no recording {source}, and it is no address"))
     })?;
     let endpoint = Endpoint::new(address, plan.token_file.as_deref())?;
-    let mut bytes = Vec::new();
-    let request = AdminRequest::get("/record");
-    let body = endpoint.stream(&request)?;
-    let read = body.take(DOWNLOAD_BYTES).read_to_end(&mut bytes);
-    read.map_err(|error| endpoint.failed(&error))?;
-    Ok(vec![bytes])
+    Ok(vec![endpoint.recording(DOWNLOAD_BYTES)?])
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, CtlError> {
