@@ -5,7 +5,7 @@ import unittest
 from unittest import mock
 
 from . import charts, counts, document, load, lookers, looking, measure, pace, paths, peers
-from . import rounds, rows, tables
+from . import reloadable, reloading, rounds, rows, tables
 from .summary import Summary
 
 ROW = next(row for row in rows.ROWS if row.name == "echo-64-64-1")
@@ -53,6 +53,90 @@ class Settings(unittest.TestCase):
         table = {line[0]: line[1] for line in tables.cells(OBSERVED, self.summary())}
         shown = {"setting": "more", "oneloop": "–", "debug log": "+1.0 %", "scraped": "−10.0 %"}
         self.assertEqual(table, shown)
+
+
+class Reloads(unittest.TestCase):
+    PLAN = reloadable.Plan(tuple(range(20_000, 20_010)), 7, 8, 2)
+
+    def test_a_reload_changes_one_of_ten_routes(self):
+        for program in reloadable.PROGRAMS:
+            same = reloadable.Plan(self.PLAN.ports, 7, 7)
+            plans = (same, self.PLAN)
+            old, new = (program.config(plan, "/x").splitlines() for plan in plans)
+            self.assertEqual(len(old), len(new), program.name)
+            differing = [(a, b) for a, b in zip(old, new) if a != b]
+            self.assertIn(len(differing), (1, 2, 3), program.name)
+            for port in self.PLAN.ports:
+                self.assertEqual(sum(f":{port}" in line for line in new), 1, program.name)
+
+    def test_a_version_is_the_first_number(self):
+        for text, version in [
+            ("oneloop 0.1.0\n", "0.1.0"),
+            ("HAProxy version 2.6.12-1+deb12u3 2025/10/03 - https://haproxy.org/", "2.6.12"),
+            ("nginx version: nginx/1.22.1\n", "1.22.1"),
+            ("none", ""),
+        ]:
+            self.assertEqual(reloadable.version_of(text), version)
+
+    def test_memory_is_read_and_missing_of_what_has_ended(self):
+        text = "55-66 ---p 0 0 0 [rollup]\nRss:   20 kB\nPss:   7 kB\nPss_Anon: 3 kB\n"
+        self.assertEqual(reloadable.memory_in(text), (20 * 1024, 7 * 1024))
+        self.assertIsNone(reloadable.memory_in(""))
+
+    def test_an_answer_is_read_whole_and_in_chunks(self):
+        plain = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\": [1]}"
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        chunked = head + b"4\r\n{\"a\"\r\n6\r\n: [1]}\r\n0\r\n\r\n"
+        self.assertEqual(reloading.body_of(plain), {"a": [1]})
+        self.assertEqual(reloading.body_of(chunked), {"a": [1]})
+
+    def test_what_a_port_has_accepted_is_not_that_of_another(self):
+        rows = [{"name": "tcp://127.0.0.1:21000", "accepted": 4}]
+        rows.append({"name": "tcp://127.0.0.1:1000", "accepted": 3})
+        self.assertEqual(reloading.accepted_in({"routes": rows}, 1000), 3)
+        self.assertEqual(reloading.accepted_in({"routes": rows}, 2000), 0)
+
+    def test_a_cut_connection_neither_echoes_nor_is_open(self):
+        pairs = [socket.socketpair() for _ in range(3)]
+        ours, theirs = ([pair[at] for pair in pairs] for at in (0, 1))
+        theirs[1].sendall(b"1:000001\n")
+        theirs[1].shutdown(socket.SHUT_WR)
+        theirs[2].close()
+        live = reloading.Live()
+        with live:
+            live.sockets, live.routes = ours, [0, 3, 3]
+            ours[0].settimeout(0.01)
+            # The first is silent, the second echoes, the third is closed.
+            self.assertEqual(live.cut(), 2)
+            self.assertEqual([reloading.is_closed(each) for each in ours], [False, True, True])
+            self.assertEqual(live.of_route(3), ours[1:])
+        for each in theirs:
+            each.close()
+
+    def test_failures_are_told_apart(self):
+        failures = [ConnectionRefusedError(), ConnectionResetError(), TimeoutError(), OSError()]
+        told = [reloading.failure_of(error) for error in failures]
+        self.assertEqual(told, ["refused", "reset", "late", "reset"])
+
+    def test_the_table_has_medians_and_all_failures(self):
+        def once(memory, refused):
+            held = {"processes": 2, "resident": memory, "proportional": memory / 2}
+            known = {"start": held, "one": held | {"cut": 0}, "ten": held | {"cut": refused}}
+            known |= {"connects": 3000, "refused": refused, "reset": 0, "late": 1}
+            return known | {"seconds": 0.02, "live": 9, "live_closed": 9, "new": 3, "new_closed": 0}
+
+        result = {"machine": {"cores": 2, "cpu": "x"}, "conns": 1000, "stay": 20, "reloads": 10}
+        result["versions"] = {"a": "1.0"}
+        result["programs"] = {"a": [once(1e6, 0), once(9e6, 4), once(2e6, 0)]}
+        table = reloading.table(result)
+        for line in [
+            "| | a 1.0 |".replace("| |", "|  |"),
+            "| connections cut by 10 reloads, of 1,200 | 0 |",
+            "| of these refused / reset / without an answer | 4 / 0 / 3 |",
+            "| resident MB before, after 1, after 10 | 2.0, 2.0, 2.0 |",
+            "| live connections closed by a shorter idle timeout | 9 of 9 |",
+        ]:
+            self.assertIn(line + "\n", table)
 
 
 class Lookers(unittest.TestCase):
