@@ -56,6 +56,8 @@ pub enum PlanChange {
         route: String,
         old: String,
         new: String,
+        /// An open datagram socket is not bound again: its flows answer through it.
+        is_refused: bool,
     },
     /// A setting of the process, as it is written in a file.
     Setting {
@@ -142,7 +144,8 @@ fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
                 changes.push(PlanChange::Backlog { route, old: before.to_string(), new: text });
             }
             Some(before) => {
-                changes.push(PlanChange::Rebound { route, old: before.to_string(), new: text });
+                let (old, is_refused) = (before.to_string(), listen.address.is_datagram());
+                changes.push(PlanChange::Rebound { route, old, new: text, is_refused });
             }
         }
     }
@@ -278,7 +281,14 @@ mod tests {
         let new = OLD.replace("\":1\"", "\":1,v6only\"");
         let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
         let (old, new) = ("tcp://:1".to_owned(), "tcp://:1,v6only".to_owned());
-        assert_eq!(*change, PlanChange::Rebound { route: "a".into(), old, new });
+        let rebound = |old, new, is_refused| {
+            let route = "a".to_owned();
+            PlanChange::Rebound { route, old, new, is_refused }
+        };
+        assert_eq!(*change, rebound(old, new, false));
+        let (old, new) = ("udp://:1".to_owned(), "udp://:1,reuseport".to_owned());
+        let text = |listen| format!("[route.a]\nlisten = \"{listen}\"\necho = true\n");
+        assert_eq!(changes(&text(&old), &text(&new)), [rebound(old, new, true)]);
         let new = OLD.replace(", \":3\"", "");
         let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
         let listen = "tcp://:3".to_owned();

@@ -46,7 +46,7 @@ pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use parse::ParseError;
 pub use policy::{Existing, Policy};
 pub use record::RecordPlan;
-pub use restart::needs_restart;
+pub use restart::{in_force, needs_restart};
 pub use route::{Route, number_names};
 pub use serve::{ComparePlan, ServePlan};
 pub use service::Service;

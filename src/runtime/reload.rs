@@ -239,8 +239,14 @@ impl Reactor {
         summary.warnings.extend(kept.iter().map(|setting| {
             format!("{setting} differs in the file, but needs a restart; it stays as it is")
         }));
-        self.reload.config = config;
-        self.reload.text = text;
+        (self.reload.config, self.reload.text) = match kept.is_empty() {
+            true => (config, text),
+            false => {
+                let config = config::in_force(&self.reload.config, config);
+                let text = print_config(&config).into();
+                (config, text)
+            }
+        };
         self.reload.applied_at = Some(SystemTime::now());
         Ok(summary)
     }

@@ -187,9 +187,12 @@ fn describe(change: &PlanChange, counts: &Counts<'_>) -> Result<(char, String), 
         PlanChange::Backlog { route, old, new } => {
             ('~', format!("route {}: {old} → {new}", plain(route)))
         }
-        PlanChange::Rebound { route, old, new } => {
-            let gap = "closed and bound again: a gap";
-            ('!', format!("route {}: {old} → {new}: {gap}", plain(route)))
+        PlanChange::Rebound { route, old, new, is_refused } => {
+            let effect = match is_refused {
+                true => "the reload is refused: an open datagram socket keeps its options",
+                false => "closed and bound again: a gap",
+            };
+            ('!', format!("route {}: {old} → {new}: {effect}", plain(route)))
         }
         PlanChange::Setting { key, old, new, needs_restart: true } => {
             ('!', format!("{key} {old} → {new}: needs a restart"))
