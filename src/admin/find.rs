@@ -1,7 +1,8 @@
 //! Looks up a connection by its number, in parts: connections are stored by slot.
 
 use crate::core::Key;
-use crate::runtime::inspect::{Inspect, SweepCursor};
+use crate::runtime::inspect::Inspect;
+use crate::runtime::sweep::SweepCursor;
 
 use super::http::response::StreamHead;
 

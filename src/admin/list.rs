@@ -7,7 +7,8 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use crate::observe::PeerFilter;
-use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
+use crate::runtime::inspect::{ConnView, Inspect};
+use crate::runtime::sweep::SweepCursor;
 use crate::text::json;
 
 use super::resources::ConnectionRow;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::config::RecordPlan;
 use crate::observe::{Recorder, Watch};
 use crate::recording::{KnownConnection, Segment};
-use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
+use crate::runtime::inspect::{ConnView, Inspect};
 use crate::runtime::reactor::Reactor;
+use crate::runtime::sweep::SweepCursor;
 
 use super::http::problem::{Problem, Status};
 use super::http::query::YES_OR_NO;

@@ -8,8 +8,9 @@ use crate::core::Moment;
 use crate::observe::watches::{WATCH_TIME, WATCH_TIME_MAX, WATCHES, WatchRule, WatchTarget};
 use crate::observe::{PeerFilter, Watch};
 use crate::recording::KnownConnection;
-use crate::runtime::inspect::{ConnView, Inspect, SweepCursor};
+use crate::runtime::inspect::{ConnView, Inspect};
 use crate::runtime::reactor::Reactor;
+use crate::runtime::sweep::SweepCursor;
 
 use super::http::problem::{Problem, Status};
 use super::http::query::{YES_OR_NO, refused};

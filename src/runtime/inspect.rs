@@ -10,6 +10,7 @@ use super::datagrams::FlowView;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::routes::{Route, Routes};
+use super::sweep::SweepCursor;
 
 /// The name of the state of a datagram flow, which has no other.
 pub const FLOW_STATE: &str = "flow";
@@ -32,14 +33,6 @@ pub struct ConnView<'a> {
 enum ViewKind<'a> {
     Stream(&'a Conn<Socket>),
     Flow(FlowView),
-}
-
-/// A place in the sweep over all connections and flows: the next slot to visit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SweepCursor {
-    /// The stream connections were visited.
-    pub in_flows: bool,
-    pub slot: usize,
 }
 
 /// What is left of a drain.
