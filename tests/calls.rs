@@ -83,7 +83,8 @@ impl Calls {
 
     fn are(&self, name: &str, wanted: usize) {
         let found = self.of(name);
-        assert!((wanted..=wanted + ODD).contains(&found), "{name} {found}\n{}", self.0);
+        // The answer to the last call may arrive before the tracer has counted it.
+        assert!((wanted - 1..=wanted + ODD).contains(&found), "{name} {found}\n{}", self.0);
     }
 
     fn at_most(&self, name: &str, wanted: usize) {

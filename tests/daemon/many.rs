@@ -102,7 +102,7 @@ fn it_starts_with_little_memory() {
     let resident = daemon.status("VmRSS");
     println!("{resident} kB resident at start");
     // Most of it are file pages, mapped 64 KiB at a time around each executed address.
-    let most = if cfg!(target_feature = "crt-static") { 4_200 } else { 5_200 };
+    let most = if cfg!(target_feature = "crt-static") { 4_600 } else { 5_400 };
     assert!(resident <= most, "{resident} kB");
 }
 
