@@ -1,5 +1,6 @@
-//! A thousand live relayed connections, a flood whose bytes are verified, and clients that connect
-//! all the time, through two hundred random reloads, a third of them broken.
+//! Two thousand live relayed connections and two hundred datagram flows, a flood whose bytes are
+//! verified, and clients that connect all the time, through two hundred random reloads, a third of
+//! them broken.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -12,9 +13,9 @@ use crate::test_stream::TestStream;
 use crate::wait::PATIENCE;
 
 const RELOADS: usize = 200;
-const TCP: usize = 400;
-const UNIX: usize = 400;
-const FLOWS: usize = 100;
+const TCP: usize = 1000;
+const UNIX: usize = 1000;
+const FLOWS: usize = 200;
 
 /// A generator of small numbers, from a seed that is printed.
 struct Dice(u64);
