@@ -326,7 +326,10 @@ fn a_half_close_has_its_turns_its_life_and_its_arrows() {
     assert!(arrows.contains(&vec!["b marked", "b read", "a wrote"]), "{arrows:?}");
     let read = trace.on("#1 ").into_iter().find(|event| event.name == "a read").unwrap();
     assert_eq!(read.annotations["bytes"], "5");
-    assert!(read.annotations["why"].contains("the socket is empty"), "{read:?}");
+    // On poll(2) a short read proves nothing.
+    let sentences = ["the socket is empty", "a short read does not mean an empty socket"];
+    let why = &read.annotations["why"];
+    assert!(sentences.iter().any(|sentence| why.contains(sentence)), "{read:?}");
     let values = |name: &str| -> u64 { trace.on(name).iter().map(|event| event.value).sum() };
     // Each value is set for one turn: those of the datagrams that wake the loop are among them.
     assert!(values("bytes read per turn") >= 11 && values("bytes written per turn") == 11);
