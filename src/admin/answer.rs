@@ -18,6 +18,7 @@ use super::http::method::Method;
 use super::http::problem::{Problem, Status};
 use super::http::request::HttpRequest;
 use super::http::response::{Response, StreamHead, content_type};
+use super::known::with_known;
 use super::list::{ListJob, RowFilter, SORTED_ROWS, SortKey, read_token};
 use super::recording;
 use super::resources::{ClosedResource, LogLevelResource};
@@ -25,7 +26,7 @@ use super::scrape::Scrape;
 use super::settings::ServerSettings;
 use super::viewer::{EventSelection, STREAMS};
 use super::views;
-use super::watching::{self, WatchJob, with_known};
+use super::watching::{self, WatchJob};
 use crate::core::State;
 use crate::runtime::inspect::FLOW_STATE;
 

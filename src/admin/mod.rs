@@ -13,6 +13,7 @@ mod diagnosis;
 mod endpoint;
 mod find;
 pub(crate) mod http;
+mod known;
 mod list;
 pub mod metrics;
 mod recording;

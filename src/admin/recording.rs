@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::config::RecordPlan;
 use crate::observe::{Recorder, Watch};
-use crate::recording::{KnownConnection, Segment};
-use crate::runtime::inspect::{ConnView, Inspect};
+use crate::recording::Segment;
+use crate::runtime::inspect::Inspect;
 use crate::runtime::reactor::Reactor;
 use crate::runtime::sweep::SweepCursor;
 
 use super::http::problem::{Problem, Status};
 use super::http::query::YES_OR_NO;
 use super::http::request::HttpRequest;
+use super::known::with_known;
 use super::resources::{NOT_RECORDED, RecordRequest, RecordResource};
 
 /// Bytes per part of a download.
@@ -75,7 +76,7 @@ impl StartJob {
         for _ in 0..SLOTS_PER_PART {
             let Some(slot) = inspect.visit(&mut self.cursor) else { return false };
             let Some(view) = slot else { continue };
-            add_connection(recorder, &view);
+            with_known(&view, |known| recorder.add_connection(view.key, known));
             left -= 1;
             if left == 0 {
                 break;
@@ -83,21 +84,6 @@ impl StartJob {
         }
         true
     }
-}
-
-fn add_connection(recorder: &mut Recorder, view: &ConnView<'_>) {
-    // The system does not know the peer of a connection that was reset, which is about to close.
-    let Some(peer) = view.peer() else { return };
-    let (listen, target) = (view.listen(), view.dialed());
-    let known = KnownConnection {
-        opened: view.opened_at(),
-        route: view.route_index(),
-        service: view.route().config.service.kind(),
-        listen: &listen,
-        peer,
-        target: target.as_deref(),
-    };
-    recorder.add_connection(view.key, &known);
 }
 
 /// Drops a recording that has not begun: the client that asked for it has left.

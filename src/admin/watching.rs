@@ -7,7 +7,6 @@ use crate::config::unit::show_duration;
 use crate::core::Moment;
 use crate::observe::watches::{WATCH_TIME, WATCH_TIME_MAX, WATCHES, WatchRule, WatchTarget};
 use crate::observe::{PeerFilter, Watch};
-use crate::recording::KnownConnection;
 use crate::runtime::inspect::{ConnView, Inspect};
 use crate::runtime::reactor::Reactor;
 use crate::runtime::sweep::SweepCursor;
@@ -15,6 +14,7 @@ use crate::runtime::sweep::SweepCursor;
 use super::http::problem::{Problem, Status};
 use super::http::query::{YES_OR_NO, refused};
 use super::http::request::HttpRequest;
+use super::known::with_known;
 use super::recording;
 use super::resources::{WatchResource, WatchRow};
 use super::rows::{is_meant, seconds};
@@ -158,24 +158,6 @@ fn indices(name: &str, inspect: Inspect<'_>) -> Result<Vec<u16>, Problem> {
 /// Watches an open connection, and passes on what is known of it.
 fn watch_open(view: &ConnView<'_>, rule: &WatchRule, watch: &mut Watch) {
     with_known(view, |known| watch.watch_open(view.key, known, rule));
-}
-
-/// Passes on what is known of an open connection. None: its peer is gone.
-pub fn with_known<T>(
-    view: &ConnView<'_>,
-    receive: impl FnOnce(&KnownConnection<'_>) -> T,
-) -> Option<T> {
-    let peer = view.peer()?;
-    let (listen, target) = (view.listen(), view.target());
-    let known = KnownConnection {
-        opened: view.opened_at(),
-        route: view.route_index(),
-        service: view.route().config.service.kind(),
-        listen: &listen,
-        peer,
-        target: target.as_deref(),
-    };
-    Some(receive(&known))
 }
 
 /// Ends all watches. `record=off` also ends the recording of watched connections.

@@ -97,6 +97,17 @@ pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
     changes
 }
 
+/// Returns the settings that differ and need a restart, as they are written in a file:
+/// `admin.listen`.
+pub fn needs_restart(old: &DaemonConfig, new: &DaemonConfig) -> Vec<String> {
+    let changes = settings(old, new).into_iter();
+    let keys = changes.filter_map(|change| match change {
+        PlanChange::Setting { key, needs_restart: true, .. } => Some(key),
+        _ => None,
+    });
+    keys.collect()
+}
+
 /// Joins the routes with one name.
 fn groups(config: &DaemonConfig) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
@@ -158,17 +169,19 @@ fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
 
 /// Compares the settings of the process.
 fn settings(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
-    let of = |config: &DaemonConfig| Settings {
-        daemon: config.plan.clone(),
-        log: config.log.clone(),
-        ..Settings::default()
-    };
     let mut changes = Vec::new();
     for table in [ConfigTable::Process, ConfigTable::Log, ConfigTable::Admin] {
-        changes.extend(differing(table, of(old), of(new)).map(|(key, option, old, new)| {
-            let needs_restart = is_set_at_start(option);
-            PlanChange::Setting { key: format!("{}.{key}", table.name()), old, new, needs_restart }
-        }));
+        changes.extend(differing(table, old.settings(), new.settings()).map(
+            |(key, option, old, new)| {
+                let needs_restart = is_set_at_start(option);
+                PlanChange::Setting {
+                    key: format!("{}.{key}", table.name()),
+                    old,
+                    new,
+                    needs_restart,
+                }
+            },
+        ));
     }
     changes
 }

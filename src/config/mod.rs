@@ -35,7 +35,7 @@ pub(crate) mod tests;
 
 pub use address::{Address, UnixName};
 pub use admin::{AdminPlan, is_loopback};
-pub use compare::{PlanChange, compare};
+pub use compare::{PlanChange, compare, needs_restart};
 pub use ctl::{ConnectionFilter, CtlCommand, CtlPlan, EventFilter, RecordCommand};
 pub use ctl::{WatchCommand, WatchSettings, WatchSubject};
 pub use diff::{Change, Diff, diff};
@@ -46,7 +46,7 @@ pub use logging::{AccessFormat, Color, Explain, LogPlan};
 pub use parse::ParseError;
 pub use policy::{Existing, Policy};
 pub use record::RecordPlan;
-pub use restart::{in_force, needs_restart};
+pub use restart::in_force;
 pub use route::{Route, number_names};
 pub use serve::{ComparePlan, ServePlan};
 pub use service::Service;

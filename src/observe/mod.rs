@@ -257,6 +257,8 @@ impl Watch {
         if !is_watched && !recorder.takes_bytes() {
             return;
         }
+        // A recording that is newer than the watch does not know that it is one with payload.
+        recorder.note_bytes();
         if recorder.is_of_watched() {
             self.pass_turn();
             self.record_watched(key, event);

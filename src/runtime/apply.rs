@@ -10,7 +10,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::diff::is_same_socket;
-use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan, Policy};
+use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan};
 use crate::core::{Event, Key, Moment, Timeouts, Turn};
 use crate::net::CannotListen;
 use crate::net::bind::ListenNames;
@@ -81,6 +81,9 @@ enum Bound {
     Datagram(BoundDatagram),
 }
 
+/// The routes of a plan. Those of one name have the same service and policy.
+type RoutesByName<'a> = HashMap<&'a str, &'a config::Route>;
+
 impl Reactor {
     /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. What
     /// can be known without the system, `config::check` has checked; `names` has the addresses of
@@ -102,7 +105,8 @@ impl Reactor {
         let capacity = self.capacity.next(plan)?;
         let diff = self.routes.diff(&plan.routes);
         let mut summary = ReloadSummary::of(&diff);
-        let cuts = self.plan_cuts(&diff, plan, turn.now)?;
+        let by_name = plan.routes.iter().map(|route| (route.name.as_str(), route)).collect();
+        let cuts = self.plan_cuts(&diff, &by_name, turn.now)?;
         let steps = self.prepare(&diff.routes, plan, names)?;
         let steps = self.open(steps, plan, names, &mut summary.warnings)?;
         // From here on nothing fails.
@@ -115,7 +119,7 @@ impl Reactor {
             self.retire(index);
         }
         self.routes.set_planned(planned);
-        self.update_retired(plan);
+        self.update_retired(&by_name);
         cuts.into_iter().for_each(|cut| self.cuts.add(cut));
         self.update_loop_detection();
         self.free_routes();
@@ -131,11 +135,9 @@ impl Reactor {
     fn plan_cuts(
         &mut self,
         diff: &Diff,
-        plan: &Plan,
+        new: &RoutesByName<'_>,
         now: Moment,
     ) -> Result<Vec<Cut>, CannotApply> {
-        let new: HashMap<&str, &config::Route> =
-            plan.routes.iter().map(|route| (route.name.as_str(), route)).collect();
         let last = self.conn_ids.last();
         let touched = diff.touched().map(|at| self.routes.planned(at));
         let cuts = touched.filter_map(|index| {
@@ -156,15 +158,10 @@ impl Reactor {
     }
 
     /// Gives the connections of retired routes the timeouts of the new route with their name.
-    fn update_retired(&mut self, plan: &Plan) {
-        if !self.routes.has_retired() {
-            return;
-        }
-        let new: HashMap<&str, &Policy> =
-            plan.routes.iter().map(|route| (route.name.as_str(), &route.policy)).collect();
+    fn update_retired(&mut self, new: &RoutesByName<'_>) {
         for index in self.routes.retired() {
-            if let Some(policy) = new.get(self.routes[index].name()) {
-                self.engine.set_timeouts(index, timeouts(policy));
+            if let Some(route) = new.get(self.routes[index].name()) {
+                self.engine.set_timeouts(index, timeouts(&route.policy));
             }
         }
     }
@@ -279,18 +276,30 @@ impl Reactor {
     ) -> Result<u16, CannotApply> {
         let own = bound.iter().filter_map(|bound| own(bound.at(), config)).collect();
         let index = self.routes.add(config.clone(), own);
-        for bound in bound {
-            warnings.extend(bound.warning());
-            let address = bound.at().clone();
-            match self.register(bound, index, config) {
-                Ok(key) => self.routes[index].listeners.push(key),
-                Err(error) => {
-                    self.undo(&[index]);
-                    return Err(CannotListen { address, error }.into());
-                }
+        warnings.extend(bound.iter().filter_map(Bound::warning));
+        match self.register_all(bound, index, config) {
+            Ok(()) => Ok(index),
+            Err(error) => {
+                self.undo(&[index]);
+                Err(error)
             }
         }
-        Ok(index)
+    }
+
+    /// Registers the sockets of a route.
+    fn register_all(
+        &mut self,
+        bound: Vec<Bound>,
+        index: u16,
+        config: &config::Route,
+    ) -> Result<(), CannotApply> {
+        for bound in bound {
+            let address = bound.at().clone();
+            let key = self.register(bound, index, config);
+            let key = key.map_err(|error| CannotListen { address, error })?;
+            self.routes[index].listeners.push(key);
+        }
+        Ok(())
     }
 
     /// Closes the stream listeners of a route. Connections in their accept queues are reset.
@@ -301,22 +310,18 @@ impl Reactor {
     }
 
     /// Binds the addresses of these routes again, as they were, after `error`.
-    fn restore(&mut self, closed: &[u16], names: &ListenNames, error: CannotApply) -> CannotApply {
-        let mut error = error;
+    fn restore(
+        &mut self,
+        closed: &[u16],
+        names: &ListenNames,
+        mut error: CannotApply,
+    ) -> CannotApply {
         for index in closed {
             let config = self.routes[*index].config.clone();
-            let again = bind(&config, names).and_then(|bound| {
-                for bound in bound {
-                    let address = bound.at().clone();
-                    let key = self.register(bound, *index, &config);
-                    let key = key.map_err(|error| CannotListen { address, error })?;
-                    self.routes[*index].listeners.push(key);
-                }
-                Ok(())
-            });
+            let opening = bind(&config, names);
+            let again = opening.and_then(|bound| self.register_all(bound, *index, &config));
             if let Err(lost) = again {
-                let error_text = error.to_string();
-                error = CannotApply::Lost { error: error_text, lost: lost.to_string() };
+                error = CannotApply::Lost { error: error.to_string(), lost: lost.to_string() };
             }
         }
         self.update_loop_detection();

@@ -27,19 +27,24 @@ impl Reactor {
 
     /// Visits the next slots of a cut. Returns whether it is complete.
     fn sweep(&mut self, cut: &mut Cut, turn: &mut Turn<'_>) -> bool {
-        let mut closes = 0;
+        let (mut found, mut is_complete) = (Vec::new(), false);
+        let inspect = self.inspect();
         for _ in 0..SLOTS_PER_TURN {
-            let Some(found) = self.inspect().visit_route(&mut cut.cursor) else { return true };
-            let Some((key, route)) = found else { continue };
-            if route == cut.route.index && key.id <= cut.last {
-                self.close(key, Reason::Reloaded, turn);
-                closes += 1;
-                if closes == CLOSES_PER_TURN {
-                    return false;
-                }
+            let Some(slot) = inspect.visit_route(&mut cut.cursor) else {
+                is_complete = true;
+                break;
+            };
+            let of_cut =
+                slot.filter(|(key, route)| *route == cut.route.index && key.id <= cut.last);
+            found.extend(of_cut.map(|(key, _)| key));
+            if found.len() == CLOSES_PER_TURN {
+                break;
             }
         }
-        false
+        for key in found {
+            self.close(key, Reason::Reloaded, turn);
+        }
+        is_complete
     }
 
     /// Closes a connection or a datagram flow. Returns whether it was open.

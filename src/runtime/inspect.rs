@@ -240,12 +240,8 @@ impl<'a> Inspect<'a> {
     /// `slots` of them. Returns None at the end of the sweep.
     pub fn find(&self, id: u32, cursor: &mut SweepCursor, slots: usize) -> Option<Option<Key>> {
         for _ in 0..slots {
-            let SweepCursor { in_flows, slot } = self.next_slot(cursor)?;
-            let key = match in_flows {
-                true => self.reactor.datagrams.flow_key_at(slot),
-                false => self.reactor.engine.at_slot(slot).map(|(key, _)| key),
-            };
-            if let Some(key) = key.filter(|key| key.id == id) {
+            let found = self.visit_route(cursor)?;
+            if let Some((key, _)) = found.filter(|(key, _)| key.id == id) {
                 return Some(Some(key));
             }
         }

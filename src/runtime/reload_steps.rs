@@ -1,4 +1,4 @@
-//! The steps of a reload in the turns of the loop: start it, apply what was read, and tell how it
+//! The steps of a reload in the turns of the loop: start it, apply what was read, and report how it
 //! ended.
 
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 //! something.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -147,4 +148,28 @@ fn only_who_may_change_something_may_read_payload() {
     let refused = ended(oneloop("echo 127.0.0.1:0 --record-bytes"));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.err.contains("--record-bytes has no effect without --record"), "{refused:?}");
+}
+
+#[test]
+fn a_recording_that_is_newer_than_a_watch_keeps_its_payload_as_private() {
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let scratch = Scratch::new();
+    let token = scratch.path("token");
+    fs::write(&token, TOKEN).unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let line =
+        format!("echo 127.0.0.1:0 --admin 127.0.0.1:0 --admin-token-file {}", token.display());
+    let daemon = TestDaemon::start(&line);
+    let header = format!("Authorization: Bearer {TOKEN}\r\n");
+    let ask = |method: &str, path: &str, body: &str| {
+        Http::connect(&daemon, 1).ask(method, path, &header, body)
+    };
+    let mut client = daemon.client(0);
+    client.echo(b"before");
+    assert_eq!(ask("POST", "/watch?connection=1&bytes=yes", "").status, 200);
+    assert_eq!(ask("POST", "/record", "{\"limit\":\"8M\"}").json()["of"], "all");
+    client.echo(b"secret");
+    assert_eq!(ask("HEAD", "/record", "").status, 200);
+    let status = Http::connect(&daemon, 1).get("/record").status;
+    assert_eq!(status, 401, "without a token");
 }

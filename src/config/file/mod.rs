@@ -7,6 +7,7 @@
 
 use toml::de::DeTable;
 
+use super::options::Settings;
 use super::{LogPlan, Plan};
 
 mod error;
@@ -47,8 +48,13 @@ pub(super) fn typed_in_file(option: &'static str) -> String {
     key.map_or_else(|| option.to_owned(), |key| format!("{}.{}", key.table.name(), key.name))
 }
 
-/// Reads a whole file by its name, for tests and for the comparison of files.
 impl DaemonConfig {
+    /// Returns the settings that the option table shows, without those of routes.
+    pub(super) fn settings(&self) -> Settings {
+        let (daemon, log) = (self.plan.clone(), self.log.clone());
+        Settings { daemon, log, ..Settings::default() }
+    }
+
     /// Reads the text of the file with this name.
     pub fn parse(file: &str, text: String) -> Result<DaemonConfig, ConfigErrors> {
         parse_config(&text).map_err(|errors| ConfigErrors { file: file.to_owned(), text, errors })

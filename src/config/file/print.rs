@@ -14,8 +14,7 @@ use crate::text::escape::is_hidden;
 /// Prints what differs from the defaults.
 pub fn print_config(config: &DaemonConfig) -> String {
     let mut out = String::new();
-    let daemon = config.plan.clone();
-    let settings = Settings { daemon, log: config.log.clone(), ..Settings::default() };
+    let settings = config.settings();
     for table in [ConfigTable::Process, ConfigTable::Log, ConfigTable::Admin] {
         let lines: Vec<String> = changed(table, &settings)
             .map(|(name, option, value)| format!("{name} = {}", shown(option, &value)))

@@ -415,11 +415,6 @@ impl Flows {
         Some((Key::flow(entry.id, slot), self.table.route(entry.list)))
     }
 
-    /// The key of the flow in a slot.
-    pub fn key_at(&self, slot: usize) -> Option<Key> {
-        self.table.peek(slot).map(|entry| Key::flow(entry.id, slot))
-    }
-
     /// Number of open flows of a route.
     pub fn live(&self, route: u16) -> usize {
         self.table.live(route)

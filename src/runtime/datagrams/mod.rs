@@ -302,11 +302,6 @@ impl Datagrams {
         self.flows.route_at(slot)
     }
 
-    /// The key of the flow in a slot.
-    pub fn flow_key_at(&self, slot: usize) -> Option<Key> {
-        self.flows.key_at(slot)
-    }
-
     /// Closes the flow with this key. Returns whether it was open.
     pub fn close_flow(&mut self, key: Key, reason: Reason, cx: &mut DatagramCx<'_, '_>) -> bool {
         let is_open = self.flows.close_key(key, reason, cx);

@@ -1,5 +1,5 @@
-//! The connections that were open at an earlier time, as far as a recording tells: what it does not
-//! tell is None.
+//! The connections that were open at an earlier time, as far as a recording shows them: what it
+//! does not show is None.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};

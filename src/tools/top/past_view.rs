@@ -1,4 +1,4 @@
-//! Draws an earlier time: the rows and the lines that a recording tells.
+//! Draws an earlier time: the rows and the lines that follow from a recording.
 
 use super::super::ctl::details;
 use super::super::ctl::table::{Cell, Column, ColumnKind, table};

@@ -207,7 +207,7 @@ fn past_body(screen: &TopScreen, past: &TimeTravel, view: &View) -> (String, boo
     }
     let rows = screen.past_rows();
     match rows.is_empty() {
-        true => ("no connections that the recording tells of\n".to_string(), false),
+        true => ("no connections in the recording at this time\n".to_string(), false),
         false => (past_view::connections(&rows, shown.at, view), true),
     }
 }

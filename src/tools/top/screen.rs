@@ -421,7 +421,7 @@ impl TopScreen {
 
     fn show(&mut self, view: TopView) {
         if self.past.is_some() && view != TopView::Connections {
-            let notice = "a recording tells of connections only; esc returns to now";
+            let notice = "a recording shows connections only; esc returns to now";
             self.notice = Some(notice.to_string());
             return;
         }

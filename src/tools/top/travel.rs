@@ -1,4 +1,4 @@
-//! Steps back in time: which time is shown, and the recording of the daemon that tells of it.
+//! Steps back in time: which time is shown, and the recording of the daemon that covers it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,7 +26,7 @@ pub struct TimeTravel {
     shown: Option<PastView>,
 }
 
-/// What the recording tells of one time.
+/// What the recording shows of one time.
 #[derive(Clone, Debug)]
 pub struct PastView {
     pub at: Moment,
