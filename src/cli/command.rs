@@ -224,9 +224,9 @@ pub const COMMANDS: [Spec; 20] = [
         words: &[],
         notes: &[
             "HUP, or oneloop ctl reload, reads the file again. A file with errors changes nothing. \
-             Connections stay open; for other wishes, a route has the key \"existing\".",
-            "The other commands that serve print the file for what was typed: oneloop relay :80 \
-             10.0.0.1:80 --print-config",
+             Connections stay open, unless the key \"existing\" of their route says otherwise.",
+            "Every other command that serves prints its own arguments as such a file: \
+             oneloop relay :80 10.0.0.1:80 --print-config",
         ],
         examples: &[
             ("oneloop serve --config oneloop.toml", "serve the routes of this file"),

@@ -153,6 +153,7 @@ fn about(spec: &Spec, columns: usize) -> String {
     page.paragraph(&format!("Usage: oneloop {} {}", spec.name, spec.arguments));
     match spec.name {
         "ctl" => page.list("Commands", ctl::COMMANDS.iter().map(|row| (row.usage, row.about))),
+        _ if spec.words.is_empty() => {}
         _ => page.list("Arguments", spec.words.iter().copied()),
     }
     if !spec.notes.is_empty() {
@@ -383,6 +384,17 @@ mod tests {
         let expected = Command::Version(format!("oneloop {}\n", env!("CARGO_PKG_VERSION")));
         for line in ["--version", "-V", "echo --version", "relay -V"] {
             assert_eq!(command(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_heading_is_empty() {
+        for spec in COMMANDS {
+            let text = Help::About(spec.name).text(80);
+            let lines: Vec<&str> = text.lines().collect();
+            let is_heading = |line: &str| line.ends_with(':') && !line.starts_with(' ');
+            let empty = lines.windows(2).find(|pair| is_heading(pair[0]) && pair[1].is_empty());
+            assert_eq!(empty, None, "{}", spec.name);
         }
     }
 }
