@@ -7,7 +7,7 @@ use std::time::Duration;
 use oneloop::core::event::{Client, DropReason, PauseCause, ServiceKind, Signal};
 use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side,
-    SourceKind, SysError,
+    SourceKind, SysError, TurnDetail,
 };
 use oneloop::observe::event_log::place;
 use oneloop::observe::line::Line;
@@ -185,6 +185,20 @@ fn system_fault(code: i32) -> SysError {
     SysError::from(&std::io::Error::from_raw_os_error(code))
 }
 
+const SLOW: TurnDetail = TurnDetail {
+    phases: [
+        Duration::from_micros(90),
+        Duration::ZERO,
+        Duration::ZERO,
+        Duration::from_micros(13_500),
+        Duration::from_micros(10),
+        Duration::ZERO,
+        Duration::from_micros(400),
+    ],
+    connection: Some((1207, Duration::from_micros(13_400))),
+    not_scheduled: Some(Duration::from_micros(120)),
+};
+
 fn of_the_loop() -> Vec<(Key, Event<'static>)> {
     let exhausted = system_fault(24);
     let (address, connections) = (LISTEN, 1000);
@@ -202,6 +216,7 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         Event::ReloadFailed {
             error: "/etc/oneloop/oneloop.toml:6:10: tcp://:7007 is used by two routes",
         },
+        Event::SlowTurn { number: 812, took: Duration::from_millis(14), detail: &SLOW },
         Event::PolledAgain { events: 3 },
         Event::Listening { address, service: ServiceKind::Echo },
         Event::AcceptPaused { address, cause: PauseCause::Limit, connections },

@@ -16,3 +16,5 @@ mod live;
 mod pcapng;
 #[path = "trace/perfetto.rs"]
 mod perfetto;
+#[path = "trace/slow.rs"]
+mod slow;

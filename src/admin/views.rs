@@ -129,10 +129,13 @@ pub fn event_loop(reactor: &Reactor) -> LoopResource {
         turn: turn.number,
         seconds: turn.took.as_secs_f64(),
         ended_seconds_ago: seconds(inspect.now.since(turn.at.after(turn.took))),
-        phase: turn.detail.slowest.map(|(phase, _)| phase.name().to_owned()),
-        phase_seconds: turn.detail.slowest.map(|(_, took)| took.as_secs_f64()),
-        connection: turn.detail.connection,
-        not_scheduled_seconds: turn.detail.not_scheduled.map(|time| time.as_secs_f64()),
+        phase: turn.detail.map(|detail| detail.slowest().0.name().to_owned()),
+        phase_seconds: turn.detail.map(|detail| detail.slowest().1.as_secs_f64()),
+        connection: turn.detail.and_then(|detail| detail.slowest_connection()).map(|(id, _)| id),
+        not_scheduled_seconds: turn
+            .detail
+            .and_then(|detail| detail.not_scheduled)
+            .map(|time| time.as_secs_f64()),
     });
     LoopResource {
         turns,

@@ -205,19 +205,22 @@ impl<S: Stream> Engine<S> {
         self.run_each(turn, |_| {});
     }
 
-    /// As `run`. Returns the connection that took longest by this clock.
-    #[cold]
-    pub fn run_watched(&mut self, turn: &mut Turn<'_>, clock: impl Fn() -> Moment) -> Option<u32> {
-        let (mut since, mut longest) = (clock(), None);
+    /// As `run`. Returns the connection that took longest by this clock, and how long.
+    pub fn run_watched(
+        &mut self,
+        turn: &mut Turn<'_>,
+        clock: impl Fn() -> Moment,
+    ) -> Option<(u32, Duration)> {
+        let (mut since, mut longest) = (clock(), None::<(u32, Duration)>);
         self.run_each(turn, |key| {
             let now = clock();
             let took = now.since(since);
             since = now;
-            if longest.is_none_or(|(most, _)| most < took) {
-                longest = Some((took, key.id));
+            if longest.is_none_or(|(_, most)| most < took) {
+                longest = Some((key.id, took));
             }
         });
-        longest.map(|(_, id)| id)
+        longest
     }
 
     /// Drives each queued connection once, and calls `driven` after each.

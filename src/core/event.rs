@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use super::event_fields::{Client, DropReason, PauseCause, Peer, ServiceKind, Signal};
 use super::key::Key;
+use super::phases::TurnDetail;
 use super::ready::Ready;
 use super::reason::{Close, SysError};
 use super::time::{Moment, Tick};
@@ -88,6 +89,12 @@ pub enum Event<'a> {
         limit: Option<Duration>,
         events: usize,
         queued: usize,
+    },
+    /// The present turn, which ends here, took a millisecond or more.
+    SlowTurn {
+        number: u64,
+        took: Duration,
+        detail: &'a TurnDetail,
     },
     /// Deadlines were due, so the loop polled once more before they fire.
     PolledAgain {
@@ -366,6 +373,7 @@ impl Event<'_> {
     pub fn level(&self) -> EventLevel {
         match self {
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Marked { .. }
             | Event::Stale
@@ -419,6 +427,7 @@ impl Event<'_> {
     pub fn name(&self) -> &'static str {
         match self {
             Event::Turn { .. } => "turn",
+            Event::SlowTurn { .. } => "slow-turn",
             Event::PolledAgain { .. } => "polled-again",
             Event::Listening { .. } => "listening",
             Event::AcceptPaused { .. } => "accept-paused",

@@ -119,6 +119,7 @@ impl Observer for AccessObserver {
                 self.closed(key, &Closed { ending, up, down, life }, SystemTime::now());
             }
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }

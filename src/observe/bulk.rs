@@ -218,6 +218,7 @@ fn step_kind(event: &Event<'_>) -> StepKind {
         | Event::Armed { .. }
         | Event::Fired { again: true, .. } => StepKind::Related,
         Event::Turn { .. }
+        | Event::SlowTurn { .. }
         | Event::PolledAgain { .. }
         | Event::Listening { .. }
         | Event::AcceptPaused { .. }

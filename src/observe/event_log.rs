@@ -302,6 +302,7 @@ fn kind<'a>(event: &Event<'a>) -> Option<Kind<'a>> {
             Some(Kind { message: "datagram dropped as", subject: why.name() })
         }
         Event::Turn { .. }
+        | Event::SlowTurn { .. }
         | Event::PolledAgain { .. }
         | Event::Listening { .. }
         | Event::AcceptResumed { .. }

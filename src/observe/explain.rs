@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
-    Close, CloseKind, Deadline, Event, Key, ReadHint, Ready, Reason, ServiceKind, Side, Signal,
+    Close, CloseKind, Deadline, Event, Key, Phase, ReadHint, Ready, Reason, ServiceKind, Side,
+    Signal, TurnDetail,
 };
 
 use super::format::Span;
@@ -61,6 +62,7 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
     match *event {
         Event::Dump { .. } | Event::InProgress { .. } => Explanation::None,
         Event::Turn { limit, queued, events, .. } => turn(limit, queued, events),
+        Event::SlowTurn { detail, took, .. } => Text(slow_turn(took, detail)),
         Event::PolledAgain { .. } => {
             Text("deadlines are due, and an event that moves one may have come since the last poll")
         }
@@ -191,6 +193,25 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             Text("single datagrams are not logged, so they are counted together")
         }
         Event::Dropped { why, .. } => Text(dropped(why)),
+    }
+}
+
+fn slow_turn(took: Duration, detail: &TurnDetail) -> &'static str {
+    if detail.is_mostly_not_scheduled(took) {
+        return "the thread did not run for most of it: the processor was busy with something \
+                else, the process was stopped, or a call waited for a disk";
+    }
+    match detail.slowest().0 {
+        Phase::Mark => "the events that the poll returned were recorded: nothing is read yet",
+        Phase::Accept => "many clients came at once; their number is limited in each turn",
+        Phase::Dial => "targets were dialed: connecting does not wait, but each takes a few calls",
+        Phase::Run => {
+            "all connections with work had a turn, each within its budget; whoever became ready \
+             meanwhile had to wait"
+        }
+        Phase::Expire => "deadlines were due, or connections were closed",
+        Phase::Datagrams => "datagrams were received and sent, up to the budget of each socket",
+        Phase::Admin => "clients of the admin endpoint were answered, or a reload was applied",
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::core::event::{Client, DropReason};
-use crate::core::{Close, Event, Key, Moment, Peer, SysError};
+use crate::core::{Close, Event, Key, Moment, Peer, SysError, TurnDetail};
 use crate::recording::KnownConnection;
 use crate::text::count::Count;
 
@@ -59,6 +59,7 @@ impl Line<'_> {
                 let (slept, events) = (Span(slept), Count(events, "event"));
                 write!(f, "turn {number}: slept {slept}, {events}, {queued} queued")
             }
+            Event::SlowTurn { number, took, detail } => slow_turn(f, number, took, detail),
             Event::PolledAgain { events } => {
                 write!(f, "polled again before deadlines fire: {}", Count(events, "event"))
             }
@@ -298,5 +299,22 @@ impl Display for PeerName<'_> {
             Peer::Unix(None) => f.write_str("unix"),
             Peer::Inet(_) | Peer::Stdio => self.0.fmt(f),
         }
+    }
+}
+
+fn slow_turn(
+    f: &mut Formatter<'_>,
+    number: u64,
+    took: Duration,
+    detail: &TurnDetail,
+) -> fmt::Result {
+    let (phase, most) = detail.slowest();
+    write!(f, "turn {number} took {}, {} of it in {}", Span(took), Span(most), phase.name())?;
+    if let Some((id, took)) = detail.slowest_connection() {
+        write!(f, " ({} for #{id})", Span(took))?;
+    }
+    match detail.not_scheduled {
+        Some(time) if !time.is_zero() => write!(f, ", {} not scheduled", Span(time)),
+        _ => Ok(()),
     }
 }

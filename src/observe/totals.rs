@@ -88,6 +88,7 @@ impl Observer for Totals {
             Event::DialFailed { .. } => self.dials_failed += 1,
             Event::Missed { messages } => self.missed += messages,
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptResumed { .. }

@@ -1,7 +1,9 @@
 //! Decodes the record of an event.
 
+use std::time::Duration;
+
 use crate::core::event::Client;
-use crate::core::{Close, Event, Moment, Ready};
+use crate::core::{Close, Event, Moment, Ready, TurnDetail};
 
 use super::fields::Fields;
 use super::names;
@@ -17,9 +19,9 @@ pub fn decode(
 ) -> Option<()> {
     match kind {
         0..schema::LONG => decode_short(kind, f, now, deliver),
-        schema::TURN_BEGINS..=schema::ADMIN_REQUEST | schema::RELOADING..=schema::RELOAD_FAILED => {
-            decode_loop(kind, f, deliver)
-        }
+        schema::TURN_BEGINS..=schema::ADMIN_REQUEST
+        | schema::RELOADING..=schema::RELOAD_FAILED
+        | schema::SLOW_TURN => decode_loop(kind, f, deliver),
         schema::OPENED..=schema::CLOSED => decode_connection(kind, f, deliver),
         _ => decode_step(kind, f, deliver),
     }
@@ -84,6 +86,11 @@ fn decode_loop(
             events: f.number()?,
             queued: f.number()?,
         },
+        schema::SLOW_TURN => {
+            let (number, took) = (f.unsigned()?, f.time_span()?);
+            deliver(&Event::SlowTurn { number, took, detail: &turn_detail(f)? });
+            return Some(());
+        }
         schema::LISTENING => Event::Listening { address: f.text()?, service: f.service()? },
         schema::ACCEPT_PAUSED | schema::ACCEPT_RESUMED => {
             let (address, name) = (f.text()?, f.text()?);
@@ -122,6 +129,20 @@ fn decode_loop(
     };
     deliver(&event);
     Some(())
+}
+
+fn turn_detail(f: &mut Fields<'_, '_>) -> Option<TurnDetail> {
+    let mut detail = TurnDetail::default();
+    for took in &mut detail.phases {
+        *took = f.micros()?;
+    }
+    let (id, took) = (f.optional()?, f.micros()?);
+    detail.connection = match id {
+        Some(id) => Some((u32::try_from(id).ok()?, took)),
+        None => None,
+    };
+    detail.not_scheduled = f.optional()?.map(Duration::from_micros);
+    Some(detail)
 }
 
 /// Decodes the events in the life of a connection.

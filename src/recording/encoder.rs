@@ -1,7 +1,7 @@
 //! Encodes events into segments. It does not decide where the segments go.
 
 use std::collections::HashMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::core::{Event, Key, Moment, Peer, ServiceKind, SysError};
 
@@ -204,6 +204,10 @@ fn halves(low: u64, high: u64) -> Option<u64> {
     fit.then_some(high << 32 | low)
 }
 
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
 fn choice(number: u8) -> u8 {
     number << schema::CHOICE_SHIFT
 }
@@ -224,6 +228,15 @@ fn encode(w: &mut SegmentWriter, event: &Event<'_>) {
         Event::Turn { number, slept, limit, events, queued } => {
             w.unsigned(number).time_span(slept).optional_time_span(limit);
             w.unsigned(events as u64).unsigned(queued as u64).long(schema::TURN_BEGINS, 0);
+        }
+        Event::SlowTurn { number, took, detail } => {
+            w.unsigned(number).time_span(took);
+            detail.phases.iter().for_each(|took| {
+                w.unsigned(micros(*took));
+            });
+            let (id, took) = detail.connection.unzip();
+            w.optional(id.map(u64::from)).unsigned(took.map_or(0, micros));
+            w.optional(detail.not_scheduled.map(micros)).long(schema::SLOW_TURN, 0);
         }
         Event::PolledAgain { events } => w.short(schema::POLLED_AGAIN, 0, events as u64),
         Event::Listening { address, service } => {

@@ -102,6 +102,10 @@ impl<'a, 't> Fields<'a, 't> {
         self.unsigned().map(Moment)
     }
 
+    pub fn micros(&mut self) -> Option<Duration> {
+        self.unsigned().map(Duration::from_micros)
+    }
+
     pub fn time_span(&mut self) -> Option<Duration> {
         let (seconds, nanos) = (self.unsigned()?, self.number::<u32>()?);
         (nanos < 1_000_000_000).then(|| Duration::new(seconds, nanos))

@@ -90,10 +90,11 @@ pub const RELOADING: u8 = 0xb8;
 pub const RELOADED: u8 = 0xb9;
 pub const RELOAD_FAILED: u8 = 0xba;
 pub const PAYLOAD: u8 = 0xbb;
+pub const SLOW_TURN: u8 = 0xbc;
 
 /// Each kind: its number, its name and its fields with their types. docs/recording.md describes the
 /// types.
-pub const KINDS: [(u8, &str); 54] = [
+pub const KINDS: [(u8, &str); 55] = [
     (SUBJECT, "subject key:word"),
     (TIME, "time now:word"),
     (TEXT, "text text:raw"),
@@ -140,6 +141,12 @@ pub const KINDS: [(u8, &str); 54] = [
     (
         TURN_BEGINS,
         "turn number:unsigned slept:time limit:optional-time events:unsigned queued:unsigned",
+    ),
+    (
+        SLOW_TURN,
+        "slow-turn number:unsigned took:time mark:unsigned accept:unsigned dial:unsigned \
+         run:unsigned expire:unsigned datagrams:unsigned admin:unsigned connection:optional \
+         connection-took:unsigned not-scheduled:optional",
     ),
     (LISTENING, "listening address:text service:text"),
     (

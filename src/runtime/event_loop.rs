@@ -2,19 +2,17 @@
 //! generator, its coordinator, `connect` and `chat` share it. Does not handle what it reports.
 
 use std::io;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::event::{Event as IoEvent, Source as Pollable};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn};
+use crate::core::{Event, Key, Moment, Observer, Ready, Signal, SourceKind, Turn, TurnDetail};
 use crate::net::Signals;
 
 use super::clock::Clock;
 use super::loop_stats::LoopStats;
-use super::phases::TurnDetail;
 
 /// What an event is about, decoded from its token. The keys have generations, so a stale event
 /// never reaches a later source.
@@ -61,8 +59,11 @@ pub struct EventLoop {
     turns: u64,
     stats: LoopStats,
     /// What the time of the present turn was spent on, if it was measured.
-    detail: TurnDetail,
+    detail: Option<TurnDetail>,
 }
+
+/// A turn of this length is reported to observers that want steps.
+const SLOW_TURN: Duration = Duration::from_millis(1);
 
 impl Source {
     #[inline(always)]
@@ -128,7 +129,7 @@ impl EventLoop {
             timed: false,
             turns: 0,
             stats: LoopStats::default(),
-            detail: TurnDetail::default(),
+            detail: None,
         })
     }
 
@@ -188,8 +189,14 @@ impl EventLoop {
         self.timed = timed;
     }
 
-    /// Adds to the statistics what the time of the present turn was spent on.
-    pub fn set_detail(&mut self, detail: TurnDetail) {
+    /// Whether the observer wanted steps in the present turn.
+    #[inline(always)]
+    pub fn has_steps(&self) -> bool {
+        self.steps
+    }
+
+    /// Sets what the time of the present turn was spent on.
+    pub fn set_detail(&mut self, detail: Option<TurnDetail>) {
         self.detail = detail;
     }
 
@@ -215,9 +222,15 @@ impl EventLoop {
         queued: usize,
         observer: &'t mut dyn Observer,
     ) -> io::Result<Turn<'t>> {
+        let detail = self.detail.take();
+        if self.steps
+            && let Some(detail) = &detail
+        {
+            self.report_slow_turn(before, detail, observer);
+        }
         let now = self.poll(limit)?;
         if self.timed {
-            self.stats.turn(self.turns, self.woke, before, now, mem::take(&mut self.detail));
+            self.stats.turn(self.turns, self.woke, before, now, detail);
         }
         self.woke = now;
         self.turns += 1;
@@ -229,6 +242,14 @@ impl EventLoop {
             Event::Turn { number, slept, limit, events, queued }
         });
         Ok(turn)
+    }
+
+    /// Reports the present turn, which ends `before` a sleep, if it was slow.
+    fn report_slow_turn(&self, before: Moment, detail: &TurnDetail, observer: &mut dyn Observer) {
+        let (number, took) = (self.turns, before.since(self.woke));
+        if took >= SLOW_TURN {
+            observer.on(Key::LOOP, &Event::SlowTurn { number, took, detail });
+        }
     }
 
     /// Polls again within a turn, without sleeping. Returns whether more events may be pending.

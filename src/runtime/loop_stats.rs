@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::core::counters::{DurationHistogram, TURN};
-use crate::core::{Moment, Tick};
-
-use super::phases::TurnDetail;
+use crate::core::{Moment, Tick, TurnDetail};
 
 /// What the loop has counted since it was created. Everything but `events` is counted only while
 /// the loop is timed.
@@ -32,13 +30,13 @@ pub struct LongestTurn {
     pub took: Duration,
     /// When it began.
     pub at: Moment,
-    /// What its time was spent on, if that was measured.
-    pub detail: TurnDetail,
+    /// What its time was spent on. None: that was not measured.
+    pub detail: Option<TurnDetail>,
 }
 
 /// Shortest poll that counts as a sleep. A poll that finds events returns within a few
 /// microseconds, and waking up a thread takes longer.
-const SLEEP_MIN: Duration = Duration::from_micros(10);
+pub(super) const SLEEP_MIN: Duration = Duration::from_micros(10);
 
 /// Length of the periods of `longest`, in ticks: one minute.
 const PERIOD: Tick = 600;
@@ -52,7 +50,7 @@ impl LoopStats {
         woke: Moment,
         before: Moment,
         now: Moment,
-        detail: TurnDetail,
+        detail: Option<TurnDetail>,
     ) {
         let (took, polled) = (before.since(woke), now.since(before));
         self.polled += polled;
@@ -84,7 +82,7 @@ mod tests {
 
     fn at(stats: &mut LoopStats, number: u64, woke: u64, took: u64, polled: u64) {
         let (woke, before) = (Moment(woke), Moment(woke + took));
-        stats.turn(number, woke, before, Moment(before.0 + polled), TurnDetail::default());
+        stats.turn(number, woke, before, Moment(before.0 + polled), None);
     }
 
     #[test]

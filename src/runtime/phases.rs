@@ -1,61 +1,49 @@
-//! Measures the phases of a turn, while somebody watches: each phase costs a reading of the clock.
+//! Measures the phases of a turn, while somebody wants to know: each phase costs a reading of the
+//! clock.
 
 use std::time::Duration;
 
-use crate::core::Moment;
+use crate::core::{Moment, Phase, TurnDetail};
 
-/// A phase of a turn, as docs/turn.md calls it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Mark,
-    Accept,
-    Dial,
-    Run,
-    Expire,
-    Datagrams,
-    Admin,
-}
-
-impl Phase {
-    pub fn name(self) -> &'static str {
-        match self {
-            Phase::Mark => "mark",
-            Phase::Accept => "accept",
-            Phase::Dial => "dial",
-            Phase::Run => "run",
-            Phase::Expire => "expire",
-            Phase::Datagrams => "datagrams",
-            Phase::Admin => "admin",
-        }
-    }
-}
-
-/// What the time of one turn was spent on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TurnDetail {
-    /// The phase that took most of it, and how long.
-    pub slowest: Option<(Phase, Duration)>,
-    /// The connection that took most of the phase `run`.
-    pub connection: Option<u32>,
-    /// Time in which the thread did not run, although nothing in a turn waits.
-    pub not_scheduled: Option<Duration>,
-}
+use super::loop_stats::SLEEP_MIN;
 
 /// The phases of the present turn, and whether they are watched.
 #[derive(Debug, Default)]
 pub struct PhaseWatch {
     /// None: nobody watches.
     until: Option<Moment>,
+    /// The present turn. None: it began before it was measured.
+    turn: Option<MeasuredTurn>,
+    thread: Option<ThreadTime>,
+}
+
+#[derive(Debug)]
+struct MeasuredTurn {
+    began: Moment,
     /// The end of the last phase.
     since: Moment,
-    /// The beginning of the turn, and the processor time of the thread then.
-    began: Moment,
-    ran: Option<Duration>,
     detail: TurnDetail,
+}
+
+/// The processor time of the thread at some time before the present turn.
+#[derive(Debug)]
+struct ThreadTime {
+    at: Moment,
+    ran: Duration,
+    /// Time asleep since then.
+    slept: Duration,
 }
 
 /// How long phases are measured after somebody asked for them.
 const WATCH_TIME: Duration = Duration::from_secs(60);
+
+/// Maximum age of the processor time when a turn begins. It is a call of the kernel, unlike a
+/// reading of the clock, so short turns share one.
+const THREAD_TIME_AGE: Duration = Duration::from_millis(1);
+
+/// Turns of this length are asked for their processor time. In shorter ones it does not matter, and
+/// they cost no call.
+const WORTH_ASKING: Duration = Duration::from_micros(100);
 
 impl PhaseWatch {
     /// Measures for a while from `now` on.
@@ -63,43 +51,68 @@ impl PhaseWatch {
         self.until = Some(now.after(WATCH_TIME));
     }
 
-    /// Whether the phases of the next turn are measured.
+    /// Whether the phases of the next turn are measured because somebody asked for them.
     #[inline(always)]
     pub fn is_on(&self) -> bool {
         self.until.is_some()
     }
 
-    /// Begins a turn. `ran`: the processor time of the thread.
-    pub fn begin(&mut self, now: Moment, ran: Option<Duration>) {
+    /// Begins a turn. `slept`: the time in its poll. `ran`: the processor time of the thread.
+    pub fn begin(&mut self, now: Moment, slept: Duration, ran: impl FnOnce() -> Option<Duration>) {
         self.until = self.until.filter(|until| now < *until);
-        (self.since, self.began, self.ran) = (now, now, ran);
-        self.detail = TurnDetail::default();
+        self.turn = Some(MeasuredTurn { began: now, since: now, detail: TurnDetail::default() });
+        match &mut self.thread {
+            Some(thread) if now.since(thread.at) < THREAD_TIME_AGE => {
+                // A poll that returns at once works like any other call.
+                thread.slept += if slept >= SLEEP_MIN { slept } else { Duration::ZERO };
+            }
+            _ => self.thread = ThreadTime::read(now, ran),
+        }
     }
 
     /// Ends a phase.
     pub fn ended(&mut self, phase: Phase, now: Moment) {
-        let took = now.since(self.since);
-        self.since = now;
-        if self.detail.slowest.is_none_or(|(_, longest)| longest < took) {
-            self.detail.slowest = Some((phase, took));
+        if let Some(turn) = &mut self.turn {
+            turn.detail.phases[phase as usize] += now.since(turn.since);
+            turn.since = now;
         }
     }
 
     /// Records the connection that took most of the phase `run`.
-    pub fn set_connection(&mut self, id: Option<u32>) {
-        self.detail.connection = id;
+    pub fn set_connection(&mut self, most: Option<(u32, Duration)>) {
+        if let Some(turn) = &mut self.turn {
+            turn.detail.connection = most;
+        }
     }
 
-    /// Ends a turn, and returns what its time was spent on.
-    pub fn finish(&mut self, now: Moment, ran: Option<Duration>) -> TurnDetail {
-        let run_time = self.ran.zip(ran).map(|(before, after)| after.saturating_sub(before));
-        let took = now.since(self.began);
-        self.detail.not_scheduled = run_time.map(|run_time| took.saturating_sub(run_time));
-        // The connection matters only if its phase does.
-        if self.detail.slowest.is_none_or(|(phase, _)| phase != Phase::Run) {
-            self.detail.connection = None;
+    /// Ends a turn, and returns what its time was spent on. None: it was not measured.
+    pub fn finish(
+        &mut self,
+        now: Moment,
+        ran: impl FnOnce() -> Option<Duration>,
+    ) -> Option<TurnDetail> {
+        let MeasuredTurn { began, mut detail, .. } = self.turn.take()?;
+        let took = now.since(began);
+        if took < WORTH_ASKING {
+            detail.not_scheduled = self.thread.as_ref().map(|_| Duration::ZERO);
+        } else if let Some(before) = self.thread.take() {
+            self.thread = ThreadTime::read(now, ran);
+            detail.not_scheduled =
+                self.thread.as_ref().map(|thread| thread.waited_since(&before).min(took));
         }
-        std::mem::take(&mut self.detail)
+        Some(detail)
+    }
+}
+
+impl ThreadTime {
+    fn read(at: Moment, ran: impl FnOnce() -> Option<Duration>) -> Option<ThreadTime> {
+        ran().map(|ran| ThreadTime { at, ran, slept: Duration::ZERO })
+    }
+
+    /// Returns the time since then in which the thread neither ran nor slept.
+    fn waited_since(&self, before: &ThreadTime) -> Duration {
+        let ran = self.ran.saturating_sub(before.ran);
+        self.at.since(before.at).saturating_sub(before.slept).saturating_sub(ran)
     }
 }
 
@@ -107,32 +120,76 @@ impl PhaseWatch {
 mod tests {
     use super::*;
 
+    fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    fn ran(time: u64) -> impl FnOnce() -> Option<Duration> {
+        move || Some(micros(time))
+    }
+
+    fn not_asked() -> Option<Duration> {
+        panic!("a call for nothing")
+    }
+
     #[test]
-    fn the_slowest_phase_is_found_and_its_connection_if_it_ran_connections() {
-        let micros = Duration::from_micros;
+    fn the_time_of_each_phase_is_measured_and_that_of_the_slowest_connection() {
         let mut watch = PhaseWatch::default();
         assert!(!watch.is_on());
         watch.start(Moment(0));
-        watch.begin(Moment(100), Some(micros(50)));
+        watch.begin(Moment(100), micros(5), ran(50));
         watch.ended(Phase::Mark, Moment(110));
-        watch.set_connection(Some(7));
+        watch.set_connection(Some((7, micros(700))));
         watch.ended(Phase::Run, Moment(900));
         watch.ended(Phase::Expire, Moment(905));
-        let detail = watch.finish(Moment(1000), Some(micros(350)));
-        let expected = TurnDetail {
-            slowest: Some((Phase::Run, micros(790))),
-            connection: Some(7),
-            not_scheduled: Some(micros(600)),
-        };
-        assert_eq!(detail, expected);
-        watch.begin(Moment(2000), None);
-        watch.set_connection(Some(8));
-        watch.ended(Phase::Run, Moment(2010));
+        watch.ended(Phase::Run, Moment(915));
+        let detail = watch.finish(Moment(1000), ran(350)).unwrap();
+        assert_eq!(detail.phases.map(|took| took.as_micros()), [10, 0, 0, 800, 5, 0, 0]);
+        assert_eq!(detail.connection, Some((7, micros(700))));
+        assert_eq!(detail.not_scheduled, Some(micros(600)));
+        watch.begin(Moment(2000), Duration::ZERO, || None);
         watch.ended(Phase::Admin, Moment(2300));
-        let detail = watch.finish(Moment(2300), None);
-        assert_eq!(detail.slowest, Some((Phase::Admin, micros(290))));
+        let detail = watch.finish(Moment(2300), || None).unwrap();
         assert_eq!((detail.connection, detail.not_scheduled), (None, None));
-        watch.begin(Moment(0).after(WATCH_TIME), None);
+        watch.begin(Moment(0).after(WATCH_TIME), Duration::ZERO, || None);
         assert!(!watch.is_on(), "nobody asked for a minute");
+    }
+
+    #[test]
+    fn a_turn_that_began_before_the_watch_is_not_measured() {
+        let mut watch = PhaseWatch::default();
+        watch.start(Moment(9_000_000));
+        watch.ended(Phase::Admin, Moment(9_000_100));
+        assert_eq!(watch.finish(Moment(9_000_100), not_asked), None);
+    }
+
+    #[test]
+    fn short_turns_share_a_processor_time_and_what_they_slept_counts_as_no_wait() {
+        let mut watch = PhaseWatch::default();
+        watch.begin(Moment(1000), micros(0), ran(10));
+        let detail = watch.finish(Moment(1030), not_asked).unwrap();
+        assert_eq!(detail.not_scheduled, Some(Duration::ZERO));
+        // 400 us asleep, 70 us in turns, all of it at work.
+        watch.begin(Moment(1430), micros(400), not_asked);
+        let detail = watch.finish(Moment(1470), not_asked).unwrap();
+        assert_eq!(detail.not_scheduled, Some(Duration::ZERO));
+        // Two milliseconds, one of them at work.
+        watch.begin(Moment(1475), micros(5), not_asked);
+        let detail = watch.finish(Moment(3475), ran(10 + 75 + 1000)).unwrap();
+        assert_eq!(detail.not_scheduled, Some(micros(1000)));
+        // The processor time of a turn that was asked serves the next one too.
+        watch.begin(Moment(3500), micros(25), not_asked);
+        watch.finish(Moment(3510), not_asked).unwrap();
+        watch.begin(Moment(4475), micros(965), ran(2000));
+    }
+
+    #[test]
+    fn never_more_time_was_waited_than_the_turn_took() {
+        let mut watch = PhaseWatch::default();
+        watch.begin(Moment(0), micros(0), ran(0));
+        watch.finish(Moment(90), not_asked);
+        watch.begin(Moment(900), micros(0), not_asked);
+        let detail = watch.finish(Moment(1050), ran(1)).unwrap();
+        assert_eq!(detail.not_scheduled, Some(micros(150)));
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::Service;
 use crate::core::time::ticks;
 use crate::core::{
-    Buffers, ConnIds, Engine, Event, Key, Mail, Moment, Observer, Peer, Reason, Signal, Turn,
+    Buffers, ConnIds, Engine, Event, Key, Mail, Moment, Observer, Peer, Phase, Reason, Signal, Turn,
 };
 use crate::service::{self, PeerFacts};
 
@@ -21,7 +21,7 @@ use super::dump::Dump;
 use super::event_loop::{EventLoop, Source, ready, token};
 use super::hubs::Hubs;
 use super::listeners::{Accepted, Listeners};
-use super::phases::{Phase, PhaseWatch};
+use super::phases::PhaseWatch;
 use super::reload::Reload;
 use super::route_totals::RouteTotals;
 use super::routes::Routes;
@@ -131,7 +131,7 @@ impl Reactor {
     /// Runs one turn. Returns how the loop ended, once it has.
     #[inline(always)]
     pub fn turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
-        if self.phases.is_on() {
+        if self.phases.is_on() | self.event_loop.has_steps() {
             self.watched_turn(observer)
         } else {
             self.turn_as::<false>(observer)
@@ -139,7 +139,6 @@ impl Reactor {
     }
 
     /// Runs one turn and measures its phases.
-    #[cold]
     #[inline(never)]
     fn watched_turn(&mut self, observer: &mut dyn Observer) -> io::Result<Option<Outcome>> {
         self.turn_as::<true>(observer)
@@ -153,13 +152,13 @@ impl Reactor {
         let before = self.event_loop.before_sleep();
         if WATCHED {
             // What followed the last turn was done for admin clients.
-            self.ended::<true>(Phase::Admin);
-            self.event_loop.set_detail(self.phases.finish(before, thread_time()));
+            self.phases.ended(Phase::Admin, before);
+            self.event_loop.set_detail(self.phases.finish(before, thread_time));
         }
         let limit = self.sleep_limit(before);
         let turn = &mut self.event_loop.sleep(before, limit, self.engine.queued(), observer)?;
         if WATCHED {
-            self.phases.begin(turn.now, thread_time());
+            self.phases.begin(turn.now, turn.now.since(before), thread_time);
         }
         let mut reported = self.mark(turn);
         // Without a limit no deadline is armed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use oneloop::core::event::{DropReason, PauseCause};
 use oneloop::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, ServiceKind,
-    Side,
+    Side, TurnDetail,
 };
 use oneloop::tools::trace::{FlagsConverter, RecordingGaps};
 
@@ -102,6 +102,53 @@ fn a_slow_turn_is_found_with_the_connection_that_took_the_most_steps() {
     assert_has(&text, "connection 2: 6, 6.00 kB read. The median turn took 20us.");
     assert_has(&text, "more: oneloop trace 'a b.rec' explain 2");
     assert!(!text.contains("2. "), "the others are not slow: {text}");
+}
+
+/// A turn of 42 ms, measured.
+fn measured(phase: usize, micros: u64, not_scheduled: u64) -> Script {
+    let mut script = Script::new();
+    script.turn(1_000, 0);
+    let one = script.open(1, ServiceKind::Echo);
+    let two = script.open(2, ServiceKind::Echo);
+    script.on(one, &READ).on(one, &READ).on(one, &READ).on(two, &READ);
+    let micros = Duration::from_micros(micros);
+    let mut detail = TurnDetail {
+        connection: Some((2, micros * 3 / 4)),
+        not_scheduled: Some(Duration::from_micros(not_scheduled)),
+        ..TurnDetail::default()
+    };
+    detail.phases[phase] = micros;
+    let took = Duration::from_millis(42);
+    script.on(Key::LOOP, &Event::SlowTurn { number: 1, took, detail: &detail });
+    script.turn(51_000, 8_000);
+    script
+}
+
+#[test]
+fn a_slow_turn_that_was_measured_names_its_phase_and_the_connection_that_took_the_time() {
+    let text = measured(3, 41_000, 9_000).found();
+    assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms, without its sleep, for 1 event");
+    assert_has(&text, "For 9.0ms of it the thread was not scheduled by the kernel. 41ms of it");
+    assert_has(&text, "passed in the phase run, 30ms of that for connection 2. 2 connections");
+    assert_has(&text, "more: oneloop trace 'a b.rec' explain 2");
+    // Only the phase `run` runs connections.
+    let text = measured(6, 41_000, 1_000).found();
+    assert_has(&text, "2 opened. 41ms of it passed in the phase admin. 2 connections took 4");
+    assert!(!text.contains("not scheduled") && !text.contains("connection 2"), "{text}");
+}
+
+#[test]
+fn a_slow_turn_in_which_the_thread_did_not_run_blames_no_connection() {
+    let mut script = measured(3, 41_000, 30_000);
+    script.turn(60_000, 100);
+    let text = script.found();
+    assert_has(&text, "2 opened. For 30ms of it the thread was not scheduled by the kernel: the");
+    assert!(!text.contains("explain") && !text.contains("phase"), "{text}");
+    assert_has(&text, "a call waited for a disk. The median turn took 2us. 2. warning, at");
+    // Each kind counts its own.
+    assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms");
+    assert_has(&text, "2. warning, at 50.000 ms Turn 2 took 8.9ms");
+    assert!(!text.contains("of this kind"), "{text}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use oneloop::core::event::{Client, DropReason, PauseCause};
 use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason,
-    ServiceKind, Side, Signal, SourceKind, SysError,
+    ServiceKind, Side, Signal, SourceKind, SysError, TurnDetail,
 };
 use oneloop::recording::{KnownConnection, ReplayObserver};
 use oneloop::tools::trace::JsonlConverter;
@@ -28,6 +28,7 @@ pub fn every_event(observer: &mut dyn Observer) {
     observer.begin_turn(Moment(1_234_567));
     let events = [
         (Key::LOOP, Event::Turn { number: 8, slept: time, limit: None, events: 2, queued: 1 }),
+        (Key::LOOP, Event::SlowTurn { number: 8, took: time, detail: &TurnDetail::default() }),
         (Key::LOOP, Event::PolledAgain { events: 3 }),
         (Key::source(SourceKind::Listener, 4, 0), Event::Listening { address, service }),
         (Key::LOOP, Event::AcceptPaused { address, cause, connections: 5 }),
@@ -42,6 +43,9 @@ pub fn every_event(observer: &mut dyn Observer) {
             Key::LOOP,
             Event::AdminRequest { method: "GET", target: "/", status: 200, peer, changes: false },
         ),
+        (Key::LOOP, Event::Reloading { file: "/etc/a.toml" }),
+        (Key::LOOP, Event::Reloaded { added: 1, changed: 2, removed: 3, unchanged: 4 }),
+        (Key::LOOP, Event::ReloadFailed { error: "/etc/a.toml:1:1: no" }),
         (a, Event::Opened { route: 0, service, listen: address, peer }),
         (b, Event::Dialing { target: "tcp://a:1", attempt: 1 }),
         (b, Event::DialFailed { target: "tcp://a:1", fault, left: 1, client }),
@@ -119,8 +123,11 @@ fn each_event_is_one_object_with_its_time_and_subject() {
 
 #[test]
 fn the_page_has_every_event_with_its_fields() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/tracing.md");
-    let page = std::fs::read_to_string(path).unwrap();
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let page = std::fs::read_to_string(docs.join("tracing.md")).unwrap();
+    // Another test holds the sections of this page against the code.
+    let events = std::fs::read_to_string(docs.join("events.md")).unwrap();
+    let kinds = events.lines().filter(|line| line.starts_with("### ")).count();
     let section = page.split("## jsonl").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
     let rows: BTreeMap<&str, BTreeSet<&str>> =
@@ -135,7 +142,7 @@ fn the_page_has_every_event_with_its_fields() {
         assert_eq!(*row, fields, "{name}");
         names.insert(name);
     }
-    assert_eq!(names.len(), 43, "one of every kind");
+    assert_eq!(names.len(), kinds + ["known-connection", "known-listener"].len());
     assert_eq!(rows.len(), names.len(), "the page has no other events");
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);

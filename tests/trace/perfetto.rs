@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason,
-    ServiceKind, Side, Wants,
+    ServiceKind, Side, TurnDetail, Wants,
 };
 use oneloop::recording::{Encoder, KnownConnection, ReplayObserver, SegmentHead, replay};
 use oneloop::tools::trace::{ConnectionSteps, PerfettoConverter};
@@ -389,6 +389,40 @@ fn steps_are_spread_over_their_turn_and_never_leave_it() {
             (2, 1_040_005)
         ]
     );
+}
+
+#[test]
+fn the_phases_of_a_slow_turn_are_slices_in_it() {
+    let trace = decoded(|converter| {
+        turn(converter, 1, 1000, 100);
+        let key = open(converter, 7, ServiceKind::Echo);
+        converter.on(key, &Event::ReadBlocked);
+        let micros = Duration::from_micros;
+        let mut detail = TurnDetail { connection: Some((7, micros(800))), ..TurnDetail::default() };
+        // The last one is longer than the turn, as only a damaged recording has it.
+        detail.phases = [50, 0, 0, 900, 0, 0, 90].map(micros);
+        let took = micros(1000);
+        converter.on(Key::LOOP, &Event::SlowTurn { number: 1, took, detail: &detail });
+        turn(converter, 2, 2100, 100);
+    });
+    let events: Vec<(&str, u64)> =
+        trace.names("loop").into_iter().zip(trace.on("loop").iter().map(|one| one.at)).collect();
+    let expected = [
+        ("turn", 1_000_000),
+        ("mark", 1_000_000),
+        ("-", 1_050_000),
+        ("run", 1_050_000),
+        ("slow-turn", 1_750_000),
+        ("-", 1_950_000),
+        ("admin", 1_950_000),
+        ("-", 2_000_000),
+        ("-", 2_000_000),
+        ("sleep", 2_000_000),
+        ("-", 2_100_000),
+    ];
+    assert_eq!(events[..expected.len()], expected);
+    let run = trace.on("loop").into_iter().find(|event| event.name == "run").unwrap();
+    assert_eq!(run.annotations["slowest_connection"], "7");
 }
 
 #[test]

@@ -342,6 +342,7 @@ impl PacketEnd {
             Event::EndOfFile => self.fin(true, plan),
             Event::ShutDown => self.fin(false, plan),
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }
@@ -488,6 +489,7 @@ fn has_comment(event: &Event<'_>) -> bool {
         | Event::Yielded { .. }
         | Event::Fired { .. } => true,
         Event::Turn { .. }
+        | Event::SlowTurn { .. }
         | Event::PolledAgain { .. }
         | Event::Listening { .. }
         | Event::AcceptPaused { .. }

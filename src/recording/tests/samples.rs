@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::core::event::{Client, DropReason, PauseCause};
 use crate::core::{
     Close, CloseKind, Deadline, Event, Moment, Peer, Random, ReadHint, Ready, Reason, ServiceKind,
-    Side, Signal, SysError,
+    Side, Signal, SysError, TurnDetail,
 };
 
 /// The number of variants: `sample` takes an index below it.
-pub const SAMPLES: u64 = 44;
+pub const SAMPLES: u64 = 45;
 
 fn pick<T: Clone>(random: &mut Random, from: &[T]) -> T {
     from[random.below(from.len() as u64) as usize].clone()
@@ -199,6 +199,16 @@ pub fn sample(index: u64, r: &mut Random, turn: Moment, deliver: &mut dyn FnMut(
             Event::Reloaded { added, changed, removed, unchanged }
         }
         41 => Event::ReloadFailed { error: address },
+        43 => {
+            let micros = |number: u64| Duration::from_micros(number);
+            let detail = TurnDetail {
+                phases: std::array::from_fn(|_| micros(number(r))),
+                connection: some.then(|| (a as u32, micros(b))),
+                not_scheduled: yes.then(|| micros(c)),
+            };
+            let event = Event::SlowTurn { number: d, took: span(r), detail: &detail };
+            return deliver(&event);
+        }
         42 => Event::Payload { bytes: other.as_bytes(), sent: yes },
         _ => {
             let from = yes.then_some(peer);

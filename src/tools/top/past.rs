@@ -110,6 +110,7 @@ impl PastRow {
             Event::Sent { bytes, .. } => self.wrote(end, bytes, now),
             Event::WriteBlocked { left } => self.unsent[end] = Some(left),
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }

@@ -200,6 +200,7 @@ impl ExplainConverter {
             }
             Event::Closed { ending, .. } => self.learn_close(key, event, ending),
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }
@@ -423,6 +424,7 @@ fn arrow(event: &Event<'_>, is_socket: bool) -> Option<Arrow> {
         Event::EndOfFile => arrow(true, end.to_string()),
         Event::ShutDown => arrow(false, end.to_string()),
         Event::Turn { .. }
+        | Event::SlowTurn { .. }
         | Event::PolledAgain { .. }
         | Event::Listening { .. }
         | Event::AcceptPaused { .. }

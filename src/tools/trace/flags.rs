@@ -191,6 +191,8 @@ impl FlagsConverter {
     fn on_loop(&mut self, event: &Event<'_>) {
         if let Event::Turn { number, slept, events, .. } = *event {
             self.slow_turns.begin(number, self.now, slept, events);
+        } else if let Event::SlowTurn { detail, .. } = event {
+            self.slow_turns.turn.detail = Some(**detail);
         } else if let Event::AcceptPaused { address, cause, .. } = *event {
             self.pauses.entry(address.to_string()).or_insert((self.now, cause));
         } else if let Event::AcceptResumed { address, .. } = *event
@@ -285,6 +287,7 @@ impl FlagsConverter {
             Event::Stalled { unsent, since, .. } => conn.stalled[end] = Some((since, unsent)),
             Event::Resumed { .. } => conn.resumed(id, end, now, false, &mut self.stalls),
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }

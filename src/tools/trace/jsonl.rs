@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Reason, ServiceKind, Side,
-    SourceKind, SysError, Wants,
+    SourceKind, SysError, TurnDetail, Wants,
 };
 use crate::observe::line::PeerName;
 use crate::recording::{KnownConnection, ReplayObserver};
@@ -120,6 +120,7 @@ pub(super) fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
             ("events", events.into()),
             ("queued", queued.into()),
         ],
+        Event::SlowTurn { number, took, detail } => slow_turn(number, took, detail),
         Event::PolledAgain { events } => vec![("events", events.into())],
         Event::Listening { address, service } => {
             vec![("address", address.into()), ("service", service.name().into())]
@@ -250,6 +251,18 @@ pub(super) fn fields(event: &Event<'_>) -> Vec<(&'static str, Value)> {
             all
         }
     }
+}
+
+fn slow_turn(number: u64, took: Duration, detail: &TurnDetail) -> Vec<(&'static str, Value)> {
+    let names =
+        ["mark_us", "accept_us", "dial_us", "run_us", "expire_us", "datagrams_us", "admin_us"];
+    let mut all = vec![("turn", number.into()), ("took_us", micros(took))];
+    all.extend(names.into_iter().zip(detail.phases.map(micros)));
+    let (id, took) = detail.connection.unzip();
+    all.push(("slowest_connection", id.map_or(Value::Null, Value::from)));
+    all.push(("slowest_connection_us", took.map_or(Value::Null, micros)));
+    all.push(("not_scheduled_us", detail.not_scheduled.map_or(Value::Null, micros)));
+    all
 }
 
 fn closing(ending: Close) -> Vec<(&'static str, Value)> {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::core::{Event, Key, Moment, Observer, Ready, ServiceKind, Wants};
+use crate::core::{Event, Key, Moment, Observer, Phase, Ready, ServiceKind, TurnDetail, Wants};
 use crate::observe::explain::explain;
 use crate::observe::line::PeerName;
 use crate::recording::{KnownConnection, ReplayObserver, SegmentHead};
@@ -49,9 +49,10 @@ const REST_RANK: u64 = 1 << 17;
 /// are signed.
 const MAX_NANOS: u64 = 1 << 62;
 
-const LOOP_NOTE: &str = "A turn lasts from the end of one poll to the beginning of the next. Its \
-     steps are spread evenly over it: their order is real, their distance is not, since a \
-     recording has one time for all of them.";
+const LOOP_NOTE: &str = "A turn lasts from the end of one poll to the beginning of the next. The \
+     phases of a turn of a millisecond or more were measured. Steps are spread evenly over their \
+     turn: their order is real, their distance is not, since a recording has one time for all of \
+     them.";
 const REST_NOTE: &str =
     "The events of connections that were opened when all other tracks were taken.";
 
@@ -100,6 +101,8 @@ struct ConnectionTitle {
 struct PendingTurn {
     begin: u64,
     has_slice: bool,
+    /// What its time was spent on, if that was measured.
+    detail: Option<TurnDetail>,
     events: Vec<PendingEvent>,
     chains: HashMap<u32, FlowChain>,
 }
@@ -222,10 +225,14 @@ impl<W: Write> PerfettoConverter<W> {
         let step = (end - begin) / parts;
         self.values[0] = self.tracks.len() as u64;
         self.write_counters(begin);
+        let mut messages =
+            turn.detail.map_or(Vec::new(), |detail| self.phases(&detail, begin, end));
         for (at, PendingEvent { mut message, flows }) in (1..).zip(turn.events) {
             flows.iter().for_each(|flow| add_flow(&mut message, *flow));
-            self.packets.write(begin + at * step, &message);
+            messages.push((begin + at * step, message));
         }
+        messages.sort_by_key(|(at, _)| *at);
+        messages.iter().for_each(|(at, message)| self.packets.write(*at, message));
         if turn.has_slice {
             let end_of_slice = self.packets.event(self.id(LOOP), TrackEventType::End, None);
             self.packets.write(end, &end_of_slice);
@@ -234,6 +241,26 @@ impl<W: Write> PerfettoConverter<W> {
         self.values[1..].fill(0);
         self.write_counters(end);
         self.last = end;
+    }
+
+    /// Returns the slices of the phases that were measured in a turn, with their times.
+    fn phases(&mut self, detail: &TurnDetail, begin: u64, end: u64) -> Vec<(u64, ProtoMessage)> {
+        let (track, mut at, mut messages) = (self.id(LOOP), begin, Vec::new());
+        for (phase, took) in Phase::ALL.into_iter().zip(detail.phases) {
+            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+            let until = at.saturating_add(nanos).min(end);
+            if at < until {
+                let mut slice =
+                    self.packets.event(track, TrackEventType::Begin, Some(phase.name()));
+                if let Some((id, _)) = detail.connection.filter(|_| phase == Phase::Run) {
+                    self.packets.annotate(&mut slice, &[("slowest_connection", id.into())]);
+                }
+                messages.push((at, slice));
+                messages.push((until, self.packets.event(track, TrackEventType::End, None)));
+            }
+            at = until;
+        }
+        messages
     }
 
     fn write_counters(&mut self, at: u64) {
@@ -273,6 +300,9 @@ impl<W: Write> PerfettoConverter<W> {
         }
         if matches!(event, Event::Turn { .. }) {
             return;
+        }
+        if let Event::SlowTurn { detail, .. } = event {
+            self.turn.detail = Some(**detail);
         }
         let track = if key == Key::LOOP { LOOP } else { LISTENERS };
         self.instant(self.id(track), event.name(), key, event);

@@ -107,6 +107,7 @@ impl TrackedConn {
             Event::Armed { deadline: Deadline::Linger, .. } => self.is_lingering = true,
             Event::Wrote { left, .. } | Event::WriteBlocked { left } => self.unsent[end] = left > 0,
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }

@@ -1,11 +1,12 @@
-//! Finds the slow turns of a trace, and what they were spent on as far as events show it.
+//! Finds the slow turns of a trace, and what they were spent on: the phase and the connection that
+//! were measured, and what the events show.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use crate::core::{Event, Moment};
+use crate::core::{Event, Moment, TurnDetail};
 use crate::observe::format::Span;
 use crate::text::count::{grouped, plural};
 use crate::text::quantity::bytes as size;
@@ -20,10 +21,22 @@ const SLOW_FACTOR: u64 = 10;
 const MIN_SLOW: Duration = Duration::from_millis(1);
 /// A connection stands out in a turn if it took this many times the steps of an average one.
 const STANDS_OUT: u64 = 2;
+/// Time without the processor is mentioned from this share of a turn on.
+const WORTH_MENTIONING: u32 = 10;
 
 /// Collects the slow turns.
 pub(super) struct SlowTurns {
     pub turn: TurnWork,
+    /// Of all turns.
+    durations: Option<Histogram<u64>>,
+    /// Those in which the thread ran.
+    busy: SlowKind,
+    /// Those in which it did not run most of the time.
+    not_scheduled: SlowKind,
+}
+
+/// Turns of one kind that are slow, or may be.
+struct SlowKind {
     durations: Option<Histogram<u64>>,
     found: Worst,
 }
@@ -39,6 +52,8 @@ pub(super) struct TurnWork {
     pub closed: u64,
     /// The steps of each connection, and the bytes that it read.
     conns: HashMap<u32, TurnShare>,
+    /// What its time was spent on, if that was measured.
+    pub detail: Option<TurnDetail>,
 }
 
 /// What a connection did in a turn.
@@ -50,10 +65,24 @@ struct TurnShare {
 
 impl Default for SlowTurns {
     fn default() -> SlowTurns {
-        // Fails only for other bounds.
-        let durations = Histogram::new(2).ok();
-        SlowTurns { turn: TurnWork::default(), durations, found: Worst::default() }
+        SlowTurns {
+            turn: TurnWork::default(),
+            durations: histogram(),
+            busy: SlowKind::default(),
+            not_scheduled: SlowKind::default(),
+        }
     }
+}
+
+impl Default for SlowKind {
+    fn default() -> SlowKind {
+        SlowKind { durations: histogram(), found: Worst::default() }
+    }
+}
+
+fn histogram() -> Option<Histogram<u64>> {
+    // Fails only for other bounds.
+    Histogram::new(2).ok()
 }
 
 impl SlowTurns {
@@ -64,16 +93,12 @@ impl SlowTurns {
     }
 
     /// Returns the slow turns: only now is the median known.
-    pub fn into_findings(mut self) -> Vec<TraceFinding> {
+    pub fn into_findings(self) -> Vec<TraceFinding> {
         let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
         let limit = slow_limit(median);
-        let mut slow = Worst::default();
-        let found = std::mem::take(&mut self.found).into_kept();
-        found.into_iter().filter(|turn| turn.weight >= limit).for_each(|turn| slow.push(turn));
-        // More of them than were kept.
-        let count = self.durations.as_ref().map_or(0, |all| all.count_between(limit, u64::MAX));
-        slow.raise_count(count);
-        let mut shown = slow.into_shown();
+        let mut shown = self.busy.into_shown(limit);
+        shown.extend(self.not_scheduled.into_shown(limit));
+        shown.sort_by_key(|finding| finding.level);
         if let Some(first) = shown.first_mut() {
             let median = Span(Duration::from_micros(median));
             first.text += &format!(" The median turn took {median}.");
@@ -92,21 +117,76 @@ impl SlowTurns {
         if took < MIN_SLOW {
             return;
         }
-        let text = format!(
+        let detail = self.turn.detail;
+        let is_busy = detail.is_none_or(|detail| !detail.is_mostly_not_scheduled(took));
+        let mut text = format!(
             "Turn {} took {}, without its sleep, for {}{}.",
             grouped(number),
             Span(took),
             plural(self.turn.events as u64, "event"),
             self.turn.changes()
         );
-        let (most, more) = self.turn.driven();
-        let text = text + &most;
+        text.extend(detail.and_then(|detail| waited(&detail, took)));
+        let mut more = None;
+        if is_busy {
+            let (measured, slowest) = detail.map(|detail| spent(&detail)).unwrap_or_default();
+            let (most, busiest) = self.turn.driven();
+            text += &(measured + &most);
+            more = slowest.or(busiest).map(|id| format!("explain {id}"));
+        }
         let level = match took >= SLOW_TURN {
             true => FindingLevel::Problem,
             false => FindingLevel::Warning,
         };
         let at = Some(self.turn.since);
-        self.found.push(TraceFinding { level, at, weight: micros, text, more });
+        let kind = if is_busy { &mut self.busy } else { &mut self.not_scheduled };
+        kind.push(TraceFinding { level, at, weight: micros, text, more });
+    }
+}
+
+impl SlowKind {
+    fn push(&mut self, turn: TraceFinding) {
+        if let Some(durations) = &mut self.durations {
+            durations.saturating_record(turn.weight);
+        }
+        self.found.push(turn);
+    }
+
+    /// Returns the turns of at least this many microseconds.
+    fn into_shown(self, limit: u64) -> Vec<TraceFinding> {
+        let mut slow = Worst::default();
+        let found = self.found.into_kept().into_iter();
+        found.filter(|turn| turn.weight >= limit).for_each(|turn| slow.push(turn));
+        // More of them than were kept.
+        let count = self.durations.as_ref().map_or(0, |all| all.count_between(limit, u64::MAX));
+        slow.raise_count(count);
+        slow.into_shown()
+    }
+}
+
+/// Says for how long the thread did not run, if that matters.
+fn waited(detail: &TurnDetail, took: Duration) -> Option<String> {
+    let time = detail.not_scheduled.filter(|time| *time >= took / WORTH_MENTIONING)?;
+    let text = format!(" For {} of it the thread was not scheduled by the kernel", Span(time));
+    Some(match detail.is_mostly_not_scheduled(took) {
+        true => {
+            text + ": the processor was busy with something else, the process was stopped, or a \
+                    call waited for a disk."
+        }
+        false => text + ".",
+    })
+}
+
+/// Says which phase took most of a turn, and which connection if it took most of that phase. The
+/// second value is that connection.
+fn spent(detail: &TurnDetail) -> (String, Option<u32>) {
+    let (phase, most) = detail.slowest();
+    let text = format!(" {} of it passed in the phase {}", Span(most), phase.name());
+    match detail.slowest_connection().filter(|(_, took)| *took >= most / 2) {
+        Some((id, took)) => {
+            (format!("{text}, {} of that for connection {id}.", Span(took)), Some(id))
+        }
+        None => (text + ".", None),
     }
 }
 
@@ -137,8 +217,8 @@ impl TurnWork {
     }
 
     /// Says who was driven in the turn. If one connection stands out, it is named, and the second
-    /// value is how to see more of it.
-    fn driven(&self) -> (String, Option<String>) {
+    /// value is its number.
+    fn driven(&self) -> (String, Option<u32>) {
         let most = self.conns.iter().max_by_key(|(id, share)| (**share, std::cmp::Reverse(**id)));
         let Some((id, TurnShare { steps, bytes })) = most else {
             return (" No connection was driven in it.".to_string(), None);
@@ -153,7 +233,7 @@ impl TurnWork {
         let read = size(*bytes as f64);
         let text =
             format!("{taken}, most of all connection {id}: {}, {read} read.", grouped(*steps));
-        (text, Some(format!("explain {id}")))
+        (text, Some(*id))
     }
 }
 

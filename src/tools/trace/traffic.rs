@@ -108,6 +108,7 @@ impl Folded {
             | Event::Stale
             | Event::Passed { .. } => Some(zero),
             Event::Turn { .. }
+            | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
             | Event::Listening { .. }
             | Event::AcceptPaused { .. }
