@@ -142,7 +142,7 @@ fn a_slow_turn_in_which_the_thread_did_not_run_blames_no_connection() {
     let mut script = measured(3, 41_000, 30_000);
     script.turn(60_000, 100);
     let text = script.found();
-    assert_has(&text, "2 opened. For 30ms of it the thread was not scheduled by the kernel: the");
+    assert_has(&text, "2 opened. For 30ms of it the thread was not scheduled by the kernel. The");
     assert!(!text.contains("explain") && !text.contains("phase"), "{text}");
     assert_has(&text, "a call waited for a disk. The median turn took 2us. 2. warning, at");
     // Each kind counts its own.

@@ -112,6 +112,6 @@ fn a_turn_in_which_the_thread_does_not_run_is_no_fault_of_the_loop() {
     let (took, detail) = the_slow_one(&delays);
     assert!(detail.is_mostly_not_scheduled(took));
     let text = sentences(delays.flags);
-    assert!(text.contains("of it the thread was not scheduled by the kernel: the"), "{text}");
+    assert!(text.contains("of it the thread was not scheduled by the kernel. The"), "{text}");
     assert!(!text.contains("connection 2"), "{text}");
 }

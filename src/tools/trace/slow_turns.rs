@@ -24,6 +24,10 @@ const STANDS_OUT: u64 = 2;
 /// Time without the processor is mentioned from this share of a turn on.
 const WORTH_MENTIONING: u32 = 10;
 
+/// Why a thread does not run in a turn, as nothing in it waits.
+const NOT_SCHEDULED: &str = " The processor was busy with something else, the process was stopped, \
+                             or a call waited for a disk.";
+
 /// Collects the slow turns.
 pub(super) struct SlowTurns {
     pub turn: TurnWork,
@@ -97,7 +101,11 @@ impl SlowTurns {
         let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
         let limit = slow_limit(median);
         let mut shown = self.busy.into_shown(limit);
-        shown.extend(self.not_scheduled.into_shown(limit));
+        let mut not_scheduled = self.not_scheduled.into_shown(limit);
+        if let Some(first) = not_scheduled.first_mut() {
+            first.text += NOT_SCHEDULED;
+        }
+        shown.extend(not_scheduled);
         shown.sort_by_key(|finding| finding.level);
         if let Some(first) = shown.first_mut() {
             let median = Span(Duration::from_micros(median));
@@ -168,13 +176,7 @@ impl SlowKind {
 fn waited(detail: &TurnDetail, took: Duration) -> Option<String> {
     let time = detail.not_scheduled.filter(|time| *time >= took / WORTH_MENTIONING)?;
     let text = format!(" For {} of it the thread was not scheduled by the kernel", Span(time));
-    Some(match detail.is_mostly_not_scheduled(took) {
-        true => {
-            text + ": the processor was busy with something else, the process was stopped, or a \
-                    call waited for a disk."
-        }
-        false => text + ".",
-    })
+    Some(text + ".")
 }
 
 /// Says which phase took most of a turn, and which connection if it took most of that phase. The
