@@ -238,9 +238,9 @@ pub enum Event<'a> {
     },
     /// An event arrived for a closed connection.
     Stale,
-    /// Bytes of this end, in at most a few parts, before the `Read` or `Wrote` that they belong to:
-    /// those that were read, and of those that were written the ones that no read has returned.
-    /// Reported only on demand.
+    /// Bytes of this end, in at most a few parts, before the event that they belong to: those of a
+    /// `Read`, those of a `Wrote` that no read has returned, and each datagram that was received or
+    /// sent. Reported only on demand.
     Payload {
         bytes: &'a [u8],
         sent: bool,

@@ -48,7 +48,7 @@ impl<'a> Turn<'a> {
         self.steps && self.observer.wants_payload(key)
     }
 
-    /// Reports payload, if the observer wants it. `sent`: it belongs to a write.
+    /// Reports payload, if the observer wants it. `sent`: it was sent, not received.
     pub fn payload(&mut self, key: Key, bytes: &[u8], sent: bool) {
         if self.wants_payload(key) {
             for bytes in bytes.chunks(PAYLOAD_BYTES) {

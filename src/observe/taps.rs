@@ -80,9 +80,10 @@ impl Taps {
         }
         for tap in self.taps.iter_mut().filter(|tap| tap.connection == key.id && !tap.is_over) {
             let is_full = tap.packets.out().len() >= TAP_BYTES;
-            tap.packets.set_withholding(is_full);
-            tap.packets.on(key, event);
             tap.is_over = matches!(event, Event::Closed { .. });
+            // The last packets are few, and say how many were lost before.
+            tap.packets.set_withholding(is_full && !tap.is_over);
+            tap.packets.on(key, event);
         }
     }
 
@@ -95,6 +96,10 @@ impl Taps {
     /// Moves at most `most` bytes to `out`. Returns whether nothing follows.
     pub fn take(&mut self, id: TapId, most: usize, out: &mut Vec<u8>) -> bool {
         let Some(tap) = self.find(id) else { return true };
+        if tap.packets.out().len() <= most {
+            // No packet may follow that would say so.
+            tap.packets.report_missing();
+        }
         let (waiting, is_over) = (tap.packets.out_mut(), tap.is_over);
         let taken = waiting.len().min(most);
         out.extend(waiting.drain(..taken));
@@ -174,10 +179,31 @@ mod tests {
         assert!(!taps.take(id, usize::MAX, &mut out));
         assert!(out.len() >= TAP_BYTES && out.len() < TAP_BYTES + 20_000, "{}", out.len());
         assert!(!has(&out, b"lost here"));
+        // The statistics of the interface have their number, once.
+        let option = [5, 0, 8, 0];
+        let at = out.windows(4).rposition(|window| window == option).unwrap() + option.len();
+        let lost = u64::from_le_bytes(*out[at..].first_chunk().unwrap());
+        assert!(lost >= 34, "{lost} of 100 reads of 16,000 bytes");
+        assert!(!taps.has_news(id));
         read(&mut taps, key, b"after");
         out.clear();
         taps.take(id, usize::MAX, &mut out);
-        assert!(has(&out, b"packets lost here") && has(&out, b"after"));
+        let comment = format!("{lost} packets lost here");
+        assert!(has(&out, comment.as_bytes()) && has(&out, b"after"));
+    }
+
+    #[test]
+    fn a_connection_that_closes_while_the_reader_is_behind_ends_with_its_last_packets() {
+        let (mut taps, key) = (Taps::default(), Key::new(7, 3));
+        let id = taps.open(key, &known(), UNIX_EPOCH).unwrap();
+        for _ in 0..100 {
+            read(&mut taps, key, &[b'x'; 16_000]);
+        }
+        let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
+        taps.on(key, &Event::Closed { ending, up: 0, down: 0, lasted: Duration::ZERO });
+        let mut out = Vec::new();
+        assert!(taps.take(id, usize::MAX, &mut out));
+        assert!(has(&out, b"packets lost here") && has(&out, b"#7 closed"));
     }
 
     #[test]

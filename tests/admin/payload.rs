@@ -2,6 +2,7 @@
 //! something.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +17,7 @@ use crate::recordings::output;
 use crate::scratch::Scratch;
 use crate::target::Target;
 use crate::test_daemon::{Ended, TestDaemon, ended};
+use crate::wait::PATIENCE;
 
 /// Bytes of the bulk: more than a splice moves.
 const BULK: usize = 1_500_000;
@@ -26,10 +28,14 @@ fn trace(line: &str) -> Ended {
 
 /// The bytes of both directions of a TCP stream, as tshark follows it. None without tshark.
 pub fn follow(file: &Path, stream: usize) -> Option<[Vec<u8>; 2]> {
+    follow_as("tcp", file, stream)
+}
+
+fn follow_as(protocol: &str, file: &Path, stream: usize) -> Option<[Vec<u8>; 2]> {
     if !has("tshark") {
         return None;
     }
-    let follow = format!("follow,tcp,raw,{stream}");
+    let follow = format!("follow,{protocol},raw,{stream}");
     let mut tshark = Command::new("tshark");
     tshark.args(["-q", "-z", &follow, "-r"]).arg(file);
     let text = String::from_utf8(answer(&mut tshark, b"")).unwrap();
@@ -90,6 +96,53 @@ fn the_packets_of_a_recording_with_payload_have_every_byte() {
         assert!(up == bulk, "stream {stream}: {} of {} bytes", up.len(), bulk.len());
         assert_eq!(down, b"answer", "stream {stream}");
     }
+}
+
+#[test]
+fn datagrams_have_their_bytes_on_both_sides_of_a_relay_and_at_a_service() {
+    let (scratch, large) = (Scratch::new(), pattern::bytes(9, 40_000));
+    let bound = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let receive = |socket: &UdpSocket| {
+        let mut room = vec![0; 65_536];
+        let (length, from) = socket.recv_from(&mut room).unwrap();
+        room.truncate(length);
+        (room, from)
+    };
+    let (target, client) = (bound(), bound());
+    let record = scratch.path("run.rec");
+    let mut daemon = TestDaemon::start(&format!(
+        "run udp://127.0.0.1:0=relay:udp://{} udp://127.0.0.1:0=whoami --record {},limit=16M --record-bytes",
+        target.local_addr().unwrap(),
+        record.display()
+    ));
+    for datagram in [b"question".as_slice(), &large] {
+        client.send_to(datagram, daemon.at(0)).unwrap();
+        assert!(receive(&target).0 == datagram);
+    }
+    client.send_to(b"", daemon.at(0)).unwrap();
+    let (empty, from) = receive(&target);
+    assert_eq!(empty, b"");
+    target.send_to(b"answer", from).unwrap();
+    assert_eq!(receive(&client).0, b"answer");
+    // The answer of a service is no longer than the question.
+    client.send_to(&[b'?'; 1000], daemon.at(1)).unwrap();
+    let (description, _) = receive(&client);
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    let packets = scratch.path("run.pcapng");
+    let written = trace(&format!("{} pcapng -o {}", record.display(), packets.display()));
+    assert_eq!((written.code, written.err.as_str()), (Some(0), ""), "{written:?}");
+    for stream in [0, 1] {
+        let Some([up, down]) = follow_as("udp", &packets, stream) else { return };
+        assert!(up == [b"question", large.as_slice()].concat(), "stream {stream}: {}", up.len());
+        assert_eq!(down, b"answer", "stream {stream}");
+    }
+    let [up, down] = follow_as("udp", &packets, 2).unwrap();
+    assert_eq!((up, down), (vec![b'?'; 1000], description));
 }
 
 #[test]

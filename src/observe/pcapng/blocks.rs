@@ -22,6 +22,7 @@ const IF_NAME: u16 = 2;
 const IF_DESCRIPTION: u16 = 3;
 const EPB_FLAGS: u16 = 2;
 const EPB_DROP_COUNT: u16 = 4;
+const ISB_DROPPED: u16 = 5;
 const RECORD_IPV4: u16 = 1;
 const RECORD_IPV6: u16 = 2;
 
@@ -126,12 +127,17 @@ pub(super) fn packet(out: &mut dyn Write, packet: &Packet<'_>) -> io::Result<()>
     block(out, ENHANCED_PACKET, &body)
 }
 
-/// Writes a block that says nothing new: that of the statistics of an interface, without any.
-pub(super) fn no_news(out: &mut dyn Write, micros: u64) -> io::Result<()> {
+/// Writes the statistics of an interface: how many packets are missing. Without that number, the
+/// block says nothing new.
+pub(super) fn statistics(out: &mut dyn Write, micros: u64, missing: Option<u64>) -> io::Result<()> {
     let mut body = Vec::new();
     body.extend(0_u32.to_le_bytes());
     body.extend(((micros >> 32) as u32).to_le_bytes());
     body.extend((micros as u32).to_le_bytes());
+    if let Some(missing) = missing {
+        option(&mut body, ISB_DROPPED, &missing.to_le_bytes());
+        body.extend(OPT_END);
+    }
     block(out, STATISTICS, &body)
 }
 

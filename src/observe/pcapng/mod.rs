@@ -42,8 +42,13 @@ pub struct PcapngConverter<W: Write> {
     conns: HashMap<u32, PacketConn>,
     /// The addresses of datagram sockets, and as the log shows them.
     listeners: HashMap<Key, (SocketAddr, String)>,
+    /// The payload of the datagram that follows, and its socket or flow.
+    datagram: (Key, Vec<u8>),
     /// Packets that were not written since the last one that was.
     withheld: u64,
+    /// All packets that were not written, and how many of them were reported.
+    missing: u64,
+    reported: u64,
     /// No packet is written.
     is_withholding: bool,
     out: W,
@@ -91,7 +96,10 @@ impl<W: Write> PcapngConverter<W> {
             names: Names::default(),
             conns: HashMap::new(),
             listeners: HashMap::new(),
+            datagram: (Key::LOOP, Vec::new()),
             withheld: 0,
+            missing: 0,
+            reported: 0,
             is_withholding: false,
             out,
             error,
@@ -113,11 +121,20 @@ impl<W: Write> PcapngConverter<W> {
         self.is_withholding = is_withholding;
     }
 
+    /// Writes how many packets were not written so far, if that has changed.
+    pub fn report_missing(&mut self) {
+        if self.missing > self.reported && self.error.is_ok() {
+            self.reported = self.missing;
+            let micros = self.start.saturating_add(self.now.0);
+            self.error = blocks::statistics(&mut self.out, micros, Some(self.missing));
+        }
+    }
+
     /// Writes a block that says nothing, so that nothing in between closes the connection of a
     /// reader.
     pub fn keep_alive(&mut self) {
         if self.error.is_ok() {
-            self.error = blocks::no_news(&mut self.out, self.start + self.now.0);
+            self.error = blocks::statistics(&mut self.out, self.start + self.now.0, None);
         }
     }
 
@@ -173,7 +190,8 @@ impl<W: Write> PcapngConverter<W> {
             let Some(side) = &conn.ends[end] else { continue };
             let (from, to) = side.addresses(planned.is_inbound);
             if self.is_withholding {
-                self.withheld += 1;
+                (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
+                conn.comments.clear();
                 continue;
             }
             if self.withheld > 0 {
@@ -195,7 +213,18 @@ impl<W: Write> PcapngConverter<W> {
         }
     }
 
+    fn datagram_payload(&mut self, key: Key, bytes: &[u8]) {
+        if self.datagram.0 != key {
+            self.datagram = (key, Vec::new());
+        }
+        if self.datagram.1.len() < payload::MAX_BYTES {
+            self.datagram.1.extend_from_slice(bytes);
+        }
+    }
+
     fn datagram(&mut self, key: Key, event: &Event<'_>, bytes: usize, peer: &Peer, inbound: bool) {
+        let (of, payload) = std::mem::replace(&mut self.datagram, (Key::LOOP, Vec::new()));
+        let is_known = of == key && payload.len() == bytes;
         let (bytes, peer) = (bytes.min(MAX_DATAGRAM), self.names.peer(peer));
         let listener = self.listeners.get(&key.at(0)).filter(|_| key.is_source());
         let own = match key.is_source() {
@@ -207,7 +236,7 @@ impl<W: Write> PcapngConverter<W> {
             conn.ends[1].get_or_insert_with(|| PacketEnd::new(peer, own));
         }
         if self.is_withholding {
-            self.withheld += 1;
+            (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
             return;
         }
         let own = same_family(own, peer);
@@ -218,7 +247,7 @@ impl<W: Write> PcapngConverter<W> {
             is_inbound: inbound,
             headers: blocks::udp(from, to, bytes),
             payload: bytes,
-            bytes: &[],
+            bytes: if is_known { &payload[..bytes] } else { &[] },
             lost: std::mem::take(&mut self.withheld),
             comments: &[sentence(key, event, listener.map(|(_, address)| address.as_str()))],
         };
@@ -238,6 +267,10 @@ impl<W: Write> Observer for PcapngConverter<W> {
             self.datagram(key, event, bytes, from, true);
         } else if let Event::Sent { bytes, to } = *event {
             self.datagram(key, event, bytes, to, false);
+        } else if let Event::Payload { bytes, .. } = *event
+            && (key.is_source() || key.is_flow())
+        {
+            self.datagram_payload(key, bytes);
         } else if !key.is_source() {
             if let Event::Opened { listen, peer, service, .. } = *event {
                 self.opened(key, listen, peer, ending::has_target(service));

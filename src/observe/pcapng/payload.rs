@@ -5,7 +5,7 @@ use crate::core::Event;
 
 /// Maximum bytes that are kept for the next read or write. A recording that is damaged may have
 /// more.
-const MAX_BYTES: usize = 1 << 20;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
 /// What is known of a connection's payload.
 #[derive(Default)]

@@ -35,6 +35,7 @@ impl TurnCounts {
         if turn.steps {
             let from = &from();
             for datagram in segments.datagrams() {
+                turn.payload(key, datagram, false);
                 turn.step(key, || Event::Received { bytes: datagram.len(), from });
             }
         }
@@ -52,6 +53,7 @@ impl TurnCounts {
         if turn.steps {
             let to = &to();
             for datagram in segments.datagrams() {
+                turn.payload(key, datagram, true);
                 turn.step(key, || Event::Sent { bytes: datagram.len(), to });
             }
         }
