@@ -1,14 +1,20 @@
 //! Taps: the packets of one connection, with their bytes, as they come.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::thread;
 
 use crate::command::oneloop;
 use crate::http::Http;
+use crate::kept::Kept;
 use crate::payload::follow;
+use crate::programs::{has, spawn};
 use crate::recordings::output;
 use crate::scratch::Scratch;
 use crate::test_daemon::TestDaemon;
+use crate::wait::{PATIENCE, until};
 
 #[test]
 fn a_tap_of_an_open_connection_has_its_bytes_and_ends_with_it() {
@@ -36,6 +42,40 @@ fn a_tap_of_an_open_connection_has_its_bytes_and_ends_with_it() {
     assert_eq!(both, [b"helloand again", b"helloand again"]);
 }
 
+/// As in docs/admin.md, with the terminal's program in place of Wireshark.
+#[test]
+fn tshark_shows_the_packets_of_a_tap_while_the_connection_is_open() {
+    if !has("tshark") {
+        return;
+    }
+    let scratch = Scratch::new();
+    let admin = scratch.path("admin.sock");
+    let daemon = TestDaemon::start(&format!("echo 127.0.0.1:0 -v --admin {}", admin.display()));
+    let mut client = daemon.client(0);
+    client.echo(b"before");
+    let line = format!("ctl --admin {} get /connections/1/tap.pcapng", admin.display());
+    let mut tap = spawn(&mut oneloop(&line));
+    let mut tshark = Command::new("tshark");
+    tshark.args(["-l", "-i", "-", "-T", "fields", "-e", "tcp.payload"]);
+    tshark.stdin(tap.0.stdout.take().unwrap()).stdout(Stdio::piped());
+    let mut tshark = Kept(tshark.spawn().unwrap());
+    let (sender, lines) = mpsc::channel();
+    let shown = BufReader::new(tshark.0.stdout.take().unwrap()).lines();
+    thread::spawn(move || shown.map_while(Result::ok).for_each(|line| drop(sender.send(line))));
+    let next = || lines.recv_timeout(PATIENCE).expect("a packet");
+    daemon.says("admin: GET /connections/1/tap.pcapng from unix: 200");
+    for text in [&b"hello"[..], b"world"] {
+        client.echo(text);
+        let hex: String = text.iter().map(|byte| format!("{byte:02x}")).collect();
+        // Read and written, each in a packet.
+        assert_eq!([next(), next()], [&*hex; 2]);
+    }
+    client.finish();
+    client.rest();
+    assert_eq!(next(), "", "a FIN follows, and no byte");
+    until("tshark has ended", || tshark.0.try_wait().unwrap().filter(|code| code.success()));
+}
+
 #[test]
 fn a_tap_is_refused_without_its_connection_its_right_or_its_place() {
     let scratch = Scratch::new();
@@ -57,7 +97,7 @@ fn a_tap_is_refused_without_its_connection_its_right_or_its_place() {
     assert!(detail.contains("4 connections"), "{detail}");
     taps.clear();
     client.echo(b"nobody reads any more");
-    crate::wait::until("their places are free", || {
+    until("their places are free", || {
         (Http::connect(&daemon, 1).ask("HEAD", path, "", "").status == 200).then_some(())
     });
     let other = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0");
