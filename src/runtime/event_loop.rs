@@ -222,15 +222,15 @@ impl EventLoop {
         queued: usize,
         observer: &'t mut dyn Observer,
     ) -> io::Result<Turn<'t>> {
-        let detail = self.detail.take();
-        if self.steps
-            && let Some(detail) = &detail
-        {
-            self.report_slow_turn(before, detail, observer);
+        if self.steps {
+            self.report_slow_turn(before, observer);
         }
         let now = self.poll(limit)?;
         if self.timed {
-            self.stats.turn(self.turns, self.woke, before, now, detail);
+            self.stats.turn(self.turns, self.woke, before, now, &self.detail);
+        }
+        if self.timed | self.steps {
+            self.detail = None;
         }
         self.woke = now;
         self.turns += 1;
@@ -244,10 +244,13 @@ impl EventLoop {
         Ok(turn)
     }
 
-    /// Reports the present turn, which ends `before` a sleep, if it was slow.
-    fn report_slow_turn(&self, before: Moment, detail: &TurnDetail, observer: &mut dyn Observer) {
+    /// Reports the present turn, which ends `before` a sleep, if it was slow and measured.
+    #[inline(never)]
+    fn report_slow_turn(&self, before: Moment, observer: &mut dyn Observer) {
         let (number, took) = (self.turns, before.since(self.woke));
-        if took >= SLOW_TURN {
+        if let Some(detail) = &self.detail
+            && took >= SLOW_TURN
+        {
             observer.on(Key::LOOP, &Event::SlowTurn { number, took, detail });
         }
     }

@@ -50,7 +50,7 @@ impl LoopStats {
         woke: Moment,
         before: Moment,
         now: Moment,
-        detail: Option<TurnDetail>,
+        detail: &Option<TurnDetail>,
     ) {
         let (took, polled) = (before.since(woke), now.since(before));
         self.polled += polled;
@@ -66,7 +66,7 @@ impl LoopStats {
             self.period = woke.tick();
         }
         if self.longest[0].is_none_or(|longest| longest.took < took) {
-            self.longest[0] = Some(LongestTurn { number, took, at: woke, detail });
+            self.longest[0] = Some(LongestTurn { number, took, at: woke, detail: *detail });
         }
     }
 
@@ -82,7 +82,7 @@ mod tests {
 
     fn at(stats: &mut LoopStats, number: u64, woke: u64, took: u64, polled: u64) {
         let (woke, before) = (Moment(woke), Moment(woke + took));
-        stats.turn(number, woke, before, Moment(before.0 + polled), None);
+        stats.turn(number, woke, before, Moment(before.0 + polled), &None);
     }
 
     #[test]
