@@ -193,7 +193,9 @@ impl Client {
                 (Work::Request, response.status)
             }
             Answer::Body(body, head) => {
-                head.write(&mut self.out, head.persistence(keep_alive), now);
+                let persistence = head.persistence(keep_alive);
+                head.write(&mut self.out, persistence, now);
+                self.request.keep_alive = persistence == Persistence::KeepAlive;
                 let work = if head_only { Work::Request } else { Work::Body(body, head.framing) };
                 (work, Status::Ok)
             }

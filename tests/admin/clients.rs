@@ -110,6 +110,26 @@ fn curl_follows_the_events() {
     assert_eq!(until_line("event:"), "event: closed");
 }
 
+/// The end of a list without chunks is the end of the connection, and its head says so.
+#[test]
+fn an_old_client_that_asks_for_the_head_of_a_list_is_left_as_the_head_says() {
+    let scratch = Scratch::new();
+    let (tcp, _unix) = daemons(&scratch);
+    for (path, word) in [("/livez", "keep-alive"), ("/connections", "close"), ("/metrics", "close")]
+    {
+        let mut client = Http::connect(&tcp, 1);
+        let request = format!("HEAD {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let last = "HEAD /livez HTTP/1.0\r\n\r\n";
+        client.stream.send((request + last).as_bytes());
+        let reply = client.reply(false);
+        assert_eq!((reply.status, reply.header("connection")), (200, Some(word)), "{path}");
+        if word == "keep-alive" {
+            assert_eq!(client.reply(false).header("connection"), Some("close"), "{path}");
+        }
+        assert_eq!(client.stream.rest(), b"", "{path}");
+    }
+}
+
 #[test]
 fn a_client_that_ends_after_its_request_still_receives_the_answer() {
     let scratch = Scratch::new();
