@@ -23,15 +23,8 @@ use super::http::problem::{Problem, Status};
 use super::http::request::{ParsedRequest, REQUEST_BYTES, parse};
 use super::metrics::{AdminCounts, MetricsCx};
 use super::recording;
-use super::settings::ServerSettings;
+use super::settings::{CLIENTS, METRICS_CLIENTS, ServerSettings};
 use super::viewer::{HEARTBEAT, STREAMS};
-
-/// Maximum number of clients. Those beyond it are told so, and closed.
-pub const CLIENTS: usize = 64;
-
-/// Maximum number of clients on the listener for metrics, which may be public: an operator always
-/// gets in.
-pub const METRICS_CLIENTS: usize = 48;
 
 /// Maximum bytes of packets that are sent at once.
 const TAP_PART_BYTES: usize = 64 * 1024;

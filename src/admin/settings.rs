@@ -7,6 +7,13 @@ use crate::text::escape::escaped;
 
 use super::http::token::AdminToken;
 
+/// Maximum number of clients. Those beyond it are told so, and closed.
+pub const CLIENTS: usize = 64;
+
+/// Maximum number of clients on the listener for metrics, which may be public: an operator always
+/// gets in.
+pub const METRICS_CLIENTS: usize = 48;
+
 /// What the server needs to know at the start.
 pub struct ServerSettings {
     /// Names of this host that clients may use.

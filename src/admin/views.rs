@@ -13,6 +13,7 @@ use super::endpoint::PATHS;
 use super::http::method::Method;
 use super::resources::*;
 use super::rows::seconds;
+use super::settings::CLIENTS;
 use super::viewer::STREAMS;
 
 /// What each reason of a close means, in the order of docs/events.md.
@@ -203,6 +204,13 @@ pub fn timers(reactor: &Reactor) -> TimersResource {
 
 pub fn limits(streams: usize, inspect: Inspect<'_>) -> LimitsResource {
     let mut limits: Vec<LimitRow> = inspect.limits().iter().map(limit_row).collect();
+    // Some more are open while they are refused or closed.
+    limits.push(LimitRow {
+        name: "admin-clients".to_owned(),
+        used: inspect.admin_clients().min(CLIENTS) as u64,
+        limit: CLIENTS as u64,
+        effect: "an idle client is closed to make room".to_owned(),
+    });
     limits.push(LimitRow {
         name: "event-streams".to_owned(),
         used: streams as u64,

@@ -292,7 +292,7 @@ pub const COMMANDS: [Spec; 20] = [
             (
                 "OTHER",
                 "what it is compared with: the address of an admin endpoint, or another file \
-                 [default: the daemon of this machine]",
+                 [default: $ONELOOP_ADMIN, or the socket of a local daemon]",
             ),
         ],
         notes: &["Changes nothing. With a running daemon, the connections that are concerned are \

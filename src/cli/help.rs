@@ -39,7 +39,7 @@ const CONNECT_CODES: &[(&str, &str)] = &[
     ("7", "connect failed: refused or unreachable"),
     ("28", "timeout: -w for connecting, -i for idle time, no answer to a datagram"),
     ("56", "connection reset, or network error"),
-    ("130, 143", "terminated by INT or TERM"),
+    ("129, 130, 131, 143", "terminated by HUP, INT, QUIT or TERM"),
 ];
 const DOCTOR_CODES: &[(&str, &str)] = &[
     ("0", "N connections fit in every role, or no N was given; TARGET accepted, if given"),
@@ -80,12 +80,12 @@ const STRESS_CODES: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     ("TERM, INT", "drain: stop accepting, finish connections in progress; again: exit now"),
     ("QUIT", "log the state of the event loop"),
-    ("HUP", "serve: reload the configuration file; other commands ignore it"),
+    ("HUP", "serve: reload the file; other commands that serve, and chat, ignore it"),
     ("PIPE", "ignored"),
 ];
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("RUST_LOG", "log filter, as in oneloop=debug; overrides -v and -q"),
-    ("ONELOOP_ADMIN", "address of the admin endpoint, for ctl and top"),
+    ("ONELOOP_ADMIN", "address of the admin endpoint, for ctl, top and plan"),
     ("NO_COLOR", "disables colors, if set"),
 ];
 
@@ -275,13 +275,17 @@ impl HelpPage {
 
     /// Adds the formats of the values that these options take.
     fn units(&mut self, options: &[&OptionSpec]) {
-        const TIME: &str =
+        const TIME: &str = "TIME needs a unit: 100us, 500ms, 5s, 2m, 1h or 1d.";
+        const TIMEOUT: &str =
             "TIME needs a unit: 100us, 500ms, 5s, 2m, 1h or 1d. \"off\" disables a timeout.";
         const N: &str = "N accepts the suffixes k (thousands) and m (millions).";
         const SIZE: &str = "SIZE accepts the suffixes k (1024 bytes), M and G.";
         const RATE: &str =
             "RATE is a number per second (2k/s or 2k), minute (600/m) or hour (50/h).";
-        let units = [("TIME", TIME), ("N", N), ("SIZE", SIZE), ("RATE", RATE)];
+        let has_off =
+            |option: &&OptionSpec| option.value() == Some("TIME") && option.default == "off";
+        let time = if options.iter().any(has_off) { TIMEOUT } else { TIME };
+        let units = [("TIME", time), ("N", N), ("SIZE", SIZE), ("RATE", RATE)];
         let takes = |unit: &str| options.iter().any(|option| option.value() == Some(unit));
         let lines: Vec<&str> = units.iter().filter(|unit| takes(unit.0)).map(|u| u.1).collect();
         if !lines.is_empty() {

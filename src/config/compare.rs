@@ -16,13 +16,12 @@ pub enum PlanChange {
         listens: Vec<String>,
         service: String,
     },
-    /// What happens to its connections follows from the old file.
+    /// The old file decides what happens to its connections.
     Removed {
         route: String,
         existing: Existing,
     },
-    /// Another service, or other targets. What happens to its connections follows from the new
-    /// file.
+    /// Another service, or other targets. The new file decides what happens to its connections.
     Service {
         route: String,
         old: String,

@@ -6,8 +6,8 @@ use std::mem::discriminant;
 
 use super::{Address, Listen, ListenOptions, Route};
 
-/// How the routes of a new plan relate to those of an old one. A route is recognised by its listen
-/// address, as it is written in the plan.
+/// How the routes of a new plan relate to those of an old one. Here a route is one listening
+/// address, as it is written in the plan; a route of several addresses is several of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diff {
     /// What each route of the new plan is, in its order.
@@ -37,7 +37,7 @@ pub enum Change {
     Changed(usize),
     /// Another kind of service, or another name.
     Replaced(usize),
-    /// An option differs that a bound socket cannot change.
+    /// An option differs that can only be set when the socket is bound.
     Rebound(usize),
 }
 

@@ -1,5 +1,5 @@
 //! The model: addresses, routes, services, policies and plans, one grammar of values, and one table
-//! of options. `cli` fills the plans and `runtime` applies them.
+//! of options. `cli` and `file` fill the plans, and `runtime` applies them.
 
 use std::time::Duration;
 

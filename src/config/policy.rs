@@ -30,9 +30,9 @@ pub enum Existing {
     /// They go on as they were opened.
     #[default]
     Keep,
-    /// They are closed.
+    /// They are reset at once.
     Cut,
-    /// Those that are still open after this time are closed.
+    /// Those that are still open after this time are reset.
     After(Duration),
 }
 

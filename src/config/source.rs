@@ -1,4 +1,4 @@
-//! SourceBlock addresses of connections: one local address, or a block of them.
+//! Source addresses of connections: one local address, or a block of them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

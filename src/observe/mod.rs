@@ -1,4 +1,5 @@
-//! Turns events into the log, the access log and the totals. Only this module and `main` log.
+//! Turns events into the log, the access log, the totals, recordings, event streams and packets.
+//! Only this module and `main` log.
 
 use std::io;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! Applies a plan to the loop: all of it, or nothing. At start the loop has no routes; a reload is
-//! the same with others.
+//! Applies a plan to the loop: all of it, or nothing, apart from an address that cannot be bound
+//! again. At start the loop has no routes; a reload is the same with others.
 //!
 //! Everything that can fail comes first: new addresses are bound and registered beside the open
-//! ones. Then the routes are exchanged within the turn. Only an address whose options differ that
-//! no open socket can change is unbound and bound again.
+//! ones. Then the routes are exchanged within the turn. Only an address with a changed option that
+//! cannot be set on an open socket is closed and bound again.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -134,6 +134,11 @@ impl<'a> Inspect<'a> {
         self.reactor.service_sleep(self.now)
     }
 
+    /// Number of open connections of the admin endpoint.
+    pub fn admin_clients(&self) -> usize {
+        self.reactor.admin.as_ref().map_or(0, |port| port.len())
+    }
+
     pub fn is_draining(&self) -> bool {
         self.reactor.drain.is_started()
     }
@@ -190,12 +195,6 @@ impl<'a> Inspect<'a> {
                 reactor.routes.len(),
                 Routes::MAX,
                 "a reload that adds routes is refused",
-            ),
-            limit(
-                "admin-clients",
-                reactor.admin.as_ref().map_or(0, |port| port.len()),
-                crate::net::limits::ADMIN_CLIENTS,
-                "an idle client is closed to make room",
             ),
         ]
     }

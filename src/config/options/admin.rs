@@ -64,7 +64,8 @@ pub(super) const OPTIONS: [OptionSpec; 6] = [
         in_file: Some(FileKey { name: "record", ..LOG_TABLE }),
         takes: Takes::Value("SIZE|FILE,limit=SIZE"),
         default: "off",
-        help: "record every event: the newest in memory, or in files FILE.000001 and so on",
+        help: "record every event: the newest in memory (16M), or in files FILE.000001 and so on \
+               (FILE,limit=256M)",
         section: Section::Log,
         field: Field::Daemon(
             |plan, value| put(&mut plan.record, read_record(value).map(Some)),

@@ -40,7 +40,7 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
         name: "explain",
         in_file: Some(FileKey { name: "explain", ..LOG_TABLE }),
         takes: Takes::OptionalValue,
-        help: "add the reason to the first line of each kind; --explain=always: to every line",
+        help: "add the reason to the first line of each kind; always: to every line",
         field: Field::Log(
             |log, value| {
                 // The empty name is not offered as a value.

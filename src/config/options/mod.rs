@@ -1,5 +1,6 @@
-//! The option table: one row for each option of each plan. Argument parsing, help, the options of a
-//! route and the arguments of a worker process are derived from it.
+//! The option table: one row for each option of each plan. Argument parsing, help, the keys of
+//! configuration files, the options of a route and the arguments of a worker process are derived
+//! from it.
 //!
 //! A row sets one field of the plan itself, from a text with its position, and prints that field as
 //! a user would type it. The table knows nothing of dashes or arguments: `cli` does.

@@ -24,7 +24,7 @@ const STANDS_OUT: u64 = 2;
 /// Time without the processor is mentioned from this share of a turn on.
 const WORTH_MENTIONING: u32 = 10;
 
-/// Why a thread does not run in a turn, as nothing in it waits.
+/// Possible reasons why the thread did not run during a turn. A turn itself never waits.
 const NOT_SCHEDULED: &str = " The processor was busy with something else, the process was stopped, \
                              or a call waited for a disk.";
 
