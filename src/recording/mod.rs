@@ -17,7 +17,8 @@ mod tests;
 pub use encoder::{Encoder, Segment};
 pub use files::SegmentFiles;
 pub use reader::{
-    KnownConnection, Record, ReplayObserver, ReplayReport, read, read_files, replay, replay_files,
+    KnownConnection, ProcessStart, Record, ReplayObserver, ReplayReport, read, read_files, replay,
+    replay_files, split_processes,
 };
 pub use ring::SegmentRing;
 pub use writer::{KeyHasher, SEGMENT_BYTES, SegmentHead};

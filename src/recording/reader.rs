@@ -2,6 +2,7 @@
 //! observer.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::core::{Event, Key, Moment, Observer, Peer, ServiceKind};
 
@@ -13,6 +14,8 @@ use super::writer::{SegmentHead, subject_of};
 /// What a reader receives, in the order of the recording.
 #[derive(Debug)]
 pub enum Record<'a> {
+    /// The events of another process begin, with this segment. Not delivered for the first process.
+    Process(&'a SegmentHead),
     /// A segment begins.
     Segment(&'a SegmentHead),
     /// A turn begins.
@@ -46,8 +49,9 @@ pub trait ReplayObserver: Observer {
     /// Receives a listener that was bound before the recording, before its first event.
     fn known_listener(&mut self, _key: Key, _service: ServiceKind, _address: &str) {}
 
-    /// Receives the head of a segment. Another process begins there if its number differs.
-    fn segment(&mut self, _head: &SegmentHead) {}
+    /// Receives the head of the segment with which the events of another process begin. The numbers
+    /// of its connections and its time begin again.
+    fn process(&mut self, _head: &SegmentHead) {}
 
     /// Receives the number of events that were lost at this point.
     fn lost(&mut self, _events: u64) {}
@@ -74,6 +78,17 @@ pub struct ReplayReport {
     pub to: Moment,
     /// The header of the first segment.
     pub head: Option<SegmentHead>,
+    /// Where the events of each process begin.
+    pub processes: Vec<ProcessStart>,
+}
+
+/// The first segment of a process in a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessStart {
+    /// The index of the file, and the position in it.
+    pub file: usize,
+    pub at: usize,
+    pub head: SegmentHead,
 }
 
 /// Delivers the events of a recording to an observer, as they were: `begin_turn`, then `on`. The
@@ -82,22 +97,24 @@ pub fn replay(bytes: &[u8], observer: &mut dyn Observer) -> ReplayReport {
     read(bytes, &mut |record| match *record {
         Record::Turn(now) => drop(observer.begin_turn(now)),
         Record::Event(key, event) => observer.on(key, event),
-        Record::Segment(_) | Record::Connection(..) | Record::Listener(..) | Record::Lost(_) => {}
+        Record::Process(_)
+        | Record::Segment(_)
+        | Record::Connection(..)
+        | Record::Listener(..)
+        | Record::Lost(_) => {}
     })
 }
 
 /// Delivers the events of the files of one recording, as they were, and what was opened before it.
 /// What the segments repeat of connections that were opened in the recording is not delivered.
 pub fn replay_files(files: &[&[u8]], observer: &mut dyn ReplayObserver) -> ReplayReport {
-    let (mut open, mut process) = (HashSet::new(), None);
+    let mut open = HashSet::new();
     read_files(files, &mut |record| match *record {
-        Record::Segment(head) => {
-            // The connections of another process have the same numbers.
-            if process.replace(head.pid) != Some(head.pid) {
-                open.clear();
-            }
-            observer.segment(head);
+        Record::Process(head) => {
+            open.clear();
+            observer.process(head);
         }
+        Record::Segment(_) => {}
         Record::Turn(now) => drop(observer.begin_turn(now)),
         Record::Event(key, event) => {
             if let Event::Opened { .. } = event {
@@ -126,9 +143,31 @@ pub fn read(bytes: &[u8], deliver: &mut dyn FnMut(&Record<'_>)) -> ReplayReport 
 /// within a record.
 pub fn read_files(files: &[&[u8]], deliver: &mut dyn FnMut(&Record<'_>)) -> ReplayReport {
     let report = ReplayReport::default();
-    let mut reader = Reader { report, segment: None, expected: None, started: false };
-    files.iter().for_each(|bytes| read_file(bytes, &mut reader, deliver));
+    let mut reader =
+        Reader { report, segment: None, expected: None, started: false, position: (0, 0) };
+    for (file, bytes) in files.iter().enumerate() {
+        reader.position.0 = file;
+        read_file(bytes, &mut reader, deliver);
+    }
     reader.report
+}
+
+/// Splits the files of a recording into those of each process, which begin where a report says.
+pub fn split_processes<'a>(files: &[&'a [u8]], starts: &[ProcessStart]) -> Vec<Vec<&'a [u8]>> {
+    let ends = starts.iter().skip(1).map(|start| (start.file, start.at));
+    let mut from = (0, 0);
+    let mut split = Vec::new();
+    for to in ends.chain([(files.len(), 0)]) {
+        let mut parts = Vec::new();
+        for (file, bytes) in files.iter().enumerate().take(to.0 + 1).skip(from.0) {
+            let begin = if file == from.0 { from.1 } else { 0 };
+            let end = if file == to.0 { to.1 } else { bytes.len() };
+            parts.extend(bytes.get(begin..end).filter(|part| !part.is_empty()));
+        }
+        split.push(parts);
+        from = to;
+    }
+    split
 }
 
 fn read_file<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, deliver: &mut dyn FnMut(&Record<'_>)) {
@@ -138,6 +177,7 @@ fn read_file<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, deliver: &mut dyn FnM
         let length = head.length();
         let is_sound = head.is_segment() || reader.segment.is_some();
         if is_sound && let Some((record, after)) = rest.split_at_checked(length) {
+            reader.position.1 = bytes.len() - rest.len();
             let is_read = match head.is_segment() {
                 true => reader.begin_segment(head, &record[HEAD_BYTES..], deliver),
                 false => reader.record(head, &record[HEAD_BYTES..], deliver),
@@ -169,12 +209,18 @@ fn find_segment(bytes: &[u8]) -> Option<usize> {
     bytes.windows(mark.len()).position(|window| window == mark)
 }
 
+/// Times of the start of a process that differ by less are the same: the time of day may have been
+/// corrected meanwhile.
+const SAME_START: Duration = Duration::from_secs(1);
+
 struct Reader<'a> {
     report: ReplayReport,
     /// None: the records until the next header cannot be read.
     segment: Option<OpenSegment<'a>>,
-    /// The process of the last segment, and the number of the event that follows it.
-    expected: Option<(u32, u64)>,
+    /// The header of the last segment, and the number of the event that follows it.
+    expected: Option<(SegmentHead, u64)>,
+    /// The file, and the position of the present record in it.
+    position: (usize, usize),
     /// The turn of the next event was delivered, unless one begins there.
     started: bool,
 }
@@ -205,17 +251,25 @@ impl<'a> Reader<'a> {
             return true;
         }
         // Numbers of another process begin again: nothing is missing there.
-        let expected = self.expected.filter(|(pid, _)| *pid == parsed.pid);
-        let lost = expected.and_then(|(_, next)| parsed.first.checked_sub(next)).unwrap_or(0);
+        let expected = self.expected.take().filter(|(last, _)| is_same_process(last, &parsed));
+        let next = expected.map(|(_, next)| next);
+        let lost = next.and_then(|next| parsed.first.checked_sub(next)).unwrap_or(0);
         // The beginning of the turn may be among what was lost.
-        self.started &= lost == 0 && expected.is_some();
-        self.expected = Some((parsed.pid, parsed.first));
+        self.started &= lost == 0 && next.is_some();
+        if next.is_none() {
+            let (file, at) = self.position;
+            self.report.processes.push(ProcessStart { file, at, head: parsed.clone() });
+            if self.report.head.is_some() {
+                deliver(&Record::Process(&parsed));
+            }
+        }
         if self.report.head.is_none() {
             (self.report.first, self.report.from) = (parsed.first, parsed.moment);
             self.report.to = parsed.moment;
             self.report.head = Some(parsed.clone());
         }
         deliver(&Record::Segment(&parsed));
+        self.expected = Some((parsed.clone(), parsed.first));
         if lost > 0 {
             self.report.lost += lost;
             deliver(&Record::Lost(lost));
@@ -339,6 +393,15 @@ impl<'a> OpenSegment<'a> {
         deliver(&Record::Connection(key, &known));
         Some(())
     }
+}
+
+/// Whether two segments, one behind the other, are of the same process. In a container, all have
+/// the same number, but the clock and the segments of each begin again.
+fn is_same_process(last: &SegmentHead, next: &SegmentHead) -> bool {
+    let started = |head: &SegmentHead| head.wall_micros_of(Moment(0));
+    let is_again = next.segment <= last.segment
+        && started(last).abs_diff(started(next)) > SAME_START.as_micros() as u64;
+    last.pid == next.pid && last.moment <= next.moment && !is_again
 }
 
 /// Returns the header of a segment and its table of kinds.

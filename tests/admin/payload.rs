@@ -115,7 +115,8 @@ fn datagrams_have_their_bytes_on_both_sides_of_a_relay_and_at_a_service() {
     let (target, client) = (bound(), bound());
     let record = scratch.path("run.rec");
     let mut daemon = TestDaemon::start(&format!(
-        "run udp://127.0.0.1:0=relay:udp://{} udp://127.0.0.1:0=whoami --record {},limit=16M --record-bytes",
+        "run udp://127.0.0.1:0=relay:udp://{} udp://127.0.0.1:0=whoami --record {},limit=16M \
+         --record-bytes",
         target.local_addr().unwrap(),
         record.display()
     ));

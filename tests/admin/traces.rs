@@ -1,10 +1,12 @@
 //! `oneloop trace`: recordings of real daemons, converted by the real program.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::Signal;
 
 use crate::command::oneloop;
+use crate::programs::{answer, has};
 use crate::scratch::Scratch;
 use crate::test_daemon::{Ended, TestDaemon, ended};
 
@@ -56,6 +58,52 @@ fn a_recording_in_files_is_converted_into_each_form() {
     assert_eq!(live, again);
     let debug = trace(&format!("{record} log --level debug"));
     assert!(!debug.out.contains("#1.a read") && debug.out.contains("#1 opened"), "{debug:?}");
+}
+
+/// After a restart, a recording has the events of both processes, whose numbers and times are the
+/// same.
+#[test]
+fn a_daemon_that_was_restarted_is_told_apart_from_the_one_before() {
+    let scratch = Scratch::new();
+    let record = scratch.path("run.rec");
+    let record = record.display();
+    let mut pids = Vec::new();
+    for service in ["echo", "discard"] {
+        let line = format!("{service} 127.0.0.1:0 --record {record},limit=16M");
+        let mut daemon = TestDaemon::start(&line);
+        pids.push(daemon.pid());
+        let mut client = daemon.client(0);
+        client.send(b"hello");
+        client.finish();
+        client.rest();
+        daemon.signal(Signal::TERM);
+        assert_eq!(daemon.code(), Some(0));
+    }
+    let explained = trace(&format!("{record} explain 1"));
+    let lives: Vec<&str> = explained.out.split("Process ").collect();
+    assert_eq!((explained.code, lives.len()), (Some(0), 3), "{}", explained.out);
+    for (life, (pid, service)) in lives[1..].iter().zip(pids.iter().zip(["echo", "discard"])) {
+        assert!(life.starts_with(&format!("{pid}, started 20")), "{life}");
+        assert!(life.contains(service) && life.matches("It was closed").count() == 1, "{life}");
+    }
+    assert!(!trace(&format!("{record} explain 7")).out.contains("Process"));
+    let flags = trace(&format!("{record} flags"));
+    assert_eq!(flags.out.matches("1 connection opened").count(), 2, "{}", flags.out);
+    let log = trace(&format!("{record} log --level trace")).out;
+    let times: Vec<&str> = log.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(times.is_sorted(), "{log}");
+    let json = trace(&format!("{record} jsonl")).out;
+    let of = |pid| format!("\"event\":\"process\",\"source\":\"loop\",\"pid\":{pid},");
+    assert!(pids.iter().all(|pid| json.matches(&of(pid)).count() == 1), "{json}");
+    let packets = scratch.path("run.pcapng");
+    let written = trace(&format!("{record} pcapng -o {}", packets.display()));
+    assert_eq!(written.code, Some(0), "{written:?}");
+    if !has("capinfos") {
+        return;
+    }
+    let facts = answer(Command::new("capinfos").arg(&packets), b"");
+    let facts = String::from_utf8(facts).unwrap();
+    assert!(facts.contains("Strict time order:   True"), "{facts}");
 }
 
 #[test]

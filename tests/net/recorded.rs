@@ -116,6 +116,7 @@ impl Recorded {
     fn read(&self, bytes: &[u8]) -> (ReadBack, ReplayReport) {
         let mut back = ReadBack::default();
         let report = read(bytes, &mut |record| match record {
+            Record::Process(_) => panic!("there is one process"),
             Record::Segment(head) => {
                 let number = head.first;
                 assert!(number >= back.next, "{number} was read before");

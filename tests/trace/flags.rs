@@ -7,6 +7,7 @@ use oneloop::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, ServiceKind,
     Side, TurnDetail,
 };
+use oneloop::recording::ReplayObserver;
 use oneloop::tools::trace::{FlagsConverter, RecordingGaps};
 
 use crate::live;
@@ -175,7 +176,7 @@ fn a_turn_is_slow_against_the_median_too_and_the_rest_is_counted() {
     }
     let text = script.found();
     assert_has(&text, "warning");
-    assert_has(&text, "97 findings of this kind were smaller.");
+    assert_has(&text, "97 more findings of this kind are not shown.");
 }
 
 #[test]
@@ -240,6 +241,49 @@ fn pauses_are_found_with_their_cause() {
 }
 
 #[test]
+fn a_short_pause_is_no_problem() {
+    let mut script = Script::new();
+    let (address, cause) = ("tcp://:5", PauseCause::Limit);
+    script.turn(0, 0).on(Key::LOOP, &Event::AcceptPaused { address, cause, connections: 9 });
+    script.turn(60, 60).on(Key::LOOP, &Event::AcceptResumed { address, cause, connections: 8 });
+    assert_has(
+        &script.found(),
+        "1. warning, at 0.000 ms Accepting was paused on tcp://:5 for 60us",
+    );
+}
+
+/// A watch records the turns of the connections that are watched, and a loss hides any.
+#[test]
+fn turns_that_are_not_recorded_are_not_taken_for_one() {
+    let mut script = Script::new();
+    script.turn(1_000, 0);
+    script.number += 1000;
+    script.turn(2_000_000, 10);
+    script.turn(2_000_050, 10);
+    script.flags.lost(5);
+    script.turn(4_000_000, 10);
+    assert_has(&script.found(), "0 connections opened. Nothing stands out.");
+    // One that was measured is known all the same.
+    let mut script = measured(3, 41_000, 0);
+    script.number += 1000;
+    script.turn(9_000_000, 10);
+    let text = script.found();
+    assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms");
+    assert!(!text.contains("2. problem"), "{text}");
+}
+
+#[test]
+fn what_waits_when_events_are_lost_is_not_starved() {
+    let mut script = Script::new();
+    script.turn(1_000, 0);
+    let key = script.open(7, ServiceKind::Echo);
+    script.on(key, &MARKED);
+    script.flags.lost(3);
+    script.turn(901_000, 0).on(key, &READ);
+    assert!(!script.found().contains("not driven"));
+}
+
+#[test]
 fn slow_and_failed_targets_are_found() {
     let mut script = Script::new();
     script.turn(2_000_000, 0);
@@ -276,14 +320,17 @@ fn a_connection_that_uses_up_its_budget_again_and_again_is_found() {
 #[test]
 fn stale_events_and_dropped_datagrams_are_counted() {
     let mut script = Script::new();
-    script.turn(0, 0);
+    script.turn(0, 0).turn(5_000, 0);
     let key = Key::new(7, 1);
     script.on(key, &Event::Stale).on(key, &Event::Stale);
     let dropped = Event::Dropped { bytes: None, from: None, why: DropReason::Blocked };
-    script.on(Key::LOOP, &dropped);
+    script.turn(5_100, 0).on(Key::LOOP, &dropped);
     let text = script.found();
-    assert_has(&text, "1. warning, at 0.000 ms 1 datagram dropped: send buffer full.");
-    assert_has(&text, "2. note 2 events arrived for connections that were closed before.");
+    assert_has(&text, "warning, at 5.100 ms 1 datagram dropped: send buffer full. more: oneloop");
+    assert_has(
+        &text,
+        "note, at 5.000 ms 2 events arrived for connections that were closed before.",
+    );
 }
 
 #[test]

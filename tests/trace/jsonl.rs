@@ -7,7 +7,7 @@ use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason,
     ServiceKind, Side, Signal, SourceKind, SysError, TurnDetail,
 };
-use oneloop::recording::{KnownConnection, ReplayObserver};
+use oneloop::recording::{KnownConnection, ReplayObserver, SegmentHead};
 use oneloop::tools::trace::JsonlConverter;
 use serde_json::Value;
 use std::time::Duration;
@@ -97,6 +97,9 @@ fn known(observer: &mut dyn ReplayObserver) {
 fn objects(run: impl FnOnce(&mut dyn Observer)) -> Vec<Value> {
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);
+    let (moment, wall_micros) = (Moment(0), 1_795_198_625_000_000);
+    let program = "0.1.0".to_owned();
+    converter.process(&SegmentHead { segment: 0, first: 0, moment, wall_micros, pid: 9, program });
     run(&mut converter);
     known(&mut converter);
     converter.finish().unwrap();
@@ -108,7 +111,7 @@ fn objects(run: impl FnOnce(&mut dyn Observer)) -> Vec<Value> {
 #[test]
 fn each_event_is_one_object_with_its_time_and_subject() {
     let objects = objects(every_event);
-    assert!(objects.iter().all(|object| object["us"] == 1_234_567));
+    assert!(objects[1..].iter().all(|object| object["us"] == 1_234_567));
     let find = |name: &str| objects.iter().find(|object| object["event"] == name).unwrap();
     let read = find("read");
     assert_eq!((&read["connection"], &read["end"]), (&7.into(), &"a".into()));
@@ -116,6 +119,7 @@ fn each_event_is_one_object_with_its_time_and_subject() {
     let listening = find("listening");
     assert_eq!((&listening["source"], &listening["slot"]), (&"listener".into(), &4.into()));
     assert_eq!(find("turn")["source"], "loop");
+    assert_eq!(find("process")["started_unix_us"], 1_795_198_625_000_000_u64);
     assert_eq!(find("closed")["error"], "Connection refused");
     assert_eq!(find("marked")["ready"], serde_json::json!(["readable", "read closed"]));
     assert_eq!(find("armed")["due_us"], 30_000_000);
@@ -142,7 +146,7 @@ fn the_page_has_every_event_with_its_fields() {
         assert_eq!(*row, fields, "{name}");
         names.insert(name);
     }
-    assert_eq!(names.len(), kinds + ["known-connection", "known-listener"].len());
+    assert_eq!(names.len(), kinds + ["process", "known-connection", "known-listener"].len());
     assert_eq!(rows.len(), names.len(), "the page has no other events");
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);

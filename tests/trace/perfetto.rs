@@ -27,11 +27,9 @@ fn head(pid: u32, moment: u64) -> SegmentHead {
 /// Feeds both passes, and decodes the file.
 fn decoded(run: impl Fn(&mut dyn ReplayObserver)) -> DecodedTrace {
     let mut steps = ConnectionSteps::default();
-    steps.segment(&head(7, 0));
     run(&mut steps);
     let mut out = Vec::new();
     let mut converter = PerfettoConverter::new(&mut out, &head(7, 0), steps);
-    converter.segment(&head(7, 0));
     run(&mut converter);
     converter.finish().unwrap();
     let trace = DecodedTrace::of(&out);
@@ -529,7 +527,7 @@ fn a_second_process_has_its_own_tracks_after_those_of_the_first() {
         open(converter, 1, ServiceKind::Relay);
         // Its loop was created ten seconds after the first.
         let wall_micros = head(7, 0).wall_micros + 10_000_100;
-        converter.segment(&SegmentHead { wall_micros, ..head(8, 100) });
+        converter.process(&SegmentHead { wall_micros, ..head(8, 100) });
         turn(converter, 1, 200, 0);
         let key = open(converter, 1, ServiceKind::Echo);
         close(converter, key);
@@ -551,7 +549,7 @@ fn times_of_a_damaged_recording_do_no_harm() {
         let key = open(converter, 1, ServiceKind::Echo);
         turn(converter, 2, 5, u64::MAX);
         close(converter, key);
-        converter.segment(&SegmentHead { wall_micros: u64::MAX, ..head(8, 0) });
+        converter.process(&SegmentHead { wall_micros: u64::MAX, ..head(8, 0) });
         turn(converter, 3, u64::MAX, 0);
     });
     assert!(trace.events.iter().all(|event| event.at < 1 << 63));

@@ -278,7 +278,8 @@ fn a_file_that_is_cut_off_hides_nothing_of_the_next_file() {
             events += match record {
                 Record::Event(..) => 1,
                 Record::Lost(lost) => *lost,
-                Record::Segment(_)
+                Record::Process(_)
+                | Record::Segment(_)
                 | Record::Turn(_)
                 | Record::Connection(..)
                 | Record::Listener(..) => 0,
@@ -365,7 +366,7 @@ fn a_segment_repeats_who_is_connected_and_who_listens() {
             assert_eq!(*key, listener);
             write!(known, " {service} {address}").unwrap();
         }
-        Record::Turn(_) | Record::Event(..) | Record::Lost(_) => {}
+        Record::Process(_) | Record::Turn(_) | Record::Event(..) | Record::Lost(_) => {}
     });
     assert_eq!(
         known,

@@ -74,8 +74,9 @@ impl Worst {
         self.found.truncate(SHOWN);
         let left = self.count - self.found.len() as u64;
         if let (Some(last), 1..) = (self.found.last_mut(), left) {
-            let verb = if left == 1 { "was" } else { "were" };
-            last.text += &format!(" {} of this kind {verb} smaller.", plural(left, "finding"));
+            let verb = if left == 1 { "is" } else { "are" };
+            last.text +=
+                &format!(" {} of this kind {verb} not shown.", plural(left, "more finding"));
         }
         self.found
     }

@@ -17,35 +17,24 @@ use crate::text::quantity::bytes as size;
 use crate::text::wrap::{COLUMNS, fit};
 
 use super::findings::{self, FindingLevel, TraceFinding, Worst};
+use super::gaps::RecordingGaps;
 use super::slow_turns::SlowTurns;
 use crate::observe::ending;
 
 /// A connection that is ready for this long and is not driven is starved.
 const STARVED: Duration = Duration::from_millis(100);
+/// A pause of accepting that is shorter is hardly noticed: a connection takes as long.
+const SHORT_PAUSE: Duration = Duration::from_millis(100);
 /// Connecting to a target that takes longer is slow.
 const SLOW_CONNECT: Duration = Duration::from_secs(1);
 /// Consecutive turns in which a connection used up its budget, from which it is reported: 64 MiB.
 const BUDGET_TURNS: u64 = 64;
-
-/// What the replay reports of the recording itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RecordingGaps {
-    /// Events that were lost while it was recorded.
-    pub lost: u64,
-    /// Records of a kind that this version does not know.
-    pub unknown: u64,
-    /// It ends in the middle of a record.
-    pub is_truncated: bool,
-    /// Events before its first one, which it does not have.
-    pub before: u64,
-}
 
 /// Collects findings.
 #[derive(Default)]
 pub struct FlagsConverter {
     now: Moment,
     start: Option<Moment>,
-    /// Turns so far: `begin_turn` calls.
     turns: u64,
     slow_turns: SlowTurns,
     conns: HashMap<u32, ConnFlags>,
@@ -53,14 +42,22 @@ pub struct FlagsConverter {
     starved: Worst,
     pauses: HashMap<String, (Moment, PauseCause)>,
     pauses_over: Worst,
+    operator_pauses: Worst,
     slow_connects: Worst,
     failed_dials: BTreeMap<String, FailedDials>,
     budgets: Worst,
     /// Connections that were reset by each side, and those for which resources ran out.
     abrupt: [AbruptEnds; 3],
     opened: u64,
-    stale: u64,
-    dropped: BTreeMap<String, u64>,
+    stale: Counted,
+    dropped: BTreeMap<String, Counted>,
+}
+
+/// How often something happened, and when first.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    count: u64,
+    first: Moment,
 }
 
 /// Connections that did not end in order, of one kind.
@@ -128,9 +125,9 @@ impl FlagsConverter {
     }
 
     fn into_findings(mut self, gaps: &RecordingGaps) -> Vec<TraceFinding> {
-        let mut all = gap_findings(gaps);
+        let mut all = gaps.findings();
         all.extend(self.slow_turns.into_findings());
-        let (start, failed) = (self.start, std::mem::take(&mut self.failed_dials));
+        let failed = std::mem::take(&mut self.failed_dials);
         let mut failed_dials = Worst::default();
         failed.into_iter().for_each(|(target, failed)| failed_dials.push(failed.finding(&target)));
         let [client, target, resources] = self.abrupt;
@@ -148,29 +145,28 @@ impl FlagsConverter {
             self.stalls,
             self.starved,
             self.pauses_over,
+            self.operator_pauses,
             self.slow_connects,
             failed_dials,
             self.budgets,
         ] {
             all.extend(kind.into_shown());
         }
-        let note = |text: String| TraceFinding {
-            level: FindingLevel::Note,
-            at: None,
-            weight: 0,
-            text,
-            more: None,
+        let counted = |level, Counted { count, first }: Counted, text: String, more: &str| {
+            let (at, more) = (Some(first), Some(more.to_owned()));
+            TraceFinding { level, at, weight: count, text, more }
         };
-        for (why, count) in self.dropped {
-            let text = format!("{} dropped: {why}.", plural(count, "datagram"));
-            all.push(TraceFinding { level: FindingLevel::Warning, at: start, ..note(text) });
+        for (why, dropped) in self.dropped {
+            let text = format!("{} dropped: {why}.", plural(dropped.count, "datagram"));
+            all.push(counted(FindingLevel::Warning, dropped, text, "log --level warn"));
         }
-        if self.stale > 0 {
-            all.push(note(format!(
-                "{} arrived for connections that were closed before. They were \
-                 ignored, as they should be.",
-                plural(self.stale, "event")
-            )));
+        if self.stale.count > 0 {
+            let text = format!(
+                "{} arrived for connections that were closed before. They were ignored, as they \
+                 should be.",
+                plural(self.stale.count, "event")
+            );
+            all.push(counted(FindingLevel::Note, self.stale, text, "log --level trace"));
         }
         all.sort_by_key(|finding| finding.level);
         all
@@ -180,29 +176,38 @@ impl FlagsConverter {
     fn end_of_recording(&mut self) {
         let now = self.now;
         for (id, mut conn) in std::mem::take(&mut self.conns) {
-            conn.end(id, now, &mut self.stalls, &mut self.budgets);
+            conn.end(id, now, "recording", &mut self.stalls, &mut self.budgets);
             conn.check_starved(id, now, self.turns, &mut self.starved);
         }
         for (address, (since, cause)) in std::mem::take(&mut self.pauses) {
-            self.pauses_over.push(pause(&address, since, now, cause, true));
+            self.paused(&address, since, cause, true);
+        }
+    }
+
+    fn paused(&mut self, address: &str, since: Moment, cause: PauseCause, is_open: bool) {
+        let finding = pause(address, since, self.now, cause, is_open);
+        match cause {
+            PauseCause::Operator => self.operator_pauses.push(finding),
+            PauseCause::Limit | PauseCause::System(_) => self.pauses_over.push(finding),
         }
     }
 
     fn on_loop(&mut self, event: &Event<'_>) {
         if let Event::Turn { number, slept, events, .. } = *event {
+            self.turns += 1;
             self.slow_turns.begin(number, self.now, slept, events);
-        } else if let Event::SlowTurn { detail, .. } = event {
-            self.slow_turns.turn.detail = Some(**detail);
+        } else if let Event::SlowTurn { took, detail, .. } = event {
+            self.slow_turns.turn.measured = Some((*took, **detail));
         } else if let Event::AcceptPaused { address, cause, .. } = *event {
             self.pauses.entry(address.to_string()).or_insert((self.now, cause));
         } else if let Event::AcceptResumed { address, .. } = *event
             && let Some((since, cause)) = self.pauses.remove(address)
         {
-            self.pauses_over.push(pause(address, since, self.now, cause, false));
+            self.paused(address, since, cause, false);
         } else if let Event::Dropped { why, .. } = *event {
-            *self.dropped.entry(why.to_string()).or_default() += 1;
+            self.dropped.entry(why.to_string()).or_default().add(self.now);
         } else if matches!(event, Event::Stale) {
-            self.stale += 1;
+            self.stale.add(self.now);
         }
     }
 
@@ -218,7 +223,7 @@ impl FlagsConverter {
             self.slow_turns.turn.closed += 1;
             self.ended(id, ending.reason);
             let Some(mut conn) = self.conns.remove(&id) else { return };
-            return conn.end(id, now, &mut self.stalls, &mut self.budgets);
+            return conn.end(id, now, "connection", &mut self.stalls, &mut self.budgets);
         }
         if is_driven(event) {
             let conn = self.conns.entry(key.id).or_default();
@@ -285,7 +290,7 @@ impl FlagsConverter {
                 .or_default()
                 .add(id, now, fault, left),
             Event::Stalled { unsent, since, .. } => conn.stalled[end] = Some((since, unsent)),
-            Event::Resumed { .. } => conn.resumed(id, end, now, false, &mut self.stalls),
+            Event::Resumed { .. } => conn.resumed(id, end, now, None, &mut self.stalls),
             Event::Turn { .. }
             | Event::SlowTurn { .. }
             | Event::PolledAgain { .. }
@@ -337,7 +342,6 @@ impl Observer for FlagsConverter {
     fn begin_turn(&mut self, now: Moment) -> Wants {
         self.now = now;
         self.start.get_or_insert(now);
-        self.turns += 1;
         Wants { steps: true, stalls: true }
     }
 }
@@ -345,6 +349,23 @@ impl Observer for FlagsConverter {
 impl ReplayObserver for FlagsConverter {
     fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
         self.add(key.id, known.service);
+    }
+
+    /// What waits or goes on may have ended in what was lost.
+    fn lost(&mut self, _: u64) {
+        self.slow_turns.lose_turn();
+        for conn in self.conns.values_mut() {
+            (conn.ready, conn.budget) = (None, None);
+        }
+    }
+}
+
+impl Counted {
+    fn add(&mut self, now: Moment) {
+        if self.count == 0 {
+            self.first = now;
+        }
+        self.count += 1;
     }
 }
 impl ConnFlags {
@@ -411,10 +432,18 @@ impl ConnFlags {
         });
     }
 
-    fn resumed(&mut self, id: u32, end: usize, now: Moment, is_end: bool, stalls: &mut Worst) {
+    /// Ends a stall. `end_of`: it lasted to the end of that.
+    fn resumed(
+        &mut self,
+        id: u32,
+        end: usize,
+        now: Moment,
+        end_of: Option<&str>,
+        stalls: &mut Worst,
+    ) {
         let Some((since, unsent)) = self.stalled[end].take() else { return };
         let (stalled, peer) = (now.since(since), ["client", "target"][end]);
-        let then = if is_end { ", to the end of the connection or of the recording" } else { "" };
+        let then = end_of.map_or(String::new(), |what| format!(", to the end of the {what}"));
         let source = if self.is_echo { "it" } else { "the other side" };
         stalls.push(TraceFinding {
             level: FindingLevel::Warning,
@@ -430,9 +459,10 @@ impl ConnFlags {
         });
     }
 
-    fn end(&mut self, id: u32, now: Moment, stalls: &mut Worst, budgets: &mut Worst) {
+    /// Ends what goes on, at the end of the connection or of the recording.
+    fn end(&mut self, id: u32, now: Moment, end_of: &str, stalls: &mut Worst, budgets: &mut Worst) {
         self.end_budget(id, budgets);
-        (0..2).for_each(|end| self.resumed(id, end, now, true, stalls));
+        (0..2).for_each(|end| self.resumed(id, end, now, Some(end_of), stalls));
     }
 }
 
@@ -514,6 +544,9 @@ fn slow_connect(id: u32, now: Moment, after: Duration) -> TraceFinding {
 fn pause(address: &str, since: Moment, now: Moment, cause: PauseCause, open: bool) -> TraceFinding {
     let level = match cause {
         PauseCause::Operator => FindingLevel::Note,
+        PauseCause::Limit | PauseCause::System(_) if now.since(since) < SHORT_PAUSE => {
+            FindingLevel::Warning
+        }
         PauseCause::Limit | PauseCause::System(_) => FindingLevel::Problem,
     };
     let (lasted, still) = (now.since(since), if open { " and still is" } else { "" });
@@ -525,40 +558,4 @@ fn pause(address: &str, since: Moment, now: Moment, cause: PauseCause, open: boo
     );
     let more = Some("log".to_string());
     TraceFinding { level, at: Some(since), weight: lasted.as_micros() as u64, text, more }
-}
-
-fn gap_findings(gaps: &RecordingGaps) -> Vec<TraceFinding> {
-    let problem = |text: String| TraceFinding {
-        level: FindingLevel::Problem,
-        at: None,
-        weight: 0,
-        text,
-        more: None,
-    };
-    let mut all = Vec::new();
-    if gaps.lost > 0 {
-        all.push(problem(format!(
-            "The recording is incomplete: {} were lost while it was written. What follows may \
-             be incomplete, too.",
-            plural(gaps.lost, "event")
-        )));
-    }
-    if gaps.before > 0 {
-        let text = format!(
-            "The recording does not begin at the start of the loop: {} before it were dropped.",
-            plural(gaps.before, "event")
-        );
-        all.push(TraceFinding { level: FindingLevel::Note, ..problem(text) });
-    }
-    if gaps.is_truncated {
-        all.push(problem("The recording ends in the middle of a record.".to_string()));
-    }
-    if gaps.unknown > 0 {
-        let text = format!(
-            "{} skipped: this version of oneloop does not know the kind.",
-            plural(gaps.unknown, "record")
-        );
-        all.push(TraceFinding { level: FindingLevel::Warning, ..problem(text) });
-    }
-    all
 }

@@ -13,7 +13,7 @@ use crate::core::{
     SourceKind, SysError, TurnDetail, Wants,
 };
 use crate::observe::line::PeerName;
-use crate::recording::{KnownConnection, ReplayObserver};
+use crate::recording::{KnownConnection, ReplayObserver, SegmentHead};
 use crate::text::json;
 
 /// Writes the events as they come.
@@ -44,6 +44,20 @@ impl<W: Write> JsonlConverter<W> {
             line.push('\n');
             self.error = self.out.write_all(line.as_bytes());
         }
+    }
+
+    /// Writes an object that says of which process the following events are, and when its loop was
+    /// created.
+    pub fn process(&mut self, head: &SegmentHead) {
+        let started = head.wall_micros_of(Moment(0));
+        self.write(Fields(vec![
+            ("us", head.moment.0.into()),
+            ("event", "process".into()),
+            ("source", source(SourceKind::Loop).into()),
+            ("pid", head.pid.into()),
+            ("version", (*head.program).into()),
+            ("started_unix_us", started.into()),
+        ]));
     }
 
     /// Returns the first error.

@@ -5,6 +5,7 @@ mod diagram;
 pub mod explain;
 mod findings;
 pub mod flags;
+pub mod gaps;
 pub mod jsonl;
 pub mod perfetto;
 mod perfetto_packets;
@@ -16,7 +17,8 @@ mod traffic;
 
 pub use crate::observe::pcapng::PcapngConverter;
 pub use explain::ExplainConverter;
-pub use flags::{FlagsConverter, RecordingGaps};
+pub use flags::FlagsConverter;
+pub use gaps::RecordingGaps;
 pub use jsonl::JsonlConverter;
 pub use perfetto::PerfettoConverter;
 pub use perfetto_tracks::ConnectionSteps;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ use super::jsonl::fields;
 use super::perfetto_packets::{
     CounterUnit, PacketWriter, Track, TrackEventType, TrackKind, add_flow,
 };
-use super::perfetto_tracks::{ConnectionPlace, ConnectionSteps, ConnectionTracks, RunWatch};
+use super::perfetto_tracks::{ConnectionPlace, ConnectionSteps, ConnectionTracks};
 use super::protobuf::ProtoMessage;
 
 // The numbers of the tracks of a process, and the bits before them.
@@ -61,7 +62,6 @@ pub struct PerfettoConverter<W: Write> {
     packets: PacketWriter<W>,
     tracks: ConnectionTracks,
     run: ProcessRun,
-    watch: RunWatch,
     /// A turn that has begun, before its first event.
     upcoming: Option<Moment>,
     turn: PendingTurn,
@@ -101,6 +101,7 @@ struct ConnectionTitle {
 struct PendingTurn {
     begin: u64,
     has_slice: bool,
+    number: Option<u64>,
     /// What its time was spent on, if that was measured.
     detail: Option<TurnDetail>,
     events: Vec<PendingEvent>,
@@ -137,7 +138,6 @@ impl<W: Write> PerfettoConverter<W> {
             packets: PacketWriter::new(out),
             tracks: ConnectionTracks::new(steps),
             run: ProcessRun { number: 0, pid: head.pid, wall, offset: 0 },
-            watch: RunWatch::default(),
             upcoming: None,
             turn: PendingTurn::default(),
             is_started: false,
@@ -190,17 +190,21 @@ impl<W: Write> PerfettoConverter<W> {
 
     /// Ends a turn, and begins the next one with its first event.
     fn next_turn(&mut self, now: Moment, event: &Event<'_>) {
-        let slept = match *event {
-            Event::Turn { slept, .. } => Some(slept.as_micros() as u64),
-            _ => None,
+        let (slept, number) = match *event {
+            Event::Turn { slept, number, .. } => (Some(slept.as_micros() as u64), Some(number)),
+            _ => (None, None),
         };
-        self.end_turn(self.nanos(Moment(now.0.saturating_sub(slept.unwrap_or(0)))));
+        // Turns in between may not be recorded.
+        let is_next = self.turn.number.and_then(|last| last.checked_add(1)) == number;
+        let before = self.nanos(Moment(now.0.saturating_sub(slept.unwrap_or(0))));
+        self.end_turn(if is_next || number.is_none() { before } else { 0 });
         let begin = self.nanos(now).max(self.last + 1);
         let track = self.id(LOOP);
         // The first turn slept before the recording began.
-        if slept.is_some_and(|slept| slept > 0) && self.is_started && self.last + 1 < begin {
+        let asleep = self.last.max(if is_next { 0 } else { before });
+        if slept.is_some_and(|slept| slept > 0) && self.is_started && asleep + 1 < begin {
             let sleep = self.packets.event(track, TrackEventType::Begin, Some("sleep"));
-            self.packets.write(self.last, &sleep);
+            self.packets.write(asleep, &sleep);
             let end = self.packets.event(track, TrackEventType::End, None);
             self.packets.write(begin, &end);
         }
@@ -209,7 +213,8 @@ impl<W: Write> PerfettoConverter<W> {
             self.annotate(&mut turn, Key::LOOP, event, None);
             self.packets.write(begin, &turn);
         }
-        self.turn = PendingTurn { begin, has_slice: slept.is_some(), ..PendingTurn::default() };
+        let has_slice = slept.is_some();
+        self.turn = PendingTurn { begin, has_slice, number, ..PendingTurn::default() };
         (self.last, self.is_started) = (begin, true);
     }
 
@@ -221,6 +226,11 @@ impl<W: Write> PerfettoConverter<W> {
         }
         let parts = turn.events.len() as u64 + 1;
         let begin = turn.begin;
+        let measured: Duration = turn.detail.iter().flat_map(|detail| detail.phases).sum();
+        let measured = u64::try_from(measured.as_nanos()).unwrap_or(MAX_NANOS);
+        // A damaged recording may have any times.
+        let measured = Some(begin.saturating_add(measured)).filter(|end| *end <= MAX_NANOS);
+        let until = if until > 0 { until } else { measured.unwrap_or(0) };
         let end = until.max(begin + parts);
         let step = (end - begin) / parts;
         self.values[0] = self.tracks.len() as u64;
@@ -505,10 +515,8 @@ impl<W: Write> Observer for PerfettoConverter<W> {
 }
 
 impl<W: Write> ReplayObserver for PerfettoConverter<W> {
-    fn segment(&mut self, head: &SegmentHead) {
-        if self.watch.is_next(head) {
-            self.next_run(head);
-        }
+    fn process(&mut self, head: &SegmentHead) {
+        self.next_run(head);
     }
 
     fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {

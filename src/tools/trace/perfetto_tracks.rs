@@ -22,24 +22,10 @@ const LEVELS: usize = 2;
 /// A connection of one of the processes of a recording. Numbers begin again in each process.
 type RunConnection = (u64, u32);
 
-/// Notices where the events of another process begin.
-#[derive(Clone, Copy, Default)]
-pub(super) struct RunWatch(Option<(u32, Moment)>);
-
-impl RunWatch {
-    /// Returns whether this segment is of another process than the one before. In a container, all
-    /// have the same number, but the clock of each begins again.
-    pub fn is_next(&mut self, head: &SegmentHead) -> bool {
-        let before = self.0.replace((head.pid, head.moment));
-        before.is_some_and(|(pid, moment)| pid != head.pid || head.moment < moment)
-    }
-}
-
 /// Counts the events of each connection, so that the busiest are known before the first of them is
 /// shown.
 #[derive(Default)]
 pub struct ConnectionSteps {
-    watch: RunWatch,
     run: u64,
     steps: HashMap<RunConnection, u64>,
 }
@@ -57,8 +43,8 @@ impl Observer for ConnectionSteps {
 }
 
 impl ReplayObserver for ConnectionSteps {
-    fn segment(&mut self, head: &SegmentHead) {
-        self.run += u64::from(self.watch.is_next(head));
+    fn process(&mut self, _: &SegmentHead) {
+        self.run += 1;
     }
 }
 

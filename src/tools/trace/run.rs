@@ -11,18 +11,18 @@ use super::{
 };
 use crate::config::{Address, Explain, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
+use crate::observe::format::Stamp;
 use crate::observe::replayed_log;
-use crate::recording::{ReplayReport, SegmentHead, read_files, replay_files};
-use crate::text::count::Count;
+use crate::recording::{
+    ProcessStart, ReplayReport, SegmentHead, read_files, replay_files, split_processes,
+};
+use crate::text::count::plural;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
 use crate::tools::ctl::endpoint::Endpoint;
 
 /// Maximum bytes of a recording that a daemon sends: more than any ring in memory has.
 const DOWNLOAD_BYTES: u64 = 4 << 30;
-
-/// Bytes of a recording in which the header of its first segment is found.
-const HEAD_BYTES: usize = 64 * 1024;
 
 /// How a conversion ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +37,11 @@ pub struct TraceOutcome {
 pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlError> {
     let parts = read_source(plan)?;
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    let Some(head) = first_head(&parts) else {
+    let processes = read_files(&parts, &mut |_| {}).processes;
+    if processes.is_empty() {
         return Err(CtlError::Failed(format!("{} is not a recording", plain(&plan.source))));
-    };
+    }
+    let parts = RecordingParts { split: split_processes(&parts, &processes), processes };
     let binary = match plan.what {
         TraceKind::Pcapng => Some("pcapng"),
         TraceKind::Perfetto => Some("perfetto"),
@@ -50,101 +52,146 @@ pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlErr
         return Err(CtlError::Usage(format!("{name} {text}")));
     }
     let Some(path) = &plan.output else {
-        return convert(plan, &parts, &head, &mut BufWriter::new(out)).map_err(CtlError::Output);
+        return convert(plan, &parts, &mut BufWriter::new(out)).map_err(CtlError::Output);
     };
     let failed = |error: io::Error| {
         let path = escaped(&path.display());
         CtlError::Failed(format!("cannot write {path}: {}", SysError::from(&error)))
     };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-    let outcome = convert(plan, &parts, &head, &mut file).map_err(failed)?;
+    let outcome = convert(plan, &parts, &mut file).map_err(failed)?;
     file.flush().map_err(failed)?;
     Ok(outcome)
 }
 
-/// Replays the recording into the converter of the plan.
+/// A recording, split into the events of each process: what is recorded to the same files after a
+/// restart is a part of it.
+struct RecordingParts<'a> {
+    split: Vec<Vec<&'a [u8]>>,
+    processes: Vec<ProcessStart>,
+}
+
+/// Converts what each process has recorded, one after another.
 fn convert(
     plan: &TracePlan,
-    parts: &[&[u8]],
-    head: &SegmentHead,
+    parts: &RecordingParts<'_>,
     out: &mut dyn Write,
 ) -> io::Result<TraceOutcome> {
-    let mut is_found = true;
+    if plan.what == TraceKind::Perfetto {
+        return perfetto(parts, out);
+    }
+    let mut reports = Vec::new();
+    let mut is_found = false;
+    for (part, process) in parts.split.iter().zip(&parts.processes) {
+        let head = &process.head;
+        let (text, is_here, report) = convert_one(plan, part, head, out)?;
+        if let Some(text) = text {
+            if parts.processes.len() > 1 && is_here {
+                let separator = if is_found { "\n" } else { "" };
+                let started = Stamp(start_of(head));
+                writeln!(out, "{separator}Process {}, started {started}:\n", head.pid)?;
+            }
+            // Nothing is written for a process that has no such connection, if another has one.
+            if is_here || parts.processes.len() == 1 {
+                out.write_all(&text)?;
+            }
+        }
+        is_found |= is_here;
+        reports.push(report);
+    }
+    out.flush()?;
+    Ok(TraceOutcome { is_found, warning: warning(&reports) })
+}
+
+/// Replays what one process has recorded into the converter of the plan. Returns the text that it
+/// has made, unless it has written it, and whether what was asked for is there.
+fn convert_one(
+    plan: &TracePlan,
+    part: &[&[u8]],
+    head: &SegmentHead,
+    out: &mut dyn Write,
+) -> io::Result<(Option<Vec<u8>>, bool, ReplayReport)> {
     let start = start_of(head);
+    let (mut text, mut is_found) = (Vec::new(), true);
     let report = match plan.what {
         TraceKind::Log => {
             let log = replayed_log(&mut *out, &plan.level, Explain::Off, start);
             let mut log = log.map_err(|invalid| io::Error::other(invalid.to_string()))?;
-            let report = replay_files(parts, &mut log);
+            let report = replay_files(part, &mut log);
             log.finish()?;
-            report
+            return Ok((None, true, report));
+        }
+        TraceKind::Jsonl => {
+            let mut jsonl = JsonlConverter::new(&mut *out);
+            jsonl.process(head);
+            let report = replay_files(part, &mut jsonl);
+            jsonl.finish()?;
+            return Ok((None, true, report));
+        }
+        // Each process is a section of the file.
+        TraceKind::Pcapng => {
+            let mut pcapng = PcapngConverter::new(&mut *out, start);
+            let report = replay_files(part, &mut pcapng);
+            pcapng.finish()?;
+            return Ok((None, true, report));
         }
         TraceKind::Explain(id) => {
             let mut explain = ExplainConverter::new(id);
-            let report = replay_files(parts, &mut explain);
+            let report = replay_files(part, &mut explain);
             is_found = explain.is_found();
-            explain.finish(out)?;
+            explain.finish(&mut text)?;
             report
         }
         TraceKind::Flags => {
             let mut flags = FlagsConverter::default();
-            let report = replay_files(parts, &mut flags);
+            let report = replay_files(part, &mut flags);
             let is_truncated = report.truncated || report.damaged > 0;
             let ReplayReport { lost, unknown, first: before, .. } = report;
             let gaps = RecordingGaps { lost, unknown, is_truncated, before };
-            flags.finish(&plan.source, &gaps, out)?;
+            flags.finish(&plan.source, &gaps, &mut text)?;
             report
         }
-        TraceKind::Jsonl => {
-            let mut jsonl = JsonlConverter::new(&mut *out);
-            let report = replay_files(parts, &mut jsonl);
-            jsonl.finish()?;
-            report
-        }
-        TraceKind::Pcapng => {
-            let mut pcapng = PcapngConverter::new(&mut *out, start);
-            let report = replay_files(parts, &mut pcapng);
-            pcapng.finish()?;
-            report
-        }
-        TraceKind::Perfetto => {
-            let mut steps = ConnectionSteps::default();
-            replay_files(parts, &mut steps);
-            let mut perfetto = PerfettoConverter::new(&mut *out, head, steps);
-            let report = replay_files(parts, &mut perfetto);
-            perfetto.finish()?;
-            report
-        }
+        TraceKind::Perfetto => unreachable!("it has all processes on one time axis"),
     };
+    Ok((Some(text), is_found, report))
+}
+
+/// Writes all processes on one time axis.
+fn perfetto(parts: &RecordingParts<'_>, out: &mut dyn Write) -> io::Result<TraceOutcome> {
+    let all: Vec<&[u8]> = parts.split.concat();
+    let mut steps = ConnectionSteps::default();
+    replay_files(&all, &mut steps);
+    let Some(first) = parts.processes.first() else { return Ok(TraceOutcome::default()) };
+    let mut perfetto = PerfettoConverter::new(&mut *out, &first.head, steps);
+    let report = replay_files(&all, &mut perfetto);
+    perfetto.finish()?;
     out.flush()?;
-    Ok(TraceOutcome { is_found, warning: warning(&report) })
+    Ok(TraceOutcome { is_found: true, warning: warning(&[report]) })
 }
 
 /// Says what is missing in a recording. None: nothing.
-fn warning(report: &ReplayReport) -> Option<String> {
+fn warning(reports: &[ReplayReport]) -> Option<String> {
+    let sum =
+        |count: fn(&ReplayReport) -> u64| reports.iter().map(count).fold(0, u64::saturating_add);
     let mut missing = Vec::new();
-    if report.lost > 0 {
-        missing.push(format!("{} lost", Count(report.lost as usize, "event: was")));
+    for (count, name, past, what) in [
+        (sum(|report| report.lost), "event", true, "lost"),
+        (sum(|report| report.unknown), "record", false, "unknown"),
+        (sum(|report| report.damaged), "byte", false, "damaged"),
+    ] {
+        let verb = match (count, past) {
+            (0, _) => continue,
+            (1, true) => "was",
+            (_, true) => "were",
+            (1, false) => "is",
+            (_, false) => "are",
+        };
+        missing.push(format!("{} {verb} {what}", plural(count, name)));
     }
-    if report.unknown > 0 {
-        missing.push(format!("{} unknown", Count(report.unknown as usize, "record: is")));
-    }
-    if report.damaged > 0 {
-        missing.push(format!("{} damaged", Count(report.damaged as usize, "byte: is")));
-    }
-    if report.truncated {
+    if reports.iter().any(|report| report.truncated) {
         missing.push("it ends within a record".to_owned());
     }
     (!missing.is_empty()).then(|| format!("the recording is incomplete: {}", missing.join(", ")))
-}
-
-/// Returns the head of the first segment. None: it is no recording.
-fn first_head(parts: &[&[u8]]) -> Option<SegmentHead> {
-    let heads = parts.iter().filter_map(|part| {
-        let beginning = &part[..part.len().min(HEAD_BYTES)];
-        read_files(&[beginning], &mut |_| {}).head
-    });
-    heads.into_iter().next()
 }
 
 /// When the loop was created whose events the recording has.

@@ -56,8 +56,8 @@ pub(super) struct TurnWork {
     pub closed: u64,
     /// The steps of each connection, and the bytes that it read.
     conns: HashMap<u32, TurnShare>,
-    /// What its time was spent on, if that was measured.
-    pub detail: Option<TurnDetail>,
+    /// How long it took, and what for, if that was measured.
+    pub measured: Option<(Duration, TurnDetail)>,
 }
 
 /// What a connection did in a turn.
@@ -92,12 +92,21 @@ fn histogram() -> Option<Histogram<u64>> {
 impl SlowTurns {
     /// Begins a turn, after a sleep of this length.
     pub fn begin(&mut self, number: u64, now: Moment, slept: Duration, events: usize) {
-        self.end_turn(Moment(now.0.saturating_sub(slept.as_micros() as u64)));
+        // Another one is not the next if turns between them are not recorded.
+        let is_next = self.turn.number.is_some_and(|last| last.checked_add(1) == Some(number));
+        let end = Moment(now.0.saturating_sub(slept.as_micros() as u64));
+        self.end_turn(is_next.then_some(end));
         self.turn = TurnWork { number: Some(number), since: now, events, ..TurnWork::default() };
     }
 
+    /// Forgets the present turn: some of its events were lost.
+    pub fn lose_turn(&mut self) {
+        self.turn = TurnWork::default();
+    }
+
     /// Returns the slow turns: only now is the median known.
-    pub fn into_findings(self) -> Vec<TraceFinding> {
+    pub fn into_findings(mut self) -> Vec<TraceFinding> {
+        self.end_turn(None);
         let median = self.durations.as_ref().map_or(0, |all| all.value_at_quantile(0.5));
         let limit = slow_limit(median);
         let mut shown = self.busy.into_shown(limit);
@@ -114,9 +123,12 @@ impl SlowTurns {
         shown
     }
 
-    fn end_turn(&mut self, until: Moment) {
+    /// Ends the present turn. `until`: None if that is not known.
+    fn end_turn(&mut self, until: Option<Moment>) {
         let Some(number) = self.turn.number.take() else { return };
-        let took = until.since(self.turn.since);
+        let measured = self.turn.measured.map(|(took, _)| took);
+        let took = measured.or_else(|| until.map(|until| until.since(self.turn.since)));
+        let Some(took) = took else { return };
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if let Some(durations) = &mut self.durations {
             durations.saturating_record(micros);
@@ -125,7 +137,7 @@ impl SlowTurns {
         if took < MIN_SLOW {
             return;
         }
-        let detail = self.turn.detail;
+        let detail = self.turn.measured.map(|(_, detail)| detail);
         let is_busy = detail.is_none_or(|detail| !detail.is_mostly_not_scheduled(took));
         let mut text = format!(
             "Turn {} took {}, without its sleep, for {}{}.",
@@ -184,7 +196,10 @@ fn waited(detail: &TurnDetail, took: Duration) -> Option<String> {
 fn spent(detail: &TurnDetail) -> (String, Option<u32>) {
     let (phase, most) = detail.slowest();
     let text = format!(" {} of it passed in the phase {}", Span(most), phase.name());
-    match detail.slowest_connection().filter(|(_, took)| *took >= most / 2) {
+    // The thread may have been kept from running while that connection had its turn.
+    let kept = detail.not_scheduled.unwrap_or_default();
+    let has_most = |(_, took): &(u32, Duration)| took.saturating_sub(kept) >= most / 2;
+    match detail.slowest_connection().filter(has_most) {
         Some((id, took)) => {
             (format!("{text}, {} of that for connection {id}.", Span(took)), Some(id))
         }
