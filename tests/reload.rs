@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
+#[path = "reload/decisions.rs"]
+mod decisions;
 #[path = "reload/files.rs"]
 mod files;
 #[path = "reload/flood.rs"]

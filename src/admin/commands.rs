@@ -48,7 +48,7 @@ pub fn reloaded(reactor: &Reactor) -> Result<Answer, Problem> {
             warnings: summary.warnings.clone(),
         }),
         Some(Err(failure)) => {
-            let detail = format!("nothing has changed\n{}", failure.report);
+            let detail = format!("not reloaded\n{}", failure.report);
             Err(Problem::new(Status::UnprocessableContent, detail))
         }
         None => Err(Problem::new(Status::Conflict, "no reload has ended")),

@@ -93,7 +93,30 @@ pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
         route: old.first.name.clone(),
         existing: old.first.policy.existing,
     }));
+    changes.extend(after.iter().flat_map(|group| taken_over(group, &before)));
     changes
+}
+
+/// Returns the sockets that a route takes over from one of another name, and that have to be bound
+/// again: a reload recognises sockets by their address.
+fn taken_over<'a>(
+    group: &'a Group<'_>,
+    before: &'a [Group<'_>],
+) -> impl Iterator<Item = PlanChange> + 'a {
+    let others = || before.iter().filter(|old| old.first.name != group.first.name);
+    group.listens.iter().filter_map(move |listen| {
+        let old = others()
+            .flat_map(|old| &old.listens)
+            .find(|old| old.address == listen.address && old.address.port() != Some(0))?;
+        let has_same = is_same_socket(old, listen);
+        (!has_same).then(|| rebound(&group.first.name, old, listen))
+    })
+}
+
+fn rebound(route: &str, old: &Listen, new: &Listen) -> PlanChange {
+    let is_refused = new.address.is_datagram();
+    let (route, old, new) = (route.to_owned(), old.to_string(), new.to_string());
+    PlanChange::Rebound { route, old, new, is_refused }
 }
 
 /// Returns the settings that differ and need a restart, as they are written in a file:
@@ -153,10 +176,7 @@ fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
             Some(before) if is_same_socket(before, listen) => {
                 changes.push(PlanChange::Backlog { route, old: before.to_string(), new: text });
             }
-            Some(before) => {
-                let (old, is_refused) = (before.to_string(), listen.address.is_datagram());
-                changes.push(PlanChange::Rebound { route, old, new: text, is_refused });
-            }
+            Some(before) => changes.push(rebound(&route, before, listen)),
         }
     }
     let is_gone = |before: &&&Listen| !new.listens.iter().any(|l| l.address == before.address);
@@ -301,6 +321,12 @@ mod tests {
         let (old, new) = ("udp://:1".to_owned(), "udp://:1,reuseport".to_owned());
         let text = |listen| format!("[route.a]\nlisten = \"{listen}\"\necho = true\n");
         assert_eq!(changes(&text(&old), &text(&new)), [rebound(old, new, true)]);
+        // A route of another name takes the socket over, and needs it with another option.
+        let new = "[route.c]\nlisten = \":1,reuseport\"\nrelay = \"x:1\"\n";
+        let found = changes("[route.a]\nlisten = \":1\"\nrelay = \"x:1\"\n", new);
+        let (route, old, new) = ("c".to_owned(), "tcp://:1".into(), "tcp://:1,reuseport".into());
+        assert_eq!(found.last(), Some(&PlanChange::Rebound { route, old, new, is_refused: false }));
+        assert_eq!(found.len(), 3);
         let new = OLD.replace(", \":3\"", "");
         let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
         let listen = "tcp://:3".to_owned();

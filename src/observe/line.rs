@@ -106,7 +106,7 @@ impl Line<'_> {
             ),
             Event::ReloadFailed { error } => {
                 let error = Shown::new(error.as_bytes(), Form::Ours).within(4000);
-                write!(f, "not reloaded, nothing has changed: {error}")
+                write!(f, "not reloaded: {error}")
             }
             Event::Opened { service, listen, peer, .. } => write!(
                 f,

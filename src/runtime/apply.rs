@@ -6,54 +6,27 @@
 //! cannot be set on an open socket is closed and bound again.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 
 use crate::config::diff::is_same_socket;
 use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan};
+use crate::core::event::PauseCause;
 use crate::core::{Event, Key, Moment, Timeouts, Turn};
 use crate::net::CannotListen;
 use crate::net::bind::ListenNames;
 use crate::net::bound_datagram::{BoundDatagram, bind_known_datagram};
-use crate::net::limits::LimitError;
 use crate::net::listener::Listener;
 use crate::net::self_connect::{BoundAddr, reaches};
-use crate::text::escape::escaped;
 
+pub use super::cannot_apply::CannotApply;
 use super::cuts::{CUTS_MAX, Cut};
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::reload::ReloadSummary;
-use super::routes::{Routes, targets, timeouts};
+use super::routes::{RouteId, targets, timeouts};
 
 /// Maximum number of retired routes that are checked when something was closed.
 const RETIRED_BUDGET: usize = 64;
-
-/// Why a plan cannot be applied. The loop goes on as before.
-#[derive(Debug)]
-pub enum CannotApply {
-    Listen(CannotListen),
-    Limit(LimitError),
-    /// A target of a relay is its own listener.
-    SelfConnect {
-        listen: String,
-        target: String,
-    },
-    /// An option of this datagram socket differs that can only be set when it is bound.
-    Rebound {
-        listen: String,
-    },
-    /// A socket that had to be closed could be bound neither as planned nor as it was.
-    Lost {
-        error: String,
-        lost: String,
-    },
-    TooManyRoutes,
-    /// Too many routes have connections that are still to be cut.
-    TooManyCuts,
-    /// The loop is being stopped.
-    Stopping,
-}
 
 /// What is done for a route of the plan.
 enum Step {
@@ -72,7 +45,16 @@ enum Step {
     Rebound {
         old: u16,
         index: u16,
+        /// An operator had paused it.
+        is_paused: bool,
     },
+}
+
+/// What a plan decides about the connections of routes.
+struct PlannedCuts {
+    /// These are decided, whatever was decided before.
+    decided: Vec<RouteId>,
+    cuts: Vec<Cut>,
 }
 
 /// A bound socket, stream or datagram.
@@ -108,7 +90,7 @@ impl Reactor {
         let by_name = plan.routes.iter().map(|route| (route.name.as_str(), route)).collect();
         let cuts = self.plan_cuts(&diff, &by_name, turn.now)?;
         let steps = self.prepare(&diff.routes, plan, names)?;
-        let steps = self.open(steps, plan, names, &mut summary.warnings)?;
+        let steps = self.open(steps, plan, names, &mut summary.warnings, turn)?;
         // From here on nothing fails.
         let removed: Vec<u16> = diff.removed.iter().map(|at| self.routes.planned(*at)).collect();
         let mut planned = Vec::with_capacity(steps.len());
@@ -120,7 +102,8 @@ impl Reactor {
         }
         self.routes.set_planned(planned);
         self.update_retired(&by_name);
-        cuts.into_iter().for_each(|cut| self.cuts.add(cut));
+        self.cuts.forget(&cuts.decided);
+        cuts.cuts.into_iter().for_each(|cut| self.cuts.add(cut));
         self.update_loop_detection();
         self.free_routes();
         self.engine.reserve(capacity.max_connections);
@@ -131,28 +114,37 @@ impl Reactor {
     }
 
     /// Decides which connections are closed, by the policy of their routes. Routes are recognised
-    /// by name here: one that has only moved to another address is not removed.
+    /// by name here: one that has only moved to another address is not removed, and what is decided
+    /// for a name applies to the connections that it has kept so far, too.
     fn plan_cuts(
         &mut self,
         diff: &Diff,
         new: &RoutesByName<'_>,
         now: Moment,
-    ) -> Result<Vec<Cut>, CannotApply> {
-        let last = self.conn_ids.last();
-        let touched = diff.touched().map(|at| self.routes.planned(at));
-        let cuts = touched.filter_map(|index| {
+    ) -> Result<PlannedCuts, CannotApply> {
+        let mut decided: HashMap<&str, Existing> = HashMap::new();
+        let mut routes = Vec::new();
+        for index in diff.touched().map(|at| self.routes.planned(at)) {
             let old = &self.routes[index].config;
             let existing = match new.get(old.name.as_str()) {
                 None => old.policy.existing,
-                Some(new) if new.service == old.service => Existing::Keep,
+                Some(new) if new.service == old.service => continue,
                 Some(new) => new.policy.existing,
             };
-            Cut::new(self.routes.id(index), last, existing, now)
-        });
-        let cuts: Vec<Cut> = cuts.collect();
+            decided.insert(&old.name, existing);
+            routes.push((self.routes.id(index), existing));
+        }
+        for index in self.routes.retired() {
+            let existing = decided.get(self.routes[index].name());
+            routes.extend(existing.map(|existing| (self.routes.id(index), *existing)));
+        }
+        let last = self.conn_ids.last();
+        let cut = |(id, existing): &(RouteId, Existing)| Cut::new(*id, last, *existing, now);
+        let cuts: Vec<Cut> = routes.iter().filter_map(cut).collect();
+        let decided = routes.into_iter().map(|(id, _)| id).collect();
         self.cuts.retain(|id| self.routes.has(id));
         match self.cuts.len() + cuts.len() <= CUTS_MAX {
-            true => Ok(cuts),
+            true => Ok(PlannedCuts { decided, cuts }),
             false => Err(CannotApply::TooManyCuts),
         }
     }
@@ -187,7 +179,10 @@ impl Reactor {
                 Change::Rebound(at) => Step::Rebind(self.routes.planned(*at)),
                 Change::Added => match self.closing(config, &steps) {
                     Some(old) => Step::HandOver(old),
-                    None => Step::Open(bind(config, names)?),
+                    None => {
+                        let bound = bind(config, names);
+                        Step::Open(bound.map_err(|error| self.name_own_holder(error))?)
+                    }
                 },
             };
             if let Step::Change(index) | Step::HandOver(index) = step {
@@ -204,6 +199,30 @@ impl Reactor {
         match new.count() <= self.routes.capacity_left() {
             true => Ok(steps),
             false => Err(CannotApply::TooManyRoutes),
+        }
+    }
+
+    /// Names the listener of the loop that has an address which is in use.
+    fn name_own_holder(&self, error: CannotApply) -> CannotApply {
+        let CannotApply::Listen(CannotListen { address, error: cause }) = &error else {
+            return error;
+        };
+        if cause.kind() != io::ErrorKind::AddrInUse {
+            return error;
+        }
+        let routes = self.routes.iter().filter(|(index, _)| !self.routes.is_retired(*index));
+        let mut keys = routes.flat_map(|(_, route)| &route.listeners);
+        let holder = keys.find_map(|key| {
+            let own = self.bound_at(*key).filter(|own| own.shares_place_with(address))?;
+            Some((own, self.route_of(*key)?))
+        });
+        match holder {
+            Some((own, index)) => CannotApply::OwnAddress {
+                listen: address.to_string(),
+                route: self.routes[index].name().to_owned(),
+                own: own.to_string(),
+            },
+            None => error,
         }
     }
 
@@ -228,6 +247,7 @@ impl Reactor {
         plan: &Plan,
         names: &ListenNames,
         warnings: &mut Vec<String>,
+        turn: &mut Turn<'_>,
     ) -> Result<Vec<Step>, CannotApply> {
         let mut opened = Vec::new();
         let mut done = Vec::with_capacity(steps.len());
@@ -250,17 +270,18 @@ impl Reactor {
         let mut rebound = Vec::new();
         for (step, config) in done.iter_mut().zip(&plan.routes) {
             let Step::Rebind(old) = *step else { continue };
-            rebound.push(old);
+            let is_paused = self.is_paused(old);
+            rebound.push((old, is_paused));
             self.close_listeners(old);
             let opening = bind(config, names);
             match opening.and_then(|bound| self.open_route(bound, config, warnings)) {
                 Ok(index) => {
                     opened.push(index);
-                    *step = Step::Rebound { old, index };
+                    *step = Step::Rebound { old, index, is_paused };
                 }
                 Err(error) => {
                     self.undo(&opened);
-                    return Err(self.restore(&rebound, names, error));
+                    return Err(self.restore(&rebound, names, error, turn));
                 }
             }
         }
@@ -309,21 +330,42 @@ impl Reactor {
         }
     }
 
-    /// Binds the addresses of these routes again, as they were, after `error`.
+    /// Whether an operator has paused a listener of a route.
+    fn is_paused(&self, index: u16) -> bool {
+        let slots = self.routes[index].listeners.iter().filter_map(|key| self.listeners.get(*key));
+        slots.into_iter().any(|slot| slot.paused() == Some(PauseCause::Operator))
+    }
+
+    /// Pauses the listeners of a route, as an operator had before they were bound again.
+    fn pause(&mut self, index: u16, turn: &mut Turn<'_>) {
+        let connections = self.engine.len();
+        for key in self.routes[index].listeners.clone() {
+            self.listeners.pause(key, connections, turn);
+        }
+    }
+
+    /// Binds the addresses of these routes again, as they were, after `error`. The second value is
+    /// whether an operator had paused the route.
     fn restore(
         &mut self,
-        closed: &[u16],
+        closed: &[(u16, bool)],
         names: &ListenNames,
-        mut error: CannotApply,
+        error: CannotApply,
+        turn: &mut Turn<'_>,
     ) -> CannotApply {
-        for index in closed {
+        let mut lost = Vec::new();
+        for (index, is_paused) in closed {
             let config = self.routes[*index].config.clone();
             let opening = bind(&config, names);
-            let again = opening.and_then(|bound| self.register_all(bound, *index, &config));
-            if let Err(lost) = again {
-                error = CannotApply::Lost { error: error.to_string(), lost: lost.to_string() };
+            match opening.and_then(|bound| self.register_all(bound, *index, &config)) {
+                Ok(()) if *is_paused => self.pause(*index, turn),
+                Ok(()) => {}
+                Err(error) => lost.push(error.to_string()),
             }
         }
+        let reset = closed.iter().map(|(index, _)| self.routes[*index].config.listen.to_string());
+        let reset = reset.collect::<Vec<_>>().join(", ");
+        let error = CannotApply::NotRebound { error: error.to_string(), reset, lost };
         self.update_loop_detection();
         error
     }
@@ -346,6 +388,7 @@ impl Reactor {
         warnings: &mut Vec<String>,
         turn: &mut Turn<'_>,
     ) -> u16 {
+        let is_paused = matches!(step, Step::Rebound { is_paused: true, .. });
         let index = match step {
             Step::Keep(index) => return index,
             Step::Change(index) => {
@@ -357,7 +400,7 @@ impl Reactor {
                 unreachable!("its sockets were opened before the first step")
             }
             Step::Opened(index) => index,
-            Step::Rebound { old, index } => {
+            Step::Rebound { old, index, .. } => {
                 self.routes.retire(old);
                 index
             }
@@ -372,6 +415,9 @@ impl Reactor {
                 turn.on(*key, &Event::Listening { address: &at.to_string(), service });
             }
             warnings.extend(self.datagrams.warning(*key, &config.service));
+        }
+        if is_paused {
+            self.pause(index, turn);
         }
         index
     }
@@ -518,44 +564,5 @@ fn refuse_self_connect(at: &Address, config: &config::Route) -> Result<(), Canno
             Err(CannotApply::SelfConnect { listen, target })
         }
         None => Ok(()),
-    }
-}
-
-impl fmt::Display for CannotApply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CannotApply::Listen(error) => error.fmt(f),
-            CannotApply::Limit(error) => error.fmt(f),
-            CannotApply::SelfConnect { listen, target } => {
-                let (listen, target) = (escaped(listen), escaped(target));
-                write!(f, "the relay at {listen} would connect to itself: its target is {target}")
-            }
-            CannotApply::Rebound { listen } => {
-                let listen = escaped(listen);
-                write!(f, "cannot listen on {listen}: the open socket has other options")
-            }
-            CannotApply::Lost { error, lost } => {
-                write!(f, "{error}; and it is not served any more: {lost}")
-            }
-            CannotApply::TooManyCuts => {
-                write!(f, "more than {CUTS_MAX} routes have connections that are still to be cut")
-            }
-            CannotApply::TooManyRoutes => {
-                write!(f, "more than {} routes, those with open connections included", Routes::MAX)
-            }
-            CannotApply::Stopping => f.write_str("the event loop is being stopped"),
-        }
-    }
-}
-
-impl From<CannotListen> for CannotApply {
-    fn from(error: CannotListen) -> Self {
-        CannotApply::Listen(error)
-    }
-}
-
-impl From<LimitError> for CannotApply {
-    fn from(error: LimitError) -> Self {
-        CannotApply::Limit(error)
     }
 }

@@ -53,6 +53,11 @@ impl Cuts {
         self.cuts.push(cut);
     }
 
+    /// Forgets the cuts of these routes: another decision replaces them.
+    pub fn forget(&mut self, routes: &[RouteId]) {
+        self.cuts.retain(|cut| !routes.contains(&cut.route));
+    }
+
     /// Takes one that is due.
     pub fn take_due(&mut self, now: Moment) -> Option<Cut> {
         let at = self.cuts.iter().position(|cut| cut.due <= now)?;

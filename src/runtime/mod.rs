@@ -2,6 +2,7 @@
 
 pub mod admin_port;
 pub mod apply;
+mod cannot_apply;
 mod capacity;
 pub(crate) mod clock;
 mod cut_sweep;

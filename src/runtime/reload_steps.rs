@@ -52,7 +52,13 @@ impl Reactor {
     /// Starts a reload. Returns its number, which `reloads_ended` reaches when it has ended. None:
     /// the daemon has no file, or is being stopped.
     pub fn request_reload(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
-        let file = self.reload.file.clone().filter(|_| !self.drain.is_started())?;
+        let file = self.reload.file.clone()?;
+        if self.drain.is_started() {
+            self.reload.counts.failed += 1;
+            let error = "the daemon is draining";
+            turn.on(Key::LOOP, &Event::ReloadFailed { error });
+            return None;
+        }
         if !self.reload.is_loading() {
             turn.on(Key::LOOP, &Event::Reloading { file: &file.display().to_string() });
         }

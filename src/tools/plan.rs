@@ -181,9 +181,10 @@ fn describe(change: &PlanChange, counts: &Counts<'_>) -> Result<(char, String), 
         PlanChange::Listens { route, listen } => {
             ('+', format!("route {}: listens on {listen}", plain(route)))
         }
-        PlanChange::ListensNoMore { route, listen } => {
-            ('-', format!("route {}: no longer listens on {listen}", plain(route)))
-        }
+        PlanChange::ListensNoMore { route, listen } => (
+            '-',
+            format!("route {}: no longer listens on {listen} (its connections stay)", plain(route)),
+        ),
         PlanChange::Backlog { route, old, new } => {
             ('~', format!("route {}: {old} → {new}", plain(route)))
         }

@@ -62,6 +62,7 @@ fn a_drain_wins_over_a_reload() {
     let refused = file.ctl("reload");
     assert_eq!(refused.code, Some(1), "{refused:?}");
     file.daemon.signal(Signal::HUP);
+    file.daemon.says_often(2, "not reloaded: the daemon is draining");
     client.finish();
     let mut daemon = file.daemon;
     assert_eq!(daemon.code(), Some(0));
