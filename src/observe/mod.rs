@@ -172,7 +172,7 @@ impl Watch {
         start: SystemTime,
     ) -> Option<TapId> {
         self.logs_steps = self.log.wants().steps;
-        self.taps.open(key, known, start)
+        self.taps.open(key, known, start, self.log.now())
     }
 
     /// Ends all watches. The recording that one has started stays readable for a while.

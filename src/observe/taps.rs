@@ -43,13 +43,14 @@ impl Taps {
         !self.taps.is_empty()
     }
 
-    /// Opens a tap of an open connection. `start`: when the loop was created. None: there are too
-    /// many.
+    /// Opens a tap of an open connection. `start`: when the loop was created; `now`: the time of
+    /// the turn. None: there are too many.
     pub fn open(
         &mut self,
         key: Key,
         known: &KnownConnection<'_>,
         start: SystemTime,
+        now: Moment,
     ) -> Option<TapId> {
         if self.taps.len() >= TAPS {
             return None;
@@ -57,6 +58,8 @@ impl Taps {
         self.opened += 1;
         let id = TapId(self.opened);
         let mut packets = PcapngConverter::new(Vec::new(), start);
+        // Or the connection would be younger than it is.
+        packets.begin_turn(now);
         packets.known_connection(key, known);
         self.taps.push(Tap { id, connection: key.id, packets, is_over: false });
         Some(id)
@@ -128,6 +131,9 @@ mod tests {
     use crate::core::{Close, CloseKind, Peer, ReadHint, Reason, ServiceKind, Side};
     use std::time::{Duration, UNIX_EPOCH};
 
+    /// When the taps are opened.
+    const NOW: Moment = Moment(2_000_000);
+
     fn known() -> KnownConnection<'static> {
         KnownConnection {
             opened: Moment(0),
@@ -152,7 +158,7 @@ mod tests {
     #[test]
     fn a_tap_has_the_bytes_of_its_connection_and_ends_with_it() {
         let (mut taps, key) = (Taps::default(), Key::new(7, 3));
-        let id = taps.open(key, &known(), UNIX_EPOCH).unwrap();
+        let id = taps.open(key, &known(), UNIX_EPOCH, NOW).unwrap();
         assert!(taps.takes(key.at(1)) && !taps.takes(Key::new(8, 3)));
         read(&mut taps, key, b"hello");
         read(&mut taps, Key::new(8, 3), b"others");
@@ -161,6 +167,7 @@ mod tests {
             assert!(!taps.take(id, 100, &mut out));
         }
         assert!(has(&out, b"hello") && !has(&out, b"others"));
+        assert!(has(&out, b"#7 was opened 2s ago"));
         let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
         taps.on(key, &Event::Closed { ending, up: 0, down: 0, lasted: Duration::ZERO });
         assert!(taps.has_news(id) && taps.take(id, 10_000, &mut out));
@@ -171,7 +178,7 @@ mod tests {
     #[test]
     fn a_slow_reader_loses_packets_and_the_next_one_says_how_many() {
         let (mut taps, key) = (Taps::default(), Key::new(7, 3));
-        let id = taps.open(key, &known(), UNIX_EPOCH).unwrap();
+        let id = taps.open(key, &known(), UNIX_EPOCH, NOW).unwrap();
         for _ in 0..100 {
             read(&mut taps, key, &[b'x'; 16_000]);
         }
@@ -195,7 +202,7 @@ mod tests {
     #[test]
     fn a_connection_that_closes_while_the_reader_is_behind_ends_with_its_last_packets() {
         let (mut taps, key) = (Taps::default(), Key::new(7, 3));
-        let id = taps.open(key, &known(), UNIX_EPOCH).unwrap();
+        let id = taps.open(key, &known(), UNIX_EPOCH, NOW).unwrap();
         for _ in 0..100 {
             read(&mut taps, key, &[b'x'; 16_000]);
         }
@@ -209,10 +216,10 @@ mod tests {
     #[test]
     fn there_are_at_most_a_few() {
         let (mut taps, key) = (Taps::default(), Key::new(7, 3));
-        let ids: Vec<_> = (0..=TAPS).map(|_| taps.open(key, &known(), UNIX_EPOCH)).collect();
+        let ids: Vec<_> = (0..=TAPS).map(|_| taps.open(key, &known(), UNIX_EPOCH, NOW)).collect();
         assert_eq!(ids.iter().flatten().count(), TAPS);
         taps.close(ids[0].unwrap());
-        assert!(taps.open(key, &known(), UNIX_EPOCH).is_some());
+        assert!(taps.open(key, &known(), UNIX_EPOCH, NOW).is_some());
         assert!(taps.has_news(ids[0].unwrap()) && taps.take(ids[0].unwrap(), 9, &mut Vec::new()));
     }
 }

@@ -36,6 +36,7 @@ fn a_tap_of_an_open_connection_has_its_bytes_and_ends_with_it() {
     let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     assert!(has(b"hello") && has(b"and again") && has(b"was opened "));
     assert!(!has(b"not this") && !has(b"before\n"));
+    assert!(!has(b"was opened 0us ago"), "it was opened in an earlier turn");
     let file = scratch.path("tap.pcapng");
     fs::write(&file, &bytes).unwrap();
     let Some(both) = follow(&file, 0) else { return };
