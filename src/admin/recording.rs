@@ -134,12 +134,18 @@ pub fn start(
     Ok(StartJob::default())
 }
 
-/// Ends the recording, if there is one.
+/// Ends all watches and the recording: a watch records, too. Nothing is kept.
 pub fn stop(watch: &mut Watch) -> RecordResource {
+    watch.stop_watches();
+    end(watch);
+    state(watch)
+}
+
+/// Ends the recording, if there is one.
+pub fn end(watch: &mut Watch) {
     if let Some(recorder) = watch.recorder.take() {
         recorder.stop();
     }
-    state(watch)
 }
 
 /// Returns what was recorded so far, to be sent.
@@ -165,5 +171,6 @@ pub fn state(watch: &Watch) -> RecordResource {
         bytes: recorder.is_some_and(Recorder::has_bytes),
         of: recorder
             .map(|recorder| if recorder.is_of_watched() { "watched" } else { "all" }.to_owned()),
+        watches: watch.watches().rules().len(),
     }
 }

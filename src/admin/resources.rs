@@ -293,6 +293,8 @@ pub struct RecordResource {
     pub of: Option<String>,
     /// It contains payload, or did.
     pub bytes: bool,
+    /// Watches that are on.
+    pub watches: usize,
 }
 
 /// `GET /watch`, `POST /watch` and `DELETE /watch`

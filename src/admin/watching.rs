@@ -172,7 +172,7 @@ pub fn stop(
     watch.stop_watches();
     let is_of_watched = watch.recorder.as_ref().is_some_and(|recorder| recorder.is_of_watched());
     if record == Some(false) && is_of_watched {
-        recording::stop(watch);
+        recording::end(watch);
     }
     Ok(state(watch, reactor.now()))
 }

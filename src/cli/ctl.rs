@@ -74,7 +74,7 @@ pub const COMMANDS: [CtlSpec; 21] = [
     }),
     row(
         "record [SIZE|off]",
-        "print the recording in memory; SIZE: start to record; off: stop",
+        "print the recording in memory; SIZE: start to record; off: stop, and end watches",
         &["json", "bytes"],
         |arg, settings| record(arg, settings).map(CtlCommand::Record),
     ),

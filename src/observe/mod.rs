@@ -156,7 +156,7 @@ impl Watch {
 
     /// Watches a connection that was opened before.
     pub fn watch_open(&mut self, key: Key, known: &KnownConnection<'_>, rule: &WatchRule) {
-        if self.watches.add(key, rule.until, rule.bytes_until())
+        if self.watches.add_open(key, rule)
             && let Some(recorder) = &mut self.recorder
         {
             recorder.add_connection(key, known);

@@ -122,6 +122,13 @@ impl WatchList {
         true
     }
 
+    /// Watches a connection that was open when the watch was started, unless that has ended
+    /// meanwhile. Returns whether the connection is watched.
+    pub fn add_open(&mut self, key: Key, rule: &WatchRule) -> bool {
+        let is_on = self.rules.iter().any(|on| on.target == rule.target);
+        is_on && self.add(key, rule.until, rule.bytes_until())
+    }
+
     /// Watches a connection until a watch of it ends. Returns false if there are too many.
     pub fn add(&mut self, key: Key, until: Moment, bytes_until: Moment) -> bool {
         let is_full = self.connections.len() >= WATCHED_CONNECTIONS;
@@ -290,6 +297,16 @@ mod tests {
         assert!(watches.start(of_route(1, 10)));
         assert_eq!(watches.rules().len(), 1);
         assert_eq!(watches.begin_turn(Moment(10)), Some(vec![Key::new(8, 0)]));
+        assert_eq!(watches.counts(), (0, 0));
+    }
+
+    #[test]
+    fn a_watch_that_was_ended_while_it_was_started_adds_no_connection() {
+        let mut watches = WatchList::default();
+        let rule = of_route(1, 10);
+        assert!(watches.start(rule.clone()) && watches.add_open(Key::new(7, 0), &rule));
+        assert_eq!(watches.stop(), [Key::new(7, 0)]);
+        assert!(!watches.add_open(Key::new(8, 0), &rule));
         assert_eq!(watches.counts(), (0, 0));
     }
 

@@ -69,7 +69,7 @@ fn a_recording_in_memory_is_started_downloaded_and_ended_at_run_time() {
     assert_eq!(ctl("record 16M"), b"recording: 16M\n");
     let (again, report) = replayed(&ctl("record"));
     assert!(in_order(&again, &ECHO) && report.first == 0);
-    assert_eq!(ctl("record off"), b"not recording\n");
+    assert_eq!(ctl("record off"), b"not recording, watching nothing\n");
     ask("GET", "").problem(404);
 }
 

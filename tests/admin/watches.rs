@@ -1,6 +1,6 @@
 //! Watches: a few connections are logged and recorded in full, and the others as before.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::oneloop;
 use crate::http::{Http, Reply, get};
@@ -143,6 +143,40 @@ fn a_watch_ends_by_itself_and_on_request() {
     get(&watched.daemon, 1, "/record").problem(404);
     client.echo(b"unseen by the log");
     assert_eq!(watched.daemon.count("read 17"), 0);
+}
+
+#[test]
+fn the_end_of_the_recording_ends_all_watches_and_keeps_nothing() {
+    let watched = Watched::echo();
+    let mut client = watched.daemon.client(0);
+    client.echo(b"hello");
+    let off = |name: &str| {
+        let answer = watched.ask("DELETE", "/record").json();
+        let of_recording = (&answer["record"], &answer["of"], &answer["watches"]);
+        assert_eq!(of_recording, (&Value::Null, &Value::Null, &0.into()), "{name}");
+        let state = watched.watches();
+        assert_eq!((&state["watches"], &state["connections"]), (&json!([]), &0.into()), "{name}");
+        assert_eq!((&state["record"], &state["kept_seconds"]), (&Value::Null, &Value::Null));
+        get(&watched.daemon, 1, "/record").problem(404);
+    };
+    let watch = |path: &str| assert!(!watched.ask("POST", path).json()["record"].is_null());
+    watch("/watch?connection=1");
+    watch("/watch?peer=127.0.0.1");
+    off("one of watched connections");
+    watch("/watch?connection=1");
+    let mut http = Http::connect(&watched.daemon, 1);
+    let begun = http.ask("POST", "/record", "", "{\"limit\":\"8M\"}").json();
+    assert_eq!((&begun["of"], &begun["watches"]), (&"all".into(), &1.into()));
+    off("one of all connections");
+    watch("/watch?connection=1");
+    watched.ask("DELETE", "/watch").json();
+    assert!(watched.watches()["kept_seconds"].is_number());
+    off("one that was kept");
+    client.echo(b"unseen by the log");
+    assert_eq!(watched.daemon.count("read 17"), 0);
+    watch("/watch?connection=1");
+    let ended = watched.oneloop("ctl --admin ADMIN record off");
+    assert_eq!(ended.out, "not recording, watching nothing\n");
 }
 
 #[test]

@@ -128,6 +128,7 @@ pub fn recording(resource: &RecordResource, _view: &View) -> String {
             let with = if resource.bytes { ", with payload" } else { "" };
             format!("recording: {}{of}{with}\n", safe(record))
         }
+        None if resource.watches == 0 => "not recording, watching nothing\n".to_owned(),
         None => "not recording\n".to_owned(),
     }
 }
