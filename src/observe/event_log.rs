@@ -252,11 +252,36 @@ impl<S: LineSink> LogObserver<S> {
         };
         let listener = find_listener(&self.listeners, key);
         let line = Line { key, event, listener, stalled, explain };
-        if more == 0 {
-            self.sink.write(target, level, format_args!("{line}"));
-        } else {
+        write(&mut self.sink, target, level, more, line);
+    }
+
+    /// Logs that a part of a recording could not be written. `lost`: events that are missing in it.
+    pub(super) fn recording_failed(&mut self, path: &str, error: &io::Error, lost: u64) {
+        let kind = Kind { message: "failed to record to", subject: path };
+        let is_logged = self.sink.is_enabled(LIFECYCLE, Level::Debug);
+        let (level, more) = match self.rate.pass(kind, self.now, is_logged) {
+            Some(more) => (Level::Warn, more),
+            None => (Level::Debug, 0),
+        };
+        let (path, lost) = (plain(path), Count(lost as usize, "event"));
+        let line = format_args!("recording to {path}: {error}; {lost} lost");
+        write(&mut self.sink, LIFECYCLE, level, more, line);
+    }
+}
+
+/// Writes a line, with the number of those of its kind that were suppressed before it.
+fn write(
+    sink: &mut impl LineSink,
+    target: &'static str,
+    level: Level,
+    more: u64,
+    line: impl Display,
+) {
+    match more {
+        0 => sink.write(target, level, format_args!("{line}")),
+        _ => {
             let more = format_args!("{line} (and {more} more since the last such line)");
-            self.sink.write(target, level, more);
+            sink.write(target, level, more);
         }
     }
 }
@@ -405,6 +430,8 @@ impl<W: Write> LogObserver<ReplayedLog<W>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Arguments;
+
     use super::*;
     use crate::core::SourceKind;
     use crate::core::event::{DropReason, ServiceKind};
@@ -431,6 +458,51 @@ mod tests {
         let other = Event::Dropped { bytes: Some(1), from: None, why: DropReason::Loop };
         assert_eq!(log.decide_at(&other, 1), (LIFECYCLE, Level::Warn, 0));
         assert_eq!(log.decide_at(&dropped, 10), (LIFECYCLE, Level::Warn, 500));
+    }
+
+    /// Keeps the lines of this level and above.
+    struct Lines {
+        level: Level,
+        lines: Vec<(Level, String)>,
+    }
+
+    impl LineSink for Lines {
+        fn is_enabled(&self, _target: &'static str, level: Level) -> bool {
+            level <= self.level
+        }
+
+        fn write(&mut self, _target: &'static str, level: Level, line: Arguments<'_>) {
+            if level <= self.level {
+                self.lines.push((level, line.to_string()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_disk_that_fails_again_and_again_is_logged_once_in_ten_seconds_with_a_count() {
+        let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let logged = |level| {
+            let lines = Vec::new();
+            let mut log = LogObserver::with_sink(Explain::Off, Lines { level, lines });
+            for (seconds, lost) in [(1, 3), (6, 5), (10, 7), (11, 9), (16, 10)] {
+                log.begin_turn(Moment(seconds * 1_000_000));
+                log.recording_failed("/x\n", &full, lost);
+            }
+            log.flush_suppressed();
+            std::mem::take(&mut log.sink_mut().lines)
+        };
+        let line = |lost| format!("recording to /x\\n: {full}; {lost} events lost");
+        let warn = |text: String| (Level::Warn, text);
+        let more = " (and 2 more since the last such line)";
+        let expected = [
+            warn(line(3)),
+            warn(line(9) + more),
+            warn("failed to record to /x\\n: 1 more time".to_owned()),
+        ];
+        assert_eq!(logged(Level::Info), expected);
+        let levels: Vec<Level> = logged(Level::Debug).iter().map(|(level, _)| *level).collect();
+        let (warn, debug) = (Level::Warn, Level::Debug);
+        assert_eq!(levels, [warn, debug, debug, warn, debug]);
     }
 
     #[test]

@@ -364,7 +364,11 @@ impl Watch {
                 self.recorder = None;
                 wants
             }
-            Some(recorder) => wants.or(recorder.begin_turn(now)),
+            Some(recorder) => {
+                let wants = wants.or(recorder.begin_turn(now));
+                recorder.log_failure(&mut self.log);
+                wants
+            }
             None => wants,
         }
     }

@@ -15,7 +15,7 @@ const MAX_KINDS: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind<'a> {
     pub message: &'static str,
-    /// A target or a host name. Empty if the message has no subject.
+    /// A target, a host name or a path. Empty if the message has no subject.
     pub subject: &'a str,
 }
 

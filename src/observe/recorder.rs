@@ -12,7 +12,7 @@ use crate::recording::{Encoder, KnownConnection, Segment, SegmentFiles, SegmentR
 use crate::text::count::Count;
 use crate::text::escape::plain;
 
-use super::event_log::LIFECYCLE;
+use super::event_log::{LIFECYCLE, LogObserver};
 
 /// Age at which a segment is written to disk although it is not complete, so that a crash costs
 /// little.
@@ -45,6 +45,8 @@ pub struct Recorder {
     /// The time of the turn, while the connections that are open are added. Nothing is recorded
     /// before all are known.
     starting: Option<Moment>,
+    /// An error of the disk that was not logged yet.
+    failure: Option<io::Error>,
 }
 
 /// A recording that exists because something is watched.
@@ -83,6 +85,7 @@ impl Recorder {
             begun: now,
             buffer: Vec::new(),
             starting: None,
+            failure: None,
         })
     }
 
@@ -217,14 +220,24 @@ impl Recorder {
             Output::Memory(ring) => ring.push(segment),
             Output::Files(files, _) => files.push(segment),
         };
-        self.report_errors();
+        self.find_failure();
     }
 
-    fn report_errors(&self) {
-        let Output::Files(files, path) = &self.output else { return };
-        if let Some(error) = files.take_error() {
-            let lost = Count(files.lost() as usize, "event");
-            log::warn!(target: LIFECYCLE, "recording to {}: {error}; {lost} lost", plain(path));
+    fn find_failure(&mut self) {
+        if let Output::Files(files, _) = &self.output
+            && let Some(error) = files.take_error()
+        {
+            self.failure = Some(error);
+        }
+    }
+
+    /// Logs an error of the disk, if there was one.
+    #[inline]
+    pub fn log_failure(&mut self, log: &mut LogObserver) {
+        if let Some(error) = self.failure.take()
+            && let Output::Files(files, path) = &self.output
+        {
+            log.recording_failed(path, &error, files.lost());
         }
     }
 }
@@ -273,11 +286,13 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         let Output::Files(files, path) = &mut self.output else { return };
         files.finish(self.encoder.next_segment(Vec::new()));
-        let lost = files.lost();
-        if lost > 0 {
-            let lost = Count(lost as usize, "event");
-            log::warn!(target: LIFECYCLE, "recording to {}: {lost} lost", plain(path));
+        let (path, lost) = (plain(path), Count(files.lost() as usize, "event"));
+        match files.take_error().or(self.failure.take()) {
+            Some(error) => {
+                log::warn!(target: LIFECYCLE, "recording to {path}: {error}; {lost} lost");
+            }
+            None if lost.0 > 0 => log::warn!(target: LIFECYCLE, "recording to {path}: {lost} lost"),
+            None => {}
         }
-        self.report_errors();
     }
 }

@@ -170,8 +170,20 @@ impl Disk {
         if result.is_err() || length >= self.limit / FILES {
             self.file = None;
         }
+        if result.is_err() && length == 0 {
+            self.delete_empty();
+        }
         self.delete_oldest();
         result
+    }
+
+    /// Deletes the newest file, which has nothing. If that fails, it stays in the list.
+    fn delete_empty(&mut self) {
+        if let Some((number, _)) = self.files.last()
+            && fs::remove_file(numbered(&self.path, *number)).is_ok()
+        {
+            self.files.pop();
+        }
     }
 
     fn delete_oldest(&mut self) {
@@ -327,6 +339,42 @@ mod tests {
         files.finish(encoder.next_segment(Vec::new()));
         let report = replay(&folder.bytes(), &mut ());
         assert_eq!((report.lost, report.records), (files.lost(), total - files.lost()));
+    }
+
+    /// Fails each write to the present file, as a full disk does.
+    #[cfg(target_os = "linux")]
+    fn fill(disk: &mut Disk) {
+        if disk.file.is_none() {
+            disk.begin_file().unwrap();
+        }
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        disk.file.as_mut().unwrap().0 = full;
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_disk_leaves_no_empty_files_however_often_it_fails() {
+        let folder = Folder::new("disk-full");
+        let mut encoder = Encoder::new(Moment(0));
+        let mut disk = Disk::open(&folder.0.join("x"), 1 << 30).unwrap();
+        for _ in 0..3 {
+            fill(&mut disk);
+            let error = disk.write(&segment(&mut encoder).bytes).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert!(folder.files().is_empty() && disk.files.is_empty());
+        }
+        // What has segments stays, and is not continued.
+        let before = segment(&mut encoder).bytes;
+        disk.write(&before).unwrap();
+        for _ in 0..3 {
+            fill(&mut disk);
+            disk.write(&segment(&mut encoder).bytes).unwrap_err();
+            assert_eq!(folder.files(), [folder.0.join("x.000001")]);
+        }
+        let after = segment(&mut encoder).bytes;
+        disk.write(&after).unwrap();
+        assert_eq!(folder.files(), ["x.000001", "x.000002"].map(|name| folder.0.join(name)));
+        assert_eq!(folder.bytes(), [before, after].concat());
     }
 
     #[test]
