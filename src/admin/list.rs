@@ -6,6 +6,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use crate::core::Moment;
 use crate::observe::PeerFilter;
 use crate::runtime::inspect::{ConnView, Inspect};
 use crate::runtime::sweep::SweepCursor;
@@ -56,7 +57,7 @@ impl SortKey {
     fn of(self, view: &ConnView<'_>) -> u64 {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         match self {
-            SortKey::Age => micros(view.age()),
+            SortKey::Age => u64::MAX - view.opened_at().0,
             SortKey::Idle => micros(view.idle()),
             SortKey::Received => view.moved().0,
             SortKey::Sent => view.moved().1,
@@ -72,7 +73,8 @@ pub struct ListJob {
     cursor: SweepCursor,
     rows: usize,
     sorted: Option<SortedRows>,
-    begun: bool,
+    /// When the first part was produced.
+    begun: Option<Moment>,
 }
 
 /// The largest rows seen so far, the smallest on top.
@@ -126,14 +128,18 @@ impl ListJob {
             swept: false,
         });
         let limit = limit.unwrap_or(most).min(most);
-        ListJob { filter, limit, cursor: after, rows: 0, sorted, begun: false }
+        ListJob { filter, limit, cursor: after, rows: 0, sorted, begun: None }
     }
 
     /// Appends the next part of the JSON text. Returns whether it is complete.
-    pub fn part(&mut self, inspect: Inspect<'_>, out: &mut String) -> bool {
-        if !self.begun {
-            self.begun = true;
+    pub fn part(&mut self, mut inspect: Inspect<'_>, out: &mut String) -> bool {
+        if self.begun.is_none() {
             out.push_str("{\"snapshot\":false,\"connections\":[");
+        }
+        let begun = *self.begun.get_or_insert(inspect.now);
+        if self.sorted.is_some() {
+            // Of one moment, or a row of a later part would seem to be older.
+            inspect.now = begun;
         }
         let next = match &mut self.sorted {
             None => match self.sweep(inspect, out) {
@@ -214,9 +220,10 @@ impl SortedRows {
             if !filter.matches(&view) {
                 continue;
             }
-            let value = self.key.of(&view);
+            let (value, id) = (self.key.of(&view), view.key.id);
             let is_full = self.heap.len() >= limit;
-            if is_full && self.heap.peek().is_none_or(|Reverse(least)| least.value >= value) {
+            let is_larger = |least: &SortedRow| (value, least.row.id) > (least.value, id);
+            if is_full && !self.heap.peek().is_some_and(|Reverse(least)| is_larger(least)) {
                 continue;
             }
             if is_full {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::http::{Http, get};
+use crate::scratch::Scratch;
 use crate::target::Target;
 use crate::test_daemon::TestDaemon;
 use crate::test_stream::TestStream;
@@ -67,6 +68,30 @@ fn a_list_is_filtered_and_sorted() {
     let route = list("limit=1")["connections"][0]["route"].as_str().unwrap().to_owned();
     assert_eq!(ids(&list(&format!("route={route}"))).len(), 20);
     assert_eq!(ids(&list("route=tcp://127.0.0.1:1")).len(), 0);
+}
+
+#[test]
+fn a_burst_is_sorted_by_the_time_of_opening_in_whatever_parts_it_is_visited() {
+    let scratch = Scratch::new();
+    let admin = scratch.unix("admin");
+    let daemon = TestDaemon::start(&format!("echo 127.0.0.1:0 --admin {admin} -v"));
+    let mut clients: Vec<TestStream> = (0..3).map(|_| daemon.client(0)).collect();
+    clients.iter_mut().for_each(|client| client.echo(b"hello"));
+    let mut admin = Http::connect(&daemon, ADMIN);
+    // What waits while the listener is paused is accepted in few turns.
+    admin.ask("POST", "/pause", "", "").json();
+    clients.extend((0..60).map(|_| daemon.client(0)));
+    admin.ask("POST", "/resume", "", "").json();
+    let mut list = |query: &str| admin.get(&format!("/connections?{query}")).json();
+    until("all are open", || (ids(&list("")).len() == 63).then_some(()));
+    for sort in ["age", "idle"] {
+        let first = list(&format!("sort={sort}&limit=40"));
+        assert_eq!(ids(&first), (1..=40).collect::<Vec<u64>>(), "{sort}");
+        let rows = first["connections"].as_array().unwrap();
+        let shown: Vec<f64> =
+            rows.iter().map(|row| row[format!("{sort}_seconds")].as_f64().unwrap()).collect();
+        assert!(shown.is_sorted_by(|one, next| one >= next), "{sort}: {shown:?}");
+    }
 }
 
 #[test]
