@@ -107,6 +107,38 @@ fn a_daemon_that_was_restarted_is_told_apart_from_the_one_before() {
 }
 
 #[test]
+fn an_output_that_is_a_file_of_the_recording_is_refused_and_nothing_is_lost() {
+    let scratch = Scratch::new();
+    let record = scratch.path("run.rec");
+    let line = format!("echo 127.0.0.1:0 -v --record {},limit=16M", record.display());
+    let mut daemon = TestDaemon::start(&line);
+    daemon.client(0).echo(b"hello");
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.code(), Some(0));
+    let file = scratch.path("run.rec.000001");
+    let before = fs::read(&file).unwrap();
+    let (linked, pointed) = (scratch.path("linked"), scratch.path("pointed"));
+    fs::hard_link(&file, &linked).unwrap();
+    std::os::unix::fs::symlink(&file, &pointed).unwrap();
+    for source in [&record, &file, &linked, &pointed] {
+        for what in ["log", "explain 1", "flags", "jsonl", "pcapng", "perfetto"] {
+            for output in [&file, &linked, &pointed] {
+                let output = output.display();
+                let done = trace(&format!("{} {what} -o {output}", source.display()));
+                let expected = format!("oneloop: {output} is a file of the recording; ");
+                assert!(done.code == Some(2) && done.err.starts_with(&expected), "{done:?}");
+            }
+        }
+    }
+    assert!(fs::read(&file).unwrap() == before, "it is as it was");
+    let other = scratch.path("other");
+    for _ in 0..2 {
+        let done = trace(&format!("{} log -o {}", record.display(), other.display()));
+        assert_eq!(done.code, Some(0), "an earlier output is replaced: {done:?}");
+    }
+}
+
+#[test]
 fn a_recording_in_memory_comes_from_the_running_daemon() {
     let daemon = TestDaemon::start("echo 127.0.0.1:0 --admin 127.0.0.1:0 --record 8M");
     daemon.client(0).echo(b"hello");

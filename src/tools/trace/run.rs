@@ -12,6 +12,7 @@ use super::{
 use crate::config::{Address, Explain, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
 use crate::observe::format::Stamp;
+use crate::net::self_connect::FileId;
 use crate::observe::replayed_log;
 use crate::recording::{
     ProcessStart, ReplayReport, SegmentHead, read_files, replay_files, split_processes,
@@ -35,7 +36,9 @@ pub struct TraceOutcome {
 
 /// Converts a recording. A path is tried before an address of the same text.
 pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlError> {
-    let parts = read_source(plan)?;
+    let files = source_files(&plan.source);
+    check_output(plan, &files)?;
+    let parts = read_source(plan, &files)?;
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let processes = read_files(&parts, &mut |_| {}).processes;
     if processes.is_empty() {
@@ -199,13 +202,32 @@ fn start_of(head: &SegmentHead) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(head.wall_micros_of(Moment(0)))
 }
 
-/// Reads the files of a recording, or has a daemon send it.
-fn read_source(plan: &TracePlan) -> Result<Vec<Vec<u8>>, CtlError> {
-    let path = Path::new(&plan.source);
-    let files = match path.is_file() {
+/// Returns the files of a recording. There are none if a daemon is to send it.
+fn source_files(source: &str) -> Vec<PathBuf> {
+    let path = Path::new(source);
+    match path.is_file() {
         true => vec![path.to_path_buf()],
         false => numbered(path),
-    };
+    }
+}
+
+/// Refuses an output that is a file of the recording, by whatever name or link: its creation would
+/// destroy the recording.
+fn check_output(plan: &TracePlan, files: &[PathBuf]) -> Result<(), CtlError> {
+    let Some(path) = &plan.output else { return Ok(()) };
+    let Some(output) = FileId::at(path) else { return Ok(()) };
+    match files.iter().any(|file| FileId::at(file) == Some(output)) {
+        false => Ok(()),
+        true => {
+            let path = escaped(&path.display());
+            let text = format!("{path} is a file of the recording; name another one with --output");
+            Err(CtlError::Usage(text))
+        }
+    }
+}
+
+/// Reads the files of a recording, or has a daemon send it.
+fn read_source(plan: &TracePlan, files: &[PathBuf]) -> Result<Vec<Vec<u8>>, CtlError> {
     if !files.is_empty() {
         return files.iter().map(|path| read_file(path)).collect();
     }
