@@ -377,7 +377,7 @@ pub const COMMANDS: [Spec; 20] = [
         ],
         notes: &[
             "WHAT is one of:",
-            "  log        the lines that the log would have had, with --level",
+            "  log        the lines that the log would have had, with --level and --explain",
             "  explain N  the life of connection N, as a sequence diagram with sentences",
             "  flags      what went wrong or took long, worst first",
             "  jsonl      each event as one line of JSON",

@@ -1,10 +1,10 @@
 //! Builds the plan of trace.
 
 use super::Command;
-use super::args::{Arg, ParsedArgs};
+use super::args::{Arg, ParsedArgs, dashed};
 use super::error::UsageError;
 use crate::config::parse::{self, Spanned, shown};
-use crate::config::{ParseError, TraceKind, TracePlan, unit};
+use crate::config::{ParseError, TraceKind, TracePlan, options, unit};
 
 /// What a recording is converted into, and the number that it needs.
 const KINDS: [(&str, TraceKind); 6] = [
@@ -15,6 +15,9 @@ const KINDS: [(&str, TraceKind); 6] = [
     ("pcapng", TraceKind::Pcapng),
     ("perfetto", TraceKind::Perfetto),
 ];
+
+/// The options of `log`.
+const OF_LOG: [&str; 2] = ["level", "explain"];
 
 pub fn build(args: ParsedArgs) -> Result<Command, UsageError> {
     const EXAMPLE: &str = "for example: oneloop trace run.rec explain 7";
@@ -44,9 +47,25 @@ pub fn build(args: ParsedArgs) -> Result<Command, UsageError> {
         let wrong = format!("unexpected argument: {}", shown(&extra.text));
         return Err(UsageError::at(extra.at, wrong));
     }
+    if kind != TraceKind::Log {
+        check_options(what, &args)?;
+    }
     let (source, token_file) = (source.text.clone(), args.settings.ctl.token_file);
     let plan = TracePlan { source, what: kind, token_file, ..args.settings.trace };
     Ok(Command::Trace(Box::new(plan)))
+}
+
+/// Refuses options of `log`, which another conversion would ignore.
+fn check_options(what: &Arg, args: &ParsedArgs) -> Result<(), UsageError> {
+    match options::changed("trace", &args.settings)
+        .find(|(option, _)| OF_LOG.contains(&option.name))
+    {
+        None => Ok(()),
+        Some((option, _)) => {
+            let wrong = format!("{} does not apply to trace {}", dashed(option), what.text);
+            Err(UsageError::missing(wrong).detail("only available with log"))
+        }
+    }
 }
 
 fn number(arg: &Arg) -> Result<u32, UsageError> {

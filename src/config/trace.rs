@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Explain;
+
 /// One conversion of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracePlan {
@@ -12,6 +14,8 @@ pub struct TracePlan {
     pub output: Option<PathBuf>,
     /// The filter of `log`: a level, or directives as in RUST_LOG.
     pub level: String,
+    /// Which lines of `log` include their reason.
+    pub explain: Explain,
     pub token_file: Option<PathBuf>,
 }
 
@@ -41,6 +45,7 @@ impl Default for TracePlan {
             what: TraceKind::default(),
             output: None,
             level: TracePlan::LEVEL.to_owned(),
+            explain: Explain::Off,
             token_file: None,
         }
     }

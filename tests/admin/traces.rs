@@ -106,6 +106,41 @@ fn a_daemon_that_was_restarted_is_told_apart_from_the_one_before() {
     assert!(facts.contains("Strict time order:   True"), "{facts}");
 }
 
+/// The lines of a log without their times, and without those that come from no event.
+fn of_events<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    const OTHERS: [&str; 4] = ["oneloop ", "limits: ", "totals: ", "stopped after "];
+    let lines = lines.filter_map(|line| Some(line.split_once(' ')?.1));
+    let text = |line: &str| line.split_once(' ').map_or("", |(_, text)| text.trim()).to_owned();
+    let is_of_event = |line: &&str| !OTHERS.iter().any(|other| text(line).starts_with(other));
+    lines.filter(is_of_event).collect()
+}
+
+#[test]
+fn the_log_of_a_recording_explains_what_the_live_log_explains() {
+    let mut with_reason = Vec::new();
+    for explain in ["", "--explain", "--explain=always"] {
+        let scratch = Scratch::new();
+        let record = scratch.path("run.rec");
+        let record = record.display();
+        let line = format!("echo 127.0.0.1:0 -vv {explain} --record {record},limit=16M");
+        let mut daemon = TestDaemon::start(&line);
+        for _ in 0..2 {
+            let mut client = daemon.client(0);
+            client.echo(b"hello");
+            client.finish();
+            client.rest();
+        }
+        daemon.says("#2 closed: ");
+        daemon.signal(Signal::TERM);
+        let live = daemon.last_lines();
+        let live = of_events(live.iter().map(String::as_str));
+        let replayed = trace(&format!("{record} log {explain}"));
+        assert_eq!(of_events(replayed.out.lines()), live, "{explain}");
+        with_reason.push(live.iter().filter(|line| line.contains("no buffer is kept")).count());
+    }
+    assert_eq!(with_reason, [0, 1, 2]);
+}
+
 #[test]
 fn an_output_that_is_a_file_of_the_recording_is_refused_and_nothing_is_lost() {
     let scratch = Scratch::new();
@@ -160,6 +195,10 @@ fn what_is_no_recording_is_refused_by_its_name() {
         ("run.rec explain".to_owned(), 2, "number of a connection"),
         ("run.rec explain x".to_owned(), 2, "not the number of a connection"),
         ("run.rec".to_owned(), 2, "what to convert it into"),
+        ("run.rec log --explain=sometimes".to_owned(), 2, "bad value for --explain: sometimes"),
+        ("run.rec flags --level debug".to_owned(), 2, "--level does not apply to trace flags"),
+        ("run.rec jsonl --explain".to_owned(), 2, "--explain does not apply to trace jsonl"),
+        ("run.rec --explain=always explain 7".to_owned(), 2, "only available with log"),
     ] {
         let done = trace(&line);
         assert!(done.code == Some(code) && done.err.contains(part), "{line}: {done:?}");

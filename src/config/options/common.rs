@@ -2,7 +2,7 @@
 
 use super::file::LOG_TABLE;
 use super::{Field, FileKey, OptionSpec, PLAIN, Scope, Section, Takes};
-use crate::config::parse::{choice, choice_name, put};
+use crate::config::parse::{SpanError, Spanned, choice, choice_name, put};
 use crate::config::{AccessFormat, Color, Explain};
 
 const LOG: OptionSpec = OptionSpec { section: Section::Log, scope: Scope::Logged, ..PLAIN };
@@ -42,15 +42,8 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
         takes: Takes::OptionalValue,
         help: "add the reason to the first line of each kind; always: to every line",
         field: Field::Log(
-            |log, value| {
-                // The empty name is not offered as a value.
-                let names = &Explain::NAMES[usize::from(!value.is_empty())..];
-                put(&mut log.explain, choice(value, names))
-            },
-            |log| match log.explain {
-                Explain::Off => None,
-                explain => Some(choice_name(&Explain::NAMES, explain).to_string()),
-            },
+            |log, value| put(&mut log.explain, explain(value)),
+            |log| explain_name(log.explain),
         ),
         ..LOG
     },
@@ -93,3 +86,17 @@ pub(super) const OPTIONS: [OptionSpec; 7] = [
         ..OTHER
     },
 ];
+
+/// Reads the value of `--explain`.
+pub(super) fn explain(value: Spanned<'_>) -> Result<Explain, SpanError> {
+    // The empty name is not offered as a value.
+    choice(value, &Explain::NAMES[usize::from(!value.is_empty())..])
+}
+
+/// Returns the value of `--explain`. None: the option is not given.
+pub(super) fn explain_name(explain: Explain) -> Option<String> {
+    match explain {
+        Explain::Off => None,
+        Explain::First | Explain::Always => Some(choice_name(&Explain::NAMES, explain).to_string()),
+    }
+}

@@ -1,12 +1,13 @@
 //! The options of trace. It shares the file of the token with ctl.
 
+use super::common::{explain, explain_name};
 use super::{Field, OptionSpec, PLAIN, Scope, Takes};
 use crate::config::TracePlan;
 use crate::config::parse::put;
 
 const TRACE: OptionSpec = OptionSpec { scope: Scope::Only(&["trace"]), ..PLAIN };
 
-pub(super) const OPTIONS: [OptionSpec; 2] = [
+pub(super) const OPTIONS: [OptionSpec; 3] = [
     OptionSpec {
         name: "output",
         short: Some('o'),
@@ -28,6 +29,16 @@ pub(super) const OPTIONS: [OptionSpec; 2] = [
         field: Field::Trace(
             |trace: &mut TracePlan, value| put(&mut trace.level, super::ctl::text(value)),
             |trace| Some(trace.level.clone()),
+        ),
+        ..TRACE
+    },
+    OptionSpec {
+        name: "explain",
+        takes: Takes::OptionalValue,
+        help: "log: add the reason to the first line of each kind; always: to every line",
+        field: Field::Trace(
+            |trace, value| put(&mut trace.explain, explain(value)),
+            |trace| explain_name(trace.explain),
         ),
         ..TRACE
     },

@@ -9,7 +9,7 @@ use super::{
     ConnectionSteps, ExplainConverter, FlagsConverter, JsonlConverter, PcapngConverter,
     PerfettoConverter, RecordingGaps,
 };
-use crate::config::{Address, Explain, TraceKind, TracePlan};
+use crate::config::{Address, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
 use crate::observe::format::Stamp;
 use crate::net::self_connect::FileId;
@@ -118,7 +118,7 @@ fn convert_one(
     let (mut text, mut is_found) = (Vec::new(), true);
     let report = match plan.what {
         TraceKind::Log => {
-            let log = replayed_log(&mut *out, &plan.level, Explain::Off, start);
+            let log = replayed_log(&mut *out, &plan.level, plan.explain, start);
             let mut log = log.map_err(|invalid| io::Error::other(invalid.to_string()))?;
             let report = replay_files(part, &mut log);
             log.finish()?;
