@@ -36,7 +36,8 @@ fn what_a_file_decides_for_a_route_applies_to_all_that_it_has_kept() {
     let plan = ended(oneloop(&line));
     assert!(plan.out.contains("- route r (cuts 2 connections)"), "{plan:?}");
     file.applies(keeper);
-    (early.ending(), late.ending());
+    early.ending();
+    late.ending();
     assert_eq!(file.metric("oneloop_connections_closed_total{reason=\"reload\"}"), 2);
 }
 

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::config::{Address, TraceKind, TracePlan};
 use crate::core::{Moment, SysError};
-use crate::observe::format::Stamp;
 use crate::net::self_connect::FileId;
+use crate::observe::format::Stamp;
 use crate::observe::replayed_log;
 use crate::recording::{
     ProcessStart, ReplayReport, SegmentHead, read_files, replay_files, split_processes,
