@@ -192,6 +192,7 @@ fn what_is_no_recording_is_refused_by_its_name() {
         (format!("{} flags", text.display()), 1, "is not a recording"),
         ("/nowhere/at/all flags".to_owned(), 1, "/nowhere/at/all"),
         ("run.rec explane 7".to_owned(), 2, "did you mean explain?"),
+        ("run.rec log --level a=b=c".to_owned(), 2, "invalid directive: a=b=c"),
         ("run.rec explain".to_owned(), 2, "number of a connection"),
         ("run.rec explain x".to_owned(), 2, "not the number of a connection"),
         ("run.rec".to_owned(), 2, "what to convert it into"),

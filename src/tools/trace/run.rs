@@ -38,6 +38,10 @@ pub struct TraceOutcome {
 pub fn run(plan: &TracePlan, out: &mut dyn Write) -> Result<TraceOutcome, CtlError> {
     let files = source_files(&plan.source);
     check_output(plan, &files)?;
+    // Before a file is created, and whatever the recording has.
+    if let Err(invalid) = replayed_log(io::sink(), &plan.level, plan.explain, UNIX_EPOCH) {
+        return Err(CtlError::Usage(invalid.to_string()));
+    }
     let parts = read_source(plan, &files)?;
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
     let processes = read_files(&parts, &mut |_| {}).processes;
