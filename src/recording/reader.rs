@@ -175,14 +175,14 @@ fn read_file<'a>(bytes: &'a [u8], reader: &mut Reader<'a>, deliver: &mut dyn FnM
     let mut rest = bytes;
     while let Some(head) = Head::read(rest) {
         let length = head.length();
-        let is_sound = head.is_segment() || reader.segment.is_some();
+        let is_sound = head.is_segment() || reader.can_follow(head);
         if is_sound && let Some((record, after)) = rest.split_at_checked(length) {
             reader.position.1 = bytes.len() - rest.len();
-            let is_read = match head.is_segment() {
-                true => reader.begin_segment(head, &record[HEAD_BYTES..], deliver),
-                false => reader.record(head, &record[HEAD_BYTES..], deliver),
-            };
-            if is_read {
+            let payload = &record[HEAD_BYTES..];
+            if !head.is_segment() {
+                reader.record(head, payload, deliver);
+            }
+            if !head.is_segment() || reader.begin_segment(head, payload, deliver) {
                 rest = after;
                 continue;
             }
@@ -284,14 +284,15 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reads a record. Returns false if it cannot belong to the segment.
-    fn record(
-        &mut self,
-        head: Head,
-        payload: &'a [u8],
-        deliver: &mut dyn FnMut(&Record<'_>),
-    ) -> bool {
-        let Some(segment) = &mut self.segment else { return false };
+    /// Whether a record with this head can be the next one of the segment. No version of the
+    /// program writes another one, so it is damaged.
+    fn can_follow(&self, head: Head) -> bool {
+        self.segment.as_ref().is_some_and(|segment| segment.can_have(head))
+    }
+
+    /// Reads a record.
+    fn record(&mut self, head: Head, payload: &'a [u8], deliver: &mut dyn FnMut(&Record<'_>)) {
+        let Some(segment) = &mut self.segment else { return };
         let kind = segment.known.kind(head.kind);
         match kind {
             _ if schema::is_event(head.kind) => self.event(kind, head, payload, deliver),
@@ -309,7 +310,6 @@ impl<'a> Reader<'a> {
             }
             None => self.report.unknown += 1,
         }
-        true
     }
 
     /// Delivers what the segment repeats for the event that follows.
@@ -361,6 +361,23 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> OpenSegment<'a> {
+    /// Whether the segment can have a record with this head: the schema lists its kind, its subject
+    /// is in the table, and the time moves only where a turn begins. Nothing is required of a table
+    /// that this version does not know.
+    fn can_have(&self, head: Head) -> bool {
+        let subject = usize::from(head.subject);
+        let is_placed = match self.known.kind(head.kind) {
+            _ if schema::is_event(head.kind) => {
+                let moves_time = head.delta > 0 && head.flags & schema::TURN == 0;
+                subject < self.subjects.len() && !moves_time
+            }
+            Some(schema::SUBJECT) => subject == self.subjects.len(),
+            Some(schema::CONNECTION | schema::LISTENER) => subject < self.subjects.len(),
+            Some(_) | None => true,
+        };
+        is_placed && self.known.is_listed(head.kind)
+    }
+
     /// Returns the key of a record.
     fn key(&self, head: Head) -> Option<Key> {
         let subject = self.subjects.get(usize::from(head.subject))?;

@@ -201,28 +201,48 @@ pub fn text() -> String {
     KINDS.iter().map(|(number, row)| format!("{number} {row}\n")).collect()
 }
 
-/// Which kinds of a segment this reader can decode.
-pub struct Known([Option<u8>; 256]);
+/// The kinds of a segment, and which of them this reader can decode.
+pub struct Known([Kind; 256]);
+
+/// What is known of a kind.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// The segment does not list it, so it has no record of this kind.
+    Unlisted,
+    /// This reader cannot decode it.
+    Unknown,
+    /// It has this number here.
+    Ours(u8),
+}
 
 impl Known {
     /// Reads the table of a segment. A kind is found by its name and form, whatever its number. It
     /// can be decoded if its fields begin with those of our table: a later version may have added
     /// more.
     pub fn parse(text: &str) -> Known {
-        let mut known = Known([None; 256]);
+        let mut known = Known([Kind::Unlisted; 256]);
         for line in text.lines() {
             let Some((number, row)) = line.split_once(' ') else { continue };
             let Ok(number) = number.parse::<u8>() else { continue };
             let same_form = |ours: u8| ours & LONG == number & LONG;
             let ours = KINDS.iter().find(|(ours, own)| same_form(*ours) && extends(row, own));
-            known.0[usize::from(number)] = ours.map(|(ours, _)| *ours);
+            known.0[usize::from(number)] =
+                ours.map_or(Kind::Unknown, |(ours, _)| Kind::Ours(*ours));
         }
         known
     }
 
     /// Returns our number of a kind of the segment.
     pub fn kind(&self, number: u8) -> Option<u8> {
-        self.0[usize::from(number)]
+        match self.0[usize::from(number)] {
+            Kind::Ours(ours) => Some(ours),
+            Kind::Unlisted | Kind::Unknown => None,
+        }
+    }
+
+    /// Whether the segment lists a kind.
+    pub fn is_listed(&self, number: u8) -> bool {
+        !matches!(self.0[usize::from(number)], Kind::Unlisted)
     }
 }
 
@@ -267,5 +287,7 @@ mod tests {
         );
         let kinds = [40, 41, 42, 43, 44, 200, 45].map(|number| known.kind(number));
         assert_eq!(kinds, [Some(WROTE), Some(FIRED), Some(END_OF_FILE), None, None, None, None]);
+        let listed = [43, 44, 200, 45].map(|number| known.is_listed(number));
+        assert_eq!(listed, [true, true, true, false]);
     }
 }

@@ -268,6 +268,51 @@ fn a_damaged_segment_costs_no_other_segment() {
     assert_eq!(report.damaged, second as u64);
 }
 
+/// Every record can be replaced: none is skipped as one of a later version, and no time is made up.
+#[test]
+fn a_record_that_its_segment_cannot_have_ends_the_segment() {
+    let mut encoder = Encoder::new(Moment(1_000));
+    encoder.begin_turn(Moment(1_000));
+    let conn = Key::new(7, 3);
+    let first = encoder.bytes().len();
+    (0..4).for_each(|_| encoder.on(conn, &Event::ReadBlocked));
+    let segment = encoder.next_segment(Vec::new());
+    encoder.begin_turn(Moment(2_000));
+    encoder.on(conn, &Event::ReadOn);
+    let next = encoder.next_segment(Vec::new()).bytes;
+    let length = segment.bytes.len();
+    assert_eq!(length, first + 5 * schema::HEAD_BYTES, "a subject and four events");
+    let record = |kind: u8, delta: u8, flags: u8, subject: u8| {
+        let mut record = [0; 16];
+        [record[0], record[4], record[5], record[6]] = [delta, kind, flags, subject];
+        record
+    };
+    let damage = [
+        [b'X'; 16],
+        [0; 16],
+        [0xff; 16],
+        record(schema::READ_ON, 0, 0, 2),
+        record(schema::READ_ON, 9, 0, 1),
+        record(schema::SUBJECT, 0, 0, 1),
+        record(schema::LISTENER, 0, 0, 2),
+    ];
+    for at in (first + schema::HEAD_BYTES..length).step_by(schema::HEAD_BYTES) {
+        for damage in &damage {
+            let mut bytes = segment.bytes.clone();
+            bytes[at..at + damage.len()].copy_from_slice(damage);
+            let events = (at - first) as u64 / 16 - 1;
+            let (_, alone) = replayed(&bytes);
+            assert_eq!((alone.records, alone.unknown, alone.to), (events, 0, Moment(1_000)));
+            assert_eq!((alone.damaged, alone.truncated), ((length - at) as u64, false));
+            bytes.extend(&next);
+            let (_, report) = replayed(&bytes);
+            assert_eq!((report.records, report.lost), (events + 1, 4 - events), "{damage:x?}");
+            assert_eq!((report.damaged, report.unknown), ((length - at) as u64, 0));
+            assert_eq!(report.to, Moment(2_000));
+        }
+    }
+}
+
 #[test]
 fn a_file_that_is_cut_off_hides_nothing_of_the_next_file() {
     let run = record(&mut seeded(8), 400);
