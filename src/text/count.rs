@@ -2,14 +2,19 @@
 
 use std::fmt::{self, Display, Formatter};
 
-/// `1 target`, `2 targets`, `3 addresses`; of `pause: of accepting`: `2 pauses of accepting`.
+/// `1 target`, `2 targets`, `3 addresses`; of `pause: of accepting`: `2 pauses of accepting`; of
+/// `byte: is`: `2 bytes are`.
 pub struct Count<'a>(pub usize, pub &'a str);
 
 impl Display for Count<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Count(number, thing) = *self;
-        // The part after a colon belongs to the noun and has no plural.
-        let (noun, rest) = thing.split_once(':').unwrap_or((thing, ""));
+        // The part after a colon belongs to the noun. It has no plural, unless it is a verb.
+        let (noun, rest) = match thing.split_once(':').unwrap_or((thing, "")) {
+            (noun, " is") if number != 1 => (noun, " are"),
+            (noun, " was") if number != 1 => (noun, " were"),
+            parts => parts,
+        };
         let plural = match noun {
             _ if number == 1 => "",
             "address" => "es",
@@ -50,6 +55,9 @@ mod tests {
             (Count(2, "address"), "2 addresses"),
             (Count(1, "pause: of accepting"), "1 pause of accepting"),
             (Count(2, "pause: of accepting"), "2 pauses of accepting"),
+            (Count(1, "byte: is"), "1 byte is"),
+            (Count(0, "byte: is"), "0 bytes are"),
+            (Count(517_271, "event: was"), "517271 events were"),
         ];
         for (count, expected) in table {
             assert_eq!(count.to_string(), expected);
