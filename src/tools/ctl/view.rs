@@ -28,6 +28,12 @@ pub fn cut_end(text: &str, columns: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// Returns the first text that fits. If none does, the last one is cut.
+pub fn first_fit(texts: &[String], columns: usize) -> String {
+    let fitting = texts.iter().find(|text| width(text) <= columns).or(texts.last());
+    fitting.map_or(String::new(), |text| cut_end(text, columns))
+}
+
 /// Cuts a text in its middle: both the host and the port of an address are at its ends.
 pub fn cut_middle(text: &str, columns: usize) -> String {
     let length = width(text);
@@ -72,6 +78,11 @@ mod tests {
         assert_eq!(cut_end("hello", 5), "hello");
         assert_eq!(cut_end("hello there", 7), "hello…");
         assert_eq!(cut_end("hello", 0), "…");
+        let texts = ["hello there", "hello"].map(str::to_string);
+        assert_eq!(
+            [11, 10, 4].map(|columns| first_fit(&texts, columns)),
+            ["hello there", "hello", "hel…"]
+        );
         assert_eq!(cut_middle("10.0.0.9:51234", 14), "10.0.0.9:51234");
         assert_eq!(cut_middle("10.0.0.9:51234", 13), "10.0.0…:51234");
         assert_eq!(cut_middle("éééééééé", 4), "é…éé");

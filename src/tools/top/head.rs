@@ -1,7 +1,7 @@
 //! The lines above the list and the one below it: the daemon, its totals and rates, and what keys
 //! do.
 
-use super::super::ctl::view::{View, cut_end, safe, seconds};
+use super::super::ctl::view::{View, cut_end, first_fit, safe, seconds};
 use super::past_view;
 use super::sample::{ROWS, Sample};
 use super::screen::{Freshness, TopScreen};
@@ -76,37 +76,46 @@ fn connections(screen: &TopScreen, sample: &Sample, columns: usize) -> String {
     let sum = |count: fn(&crate::admin::resources::RouteRow) -> u64| -> u64 {
         sample.routes.iter().map(count).sum()
     };
-    let mut text = format!("connections  {} open", grouped(sum(|row| row.active as u64)));
+    let mut open = format!("connections  {} open", grouped(sum(|row| row.active as u64)));
     if let flows @ 1.. = sum(|row| row.flows as u64) {
-        text += &format!(", {}", plural(flows, "flow"));
+        open += &format!(", {}", plural(flows, "flow"));
     }
-    text += &format!(", {} accepted", grouped(sum(|row| row.accepted)));
-    if let Some(rates) = &screen.rates {
-        let (received, sent) = (rates.received_bytes_per_second, rates.sent_bytes_per_second);
-        text += &format!(
-            ", {}/s, in {}/s, out {}/s",
-            digits(rates.accepted_per_second),
-            bytes(received),
-            bytes(sent)
-        );
-    }
-    cut_end(&text, columns)
+    let accepted = format!("{} accepted", grouped(sum(|row| row.accepted)));
+    let Some(rates) = &screen.rates else {
+        return cut_end(&format!("{open}, {accepted}"), columns);
+    };
+    let rate = digits(rates.accepted_per_second);
+    let received = bytes(rates.received_bytes_per_second);
+    let moved = format!("in {received}/s, out {}/s", bytes(rates.sent_bytes_per_second));
+    let texts = [
+        format!("{open}, {accepted}, {rate}/s, {moved}"),
+        format!("{open}, {rate} accepted/s, {moved}"),
+        format!("{open}, {rate} new/s, {moved}"),
+        format!("{open}, {rate} new/s"),
+    ];
+    first_fit(&texts, columns)
 }
 
 fn event_loop(screen: &TopScreen, sample: &Sample, columns: usize) -> String {
-    let mut facts = match &screen.rates {
-        Some(rates) => vec![
-            format!("{} turns/s", digits(rates.turns_per_second)),
-            format!("{} events/s", digits(rates.events_per_second)),
-            format!("{} in poll", percent(rates.poll_share)),
-        ],
-        None => vec![format!("{} turns", grouped(sample.event_loop.turns))],
+    let text = match &screen.rates {
+        Some(rates) => format!(
+            "loop         {} turns/s, {} events/s, {} in poll",
+            digits(rates.turns_per_second),
+            digits(rates.events_per_second),
+            percent(rates.poll_share)
+        ),
+        None => format!("loop         {} turns", grouped(sample.event_loop.turns)),
     };
-    facts.extend(sample.event_loop.longest_turn.as_ref().map(|turn| {
-        let ago = short_age(seconds(turn.ended_seconds_ago));
-        format!("longest {}, {ago} ago", duration(seconds(turn.seconds)))
-    }));
-    cut_end(&format!("loop         {}", facts.join(", ")), columns)
+    let Some(turn) = &sample.event_loop.longest_turn else { return cut_end(&text, columns) };
+    let took = duration(seconds(turn.seconds));
+    let ago = short_age(seconds(turn.ended_seconds_ago));
+    let texts = [
+        format!("{text}, longest {took}, {ago} ago"),
+        format!("{text}, max {took}, {ago} ago"),
+        format!("{text}, longest {took}"),
+        text,
+    ];
+    first_fit(&texts, columns)
 }
 
 /// Formats the listeners briefly: all by number, then each with its queue.
@@ -165,9 +174,13 @@ fn sorts(screen: &TopScreen, columns: usize, paint: Paint) -> String {
         None => (screen.connections().len(), polled.map_or(0, |sample| sample.connections.len())),
     };
     let shown = shown as u64;
+    let left = columns.saturating_sub(width(&text) + 1);
     let count = match polled.map(|sample| sample.sort) {
         Some(sort) if listed >= ROWS => {
-            format!("{} of the first {} by {}", grouped(shown), grouped(ROWS as u64), sort.name())
+            let (shown, first) = (grouped(shown), grouped(ROWS as u64));
+            let sort = sort.name();
+            let by = format!("{shown} of the first {first} by {sort}");
+            first_fit(&[by, format!("{shown} of first {first}")], left)
         }
         _ if shown as usize == listed => plural(shown, "row"),
         _ => format!("{} of {}", grouped(shown), plural(listed as u64, "row")),

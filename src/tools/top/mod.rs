@@ -4,7 +4,7 @@
 //! `session` joins them to the terminal. `travel` leads to an earlier time, and `past` finds in a
 //! recording what was so then. The state and the drawing know neither polls nor the terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
@@ -115,7 +115,11 @@ impl PlainWatch<'_> {
         let now = second.taken_at;
         screen.on_sample(first);
         screen.on_sample(second);
-        self.write(&render::text(&screen, stdout_table_columns(), look, now))
+        let text = match io::stdout().is_terminal() {
+            true => render::text(&screen, stdout_table_columns(), look, now),
+            false => render::whole_text(&screen, look, now),
+        };
+        self.write(&text)
     }
 
     fn print_json_once(&mut self) -> Result<u8, CtlError> {

@@ -2,7 +2,7 @@
 
 use super::super::ctl::details;
 use super::super::ctl::table::{Cell, Column, ColumnKind, table};
-use super::super::ctl::view::{View, cut_end, pair, pairs, safe};
+use super::super::ctl::view::{View, cut_end, first_fit, pair, pairs, safe};
 use super::past::{PastRow, time_of_day};
 use super::travel::PastView;
 use crate::core::Moment;
@@ -92,20 +92,22 @@ fn row_facts(row: &PastRow, at: Moment, view: &View) -> String {
 pub fn summary(past: &PastView, view: &View) -> String {
     let time = |moment| time_of_day(past.start, moment);
     let report = &past.report;
-    let mut text = format!(
-        "recorded     shown {} UTC, {} from {} to {}",
-        time(past.at),
-        plural(report.records, "event"),
-        time(report.from),
-        time(report.to)
-    );
+    let (at, from, to) = (time(past.at), time(report.from), time(report.to));
+    let events = plural(report.records, "event");
+    let text = format!("recorded     shown {at} UTC, {events} from {from} to {to}");
     if report.lost > 0 {
-        let lost = plural(report.lost, "event");
-        let text = format!("{lost} lost: a row may be of a closed connection; {text}");
-        return view.paint.bad(&cut_end(&text, view.columns));
+        let lost = format!("{} lost", plural(report.lost, "event"));
+        let texts = [
+            format!("{lost}: a row may be of a closed connection; {text}"),
+            format!("{lost}: a row may be of a closed connection; shown {at} UTC"),
+            format!("{lost}; shown {at} UTC"),
+        ];
+        return view.paint.bad(&first_fit(&texts, view.columns));
     }
-    if report.truncated || report.damaged > 0 || report.unknown > 0 {
-        text += ", incomplete";
-    }
-    cut_end(&text, view.columns)
+    let is_whole = !report.truncated && report.damaged == 0 && report.unknown == 0;
+    let lack = if is_whole { "" } else { ", incomplete" };
+    let range = format!("recorded     {at} of {from} to {to} UTC");
+    let texts =
+        [format!("{text}{lack}"), format!("{range}, {events}{lack}"), format!("{range}{lack}")];
+    first_fit(&texts, view.columns)
 }

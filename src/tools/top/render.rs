@@ -11,12 +11,15 @@ use crate::admin::resources::{ConnectionRow, ListenersResource, RoutesResource};
 use crate::config::TopView;
 use crate::text::quantity::duration;
 use crate::text::terminal::Paint;
-use crate::text::wrap::{COLUMNS_MIN, width};
+use crate::text::wrap::{COLUMNS, COLUMNS_MIN, width};
 
 /// Lines of a list that the head leaves room for. With less, lines of the head are left out.
 const BODY_LINES_MIN: usize = 5;
 /// Columns before a row of the list: the mark, and a space.
 const GUTTER: usize = 2;
+
+/// Columns that no line needs, but for a list of very many listeners.
+const WHOLE_COLUMNS: usize = 4000;
 
 /// Starts a frame: the terminal shows it as a whole when it is complete.
 const BEGIN: &str = "\x1b[?2026h";
@@ -75,6 +78,21 @@ pub fn text(screen: &TopScreen, columns: usize, look: Look, now: f64) -> String 
     let lines = page.head.iter().map(|(_, line)| line).chain(&page.titles).chain(&page.body);
     let lines = lines.map(|line| clipped(line, columns, look).trim_end().to_string() + "\n");
     lines.collect()
+}
+
+/// Draws the same for a reader that is no terminal: no line is cut, and what a terminal shows at
+/// its right edge is at that of a usual one, or behind the rest.
+pub fn whole_text(screen: &TopScreen, look: Look, now: f64) -> String {
+    let gap = " ".repeat(WHOLE_COLUMNS / 2);
+    let aligned = |line: &str| match line.split_once(&gap) {
+        Some((left, right)) => {
+            let right = right.trim_start_matches(' ');
+            let gap = COLUMNS.saturating_sub(width(left) + width(right)).max(2);
+            format!("{left}{}{right}\n", " ".repeat(gap))
+        }
+        None => format!("{line}\n"),
+    };
+    text(screen, WHOLE_COLUMNS, look, now).lines().map(aligned).collect()
 }
 
 /// Composes a frame of lines: each replaces the one that was there.
@@ -252,7 +270,7 @@ const KEYS: [(&str, &str); 13] = [
     ("r s u a i", "sort by received, sent, unsent, age, idle"),
     ("/", "filter by a text of the row; esc removes it"),
     ("space", "freeze: no more polls; sort, filter and open rows go on"),
-    ("[ ] { }", "an earlier time, from the recording: back, forward, by 1 s or 10 s"),
+    ("[ ] { }", "back or forward in the recording, by 1 s or 10 s"),
     ("up, down, k, j", "move the cursor, or scroll"),
     ("pgup, pgdn", "a page up or down"),
     ("home, end", "first or last row; at the first, the cursor stays there"),

@@ -1,8 +1,8 @@
 //! Frames, as a terminal shows them.
 
 use super::super::keys::TopKey;
-use super::super::sample::Sample;
 use super::super::sample::tests::{connection, sample};
+use super::super::sample::{ROWS, Sample};
 use super::super::travel::tests as travel;
 use super::*;
 use crate::config::TopPlan;
@@ -59,6 +59,56 @@ sort  [r received]  s sent   u unsent   a age   i idle                    3 rows
     assert_eq!(rows[23], "q quit  ? help  / filter  space freeze  [ step back  enter open");
 }
 
+/// A busy daemon with long numbers.
+fn busy_screen() -> TopScreen {
+    let mut screen = screen(3);
+    let mut busy = sample(3.0, (1..=ROWS as u32).map(|id| connection(id, 1000)).collect());
+    busy.event_loop.turns += 50_000;
+    busy.event_loop.events += 1_234_000;
+    let turn = busy.event_loop.longest_turn.as_mut().unwrap();
+    (turn.seconds, turn.ended_seconds_ago) = (0.0123, 119.0);
+    (busy.routes[0].accepted, busy.routes[0].flows) = (1_234_567, 4096);
+    (busy.routes[0].received_bytes, busy.routes[0].sent_bytes) = (123_000_000_000, 456_000_000);
+    screen.on_sample(busy);
+    screen
+}
+
+#[test]
+fn long_numbers_leave_out_whole_facts_and_cut_none() {
+    let mut screen = busy_screen();
+    let rows = shown(&mut screen, (80, 24), LOOK);
+    assert_eq!(
+        rows[1],
+        "connections  1,000 open, 4,096 flows, 1234261 new/s, in 123 GB/s, out 456 MB/s"
+    );
+    assert_eq!(
+        rows[2],
+        "loop         50010 turns/s, 1234020 events/s, 75 % in poll, longest 12.3 ms"
+    );
+    assert!(rows[5].ends_with(" 1,000 of first 1,000"), "{}", rows[5]);
+    let wide = shown(&mut screen, (100, 24), LOOK).join("\n");
+    assert!(wide.contains(" longest 12.3 ms, 119 s ago\n"), "{wide}");
+    assert!(wide.contains(" 1,000 of the first 1,000 by received\n"), "{wide}");
+    press(&mut screen, "?");
+    let rows = shown(&mut screen, (80, 24), LOOK);
+    assert!(!rows[6..].iter().any(|row| row.contains('…')), "{}", rows.join("\n"));
+}
+
+#[test]
+fn a_reader_that_is_no_terminal_gets_whole_lines() {
+    let mut screen = busy_screen();
+    let mut listeners = screen.sample.clone().unwrap().listeners;
+    listeners.iter_mut().for_each(|row| row.address = "unix:/a".repeat(20));
+    screen.sample.as_mut().unwrap().listeners = listeners;
+    let text = whole_text(&screen, LOOK, 3.0);
+    assert!(!text.contains('…'), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(width(lines[0]), 80, "{}", lines[0]);
+    assert!(lines[1].contains(", 1,234,567 accepted, ") && lines[2].ends_with(", 119 s ago"));
+    assert!(lines[3].ends_with(&format!("{} 3 waiting", "unix:/a".repeat(20))), "{}", lines[3]);
+    assert!(lines[5].ends_with("  1,000 of the first 1,000 by received"), "{}", lines[5]);
+}
+
 #[test]
 fn every_size_shows_the_marked_row_the_titles_and_no_other_frame() {
     for size in SIZES.into_iter().chain([(1, 1), (3, 2), (20, 5), (200, 60), (80, 1), (7, 30)]) {
@@ -85,7 +135,7 @@ fn every_size_shows_the_marked_row_the_titles_and_no_other_frame() {
 fn a_small_frame_keeps_what_matters_most() {
     let rows = shown(&mut screen(100), (40, 10), LOOK);
     assert_eq!(rows[0], "oneloop 0.1.0, up 3 min, proc…  every 1s");
-    assert_eq!(rows[1], "connections  100 open, 306 accepted, 3.…");
+    assert_eq!(rows[1], "connections  100 open, 3.00 new/s");
     assert_eq!(rows[2], "sort  [r received]  s sent   u unsent");
     assert!(rows[3].starts_with("   ID  STATE ") && rows[4].starts_with("> 100  "), "{rows:?}");
     assert_eq!(rows[9], "q quit  ? help  / filter  space freeze");
@@ -272,7 +322,12 @@ fn a_recording_with_a_loss_says_so_in_the_head() {
     shown.report.lost = 12;
     let view = View { paint: Paint(false), columns: 80 };
     let text = past_view::summary(&shown, &view);
-    assert!(text.starts_with("12 events lost: a row may be of a closed connection"), "{text}");
+    let lost = "12 events lost: a row may be of a closed connection; shown ";
+    assert!(text.starts_with(lost) && text.ends_with(" UTC"), "{text}");
+    (shown.report.lost, shown.report.truncated) = (0, true);
+    shown.report.records = 517_271;
+    let text = past_view::summary(&shown, &view);
+    assert!(text.ends_with(" UTC, incomplete") && width(&text) <= 80, "{text}");
     shown.rows[0].is_partial = true;
     let rows: Vec<_> = shown.rows.iter().collect();
     let text = past_view::connections(&rows, shown.at, &view);
