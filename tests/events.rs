@@ -9,6 +9,7 @@ use oneloop::core::{
     Close, CloseKind, Deadline, Event, Key, Moment, Peer, ReadHint, Ready, Reason, Side,
     SourceKind, SysError, TurnDetail,
 };
+use oneloop::observe::FarEnd;
 use oneloop::observe::event_log::place;
 use oneloop::observe::line::Line;
 
@@ -239,6 +240,8 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
 
 fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
     let (a, b) = (Key::new(1207, 42), Key::new(1207, 42).at(1));
+    let flow = Key::flow(1207, 42);
+    let expired = Close { reason: Reason::IdleTimeout, first: Side::Proxy, by: CloseKind::Fin };
     let ending = Close { reason: Reason::Finished, first: Side::Client, by: CloseKind::Fin };
     let refused = system_fault(111);
     let client = Some(Client { peer, listen: LISTEN });
@@ -265,6 +268,15 @@ fn of_a_life(peer: &Peer) -> Vec<(Key, Event<'_>)> {
                 up: 5,
                 down: 4096,
                 lasted: Duration::from_millis(20),
+            },
+        ),
+        (
+            flow,
+            Event::Closed {
+                ending: expired,
+                up: 5,
+                down: 2,
+                lasted: Duration::from_millis(60_100),
             },
         ),
     ]
@@ -300,6 +312,7 @@ fn of_steps() -> Vec<(Key, Event<'static>)> {
 
 fn line(key: Key, event: &Event<'_>, explain: bool) -> String {
     let listener = key.is_source().then_some("udp://127.0.0.1:7007");
+    let explain = explain.then_some(FarEnd::Unknown);
     Line { key, event, listener, stalled: [Duration::ZERO; 2], explain }.to_string()
 }
 

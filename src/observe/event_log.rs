@@ -19,7 +19,8 @@ use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::count::Count;
 
 use super::bulk::{self, Bulk, Decision};
-use super::explain::Explained;
+use super::ending::FarEnd;
+use super::explain::{Explained, explain};
 use super::filter::InvalidDirective;
 use super::format::WATCH;
 pub use super::format::{DUMP, LIFECYCLE, LOOP};
@@ -120,7 +121,7 @@ impl<S: LineSink> LogObserver<S> {
     /// Returns the line of an event without its reason, for other outputs.
     pub fn line<'a>(&'a self, key: Key, event: &'a Event<'a>) -> impl Display + 'a {
         let (stalled, listener) = ([Duration::ZERO; 2], self.listener(key));
-        Line { key, event, listener, stalled, explain: false }
+        Line { key, event, listener, stalled, explain: None }
     }
 
     fn listener(&self, key: Key) -> Option<&str> {
@@ -245,11 +246,13 @@ impl<S: LineSink> LogObserver<S> {
         } else if let Event::Closed { .. } = *event {
             stalled = self.stalls.take(key, self.now);
         }
-        let explain = match self.explain {
+        let far = FarEnd::Unknown;
+        let is_explained = match self.explain {
             Explain::Off => false,
-            Explain::First => self.explained.is_first(key, event),
+            Explain::First => self.explained.is_first(&explain(key, event, far)),
             Explain::Always => true,
         };
+        let explain = is_explained.then_some(far);
         let listener = find_listener(&self.listeners, key);
         let line = Line { key, event, listener, stalled, explain };
         write(&mut self.sink, target, level, more, line);

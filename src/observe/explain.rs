@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
-    Close, CloseKind, Deadline, Event, Key, Phase, ReadHint, Ready, Reason, ServiceKind, Side,
-    Signal, TurnDetail,
+    Deadline, Event, Key, Peer, Phase, ReadHint, Ready, ServiceKind, Signal, TurnDetail,
 };
 
+use super::ending::{CloseSentence, FarEnd};
 use super::format::Span;
 use Explanation::Text;
 
@@ -27,8 +27,8 @@ pub struct Explained(HashSet<String>);
 
 impl Explained {
     /// Returns whether this explanation was not logged before, and records it.
-    pub fn is_first(&mut self, key: Key, event: &Event<'_>) -> bool {
-        let sentence = explain(key, event).to_string();
+    pub fn is_first(&mut self, explanation: &Explanation) -> bool {
+        let sentence = explanation.to_string();
         // Sentences that differ only in numbers and times count as one.
         let has_digit = |word: &str| word.contains(|c: char| c.is_ascii_digit());
         let words = sentence.split(' ').filter(|word| !has_digit(word));
@@ -40,10 +40,10 @@ impl Explained {
 pub enum Explanation {
     None,
     Text(&'static str),
-    /// A write left this many bytes.
-    Unsent(usize),
-    /// A write of this many bytes would have blocked.
-    StillUnsent(usize),
+    /// This end takes no more: a write left this many bytes.
+    Unsent(&'static str, usize),
+    /// The same of a write of this many bytes that would have blocked.
+    StillUnsent(&'static str, usize),
     /// A read was shorter than its buffer.
     Drained {
         bytes: usize,
@@ -53,12 +53,11 @@ pub enum Explanation {
     TimedOut(Duration),
     /// The poll ended with an event before its timeout.
     Woken(Option<Duration>),
-    /// The reason of a close, and who closed first.
-    Closed(&'static str, &'static str),
+    Closed(CloseSentence),
 }
 
-/// Returns the explanation of an event.
-pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
+/// Returns the explanation of an event. `far`: what end b of its connection is.
+pub fn explain(key: Key, event: &Event<'_>, far: FarEnd) -> Explanation {
     match *event {
         Event::Dump { .. } | Event::InProgress { .. } => Explanation::None,
         Event::Turn { limit, queued, events, .. } => turn(limit, queued, events),
@@ -112,10 +111,20 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Opened { .. } if key.is_flow() => {
             Text("a datagram came from a source without a flow")
         }
+        Event::Opened { peer: Peer::Stdio, .. } => {
+            Text("the input and the output of this process take the place of a client")
+        }
         Event::Opened { service: ServiceKind::Relay, .. } => {
             Text("a client connected; it is not read until a target is connected")
         }
         Event::Opened { .. } => Text("a client connected; accept returned a socket for it"),
+        Event::Dialing { attempt: 0..=1, .. } if key.is_flow() => Text(
+            "a flow has a socket of its own for its target, so that it receives from it alone; \
+             datagrams need no handshake",
+        ),
+        Event::Dialing { .. } if key.is_flow() => {
+            Text("the target before it refused a datagram: the next ones go to this one")
+        }
         Event::Dialing { attempt: 0..=1, .. } => Text(
             "a relay needs a target; end b is reported writable when the connect has succeeded or \
              failed",
@@ -123,6 +132,10 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Dialing { .. } => {
             Text("the previous target failed; the client has not been read yet, so no data is lost")
         }
+        Event::DialFailed { .. } if key.is_flow() => Text(
+            "it refused a datagram of this flow, which gets a new socket for the next target, or \
+             for the same one if there is no other",
+        ),
         Event::DialFailed { left: 0, .. } => {
             Text("no target is left: the client is reset, since a FIN would look like success")
         }
@@ -132,19 +145,16 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Connected { .. } => {
             Text("the socket is writable and has no error; the client is read from now on")
         }
-        Event::EndOfFile => Text(
-            "this end sends no more data: its peer sent a FIN, or the service is done; all of its \
-             data was forwarded, and the end of file is forwarded next",
-        ),
+        Event::EndOfFile => Text(end_of_file(key, far)),
         Event::ShutDown => Text(
             "no more data will come for this end and none is unsent: our FIN follows the last \
              byte; what its peer still sends is read",
         ),
         Event::Stalled { .. } => Text(
-            "the peer reads too slowly or not at all: the other end is not read until these bytes \
-             are sent; other connections go on",
+            "the peer reads too slowly or not at all: no more is read for this end until these \
+             bytes are sent; other connections go on",
         ),
-        Event::Resumed { .. } => Text("the peer has read data; the other end is read again"),
+        Event::Resumed { .. } => Text("the peer has read data; more is read for this end again"),
         Event::Message { .. } => {
             Text("a message ends at its newline, at end of file, or at the limit")
         }
@@ -153,7 +163,16 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
              oldest one that is left",
         ),
         Event::CutOff { .. } => Text("only complete messages are sent to others"),
-        Event::Closed { ending, .. } => closed(key, ending),
+        Event::Closed { ending, .. } => Explanation::Closed(match key.is_flow() {
+            true => CloseSentence::of_flow(ending.reason),
+            false => CloseSentence::of_connection(ending, far),
+        }),
+        Event::Marked { ready } if key.is_flow() && ready.has(Ready::ERROR) => {
+            Text("the kernel reports an error, such as an ICMP message: the next read returns it")
+        }
+        Event::Marked { ready } if key.is_flow() && ready.has(Ready::READ) => {
+            Text("datagrams arrived; that is reported once, so they are read until none is left")
+        }
         Event::Marked { ready } => Text(marked(ready)),
         Event::Stale => Text(
             "its connection is closed: the number in the event's key is not that of the connection \
@@ -162,16 +181,23 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
         Event::Payload { .. } => {
             Text("somebody asked for it; the read or the write that it belongs to follows")
         }
+        Event::Read { bytes: 1.., .. } if is_service(key, far) => {
+            Text("the service has more at any time: it is read as long as the client takes it")
+        }
         Event::Read { bytes, room, hint } => read(bytes, room, hint),
-        Event::Wrote { left: 0, .. } => Text("the kernel took all bytes: no buffer is kept"),
-        Event::Wrote { left, .. } => Explanation::Unsent(left),
+        Event::Wrote { left: 0, .. } => Text(match key.end() {
+            1 if far == FarEnd::Service => "the service took all bytes: no buffer is kept",
+            1 if far == FarEnd::Unknown => "this end took all bytes: no buffer is kept",
+            _ => "the kernel took all bytes: no buffer is kept",
+        }),
+        Event::Wrote { left, .. } => Explanation::Unsent(full(key, far), left),
         Event::ReadBlocked => {
             Text("the socket is empty: this end is not readable until the next event says so")
         }
         Event::WriteBlocked { left: 0 } => {
             Text("the send buffer is full: this end is not writable until the next event says so")
         }
-        Event::WriteBlocked { left } => Explanation::StillUnsent(left),
+        Event::WriteBlocked { left } => Explanation::StillUnsent(full(key, far), left),
         Event::ReadOff => {
             Text("data is waiting that cannot be read yet; more of it must not wake the loop")
         }
@@ -186,6 +212,12 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             "there was activity since it was set; moving a deadline with every byte would be \
              costly, so it is checked when it comes due, and set again",
         ),
+        Event::Fired { deadline: Deadline::Idle, .. } if key.is_flow() => {
+            Text("no datagram in either direction for the UDP timeout")
+        }
+        Event::Fired { deadline: Deadline::Quiet, .. } if key.is_flow() => {
+            Text("the daemon is draining, and this flow waits for no answer")
+        }
         Event::Fired { deadline, again: false } => Text(deadline_expired(deadline)),
         Event::Received { .. } => Text("datagrams are received whole, never merged or split"),
         Event::Sent { .. } => Text("a datagram is sent whole or not at all"),
@@ -193,6 +225,43 @@ pub fn explain(key: Key, event: &Event<'_>) -> Explanation {
             Text("single datagrams are not logged, so they are counted together")
         }
         Event::Dropped { why, .. } => Text(dropped(why)),
+    }
+}
+
+/// Whether this is the end of a service of this process.
+fn is_service(key: Key, far: FarEnd) -> bool {
+    key.end() == 1 && far == FarEnd::Service
+}
+
+/// Says that an end takes no more.
+fn full(key: Key, far: FarEnd) -> &'static str {
+    match key.end() {
+        1 if far == FarEnd::Service => "the service takes no more now",
+        1 if far == FarEnd::Unknown => "this end takes no more now",
+        _ => "the send buffer is full",
+    }
+}
+
+fn end_of_file(key: Key, far: FarEnd) -> &'static str {
+    match (key.end(), far) {
+        (_, FarEnd::Target) => {
+            "this end sends no more data: its peer sent a FIN; all of its data was forwarded, and \
+             the end of file is forwarded next"
+        }
+        (0, FarEnd::Service) => {
+            "this end sends no more data: its peer sent a FIN; all of its data was passed on"
+        }
+        (0, FarEnd::Unknown) => {
+            "this end sends no more data: its peer sent a FIN, or the input has ended; all of its \
+             data was passed on"
+        }
+        (_, FarEnd::Service) => {
+            "the service is done, and all of its data was sent: our FIN follows"
+        }
+        (_, FarEnd::Unknown) => {
+            "this end sends no more data: its peer sent a FIN, or the service is done; all of its \
+             data was forwarded, and the end of file is forwarded next"
+        }
     }
 }
 
@@ -221,19 +290,19 @@ impl Display for Explanation {
         match self {
             Explanation::None => Ok(()),
             Explanation::Text(text) => write!(f, " -- {text}"),
-            Explanation::Unsent(left) => write!(
+            Explanation::Unsent(full, left) => write!(
                 f,
-                " -- the send buffer is full: these {left} bytes are kept, and the other end is \
-                 not read until they are sent"
+                " -- {full}: the rest, {left} B, is kept, and no more is read for this end until \
+                 it is sent"
             ),
-            Explanation::StillUnsent(left) => write!(
+            Explanation::StillUnsent(full, left) => write!(
                 f,
-                " -- the send buffer is full: {left} bytes are kept, and the other end is not \
-                 read until this end is reported writable again"
+                " -- {full}: {left} B are kept, and no more is read for this end until it is \
+                 reported writable again"
             ),
             Explanation::Drained { bytes, room } => write!(
                 f,
-                " -- {bytes} bytes in a buffer of {room}: the socket is empty, so this end is no \
+                " -- {bytes} B in a buffer of {room}: the socket is empty, so this end is no \
                  longer readable, and the next byte will be reported by an event"
             ),
             Explanation::TimedOut(limit) => {
@@ -251,7 +320,7 @@ impl Display for Explanation {
                  retry",
                 Span(*limit)
             ),
-            Explanation::Closed(reason, first) => write!(f, " -- {reason}{first}"),
+            Explanation::Closed(sentence) => write!(f, " -- {sentence}"),
         }
     }
 }
@@ -268,28 +337,6 @@ fn turn(limit: Option<Duration>, queued: usize, events: usize) -> Explanation {
         Some(limit) if events == 0 => Explanation::TimedOut(limit),
         Some(limit) => Explanation::Woken(Some(limit)),
     }
-}
-
-fn closed(key: Key, close: Close) -> Explanation {
-    if key.is_flow() && close.reason == Reason::IdleTimeout {
-        return Text("no datagram in either direction for the UDP timeout");
-    }
-    if let (Reason::Reset { by, .. }, CloseKind::Fin) = (close.reason, close.by)
-        && by == close.first
-    {
-        return Text(
-            "it sent a FIN and closed the socket: its kernel answers later data with a RST, and \
-             data it had not read is lost",
-        );
-    }
-    let is_finished = close.reason == Reason::Finished;
-    let first = match close.first {
-        Side::Client if is_finished => "; the client's FIN came first",
-        Side::Target if is_finished => "; the target's FIN came first",
-        Side::Proxy if is_finished || close.reason == Reason::Served => "; our FIN came first",
-        Side::Client | Side::Target | Side::Proxy => "",
-    };
-    Explanation::Closed(reason(close.reason), first)
 }
 
 fn dropped(why: DropReason) -> &'static str {
@@ -408,57 +455,6 @@ fn deadline_expired(deadline: Deadline) -> &'static str {
     }
 }
 
-fn reason(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Finished => "both directions reached end of file, and every byte was forwarded",
-        Reason::Served => "the service had sent everything",
-        Reason::Reset { .. } => {
-            "one side failed without an orderly close; a relay forwards its data as far as the \
-             other side accepts it, then resets that side too, so that the loss is visible"
-        }
-        Reason::Abandoned { .. } => "the client left before a target was connected",
-        Reason::Refused { .. } => {
-            "no target accepted the connection; the client is reset, since a FIN would look like \
-             success"
-        }
-        Reason::Unreachable { .. } => {
-            "no target could be reached; the client is reset, since a FIN would look like success"
-        }
-        Reason::ConnectTimeout => {
-            "no target answered in time; the client is reset, since a FIN would look like success"
-        }
-        Reason::IdleTimeout => {
-            "no data moved for the idle timeout; a relay resets both sides, since a FIN would look \
-             like success"
-        }
-        Reason::HalfCloseTimeout => {
-            "one side had ended and the other was silent for the half-close timeout; a relay \
-             resets both sides, since a FIN would look like success"
-        }
-        Reason::Lifetime => {
-            "it reached the maximum age of its route; a relay resets both sides, since a FIN would \
-             look like success"
-        }
-        Reason::Drained => {
-            "the daemon is stopping, and nothing was in progress: a FIN loses no data"
-        }
-        Reason::Cut => "the daemon is stopping, and this connection did not finish in time",
-        Reason::Exhausted { .. } => {
-            "descriptors, ports or memory ran out; the connection is reset rather than left broken"
-        }
-        Reason::Evicted => "the flow table was full, and this was its oldest flow",
-        Reason::Lagged => "the peer does not read, and the messages it missed are no longer kept",
-        Reason::TooLong => "a longer message would have to be kept until it is complete",
-        Reason::Reloaded => {
-            "the configuration says to cut it; both sides are reset, since a FIN would look like \
-             success"
-        }
-        Reason::Admin => {
-            "an operator closed it; both sides are reset, since a FIN would look like success"
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -468,12 +464,13 @@ mod tests {
     fn an_explanation_is_logged_once_whatever_its_numbers_are() {
         let mut explained = Explained::default();
         let key = Key::new(7, 3);
+        let mut is_first = |key, event| explained.is_first(&explain(key, &event, FarEnd::Unknown));
         let read = |bytes, hint| Event::Read { bytes, room: 65_536, hint };
-        assert!(explained.is_first(key, &read(5, ReadHint::Short)));
-        assert!(!explained.is_first(Key::new(8, 4), &read(900, ReadHint::Short)));
-        assert!(explained.is_first(key, &read(65_536, ReadHint::Full)), "another reason");
-        assert!(explained.is_first(key, &Event::Wrote { bytes: 3, left: 2 }));
-        assert!(!explained.is_first(key, &Event::Wrote { bytes: 4, left: 77 }));
-        assert!(explained.is_first(key, &Event::Wrote { bytes: 4, left: 0 }));
+        assert!(is_first(key, read(5, ReadHint::Short)));
+        assert!(!is_first(Key::new(8, 4), read(900, ReadHint::Short)));
+        assert!(is_first(key, read(65_536, ReadHint::Full)), "another reason");
+        assert!(is_first(key, Event::Wrote { bytes: 3, left: 2 }));
+        assert!(!is_first(key, Event::Wrote { bytes: 4, left: 77 }));
+        assert!(is_first(key, Event::Wrote { bytes: 4, left: 0 }));
     }
 }

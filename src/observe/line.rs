@@ -9,6 +9,7 @@ use crate::core::{Close, Event, Key, Moment, Peer, SysError, TurnDetail};
 use crate::recording::KnownConnection;
 use crate::text::count::Count;
 
+use super::ending::FarEnd;
 use super::explain::explain;
 use super::format::Span;
 use crate::text::escape::{Form, Shown, plain, quoted};
@@ -21,8 +22,8 @@ pub struct Line<'a> {
     pub listener: Option<&'a str>,
     /// How long each end of a connection has stalled, if this event closes it.
     pub stalled: [Duration; 2],
-    /// Whether to add the explanation.
-    pub explain: bool,
+    /// Whether to add the explanation, and what is known of end b.
+    pub explain: Option<FarEnd>,
 }
 
 /// The line of a connection that was opened before a recording.
@@ -48,7 +49,10 @@ impl Display for KnownLine<'_> {
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.event(f)?;
-        if self.explain { explain(self.key, self.event).fmt(f) } else { Ok(()) }
+        match self.explain {
+            Some(far) => explain(self.key, self.event, far).fmt(f),
+            None => Ok(()),
+        }
     }
 }
 
@@ -224,8 +228,13 @@ impl Line<'_> {
         down: u64,
         lasted: Duration,
     ) -> fmt::Result {
-        write!(f, "{} closed: {ending}, {up} B up, {down} B down, ", self.subject())?;
-        write!(f, "{}", Span(lasted))?;
+        write!(f, "{} closed: ", self.subject())?;
+        match self.key.is_flow() {
+            // Neither side closes: datagrams have no FIN.
+            true => ending.reason.fmt(f)?,
+            false => ending.fmt(f)?,
+        }
+        write!(f, ", {up} B up, {down} B down, {}", Span(lasted))?;
         for (end, stalled) in ["a", "b"].into_iter().zip(self.stalled) {
             if !stalled.is_zero() {
                 write!(f, ", {end} stalled for {}", Span(stalled))?;

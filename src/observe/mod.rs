@@ -35,6 +35,7 @@ pub(crate) mod totals;
 pub mod watches;
 
 pub use access::AccessObserver;
+pub use ending::FarEnd;
 pub use event_log::{LogObserver, replayed_log};
 use event_stream::EventStream;
 pub use filter::InvalidDirective;

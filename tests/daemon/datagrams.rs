@@ -123,7 +123,7 @@ fn a_silent_flow_is_forgotten_and_its_source_gets_a_new_one() {
         let (_, flow) = receive(&target);
         target.send_to(b"hi", flow).unwrap();
         assert_eq!(receive(&client).0, b"hi");
-        daemon.says_often(round, "closed: idle-timeout, FIN from proxy first, 5 B up, 2 B down");
+        daemon.says_often(round, "closed: idle-timeout, 5 B up, 2 B down");
         until("its socket is closed", || (daemon.files() == files).then_some(()));
     }
     assert_eq!(daemon.sleeps_in(Duration::from_secs(1)), 0);

@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use oneloop::core::{
-    Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason, ServiceKind,
-    Side,
+    Close, CloseKind, Deadline, Event, Key, Moment, Observer, Peer, ReadHint, Ready, Reason,
+    ServiceKind, Side, SysError,
 };
 use oneloop::recording::{KnownConnection, ReplayObserver};
 use oneloop::tools::trace::ExplainConverter;
@@ -85,7 +85,7 @@ fn a_reset_by_the_client_is_drawn_on_both_sides() {
             "How it ended, in order:",
             "the client's side failed: Connection reset by peer",
             "RST to the target",
-            "closed: one side failed without an orderly close",
+            "closed: the client's side failed without an orderly close; its data is forwarded",
         ],
     );
 }
@@ -155,11 +155,126 @@ fn a_fin_behind_data_is_listed_when_it_was_reported() {
     assert_order(
         &explained(converter),
         &[
-            "1  1.000 ms: FIN from the client, behind data that is not read yet",
+            "What has ended so far, in order:",
+            "1  1.000 ms: FIN from the client, which is read later",
             "2  2.000 ms: FIN from the target",
             "3  2.000 ms: FIN to the client",
-            "4  3.000 ms: all data of the client was forwarded",
+            "4  3.000 ms: client: the FIN was read, and all data before it",
             "5  3.000 ms: FIN to the target",
+        ],
+    );
+}
+
+/// Explains connection 1 with these events in one turn.
+fn explained_life(service: ServiceKind, events: &[(usize, Event<'_>)]) -> String {
+    let mut converter = ExplainConverter::new(1);
+    let (a, listen, peer) = (Key::new(1, 0), "tcp://:7", &Peer::Unix(None));
+    converter.begin_turn(Moment(0));
+    converter.on(a, &Event::Opened { route: 0, service, listen, peer });
+    events.iter().for_each(|(end, event)| converter.on(a.at(*end), event));
+    explained(converter)
+}
+
+fn closed(reason: Reason, first: Side, by: CloseKind) -> (usize, Event<'static>) {
+    let ending = Close { reason, first, by };
+    (0, Event::Closed { ending, up: 0, down: 0, lasted: Duration::ZERO })
+}
+
+const RESET: Reason = Reason::Reset {
+    by: Side::Client,
+    fault: SysError { kind: ErrorKind::ConnectionReset, code: None },
+};
+
+#[test]
+fn a_close_with_a_fin_sends_it_to_each_socket_that_is_open() {
+    let (drained, echo) = (Reason::Drained, ServiceKind::Echo);
+    let text = explained_life(echo, &[closed(drained, Side::Proxy, CloseKind::Fin)]);
+    assert_order(&text, &["1  0.000 ms: FIN to the client", "2  0.000 ms: closed: the daemon is"]);
+    assert!(text.contains("|<--- FIN ---|  closed: drained"));
+
+    let connected = (1, Event::Connected { after: Duration::ZERO });
+    let end = closed(drained, Side::Proxy, CloseKind::Fin);
+    let text = explained_life(ServiceKind::Relay, &[connected, end]);
+    assert!(text.contains("|<--- FIN ---|--- FIN --->|  closed: drained"));
+    assert_order(&text, &["1  0.000 ms: FIN to the client and the target"]);
+
+    // What was shut down before gets no second one.
+    let end = closed(Reason::Finished, Side::Client, CloseKind::Fin);
+    let text = explained_life(echo, &[(0, Event::EndOfFile), (0, Event::ShutDown), end]);
+    assert_order(&text, &["1  0.000 ms: FIN from the client", "2  0.000 ms: FIN to the client"]);
+    assert_order(&text, &["3  0.000 ms: closed: both directions", "no byte is unsent"]);
+}
+
+#[test]
+fn the_explanation_of_a_close_depends_on_whether_there_is_a_target() {
+    let connected = || (1, Event::Connected { after: Duration::ZERO });
+    let idle = Reason::IdleTimeout;
+    let (fin, rst) = (CloseKind::Fin, CloseKind::Rst);
+    let relay = ServiceKind::Relay;
+    for (service, close, pieces) in [
+        (ServiceKind::Echo, closed(idle, Side::Proxy, fin), ["FIN to the client", "is enough"]),
+        (ServiceKind::Chargen, closed(idle, Side::Proxy, rst), ["RST to the", "bytes are lost"]),
+        (ServiceKind::Hub, closed(Reason::Admin, Side::Proxy, rst), ["RST to", "the client is re"]),
+        (ServiceKind::Hub, closed(RESET, Side::Client, rst), ["the client's", "orderly close"]),
+        (relay, closed(idle, Side::Proxy, rst), ["and the target", "both sides are reset"]),
+        (relay, closed(RESET, Side::Client, rst), ["RST to the target", "its data is forwarded"]),
+    ] {
+        let is_relay = service == relay;
+        let events = if is_relay { vec![connected(), close] } else { vec![close] };
+        let text = explained_life(service, &events);
+        assert_order(&text, &[&["How it ended, in order:"], &pieces[..]].concat());
+        assert!(is_relay || !text.contains("relay") && !text.contains("both sides"));
+    }
+}
+
+#[test]
+fn bytes_written_to_a_service_are_not_taken_by_the_kernel() {
+    let wrote = |end| (end, Event::Wrote { bytes: 6, left: 0 });
+    let text = explained_life(ServiceKind::Hub, &[wrote(1), wrote(0)]);
+    assert_order(
+        &text,
+        &[
+            "wrote 6 B to the service, 0 unsent: the service took all bytes",
+            "wrote 6 B to the client, 0 unsent: the kernel took all bytes",
+        ],
+    );
+}
+
+#[test]
+fn a_flow_has_no_connects_fins_or_resets() {
+    let mut converter = ExplainConverter::new(1);
+    let (a, service) = (Key::flow(1, 0), ServiceKind::Relay);
+    let (listen, peer) = ("udp://:7", &Peer::Inet("10.0.0.9:5000".parse().unwrap()));
+    let fault = ErrorKind::ConnectionRefused.into();
+    converter.begin_turn(Moment(0));
+    for (end, event) in [
+        (0, Event::Opened { route: 0, service, listen, peer }),
+        (1, Event::Dialing { target: "udp://10.0.0.7:1", attempt: 1 }),
+        (0, Event::Received { bytes: 5, from: peer }),
+        (1, Event::Marked { ready: Ready::ERROR }),
+        (1, Event::DialFailed { target: "udp://10.0.0.7:1", fault, left: 1, client: None }),
+        (1, Event::Dialing { target: "udp://10.0.0.8:1", attempt: 2 }),
+        (0, Event::Fired { deadline: Deadline::Quiet, again: false }),
+        closed(Reason::Admin, Side::Proxy, CloseKind::Fin),
+    ] {
+        converter.on(a.at(end), &event);
+    }
+    let text = explained(converter);
+    for word in ["FIN to", "RST", "connected", "connect ->", "reset", "FIN from", "writable"] {
+        assert!(!text.contains(word), "{word}");
+    }
+    assert_order(
+        &text,
+        &[
+            "Flow 1: 10.0.0.9:5000 -> udp://:7, relay Target: udp://10.0.0.8:1 It was closed: \
+             admin, 0 B up",
+            "a datagram came from a source without a flow",
+            "datagrams need no handshake",
+            "the next read returns it",
+            "it refused a datagram of this flow",
+            "the next ones go to this one",
+            "this flow waits for no answer",
+            "1  0.000 ms: closed: an operator closed it; datagrams have no FIN",
         ],
     );
 }
@@ -206,6 +321,9 @@ fn a_connection_from_before_the_recording_has_its_names_and_its_service() {
     assert!(text.contains("|            |<--- end ---|  service: end of file"), "no FIN");
     assert_order(
         &text,
-        &["1  0.000 ms: end of file from the service", "2  0.000 ms: FIN to the client"],
+        &[
+            "What has ended so far, in order: 1  0.000 ms: end of file from the service",
+            "2  0.000 ms: FIN to the client",
+        ],
     );
 }

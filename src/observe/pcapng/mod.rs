@@ -11,7 +11,7 @@ use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, SysErr
 use crate::recording::{KnownConnection, ReplayObserver};
 use crate::text::count::Count;
 
-use super::ending;
+use super::ending::{self, FarEnd};
 use super::line::{KnownLine, Line};
 use blocks::{ACK, FIN, PSH, Packet, RST, SYN, Segment};
 use names::{Names, same_family};
@@ -58,6 +58,7 @@ pub struct PcapngConverter<W: Write> {
 
 /// A connection or a flow.
 struct PacketConn {
+    far: FarEnd,
     has_target: bool,
     has_unsent: bool,
     /// By end. None for what is no socket, or not dialed yet.
@@ -144,14 +145,15 @@ impl<W: Write> PcapngConverter<W> {
         self.out.flush()
     }
 
-    fn opened(&mut self, key: Key, listen: &str, peer: &Peer, has_target: bool) {
+    fn opened(&mut self, key: Key, listen: &str, peer: &Peer, service: ServiceKind) {
         let peer = self.names.peer(peer);
         let own = same_family(self.names.listen(listen), peer);
         let ends = [Some(PacketEnd::new(peer, own)), None];
         self.conns.insert(
             key.id,
             PacketConn {
-                has_target,
+                far: FarEnd::of(service),
+                has_target: ending::has_target(service),
                 has_unsent: false,
                 ends,
                 comments: Vec::new(),
@@ -174,9 +176,7 @@ impl<W: Write> PcapngConverter<W> {
         if data.is_gap {
             conn.comments.push("the bytes of this packet were not recorded".to_owned());
         }
-        if has_comment(event) && conn.comments.len() < MAX_COMMENTS {
-            conn.comments.push(sentence(key, event, None));
-        }
+        conn.comment(key, event);
         if let Event::Wrote { left, .. } | Event::WriteBlocked { left } = *event {
             conn.has_unsent = left > 0;
         }
@@ -239,6 +239,8 @@ impl<W: Write> PcapngConverter<W> {
             (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
             return;
         }
+        let listener = listener.map(|(_, address)| address.as_str());
+        let comments = [sentence(key, event, listener, FarEnd::Target)];
         let own = same_family(own, peer);
         let (from, to) = if inbound { (peer, own) } else { (own, peer) };
         let packet = Packet {
@@ -249,7 +251,7 @@ impl<W: Write> PcapngConverter<W> {
             payload: bytes,
             bytes: if is_known { &payload[..bytes] } else { &[] },
             lost: std::mem::take(&mut self.withheld),
-            comments: &[sentence(key, event, listener.map(|(_, address)| address.as_str()))],
+            comments: &comments,
         };
         write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
     }
@@ -273,7 +275,7 @@ impl<W: Write> Observer for PcapngConverter<W> {
             self.datagram_payload(key, bytes);
         } else if !key.is_source() {
             if let Event::Opened { listen, peer, service, .. } = *event {
-                self.opened(key, listen, peer, ending::has_target(service));
+                self.opened(key, listen, peer, service);
             } else if let Event::Dialing { target, .. } = *event {
                 self.dialing(key, target);
             }
@@ -297,7 +299,7 @@ impl<W: Write> ReplayObserver for PcapngConverter<W> {
         if self.conns.contains_key(&key.id) {
             return;
         }
-        self.opened(key, known.listen, &known.peer, ending::has_target(known.service));
+        self.opened(key, known.listen, &known.peer, known.service);
         if let Some(target) = known.target {
             self.dialing(key, target);
         }
@@ -335,6 +337,13 @@ impl PacketConn {
                 true => side.reset(failed == Some(end), plan),
                 false => side.fin(false, plan),
             }
+        }
+    }
+
+    /// Keeps the sentence of an event for the next packet.
+    fn comment(&mut self, key: Key, event: &Event<'_>) {
+        if has_comment(event) && self.comments.len() < MAX_COMMENTS {
+            self.comments.push(sentence(key, event, None, self.far));
         }
     }
 
@@ -494,9 +503,9 @@ fn write_packet(
 }
 
 /// Returns the line of the log, with its explanation.
-fn sentence(key: Key, event: &Event<'_>, listener: Option<&str>) -> String {
+fn sentence(key: Key, event: &Event<'_>, listener: Option<&str>, far: FarEnd) -> String {
     let stalled = [Duration::ZERO; 2];
-    Line { key, event, listener, stalled, explain: true }.to_string()
+    Line { key, event, listener, stalled, explain: Some(far) }.to_string()
 }
 
 /// Whether an event is a comment of the next packet: what passed, and what the loop decided.

@@ -310,7 +310,7 @@ impl PastLines {
 impl Observer for PastLines {
     fn on(&mut self, key: Key, event: &Event<'_>) {
         let stalled = [Duration::ZERO; 2];
-        self.add(key, &Line { key, event, listener: None, stalled, explain: false });
+        self.add(key, &Line { key, event, listener: None, stalled, explain: None });
     }
 
     fn begin_turn(&mut self, now: Moment) -> Wants {

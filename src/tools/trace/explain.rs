@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::core::{Close, Event, Key, Moment, Observer, Peer, Ready, ServiceKind, Wants};
-use crate::observe::ending;
+use crate::observe::ending::{self, FarEnd};
 use crate::observe::explain::{Explained, explain};
 use crate::observe::format::Span;
 use crate::observe::line::{Line, PeerName};
@@ -17,6 +17,10 @@ use crate::text::wrap::{COLUMNS, fit};
 
 use super::diagram::{Arrow, Diagram, DiagramRow};
 use super::traffic::{Candidate, Folded, StoryRow, Traffic};
+
+/// The labels of arrows.
+const FIN: &str = " FIN ";
+const RST: &str = " RST ";
 
 /// Collects the events of one connection.
 pub struct ExplainConverter {
@@ -33,6 +37,9 @@ pub struct ExplainConverter {
     closing: Vec<String>,
     /// When the FIN of each end was reported, and its place in `closing`.
     fins: [Option<(Moment, usize)>; 2],
+    /// Which ends have sent their end of file, and to which one was sent.
+    ended: [bool; 2],
+    shut_down: [bool; 2],
     has_end_b: bool,
     has_unsent: bool,
 }
@@ -40,6 +47,8 @@ pub struct ExplainConverter {
 /// What is known of the connection as a whole.
 struct Head {
     opened: Option<String>,
+    is_flow: bool,
+    far: FarEnd,
     is_relay: bool,
     target: Option<String>,
     connected: Option<Duration>,
@@ -67,6 +76,8 @@ impl ExplainConverter {
             start: None,
             head: Head {
                 opened: None,
+                is_flow: false,
+                far: FarEnd::Unknown,
                 is_relay: true,
                 target: None,
                 connected: None,
@@ -80,6 +91,8 @@ impl ExplainConverter {
             stalls: Default::default(),
             closing: Vec::new(),
             fins: [None; 2],
+            ended: [false; 2],
+            shut_down: [false; 2],
             has_end_b: false,
             has_unsent: false,
         }
@@ -119,15 +132,16 @@ impl ExplainConverter {
     fn write_head(&self, out: &mut dyn Write) -> io::Result<()> {
         let (id, head) = (self.id, &self.head);
         let is_accept = self.start.is_some_and(|(_, is_accept)| is_accept);
+        let what = if head.is_flow { "Flow" } else { "Connection" };
         let mut lines = match &head.opened {
-            Some(opened) => format!("Connection {id}: {opened}\n"),
-            None => format!("Connection {id}\n"),
+            Some(opened) => format!("{what} {id}: {opened}\n"),
+            None => format!("{what} {id}\n"),
         };
         if let Some(target) = &head.target {
             lines += &format!("Target: {target}");
             lines += &match (head.connected, head.opened_before) {
                 (Some(after), _) => format!(", connected after {}\n", Span(after)),
-                (None, None) if is_accept => ", not connected\n".to_string(),
+                (None, None) if is_accept && !head.is_flow => ", not connected\n".to_string(),
                 (None, _) => "\n".to_string(),
             };
         }
@@ -165,7 +179,10 @@ impl ExplainConverter {
         if self.closing.is_empty() {
             return Ok(());
         }
-        let mut lines = "\nHow it ended, in order:\n".to_string();
+        let mut lines = match self.head.closed {
+            Some(_) => "\nHow it ended, in order:\n".to_string(),
+            None => "\nWhat has ended so far, in order:\n".to_string(),
+        };
         for (at, what) in self.closing.iter().enumerate() {
             lines += &format!("{:>3}  {what}\n", at + 1);
         }
@@ -194,6 +211,7 @@ impl ExplainConverter {
             }
             Event::EndOfFile => self.learn_end(key.end()),
             Event::ShutDown => {
+                self.shut_down[key.end()] = true;
                 let (end, at) = (key.end(), self.since_start());
                 let what = if self.is_socket(end) { "FIN" } else { "end of file" };
                 self.closing.push(format!("{at}: {what} to the {}", self.head.names[end]));
@@ -240,6 +258,7 @@ impl ExplainConverter {
     fn learn_peer(&mut self, service: ServiceKind, listen: &str, peer: &Peer) {
         let opened = format!("{} -> {}, {service}", PeerName(peer), plain(listen));
         self.head.opened = Some(opened);
+        self.head.far = FarEnd::of(service);
         self.head.is_relay = ending::has_target(service);
         self.has_end_b |= self.head.is_relay;
         let far = if self.head.is_relay { "target" } else { "service" };
@@ -252,18 +271,21 @@ impl ExplainConverter {
         if self.fins[end].is_none() && !is_error {
             self.fins[end] = Some((self.now, self.closing.len()));
             let (at, name) = (self.since_start(), self.head.names[end]);
-            self.closing
-                .push(format!("{at}: FIN from the {name}, behind data that is not read yet"));
+            self.closing.push(format!("{at}: FIN from the {name}, which is read later"));
         }
     }
 
     fn learn_end(&mut self, end: usize) {
+        self.ended[end] = true;
         let (at, name) = (self.since_start(), self.head.names[end]);
         match self.fins[end] {
             Some((reported, place)) if reported == self.now => {
                 self.closing[place] = format!("{at}: FIN from the {name}");
             }
-            Some(_) => self.closing.push(format!("{at}: all data of the {name} was forwarded")),
+            Some(_) => {
+                let read = "the FIN was read, and all data before it";
+                self.closing.push(format!("{at}: {name}: {read}"));
+            }
             None if self.is_socket(end) => self.closing.push(format!("{at}: FIN from the {name}")),
             None => self.closing.push(format!("{at}: end of file from the {name}")),
         }
@@ -284,13 +306,17 @@ impl ExplainConverter {
             let name = self.head.names[end];
             self.closing.push(format!("{at}: the {name}'s side failed: {fault}"));
         }
-        let arrows = self.closing_arrows(ending).into_iter().zip(self.head.names);
-        let reset = arrows.filter(|(arrow, _)| arrow.as_ref().is_some_and(|arrow| !arrow.inward));
-        let names: Vec<String> = reset.map(|(_, name)| format!("the {name}")).collect();
-        if !names.is_empty() {
-            self.closing.push(format!("{at}: RST to {}", names.join(" and ")));
+        for label in [FIN, RST] {
+            let arrows = self.closing_arrows(ending).into_iter().zip(self.head.names);
+            let sent = arrows.filter(|(arrow, _)| {
+                arrow.as_ref().is_some_and(|arrow| !arrow.inward && arrow.label == label)
+            });
+            let names: Vec<String> = sent.map(|(_, name)| format!("the {name}")).collect();
+            if !names.is_empty() {
+                self.closing.push(format!("{at}: {} to {}", label.trim(), names.join(" and ")));
+            }
         }
-        let why = explain(key, event).to_string();
+        let why = explain(key, event, self.head.far).to_string();
         self.closing.push(format!("{at}: closed{why}").replace("closed -- ", "closed: "));
     }
 
@@ -316,7 +342,7 @@ impl ExplainConverter {
             };
             return format!("connect to {} failed: {fault}{left}", plain(target));
         }
-        let line = Line { key, event, listener: None, stalled: Default::default(), explain: false };
+        let line = Line { key, event, listener: None, stalled: Default::default(), explain: None };
         let line = line.to_string();
         let (subject, end) = (format!("#{}", key.id), ["a", "b"][key.end()]);
         match line.strip_prefix(&subject) {
@@ -329,12 +355,12 @@ impl ExplainConverter {
     }
 
     fn row(&mut self, key: Key, event: &Event<'_>) -> (DiagramRow, bool) {
-        let is_first = self.explained.is_first(key, event);
+        let why = explain(key, event, self.head.far);
+        let is_first = self.explained.is_first(&why);
         let mut text = self.fact(key, event);
         // Why it was closed is in the summary of its end.
         if is_first && !matches!(event, Event::Closed { .. }) {
-            let why = explain(key, event).to_string();
-            text += &why.replacen(" -- ", ": ", 1);
+            text += &why.to_string().replacen(" -- ", ": ", 1);
         }
         let arrows = self.arrows(key, event);
         (DiagramRow { micros: self.now.0, arrows, text }, is_first)
@@ -345,23 +371,29 @@ impl ExplainConverter {
             return self.closing_arrows(ending);
         }
         let mut arrows = [None, None];
+        if key.is_flow() && matches!(event, Event::Opened { .. } | Event::Dialing { .. }) {
+            // Nothing passes there: the datagram follows.
+            return arrows;
+        }
         arrows[key.end()] = arrow(event, self.is_socket(key.end()));
         arrows
     }
 
+    /// Returns what a close sends at each end, or what has come there and led to it.
     fn closing_arrows(&self, ending: Close) -> [Option<Arrow>; 2] {
         let failed = ending::failed_end(ending.reason);
         let is_reset = ending::is_reset(ending, self.head.is_relay, self.has_unsent);
         let is_accept = self.start.is_some_and(|(_, is_accept)| is_accept);
         let is_dialed = self.head.connected.is_some() || !is_accept;
         [0, 1].map(|end| {
-            let label = " RST ".to_string();
+            let arrow = |inward, label: &str| Some(Arrow { inward, label: label.to_string() });
+            let is_open = self.is_socket(end) && (end == 0 || is_dialed) && !self.head.is_flow;
             match failed {
-                Some((failed, _)) if failed == end => Some(Arrow { inward: true, label }),
-                _ if is_reset && (end == 0 || self.head.is_relay && is_dialed) => {
-                    Some(Arrow { inward: false, label })
+                Some((failed, fault)) if failed == end => {
+                    arrow(true, RST).filter(|_| ending::is_reset_by_peer(fault))
                 }
-                _ => None,
+                _ if !is_open || self.shut_down[end] && (self.ended[end] || !is_reset) => None,
+                _ => arrow(false, if is_reset { RST } else { FIN }),
             }
         })
     }
@@ -374,6 +406,7 @@ impl Observer for ExplainConverter {
         }
         let is_opened = matches!(event, Event::Opened { .. });
         self.start.get_or_insert((self.now, is_opened));
+        self.head.is_flow = key.is_flow();
         self.learn(key, event);
         self.has_end_b |= key.end() == 1;
         let (row, is_first) = self.row(key, event);
@@ -413,7 +446,7 @@ impl EndStalls {
 fn arrow(event: &Event<'_>, is_socket: bool) -> Option<Arrow> {
     let label = |bytes: usize| format!(" {} ", short_bytes(bytes as u64));
     let arrow = |inward, label: String| Some(Arrow { inward, label });
-    let end = if is_socket { " FIN " } else { " end " };
+    let end = if is_socket { FIN } else { " end " };
     match *event {
         Event::Read { bytes, .. } | Event::Received { bytes, .. } => arrow(true, label(bytes)),
         Event::Wrote { bytes, .. } | Event::Sent { bytes, .. } => arrow(false, label(bytes)),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::core::{Event, Key, Moment, Observer, Phase, Ready, ServiceKind, TurnDetail, Wants};
+use crate::observe::ending::FarEnd;
 use crate::observe::explain::explain;
 use crate::observe::line::PeerName;
 use crate::recording::{KnownConnection, ReplayObserver, SegmentHead};
@@ -286,7 +287,7 @@ impl<W: Write> PerfettoConverter<W> {
     fn annotate(&mut self, to: &mut ProtoMessage, key: Key, event: &Event<'_>, conn: Option<u32>) {
         let mut all = fields(event);
         all.extend(conn.map(|id| ("connection", Value::from(id))));
-        let why = explain(key, event).to_string();
+        let why = explain(key, event, FarEnd::Unknown).to_string();
         all.extend(why.strip_prefix(" -- ").map(|why| ("why", Value::from(why))));
         self.packets.annotate(to, &all);
     }
