@@ -1,11 +1,12 @@
 //! pcapng: what the programs of Wireshark read in the file.
 
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
+use oneloop::core::event::DropReason;
 use oneloop::core::{
     Close, CloseKind, Event, Key, Moment, Observer, Peer, ReadHint, Reason, ServiceKind, Side,
 };
@@ -169,6 +170,35 @@ fn datagrams_are_udp_packets_of_their_true_length() {
             .any(|line| line.contains("udp://127.0.0.1:") && line.contains(" received 1000 from ")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn decisions_about_a_flow_precede_that_of_its_next_datagram() {
+    let run = |observer: &mut dyn Observer| {
+        observer.begin_turn(Moment(1));
+        let (a, peer) = (Key::flow(3, 0), &Peer::Inet("10.0.0.9:5000".parse().unwrap()));
+        let (b, service, listen) = (a.at(1), ServiceKind::Relay, "udp://127.0.0.1:7");
+        let refused = DropReason::Refused(ErrorKind::ConnectionRefused.into());
+        observer.on(a, &Event::Opened { route: 0, service, listen, peer });
+        observer.on(b, &Event::Dialing { target: "udp://10.0.0.7:9", attempt: 1 });
+        observer.on(a, &Event::Received { bytes: 5, from: peer });
+        observer.on(b, &Event::Dropped { bytes: None, from: None, why: refused });
+        observer.on(a, &Event::Received { bytes: 5, from: peer });
+    };
+    let bytes = file(run);
+    assert_clean(&bytes);
+    let args = ["-T", "fields", "-E", "aggregator=|", "-e", "frame.comment"];
+    let Some(lines) = tshark(&args, &bytes) else { return };
+    let starts: Vec<Vec<&str>> = lines
+        .iter()
+        .map(|line| line.split('|').map(|comment| comment.split(" -- ").next().unwrap()).collect())
+        .collect();
+    let received = "#3.a received 5 from 10.0.0.9:5000";
+    let opened = "#3 opened: 10.0.0.9:5000 -> udp://127.0.0.1:7, relay";
+    let dropped = "#3.b dropped an earlier datagram: refused (connection refused)";
+    assert_eq!(starts.len(), 2);
+    assert_eq!(starts[0], [opened, "#3.b dialing udp://10.0.0.7:9, attempt 1", received]);
+    assert_eq!(starts[1], [dropped, received]);
 }
 
 #[test]

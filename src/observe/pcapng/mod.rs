@@ -232,15 +232,19 @@ impl<W: Write> PcapngConverter<W> {
             false => self.conns.get_mut(&key.id).and_then(|conn| conn.datagram_end(key, peer)),
         };
         let own = own.unwrap_or_else(|| self.names.own(peer));
-        if let Some(conn) = self.conns.get_mut(&key.id).filter(|_| key.end() == 1) {
-            conn.ends[1].get_or_insert_with(|| PacketEnd::new(peer, own));
+        let mut comments = Vec::new();
+        if let Some(conn) = self.conns.get_mut(&key.id).filter(|_| key.is_flow()) {
+            if key.end() == 1 {
+                conn.ends[1].get_or_insert_with(|| PacketEnd::new(peer, own));
+            }
+            comments = std::mem::take(&mut conn.comments);
         }
         if self.is_withholding {
             (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
             return;
         }
         let listener = listener.map(|(_, address)| address.as_str());
-        let comments = [sentence(key, event, listener, FarEnd::Target)];
+        comments.push(sentence(key, event, listener, FarEnd::Target));
         let own = same_family(own, peer);
         let (from, to) = if inbound { (peer, own) } else { (own, peer) };
         let packet = Packet {
@@ -281,6 +285,8 @@ impl<W: Write> Observer for PcapngConverter<W> {
             }
             if !key.is_flow() {
                 self.segments(key, event);
+            } else if let Some(conn) = self.conns.get_mut(&key.id) {
+                conn.comment(key, event);
             }
             if let Event::Closed { .. } = event {
                 self.conns.remove(&key.id);
@@ -529,7 +535,8 @@ fn has_comment(event: &Event<'_>) -> bool {
         | Event::ReadOff
         | Event::ReadOn
         | Event::Yielded { .. }
-        | Event::Fired { .. } => true,
+        | Event::Fired { .. }
+        | Event::Dropped { .. } => true,
         Event::Turn { .. }
         | Event::SlowTurn { .. }
         | Event::PolledAgain { .. }
@@ -554,7 +561,6 @@ fn has_comment(event: &Event<'_>) -> bool {
         | Event::Armed { .. }
         | Event::Received { .. }
         | Event::Sent { .. }
-        | Event::Passed { .. }
-        | Event::Dropped { .. } => false,
+        | Event::Passed { .. } => false,
     }
 }
