@@ -354,11 +354,13 @@ fn datagram_relay() -> Vec<String> {
     let mut lines = ended(daemon);
     let target = datagrams::client();
     let refusing = target.local_addr().unwrap();
-    let daemon = TestDaemon::start(&format!("relay udp://127.0.0.1:0 udp://{refusing} -vv"));
+    let line = format!("relay udp://127.0.0.1:0 udp://{refusing} -vv --udp-timeout 1s");
+    let daemon = TestDaemon::start(&line);
     drop(target);
     while daemon.count("dropped an earlier datagram") == 0 {
         client.send_to(b"hello", daemon.at(0)).unwrap();
     }
+    daemon.says(" closed: idle-timeout, ");
     lines.extend(ended(daemon));
     lines
 }
