@@ -17,7 +17,7 @@ use crate::observe::replayed_log;
 use crate::recording::{
     ProcessStart, ReplayReport, SegmentHead, read_files, replay_files, split_processes,
 };
-use crate::text::count::plural;
+use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
 use crate::tools::ctl::CtlError;
 use crate::tools::ctl::endpoint::Endpoint;
@@ -180,21 +180,15 @@ fn perfetto(parts: &RecordingParts<'_>, out: &mut dyn Write) -> io::Result<Trace
 fn warning(reports: &[ReplayReport]) -> Option<String> {
     let sum =
         |count: fn(&ReplayReport) -> u64| reports.iter().map(count).fold(0, u64::saturating_add);
-    let mut missing = Vec::new();
-    for (count, name, past, what) in [
-        (sum(|report| report.lost), "event", true, "lost"),
-        (sum(|report| report.unknown), "record", false, "unknown"),
-        (sum(|report| report.damaged), "byte", false, "damaged"),
-    ] {
-        let verb = match (count, past) {
-            (0, _) => continue,
-            (1, true) => "was",
-            (_, true) => "were",
-            (1, false) => "is",
-            (_, false) => "are",
-        };
-        missing.push(format!("{} {verb} {what}", plural(count, name)));
-    }
+    let missing = [
+        (sum(|report| report.lost), "event: was", "lost"),
+        (sum(|report| report.unknown), "record: is", "unknown"),
+        (sum(|report| report.damaged), "byte: is", "damaged"),
+    ];
+    let missing = missing.into_iter().filter(|(count, ..)| *count > 0);
+    let mut missing: Vec<String> = missing
+        .map(|(count, name, what)| format!("{} {what}", Count(count as usize, name)))
+        .collect();
     if reports.iter().any(|report| report.truncated) {
         missing.push("it ends within a record".to_owned());
     }
