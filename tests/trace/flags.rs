@@ -337,10 +337,12 @@ fn stale_events_and_dropped_datagrams_are_counted() {
 fn an_incomplete_recording_comes_first() {
     let mut script = Script::new();
     script.turn(0, 0).turn(500_000, 0);
-    let gaps = RecordingGaps { lost: 1_204, unknown: 1, is_truncated: true, before: 7 };
+    let gaps =
+        RecordingGaps { lost: 1_204, unknown: 1, damaged: 16, is_truncated: true, before: 7 };
     let text = script.text(&gaps);
     assert_has(&text, "1. problem The recording is incomplete: 1,204 events were lost");
-    assert_has(&text, "2. problem The recording ends in the middle of a record.");
+    assert_has(&text, "2. problem The recording is damaged: 16 bytes were skipped, up to the next");
+    assert_has(&text, "3. problem The recording ends in the middle of a record.");
     assert_has(&text, "does not begin at the start of the loop: 7 events before it were dropped.");
     assert_has(&text, "1 record skipped: this version of oneloop does not know the kind.");
 }

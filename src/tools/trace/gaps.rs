@@ -10,6 +10,8 @@ pub struct RecordingGaps {
     pub lost: u64,
     /// Records of a kind that this version does not know.
     pub unknown: u64,
+    /// Bytes that could not be read.
+    pub damaged: u64,
     /// It ends in the middle of a record.
     pub is_truncated: bool,
     /// Events before its first one, which it does not have.
@@ -29,9 +31,9 @@ impl RecordingGaps {
         let mut all = Vec::new();
         if self.lost > 0 {
             all.push(problem(format!(
-                "The recording is incomplete: {} were lost while it was written. What follows may \
+                "The recording is incomplete: {} lost. What follows may \
                  be incomplete, too.",
-                plural(self.lost, "event")
+                were(self.lost, "event")
             )));
         }
         if self.before > 0 {
@@ -40,6 +42,12 @@ impl RecordingGaps {
                 plural(self.before, "event")
             );
             all.push(TraceFinding { level: FindingLevel::Note, ..problem(text) });
+        }
+        if self.damaged > 0 {
+            all.push(problem(format!(
+                "The recording is damaged: {} skipped, up to the next part that can be read.",
+                were(self.damaged, "byte")
+            )));
         }
         if self.is_truncated {
             all.push(problem("The recording ends in the middle of a record.".to_string()));
@@ -53,4 +61,10 @@ impl RecordingGaps {
         }
         all
     }
+}
+
+/// `1 event was`, `1,204 events were`.
+fn were(count: u64, noun: &str) -> String {
+    let verb = if count == 1 { "was" } else { "were" };
+    format!("{} {verb}", plural(count, noun))
 }

@@ -152,9 +152,8 @@ fn convert_one(
         TraceKind::Flags => {
             let mut flags = FlagsConverter::default();
             let report = replay_files(part, &mut flags);
-            let is_truncated = report.truncated || report.damaged > 0;
-            let ReplayReport { lost, unknown, first: before, .. } = report;
-            let gaps = RecordingGaps { lost, unknown, is_truncated, before };
+            let ReplayReport { lost, unknown, damaged, truncated, first: before, .. } = report;
+            let gaps = RecordingGaps { lost, unknown, damaged, is_truncated: truncated, before };
             flags.finish(&plan.source, &gaps, &mut text)?;
             report
         }
