@@ -6,15 +6,15 @@ use super::admin::{self, AdminPlan};
 use super::listen::Listen;
 use super::parse::{SpanError, Spanned};
 use super::reach::{self, Machine};
-use super::{Plan, Route, Service, unit};
+use super::{Plan, Route, Service, ring, unit};
 use crate::core::HubSettings;
 
 /// A conflict within a plan: where it is, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
     pub at: Place,
-    /// The other part of the plan that is concerned.
-    pub also: Option<Place>,
+    /// The other parts of the plan that are concerned, and how.
+    pub also: Vec<(Place, &'static str)>,
     pub wrong: String,
     /// What to do, or why it matters. May be empty.
     pub remedy: &'static str,
@@ -29,9 +29,13 @@ pub enum Place {
     Option(&'static str),
 }
 
+/// What another place of a misfit is.
+const OTHER_ROUTE: &str = "the other route";
+const OTHER_VALUE: &str = "the other value";
+
 impl Misfit {
     fn new(at: Place, wrong: String) -> Misfit {
-        Misfit { at, also: None, wrong, remedy: "" }
+        Misfit { at, also: Vec::new(), wrong, remedy: "" }
     }
 }
 
@@ -50,7 +54,7 @@ pub fn plan(plan: &Plan, typed: fn(&'static str) -> String) -> Vec<Misfit> {
         let [idle, timeout] = [idle, timeout].map(unit::show_duration);
         let [name, other] = ["drain-idle", "drain-timeout"].map(typed);
         found.push(Misfit {
-            also: Some(Place::Option("drain-timeout")),
+            also: vec![(Place::Option("drain-timeout"), OTHER_VALUE)],
             remedy: "otherwise connections at rest would be reset instead of closed",
             ..Misfit::new(
                 Place::Option("drain-idle"),
@@ -126,18 +130,21 @@ pub fn routes(routes: &[Route]) -> Vec<Misfit> {
             found.push(pair(later, earlier, wrong));
         }
     }
-    if let Some((from, to)) = ring(routes) {
+    for ring in ring::rings(routes) {
+        let [first, others @ ..] = ring.as_slice() else { continue };
         let wrong = format!(
             "the relay at {} would connect to itself through other routes",
-            routes[from].listen.address
+            routes[*first].listen.address
         );
-        found.push(pair(from, to, wrong));
+        let also = others.iter().map(|next| (Place::Route(*next), "the next relay")).collect();
+        found.push(Misfit { also, ..Misfit::new(Place::Route(*first), wrong) });
     }
     found
 }
 
 fn pair(at: usize, also: usize, wrong: String) -> Misfit {
-    Misfit { also: Some(Place::Route(also)), ..Misfit::new(Place::Route(at), wrong) }
+    let also = vec![(Place::Route(also), OTHER_ROUTE)];
+    Misfit { also, ..Misfit::new(Place::Route(at), wrong) }
 }
 
 /// Whether both listen on one address. Port 0 is another port each time.
@@ -178,7 +185,7 @@ fn admin(
     if plan.metrics.as_ref().is_some_and(|metrics| is_same_place(metrics, admin)) {
         let [one, other] = ["admin", "metrics"].map(typed);
         return Err(Misfit {
-            also: Some(Place::Option("admin")),
+            also: vec![(Place::Option("admin"), OTHER_VALUE)],
             remedy: "the admin endpoint alone serves the metrics too",
             ..Misfit::new(
                 Place::Option("metrics"),
@@ -200,7 +207,7 @@ fn free(
 ) -> Result<(), Misfit> {
     match routes.iter().position(|route| is_same_place(&route.listen, listen)) {
         Some(route) => Err(Misfit {
-            also: Some(Place::Route(route)),
+            also: vec![(Place::Route(route), OTHER_ROUTE)],
             remedy: "each needs an address of its own",
             ..Misfit::new(
                 Place::Option(option),
@@ -215,27 +222,6 @@ fn free(
 fn differs(service: &Service, name: &str, settings: &HubSettings) -> bool {
     matches!(service, Service::Hub { name: other, settings: theirs }
         if other == name && theirs != settings)
-}
-
-/// Returns a route whose connections come back to it, and the next one on their way. Routes that
-/// lead out of the plan are removed until none is left, or only routes of a loop.
-fn ring(routes: &[Route]) -> Option<(usize, usize)> {
-    let mut left: Vec<usize> = (0..routes.len()).collect();
-    let next = |from: usize, left: &[usize]| {
-        let Service::Relay(targets) = &routes[from].service else { return None };
-        let meets = |to: &usize| targets.iter().any(|t| reaches(t, &routes[*to].listen));
-        left.iter().copied().find(meets)
-    };
-    loop {
-        let leads_on = |from: &usize| next(*from, &left).is_some();
-        let kept: Vec<usize> = left.iter().copied().filter(leads_on).collect();
-        if kept.len() == left.len() {
-            // The loop is reached after at most as many steps as there are routes.
-            let first = left.iter().try_fold(*left.first()?, |from, _| next(from, &left))?;
-            return Some((first, next(first, &left)?));
-        }
-        left = kept;
-    }
 }
 
 /// Whether what is sent to `target` certainly reaches `listen`. Only names and numbers are
@@ -342,23 +328,24 @@ mod tests {
     }
 
     #[test]
-    fn relays_in_a_ring_are_refused_and_in_a_row_accepted() {
-        let row = [relay("1", &["[::1]:2", "a:1"]), relay("2", &["/x"]), relay("/x", &["a:3"])];
-        assert_eq!(routes(&row), []);
-        let into_ring = [relay("9", &["1"]), relay("1", &["a:1", "2"]), relay("2", &["1"])];
+    fn relays_in_a_ring_are_refused_at_each_of_its_places() {
+        let into_ring =
+            [relay("9", &["1"]), relay("1", &["a:1", "3"]), relay("2", &["1"]), relay("3", &["2"])];
         let [ring] = &routes(&into_ring)[..] else { panic!("no ring, or more than one") };
-        let (Place::Route(at), Some(Place::Route(also))) = (ring.at, ring.also) else {
-            panic!("{ring:?}")
-        };
-        assert!(at > 0 && also > 0 && at != also, "{ring:?}");
-        assert!(ring.wrong.ends_with("would connect to itself through other routes"), "{ring:?}");
+        let next = |route| (Place::Route(route), "the next relay");
+        assert_eq!((ring.at, &ring.also[..]), (Place::Route(1), &[next(3), next(2)][..]));
+        let wrong = "the relay at tcp://:1 would connect to itself through other routes";
+        assert_eq!(ring.wrong, wrong);
     }
 
     #[test]
     fn one_address_has_one_route() {
         let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
         let [twice] = &pair("7", "*:7,backlog=5")[..] else { panic!("not refused") };
-        assert_eq!((twice.at, twice.also), (Place::Route(1), Some(Place::Route(0))));
+        assert_eq!(
+            (twice.at, &twice.also[..]),
+            (Place::Route(1), &[(Place::Route(0), OTHER_ROUTE)][..])
+        );
         assert_eq!(twice.wrong, "tcp://:7 is used by two routes");
         assert_eq!(pair("7", "127.0.0.1:7"), []);
         assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), []);

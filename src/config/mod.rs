@@ -19,6 +19,7 @@ pub(crate) mod policy;
 pub(crate) mod reach;
 pub(crate) mod record;
 pub(crate) mod restart;
+pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod serve;
 pub(crate) mod service;

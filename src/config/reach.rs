@@ -89,6 +89,61 @@ fn bound_to(listener: &Host) -> Vec<IpAddr> {
     }
 }
 
+/// Where a listener receives. If a target reaches a listener on every machine, they have a spot in
+/// common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Spot<'a> {
+    /// One address, or all of a family, of datagrams or of streams.
+    Ip(bool, IpAddr, u16),
+    Name(bool, &'a str, u16),
+    Unix(bool, UnixSpot<'a>),
+}
+
+/// The name of a Unix socket, in its plain form.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UnixSpot<'a> {
+    Path(&'a Path),
+    Abstract(&'a str),
+}
+
+/// Returns the spots at which a listener receives.
+pub fn spots_of_listener(listen: &Listen) -> Vec<Spot<'_>> {
+    spots(&listen.address, |host| bound_to(host).iter().map(IpAddr::to_canonical).collect())
+}
+
+/// Returns the spots at which listeners may receive what is sent to a target.
+pub fn spots_of_target(target: &Address) -> Vec<Spot<'_>> {
+    spots(target, |host| {
+        let mut ips: Vec<IpAddr> = addresses(host).into_iter().map(destination).collect();
+        if !ips.is_empty() {
+            ips.extend([Ipv4Addr::UNSPECIFIED.into(), IpAddr::from(Ipv6Addr::UNSPECIFIED)]);
+        }
+        ips
+    })
+}
+
+/// Returns the spots of an address whose host has these IP addresses.
+fn spots(address: &Address, ips: impl Fn(&Host) -> Vec<IpAddr>) -> Vec<Spot<'_>> {
+    let is_datagram = address.is_datagram();
+    match address {
+        Address::Tcp(host, port) | Address::Udp(host, port) => {
+            let mut spots: Vec<Spot<'_>> =
+                ips(host).into_iter().map(|ip| Spot::Ip(is_datagram, ip, *port)).collect();
+            if let Host::Name(name) = host {
+                spots.push(Spot::Name(is_datagram, name, *port));
+            }
+            spots
+        }
+        Address::Unix(name) | Address::UnixDatagram(name) => {
+            let name = match name {
+                UnixName::Path(path) => UnixSpot::Path(plain(path)),
+                UnixName::Abstract(name) => UnixSpot::Abstract(name),
+            };
+            vec![Spot::Unix(is_datagram, name)]
+        }
+    }
+}
+
 fn is_localhost(name: &str) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
     name == "localhost" || name.ends_with(".localhost")
@@ -207,6 +262,9 @@ mod tests {
                 Never => [false, false],
             };
             assert_eq!(answers, expected, "{target} to {listen}");
+            let own = spots_of_listener(&at);
+            let is_near = spots_of_target(&to).iter().any(|spot| own.contains(spot));
+            assert!(is_near || reached != Always, "{target} to {listen} have no spot in common");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 
 use crate::config::parse::{SpanError, window};
+use crate::text::count::Count;
 use crate::text::escape::escaped;
 
 /// One error of a file.
@@ -16,8 +17,8 @@ pub struct ConfigError {
     pub wrong: String,
     /// What is accepted, or what to do. May be empty.
     pub accepted: String,
-    /// Another place that is concerned, and how.
-    pub also: Option<(Range<usize>, &'static str)>,
+    /// Other places that are concerned, and how.
+    pub also: Vec<(Range<usize>, &'static str)>,
 }
 
 /// All errors of a file, in the order of its text. Never empty.
@@ -33,17 +34,20 @@ pub struct ConfigErrors {
 /// each of its lines.
 const SHOWN_MAX: usize = 50;
 
+/// Maximum number of other places that are shown for one error.
+const PLACES_MAX: usize = 10;
+
 impl From<SpanError> for ConfigError {
     fn from(error: SpanError) -> ConfigError {
         let SpanError { span, wrong, accepted } = error;
-        ConfigError { span, wrong, accepted, also: None }
+        ConfigError { span, wrong, accepted, also: Vec::new() }
     }
 }
 
 impl ConfigError {
     /// An error at this place.
     pub fn at(span: Range<usize>, wrong: impl Into<String>) -> ConfigError {
-        ConfigError { span, wrong: wrong.into(), accepted: String::new(), also: None }
+        ConfigError { span, wrong: wrong.into(), accepted: String::new(), also: Vec::new() }
     }
 
     /// Sets what is accepted.
@@ -63,16 +67,25 @@ impl ConfigError {
 }
 
 impl ConfigErrors {
-    /// Returns the errors in one line each.
+    /// Returns the errors in one line each, with all that is accepted and all places.
     pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.errors.iter().take(SHOWN_MAX).map(|error| {
-            let (line, column) = ConfigError::line_and_column(&self.text, error.span.start);
-            let accepted = match error.accepted.lines().next() {
-                Some(accepted) => format!("; accepted: {accepted}"),
-                None => String::new(),
-            };
-            format!("{}:{line}:{column}: {}{accepted}", self.file, error.wrong)
-        })
+        let place = |at: usize| {
+            let (line, column) = ConfigError::line_and_column(&self.text, at);
+            format!("{}:{line}:{column}", self.file)
+        };
+        let shown = self.errors.iter().take(SHOWN_MAX).map(move |error| {
+            let mut text = format!("{}: {}", place(error.span.start), error.wrong);
+            if !error.accepted.is_empty() {
+                text += &format!("; accepted: {}", error.accepted.replace('\n', " "));
+            }
+            for (span, how) in error.also.iter().take(PLACES_MAX) {
+                text += &format!("; {how}: {}", place(span.start));
+            }
+            text
+        });
+        let more = self.errors.len().saturating_sub(SHOWN_MAX);
+        let rest = (more > 0).then(|| format!("{}: and {}", self.file, Count(more, "more error")));
+        shown.chain(rest)
     }
 
     /// Prints a place: its position and a sentence, its line, and carets.
@@ -116,9 +129,12 @@ impl fmt::Display for ConfigErrors {
                 let accepted = error.accepted.replace('\n', "\n            ");
                 write!(f, "\n  accepted: {accepted}")?;
             }
-            if let Some((span, how)) = &error.also {
+            for (span, how) in error.also.iter().take(PLACES_MAX) {
                 f.write_str("\n")?;
                 self.place(f, span, how)?;
+            }
+            if let Some(more) = error.also.len().checked_sub(PLACES_MAX).filter(|more| *more > 0) {
+                write!(f, "\n  and {more} more")?;
             }
         }
         match self.errors.len().saturating_sub(SHOWN_MAX) {

@@ -176,13 +176,8 @@ impl<'t> Reader<'t> {
 
     fn misfit(&self, misfit: Misfit) -> ConfigError {
         let Misfit { at, also, wrong, remedy } = misfit;
-        let how = match also {
-            Some(Place::Route(_)) if wrong.contains("would connect to itself") => "the next relay",
-            Some(Place::Route(_)) => "the other route",
-            Some(Place::Option(_)) => "the other value",
-            None => "",
-        };
-        let also = also.and_then(|place| self.place(place)).map(|span| (span, how));
+        let places = also.into_iter();
+        let also = places.filter_map(|(place, how)| Some((self.place(place)?, how))).collect();
         let span = self.place(at).unwrap_or_default();
         ConfigError { span, wrong, accepted: remedy.to_owned(), also }
     }

@@ -104,7 +104,7 @@ impl Reader<'_> {
         };
         for (other, key, _) in others {
             let wrong = format!("a route has one service, not {name} and {other}");
-            let also = Some((first.span(), "the first service"));
+            let also = vec![(first.span(), "the first service")];
             self.push(ConfigError { also, ..ConfigError::at(key.span(), wrong) });
         }
         Some((name, value))

@@ -178,6 +178,45 @@ fn the_lines_of_two_places_are_shown_and_escapes_span_the_whole_text() {
 }
 
 #[test]
+fn every_loop_of_relays_is_shown_with_all_its_places() {
+    let route = |name: &str, at: u16, to: u16| {
+        format!("[route.{name}]\nlisten = \":{at}\"\nrelay = \"127.0.0.1:{to}\"\n")
+    };
+    let text = route("a", 1, 2) + &route("b", 2, 1);
+    let text = text + &route("c", 3, 5) + &route("d", 4, 3) + &route("e", 5, 4);
+    let errors = DaemonConfig::parse("x", text).unwrap_err();
+    let wrong = "would connect to itself through other routes; the next relay: x";
+    let lines = [
+        format!("x:2:10: the relay at tcp://:1 {wrong}:5:10"),
+        format!("x:8:10: the relay at tcp://:3 {wrong}:14:10; the next relay: x:11:10"),
+    ];
+    assert_eq!(errors.lines().collect::<Vec<_>>(), lines);
+    let shown = errors.to_string();
+    assert_eq!(shown.matches(": the next relay\n").count(), 3, "{shown}");
+    let ring: String = (0..20).map(|n| route(&n.to_string(), n + 1, (n + 1) % 20 + 1)).collect();
+    let shown = DaemonConfig::parse("x", ring).unwrap_err().to_string();
+    assert!(shown.ends_with("\n  and 9 more"), "{shown}");
+}
+
+#[test]
+fn a_line_of_the_log_has_the_whole_error() {
+    let lines = |text: &str| {
+        let errors = DaemonConfig::parse("x", text.to_owned()).unwrap_err();
+        errors.lines().collect::<Vec<_>>()
+    };
+    let example = "[route.web] listen = \":80\" relay = [\"10.0.0.1:80\"]";
+    assert_eq!(lines(""), [format!("x:1:1: no route; accepted: {example}")]);
+    let [line] = &lines("[route.a]\nlisten = \"7x\"\necho = true\n")[..] else { panic!() };
+    assert!(line.ends_with(" tcp://…, udp://…, /path, unix:/path, unix:@name, unix-dgram:/path"));
+    let twice =
+        "[route.a]\nlisten = \":7\"\necho = true\n[route.b]\nlisten = \":7\"\necho = true\n";
+    assert_eq!(lines(twice), ["x:5:10: tcp://:7 is used by two routes; the other route: x:2:10"]);
+    let many: String = (0..54).map(|number| format!("a{number} = 1\n")).collect();
+    let lines = lines(&many);
+    assert_eq!((lines.len(), lines[50].as_str()), (51, "x: and 4 more errors"));
+}
+
+#[test]
 fn every_syntax_error_is_listed_and_nothing_is_missed_because_of_it() {
     let text =
         "[route.a]\nlisten = \":7\nrelay = [\"a:1\"]\n[log\n[route.b]\nlisten = :9\necho = true\n";
