@@ -96,7 +96,7 @@ fn serve_file(plan: &ServePlan) -> u8 {
 
 /// Checks a configuration file. Returns the exit code.
 fn check_file(file: &Path) -> u8 {
-    match config_files::read(file) {
+    match config_files::check(file) {
         Ok(daemon) => {
             let routes = Count(daemon.plan.routes.len(), "address");
             print(&format!(

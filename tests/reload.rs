@@ -5,6 +5,8 @@
 
 #[path = "reload/decisions.rs"]
 mod decisions;
+#[path = "reload/checks.rs"]
+mod checks;
 #[path = "reload/files.rs"]
 mod files;
 #[path = "reload/flood.rs"]

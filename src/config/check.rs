@@ -1,9 +1,12 @@
 //! Checks of a plan that need no system call: services and targets that do not match their
 //! listener, and relay loops.
 
+use std::collections::HashMap;
+
 use super::address::Address;
 use super::admin::{self, AdminPlan};
 use super::listen::Listen;
+use super::overlap::{self, Common};
 use super::parse::{SpanError, Spanned};
 use super::reach::{self, Machine};
 use super::{Plan, Route, Service, ring, unit};
@@ -34,7 +37,7 @@ const OTHER_ROUTE: &str = "the other route";
 const OTHER_VALUE: &str = "the other value";
 
 impl Misfit {
-    fn new(at: Place, wrong: String) -> Misfit {
+    pub fn new(at: Place, wrong: String) -> Misfit {
         Misfit { at, also: Vec::new(), wrong, remedy: "" }
     }
 }
@@ -48,7 +51,8 @@ pub fn plan(plan: &Plan, typed: fn(&'static str) -> String) -> Vec<Misfit> {
         let at = Place::Option("record-bytes");
         found.push(Misfit { remedy: "name a size or a file", ..Misfit::new(at, wrong) });
     }
-    found.extend(admin(&plan.admin, &plan.routes, typed).err());
+    found.extend(admin(&plan.admin, typed).err());
+    found.extend(admin_listeners(&plan.admin, &plan.routes, typed));
     let timeout = plan.drain_timeout;
     if let Some(idle) = plan.drain_idle.filter(|idle| *idle >= timeout && !timeout.is_zero()) {
         let [idle, timeout] = [idle, timeout].map(unit::show_duration);
@@ -113,21 +117,23 @@ fn mixed(target: &Address, input: Spanned<'_>) -> SpanError {
 /// settings, and that relays form no loop.
 pub fn routes(routes: &[Route]) -> Vec<Misfit> {
     let mut found = Vec::new();
+    let mut listeners: HashMap<Common<'_>, Vec<usize>> = HashMap::new();
+    let mut hubs: HashMap<&str, (usize, &HubSettings)> = HashMap::new();
     for (later, route) in routes.iter().enumerate() {
-        let clashes = |earlier: &Route| is_same_place(&earlier.listen, &route.listen);
-        let twice = routes[..later].iter().position(clashes);
-        if let Some(earlier) = twice.filter(|_| !route.listen.options.reuseport) {
-            let wrong = format!("{} is used by two routes", route.listen.address);
-            found.push(pair(later, earlier, wrong));
-        }
+        let near = listeners.entry(Common::of(&route.listen)).or_default();
+        let excludes =
+            |earlier: &&usize| overlap::excludes(&routes[**earlier].listen, &route.listen);
+        found.extend(near.iter().find(excludes).map(|earlier| twice(routes, later, *earlier)));
+        near.push(later);
         let Service::Hub { name, settings } = &route.service else { continue };
-        let other = |earlier: &Route| differs(&earlier.service, name, settings);
-        if let Some(earlier) = routes[..later].iter().position(other) {
+        let (earlier, expected) = hubs.entry(name).or_insert((later, settings));
+        if *expected != settings {
             let wrong = match name.as_str() {
                 "" => "two routes share the hub without a name, with different options".into(),
                 name => format!("two routes share the hub {name}, with different options"),
             };
-            found.push(pair(later, earlier, wrong));
+            let also = vec![(Place::Route(*earlier), OTHER_ROUTE)];
+            found.push(Misfit { also, ..Misfit::new(Place::Route(later), wrong) });
         }
     }
     for ring in ring::rings(routes) {
@@ -142,86 +148,95 @@ pub fn routes(routes: &[Route]) -> Vec<Misfit> {
     found
 }
 
-fn pair(at: usize, also: usize, wrong: String) -> Misfit {
-    let also = vec![(Place::Route(also), OTHER_ROUTE)];
-    Misfit { also, ..Misfit::new(Place::Route(at), wrong) }
+/// Two listeners of routes, or of one route, of which only one can be bound.
+fn twice(routes: &[Route], later: usize, earlier: usize) -> Misfit {
+    let [one, other] = [later, earlier].map(|route| &routes[route]);
+    let (used, how) = match one.name == other.name {
+        true => ("twice", "the other address"),
+        false => ("by two routes", OTHER_ROUTE),
+    };
+    let wrong = clash(&one.listen, &other.listen, &format!("is used {used}"));
+    let has_reuseport = one.listen.options.reuseport || other.listen.options.reuseport;
+    let remedy = if has_reuseport { "reuseport at both, or another address" } else { "" };
+    let also = vec![(Place::Route(earlier), how)];
+    Misfit { also, remedy, ..Misfit::new(Place::Route(later), wrong) }
 }
 
-/// Whether both listen on one address. Port 0 is another port each time.
-fn is_same_place(one: &Listen, other: &Listen) -> bool {
-    one.address == other.address && one.address.port() != Some(0)
+/// Says of two listeners why only one of them can be bound. `used` is the reason if both have the
+/// same address.
+fn clash(one: &Listen, other: &Listen, used: &str) -> String {
+    let [one, other] = [&one.address, &other.address];
+    match one {
+        _ if one == other => format!("{one} {used}"),
+        Address::Unix(_) | Address::UnixDatagram(_) => format!("{one} is the same file as {other}"),
+        Address::Tcp(..) | Address::Udp(..) => {
+            format!("{one} overlaps {other}: only one of them can be bound")
+        }
+    }
 }
 
-/// Checks that the listeners for operators and scrapers share no address with each other or with a
-/// route, that changes from other machines need a token, and that no option is without effect.
-fn admin(
-    plan: &AdminPlan,
-    routes: &[Route],
-    typed: fn(&'static str) -> String,
-) -> Result<(), Misfit> {
+/// Checks that changes from other machines need a token, and that no option of the listeners for
+/// operators and scrapers is without effect.
+fn admin(plan: &AdminPlan, typed: fn(&'static str) -> String) -> Result<(), Misfit> {
     let Some(admin) = &plan.admin else {
         let unused = match plan {
             AdminPlan { token_file: Some(_), .. } => "admin-token-file",
             AdminPlan { hosts, .. } if !hosts.is_empty() => "admin-host",
-            AdminPlan { metrics: Some(metrics), .. } => {
-                return free("metrics", metrics, routes, typed);
-            }
-            AdminPlan { metrics: None, .. } => return Ok(()),
+            AdminPlan { .. } => return Ok(()),
         };
         let wrong = format!("{} has no effect without {}", typed(unused), typed("admin"));
         let remedy = "give an address for the admin endpoint, too";
         return Err(Misfit { remedy, ..Misfit::new(Place::Option(unused), wrong) });
     };
-    if !admin::is_local(admin) && plan.token_file.is_none() {
-        let wrong = format!(
-            "{} {} accepts connections from other machines, so it needs {}",
-            typed("admin"),
-            admin.address,
-            typed("admin-token-file")
-        );
-        let remedy = "or listen on localhost, 127.0.0.1, [::1] or a Unix socket";
-        return Err(Misfit { remedy, ..Misfit::new(Place::Option("admin"), wrong) });
+    if admin::is_local(admin) || plan.token_file.is_some() {
+        return Ok(());
     }
-    if plan.metrics.as_ref().is_some_and(|metrics| is_same_place(metrics, admin)) {
-        let [one, other] = ["admin", "metrics"].map(typed);
-        return Err(Misfit {
-            also: vec![(Place::Option("admin"), OTHER_VALUE)],
-            remedy: "the admin endpoint alone serves the metrics too",
-            ..Misfit::new(
-                Place::Option("metrics"),
-                format!("{} is used by {one} and by {other}", admin.address),
-            )
-        });
-    }
-    plan.metrics.as_ref().map_or(Ok(()), |metrics| free("metrics", metrics, routes, typed))?;
-    free("admin", admin, routes, typed)
+    let wrong = format!(
+        "{} {} accepts connections from other machines, so it needs {}",
+        typed("admin"),
+        admin.address,
+        typed("admin-token-file")
+    );
+    let remedy = "or listen on localhost, 127.0.0.1, [::1] or a Unix socket";
+    Err(Misfit { remedy, ..Misfit::new(Place::Option("admin"), wrong) })
 }
 
-/// Checks that no route listens on the address of this option. Sharing it with `reuseport` would
-/// hand connections to one of the two at random.
-fn free(
-    option: &'static str,
-    listen: &Listen,
+/// Checks that the listeners for operators and scrapers share no address with each other or with a
+/// route. Sharing it with `reuseport` would hand connections to one of the two at random.
+fn admin_listeners(
+    plan: &AdminPlan,
     routes: &[Route],
     typed: fn(&'static str) -> String,
-) -> Result<(), Misfit> {
-    match routes.iter().position(|route| is_same_place(&route.listen, listen)) {
-        Some(route) => Err(Misfit {
+) -> Vec<Misfit> {
+    let is_taken = |one: &Listen, other: &Listen| {
+        let is_same = one.address == other.address && one.address.port() != Some(0);
+        is_same || overlap::excludes(one, other)
+    };
+    let mut found = Vec::new();
+    if let (Some(admin), Some(metrics)) = (&plan.admin, &plan.metrics)
+        && is_taken(metrics, admin)
+    {
+        let [one, other] = ["admin", "metrics"].map(typed);
+        let wrong = clash(metrics, admin, &format!("is used by {one} and by {other}"));
+        found.push(Misfit {
+            also: vec![(Place::Option("admin"), OTHER_VALUE)],
+            remedy: "the admin endpoint alone serves the metrics too",
+            ..Misfit::new(Place::Option("metrics"), wrong)
+        });
+    }
+    for (option, listen) in [("metrics", &plan.metrics), ("admin", &plan.admin)] {
+        let Some(listen) = listen else { continue };
+        let Some(route) = routes.iter().position(|route| is_taken(&route.listen, listen)) else {
+            continue;
+        };
+        let used = format!("is used by a route and by {}", typed(option));
+        found.push(Misfit {
             also: vec![(Place::Route(route), OTHER_ROUTE)],
             remedy: "each needs an address of its own",
-            ..Misfit::new(
-                Place::Option(option),
-                format!("{} is used by a route and by {}", listen.address, typed(option)),
-            )
-        }),
-        None => Ok(()),
+            ..Misfit::new(Place::Option(option), clash(listen, &routes[route].listen, &used))
+        });
     }
-}
-
-/// Whether a service is the hub with this name and has other settings.
-fn differs(service: &Service, name: &str, settings: &HubSettings) -> bool {
-    matches!(service, Service::Hub { name: other, settings: theirs }
-        if other == name && theirs != settings)
+    found
 }
 
 /// Whether what is sent to `target` certainly reaches `listen`. Only names and numbers are
@@ -339,15 +354,39 @@ mod tests {
     }
 
     #[test]
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn all_addresses_and_one_of_them_have_one_listener() {
+        let [found] = &routes(&[relay("7", &["a:1"]), relay("127.0.0.1:7", &["a:1"])])[..] else {
+            panic!("not refused")
+        };
+        let both = "overlaps tcp://:7: only one of them can be bound";
+        assert_eq!(found.wrong, format!("tcp://127.0.0.1:7 {both}"));
+        let checked = admin_checked("", "7", [false, false]);
+        let both = "overlaps tcp://127.0.0.1:7: only one of them can be bound";
+        assert_eq!(checked, Err(format!("tcp://:7 {both}")));
+        let both = "tcp://127.0.0.1:8 overlaps tcp://:8: only one of them can be bound";
+        assert_eq!(admin_checked("[::1]:9", "127.0.0.1:8", [false, false]), Ok(()));
+        assert_eq!(admin_checked("8", "127.0.0.1:8", [true, false]), Err(both.into()));
+    }
+
+    #[test]
     fn one_address_has_one_route() {
-        let pair = |first, second| routes(&[relay(first, &["a:1"]), relay(second, &["a:1"])]);
+        let pair = |first, second| {
+            let mut both = [first, second].map(|listen| relay(listen, &["a:1"]));
+            crate::config::number_names(&mut both);
+            routes(&both)
+        };
         let [twice] = &pair("7", "*:7,backlog=5")[..] else { panic!("not refused") };
         assert_eq!(
             (twice.at, &twice.also[..]),
             (Place::Route(1), &[(Place::Route(0), OTHER_ROUTE)][..])
         );
         assert_eq!(twice.wrong, "tcp://:7 is used by two routes");
-        assert_eq!(pair("7", "127.0.0.1:7"), []);
+        let wrong = |first, second| pair(first, second).remove(0).wrong;
+        assert_eq!(wrong("7", "7,v6only"), "tcp://:7 is used by two routes");
+        assert_eq!(wrong("/x", "unix-dgram:/x"), "unix-dgram:/x is the same file as unix:/x");
+        let mixed = pair("7", "7,reuseport");
+        assert_eq!(mixed[0].remedy, "reuseport at both, or another address");
         assert_eq!(pair("127.0.0.1:0", "127.0.0.1:0"), []);
         assert_eq!(pair("7,reuseport", "7,reuseport"), []);
     }
@@ -364,7 +403,13 @@ mod tests {
             hosts: if host { vec!["a".into()] } else { Vec::new() },
         };
         let route = relay("127.0.0.1:7", &["a:1"]);
-        super::admin(&plan, &[route], |name| format!("--{name}")).map_err(|misfit| misfit.wrong)
+        let typed = |name| format!("--{name}");
+        let [listeners, options] = [
+            admin_listeners(&plan, &[route], typed),
+            super::admin(&plan, typed).err().into_iter().collect(),
+        ];
+        let found = options.into_iter().chain(listeners).next();
+        found.map_or(Ok(()), |misfit| Err(misfit.wrong))
     }
 
     #[test]
@@ -379,7 +424,7 @@ mod tests {
             assert_eq!(admin_checked(admin, "", [true, true]), Ok(()));
         }
         for admin in ["127.0.0.1:9", "[::1]:9", "localhost:9", "/x", "unix:@x"] {
-            assert_eq!(admin_checked(admin, "9", [false, true]), Ok(()), "{admin}");
+            assert_eq!(admin_checked(admin, "10", [false, true]), Ok(()), "{admin}");
         }
     }
 
@@ -403,6 +448,9 @@ mod tests {
         assert_eq!(admin_checked(other, local, plain), used("--metrics"));
         let both = format!("tcp://{other} is used by --admin and by --metrics");
         assert_eq!(admin_checked(other, other, plain), Err(both));
+        assert_eq!(admin_checked("/x", "./x", plain), Ok(()));
+        let one_file = "unix:./x is the same file as unix:x";
+        assert_eq!(admin_checked("unix:x", "./x", plain), Err(one_file.into()));
         assert_eq!(admin_checked("127.0.0.1:0", "127.0.0.1:0", plain), Ok(()));
         assert_eq!(admin_checked(other, "127.0.0.1:9", plain), Ok(()));
     }

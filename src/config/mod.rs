@@ -14,6 +14,7 @@ pub(crate) mod host;
 pub(crate) mod listen;
 pub(crate) mod logging;
 pub(crate) mod options;
+pub(crate) mod overlap;
 pub(crate) mod parse;
 pub(crate) mod policy;
 pub(crate) mod reach;

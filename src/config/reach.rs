@@ -162,7 +162,7 @@ fn is_same(to: &UnixName, at: &UnixName, machine: &Machine) -> bool {
 }
 
 /// Returns the path without a leading `./`.
-fn plain(path: &Path) -> &Path {
+pub(super) fn plain(path: &Path) -> &Path {
     path.strip_prefix(".").unwrap_or(path)
 }
 

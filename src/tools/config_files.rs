@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::Path;
 
+use crate::admin::settings::ServerSettings;
 use crate::config::DaemonConfig;
 use crate::config::file::FILE_BYTES_MAX;
 use crate::net::config_file;
@@ -11,4 +12,11 @@ use crate::net::config_file;
 pub fn read(path: &Path) -> Result<DaemonConfig, Box<dyn Error>> {
     let text = config_file::read(path, FILE_BYTES_MAX)?;
     Ok(DaemonConfig::parse(&path.display().to_string(), text)?)
+}
+
+/// The same, and checks the token file that it names, as the daemon does when it starts.
+pub fn check(path: &Path) -> Result<DaemonConfig, Box<dyn Error>> {
+    let text = config_file::read(path, FILE_BYTES_MAX)?;
+    let name = path.display().to_string();
+    Ok(DaemonConfig::check(&name, text, |plan| ServerSettings::of(plan).map(|_| ()))?)
 }

@@ -35,11 +35,24 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// Reads the text of a configuration file. Returns every error, in the order of the text.
 pub fn parse_config(text: &str) -> Result<DaemonConfig, Vec<ConfigError>> {
+    parse_and_check(text, |_| Ok(()))
+}
+
+fn parse_and_check(text: &str, check_token: CheckToken) -> Result<DaemonConfig, Vec<ConfigError>> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     let mut reader = reader::Reader::new(text, syntax_errors);
     let config = reader.read(document.get_ref());
+    let admin = &config.plan.admin;
+    // Without the listener, the option is an error of its own.
+    if admin.admin.is_some() && admin.token_file.is_some() {
+        let checked = check_token(&config.plan);
+        reader.keep(checked.map_err(|wrong| reader.error_of("admin-token-file", wrong)));
+    }
     reader.finish().map(|()| config)
 }
+
+/// What is wrong with the token file that a plan names.
+pub type CheckToken = fn(&Plan) -> Result<(), String>;
 
 /// Returns the name of an option as it is written in a file: `admin.token-file`.
 pub(super) fn typed_in_file(option: &'static str) -> String {
@@ -57,6 +70,19 @@ impl DaemonConfig {
 
     /// Reads the text of the file with this name.
     pub fn parse(file: &str, text: String) -> Result<DaemonConfig, ConfigErrors> {
-        parse_config(&text).map_err(|errors| ConfigErrors { file: file.to_owned(), text, errors })
+        DaemonConfig::check(file, text, |_| Ok(()))
+    }
+
+    /// Reads the text of the file with this name. The token file that it names is checked, too.
+    pub fn check(
+        file: &str,
+        text: String,
+        check_token: CheckToken,
+    ) -> Result<DaemonConfig, ConfigErrors> {
+        parse_and_check(&text, check_token).map_err(|errors| ConfigErrors {
+            file: file.to_owned(),
+            text,
+            errors,
+        })
     }
 }

@@ -182,6 +182,11 @@ impl<'t> Reader<'t> {
         ConfigError { span, wrong, accepted: remedy.to_owned(), also }
     }
 
+    /// Returns an error at the value of an option.
+    pub fn error_of(&self, option: &'static str, wrong: String) -> ConfigError {
+        self.misfit(Misfit::new(Place::Option(option), wrong))
+    }
+
     fn place(&self, place: Place) -> Option<Range<usize>> {
         match place {
             Place::Route(route) => self.places.get(route).cloned(),

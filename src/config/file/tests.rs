@@ -178,6 +178,14 @@ fn the_lines_of_two_places_are_shown_and_escapes_span_the_whole_text() {
 }
 
 #[test]
+fn an_address_twice_in_one_route_is_named_as_that() {
+    let text = "[route.a]\nlisten = [\":7\", \"*:7\"]\necho = true\n";
+    let errors = DaemonConfig::parse("x", text.into()).unwrap_err();
+    let expected = "x:2:17: tcp://:7 is used twice; the other address: x:2:11";
+    assert_eq!(errors.lines().collect::<Vec<_>>(), [expected]);
+}
+
+#[test]
 fn every_loop_of_relays_is_shown_with_all_its_places() {
     let route = |name: &str, at: u16, to: u16| {
         format!("[route.{name}]\nlisten = \":{at}\"\nrelay = \"127.0.0.1:{to}\"\n")
