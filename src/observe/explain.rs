@@ -372,7 +372,10 @@ fn received(signal: Signal) -> &'static str {
         Signal::Terminate | Signal::Interrupt => {
             "the daemon was asked to stop: listeners close, and a second signal stops at once"
         }
-        Signal::HangUp => "the terminal was closed or an operator sent it; it changes nothing",
+        Signal::HangUp => {
+            "the terminal was closed or an operator sent it: a daemon with a configuration file \
+             reads it again, any other goes on unchanged"
+        }
         Signal::Quit => "it asks for a dump: the state of the loop follows",
     }
 }

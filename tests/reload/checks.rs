@@ -4,7 +4,10 @@ use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::Signal;
+
 use crate::command::oneloop;
+use crate::file_daemon::FileDaemon;
 use crate::scratch::Scratch;
 use crate::test_daemon::{Ended, TestDaemon, ended, fails};
 use crate::wait::until;
@@ -38,7 +41,7 @@ fn check_refuses_two_listeners_exactly_if_the_system_does() {
     let scratch = Scratch::new();
     let has_v6 = TcpListener::bind("[::1]:0").is_ok();
     for (first, second, is_refused) in PAIRS {
-        if first.contains("v6only") && !has_v6 || second.contains('[') && !has_v6 {
+        if !has_v6 && (first.contains("v6only") || second.contains('[')) {
             continue;
         }
         let [first, second] = until("a port that nobody else takes meanwhile", || {
@@ -57,6 +60,19 @@ fn check_refuses_two_listeners_exactly_if_the_system_does() {
             assert!(refused.err.contains("(argument 3)"), "{}", refused.err);
         }
     }
+}
+
+#[test]
+fn the_reason_of_a_hangup_is_true_with_and_without_a_file() {
+    let reason = "a daemon with a configuration file reads it again, any other goes on unchanged";
+    let text = "[log]\nexplain = \"always\"\n[route.a]\nlisten = \"127.0.0.1:0\"\necho = true\n";
+    let file = FileDaemon::start(text);
+    let plain = TestDaemon::start("echo 127.0.0.1:0 --explain=always");
+    for daemon in [&file.daemon, &plain] {
+        daemon.signal(Signal::HUP);
+        assert!(daemon.says("received SIGHUP").contains(reason));
+    }
+    file.daemon.says("reloaded: 0 added");
 }
 
 #[test]
