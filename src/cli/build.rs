@@ -41,7 +41,7 @@ pub fn greet(mut args: ParsedArgs) -> Result<Command, UsageError> {
 }
 
 pub fn hub(args: ParsedArgs) -> Result<Command, UsageError> {
-    let settings = args.settings.route.hub.settings().map_err(UsageError::missing)?;
+    let settings = args.settings.route.hub.settings("hub-buffer").map_err(UsageError::missing)?;
     same(args, &Service::Hub { name: String::new(), settings }, "oneloop hub :7008")
 }
 

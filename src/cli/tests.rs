@@ -376,7 +376,7 @@ fn every_kind_of_wrong_command_line_is_refused() {
         (
             "hub :7 --hub-buffer 64k",
             None,
-            "max-message 64k needs a hub-buffer of at least 65553, not 64k",
+            "max-message 64k needs a hub-buffer of at least 65553b, not 64k",
         ),
         (
             "run :1=hub:a :2=hub:b,frame=raw :3=hub:a,frame=len32",

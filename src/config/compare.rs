@@ -3,10 +3,11 @@
 
 use super::diff::is_same_socket;
 use super::file::keys_of;
-use super::options::{ConfigTable, OptionSpec, Settings};
+use super::options::{ConfigTable, OptionSpec, Settings, Takes};
 use super::policy::RouteSettings;
 use super::restart::is_set_at_start;
-use super::{DaemonConfig, Existing, Listen, Policy, Route, Service};
+use super::service::HubOptions;
+use super::{DaemonConfig, Existing, Listen, Policy, Route, Service, unit};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq)]
@@ -148,9 +149,9 @@ fn routes(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
     let route = || new.first.name.clone();
     listens(old, new, changes);
     if old.first.service != new.first.service {
-        let [old, existing_new] = [&old.first.service, &new.first.service].map(describe);
+        let [before, after] = describe_both(&old.first.service, &new.first.service);
         let existing = new.first.policy.existing;
-        changes.push(PlanChange::Service { route: route(), old, new: existing_new, existing });
+        changes.push(PlanChange::Service { route: route(), old: before, new: after, existing });
     }
     let service = new.first.service.name();
     let [before, after] = [old, new].map(|group| of_route(&group.first.policy));
@@ -219,12 +220,33 @@ fn differing(
     keys_of(table).filter_map(move |(key, option)| {
         let (before, after) = (option.show(&old), option.show(&new));
         let text = |value: Option<String>| match value {
-            None => option.default_text().unwrap_or_else(|| "false".to_owned()),
+            // A file has no dashes before the names of options.
+            None => {
+                option.default_text().map_or("false".to_owned(), |text| text.replace(" --", " "))
+            }
             Some(value) if value.is_empty() => "true".to_owned(),
+            Some(value) if option.takes == Takes::Value("SIZE") => unit::with_unit(value),
             Some(value) => value,
         };
         (before != after).then(|| (key, option, text(before), text(after)))
     })
+}
+
+/// Describes two different services. Two hubs have the options that differ besides their names.
+fn describe_both(old: &Service, new: &Service) -> [String; 2] {
+    let mut both = [old, new].map(describe);
+    if let (Service::Hub { settings: old, .. }, Service::Hub { settings: new, .. }) = (old, new) {
+        let [old, new] = [old, new].map(|settings| {
+            let route = RouteSettings { hub: HubOptions::from(settings), ..Default::default() };
+            Settings { route, ..Settings::default() }
+        });
+        for (key, _, old, new) in differing(ConfigTable::Hub, old, new) {
+            for (text, value) in both.iter_mut().zip([old, new]) {
+                *text += &format!(", {key} {value}");
+            }
+        }
+    }
+    both
 }
 
 /// Describes a service in a few words.
@@ -306,6 +328,24 @@ mod tests {
         assert_eq!(*added, PlanChange::Added { route: "c".into(), listens, service });
         let existing = Existing::Cut;
         assert_eq!(*removed, PlanChange::Removed { route: "b".into(), existing });
+    }
+
+    #[test]
+    fn values_are_shown_as_a_file_has_them() {
+        let hub = |options: &str| format!("[route.a]\nlisten = \":1\"\nhub = {options}\n");
+        let services = |old: &str, new: &str| match &changes(&hub(old), &hub(new))[..] {
+            [PlanChange::Service { old, new, .. }] => [old.clone(), new.clone()],
+            other => panic!("{other:?}"),
+        };
+        let differing = services("true", "{buffer = \"2M\", max-message = \"1000b\"}");
+        let expected = ["hub, max-message 64k, buffer 1M", "hub, max-message 1000b, buffer 2M"];
+        assert_eq!(differing, expected);
+        let differing = services("{frame = \"raw\"}", "{on-lag = \"close\", name = \"x\"}");
+        assert_eq!(differing[0], "hub, frame raw, on-lag skip; close if raw");
+        assert_eq!(differing[1], "hub x, frame line, on-lag close");
+        let new = format!("{OLD}[process]\ndrain-idle = \"2s\"\n");
+        let [PlanChange::Setting { old, .. }] = &changes(OLD, &new)[..] else { panic!() };
+        assert_eq!(old, "1s, at most half of drain-timeout");
     }
 
     #[test]

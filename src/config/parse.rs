@@ -156,7 +156,11 @@ pub(super) fn window(text: &str, span: Range<usize>) -> (String, Range<usize>) {
     let place = |byte: usize| text.char_indices().take_while(|(at, _)| *at < byte).count();
     let (start, end) = (place(span.start), place(span.end));
     let total = text.chars().count();
-    let visible = |c: char| if is_hidden(c) { '?' } else { c };
+    let visible = |c: char| match c {
+        '\t' => ' ',
+        c if is_hidden(c) => '?',
+        c => c,
+    };
     if total <= SHOWN_CHARS {
         return (text.chars().map(visible).collect(), start..end);
     }
@@ -188,7 +192,8 @@ pub fn choice_name<T: PartialEq>(words: &[(&'static str, T)], meant: T) -> &'sta
 /// Returns the nearest known name, if it is near enough.
 pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (typed.chars().count() / 3).clamp(1, 3);
-    let near = known.into_iter().map(|word| (distance(typed, word), word));
+    let typed = typed.to_lowercase();
+    let near = known.into_iter().map(|word| (distance(&typed, word), word));
     near.min_by_key(|(far, _)| *far).filter(|(far, _)| *far <= allowed).map(|(_, word)| word)
 }
 
@@ -265,6 +270,7 @@ mod tests {
         let shown = ParseError::new("thing", text, Spanned::whole(text).wrong("no")).to_string();
         assert_eq!(shown, "bad thing: a?[31m?b\n  a?[31m?b\n  ^^^^^^^^ no");
         assert_eq!(super::shown("a\u{202e}b\u{200b}"), "a?b?");
+        assert_eq!(super::shown("a\tb"), "a b", "a tab is a space");
     }
 
     #[test]
@@ -276,6 +282,8 @@ mod tests {
             ("realy", Some("relay")),
             ("idel-timeout", Some("idle-timeout")),
             ("idletimeout", Some("idle-timeout")),
+            ("ECHO", Some("echo")),
+            ("Idle_Timeout", Some("idle-timeout")),
             ("idle_timeout", Some("idle-timeout")),
             ("max-life-time", Some("max-lifetime")),
             ("stress", None),

@@ -8,8 +8,8 @@ use super::{Route, Service};
 /// Maximum number of loops that are returned.
 const RINGS_MAX: usize = 100;
 
-/// Returns the loops, each with its routes on the way of a connection. Each of them has a route that
-/// the ones before it have not.
+/// Returns the loops, each with its routes on the way of a connection. Each of them has a route
+/// that the ones before it have not.
 pub fn rings(routes: &[Route]) -> Vec<Vec<usize>> {
     let mut search = Search::new(routes);
     for first in 0..routes.len() {

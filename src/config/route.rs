@@ -127,7 +127,8 @@ fn read_service(
         }
         (Service::Hub { .. }, argument) => {
             let name = argument.map_or(Ok(String::new()), |name| read_hub_name(name, settings))?;
-            let settings = settings.hub.settings().map_err(|wrong| word.wrong(wrong))?;
+            let settings =
+                settings.hub.settings("hub-buffer").map_err(|wrong| word.wrong(wrong))?;
             Ok(Service::Hub { name, settings })
         }
         (Service::Relay(_), None) => {
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!((exact.max_message, exact.buffer), (100, 120));
         let text = ":9=hub,frame=len32,max-message=100,hub-buffer=119";
         let error = Route::parse(text, &Policy::default()).unwrap_err();
-        assert_eq!(error.wrong, "max-message 100 needs a hub-buffer of at least 120, not 119");
+        assert_eq!(error.wrong, "max-message 100b needs a hub-buffer of at least 120b, not 119b");
     }
 
     #[test]

@@ -57,14 +57,15 @@ impl From<&HubSettings> for HubOptions {
     fn from(settings: &HubSettings) -> HubOptions {
         let HubSettings { frame, max_message, buffer, on_lag } = *settings;
         let options = HubOptions { frame, max_message, buffer, on_lag: None };
-        let follows = options.settings().is_ok_and(|settings| settings.on_lag == on_lag);
+        let follows = options.settings("").is_ok_and(|settings| settings.on_lag == on_lag);
         HubOptions { on_lag: Some(on_lag).filter(|_| !follows), ..options }
     }
 }
 
 impl HubOptions {
-    /// Returns the settings, or why the options contradict each other.
-    pub fn settings(&self) -> Result<HubSettings, String> {
+    /// Returns the settings, or why the options contradict each other. `buffer_name` is the name of
+    /// the buffer's option where it was typed.
+    pub fn settings(&self, buffer_name: &str) -> Result<HubSettings, String> {
         let HubOptions { frame, max_message, buffer, on_lag } = *self;
         let on_lag = match (frame, on_lag) {
             (Frame::Raw, Some(OnLag::Skip)) => {
@@ -75,9 +76,10 @@ impl HubOptions {
         };
         let buffer_min = HubSettings::buffer_min(frame, max_message);
         if buffer < buffer_min {
-            let [message, min, buffer] = [max_message, buffer_min, buffer].map(unit::show_size);
+            let [message, min, buffer] = [max_message, buffer_min, buffer]
+                .map(|bytes| unit::with_unit(unit::show_size(bytes)));
             return Err(format!(
-                "max-message {message} needs a hub-buffer of at least {min}, not {buffer}"
+                "max-message {message} needs a {buffer_name} of at least {min}, not {buffer}"
             ));
         }
         Ok(HubSettings { frame, max_message, buffer, on_lag })

@@ -104,6 +104,14 @@ pub fn show_size(bytes: usize) -> String {
     }
 }
 
+/// Returns a size with its unit, which files need: `512` is `512b`.
+pub fn with_unit(size: String) -> String {
+    match size.ends_with(|last: char| last.is_ascii_digit()) {
+        true => size + "b",
+        false => size,
+    }
+}
+
 pub fn read_duration(input: Spanned<'_>) -> Result<Duration, SpanError> {
     if input.text == "0" {
         return Ok(Duration::ZERO);

@@ -8,7 +8,7 @@ use crate::admin::resources::{ConnectionsResource, RoutesResource};
 use crate::config::unit::show_duration;
 use crate::config::{Address, ComparePlan, DaemonConfig, Existing, PlanChange, compare};
 use crate::text::count::Count;
-use crate::text::escape::{escaped, plain};
+use crate::text::escape::{Form, Shown, plain};
 use crate::text::terminal::Paint;
 
 use super::config_files;
@@ -164,7 +164,7 @@ fn json<T: serde::de::DeserializeOwned>(
 fn describe(change: &PlanChange, counts: &Counts<'_>) -> Result<(char, String), CtlError> {
     let line = match change {
         PlanChange::Added { route, listens, service } => {
-            let line = format!("route {}: {}, {}", plain(route), listens.join(" "), service);
+            let line = format!("route {}: {}, {}", plain(route), listens.join(", "), service);
             ('+', line)
         }
         PlanChange::Removed { route, existing } => {
@@ -203,5 +203,6 @@ fn describe(change: &PlanChange, counts: &Counts<'_>) -> Result<(char, String), 
         }
     };
     let (sign, line) = line;
-    Ok((sign, escaped(&line).to_string()))
+    // Foreign names in it are escaped, and so are the texts of greet.
+    Ok((sign, Shown::new(line.as_bytes(), Form::Ours).within(usize::MAX).to_string()))
 }

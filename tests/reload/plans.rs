@@ -20,7 +20,8 @@ fn two_files_are_compared_line_by_line() {
     assert_eq!((plan().code, plan().out.as_str()), (Some(0), "no changes\n"));
     let text = "[process]\nbusy-poll = \"50us\"\n[log]\ncolor = \"never\"\n\
                 [route.a]\nlisten = [\":7,v6only\", \":9\"]\ndiscard = true\nexisting = \"cut\"\n\
-                [route.c]\nlisten = \"/x\"\nhub = {name = \"all\"}\n";
+                [route.c]\nlisten = [\"/x\", \":11\"]\nhub = {name = \"all\"}\n\
+                [route.d]\nlisten = \":10\"\ngreet = {text = \"hello\\n\"}\n";
     fs::write(&new, text).unwrap();
     let expected = "~ process.busy-poll off → 50us\n\
                     ! log.color auto → never: needs a restart\n\
@@ -28,13 +29,18 @@ fn two_files_are_compared_line_by_line() {
                     + route a: listens on tcp://:9\n\
                     ~ route a: echo → discard (cuts connections)\n\
                     ~ route a: existing keep → cut\n\
-                    + route c: unix:/x, hub all\n\
+                    + route c: unix:/x, tcp://:11, hub all\n\
+                    + route d: tcp://:10, greet hello\\n\n\
                     - route b (keeps connections)\n";
     assert_eq!((plan().code, plan().out.as_str()), (Some(2), expected));
     fs::write(&new, "[route.a]\nlisten = 7\necho = true\n").unwrap();
     let wrong = plan();
     assert_eq!((wrong.code, wrong.out.as_str()), (Some(1), ""));
-    assert!(wrong.err.contains("new.toml:2:10: expected a list of texts"), "{}", wrong.err);
+    assert!(
+        wrong.err.contains("new.toml:2:10: expected a text in quotes or a list of them"),
+        "{}",
+        wrong.err
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::value::ValueForm;
 use crate::config::options::{ConfigTable, OptionSpec, Settings};
 use crate::config::policy::RouteSettings;
 use crate::config::service::{Greeting, HubOptions};
-use crate::config::{Route, Service};
+use crate::config::{Route, Service, unit};
 use crate::text::escape::is_hidden;
 
 /// Prints what differs from the defaults.
@@ -109,13 +109,9 @@ fn shown(option: &OptionSpec, value: &str) -> String {
         ValueForm::Flag => "true".to_owned(),
         ValueForm::FlagOrText if value.is_empty() => "true".to_owned(),
         ValueForm::Count => value.to_owned(),
-        ValueForm::Size if value.ends_with(|last: char| last.is_ascii_digit()) => {
-            quoted(&format!("{value}b"))
-        }
+        ValueForm::Size => quoted(&unit::with_unit(value.to_owned())),
         ValueForm::List => list(&value.split(',').map(str::to_owned).collect::<Vec<_>>()),
-        ValueForm::FlagOrText | ValueForm::Time | ValueForm::Size | ValueForm::Text => {
-            quoted(value)
-        }
+        ValueForm::FlagOrText | ValueForm::Time | ValueForm::Text => quoted(value),
     }
 }
 

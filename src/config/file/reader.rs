@@ -5,12 +5,12 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue, Error as SyntaxError};
 
 use super::error::ConfigError;
-use super::value::{self, Value};
+use super::value::{self, Value, ValueForm};
 use super::{DaemonConfig, typed_in_file};
 use crate::config::check::{self, Misfit, Place};
 use crate::config::options::{self, ConfigTable, OptionSpec, Settings};
 use crate::config::parse::suggestion;
-use crate::config::{Plan, Route};
+use crate::config::{Plan, Route, Service};
 
 /// The tables of a file, besides the routes.
 const TABLES: [(&str, ConfigTable); 4] = [
@@ -50,16 +50,12 @@ impl<'t> Reader<'t> {
                 self.table(table, value, &mut settings);
             }
         }
-        let known = || TABLES.iter().map(|(name, _)| *name).chain(["route"]);
-        for (key, _) in document.iter() {
+        for (key, value) in document.iter() {
             let name: &str = key.get_ref();
-            if !known().any(|known| known == name) {
-                let wrong = match suggestion(name, known(), |known| format!("[{known}]")) {
-                    hint if hint.is_empty() => "unknown table".to_owned(),
-                    hint => format!("unknown table{hint}"),
-                };
+            if name != "route" && !TABLES.iter().any(|(known, _)| *known == name) {
                 let accepted = "[route.NAME], [policy], [process], [log], [admin]";
-                self.push(ConfigError::at(key.span(), wrong).accepts(accepted));
+                let error = ConfigError::at(key.span(), unknown_at_top(name, value));
+                self.push(error.accepts(accepted));
             }
         }
         let routes = self.routes(document, &settings);
@@ -138,7 +134,12 @@ impl<'t> Reader<'t> {
         self.given.push((option.name, value.span()));
         let texts = value::of_option(self.text, option, value);
         for text in self.keep_all(texts).into_iter().flatten() {
-            let read = text.read(|input| option.set(settings, input));
+            let mut read = text.read(|input| option.set(settings, input));
+            if let Err(error) = &mut read
+                && ValueForm::of(option) == ValueForm::FlagOrText
+            {
+                error.accepted.insert_str(0, "true, ");
+            }
             self.keep(read);
         }
     }
@@ -151,7 +152,18 @@ impl<'t> Reader<'t> {
             // The parser sorts them by name.
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by_key(|(key, value)| key.span().start.min(value.span().start));
+            let is_key = |(_, value): &&(_, &Value<'_>)| !value.get_ref().is_table();
+            let unnamed = entries.iter().find(is_key).map(|(key, _)| key.span());
+            if let Some(span) = unnamed.clone() {
+                let error = ConfigError::at(span, "a route has a name: [route.NAME]");
+                self.push(error.accepts(ROUTE));
+            }
             for (key, value) in entries {
+                // The keys of a route without a name are no routes.
+                let is_service = Service::NAMES.contains(&key.get_ref().as_ref());
+                if !value.get_ref().is_table() || unnamed.is_some() && is_service {
+                    continue;
+                }
                 self.route(key, value, settings, &mut routes);
             }
         }
@@ -195,6 +207,24 @@ impl<'t> Reader<'t> {
                 given.map(|(_, span)| span.clone())
             }
         }
+    }
+}
+
+/// Says what is wrong with a key outside of all tables, or with a table.
+fn unknown_at_top(name: &str, value: &Value<'_>) -> String {
+    let is_table = match value.get_ref() {
+        DeValue::Table(_) => true,
+        DeValue::Array(items) => items.iter().any(|item| item.get_ref().is_table()),
+        _ => false,
+    };
+    let owner = TABLES.iter().find(|(_, table)| find(*table, name).is_some());
+    let known = TABLES.iter().map(|(name, _)| *name).chain(["route"]);
+    let hint = suggestion(name, known, |known| format!("[{known}]"));
+    match owner {
+        Some((owner, _)) if !is_table => format!("{name} belongs to a table: [{owner}]"),
+        _ if is_table => format!("unknown table{hint}"),
+        _ if hint.is_empty() => "unknown key: each key belongs to a table".to_owned(),
+        _ => format!("unknown key{hint}"),
     }
 }
 

@@ -236,7 +236,7 @@ impl Reader<'_> {
                 return None;
             }
         }
-        let settings = settings.route.hub.settings();
+        let settings = settings.route.hub.settings("buffer");
         let settings = settings.map_err(|wrong| ConfigError::at(value.span(), wrong));
         self.keep(settings).map(|settings| Service::Hub { name, settings })
     }

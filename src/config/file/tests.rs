@@ -89,11 +89,31 @@ hub = {name = "all", frame = "len32", max-message = "1M", buffer = "4M"}
 #[test]
 fn each_error_is_found_at_its_place() {
     let route = |rest: &str| format!("[route.a]\nlisten = \":7\"\n{rest}\n");
-    let cases: [(String, &str, &str); 30] = [
+    let cases = [
         ("[rout.a]\n".into(), "rout", "unknown table; did you mean [route]?"),
-        ("x = 1\n".into(), "x", "unknown table"),
+        ("[[x]]\n".into(), "x", "unknown table"),
+        ("titel = \"x\"\n".into(), "titel", "unknown key: each key belongs to a table"),
+        ("rout = \":7\"\n".into(), "rout", "unknown key; did you mean [route]?"),
+        ("level = \"x\"\n".into(), "level", "level belongs to a table: [log]"),
         ("log = 1\n".into(), "1", "expected a table, found a whole number"),
-        ("[route]\na = 1\n".into(), "1", "expected a table, found a whole number"),
+        ("[route]\na = 1\n".into(), "a", "a route has a name: [route.NAME]"),
+        (
+            "[route]\nlisten = \":7\"\ngreet = {text = \"x\"}\n".into(),
+            "listen",
+            "a route has a name: [route.NAME]",
+        ),
+        (
+            "[route.a]\nlisten = 7\necho = true\n".into(),
+            "7",
+            "expected a text in quotes or a list of them, found a whole number",
+        ),
+        ("[admin]\nlisten = \"udp://:7\"\n".into(), "udp://:7", "must be a stream address"),
+        (route("ECHO = true"), "ECHO", "unknown key; did you mean echo?"),
+        (
+            route("hub = {max-message = \"2M\"}"),
+            "{max-message = \"2M\"}",
+            "max-message 2M needs a buffer of at least 2097169b, not 1M",
+        ),
         ("[log]\nlevl = \"info\"\n".into(), "levl", "unknown key; did you mean level?"),
         ("[log]\nlevel = \"loud\"\n".into(), "loud", "unknown value"),
         ("[log]\nlevel = 3\n".into(), "3", "expected a text in quotes, found a whole number"),
@@ -175,6 +195,20 @@ fn the_lines_of_two_places_are_shown_and_escapes_span_the_whole_text() {
     let text = "[log]\nlevel = \"\\u001b[2J\"\n[route.a]\nlisten = \"\u{202e}\"\necho = true\n";
     let shown = DaemonConfig::parse("\x1b", text.into()).unwrap_err().to_string();
     assert!(!shown.chars().any(|c| c != '\n' && crate::text::escape::is_hidden(c)), "{shown}");
+}
+
+#[test]
+fn what_is_accepted_has_every_form() {
+    let text = "[log]\nexplain = \"sometimes\"\n[route.a]\nlisten = \":7\"\necho = true\n";
+    let errors = parse_config(text).unwrap_err();
+    assert_eq!((errors.len(), errors[0].accepted.as_str()), (1, "true, always"));
+}
+
+#[test]
+fn a_tab_is_shown_as_a_space() {
+    let text = "[route.a]\n\tlisten =\t\":x\"\n\techo = true\n";
+    let shown = DaemonConfig::parse("x", text.into()).unwrap_err().to_string();
+    assert!(shown.contains("\n  2 |  listen = \":x\"\n    |             ^\n"), "{shown}");
 }
 
 #[test]

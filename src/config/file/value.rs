@@ -50,7 +50,7 @@ impl ValueForm {
             ValueForm::Time => "a duration in quotes, as \"5s\"",
             ValueForm::Size => "a size in quotes, as \"64k\"",
             ValueForm::Text => "a text in quotes",
-            ValueForm::List => "a list of texts in quotes",
+            ValueForm::List => "a text in quotes or a list of them",
         }
     }
 }
