@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 #![cfg(target_os = "linux")]
 
-#[path = "reload/decisions.rs"]
-mod decisions;
 #[path = "reload/checks.rs"]
 mod checks;
+#[path = "reload/decisions.rs"]
+mod decisions;
 #[path = "reload/files.rs"]
 mod files;
 #[path = "reload/flood.rs"]
