@@ -215,7 +215,8 @@ fn of_the_loop() -> Vec<(Key, Event<'static>)> {
         Event::Reloading { file: "/etc/oneloop/oneloop.toml" },
         Event::Reloaded { added: 1, changed: 1, removed: 0, unchanged: 8 },
         Event::ReloadFailed {
-            error: "/etc/oneloop/oneloop.toml:6:10: tcp://:7007 is used by two routes",
+            error: "/etc/oneloop/oneloop.toml:6:10: tcp://:7007 is used by two routes; \
+                    the other route: /etc/oneloop/oneloop.toml:2:10",
         },
         Event::SlowTurn { number: 812, took: Duration::from_millis(14), detail: &SLOW },
         Event::PolledAgain { events: 3 },
