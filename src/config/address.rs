@@ -53,21 +53,6 @@ impl Address {
             .map_err(|span_error| ParseError::new("address", text, span_error))
     }
 
-    /// Whether listening on one may keep another socket from listening on the other: they have a
-    /// port or a file in common. Not every such pair is in each other's way.
-    pub fn shares_place_with(&self, other: &Address) -> bool {
-        match (self, other) {
-            (Address::Tcp(_, port), Address::Tcp(_, other))
-            | (Address::Udp(_, port), Address::Udp(_, other)) => *port > 0 && port == other,
-            (
-                Address::Unix(name) | Address::UnixDatagram(name),
-                Address::Unix(other) | Address::UnixDatagram(other),
-            ) => name == other,
-            (Address::Tcp(..) | Address::Udp(..), _)
-            | (Address::Unix(_) | Address::UnixDatagram(_), _) => false,
-        }
-    }
-
     /// Whether it carries datagrams rather than a stream.
     pub fn is_datagram(&self) -> bool {
         matches!(self, Address::Udp(..) | Address::UnixDatagram(_))

@@ -4,6 +4,7 @@
 use super::diff::is_same_socket;
 use super::file::keys_of;
 use super::options::{ConfigTable, OptionSpec, Settings, Takes};
+use super::overlap;
 use super::policy::RouteSettings;
 use super::restart::is_set_at_start;
 use super::service::HubOptions;
@@ -59,6 +60,13 @@ pub enum PlanChange {
         /// An open datagram socket is not bound again: its flows answer through it.
         is_refused: bool,
     },
+    /// A new address cannot be bound before one that is removed is closed.
+    Overlaps {
+        route: String,
+        listen: String,
+        old_route: String,
+        old: String,
+    },
     /// A setting of the process, as it is written in a file.
     Setting {
         key: String,
@@ -95,7 +103,34 @@ pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
         existing: old.first.policy.existing,
     }));
     changes.extend(after.iter().flat_map(|group| taken_over(group, &before)));
+    changes.extend(overlaps(&before, &after));
     changes
+}
+
+/// Returns the new addresses that exclude an old one. A reload binds the new ones first.
+fn overlaps(before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
+    let all = |groups: &'_ [Group<'_>]| -> Vec<(String, Listen)> {
+        let each = groups.iter().flat_map(|group| {
+            group.listens.iter().map(|listen| (group.first.name.clone(), (*listen).clone()))
+        });
+        each.collect()
+    };
+    let (before, after) = (all(before), all(after));
+    let is_in = |listen: &Listen, of: &[(String, Listen)]| {
+        of.iter().any(|(_, other)| other.address == listen.address)
+    };
+    let new = after.iter().filter(|(_, listen)| !is_in(listen, &before));
+    new.filter_map(|(route, listen)| {
+        let mut gone = before.iter().filter(|(_, old)| !is_in(old, &after));
+        let (old_route, old) = gone.find(|(_, old)| overlap::excludes(old, listen))?;
+        Some(PlanChange::Overlaps {
+            route: route.clone(),
+            listen: listen.to_string(),
+            old_route: old_route.clone(),
+            old: old.to_string(),
+        })
+    })
+    .collect()
 }
 
 /// Returns the sockets that a route takes over from one of another name, and that have to be bound

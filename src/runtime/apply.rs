@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::io;
 
 use crate::config::diff::is_same_socket;
+use crate::config::overlap::Common;
 use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan};
 use crate::core::event::PauseCause;
 use crate::core::{Event, Key, Moment, Timeouts, Turn};
@@ -23,7 +24,7 @@ use super::cuts::{CUTS_MAX, Cut};
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::reload::ReloadSummary;
-use super::routes::{RouteId, targets, timeouts};
+use super::routes::{Route, RouteId, targets, timeouts};
 
 /// Maximum number of retired routes that are checked when something was closed.
 const RETIRED_BUDGET: usize = 64;
@@ -181,7 +182,9 @@ impl Reactor {
                     Some(old) => Step::HandOver(old),
                     None => {
                         let bound = bind(config, names);
-                        Step::Open(bound.map_err(|error| self.name_own_holder(error))?)
+                        Step::Open(
+                            bound.map_err(|error| self.name_own_holder(&config.listen, error))?,
+                        )
                     }
                 },
             };
@@ -202,25 +205,17 @@ impl Reactor {
         }
     }
 
-    /// Names the listener of the loop that has an address which is in use.
-    fn name_own_holder(&self, error: CannotApply) -> CannotApply {
-        let CannotApply::Listen(CannotListen { address, error: cause }) = &error else {
-            return error;
-        };
-        if cause.kind() != io::ErrorKind::AddrInUse {
-            return error;
-        }
-        let routes = self.routes.iter().filter(|(index, _)| !self.routes.is_retired(*index));
-        let mut keys = routes.flat_map(|(_, route)| &route.listeners);
-        let holder = keys.find_map(|key| {
-            let own = self.bound_at(*key).filter(|own| own.shares_place_with(address))?;
-            Some((own, self.route_of(*key)?))
-        });
-        match holder {
-            Some((own, index)) => CannotApply::OwnAddress {
-                listen: address.to_string(),
-                route: self.routes[index].name().to_owned(),
-                own: own.to_string(),
+    /// Names the route of the loop that has an address which is in use.
+    fn name_own_holder(&self, listen: &Listen, error: CannotApply) -> CannotApply {
+        let is_in_use = matches!(&error, CannotApply::Listen(CannotListen { error, .. })
+            if error.kind() == io::ErrorKind::AddrInUse);
+        let mut routes = self.routes.iter().filter(|(index, _)| !self.routes.is_retired(*index));
+        let has_it = |route: &Route| Common::of(&route.config.listen) == Common::of(listen);
+        match routes.find(|(_, route)| is_in_use && has_it(route)) {
+            Some((_, route)) => CannotApply::OwnAddress {
+                listen: listen.address.to_string(),
+                route: route.name().to_owned(),
+                own: route.config.listen.address.to_string(),
             },
             None => error,
         }

@@ -195,6 +195,14 @@ fn describe(change: &PlanChange, counts: &Counts<'_>) -> Result<(char, String), 
             };
             ('!', format!("route {}: {old} → {new}: {effect}", plain(route)))
         }
+        PlanChange::Overlaps { route, listen, old_route, old } => {
+            let (route, holder) = (plain(route), plain(old_route));
+            let line = format!(
+                "route {route}: the reload is refused: {listen} cannot be bound before {old} of \
+                 route {holder} is closed; remove that one in a reload of its own first"
+            );
+            ('!', line)
+        }
         PlanChange::Setting { key, old, new, needs_restart: true } => {
             ('!', format!("{key} {old} → {new}: needs a restart"))
         }

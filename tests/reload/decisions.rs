@@ -77,7 +77,10 @@ fn a_listener_that_is_bound_again_stays_paused_and_a_failure_says_what_was_lost(
     file.applies(&route(&format!("127.0.0.1:{free},reuseport")));
     assert!(file.ctl("listeners").out.contains("paused"), "{:?}", file.ctl("listeners"));
     // The address is the route's own until it is closed.
-    let wider = file.reload(&route(&format!(":{free}")));
+    file.write(&route(&format!(":{free}")));
+    let plan = ended(oneloop(&format!("plan {} {}", file.file().display(), file.admin())));
+    assert!(plan.out.contains("! route r: the reload is refused: tcp://:"), "{plan:?}");
+    let wider = file.ctl("reload");
     assert_eq!(wider.code, Some(1), "{wider:?}");
     let reason = "Address already in use by route r, which listens on tcp://127.0.0.1:";
     assert!(wider.err.contains(reason), "{wider:?}");
