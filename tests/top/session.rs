@@ -185,7 +185,9 @@ fn step_back(top: &mut TestTop, before: &str) -> String {
     top.press("[");
     until("an earlier time", || {
         let text = top.text();
-        let shown = text.split("recorded     shown ").nth(1)?.split(' ').next()?.to_string();
+        // The words depend on what fits into the line.
+        let line = text.lines().find_map(|line| line.strip_prefix("recorded     "))?;
+        let shown = line.trim_start_matches("shown ").split(' ').next()?.to_string();
         (shown != before).then_some(shown)
     })
 }
