@@ -12,13 +12,16 @@ use super::loop_stats::SLEEP_MIN;
 pub struct PhaseWatch {
     /// None: nobody watches.
     until: Option<Moment>,
-    /// The present turn. None: it began before it was measured.
+    /// The last turn that was measured: the present one, unless that began before.
     turn: Option<MeasuredTurn>,
+    /// The number of the last turn that was measured.
+    last: u64,
     thread: Option<ThreadTime>,
 }
 
 #[derive(Debug)]
 struct MeasuredTurn {
+    number: u64,
     began: Moment,
     /// The end of the last phase.
     since: Moment,
@@ -57,10 +60,22 @@ impl PhaseWatch {
         self.until.is_some()
     }
 
-    /// Begins a turn. `slept`: the time in its poll. `ran`: the processor time of the thread.
-    pub fn begin(&mut self, now: Moment, slept: Duration, ran: impl FnOnce() -> Option<Duration>) {
+    /// Begins the turn with this number. `slept`: the time in its poll. `ran`: the processor time
+    /// of the thread.
+    pub fn begin(
+        &mut self,
+        number: u64,
+        now: Moment,
+        slept: Duration,
+        ran: impl FnOnce() -> Option<Duration>,
+    ) {
         self.until = self.until.filter(|until| now < *until);
-        self.turn = Some(MeasuredTurn { began: now, since: now, detail: TurnDetail::default() });
+        let detail = TurnDetail::default();
+        self.turn = Some(MeasuredTurn { number, began: now, since: now, detail });
+        // How long turns in between have slept is not known.
+        if std::mem::replace(&mut self.last, number).checked_add(1) != Some(number) {
+            self.thread = None;
+        }
         match &mut self.thread {
             Some(thread) if now.since(thread.at) < THREAD_TIME_AGE => {
                 // A poll that returns at once works like any other call.
@@ -85,13 +100,16 @@ impl PhaseWatch {
         }
     }
 
-    /// Ends a turn, and returns what its time was spent on. None: it was not measured.
+    /// Ends the turn with this number, and returns what its time was spent on. None: it was not
+    /// measured.
     pub fn finish(
         &mut self,
+        number: u64,
         now: Moment,
         ran: impl FnOnce() -> Option<Duration>,
     ) -> Option<TurnDetail> {
-        let MeasuredTurn { began, mut detail, .. } = self.turn.take()?;
+        let measured = self.turn.take().filter(|turn| turn.number == number);
+        let MeasuredTurn { began, mut detail, .. } = measured?;
         let took = now.since(began);
         if took < WORTH_ASKING {
             detail.not_scheduled = self.thread.as_ref().map(|_| Duration::ZERO);
@@ -137,21 +155,21 @@ mod tests {
         let mut watch = PhaseWatch::default();
         assert!(!watch.is_on());
         watch.start(Moment(0));
-        watch.begin(Moment(100), micros(5), ran(50));
+        watch.begin(1, Moment(100), micros(5), ran(50));
         watch.ended(Phase::Mark, Moment(110));
         watch.set_connection(Some((7, micros(700))));
         watch.ended(Phase::Run, Moment(900));
         watch.ended(Phase::Expire, Moment(905));
         watch.ended(Phase::Run, Moment(915));
-        let detail = watch.finish(Moment(1000), ran(350)).unwrap();
+        let detail = watch.finish(1, Moment(1000), ran(350)).unwrap();
         assert_eq!(detail.phases.map(|took| took.as_micros()), [10, 0, 0, 800, 5, 0, 0]);
         assert_eq!(detail.connection, Some((7, micros(700))));
         assert_eq!(detail.not_scheduled, Some(micros(600)));
-        watch.begin(Moment(2000), Duration::ZERO, || None);
+        watch.begin(2, Moment(2000), Duration::ZERO, || None);
         watch.ended(Phase::Admin, Moment(2300));
-        let detail = watch.finish(Moment(2300), || None).unwrap();
+        let detail = watch.finish(2, Moment(2300), || None).unwrap();
         assert_eq!((detail.connection, detail.not_scheduled), (None, None));
-        watch.begin(Moment(0).after(WATCH_TIME), Duration::ZERO, || None);
+        watch.begin(3, Moment(0).after(WATCH_TIME), Duration::ZERO, || None);
         assert!(!watch.is_on(), "nobody asked for a minute");
     }
 
@@ -160,36 +178,45 @@ mod tests {
         let mut watch = PhaseWatch::default();
         watch.start(Moment(9_000_000));
         watch.ended(Phase::Admin, Moment(9_000_100));
-        assert_eq!(watch.finish(Moment(9_000_100), not_asked), None);
+        assert_eq!(watch.finish(1, Moment(9_000_100), not_asked), None);
+        // The turn that was measured last is another one.
+        watch.begin(7, Moment(9_000_200), Duration::ZERO, ran(10));
+        watch.ended(Phase::Admin, Moment(99_000_000));
+        assert_eq!(watch.finish(12, Moment(99_000_000), not_asked), None);
+        // Nor is it known for how long the turns in between have slept.
+        watch.begin(13, Moment(99_000_010), Duration::ZERO, ran(20));
+        watch.begin(15, Moment(99_000_910), Duration::ZERO, ran(30));
+        let detail = watch.finish(15, Moment(99_001_110), ran(230)).unwrap();
+        assert_eq!(detail.not_scheduled, Some(Duration::ZERO));
     }
 
     #[test]
     fn short_turns_share_a_processor_time_and_what_they_slept_counts_as_no_wait() {
         let mut watch = PhaseWatch::default();
-        watch.begin(Moment(1000), micros(0), ran(10));
-        let detail = watch.finish(Moment(1030), not_asked).unwrap();
+        watch.begin(4, Moment(1000), micros(0), ran(10));
+        let detail = watch.finish(4, Moment(1030), not_asked).unwrap();
         assert_eq!(detail.not_scheduled, Some(Duration::ZERO));
         // 400 us asleep, 70 us in turns, all of it at work.
-        watch.begin(Moment(1430), micros(400), not_asked);
-        let detail = watch.finish(Moment(1470), not_asked).unwrap();
+        watch.begin(5, Moment(1430), micros(400), not_asked);
+        let detail = watch.finish(5, Moment(1470), not_asked).unwrap();
         assert_eq!(detail.not_scheduled, Some(Duration::ZERO));
         // Two milliseconds, one of them at work.
-        watch.begin(Moment(1475), micros(5), not_asked);
-        let detail = watch.finish(Moment(3475), ran(10 + 75 + 1000)).unwrap();
+        watch.begin(6, Moment(1475), micros(5), not_asked);
+        let detail = watch.finish(6, Moment(3475), ran(10 + 75 + 1000)).unwrap();
         assert_eq!(detail.not_scheduled, Some(micros(1000)));
         // The processor time of a turn that was asked serves the next one too.
-        watch.begin(Moment(3500), micros(25), not_asked);
-        watch.finish(Moment(3510), not_asked).unwrap();
-        watch.begin(Moment(4475), micros(965), ran(2000));
+        watch.begin(7, Moment(3500), micros(25), not_asked);
+        watch.finish(7, Moment(3510), not_asked).unwrap();
+        watch.begin(8, Moment(4475), micros(965), ran(2000));
     }
 
     #[test]
     fn never_more_time_was_waited_than_the_turn_took() {
         let mut watch = PhaseWatch::default();
-        watch.begin(Moment(0), micros(0), ran(0));
-        watch.finish(Moment(90), not_asked);
-        watch.begin(Moment(900), micros(0), not_asked);
-        let detail = watch.finish(Moment(1050), ran(1)).unwrap();
+        watch.begin(9, Moment(0), micros(0), ran(0));
+        watch.finish(9, Moment(90), not_asked);
+        watch.begin(10, Moment(900), micros(0), not_asked);
+        let detail = watch.finish(10, Moment(1050), ran(1)).unwrap();
         assert_eq!(detail.not_scheduled, Some(micros(150)));
     }
 }

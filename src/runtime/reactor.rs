@@ -153,12 +153,14 @@ impl Reactor {
         if WATCHED {
             // What followed the last turn was done for admin clients.
             self.phases.ended(Phase::Admin, before);
-            self.event_loop.set_detail(self.phases.finish(before, thread_time));
+            let number = self.event_loop.turns();
+            self.event_loop.set_detail(self.phases.finish(number, before, thread_time));
         }
         let limit = self.sleep_limit(before);
         let turn = &mut self.event_loop.sleep(before, limit, self.engine.queued(), observer)?;
         if WATCHED {
-            self.phases.begin(turn.now, turn.now.since(before), thread_time);
+            let slept = turn.now.since(before);
+            self.phases.begin(self.event_loop.turns(), turn.now, slept, thread_time);
         }
         let mut reported = self.mark(turn);
         // Without a limit no deadline is armed.
