@@ -30,7 +30,7 @@ pub fn reload(reactor: &mut Reactor, watch: &mut Watch) -> Result<u64, Problem> 
     let number = reactor.request_reload(turn);
     number.ok_or_else(|| {
         let detail = match reactor.has_config_file() {
-            true => "the daemon is being stopped",
+            true => "the daemon is draining",
             false => "the daemon was started without a configuration file",
         };
         Problem::new(Status::Conflict, detail)
@@ -67,7 +67,7 @@ pub fn set_paused(
     query.finish()?;
     let inspect = reactor.inspect();
     if inspect.is_draining() {
-        return Err(Problem::new(Status::Conflict, "the daemon is being stopped"));
+        return Err(Problem::new(Status::Conflict, "the daemon is draining"));
     }
     let all: Vec<(Key, String)> =
         inspect.listeners().map(|(key, slot)| (key, slot.address.to_string())).collect();

@@ -102,12 +102,13 @@ pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
         route: old.first.name.clone(),
         existing: old.first.policy.existing,
     }));
-    changes.extend(after.iter().flat_map(|group| taken_over(group, &before)));
+    changes.extend(after.iter().flat_map(|group| taken_over(group, &before, &after)));
     changes.extend(overlaps(&before, &after));
     changes
 }
 
-/// Returns the new addresses that exclude an old one. A reload binds the new ones first.
+/// Returns the new addresses that exclude an old one. A reload binds the new ones first, and those
+/// that are bound again last, together.
 fn overlaps(before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
     let all = |groups: &'_ [Group<'_>]| -> Vec<(String, Listen)> {
         let each = groups.iter().flat_map(|group| {
@@ -116,12 +117,18 @@ fn overlaps(before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
         each.collect()
     };
     let (before, after) = (all(before), all(after));
-    let is_in = |listen: &Listen, of: &[(String, Listen)]| {
+    let has_address = |listen: &Listen, of: &[(String, Listen)]| {
         of.iter().any(|(_, other)| other.address == listen.address)
     };
-    let new = after.iter().filter(|(_, listen)| !is_in(listen, &before));
+    let new =
+        after.iter().filter(|(_, new)| !before.iter().any(|(_, old)| is_same_socket(old, new)));
     new.filter_map(|(route, listen)| {
-        let mut gone = before.iter().filter(|(_, old)| !is_in(old, &after));
+        let is_rebound = has_address(listen, &before);
+        let mut gone = before.iter().filter(|(_, old)| {
+            !after.iter().any(|(_, new)| is_same_socket(old, new))
+                && old.address != listen.address
+                && !(is_rebound && has_address(old, &after))
+        });
         let (old_route, old) = gone.find(|(_, old)| overlap::excludes(old, listen))?;
         Some(PlanChange::Overlaps {
             route: route.clone(),
@@ -135,18 +142,23 @@ fn overlaps(before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
 
 /// Returns the sockets that a route takes over from one of another name, and that have to be bound
 /// again: a reload recognises sockets by their address.
-fn taken_over<'a>(
-    group: &'a Group<'_>,
-    before: &'a [Group<'_>],
-) -> impl Iterator<Item = PlanChange> + 'a {
-    let others = || before.iter().filter(|old| old.first.name != group.first.name);
-    group.listens.iter().filter_map(move |listen| {
-        let old = others()
-            .flat_map(|old| &old.listens)
-            .find(|old| old.address == listen.address && old.address.port() != Some(0))?;
-        let has_same = is_same_socket(old, listen);
-        (!has_same).then(|| rebound(&group.first.name, old, listen))
-    })
+fn taken_over(group: &Group<'_>, before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
+    let has = |groups: &[Group<'_>], name: &str, listen: &Listen| {
+        let mut own = groups.iter().filter(|group| group.first.name == name);
+        own.any(|group| group.listens.iter().any(|other| other.address == listen.address))
+    };
+    let name = &group.first.name;
+    let taken = group.listens.iter().filter_map(|listen| {
+        // A route that has the address in both files keeps its own socket.
+        if listen.address.port() == Some(0) || has(before, name, listen) {
+            return None;
+        }
+        let gave = before.iter().filter(|old| !has(after, &old.first.name, listen));
+        let mut sockets = gave.flat_map(|old| &old.listens);
+        let old = sockets.find(|old| old.address == listen.address)?;
+        (!is_same_socket(old, listen)).then(|| rebound(name, old, listen))
+    });
+    taken.collect()
 }
 
 fn rebound(route: &str, old: &Listen, new: &Listen) -> PlanChange {
@@ -201,22 +213,28 @@ fn routes(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
     }));
 }
 
+/// Compares the addresses of a route. One that occurs several times is matched with the one that is
+/// most like it.
 fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
     let route = &new.first.name;
-    for listen in &new.listens {
-        let before = old.listens.iter().find(|before| before.address == listen.address);
+    let mut left: Vec<&Listen> = old.listens.clone();
+    let mut take = |fits: &dyn Fn(&Listen) -> bool| {
+        let at = left.iter().position(|before| fits(before))?;
+        Some(left.remove(at))
+    };
+    let exact: Vec<Option<&Listen>> =
+        new.listens.iter().map(|listen| take(&|before| before == *listen)).collect();
+    for (listen, _) in new.listens.iter().zip(exact).filter(|(_, exact)| exact.is_none()) {
         let (route, text) = (route.clone(), listen.to_string());
-        match before {
-            None => changes.push(PlanChange::Listens { route, listen: text }),
-            Some(before) if before == listen => {}
+        changes.push(match take(&|before| before.address == listen.address) {
+            None => PlanChange::Listens { route, listen: text },
             Some(before) if is_same_socket(before, listen) => {
-                changes.push(PlanChange::Backlog { route, old: before.to_string(), new: text });
+                PlanChange::Backlog { route, old: before.to_string(), new: text }
             }
-            Some(before) => changes.push(rebound(&route, before, listen)),
-        }
+            Some(before) => rebound(&route, before, listen),
+        });
     }
-    let is_gone = |before: &&&Listen| !new.listens.iter().any(|l| l.address == before.address);
-    changes.extend(old.listens.iter().filter(is_gone).map(|before| PlanChange::ListensNoMore {
+    changes.extend(left.into_iter().map(|before| PlanChange::ListensNoMore {
         route: route.clone(),
         listen: before.to_string(),
     }));
@@ -402,9 +420,40 @@ mod tests {
         let (route, old, new) = ("c".to_owned(), "tcp://:1".into(), "tcp://:1,reuseport".into());
         assert_eq!(found.last(), Some(&PlanChange::Rebound { route, old, new, is_refused: false }));
         assert_eq!(found.len(), 3);
+        let both = "[route.a]\nlisten = \":1,reuseport\"\necho = true\n\
+                    [route.b]\nlisten = \":1,reuseport,backlog=9\"\necho = true\n";
+        assert_eq!(changes(both, both), [], "each route keeps its own socket");
+        let two = both.replace("\":1,reuseport\"", "[\":1,reuseport\", \":1,reuseport\"]");
+        let (route, listen) = ("a".to_owned(), "tcp://:1,reuseport".to_owned());
+        assert_eq!(changes(both, &two), [PlanChange::Listens { route, listen }]);
         let new = OLD.replace(", \":3\"", "");
         let [change] = &changes(OLD, &new)[..] else { panic!("not one change") };
         let listen = "tcp://:3".to_owned();
         assert_eq!(*change, PlanChange::ListensNoMore { route: "b".into(), listen });
+    }
+
+    #[test]
+    fn an_address_that_excludes_an_old_one_is_refused_before_the_reload() {
+        let text = |listens: &str| format!("[route.a]\nlisten = [{listens}]\necho = true\n");
+        let refused = |old: &str, new: &str| {
+            let found = changes(&text(old), &text(new)).into_iter().rev();
+            let mut refused = found.filter_map(|change| match change {
+                PlanChange::Overlaps { listen, old, .. } => Some((listen, old)),
+                _ => None,
+            });
+            refused.next()
+        };
+        let pair = |new: &str, old: &str| Some((new.to_owned(), old.to_owned()));
+        assert_eq!(refused("'unix:x'", "'unix-dgram:x'"), pair("unix-dgram:x", "unix:x"));
+        assert_eq!(refused("'[::1]:1'", "'127.0.0.1:1'"), None);
+        // One that is bound again is closed last, unless both are.
+        let (plain, shared) = ("127.0.0.1:1", "127.0.0.1:1,reuseport");
+        let [old, new] = [plain, shared].map(|listen| format!("'{listen}'"));
+        assert_eq!(refused(&old, &new), None);
+        if cfg!(target_os = "linux") {
+            assert_eq!(refused("':1'", &old), pair("tcp://127.0.0.1:1", "tcp://:1"));
+            let both = format!("':1,reuseport', {new}");
+            assert_eq!(refused(&old, &both), pair("tcp://:1,reuseport", "tcp://127.0.0.1:1"));
+        }
     }
 }

@@ -55,6 +55,16 @@ pub fn excludes(one: &Listen, other: &Listen) -> bool {
     }
 }
 
+/// Whether the system may refuse it: a name may stand for any address.
+pub fn may_exclude(one: &Listen, other: &Listen) -> bool {
+    let is_named = |listen: &Listen| match &listen.address {
+        Address::Tcp(host, _) | Address::Udp(host, _) => matches!(host, Host::Name(_)),
+        Address::Unix(_) | Address::UnixDatagram(_) => false,
+    };
+    let is_possible = is_named(one) || is_named(other);
+    excludes(one, other) || is_possible && Common::of(one) == Common::of(other)
+}
+
 fn has_common_address(hosts: [(&Host, &ListenOptions); 2]) -> bool {
     let [(host, _), (other, _)] = hosts;
     if host == other {

@@ -105,7 +105,7 @@ mod tests {
         let first = bound(&text);
         assert_eq!(first.address.to_string(), text);
         let error = bind_datagram(&text.parse().unwrap()).unwrap_err().to_string();
-        assert_eq!(error, format!("cannot listen on {text}: another process is listening on it"));
+        assert_eq!(error, format!("cannot listen on {text}: a process is listening on it"));
         Plain::unbound().unwrap().send_to(b"hello", &path).unwrap();
         assert_eq!(receive(&first), 5);
         drop(first);

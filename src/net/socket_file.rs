@@ -127,7 +127,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match probe(path) {
         SocketProbe::Stale => fs::remove_file(path),
         SocketProbe::InUse => {
-            let reason = "another process is listening on it";
+            let reason = "a process is listening on it";
             Err(io::Error::new(io::ErrorKind::AddrInUse, reason))
         }
         SocketProbe::Unknown(error) => Err(error),
@@ -247,19 +247,19 @@ mod tests {
         let path = scratch.path("x.sock");
         let listener = UnixListener::bind(&path).unwrap();
         listener.set_nonblocking(true).unwrap();
-        assert_eq!(refusal(&path), "another process is listening on it");
+        assert_eq!(refusal(&path), "a process is listening on it");
         assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         UnixStream::connect(&path).unwrap();
 
         let path = scratch.path("x.dgram");
         let _datagrams = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(refusal(&path), "another process is listening on it");
+        assert_eq!(refusal(&path), "a process is listening on it");
 
         let path = scratch.path("not-yet");
         let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
         let socket = socket.unwrap();
         socket.bind(&socket2::SockAddr::unix(&path).unwrap()).unwrap();
-        assert_eq!(refusal(&path), "another process is listening on it");
+        assert_eq!(refusal(&path), "a process is listening on it");
         socket.listen(1).unwrap();
         UnixStream::connect(&path).unwrap();
     }

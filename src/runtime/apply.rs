@@ -5,14 +5,13 @@
 //! ones. Then the routes are exchanged within the turn. Only an address with a changed option that
 //! cannot be set on an open socket is closed and bound again.
 
-use std::collections::HashMap;
 use std::io;
 
 use crate::config::diff::is_same_socket;
-use crate::config::overlap::Common;
-use crate::config::{self, Address, Change, Diff, Existing, Listen, Plan};
+use crate::config::overlap;
+use crate::config::{self, Address, Change, Listen, Plan};
 use crate::core::event::PauseCause;
-use crate::core::{Event, Key, Moment, Timeouts, Turn};
+use crate::core::{Event, Key, Timeouts, Turn};
 use crate::net::CannotListen;
 use crate::net::bind::ListenNames;
 use crate::net::bound_datagram::{BoundDatagram, bind_known_datagram};
@@ -20,11 +19,11 @@ use crate::net::listener::Listener;
 use crate::net::self_connect::{BoundAddr, reaches};
 
 pub use super::cannot_apply::CannotApply;
-use super::cuts::{CUTS_MAX, Cut};
+use super::cut_plan::RoutesByName;
 use super::listeners::ListenerSlot;
 use super::reactor::Reactor;
 use super::reload::ReloadSummary;
-use super::routes::{Route, RouteId, targets, timeouts};
+use super::routes::{Route, targets, timeouts};
 
 /// Maximum number of retired routes that are checked when something was closed.
 const RETIRED_BUDGET: usize = 64;
@@ -51,21 +50,11 @@ enum Step {
     },
 }
 
-/// What a plan decides about the connections of routes.
-struct PlannedCuts {
-    /// These are decided, whatever was decided before.
-    decided: Vec<RouteId>,
-    cuts: Vec<Cut>,
-}
-
 /// A bound socket, stream or datagram.
 enum Bound {
     Stream(Listener),
     Datagram(BoundDatagram),
 }
-
-/// The routes of a plan. Those of one name have the same service and policy.
-type RoutesByName<'a> = HashMap<&'a str, &'a config::Route>;
 
 impl Reactor {
     /// Replaces the routes and settings of the loop by those of `plan`, or changes nothing. What
@@ -114,42 +103,6 @@ impl Reactor {
         Ok(summary)
     }
 
-    /// Decides which connections are closed, by the policy of their routes. Routes are recognised
-    /// by name here: one that has only moved to another address is not removed, and what is decided
-    /// for a name applies to the connections that it has kept so far, too.
-    fn plan_cuts(
-        &mut self,
-        diff: &Diff,
-        new: &RoutesByName<'_>,
-        now: Moment,
-    ) -> Result<PlannedCuts, CannotApply> {
-        let mut decided: HashMap<&str, Existing> = HashMap::new();
-        let mut routes = Vec::new();
-        for index in diff.touched().map(|at| self.routes.planned(at)) {
-            let old = &self.routes[index].config;
-            let existing = match new.get(old.name.as_str()) {
-                None => old.policy.existing,
-                Some(new) if new.service == old.service => continue,
-                Some(new) => new.policy.existing,
-            };
-            decided.insert(&old.name, existing);
-            routes.push((self.routes.id(index), existing));
-        }
-        for index in self.routes.retired() {
-            let existing = decided.get(self.routes[index].name());
-            routes.extend(existing.map(|existing| (self.routes.id(index), *existing)));
-        }
-        let last = self.conn_ids.last();
-        let cut = |(id, existing): &(RouteId, Existing)| Cut::new(*id, last, *existing, now);
-        let cuts: Vec<Cut> = routes.iter().filter_map(cut).collect();
-        let decided = routes.into_iter().map(|(id, _)| id).collect();
-        self.cuts.retain(|id| self.routes.has(id));
-        match self.cuts.len() + cuts.len() <= CUTS_MAX {
-            true => Ok(PlannedCuts { decided, cuts }),
-            false => Err(CannotApply::TooManyCuts),
-        }
-    }
-
     /// Gives the connections of retired routes the timeouts of the new route with their name.
     fn update_retired(&mut self, new: &RoutesByName<'_>) {
         for index in self.routes.retired() {
@@ -196,6 +149,7 @@ impl Reactor {
             }
             steps.push(step);
         }
+        self.refuse_blocked_rebinds(&steps, plan)?;
         let is_new =
             |step: &&Step| matches!(step, Step::Open(_) | Step::HandOver(_) | Step::Rebind(_));
         let new = steps.iter().filter(is_new);
@@ -209,16 +163,50 @@ impl Reactor {
     fn name_own_holder(&self, listen: &Listen, error: CannotApply) -> CannotApply {
         let is_in_use = matches!(&error, CannotApply::Listen(CannotListen { error, .. })
             if error.kind() == io::ErrorKind::AddrInUse);
-        let mut routes = self.routes.iter().filter(|(index, _)| !self.routes.is_retired(*index));
-        let has_it = |route: &Route| Common::of(&route.config.listen) == Common::of(listen);
+        let mut routes = self.open_routes();
+        let has_it = |route: &Route| overlap::may_exclude(&route.config.listen, listen);
         match routes.find(|(_, route)| is_in_use && has_it(route)) {
-            Some((_, route)) => CannotApply::OwnAddress {
-                listen: listen.address.to_string(),
-                route: route.name().to_owned(),
-                own: route.config.listen.address.to_string(),
-            },
+            Some((index, route)) => self.own_address(listen, index, route),
             None => error,
         }
+    }
+
+    /// The routes that have open sockets, with their indices.
+    fn open_routes(&self) -> impl Iterator<Item = (u16, &Route)> {
+        self.routes.iter().filter(|(index, route)| {
+            route.listeners.iter().any(|key| self.route_of(*key) == Some(*index))
+        })
+    }
+
+    fn own_address(&self, listen: &Listen, index: u16, route: &Route) -> CannotApply {
+        CannotApply::OwnAddress {
+            listen: listen.address.to_string(),
+            route: route.name().to_owned(),
+            own: route.config.listen.address.to_string(),
+            is_closing: self.routes.is_retired(index),
+        }
+    }
+
+    /// Fails if a socket that stays open while others are bound again keeps one of them from it:
+    /// nothing is closed for nothing.
+    fn refuse_blocked_rebinds(&self, steps: &[Step], plan: &Plan) -> Result<(), CannotApply> {
+        let rebinds = || {
+            let steps = steps.iter().zip(&plan.routes);
+            steps.filter_map(|(step, config)| match step {
+                Step::Rebind(old) => Some((*old, &config.listen)),
+                _ => None,
+            })
+        };
+        for (_, listen) in rebinds() {
+            let mut staying = self.open_routes().filter(|(index, route)| {
+                rebinds().all(|(old, _)| old != *index)
+                    && overlap::excludes(&route.config.listen, listen)
+            });
+            if let Some((index, route)) = staying.next() {
+                return Err(self.own_address(listen, index, route));
+            }
+        }
+        Ok(())
     }
 
     /// A retired route whose sockets are still open at the address of this one, and that no other
@@ -261,13 +249,17 @@ impl Reactor {
                 step => step,
             });
         }
-        // These come last, when nothing else can fail: their addresses are free for a moment.
-        let mut rebound = Vec::new();
+        // These come last, when nothing else can fail: their addresses are free for a moment. All
+        // are closed before one is bound, as one may be in the way of another.
+        let old = done.iter().filter_map(|step| match step {
+            Step::Rebind(old) => Some((*old, self.is_paused(*old))),
+            _ => None,
+        });
+        let rebound: Vec<(u16, bool)> = old.collect();
+        rebound.iter().for_each(|(old, _)| self.close_listeners(*old));
         for (step, config) in done.iter_mut().zip(&plan.routes) {
             let Step::Rebind(old) = *step else { continue };
-            let is_paused = self.is_paused(old);
-            rebound.push((old, is_paused));
-            self.close_listeners(old);
+            let is_paused = rebound.contains(&(old, true));
             let opening = bind(config, names);
             match opening.and_then(|bound| self.open_route(bound, config, warnings)) {
                 Ok(index) => {

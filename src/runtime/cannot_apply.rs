@@ -36,6 +36,8 @@ pub enum CannotApply {
         listen: String,
         route: String,
         own: String,
+        /// The route was removed before, and its socket still has clients or flows.
+        is_closing: bool,
     },
     TooManyRoutes,
     /// Too many routes have connections that are still to be cut.
@@ -61,11 +63,21 @@ impl fmt::Display for CannotApply {
                 write!(f, "{error}; the clients that waited at {} were reset", escaped(reset))?;
                 lost.iter().try_for_each(|lost| write!(f, "; it is not served any more: {lost}"))
             }
-            CannotApply::OwnAddress { listen, route, own } => {
+            CannotApply::OwnAddress { listen, route, own, is_closing } => {
                 let (listen, route, own) = (escaped(listen), escaped(route), escaped(own));
                 write!(f, "cannot listen on {listen}: Address already in use by route {route}, ")?;
-                write!(f, "which listens on {own} until the new addresses are bound; ")?;
-                f.write_str("remove that one in a reload of its own first")
+                match is_closing {
+                    true => write!(
+                        f,
+                        "which was removed; its socket at {own} closes when its accept queue is \
+                         empty and its flows have ended"
+                    ),
+                    false => write!(
+                        f,
+                        "which listens on {own} until the new addresses are bound; remove that one \
+                         in a reload of its own first"
+                    ),
+                }
             }
             CannotApply::TooManyCuts => {
                 write!(f, "more than {CUTS_MAX} routes have connections that are still to be cut")

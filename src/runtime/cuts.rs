@@ -58,6 +58,19 @@ impl Cuts {
         self.cuts.retain(|cut| !routes.contains(&cut.route));
     }
 
+    /// Number of waiting cuts of these routes.
+    pub fn count(&self, routes: &[RouteId]) -> usize {
+        self.cuts.iter().filter(|cut| routes.contains(&cut.route)).count()
+    }
+
+    /// Makes a new cut due when an earlier one of its route would have been, if that is sooner: a
+    /// reload must not put it off.
+    pub fn keep_due(&self, cut: &mut Cut) {
+        for earlier in self.cuts.iter().filter(|earlier| earlier.route == cut.route) {
+            cut.due = cut.due.min(earlier.due);
+        }
+    }
+
     /// Takes one that is due.
     pub fn take_due(&mut self, now: Moment) -> Option<Cut> {
         let at = self.cuts.iter().position(|cut| cut.due <= now)?;
@@ -72,5 +85,30 @@ impl Cuts {
     /// Returns how long the loop may sleep. None is no limit.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
         self.cuts.iter().map(|cut| cut.due.since(now)).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_later_decision_puts_off_no_cut_and_counts_once() {
+        let route = |index| RouteId { index, generation: 0 };
+        let after = Existing::After(Duration::from_secs(2));
+        let cut = |index, now| Cut::new(route(index), 9, after, Moment(now)).unwrap();
+        let mut cuts = Cuts::default();
+        cuts.add(cut(1, 0));
+        cuts.add(cut(2, 0));
+        let mut again = cut(1, 1_000_000);
+        cuts.keep_due(&mut again);
+        assert_eq!(again.due, Moment(2_000_000));
+        assert_eq!(cuts.count(&[route(1), route(3)]), 1);
+        cuts.forget(&[route(1)]);
+        cuts.add(again);
+        assert_eq!(cuts.len(), 2);
+        assert_eq!(cuts.sleep(Moment(500_000)), Some(Duration::from_millis(1500)));
+        assert!(cuts.take_due(Moment(1_999_999)).is_none());
+        assert!(cuts.take_due(Moment(2_000_000)).is_some());
     }
 }

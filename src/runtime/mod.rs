@@ -5,6 +5,7 @@ pub mod apply;
 mod cannot_apply;
 mod capacity;
 pub(crate) mod clock;
+mod cut_plan;
 mod cut_sweep;
 mod cuts;
 pub mod datagrams;

@@ -48,8 +48,7 @@ fn a_file_on_which_somebody_answers_is_left_alone() {
         let address = format!("{scheme}:{}", scratch.path("x").display());
         let (code, complaint) = fails(&format!("discard {address}"));
         assert_eq!(code, 1);
-        let expected =
-            format!("oneloop: cannot listen on {address}: another process is listening on it");
+        let expected = format!("oneloop: cannot listen on {address}: a process is listening on it");
         assert_eq!(complaint, expected);
     }
     first.client(0).echo(b"undisturbed");
@@ -103,8 +102,7 @@ fn of_two_starts_at_once_over_a_dead_file_one_serves_and_the_other_says_why_not(
                 |daemon: &TestDaemon| daemon.count(" limits: ") + daemon.count("cannot listen");
             (both.iter().map(decided).sum::<usize>() == 2).then_some(())
         });
-        let loser =
-            both.iter().position(|daemon| daemon.count("another process is listening") == 1);
+        let loser = both.iter().position(|daemon| daemon.count("a process is listening") == 1);
         assert_eq!(both[loser.unwrap()].code(), Some(1));
         TestStream::connect(&scratch.unix(&name)).echo(b"the winner");
     }

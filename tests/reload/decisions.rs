@@ -57,11 +57,14 @@ fn a_later_file_takes_back_a_cut_that_waits() {
     // A connection of the route between them is cut when the other would have been.
     file.applies(&route("discard", "after 500ms"));
     file.applies(&route("echo", "keep"));
+    // Nothing but the decision has changed.
+    file.applies(&route("discard", "after 300ms"));
+    file.applies(&route("discard", "keep"));
     let other = format!("[route.o]\nlisten = \"{}\"\necho = true\n", scratch.unix("o"));
-    file.applies(&(route("echo", "keep") + &other + "existing = \"after 1s\"\n"));
+    file.applies(&(route("discard", "keep") + &other + "existing = \"after 1s\"\n"));
     let mut witness = TestStream::connect(&scratch.unix("o"));
     witness.echo(b"hello");
-    file.applies(&route("echo", "keep"));
+    file.applies(&route("discard", "keep"));
     witness.ending();
     assert_eq!(file.metric("oneloop_connections_closed_total{reason=\"reload\"}"), 1);
     client.echo(b"longer than the cuts");
@@ -86,4 +89,22 @@ fn a_listener_that_is_bound_again_stays_paused_and_a_failure_says_what_was_lost(
     assert!(wider.err.contains(reason), "{wider:?}");
     assert!(file.ctl("listeners").out.contains("paused"));
     file.daemon.says("not reloaded: cannot listen on tcp://");
+}
+
+/// A socket that stays open would keep another one from being bound again: nothing is closed.
+#[test]
+fn a_listener_that_cannot_be_bound_again_is_not_closed() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let route = |name: &str, options: &str| {
+        format!("[route.{name}]\nlisten = \"127.0.0.1:{free}{options}\"\necho = true\n")
+    };
+    let file = FileDaemon::start(&(route("a", ",reuseport") + &route("b", ",reuseport")));
+    assert_eq!(file.ctl("pause").code, Some(0));
+    let mut waiting = TestStream::connect(&format!("tcp://127.0.0.1:{free}"));
+    let refused = file.reload(&route("a", ""));
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("in use by route b"), "{refused:?}");
+    assert!(!refused.err.contains("were reset"), "{refused:?}");
+    assert_eq!(file.ctl("resume").code, Some(0));
+    waiting.echo(b"still in the queue");
 }
