@@ -164,7 +164,9 @@ fn verdict(longest: Option<&LongTurn>, ran_and_waited: Option<(Duration, Duratio
         if whole > 0.0 { 100.0 * waited.as_secs_f64() / whole } else { 0.0 }
     });
     let scheduling = share.map_or(String::new(), |share| {
-        format!("; it waited for a processor in {share:.1} % of the time in which it could run")
+        format!(
+            "; the process waited for a processor in {share:.1} % of the time in which it could run"
+        )
     });
     let Some(turn) = longest.filter(|turn| turn.seconds >= LATE_SECONDS) else {
         let limit = LATE_SECONDS * 1e3;
@@ -290,10 +292,8 @@ mod tests {
             assert_eq!(verdict(longest.as_ref(), None), expected);
         }
         let waited = Some((Duration::from_secs(3), Duration::from_secs(1)));
-        assert!(
-            verdict(None, waited).ends_with(
-                "; it waited for a processor in 25.0 % of the time in which it could run"
-            )
-        );
+        assert!(verdict(None, waited).ends_with(
+            "; the process waited for a processor in 25.0 % of the time in which it could run"
+        ));
     }
 }

@@ -177,6 +177,12 @@ impl<W: Write> ReplayObserver for LogObserver<ReplayedLog<W>> {
     fn known_listener(&mut self, key: Key, _service: ServiceKind, address: &str) {
         self.add_listener(key, address);
     }
+
+    fn lost(&mut self, events: u64) {
+        let events = Count(events as usize, "event: was");
+        let line = format_args!("{events} lost here: the recording does not have them");
+        self.sink.write(LIFECYCLE, Level::Warn, line);
+    }
 }
 
 impl<S: LineSink> LogObserver<S> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::core::event::{DropReason, PauseCause};
 use crate::core::{
-    Deadline, Event, Key, Peer, Phase, ReadHint, Ready, ServiceKind, Signal, TurnDetail,
+    Deadline, Event, Key, Peer, Phase, ReadHint, Ready, ServiceKind, Signal, SourceKind, TurnDetail,
 };
 
 use super::ending::{CloseSentence, FarEnd};
@@ -64,6 +64,12 @@ pub fn explain(key: Key, event: &Event<'_>, far: FarEnd) -> Explanation {
         Event::SlowTurn { detail, took, .. } => Text(slow_turn(took, detail)),
         Event::PolledAgain { .. } => {
             Text("deadlines are due, and an event that moves one may have come since the last poll")
+        }
+        Event::Listening { .. } if key.is_source() && key.source_kind() == SourceKind::Datagram => {
+            Text(
+                "the address is bound: the kernel queues datagrams, and the loop receives them \
+                 when the socket is reported readable",
+            )
         }
         Event::Listening { .. } => Text(
             "the address is bound: the kernel completes handshakes, and the loop accepts the \
@@ -440,7 +446,8 @@ fn deadline_set(deadline: Deadline) -> &'static str {
              reset the connection and destroy data in flight"
         }
         Deadline::Quiet => {
-            "the daemon is draining: a connection at rest is closed when it was quiet for this long"
+            "the daemon is draining: a connection at rest is closed once it has been quiet for \
+             this long"
         }
     }
 }

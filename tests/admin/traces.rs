@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use crate::command::oneloop;
 use crate::programs::{answer, has};
 use crate::scratch::Scratch;
+use crate::target::Target;
 use crate::test_daemon::{Ended, TestDaemon, ended};
 
 /// Converts a recording with these arguments.
@@ -67,26 +68,39 @@ fn a_daemon_that_was_restarted_is_told_apart_from_the_one_before() {
     let scratch = Scratch::new();
     let record = scratch.path("run.rec");
     let record = record.display();
-    let mut pids = Vec::new();
-    for service in ["echo", "discard"] {
-        let line = format!("{service} 127.0.0.1:0 --record {record},limit=16M");
+    let (mut pids, target) = (Vec::new(), Target::tcp());
+    for answer in [&b"one"[..], b"other"] {
+        let to = target.address();
+        let line = format!("relay 127.0.0.1:0 {to} --record {record},limit=16M");
         let mut daemon = TestDaemon::start(&line);
         pids.push(daemon.pid());
-        let mut client = daemon.client(0);
+        let (mut client, mut server) = (daemon.client(0), target.accept());
         client.send(b"hello");
+        assert_eq!(server.get(5), b"hello");
+        server.send(answer);
+        server.finish();
+        assert_eq!(client.rest(), answer);
         client.finish();
-        client.rest();
+        assert_eq!(server.rest(), b"");
         daemon.signal(Signal::TERM);
         assert_eq!(daemon.code(), Some(0));
     }
     let explained = trace(&format!("{record} explain 1"));
     let lives: Vec<&str> = explained.out.split("Process ").collect();
     assert_eq!((explained.code, lives.len()), (Some(0), 3), "{}", explained.out);
-    for (life, (pid, service)) in lives[1..].iter().zip(pids.iter().zip(["echo", "discard"])) {
+    for (life, (pid, bytes)) in lives[1..].iter().zip(pids.iter().zip(["3 B down", "5 B down"])) {
         assert!(life.starts_with(&format!("{pid}, started 20")), "{life}");
-        assert!(life.contains(service) && life.matches("It was closed").count() == 1, "{life}");
+        assert!(life.contains(bytes) && life.matches("It was closed").count() == 1, "{life}");
     }
-    assert!(!trace(&format!("{record} explain 7")).out.contains("Process"));
+    let nobody = trace(&format!("{record} explain 7"));
+    let text = "Connection 7 has no event in this recording.\n";
+    assert_eq!((nobody.code, nobody.out.as_str()), (Some(1), text));
+    // It would hide the numbered files.
+    let refused = trace(&format!("{record} flags -o {record}"));
+    assert!(
+        refused.code == Some(2) && refused.err.contains("name of the recording"),
+        "{refused:?}"
+    );
     let flags = trace(&format!("{record} flags"));
     assert_eq!(flags.out.matches("1 connection opened").count(), 2, "{}", flags.out);
     let log = trace(&format!("{record} log --level trace")).out;
@@ -104,6 +118,10 @@ fn a_daemon_that_was_restarted_is_told_apart_from_the_one_before() {
     let facts = answer(Command::new("capinfos").arg(&packets), b"");
     let facts = String::from_utf8(facts).unwrap();
     assert!(facts.contains("Strict time order:   True"), "{facts}");
+    // No address that was made up for one process is used for the other.
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(&packets).args(["-Y", "tcp.analysis.flags"]);
+    assert_eq!(String::from_utf8(answer(&mut tshark, b"")).unwrap(), "");
 }
 
 /// The lines of a log without their times, and without those that come from no event.

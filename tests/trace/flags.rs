@@ -99,7 +99,10 @@ fn a_slow_turn_is_found_with_the_connection_that_took_the_most_steps() {
     });
     let text = script.found();
     assert_has(&text, "1. problem, at 0.000 ms Turn 1 took 42ms, without its sleep, for 1");
-    assert_has(&text, "1 event, 3 opened. 3 connections took 8 steps in it, most of all");
+    assert_has(
+        &text,
+        "1 event, 3 opened. 3 connections took 8 reads and writes in it, most of all",
+    );
     assert_has(&text, "connection 2: 6, 6.00 kB read. The median turn took 20us.");
     assert_has(&text, "more: oneloop trace 'a b.rec' explain 2");
     assert!(!text.contains("2. "), "the others are not slow: {text}");
@@ -162,7 +165,10 @@ fn no_connection_is_blamed_for_a_slow_turn_if_all_did_the_same() {
     }
     script.turn(51_000, 0);
     let text = script.found();
-    assert_has(&text, "1,024 connections took 1,024 steps in it, none far more than the others.");
+    assert_has(
+        &text,
+        "1,024 connections took 1,024 reads and writes in it, none far more than the others.",
+    );
     assert!(!text.contains("explain"), "{text}");
 }
 

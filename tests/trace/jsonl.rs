@@ -102,6 +102,7 @@ fn objects(run: impl FnOnce(&mut dyn Observer)) -> Vec<Value> {
     converter.process(&SegmentHead { segment: 0, first: 0, moment, wall_micros, pid: 9, program });
     run(&mut converter);
     known(&mut converter);
+    converter.lost(12);
     converter.finish().unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(!text.chars().any(|ch| ch != '\n' && (ch.is_control() || ch == '\u{202e}')));
@@ -146,7 +147,10 @@ fn the_page_has_every_event_with_its_fields() {
         assert_eq!(*row, fields, "{name}");
         names.insert(name);
     }
-    assert_eq!(names.len(), kinds + ["process", "known-connection", "known-listener"].len());
+    assert_eq!(
+        names.len(),
+        kinds + ["process", "lost", "known-connection", "known-listener"].len()
+    );
     assert_eq!(rows.len(), names.len(), "the page has no other events");
     let mut out = Vec::new();
     let mut converter = JsonlConverter::new(&mut out);

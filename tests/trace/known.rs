@@ -112,7 +112,7 @@ fn an_explanation_has_the_parties_and_the_age() {
     let text = String::from_utf8(text).unwrap();
     let head = "Connection 7: 192.0.2.1:5000 -> tcp://192.0.2.9:80, relay\n\
                 Target: tcp://192.0.2.2:90\n\
-                It was opened 1.0ms before its first event here, since which times are.\n";
+                It was opened 1.0ms before its first event here; times are since that event.\n";
     assert!(text.starts_with(head), "{text}");
     assert!(text.contains("ms client       oneloop      target"), "{text}");
     assert!(text.contains("0.000    |--- 5 B --->|"), "{text}");

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::core::{Close, Event, Key, Moment, Observer, Peer, ServiceKind, SysError, Wants};
-use crate::recording::{KnownConnection, ReplayObserver};
+use crate::recording::{KnownConnection, ReplayObserver, SegmentHead};
 use crate::text::count::Count;
 
 use super::ending::{self, FarEnd};
@@ -301,6 +301,17 @@ impl<W: Write> Observer for PcapngConverter<W> {
 }
 
 impl<W: Write> ReplayObserver for PcapngConverter<W> {
+    /// Each process has a section of its own.
+    fn process(&mut self, head: &SegmentHead) {
+        self.start = head.wall_micros_of(Moment(0));
+        self.conns.clear();
+        self.listeners.clear();
+        self.names.begin_section();
+        if self.error.is_ok() {
+            self.error = begin(&mut self.out);
+        }
+    }
+
     fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
         if self.conns.contains_key(&key.id) {
             return;

@@ -31,6 +31,13 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// Begins another section of the file, which contains no name yet. No address is used again.
+    pub fn begin_section(&mut self) {
+        let named = self.named.iter();
+        self.fresh = named.map(|(name, address)| ((*address).into(), name.clone())).collect();
+        self.fresh.sort();
+    }
+
     /// Returns the address of a client or of a sender.
     pub fn peer(&mut self, peer: &Peer) -> SocketAddr {
         match peer {

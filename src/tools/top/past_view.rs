@@ -106,7 +106,7 @@ pub fn summary(past: &PastView, view: &View) -> String {
     }
     let is_whole = !report.truncated && report.damaged == 0 && report.unknown == 0;
     let lack = if is_whole { "" } else { ", incomplete" };
-    let range = format!("recorded     {at} of {from} to {to} UTC");
+    let range = format!("recorded     {at}, from {from} to {to} UTC");
     let texts =
         [format!("{text}{lack}"), format!("{range}, {events}{lack}"), format!("{range}{lack}")];
     first_fit(&texts, view.columns)

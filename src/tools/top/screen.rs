@@ -381,6 +381,10 @@ impl TopScreen {
 
     /// Moves the cursor to its connection, which may have another place now, or may be gone.
     fn follow(&mut self) {
+        // While an earlier time is read, nothing is listed yet.
+        if self.past.as_ref().is_some_and(|past| past.shown().is_none()) {
+            return;
+        }
         let ids = self.listed();
         let place = self.cursor.id.and_then(|id| ids.iter().position(|other| *other == id));
         self.cursor = match place {

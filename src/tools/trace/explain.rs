@@ -148,7 +148,7 @@ impl ExplainConverter {
         match (self.start, head.opened_before) {
             (Some((start, false)), Some(opened)) => {
                 lines += &format!(
-                    "It was opened {} before its first event here, since which times are.\n",
+                    "It was opened {} before its first event here; times are since that event.\n",
                     Span(start.since(opened))
                 );
             }

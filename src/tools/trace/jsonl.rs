@@ -94,6 +94,12 @@ impl<W: Write> ReplayObserver for JsonlConverter<W> {
         self.write(Fields(all));
     }
 
+    fn lost(&mut self, events: u64) {
+        let mut all = head(self.now, Key::LOOP, "lost");
+        all.push(("events", events.into()));
+        self.write(Fields(all));
+    }
+
     fn known_listener(&mut self, key: Key, service: ServiceKind, address: &str) {
         let mut all = head(self.now, key, "known-listener");
         all.extend([("address", address.into()), ("service", service.name().into())]);

@@ -84,8 +84,8 @@ fn convert(
     parts: &RecordingParts<'_>,
     out: &mut dyn Write,
 ) -> io::Result<TraceOutcome> {
-    if plan.what == TraceKind::Perfetto {
-        return perfetto(parts, out);
+    if let TraceKind::Perfetto | TraceKind::Pcapng = plan.what {
+        return convert_all(plan, parts, out);
     }
     let mut reports = Vec::new();
     let mut is_found = false;
@@ -105,6 +105,12 @@ fn convert(
         }
         is_found |= is_here;
         reports.push(report);
+    }
+    if let TraceKind::Explain(id) = plan.what
+        && !is_found
+        && parts.processes.len() > 1
+    {
+        writeln!(out, "Connection {id} has no event in this recording.")?;
     }
     out.flush()?;
     Ok(TraceOutcome { is_found, warning: warning(&reports) })
@@ -135,13 +141,6 @@ fn convert_one(
             jsonl.finish()?;
             return Ok((None, true, report));
         }
-        // Each process is a section of the file.
-        TraceKind::Pcapng => {
-            let mut pcapng = PcapngConverter::new(&mut *out, start);
-            let report = replay_files(part, &mut pcapng);
-            pcapng.finish()?;
-            return Ok((None, true, report));
-        }
         TraceKind::Explain(id) => {
             let mut explain = ExplainConverter::new(id);
             let report = replay_files(part, &mut explain);
@@ -157,20 +156,33 @@ fn convert_one(
             flags.finish(&plan.source, &gaps, &mut text)?;
             report
         }
-        TraceKind::Perfetto => unreachable!("it has all processes on one time axis"),
+        TraceKind::Perfetto | TraceKind::Pcapng => unreachable!("they have all processes at once"),
     };
     Ok((Some(text), is_found, report))
 }
 
-/// Writes all processes on one time axis.
-fn perfetto(parts: &RecordingParts<'_>, out: &mut dyn Write) -> io::Result<TraceOutcome> {
+/// Converts all processes into one file: on one time axis, or in sections with addresses of their
+/// own.
+fn convert_all(
+    plan: &TracePlan,
+    parts: &RecordingParts<'_>,
+    out: &mut dyn Write,
+) -> io::Result<TraceOutcome> {
     let all: Vec<&[u8]> = parts.split.concat();
-    let mut steps = ConnectionSteps::default();
-    replay_files(&all, &mut steps);
     let Some(first) = parts.processes.first() else { return Ok(TraceOutcome::default()) };
-    let mut perfetto = PerfettoConverter::new(&mut *out, &first.head, steps);
-    let report = replay_files(&all, &mut perfetto);
-    perfetto.finish()?;
+    let report = if plan.what == TraceKind::Pcapng {
+        let mut pcapng = PcapngConverter::new(&mut *out, start_of(&first.head));
+        let report = replay_files(&all, &mut pcapng);
+        pcapng.finish()?;
+        report
+    } else {
+        let mut steps = ConnectionSteps::default();
+        replay_files(&all, &mut steps);
+        let mut perfetto = PerfettoConverter::new(&mut *out, &first.head, steps);
+        let report = replay_files(&all, &mut perfetto);
+        perfetto.finish()?;
+        report
+    };
     out.flush()?;
     Ok(TraceOutcome { is_found: true, warning: warning(&[report]) })
 }
@@ -212,7 +224,14 @@ fn source_files(source: &str) -> Vec<PathBuf> {
 /// destroy the recording.
 fn check_output(plan: &TracePlan, files: &[PathBuf]) -> Result<(), CtlError> {
     let Some(path) = &plan.output else { return Ok(()) };
-    let Some(output) = FileId::at(path) else { return Ok(()) };
+    let Some(output) = FileId::at(path) else {
+        // A file of that name would hide the numbered ones.
+        if path.as_os_str() == plan.source.as_str() && !files.is_empty() {
+            let text = "is the name of the recording; name another file with --output";
+            return Err(CtlError::Usage(format!("{} {text}", escaped(&path.display()))));
+        }
+        return Ok(());
+    };
     match files.iter().any(|file| FileId::at(file) == Some(output)) {
         false => Ok(()),
         true => {

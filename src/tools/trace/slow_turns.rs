@@ -210,7 +210,7 @@ fn spent(detail: &TurnDetail) -> (String, Option<u32>) {
 impl TurnWork {
     /// Counts a step of a connection.
     pub fn step(&mut self, conn: u32, event: &Event<'_>) {
-        if !event.is_step() {
+        if !matches!(event, Event::Read { .. } | Event::Wrote { .. }) {
             return;
         }
         let share = self.conns.entry(conn).or_default();
@@ -242,8 +242,7 @@ impl TurnWork {
         };
         let count = self.conns.len() as u64;
         let total: u64 = self.conns.values().map(|share| share.steps).sum();
-        let taken =
-            format!(" {} took {} in it", plural(count, "connection"), plural(total, "step"));
+        let taken = format!(" {} took {} in it", plural(count, "connection"), moves(total));
         if count > 1 && steps * count < STANDS_OUT * total {
             return (format!("{taken}, none far more than the others."), None);
         }
@@ -258,4 +257,12 @@ impl TurnWork {
 fn slow_limit(median: u64) -> u64 {
     let (most, least) = (SLOW_TURN.as_micros() as u64, MIN_SLOW.as_micros() as u64);
     (median * SLOW_FACTOR).clamp(least, most)
+}
+
+fn moves(count: u64) -> String {
+    if count == 1 {
+        "1 read or write".to_owned()
+    } else {
+        format!("{} reads and writes", grouped(count))
+    }
 }
