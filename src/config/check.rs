@@ -247,8 +247,8 @@ fn reaches(target: &Address, listen: &Listen) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ring::tests::relay;
     use super::*;
-    use crate::config::Policy;
 
     fn checked(listen: &str, to: &str) -> Result<(), String> {
         let listen = Listen::parse(listen).unwrap_or_else(|error| panic!("{error}"));
@@ -331,15 +331,6 @@ mod tests {
             let wrong = wrong.replace("; ", "; did you mean ") + "?";
             assert_eq!(checked(listen, to), Err(wrong));
         }
-    }
-
-    fn relay(listen: &str, targets: &[&str]) -> Route {
-        let parse = |text: &&str| Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
-        Route::unnamed(
-            Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),
-            Service::Relay(targets.iter().map(parse).collect()),
-            Policy::default(),
-        )
     }
 
     #[test]

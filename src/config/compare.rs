@@ -1,10 +1,12 @@
 //! Compares two configurations, route by route, as an operator thinks of them: what a reload would
 //! add, change and remove, and what it cannot do.
 
-use super::diff::is_same_socket;
+use std::collections::{HashMap, HashSet};
+
+use super::diff::{Change, Diff, diff, is_same_socket};
 use super::file::keys_of;
 use super::options::{ConfigTable, OptionSpec, Settings, Takes};
-use super::overlap;
+use super::overlap::{self, Common};
 use super::policy::RouteSettings;
 use super::restart::is_set_at_start;
 use super::service::HubOptions;
@@ -76,23 +78,32 @@ pub enum PlanChange {
     },
 }
 
-/// All addresses of a route.
+/// The routes with one name, one for each address, with their positions in the plan.
 struct Group<'a> {
     first: &'a Route,
-    listens: Vec<&'a Listen>,
+    routes: Vec<(usize, &'a Route)>,
+}
+
+/// Both lists of routes, and what a reload does with the sockets of each.
+struct Sockets<'a> {
+    old: &'a [Route],
+    new: &'a [Route],
+    diff: Diff,
 }
 
 /// Returns what differs: settings first, then the routes in the order of the new file, then the
 /// removed ones.
 pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
     let mut changes = settings(old, new);
+    let (old, new) = (&old.plan.routes, &new.plan.routes);
+    let sockets = Sockets { old, new, diff: diff(old, new) };
     let (before, after) = (groups(old), groups(new));
     for group in &after {
         match before.iter().find(|old| old.first.name == group.first.name) {
-            Some(old) => routes(old, group, &mut changes),
+            Some(old) => routes(old, group, &sockets, &mut changes),
             None => changes.push(PlanChange::Added {
                 route: group.first.name.clone(),
-                listens: group.listens.iter().map(ToString::to_string).collect(),
+                listens: group.routes.iter().map(|(_, route)| route.listen.to_string()).collect(),
                 service: describe(&group.first.service),
             }),
         }
@@ -102,63 +113,84 @@ pub fn compare(old: &DaemonConfig, new: &DaemonConfig) -> Vec<PlanChange> {
         route: old.first.name.clone(),
         existing: old.first.policy.existing,
     }));
-    changes.extend(after.iter().flat_map(|group| taken_over(group, &before, &after)));
-    changes.extend(overlaps(&before, &after));
+    changes.extend(sockets.taken_over());
+    changes.extend(sockets.overlaps());
     changes
 }
 
-/// Returns the new addresses that exclude an old one. A reload binds the new ones first, and those
-/// that are bound again last, together.
-fn overlaps(before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
-    let all = |groups: &'_ [Group<'_>]| -> Vec<(String, Listen)> {
-        let each = groups.iter().flat_map(|group| {
-            group.listens.iter().map(|listen| (group.first.name.clone(), (*listen).clone()))
-        });
-        each.collect()
-    };
-    let (before, after) = (all(before), all(after));
-    let has_address = |listen: &Listen, of: &[(String, Listen)]| {
-        of.iter().any(|(_, other)| other.address == listen.address)
-    };
-    let new =
-        after.iter().filter(|(_, new)| !before.iter().any(|(_, old)| is_same_socket(old, new)));
-    new.filter_map(|(route, listen)| {
-        let is_rebound = has_address(listen, &before);
-        let mut gone = before.iter().filter(|(_, old)| {
-            !after.iter().any(|(_, new)| is_same_socket(old, new))
-                && old.address != listen.address
-                && !(is_rebound && has_address(old, &after))
-        });
-        let (old_route, old) = gone.find(|(_, old)| overlap::excludes(old, listen))?;
-        Some(PlanChange::Overlaps {
-            route: route.clone(),
-            listen: listen.to_string(),
-            old_route: old_route.clone(),
-            old: old.to_string(),
-        })
-    })
-    .collect()
-}
+impl<'a> Sockets<'a> {
+    /// The old route whose socket this new route gets or replaces.
+    fn before(&self, new: usize) -> Option<&'a Route> {
+        self.diff.routes[new].old().map(|at| &self.old[at])
+    }
 
-/// Returns the sockets that a route takes over from one of another name, and that have to be bound
-/// again: a reload recognises sockets by their address.
-fn taken_over(group: &Group<'_>, before: &[Group<'_>], after: &[Group<'_>]) -> Vec<PlanChange> {
-    let has = |groups: &[Group<'_>], name: &str, listen: &Listen| {
-        let mut own = groups.iter().filter(|group| group.first.name == name);
-        own.any(|group| group.listens.iter().any(|other| other.address == listen.address))
-    };
-    let name = &group.first.name;
-    let taken = group.listens.iter().filter_map(|listen| {
-        // A route that has the address in both files keeps its own socket.
-        if listen.address.port() == Some(0) || has(before, name, listen) {
-            return None;
+    /// Compares the addresses of the routes with one name.
+    fn listens(&self, old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
+        let name = &new.first.name;
+        let mut left: HashSet<usize> = old.routes.iter().map(|(index, _)| *index).collect();
+        for (index, route) in &new.routes {
+            let own = self.diff.routes[*index].old().filter(|at| left.remove(at));
+            changes.extend(match own.map(|at| &self.old[at].listen) {
+                None => {
+                    let (route, listen) = (name.clone(), route.listen.to_string());
+                    Some(PlanChange::Listens { route, listen })
+                }
+                Some(before) if *before == route.listen => None,
+                Some(before) if is_same_socket(before, &route.listen) => {
+                    let (old, new) = (before.to_string(), route.listen.to_string());
+                    Some(PlanChange::Backlog { route: name.clone(), old, new })
+                }
+                Some(before) => Some(rebound(name, before, &route.listen)),
+            });
         }
-        let gave = before.iter().filter(|old| !has(after, &old.first.name, listen));
-        let mut sockets = gave.flat_map(|old| &old.listens);
-        let old = sockets.find(|old| old.address == listen.address)?;
-        (!is_same_socket(old, listen)).then(|| rebound(name, old, listen))
-    });
-    taken.collect()
+        let gone = old.routes.iter().filter(|(index, _)| left.contains(index));
+        changes.extend(gone.map(|(_, route)| PlanChange::ListensNoMore {
+            route: name.clone(),
+            listen: route.listen.to_string(),
+        }));
+    }
+
+    /// Returns the sockets that a route takes over from one of another name, and that have to be
+    /// bound again.
+    fn taken_over(&self) -> impl Iterator<Item = PlanChange> {
+        self.new.iter().enumerate().filter_map(|(index, route)| {
+            let old = self.before(index).filter(|old| old.name != route.name)?;
+            let has_same = is_same_socket(&old.listen, &route.listen);
+            (!has_same).then(|| rebound(&route.name, &old.listen, &route.listen))
+        })
+    }
+
+    /// Returns the new addresses that exclude an old one. A reload binds the new ones first, and
+    /// those that are bound again last, together.
+    fn overlaps(&self) -> Vec<PlanChange> {
+        // The old sockets that are closed, and whether they are bound again.
+        let mut closed: HashMap<Common<'_>, Vec<(&Route, bool)>> = HashMap::new();
+        let mut add = |old: usize, is_rebound| {
+            let route = &self.old[old];
+            closed.entry(Common::of(&route.listen)).or_default().push((route, is_rebound));
+        };
+        self.diff.removed.iter().for_each(|old| add(*old, false));
+        let is_rebound = |change: &Change| matches!(change, Change::Rebound(_));
+        for change in self.diff.routes.iter().filter(|change| is_rebound(change)) {
+            change.old().into_iter().for_each(|old| add(old, true));
+        }
+        let new = self.new.iter().zip(&self.diff.routes);
+        new.filter(|(_, change)| **change == Change::Added || is_rebound(change))
+            .filter_map(|(route, change)| {
+                let mut near = closed.get(&Common::of(&route.listen)).into_iter().flatten();
+                let (old, _) = near.find(|(old, is_old_rebound)| {
+                    !(*is_old_rebound && is_rebound(change))
+                        && overlap::excludes(&old.listen, &route.listen)
+                })?;
+                Some(PlanChange::Overlaps {
+                    route: route.name.clone(),
+                    listen: route.listen.to_string(),
+                    old_route: old.name.clone(),
+                    old: old.listen.to_string(),
+                })
+            })
+            .collect()
+    }
 }
 
 fn rebound(route: &str, old: &Listen, new: &Listen) -> PlanChange {
@@ -179,22 +211,22 @@ pub fn needs_restart(old: &DaemonConfig, new: &DaemonConfig) -> Vec<String> {
 }
 
 /// Joins the routes with one name.
-fn groups(config: &DaemonConfig) -> Vec<Group<'_>> {
+fn groups(routes: &[Route]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for route in &config.plan.routes {
+    for (index, route) in routes.iter().enumerate() {
         // The routes of a name follow one another.
         match groups.last_mut().filter(|group| group.first.name == route.name) {
-            Some(group) => group.listens.push(&route.listen),
-            None => groups.push(Group { first: route, listens: vec![&route.listen] }),
+            Some(group) => group.routes.push((index, route)),
+            None => groups.push(Group { first: route, routes: vec![(index, route)] }),
         }
     }
     groups
 }
 
 /// Compares two routes with one name.
-fn routes(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
+fn routes(old: &Group<'_>, new: &Group<'_>, sockets: &Sockets<'_>, changes: &mut Vec<PlanChange>) {
     let route = || new.first.name.clone();
-    listens(old, new, changes);
+    sockets.listens(old, new, changes);
     if old.first.service != new.first.service {
         let [before, after] = describe_both(&old.first.service, &new.first.service);
         let existing = new.first.policy.existing;
@@ -210,33 +242,6 @@ fn routes(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
         old,
         new: new_value,
         policy: Box::new(new.first.policy.clone()),
-    }));
-}
-
-/// Compares the addresses of a route. One that occurs several times is matched with the one that is
-/// most like it.
-fn listens(old: &Group<'_>, new: &Group<'_>, changes: &mut Vec<PlanChange>) {
-    let route = &new.first.name;
-    let mut left: Vec<&Listen> = old.listens.clone();
-    let mut take = |fits: &dyn Fn(&Listen) -> bool| {
-        let at = left.iter().position(|before| fits(before))?;
-        Some(left.remove(at))
-    };
-    let exact: Vec<Option<&Listen>> =
-        new.listens.iter().map(|listen| take(&|before| before == *listen)).collect();
-    for (listen, _) in new.listens.iter().zip(exact).filter(|(_, exact)| exact.is_none()) {
-        let (route, text) = (route.clone(), listen.to_string());
-        changes.push(match take(&|before| before.address == listen.address) {
-            None => PlanChange::Listens { route, listen: text },
-            Some(before) if is_same_socket(before, listen) => {
-                PlanChange::Backlog { route, old: before.to_string(), new: text }
-            }
-            Some(before) => rebound(&route, before, listen),
-        });
-    }
-    changes.extend(left.into_iter().map(|before| PlanChange::ListensNoMore {
-        route: route.clone(),
-        listen: before.to_string(),
     }));
 }
 

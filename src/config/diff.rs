@@ -19,10 +19,8 @@ pub struct Diff {
 impl Diff {
     /// The indices of the old routes that are removed, or that differ in anything.
     pub fn touched(&self) -> impl Iterator<Item = usize> {
-        let changed = self.routes.iter().filter_map(|change| match change {
-            Change::Added | Change::Unchanged(_) => None,
-            Change::Changed(at) | Change::Replaced(at) | Change::Rebound(at) => Some(*at),
-        });
+        let changed = self.routes.iter().filter(|change| !matches!(change, Change::Unchanged(_)));
+        let changed = changed.filter_map(|change| change.old());
         changed.chain(self.removed.iter().copied())
     }
 }
@@ -39,6 +37,19 @@ pub enum Change {
     Replaced(usize),
     /// An option differs that can only be set when the socket is bound.
     Rebound(usize),
+}
+
+impl Change {
+    /// Returns the index of the old route. None: it has none.
+    pub fn old(self) -> Option<usize> {
+        match self {
+            Change::Added => None,
+            Change::Unchanged(at)
+            | Change::Changed(at)
+            | Change::Replaced(at)
+            | Change::Rebound(at) => Some(at),
+        }
+    }
 }
 
 /// Compares two lists of routes. If several routes share an address (with `reuseport`, or port 0),

@@ -114,11 +114,11 @@ impl<'a> Search<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::{Address, Listen, Policy};
 
-    fn relay(listen: &str, targets: &[&str]) -> Route {
+    pub fn relay(listen: &str, targets: &[&str]) -> Route {
         let parse = |text: &&str| Address::parse(text).unwrap_or_else(|error| panic!("{error}"));
         Route::unnamed(
             Listen::parse(listen).unwrap_or_else(|error| panic!("{error}")),

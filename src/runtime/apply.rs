@@ -5,10 +5,11 @@
 //! ones. Then the routes are exchanged within the turn. Only an address with a changed option that
 //! cannot be set on an open socket is closed and bound again.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use crate::config::diff::is_same_socket;
-use crate::config::overlap;
+use crate::config::overlap::{self, Common};
 use crate::config::{self, Address, Change, Listen, Plan};
 use crate::core::event::PauseCause;
 use crate::core::{Event, Key, Timeouts, Turn};
@@ -92,8 +93,7 @@ impl Reactor {
         }
         self.routes.set_planned(planned);
         self.update_retired(&by_name);
-        self.cuts.forget(&cuts.decided);
-        cuts.cuts.into_iter().for_each(|cut| self.cuts.add(cut));
+        cuts.into_iter().for_each(|(route, cut)| self.cuts.set(route, cut));
         self.update_loop_detection();
         self.free_routes();
         self.engine.reserve(capacity.max_connections);
@@ -190,20 +190,24 @@ impl Reactor {
     /// Fails if a socket that stays open while others are bound again keeps one of them from it:
     /// nothing is closed for nothing.
     fn refuse_blocked_rebinds(&self, steps: &[Step], plan: &Plan) -> Result<(), CannotApply> {
-        let rebinds = || {
-            let steps = steps.iter().zip(&plan.routes);
-            steps.filter_map(|(step, config)| match step {
-                Step::Rebind(old) => Some((*old, &config.listen)),
-                _ => None,
-            })
-        };
-        for (_, listen) in rebinds() {
-            let mut staying = self.open_routes().filter(|(index, route)| {
-                rebinds().all(|(old, _)| old != *index)
-                    && overlap::excludes(&route.config.listen, listen)
-            });
-            if let Some((index, route)) = staying.next() {
-                return Err(self.own_address(listen, index, route));
+        let rebinds = steps.iter().zip(&plan.routes).filter_map(|(step, config)| match step {
+            Step::Rebind(old) => Some((*old, &config.listen)),
+            _ => None,
+        });
+        let (closed, new): (HashSet<u16>, Vec<&Listen>) = rebinds.unzip();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut staying: HashMap<Common<'_>, Vec<(u16, &Route)>> = HashMap::new();
+        for (index, route) in self.open_routes().filter(|(index, _)| !closed.contains(index)) {
+            staying.entry(Common::of(&route.config.listen)).or_default().push((index, route));
+        }
+        for listen in new {
+            let mut near = staying.get(&Common::of(listen)).into_iter().flatten();
+            let is_blocked =
+                near.find(|(_, route)| overlap::excludes(&route.config.listen, listen));
+            if let Some((index, route)) = is_blocked {
+                return Err(self.own_address(listen, *index, route));
             }
         }
         Ok(())

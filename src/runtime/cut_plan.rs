@@ -13,23 +13,17 @@ use super::routes::RouteId;
 /// The routes of a plan. Those of one name have the same service and policy.
 pub(super) type RoutesByName<'a> = HashMap<&'a str, &'a config::Route>;
 
-/// What a plan decides about the connections of routes.
-pub(super) struct PlannedCuts {
-    /// These are decided, whatever was decided before.
-    pub decided: Vec<RouteId>,
-    pub cuts: Vec<Cut>,
-}
-
 impl Reactor {
     /// Decides which connections are closed, by the policy of their routes. Routes are recognised
     /// by name here: one that has only moved to another address is not removed, and what is decided
-    /// for a name applies to the connections that it has kept so far, too.
+    /// for a name applies to the connections that it has kept so far, too. Returns the routes about
+    /// which something is decided, with what is cut of them.
     pub(super) fn plan_cuts(
         &mut self,
         diff: &Diff,
         new: &RoutesByName<'_>,
         now: Moment,
-    ) -> Result<PlannedCuts, CannotApply> {
+    ) -> Result<Vec<(RouteId, Option<Cut>)>, CannotApply> {
         let mut decided: HashMap<&str, Existing> = HashMap::new();
         let mut routes = Vec::new();
         for index in diff.touched().map(|at| self.routes.planned(at)) {
@@ -52,12 +46,16 @@ impl Reactor {
         }
         self.cuts.retain(|id| self.routes.has(id));
         let last = self.conn_ids.last();
-        let cut = |(id, existing): &(RouteId, Existing)| Cut::new(*id, last, *existing, now);
-        let mut cuts: Vec<Cut> = routes.iter().filter_map(cut).collect();
-        cuts.iter_mut().for_each(|cut| self.cuts.keep_due(cut));
-        let decided: Vec<RouteId> = routes.into_iter().map(|(id, _)| id).collect();
-        match self.cuts.len() - self.cuts.count(&decided) + cuts.len() <= CUTS_MAX {
-            true => Ok(PlannedCuts { decided, cuts }),
+        let cuts = routes.into_iter().map(|(id, existing)| {
+            let mut cut = Cut::new(id, last, existing, now);
+            cut.iter_mut().for_each(|cut| self.cuts.keep_due(cut));
+            (id, cut)
+        });
+        let cuts: Vec<_> = cuts.collect();
+        let replaced = cuts.iter().filter(|(id, _)| self.cuts.has(*id)).count();
+        let new = cuts.iter().filter(|(_, cut)| cut.is_some()).count();
+        match self.cuts.len() - replaced + new <= CUTS_MAX {
+            true => Ok(cuts),
             false => Err(CannotApply::TooManyCuts),
         }
     }

@@ -19,7 +19,7 @@ impl Reactor {
         let Some(mut cut) = self.cuts.take_due(turn.now) else { return };
         let is_open = self.routes.has(cut.route);
         if is_open && !self.sweep(&mut cut, turn) {
-            self.cuts.add(cut);
+            self.cuts.set(cut.route, Some(cut));
         } else {
             self.free_routes();
         }

@@ -1,6 +1,7 @@
 //! Which connections are to be cut: those of routes that a reload has removed or changed, and whose
 //! file says `existing = "cut"` or `"after 5m"`. It closes nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::Existing;
@@ -12,10 +13,10 @@ use super::sweep::SweepCursor;
 /// Maximum number of cuts that wait. A reload that would add more is refused.
 pub(super) const CUTS_MAX: usize = 4096;
 
-/// The cuts that wait or are going on.
+/// The cuts that wait or are going on, at most one for each route.
 #[derive(Debug, Default)]
 pub(super) struct Cuts {
-    cuts: Vec<Cut>,
+    cuts: HashMap<RouteId, Cut>,
 }
 
 /// Which connections are closed, and when.
@@ -49,42 +50,41 @@ impl Cuts {
         self.cuts.len()
     }
 
-    pub fn add(&mut self, cut: Cut) {
-        self.cuts.push(cut);
+    /// Whether a cut of this route waits or is going on.
+    pub fn has(&self, route: RouteId) -> bool {
+        self.cuts.contains_key(&route)
     }
 
-    /// Forgets the cuts of these routes: another decision replaces them.
-    pub fn forget(&mut self, routes: &[RouteId]) {
-        self.cuts.retain(|cut| !routes.contains(&cut.route));
+    /// Sets what is cut of a route, whatever was decided before. None: nothing.
+    pub fn set(&mut self, route: RouteId, cut: Option<Cut>) {
+        match cut {
+            Some(cut) => self.cuts.insert(route, cut),
+            None => self.cuts.remove(&route),
+        };
     }
 
-    /// Number of waiting cuts of these routes.
-    pub fn count(&self, routes: &[RouteId]) -> usize {
-        self.cuts.iter().filter(|cut| routes.contains(&cut.route)).count()
-    }
-
-    /// Makes a new cut due when an earlier one of its route would have been, if that is sooner: a
+    /// Makes a new cut due when the earlier one of its route would have been, if that is sooner: a
     /// reload must not put it off.
     pub fn keep_due(&self, cut: &mut Cut) {
-        for earlier in self.cuts.iter().filter(|earlier| earlier.route == cut.route) {
+        if let Some(earlier) = self.cuts.get(&cut.route) {
             cut.due = cut.due.min(earlier.due);
         }
     }
 
     /// Takes one that is due.
     pub fn take_due(&mut self, now: Moment) -> Option<Cut> {
-        let at = self.cuts.iter().position(|cut| cut.due <= now)?;
-        Some(self.cuts.swap_remove(at))
+        let route = self.cuts.values().find(|cut| cut.due <= now)?.route;
+        self.cuts.remove(&route)
     }
 
     /// Forgets the cuts of routes that were freed.
     pub fn retain(&mut self, is_open: impl Fn(RouteId) -> bool) {
-        self.cuts.retain(|cut| is_open(cut.route));
+        self.cuts.retain(|route, _| is_open(*route));
     }
 
     /// Returns how long the loop may sleep. None is no limit.
     pub fn sleep(&self, now: Moment) -> Option<Duration> {
-        self.cuts.iter().map(|cut| cut.due.since(now)).min()
+        self.cuts.values().map(|cut| cut.due.since(now)).min()
     }
 }
 
@@ -98,17 +98,19 @@ mod tests {
         let after = Existing::After(Duration::from_secs(2));
         let cut = |index, now| Cut::new(route(index), 9, after, Moment(now)).unwrap();
         let mut cuts = Cuts::default();
-        cuts.add(cut(1, 0));
-        cuts.add(cut(2, 0));
+        cuts.set(route(1), Some(cut(1, 0)));
+        cuts.set(route(2), Some(cut(2, 0)));
         let mut again = cut(1, 1_000_000);
         cuts.keep_due(&mut again);
         assert_eq!(again.due, Moment(2_000_000));
-        assert_eq!(cuts.count(&[route(1), route(3)]), 1);
-        cuts.forget(&[route(1)]);
-        cuts.add(again);
+        assert_eq!([1, 3].map(|index| cuts.has(route(index))), [true, false]);
+        cuts.set(route(1), Some(again));
         assert_eq!(cuts.len(), 2);
         assert_eq!(cuts.sleep(Moment(500_000)), Some(Duration::from_millis(1500)));
         assert!(cuts.take_due(Moment(1_999_999)).is_none());
         assert!(cuts.take_due(Moment(2_000_000)).is_some());
+        assert_eq!(cuts.len(), 1);
+        [1, 2].into_iter().for_each(|index| cuts.set(route(index), None));
+        assert!(cuts.is_empty());
     }
 }

@@ -14,8 +14,6 @@ pub struct PhaseWatch {
     until: Option<Moment>,
     /// The last turn that was measured: the present one, unless that began before.
     turn: Option<MeasuredTurn>,
-    /// The number of the last turn that was measured.
-    last: u64,
     thread: Option<ThreadTime>,
 }
 
@@ -70,12 +68,12 @@ impl PhaseWatch {
         ran: impl FnOnce() -> Option<Duration>,
     ) {
         self.until = self.until.filter(|until| now < *until);
-        let detail = TurnDetail::default();
-        self.turn = Some(MeasuredTurn { number, began: now, since: now, detail });
         // How long turns in between have slept is not known.
-        if std::mem::replace(&mut self.last, number).checked_add(1) != Some(number) {
+        if self.turn.as_ref().is_none_or(|last| last.number.checked_add(1) != Some(number)) {
             self.thread = None;
         }
+        let detail = TurnDetail::default();
+        self.turn = Some(MeasuredTurn { number, began: now, since: now, detail });
         match &mut self.thread {
             Some(thread) if now.since(thread.at) < THREAD_TIME_AGE => {
                 // A poll that returns at once works like any other call.
@@ -108,8 +106,8 @@ impl PhaseWatch {
         now: Moment,
         ran: impl FnOnce() -> Option<Duration>,
     ) -> Option<TurnDetail> {
-        let measured = self.turn.take().filter(|turn| turn.number == number);
-        let MeasuredTurn { began, mut detail, .. } = measured?;
+        let measured = self.turn.as_ref().filter(|turn| turn.number == number);
+        let MeasuredTurn { began, mut detail, .. } = *measured?;
         let took = now.since(began);
         if took < WORTH_ASKING {
             detail.not_scheduled = self.thread.as_ref().map(|_| Duration::ZERO);

@@ -9,19 +9,24 @@ pub struct Count<'a>(pub usize, pub &'a str);
 impl Display for Count<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let Count(number, thing) = *self;
-        // The part after a colon belongs to the noun. It has no plural, unless it is a verb.
-        let (noun, rest) = match thing.split_once(':').unwrap_or((thing, "")) {
-            (noun, " is") if number != 1 => (noun, " are"),
-            (noun, " was") if number != 1 => (noun, " were"),
-            parts => parts,
-        };
-        let plural = match noun {
-            _ if number == 1 => "",
-            "address" => "es",
-            _ => "s",
-        };
-        write!(f, "{number} {noun}{plural}{rest}")
+        write!(f, "{number} {}", inflected(number == 1, thing))
     }
+}
+
+/// Returns a noun with its ending, and what belongs to it.
+fn inflected(is_one: bool, thing: &str) -> String {
+    // The part after a colon belongs to the noun. It has no plural, unless it is a verb.
+    let (noun, rest) = match thing.split_once(':').unwrap_or((thing, "")) {
+        (noun, " is") if !is_one => (noun, " are"),
+        (noun, " was") if !is_one => (noun, " were"),
+        parts => parts,
+    };
+    let ending = match noun {
+        _ if is_one => "",
+        "address" => "es",
+        _ => "s",
+    };
+    format!("{noun}{ending}{rest}")
 }
 
 /// Formats a number: `19,936`.
@@ -37,10 +42,10 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
-/// Formats a number with its noun: `1 connection`, `19,936 connections`.
-pub fn plural(count: u64, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(count))
+/// Formats a number with its noun, which is as that of `Count`: `1 connection`, `19,936
+/// connections`.
+pub fn plural(count: u64, thing: &str) -> String {
+    format!("{} {}", grouped(count), inflected(count == 1, thing))
 }
 
 #[cfg(test)]

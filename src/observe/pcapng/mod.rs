@@ -44,10 +44,10 @@ pub struct PcapngConverter<W: Write> {
     listeners: HashMap<Key, (SocketAddr, String)>,
     /// The payload of the datagram that follows, and its socket or flow.
     datagram: (Key, Vec<u8>),
-    /// Packets that were not written since the last one that was.
-    withheld: u64,
-    /// All packets that were not written, and how many of them were reported.
+    /// Packets that were not written; how many of them the last packet has announced, and the
+    /// statistics.
     missing: u64,
+    announced: u64,
     reported: u64,
     /// No packet is written.
     is_withholding: bool,
@@ -98,8 +98,8 @@ impl<W: Write> PcapngConverter<W> {
             conns: HashMap::new(),
             listeners: HashMap::new(),
             datagram: (Key::LOOP, Vec::new()),
-            withheld: 0,
             missing: 0,
+            announced: 0,
             reported: 0,
             is_withholding: false,
             out,
@@ -190,12 +190,12 @@ impl<W: Write> PcapngConverter<W> {
             let Some(side) = &conn.ends[end] else { continue };
             let (from, to) = side.addresses(planned.is_inbound);
             if self.is_withholding {
-                (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
+                self.missing += 1;
                 conn.comments.clear();
                 continue;
             }
-            if self.withheld > 0 {
-                let lost = Count(self.withheld as usize, "packet");
+            if self.missing > self.announced {
+                let lost = Count((self.missing - self.announced) as usize, "packet");
                 conn.comments.insert(0, format!("{lost} lost here: the reader is too slow"));
             }
             let bytes = data.bytes.get(planned.at..planned.at + planned.payload);
@@ -206,7 +206,7 @@ impl<W: Write> PcapngConverter<W> {
                 headers: blocks::tcp(from, to, &planned.segment, planned.payload),
                 payload: planned.payload,
                 bytes: bytes.unwrap_or_default(),
-                lost: std::mem::take(&mut self.withheld),
+                lost: self.missing - std::mem::replace(&mut self.announced, self.missing),
                 comments: &std::mem::take(&mut conn.comments),
             };
             write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);
@@ -240,7 +240,7 @@ impl<W: Write> PcapngConverter<W> {
             comments = std::mem::take(&mut conn.comments);
         }
         if self.is_withholding {
-            (self.withheld, self.missing) = (self.withheld + 1, self.missing + 1);
+            self.missing += 1;
             return;
         }
         let listener = listener.map(|(_, address)| address.as_str());
@@ -254,7 +254,7 @@ impl<W: Write> PcapngConverter<W> {
             headers: blocks::udp(from, to, bytes),
             payload: bytes,
             bytes: if is_known { &payload[..bytes] } else { &[] },
-            lost: std::mem::take(&mut self.withheld),
+            lost: self.missing - std::mem::replace(&mut self.announced, self.missing),
             comments: &comments,
         };
         write_packet(&mut self.out, &mut self.error, &mut self.names, &packet);

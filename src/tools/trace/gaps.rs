@@ -1,6 +1,7 @@
 //! What is missing in a recording, as findings.
 
 use super::findings::{FindingLevel, TraceFinding};
+use crate::recording::ReplayReport;
 use crate::text::count::plural;
 
 /// What the replay reports of the recording itself.
@@ -19,6 +20,16 @@ pub struct RecordingGaps {
 }
 
 impl RecordingGaps {
+    pub fn of(report: &ReplayReport) -> RecordingGaps {
+        RecordingGaps {
+            lost: report.lost,
+            unknown: report.unknown,
+            damaged: report.damaged,
+            is_truncated: report.truncated,
+            before: report.first,
+        }
+    }
+
     /// Returns a finding for each kind of gap.
     pub(super) fn findings(&self) -> Vec<TraceFinding> {
         let problem = |text: String| TraceFinding {
@@ -33,7 +44,7 @@ impl RecordingGaps {
             all.push(problem(format!(
                 "The recording is incomplete: {} lost. What follows may \
                  be incomplete, too.",
-                were(self.lost, "event")
+                plural(self.lost, "event: was")
             )));
         }
         if self.before > 0 {
@@ -46,7 +57,7 @@ impl RecordingGaps {
         if self.damaged > 0 {
             all.push(problem(format!(
                 "The recording is damaged: {} skipped, up to the next part that can be read.",
-                were(self.damaged, "byte")
+                plural(self.damaged, "byte: was")
             )));
         }
         if self.is_truncated {
@@ -61,10 +72,4 @@ impl RecordingGaps {
         }
         all
     }
-}
-
-/// `1 event was`, `1,204 events were`.
-fn were(count: u64, noun: &str) -> String {
-    let verb = if count == 1 { "was" } else { "were" };
-    format!("{} {verb}", plural(count, noun))
 }

@@ -46,20 +46,6 @@ impl<W: Write> JsonlConverter<W> {
         }
     }
 
-    /// Writes an object that says of which process the following events are, and when its loop was
-    /// created.
-    pub fn process(&mut self, head: &SegmentHead) {
-        let started = head.wall_micros_of(Moment(0));
-        self.write(Fields(vec![
-            ("us", head.moment.0.into()),
-            ("event", "process".into()),
-            ("source", source(SourceKind::Loop).into()),
-            ("pid", head.pid.into()),
-            ("version", (*head.program).into()),
-            ("started_unix_us", started.into()),
-        ]));
-    }
-
     /// Returns the first error.
     pub fn finish(mut self) -> io::Result<()> {
         self.error?;
@@ -79,6 +65,18 @@ impl<W: Write> Observer for JsonlConverter<W> {
 }
 
 impl<W: Write> ReplayObserver for JsonlConverter<W> {
+    /// Writes an object that says of which process the following events are, and when its loop was
+    /// created.
+    fn process(&mut self, head: &SegmentHead) {
+        let mut all = self::head(head.moment, Key::LOOP, "process");
+        all.extend([
+            ("pid", head.pid.into()),
+            ("version", (*head.program).into()),
+            ("started_unix_us", head.wall_micros_of(Moment(0)).into()),
+        ]);
+        self.write(Fields(all));
+    }
+
     fn known_connection(&mut self, key: Key, known: &KnownConnection<'_>) {
         let KnownConnection { opened, route, service, listen, peer: client, target } = known;
         let fields = [

@@ -158,7 +158,7 @@ impl<W: Write> PerfettoConverter<W> {
     /// stay open.
     pub fn finish(mut self) -> io::Result<()> {
         // When it ended is not recorded.
-        self.end_turn(0);
+        self.end_turn(None);
         self.packets.finish()
     }
 
@@ -198,7 +198,7 @@ impl<W: Write> PerfettoConverter<W> {
         // Turns in between may not be recorded.
         let is_next = self.turn.number.and_then(|last| last.checked_add(1)) == number;
         let before = self.nanos(Moment(now.0.saturating_sub(slept.unwrap_or(0))));
-        self.end_turn(if is_next || number.is_none() { before } else { 0 });
+        self.end_turn((is_next || number.is_none()).then_some(before));
         let begin = self.nanos(now).max(self.last + 1);
         let track = self.id(LOOP);
         // The first turn slept before the recording began.
@@ -220,7 +220,7 @@ impl<W: Write> PerfettoConverter<W> {
     }
 
     /// Writes the present turn, which ended at this time.
-    fn end_turn(&mut self, until: u64) {
+    fn end_turn(&mut self, until: Option<u64>) {
         let turn = std::mem::take(&mut self.turn);
         if !turn.has_slice && turn.events.is_empty() {
             return;
@@ -231,8 +231,7 @@ impl<W: Write> PerfettoConverter<W> {
         let measured = u64::try_from(measured.as_nanos()).unwrap_or(MAX_NANOS);
         // A damaged recording may have any times.
         let measured = Some(begin.saturating_add(measured)).filter(|end| *end <= MAX_NANOS);
-        let until = if until > 0 { until } else { measured.unwrap_or(0) };
-        let end = until.max(begin + parts);
+        let end = until.or(measured).unwrap_or(0).max(begin + parts);
         let step = (end - begin) / parts;
         self.values[0] = self.tracks.len() as u64;
         self.write_counters(begin);
@@ -473,7 +472,7 @@ impl<W: Write> PerfettoConverter<W> {
     fn next_run(&mut self, head: &SegmentHead) {
         // When its last turn ended is not recorded, nor what became of its connections.
         self.upcoming = None;
-        self.end_turn(0);
+        self.end_turn(None);
         for (id, conn) in self.tracks.next_run() {
             let track = self.track(id, conn.place);
             let life = usize::from(conn.place != ConnectionPlace::Rest);

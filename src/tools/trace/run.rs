@@ -15,7 +15,8 @@ use crate::net::self_connect::FileId;
 use crate::observe::format::Stamp;
 use crate::observe::replayed_log;
 use crate::recording::{
-    ProcessStart, ReplayReport, SegmentHead, read_files, replay_files, split_processes,
+    ProcessStart, ReplayObserver, ReplayReport, SegmentHead, read_files, replay_files,
+    split_processes,
 };
 use crate::text::count::Count;
 use crate::text::escape::{escaped, plain};
@@ -78,113 +79,101 @@ struct RecordingParts<'a> {
     processes: Vec<ProcessStart>,
 }
 
-/// Converts what each process has recorded, one after another.
 fn convert(
     plan: &TracePlan,
     parts: &RecordingParts<'_>,
     out: &mut dyn Write,
 ) -> io::Result<TraceOutcome> {
-    if let TraceKind::Perfetto | TraceKind::Pcapng = plan.what {
-        return convert_all(plan, parts, out);
-    }
-    let mut reports = Vec::new();
-    let mut is_found = false;
-    for (part, process) in parts.split.iter().zip(&parts.processes) {
-        let head = &process.head;
-        let (text, is_here, report) = convert_one(plan, part, head, out)?;
-        if let Some(text) = text {
-            if parts.processes.len() > 1 && is_here {
-                let separator = if is_found { "\n" } else { "" };
-                let started = Stamp(start_of(head));
-                writeln!(out, "{separator}Process {}, started {started}:\n", head.pid)?;
-            }
-            // Nothing is written for a process that has no such connection, if another has one.
-            if is_here || parts.processes.len() == 1 {
-                out.write_all(&text)?;
-            }
+    let outcome = match plan.what {
+        TraceKind::Jsonl | TraceKind::Pcapng | TraceKind::Perfetto => {
+            let reports = [convert_whole(plan.what, parts, out)?];
+            TraceOutcome { is_found: true, warning: warning(&reports) }
         }
-        is_found |= is_here;
-        reports.push(report);
-    }
-    if let TraceKind::Explain(id) = plan.what
-        && !is_found
-        && parts.processes.len() > 1
-    {
-        writeln!(out, "Connection {id} has no event in this recording.")?;
-    }
-    out.flush()?;
-    Ok(TraceOutcome { is_found, warning: warning(&reports) })
-}
-
-/// Replays what one process has recorded into the converter of the plan. Returns the text that it
-/// has made, unless it has written it, and whether what was asked for is there.
-fn convert_one(
-    plan: &TracePlan,
-    part: &[&[u8]],
-    head: &SegmentHead,
-    out: &mut dyn Write,
-) -> io::Result<(Option<Vec<u8>>, bool, ReplayReport)> {
-    let start = start_of(head);
-    let (mut text, mut is_found) = (Vec::new(), true);
-    let report = match plan.what {
-        TraceKind::Log => {
-            let log = replayed_log(&mut *out, &plan.level, plan.explain, start);
-            let mut log = log.map_err(|invalid| io::Error::other(invalid.to_string()))?;
-            let report = replay_files(part, &mut log);
-            log.finish()?;
-            return Ok((None, true, report));
+        TraceKind::Log | TraceKind::Explain(_) | TraceKind::Flags => {
+            convert_each(plan, parts, out)?
         }
-        TraceKind::Jsonl => {
-            let mut jsonl = JsonlConverter::new(&mut *out);
-            jsonl.process(head);
-            let report = replay_files(part, &mut jsonl);
-            jsonl.finish()?;
-            return Ok((None, true, report));
-        }
-        TraceKind::Explain(id) => {
-            let mut explain = ExplainConverter::new(id);
-            let report = replay_files(part, &mut explain);
-            is_found = explain.is_found();
-            explain.finish(&mut text)?;
-            report
-        }
-        TraceKind::Flags => {
-            let mut flags = FlagsConverter::default();
-            let report = replay_files(part, &mut flags);
-            let ReplayReport { lost, unknown, damaged, truncated, first: before, .. } = report;
-            let gaps = RecordingGaps { lost, unknown, damaged, is_truncated: truncated, before };
-            flags.finish(&plan.source, &gaps, &mut text)?;
-            report
-        }
-        TraceKind::Perfetto | TraceKind::Pcapng => unreachable!("they have all processes at once"),
     };
-    Ok((Some(text), is_found, report))
+    out.flush()?;
+    Ok(outcome)
 }
 
-/// Converts all processes into one file: on one time axis, or in sections with addresses of their
-/// own.
-fn convert_all(
+/// Converts all processes at once. The converter keeps them apart.
+fn convert_whole(
+    what: TraceKind,
+    parts: &RecordingParts<'_>,
+    out: &mut dyn Write,
+) -> io::Result<ReplayReport> {
+    let all: Vec<&[u8]> = parts.split.concat();
+    let Some(ProcessStart { head, .. }) = parts.processes.first() else {
+        return Ok(ReplayReport::default());
+    };
+    if what == TraceKind::Jsonl {
+        let mut jsonl = JsonlConverter::new(out);
+        jsonl.process(head);
+        let report = replay_files(&all, &mut jsonl);
+        jsonl.finish().map(|()| report)
+    } else if what == TraceKind::Pcapng {
+        let mut pcapng = PcapngConverter::new(out, start_of(head));
+        let report = replay_files(&all, &mut pcapng);
+        pcapng.finish().map(|()| report)
+    } else {
+        let mut steps = ConnectionSteps::default();
+        replay_files(&all, &mut steps);
+        let mut perfetto = PerfettoConverter::new(out, head, steps);
+        let report = replay_files(&all, &mut perfetto);
+        perfetto.finish().map(|()| report)
+    }
+}
+
+/// Converts what each process has recorded, one after another.
+fn convert_each(
     plan: &TracePlan,
     parts: &RecordingParts<'_>,
     out: &mut dyn Write,
 ) -> io::Result<TraceOutcome> {
-    let all: Vec<&[u8]> = parts.split.concat();
-    let Some(first) = parts.processes.first() else { return Ok(TraceOutcome::default()) };
-    let report = if plan.what == TraceKind::Pcapng {
-        let mut pcapng = PcapngConverter::new(&mut *out, start_of(&first.head));
-        let report = replay_files(&all, &mut pcapng);
-        pcapng.finish()?;
-        report
-    } else {
-        let mut steps = ConnectionSteps::default();
-        replay_files(&all, &mut steps);
-        let mut perfetto = PerfettoConverter::new(&mut *out, &first.head, steps);
-        let report = replay_files(&all, &mut perfetto);
-        perfetto.finish()?;
-        report
-    };
-    out.flush()?;
-    Ok(TraceOutcome { is_found: true, warning: warning(&[report]) })
+    let (mut reports, mut is_found) = (Vec::new(), false);
+    for (part, ProcessStart { head, .. }) in parts.split.iter().zip(&parts.processes) {
+        let heading = match parts.processes.len() {
+            1 => String::new(),
+            _ => {
+                let separator = if is_found { "\n" } else { "" };
+                let started = Stamp(start_of(head));
+                format!("{separator}Process {}, started {started}:\n\n", head.pid)
+            }
+        };
+        let report = if let TraceKind::Explain(id) = plan.what {
+            let mut explain = ExplainConverter::new(id);
+            let report = replay_files(part, &mut explain);
+            if explain.is_found() {
+                is_found = true;
+                out.write_all(heading.as_bytes())?;
+                explain.finish(out)?;
+            }
+            report
+        } else if plan.what == TraceKind::Flags {
+            is_found = true;
+            let mut flags = FlagsConverter::default();
+            let report = replay_files(part, &mut flags);
+            out.write_all(heading.as_bytes())?;
+            flags.finish(&plan.source, &RecordingGaps::of(&report), out)?;
+            report
+        } else {
+            is_found = true;
+            let log = replayed_log(&mut *out, &plan.level, plan.explain, start_of(head));
+            let mut log = log.map_err(|invalid| io::Error::other(invalid.to_string()))?;
+            let report = replay_files(part, &mut log);
+            log.finish()?;
+            report
+        };
+        reports.push(report);
+    }
+    if let TraceKind::Explain(id) = plan.what
+        && !is_found
+    {
+        // It says so.
+        ExplainConverter::new(id).finish(out)?;
+    }
+    Ok(TraceOutcome { is_found, warning: warning(&reports) })
 }
 
 /// Says what is missing in a recording. None: nothing.
