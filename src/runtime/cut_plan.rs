@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::config::{self, Diff, Existing};
 use crate::core::Moment;
 
-use super::apply::CannotApply;
+use super::cannot_apply::CannotApply;
 use super::cuts::{CUTS_MAX, Cut};
 use super::reactor::Reactor;
 use super::routes::RouteId;
