@@ -64,6 +64,10 @@ fn a_search_without_connections_ends() {
 /// Longer than any idle timeout of the servers below.
 const LONG: Duration = Duration::from_secs(20);
 
+/// When the servers here close. No trial lasts as long: the searches halve 2.4 s, and a trial of
+/// that very time would send into the close, and be reset.
+const PATIENCE_OF_SERVERS: Duration = Duration::from_millis(500);
+
 fn search(to: SocketAddr, probe: Probe, max: Duration, timeout: Duration) -> Outcome {
     let (find_idle_timeout, timeout) = (Some(max), Some(timeout));
     run(&StressPlan { find_idle_timeout, timeout, probe, ..plan(to, LoadKind::Idle, 1) })
@@ -76,24 +80,24 @@ fn find(serve: fn(TcpStream), probe: Probe, max: Duration) -> ProbeResult {
     outcome.probe.unwrap()
 }
 
-/// Echoes, and closes after 600 ms without data.
+/// Echoes, and closes after a while without data.
 fn impatient(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
     let mut buffer = [0; 1000];
     while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
         stream.write_all(&buffer[..bytes]).unwrap();
     }
 }
 
-/// Reads and never answers, and closes after 600 ms without data.
+/// Reads and never answers, and closes after a while without data.
 fn mute(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
     while let Ok(1..) = stream.read(&mut [0; 1000]) {}
 }
 
-/// Answers everything with an error, and closes after 600 ms without data.
+/// Answers everything with an error, and closes after a while without data.
 fn complaining(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
     while let Ok(1..) = stream.read(&mut [0; 1000]) {
         if stream.write_all(b"-ERR unknown command\r\n").is_err() {
             return;
@@ -101,20 +105,20 @@ fn complaining(mut stream: TcpStream) {
     }
 }
 
-/// Sends first, and closes on any data or after 600 ms.
+/// Sends first, and closes on any data or after a while.
 fn greeting(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
     let _ = stream.write_all(b"220 ready\r\n");
     let _ = stream.read(&mut [0; 1000]);
 }
 
-/// Closes on any data or after 600 ms.
+/// Closes on any data or after a while.
 fn touchy(mut stream: TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
     let _ = stream.read(&mut [0; 1000]);
 }
 
-/// Whether the timeout of 600 ms was found. On a busy machine the close may be late.
+/// Whether the timeout of the servers was found. On a busy machine the close may be late.
 fn is_found(result: &ProbeResult) -> bool {
     let Some((died, DeathCause::Fin)) = result.died else { return false };
     died >= Duration::from_millis(300) && died < Duration::from_secs(5)
@@ -166,7 +170,7 @@ static RECEIVED: AtomicUsize = AtomicUsize::new(0);
 #[test]
 fn a_search_without_a_probe_sends_nothing() {
     let counting = |mut stream: TcpStream| {
-        stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE_OF_SERVERS)).unwrap();
         while let Ok(bytes @ 1..) = stream.read(&mut [0; 1000]) {
             RECEIVED.fetch_add(bytes, Ordering::Relaxed);
         }
